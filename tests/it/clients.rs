@@ -4,6 +4,7 @@
 
 mod bridge;
 mod browser;
+mod statistics;
 
 use std::{
     ffi::OsStr,

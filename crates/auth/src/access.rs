@@ -8,9 +8,16 @@ use switchbox_model::registry::ServiceSpec;
 /// Where the host tells what happens to devices. Nobody else publishes there, and only who was given it may watch.
 pub const WATCH: &str = "registries/";
 
+/// The host's statistics, but for [`BRIDGES`].
+const STATISTICS: &str = "$SYS/";
+/// Where bridges say whether they are connected.
+const BRIDGES: &str = "$SYS/broker/connection/";
+
 const OWN: &str = "a device may use its own topics under /devices/ only";
 const NOT_GIVEN: &str = "the service account's list does not have this topic";
 const RESERVED: &str = "only the host publishes under registries/";
+const OF_STATISTICS: &str = "only the host publishes under $SYS/, but for $SYS/broker/connection/";
+const READING: &str = "only service accounts that were given them may read the statistics under $SYS/";
 const WATCHING: &str = "only service accounts that were given it may watch registries/";
 
 /// What a client wants to do with a topic or a filter.
@@ -51,8 +58,13 @@ pub fn may(access: &Access, action: Action, topic: &str) -> Result<(), Denied> {
     if watch && action == Action::Publish {
         return Err(Denied(RESERVED));
     }
+    let statistics = topic.starts_with(STATISTICS) && !topic.starts_with(BRIDGES);
+    if statistics && action == Action::Publish {
+        return Err(Denied(OF_STATISTICS));
+    }
     match access {
         Access::Open if watch => Err(Denied(WATCHING)),
+        Access::Open if statistics => Err(Denied(READING)),
         Access::Open => Ok(()),
         Access::Own => Err(Denied(OWN)),
         Access::Service(spec) => {
@@ -83,7 +95,9 @@ pub fn useless(action: Action, filter: &str) -> Option<&'static str> {
             }
         });
     }
+    let bridges = || overlap(filter, "$SYS/broker/connection/#");
     match action {
+        Action::Publish if filter.starts_with(STATISTICS) && !bridges() => Some(OF_STATISTICS),
         _ if !filter.starts_with(WATCH) => None,
         Action::Publish => Some(RESERVED),
         Action::Subscribe if may_be_watched(filter) => None,
@@ -182,6 +196,10 @@ mod tests {
             (Publish, "$share/g/alerts", Some("without $share/GROUP/")),
             (Subscribe, "/devices/+/events/#", Some("is under registries/{r}/devices/{d}/")),
             (Subscribe, "$share/g/alerts/#", Some("without $share/GROUP/")),
+            (Publish, "$SYS/broker/uptime", Some("only the host publishes")),
+            (Publish, "$SYS/#", None),
+            (Publish, "$SYS/broker/connection/hub/state", None),
+            (Subscribe, "$SYS/broker/uptime", None),
             (Subscribe, "#", None),
             (Subscribe, "registries/#", None),
             (Subscribe, "registries/default/devices/+/#", None),
@@ -217,6 +235,15 @@ mod tests {
             (&Access::Open, Subscribe, "#", true),
             (&Access::Open, Publish, "registries/default/devices/x/events", false),
             (&Access::Open, Subscribe, "registries/#", false),
+            (&Access::Open, Subscribe, "$SYS/#", false),
+            (&Access::Open, Publish, "$SYS/broker/uptime", false),
+            (&Access::Open, Subscribe, "$SYS/broker/connection/#", true),
+            (&Access::Open, Publish, "$SYS/broker/connection/hub/state", true),
+            (&Access::Own, Subscribe, "$SYS/#", false),
+            (&service(&["$SYS/#"], &["$SYS/#"]), Subscribe, "$SYS/broker/load/#", true),
+            (&service(&["$SYS/#"], &["$SYS/#"]), Publish, "$SYS/broker/uptime", false),
+            (&service(&["$SYS/#"], &["$SYS/#"]), Publish, "$SYS/broker/connection/hub/state", true),
+            (&all, Subscribe, "$SYS/#", false),
             (&Access::Own, Publish, "a", false),
             (&Access::Own, Subscribe, "#", false),
             (&Access::Own, Subscribe, "registries/default/devices/x/events", false),

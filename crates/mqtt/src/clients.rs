@@ -60,7 +60,27 @@ impl SessionSlot {
 #[derive(Default)]
 struct Table {
     slots: HashMap<Key, SessionSlot>,
+    /// Sessions that have a connection, and the most of them at a time.
+    live: usize,
+    most_live: usize,
     closed: bool,
+}
+
+impl Table {
+    fn connected(&mut self) {
+        self.live += 1;
+        self.most_live = self.most_live.max(self.live);
+    }
+}
+
+/// How many sessions there are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SessionCounts {
+    pub(super) all: usize,
+    /// Those that have a connection.
+    pub(super) live: usize,
+    /// The most of these at a time, since the start.
+    pub(super) most_live: usize,
 }
 
 pub(super) struct Clients {
@@ -141,6 +161,7 @@ impl Clients {
                 let mailbox = slot.mailbox.clone();
                 let changes = resumed(&mailbox, wanted);
                 let expiry_secs = wanted.expiry_secs;
+                table.connected();
                 return Some(ClaimOutcome::Claimed(Claim { mailbox, present: true, expiry_secs, changes }));
             }
             Some(slot) => return Some(ClaimOutcome::Old(slot.mailbox.clone())),
@@ -152,6 +173,7 @@ impl Clients {
         let expiry_secs = self.granted(&mailbox, wanted.expiry_secs);
         let changes = self.opened(key, &mailbox, expiry_secs, wanted.will.clone());
         table.slots.insert(key.clone(), SessionSlot::new(mailbox.clone(), true));
+        table.connected();
         Some(ClaimOutcome::Claimed(Claim { mailbox, present: false, expiry_secs, changes }))
     }
 
@@ -208,6 +230,11 @@ impl Clients {
         }));
         self.topics.session_log().submit_soon(changes, done);
         told.await.ok()?.ok()
+    }
+
+    pub(super) fn counts(&self) -> SessionCounts {
+        let table = self.table.lock();
+        SessionCounts { all: table.slots.len(), live: table.live, most_live: table.most_live }
     }
 
     /// Closes the connection that has the session. False: the session is free.

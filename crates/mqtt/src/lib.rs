@@ -14,6 +14,7 @@ mod gateway;
 mod handshake;
 mod hub;
 mod listen;
+mod load;
 mod mailbox;
 mod offline_sessions;
 mod options;
@@ -26,6 +27,7 @@ mod session_key;
 mod shared_redelivery;
 mod socket;
 mod subscriptions;
+mod sys_topics;
 #[cfg(test)]
 mod tests;
 mod wake_signal;

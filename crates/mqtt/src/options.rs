@@ -25,6 +25,8 @@ pub struct Options {
     pub packet_deadline: Duration,
     /// How long a client may leave what is sent to it unread.
     pub write_deadline: Duration,
+    /// Time between two statistics under `$SYS/`. Zero: there are none.
+    pub sys_interval: Duration,
     /// How large what is published may be.
     pub payloads: PayloadLimits,
     /// Which registry clients of Azure IoT Hub mean.
@@ -45,6 +47,7 @@ impl Default for Options {
             connect_deadline: Duration::from_secs(20),
             packet_deadline: Duration::from_secs(60),
             write_deadline: Duration::from_secs(30),
+            sys_interval: Duration::ZERO,
             payloads: PayloadLimits::default(),
             hubs: Hubs::default(),
             foreground: None,

@@ -17,6 +17,7 @@ use super::{
     listen::{self, Arrival, ListenError, ListenerOptions, Ports, take_ports},
     options::Options,
     server_context::ServerContext,
+    sys_topics::SysTopics,
 };
 use switchbox_mqtt_session::topics;
 use switchbox_support::{metrics::Metrics, scheduling};
@@ -90,6 +91,10 @@ impl Service {
             let accept = listen::accept(listener, listener_options, arrivals.clone(), shared.metrics.clone());
             accepting.spawn(shared.options.tasks.clone().supervised("mqtt listener", shutdown.clone(), accept));
         }
+        if let Some(statistics) = shared.statistics() {
+            let run = statistics.run(shared.options.sys_interval, shutdown.child_token());
+            accepting.spawn(shared.options.tasks.clone().supervised("statistics", shutdown.clone(), run));
+        }
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -127,6 +132,17 @@ impl ServerContext {
         }
         self.metrics.connections.inc();
         connection_tasks.spawn_pending(serve(self.clone(), stream, listener, pass, shutdown.clone()));
+    }
+
+    /// What publishes the statistics. `None` if there are to be none.
+    fn statistics(self: &Arc<Self>) -> Option<Arc<SysTopics>> {
+        if self.options.sys_interval.is_zero() {
+            return None;
+        }
+        let statistics = SysTopics::new(self);
+        let now = statistics.clone();
+        self.topics.set_statistics(Box::new(move || now.now()));
+        Some(statistics)
     }
 
     fn reap(&self, ended: &Result<(), tokio::task::JoinError>) {

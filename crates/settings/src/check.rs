@@ -41,6 +41,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
         max_connects_per_second: connections.per_second,
         connect_deadline: connections.connect_deadline,
         packet_deadline: connections.packet_deadline,
+        sys_interval: connections.sys_interval,
         payloads: payloads?,
         admin: addresses.admin?,
         admin_tls: addresses.admin_tls.ok()?,
@@ -124,6 +125,7 @@ struct Connections {
     per_second: u32,
     connect_deadline: Duration,
     packet_deadline: Duration,
+    sys_interval: Duration,
 }
 
 impl Connections {
@@ -133,12 +135,14 @@ impl Connections {
         let per_second = check.at_least(Key::MqttMaxConnectsPerSecond, 1);
         let connect_deadline = check.seconds(Key::MqttConnectDeadlineSeconds);
         let packet_deadline = check.seconds(Key::MqttPacketDeadlineSeconds);
+        let sys_interval = check.between(Key::MqttSysIntervalSeconds, 0, limits::DEADLINE_SECS_MOST);
         Some(Self {
             most: most?,
             per_address: per_address?,
             per_second: per_second?,
             connect_deadline: connect_deadline?,
             packet_deadline: packet_deadline?,
+            sys_interval: Duration::from_secs(sys_interval?),
         })
     }
 }

@@ -79,6 +79,8 @@ settings! {
         "Time for TLS, WebSocket and CONNECT together; 1 to 600";
     MqttPacketDeadlineSeconds: "mqtt.packet-deadline-seconds", "packet-deadline-seconds", Number("SECONDS"), "60",
         "Time for the rest of a packet that has begun; 1 to 600";
+    MqttSysIntervalSeconds: "mqtt.sys-interval-seconds", "sys-interval-seconds", Number("SECONDS"), "10",
+        "Time between two statistics under $SYS/ while an account subscribes to them; at most 600, 0 = none";
     TlsCert: "tls.cert", "tls-cert", Text("FILE"), "",
         "The host's certificate and those between it and its authority (PEM); reloaded when it changes";
     TlsKey: "tls.key", "tls-key", Text("FILE"), "",

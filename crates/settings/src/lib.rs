@@ -105,6 +105,8 @@ pub struct Settings {
     pub connect_deadline: Duration,
     /// How long it may take for the rest of a packet.
     pub packet_deadline: Duration,
+    /// Time between two statistics under `$SYS/`. Zero: there are none.
+    pub sys_interval: Duration,
     /// How large what is published may be.
     pub payloads: PayloadLimits,
     /// Where the admin API listens. Port 0 = a free one.

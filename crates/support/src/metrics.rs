@@ -1,5 +1,7 @@
 //! The host's counters, shared by all components and read by `/metrics`. Counts; never decides anything.
 
+use std::{ops::Deref, sync::Arc};
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -49,6 +51,8 @@ metrics! {
     MQTT_CONNECTION_PANICS: "counter", "mqtt_connection_panics", [], "Connection tasks that panicked; each is a defect";
     DEVICES: "gauge", "devices", [], "Devices registered";
     DEVICES_CONNECTED: "gauge", "devices_connected", [], "Devices connected now";
+    MQTT_SUBSCRIPTIONS: "gauge", "mqtt_subscriptions", [], "Subscriptions on ordinary topics";
+    MQTT_RETAINED_MESSAGES: "gauge", "mqtt_retained_messages", [], "Retained messages";
     COMMANDS_OPEN: "gauge", "commands_open", [], "Commands without a final status";
     COMMANDS_ENDED: "counter", "commands_ended", ["reason"], "Commands that ended, by their final status";
     PROXY_CALLS: "counter", "proxy_calls", ["outcome"], "Method calls over HTTP, by how they ended";
@@ -106,9 +110,21 @@ impl Panics {
     }
 }
 
-/// Cheap to clone: every clone counts into the same counters.
+/// Cheap to clone: every clone counts into the same counters. One pointer, as each connection has one.
 #[derive(Debug, Clone, Default)]
-pub struct Metrics {
+pub struct Metrics(Arc<Counters>);
+
+impl Deref for Metrics {
+    type Target = Counters;
+
+    fn deref(&self) -> &Counters {
+        &self.0
+    }
+}
+
+/// What is counted.
+#[derive(Debug, Default)]
+pub struct Counters {
     /// A limit was hit, by its name.
     limits: Family<Limit, Counter>,
     /// Things refused to clients, by the reason.
@@ -148,6 +164,8 @@ pub struct Metrics {
     pub delivery_time: Histogram,
     /// Messages that subscribers of ordinary topics did not get because a queue was full or they expired.
     pub dropped: Family<Reason, Counter>,
+    /// All of these together, for `$SYS`.
+    pub dropped_in_all: Counter,
 }
 
 impl Metrics {
@@ -175,9 +193,9 @@ impl Metrics {
 
     /// The counters of messages that found a subscriber's queue full, for where these are many.
     #[must_use]
-    pub fn queue_full(&self) -> [Counter; 2] {
+    pub fn queue_full(&self) -> [Counter; 3] {
         let limit = self.limits.get_or_create(&Limit::of(limits::names::SESSION_QUEUE)).clone();
-        [limit, self.dropped.get_or_create(&Reason { reason: "queue full" }).clone()]
+        [limit, self.dropped.get_or_create(&Reason { reason: "queue full" }).clone(), self.dropped_in_all.clone()]
     }
 
     /// Counts something refused to a client.
@@ -198,6 +216,7 @@ impl Metrics {
     /// Counts so many of them.
     pub fn drop_messages(&self, reason: &'static str, count: u64) {
         self.dropped.get_or_create(&Reason { reason }).inc_by(count);
+        self.dropped_in_all.inc_by(count);
     }
 
     /// Counts packets that go to a client, and how many of them are PUBLISH.

@@ -21,7 +21,7 @@ pub(super) fn render(parts: &Parts) -> Arc<dyn Fn(Exposition) -> String + Send +
     let started_secs = clock::now_ms() as f64 / 1_000.0;
     let mut registry = Registry::with_prefix("switchbox");
     parts.metrics.register(&mut registry);
-    let store = parts.store.clone();
+    let (store, topics) = (parts.store.clone(), parts.topics.clone());
     let (plugins, delivery, devices) = (parts.plugins.clone(), parts.delivery.clone(), parts.registry.clone());
     Arc::new(move |format| {
         let mut text = String::new();
@@ -40,6 +40,9 @@ pub(super) fn render(parts: &Parts) -> Arc<dyn Fn(Exposition) -> String + Send +
         }
         gauge(&mut text, metrics::DEVICES, devices.devices());
         gauge(&mut text, metrics::DEVICES_CONNECTED, delivery.connected());
+        let (subscriptions, retained) = topics.counts();
+        gauge(&mut text, metrics::MQTT_SUBSCRIPTIONS, subscriptions);
+        gauge(&mut text, metrics::MQTT_RETAINED_MESSAGES, retained);
         gauge(&mut text, metrics::COMMANDS_OPEN, delivery.open_commands());
         counter(&mut text, metrics::METHOD_LATE_ANSWERS, delivery.late_answers());
         per_plugin(&mut text, &plugins.list());

@@ -16,6 +16,7 @@ pub(super) fn mqtt(settings: &Settings, connections: usize, tls: Option<&tls::Ha
         connects_per_second: settings.max_connects_per_second,
         connect_deadline: settings.connect_deadline,
         packet_deadline: settings.packet_deadline,
+        sys_interval: settings.sys_interval,
         payloads: settings.payloads,
         hubs: settings.hubs.clone(),
         foreground: Some(tokio::runtime::Handle::current()),

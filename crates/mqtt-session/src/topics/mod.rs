@@ -9,6 +9,7 @@ mod pending;
 mod retained;
 mod session_log;
 mod shared;
+mod shown;
 mod slow_consumer;
 #[cfg(test)]
 mod tests;
@@ -16,10 +17,9 @@ mod trie;
 mod wait;
 
 use std::{
-    borrow::Cow,
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -33,12 +33,14 @@ pub use self::trie::memory_bytes;
 pub use self::{
     pending::PendingChanges,
     session_log::SessionLog,
+    shown::Statistics,
     slow_consumer::{SlowConsumer, WaitBudget},
 };
 use self::{
     pending::Written,
     retained::Retained,
     shared::{Group, Member},
+    shown::{Watchers, placed},
     trie::Trie,
 };
 use switchbox_model::{
@@ -123,27 +125,18 @@ struct Table {
     groups: HashMap<Arc<str>, Arc<Group>>,
 }
 
-/// Where subscriptions to what the host shows stand. No filter of a client gets there: none holds a NUL, and no wildcard
-/// matches a first level that begins with $.
-const SHOWN_ROOT: &str = "$\0/";
-/// What the host shows begins with this; nobody else publishes there.
-const SHOWN: &str = "registries/";
-
-fn placed(filter: &str) -> Cow<'_, str> {
-    let filter = matched_part(filter);
-    if filter.starts_with(SHOWN) { format!("{SHOWN_ROOT}{filter}").into() } else { filter.into() }
-}
-
 struct Inner {
     table: RwLock<Table>,
     retained: Mutex<Retained>,
     /// Of retained messages that there was no room for.
     log_limit: Mutex<LogLimit>,
-    /// Subscriptions to what the host shows.
-    watchers: AtomicUsize,
+    watchers: Watchers,
+    /// Of all clients, on ordinary topics.
+    subscriptions: AtomicUsize,
+    statistics: OnceLock<Box<Statistics>>,
     metrics: Metrics,
     /// Of messages that a subscriber had no room for: may be many for each message that is published.
-    full: [Counter; 2],
+    full: [Counter; 3],
     session_log: SessionLog,
 }
 
@@ -202,7 +195,9 @@ impl Handle {
             table: RwLock::default(),
             retained: Mutex::default(),
             log_limit: Mutex::new(LogLimit::new(1, Instant::now())),
-            watchers: AtomicUsize::new(0),
+            watchers: Watchers::default(),
+            subscriptions: AtomicUsize::new(0),
+            statistics: OnceLock::new(),
             metrics,
             session_log,
         }))
@@ -242,8 +237,9 @@ impl Handle {
     /// True when the subscriber had this (checked) filter already; its options are replaced then.
     pub fn subscribe(&self, filter: &str, subscriber: &Arc<dyn Subscriber>, options: Options) -> bool {
         let known = self.insert(filter, subscriber.clone(), options);
-        if !known && matched_part(filter).starts_with(SHOWN) {
-            self.0.watchers.fetch_add(1, Ordering::Relaxed);
+        if !known {
+            self.0.watchers.add(filter);
+            self.0.subscriptions.fetch_add(1, Ordering::Relaxed);
         }
         known
     }
@@ -266,8 +262,9 @@ impl Handle {
     /// True when the subscriber had this filter.
     pub fn unsubscribe(&self, filter: &str, subscriber: u64) -> bool {
         let known = self.remove(filter, subscriber);
-        if known && matched_part(filter).starts_with(SHOWN) {
-            self.0.watchers.fetch_sub(1, Ordering::Relaxed);
+        if known {
+            self.0.watchers.remove(filter);
+            self.0.subscriptions.fetch_sub(1, Ordering::Relaxed);
         }
         known
     }
@@ -286,16 +283,33 @@ impl Handle {
         left
     }
 
-    /// True when somebody subscribes to what the host shows.
+    /// True when somebody subscribes to what happens to devices.
     #[must_use]
     pub fn is_watched(&self) -> bool {
-        self.0.watchers.load(Ordering::Relaxed) > 0
+        self.0.watchers.of_devices()
     }
 
-    /// Delivers what the host shows, under `registries/`, to those who watch. Waits for nobody: who is too slow misses it,
-    /// and it is counted.
+    /// True when somebody subscribes to the host's statistics.
+    #[must_use]
+    pub fn shows_statistics(&self) -> bool {
+        self.0.watchers.of_statistics()
+    }
+
+    /// What makes the statistics, for those that subscribe to them. The first one that is set stays.
+    pub fn set_statistics(&self, statistics: Box<Statistics>) {
+        let _ = self.0.statistics.set(statistics);
+    }
+
+    /// Subscriptions of all clients on ordinary topics, and retained messages.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.0.subscriptions.load(Ordering::Relaxed), self.0.retained.lock().count())
+    }
+
+    /// Delivers what the host shows, under `registries/` and `$SYS/`, to those that subscribe to it. Waits for nobody: one that
+    /// is too slow misses it, and it is counted. Nothing is written to the log.
     pub fn show(&self, message: &Arc<Message>) {
-        let (offers, groups) = self.targets(message, &format!("{SHOWN_ROOT}{}", message.topic), None);
+        let (offers, groups) = self.targets(message, &placed(&message.topic), None);
         let mut pending = PendingChanges::default();
         let mut written = pending.message(message);
         let full = offers.into_iter().filter_map(|offer| self.offer(&mut written, offer, false)).count();
@@ -306,7 +320,11 @@ impl Handle {
     /// The first of the retained messages that match, by their topics; behind `after`, if it is given.
     #[must_use]
     pub fn retained(&self, filter: &str, after: Option<&str>) -> retained::Page {
-        self.live_retained().page(filter, after)
+        let mut page = self.live_retained().page(filter, after);
+        if let Some(statistics) = self.0.statistics.get().filter(|_| shown::is_of_statistics(filter)) {
+            shown::merge(&mut page, statistics(), filter, after);
+        }
+        page
     }
 
     /// Delivers to all who subscribed but, where they want no local messages, to `from`. Waits for full queues as the

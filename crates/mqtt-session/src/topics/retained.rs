@@ -118,6 +118,10 @@ impl Retained {
         gone
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.messages.len()
+    }
+
     /// The first that match, by their topics; behind `after`, if it is given. Looks at [`PAGE_TOPICS`], whether they match or not.
     pub(super) fn page(&self, filter: &str, after: Option<&str>) -> Page {
         let prefix = topic::literal_prefix(filter);

@@ -79,6 +79,7 @@ impl Clients {
             let Some(slot) = table.slots.get_mut(key) else { return };
             slot.live = false;
             slot.busy = true;
+            table.live = table.live.saturating_sub(1);
         }
         let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), session_ended: !kept };
         let (delay, will) = will.map_or((Duration::ZERO, None), |(delay, will)| (delay, Some(will)));

@@ -99,7 +99,7 @@ async fn a_bridge_that_may_not_tell_of_itself_is_let_in_and_served() {
     // Where it may, others see it.
     let server = TestServer::start().await;
     let mut watcher = server.v4("_client-watcher").await;
-    watcher.subscribe(false, "$SYS/#", 0).await;
+    watcher.subscribe(false, "$SYS/broker/connection/#", 0).await;
     let (mut bridge, _) = server.connect(&hello).await;
     bridge.send(&publish(0x31, STATE, 0, None, "1")).await;
     watcher.expect(&publish(0x30, STATE, 0, None, "1")).await;

@@ -1,0 +1,142 @@
+//! The host's statistics under `$SYS/broker/`, named as mosquitto names them: published while somebody subscribes to them, and given
+//! to a new subscription as retained messages are. Nothing of them is kept or written to the log.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::{load::Load, server_context::ServerContext};
+use switchbox_model::Message;
+use switchbox_support::{clock, memory, metrics::Metrics};
+
+/// What makes them. Does not keep the server alive.
+pub(super) struct SysTopics {
+    shared: Weak<ServerContext>,
+    started: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Of the counters of [`loads`], in their order, and when they were looked at. Empty while nobody subscribes.
+    loads: Vec<Load>,
+    looked: Option<Instant>,
+    most_memory: u64,
+}
+
+/// The counters of which there are averages.
+fn loads(metrics: &Metrics) -> [(&'static str, u64); 8] {
+    [
+        ("load/connections", metrics.connects.get()),
+        ("load/messages/received", metrics.packets_in.get()),
+        ("load/messages/sent", metrics.packets_out.get()),
+        ("load/publish/received", metrics.publishes_in.get()),
+        ("load/publish/sent", metrics.publishes_out.get()),
+        ("load/publish/dropped", metrics.dropped_in_all.get()),
+        ("load/bytes/received", metrics.bytes_in.get()),
+        ("load/bytes/sent", metrics.bytes_out.get()),
+    ]
+}
+
+impl SysTopics {
+    pub(super) fn new(shared: &Arc<ServerContext>) -> Arc<Self> {
+        Arc::new(Self { shared: Arc::downgrade(shared), started: clock::instant(), state: Mutex::default() })
+    }
+
+    /// Publishes what has changed, at each interval in which somebody subscribes.
+    pub(super) async fn run(self: Arc<Self>, every: Duration, shutdown: CancellationToken) {
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told: HashMap<Arc<str>, Bytes> = HashMap::new();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = shutdown.cancelled() => return,
+            }
+            let Some(shared) = self.shared.upgrade() else { return };
+            if !shared.topics.shows_statistics() {
+                told.clear();
+                *self.state.lock() = State::default();
+                continue;
+            }
+            self.look(&shared.metrics);
+            for message in self.messages(&shared) {
+                if told.insert(message.topic.clone(), message.payload.clone()).as_ref() != Some(&message.payload) {
+                    shared.topics.show(&message);
+                }
+            }
+        }
+    }
+
+    /// All of them as they are now.
+    pub(super) fn now(&self) -> Vec<Arc<Message>> {
+        self.shared.upgrade().map(|shared| self.messages(&shared)).unwrap_or_default()
+    }
+
+    /// Adds what was counted since the last time to the averages.
+    fn look(&self, metrics: &Metrics) {
+        let mut state = self.state.lock();
+        let now = clock::instant();
+        let after = state.looked.replace(now).map(|looked| now.saturating_duration_since(looked));
+        let since = now.saturating_duration_since(self.started);
+        match after {
+            Some(after) => {
+                state.loads.iter_mut().zip(loads(metrics)).for_each(|(load, (_, counted))| load.add(counted, after));
+            }
+            None => state.loads = loads(metrics).map(|(_, counted)| Load::begin(counted, since)).into(),
+        }
+    }
+
+    fn messages(&self, shared: &ServerContext) -> Vec<Arc<Message>> {
+        let metrics = &shared.metrics;
+        let up = clock::instant().saturating_duration_since(self.started).as_secs();
+        let sessions = shared.clients.counts();
+        let (subscriptions, retained) = shared.topics.counts();
+        let mut found = vec![
+            message("version", format!("switchbox version {}", env!("CARGO_PKG_VERSION"))),
+            message("uptime", format!("{up} seconds")),
+        ];
+        let mut number = |name: &str, value: u64| found.push(message(name, value.to_string()));
+        number("clients/total", sessions.all as u64);
+        number("clients/connected", sessions.live as u64);
+        number("clients/disconnected", sessions.all.saturating_sub(sessions.live) as u64);
+        number("clients/maximum", sessions.most_live as u64);
+        number("messages/received", metrics.packets_in.get());
+        number("messages/sent", metrics.packets_out.get());
+        number("publish/messages/received", metrics.publishes_in.get());
+        number("publish/messages/sent", metrics.publishes_out.get());
+        number("publish/messages/dropped", metrics.dropped_in_all.get());
+        number("bytes/received", metrics.bytes_in.get());
+        number("bytes/sent", metrics.bytes_out.get());
+        number("retained messages/count", retained as u64);
+        number("subscriptions/count", subscriptions as u64);
+        let mut state = self.state.lock();
+        if let Some(resident) = memory::resident_bytes() {
+            state.most_memory = state.most_memory.max(resident);
+            number("heap/current", resident);
+            number("heap/maximum", state.most_memory);
+        }
+        if state.loads.is_empty() {
+            drop(state);
+            self.look(metrics);
+            state = self.state.lock();
+        }
+        for ((name, _), load) in loads(metrics).into_iter().zip(&state.loads) {
+            found.extend(
+                load.averages().map(|(over, average)| message(&format!("{name}/{over}"), format!("{average:.2}"))),
+            );
+        }
+        found
+    }
+}
+
+fn message(name: &str, value: String) -> Arc<Message> {
+    Arc::new(Message { retain: true, ..Message::new(&format!("$SYS/broker/{name}"), value) })
+}

@@ -1,0 +1,135 @@
+//! The host's statistics under `$SYS/`, with mosquitto's own client: for accounts that were given them, and nobody else.
+
+use std::{collections::BTreeMap, path::Path, process::Command};
+
+use rumqttc::QoS;
+use switchbox_tests::{CLOSED, Device, Journal, Place, Process, Session, runs, there};
+
+use super::{mosquitto, printed, publish};
+
+fn has_mosquitto() -> bool {
+    there(
+        "mosquitto_sub",
+        runs(Command::new("mosquitto_sub").arg("--help")) || Path::new("/usr/bin/mosquitto_sub").exists(),
+    )
+}
+
+/// Makes the account; gives its password.
+fn account(host: &Process, place: &Place, name: &str, lists: &[&str]) -> String {
+    let _ = host.cli(place, &[&["service", "create", name], lists].concat());
+    host.cli(place, &["service", "password", name])
+}
+
+/// So many messages, as `(retained, topic, payload)`.
+fn read(host: &Process, password: &str, filter: &str, count: usize) -> Vec<(bool, String, String)> {
+    let count = count.to_string();
+    let options = ["-i", "any", "-u", "serviceAccounts/monitor", "-P", password, "-t", filter];
+    let options = options.into_iter().chain(["-C", &count, "-F", "%r\t%t\t%p"]);
+    let text = printed(mosquitto("mosquitto_sub", host, options));
+    let parts = text.lines().map(|line| {
+        let parts: Vec<_> = line.split('\t').collect();
+        let [retained, topic, payload] = parts[..] else { panic!("{line}") };
+        (retained == "1", topic.to_owned(), payload.to_owned())
+    });
+    parts.collect()
+}
+
+#[test]
+fn an_account_that_was_given_them_reads_statistics_as_those_of_mosquitto() {
+    if !has_mosquitto() {
+        return;
+    }
+    let place = Place::new();
+    let host = place.start_with(&[CLOSED, &["--sys-interval-seconds", "1"]].concat());
+    let lists = ["--subscribe", "$SYS/#", "--publish", "kept/#"];
+    let password = account(&host, &place, "monitor", &lists);
+    let mut program = Device::connect(host.mqtt(), Session::of_service("monitor", "program", &password));
+    assert!(program.subscribe("$SYS/broker/connection/#"));
+    publish(&host, ["-i", "other", "-u", "serviceAccounts/monitor", "-P", &password, "-r", "-t", "kept/1", "-m", "x"]);
+    // All there are come at once, as retained messages do.
+    let all: BTreeMap<_, _> = read(&host, &password, "$SYS/#", 41)
+        .into_iter()
+        .inspect(|(retained, topic, _)| assert!(*retained, "{topic}"))
+        .map(|(_, topic, payload)| (topic.trim_start_matches("$SYS/broker/").to_owned(), payload))
+        .collect();
+    assert_eq!(all.len(), 41, "{all:?}");
+    assert_eq!(all["version"], format!("switchbox version {}", env!("CARGO_PKG_VERSION")));
+    assert!(all["uptime"].ends_with(" seconds"), "{all:?}");
+    let number = |name: &str| all[name].parse::<f64>().unwrap_or_else(|_| panic!("{name}: {all:?}"));
+    for (name, least) in [
+        ("clients/connected", 2.0),
+        ("clients/total", 2.0),
+        ("clients/maximum", 2.0),
+        ("clients/disconnected", 0.0),
+        ("messages/received", 1.0),
+        ("messages/sent", 2.0),
+        ("publish/messages/received", 1.0),
+        ("publish/messages/sent", 0.0),
+        ("publish/messages/dropped", 0.0),
+        ("bytes/received", 10.0),
+        ("bytes/sent", 4.0),
+        ("retained messages/count", 1.0),
+        ("subscriptions/count", 1.0),
+        ("heap/current", 1e6),
+        ("heap/maximum", 1e6),
+        ("load/connections/1min", 0.1),
+        ("load/messages/received/5min", 0.0),
+        ("load/bytes/sent/15min", 0.0),
+        ("load/publish/dropped/1min", 0.0),
+    ] {
+        assert!(number(name) >= least, "{name}: {all:?}");
+    }
+    // What changes comes at each interval, and not as a retained message.
+    let uptime = read(&host, &password, "$SYS/broker/uptime", 3);
+    assert_eq!(uptime.iter().map(|(retained, ..)| *retained).collect::<Vec<_>>(), [true, false, false], "{uptime:?}");
+    let seconds: Vec<u64> =
+        uptime.iter().map(|(.., payload)| payload.trim_end_matches(" seconds").parse().unwrap()).collect();
+    assert!(seconds[0] <= seconds[1] && seconds[1] < seconds[2], "{seconds:?}");
+    host.stop();
+    // Nothing of it is kept.
+    let (_, loaded) = Journal::open(&place);
+    let kept: Vec<_> = loaded.broker.retained.iter().map(|doc| &*doc.message.topic).collect();
+    assert_eq!(kept, ["kept/1"]);
+}
+
+#[test]
+fn neither_a_device_nor_an_account_with_a_wildcard_gets_statistics_and_nobody_publishes_them() {
+    let place = Place::new();
+    let host = place.start_with(&["--sys-interval-seconds", "1"]);
+    let mut device = host.device("lamp-1");
+    for (filter, granted) in [("$SYS/#", false), ("$SYS/broker/uptime", false), ("$share/g/$SYS/#", false), ("#", true)]
+    {
+        assert_eq!(device.subscribe(filter), granted, "{filter}");
+    }
+    let password = account(&host, &place, "all", &["--subscribe", "#", "--publish", "#"]);
+    let mut all = Device::connect(host.mqtt(), Session::of_service("all", "program", &password));
+    assert!(all.subscribe("#") && all.subscribe("+/broker/#") && !all.subscribe("$SYS/#"));
+    let password = account(&host, &place, "monitor", &["--subscribe", "$SYS/#", "--publish", "#"]);
+    let mut monitor = Device::connect(host.mqtt(), Session::of_service("monitor", "program", &password));
+    assert!(monitor.subscribe("$SYS/broker/uptime"));
+    let _ = monitor.message_with("seconds");
+    // Statistics were published meanwhile; behind them comes what a wildcard does match.
+    monitor.publish("last", "word");
+    for client in [&mut device, &mut all] {
+        let first = client.message("any message", |_| true);
+        assert_eq!((&*first.topic, &*first.text()), ("last", "word"));
+    }
+    for forged in [&mut monitor, &mut device] {
+        let _ = forged.send("$SYS/broker/uptime", QoS::AtLeastOnce, "0 seconds");
+        forged.ended();
+    }
+    host.stop();
+}
+
+#[test]
+fn there_are_none_where_they_are_off() {
+    let place = Place::new();
+    let host = place.start_with(&[CLOSED, &["--sys-interval-seconds", "0"]].concat());
+    let lists = ["--subscribe", "$SYS/#", "--subscribe", "last", "--publish", "last"];
+    let password = account(&host, &place, "monitor", &lists);
+    let mut monitor = Device::connect(host.mqtt(), Session::of_service("monitor", "program", &password));
+    assert!(monitor.subscribe("$SYS/#") && monitor.subscribe("last"));
+    monitor.publish("last", "word");
+    assert_eq!(monitor.message("any message", |_| true).text(), "word");
+    host.stop();
+}
