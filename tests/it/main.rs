@@ -36,6 +36,7 @@ mod services;
 mod tidy;
 mod timers;
 mod topics;
+mod tracing;
 mod twin;
 mod upkeep;
 mod why;

@@ -9,6 +9,7 @@ use super::{
     command_window::outbound,
     handle::{Handle, Inner},
     online_device::OnlineDevice,
+    traces,
 };
 use switchbox_core::{
     ingest::{self, EndedCommand, EventsCommitted},
@@ -71,6 +72,7 @@ impl Inner {
         if let Some(online_device) = self.online.read().get(&device.num) {
             online_device.commands().ended(&ended.iter().map(|command| command.num).collect::<Vec<_>>());
         }
+        traces::commands_ended(&self.metrics, &device.name, status, ended);
         let label = Reason { reason: status.as_str() };
         self.metrics.commands_ended.get_or_create(&label).inc_by(u64::try_from(ended.len()).unwrap_or(0));
     }

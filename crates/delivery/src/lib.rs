@@ -16,6 +16,7 @@ mod publisher;
 mod sink;
 mod sweep;
 mod takeover;
+mod traces;
 mod waiting_calls;
 
 pub use self::{
@@ -26,5 +27,6 @@ pub use self::{
     online::Online,
     publisher::Publisher,
     takeover::JustTaken,
+    traces::traceparent,
     waiting_calls::Response,
 };

@@ -9,6 +9,7 @@ use super::{
     handle::Inner,
     link::{DeliveryReport, Feed, Outbound},
     online_device::OnlineDevice,
+    traces,
 };
 use switchbox_model::{CommandStatus, Settlement};
 use switchbox_support::clock;
@@ -84,7 +85,9 @@ impl Online {
             DeliveryReport::Config { version } => {
                 let newest = self.online_device.device().config().filter(|config| config.version == version);
                 if let Some(config) = newest.filter(|config| config.acknowledged_ms.is_none()) {
-                    self.inner.metrics.delivery_time.record_between_ms(config.time_ms, time_ms);
+                    let metrics = &self.inner.metrics;
+                    let trace = traces::config_acknowledged(metrics, &self.online_device.device().name, &config);
+                    metrics.delivery_time.record_between_ms(config.time_ms, time_ms, trace);
                 }
                 Some(Settlement::ConfigAcknowledged { device, version, time_ms })
             }

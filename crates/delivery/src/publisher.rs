@@ -7,13 +7,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     handle::Handle,
     publish_queue::{Item, PublishQueue, SHARDS},
+    traces,
 };
 use switchbox_core::ingest;
 use switchbox_model::{Entry, Message, QoS, Settlement, broker::Owner};
 use switchbox_mqtt_session::topics::{self, WaitBudget};
 use switchbox_store as store;
 use switchbox_store::OutgoingDoc;
-use switchbox_support::{scheduling, tasks::Tasks};
+use switchbox_support::{metrics::Metrics, scheduling, tasks::Tasks};
 
 /// Messages settled together.
 const BATCH: usize = 64;
@@ -25,6 +26,7 @@ pub struct Publisher {
     store: store::Handle,
     ingest: ingest::Handle,
     topics: topics::Handle,
+    metrics: Metrics,
 }
 
 impl Handle {
@@ -36,7 +38,8 @@ impl Handle {
     #[must_use]
     pub fn publisher(&self, topics: topics::Handle) -> Publisher {
         let inner = &self.inner;
-        Publisher { queue: inner.outgoing.clone(), store: inner.store.clone(), ingest: inner.ingest.clone(), topics }
+        let (queue, metrics) = (inner.outgoing.clone(), inner.metrics.clone());
+        Publisher { queue, store: inner.store.clone(), ingest: inner.ingest.clone(), topics, metrics }
     }
 }
 
@@ -90,6 +93,7 @@ impl Publisher {
     }
 
     async fn give_one(&self, id: &str, message: Arc<Message>, budget: &mut WaitBudget) -> Result<(), ingest::Error> {
+        let message = traces::published(&self.metrics.traces, id, message);
         let event = self.ingest.topic_event(&message);
         let bytes = message.size();
         self.topics.publish(message, &topics::Publisher::of(Owner::Plugins), budget).await;

@@ -9,6 +9,7 @@ use super::{
     queue::Job,
     runner::Runner,
     status::Tally,
+    traces,
     uncommitted::{ENTRY_BYTES, Uncommitted, outcome_weight},
     version::Version,
 };
@@ -59,14 +60,19 @@ impl<'a> EntryBatch<'a> {
     pub(super) fn record_wait(&self, job: &Job) {
         if job.attempt == 1 {
             let now_ms = self.clock.ms(self.clock.at());
-            self.runner.context.metrics.plugin_wait.record_between_ms(job.event.time_ms, now_ms);
+            self.runner.context.metrics.plugin_wait.record_between_ms(
+                job.event.time_ms,
+                now_ms,
+                traces::of(self.runner, job),
+            );
         }
     }
 
     /// Counts an execution that ended now, with what the worker took for it. Returns its time, milliseconds since the Unix epoch.
-    pub(super) fn account(&mut self, execution: &Execution, now: Instant) -> u64 {
+    pub(super) fn account(&mut self, version: &Version, job: &Job, execution: &Execution, now: Instant) -> u64 {
         let took = now.saturating_duration_since(std::mem::replace(&mut self.accounted, now));
-        self.runner.context.metrics.plugin_time.record(execution.guest_time);
+        let trace = traces::execution(self.runner, version, job, execution);
+        self.runner.context.metrics.plugin_time.record_traced(execution.guest_time, trace);
         if !self.tally.take(execution, took) {
             self.runner.counters.record(execution, took);
         }

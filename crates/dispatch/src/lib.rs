@@ -28,6 +28,7 @@ mod retry;
 mod routes;
 mod runner;
 mod status;
+mod traces;
 mod try_out;
 mod uncommitted;
 mod version;
@@ -132,6 +133,9 @@ impl EventSink for Handle {
             let runners = plugins.find(device, first);
             let rest = batch.split_off(1 + batch.iter().skip(1).take_while(|event| same_route(first, event)).count());
             if let Some((last, others)) = runners.split_last() {
+                if let Some(traces) = self.context.metrics.traces.on() {
+                    traces.events(device.map(|device| &device.name), &batch);
+                }
                 handling += others.iter().map(|runner| runner.offer(batch.iter().cloned().map(job))).sum::<usize>();
                 handling += last.offer(batch.into_iter().map(job));
             }

@@ -31,7 +31,7 @@ pub(super) async fn decide(
 ) -> Next {
     let runner = entries.runner;
     let now = Instant::now();
-    let time_ms = entries.account(&execution, now);
+    let time_ms = entries.account(version, &job, &execution, now);
     log_limits_hit(entries, &job, &execution, now);
     let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
     if !calls.is_empty() {

@@ -308,8 +308,7 @@ fn put_message_properties(properties: &MessageProperties, to: &mut BytesMut) {
         put_binary(data, to);
     }
     for (name, value) in &properties.user {
-        put_property_text(0x26, name, to);
-        put_binary(value.as_bytes(), to);
+        put_user_property(name, value, to);
     }
 }
 
@@ -318,6 +317,12 @@ pub fn put_request(response_topic: &str, correlation: &[u8], to: &mut BytesMut) 
     put_property_text(0x08, response_topic, to);
     to.put_u8(0x09);
     put_binary(correlation, to);
+}
+
+/// A user property.
+pub fn put_user_property(name: &str, value: &str, to: &mut BytesMut) {
+    put_property_text(0x26, name, to);
+    put_binary(value.as_bytes(), to);
 }
 
 fn put_property_text(property: u8, text: &str, to: &mut BytesMut) {

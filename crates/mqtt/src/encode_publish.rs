@@ -1,25 +1,28 @@
 //! What a session sends becomes a PUBLISH: a message of the broker as it is, a delivery of the hub by the dialect of its device.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
-use switchbox_delivery::Outbound;
-use switchbox_model::{DeviceId, QoS};
+use switchbox_core::registry::Device;
+use switchbox_delivery::{Outbound, traceparent};
+use switchbox_model::QoS;
 use switchbox_mqtt_codec::{
-    encode::{Peer, PublishHead, put_request},
+    encode::{Peer, PublishHead, put_request, put_user_property},
     packet::Version,
 };
 use switchbox_mqtt_session::session::{Body, Item};
+use switchbox_telemetry::{PROPERTY, Tracer};
 
 use super::device_delivery::DeviceDelivery;
 use crate::dialect::{Dialect, twin};
 
 /// What is delivered to the client itself goes by.
 pub(super) struct Own<'a> {
-    pub(super) device: Option<&'a DeviceId>,
+    pub(super) device: Option<&'a Arc<Device>>,
     pub(super) dialect: Dialect,
     /// The config that it has, where it is sent only what changes.
     pub(super) known_config: &'a mut Bytes,
+    pub(super) traces: &'a Tracer,
 }
 
 /// Writes it for this client. False when it is over what the client takes: nothing was written.
@@ -37,20 +40,21 @@ pub(super) fn publish(
             peer.message(PublishHead { retain: *retain, ..head }, message, ids, now, to)
         }
         Body::Device(DeviceDelivery { device, outbound }) => {
+            let traces = own.traces;
             if let Some(device) = device {
-                return delivery(peer, head, Dialect::IotCore, (&device.name.id, outbound), to);
+                return delivery(peer, head, Dialect::IotCore, (device, outbound), traces, to);
             }
-            let Own { device: Some(device), dialect, known_config } = own else { return false };
+            let Own { device: Some(device), dialect, known_config, .. } = own else { return false };
             let Outbound::Config { version, payload } = outbound else {
-                return delivery(peer, head, dialect, (device, outbound), to);
+                return delivery(peer, head, dialect, (device, outbound), traces, to);
             };
             if dialect.rules().sends_config {
-                return delivery(peer, head, dialect, (device, outbound), to);
+                return delivery(peer, head, dialect, (device, outbound), traces, to);
             }
             let Some(change) = twin::config_change(known_config, payload, *version) else { return false };
             *known_config = payload.clone();
             let change = Outbound::Config { version: *version, payload: change.into() };
-            delivery(peer, head, dialect, (device, &change), to)
+            delivery(peer, head, dialect, (device, &change), traces, to)
         }
     }
 }
@@ -59,7 +63,8 @@ fn delivery(
     peer: &Peer,
     head: PublishHead,
     dialect: Dialect,
-    (device, outbound): (&DeviceId, &Outbound),
+    (device, outbound): (&Arc<Device>, &Outbound),
+    traces: &Tracer,
     to: &mut BytesMut,
 ) -> bool {
     let again = matches!(outbound, Outbound::Command { again: true, .. }) && head.qos != QoS::AtMostOnce;
@@ -67,7 +72,8 @@ fn delivery(
     let payload = match outbound {
         Outbound::Config { payload, .. } | Outbound::Command { payload, .. } => payload.as_ref(),
         Outbound::Method { payload, name, rid, .. } => {
-            let response_topic = dialect.response_topic(device, name, *rid).filter(|_| peer.version == Version::V5);
+            let response_topic =
+                dialect.response_topic(&device.name.id, name, *rid).filter(|_| peer.version == Version::V5);
             if let Some(response_topic) = response_topic {
                 put_request(&response_topic, rid.to_string().as_bytes(), &mut properties);
             }
@@ -75,5 +81,17 @@ fn delivery(
         }
     };
     let head = PublishHead { dup: head.dup || again, ..head };
-    peer.publish(head, &dialect.topic(device, outbound), &properties, payload, to)
+    let topic = dialect.topic(&device.name.id, outbound);
+    if peer.version == Version::V5
+        && let Some(traceparent) = traceparent(traces, device, outbound)
+    {
+        let before = properties.len();
+        put_user_property(PROPERTY, &traceparent, &mut properties);
+        if peer.publish(head, &topic, &properties, payload, to) {
+            return true;
+        }
+        // With it the packet is over what the client takes.
+        properties.truncate(before);
+    }
+    peer.publish(head, &topic, &properties, payload, to)
 }

@@ -304,6 +304,10 @@ pub const SESSIONS_QUEUE_BYTES: usize = 256 * 1024 * 1024;
 pub const SESSIONS_SUBSCRIPTION_BYTES: usize = 128 * 1024 * 1024;
 /// Memory of subscriptions with which a session is kept whatever others leave behind, bytes, about.
 pub const SUBSCRIPTIONS_EASY_BYTES: usize = 8 * 1024;
+/// Spans of traces that wait for the collector; more are dropped.
+pub const TRACE_SPANS: usize = 8_192;
+/// Events whose trace another program began that are remembered for their effects; the oldest are forgotten.
+pub const TRACE_CONTEXTS: usize = 16_384;
 /// Longest time that a session is kept for a client that is away, seconds.
 pub const SESSION_EXPIRY_SECS: u32 = 7 * 24 * 3_600;
 /// Retained messages of all clients that need no credentials; all others have a third of it besides, as has one account.

@@ -26,6 +26,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
     let hubs = check.hubs(Key::AzureHubs);
     let partitions = check.between(Key::AzurePartitions, 1, 32);
     let allowed_hosts = check.hosts(Key::MethodsAllowedHosts);
+    let tracing = check.tracing();
     let disk = Disk::read(&mut check, payloads.unwrap_or_default());
     insecure?;
     let (connections, disk) = (connections?, disk?);
@@ -57,6 +58,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
         azure_amqp: addresses.azure_amqp.ok()?,
         azure_partitions: partitions?,
         allowed_hosts: allowed_hosts?,
+        tracing: tracing.ok()?,
         journal_keep_bytes: disk.keep_bytes,
         journal_keep_executions_bytes: disk.keep_executions_bytes,
         journal_queue_bytes: disk.queue_bytes,

@@ -125,6 +125,12 @@ settings! {
         "Bytes of executions in which something happened that are kept longer than the journal";
     JournalQueueBytes: "journal.queue-bytes", "journal-queue-bytes", Number("BYTES"), "67108864",
         "Bytes of events that may wait for the journal; beyond it publishers wait";
+    TracingOtlpEndpoint: "tracing.otlp-endpoint", "otlp-endpoint", Text("URL"), "",
+        "Collector of OpenTelemetry traces by OTLP over HTTP, such as http://127.0.0.1:4318; empty: no traces";
+    TracingSampleRatio: "tracing.sample-ratio", "trace-sample-ratio", Text("RATIO"), "0.01",
+        "Part of the traces that begin here which are sampled, 0 to 1; one that another program began is as that program says";
+    TracingHeadersFile: "tracing.headers-file", "otlp-headers-file", Text("FILE"), "",
+        "A file with headers for the collector, one `Name: value` a line; needs https, or a loopback address";
     DiskReserveBytes: "disk.reserve-bytes", "disk-reserve-bytes", Number("BYTES"), "33554432",
         "Bytes kept in reserve on the disk, so that a start on a full one can trim the journal; 0 = none";
     DiskWarnFreeBytes: "disk.warn-free-bytes", "disk-warn-free-bytes", Number("BYTES"), "268435456",

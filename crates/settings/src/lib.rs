@@ -9,6 +9,7 @@ mod merge_tests;
 mod problem;
 #[cfg(test)]
 mod tests;
+mod tracing;
 mod value;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
@@ -60,6 +61,17 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// An authority whose certificates let in the device that their common name names, PEM.
     pub client_authority: Option<PathBuf>,
+}
+
+/// Where traces go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracing {
+    /// The collector's URL.
+    pub endpoint: String,
+    /// Of a million traces that begin here, so many are sampled.
+    pub sampled_of_million: u32,
+    /// Headers for the collector, one a line.
+    pub headers: Option<PathBuf>,
 }
 
 /// Where a value comes from.
@@ -133,6 +145,8 @@ pub struct Settings {
     pub azure_partitions: u16,
     /// Hosts that may be called over HTTP for methods.
     pub allowed_hosts: AllowedHosts,
+    /// None: there are no traces.
+    pub tracing: Option<Tracing>,
     /// Bytes of the journal kept for looking back, beyond what is still needed.
     pub journal_keep_bytes: u64,
     /// Bytes of executions in which something happened that are kept longer than the journal.

@@ -69,6 +69,11 @@ fn what_is_refused_says_why() {
         (Key::Data, "", "must not be empty"),
         (Key::MqttConnectDeadlineSeconds, "0", "from 1 to 600"),
         (Key::MqttPacketDeadlineSeconds, "601", "from 1 to 600"),
+        (Key::MqttSysIntervalSeconds, "601", "from 0 to 600"),
+        (Key::TracingOtlpEndpoint, "127.0.0.1:4318", "must be a URL"),
+        (Key::TracingOtlpEndpoint, "http://user:word@collector:4318", "nothing secret"),
+        (Key::TracingSampleRatio, "1.5", "from 0 to 1"),
+        (Key::TracingSampleRatio, "NaN", "from 0 to 1"),
         (Key::DevicesMaxTelemetryBytes, "1048577", "from 1 to 1048576"),
         (Key::MqttMaxMessageBytes, "large", "from 1 to 1048576"),
         (Key::MethodsAllowedHosts, "a b", "\"a b\" is no host"),
@@ -114,4 +119,19 @@ fn what_other_machines_can_reach_needs_tls_or_a_word_and_lets_nobody_register_hi
     ] {
         assert_eq!(settings(&flags).ok().map(|settings| settings.enroll), enroll, "{flags:?}");
     }
+}
+
+#[test]
+fn headers_for_a_collector_go_where_nobody_else_reads_them() {
+    let resolved = |endpoint: &str| {
+        let flags = [(Key::TracingOtlpEndpoint, endpoint.to_owned()), (Key::TracingHeadersFile, "/headers".to_owned())];
+        resolve(None, &nothing, &flags)
+    };
+    for endpoint in ["https://collector.example", "http://127.0.0.1:4318", "http://localhost:4318"] {
+        let tracing = resolved(endpoint).unwrap().tracing.unwrap();
+        assert_eq!((tracing.endpoint.as_str(), tracing.sampled_of_million), (endpoint, 10_000));
+    }
+    let problems = resolved("http://collector.example:4318").unwrap_err();
+    assert!(problems.to_string().contains("must be https"), "{problems}");
+    assert!(Settings::with(&[]).unwrap().tracing.is_none(), "off unless asked for");
 }

@@ -23,12 +23,12 @@ pub(super) struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn problem(&mut self, key: Key, text: String) {
+    pub(super) fn problem(&mut self, key: Key, text: String) {
         let origin = self.values.get(&key).map_or(Origin::Default, |(_, origin)| *origin);
         self.problems.push(Problem { key: key.name().into(), origin, text });
     }
 
-    fn text(&self, key: Key) -> &'a str {
+    pub(super) fn text(&self, key: Key) -> &'a str {
         self.values.get(&key).map_or("", |(text, _)| text)
     }
 

@@ -11,6 +11,15 @@ pub fn now_ms() -> u64 {
     now_ms.saturating_add_signed(shift::ms())
 }
 
+/// Microseconds since the Unix epoch; 0 for a clock before it.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "the one place")]
+pub fn now_us() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_us = now.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
+    now_us.saturating_add_signed(shift::ms().saturating_mul(1_000))
+}
+
 /// Now on the clock of tokio's timers: a test that pauses it and moves it ahead moves this as well.
 #[must_use]
 pub fn instant() -> Instant {

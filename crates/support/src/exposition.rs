@@ -1,6 +1,6 @@
 //! The two text formats of metrics: OpenMetrics, which has exemplars, and the older one of Prometheus, which every scraper reads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How a scraper wants to have them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,6 +28,32 @@ impl Exposition {
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
+
+/// One observation of a histogram's bucket, and the trace that it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exemplar {
+    pub trace: String,
+    pub value: f64,
+    pub time_ms: u64,
+}
+
+/// OpenMetrics' text with exemplars on a histogram's buckets, by their places.
+#[must_use]
+pub fn with_exemplars(open_metrics: &str, histogram: &str, exemplars: &BTreeMap<usize, Exemplar>) -> String {
+    let bucket = format!("{histogram}_bucket{{");
+    let (mut text, mut at) = (String::with_capacity(open_metrics.len()), 0);
+    for line in open_metrics.lines() {
+        text.push_str(line);
+        if line.starts_with(&bucket) {
+            if let Some(Exemplar { trace, value, time_ms }) = exemplars.get(&at) {
+                text.push_str(&format!(" # {{trace_id=\"{trace}\"}} {value} {:.3}", *time_ms as f64 / 1_000.0));
+            }
+            at += 1;
+        }
+        text.push('\n');
+    }
+    text
+}
 
 /// OpenMetrics' text in the older format: a counter's family is named as its sample is, with `_total`; no units, no exemplars and no
 /// mark of the end.
@@ -64,6 +90,14 @@ mod tests {
         let expected = "# HELP a_total Some.\n# TYPE a_total counter\na_total{x=\"# {\"} 1\n# HELP b B.\n# TYPE b histogram\n\
                         b_bucket{le=\"1.0\"} 2\n";
         assert_eq!(plain(open), expected);
+    }
+
+    #[test]
+    fn a_bucket_has_its_exemplar() {
+        let text = "h_bucket{le=\"1.0\"} 2\nh_bucket{le=\"+Inf\"} 2\nother_h_bucket{le=\"1.0\"} 1\n";
+        let exemplar = Exemplar { trace: "ab".into(), value: 0.5, time_ms: 1_500 };
+        let expected = "h_bucket{le=\"1.0\"} 2\nh_bucket{le=\"+Inf\"} 2 # {trace_id=\"ab\"} 0.5 1.500\nother_h_bucket{le=\"1.0\"} 1\n";
+        assert_eq!(with_exemplars(text, "h", &BTreeMap::from([(1, exemplar)])), expected);
     }
 
     #[test]

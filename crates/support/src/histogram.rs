@@ -1,6 +1,8 @@
-//! How long something took, as a Prometheus histogram. Recording is two atomic additions and takes no lock.
+//! How long something took, as a Prometheus histogram. Recording is two atomic additions and takes no lock, but for what belongs to a
+//! sampled trace: the last one of each bucket is kept as its exemplar.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc,
@@ -9,10 +11,14 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder, NoLabelSet},
     metrics::MetricType,
 };
+use switchbox_telemetry::TraceId;
+
+use super::{clock, exposition::Exemplar};
 
 /// Upper bounds of the buckets, microseconds: three a decade, from a fast disk's commit to a slow device's answer. What took longer
 /// is in a bucket of its own.
@@ -29,21 +35,38 @@ pub struct Histogram(Arc<Inner>);
 struct Inner {
     buckets: [AtomicU64; BOUNDS_US.len() + 1],
     sum_ns: AtomicU64,
+    /// By the bucket.
+    exemplars: Mutex<BTreeMap<usize, Exemplar>>,
 }
 
 impl Histogram {
     pub fn record(&self, took: Duration) {
+        self.record_traced(took, None);
+    }
+
+    /// The same, with the trace that it belongs to, if that is sampled.
+    pub fn record_traced(&self, took: Duration, trace: Option<TraceId>) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
-        if let Some(bucket) = self.0.buckets.get(bucket) {
-            bucket.fetch_add(1, Ordering::Relaxed);
+        if let Some(counter) = self.0.buckets.get(bucket) {
+            counter.fetch_add(1, Ordering::Relaxed);
         }
         self.0.sum_ns.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        if let Some(trace) = trace {
+            let exemplar = Exemplar { trace: trace.to_string(), value: took.as_secs_f64(), time_ms: clock::now_ms() };
+            self.0.exemplars.lock().insert(bucket, exemplar);
+        }
+    }
+
+    /// By the bucket's place.
+    #[must_use]
+    pub fn exemplars(&self) -> BTreeMap<usize, Exemplar> {
+        self.0.exemplars.lock().clone()
     }
 
     /// The same between two readings of the wall clock in milliseconds; one that went back in between counts as no time.
-    pub fn record_between_ms(&self, from_ms: u64, to_ms: u64) {
-        self.record(Duration::from_millis(to_ms.saturating_sub(from_ms)));
+    pub fn record_between_ms(&self, from_ms: u64, to_ms: u64, trace: Option<TraceId>) {
+        self.record_traced(Duration::from_millis(to_ms.saturating_sub(from_ms)), trace);
     }
 
     /// How many were recorded.
@@ -81,7 +104,7 @@ mod tests {
         for us in [0, 20, 21, 1_000, 3_000_000, 61_000_000] {
             histogram.clone().record(Duration::from_micros(us));
         }
-        histogram.record_between_ms(5, 3);
+        histogram.record_between_ms(5, 3, None);
         let mut registry = Registry::default();
         registry.register("commit_seconds", "Time", histogram.clone());
         let mut text = String::new();

@@ -10,6 +10,7 @@ use prometheus_client::{
 
 use super::histogram::Histogram;
 use switchbox_model::limits::{self, LimitName};
+use switchbox_telemetry::Tracer;
 
 /// One metric, as `/metrics` and the documentation name it.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +67,7 @@ metrics! {
     PLUGIN_QUEUED: "gauge", "plugin_queued", ["plugin"], "Events that wait in memory for the plugin";
     PLUGIN_LIMIT_HITS: "counter", "plugin_limit_hits", ["plugin", "limit"], "Times the plugin hit a limit, by its name";
     LIMIT_HITS: "counter", "limit_hits", ["limit"], "Times a limit of the host was hit, by its name";
+    TRACE_SPANS: "counter", "trace_spans", ["outcome"], "Spans of traces: sent, dropped because too many waited, or dropped because the collector did not take them";
     DISK_FREE_BYTES: "gauge", "disk_free_bytes", [], "Bytes free where the data folder is";
     PANICS: "counter", "panics", ["task"], "Panics that were caught, by the task; each is a defect";
 }
@@ -162,6 +164,8 @@ pub struct Counters {
     pub commit_time: Histogram,
     /// From a config version to the device's PUBACK.
     pub delivery_time: Histogram,
+    /// What spans of traces are given to.
+    pub traces: Tracer,
     /// Messages that subscribers of ordinary topics did not get because a queue was full or they expired.
     pub dropped: Family<Reason, Counter>,
     /// All of these together, for `$SYS`.
@@ -169,6 +173,23 @@ pub struct Counters {
 }
 
 impl Metrics {
+    /// With spans for this tracer.
+    #[must_use]
+    pub fn with_traces(traces: Tracer) -> Self {
+        Self(Arc::new(Counters { traces, ..Counters::default() }))
+    }
+
+    /// The histograms, which may have exemplars.
+    #[must_use]
+    pub fn histograms(&self) -> [(Spec, &Histogram); 4] {
+        [
+            (PLUGIN_SECONDS, &self.plugin_time),
+            (PLUGIN_WAIT_SECONDS, &self.plugin_wait),
+            (COMMIT_SECONDS, &self.commit_time),
+            (DELIVERY_SECONDS, &self.delivery_time),
+        ]
+    }
+
     /// Counts that this limit was hit.
     pub fn limit(&self, limit: LimitName) {
         self.limits.get_or_create(&Limit::of(limit)).inc();
@@ -248,10 +269,10 @@ impl Metrics {
         add.one(COMMANDS_ENDED, self.commands_ended.clone());
         add.one(PROXY_CALLS, self.proxy_calls.clone());
         add.one(MQTT_DROPPED, self.dropped.clone());
-        add.one(PLUGIN_SECONDS, self.plugin_time.clone());
-        add.one(PLUGIN_WAIT_SECONDS, self.plugin_wait.clone());
-        add.one(COMMIT_SECONDS, self.commit_time.clone());
-        add.one(DELIVERY_SECONDS, self.delivery_time.clone());
+        for (spec, histogram) in self.histograms() {
+            add.one(spec, histogram.clone());
+        }
+        add.one(TRACE_SPANS, self.traces.counted());
     }
 }
 

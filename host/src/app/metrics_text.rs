@@ -23,6 +23,7 @@ pub(super) fn render(parts: &Parts) -> Arc<dyn Fn(Exposition) -> String + Send +
     parts.metrics.register(&mut registry);
     let (store, topics) = (parts.store.clone(), parts.topics.clone());
     let (plugins, delivery, devices) = (parts.plugins.clone(), parts.delivery.clone(), parts.registry.clone());
+    let counters = parts.metrics.clone();
     Arc::new(move |format| {
         let mut text = String::new();
         // Fails only when a label cannot be written, and a String takes everything.
@@ -48,7 +49,14 @@ pub(super) fn render(parts: &Parts) -> Arc<dyn Fn(Exposition) -> String + Send +
         per_plugin(&mut text, &plugins.list());
         text.push_str("# EOF\n");
         match format {
-            Exposition::OpenMetrics => text,
+            Exposition::OpenMetrics => counters.histograms().into_iter().fold(text, |text, (spec, histogram)| {
+                let exemplars = histogram.exemplars();
+                if exemplars.is_empty() {
+                    text
+                } else {
+                    exposition::with_exemplars(&text, &format!("switchbox_{}", spec.name), &exemplars)
+                }
+            }),
             Exposition::Plain => exposition::plain(&text),
         }
     })

@@ -17,6 +17,7 @@ mod previous;
 mod serve;
 mod start;
 mod stop;
+mod traces;
 
 use std::{
     net::SocketAddr,
@@ -64,6 +65,7 @@ pub struct Host {
     timers: JoinHandle<()>,
     publisher: JoinHandle<()>,
     expiry: JoinHandle<()>,
+    exporter: Option<JoinHandle<()>>,
     dispatch: dispatch::Handle,
     store_service: store::Service,
     background: Background,

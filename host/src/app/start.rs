@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Host, Listeners, Parts, azure, clock_watch, descriptors, folder, housekeeping, metrics_text,
     mirror::{MirrorTopics, Mirrored},
-    options, plugin_views, previous,
+    options, plugin_views, previous, traces,
 };
 use switchbox_admin as admin;
 use switchbox_auth as auth;
@@ -54,6 +54,8 @@ struct Start<'a> {
     metrics: Metrics,
     tasks: Tasks,
     shutdown: CancellationToken,
+    /// Sends the spans of traces. `None` if there are to be none.
+    exporter: Option<traces::Exporter>,
     /// Why the host has to stop, if it has to.
     fatal: Arc<Mutex<Option<String>>>,
 }
@@ -102,9 +104,11 @@ struct Restored {
 impl<'a> Start<'a> {
     fn new(settings: &'a Settings) -> anyhow::Result<Self> {
         let background = Background::start().context("the background's threads cannot be started")?;
-        let metrics = Metrics::default();
+        let (traces, exporter) = traces::start(settings)?;
+        let metrics = Metrics::with_traces(traces);
         let tasks = Tasks::new(metrics.clone());
-        Ok(Self { settings, background, metrics, tasks, shutdown: CancellationToken::new(), fatal: Arc::default() })
+        let (shutdown, fatal) = (CancellationToken::new(), Arc::default());
+        Ok(Self { settings, background, metrics, tasks, shutdown, exporter, fatal })
     }
 
     async fn take_ports(&self) -> anyhow::Result<TakenPorts> {
@@ -260,6 +264,9 @@ impl<'a> Start<'a> {
         let (plugins, delivery, registry) = (parts.plugins.clone(), parts.delivery.clone(), parts.registry.clone());
         let clock_watch = clock_watch::run(plugins, delivery, registry, stopping());
         let clock_watch = self.tasks.spawn("clock", &self.shutdown, clock_watch);
+        let run = self.exporter.map(|exporter| exporter.run(self.shutdown.child_token()));
+        let exporter = run.map(|run| self.tasks.spawn_on(on, "traces", &self.shutdown, run));
+        self.metrics.traces.begin();
         ready.store(true, Ordering::Release);
         let Self { background, shutdown, fatal, .. } = self;
         Host {
@@ -280,6 +287,7 @@ impl<'a> Start<'a> {
             timers,
             publisher,
             expiry,
+            exporter,
             dispatch,
             store_service,
             background,

@@ -35,10 +35,18 @@ impl Host {
         self.ready.store(false, Ordering::Release);
         self.shutdown.cancel();
         let phases = Phases { note };
-        let connections = async { tokio::join!(self.mqtt_server, self.api, self.azure.stop()) };
-        if let Some((mqtt_server, api, azure)) = phases.wait("connections", CONNECTIONS, connections).await {
+        // The exporter ends by its own deadline, a second.
+        let exporter = async {
+            match self.exporter {
+                Some(exporter) => exporter.await,
+                None => Ok(()),
+            }
+        };
+        let connections = async { tokio::join!(self.mqtt_server, self.api, self.azure.stop(), exporter) };
+        if let Some((mqtt_server, api, azure, exporter)) = phases.wait("connections", CONNECTIONS, connections).await {
             ended("the MQTT server", &mqtt_server);
             ended("the admin API", &api);
+            ended("the exporter of traces", &exporter);
             ended("a listener for programs of Azure IoT Hub", &azure);
         }
         phases.wait("the watched folder", TASK, self.folder.stop()).await;

@@ -86,6 +86,8 @@ impl Engine {
 
     /// The reply is that of the last event: what can be refused is alone in its entry.
     fn handled(&mut self, run: HandledRun, docs: &mut Vec<Doc>) -> Reply {
+        let traces = self.metrics.traces.on();
+        let spans = traces.map(|traces| traces.handled(&run));
         let HandledRun { plugin, digest, time_ms, events } = run;
         let mut reply = Reply::Done;
         for HandledInRun { seq, attempt, logs, outcome, .. } in events {
@@ -113,6 +115,9 @@ impl Engine {
                     docs.push(Doc::DeadLetter(Box::new(letter)));
                 }
             }
+        }
+        if let (Some(traces), Some(spans), false) = (traces, spans, matches!(reply, Reply::Refused(_))) {
+            traces.committed(spans);
         }
         reply
     }

@@ -11,6 +11,7 @@ mod session_log;
 mod shared;
 mod shown;
 mod slow_consumer;
+mod subscriber;
 #[cfg(test)]
 mod tests;
 mod trie;
@@ -27,7 +28,6 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::Notify;
 
 pub use self::trie::memory_bytes;
 pub use self::{
@@ -35,6 +35,7 @@ pub use self::{
     session_log::SessionLog,
     shown::Statistics,
     slow_consumer::{SlowConsumer, WaitBudget},
+    subscriber::{Delivered, Delivery, Subscriber},
 };
 use self::{
     pending::Written,
@@ -45,7 +46,7 @@ use self::{
 };
 use switchbox_model::{
     Message, QoS,
-    broker::{BrokerChange, MessageNum, Now, Owner, Recipient, RetainedDoc},
+    broker::{BrokerChange, Now, Owner, RetainedDoc},
     limits::LimitName,
 };
 pub use switchbox_rules::topic::{TopicError, check_filter, check_name, is_shared, matched_part, matches};
@@ -57,52 +58,6 @@ pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(1);
 
 /// Topics of one entry of the journal, at most: each may be long.
 const TOPICS_AT_ONCE: usize = 64;
-
-/// How one subscriber gets one message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
-    pub qos: QoS,
-    pub retain: bool,
-    /// The subscription identifiers (MQTT 5).
-    pub ids: Vec<u32>,
-    /// The filter of the shared subscription that it comes by, for [`Handle::deliver_shared`].
-    pub shared: Option<Arc<str>>,
-}
-
-/// What became of a message at one subscriber.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivered {
-    Queued,
-    /// It is for nobody: QoS 0, and the client is away.
-    Dropped,
-    /// No room now; where the client is connected, there may be soon.
-    Full,
-    /// It must be written down first: [`Subscriber::logged`] follows.
-    LogFirst(Recipient),
-}
-
-/// Someone who gets messages. Must not block.
-pub trait Subscriber: Send + Sync {
-    /// Unique among all subscribers.
-    fn id(&self) -> u64;
-    fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered;
-    /// What [`Delivered::LogFirst`] asked for is durable.
-    fn logged(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient);
-    /// It never will be.
-    fn not_logged(&self, message: &Message, recipient: &Recipient);
-    /// False while nobody takes anything out of its queue.
-    fn is_connected(&self) -> bool;
-    /// Its queue is full, whatever the message is. Asked for every message: must be quick, and may be a moment late.
-    fn is_queue_full(&self) -> bool {
-        false
-    }
-    /// How long it is still worth waiting for room.
-    fn slow_consumer(&self) -> Duration;
-    /// A publisher waited.
-    fn waited(&self, from: Instant, until: Instant);
-    /// Notified (all waiters) when there is room again.
-    fn room(&self) -> &Notify;
-}
 
 /// A subscription's options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,10 +3,11 @@
 use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::*;
 use switchbox_model::{
-    broker::{StoredExpiry, StoredMessage},
+    broker::{MessageNum, Recipient, StoredExpiry, StoredMessage},
     limits,
 };
 

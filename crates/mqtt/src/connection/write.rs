@@ -60,7 +60,6 @@ impl Connection {
     /// Encodes what the mailbox has, and adds to `sent` what the hub wants to know of. True: there may be more.
     fn fill(&mut self, out: &mut BytesMut, sent: &mut DeliveryReports) -> bool {
         let Presence { mailbox, device, shared, dialect, .. } = &self.presence;
-        let device = device.as_ref().map(|device| &device.name.id);
         let now = clock::instant();
         let (mut packets, mut published, mut taken) = (0, 0, 0);
         let mut refused = DeliveryReports::default();
@@ -88,7 +87,8 @@ impl Connection {
                     published += 1;
                     // What is sent again leaves no room in the queue.
                     taken += u64::from(!dup);
-                    let own = Own { device, dialect: *dialect, known_config };
+                    let traces = &shared.metrics.traces;
+                    let own = Own { device: device.as_ref(), dialect: *dialect, known_config, traces };
                     if encode_publish::publish(&mut self.peer, (id, dup), &item, own, now, out) {
                         sent.sent(&item, dup);
                     } else {

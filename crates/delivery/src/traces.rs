@@ -1,0 +1,57 @@
+//! Gives the ends of effects to the tracer, if traces are on, and takes from it what goes out with them.
+
+use std::sync::Arc;
+
+use switchbox_core::{ingest::EndedCommand, registry::Device};
+use switchbox_model::{CommandStatus, DeviceName, EffectKey, Message};
+use switchbox_store::ConfigVersion;
+use switchbox_support::metrics::Metrics;
+use switchbox_telemetry::{Ended, TraceId, Tracer};
+
+use super::link::Outbound;
+
+/// The device acknowledged it just now. Returns its trace if it has a span.
+pub(super) fn config_acknowledged(metrics: &Metrics, device: &DeviceName, config: &ConfigVersion) -> Option<TraceId> {
+    let traces = metrics.traces.on()?;
+    traces.ended(Ended {
+        key: &config.cause.effect_key()?,
+        device,
+        config: Some(config.version),
+        from_ms: Some(config.time_ms),
+        status: CommandStatus::Acknowledged.as_str(),
+        is_error: false,
+    })
+}
+
+/// Commands ended just now.
+pub(super) fn commands_ended(metrics: &Metrics, device: &DeviceName, status: CommandStatus, ended: &[EndedCommand]) {
+    let Some(traces) = metrics.traces.on() else { return };
+    // Those of operators have other ids.
+    for key in ended.iter().filter_map(|command| command.id.parse::<EffectKey>().ok()) {
+        let is_error = matches!(status, CommandStatus::Expired | CommandStatus::Rejected);
+        traces.ended(Ended { key: &key, device, config: None, from_ms: None, status: status.as_str(), is_error });
+    }
+}
+
+/// `traceparent` of what goes to a device. `None` if traces are off, or it belongs to none.
+#[must_use]
+pub fn traceparent(tracer: &Tracer, device: &Device, outbound: &Outbound) -> Option<String> {
+    let traces = tracer.on()?;
+    let key = match outbound {
+        Outbound::Config { version, .. } => {
+            device.config().filter(|config| config.version == *version)?.cause.effect_key()?
+        }
+        Outbound::Command { id, .. } => id.parse().ok()?,
+        Outbound::Method { .. } => return None,
+    };
+    traces.traceparent(&key)
+}
+
+/// The message that a plugin published as this effect, with `traceparent` among its user properties.
+pub(super) fn published(tracer: &Tracer, id: &str, message: Arc<Message>) -> Arc<Message> {
+    let key = tracer.on().zip(id.parse::<EffectKey>().ok());
+    let Some(property) = key.and_then(|(traces, key)| traces.property(&key)) else { return message };
+    let mut message = Arc::unwrap_or_clone(message);
+    message.properties.get_or_insert_default().user.push(property);
+    Arc::new(message)
+}

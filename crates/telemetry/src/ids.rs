@@ -1,0 +1,115 @@
+//! Ids that follow from what a span is about: the same wherever they are computed, and of another host or another start different ones.
+
+use switchbox_model::{EffectKey, PluginName, Seq};
+
+use super::context::{Context, SpanId, TraceId};
+
+/// Makes the ids of one run of the host.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ids {
+    key: u64,
+    /// A trace whose id has a lower half below this is sampled. `None`: all are.
+    below: Option<u64>,
+}
+
+/// Of which kind a span is, so that no two kinds have the same id.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Trace = 1,
+    Event,
+    Execution,
+    Effect,
+    Ended,
+    Entry,
+}
+
+impl Ids {
+    /// `ratio`: of the traces that begin here, this part is sampled.
+    pub(crate) fn new(key: u64, ratio: f64) -> Self {
+        let below = if ratio >= 1.0 { None } else { Some((ratio.max(0.0) * u64::MAX as f64) as u64) };
+        Self { key, below }
+    }
+
+    /// Of an event that begins a trace.
+    pub(crate) fn begun(self, seq: Seq) -> Context {
+        let low = self.of(Kind::Trace, &[seq.0]);
+        let high = self.of(Kind::Trace, &[seq.0, low]);
+        let sampled = self.below.is_none_or(|below| low < below);
+        Context { trace: TraceId(u128::from(high.max(1)) << 64 | u128::from(low)), parent: None, sampled }
+    }
+
+    pub(crate) fn event(self, seq: Seq) -> SpanId {
+        self.span(Kind::Event, &[seq.0])
+    }
+
+    pub(crate) fn execution(self, seq: Seq, plugin: &PluginName, attempt: u32) -> SpanId {
+        self.span(Kind::Execution, &[seq.0, text(plugin.as_str()), attempt.into()])
+    }
+
+    pub(crate) fn effect(self, key: &EffectKey) -> SpanId {
+        self.span(Kind::Effect, &[key.seq.0, text(key.plugin.as_str()), key.index.into()])
+    }
+
+    /// How the effect ended.
+    pub(crate) fn ended(self, key: &EffectKey) -> SpanId {
+        self.span(Kind::Ended, &[key.seq.0, text(key.plugin.as_str()), key.index.into()])
+    }
+
+    /// An entry of the log that has several executions.
+    pub(crate) fn entry(self, first: Seq, plugin: &PluginName) -> SpanId {
+        self.span(Kind::Entry, &[first.0, text(plugin.as_str())])
+    }
+
+    fn span(self, kind: Kind, parts: &[u64]) -> SpanId {
+        SpanId(self.of(kind, parts).max(1))
+    }
+
+    fn of(self, kind: Kind, parts: &[u64]) -> u64 {
+        parts.iter().fold(mix(self.key ^ kind as u64), |hash, part| mix(hash ^ part))
+    }
+}
+
+fn text(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The finalizer of SplitMix64: every bit of the input changes half of the output's.
+fn mix(input: u64) -> u64 {
+    let mut z = input.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_part_of_the_traces_that_was_asked_for_is_sampled() {
+        for (ratio, expected) in [(0.0, 0..=0), (0.01, 800..=1_200), (0.5, 49_000..=51_000), (1.0, 100_000..=100_000)] {
+            let ids = Ids::new(7, ratio);
+            let sampled = (0..100_000).filter(|seq| ids.begun(Seq(*seq)).sampled).count();
+            assert!(expected.contains(&sampled), "{ratio}: {sampled}");
+        }
+    }
+
+    #[test]
+    fn no_two_spans_have_one_id_and_another_start_has_others() {
+        let mut seen = HashSet::new();
+        let plugin = |name| PluginName::new(name).unwrap();
+        for ids in [Ids::new(1, 1.0), Ids::new(2, 1.0)] {
+            for seq in (0..1_000).map(Seq) {
+                assert!(seen.insert(ids.event(seq).0));
+                for name in ["wake", "wake2"] {
+                    let key = EffectKey { seq, plugin: plugin(name), index: 1 };
+                    let of_plugin = [ids.execution(seq, &plugin(name), 1), ids.effect(&key), ids.ended(&key)];
+                    assert!(of_plugin.into_iter().all(|id| seen.insert(id.0)));
+                }
+            }
+        }
+        assert_eq!(Ids::new(1, 1.0).event(Seq(5)), Ids::new(1, 1.0).event(Seq(5)));
+    }
+}

@@ -1,0 +1,17 @@
+//! Traces in the sense of OpenTelemetry: a span for each event that a plugin takes, each execution, effect and settlement, joined by the ids of
+//! W3C's Trace Context. Spans wait in a bounded queue to be sent. Nothing waits for that: what does not fit is dropped and counted. Sends nothing itself.
+//!
+//! Most ids are derived from the ids that things have anyway (`explain` takes the same), so nothing has to be passed from an event to its
+//! execution, to the log and to the device's connection.
+
+mod context;
+mod ids;
+mod memory;
+mod otlp;
+mod queue;
+mod span;
+mod tracer;
+
+pub use context::{PROPERTY, TraceId};
+pub use queue::{Batch, SpanQueue};
+pub use tracer::{Ended, Execution, Outcome, Spans, Tracer, Traces};

@@ -1,0 +1,372 @@
+//! Where the host's parts give what they did: decides whether it belongs to a sampled trace, and queues a span. Never waits; while traces
+//! are off, [`Tracer::on`] is one comparison.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
+use switchbox_model::{
+    DeviceName, Effect, EffectKey, Event, EventData, HandledRun, PluginName, Seq, event::Property, limits,
+};
+use tokio::sync::mpsc;
+
+use super::{
+    context::{Context, PROPERTY, SpanId, TraceId, traceparent},
+    ids::Ids,
+    memory::Memory,
+    span::{Span, SpanKind},
+};
+
+/// Events of an entry that its span names, at most.
+const LINKS: usize = 128;
+
+/// What became of a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    pub outcome: &'static str,
+}
+
+pub(crate) type Counted = Family<Outcome, Counter>;
+
+/// Off unless it is made with `Tracer::new`, and until [`Tracer::begin`]. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Tracer {
+    traces: Option<Arc<Traces>>,
+    counted: Counted,
+}
+
+/// Traces are on.
+#[derive(Debug)]
+pub struct Traces {
+    ids: Ids,
+    live: AtomicBool,
+    /// An event came that belongs to another's trace: only then [`Memory`] is looked at.
+    remembers: AtomicBool,
+    memory: Mutex<Memory>,
+    queue: mpsc::Sender<Span>,
+    counted: Counted,
+    now_us: fn() -> u64,
+}
+
+/// What a plugin did with an event.
+#[derive(Debug, Clone, Copy)]
+pub struct Execution<'a> {
+    pub event: &'a Event,
+    pub plugin: &'a PluginName,
+    /// Of its component.
+    pub digest: &'a str,
+    pub attempt: u32,
+    pub took: Duration,
+    pub effects: usize,
+    /// Why it failed.
+    pub error: Option<&'a str>,
+}
+
+/// Spans of an entry of the log.
+#[derive(Debug)]
+pub struct Spans(Vec<Span>);
+
+/// How an effect ended at its device.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended<'a> {
+    pub key: &'a EffectKey,
+    pub device: &'a DeviceName,
+    /// Its version; `None` for a command.
+    pub config: Option<u64>,
+    /// When it was committed; `None` if that is not known here.
+    pub from_ms: Option<u64>,
+    pub status: &'static str,
+    pub is_error: bool,
+}
+
+impl Tracer {
+    /// Of the traces that begin here the part `ratio` is sampled. `now_us`: the wall clock, microseconds. Spans come out at the other
+    /// end of the queue.
+    pub(crate) fn with_queue(ratio: f64, key: u64, now_us: fn() -> u64) -> (Self, mpsc::Receiver<Span>, Counted) {
+        let (queue, spans) = mpsc::channel(limits::TRACE_SPANS);
+        let counted = Counted::default();
+        let traces = Traces {
+            ids: Ids::new(key, ratio),
+            live: AtomicBool::new(false),
+            remembers: AtomicBool::new(false),
+            memory: Mutex::default(),
+            queue,
+            counted: counted.clone(),
+            now_us,
+        };
+        (Self { traces: Some(Arc::new(traces)), counted: counted.clone() }, spans, counted)
+    }
+
+    /// The log has been replayed: what happens from now on is new.
+    pub fn begin(&self) {
+        if let Some(traces) = &self.traces {
+            traces.live.store(true, Ordering::Release);
+        }
+    }
+
+    /// `None` while traces are off.
+    #[must_use]
+    #[inline]
+    pub fn on(&self) -> Option<&Traces> {
+        self.traces.as_deref().filter(|traces| traces.live.load(Ordering::Relaxed))
+    }
+
+    /// The spans by what became of them.
+    #[must_use]
+    pub fn counted(&self) -> Family<Outcome, Counter> {
+        self.counted.clone()
+    }
+}
+
+impl Traces {
+    /// Events of one device, or of none, that some plugin takes.
+    pub fn events(&self, device: Option<&DeviceName>, events: &[Event]) {
+        for event in events {
+            let context = self.context_of(event);
+            if context.sampled {
+                self.send(self.event(context, device, event));
+            }
+        }
+    }
+
+    fn event(&self, Context { trace, parent, .. }: Context, device: Option<&DeviceName>, event: &Event) -> Span {
+        let span = Span {
+            trace,
+            id: self.ids.event(event.seq),
+            parent,
+            name: format!("event {}", kind(&event.data)),
+            kind: SpanKind::Consumer,
+            start_us: event.time_ms.saturating_mul(1_000),
+            end_us: (self.now_us)(),
+            attributes: Vec::new(),
+            links: Vec::new(),
+            error: None,
+        };
+        let span = span.with("switchbox.explain", event.seq.to_string());
+        match device {
+            Some(device) => span.with("switchbox.device", device.to_string()),
+            None => span,
+        }
+    }
+
+    /// An execution ended just now. One that failed has a span also where its trace is not sampled. Returns its trace if it has a span.
+    pub fn execution(&self, execution: Execution<'_>) -> Option<TraceId> {
+        let Execution { event, plugin, digest, attempt, took, effects, error } = execution;
+        let context = self.context_of(event);
+        if !context.sampled && error.is_none() {
+            return None;
+        }
+        if !context.sampled {
+            // Its cause, which was not sampled either.
+            self.send(self.event(context, None, event));
+        }
+        let end_us = (self.now_us)();
+        let span = Span {
+            trace: context.trace,
+            id: self.ids.execution(event.seq, plugin, attempt),
+            parent: Some(self.ids.event(event.seq)),
+            name: format!("execution {plugin}"),
+            kind: SpanKind::Internal,
+            start_us: end_us.saturating_sub(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
+            end_us,
+            attributes: Vec::new(),
+            links: Vec::new(),
+            error: error.map(str::to_owned),
+        };
+        let span = span
+            .with("switchbox.explain", format!("{}.{plugin}", event.seq))
+            .with("switchbox.plugin", plugin.to_string())
+            .with("switchbox.plugin.digest", digest.to_owned())
+            .with("switchbox.attempt", u64::from(attempt))
+            .with("switchbox.effects", effects as u64);
+        self.send(span);
+        Some(context.trace)
+    }
+
+    /// The trace of an event, if it is sampled.
+    #[must_use]
+    pub fn sampled(&self, event: &Event) -> Option<TraceId> {
+        let context = self.context_of(event);
+        context.sampled.then_some(context.trace)
+    }
+
+    /// An entry of the log that is committed and about to be applied: its effects, for [`Traces::committed`]. Where it has several events, it has a span with links to their
+    /// executions.
+    #[must_use]
+    pub fn handled(&self, run: &HandledRun) -> Spans {
+        let mut spans = Vec::new();
+        let mut links = Vec::new();
+        let mut first = None;
+        for handled in &run.events {
+            let context = self.context(handled.seq);
+            if !context.sampled {
+                continue;
+            }
+            let execution = self.ids.execution(handled.seq, &run.plugin, handled.attempt);
+            if links.len() < LINKS {
+                links.push((context.trace, execution));
+            }
+            first.get_or_insert((handled.seq, context.trace, execution));
+            let switchbox_model::Outcome::Done { effects } = &handled.outcome else { continue };
+            for (index, effect) in (0..).zip(effects) {
+                let key = EffectKey { seq: handled.seq, plugin: run.plugin.clone(), index };
+                spans.push(self.effect(context.trace, execution, &key, effect, run.time_ms));
+            }
+        }
+        if let Some((seq, trace, parent)) = first.filter(|_| run.events.len() > 1) {
+            let entry = Span {
+                trace,
+                id: self.ids.entry(seq, &run.plugin),
+                parent: Some(parent),
+                name: "commit".into(),
+                kind: SpanKind::Internal,
+                start_us: run.time_ms.saturating_mul(1_000),
+                end_us: (self.now_us)(),
+                attributes: Vec::new(),
+                links,
+                error: None,
+            };
+            spans.push(entry.with("switchbox.events", run.events.len() as u64));
+        }
+        Spans(spans)
+    }
+
+    /// What they are about was applied just now.
+    pub fn committed(&self, Spans(spans): Spans) {
+        if spans.is_empty() {
+            return;
+        }
+        let end_us = (self.now_us)();
+        spans.into_iter().for_each(|span| self.send(Span { end_us, ..span }));
+    }
+
+    fn effect(&self, trace: TraceId, parent: SpanId, key: &EffectKey, effect: &Effect, ms: u64) -> Span {
+        let what = match effect {
+            Effect::Config { .. } | Effect::ConfigForced { .. } => "config",
+            Effect::Command { .. } => "command",
+            Effect::Kv(_) => "state write",
+            Effect::Publish { .. } => "publish",
+            Effect::PatchDesired { .. } => "config patch",
+            Effect::TimerSet(_) => "timer",
+            Effect::TimerCancel { .. } => "timer cancel",
+        };
+        let span = Span {
+            trace,
+            id: self.ids.effect(key),
+            parent: Some(parent),
+            name: format!("effect {what}"),
+            kind: SpanKind::Producer,
+            start_us: ms.saturating_mul(1_000),
+            end_us: (self.now_us)(),
+            attributes: Vec::new(),
+            links: Vec::new(),
+            error: None,
+        };
+        span.with("switchbox.explain", key.to_string())
+    }
+
+    /// An effect ended at its device. One that failed has a span also where its trace is not sampled. Returns its trace if it has a
+    /// span.
+    pub fn ended(&self, ended: Ended<'_>) -> Option<TraceId> {
+        let Ended { key, device, config, from_ms, status, is_error } = ended;
+        let context = self.context(key.seq);
+        if !context.sampled && !is_error {
+            return None;
+        }
+        let end_us = (self.now_us)();
+        let span = Span {
+            trace: context.trace,
+            id: self.ids.ended(key),
+            parent: Some(self.ids.effect(key)),
+            name: format!("settlement {}", if config.is_some() { "config" } else { "command" }),
+            kind: SpanKind::Internal,
+            start_us: from_ms.map_or(end_us, |ms| ms.saturating_mul(1_000)),
+            end_us,
+            attributes: Vec::new(),
+            links: Vec::new(),
+            error: is_error.then(|| status.to_owned()),
+        };
+        let explain = config.map_or_else(|| key.to_string(), |version| format!("{device}/configVersions/{version}"));
+        let span = span.with("switchbox.explain", explain).with("switchbox.device", device.to_string());
+        self.send(span.with("switchbox.status", status.to_owned()));
+        Some(context.trace)
+    }
+
+    /// What goes out with an effect: `traceparent`, with the effect as the parent. `None` if its trace is not sampled, and no other
+    /// program began it.
+    #[must_use]
+    pub fn traceparent(&self, key: &EffectKey) -> Option<String> {
+        let remembered = self.remembered(key.seq);
+        let context = remembered.unwrap_or_else(|| self.ids.begun(key.seq));
+        let goes_out = context.sampled || remembered.is_some();
+        goes_out.then(|| traceparent(context.trace, self.ids.effect(key), context.sampled))
+    }
+
+    /// The same as a user property of MQTT 5.
+    #[must_use]
+    pub fn property(&self, key: &EffectKey) -> Option<Property> {
+        Some((PROPERTY.to_owned(), self.traceparent(key)?))
+    }
+
+    fn context(&self, seq: Seq) -> Context {
+        self.remembered(seq).unwrap_or_else(|| self.ids.begun(seq))
+    }
+
+    fn remembered(&self, seq: Seq) -> Option<Context> {
+        if !self.remembers.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.memory.lock().get(seq)
+    }
+
+    /// Where another brought the event about, its trace is remembered for the effects.
+    fn context_of(&self, event: &Event) -> Context {
+        let Some(context) = self.continued(event) else { return self.ids.begun(event.seq) };
+        self.remembers.store(true, Ordering::Relaxed);
+        self.memory.lock().insert(event.seq, context);
+        context
+    }
+
+    /// The trace that the event goes on with: another program's by its property, or that of a command that ended.
+    fn continued(&self, event: &Event) -> Option<Context> {
+        match &event.data {
+            EventData::Telemetry { properties, .. } | EventData::Topic { properties, .. } => {
+                let (_, value) = properties.iter().find(|(name, _)| name == PROPERTY)?;
+                Context::parse(value)
+            }
+            EventData::CommandSettled { id, .. } => {
+                let key: EffectKey = id.parse().ok()?;
+                Some(Context { parent: Some(self.ids.effect(&key)), ..self.context(key.seq) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Never waits.
+    fn send(&self, span: Span) {
+        if self.queue.try_send(span).is_err() {
+            self.counted.get_or_create(&Outcome { outcome: "dropped: queue full" }).inc();
+        }
+    }
+}
+
+fn kind(data: &EventData) -> &'static str {
+    match data {
+        EventData::Telemetry { .. } => "telemetry",
+        EventData::State { .. } => "state",
+        EventData::Connected => "connected",
+        EventData::Disconnected { .. } => "disconnected",
+        EventData::CommandSettled { .. } => "command-settled",
+        EventData::Timer { .. } => "timer",
+        EventData::Topic { .. } => "topic",
+    }
+}

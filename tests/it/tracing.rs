@@ -1,0 +1,197 @@
+//! Traces over OTLP: a collector gets the spans from an event to its settlement, joined with those of the devices' programs by
+//! `traceparent`; one that does not answer holds nothing up.
+
+mod collector;
+
+use std::{collections::BTreeSet, fs, net::TcpListener};
+
+use serde_json::Value;
+use switchbox_tests::{
+    Place, Process,
+    raw::{self, Raw, ack, publish, text},
+    until,
+};
+
+use collector::Collector;
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00f067aa0ba902b7";
+const EVENTS: &str = "/devices/switch-1/events";
+
+/// A host with a plugin that sends a config to sink-1 for each event, and traces.
+fn start(place: &Place, endpoint: &str, more: &[&str]) -> Process {
+    place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n");
+    let host = place.start_with(&[&["--otlp-endpoint", endpoint][..], more].concat());
+    host.admin().wait_plugin("relay", "to run", |plugin| plugin["state"] == "running");
+    host
+}
+
+fn device(host: &Process, id: &str) -> Raw {
+    Raw::connect(host.mqtt(), &raw::connect(id, true, 0, None)).0
+}
+
+fn sink(host: &Process) -> Raw {
+    let mut sink = device(host, "sink-1");
+    sink.subscribe("/devices/sink-1/config", 1);
+    sink
+}
+
+fn record(hops: u32) -> String {
+    format!(r#"{{"deviceId":"sink-1","hops":{hops}}}"#)
+}
+
+/// `traceparent` as a user property.
+fn property(flags: &str) -> Vec<u8> {
+    [&[0x26][..], &text("traceparent"), &text(&format!("00-{TRACE}-{PARENT}-{flags}"))].concat()
+}
+
+/// The next config: its `traceparent`, if it has one. Acknowledged.
+fn config(sink: &mut Raw) -> Option<String> {
+    let packet = sink.packet();
+    assert_eq!(packet[0] & 0xf6, 0x32, "{packet:?}");
+    let topic = text("/devices/sink-1/config");
+    let at = packet.windows(topic.len()).position(|bytes| bytes == topic).unwrap() + topic.len();
+    sink.send(&ack(0x40, u16::from_be_bytes([packet[at], packet[at + 1]])));
+    let name = text("traceparent");
+    let at = packet.windows(name.len()).position(|bytes| bytes == name)? + name.len() + 2;
+    Some(String::from_utf8(packet[at..at + 55].to_vec()).unwrap())
+}
+
+/// The value of an attribute.
+fn attribute<'a>(span: &'a Value, name: &str) -> &'a str {
+    let found = span["attributes"].as_array().unwrap().iter().find(|attribute| attribute["key"] == name);
+    found.unwrap_or_else(|| panic!("{name} is not in {span}"))["value"]["stringValue"].as_str().unwrap()
+}
+
+#[test]
+fn a_trace_goes_from_one_devices_program_through_the_host_to_the_others() {
+    let (collector, place) = (Collector::start(), Place::new());
+    let headers = place.root().join("headers");
+    fs::write(&headers, "# of the collector\nAuthorization: Bearer word\n").unwrap();
+    let more = ["--trace-sample-ratio", "0", "--otlp-headers-file", headers.to_str().unwrap()];
+    let host = start(&place, &collector.url(), &more);
+    let (mut sink, mut switch) = (sink(&host), device(&host, "switch-1"));
+    // Of the traces that begin here, none is sampled.
+    switch.send(&publish(0x32, EVENTS, 1, &[], &record(1)));
+    assert_eq!(config(&mut sink), None);
+    switch.send(&publish(0x32, EVENTS, 2, &property("01"), &record(2)));
+    let goes_out = config(&mut sink).unwrap();
+
+    let settlement = collector.named("settlement config");
+    let [event, execution, effect] =
+        ["event telemetry", "execution relay", "effect config"].map(|name| collector.named(name));
+    let all = [&event, &execution, &effect, &settlement];
+    assert!(all.iter().all(|span| span["traceId"] == TRACE), "{all:?}");
+    let parents: Vec<_> = all.iter().map(|span| span["parentSpanId"].as_str().unwrap()).collect();
+    let ids: Vec<_> = all.iter().map(|span| span["spanId"].as_str().unwrap()).collect();
+    assert_eq!(parents, [PARENT, ids[0], ids[1], ids[2]]);
+    assert_eq!(goes_out, format!("00-{TRACE}-{}-01", ids[2]));
+    for span in all {
+        let time = |end: &str| span[end].as_str().unwrap().parse::<u64>().unwrap();
+        assert!(time("startTimeUnixNano") <= time("endTimeUnixNano"), "{span}");
+        // Each leads to what explain tells of it.
+        let id = attribute(span, "switchbox.explain");
+        let _ = host.admin().get(&format!("/v1/explain/{id}")).ok();
+    }
+    assert!(attribute(&event, "switchbox.device").ends_with("/devices/switch-1"), "{event}");
+    assert!(attribute(&settlement, "switchbox.device").ends_with("/devices/sink-1"), "{settlement}");
+    assert!(
+        collector.heads().iter().all(|head| head.contains("authorization: bearer word")),
+        "{:?}",
+        collector.heads()
+    );
+
+    // What another program does not sample goes on, and has no spans.
+    switch.send(&publish(0x32, EVENTS, 3, &property("00"), &record(3)));
+    let goes_out = config(&mut sink).unwrap();
+    assert!(goes_out.starts_with(&format!("00-{TRACE}-")) && goes_out.ends_with("-00"), "{goes_out}");
+    exemplars(&host);
+    host.stop();
+    assert_eq!(collector.spans().len(), 4, "{:?}", collector.spans());
+}
+
+/// Histograms name the trace, in OpenMetrics' format alone.
+fn exemplars(host: &Process) {
+    let (_, open) = host.admin().text_as("/metrics", "application/openmetrics-text");
+    let (_, plain) = host.admin().text_as("/metrics", "*/*");
+    let exemplar = format!("# {{trace_id=\"{TRACE}\"}} ");
+    for histogram in ["plugin_seconds", "plugin_wait_seconds", "delivery_seconds"] {
+        let bucket = format!("switchbox_{histogram}_bucket{{");
+        assert!(open.lines().any(|line| line.starts_with(&bucket) && line.contains(&exemplar)), "{histogram}: {open}");
+    }
+    assert!(
+        !plain.contains("trace_id") && plain.contains("switchbox_trace_spans_total{outcome=\"sent\"} 4"),
+        "{plain}"
+    );
+}
+
+#[test]
+fn an_execution_that_fails_has_a_span_whatever_is_sampled() {
+    let (collector, place) = (Collector::start(), Place::new());
+    let host = start(&place, &collector.url(), &["--trace-sample-ratio", "0"]);
+    let mut switch = device(&host, "switch-1");
+    switch.send(&publish(0x32, EVENTS, 1, &[], "no JSON"));
+    let execution = collector.span("an execution", |span| span["name"] == "execution relay");
+    assert_eq!(execution["status"]["code"], 2, "{execution}");
+    assert!(!execution["status"]["message"].as_str().unwrap().is_empty(), "{execution}");
+    let event = collector.named("event telemetry");
+    assert_eq!((&event["spanId"], &event["traceId"]), (&execution["parentSpanId"], &execution["traceId"]));
+    assert!(event["parentSpanId"].is_null(), "{event}");
+    host.stop();
+}
+
+#[test]
+fn an_entry_of_several_events_has_a_span_with_links_to_their_executions() {
+    let (collector, place) = (Collector::start(), Place::new());
+    let host = start(&place, &collector.url(), &["--trace-sample-ratio", "1"]);
+    drop(sink(&host));
+    let mut switch = device(&host, "switch-1");
+    let mut sent = 0;
+    let commit = until("an entry of several events", || {
+        let many: Vec<u8> =
+            (1..=100).flat_map(|id| publish(0x32, EVENTS, id, &[], &record(sent + u32::from(id)))).collect();
+        sent += 100;
+        switch.send(&many);
+        (0..100).for_each(|_| assert_eq!(switch.packet()[0], 0x40));
+        collector.spans().into_iter().find(|span| span["name"] == "commit")
+    });
+    let links = commit["links"].as_array().unwrap();
+    assert!(links.len() >= 2, "{commit}");
+    let executions: BTreeSet<_> = until("the executions", || {
+        let spans = collector.spans().into_iter().filter(|span| span["name"] == "execution relay");
+        let ids: BTreeSet<_> = spans.map(|span| (span["traceId"].to_string(), span["spanId"].to_string())).collect();
+        links.iter().all(|link| ids.contains(&(link["traceId"].to_string(), link["spanId"].to_string()))).then_some(ids)
+    });
+    // Each is the trace of its own event.
+    assert_eq!(executions.iter().map(|(trace, _)| trace).collect::<BTreeSet<_>>().len(), executions.len());
+    host.stop();
+}
+
+#[test]
+fn a_collector_that_never_answers_holds_nothing_up_and_what_is_dropped_is_counted() {
+    // Connections wait there, and nobody takes them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Place::new();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let host = start(&place, &endpoint, &["--trace-sample-ratio", "1"]);
+    drop(sink(&host));
+    let mut switch = device(&host, "switch-1");
+    let dropped = || {
+        let (_, text) = host.admin().text_as("/metrics", "*/*");
+        let line = "switchbox_trace_spans_total{outcome=\"dropped: queue full\"} ";
+        text.lines().find_map(|found| found.strip_prefix(line)?.parse::<u64>().ok())
+    };
+    let mut hops = 0;
+    let count = until("spans to be dropped", || {
+        for _ in 0..10 {
+            hops += 100;
+            let many: Vec<u8> =
+                (1..=100).flat_map(|id| publish(0x32, EVENTS, id, &[], &record(hops + u32::from(id)))).collect();
+            switch.send(&many);
+            (0..100).for_each(|_| assert_eq!(switch.packet()[0], 0x40));
+        }
+        dropped()
+    });
+    assert!(count > 0);
+    host.stop();
+}
