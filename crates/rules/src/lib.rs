@@ -1,5 +1,5 @@
 //! The rules that the host and the plugin SDK share, so that a test on an author's machine and the host decide alike: names, limits,
-//! topic filters, patterns of devices, grants, token buckets and JSON documents. Pure: no clock, no files, no sockets.
+//! topic filters, patterns of devices, grants, token buckets, sizes and JSON documents. Pure: no clock, no files, no sockets.
 //!
 //! With the feature `patterns`: globs and grants, which a plugin itself does not need.
 
@@ -10,5 +10,6 @@ pub mod limits;
 pub mod names;
 #[cfg(feature = "patterns")]
 pub mod pattern;
+pub mod size;
 pub mod token_bucket;
 pub mod topic;

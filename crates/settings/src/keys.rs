@@ -154,6 +154,11 @@ impl Key {
         matches!(self.spec().kind, Number(_))
     }
 
+    /// A number of bytes, which may be written with a unit.
+    pub(super) fn is_size(self) -> bool {
+        matches!(self.spec().kind, Number("BYTES"))
+    }
+
     pub(super) fn of(name: &str) -> Option<Self> {
         ALL.iter().find(|spec| spec.name == name).map(|spec| spec.key)
     }

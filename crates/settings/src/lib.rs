@@ -177,7 +177,8 @@ impl Settings {
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (key, (value, origin)) in &self.in_force {
-            let value = if key.is_number() { value.clone() } else { toml::Value::String(value.clone()).to_string() };
+            let is_number = key.is_number() && value.bytes().all(|byte| byte.is_ascii_digit());
+            let value = if is_number { value.clone() } else { toml::Value::String(value.clone()).to_string() };
             writeln!(f, "{:<48} # {origin}", format!("{} = {value}", key.name()))?;
         }
         Ok(())

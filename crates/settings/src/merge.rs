@@ -47,14 +47,18 @@ fn flatten(prefix: &str, table: &toml::Table, values: &mut Values, problems: &mu
         let name = format!("{prefix}{name}");
         let mut problem = |text: String| problems.push(Problem { key: name.clone(), origin: Origin::File, text });
         match (Key::of(&name), value) {
-            (Some(key), toml::Value::String(text)) if !key.is_number() => {
+            (Some(key), toml::Value::String(text)) if !key.is_number() || key.is_size() => {
                 values.insert(key, (text.clone(), Origin::File));
             }
             (Some(key), toml::Value::Integer(number)) if key.is_number() => {
                 values.insert(key, (number.to_string(), Origin::File));
             }
             (Some(key), other) => {
-                let wanted = if key.is_number() { "a whole number" } else { "a text in quotes" };
+                let wanted = match (key.is_size(), key.is_number()) {
+                    (true, _) => "a whole number, or a text such as \"64MiB\"",
+                    (_, true) => "a whole number",
+                    _ => "a text in quotes",
+                };
                 problem(format!("must be {wanted}, not {}", other.type_str()));
             }
             (None, toml::Value::Table(inner)) if is_table(&name) => {

@@ -32,16 +32,22 @@ fn the_later_source_wins() {
 
 #[test]
 fn what_is_printed_is_a_settings_file_with_the_same_values() {
-    let settings = Settings::with(&[(Key::Data, "/a \"b\"".into()), (Key::DevicesEnroll, "closed".into())]).unwrap();
+    let settings = Settings::with(&[
+        (Key::Data, "/a \"b\"".into()),
+        (Key::DevicesEnroll, "closed".into()),
+        (Key::JournalKeepBytes, "64MiB".into()),
+    ])
+    .unwrap();
     let printed = settings.to_string();
     assert!(printed.contains("# flag") && printed.contains("# default"), "{printed}");
     let again = resolve(Some(&printed), &nothing, &[]).unwrap();
     assert_eq!((again.data, again.enroll, again.plugins), (settings.data, settings.enroll, settings.plugins));
+    assert_eq!(again.journal_keep_bytes, 64 << 20);
 }
 
 #[test]
 fn every_problem_is_reported_at_once_with_its_key() {
-    let file = "mqtt = 3\ncolour = 'red'\n[admin]\nlisten = '0.0.0.0:80'\nauth = 'maybe'\nport = 4\n[journal]\nkeep-bytes = '1'";
+    let file = "mqtt = 3\ncolour = 'red'\n[admin]\nlisten = '0.0.0.0:80'\nauth = 'maybe'\nport = 4\n[journal]\nkeep-bytes = '1x'";
     let problems = resolve(Some(file), &nothing, &[(Key::MqttMaxConnections, "0".into())]).unwrap_err().0;
     let mut keys: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
     keys.sort_unstable();
@@ -49,6 +55,18 @@ fn every_problem_is_reported_at_once_with_its_key() {
         keys,
         ["admin.auth", "admin.listen", "admin.port", "colour", "journal.keep-bytes", "mqtt", "mqtt.max-connections"]
     );
+}
+
+#[test]
+fn a_number_of_bytes_may_have_a_unit_in_each_source() {
+    let file = Some("journal.keep-bytes = \"64MiB\"\ndisk.reserve-bytes = 1000");
+    let environment = |name: &str| (name == "SWITCHBOX_DISK_WARN_FREE_BYTES").then(|| "1GiB".to_owned());
+    let flags = [(Key::DevicesMaxStateBytes, "32KiB".to_owned())];
+    let settings = resolve(file, &environment, &flags).unwrap();
+    assert_eq!((settings.journal_keep_bytes, settings.disk_reserve_bytes), (64 << 20, 1_000));
+    assert_eq!((settings.disk_warn_free_bytes, settings.payloads.state_bytes), (1 << 30, 32 << 10));
+    let error = resolve(Some("mqtt.max-connections = \"5k\""), &nothing, &[]).unwrap_err().to_string();
+    assert!(error.contains("mqtt.max-connections") && error.contains("must be a whole number, not string"), "{error}");
 }
 
 #[test]

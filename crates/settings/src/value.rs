@@ -12,6 +12,7 @@ use std::{
 use super::{Enroll, Key, Origin, Problem, TlsFiles};
 use switchbox_azure::Hubs;
 use switchbox_model::{AllowedHosts, PayloadLimits, limits};
+use switchbox_rules::size::Size;
 
 /// Each with where it is from.
 pub(super) type Values = BTreeMap<Key, (String, Origin)>;
@@ -67,8 +68,17 @@ impl<'a> Check<'a> {
         found
     }
 
+    /// A whole number; a number of bytes also with a unit, as in the settings of plugins.
+    fn number<T: FromStr>(&self, key: Key) -> Option<T> {
+        let text = self.text(key);
+        if key.is_size() {
+            return text.parse::<Size>().ok()?.0.to_string().parse().ok();
+        }
+        text.parse().ok()
+    }
+
     pub(super) fn at_least<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, key: Key, least: T) -> Option<T> {
-        let found = self.text(key).parse::<T>().ok().filter(|number| *number >= least);
+        let found = self.number::<T>(key).filter(|number| *number >= least);
         if found.is_none() {
             let text = self.text(key).to_owned();
             self.problem(key, format!("must be a whole number from {least} on, not {text:?}"));
@@ -82,7 +92,7 @@ impl<'a> Check<'a> {
         least: T,
         most: T,
     ) -> Option<T> {
-        let found = self.text(key).parse::<T>().ok().filter(|number| (least..=most).contains(number));
+        let found = self.number::<T>(key).filter(|number| (least..=most).contains(number));
         if found.is_none() {
             let text = self.text(key).to_owned();
             self.problem(key, format!("must be a whole number from {least} to {most}, not {text:?}"));

@@ -52,7 +52,7 @@ Every setting can stand in three places; the later counts more:
 3. a flag of `switchbox serve`
 
 `switchbox serve --print-settings` shows what is in force and where each value comes from. All problems are reported at once, each
-with its key. A change counts from the next start of the host.
+with its key. A change counts from the next start of the host. A number of bytes may have a unit: `\"256MiB\"` (in quotes in the file).
 
 ```toml
 data = \"/var/lib/switchbox\"
