@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    Result,
+    Property, Result,
     backend::Backend,
     json::{to_json, to_json_text},
     state::State,
@@ -79,6 +79,21 @@ impl Host {
         options: &CommandOptions,
     ) -> Result<String> {
         self.backend.command_send(device, payload.as_ref(), options)
+    }
+
+    /// As [`send_command_with`](Self::send_command_with), with what the device gets beside the payload: user properties over MQTT 5,
+    /// the properties of a cloud-to-device message for a client of Azure IoT Hub. A name that begins with `$` is what the command says
+    /// of itself, such as `$content-type`.
+    pub fn send_command_with_properties(
+        &self,
+        device: &str,
+        payload: impl AsRef<[u8]>,
+        options: &CommandOptions,
+        properties: &[(&str, &str)],
+    ) -> Result<String> {
+        let property = |(name, value): &(&str, &str)| Property { name: (*name).into(), value: (*value).into() };
+        let properties: Vec<_> = properties.iter().map(property).collect();
+        self.backend.command_send_with(device, payload.as_ref(), options, &properties)
     }
 
     /// Calls a method of the device and waits for its answer, at most 300 s. Happens at once, whatever becomes of the

@@ -2,7 +2,7 @@
 //! so a component asks only for what it calls.
 
 use crate::{
-    Result,
+    Property, Result,
     bindings::switchbox::plugin::{command, config, log, method, registry, state, timer, topic, twin},
 };
 
@@ -34,6 +34,16 @@ impl Backend {
 
     pub(crate) fn command_send(&self, device: &str, payload: &[u8], options: &command::Options) -> Result<String> {
         Ok(command::send(device, payload, options)?)
+    }
+
+    pub(crate) fn command_send_with(
+        &self,
+        device: &str,
+        payload: &[u8],
+        options: &command::Options,
+        properties: &[Property],
+    ) -> Result<String> {
+        Ok(command::send_with(device, payload, options, properties)?)
     }
 
     pub(crate) fn method_call(

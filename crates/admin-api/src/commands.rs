@@ -9,6 +9,7 @@ use switchbox_model::CommandStatus;
 
 use super::{
     documents::Cause,
+    property::Property,
     scalars::{Base64, Span, Time},
 };
 
@@ -21,6 +22,10 @@ pub struct Command {
     pub name: Option<String>,
     pub subfolder: String,
     pub binary_data: Base64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub properties: Vec<Property>,
+    /// What the command says of itself, such as `content-type`; absent where it says nothing.
+    pub system_properties: Option<BTreeMap<String, String>>,
     pub ttl: Span,
     #[schemars(schema_with = "statuses")]
     pub status: CommandStatus,
@@ -55,6 +60,12 @@ pub struct SendCommandToDeviceRequest {
     pub binary_data: Base64,
     // Bounded by `fields::SUBFOLDER`.
     pub subfolder: String,
+    /// What the device gets beside the payload: in the topic or as user properties, as its protocol has it.
+    // Bounded by `fields::COMMAND_PROPERTIES` and `fields::COMMAND_PROPERTY`.
+    pub properties: Vec<Property>,
+    /// What the command says of itself: `content-type`, `content-encoding`, `correlation-id`, `message-id`, `user-id`.
+    // Bounded by `fields::COMMAND_PROPERTIES` and `fields::COMMAND_PROPERTY`.
+    pub system_properties: BTreeMap<String, String>,
     /// Absent or `0s`: only for a device that takes it now.
     pub ttl: Option<Span>,
     /// Taken and without effect: the path says it.

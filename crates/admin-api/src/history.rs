@@ -10,6 +10,7 @@ use switchbox_model::{CommandStatus, EventKind};
 
 use super::{
     commands::statuses,
+    property::Property,
     scalars::{Base64, Int64, Time},
 };
 
@@ -57,13 +58,6 @@ fn kinds(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": all})
 }
 
-/// A user property of MQTT 5.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Property {
-    pub name: String,
-    pub value: String,
-}
-
 /// One handling of one event by one plugin.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -105,6 +99,9 @@ pub enum Effect {
         id: String,
         subfolder: String,
         binary_data: Base64,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        properties: Vec<Property>,
+        system_properties: Option<BTreeMap<String, String>>,
     },
     Publish {
         topic: String,

@@ -16,6 +16,7 @@ mod history;
 mod host;
 mod hub;
 mod plugins;
+mod property;
 mod registries;
 mod scalars;
 pub mod schema;
@@ -45,7 +46,7 @@ pub use explain::{Branch, CallAnswer, Explanation, Gone, HeldBack, MethodCall, S
 pub use gateways::{BindDeviceToGatewayRequest, GatewayConfig};
 pub use history::{
     Cron, DeadLetter, Effect, Event, Execution, ListDeadLettersResponse, ListEventsResponse, ListExecutionsResponse,
-    Outcome, Property, PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse, Timer,
+    Outcome, PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse, Timer,
 };
 pub use host::{AuditLine, CreateTokenRequest, ListAuditResponse, ListTokensResponse, Listeners, Token};
 pub use hub::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey, SymmetricKeys};
@@ -54,6 +55,7 @@ pub use plugins::{
     PluginFile, PluginPatch, PluginRecording, PluginTakenBack, PluginTimers, RecordPluginRequest, TryMethodAnswer,
     TryPluginRequest, TryPluginResponse,
 };
+pub use property::Property;
 pub use registries::{
     DeviceRegistry, EventNotificationConfig, HttpConfig, ListDeviceRegistriesResponse, MqttConfig, PruneDevicesRequest,
     PruneDevicesResponse, StateNotificationConfig,

@@ -181,6 +181,7 @@ impl From<outbox::Error> for Error {
             outbox::Error::Conflict { .. } => Kind::Aborted,
             outbox::Error::DeviceGone => Kind::NotFound,
             outbox::Error::Patch(_) => Kind::FailedPrecondition,
+            outbox::Error::Property(_) => Kind::InvalidArgument,
             outbox::Error::TooMuch(error) => return error.into(),
             outbox::Error::QueueFull { .. } => {
                 return Self::new(Kind::ResourceExhausted, error.to_string()).at_limit(names::QUEUED_COMMANDS);

@@ -154,7 +154,7 @@ impl From<outbox::Error> for ServiceError {
         let code = match &error {
             Error::Conflict { .. } => Code::PreconditionFailed,
             Error::DeviceGone => Code::DeviceNotFound,
-            Error::Patch(_) => Code::ArgumentInvalid,
+            Error::Patch(_) | Error::Property(_) => Code::ArgumentInvalid,
             Error::QueueFull { .. } => Code::DeviceMaximumQueueDepthExceeded,
             Error::TooMuch(too_much) => return too_much.clone().into(),
             Error::Store(error) => return error.clone().into(),

@@ -226,6 +226,7 @@ pub(super) fn outbound(command: &CommandDoc, again: bool, now_ms: u64) -> Outbou
         id: command.id.as_str().into(),
         subfolder: command.subfolder.as_str().into(),
         payload: command.payload.clone(),
+        properties: (!command.properties.is_empty()).then(|| command.properties.as_slice().into()),
         again,
         expires: command.expires_ms.map(|ms| Instant::now() + Duration::from_millis(ms.saturating_sub(now_ms))),
     }

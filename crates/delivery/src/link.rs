@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use switchbox_model::Property;
 
 /// Something for a device, to be turned into packets by its connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Outbound {
         id: Arc<str>,
         subfolder: Arc<str>,
         payload: Bytes,
+        /// `None`: it has none.
+        properties: Option<Arc<[Property]>>,
         /// It was sent before, perhaps on another connection.
         again: bool,
         /// After this it is not sent any more; the timer ends it.

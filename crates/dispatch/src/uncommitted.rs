@@ -49,8 +49,8 @@ fn weight(effects: &[Effect]) -> usize {
             Effect::TimerCancel { name } => ENTRY_BYTES + name.len(),
             Effect::Config { payload, .. }
             | Effect::ConfigForced { payload, .. }
-            | Effect::Command { payload, .. }
             | Effect::PatchDesired { patch: payload, .. } => ENTRY_BYTES + payload.len(),
+            Effect::Command { .. } => ENTRY_BYTES + effect.payload_bytes(),
             Effect::Kv(write) => ENTRY_BYTES + write.key.len() + write.value.as_ref().map_or(0, bytes::Bytes::len),
         })
         .sum()

@@ -29,6 +29,8 @@ pub enum EffectLine {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         subfolder: String,
         payload: Payload,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        properties: Vec<(String, String)>,
         ttl_ms: u64,
     },
     Publish {
@@ -118,11 +120,12 @@ fn line(effect: &Effect, name: &dyn Fn(DeviceNum) -> Option<DeviceName>) -> Opti
         Effect::PatchDesired { device: num, patch, expected } => {
             EffectLine::PatchDesired { device: device(*num), patch: patch.into(), expected: *expected }
         }
-        Effect::Command { device: num, id, subfolder, payload, ttl_ms } => EffectLine::Command {
+        Effect::Command { device: num, id, subfolder, payload, properties, ttl_ms } => EffectLine::Command {
             device: device(*num),
             id: id.clone(),
             subfolder: subfolder.clone(),
             payload: payload.into(),
+            properties: properties.clone(),
             ttl_ms: *ttl_ms,
         },
         Effect::Publish { topic, payload, qos, retain } => EffectLine::Publish {

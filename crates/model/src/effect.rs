@@ -5,7 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use switchbox_rules::names::DeviceNum;
 
-use super::{message::QoS, timer::Timer};
+use super::{
+    event::{self, Property},
+    message::QoS,
+    timer::Timer,
+};
 
 /// One effect. All effects of an event commit together with "this plugin has handled this event".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,8 +17,8 @@ pub enum Effect {
     /// A new config version for the device, unless the one in force has the same bytes. With `expected` the version in force
     /// must be that one (0 = none yet).
     Config { device: DeviceNum, payload: Bytes, expected: Option<u64> },
-    /// A message to the device. `ttl_ms` 0: only if it is connected and subscribed now.
-    Command { device: DeviceNum, id: String, subfolder: String, payload: Bytes, ttl_ms: u64 },
+    /// A message to the device. `ttl_ms` 0: only if it is connected and subscribed now. `properties` are as those of an event.
+    Command { device: DeviceNum, id: String, subfolder: String, payload: Bytes, properties: Vec<Property>, ttl_ms: u64 },
     /// A write to the plugin's own state, already checked and numbered.
     Kv(KvWrite),
     /// A message on an ordinary topic, which was checked.
@@ -47,10 +51,10 @@ impl Effect {
     #[must_use]
     pub fn payload_bytes(&self) -> usize {
         match self {
-            Self::Config { payload, .. }
-            | Self::ConfigForced { payload, .. }
-            | Self::Command { payload, .. }
-            | Self::Publish { payload, .. } => payload.len(),
+            Self::Config { payload, .. } | Self::ConfigForced { payload, .. } | Self::Publish { payload, .. } => {
+                payload.len()
+            }
+            Self::Command { payload, properties, .. } => payload.len() + event::size(properties),
             Self::PatchDesired { patch, .. } => patch.len(),
             Self::TimerSet(timer) => timer.payload.len(),
             Self::Kv(_) | Self::TimerCancel { .. } => 0,

@@ -22,6 +22,26 @@ pub struct Event {
 /// message says of itself, under a name of [`about`].
 pub type Property = (String, String);
 
+/// A property that a message cannot have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the property {0:?} cannot be sent: its name is empty, or there is a NUL in it")]
+pub struct PropertyError(String);
+
+/// Looks for what no protocol of a device can say.
+pub fn check_command(properties: &[Property]) -> Result<(), PropertyError> {
+    let wrong = |(name, value): &&Property| name.is_empty() || name.contains('\0') || value.contains('\0');
+    match properties.iter().find(wrong) {
+        Some((name, _)) => Err(PropertyError(name.chars().take(80).collect())),
+        None => Ok(()),
+    }
+}
+
+/// Bytes of names and values.
+#[must_use]
+pub fn size(properties: &[Property]) -> usize {
+    properties.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
 /// Names of properties by which a message says something of itself. They begin with `$`; whatever protocol it came by, these are the
 /// same.
 pub mod about {

@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use rmqtt_codec::{v3, v5};
 use tokio_util::codec::Encoder as _;
 
-use switchbox_model::{Message, MessageProperties, PayloadFormat, QoS, limits};
+use switchbox_model::{Message, MessageProperties, PayloadFormat, Property, QoS, event::about, limits};
 
 use crate::{
     aliases::{Aliases, Written},
@@ -323,6 +323,17 @@ pub fn put_request(response_topic: &str, correlation: &[u8], to: &mut BytesMut) 
 pub fn put_user_property(name: &str, value: &str, to: &mut BytesMut) {
     put_property_text(0x26, name, to);
     put_binary(value.as_bytes(), to);
+}
+
+/// What a message says beside its payload, each in the property that MQTT has for it.
+pub fn put_said(said: &[Property], to: &mut BytesMut) {
+    for (name, value) in said {
+        match name.as_str() {
+            about::CONTENT_TYPE => put_property_text(0x03, value, to),
+            about::CORRELATION_ID => put_property_text(0x09, value, to),
+            _ => put_user_property(name, value, to),
+        }
+    }
 }
 
 fn put_property_text(property: u8, text: &str, to: &mut BytesMut) {

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, sync::Arc, time::Instant};
 
 use switchbox_core::registry::Device;
 use switchbox_delivery::{DeliveryReport, Feed, Outbound};
-use switchbox_model::DeviceNum;
+use switchbox_model::{DeviceNum, event};
 use switchbox_mqtt_session::session::{Body, Item, Weigh};
 
 #[derive(Debug, Clone)]
@@ -45,7 +45,11 @@ impl Weigh for DeviceDelivery {
                 payload
             }
         };
-        payload.len() + size_of::<Self>()
+        let properties = match &self.outbound {
+            Outbound::Command { properties: Some(properties), .. } => event::size(properties),
+            _ => 0,
+        };
+        payload.len() + properties + size_of::<Self>()
     }
 
     fn expires(&self) -> Option<Instant> {

@@ -7,7 +7,7 @@ use switchbox_core::registry::Device;
 use switchbox_delivery::{Outbound, traceparent};
 use switchbox_model::QoS;
 use switchbox_mqtt_codec::{
-    encode::{Peer, PublishHead, put_request, put_user_property},
+    encode::{Peer, PublishHead, put_request, put_said, put_user_property},
     packet::Version,
 };
 use switchbox_mqtt_session::session::{Body, Item};
@@ -70,7 +70,12 @@ fn delivery(
     let again = matches!(outbound, Outbound::Command { again: true, .. }) && head.qos != QoS::AtMostOnce;
     let mut properties = BytesMut::new();
     let payload = match outbound {
-        Outbound::Config { payload, .. } | Outbound::Command { payload, .. } => payload.as_ref(),
+        Outbound::Config { payload, .. } => payload.as_ref(),
+        Outbound::Command { payload, properties: said, .. } => {
+            let said = said.as_deref().filter(|_| peer.version == Version::V5 && !dialect.rules().properties_in_topic);
+            put_said(said.unwrap_or_default(), &mut properties);
+            payload.as_ref()
+        }
         Outbound::Method { payload, name, rid, .. } => {
             let response_topic =
                 dialect.response_topic(&device.name.id, name, *rid).filter(|_| peer.version == Version::V5);

@@ -18,6 +18,11 @@ pub const PAYLOAD_BYTES_MOST: usize = 1024 * 1024;
 pub const CONFIG_BYTES: usize = 64 * 1024;
 /// Largest command payload, bytes.
 pub const COMMAND_BYTES: usize = 256 * 1024;
+/// Properties of a command.
+pub const COMMAND_PROPERTIES: usize = 100;
+/// Names and values of a command's properties together. Written into a topic, with three signs for some, they stay under the 64 KiB
+/// of one.
+pub const COMMAND_PROPERTY_BYTES: usize = 16 * 1024;
 /// Longest time-to-live of a command, milliseconds: 30 days.
 pub const COMMAND_TTL_MAX_MS: u64 = 30 * 24 * 3_600 * 1_000;
 /// Commands of one device that were sent and may wait for its acknowledgement.

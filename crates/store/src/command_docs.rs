@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use switchbox_model::{CommandStatus, DeviceNum, cause::Cause};
+use switchbox_model::{CommandStatus, DeviceNum, Property, cause::Cause};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandDoc {
@@ -12,6 +12,8 @@ pub struct CommandDoc {
     pub id: String,
     pub subfolder: String,
     pub payload: Bytes,
+    /// As those of an event.
+    pub properties: Vec<Property>,
     pub ttl_ms: u64,
     /// When its time is over; none = with the connection that it was sent on.
     pub expires_ms: Option<u64>,

@@ -13,13 +13,14 @@ use switchbox_model::{
     limits::{ADMIN_PAGE_BYTES, COMMANDS_KEPT, COMMANDS_READ_BYTES},
 };
 
-const COLUMNS: &str = "device, num, id, subfolder, payload, ttl_ms, expires_ms, verdict, status, created_ms, sent_ms, \
+const COLUMNS: &str = "device, num, id, subfolder, payload, properties, ttl_ms, expires_ms, verdict, status, created_ms, sent_ms, \
                        settled_ms, cause";
 
 pub(super) fn write(tx: &Transaction<'_>, c: &CommandDoc) -> Result<(), Error> {
     tx.prepare_cached(
-        "INSERT OR REPLACE INTO command (device, num, id, subfolder, payload, ttl_ms, expires_ms, verdict, status,
-         created_ms, sent_ms, settled_ms, cause) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "INSERT OR REPLACE INTO command (device, num, id, subfolder, payload, properties, ttl_ms, expires_ms, verdict,
+         status, created_ms, sent_ms, settled_ms, cause)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?
     .execute(params![
         c.device.0,
@@ -27,6 +28,7 @@ pub(super) fn write(tx: &Transaction<'_>, c: &CommandDoc) -> Result<(), Error> {
         c.id,
         c.subfolder,
         c.payload.as_ref(),
+        (!c.properties.is_empty()).then(|| columns::json(&c.properties)).transpose()?,
         c.ttl_ms,
         c.expires_ms.map(sql_ms),
         c.verdict.map(CommandStatus::as_str),
@@ -111,14 +113,19 @@ fn command(r: &Row<'_>) -> rusqlite::Result<CommandDoc> {
         id: r.get(2)?,
         subfolder: r.get(3)?,
         payload: Bytes::from(r.get::<_, Vec<u8>>(4)?),
-        ttl_ms: r.get(5)?,
-        expires_ms: r.get(6)?,
-        verdict: r.get::<_, Option<String>>(7)?.map(|text| columns::parsed(&text, status)).transpose()?,
-        status: columns::parsed(&r.get::<_, String>(8)?, status)?,
-        created_ms: r.get(9)?,
-        sent_ms: r.get(10)?,
-        settled_ms: r.get(11)?,
-        cause: columns::from_json(&r.get::<_, String>(12)?)?,
+        properties: r
+            .get::<_, Option<String>>(5)?
+            .map(|text| columns::from_json(&text))
+            .transpose()?
+            .unwrap_or_default(),
+        ttl_ms: r.get(6)?,
+        expires_ms: r.get(7)?,
+        verdict: r.get::<_, Option<String>>(8)?.map(|text| columns::parsed(&text, status)).transpose()?,
+        status: columns::parsed(&r.get::<_, String>(9)?, status)?,
+        created_ms: r.get(10)?,
+        sent_ms: r.get(11)?,
+        settled_ms: r.get(12)?,
+        cause: columns::from_json(&r.get::<_, String>(13)?)?,
     })
 }
 

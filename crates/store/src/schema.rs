@@ -42,8 +42,9 @@ const TABLES: &str = "
         PRIMARY KEY (device, version)) STRICT, WITHOUT ROWID;
     CREATE TABLE command (
         device INTEGER NOT NULL, num INTEGER NOT NULL, id TEXT NOT NULL, subfolder TEXT NOT NULL,
-        payload BLOB NOT NULL, ttl_ms INTEGER NOT NULL, expires_ms INTEGER, verdict TEXT, status TEXT NOT NULL,
-        created_ms INTEGER NOT NULL, sent_ms INTEGER, settled_ms INTEGER, cause TEXT NOT NULL) STRICT;
+        payload BLOB NOT NULL, properties TEXT, ttl_ms INTEGER NOT NULL, expires_ms INTEGER, verdict TEXT,
+        status TEXT NOT NULL, created_ms INTEGER NOT NULL, sent_ms INTEGER, settled_ms INTEGER,
+        cause TEXT NOT NULL) STRICT;
     CREATE UNIQUE INDEX command_num ON command (device, num);
     CREATE UNIQUE INDEX command_id ON command (id, device);
     CREATE INDEX command_due ON command (expires_ms) WHERE settled_ms IS NULL;

@@ -60,9 +60,17 @@ impl Host {
         self.send_command_within(device, id, subfolder, Duration::from_secs(60)).await;
     }
 
+    /// Sends a command `go` that says this beside its payload.
+    pub async fn send_command_saying(&self, device: &str, properties: &[(&str, &str)]) {
+        let properties = properties.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let (id, ttl) = ("says".into(), Duration::from_secs(60));
+        let command = NewCommand { id, subfolder: String::new(), payload: "go".into(), properties, ttl };
+        self.outbox.send_command(&self.device(device), command, operator()).await.unwrap();
+    }
+
     pub async fn send_command_within(&self, device: &str, id: &str, subfolder: &str, ttl: Duration) {
         let payload = Bytes::from_static(b"go");
-        let command = NewCommand { id: id.into(), subfolder: subfolder.into(), payload, ttl };
+        let command = NewCommand { id: id.into(), subfolder: subfolder.into(), payload, properties: Vec::new(), ttl };
         self.outbox.send_command(&self.device(device), command, operator()).await.unwrap();
     }
 

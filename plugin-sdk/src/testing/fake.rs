@@ -9,7 +9,7 @@ use serde_json::json;
 use switchbox_rules::json::{Difference, Tolerance, differences, object, patched};
 
 use crate::{
-    CommandOptions, ConfigVersion, Device, Entry, Error, Level, PublishOptions, Response, Result, Schedule,
+    CommandOptions, ConfigVersion, Device, Entry, Error, Level, Property, PublishOptions, Response, Result, Schedule,
     bindings::exports::switchbox::plugin::handler::Capability,
     testing::{
         patterns,
@@ -74,6 +74,16 @@ impl FakeHost {
     }
 
     pub(crate) fn command_send(&self, device: &str, payload: &[u8], options: &CommandOptions) -> Result<String> {
+        self.command_send_with(device, payload, options, &[])
+    }
+
+    pub(crate) fn command_send_with(
+        &self,
+        device: &str,
+        payload: &[u8],
+        options: &CommandOptions,
+        properties: &[Property],
+    ) -> Result<String> {
         let mut world = self.world();
         let id = format!("command-{}", world.commands_sent + 1);
         let target = world.device(device, Capability::Command)?;
@@ -84,6 +94,7 @@ impl FakeHost {
             id: id.clone(),
             subfolder: options.subfolder.clone(),
             payload: payload.into(),
+            properties: properties.iter().map(|property| (property.name.clone(), property.value.clone())).collect(),
             ttl_ms: options.ttl_ms,
         });
         world.commands_sent += 1;

@@ -47,6 +47,14 @@ fn obey(order: &str, target: &str, host: &Host) -> crate::Result<()> {
         "command" => host
             .send_command_with(target, "ring", &CommandOptions { subfolder: "bell".into(), ttl_ms: 500 })
             .map(|_| ()),
+        "command-said" => host
+            .send_command_with_properties(
+                target,
+                "ring",
+                &CommandOptions { subfolder: String::new(), ttl_ms: 500 },
+                &[("$content-type", "text/plain"), ("tone", "high")],
+            )
+            .map(|_| ()),
         "command-now" => host.send_command(target, "ring").map(|_| ()),
         "call" => {
             let response = host.call_method(target, "blink", "3", Duration::from_secs(1))?;

@@ -17,6 +17,7 @@ pub struct SentCommand {
     pub id: String,
     pub subfolder: String,
     pub payload: Vec<u8>,
+    pub properties: Vec<(String, String)>,
     pub ttl_ms: u64,
 }
 

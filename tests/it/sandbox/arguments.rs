@@ -12,7 +12,7 @@ use switchbox_plugin_runtime::{Instance, Limits, Verdict};
 use super::world::{World, ask, report, start};
 
 /// Every call with every argument of it, and the argument's bound; with `#`, the argument is a number.
-const ARGUMENTS: [(&str, u64); 37] = [
+const ARGUMENTS: [(&str, u64); 38] = [
     ("registry.get", 1_100),
     ("registry.list-pattern", 1_100),
     ("registry.list-after", 1_100),
@@ -24,6 +24,7 @@ const ARGUMENTS: [(&str, u64); 37] = [
     ("command.send-device", 1_100),
     ("command.send-payload", 262_144),
     ("command.send-subfolder", 256),
+    ("command.send-with-properties", 16_384),
     ("command.send-ttl#", 2_592_000_000),
     ("method.call-device", 1_100),
     ("method.call-name", 128),
@@ -122,6 +123,7 @@ async fn what_is_larger_than_its_bound_is_refused_by_the_bounds_name() {
         ("config.set-payload", "config-bytes"),
         ("command.send-payload", "command-bytes"),
         ("command.send-subfolder", "subfolder-bytes"),
+        ("command.send-with-properties", "command-properties"),
         ("method.call-name", "method-name-bytes"),
         ("method.call-payload", "method-bytes"),
         ("twin.patch", "config-bytes"),

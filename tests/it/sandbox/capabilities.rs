@@ -78,6 +78,7 @@ async fn effects_are_those_of_the_event_in_order() {
             id: "42.hostile.0".into(),
             subfolder: "a/b".into(),
             payload: Bytes::from_static(b"go"),
+            properties: Vec::new(),
             ttl_ms: 0
         }
     );

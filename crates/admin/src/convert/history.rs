@@ -71,6 +71,8 @@ pub(crate) fn command(device: Option<&DeviceName>, command: &CommandDoc) -> api:
         name: device.map(|device| command_name(device, &command.id)),
         subfolder: command.subfolder.clone(),
         binary_data: Base64(command.payload.clone()),
+        properties: properties(&command.properties),
+        system_properties: system_properties(&command.properties),
         ttl: Span(std::time::Duration::from_millis(command.ttl_ms)),
         status: command.status,
         times: times.collect::<BTreeMap<_, _>>(),
@@ -159,11 +161,13 @@ fn effect(effect: &Effect, names: Names<'_>) -> api::Effect {
         Effect::Config { device: num, payload, .. } | Effect::ConfigForced { device: num, payload, .. } => {
             api::Effect::Config { device: device(num), binary_data: bytes(payload) }
         }
-        Effect::Command { device: num, id, subfolder, payload, .. } => api::Effect::Command {
+        Effect::Command { device: num, id, subfolder, payload, properties: all, .. } => api::Effect::Command {
             device: device(num),
             id: id.clone(),
             subfolder: subfolder.clone(),
             binary_data: bytes(payload),
+            properties: properties(all),
+            system_properties: system_properties(all),
         },
         Effect::Publish { topic, payload, qos, retain } => {
             api::Effect::Publish { topic: topic.clone(), qos: *qos as u8, retain: *retain, binary_data: bytes(payload) }

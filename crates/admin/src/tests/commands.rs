@@ -57,6 +57,28 @@ fn wait_status(host: &TestHost, id: &str, wanted: &str) -> Value {
     panic!("{id} does not become {wanted}: {}", show(host, id));
 }
 
+#[test]
+fn a_command_says_more_beside_its_payload() {
+    let host = host_with_lamp();
+    let mut wanted = body("x", Some("60s"));
+    wanted["properties"] = json!([{"name": "tone", "value": "high"}]);
+    wanted["systemProperties"] = json!({"content-type": "text/plain"});
+    let id = host.ok("POST", &lamp(":sendCommandToDevice"), Some(&wanted))["id"].as_str().unwrap().to_owned();
+    let shown = show(&host, &id);
+    assert_eq!(shown["properties"], wanted["properties"]);
+    assert_eq!(shown["systemProperties"], wanted["systemProperties"]);
+    let (_online, received) = subscribed(&host);
+    let Ok(Outbound::Command { properties: Some(all), .. }) = received.recv() else { panic!("no command came") };
+    assert_eq!(*all, [("$content-type".into(), "text/plain".into()), ("tone".into(), "high".into())]);
+    let property = |value: &str| json!({"name": "a", "value": value});
+    for wrong in [vec![property("x"); 101], vec![property(&"x".repeat(16 * 1_024))], vec![property("\0")]] {
+        let mut wanted = body("x", Some("60s"));
+        wanted["properties"] = wrong.into();
+        let (_, word, _) = host.refused("POST", &lamp(":sendCommandToDevice"), Some(&wanted));
+        assert_eq!(word, "INVALID_ARGUMENT");
+    }
+}
+
 fn subscribed(host: &TestHost) -> (Online, Receiver<Outbound>) {
     let (online, received) = host.connect("lamp");
     online.subscribe(Feed::Commands);
@@ -291,6 +313,7 @@ fn a_queue_found_full_only_when_the_command_is_committed_rejects_it_visibly() {
         id: format!("c{n}"),
         subfolder: String::new(),
         payload: bytes::Bytes::new(),
+        properties: Vec::new(),
         ttl_ms: 60_000,
     };
     let effects = (0..=QUEUED).map(command).collect();

@@ -56,7 +56,7 @@ pub(super) fn act(client: &Client, command: &Command) -> anyhow::Result<(Value, 
         Command::Send { device, payload, subfolder, ttl } => {
             let binary_data = Base64(data(payload)?.into());
             let (subfolder, ttl) = (subfolder.clone(), Some(Span(*ttl)));
-            let body = SendCommandToDeviceRequest { binary_data, subfolder, ttl, name: None };
+            let body = SendCommandToDeviceRequest { binary_data, subfolder, ttl, ..Default::default() };
             let answer = client.post(&client.path(device, ":sendCommandToDevice")?, &body)?;
             let text = format!("taken: command {}", typed::<SendCommandToDeviceResponse>(&answer)?.id);
             Ok((answer, text))

@@ -55,7 +55,9 @@ fn effect(effect: &Effect) -> usize {
     FRAME
         + match effect {
             Effect::Config { payload, .. } | Effect::ConfigForced { payload, .. } => base64(payload),
-            Effect::Command { id, subfolder, payload, .. } => text(id) + text(subfolder) + base64(payload),
+            Effect::Command { id, subfolder, payload, properties: props, .. } => {
+                text(id) + text(subfolder) + base64(payload) + properties(props)
+            }
             Effect::Publish { topic, payload, .. } => text(topic) + base64(payload),
             Effect::TimerSet(timer) => text(&timer.name) + base64(&timer.payload),
             Effect::TimerCancel { name } => text(name),

@@ -9,7 +9,7 @@ use super::{
     operator::{Error, Handle, refused},
 };
 use crate::registry::Device;
-use switchbox_model::{Cause, CommandStatus, Effect, limits::fields};
+use switchbox_model::{Cause, CommandStatus, Effect, Property, event, limits::fields};
 use switchbox_store::{CommandDoc, Doc};
 
 /// A command that an operator wants to send.
@@ -19,6 +19,7 @@ pub struct NewCommand {
     /// Topic levels; empty = none.
     pub subfolder: String,
     pub payload: Bytes,
+    pub properties: Vec<Property>,
     /// Zero: only for a device that takes it now, which the caller has made sure of.
     pub ttl: Duration,
 }
@@ -26,14 +27,17 @@ pub struct NewCommand {
 impl Handle {
     /// A command, sent as soon as it is durable, or else waiting for the device in its queue.
     pub async fn send_command(&self, device: &Device, command: NewCommand, cause: Cause) -> Result<(), Error> {
-        let NewCommand { id, subfolder, payload, ttl } = command;
+        let NewCommand { id, subfolder, payload, properties, ttl } = command;
         fields::COMMAND.check_len("a command", payload.len())?;
+        fields::COMMAND_PROPERTIES.check_len("properties of a command", properties.len())?;
+        fields::COMMAND_PROPERTY.check_len("the properties of a command", event::size(&properties))?;
+        event::check_command(&properties)?;
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         fields::COMMAND_TTL.check("a time-to-live", ttl_ms.div_ceil(1_000))?;
         if self.queues.room(device.num) == 0 {
             return Err(Error::QueueFull { limit: self.queues.most() });
         }
-        let effect = Effect::Command { device: device.num, id, subfolder, payload, ttl_ms };
+        let effect = Effect::Command { device: device.num, id, subfolder, payload, properties, ttl_ms };
         refused(self.submit(effect, cause).await?)
     }
 }
@@ -43,6 +47,7 @@ pub(super) struct Committed {
     pub(super) id: String,
     pub(super) subfolder: String,
     pub(super) payload: Bytes,
+    pub(super) properties: Vec<Property>,
     pub(super) ttl_ms: u64,
     pub(super) time_ms: u64,
     pub(super) cause: Cause,
@@ -65,6 +70,7 @@ pub(super) fn apply(
         id: new.id,
         subfolder: new.subfolder,
         payload: new.payload,
+        properties: new.properties,
         ttl_ms: new.ttl_ms,
         expires_ms: (new.ttl_ms > 0).then(|| new.time_ms.saturating_add(new.ttl_ms)),
         verdict: None,
@@ -122,6 +128,7 @@ mod tests {
             id: "c".into(),
             subfolder: String::new(),
             payload: Bytes::new(),
+            properties: Vec::new(),
             ttl_ms,
             time_ms: 1_000,
             cause,

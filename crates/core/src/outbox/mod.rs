@@ -106,9 +106,9 @@ fn perform(
         (Effect::PatchDesired { .. }, Target::Patched(device, None)) => {
             return Some(ConfigReply { version: device.config_version(), unchanged: true });
         }
-        (Effect::Command { id, subfolder, payload, ttl_ms, .. }, Target::Device(device)) => {
+        (Effect::Command { id, subfolder, payload, properties, ttl_ms, .. }, Target::Device(device)) => {
             let time_ms = origin.time_ms;
-            let new = commands::Committed { id, subfolder, payload, ttl_ms, time_ms, cause: cause() };
+            let new = commands::Committed { id, subfolder, payload, properties, ttl_ms, time_ms, cause: cause() };
             commands::apply(queues, sink, &device, new, docs);
         }
         (Effect::Kv(write), _) => {

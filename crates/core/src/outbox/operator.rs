@@ -6,6 +6,7 @@ use super::queues::CommandQueues;
 use crate::registry::Device;
 use switchbox_model::{
     Cause, Effect, Entry,
+    event::PropertyError,
     limits::{TooMuch, fields},
 };
 use switchbox_store as store;
@@ -23,6 +24,8 @@ pub enum Error {
     Patch(String),
     #[error(transparent)]
     TooMuch(#[from] TooMuch),
+    #[error(transparent)]
+    Property(#[from] PropertyError),
     #[error("{limit} commands wait for the device already, no more may (devices.queued-commands)")]
     QueueFull { limit: usize },
     #[error(transparent)]

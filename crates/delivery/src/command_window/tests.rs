@@ -62,6 +62,7 @@ fn command(num: u64, ttl_ms: u64) -> CommandDoc {
         id: format!("c{num}"),
         subfolder: String::new(),
         payload: Bytes::new(),
+        properties: Vec::new(),
         ttl_ms,
         expires_ms: (ttl_ms > 0).then_some(NOW_MS + ttl_ms),
         verdict: None,

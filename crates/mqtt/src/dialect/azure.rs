@@ -114,10 +114,14 @@ pub(super) fn topic<'a>(device: &DeviceId, item: &Outbound) -> Cow<'a, str> {
     match item {
         Outbound::Config { version, .. } => format!("{TWIN}PATCH/properties/desired/?$version={version}").into(),
         Outbound::Method { rid, name, .. } => format!("{METHODS}POST/{name}/?$rid={rid}").into(),
-        Outbound::Command { id, subfolder, .. } => {
+        Outbound::Command { id, subfolder, properties, .. } => {
+            let said = properties.as_deref().unwrap_or_default();
+            let own_id = said.iter().any(|(name, _)| name == about::MESSAGE_ID);
             let to = format!("/devices/{device}/messages/devicebound");
             let subfolder = (!subfolder.is_empty()).then_some(("subfolder", &**subfolder));
-            let bag = [("$.to", to.as_str()), (about::MESSAGE_ID, id)].into_iter().chain(subfolder);
+            let id = (!own_id).then_some((about::MESSAGE_ID, &**id));
+            let said = said.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let bag = [("$.to", to.as_str())].into_iter().chain(id).chain(subfolder).chain(said);
             // SDKs look for the id as it is.
             format!("devices/{device}/messages/devicebound/{}", properties::write(bag)).into()
         }
@@ -207,11 +211,13 @@ mod tests {
     #[test]
     fn deliveries_have_their_topics() {
         let method = Outbound::Method { rid: 7, name: "dim".into(), payload: Bytes::new(), expires: Instant::now() };
-        let command = Outbound::Command {
+        let command = |properties: Option<&[(&str, &str)]>| Outbound::Command {
             num: 1,
             id: "c-1".into(),
             subfolder: "a/b".into(),
             payload: Bytes::new(),
+            properties: properties
+                .map(|all| all.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()),
             again: false,
             expires: None,
         };
@@ -222,7 +228,12 @@ mod tests {
                 "$iothub/twin/PATCH/properties/desired/?$version=3",
             ),
             (method, "$iothub/methods/POST/dim/?$rid=7"),
-            (command, &format!("devices/lamp-1/messages/devicebound/{bag}")),
+            (command(None), &format!("devices/lamp-1/messages/devicebound/{bag}")),
+            (
+                command(Some(&[("$message-id", "m"), ("$content-type", "a/b"), ("iothub-ack", "full"), ("x", "ü")])),
+                "devices/lamp-1/messages/devicebound/%24.to=%2Fdevices%2Flamp-1%2Fmessages%2Fdevicebound&subfolder=a%2Fb\
+                 &%24.mid=m&%24.ct=a%2Fb&iothub-ack=full&x=%C3%BC",
+            ),
         ] {
             assert_eq!(topic(&lamp(), &item), expect);
         }

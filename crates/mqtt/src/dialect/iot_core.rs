@@ -216,6 +216,7 @@ mod tests {
             id: "1".into(),
             subfolder: subfolder.into(),
             payload: Bytes::new(),
+            properties: None,
             again: false,
             expires: None,
         };

@@ -38,6 +38,8 @@ pub struct Rules {
     pub subscriptions: usize,
     /// The longest that a client may be silent for, and what counts for one that promises nothing.
     pub keep_alive_secs: Option<u16>,
+    /// The topic says what stands beside a payload; otherwise the packet does.
+    pub properties_in_topic: bool,
     /// What an empty payload of a method call is sent as.
     pub no_arguments: &'static [u8],
 }
@@ -52,6 +54,7 @@ impl Dialect {
                 gateways: true,
                 subscriptions: limits::SUBSCRIPTIONS,
                 keep_alive_secs: None,
+                properties_in_topic: false,
                 no_arguments: b"",
             },
             Self::AzureIotHub => Rules {
@@ -60,6 +63,7 @@ impl Dialect {
                 gateways: false,
                 subscriptions: 5,
                 keep_alive_secs: Some(1_177),
+                properties_in_topic: true,
                 // An SDK reads it as JSON, whatever it is.
                 no_arguments: b"null",
             },

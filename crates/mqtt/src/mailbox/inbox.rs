@@ -157,7 +157,7 @@ mod tests {
 
     fn command(num: u64) -> Outbound {
         let (id, subfolder) = (num.to_string().into(), "".into());
-        Outbound::Command { num, id, subfolder, payload: "x".into(), again: false, expires: None }
+        Outbound::Command { num, id, subfolder, payload: "x".into(), properties: None, again: false, expires: None }
     }
 
     #[test]

@@ -3,7 +3,10 @@
 //! argument is left out.
 
 use super::super::{
-    bindings::imports::switchbox::plugin::{timer::Schedule, types::Error},
+    bindings::imports::switchbox::plugin::{
+        timer::Schedule,
+        types::{Error, Property},
+    },
     call_state::CallState,
     limits::names,
 };
@@ -30,6 +33,7 @@ pub(super) const CONFIG: Bound = bound("config", names::CONFIG_BYTES, limits::CO
 pub(super) const PATCH: Bound = bound("patch", names::CONFIG_BYTES, limits::CONFIG_BYTES);
 pub(super) const COMMAND: Bound = bound("command", names::COMMAND_BYTES, limits::COMMAND_BYTES);
 pub(super) const SUBFOLDER: Bound = bound("sub-folder", names::SUBFOLDER_BYTES, limits::SUBFOLDER_BYTES);
+pub(super) const PROPERTIES: Bound = bound("properties", names::COMMAND_PROPERTIES, limits::COMMAND_PROPERTY_BYTES);
 pub(super) const METHOD_NAME: Bound = bound("method's name", names::METHOD_NAME_BYTES, method::MAX_NAME_BYTES);
 pub(super) const METHOD: Bound = bound("method's payload", names::METHOD_BYTES, limits::METHOD_BYTES);
 pub(super) const KEY: Bound = bound("key", names::KV_KEY_BYTES, limits::KV_KEY_BYTES);
@@ -80,6 +84,12 @@ impl Measure for Vec<u8> {
 impl<T: Measure> Measure for Option<T> {
     fn size(&self) -> usize {
         self.as_ref().map_or(0, Measure::size)
+    }
+}
+
+impl Measure for Vec<Property> {
+    fn size(&self) -> usize {
+        self.iter().map(|property| property.name.len().saturating_add(property.value.len())).sum()
     }
 }
 

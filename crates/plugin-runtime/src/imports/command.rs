@@ -4,21 +4,59 @@ use super::{
     super::{
         bindings::imports::switchbox::plugin::{
             command::{Host, Options},
-            types::Error,
+            types::{Error, Property},
         },
         grants::Capability,
         limits::names,
         sandbox::State,
     },
-    args::{COMMAND, DEVICE, SUBFOLDER},
+    args::{COMMAND, DEVICE, PROPERTIES, SUBFOLDER},
     no_such_device,
 };
-use switchbox_model::{Effect, limits::COMMAND_TTL_MAX_MS};
+use switchbox_model::{
+    Effect, event,
+    limits::{COMMAND_PROPERTIES, COMMAND_TTL_MAX_MS},
+};
 
 impl Host for State {
     fn send(&mut self, device: String, payload: Vec<u8>, options: Options) -> Result<String, Error> {
         let host = self.admit_effect([DEVICE.of(&device), COMMAND.of(&payload), SUBFOLDER.of(&options.subfolder)])?;
-        let name = self.granted(Capability::Command, &device)?;
+        self.note_command(&*host, &device, payload, options, Vec::new())
+    }
+
+    fn send_with(
+        &mut self,
+        device: String,
+        payload: Vec<u8>,
+        options: Options,
+        properties: Vec<Property>,
+    ) -> Result<String, Error> {
+        let host = self.admit_effect([
+            DEVICE.of(&device),
+            COMMAND.of(&payload),
+            SUBFOLDER.of(&options.subfolder),
+            PROPERTIES.of(&properties),
+        ])?;
+        if properties.len() > COMMAND_PROPERTIES {
+            let text = format!("a command has at most {COMMAND_PROPERTIES} properties");
+            return Err(Error::Invalid(self.call.hit(names::COMMAND_PROPERTIES, &text)));
+        }
+        let properties: Vec<_> = properties.into_iter().map(|property| (property.name, property.value)).collect();
+        event::check_command(&properties).map_err(|error| Error::Invalid(error.to_string()))?;
+        self.note_command(&*host, &device, payload, options, properties)
+    }
+}
+
+impl State {
+    fn note_command(
+        &mut self,
+        host: &dyn crate::Host,
+        device: &str,
+        payload: Vec<u8>,
+        options: Options,
+        properties: Vec<event::Property>,
+    ) -> Result<String, Error> {
+        let name = self.granted(Capability::Command, device)?;
         check_subfolder(&options.subfolder)?;
         if options.ttl_ms > COMMAND_TTL_MAX_MS {
             return Err(Error::Invalid(format!("ttl-ms may be at most {COMMAND_TTL_MAX_MS}")));
@@ -42,6 +80,7 @@ impl Host for State {
             id: id.clone(),
             subfolder: options.subfolder,
             payload: payload.into(),
+            properties,
             ttl_ms: options.ttl_ms,
         });
         Ok(id)

@@ -77,6 +77,11 @@ pub mod fields {
     pub const ENDPOINT_URL: FieldLimit = FieldLimit::new(names::ENDPOINT_URL_BYTES, limits::ENDPOINT_URL_BYTES, Bytes);
     pub const CONFIG: FieldLimit = FieldLimit::new(names::CONFIG_BYTES, limits::CONFIG_BYTES, Bytes);
     pub const COMMAND: FieldLimit = FieldLimit::new(names::COMMAND_BYTES, limits::COMMAND_BYTES, Bytes);
+    pub const COMMAND_PROPERTIES: FieldLimit =
+        FieldLimit::new(names::COMMAND_PROPERTIES, limits::COMMAND_PROPERTIES, Items);
+    /// Names and values together.
+    pub const COMMAND_PROPERTY: FieldLimit =
+        FieldLimit::new(names::COMMAND_PROPERTIES, limits::COMMAND_PROPERTY_BYTES, Bytes);
     pub const COMMAND_TTL: FieldLimit =
         FieldLimit::new(names::COMMAND_TTL, (limits::COMMAND_TTL_MAX_MS / 1_000) as usize, Seconds);
     pub const SUBFOLDER: FieldLimit = FieldLimit::new(names::SUBFOLDER_BYTES, limits::SUBFOLDER_BYTES, Bytes);

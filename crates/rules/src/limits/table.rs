@@ -82,6 +82,7 @@ table! {
         ADMIN_WRITE_TIME = "admin_write_time",
         ATTACHED_DEVICES = "attached_devices",
         COMMAND_BYTES = "command_bytes",
+        COMMAND_PROPERTIES = "command_properties",
         COMMAND_TTL = "command_ttl",
         CONFIG_BYTES = "config_bytes",
         CONNECTIONS = "connections",
@@ -188,6 +189,7 @@ table! {
     plugin {
         CALL_BYTES = "call-bytes",
         COMMAND_BYTES = "command-bytes",
+        COMMAND_PROPERTIES = "command-properties",
         COMPILE_MEMORY = "compile-memory",
         COMPILE_TIME = "compile-time",
         COMPILED_CODE_BYTES = "compiled-code-bytes",

@@ -13,6 +13,7 @@ fn doc(num: u64, expires_ms: Option<u64>) -> CommandDoc {
         id: format!("c{num}"),
         subfolder: String::new(),
         payload: Bytes::from(vec![0; 400 * 1024]),
+        properties: Vec::new(),
         ttl_ms: 0,
         expires_ms,
         verdict: None,

@@ -1,6 +1,8 @@
 //! Arguments of every size for every call of the host: the size and what the text is made of are the test's to say.
 
-use crate::bindings::switchbox::plugin::{command, config, log, method, registry, state, timer, topic, twin};
+use crate::bindings::switchbox::plugin::{
+    command, config, log, method, registry, state, timer, topic, twin, types::Property,
+};
 
 /// Makes one call with one argument of so many bytes (or of this number), and says what came of it.
 pub(crate) fn argue(call: &str, size: usize, unit: &str) -> String {
@@ -28,6 +30,7 @@ pub(crate) fn argue(call: &str, size: usize, unit: &str) -> String {
         "command.send-device" => said(&command::send(&text, b"", &options("", 1))),
         "command.send-payload" => said(&command::send("lamp-1", bytes, &options("", 1))),
         "command.send-subfolder" => said(&command::send("lamp-1", b"", &options(&text, 1))),
+        "command.send-with-properties" => said(&command::send_with("lamp-1", b"", &options("", 1), &[named(&text)])),
         "command.send-ttl#" => said(&command::send("lamp-1", b"", &options("", number))),
         "method.call-device" => said(&method::call(&text, "m", b"", 10)),
         "method.call-name" => said(&method::call("lamp-1", &text, b"", 10)),
@@ -59,6 +62,12 @@ pub(crate) fn argue(call: &str, size: usize, unit: &str) -> String {
         }
         other => format!("there is no call {other}"),
     }
+}
+
+/// A property whose name and value are as long as the text.
+fn named(text: &str) -> Property {
+    let (name, value) = text.split_at_checked(1).unwrap_or_default();
+    Property { name: name.into(), value: value.into() }
 }
 
 fn said<T: std::fmt::Debug, E: std::fmt::Debug>(answer: &Result<T, E>) -> String {

@@ -44,7 +44,10 @@ pub(crate) async fn send(
     let cause = Cause::Api { who: who.0 };
     let answer = SendCommandToDeviceResponse { name: convert::command_name(&device.name, &id), id: id.clone() };
     let payload = wanted.binary_data.0;
-    let command = NewCommand { id, subfolder: wanted.subfolder, payload, ttl };
+    let of_message = wanted.system_properties.into_iter().map(|(name, value)| (format!("${name}"), value));
+    let of_application = wanted.properties.into_iter().map(|property| (property.name, property.value));
+    let properties = of_message.chain(of_application).collect();
+    let command = NewCommand { id, subfolder: wanted.subfolder, payload, properties, ttl };
     app.parts.outbox.send_command(&device, command, cause).await?;
     Ok(Json(answer))
 }

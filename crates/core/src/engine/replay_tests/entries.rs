@@ -165,7 +165,15 @@ fn effect_on_device() -> impl Strategy<Value = Effect> {
         }),
         (device(), payload(), prop_oneof![Just(0), Just(500_u64)], 0..u64::MAX).prop_map(
             |(device, payload, ttl_ms, id)| {
-                Effect::Command { device, id: format!("{id:x}"), subfolder: String::new(), payload, ttl_ms }
+                let properties = (id % 2 == 0).then(|| ("$content-type".into(), format!("{id:x}")));
+                Effect::Command {
+                    device,
+                    id: format!("{id:x}"),
+                    subfolder: String::new(),
+                    payload,
+                    properties: properties.into_iter().collect(),
+                    ttl_ms,
+                }
             }
         ),
     ]

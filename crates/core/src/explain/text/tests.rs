@@ -60,6 +60,7 @@ fn command(status: CommandStatus, changed_ms: u64) -> Step {
         id: "api.7".into(),
         subfolder: "light".into(),
         payload: "blink".into(),
+        properties: Vec::new(),
         num: 1,
         ttl_ms: 0,
         expires_ms: None,
