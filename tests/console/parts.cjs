@@ -27,9 +27,10 @@ async function overview({ console, page }) {
     // A reload, as of somebody who comes back: until the page shows how many devices there are.
     const began = Date.now();
     await page.reload();
-    await page.getByRole("definition").filter({ hasText: "10,004" }).waitFor();
+    await page.getByRole("definition").filter({ hasText: "10,005" }).waitFor();
     const took = Date.now() - began;
     await console.text(/1 dead letter/);
+    await page.getByRole("definition").filter({ hasText: /half; 95 % .*: to the device's PUBACK/ }).waitFor();
     await console.picture("overview");
     return `first view ${took} ms`;
 }
@@ -84,8 +85,10 @@ async function device({ console, page, ask }) {
     await page.getByLabel("Command", { exact: true }).fill("<script>window.pwned=1</script>");
     await page.getByLabel("Time-to-live, seconds").fill("600");
     await console.click("Send command");
-    await console.text("waits for the device");
+    const watched = page.getByRole("group", { name: "The command sent last" });
+    await watched.getByText("waits for the device").waitFor();
     await console.click("cancel");
+    await watched.getByText("It has ended").waitFor();
     await console.text("an operator removed it");
     await page.getByLabel("Method", { exact: true }).fill("dim");
     await console.click("Call");
@@ -95,7 +98,7 @@ async function device({ console, page, ask }) {
     await ask("switch");
     await page.getByRole("link", { name: /telemetry.*awake/ }).first().waitFor();
     await console.open("#/device/lamp-1?tab=rules", "lamp-1");
-    await page.getByText("may set its config").waitFor();
+    await page.getByText("may set its config").first().waitFor();
 }
 
 async function live({ console, page, ask }) {
@@ -180,6 +183,35 @@ async function access({ console, page }) {
     await page.getByRole("cell", { name: "POST /v1/tokens" }).first().waitFor();
 }
 
+async function graph({ console, page }) {
+    await console.open("#/graph", "Graph");
+    await page.getByRole("row").filter({ hasText: "switch-1" }).filter({ hasText: "lamp-1" }).filter({ hasText: "a minute" }).waitFor();
+}
+
+/// Markup where names and log lines stand: in addresses, in an id that is refused, and in what a plugin logs.
+async function hostile({ console, page, ask }) {
+    const markup = "<img src=x onerror=window.pwned=4>";
+    for (const where of ["device/", "plugins/", "dead-letters/", "why/", "", "live?device=", "devices?search=", "topics?filter="]) {
+        await page.evaluate((to) => { location.hash = to; }, `#/${where}${encodeURIComponent(markup)}`);
+        await page.getByRole("heading", { level: 1 }).waitFor();
+        await page.waitForFunction(() => !document.body.innerText.includes("Loading …"));
+        await console.safe(`#/${where}`);
+    }
+    await console.open("#/devices", "Devices");
+    await console.click("New device");
+    await page.getByRole("dialog").getByLabel("Id").fill(`a${markup}`);
+    await console.click("Register");
+    await page.getByRole("dialog").getByRole("alert").filter({ hasText: "<img" }).waitFor();
+    await console.click("close");
+    await ask("villain");
+    await console.open("#/plugins/hostile", "hostile");
+    await page.getByLabel("log lines").filter({ hasText: "<img/src=x/onerror=window.pwned=5>" }).first().waitFor();
+    await console.open("#/plugins/hostile?all=yes", "hostile");
+    await page.reload();
+    await page.getByLabel("only with log lines or errors").and(page.locator(":not(:checked)")).waitFor();
+    await page.evaluate(() => { location.hash = "#/dead-letters"; });
+}
+
 /// Pages with what others wrote on them, at two widths, in light and in dark.
 async function everyPage({ console, page }) {
     for (const [viewport, colorScheme] of [[WIDE, "light"], [NARROW, "dark"]]) {
@@ -230,7 +262,7 @@ async function restart({ console, page, ask }) {
     await page.getByRole("alert").filter({ hasText: "The host does not answer" }).waitFor();
     await ask("start");
     await console.text("The host has restarted.");
-    await page.getByRole("definition").filter({ hasText: "10,004" }).waitFor();
+    await page.getByRole("definition").filter({ hasText: "10,005" }).waitFor();
 }
 
 async function readOnly({ console, page, readToken }) {
@@ -250,4 +282,4 @@ async function readOnly({ console, page, readToken }) {
     if (status !== 403) throw new Error(`the host answers ${status}`);
 }
 
-module.exports = { login, overview, devices, device, live, why, plugins, letters, topics, access, everyPage, keyboard, flood, restart, readOnly };
+module.exports = { login, overview, devices, device, live, why, plugins, letters, topics, access, graph, hostile, everyPage, keyboard, flood, restart, readOnly };

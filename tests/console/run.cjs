@@ -18,7 +18,10 @@ async function main() {
     const given = { console: browser, page: browser.page, base, token, readToken, ask };
     for (const [name, part] of Object.entries(parts)) {
         const began = Date.now();
-        const more = await part(given);
+        const more = await part(given).catch(async (error) => {
+            console.error(`the page shows: ${await browser.page.innerText("body").catch(() => "nothing")}`);
+            throw error;
+        });
         await browser.safe(name);
         console.log(`ok ${name} ${Date.now() - began} ms${more ? ` ${more}` : ""}`);
     }

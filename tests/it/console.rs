@@ -12,12 +12,14 @@ use std::{
 use serde_json::json;
 use switchbox_core::registry::Registration;
 use switchbox_model::{DeviceId, DeviceName, RegistryName};
-use switchbox_tests::{Device, Place, Process, events, runs, there, workspace};
+use switchbox_tests::{Device, HOSTILE, Place, Process, events, runs, there, workspace};
 
 /// How many devices there are beside those that do something.
 const DEVICES: usize = 10_000;
 /// What becomes markup or code where text is not kept text.
 const MARKUP: &str = "<img src=x onerror=window.pwned=2>";
+/// The same without a blank, for a plugin that logs what it is told.
+const LOGGED: &str = "<img/src=x/onerror=window.pwned=5>";
 const AWAKE: &str = r#"{"state":"awake"}"#;
 /// Events of one burst.
 const BURST: usize = 1_000;
@@ -55,8 +57,8 @@ fn start(place: &Place, addresses: &[String; 2]) -> Process {
 
 /// Something happens that the pages show: a lamp that a switch wakes, and an event that the plugin rejects.
 fn act(host: &Process) -> Devices {
-    let mut devices =
-        Devices { lamp: host.device("lamp-1"), switch: host.device("switch-1"), noise: host.device("noise") };
+    let [lamp, switch, noise, villain] = ["lamp-1", "switch-1", "noise", "villain-1"].map(|id| host.device(id));
+    let mut devices = Devices { lamp, switch, noise, villain };
     devices.lamp.subscribe_config();
     devices.switch.event(MARKUP);
     devices.switch.event(AWAKE);
@@ -69,6 +71,7 @@ struct Devices {
     lamp: Device,
     switch: Device,
     noise: Device,
+    villain: Device,
 }
 
 #[test]
@@ -84,6 +87,8 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
     register(&place);
     place.plugin("wake.toml", "component = \"builtin:switch-wakes-device\"\n");
     place.plugin("heat.toml", "component = \"builtin:thermostat\"\n");
+    place.plugin("hostile.toml", "[[trigger]]\nevent = \"telemetry\"\ndevice = \"villain-1\"\n");
+    place.plugin("hostile.wasm", std::fs::read(HOSTILE).unwrap());
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let addresses = [free(), free()];
     let mut host = Some(start(&place, &addresses));
@@ -111,6 +116,7 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
         };
         match asked {
             "switch" => devices.as_mut().unwrap().switch.event(AWAKE),
+            "villain" => devices.as_mut().unwrap().villain.event(format!("argue log.write {} {LOGGED}", LOGGED.len())),
             "flood" => flood(&mut devices.as_mut().unwrap().noise),
             "stop" => {
                 drop(devices.take());
@@ -122,8 +128,9 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
         writeln!(answers, "done").unwrap();
     }
     assert!(browser.wait().unwrap().success(), "{said:#?}");
-    let parts = ["login", "overview", "devices", "device", "live", "why", "plugins", "letters", "topics", "access"];
-    for part in parts.iter().chain(&["everyPage", "keyboard", "flood", "restart", "readOnly"]) {
+    let parts =
+        ["login", "overview", "devices", "device", "live", "why", "plugins", "letters", "topics", "access", "graph"];
+    for part in parts.iter().chain(&["hostile", "everyPage", "keyboard", "flood", "restart", "readOnly"]) {
         assert!(said.iter().any(|line| line.starts_with(&format!("ok {part} "))), "{part}: {said:#?}");
     }
 }

@@ -68,6 +68,8 @@ pub struct Execution {
     /// Of the component.
     pub digest: String,
     pub attempt: u32,
+    /// The device whose event it was; in a list of executions, and there only if it is asked for.
+    pub device: Option<String>,
     pub time: Option<Time>,
     /// Guest time, microseconds.
     pub took_us: Option<u32>,

@@ -63,7 +63,7 @@ pub use registries::{
 pub use scalars::{Base64, Int64, Span, Time};
 pub use scope::Scope;
 pub use services::{ListServiceAccountsResponse, ServiceAccount};
-pub use status::{HostCaller, HostDevices, HostSeries, HostStatus};
+pub use status::{HostCaller, HostDevices, HostLatencies, HostSeries, HostStatus, Latency};
 pub use topics::{ListTopicMessagesResponse, TopicMessage};
 pub use twin::{Difference, Twin};
 

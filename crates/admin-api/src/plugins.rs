@@ -61,6 +61,8 @@ pub struct PluginCounters {
     pub rejected: u64,
     pub failed: u64,
     pub dead: u64,
+    /// Configs, commands, messages and so on that it wanted.
+    pub effects: u64,
 }
 
 /// The timers that a plugin has set.

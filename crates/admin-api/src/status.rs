@@ -37,6 +37,28 @@ pub struct HostStatus {
     pub oldest_event_time: Option<Time>,
     pub journal_bytes: Int64,
     pub disk_free_bytes: Option<Int64>,
+    /// How long things took since the host started.
+    pub latencies: HostLatencies,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HostLatencies {
+    /// Durable commits, until they are on the disk.
+    pub commit: Latency,
+    /// From a config version to the device's PUBACK.
+    pub delivery: Latency,
+}
+
+/// Percentiles in microseconds, as near as the buckets of the histogram tell; none where nothing was measured.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Latency {
+    pub count: u64,
+    pub p50_us: Option<u64>,
+    pub p95_us: Option<u64>,
+    pub p99_us: Option<u64>,
 }
 
 /// Whose token the call shows, and what it may do.
@@ -53,7 +75,8 @@ pub struct HostDevices {
     pub connected: usize,
 }
 
-/// Counts of the last hour: of each one value for each of the times. Those of events, executions and publishes grow.
+/// The last hour: of each one value for each of the times. Those of events, executions, effects and publishes grow; percentiles, in
+/// microseconds, are of what was measured since the time before, and null where that is nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HostSeries {
@@ -63,6 +86,11 @@ pub struct HostSeries {
     pub devices_connected: Vec<usize>,
     pub events: Vec<u64>,
     pub executions: Vec<u64>,
+    pub effects: Vec<u64>,
     pub publishes_in: Vec<u64>,
     pub publishes_out: Vec<u64>,
+    pub commit_p50_us: Vec<Option<u64>>,
+    pub commit_p99_us: Vec<Option<u64>>,
+    pub delivery_p50_us: Vec<Option<u64>>,
+    pub delivery_p99_us: Vec<Option<u64>>,
 }

@@ -14,7 +14,7 @@ use super::{
 use switchbox_admin_api::{
     Base64, BindDeviceToGatewayRequest, CreateTokenRequest, Device, DeviceRegistry, GrantRequest, InvokeMethodRequest,
     ModifyCloudToDeviceConfigRequest, PluginPatch, PublishEventRequest, RedriveDeadLettersRequest,
-    SendCommandToDeviceRequest, ServiceAccount, SetPasswordRequest, SetStateRequest, Span,
+    SendCommandToDeviceRequest, ServiceAccount, SetPasswordRequest, SetStateRequest, Span, TopicMessage,
 };
 use switchbox_core::{explain, twin};
 use switchbox_model::{
@@ -35,7 +35,7 @@ const SERVICE_FIELDS: &str = "disabled,credentials,publish,subscribe";
 /// The first byte says what the body is for.
 pub fn api_bodies(data: &[u8]) {
     let Some((kind, body)) = data.split_first() else { return };
-    match kind % 18 {
+    match kind % 19 {
         0 => device(body),
         1 => registry(body),
         2 => enabled(body),
@@ -53,7 +53,8 @@ pub fn api_bodies(data: &[u8]) {
         14 => drop(read::<SetPasswordRequest>(body)),
         15 => binding(body),
         16 => letters(body),
-        _ => places(body),
+        17 => places(body),
+        _ => topic_message(body),
     }
 }
 
@@ -256,6 +257,15 @@ fn binding(body: &[u8]) {
 fn letters(body: &[u8]) {
     let Ok(wanted) = read::<RedriveDeadLettersRequest>(body) else { return };
     let _ = wanted.plugin.as_deref().map(PluginName::new);
+}
+
+/// What an operator publishes on an ordinary topic.
+fn topic_message(body: &[u8]) {
+    let Ok(wanted) = read::<TopicMessage>(body) else { return };
+    let _ = topics::check_name(&wanted.topic);
+    bytes(&wanted.binary_data);
+    let again = serde_json::to_vec(&wanted).ok().and_then(|written| read(&written).ok());
+    assert_eq!(again, Some(wanted), "a message is read as it is written");
 }
 
 /// What is asked about, by its id, and how far a follower had got.

@@ -19,8 +19,19 @@ pub(super) struct Sample {
     pub(super) events: u64,
     /// Events that plugins have handled since the start of the host.
     pub(super) executions: u64,
+    /// What they wanted done.
+    pub(super) effects: u64,
     pub(super) publishes_in: u64,
     pub(super) publishes_out: u64,
+    /// Since the sample before, microseconds.
+    pub(super) commit: Percentiles,
+    pub(super) delivery: Percentiles,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Percentiles {
+    pub(super) p50_us: Option<u64>,
+    pub(super) p99_us: Option<u64>,
 }
 
 /// Cheap to clone.

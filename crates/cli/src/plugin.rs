@@ -213,9 +213,9 @@ fn details(plugin: Plugin) -> String {
         let fields = [("taken back", digest), ("because", error), ("at", time.to_string()), ("until", until)];
         rows.extend(fields.map(|(name, value)| (name.to_owned(), value)));
     }
-    let PluginCounters { events, done, retried, rejected, failed, dead } = plugin.counters;
-    let names = ["dead", "done", "events", "failed", "rejected", "retried"];
-    let counters = names.into_iter().zip([dead, done, events, failed, rejected, retried]);
+    let PluginCounters { events, done, retried, rejected, failed, dead, effects } = plugin.counters;
+    let names = ["dead", "done", "effects", "events", "failed", "rejected", "retried"];
+    let counters = names.into_iter().zip([dead, done, effects, events, failed, rejected, retried]);
     rows.extend(counters.map(|(name, count)| (name.to_owned(), count.to_string())));
     let limits = plugin.limits_hit.into_iter();
     rows.extend(limits.map(|(name, count)| (format!("limit hit: {name}"), count.to_string())));

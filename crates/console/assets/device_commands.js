@@ -1,24 +1,36 @@
 // What is sent to a device: commands, with their queue, and method calls.
 
-import { html, useState } from "./html.js";
+import { html, useEffect, useState } from "./html.js";
 import { call, may } from "./api.js";
 import { useApi } from "./data.js";
 import { devicePath, link } from "./names.js";
 import { encode } from "./payload.js";
 import { Action, Badge, Field, Form, Loaded, Payload, Section, Table, Time, say } from "./parts.js";
-import { CommandStatus } from "./step.js";
+import { CommandStatus, Times } from "./step.js";
 
 const OPEN = ["queued", "sent"];
 
+/// What becomes of the command that was sent last, until it has ended.
+function Watched({ name, id }) {
+    const [ended, end] = useState(false);
+    const found = useApi(devicePath(name, `/commands/${encodeURIComponent(id)}`), { every: ended ? undefined : 1_000 });
+    const status = found.data?.status;
+    useEffect(() => end(Boolean(status) && !OPEN.includes(status)), [status]);
+    return html`<div class="box" role="group" aria-label="The command sent last"><${Loaded} of=${found}>${(one) => html`<div class="top"><strong>${ended ? "It has ended" : "Under way"}</strong> <${CommandStatus} status=${one.status} /> <a href=${link("why", id)}>why?</a></div>
+        <${Times} times=${one.times} />${!ended && one.expireTime && html`<span class="dim">Its time is over <${Time} at=${one.expireTime} />.</span>`}`}<//></div>`;
+}
+
 function Send({ name, done }) {
+    const [last, setLast] = useState("");
     const submit = async ({ payload, subfolder, ttl }, form) => {
         const sent = await call("POST", devicePath(name, ":sendCommandToDevice"), { binaryData: encode(payload), ...(subfolder && { subfolder }), ...(ttl && { ttl: `${ttl}s` }) });
-        say(`Command ${sent.id ?? ""} was taken.`);
+        say(`Command ${sent.id} was taken.`);
+        setLast(sent.id);
         form.reset();
         done();
     };
     return html`<${Form} label="Send command" submit=${submit}><${Field} label="Command" name="payload" required placeholder="blink" />
-        <${Field} label="Sub-folder" name="subfolder" /><${Field} label="Time-to-live, seconds" name="ttl" type="number" min="0" step="any" hint="Without it: now, or not at all." /><//>`;
+        <${Field} label="Sub-folder" name="subfolder" /><${Field} label="Time-to-live, seconds" name="ttl" type="number" min="0" step="any" hint="Without it: now, or not at all." /><//>${last && html`<${Watched} key=${last} name=${name} id=${last} />`}`;
 }
 
 function Method({ name }) {

@@ -1,5 +1,5 @@
 // Which device moves which, through which plugin, how often, and where that goes in a circle. Made of the newest executions with effects
-// and the newest events, as the journal has them.
+// as the journal has them. What was set off by a topic or a timer is among the newest events, or it is not known.
 
 import { html } from "./html.js";
 import { get } from "./api.js";
@@ -27,8 +27,8 @@ export function edgesOf(executions, events) {
     const known = new Map(events.map((event) => [event.id, event]));
     const edges = new Map();
     let unknown = 0;
-    for (const { event, plugin, effects = [] } of executions) {
-        const source = known.has(event) ? sourceOf(known.get(event)) : null;
+    for (const { event, device, plugin, effects = [] } of executions) {
+        const source = device ? short(device) : known.has(event) ? sourceOf(known.get(event)) : null;
         if (!source) {
             unknown += 1;
             continue;
@@ -94,13 +94,13 @@ const Name = ({ name, device }) => (device ? html`<a href=${link("device", name)
 
 export function Graph() {
     const found = useApi(reading("graph", async (signal) => {
-        const [executions, events] = await Promise.all([get(`/v1/executions?pageSize=${READ}&interesting=true`, signal), get(`/v1/events?pageSize=${READ}`, signal)]);
+        const [executions, events] = await Promise.all([get(`/v1/executions?pageSize=${READ}&interesting=true&withDevice=true`, signal), get(`/v1/events?pageSize=${READ}`, signal)]);
         const times = executions.executions.map((one) => Date.parse(one.time));
         const began = Math.min(...times);
         return { ...edgesOf(executions.executions, events.events), ms: Math.max(1_000, Date.now() - began), count: times.length };
     }), { every: 10_000 });
     return html`<${Page} title="Graph" hint="Which device moves which, through which plugin."><${Loaded} of=${found} empty=${(data) => data.edges.length === 0 && "No plugin moved anything, as far back as the newest thousand executions and events go."}>${({ edges, unknown, ms, count }) => html`
-        <${Section} title="What moves what"><p class="hint">A sample: the newest ${number(count)} executions in which something happened, of the last ${span(ms)}${unknown ? `; of ${number(unknown)} of them the event is not among the newest thousand, so they are left out` : ""}. Lines in red go in a circle.</p>
+        <${Section} title="What moves what"><p class="hint">A sample: the newest ${number(count)} executions in which something happened, of the last ${span(ms)}${unknown ? `; ${number(unknown)} of them are left out: their event was of a topic or timer, or of a device that is gone, and is not among the newest thousand` : ""}. Lines in red go in a circle.</p>
             <${Drawing} edges=${edges} /><//>
         <${Section} title="In words"><${Table} label="What moves what" head=${["From", "Plugin", "To", "What", "How often", ""]}>${edges.slice(0, 200).map((edge) => html`<tr key=${JSON.stringify(edge)}><td>${edge.source}</td><td><a href=${link("plugins", edge.plugin)}>${edge.plugin}</a></td><td><${Name} name=${edge.target} device=${edge.device} /></td><td>${edge.kind}</td>
             <td class="num">${number(edge.count)}, ${((edge.count / ms) * 60_000).toFixed(1)} a minute</td><td>${edge.loop && html`<${Badge} kind="bad">in a circle<//>`}</td></tr>`)}<//>${edges.length > 200 && html`<p class="dim">and ${edges.length - 200} more</p>`}<//>`}<//><//>`;

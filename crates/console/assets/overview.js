@@ -51,9 +51,16 @@ function Tiles({ status }) {
         <${Tile} label="Commands open" value=${number(status.commandsOpen)} />
         <${Tile} label="Plugins running" value=${number(status.plugins.running ?? 0)} href="#/plugins" />
         <${Tile} label="Journal" value=${size(status.journalBytes)} more=${age ? `goes back ${age}` : ""} />
+        ${[["Round trip of a config", "delivery", "to the device's PUBACK"], ["Commit", "commit", "until it is on the disk"]].map(([label, name, what]) => {
+            const { count, p50Us, p95Us, p99Us } = status.latencies[name];
+            return html`<${Tile} key=${name} label=${label} value=${count ? took(p50Us) : "–"} more=${count ? `half; 95 % ${took(p95Us)}, 99 % ${took(p99Us)}: ${what}` : "none yet"} />`;
+        })}
         ${status.diskFreeBytes && html`<${Tile} label="Disk free" value=${size(status.diskFreeBytes)} />`}
         <${Tile} label="Version" value=${status.version} more=${`up for ${span(up)}`} /></dl>`;
 }
+
+/// Microseconds in the unit that fits.
+const took = (us) => (us < 1_000 ? `${us} µs` : us < 1e6 ? `${(us / 1_000).toFixed(us < 1e4 ? 1 : 0)} ms` : `${(us / 1e6).toFixed(1)} s`);
 
 /// By how much a counter grew in a second, between one sample and the next.
 function rates(values, times) {
@@ -69,15 +76,17 @@ function Series() {
         const rate = (label, values) => ({ label, values: rates(values, times) });
         return {
             times,
-            flow: [rate("events", all.events), rate("handled by plugins", all.executions)],
+            flow: [rate("events", all.events), rate("handled by plugins", all.executions), rate("effects", all.effects)],
+            times99: [["round trip, 99 %", all.deliveryP99Us], ["round trip, half", all.deliveryP50Us], ["commit, 99 %", all.commitP99Us]].map(([label, values]) => ({ label, values: values.map((us) => (us == null ? null : us / 1_000)) })),
             packets: [rate("received", all.publishesIn), rate("sent", all.publishesOut)],
             connections: [{ label: "connections", values: all.connections }, { label: "devices connected", values: all.devicesConnected }],
         };
     }, [series.data]);
     return html`<${Section} title="The last hour"><p class="hint">One sample every ten seconds, kept in the host's memory: after a restart it begins anew.</p>
         <${Loaded} of=${series} empty=${(all) => all.times.length < 2 && "The first samples come in ten seconds."}>${() => html`<div class="charts">
-            <${Chart} title="Events a second" times=${shown.times} lines=${shown.flow} unit="/s" />
+            <${Chart} title="Events and effects a second" times=${shown.times} lines=${shown.flow} unit="/s" />
             <${Chart} title="MQTT messages a second" times=${shown.times} lines=${shown.packets} unit="/s" />
+            <${Chart} title="Round trips and commits" times=${shown.times} lines=${shown.times99} unit=" ms" />
             <${Chart} title="Connections" times=${shown.times} lines=${shown.connections} /></div>`}<//><//>`;
 }
 

@@ -10,7 +10,7 @@ import { Action, Ask, Badge, Field, Form, Loaded, Page, Section, Table, Time, cl
 import { Settings } from "./plugin_settings.js";
 import { State, upload } from "./plugin_state.js";
 import { Try } from "./plugin_try.js";
-import { go } from "./route.js";
+import { filter, go } from "./route.js";
 
 const of = (name) => `/v1/plugins/${encodeURIComponent(name)}`;
 
@@ -30,7 +30,7 @@ function Facts({ plugin }) {
     return html`<${Section} title="What it is">${plugin.warnings.map((text) => html`<p class="problem" key=${text}>${text}</p>`)}${plugin.lastError && html`<p class="problem">${plugin.lastError}</p>`}
         ${takenBack && html`<p class="problem">Version <code>${takenBack.digest.slice(0, 19)}</code> failed <${Time} at=${takenBack.time} /> and was taken back: ${takenBack.error}. The one before it runs until ${takenBack.until}.</p>`}
         <dl class="facts"><dt>State</dt><dd><${State} of=${plugin.state} /></dd><dt>Component</dt><dd>${plugin.component} ${plugin.version}</dd><dt>Digest</dt><dd class="mono">${plugin.digest || "none"}</dd>
-        <dt>Events</dt><dd>${number(counters.events)} since the host started: ${number(counters.done)} done, ${number(counters.rejected)} rejected, ${number(counters.retried)} retried, ${number(counters.failed)} failed, ${number(counters.dead)} dead letters</dd>
+        <dt>Events</dt><dd>${number(counters.events)} since the host started: ${number(counters.done)} done, ${number(counters.rejected)} rejected, ${number(counters.retried)} retried, ${number(counters.failed)} failed, ${number(counters.dead)} dead letters; they wanted ${number(counters.effects)} effects</dd>
         <dt>Waiting</dt><dd>${number(plugin.queued)}${plugin.lagging ? ", and more in the journal" : ""}</dd><dt>Cost per event</dt><dd><${Cost} name=${plugin.name} /></dd>
         <dt>Timers</dt><dd>${timers.count ? html`${timers.count}, the next <${Time} at=${timers.nextTime} />` : "none"}</dd>
         <dt>Limits hit</dt><dd>${limits.length ? limits.map(([limit, count]) => html`<${Badge} kind="warn" key=${limit}>${limit} ${number(count)} times<//> `) : "none"}</dd>
@@ -57,10 +57,10 @@ function Grants({ plugin, done }) {
         ${other.length > 0 && html`<p>Narrowed by its settings file to: ${other.map((one) => html`<code key=${one}>${one}</code> `)}</p>`}<//>`;
 }
 
-function Past({ name }) {
-    const [logged, setLogged] = useState(true);
+function Past({ name, query }) {
+    const logged = query.all !== "yes";
     const list = useApi(`/v1/executions?pageSize=50&plugin=${encodeURIComponent(name)}${logged ? "&logged=true" : ""}`, { every: 5_000 });
-    return html`<${Section} title="What it did" actions=${html`<label class="check"><input type="checkbox" checked=${logged} onChange=${() => setLogged(!logged)} /> only with log lines or errors</label>`}>
+    return html`<${Section} title="What it did" actions=${html`<label class="check"><input type="checkbox" checked=${logged} onChange=${() => filter({ all: logged ? "yes" : "" })} /> only with log lines or errors</label>`}>
         <${Loaded} of=${list} empty=${(data) => data.executions.length === 0 && (logged ? "It wrote nothing, and nothing failed, as far back as is kept." : "Nothing is kept.")}>${(data) => html`<${Table} label="Executions, newest first" head=${["When", "Event", "Version", "Took", "Did", "Log"]}>
             ${data.executions.map((one) => html`<tr key=${`${one.event}-${one.attempt}-${one.time}`}><td title=${one.time} class="mono">${clock(one.time)}</td><td><a href=${link("why", `${one.event}.${name}`)}>${one.event}</a></td><td class="mono">${one.digest.slice(7, 15)}</td><td class="num">${number(one.tookUs)} µs</td>
                 <td>${one.outcome === "dead" ? html`<span class="problem">${one.error}</span>` : did(one)}</td><td>${one.logs?.length > 0 && html`<pre tabindex="0" aria-label="log lines">${one.logs.join("\n")}</pre>`}</td></tr>`)}<//>`}<//><//>`;
@@ -75,7 +75,7 @@ function Replace({ name, done }) {
     return html`<${Section} title="Another version"><${Form} needs="admin" label="Upload" submit=${submit}><${Field} label="Component (.wasm) or settings (.toml)" name="file" type="file" accept=".wasm,.toml" required /><//><//>`;
 }
 
-export function Plugin({ name }) {
+export function Plugin({ name, query }) {
     const found = useApi(of(name), { every: 2_000 });
     const [ask, setAsk] = useState(false);
     const run = (verb) => async () => {
@@ -88,7 +88,7 @@ export function Plugin({ name }) {
         <${Action} needs="admin" run=${run("rollback")}>roll back<//><${Action} needs="admin" kind="danger" run=${() => setAsk(true)}>remove<//>`;
     return html`<${Page} title=${name} hint=${found.data?.summary} actions=${actions}><${Loaded} of=${found}>${(plugin) => html`<${Facts} plugin=${plugin} />
         <div class="columns"><${Settings} plugin=${plugin} done=${found.reload} key=${plugin.settings} /><${Grants} plugin=${plugin} done=${found.reload} key=${plugin.state + plugin.grantsInForce} /></div>
-        ${may("admin") && html`<${Try} name=${name} />`}<${Past} name=${name} />${may("admin") && html`<${Replace} name=${name} done=${found.reload} />`}`}<//>
+        ${may("admin") && html`<${Try} name=${name} />`}<${Past} name=${name} query=${query} />${may("admin") && html`<${Replace} name=${name} done=${found.reload} />`}`}<//>
         ${ask && html`<${Ask} title=${`Remove ${name}?`} text="Its files are deleted from the plugin folder. Its state and timers are kept." label="Remove" close=${() => setAsk(false)} run=${async () => {
             await call("DELETE", of(name));
             go("plugins");

@@ -47,4 +47,4 @@ function All({ query }) {
         ${may("admin") && html`<div class="columns"><${Gallery} /><${Upload} /></div>`}<//>`;
 }
 
-export const Plugins = ({ what, query }) => (what ? html`<${Plugin} key=${what} name=${what} />` : html`<${All} query=${query} />`);
+export const Plugins = ({ what, query }) => (what ? html`<${Plugin} key=${what} name=${what} query=${query} />` : html`<${All} query=${query} />`);

@@ -24,7 +24,7 @@ const ENDS = { queued: WAITS, expired: "expired: its time-to-live was over befor
 
 export const CommandStatus = ({ status }) => html`<${Badge} kind=${COMMANDS[status] ?? "plain"}>${ENDS[status] ?? status}<//>`;
 
-function Times({ times }) {
+export function Times({ times }) {
     return html`<span class="after">${Object.entries(times).map(([name, at]) => `${name} ${clock(at)}`).join(" → ")}</span>`;
 }
 

@@ -12,7 +12,9 @@ function reason(plugin, event) {
     if (plugin.state === "waiting-for-consent") return "it waits for an operator's consent to what it asks for";
     if (!plugin.triggers.some((trigger) => takes(trigger, event))) return plugin.triggers.length ? `none of its triggers matches: ${plugin.triggers.join("; ")}` : "it has no trigger";
     const { events } = plugin.counters;
-    return `a trigger of it matches, and nothing of it is recorded. Either the event still waits for it, or the plugin or its trigger is newer than the event, or it did nothing and that is no longer kept${events ? "" : "; it has seen no event since the host started"}`;
+    const denied = plugin.grants.filter((grant) => !plugin.grantsInForce.includes(grant));
+    const narrower = denied.length ? ` It asks for ${denied.join("; ")} and was granted ${plugin.grantsInForce.join("; ") || "nothing of that"}: what is outside of that is denied at the call.` : "";
+    return `a trigger of it matches, and nothing of it is recorded. Either the event still waits for it, or the plugin or its trigger is newer than the event, or it did nothing and that is no longer kept${events ? "" : "; it has seen no event since the host started"}.${narrower}`;
 }
 
 export function WhyNot({ event, branches }) {

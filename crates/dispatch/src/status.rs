@@ -19,6 +19,7 @@ pub(super) struct Counters {
     failed: AtomicU64,
     retried: AtomicU64,
     dead: AtomicU64,
+    effects: AtomicU64,
     /// Times that the plugin fell so far behind that it had to read from the journal.
     pub(super) lagged: AtomicU64,
     guest_ns: AtomicU64,
@@ -31,6 +32,7 @@ pub(super) struct Counters {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     done: u64,
+    effects: u64,
     guest: Duration,
     handling: Duration,
 }
@@ -41,11 +43,17 @@ impl Tally {
         let plain = execution.verdict == Verdict::Done && execution.limits_hit.is_empty();
         if plain {
             self.done += 1;
+            self.effects += effects_of(execution);
             self.guest += execution.guest_time;
             self.handling += took;
         }
         plain
     }
+}
+
+/// What counts as done when the execution did.
+fn effects_of(execution: &Execution) -> u64 {
+    u64::try_from(execution.effects.len()).unwrap_or(u64::MAX)
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -63,6 +71,9 @@ impl Counters {
         if let Some(counter) = counter {
             counter.fetch_add(1, Ordering::Relaxed);
         }
+        if execution.verdict == Verdict::Done {
+            self.effects.fetch_add(effects_of(execution), Ordering::Relaxed);
+        }
         self.guest_ns.fetch_add(nanos(execution.guest_time), Ordering::Relaxed);
         self.handling_ns.fetch_add(nanos(took), Ordering::Relaxed);
         if !execution.limits_hit.is_empty() {
@@ -77,6 +88,7 @@ impl Counters {
     pub(super) fn add(&self, tally: &Tally) {
         if tally.done > 0 {
             self.done.fetch_add(tally.done, Ordering::Relaxed);
+            self.effects.fetch_add(tally.effects, Ordering::Relaxed);
             self.guest_ns.fetch_add(nanos(tally.guest), Ordering::Relaxed);
             self.handling_ns.fetch_add(nanos(tally.handling), Ordering::Relaxed);
         }
@@ -111,6 +123,7 @@ impl Counters {
             failed: read(&self.failed),
             retried: read(&self.retried),
             dead: read(&self.dead),
+            effects: read(&self.effects),
             lagged: read(&self.lagged),
             guest_time: Duration::from_nanos(read(&self.guest_ns)),
             handling_time: Duration::from_nanos(read(&self.handling_ns)),
@@ -129,6 +142,8 @@ pub struct Totals {
     pub retried: u64,
     /// Events that became dead letters.
     pub dead: u64,
+    /// Of the executions that were done.
+    pub effects: u64,
     /// Times that the plugin fell so far behind that it had to read from the journal.
     pub lagged: u64,
     /// Guest time of all events together.

@@ -31,9 +31,11 @@ const BOUNDS_US: [u64; 19] = [
 #[derive(Debug, Clone, Default)]
 pub struct Histogram(Arc<Inner>);
 
+const BUCKETS: usize = BOUNDS_US.len() + 1;
+
 #[derive(Debug, Default)]
 struct Inner {
-    buckets: [AtomicU64; BOUNDS_US.len() + 1],
+    buckets: [AtomicU64; BUCKETS],
     sum_ns: AtomicU64,
     /// By the bucket.
     exemplars: Mutex<BTreeMap<usize, Exemplar>>,
@@ -72,7 +74,52 @@ impl Histogram {
     /// How many were recorded.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
+        self.buckets().count()
+    }
+
+    /// What was recorded up to now.
+    #[must_use]
+    pub fn buckets(&self) -> Buckets {
+        let mut counts = [0; BUCKETS];
+        for (count, bucket) in counts.iter_mut().zip(&self.0.buckets) {
+            *count = bucket.load(Ordering::Relaxed);
+        }
+        Buckets(counts)
+    }
+}
+
+/// How many took how long, as it was at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Buckets([u64; BUCKETS]);
+
+impl Buckets {
+    /// What was recorded after `before` was read.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut counts = self.0;
+        counts.iter_mut().zip(before.0).for_each(|(count, before)| *count = count.saturating_sub(before));
+        Self(counts)
+    }
+
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// What so many of a hundred did not exceed, microseconds, as far as the buckets tell: within one, values count as spread evenly,
+    /// as Prometheus' `histogram_quantile` has it. What is longer than the last bound counts as that. Returns `None` if nothing was
+    /// recorded.
+    #[must_use]
+    pub fn percentile_us(&self, percent: u64) -> Option<u64> {
+        let rank = (self.count() * percent).div_ceil(100).max(1);
+        let (mut below, mut from) = (0, 0);
+        for (count, bound) in self.0.iter().zip(BOUNDS_US.iter().chain(BOUNDS_US.last())) {
+            if *count > 0 && below + count >= rank {
+                return Some(from + (bound - from) * (rank - below) / count);
+            }
+            (below, from) = (below + count, *bound);
+        }
+        None
     }
 }
 
@@ -122,5 +169,19 @@ mod tests {
             assert!(text.lines().any(|written| written == line), "{line} is not in\n{text}");
         }
         assert_eq!(histogram.count(), 7);
+    }
+
+    #[test]
+    fn percentiles_are_as_near_as_the_buckets_tell() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.buckets().percentile_us(50), None);
+        for us in (1..=100).map(|n| n * 10) {
+            histogram.record(Duration::from_micros(us));
+        }
+        let before = histogram.buckets();
+        assert_eq!([50, 99, 100].map(|percent| before.percentile_us(percent)), [Some(500), Some(990), Some(1_000)]);
+        histogram.record(Duration::from_secs(90));
+        let after = histogram.buckets().since(&before);
+        assert_eq!((after.count(), after.percentile_us(50)), (1, Some(60_000_000)));
     }
 }

@@ -126,6 +126,7 @@ fn view(status: PluginStatus) -> Plugin {
             rejected: totals.rejected,
             failed: totals.failed,
             dead: totals.dead,
+            effects: totals.effects,
         },
         queued: status.queued,
         lagging: status.lagging,

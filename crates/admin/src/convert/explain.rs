@@ -68,6 +68,7 @@ fn execution(step: &ExecutionStep, names: Names<'_>) -> api::Execution {
     match &step.record {
         Some(record) => history::execution(record, names),
         None => api::Execution {
+            device: None,
             event: Int64(step.seq.0),
             plugin: step.plugin.to_string(),
             digest: step.digest.to_string(),

@@ -145,6 +145,7 @@ pub(crate) fn execution(handled: &Handled, names: Names<'_>) -> api::Execution {
         plugin: handled.plugin.to_string(),
         digest: handled.digest.to_string(),
         attempt: handled.attempt,
+        device: None,
         time: Some(Time(handled.time_ms)),
         took_us: Some(handled.took_us),
         logs: Some(handled.logs.clone()),

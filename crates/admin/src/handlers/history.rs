@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     reply::{List, Page},
 };
-use switchbox_admin_api::Time;
+use switchbox_admin_api::{self as api, Time};
 use switchbox_core::journal::{EventFilter, ExecutionFilter, Position};
 use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName, Seq};
 
@@ -42,7 +42,17 @@ pub(crate) async fn events(State(app): State<App>, params: Params) -> Page {
 }
 
 pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
-    params.only(&["pageSize", "pageToken", "plugin", "event", "device", "interesting", "logged", "since"])?;
+    params.only(&[
+        "pageSize",
+        "pageToken",
+        "plugin",
+        "event",
+        "device",
+        "interesting",
+        "logged",
+        "since",
+        "withDevice",
+    ])?;
     let filter = ExecutionFilter {
         plugin: params.one("plugin").map(PluginName::new).transpose()?,
         event: params.one("event").map(|text| number("event", text).map(Seq)).transpose()?,
@@ -53,8 +63,17 @@ pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
     };
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let found = app.parts.journal.executions(params.position()?, limit, &filter).await?;
-    let show = |handled: &_| convert::execution(handled, &|num| app.name_of(num));
-    let list = List::of("executions", &found.items, show, found.full).always();
+    let devices = match params.flag("withDevice")? {
+        Some(true) => app.parts.journal.devices_of(&found.items).await?,
+        _ => Vec::new(),
+    };
+    let items: Vec<_> = found.items.iter().zip(devices.into_iter().chain(std::iter::repeat(None))).collect();
+    let names = |num| app.name_of(num);
+    let show = |(handled, device): &(&_, Option<DeviceNum>)| api::Execution {
+        device: device.and_then(names).map(|name| name.to_string()),
+        ..convert::execution(handled, &names)
+    };
+    let list = List::of("executions", &items, show, found.full).always();
     Ok(list.page(next(found.next), &app.parts.counters))
 }
 

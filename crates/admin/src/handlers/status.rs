@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use axum::{Extension, Json, extract::State};
 
 use crate::{app::App, convert::Params, error::Error, gate::AdminPrincipal, reply::ApiResult, series};
-use switchbox_admin_api::{HostCaller, HostDevices, HostSeries, HostStatus, Int64, Scope, Time};
+use switchbox_admin_api::{
+    HostCaller, HostDevices, HostLatencies, HostSeries, HostStatus, Int64, Latency, Scope, Time,
+};
 use switchbox_model::Seq;
-use switchbox_support::clock;
+use switchbox_support::{clock, histogram::Buckets};
 
 /// Dead letters that are counted; of more it is only said that there are.
 const DEAD_LETTERS: usize = 100;
@@ -43,7 +45,16 @@ pub(crate) async fn status(
         oldest_event_time: oldest_event_ms(&app).await?.map(Time),
         journal_bytes: Int64(parts.store.journal_bytes_from(0).await?),
         disk_free_bytes: parts.store.free_bytes().map(Int64),
+        latencies: HostLatencies {
+            commit: latency(&parts.counters.commit_time.buckets()),
+            delivery: latency(&parts.counters.delivery_time.buckets()),
+        },
     }))
+}
+
+fn latency(of: &Buckets) -> Latency {
+    let [p50_us, p95_us, p99_us] = [50, 95, 99].map(|percent| of.percentile_us(percent));
+    Latency { count: of.count(), p50_us, p95_us, p99_us }
 }
 
 /// Why the host does not work as it should, in words.
@@ -72,8 +83,13 @@ pub(crate) async fn series(State(app): State<App>, params: Params) -> ApiResult<
         shown.devices_connected.push(sample.devices_connected);
         shown.events.push(sample.events);
         shown.executions.push(sample.executions);
+        shown.effects.push(sample.effects);
         shown.publishes_in.push(sample.publishes_in);
         shown.publishes_out.push(sample.publishes_out);
+        shown.commit_p50_us.push(sample.commit.p50_us);
+        shown.commit_p99_us.push(sample.commit.p99_us);
+        shown.delivery_p50_us.push(sample.delivery.p50_us);
+        shown.delivery_p99_us.push(sample.delivery.p99_us);
     }
     Ok(Json(shown))
 }

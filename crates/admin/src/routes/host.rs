@@ -69,7 +69,17 @@ pub(super) fn calls() -> Vec<Call> {
             .takes(json::<TopicMessage>()),
         get("/v1/executions", history::executions)
             .says("What plugins did with events, newest first")
-            .params(&["pageSize", "pageToken", "plugin", "event", "device", "interesting", "logged", "since"])
+            .params(&[
+                "pageSize",
+                "pageToken",
+                "plugin",
+                "event",
+                "device",
+                "interesting",
+                "logged",
+                "since",
+                "withDevice",
+            ])
             .answers(json::<ListExecutionsResponse>()),
         get("/v1/deadLetters", dead_letters::list)
             .says("Events that no plugin could handle, oldest first")

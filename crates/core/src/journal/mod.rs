@@ -18,7 +18,7 @@ pub use filter::{EventFilter, ExecutionFilter};
 pub use follow::{Cursor, FollowFilter, Followed, Follower};
 pub use page::{DeadLetterPage, Page, Position};
 
-use switchbox_model::{DeadLetter, Entry, Event, Handled, PluginName, limits::ADMIN_PAGE_BYTES};
+use switchbox_model::{DeadLetter, DeviceNum, Entry, Event, Handled, PluginName, limits::ADMIN_PAGE_BYTES};
 use switchbox_store as store;
 
 /// Rows of the journal that are read in one go.
@@ -88,6 +88,16 @@ impl Handle {
             }
         }
         Ok(items.page(from))
+    }
+
+    /// The device whose event each of these was. `None` for an event of no device, and for one that is no longer there.
+    pub async fn devices_of(&self, executions: &[Handled]) -> Result<Vec<Option<DeviceNum>>, store::Error> {
+        let mut origins = Origins::new(&self.store);
+        let mut devices = Vec::with_capacity(executions.len());
+        for handled in executions {
+            devices.push(origins.of(handled.seq).await?);
+        }
+        Ok(devices)
     }
 
     /// Of any device: those of the journal, then those that outlived it.
