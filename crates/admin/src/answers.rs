@@ -25,7 +25,7 @@ use switchbox_model::limits;
 
 /// How long a call waits for a place.
 const WAIT: Duration = Duration::from_secs(5);
-/// So much of an answer is given away at once: it stays in memory until it is sent.
+/// An answer goes to the connection in slices of this size; a slice stays in memory until it is sent.
 const SLICE_BYTES: usize = 64 * 1024;
 
 /// Cheap to clone.

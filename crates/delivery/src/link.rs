@@ -72,10 +72,10 @@ pub enum DeliveryReport {
     ConfigRefused {
         version: u64,
     },
-    Config {
+    ConfigAcknowledged {
         version: u64,
     },
-    Command {
+    CommandAcknowledged {
         num: u64,
         id: Arc<str>,
     },

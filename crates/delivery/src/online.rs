@@ -82,7 +82,7 @@ impl Online {
         let device = self.online_device.device().num;
         let (mut taken, mut refused) = (Vec::new(), Vec::new());
         let settlements = receipts.into_iter().filter_map(|receipt| match receipt {
-            DeliveryReport::Config { version } => {
+            DeliveryReport::ConfigAcknowledged { version } => {
                 let newest = self.online_device.device().config().filter(|config| config.version == version);
                 if let Some(config) = newest.filter(|config| config.acknowledged_ms.is_none()) {
                     let metrics = &self.inner.metrics;
@@ -100,7 +100,7 @@ impl Online {
                 self.online_device.refused_config(version, time_ms);
                 None
             }
-            DeliveryReport::Command { num, id } => {
+            DeliveryReport::CommandAcknowledged { num, id } => {
                 taken.push((num, id.as_ref().into()));
                 None
             }

@@ -151,9 +151,9 @@ fn follows(before: JournalPosition, start: JournalPosition, gaps: &HashMap<i64, 
 }
 
 /// The files from the first damaged one on are `rest`.
-fn damage(found: &Found, problem: Problem, rest: &[PathBuf], log_bytes: u64) -> Result<Damage, Error> {
+fn damage(found: &Found, problem: Problem, rest: &[PathBuf], journal_bytes: u64) -> Result<Damage, Error> {
     let end = found.end();
-    let (mut row, mut range) = (end.row, Range::behind(end.row, end.last_seq, log_bytes));
+    let (mut row, mut range) = (end.row, Range::behind(end.row, end.last_seq, journal_bytes));
     let mut behind = Vec::new();
     let (path, offset, problem) = match (problem, found.segments.back()) {
         (Problem::Broken, Some(last)) => {
@@ -164,7 +164,7 @@ fn damage(found: &Found, problem: Problem, rest: &[PathBuf], log_bytes: u64) -> 
             let path = rest.first().cloned().unwrap_or_default();
             // Of a journal whose first file cannot be read, the name says where it begins.
             if let Some(named) = segment::row_of_name(&path).filter(|_| before.is_none()) {
-                (row, range) = (named, Range::behind_row(named, log_bytes));
+                (row, range) = (named, Range::behind_row(named, journal_bytes));
             }
             (path, 0, "it is no file of the journal, or its first bytes are damaged")
         }
@@ -184,11 +184,11 @@ fn add_runs(path: &Path, from: u64, range: &mut Range, to: &mut Vec<(PathBuf, Ru
 }
 
 /// Sets what is torn, or that something is damaged.
-fn look_behind_the_end(found: &mut Found, log_bytes: u64) -> Result<(), Error> {
+fn look_behind_the_end(found: &mut Found, journal_bytes: u64) -> Result<(), Error> {
     let Some(last) = found.segments.back() else { return Ok(()) };
     let (path, used, end) = (last.path().to_owned(), last.used(), last.end());
     let bytes = bytes_from(&path, used)?;
-    let runs = runs::find(&bytes, used, Range::behind(end.row, end.last_seq, log_bytes));
+    let runs = runs::find(&bytes, used, Range::behind(end.row, end.last_seq, journal_bytes));
     let torn = runs::torn(&bytes, end.row, end.last_seq) as u64;
     let length = used + bytes.len() as u64;
     let damaged = |problem: &str, runs: Vec<Run>| Damage {
@@ -212,11 +212,11 @@ fn look_behind_the_end(found: &mut Found, log_bytes: u64) -> Result<(), Error> {
 }
 
 /// The host ended between the making of the file and its first write: there are only zeros, or what an earlier use left.
-fn was_never_begun(path: &Path, end: JournalPosition, log_bytes: u64) -> Result<bool, Error> {
+fn was_never_begun(path: &Path, end: JournalPosition, journal_bytes: u64) -> Result<bool, Error> {
     let bytes = bytes_from(path, 0)?;
     let stale = Segment::read(path)?.is_some_and(|segment| segment.end().row <= end.row);
     let blank = bytes.iter().all(|byte| *byte == 0);
-    Ok(blank || (stale && runs::find(&bytes, 0, Range::behind(end.row, end.last_seq, log_bytes)).is_empty()))
+    Ok(blank || (stale && runs::find(&bytes, 0, Range::behind(end.row, end.last_seq, journal_bytes)).is_empty()))
 }
 
 fn bytes_from(path: &Path, from: u64) -> Result<Vec<u8>, Error> {

@@ -34,15 +34,15 @@ pub struct Range {
 
 impl Range {
     /// Behind this row and this event, in a journal of so many bytes.
-    pub fn behind(row: i64, seq: Seq, log_bytes: u64) -> Self {
-        let most = log_bytes.saturating_add(MISSING);
+    pub fn behind(row: i64, seq: Seq, journal_bytes: u64) -> Self {
+        let most = journal_bytes.saturating_add(MISSING);
         let last_row = row.saturating_add(i64::try_from(most).unwrap_or(i64::MAX));
         Self { rows: row + 1..=last_row, seqs: seq.0..=seq.0.saturating_add(most) }
     }
 
     /// Behind this row; the last event before it is not known.
-    pub fn behind_row(row: i64, log_bytes: u64) -> Self {
-        Self { seqs: 0..=u64::MAX, ..Self::behind(row, Seq(0), log_bytes) }
+    pub fn behind_row(row: i64, journal_bytes: u64) -> Self {
+        Self { seqs: 0..=u64::MAX, ..Self::behind(row, Seq(0), journal_bytes) }
     }
 
     /// Up to this row and this event.

@@ -169,7 +169,7 @@ impl Clients {
         }
         let owner_quota = self.offline_sessions.of(wanted.owner.clone());
         let mailbox =
-            Mailbox::new(wanted.name.clone(), self.metrics.clone(), owner_quota, self.topics.session_log().clone());
+            Mailbox::new(wanted.name.clone(), self.metrics.clone(), owner_quota, self.topics.session_journal().clone());
         let expiry_secs = self.granted(&mailbox, wanted.expiry_secs);
         let changes = self.opened(key, &mailbox, expiry_secs, wanted.will.clone());
         table.slots.insert(key.clone(), SessionSlot::new(mailbox.clone(), true));
@@ -207,7 +207,7 @@ impl Clients {
         if expiry_secs == 0 && will.is_none() {
             return Vec::new();
         }
-        let session = self.topics.session_log().next_session();
+        let session = self.topics.session_journal().next_session();
         {
             let mut state = mailbox.lock();
             state.session_num = Some(session);
@@ -228,7 +228,7 @@ impl Clients {
         let done = OnCommit::Call(Box::new(move |reply: Result<Reply, store::Error>| {
             let _ = tell.send(reply.map(drop));
         }));
-        self.topics.session_log().submit_soon(changes, done);
+        self.topics.session_journal().submit_soon(changes, done);
         told.await.ok()?.ok()
     }
 

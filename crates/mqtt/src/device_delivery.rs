@@ -5,7 +5,7 @@ use std::{cmp::Ordering, sync::Arc, time::Instant};
 use switchbox_core::registry::Device;
 use switchbox_delivery::{DeliveryReport, Feed, Outbound};
 use switchbox_model::{DeviceNum, event};
-use switchbox_mqtt_session::session::{Body, Item, Weigh};
+use switchbox_mqtt_session::session::{Body, Deliverable, Item};
 
 #[derive(Debug, Clone)]
 pub(crate) struct DeviceDelivery {
@@ -38,7 +38,7 @@ impl DeviceDelivery {
     }
 }
 
-impl Weigh for DeviceDelivery {
+impl Deliverable for DeviceDelivery {
     fn size(&self) -> usize {
         let payload = match &self.outbound {
             Outbound::Config { payload, .. } | Outbound::Command { payload, .. } | Outbound::Method { payload, .. } => {
@@ -97,8 +97,8 @@ impl DeliveryReports {
     pub(crate) fn add(&mut self, item: Item<DeviceDelivery>, taken: bool) {
         let Body::Device(DeviceDelivery { device, outbound }) = item.body else { return };
         let receipt = match outbound {
-            Outbound::Config { version, .. } if taken => DeliveryReport::Config { version },
-            Outbound::Command { num, id, .. } if taken => DeliveryReport::Command { num, id },
+            Outbound::Config { version, .. } if taken => DeliveryReport::ConfigAcknowledged { version },
+            Outbound::Command { num, id, .. } if taken => DeliveryReport::CommandAcknowledged { num, id },
             Outbound::Command { num, id, .. } => DeliveryReport::CommandRefused { num, id },
             Outbound::Config { version, .. } => DeliveryReport::ConfigRefused { version },
             Outbound::Method { .. } => return,

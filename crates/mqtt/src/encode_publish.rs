@@ -16,7 +16,7 @@ use switchbox_telemetry::{PROPERTY, Tracer};
 use super::device_delivery::DeviceDelivery;
 use crate::dialect::{Dialect, twin};
 
-/// What is delivered to the client itself goes by.
+/// The receiving client, as far as the encoding depends on it.
 pub(super) struct Own<'a> {
     pub(super) device: Option<&'a Arc<Device>>,
     pub(super) dialect: Dialect,

@@ -73,8 +73,8 @@ impl Service {
         let state = self.restore_state(&mut doc, own.as_ref(), will.is_some(), now);
         let metrics = self.shared.metrics.clone();
         let owner_quota = self.shared.clients.offline_sessions.of(owner);
-        let session_log = self.shared.topics.session_log().clone();
-        let mailbox = Mailbox::restore(name, metrics, owner_quota, session_log, state);
+        let session_journal = self.shared.topics.session_journal().clone();
+        let mailbox = Mailbox::restore(name, metrics, owner_quota, session_journal, state);
         let subscriber: Arc<dyn Subscriber> = mailbox.clone();
         for (filter, s) in doc.subscriptions.iter().filter(|(_, s)| s.kind == SubscriptionKind::Topic) {
             let StoredSubscription { qos, no_local, retain_as_published, id, .. } = *s;
@@ -97,7 +97,7 @@ impl Service {
             let (session, expiry_secs, will) = (doc.num, doc.expiry_secs, has_will);
             let in_doubt_from = Some(in_doubt_from);
             let left = BrokerChange::Disconnected { session, time_ms: now.ms, expiry_secs, sent, in_doubt_from, will };
-            self.shared.topics.session_log().note(left);
+            self.shared.topics.session_journal().note(left);
         }
         let waiting = std::mem::take(&mut doc.queue).into_iter().map(|queued| StoredItem {
             reached: reached(&queued),
@@ -107,7 +107,7 @@ impl Service {
         let mut session = Session::restore(waiting.collect(), std::mem::take(&mut doc.received), now.instant);
         let gone = session.take_gone();
         if !gone.is_empty() {
-            self.shared.topics.session_log().note(BrokerChange::Gone { session: doc.num, nums: gone });
+            self.shared.topics.session_journal().note(BrokerChange::Gone { session: doc.num, nums: gone });
         }
         State {
             session,

@@ -72,8 +72,8 @@ pub(super) fn resume_attached(online: &Online, device: &Device, mailbox: &Mailbo
     }
 }
 
-/// The client may have had more when it subscribed, as when doors that were open have been closed: what it may not have
-/// any more goes, and what has come by it.
+/// Ends the kept subscriptions that the client is no longer allowed to have, for example because open enrolment was switched off,
+/// and drops the messages that are queued by them.
 fn prune(presence: &Presence) {
     let mailbox = &presence.mailbox;
     let may = |filter: &str| auth::may(&presence.auth_context.access, Action::Subscribe, filter).is_ok();
@@ -95,7 +95,7 @@ fn prune(presence: &Presence) {
         }
         topics.unsubscribe(filter, mailbox.id());
         if let Some(session) = session_num {
-            topics.session_log().note(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
+            topics.session_journal().note(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
         }
     }
     let (undelivered, mut gone) = {
@@ -104,7 +104,7 @@ fn prune(presence: &Presence) {
     };
     let mut pending = PendingChanges::default();
     let waiting = redeliver(topics, session_num, undelivered, &mut pending);
-    // Those stay where they are until another has them.
+    // A message of a shared subscription stays in this session until another member has it.
     gone.retain(|num| !waiting.iter().any(|(shared, _)| shared.num == Some(*num)));
     pending.extend(session_num.filter(|_| !gone.is_empty()).map(|session| BrokerChange::Gone { session, nums: gone }));
     topics.write_with(None, pending, OnCommit::Nothing);

@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     Error,
-    commit::{OnCommit, Progress, QueuePosition},
+    commit::{CommitProgress, OnCommit, QueuePosition},
     kept::Change,
     permits::{Permits, QueuePermit},
 };
@@ -37,7 +37,7 @@ pub(super) enum Item {
     },
     /// Rows up to and with this one may go.
     Trim { row: i64, reuse: bool },
-    /// Before rows go: what is to outlive them.
+    /// Events and executions that are kept beyond the journal; written before the rows are trimmed.
     Keep { change: Box<Change>, done: tokio::sync::oneshot::Sender<()> },
     /// All documents made from what was submitted before are in `state.db`.
     Flush { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
@@ -60,7 +60,7 @@ pub(super) struct AppendQueue {
     /// Entries that plugins that handle an event now are likely to submit soon.
     expected_entries: AtomicU64,
     written: tokio::sync::watch::Sender<Written>,
-    pub(super) progress: Progress,
+    pub(super) progress: CommitProgress,
 }
 
 /// How far the journal has got.
@@ -91,7 +91,7 @@ impl AppendQueue {
             permits: Permits::new(queue_bytes),
             expected_entries: AtomicU64::new(0),
             written: tokio::sync::watch::Sender::new(Written { seq: Seq(next_seq - 1), ended: false }),
-            progress: Progress::default(),
+            progress: CommitProgress::default(),
         }
     }
 

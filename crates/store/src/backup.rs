@@ -54,7 +54,7 @@ pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest
     let hold = File::open(&folder).map_err(|e| problem(&folder, &e))?;
     hold.lock_shared().map_err(|e| problem(&folder, &e))?;
     let applied = copy_documents(data, &partial)?;
-    let end = copy_log(&folder, &partial.join(FOLDER))?;
+    let end = copy_journal(&folder, &partial.join(FOLDER))?;
     drop(hold);
     if end.row < applied {
         let text = format!(
@@ -128,7 +128,7 @@ fn copy_documents(data: &Path, to: &Path) -> Result<i64, Error> {
 }
 
 /// Each file up to its last whole record. Returns the end of the copy.
-fn copy_log(from: &Path, to: &Path) -> Result<JournalPosition, Error> {
+fn copy_journal(from: &Path, to: &Path) -> Result<JournalPosition, Error> {
     make(to)?;
     let mut end = JournalPosition::default();
     let files = inspect::files(from)?;

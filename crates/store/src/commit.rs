@@ -54,12 +54,12 @@ impl From<Option<Waker>> for OnCommit {
 
 /// How far the journal has got: written by the writer alone, read by any thread without a lock.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct CommitProgress {
     committed: AtomicU64,
     failed: OnceLock<Error>,
 }
 
-impl Progress {
+impl CommitProgress {
     /// All entries up to and with this one are in the journal and applied.
     pub(super) fn note_committed(&self, position: QueuePosition) {
         self.committed.store(position.0, Ordering::Release);

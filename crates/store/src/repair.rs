@@ -44,7 +44,7 @@ pub fn repair(data: &Path, without_journal: bool) -> Result<Repaired, Error> {
     };
     let applied = documents.applied;
     if without_journal {
-        return Repair::new(data, &found, &documents)?.restart_log();
+        return Repair::new(data, &found, &documents)?.restart_journal();
     }
     if found.damage.is_none() && applied <= found.end().row {
         // Says what is wrong with `state.db`, if it is too old.
@@ -97,7 +97,7 @@ impl<'a> Repair<'a> {
         move |error| Error::Open { path: path.clone(), problem: error.to_string() }
     }
 
-    fn restart_log(mut self) -> Result<Repaired, Error> {
+    fn restart_journal(mut self) -> Result<Repaired, Error> {
         let failed = self.failed();
         let last_seq = self.last_seq();
         for path in inspect::files(&self.found.folder)? {

@@ -144,7 +144,7 @@ impl<M: Machine> Writer<M> {
             item
         });
         self.append_queue.expected_arrived(batch.add(fitting));
-        // Never past what waits already: the journal has the order in which things were queued.
+        // Not if entries are waiting that did not fit: the journal has the order in which entries were queued.
         if batch.durable && batch.entries.len() <= GATHER_ENTRIES && waiting.peek().is_none() {
             // What a plugin does in a fraction of the time that the disk takes need not wait for a commit of its own.
             let until = Instant::now() + (self.commit_time / 2).min(GATHER_MAX);

@@ -123,7 +123,7 @@ impl Host {
         registry.make_default().await.unwrap();
         delivery.close_orphaned_connections().await.unwrap();
         delivery.expire_overdue().await.unwrap();
-        let topics = topics::Handle::new(metrics.clone(), topics::SessionLog::new(store.clone(), &loaded.broker));
+        let topics = topics::Handle::new(metrics.clone(), topics::SessionJournal::new(store.clone(), &loaded.broker));
         let shutdown = CancellationToken::new();
         let (expiring, stop) = (delivery.clone(), shutdown.clone());
         drop(tasks.spawn("expiry", &shutdown, async move { expiring.keep_time(stop).await }));

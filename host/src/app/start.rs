@@ -207,7 +207,7 @@ impl<'a> Start<'a> {
 
     fn parts(&self, opened: &Opened, recovered: &Recovered, tls: Option<&tls::Handle>) -> Parts {
         let (store, registry, metrics) = (opened.store.clone(), opened.registry.clone(), self.metrics.clone());
-        let sessions = topics::SessionLog::new(store.clone(), &opened.loaded.broker);
+        let sessions = topics::SessionJournal::new(store.clone(), &opened.loaded.broker);
         Parts {
             auth: auth::Handle::new(registry.clone(), self.settings.enroll, tls.cloned(), metrics.clone()),
             outbox: outbox::Handle::new(store.clone(), opened.queues.clone()),

@@ -16,7 +16,7 @@ use crate::{
 use switchbox_admin_api::{PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse};
 use switchbox_model::{DeadLetter, Entry, PluginName};
 
-/// DeadLetterPage that are taken up or thrown away in one go.
+/// How many dead letters one entry redrives or purges.
 const CHUNK: usize = 100;
 
 pub(crate) async fn list(State(app): State<App>, params: Params) -> Page {
@@ -59,7 +59,7 @@ pub(crate) async fn redrive_all(
     params.only(&[])?;
     let plugin = which.plugin.as_deref().map(PluginName::new).transpose()?;
     let (mut after, mut redriven, mut left) = (0, 0_u64, 0_u64);
-    // DeadLetterPage that come of this are not driven again: they are newer.
+    // A redriven event that fails again is a newer dead letter, and is not redriven once more.
     let newest = newest(&app).await?;
     loop {
         let letters = app.parts.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;

@@ -1,4 +1,4 @@
-//! What each call does: reads its arguments, asks the room, shows the answer.
+//! What each call does: reads its arguments, asks the part of the host that does it, and converts the answer.
 
 pub(super) mod bridge;
 pub(super) mod dead_letters;

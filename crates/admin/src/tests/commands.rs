@@ -109,7 +109,7 @@ fn written(online: &Online, got: Got) -> Got {
 }
 
 fn acknowledge(online: &Online, got: &Got) {
-    online.acknowledged([DeliveryReport::Command { num: got.num, id: got.id.as_str().into() }]);
+    online.acknowledged([DeliveryReport::CommandAcknowledged { num: got.num, id: got.id.as_str().into() }]);
 }
 
 /// The ends of commands in the journal, oldest first.
@@ -271,7 +271,7 @@ fn a_kept_session_sends_again_by_itself_and_delivery_does_not() {
     let third = send(&host, "third", Some("60s"));
     assert_eq!(got(&received).id, third, "the first is the session's");
     let Outbound::Command { num, id, .. } = &held[0] else { panic!() };
-    online.acknowledged([DeliveryReport::Command { num: *num, id: id.clone() }]);
+    online.acknowledged([DeliveryReport::CommandAcknowledged { num: *num, id: id.clone() }]);
     assert_eq!(status(&host, &first), "acknowledged");
 }
 

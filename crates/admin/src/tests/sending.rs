@@ -36,7 +36,7 @@ fn a_config_is_versioned_and_a_stale_write_is_refused() {
     let (online, received) = host.connect("lamp");
     online.subscribe(Feed::Config);
     assert_eq!(received.recv().unwrap(), Outbound::Config { version: 2, payload: "off".into() });
-    online.acknowledged([DeliveryReport::Config { version: 2 }]);
+    online.acknowledged([DeliveryReport::ConfigAcknowledged { version: 2 }]);
     let newest = host.ok("GET", &lamp("/configVersions?numVersions=1"), None);
     assert!(newest["deviceConfigs"][0]["deviceAckTime"].is_string(), "{newest}");
     let large = crate::testing::base64(&vec![0; 64 * 1024 + 1]);

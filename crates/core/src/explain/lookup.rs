@@ -140,8 +140,8 @@ impl Handle {
     }
 }
 
-/// Its effects were not made. What was done is never tried again, so the plugin's next try says so. `later`: what stands in
-/// the journal behind it.
+/// Whether its effects were refused when the entry was applied. A done event is never tried again, so a later attempt after `Done`
+/// means that. `later`: the executions behind it in the journal.
 fn was_refused(handled: &Handled, later: &[Handled]) -> bool {
     let tried_again = later.iter().any(|other| other.plugin == handled.plugin && other.attempt > handled.attempt);
     tried_again && matches!(handled.outcome, Outcome::Done { .. })

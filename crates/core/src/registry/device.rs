@@ -232,7 +232,7 @@ impl Device {
         as_enrolled && inner.config.is_none() && inner.state.is_none() && inner.seen.event_ms.is_none()
     }
 
-    /// The newest of its events of coming and going is that it came.
+    /// Whether `connected` is newer than `disconnected` among its events.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.inner.lock().seen.connected == Some(true)

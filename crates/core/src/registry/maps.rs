@@ -71,7 +71,7 @@ impl Maps {
         self.by_num.values().filter(|device| device.is_connected())
     }
 
-    /// Neither such as are bound to a gateway: it speaks for them.
+    /// Devices that were enrolled and never used. A device that is bound to a gateway counts as used: the gateway speaks for it.
     pub(super) fn never_used(&self, registry: Option<&RegistryName>, limit: usize) -> Vec<Arc<Device>> {
         let of_registry = |device: &&Arc<Device>| registry.is_none_or(|registry| device.name.registry == *registry);
         let unused = |device: &&Arc<Device>| device.never_used() && self.bindings.gateways_of(device.num).is_empty();

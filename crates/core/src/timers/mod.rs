@@ -28,7 +28,7 @@ use switchbox_support::clock;
 /// One plugin's timers, as they will be once all that is queued for the journal is applied.
 #[derive(Debug, Default)]
 struct PluginTimers {
-    /// HeldTimers from looking to queueing, by setting timers and by firing them, so that both are in the order of the journal.
+    /// Locked from reading the timers to queueing the entry, by setting and by firing, so that both are in the order of the journal.
     order: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
 }

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use super::{Item, Session, Weigh};
+use super::{Deliverable, Item, Session};
 
-impl<D: Clone + Weigh> Session<D> {
+impl<D: Clone + Deliverable> Session<D> {
     pub(super) fn enqueue(&mut self, item: Item<D>) {
         self.queue_bytes += item.size();
         self.expires_from = self.expires_from.into_iter().chain(item.expires()).min();

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::{Frame, PublishReceipt, Session, Weigh, item::Received};
+use super::{Deliverable, Frame, PublishReceipt, Session, item::Received};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 use switchbox_store::QueuePosition;
 
-impl<D: Clone + Weigh> Session<D> {
+impl<D: Clone + Deliverable> Session<D> {
     /// A QoS 2 PUBLISH came under this id.
     pub fn receive(&mut self, id: u16) -> PublishReceipt {
         match self.received.get(&id) {

@@ -25,26 +25,26 @@ pub struct Item<D> {
     pub qos: QoS,
     pub body: Body<D>,
     /// It is written down, and under which packet identifier.
-    pub logged: Option<Logged>,
+    pub logged: Option<Journaled>,
 }
 
 /// What stands in the journal of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Logged {
+pub struct Journaled {
     pub num: MessageNum,
     pub id: u16,
 }
 
 /// What is to be written down of what the client did.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct ClientProgress {
     /// It has these, or will never get them.
     pub gone: Vec<MessageNum>,
     /// It has these (QoS 2); PUBREL is to follow when that is durable.
-    pub held: Vec<Logged>,
+    pub held: Vec<Journaled>,
 }
 
-impl Progress {
+impl ClientProgress {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.gone.is_empty() && self.held.is_empty()
@@ -81,7 +81,7 @@ pub(super) enum Received {
 }
 
 /// A delivery to a device, as far as a session must know it.
-pub trait Weigh {
+pub trait Deliverable {
     /// About how much memory it holds, bytes.
     fn size(&self) -> usize;
     /// Where only the newest of several that wait is sent: this one makes an older one needless.
@@ -100,7 +100,7 @@ pub trait Weigh {
     }
 }
 
-impl<D: Weigh> Item<D> {
+impl<D: Deliverable> Item<D> {
     /// About how much memory it holds, bytes.
     #[must_use]
     pub fn size(&self) -> usize {

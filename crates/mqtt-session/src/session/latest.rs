@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
-use super::{Body, Item, Session, Weigh};
+use super::{Body, Deliverable, Item, Session};
 
-impl<D: Clone + Weigh> Session<D> {
+impl<D: Clone + Deliverable> Session<D> {
     /// Puts it into the queue while the in-flight window has room; else it waits beside it, in place of what it replaces. What is
     /// in flight or in the queue already is not taken a second time.
     pub fn offer_latest(&mut self, item: Item<D>) {

@@ -24,8 +24,8 @@ use std::{
 };
 
 pub use self::item::{
-    Body, Expected, Frame, Item, Logged, OfferResult, Progress, PublishReceipt, Reached, SharedMessage, StoredItem,
-    Weigh,
+    Body, ClientProgress, Deliverable, Expected, Frame, Item, Journaled, OfferResult, PublishReceipt, Reached,
+    SharedMessage, StoredItem,
 };
 use self::{acks::Acks, item::Received, released::Released, suspended::Suspended};
 use switchbox_model::{Message, QoS, broker::MessageNum, limits};
@@ -77,16 +77,16 @@ pub struct Session<D> {
     /// Of those, what is on its way to the journal and has its place in the queue: how many, and their bytes.
     reserved: usize,
     reserved_bytes: usize,
-    progress: Progress,
+    progress: ClientProgress,
 }
 
-impl<D: Clone + Weigh> Default for Session<D> {
+impl<D: Clone + Deliverable> Default for Session<D> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<D: Clone + Weigh> Session<D> {
+impl<D: Clone + Deliverable> Session<D> {
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -107,7 +107,7 @@ impl<D: Clone + Weigh> Session<D> {
             ids: HashSet::new(),
             reserved: 0,
             reserved_bytes: 0,
-            progress: Progress::default(),
+            progress: ClientProgress::default(),
         }
     }
 
@@ -118,7 +118,7 @@ impl<D: Clone + Weigh> Session<D> {
     }
 
     /// What happened to what is written down since the last call.
-    pub fn take_progress(&mut self) -> Progress {
+    pub fn take_progress(&mut self) -> ClientProgress {
         std::mem::take(&mut self.progress)
     }
 
@@ -295,8 +295,8 @@ impl<D: Clone + Weigh> Session<D> {
         }
     }
 
-    fn forget_logged(&mut self, logged: Option<Logged>) {
-        if let Some(Logged { num, id }) = logged {
+    fn forget_logged(&mut self, logged: Option<Journaled>) {
+        if let Some(Journaled { num, id }) = logged {
             self.ids.remove(&id);
             self.progress.gone.push(num);
         }
@@ -311,7 +311,7 @@ impl<D: Clone + Weigh> Session<D> {
         if self.in_flight.is_empty() {
             self.in_flight = VecDeque::new();
         }
-        self.forget_logged(entry.logged.map(|num| Logged { num, id }));
+        self.forget_logged(entry.logged.map(|num| Journaled { num, id }));
         Some(entry)
     }
 
@@ -344,7 +344,7 @@ impl<D: Clone + Weigh> Session<D> {
         let item = entry.item.take();
         match entry.logged {
             // Until that is durable, the client might get it a second time after a crash.
-            Some(num) if !again => self.progress.held.push(Logged { num, id }),
+            Some(num) if !again => self.progress.held.push(Journaled { num, id }),
             _ => self.acks.push(Ack::new(AckKind::PubRel, id)),
         }
         item

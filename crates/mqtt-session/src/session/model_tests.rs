@@ -350,7 +350,7 @@ impl Pair {
             Step::Reserve { qos } => self.reserve(qos)?,
             Step::Keep(at) => {
                 if let Some((id, message)) = self.take_reserved(at) {
-                    let logged = Some(Logged { num: MessageNum(message.num), id });
+                    let logged = Some(Journaled { num: MessageNum(message.num), id });
                     self.session.offer_logged(Item { logged, ..item(message.num, message.qos, 1) });
                     self.model.queue.push_back(message);
                 }

@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use super::{Body, InFlight, Sent, Session, Weigh};
+use super::{Body, Deliverable, InFlight, Sent, Session};
 
 /// So many are remembered; past it, the oldest may be used again.
 const REMEMBERED: usize = 1_024;
@@ -38,7 +38,7 @@ impl Released {
     }
 }
 
-impl<D: Clone + Weigh> Session<D> {
+impl<D: Clone + Deliverable> Session<D> {
     /// The deliveries in flight for which this holds are over.
     pub fn release_deliveries(&mut self, is_over: impl Fn(&D) -> bool) {
         let over = |entry: &InFlight<D>| {

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::{InFlight, Item, Logged, Reached, Sent, Session, StoredItem, Weigh, item::Received};
+use super::{Deliverable, InFlight, Item, Journaled, Reached, Sent, Session, StoredItem, item::Received};
 use switchbox_model::broker::MessageNum;
 
-impl<D: Clone + Weigh> Session<D> {
+impl<D: Clone + Deliverable> Session<D> {
     /// Takes it up: in order, without what expired and was not sent for sure, and the QoS 2 packet identifiers of
     /// the client.
     #[must_use]
@@ -27,7 +27,7 @@ impl<D: Clone + Weigh> Session<D> {
         session
     }
 
-    fn fly(&mut self, item: Item<D>, Logged { num, id }: Logged, reached: Reached) {
+    fn fly(&mut self, item: Item<D>, Journaled { num, id }: Journaled, reached: Reached) {
         let held = reached == Reached::Held;
         let state = if held { Sent::Released } else { Sent::Published };
         let (item, in_doubt) = ((!held).then_some(item), reached == Reached::InDoubt);
@@ -46,7 +46,7 @@ impl<D: Clone + Weigh> Session<D> {
             |entry: &InFlight<D>| entry.in_doubt && entry.item.as_ref().is_some_and(|item| item.is_expired(now));
         while self.in_flight.get(self.resent).is_some_and(is_over) {
             if let Some(InFlight { id, logged, .. }) = self.in_flight.remove(self.resent) {
-                self.forget_logged(logged.map(|num| Logged { num, id }));
+                self.forget_logged(logged.map(|num| Journaled { num, id }));
             }
         }
     }
@@ -63,7 +63,7 @@ mod tests {
     fn left(num: u64, qos: QoS, reached: Reached, expires: Option<Instant>) -> StoredItem<u64> {
         let message = Arc::new(Message { expires, ..Message::new("t", "x") });
         let body = Body::Message { message, retain: false, ids: vec![], shared: None };
-        let logged = Some(Logged { num: MessageNum(num), id: u16::try_from(num).unwrap() + 10 });
+        let logged = Some(Journaled { num: MessageNum(num), id: u16::try_from(num).unwrap() + 10 });
         StoredItem { item: Item { qos, body, logged }, reached }
     }
 

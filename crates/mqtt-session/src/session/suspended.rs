@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Body, InFlight, Item, Session, Weigh};
+use super::{Body, Deliverable, InFlight, Item, Session};
 use switchbox_model::limits;
 
 /// In the order in which it was sent.
@@ -22,7 +22,7 @@ impl<D> Suspended<D> {
     }
 }
 
-impl<D: Clone + Weigh> Session<D> {
+impl<D: Clone + Deliverable> Session<D> {
     /// What is in flight under this packet identifier is suspended. Of too many the oldest is forgotten.
     pub fn suspend(&mut self, id: u16) {
         let Some(at) = self.in_flight.iter().position(|entry| entry.id == id) else { return };

@@ -6,7 +6,7 @@ use super::*;
 
 pub(super) type S = Session<u64>;
 
-impl Weigh for u64 {
+impl Deliverable for u64 {
     fn size(&self) -> usize {
         100
     }
@@ -75,7 +75,7 @@ fn logged(session: &mut S, qos: QoS, num: u64) -> Item<u64> {
     let Item { body, .. } = item(qos, "x");
     let Body::Message { message, .. } = &body else { panic!("no message") };
     let id = session.reserve(message).unwrap();
-    Item { qos, body, logged: Some(Logged { num: MessageNum(num), id }) }
+    Item { qos, body, logged: Some(Journaled { num: MessageNum(num), id }) }
 }
 
 #[test]
@@ -345,13 +345,13 @@ fn what_is_written_down_has_its_id_before_and_tells_its_end() {
     session.pubrec(2, false);
     assert!(written(&mut session).is_empty(), "PUBREL before it is durable");
     let progress = session.take_progress();
-    assert_eq!((progress.gone, progress.held), (vec![MessageNum(1)], vec![Logged { num: MessageNum(2), id: 2 }]));
+    assert_eq!((progress.gone, progress.held), (vec![MessageNum(1)], vec![Journaled { num: MessageNum(2), id: 2 }]));
     session.pubcomp(2);
     assert_eq!(session.take_progress().gone, [MessageNum(2)]);
     let message = Arc::new(Message { expires: Some(Instant::now()), ..Message::new("t", "x") });
     let id = session.reserve(&message).unwrap();
     let body = Body::Message { message, retain: false, ids: vec![], shared: None };
-    session.offer_logged(Item { qos: QoS::AtLeastOnce, body, logged: Some(Logged { num: MessageNum(3), id }) });
+    session.offer_logged(Item { qos: QoS::AtLeastOnce, body, logged: Some(Journaled { num: MessageNum(3), id }) });
     assert!(written(&mut session).is_empty());
     assert_eq!(session.take_progress().gone, [MessageNum(3)]);
 }

@@ -7,7 +7,7 @@
 
 mod pending;
 mod retained;
-mod session_log;
+mod session_journal;
 mod shared;
 mod shown;
 mod slow_consumer;
@@ -32,7 +32,7 @@ use prometheus_client::metrics::counter::Counter;
 pub use self::trie::memory_bytes;
 pub use self::{
     pending::PendingChanges,
-    session_log::SessionLog,
+    session_journal::SessionJournal,
     shown::Statistics,
     slow_consumer::{SlowConsumer, WaitBudget},
     subscriber::{Delivered, Delivery, Subscriber},
@@ -92,7 +92,7 @@ struct Inner {
     metrics: Metrics,
     /// Of messages that a subscriber had no room for: may be many for each message that is published.
     full: [Counter; 3],
-    session_log: SessionLog,
+    session_journal: SessionJournal,
 }
 
 /// The topics. Cheap to clone.
@@ -143,7 +143,7 @@ static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 63);
 
 impl Handle {
     #[must_use]
-    pub fn new(metrics: Metrics, session_log: SessionLog) -> Self {
+    pub fn new(metrics: Metrics, session_journal: SessionJournal) -> Self {
         let full = metrics.queue_full();
         Self(Arc::new(Inner {
             full,
@@ -154,13 +154,13 @@ impl Handle {
             subscriptions: AtomicUsize::new(0),
             statistics: OnceLock::new(),
             metrics,
-            session_log,
+            session_journal,
         }))
     }
 
     #[must_use]
-    pub fn session_log(&self) -> &SessionLog {
-        &self.0.session_log
+    pub fn session_journal(&self) -> &SessionJournal {
+        &self.0.session_journal
     }
 
     /// Takes up the retained messages of an earlier process, but for those that expired meanwhile.
@@ -185,7 +185,7 @@ impl Handle {
     fn forget_retained(&self, expired: &[Arc<str>]) {
         for topics in expired.chunks(TOPICS_AT_ONCE) {
             let (topics, time_ms) = (topics.to_vec(), clock::now_ms());
-            self.0.session_log.note(BrokerChange::RetainedExpired { topics, time_ms });
+            self.0.session_journal.note(BrokerChange::RetainedExpired { topics, time_ms });
         }
     }
 
@@ -328,7 +328,7 @@ impl Handle {
             // Held until the message has its number: the numbers are in the order of the table.
             let mut retained = self.live_retained();
             match retained.set(message, &from.owner) {
-                Ok(()) => written.retain(&self.0.session_log, &from.owner),
+                Ok(()) => written.retain(&self.0.session_journal, &from.owner),
                 Err(limit) => {
                     drop(retained);
                     self.0.metrics.limit(limit);
@@ -360,7 +360,7 @@ impl Handle {
 
     /// Waits for room in the journal's queue; none where it needs none.
     pub async fn reserve_for(&self, pending: &PendingChanges) -> Option<QueuePermit> {
-        if pending.is_empty() { None } else { self.0.session_log.reserve(pending.bytes()).await }
+        if pending.is_empty() { None } else { self.0.session_journal.reserve(pending.bytes()).await }
     }
 
     /// As [`Self::write`], at once; what has no room goes as well. Returns the position at which the journal has it; none when the journal is
@@ -376,7 +376,7 @@ impl Handle {
             on_commit.run(Ok(Reply::Done));
             return Some(QueuePosition::default());
         }
-        self.0.session_log.submit(changes, permit, on_commit)
+        self.0.session_journal.submit(changes, permit, on_commit)
     }
 
     /// Gives it back where its publisher waits and it is worth waiting for room.
@@ -390,7 +390,7 @@ impl Handle {
         match subscriber.deliver(message.message, delivery.clone()) {
             Delivered::Queued | Delivered::Dropped => return None,
             Delivered::LogFirst(recipient) => {
-                message.log_for(&self.0.session_log, subscriber.clone(), recipient);
+                message.log_for(&self.0.session_journal, subscriber.clone(), recipient);
                 return None;
             }
             Delivered::Full => {}
@@ -415,7 +415,7 @@ impl Handle {
             match subscriber.deliver(message.message, delivery.clone()) {
                 Delivered::Queued => return None,
                 Delivered::LogFirst(recipient) => {
-                    message.log_for(&self.0.session_log, subscriber, recipient);
+                    message.log_for(&self.0.session_journal, subscriber, recipient);
                     return None;
                 }
                 Delivered::Dropped => {}

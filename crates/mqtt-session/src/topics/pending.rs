@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{SessionLog, Subscriber};
+use super::{SessionJournal, Subscriber};
 use switchbox_model::{
     Message,
     broker::{BrokerChange, MessageNum, Now, Owner, Recipient, StoredMessage},
@@ -71,12 +71,12 @@ impl PendingChanges {
     /// A message that a session gets which is already known to want it, such as a retained one.
     pub fn deliver(
         &mut self,
-        session_log: &SessionLog,
+        session_journal: &SessionJournal,
         subscriber: Arc<dyn Subscriber>,
         message: &Arc<Message>,
         recipient: Recipient,
     ) {
-        self.message(message).log_for(session_log, subscriber, recipient);
+        self.message(message).log_for(session_journal, subscriber, recipient);
     }
 
     pub(super) fn message<'a>(&'a mut self, message: &'a Arc<Message>) -> Written<'a> {
@@ -111,29 +111,34 @@ pub(super) struct Written<'a> {
 
 impl Written<'_> {
     /// It is its topic's retained message, and takes this one's quota.
-    pub(super) fn retain(&mut self, session_log: &SessionLog, owner: &Owner) {
-        if let Some(BrokerChange::Published { retained, .. }) = self.change(session_log) {
+    pub(super) fn retain(&mut self, session_journal: &SessionJournal, owner: &Owner) {
+        if let Some(BrokerChange::Published { retained, .. }) = self.change(session_journal) {
             *retained = Some(owner.clone());
         }
     }
 
-    pub(super) fn log_for(&mut self, session_log: &SessionLog, subscriber: Arc<dyn Subscriber>, recipient: Recipient) {
+    pub(super) fn log_for(
+        &mut self,
+        session_journal: &SessionJournal,
+        subscriber: Arc<dyn Subscriber>,
+        recipient: Recipient,
+    ) {
         self.pending.bytes += OVERHEAD;
         let message = self.message.clone();
-        if let Some(BrokerChange::Published { num, to, .. }) = self.change(session_log) {
+        if let Some(BrokerChange::Published { num, to, .. }) = self.change(session_journal) {
             let num = *num;
             to.push(recipient.clone());
             self.pending.places.push(Place { subscriber, num, message, recipient: Some(recipient) });
         }
     }
 
-    fn change(&mut self, session_log: &SessionLog) -> Option<&mut BrokerChange> {
+    fn change(&mut self, session_journal: &SessionJournal) -> Option<&mut BrokerChange> {
         if self.at.is_none() {
             self.at = Some(self.pending.changes.len());
             let now = Now { instant: Instant::now(), ms: clock::now_ms() };
             self.pending.bytes += OVERHEAD + self.message.size();
             self.pending.changes.push(BrokerChange::Published {
-                num: session_log.next_message(),
+                num: session_journal.next_message(),
                 message: StoredMessage::of(self.message, now),
                 retained: None,
                 to: Vec::new(),

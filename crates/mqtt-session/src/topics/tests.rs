@@ -82,7 +82,7 @@ fn message(topic: &str, qos: QoS, retain: bool) -> Arc<Message> {
 
 #[tokio::test]
 async fn overlapping_subscriptions_give_one_delivery() {
-    let topics = Handle::new(Metrics::default(), SessionLog::default());
+    let topics = Handle::new(Metrics::default(), SessionJournal::default());
     let who = Fake::new(1, 9);
     let options = |qos, id| Options { qos, id: Some(id), ..Options::default() };
     assert!(!subscribe(&topics, "a/#", &who, options(QoS::AtMostOnce, 1)));
@@ -97,7 +97,7 @@ async fn overlapping_subscriptions_give_one_delivery() {
 
 #[tokio::test]
 async fn no_local_and_retain_as_published_are_kept() {
-    let topics = Handle::new(Metrics::default(), SessionLog::default());
+    let topics = Handle::new(Metrics::default(), SessionJournal::default());
     let (own, other) = (Fake::new(1, 9), Fake::new(2, 9));
     subscribe(&topics, "a", &own, Options { no_local: true, ..Options::default() });
     subscribe(&topics, "a", &other, Options { retain_as_published: true, ..Options::default() });
@@ -123,7 +123,7 @@ async fn publish_while_room_is_made(topics: &Handle, who: &Fake, capacity: usize
 
 #[tokio::test]
 async fn a_publisher_waits_for_room() {
-    let topics = Handle::new(Metrics::default(), SessionLog::default());
+    let topics = Handle::new(Metrics::default(), SessionJournal::default());
     let who = Fake::new(1, 0);
     subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
     publish_while_room_is_made(&topics, &who, 1).await;
@@ -133,7 +133,7 @@ async fn a_publisher_waits_for_room() {
 #[tokio::test]
 async fn a_subscriber_that_stays_full_loses_the_message_and_it_is_counted() {
     let metrics = Metrics::default();
-    let topics = Handle::new(metrics.clone(), SessionLog::default());
+    let topics = Handle::new(metrics.clone(), SessionJournal::default());
     let who = Fake::new(1, 0);
     subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
     let before = Instant::now();
@@ -144,7 +144,7 @@ async fn a_subscriber_that_stays_full_loses_the_message_and_it_is_counted() {
 
 #[tokio::test]
 async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
-    let topics = Handle::new(Metrics::default(), SessionLog::default());
+    let topics = Handle::new(Metrics::default(), SessionJournal::default());
     let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
     let (who, other) = (Fake::new(1, 0), Fake::new(2, 99));
     subscribe(&topics, "a/#", &who, options);
@@ -164,7 +164,7 @@ async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
 
 #[tokio::test]
 async fn a_member_that_takes_something_now_and_then_is_waited_for_beside_one_that_takes_nothing() {
-    let topics = Handle::new(Metrics::default(), SessionLog::default());
+    let topics = Handle::new(Metrics::default(), SessionJournal::default());
     let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
     let (stuck, slow) = (Fake::new(1, 0), Fake::new(2, 0));
     stuck.slow_consumer.lock().waited(Instant::now(), Instant::now() + SLOW_CONSUMER_WAIT);
@@ -179,7 +179,7 @@ async fn a_member_that_takes_something_now_and_then_is_waited_for_beside_one_tha
 
 #[tokio::test]
 async fn members_of_a_shared_subscription_take_turns() {
-    let topics = Handle::new(Metrics::default(), SessionLog::default());
+    let topics = Handle::new(Metrics::default(), SessionJournal::default());
     let members = [1, 2, 3].map(|id| Fake::new(id, 99));
     for member in &members {
         assert!(!subscribe(&topics, "$share/g/a/+", member, Options { qos: QoS::AtLeastOnce, ..Options::default() }));
@@ -212,7 +212,7 @@ async fn members_of_a_shared_subscription_take_turns() {
 
 #[tokio::test]
 async fn what_a_member_left_goes_to_another() {
-    let topics = Handle::new(Metrics::default(), SessionLog::default());
+    let topics = Handle::new(Metrics::default(), SessionJournal::default());
     let (gone, other) = (Fake::new(1, 9), Fake::new(2, 9));
     subscribe(&topics, "$share/g/a", &gone, Options::default());
     subscribe(&topics, "$share/g/a", &other, Options { qos: QoS::AtLeastOnce, ..Options::default() });
@@ -228,7 +228,7 @@ async fn what_a_member_left_goes_to_another() {
 
 #[test]
 fn what_the_host_shows_reaches_only_who_asked_for_it_by_name() {
-    let topics = Handle::new(Metrics::default(), SessionLog::default());
+    let topics = Handle::new(Metrics::default(), SessionJournal::default());
     let filters =
         ["registries/#", "$share/g/registries/+/devices/a/state", "registries/r/devices/b/#", "#", "+/+/#", "$shown/#"];
     let fakes: Vec<_> = (1..).map(|id| Fake::new(id, 9)).take(filters.len()).collect();
@@ -249,7 +249,7 @@ fn what_the_host_shows_reaches_only_who_asked_for_it_by_name() {
 #[tokio::test]
 async fn what_expired_makes_room_for_new_retained_messages() {
     let metrics = Metrics::default();
-    let topics = Handle::new(metrics.clone(), SessionLog::default());
+    let topics = Handle::new(metrics.clone(), SessionJournal::default());
     let retain = |topic: String, expires| {
         let message = Arc::new(Message { retain: true, expires, ..Message::new(&topic, "x") });
         topics.publish_alone(message)
@@ -264,7 +264,7 @@ async fn what_expired_makes_room_for_new_retained_messages() {
 
 #[test]
 fn what_expired_while_the_host_was_down_is_not_taken_up() {
-    let topics = Handle::new(Metrics::default(), SessionLog::default());
+    let topics = Handle::new(Metrics::default(), SessionJournal::default());
     let now = Now { instant: Instant::now(), ms: 1_000 };
     let stored = |topic: &str, expiry| StoredMessage { expiry, ..StoredMessage::of(&Message::new(topic, "x"), now) };
     let left = [
@@ -278,7 +278,7 @@ fn what_expired_while_the_host_was_down_is_not_taken_up() {
 
 /// Messages that a publisher got rid of, to subscribers of which each takes one message in so long.
 async fn published(subscribers: u64, takes_one_every: Duration) -> u64 {
-    let topics = Handle::new(Metrics::default(), SessionLog::default());
+    let topics = Handle::new(Metrics::default(), SessionJournal::default());
     let slow: Vec<_> = (0..subscribers).map(|id| Fake::new(id, 0)).collect();
     for who in &slow {
         subscribe(&topics, "a", who, Options { qos: QoS::AtLeastOnce, ..Options::default() });

@@ -111,7 +111,7 @@ impl Clients {
 
     /// Nobody waits for it.
     fn note_all(&self, changes: Vec<BrokerChange>) {
-        changes.into_iter().for_each(|change| self.topics.session_log().note(change));
+        changes.into_iter().for_each(|change| self.topics.session_journal().note(change));
     }
 
     /// The session of a client of an earlier process, for as long as it has left.

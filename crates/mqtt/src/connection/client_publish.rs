@@ -24,7 +24,7 @@ use switchbox_mqtt_codec::{
     packet::{Ack, AckKind, Version},
 };
 use switchbox_mqtt_session::{
-    session::Progress,
+    session::ClientProgress,
     topics::{Publisher, Subscriber as _, SubscriberDelivery},
 };
 
@@ -47,7 +47,7 @@ impl Connection {
             self.submit(batch).await?;
             return self.refuse(&message.topic, &NOT_RETAINED, ack);
         };
-        // With the deliveries: what was delivered and is sent again after a crash is known then.
+        // In the same entry as the deliveries, so that after a crash a copy that the client sends again is recognised.
         if let Some(Ack { kind: AckKind::PubRec, id, .. }) = ack
             && let Some(session) = self.durable_session()
         {
@@ -67,9 +67,9 @@ impl Connection {
         }
     }
 
-    /// As topics know the client. Who retains nothing has no quota to look at.
+    /// The client as the topics need it. A quota belongs to a client that retains.
     fn publisher(&mut self, retains: bool, is_acknowledged: bool) -> Publisher {
-        // Who never waited has not looked at the time for it.
+        // A client that never waited has its whole wait budget.
         let waits = self.slow.as_mut().is_none_or(|slow| !slow.wait_budget.left(Instant::now()).is_zero());
         let Presence { auth_context, mailbox, .. } = &self.presence;
         let owner = if retains { session_key::of_retained(auth_context) } else { Owner::default() };
@@ -88,13 +88,13 @@ impl Connection {
     ) -> Result<(), ConnectionEnd> {
         let mut result = Ok(());
         if !waiting.is_empty() {
-            // Those who are full may be waiting for what is pending.
+            // A full subscriber may be waiting for deliveries that are pending in this batch.
             result = self.submit_ordinary(std::mem::take(&mut batch.ordinary), event.take()).await;
             let Self { presence: Presence { shared, mailbox, .. }, slow, .. } = self;
             let closing = async { drop(mailbox.asked_to_close().await) };
             let budget = &mut slow.get_or_insert_default().wait_budget;
             shared.topics.wait(&message, waiting, &mut batch.ordinary.pending, budget, closing).await;
-            // The client has yet what comes behind it.
+            // The rest of the batch is still processed if the connection is to close now.
             result =
                 result.and(mailbox.lock().closing.clone().map_or(Ok(()), |close| Err(ConnectionEnd::Closed(close))));
             result = result.and(self.check_end(Instant::now()));
@@ -147,24 +147,24 @@ impl Connection {
     pub(crate) fn note_received(&self, received: &[u16]) {
         if let Some(session) = self.durable_session().filter(|_| !received.is_empty()) {
             let changes = received.iter().map(|id| BrokerChange::Received { session, id: *id }).collect();
-            self.presence.shared.topics.session_log().submit_soon(changes, OnCommit::Nothing);
+            self.presence.shared.topics.session_journal().submit_soon(changes, OnCommit::Nothing);
         }
     }
 
     /// Writes down what became of messages that are written down. Each PUBREL waits for that.
-    pub(crate) fn log_progress(&self, session: SessionNum, progress: Progress) {
-        let session_log = self.presence.shared.topics.session_log();
-        let Progress { gone, held } = progress;
+    pub(crate) fn log_progress(&self, session: SessionNum, progress: ClientProgress) {
+        let session_journal = self.presence.shared.topics.session_journal();
+        let ClientProgress { gone, held } = progress;
         if !held.is_empty() {
             let changes = held.iter().map(|logged| BrokerChange::Held { session, num: logged.num }).collect();
             let acks: Vec<_> = held.iter().map(|logged| Ack::new(AckKind::PubRel, logged.id)).collect();
             // None: the journal is closed. The client sends PUBREC again on its next connection.
-            if let Some(position) = session_log.submit_soon(changes, self.waker_for(&acks, 0).into()) {
+            if let Some(position) = session_journal.submit_soon(changes, self.waker_for(&acks, 0).into()) {
                 self.presence.mailbox.lock().session.ack_at(position, acks);
             }
         }
         if !gone.is_empty() {
-            session_log.note(BrokerChange::Gone { session, nums: gone });
+            session_journal.note(BrokerChange::Gone { session, nums: gone });
         }
     }
 }

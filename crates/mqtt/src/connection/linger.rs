@@ -20,7 +20,7 @@ impl Connection {
     pub(crate) async fn finish(mut self: Box<Self>, end: ConnectionEnd) {
         let taken_over = matches!(end, ConnectionEnd::Closed(Close::TakenOver));
         let end = if taken_over { self.taken_over().await } else { end };
-        // Perhaps the client has it.
+        // What was written to the socket counts as sent: the client may have it.
         self.note_sent();
         self.note_end(&end);
         let ack_timeout = if taken_over { TAKEOVER_ACK_TIMEOUT } else { ACK_TIMEOUT };

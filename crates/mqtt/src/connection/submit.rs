@@ -51,10 +51,10 @@ impl Connection {
         in_quota
     }
 
-    /// Room for a batch with events of QoS 0. Under overload these go first, so that there is room for others: then, and where
-    /// there are none, there is none yet for the rest.
+    /// Reserves room for the batch if it has events of QoS 0. Without room it drops those, so that events with an acknowledgement
+    /// have it. `None`: the caller still has to reserve room for the events of QoS 1 and 2.
     async fn reserve_or_drop(&mut self, batch: &mut Batch) -> Result<Option<QueuePermit>, ConnectionEnd> {
-        // All others have an acknowledgement.
+        // Every event of QoS 1 or 2 has an acknowledgement, so there is none of QoS 0.
         if batch.events.len() == batch.acks.len() {
             return Ok(None);
         }

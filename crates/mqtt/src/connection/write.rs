@@ -85,7 +85,7 @@ impl Connection {
                 Some(Frame::Ack(ack)) => self.peer.ack(&ack, out),
                 Some(Frame::Publish { id, dup, item }) => {
                     published += 1;
-                    // What is sent again leaves no room in the queue.
+                    // A retransmission frees no place in the queue: its first transmission did.
                     taken += u64::from(!dup);
                     let traces = &shared.metrics.traces;
                     let own = Own { device: device.as_ref(), dialect: *dialect, known_config, traces };

@@ -61,12 +61,12 @@ pub(super) async fn admit(
         session_present: false,
         packet_bytes: shared.options.payloads.packet_bytes(),
         assigned_id: assigned.as_deref(),
-        // As long as it may become.
+        // The longest value that it can get: the size of the CONNACK is checked with it.
         session_expiry_secs: (connect.session_expiry_secs > 0).then_some(granted_expiry),
         keep_alive_secs: told_keep_alive,
         response_info: answers.as_deref(),
     };
-    // Before there is a session of which the client would never hear.
+    // Checked before a session is made that the client would never learn of.
     if !peer.connack(&accepted, &mut BytesMut::new()) {
         let fault = Fault::new(reason::TOO_LARGE, "CONNACK would be over the client's maximum packet size");
         return Err(fault.into());
@@ -83,7 +83,7 @@ pub(super) async fn admit(
     metrics.connects.inc();
     metrics.packets_out.inc();
     resume(&presence);
-    // What changed before the connection could be told.
+    // Credentials may have changed before this connection was registered for such changes.
     presence.mailbox.revalidate();
     let expires_at = expires_at(presence.auth_context.end());
     Ok(Admitted { presence, peer, decoder, keep_alive, connection_epoch, unsent, expires_at })

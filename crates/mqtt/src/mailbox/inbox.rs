@@ -15,7 +15,7 @@ use switchbox_model::{
     broker::{MessageNum, Recipient},
     limits,
 };
-use switchbox_mqtt_session::session::Weigh as _;
+use switchbox_mqtt_session::session::Deliverable as _;
 
 #[derive(Debug)]
 pub(super) enum Handed {
@@ -29,7 +29,7 @@ pub(super) enum Handed {
     /// An answer to a request of the client's.
     Reply(Arc<Message>),
     /// A message that has its place in the session's queue.
-    Logged { num: MessageNum, message: Arc<Message>, recipient: Recipient },
+    Journaled { num: MessageNum, message: Arc<Message>, recipient: Recipient },
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ impl Inbox {
         let mut waiting = self.waiting.lock();
         let bytes = match &handed {
             Handed::Delivery { delivery, .. } => delivery.size(),
-            Handed::Logged { .. } | Handed::Reply(_) => 0,
+            Handed::Journaled { .. } | Handed::Reply(_) => 0,
         };
         let has_room = queued + waiting.counted < limits::SESSION_QUEUE
             && queued_bytes + waiting.counted_bytes + bytes <= limits::SESSION_QUEUE_BYTES;
@@ -112,12 +112,12 @@ mod tests {
     };
     use switchbox_delivery::{Feed, Link, Outbound};
     use switchbox_model::{Message, QoS, broker::Owner, limits};
-    use switchbox_mqtt_session::topics::SessionLog;
+    use switchbox_mqtt_session::topics::SessionJournal;
     use switchbox_support::metrics::Metrics;
 
     fn mailbox() -> Arc<Mailbox> {
         let owner_quota = OfflineSessions::new(9).of(Owner::Everyone);
-        let mailbox = Mailbox::new("lamp-1".into(), Metrics::default(), owner_quota, SessionLog::default());
+        let mailbox = Mailbox::new("lamp-1".into(), Metrics::default(), owner_quota, SessionJournal::default());
         for (filter, feed) in [("config", Feed::Config), ("commands/#", Feed::Commands)] {
             let target = SubscriptionTarget::Feed(feed, QoS::AtLeastOnce);
             mailbox.insert_subscription(format!("/devices/lamp-1/{filter}").into(), target);

@@ -39,7 +39,7 @@ use switchbox_model::{
 };
 use switchbox_mqtt_session::{
     session::{Body, Item, OfferResult, Session},
-    topics::{SessionLog, SlowConsumer},
+    topics::{SessionJournal, SlowConsumer},
 };
 use switchbox_support::{clock, metrics::Metrics};
 
@@ -109,7 +109,7 @@ pub(crate) struct Mailbox {
     room: Notify,
     metrics: Metrics,
     owner_quota: OwnerQuota,
-    session_log: SessionLog,
+    session_journal: SessionJournal,
 }
 
 /// The journal's writer wakes the connection when it has committed what the connection waits for.
@@ -120,7 +120,12 @@ impl Wake for Mailbox {
 }
 
 impl Mailbox {
-    pub(crate) fn new(name: Arc<str>, metrics: Metrics, owner_quota: OwnerQuota, session_log: SessionLog) -> Arc<Self> {
+    pub(crate) fn new(
+        name: Arc<str>,
+        metrics: Metrics,
+        owner_quota: OwnerQuota,
+        session_journal: SessionJournal,
+    ) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
@@ -139,7 +144,7 @@ impl Mailbox {
             room: Notify::new(),
             metrics,
             owner_quota,
-            session_log,
+            session_journal,
         })
     }
 
@@ -148,10 +153,10 @@ impl Mailbox {
         name: Arc<str>,
         metrics: Metrics,
         owner_quota: OwnerQuota,
-        session_log: SessionLog,
+        session_journal: SessionJournal,
         state: State,
     ) -> Arc<Self> {
-        let mailbox = Self::new(name, metrics, owner_quota, session_log);
+        let mailbox = Self::new(name, metrics, owner_quota, session_journal);
         {
             let mut current = mailbox.lock();
             *current = state;
@@ -207,7 +212,7 @@ impl Mailbox {
         self.owner_quota.forget_subscriptions(&mut state.usage);
         state.closing = None;
         // What became durable since then was acknowledged to an earlier connection, if to any.
-        state.session.commit(self.session_log.committed());
+        state.session.commit(self.session_journal.committed());
         state.session.connect(receive_maximum);
         self.note_feeds(&state, SubscriptionTarget::Feed(Feed::Commands, QoS::AtMostOnce));
         self.open_epoch.store(state.connection_epoch, Ordering::Release);
@@ -301,7 +306,7 @@ impl Mailbox {
         self.drained(state);
         let nums = state.session.take_gone();
         if let Some(session) = state.session_num.filter(|_| !nums.is_empty()) {
-            self.session_log.note(BrokerChange::Gone { session, nums });
+            self.session_journal.note(BrokerChange::Gone { session, nums });
         }
     }
 
@@ -368,7 +373,7 @@ impl Mailbox {
     /// Puts what was handed over into the session.
     fn put(&self, state: &mut State, handed: Handed) {
         let (connection_epoch, delivery, detached) = match handed {
-            Handed::Logged { num, message, recipient } => {
+            Handed::Journaled { num, message, recipient } => {
                 return state.session.offer_logged(logged_item(num, message, recipient));
             }
             Handed::Reply(message) => return self.put_reply(state, message),
@@ -383,7 +388,7 @@ impl Mailbox {
             None => state.feed(feed),
             Some(device) => state.attached_feed(&device.name.id, feed),
         };
-        // Where the client has just unsubscribed: delivery counts on a command that it has handed over.
+        // If the client has just unsubscribed, a command is still queued, with QoS 1: the command window waits for its end.
         let item = |qos| Item { qos, body: Body::Device(delivery), logged: None };
         match qos {
             Some(qos) if feed == Feed::Config => state.session.offer_latest(item(qos)),

@@ -14,7 +14,7 @@ use switchbox_model::{
     broker::{MessageNum, Recipient},
 };
 use switchbox_mqtt_session::{
-    session::{Body, Item, Logged, OfferResult},
+    session::{Body, Item, Journaled, OfferResult},
     topics::{Delivered, Delivery, Subscriber},
 };
 
@@ -55,7 +55,7 @@ impl Subscriber for Mailbox {
     }
 
     fn logged(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient) {
-        self.inbox.push(Handed::Logged { num, message: message.clone(), recipient });
+        self.inbox.push(Handed::Journaled { num, message: message.clone(), recipient });
         self.work.wake_now();
     }
 
@@ -94,5 +94,5 @@ impl Subscriber for Mailbox {
 /// A message that stands in the journal, as its session holds it.
 pub(crate) fn logged_item(num: MessageNum, message: Arc<Message>, recipient: Recipient) -> Item<DeviceDelivery> {
     let Recipient { id, qos, retain, ids, shared, .. } = recipient;
-    Item { qos, body: Body::Message { message, retain, ids, shared }, logged: Some(Logged { num, id }) }
+    Item { qos, body: Body::Message { message, retain, ids, shared }, logged: Some(Journaled { num, id }) }
 }

@@ -51,7 +51,7 @@ async fn an_account_that_keeps_too_many_sessions_is_told_and_others_keep_theirs(
     let metrics = Metrics::default();
     let topics = switchbox_mqtt_session::topics::Handle::new(
         metrics.clone(),
-        switchbox_mqtt_session::topics::SessionLog::default(),
+        switchbox_mqtt_session::topics::SessionJournal::default(),
     );
     let clients = Arc::new(Clients::new(topics, metrics.clone(), 20_000));
     let wanted = |account: &str, id: &str| SessionRequest {

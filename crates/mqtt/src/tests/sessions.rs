@@ -312,7 +312,7 @@ async fn at_shutdown_what_becomes_durable_is_acknowledged_and_clients_are_told()
 
 #[tokio::test]
 async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few() {
-    let (metrics, topics) = (Metrics::default(), switchbox_mqtt_session::topics::SessionLog::default());
+    let (metrics, topics) = (Metrics::default(), switchbox_mqtt_session::topics::SessionJournal::default());
     let topics = switchbox_mqtt_session::topics::Handle::new(metrics.clone(), topics);
     let clients = std::sync::Arc::new(Clients::new(topics, metrics.clone(), 9));
     let (few, many) = ("a/+".to_owned(), "x".repeat(60_000));
@@ -347,7 +347,7 @@ fn what_expired_gives_up_its_place_to_what_comes() {
             "a".into(),
             metrics.clone(),
             owner_quota.clone(),
-            switchbox_mqtt_session::topics::SessionLog::default(),
+            switchbox_mqtt_session::topics::SessionJournal::default(),
         );
         (mailbox.lock().durable, mailbox.lock().session_num) = (durable, durable.then_some(SessionNum(1)));
         let deliver = |num, expires| {
@@ -380,7 +380,8 @@ fn what_expired_gives_up_its_place_to_what_comes() {
 #[test]
 fn a_full_queue_of_a_client_that_takes_nothing_is_known_without_a_look_until_something_leaves_it() {
     let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).of(Owner::Everyone));
-    let mailbox = Mailbox::new("a".into(), metrics, owner_quota, switchbox_mqtt_session::topics::SessionLog::default());
+    let mailbox =
+        Mailbox::new("a".into(), metrics, owner_quota, switchbox_mqtt_session::topics::SessionJournal::default());
     mailbox.begin(10);
     let deliver = || {
         let delivery = Delivery { qos: QoS::AtLeastOnce, retain: false, ids: Vec::new(), shared: None };

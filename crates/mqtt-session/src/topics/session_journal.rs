@@ -14,7 +14,7 @@ use switchbox_support::scheduling::PriorityClass;
 
 /// Cheap to clone. The default keeps nothing.
 #[derive(Debug, Clone, Default)]
-pub struct SessionLog {
+pub struct SessionJournal {
     store: Option<store::Handle>,
     last: Arc<Last>,
 }
@@ -25,7 +25,7 @@ struct Last {
     message: AtomicU64,
 }
 
-impl SessionLog {
+impl SessionJournal {
     #[must_use]
     pub fn new(store: store::Handle, docs: &store::BrokerDocs) -> Self {
         let last = Last { session: docs.last_session.into(), message: docs.last_message.into() };
