@@ -28,6 +28,8 @@ const PROOF_TIMEOUT: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A client that says nothing for so long is gone.
 const IDLE_TIMEOUT_MS: u32 = 240_000;
+/// Sessions of a client that has shown no proof.
+const UNPROVED: usize = 2;
 /// Frames that wait to be written, of a connection and of each session.
 const FRAMES: usize = 64;
 
@@ -87,6 +89,10 @@ async fn run(
         }
         tokio::select! {
             incoming = connection.next_incoming_session() => {
+                if sessions.len() >= UNPROVED && !grants.is_proved() {
+                    context.parts.metrics.limit(names::HUB_AMQP_LINKS);
+                    return Some("there are too many sessions before a token was put to $cbs");
+                }
                 match acceptor.accept_incoming_session(incoming?, connection).await {
                     Ok(session) => drop(sessions.spawn(Session::new(context.clone(), grants.clone()).run(session))),
                     Err(error) => tracing::debug!(%error, "an AMQP session was not begun"),

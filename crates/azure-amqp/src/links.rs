@@ -28,6 +28,9 @@ use switchbox_model::{
     limits::{HUB_AMQP_LINKS, HUB_AMQP_REQUEST_BYTES, names},
 };
 
+/// Links of a session of a client that has shown no proof.
+const UNPROVED: usize = 4;
+
 /// What the links of one session share.
 #[derive(Clone)]
 pub(crate) struct Session {
@@ -64,7 +67,8 @@ impl Session {
                 attach = handle.next_incoming_attach() => attach,
             };
             let Some(attach) = attach else { break };
-            if links.len() >= HUB_AMQP_LINKS {
+            let most = if self.grants.is_proved() { HUB_AMQP_LINKS } else { UNPROVED };
+            if links.len() >= most {
                 self.context.parts.metrics.limit(names::HUB_AMQP_LINKS);
                 let error =
                     Error::new(AmqpError::ResourceLimitExceeded, Some("a session has too many links".into()), None);

@@ -2,6 +2,7 @@
 
 use fe2o3_amqp::link::{Receiver, Sender};
 use fe2o3_amqp_types::{
+    definitions::{AmqpError, Error},
     messaging::{AmqpValue, ApplicationProperties, Body, Message, MessageId, Properties},
     primitives::{OrderedMap, SimpleValue, Value},
 };
@@ -57,8 +58,14 @@ impl Answers {
             let request = delivery.into_message();
             let id = request.properties.as_ref().and_then(|properties| properties.message_id.clone());
             let outcome = answer(request).await;
-            if self.to.send(outcome.message(id)).await.is_err() {
-                break;
+            // It never waits for a client that takes no answers: what the client sends meanwhile would be kept.
+            if self.to.try_send(outcome.message(id)).is_err() {
+                let error = Error::new(
+                    AmqpError::ResourceLimitExceeded,
+                    Some(format!("{WAITING} answers wait for their link already")),
+                    None,
+                );
+                return drop(link.close_with_error(error).await);
             }
         }
         let _ = link.close().await;

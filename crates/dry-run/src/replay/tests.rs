@@ -16,7 +16,7 @@ use crate::{
 use switchbox_model::PluginName;
 
 /// Written by format 1. Every later version has to read it; never change it.
-const FORMAT_1: &str = include_str!("../../../../tests/formats/recording-1.jsonl");
+const FORMAT_1: &str = include_str!("../../../../tests/recordings/1.jsonl");
 
 fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
