@@ -150,7 +150,7 @@ fn a_host_that_can_no_longer_write_ends_in_time_with_a_reason() {
     stop.store(true, Ordering::Relaxed);
     writers.into_iter().for_each(|writer| drop(writer.join()));
     assert_eq!(status.code(), Some(5), "{}", host.log());
-    assert!(host.log().contains("the host had to stop: log: "), "{}", host.log());
+    assert!(host.log().contains("the host had to stop: journal: "), "{}", host.log());
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
 }
 
