@@ -3,8 +3,8 @@
 /// What is not run, and what stands for it.
 pub(super) const NOT_RUN: &[(&str, &str)] = &[
     (
-        "cargo run --release -- demo",
-        "the_demo_shows_both_scenarios_and_ends_by_itself runs the same without a release build",
+        "cargo run --profile quick -- demo",
+        "the_demo_shows_both_scenarios_and_ends_by_itself runs the same with the build of the tests",
     ),
     (
         "cargo test",
