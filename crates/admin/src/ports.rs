@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 use tokio::net::TcpListener;
 
 use switchbox_azure::Hubs;
-use switchbox_http_server::Listener;
+use switchbox_http_server::{Listener, Tls};
 use switchbox_model::PayloadLimits;
 use switchbox_settings::AdminAuth;
 use switchbox_transport::tls;
@@ -73,5 +73,6 @@ async fn listen(address: SocketAddr, tls: Option<tls::Handle>) -> Result<(Listen
     let failed = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
+    let tls = tls.map(|handle| Tls { handle, of_devices: false });
     Ok((Listener { listener, tls }, bound))
 }

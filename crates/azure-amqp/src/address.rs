@@ -11,6 +11,10 @@ pub(crate) enum Address {
         entity: String,
         partition: String,
     },
+    /// Messages for devices.
+    ToDevices,
+    /// What became of them.
+    Feedback,
     /// Anything else.
     Other(String),
 }
@@ -32,6 +36,8 @@ impl Address {
             {
                 Self::Events { entity: entity.join("/"), partition: (*partition).to_owned() }
             }
+            ["messages", node] if node.eq_ignore_ascii_case("devicebound") => Self::ToDevices,
+            ["messages", service, "feedback"] if service.eq_ignore_ascii_case("servicebound") => Self::Feedback,
             _ => Self::Other(path.chars().take(200).collect()),
         }
     }
@@ -50,7 +56,10 @@ mod tests {
             ("amqps://127.0.0.1/hall/ConsumerGroups/$Default/Partitions/2", events("hall")),
             ("hall/ConsumerGroups/$Default/Partitions/2", events("hall")),
             ("/messages/events/consumergroups/mine/partitions/2", events("messages/events")),
-            ("/messages/devicebound", Address::Other("messages/devicebound".into())),
+            ("/messages/devicebound", Address::ToDevices),
+            ("amqps://hub.example/messages/devicebound", Address::ToDevices),
+            ("/messages/serviceBound/feedback", Address::Feedback),
+            ("/messages/serviceBound/other", Address::Other("messages/serviceBound/other".into())),
             ("", Address::Other(String::new())),
         ] {
             assert_eq!(Address::parse(text), expect, "{text}");

@@ -2,15 +2,20 @@
 
 use switchbox_auth as auth;
 use switchbox_azure::Hubs;
-use switchbox_core::registry;
+use switchbox_core::{outbox, registry};
+use switchbox_delivery as delivery;
 use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, tasks::Tasks};
 use tokio_util::sync::CancellationToken;
+
+use crate::places::Places;
 
 /// The parts of the host that the endpoint reads.
 #[derive(Clone)]
 pub struct Parts {
     pub registry: registry::Handle,
+    pub outbox: outbox::Handle,
+    pub delivery: delivery::Handle,
     pub store: store::Handle,
     pub auth: auth::Handle,
     pub metrics: Metrics,
@@ -22,5 +27,6 @@ pub(crate) struct Context {
     pub(crate) parts: Parts,
     pub(crate) hubs: Hubs,
     pub(crate) partitions: u16,
+    pub(crate) feedback: Places,
     pub(crate) shutdown: CancellationToken,
 }

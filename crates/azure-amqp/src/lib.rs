@@ -1,16 +1,19 @@
-//! The built-in endpoint of Azure IoT Hub over AMQP 1.0: programs read the journal as an Event Hub. Keeps a place in the journal for
-//! each reader and no events. The only crate that knows an AMQP library.
+//! Azure IoT Hub over AMQP 1.0, for programs: they read the journal as an Event Hub, send messages to devices and get feedback. Keeps a
+//! place in the journal for each reader and no events. The only crate that knows an AMQP library.
 
 mod address;
 mod all_fields;
 mod cbs;
 mod connection;
 mod context;
+mod devicebound;
+mod feedback;
 mod grant;
 mod links;
 mod management;
 mod message;
 mod partitions;
+mod places;
 mod reader;
 mod requests;
 mod sasl;

@@ -15,9 +15,10 @@ use crate::{
     address::Address,
     cbs,
     context::Context,
+    devicebound, feedback,
     grant::Grants,
     management,
-    reader::Reader,
+    reader::{Reader, Wants},
     requests::Answers,
     selector::{self, Term},
     start::{self, Start},
@@ -95,6 +96,16 @@ impl Session {
         let address = Address::parse(&text.unwrap_or_default());
         let wanted = match (&address, &attach.role) {
             (Address::Cbs | Address::Management, _) => None,
+            (Address::ToDevices, Role::Sender) | (Address::Feedback, Role::Receiver) => {
+                self.grants.to_read().map_err(|why| error(AmqpError::UnauthorizedAccess, why))?;
+                None
+            }
+            (Address::ToDevices, Role::Receiver) => {
+                return Err(error(AmqpError::NotAllowed, "messages to devices are sent here, not received"));
+            }
+            (Address::Feedback, Role::Sender) => {
+                return Err(error(AmqpError::NotAllowed, "feedback is received here, not sent"));
+            }
             (Address::Events { entity, partition }, Role::Receiver) => {
                 let filter = attach.source.as_ref().and_then(|source| source.filter.as_ref());
                 Some(self.events(entity, partition, filter)?)
@@ -146,12 +157,18 @@ impl Session {
                 self.cbs.serve(link, |request| cbs::answer(&context, &grants, request)).await;
             }
             (LinkEndpoint::Sender(link), Ok((Address::Cbs, _))) => self.cbs.send(link).await,
+            (LinkEndpoint::Receiver(link), Ok((Address::ToDevices, _))) => {
+                devicebound::serve(&context, &grants, link).await;
+            }
+            (LinkEndpoint::Sender(link), Ok((Address::Feedback, _))) => {
+                feedback::serve(&context, &grants, link).await;
+            }
             (LinkEndpoint::Receiver(link), Ok(_)) => {
                 self.management.serve(link, |request| management::answer(&context, &grants, request)).await;
             }
             (LinkEndpoint::Sender(link), Ok((_, None))) => self.management.send(link).await,
             (LinkEndpoint::Sender(link), Ok((_, Some(Wanted { registry, partition, start, filter })))) => {
-                match Reader::begin(&context, registry, partition, start).await {
+                match Reader::begin(&context, registry, Wants::Telemetry { partition }, start).await {
                     Ok(reader) => Streaming { link, settle, reader, filter }.run().await,
                     Err(why) => drop(link.close_with_error(error(AmqpError::InternalError, why.to_string())).await),
                 }

@@ -1,4 +1,4 @@
-//! One partition of the journal, page by page. A reader keeps a place and nothing else, so one that stops costs no memory.
+//! One partition of the journal, or the ends of commands, page by page. A reader keeps a place and nothing else, so one that stops costs no memory.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,16 @@ const PAGE_BYTES: usize = 256 * 1024;
 /// A reader at the end looks again after this also if nothing woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Telemetry with the device that sent it.
+/// Which events of a registry a reader wants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wants {
+    /// The telemetry of devices in this partition.
+    Telemetry { partition: u16 },
+    /// How commands ended.
+    CommandEnds,
+}
+
+/// An event with the device that it is of.
 pub(crate) struct Found {
     pub(crate) event: Event,
     pub(crate) device: Arc<Device>,
@@ -33,7 +42,7 @@ pub(crate) struct Reader {
     store: store::Handle,
     context: Context,
     registry: RegistryName,
-    partition: u16,
+    wants: Wants,
     /// The next event, and the row to look for it from on.
     next: Seq,
     row: i64,
@@ -43,12 +52,21 @@ impl Reader {
     pub(crate) async fn begin(
         context: &Context,
         registry: RegistryName,
-        partition: u16,
+        wants: Wants,
         start: Start,
     ) -> Result<Self, store::Error> {
-        let store = context.parts.store.clone();
-        let (next, row) = start.find(&store).await?;
-        Ok(Self { store, context: context.clone(), registry, partition, next, row })
+        let next = start.find(&context.parts.store).await?;
+        Ok(Self::at(context, registry, wants, next))
+    }
+
+    /// Goes on where another reader was.
+    pub(crate) fn at(context: &Context, registry: RegistryName, wants: Wants, (next, row): (Seq, i64)) -> Self {
+        Self { store: context.parts.store.clone(), context: context.clone(), registry, wants, next, row }
+    }
+
+    /// The next event, and the row to look for it from on.
+    pub(crate) fn next(&self) -> (Seq, i64) {
+        (self.next, self.row)
     }
 
     pub(crate) async fn page(&mut self) -> Result<Page, store::Error> {
@@ -71,12 +89,19 @@ impl Reader {
 
     /// Events of devices that were deleted belong to no hub any more.
     fn take(&self, event: Event) -> Option<Found> {
-        if !matches!(event.data, EventData::Telemetry { .. }) {
+        let is_kind = match self.wants {
+            Wants::Telemetry { .. } => matches!(event.data, EventData::Telemetry { .. }),
+            Wants::CommandEnds => matches!(event.data, EventData::CommandSettled { .. }),
+        };
+        if !is_kind {
             return None;
         }
         let device = self.context.parts.registry.get(event.device?)?;
         let mine = device.name.registry == self.registry
-            && partitions::of(&device.name.id, self.context.partitions) == self.partition;
+            && match self.wants {
+                Wants::Telemetry { partition } => partitions::of(&device.name.id, self.context.partitions) == partition,
+                Wants::CommandEnds => true,
+            };
         mine.then_some(Found { event, device })
     }
 

@@ -90,7 +90,7 @@ async fn admitted(context: Context, stream: TcpStream, tls: Option<tls::Handle>,
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
     let Some(tls) = tls else { return connection::serve(context, stream, peer.ip(), permit).await };
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept_call(stream)).await {
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept_call(stream, false)).await {
         Ok(Ok(stream)) => connection::serve(context, stream, peer.ip(), permit).await,
         Ok(Err(error)) => tracing::debug!(%error, %peer, "a TLS handshake for AMQP failed"),
         Err(_) => context.parts.metrics.limit(names::HUB_AMQP_OPEN_TIME),

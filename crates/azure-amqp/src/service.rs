@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     context::{Context, Parts},
+    places::Places,
     server::{self, Listener},
 };
 use switchbox_azure::Hubs;
@@ -74,7 +75,8 @@ impl Service {
     /// Serves until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
         let Ports { listeners, hubs, partitions, .. } = self.ports;
-        let context = Context { parts: self.parts, hubs, partitions, shutdown };
+        let feedback = Places::default();
+        let context = Context { parts: self.parts, hubs, partitions, feedback, shutdown };
         server::serve(context, listeners).await;
     }
 }

@@ -7,11 +7,11 @@ use tokio::sync::Semaphore;
 use switchbox_auth as auth;
 use switchbox_azure::{Hubs, Policy};
 use switchbox_core::{
-    outbox,
+    ingest, outbox,
     registry::{self, Device},
 };
 use switchbox_delivery as delivery;
-use switchbox_model::{Cause, DeviceId, DeviceName, RegistryName, limits};
+use switchbox_model::{Cause, DeviceId, DeviceName, DeviceNum, PayloadLimits, RegistryName, limits};
 use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, tasks::Tasks};
 use switchbox_transport::admission;
@@ -22,6 +22,7 @@ use crate::error::{Code, ServiceError};
 #[derive(Clone)]
 pub struct Parts {
     pub registry: registry::Handle,
+    pub ingest: ingest::Handle,
     pub outbox: outbox::Handle,
     pub delivery: delivery::Handle,
     pub store: store::Handle,
@@ -34,6 +35,7 @@ pub struct Parts {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum RateKey {
     Policy(RegistryName, &'static str),
+    Device(DeviceNum),
     Address(IpAddr),
 }
 
@@ -41,6 +43,8 @@ pub(crate) enum RateKey {
 pub(crate) struct App {
     pub(crate) parts: Parts,
     pub(crate) hubs: Hubs,
+    /// How large what devices send may be.
+    pub(crate) payloads: PayloadLimits,
     pub(crate) rates: Arc<admission::Rates<RateKey>>,
     /// Queries, and lists of devices, that are under way.
     pub(crate) queries: Arc<Semaphore>,
@@ -65,9 +69,9 @@ impl Caller {
 }
 
 impl App {
-    pub(crate) fn new(parts: Parts, hubs: Hubs) -> Self {
+    pub(crate) fn new(parts: Parts, hubs: Hubs, payloads: PayloadLimits) -> Self {
         let rates = Arc::new(admission::Rates::new(limits::ADMIN_CALLERS));
-        Self { parts, hubs, rates, queries: Arc::new(Semaphore::new(limits::HUB_QUERIES)) }
+        Self { parts, hubs, payloads, rates, queries: Arc::new(Semaphore::new(limits::HUB_QUERIES)) }
     }
 
     pub(crate) fn find(&self, caller: &Caller, id: &str) -> Result<Arc<Device>, ServiceError> {

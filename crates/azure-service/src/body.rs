@@ -17,15 +17,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ServiceError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ServiceError> {
-        // The router bounds it, and its time.
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                ServiceError::new(Code::RequestTooLarge, "the body is too large").limit(names::HUB_API_BODY)
-            }
-            _ => ServiceError::invalid(rejection.body_text()),
-        })?;
+        let bytes = bytes(request, state).await?;
         let text: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
         let read = serde_json::from_slice(text);
         read.map(Self).map_err(|error| ServiceError::invalid(format!("the body cannot be read: {error}")))
     }
+}
+
+/// The body as it is. The router bounds it, and its time.
+pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ServiceError> {
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ServiceError::new(Code::RequestTooLarge, "the body is too large").limit(names::HUB_API_BODY)
+        }
+        _ => ServiceError::invalid(rejection.body_text()),
+    })
 }

@@ -10,8 +10,8 @@ use axum::{
 use serde_json::json;
 
 use switchbox_azure_query::QueryError;
-use switchbox_core::{outbox, registry};
-use switchbox_delivery::{CallError, CancelError};
+use switchbox_core::{ingest, outbox, registry};
+use switchbox_delivery::{CallError, CancelError, SettleError};
 use switchbox_model::limits::{LimitName, TooMuch, names};
 use switchbox_store as store;
 use switchbox_support::clock;
@@ -29,6 +29,7 @@ pub(crate) enum Code {
     DeviceAlreadyExists,
     DeviceMaximumQueueDepthExceeded,
     PreconditionFailed,
+    DeviceMessageLockLost,
     RequestTooLarge,
     Throttled,
     NotSupported,
@@ -50,6 +51,7 @@ impl Code {
             Self::DeviceAlreadyExists => ("DeviceAlreadyExists", 409_001),
             Self::DeviceMaximumQueueDepthExceeded => ("DeviceMaximumQueueDepthExceeded", 403_004),
             Self::PreconditionFailed => ("PreconditionFailed", 412_001),
+            Self::DeviceMessageLockLost => ("DeviceMessageLockLost", 412_002),
             Self::RequestTooLarge => ("RequestTooLarge", 413_001),
             Self::Throttled => ("ThrottlingException", 429_001),
             Self::NotSupported => ("NotSupported", 501_000),
@@ -179,6 +181,22 @@ impl From<CallError> for ServiceError {
 
 impl From<CancelError> for ServiceError {
     fn from(error: CancelError) -> Self {
+        Self::new(Code::ServiceUnavailable, error.to_string())
+    }
+}
+
+impl From<SettleError> for ServiceError {
+    fn from(error: SettleError) -> Self {
+        let code = match &error {
+            SettleError::NotHeld => Code::DeviceMessageLockLost,
+            SettleError::Journal(_) => Code::ServiceUnavailable,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ingest::Error> for ServiceError {
+    fn from(error: ingest::Error) -> Self {
         Self::new(Code::ServiceUnavailable, error.to_string())
     }
 }

@@ -18,7 +18,10 @@ use crate::{
 use switchbox_auth::{Refusal, Signed, Signer};
 use switchbox_azure::{Policy, Right, Sas};
 use switchbox_http_server::{ConnectionInfo, timely};
-use switchbox_model::limits::{LimitName, fields, names};
+use switchbox_model::{
+    RegistryName,
+    limits::{LimitName, fields, names},
+};
 use switchbox_support::log_limit::SiteLimit;
 use switchbox_transport::admission::network;
 
@@ -32,10 +35,13 @@ pub(crate) struct Guard {
     pub(crate) right: Right,
 }
 
-/// Counts the limit that a call was refused by.
-pub(crate) async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Bounds the head of a call and the time of its body, and counts the limit that it was refused by.
+pub(crate) async fn bound(State(app): State<App>, request: Request, next: Next) -> Response {
     let response = match measure(&request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            let timely = |body| timely(body, &app.parts.metrics, names::HUB_API_BODY_TIME);
+            next.run(request.map(timely)).await
+        }
         Err(error) => error.into_response(),
     };
     if let Some(limit) = response.extensions().get::<LimitName>() {
@@ -73,12 +79,12 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     if let Some(info) = parts.extensions.get::<ConnectionInfo>() {
         info.known();
     }
-    if let Err(error) = versioned(&parts.uri) {
+    if let Err(error) = is_versioned(&parts.uri) {
         return error.into_response();
     }
     let (who, call) = (caller.who(), format!("{} {}", parts.method, parts.uri.path()));
     let is_write = parts.method != Method::GET;
-    let mut request = Request::from_parts(parts, timely(body, &app.parts.metrics, names::HUB_API_BODY_TIME));
+    let mut request = Request::from_parts(parts, body);
     request.extensions_mut().insert(caller);
     if !is_write {
         return next.run(request).await;
@@ -99,7 +105,7 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
 /// Whose call this is.
 async fn admit(app: &App, right: Right, parts: &Parts, address: IpAddr) -> Result<Caller, ServiceError> {
     let refused = |text: String| ServiceError::new(Code::Unauthorized, text);
-    let host = text(&parts.headers, &header::HOST).or_else(|| parts.uri.host()).unwrap_or_default();
+    let host = host(parts);
     let token = text(&parts.headers, &header::AUTHORIZATION);
     let shown = async {
         let token = token.ok_or_else(|| refused("the header Authorization has no shared access signature".into()))?;
@@ -110,7 +116,7 @@ async fn admit(app: &App, right: Right, parts: &Parts, address: IpAddr) -> Resul
             return Err(refused("the token is for another hub, or for another part of it".into()));
         }
         let policy = sas.policy.ok_or_else(|| refused("the token names no policy (skn)".into()))?;
-        let registry = app.hubs.registry(host.split(':').next().unwrap_or_default());
+        let registry = registry(app, host);
         prove(app, &registry, policy, &sas, address).await?;
         Ok(Caller { registry, policy })
     };
@@ -133,7 +139,7 @@ async fn admit(app: &App, right: Right, parts: &Parts, address: IpAddr) -> Resul
 
 async fn prove(
     app: &App,
-    registry: &switchbox_model::RegistryName,
+    registry: &RegistryName,
     policy: Policy,
     sas: &Sas,
     address: IpAddr,
@@ -152,14 +158,23 @@ async fn prove(
     })
 }
 
-fn in_time(app: &App, who: RateKey, rate: switchbox_transport::admission::Rate) -> Result<(), ServiceError> {
+/// The host name by which the caller calls the hub, with a port or without.
+pub(crate) fn host(parts: &Parts) -> &str {
+    text(&parts.headers, &header::HOST).or_else(|| parts.uri.host()).unwrap_or_default()
+}
+
+pub(crate) fn registry(app: &App, host: &str) -> RegistryName {
+    app.hubs.registry(host.split(':').next().unwrap_or_default())
+}
+
+pub(crate) fn in_time(app: &App, who: RateKey, rate: switchbox_transport::admission::Rate) -> Result<(), ServiceError> {
     app.rates.take(who, rate).map_err(|wait| {
         ServiceError::new(Code::Throttled, "too many calls; call again later").limit(names::HUB_API_RATE).wait(wait)
     })
 }
 
 /// The version decides the shape of what is said; this host speaks one, which all later SDKs take.
-fn versioned(uri: &Uri) -> Result<(), ServiceError> {
+pub(crate) fn is_versioned(uri: &Uri) -> Result<(), ServiceError> {
     let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     let version = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("api-version")).map(|(_, version)| version).next();
     let is_date = |version: &str| {
@@ -182,12 +197,12 @@ fn versioned(uri: &Uri) -> Result<(), ServiceError> {
 /// The oldest version whose twins and queries have the shape of today.
 const OLDEST: &str = "2018-06-30";
 
-fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
+pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// Absent only where a test calls the router without a socket.
-fn address_of(parts: &Parts) -> IpAddr {
+pub(crate) fn address_of(parts: &Parts) -> IpAddr {
     let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     info.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(address)| address.ip())
 }

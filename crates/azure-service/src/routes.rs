@@ -11,7 +11,7 @@ use crate::{
     app::App,
     error::{Code, ServiceError},
     guard::{self, Guard},
-    handlers::{bulk, devices, methods, query, statistics, twins},
+    handlers::{bulk, device_messages, devices, methods, query, statistics, twins},
 };
 use switchbox_azure::Right::{self, RegistryRead, RegistryWrite, ServiceConnect};
 use switchbox_model::limits::HUB_API_BODY_BYTES;
@@ -57,6 +57,10 @@ pub(crate) fn routes(app: App) -> Router {
             with(ServiceConnect, get(twins::get)).merge(with(ServiceConnect, patch(twins::change).put(twins::replace))),
         )
         .route("/twins/{id}/methods", with(ServiceConnect, post(methods::invoke)))
+        .route("/devices/{id}/messages/events", post(device_messages::send))
+        .route("/devices/{id}/messages/devicebound", get(device_messages::fetch))
+        .route("/devices/{id}/messages/devicebound/{token}", delete(device_messages::settle))
+        .route("/devices/{id}/messages/devicebound/{token}/abandon", post(device_messages::abandon))
         .route("/statistics/devices", with(RegistryRead, get(statistics::devices)))
         .route("/statistics/service", with(ServiceConnect, get(statistics::service)));
     for (path, what) in NOT_HERE {
@@ -67,6 +71,6 @@ pub(crate) fn routes(app: App) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(|| async { ServiceError::new(Code::NotFound, "there is no such path in the hub's API") })
         .layer(DefaultBodyLimit::max(HUB_API_BODY_BYTES))
-        .layer(middleware::from_fn_with_state(app.clone(), guard::count))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::bound))
         .with_state(app)
 }

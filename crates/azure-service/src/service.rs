@@ -10,7 +10,8 @@ use crate::{
     bounds, routes,
 };
 use switchbox_azure::Hubs;
-use switchbox_http_server::{Listener, Server};
+use switchbox_http_server::{Listener, Server, Tls};
+use switchbox_model::PayloadLimits;
 use switchbox_transport::tls;
 
 /// Where the API listens, always with TLS.
@@ -20,6 +21,8 @@ pub struct Options {
     pub tls: tls::Handle,
     /// Which registry a host name stands for.
     pub hubs: Hubs,
+    /// How large what devices send may be.
+    pub payloads: PayloadLimits,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +36,7 @@ pub struct Ports {
     listener: Listener,
     address: SocketAddr,
     hubs: Hubs,
+    payloads: PayloadLimits,
 }
 
 impl Ports {
@@ -40,8 +44,9 @@ impl Ports {
         let failed = |source| Error::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let listener = Listener { listener, tls: Some(options.tls.clone()) };
-        Ok(Self { listener, address, hubs: options.hubs.clone() })
+        let tls = Some(Tls { handle: options.tls.clone(), of_devices: true });
+        let listener = Listener { listener, tls };
+        Ok(Self { listener, address, hubs: options.hubs.clone(), payloads: options.payloads })
     }
 
     #[must_use]
@@ -59,7 +64,7 @@ pub struct Service {
 impl Service {
     #[must_use]
     pub fn new(ports: Ports, parts: Parts) -> Self {
-        Self { listener: ports.listener, app: App::new(parts, ports.hubs) }
+        Self { listener: ports.listener, app: App::new(parts, ports.hubs, ports.payloads) }
     }
 
     /// Serves until `shutdown`, then lets the calls under way end.

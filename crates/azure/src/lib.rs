@@ -2,6 +2,7 @@
 //! CONNECT, and which registry a hub's host name stands for. Pure text: no IO, no clock, no registry.
 
 pub mod connection_string;
+pub mod headers;
 pub mod hubs;
 pub mod policy;
 pub mod properties;

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
-use super::{link::Feed, online_device::OnlineDevice, publish_queue, waiting_calls::Calls};
+use super::{fetching::Fetching, link::Feed, online_device::OnlineDevice, publish_queue, waiting_calls::Calls};
 use switchbox_core::{
     ingest,
     outbox::CommandQueues,
@@ -40,6 +40,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Where the devices' queues are read.
     pub runtime: tokio::runtime::Handle,
+    /// How often a device may give a command back that it fetched; the last time the command is rejected.
+    pub command_deliveries: u32,
 }
 
 /// Devices whose queues are read at the same time.
@@ -57,6 +59,8 @@ pub(super) struct Inner {
     /// Devices that a config was queued for, whose connections are to be told.
     pub(super) to_wake: Mutex<Vec<Arc<OnlineDevice>>>,
     pub(super) calls: Calls,
+    pub(super) fetching: Fetching,
+    pub(super) command_deliveries: u32,
     pub(super) outgoing: Arc<publish_queue::PublishQueue>,
     pub(super) proxy: OnceLock<proxy::Handle>,
 }
@@ -64,7 +68,7 @@ pub(super) struct Inner {
 impl Handle {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, ingest, registry, queues, metrics, runtime } = parts;
+        let Parts { store, ingest, registry, queues, metrics, runtime, command_deliveries } = parts;
         let inner = Inner {
             store,
             ingest,
@@ -76,6 +80,8 @@ impl Handle {
             online: RwLock::default(),
             to_wake: Mutex::default(),
             calls: Calls::default(),
+            fetching: Fetching::default(),
+            command_deliveries,
             outgoing: Arc::default(),
             proxy: OnceLock::new(),
         };

@@ -5,6 +5,7 @@ mod command_window;
 mod commands;
 mod connections;
 mod feeder;
+mod fetching;
 mod handle;
 mod link;
 mod methods;
@@ -21,6 +22,7 @@ mod waiting_calls;
 
 pub use self::{
     commands::CancelError,
+    fetching::{Fetched, SettleError, Verdict},
     handle::{Handle, Parts},
     link::{DeliveryReport, Feed, Link, Outbound},
     methods::CallError,

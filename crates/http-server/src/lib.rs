@@ -7,4 +7,4 @@ mod server;
 
 pub use bounds::{Bounds, Names};
 pub use deadlines::timely;
-pub use server::{ConnectionInfo, Listener, Server};
+pub use server::{ConnectionInfo, Listener, Server, Tls};

@@ -14,6 +14,7 @@ use axum::{
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::pki_types::CertificateDer;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -53,21 +54,38 @@ const ARRIVALS: usize = 16;
 pub struct Listener {
     pub listener: TcpListener,
     /// None: what is said there can be read on its way.
-    pub tls: Option<tls::Handle>,
+    pub tls: Option<Tls>,
+}
+
+/// How callers are spoken to with TLS.
+#[derive(Clone)]
+pub struct Tls {
+    pub handle: tls::Handle,
+    /// Devices call there: they are asked for a certificate, and may have none. A browser would ask its user for one.
+    pub of_devices: bool,
 }
 
 /// Who is on the other side of a connection; every call on it has this.
 #[derive(Debug, Clone)]
-pub struct ConnectionInfo(Arc<ConnectionPermit>);
+pub struct ConnectionInfo {
+    permit: Arc<ConnectionPermit>,
+    certificates: Arc<[CertificateDer<'static>]>,
+}
 
 impl ConnectionInfo {
     /// The caller has shown a token.
     pub fn known(&self) {
-        self.0.known();
+        self.permit.known();
+    }
+
+    /// Those that the caller showed in the TLS handshake, its own first, whose key it holds.
+    #[must_use]
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
     }
 }
 
-type Arrival = (TcpStream, SocketAddr, Option<tls::Handle>);
+type Arrival = (TcpStream, SocketAddr, Option<Tls>);
 
 /// What is served, and within which bounds.
 #[derive(Clone)]
@@ -157,24 +175,29 @@ async fn connection(
     shared: ServerContext,
     stream: TcpStream,
     peer: SocketAddr,
-    tls: Option<tls::Handle>,
+    tls: Option<Tls>,
     permit: ConnectionPermit,
 ) {
     let (permit, what) = (Arc::new(permit), shared.server.bounds.what);
-    let info = ConnectionInfo(permit.clone());
+    let info = |certificates: Arc<_>| ConnectionInfo { permit: permit.clone(), certificates };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
     let served = async {
         match tls {
-            None => http(&shared, stream, peer, info).await,
-            Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept_call(stream)).await {
-                Ok(accepted) => http(&shared, accepted?, peer, info).await,
-                Err(_) => {
+            None => http(&shared, stream, peer, info([].into())).await,
+            Some(Tls { handle, of_devices }) => {
+                let accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, handle.accept_call(stream, of_devices)).await;
+                if let Ok(accepted) = accepted {
+                    let stream = accepted?;
+                    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                    let info = info(shown.iter().cloned().collect());
+                    http(&shared, stream, peer, info).await
+                } else {
                     shared.server.metrics.limit(shared.server.bounds.names.handshake_time);
                     Ok(())
                 }
-            },
+            }
         }
     };
     tokio::select! {

@@ -164,6 +164,8 @@ pub const HUB_API_CALL_BURST: f64 = 2_000.0;
 pub const HUB_API_BODY_BYTES: usize = 1024 * 1024;
 /// Devices that one call of the service side changes.
 pub const HUB_BULK: usize = 100;
+/// Messages that a device sends to a hub in one call.
+pub const HUB_MESSAGES: usize = 500;
 /// Queries and lists of devices that are made for programs of hubs at a time; others wait.
 pub const HUB_QUERIES: usize = 4;
 /// One page of what a query finds, bytes of JSON. One row that is larger comes alone.

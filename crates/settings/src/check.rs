@@ -23,6 +23,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
     let grant = check.one_of(Key::PluginsGrant, &[("asked", GrantPolicy::Asked), ("consent", GrantPolicy::Consent)]);
     let enroll = check.enroll(&addresses.all());
     let queued_commands = check.at_least(Key::DevicesQueuedCommands, 1);
+    let command_deliveries = check.between(Key::DevicesCommandDeliveries, 1, 100);
     let hubs = check.hubs(Key::AzureHubs);
     let partitions = check.between(Key::AzurePartitions, 1, 32);
     let allowed_hosts = check.hosts(Key::MethodsAllowedHosts);
@@ -52,6 +53,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
         grant: grant?,
         enroll: enroll?,
         queued_commands: queued_commands?,
+        command_deliveries: command_deliveries?,
         hubs: hubs?,
         azure_https: addresses.azure_https.ok()?,
         azure_amqps: addresses.azure_amqps.ok()?,
@@ -97,8 +99,8 @@ impl Addresses {
         }
     }
 
-    /// Devices may speak HTTP, too. Each plain one is followed by the one with TLS.
-    fn all(&self) -> [(Key, Option<SocketAddr>); 6] {
+    /// Where devices come in: they may speak HTTP, too.
+    fn all(&self) -> [(Key, Option<SocketAddr>); 7] {
         [
             (Key::MqttListen, self.mqtt),
             (Key::MqttTlsListen, self.mqtt_tls.ok().flatten()),
@@ -106,17 +108,20 @@ impl Addresses {
             (Key::MqttWssListen, self.wss.ok().flatten()),
             (Key::AdminListen, self.admin),
             (Key::AdminTlsListen, self.admin_tls.ok().flatten()),
+            (Key::AzureHttpsListen, self.azure_https.ok().flatten()),
         ]
     }
 
     /// The first that needs certificates.
     fn first_with_tls(&self) -> Option<Key> {
-        let all = self.all();
-        let with_tls = all.iter().skip(1).step_by(2).find(|(_, address)| address.is_some());
-        // No devices connect there.
-        let of_programs = [(Key::AzureHttpsListen, self.azure_https), (Key::AzureAmqpsListen, self.azure_amqps)];
-        let of_programs = of_programs.into_iter().find(|(_, address)| address.is_ok_and(|address| address.is_some()));
-        with_tls.map(|(key, _)| *key).or(of_programs.map(|(key, _)| key))
+        let all = [
+            (Key::MqttTlsListen, self.mqtt_tls),
+            (Key::MqttWssListen, self.wss),
+            (Key::AdminTlsListen, self.admin_tls),
+            (Key::AzureHttpsListen, self.azure_https),
+            (Key::AzureAmqpsListen, self.azure_amqps),
+        ];
+        all.into_iter().find(|(_, address)| matches!(address, Ok(Some(_)))).map(|(key, _)| key)
     }
 }
 

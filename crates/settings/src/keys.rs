@@ -103,6 +103,8 @@ settings! {
         "open or closed: whether unknown devices are registered when they connect; empty: open if every listener is on a loopback address";
     DevicesQueuedCommands: "devices.queued-commands", "queued-commands", Number("N"), "1000",
         "Commands that may wait for one device";
+    DevicesCommandDeliveries: "devices.command-deliveries", "command-deliveries", Number("N"), "10",
+        "How often a device may give a command back that it fetched, until it is rejected; 1 to 100";
     DevicesMaxTelemetryBytes: "devices.max-telemetry-bytes", "max-telemetry-bytes", Number("BYTES"), "262144",
         "Largest telemetry of a device; at most 1 MiB";
     DevicesMaxStateBytes: "devices.max-state-bytes", "max-state-bytes", Number("BYTES"), "65536",
@@ -110,7 +112,7 @@ settings! {
     AzureHubs: "azure.hubs", "azure-hubs", Text("HOST=REGISTRY,…"), "",
         "Host names by which clients of Azure IoT Hub call a registry, separated by commas; any other name is the default registry";
     AzureHttpsListen: "azure.https-listen", "azure-https", Text("ADDR"), "",
-        "Address for programs with service SDKs of Azure IoT Hub, which call port 443; needs tls.cert and tls.key";
+        "Address for programs with service SDKs of Azure IoT Hub and for its devices over HTTPS, which call port 443; needs tls.cert and tls.key";
     AzureAmqpsListen: "azure.amqps-listen", "azure-amqps", Text("ADDR"), "",
         "Address of the event endpoint over AMQP 1.0, which SDKs of Azure call at port 5671; needs tls.cert and tls.key";
     AzureAmqpListen: "azure.amqp-listen", "azure-amqp", Text("ADDR"), "",

@@ -134,6 +134,7 @@ pub struct Settings {
     pub enroll: Enroll,
     /// Commands that may wait for one device.
     pub queued_commands: usize,
+    pub command_deliveries: u32,
     /// Which registry clients of Azure IoT Hub mean.
     pub hubs: Hubs,
     /// Where programs of Azure IoT Hub's service side call. None: nowhere.

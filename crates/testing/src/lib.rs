@@ -111,6 +111,7 @@ impl Host {
             queues: queues.clone(),
             metrics: metrics.clone(),
             runtime: tokio::runtime::Handle::current(),
+            command_deliveries: 10,
         });
         let sink = Arc::new(delivery.clone());
         let mut engine = Engine::new(registry.clone(), queues.clone(), sink, &opened.loaded, metrics.clone());

@@ -21,7 +21,8 @@ impl Ports {
     pub(super) async fn take(settings: &Settings, tls: Option<&tls::Handle>) -> anyhow::Result<Self> {
         let service = match settings.azure_https.zip(tls.cloned()) {
             Some((listen, tls)) => {
-                let options = azure_service::Options { listen, tls, hubs: settings.hubs.clone() };
+                let (hubs, payloads) = (settings.hubs.clone(), settings.payloads);
+                let options = azure_service::Options { listen, tls, hubs, payloads };
                 Some(azure_service::Ports::take(&options).await?)
             }
             None => None,
@@ -59,6 +60,7 @@ impl Ports {
 fn service_parts(parts: &Parts) -> azure_service::Parts {
     azure_service::Parts {
         registry: parts.registry.clone(),
+        ingest: parts.ingest.clone(),
         outbox: parts.outbox.clone(),
         delivery: parts.delivery.clone(),
         store: parts.store.clone(),
@@ -71,6 +73,8 @@ fn service_parts(parts: &Parts) -> azure_service::Parts {
 fn events_parts(parts: &Parts) -> azure_amqp::Parts {
     azure_amqp::Parts {
         registry: parts.registry.clone(),
+        outbox: parts.outbox.clone(),
+        delivery: parts.delivery.clone(),
         store: parts.store.clone(),
         auth: parts.auth.clone(),
         metrics: parts.metrics.clone(),

@@ -142,6 +142,7 @@ impl<'a> Start<'a> {
             queues: queues.clone(),
             metrics: metrics.clone(),
             runtime: tokio::runtime::Handle::current(),
+            command_deliveries: settings.command_deliveries,
         });
         delivery.set_proxy(proxy::Handle::new(settings.allowed_hosts.clone(), metrics.clone()));
         dispatch.set_connections(Arc::new(delivery.clone()));

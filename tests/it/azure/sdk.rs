@@ -16,16 +16,17 @@ use switchbox_tests::{
 };
 
 /// A host on the ports that the SDKs connect to, which cannot be told others.
-struct Hub {
-    host: Process,
-    place: Place,
-    name: String,
-    authority: String,
+pub(super) struct Hub {
+    pub(super) host: Process,
+    pub(super) place: Place,
+    pub(super) name: String,
+    pub(super) authority: String,
 }
 
 /// An address of this machine whose ports nobody else has.
 fn free_address() -> Option<String> {
-    let free = |address: &String| [8883, 443].iter().all(|port| TcpListener::bind((address.as_str(), *port)).is_ok());
+    let free =
+        |address: &String| [8883, 443, 5671].iter().all(|port| TcpListener::bind((address.as_str(), *port)).is_ok());
     // Several tests look at the same time, so each thread begins elsewhere.
     let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::thread::current().id());
     let addresses = (0..50).map(|n| format!("127.76.{}.{}", random % 250, 1 + (random / 250 + n) % 250));
@@ -33,7 +34,21 @@ fn free_address() -> Option<String> {
 }
 
 impl Hub {
+    /// Devices over MQTT, and over WebSocket.
     fn start() -> Option<Self> {
+        Self::with(|name| ["--wss".into(), format!("{name}:443")].into())
+    }
+
+    /// Devices over MQTT and HTTPS, programs over HTTPS and AMQP.
+    pub(super) fn over_https(more: &[&str]) -> Option<Self> {
+        Self::with(|name| {
+            let https = ["--azure-https".into(), format!("{name}:443")];
+            let amqps = ["--azure-amqps".into(), format!("{name}:5671")];
+            https.into_iter().chain(amqps).chain(more.iter().map(|word| (*word).to_owned())).collect()
+        })
+    }
+
+    fn with(more: impl Fn(&str) -> Vec<String>) -> Option<Self> {
         let Some(name) = free_address() else {
             not_on_this_system("port 443 cannot be taken");
             return None;
@@ -44,17 +59,24 @@ impl Hub {
         let made = ["cert", "server", &name, "--folder", &certs];
         assert!(Process::run(&place, made.map(AsRef::as_ref)).wait().success(), "no certificate");
         let (cert, key) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
-        let (mqtts, wss) = (format!("{name}:8883"), format!("{name}:443"));
-        let tls = ["--tls-cert", &cert, "--tls-key", &key, "--mqtt-tls", &mqtts, "--wss", &wss];
-        let host = place.start_with(&[&tls[..], CLOSED].concat());
+        let (mqtts, more) = (format!("{name}:8883"), more(&name));
+        let tls = ["--tls-cert", &cert, "--tls-key", &key, "--mqtt-tls", &mqtts];
+        let more: Vec<_> = more.iter().map(String::as_str).collect();
+        let host = place.start_with(&[&tls[..], &more, CLOSED].concat());
         let _ = host.cli(&place, &["device", "create", "sink-1"]);
         Some(Self { host, name, authority: format!("{certs}/ca.pem"), place })
     }
 
     /// Of a new device with symmetric keys.
-    fn connection_string(&self, id: &str) -> String {
+    pub(super) fn connection_string(&self, id: &str) -> String {
         let _ = self.host.cli(&self.place, &["device", "create", id, "--sas"]);
         self.printed(id)
+    }
+
+    /// Of a policy.
+    pub(super) fn policy(&self, policy: &str) -> String {
+        let asked = ["hub", "connection-string", "--policy", policy, "--host-name", &self.name];
+        self.host.cli(&self.place, &asked).trim().to_owned()
     }
 
     /// A certificate's addresses are no names, so the hub's is given.
@@ -64,13 +86,13 @@ impl Hub {
 }
 
 /// A program of ours on an SDK.
-struct Program {
+pub(super) struct Program {
     child: Child,
     said: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Program {
-    fn start(command: &mut Command) -> Self {
+    pub(super) fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
         let (said, lines) = (Arc::<Mutex<Vec<Value>>>::default(), BufReader::new(child.stdout.take().unwrap()).lines());
         let all = said.clone();
@@ -83,13 +105,13 @@ impl Program {
     }
 
     /// The first line of this kind for which it holds.
-    fn said(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(super) fn said(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let find = || self.said.lock().unwrap().iter().find(|line| line["what"] == what && holds(line)).cloned();
         switchbox_tests::until_within(switchbox_tests::LIMIT, find)
             .unwrap_or_else(|| panic!("no such {what} in {:?}", self.said.lock().unwrap()))
     }
 
-    fn count(&self, holds: impl Fn(&Value) -> bool) -> usize {
+    pub(super) fn count(&self, holds: impl Fn(&Value) -> bool) -> usize {
         self.said.lock().unwrap().iter().filter(|line| holds(line)).count()
     }
 }
@@ -101,7 +123,7 @@ impl Drop for Program {
     }
 }
 
-fn python(hub: &Hub, how: &str, transport: &str, identity: &[&str]) -> Option<Program> {
+pub(super) fn python(hub: &Hub, how: &str, transport: &str, identity: &[&str]) -> Option<Program> {
     let python = workspace().join(".ci/tools/azure/bin/python");
     if !there("azure-iot-device for Python", runs(Command::new(&python).args(["-c", "import azure.iot.device"]))) {
         return None;
@@ -129,7 +151,7 @@ fn call(hub: &Hub, method: &str, payload: &str) -> Value {
 }
 
 /// The newest telemetry of the device, as the API shows it.
-fn telemetry(admin: &Admin) -> Value {
+pub(super) fn telemetry(admin: &Admin) -> Value {
     let shown = admin.get("/v1/events?kind=telemetry&pageSize=100").ok();
     let mut events = shown["events"].as_array().unwrap_or_else(|| panic!("{shown}")).iter();
     events.find(|event| event["device"].as_str().is_some_and(|name| name.ends_with("azure-1"))).unwrap().clone()

@@ -1,6 +1,7 @@
 //! What each call does.
 
 pub(crate) mod bulk;
+pub(crate) mod device_messages;
 pub(crate) mod devices;
 pub(crate) mod methods;
 pub(crate) mod query;

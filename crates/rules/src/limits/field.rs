@@ -99,6 +99,8 @@ pub mod fields {
         FieldLimit::new(names::DEVICES_OF_GATEWAY, limits::DEVICES_OF_GATEWAY, Items);
     /// Devices that one call of the service side changes.
     pub const HUB_BULK: FieldLimit = FieldLimit::new(names::HUB_BULK, limits::HUB_BULK, Items);
+    /// Messages that a device sends to a hub in one call.
+    pub const HUB_MESSAGES: FieldLimit = FieldLimit::new(names::HUB_MESSAGES, limits::HUB_MESSAGES, Items);
     pub const GATEWAYS_OF_DEVICE: FieldLimit =
         FieldLimit::new(names::GATEWAYS_OF_DEVICE, limits::GATEWAYS_OF_DEVICE, Items);
     /// URL and headers of a call.

@@ -128,6 +128,7 @@ table! {
         HUB_API_UNAUTHENTICATED_CONNECTIONS = "hub_api_unauthenticated_connections",
         HUB_API_WRITE_TIME = "hub_api_write_time",
         HUB_BULK = "hub_bulk",
+        HUB_MESSAGES = "hub_messages",
         HUB_PAGE_BYTES = "hub_page_bytes",
         HUB_QUERY = "hub_query",
         ID_BYTES = "id_bytes",

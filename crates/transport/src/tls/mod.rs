@@ -75,9 +75,11 @@ impl Handle {
         Stream::accept(tcp, config, &self.0.turns).await
     }
 
-    /// Does the handshake of a caller of the admin API; the caller limits its time.
-    pub async fn accept_call(&self, tcp: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
-        self.0.turns.run(TlsAcceptor::from(self.for_web()).accept(tcp)).await
+    /// Does the handshake of a caller over HTTP or AMQP; the caller limits its time. With `of_device` it asks for a certificate, and
+    /// does without.
+    pub async fn accept_call(&self, tcp: TcpStream, of_device: bool) -> std::io::Result<TlsStream<TcpStream>> {
+        let config = if of_device { self.for_mqtt() } else { self.for_web() };
+        self.0.turns.run(TlsAcceptor::from(config).accept(tcp)).await
     }
 
     /// For devices: asks for a client's certificate, and does without.

@@ -1,0 +1,161 @@
+//! `/messages/servicebound/feedback`: what became of messages to devices, of those whose senders asked for that. It is read from the
+//! journal. The place of a registry's reader is in memory: after a start it is one hour back, so what was told may be told again.
+
+use std::time::Duration;
+
+use fe2o3_amqp::link::Sender;
+use fe2o3_amqp_types::{
+    definitions::{AmqpError, Error},
+    messaging::{Data, Message, Outcome, Properties},
+    primitives::{Binary, Symbol},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    context::Context,
+    grant::Grants,
+    reader::{Found, Reader, Wants},
+    start::Start,
+};
+use switchbox_model::{CommandStatus, EventData, Property, RegistryName, event::about};
+use switchbox_store as store;
+use switchbox_support::clock;
+
+/// The property by which a sender asks for feedback.
+const ACK: &str = "iothub-ack";
+const CONTENT_TYPE: &str = "application/vnd.microsoft.iothub.feedback.json";
+/// How far back the first reader begins.
+const KEPT_FOR: Duration = Duration::from_secs(3_600);
+/// What one message tells of at most.
+const BATCH: usize = 64;
+
+pub(crate) async fn serve(context: &Context, grants: &Grants, mut link: Sender) {
+    let told = match grants.to_read() {
+        Ok(grant) => run(context, &grant.registry, &mut link).await,
+        Err(why) => Err(Error::new(AmqpError::UnauthorizedAccess, Some(why), None)),
+    };
+    // The other side may be gone already.
+    let _ = match told {
+        Ok(()) => link.close().await,
+        Err(error) => link.close_with_error(error).await,
+    };
+}
+
+/// Until the link ends.
+async fn run(context: &Context, registry: &RegistryName, link: &mut Sender) -> Result<(), Error> {
+    let failed = |error: store::Error| Error::new(AmqpError::InternalError, Some(error.to_string()), None);
+    let place = context.feedback.of(registry);
+    let mut place = tokio::select! {
+        place = place.lock() => place,
+        _ = link.on_detach() => return Ok(()),
+    };
+    let kept_ms = u64::try_from(KEPT_FOR.as_millis()).unwrap_or(0);
+    let start = Start::Since(clock::now_ms().saturating_sub(kept_ms));
+    let next = match place.next {
+        Some(next) => next,
+        None => start.find(&context.parts.store).await.map_err(failed)?,
+    };
+    let mut reader = Reader::at(context, registry.clone(), Wants::CommandEnds, next);
+    loop {
+        let waiting = &mut place.waiting;
+        while !waiting.is_empty() {
+            let most = waiting.len().min(BATCH);
+            match link.send(message(waiting.get(..most).unwrap_or_default())).await {
+                // A reader that rejects them does not want them again.
+                Ok(Outcome::Accepted(_) | Outcome::Rejected(_)) => drop(waiting.drain(..most)),
+                Ok(_) => {}
+                Err(_) => return Ok(()),
+            }
+        }
+        let page = reader.page().await.map_err(failed)?;
+        for found in page.found {
+            place.waiting.extend(record(context, &found).await.map_err(failed)?);
+        }
+        place.next = Some(reader.next());
+        if page.is_end {
+            tokio::select! {
+                _ = link.on_detach() => return Ok(()),
+                () = reader.wait() => {}
+            }
+        }
+    }
+}
+
+fn message(records: &[Value]) -> Message<Data> {
+    Message {
+        header: None,
+        delivery_annotations: None,
+        message_annotations: None,
+        properties: Some(Properties { content_type: Some(Symbol::from(CONTENT_TYPE)), ..Properties::default() }),
+        application_properties: None,
+        body: Data(Binary::from(Value::from(records).to_string().into_bytes())),
+        footer: None,
+    }
+}
+
+/// What is told of a command's end. `None`: its sender did not ask for that, or the host does not keep the command any more.
+async fn record(context: &Context, found: &Found) -> Result<Option<Value>, store::Error> {
+    let EventData::CommandSettled { id, status } = &found.event.data else { return Ok(None) };
+    let Some(command) = context.parts.store.command(found.device.num, id.clone()).await? else { return Ok(None) };
+    let wants = property(&command.properties, ACK).unwrap_or_default();
+    if !is_wanted(wants, *status) {
+        return Ok(None);
+    }
+    let given_up = context.parts.delivery.was_given_up(found.device.num, command.num);
+    let code = code(*status, given_up);
+    Ok(Some(json!({
+        "originalMessageId": property(&command.properties, about::MESSAGE_ID).unwrap_or(id),
+        "enqueuedTimeUtc": clock::rfc3339(found.event.time_ms),
+        "statusCode": code,
+        "description": code,
+        "deviceId": found.device.name.id,
+        "deviceGenerationId": found.device.num.num_id().to_string(),
+    })))
+}
+
+fn property<'a>(properties: &'a [Property], name: &str) -> Option<&'a str> {
+    properties.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+}
+
+fn is_wanted(wants: &str, status: CommandStatus) -> bool {
+    let is_good = status == CommandStatus::Acknowledged;
+    match wants.to_ascii_lowercase().as_str() {
+        "full" => true,
+        "positive" => is_good,
+        "negative" => !is_good,
+        _ => false,
+    }
+}
+
+/// As Azure calls an end.
+fn code(status: CommandStatus, given_up: bool) -> &'static str {
+    match status {
+        CommandStatus::Acknowledged => "Success",
+        CommandStatus::Rejected if given_up => "DeliveryCountExceeded",
+        CommandStatus::Rejected => "Rejected",
+        CommandStatus::Purged => "Purged",
+        _ => "Expired",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_is_told_what_it_asked_for() {
+        use CommandStatus::{Acknowledged, Expired, Purged, Rejected};
+        for (wants, good, bad) in [
+            ("full", true, true),
+            ("Positive", true, false),
+            ("negative", false, true),
+            ("none", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!((is_wanted(wants, Acknowledged), is_wanted(wants, Expired)), (good, bad), "{wants}");
+        }
+        let codes = [(Acknowledged, false), (Rejected, true), (Rejected, false), (Purged, false), (Expired, false)];
+        let codes = codes.map(|(status, given_up)| code(status, given_up));
+        assert_eq!(codes, ["Success", "DeliveryCountExceeded", "Rejected", "Purged", "Expired"]);
+    }
+}

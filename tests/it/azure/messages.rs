@@ -1,0 +1,88 @@
+//! Messages to devices from programs: sent over AMQP by Azure's service SDK, taken by a device on Azure's device SDK, and told of as feedback.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use switchbox_tests::{Admin, there, until, workspace};
+
+use super::{
+    https::Caller,
+    sdk::{Hub, Program, python},
+};
+
+fn sender(hub: &Hub, messages: &Value) -> Option<Program> {
+    let folder = workspace().join(".ci/tools/node");
+    if !there("azure-iothub", folder.join("node_modules/azure-iothub").is_dir()) {
+        return None;
+    }
+    let mut command = Command::new("node");
+    command.arg(workspace().join("tests/clients/azure_c2d.cjs")).env("NODE_CLIENTS", folder);
+    command.env("NODE_EXTRA_CA_CERTS", &hub.authority);
+    Some(Program::start(command.args([&hub.policy("service"), &messages.to_string()])))
+}
+
+#[test]
+fn messages_of_node_reach_a_device_and_every_end_is_told_of() {
+    let Some(hub) = Hub::over_https(&["--command-deliveries", "2"]) else { return };
+    let (connected, fetching) = (hub.connection_string("azure-1"), hub.connection_string("azure-2"));
+    let _ = hub.connection_string("azure-3");
+    let Some(device) = python(&hub, "sync", "mqtt", &[&connected]) else { return };
+    device.said("ready", |_| true);
+    let message = |to: &str, id: &str, ack: &str| json!({"to": to, "id": id, "data": id, "ack": ack});
+    let with = |mut message: Value, name: &str, value: Value| {
+        message[name] = value;
+        message
+    };
+    let Some(program) = sender(
+        &hub,
+        &json!([
+            with(message("azure-1", "taken", "full"), "properties", json!({"room": "hall"})),
+            message("azure-1", "quiet", "negative"),
+            message("azure-2", "reject", "full"),
+            message("azure-2", "abandon", "negative"),
+            with(message("azure-3", "late", "full"), "expiresInMs", json!(1_500)),
+            message("azure-3", "purged", "full"),
+            message("nobody", "lost", "full"),
+        ]),
+    ) else {
+        return;
+    };
+    program.said("ready", |_| true);
+    let refused = program.said("refused", |_| true);
+    assert_eq!((&refused["id"], &refused["name"]), (&json!("lost"), &json!("DeviceNotFoundError")), "{refused}");
+    let came = device.said("c2d", |line| line["id"] == "taken");
+    assert_eq!(came["properties"]["room"], "hall", "{came}");
+    device.said("c2d", |line| line["id"] == "quiet");
+
+    let caller = Caller::new(&hub, "azure-2", &fetching);
+    for (id, method, rest) in
+        [("reject", "DELETE", "?reject&"), ("abandon", "POST", "/abandon?"), ("abandon", "POST", "/abandon?")]
+    {
+        let (lock, body) = caller.fetch();
+        assert_eq!(body, id);
+        assert!(
+            caller.call(method, &format!("/messages/devicebound/{lock}{rest}api-version=2021-04-12")).ends_with("204")
+        );
+    }
+    let admin = hub.host.admin();
+    let late = |line: &Value| line["record"]["originalMessageId"] == "late";
+    program.said("feedback", late);
+    let _ = hub.host.cli(&hub.place, &["device", "command", "purge", "azure-3"]);
+    for (id, device, code) in [
+        ("taken", "azure-1", "Success"),
+        ("reject", "azure-2", "Rejected"),
+        ("abandon", "azure-2", "DeliveryCountExceeded"),
+        ("late", "azure-3", "Expired"),
+        ("purged", "azure-3", "Purged"),
+    ] {
+        let told = program.said("feedback", |line| line["record"]["originalMessageId"] == id);
+        assert_eq!(
+            (&told["record"]["deviceId"], &told["record"]["statusCode"]),
+            (&json!(device), &json!(code)),
+            "{told}"
+        );
+        assert_eq!(told["kind"], "application/vnd.microsoft.iothub.feedback.json");
+    }
+    until("every end once", || (program.count(|line| line["what"] == "feedback") == 5).then_some(()));
+    hub.host.stop();
+}
