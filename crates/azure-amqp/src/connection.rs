@@ -57,10 +57,15 @@ where
 {
     let shown = sasl::begin(&mut stream).await.map_err(|error| error.to_string())?;
     let proved = match &shown {
-        Shown::Anonymous => Ok(()),
+        Shown::NoSasl | Shown::Anonymous => Ok(()),
         Shown::Plain(plain) => grants.plain(context, plain).await,
     };
-    sasl::conclude(&mut stream, proved.is_ok()).await.map_err(|error| error.to_string())?;
+    let mut early = &[][..];
+    if matches!(shown, Shown::NoSasl) {
+        early = &sasl::AMQP_HEADER;
+    } else {
+        sasl::conclude(&mut stream, proved.is_ok()).await.map_err(|error| error.to_string())?;
+    }
     proved?;
     let acceptor = ConnectionAcceptor::builder()
         .container_id("switchbox")
@@ -69,7 +74,7 @@ where
         .idle_time_out(IDLE_TIMEOUT_MS)
         .buffer_size(FRAMES)
         .build();
-    acceptor.accept(AllFields::new(stream)).await.map_err(|error| error.to_string())
+    acceptor.accept(AllFields::new(stream, early)).await.map_err(|error| error.to_string())
 }
 
 /// Takes sessions until the connection ends, or has to: then the text says why.

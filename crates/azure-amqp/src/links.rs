@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fe2o3_amqp::acceptor::{LinkAcceptor, LinkEndpoint, ListenerSessionHandle};
+use fe2o3_amqp::acceptor::{LinkAcceptor, LinkEndpoint, ListenerSessionHandle, SupportedReceiverSettleModes};
 use fe2o3_amqp_types::{
     definitions::{AmqpError, Error, Role},
     messaging::{FilterSet, TargetArchetype},
@@ -56,11 +56,15 @@ impl Session {
 
     /// Until the session ends.
     pub(crate) async fn run(self, mut handle: ListenerSessionHandle) {
-        let acceptor = LinkAcceptor::builder()
-            .max_message_size(HUB_AMQP_REQUEST_BYTES as u64)
-            .verify_incoming_source(false)
-            .verify_incoming_target(false)
-            .build();
+        let acceptor = || {
+            LinkAcceptor::builder()
+                .max_message_size(HUB_AMQP_REQUEST_BYTES as u64)
+                .verify_incoming_source(false)
+                .verify_incoming_target(false)
+        };
+        let sending = acceptor().build();
+        // Azure's SDK for Python asks for the other mode, and then never says that it knows what became of a message.
+        let receiving = acceptor().supported_receiver_settle_modes(SupportedReceiverSettleModes::First).build();
         let mut links = JoinSet::new();
         loop {
             let attach = tokio::select! {
@@ -78,6 +82,7 @@ impl Session {
             }
             let wanted = self.wanted(&attach);
             let settle = attach.snd_settle_mode.clone();
+            let acceptor = if attach.role == Role::Sender { &receiving } else { &sending };
             let Ok(endpoint) = acceptor.accept_incoming_attach(attach, &mut handle).await else { continue };
             let session = self.clone();
             links.spawn(async move { session.serve(endpoint, wanted, settle).await });

@@ -1,5 +1,5 @@
 //! SASL, before the connection is opened: ANONYMOUS, behind which a token is put to `$cbs`, and PLAIN with a policy's name and key. It is
-//! written here, as the AMQP library's acceptor gives a mechanism no time to look a key up.
+//! written here, as the AMQP library's acceptor gives a mechanism no time to look a key up. Azure's SDK for Node leaves it out.
 
 use std::io;
 
@@ -10,6 +10,8 @@ use fe2o3_amqp_types::{
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 const HEADER: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
+/// What a client begins with that leaves SASL out.
+pub(crate) const AMQP_HEADER: [u8; 8] = *b"AMQP\x00\x01\x00\x00";
 /// Size, offset of the body in words, type, and two bytes that SASL does not use.
 const FRAME_HEADER: usize = 8;
 /// Longest frame of SASL: room for a policy and its key.
@@ -23,6 +25,8 @@ pub(crate) struct Plain {
 
 /// What a client began with.
 pub(crate) enum Shown {
+    /// It has sent the header of AMQP already.
+    NoSasl,
     Anonymous,
     Plain(Plain),
 }
@@ -31,11 +35,14 @@ pub(crate) enum Shown {
 pub(crate) async fn begin(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Shown> {
     let mut header = [0; 8];
     stream.read_exact(&mut header).await?;
+    if header == AMQP_HEADER {
+        return Ok(Shown::NoSasl);
+    }
     stream.write_all(&HEADER).await?;
     if header != HEADER {
         // The header says what is spoken here.
         stream.flush().await?;
-        return Err(invalid("the client does not begin with SASL"));
+        return Err(invalid("the client begins with no header of AMQP 1.0"));
     }
     let mechanisms = ["ANONYMOUS", "PLAIN", "MSSBCBS"].map(Symbol::from).to_vec();
     write(stream, &SaslMechanisms { sasl_server_mechanisms: Array(mechanisms) }).await?;
@@ -119,6 +126,7 @@ mod tests {
         assert!(matches!(with_init("ANONYMOUS", b"").await, Ok(Shown::Anonymous)));
         let Ok(Shown::Plain(plain)) = with_init("PLAIN", b"\0service\0secret").await else { panic!() };
         assert_eq!((plain.policy.as_str(), plain.key.as_str()), ("service", "secret"));
+        assert!(matches!(begun(&AMQP_HEADER).await, Ok(Shown::NoSasl)));
         assert!(with_init("PLAIN", b"service").await.is_err());
         assert!(with_init("SCRAM-SHA-256", b"").await.is_err());
     }
@@ -126,7 +134,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_sasl_is_refused() {
         for bytes in [
-            &b"AMQP\x00\x01\x00\x00"[..],
+            &b"AMQP\x00\x09\x01\x00"[..],
             b"GET / HTTP/1.1\r\n\r\n",
             b"AMQP\x03\x01\x00\x00\xff\xff\xff\xff",
             b"AMQP\x03\x01\x00\x00\x00\x00\x00\x00",

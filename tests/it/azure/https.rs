@@ -1,6 +1,9 @@
 //! Devices over HTTPS: Azure's SDK for Node, and calls that no SDK makes.
 
-use std::process::Command;
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -119,10 +122,12 @@ fn sign(hub: &Hub, key: &[u8], device: &str) -> String {
 
 fn curl(hub: &Hub, method: &str, path: &str, headers: &[&str], body: &str, more: &[&str]) -> String {
     let mut curl = Command::new("curl");
-    curl.args(["-s", "-w", "\n%{http_code}", "--cacert", &hub.authority, "-X", method, "--data-binary", body]);
+    curl.args(["-s", "-w", "\n%{http_code}", "--cacert", &hub.authority, "-X", method, "--data-binary", "@-"]);
     curl.args(headers.iter().flat_map(|header| ["-H", header]));
-    let output = curl.args(more).arg(format!("https://{}{path}", hub.name)).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
+    curl.args(more).arg(format!("https://{}{path}", hub.name)).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut curl = curl.spawn().unwrap();
+    curl.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+    String::from_utf8(curl.wait_with_output().unwrap().stdout).unwrap()
 }
 
 #[test]

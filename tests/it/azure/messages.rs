@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, there, until, workspace};
+use switchbox_tests::{python_with, there, until, workspace};
 
 use super::{
     https::Caller,
@@ -64,7 +64,6 @@ fn messages_of_node_reach_a_device_and_every_end_is_told_of() {
             caller.call(method, &format!("/messages/devicebound/{lock}{rest}api-version=2021-04-12")).ends_with("204")
         );
     }
-    let admin = hub.host.admin();
     let late = |line: &Value| line["record"]["originalMessageId"] == "late";
     program.said("feedback", late);
     let _ = hub.host.cli(&hub.place, &["device", "command", "purge", "azure-3"]);
@@ -84,5 +83,23 @@ fn messages_of_node_reach_a_device_and_every_end_is_told_of() {
         assert_eq!(told["kind"], "application/vnd.microsoft.iothub.feedback.json");
     }
     until("every end once", || (program.count(|line| line["what"] == "feedback") == 5).then_some(()));
+    hub.host.stop();
+}
+
+#[test]
+fn a_message_of_python_reaches_a_device() {
+    let python = python_with("azure.iot.hub");
+    if !there("azure-iot-hub", python.is_some()) {
+        return;
+    }
+    let Some(hub) = Hub::over_https(&[]) else { return };
+    let identity = hub.connection_string("azure-1");
+    let mut command = Command::new(python.unwrap());
+    command.arg(workspace().join("tests/clients/azure_c2d.py"));
+    command.args([&hub.policy("service"), &hub.authority, "azure-1", "open"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (lock, body) = Caller::new(&hub, "azure-1", &identity).fetch();
+    assert_eq!((lock.len(), body.as_str()), (32, "open"));
     hub.host.stop();
 }
