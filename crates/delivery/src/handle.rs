@@ -6,7 +6,9 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
-use super::{fetching::Fetching, link::Feed, online_device::OnlineDevice, publish_queue, waiting_calls::Calls};
+use super::{
+    held_commands::HeldCommands, link::Feed, online_device::OnlineDevice, publish_queue, waiting_calls::Calls,
+};
 use switchbox_core::{
     ingest,
     outbox::CommandQueues,
@@ -59,7 +61,7 @@ pub(super) struct Inner {
     /// Devices that a config was queued for, whose connections are to be told.
     pub(super) to_wake: Mutex<Vec<Arc<OnlineDevice>>>,
     pub(super) calls: Calls,
-    pub(super) fetching: Fetching,
+    pub(super) held: HeldCommands,
     pub(super) command_deliveries: u32,
     pub(super) outgoing: Arc<publish_queue::PublishQueue>,
     pub(super) proxy: OnceLock<proxy::Handle>,
@@ -80,7 +82,7 @@ impl Handle {
             online: RwLock::default(),
             to_wake: Mutex::default(),
             calls: Calls::default(),
-            fetching: Fetching::default(),
+            held: HeldCommands::default(),
             command_deliveries,
             outgoing: Arc::default(),
             proxy: OnceLock::new(),

@@ -7,6 +7,7 @@ mod connections;
 mod feeder;
 mod fetching;
 mod handle;
+mod held_commands;
 mod link;
 mod methods;
 mod online;

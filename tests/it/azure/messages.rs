@@ -21,6 +21,24 @@ fn sender(hub: &Hub, messages: &Value) -> Option<Program> {
     Some(Program::start(command.args([&hub.policy("service"), &messages.to_string()])))
 }
 
+/// One for each end that there is.
+fn messages() -> Value {
+    let message = |to: &str, id: &str, ack: &str| json!({"to": to, "id": id, "data": id, "ack": ack});
+    let with = |mut message: Value, name: &str, value: Value| {
+        message[name] = value;
+        message
+    };
+    json!([
+        with(message("azure-1", "taken", "full"), "properties", json!({"room": "hall"})),
+        message("azure-1", "quiet", "negative"),
+        message("azure-2", "reject", "full"),
+        message("azure-2", "abandon", "negative"),
+        with(message("azure-3", "late", "full"), "expiresInMs", json!(1_500)),
+        message("azure-3", "purged", "full"),
+        message("nobody", "lost", "full"),
+    ])
+}
+
 #[test]
 fn messages_of_node_reach_a_device_and_every_end_is_told_of() {
     let Some(hub) = Hub::over_https(&["--command-deliveries", "2"]) else { return };
@@ -28,25 +46,7 @@ fn messages_of_node_reach_a_device_and_every_end_is_told_of() {
     let _ = hub.connection_string("azure-3");
     let Some(device) = python(&hub, "sync", "mqtt", &[&connected]) else { return };
     device.said("ready", |_| true);
-    let message = |to: &str, id: &str, ack: &str| json!({"to": to, "id": id, "data": id, "ack": ack});
-    let with = |mut message: Value, name: &str, value: Value| {
-        message[name] = value;
-        message
-    };
-    let Some(program) = sender(
-        &hub,
-        &json!([
-            with(message("azure-1", "taken", "full"), "properties", json!({"room": "hall"})),
-            message("azure-1", "quiet", "negative"),
-            message("azure-2", "reject", "full"),
-            message("azure-2", "abandon", "negative"),
-            with(message("azure-3", "late", "full"), "expiresInMs", json!(1_500)),
-            message("azure-3", "purged", "full"),
-            message("nobody", "lost", "full"),
-        ]),
-    ) else {
-        return;
-    };
+    let Some(program) = sender(&hub, &messages()) else { return };
     program.said("ready", |_| true);
     let refused = program.said("refused", |_| true);
     assert_eq!((&refused["id"], &refused["name"]), (&json!("lost"), &json!("DeviceNotFoundError")), "{refused}");

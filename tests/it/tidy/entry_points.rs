@@ -23,6 +23,7 @@ const ENTRY_POINTS: &[(&str, &str, &[&str])] = &[
     ("Query::", "crates/admin/src/details.rs", &["admin_head_bytes"]),
     ("Bytes::from_request(", "crates/admin/src/reply.rs", &["admin_body"]),
     ("HeaderMap", "crates/azure-service/src/guard.rs", &["hub_api_head_bytes"]),
+    ("HeaderMap", "crates/azure-service/src/handlers/device_messages.rs", &["hub_api_head_bytes", "hub_messages"]),
     ("HeaderMap", "crates/azure-service/src/handlers/query.rs", &["hub_api_head_bytes"]),
     ("Query::", "crates/azure-service/src/handlers/query.rs", &["hub_query"]),
     ("Bytes::from_request(", "crates/azure-service/src/body.rs", &["hub_api_body", "hub_api_body_time"]),
