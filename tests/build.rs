@@ -4,7 +4,13 @@ use switchbox_guest_builder::{Component, build_or_stop};
 
 fn main() {
     build_or_stop(
-        &["tests/guests/counter", "tests/guests/deputy", "tests/guests/hostile", "tests/guests/puppet"],
+        &[
+            "tests/guests/caller",
+            "tests/guests/counter",
+            "tests/guests/deputy",
+            "tests/guests/hostile",
+            "tests/guests/puppet",
+        ],
         |components: &[Component]| {
             for component in components {
                 let name = component.name.to_uppercase().replace('-', "_");

@@ -17,8 +17,8 @@ use super::{
 };
 use switchbox_core::registry::Device;
 use switchbox_model::{
+    calls,
     limits::{self, TooMuch, fields},
-    method,
     registry::MethodEndpoint,
 };
 use switchbox_proxy as proxy;
@@ -142,7 +142,7 @@ fn endpoint_error(who: String, error: proxy::Error) -> CallError {
 
 fn check_call(name: &str, payload: &[u8]) -> Result<(), CallError> {
     fields::METHOD_NAME.check_len("a method's name", name.len())?;
-    method::check_name(name).map_err(CallError::Invalid)?;
+    calls::method_name(name).map_err(|refusal| CallError::Invalid(refusal.to_string()))?;
     Ok(fields::METHOD.check_len("method payload", payload.len())?)
 }
 

@@ -9,15 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{live::MethodAnswer, names, payload::Payload};
 use switchbox_core::twin;
-use switchbox_model::{Cause, DeviceName, DeviceNum, Effect, InvalidName, PluginName, RegistryName};
+use switchbox_model::{Cause, DeviceName, DeviceNum, Effect, InvalidName, PluginName, RegistryName, limits};
 use switchbox_plugin_runtime::{
     Capability, ConfigView, DeviceView, Execution, Host, MethodCall, MethodError, MethodResponse, Verdict,
     host::BoxFuture,
 };
 use switchbox_store::{ConfigVersion, StateVersion};
-
-/// Commands that may wait for a device, in the world of a case.
-const COMMAND_ROOM: usize = 1_000;
 
 /// A world as a file describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,7 +251,7 @@ impl Host for World {
     }
 
     fn command_room(&self, _: DeviceNum) -> usize {
-        COMMAND_ROOM
+        limits::QUEUED_COMMANDS
     }
 
     fn timers(&self, _: &PluginName) -> usize {

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use switchbox_rules::names::{DeviceNum, Seq};
+use switchbox_rules::{
+    calls,
+    names::{DeviceNum, Seq},
+};
 
 /// One event. Its `seq` is its identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,14 +27,13 @@ pub type Property = (String, String);
 
 /// A property that a message cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the property {0:?} cannot be sent: its name is empty, or there is a NUL in it")]
+#[error("{0}")]
 pub struct PropertyError(String);
 
-/// Looks for what no protocol of a device can say.
+/// Returns an error if a property cannot be carried by every protocol of a device.
 pub fn check_command(properties: &[Property]) -> Result<(), PropertyError> {
-    let wrong = |(name, value): &&Property| name.is_empty() || name.contains('\0') || value.contains('\0');
-    match properties.iter().find(wrong) {
-        Some((name, _)) => Err(PropertyError(name.chars().take(80).collect())),
+    match properties.iter().find(|(name, value)| !calls::is_property(name, value)) {
+        Some((name, _)) => Err(PropertyError(calls::no_property(name))),
         None => Ok(()),
     }
 }

@@ -11,7 +11,6 @@ pub mod execution;
 pub mod hosts;
 pub mod lifecycle;
 pub mod message;
-pub mod method;
 pub mod patch;
 pub mod payload;
 pub mod quota;
@@ -33,7 +32,7 @@ pub use message::{Message, MessageProperties, PayloadFormat, QoS};
 pub use payload::{PayloadLimit, PayloadLimits};
 pub use registry_change::RegistryChange;
 pub use settlement::Settlement;
-pub use switchbox_rules::limits;
 pub use switchbox_rules::names::{
     DeviceId, DeviceName, DeviceNum, InvalidName, PluginName, RegistryName, Seq, ServiceName,
 };
+pub use switchbox_rules::{calls, limits};

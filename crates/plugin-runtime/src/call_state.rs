@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 use super::{
     execution::{Called, KvChange},
     grants::Capability,
-    limits::names,
 };
 use switchbox_model::{DeviceName, Effect, PluginName, RegistryName, Seq, limits::LimitName};
+use switchbox_rules::calls::{self, Refusal};
 
 /// The exported function that was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,16 +107,21 @@ impl CallState {
 
     /// Records that a limit was hit. Returns the text of the error.
     pub(super) fn hit(&mut self, limit: LimitName, text: &str) -> String {
+        self.count_limit(limit);
+        Refusal::limit_text(limit, text)
+    }
+
+    /// Records that a limit was hit.
+    pub(super) fn count_limit(&mut self, limit: LimitName) {
         if !self.limits_hit.contains(&limit) {
             self.limits_hit.push(limit);
         }
-        format!("the limit \"{limit}\" is reached: {text}")
     }
 
     /// Returns an error if the event has as many effects as it may have.
-    pub(super) fn check_effects(&mut self, most: u32) -> Result<(), String> {
+    pub(super) fn check_effects(&self, most: u32) -> Result<(), Refusal> {
         if self.effects.len() + self.kv.len() >= most as usize {
-            return Err(self.hit(names::EFFECTS_PER_EVENT, &format!("{most} effects")));
+            return Err(calls::too_many_effects(most));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::rate::Rate;
 pub use switchbox_model::limits::plugin_names as names;
+use switchbox_model::limits::{EFFECTS_PER_EVENT, HOST_CALLS};
 pub use switchbox_rules::size::Size;
 
 /// More than any device can take: it bounds a loop inside the host and never slows a real device down.
@@ -61,9 +62,9 @@ impl Default for Limits {
             memory: Size(32 * 1024 * 1024),
             output: Size(64 * 1024),
             log_lines: 256,
-            host_calls: 1_000,
+            host_calls: HOST_CALLS,
             host_call_time: Duration::from_secs(30),
-            effects_per_event: 64,
+            effects_per_event: EFFECTS_PER_EVENT,
             rate_per_target: None,
             burst_per_target: None,
             effects_per_second: EFFECTS_PER_SECOND,

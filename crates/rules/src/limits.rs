@@ -27,6 +27,8 @@ pub const COMMAND_PROPERTY_BYTES: usize = 16 * 1024;
 pub const COMMAND_TTL_MAX_MS: u64 = 30 * 24 * 3_600 * 1_000;
 /// Commands of one device that were sent and may wait for its acknowledgement.
 pub const COMMANDS_IN_FLIGHT: usize = IN_FLIGHT as usize;
+/// Commands that may wait for one device, unless a setting says otherwise.
+pub const QUEUED_COMMANDS: usize = 1_000;
 /// Commands of one device that have ended and are kept to be looked at.
 pub const COMMANDS_KEPT: usize = 100;
 /// Bytes of one device's queued commands that are read into memory at once, beside the first of them.
@@ -65,6 +67,10 @@ pub const PATTERN_BYTES: usize = CLIENT_ID_BYTES;
 pub const SUBFOLDER_BYTES: usize = 256;
 /// Longest cron expression together with its time zone, bytes.
 pub const SCHEDULE_BYTES: usize = 512;
+/// Calls of the host that a plugin makes for one event, unless its settings say otherwise.
+pub const HOST_CALLS: u32 = 1_000;
+/// Effects of one event, writes of the plugin's own state included, unless its settings say otherwise.
+pub const EFFECTS_PER_EVENT: u32 = 64;
 /// Entries of one list that a plugin asks for.
 pub const LIST_ENTRIES: usize = 1_000;
 /// Bytes of one list of devices that a plugin gets.

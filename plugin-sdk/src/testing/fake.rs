@@ -1,4 +1,5 @@
-//! The host's calls, answered from the fake's own data. Every method has a twin in `crate::imports`.
+//! The host's calls, answered from the fake's own data. Checks arguments, grants, versions and limits with the code of the host.
+//! Every method has a twin in `crate::imports`.
 
 use std::{
     cell::{RefCell, RefMut},
@@ -6,7 +7,13 @@ use std::{
 };
 
 use serde_json::json;
-use switchbox_rules::json::{Difference, Tolerance, differences, object, patched};
+use switchbox_rules::{
+    calls::{self, Arg},
+    json::{Difference, Tolerance, differences, object},
+    limits,
+    names::{DeviceId, DeviceName},
+    schedule::Wanted,
+};
 
 use crate::{
     CommandOptions, ConfigVersion, Device, Entry, Error, Level, Property, PublishOptions, Response, Result, Schedule,
@@ -16,9 +23,6 @@ use crate::{
         world::{SentCommand, SentMessage, World, expect_version},
     },
 };
-
-/// Largest config document, bytes: as the host has it.
-const CONFIG_BYTES: usize = 64 * 1024;
 
 /// A host that keeps everything in memory. Clones are the same host. [`Harness`](crate::testing::Harness) has one inside.
 #[derive(Debug, Clone, Default)]
@@ -31,25 +35,51 @@ impl FakeHost {
         self.world.borrow_mut()
     }
 
+    /// Counts a call and checks its arguments, as the host does before it does anything else.
+    fn admit(&self, args: &[Arg]) -> Result<RefMut<'_, World>> {
+        let mut world = self.world();
+        world.count_call()?;
+        calls::check(args)?;
+        Ok(world)
+    }
+
     pub(crate) fn registry_get(&self, device: &str) -> Result<Device> {
-        Ok(self.world().device(device, Capability::Read)?.about.clone())
+        let world = self.admit(&[calls::DEVICE.sized(device.len())])?;
+        let name = world.granted(Capability::Read, device)?;
+        Ok(world.device(&name)?.about.clone())
     }
 
     pub(crate) fn registry_list(&self, pattern: &str, after: Option<&str>, limit: u32) -> Result<Vec<Device>> {
-        let world = self.world();
-        let prefix = format!("{}/devices/", world.registry);
-        let here = world.devices.iter().filter(|(name, _)| name.starts_with(&prefix)).map(|(_, device)| &device.about);
+        let world = self.admit(&[
+            calls::PATTERN.sized(pattern.len()),
+            calls::DEVICE.sized(after.map_or(0, str::len)),
+            calls::LIST.sized(limit as usize),
+        ])?;
+        let limit = calls::list_size(limit)?;
         let globs = patterns::globs(pattern)?;
-        let fit = here.filter(|device| globs.is_match(&device.id) && Some(device.id.as_str()) > after);
-        let readable =
-            |name: &str| patterns::device_granted(&world.granted, Capability::Read, name, &world.registry).is_ok();
-        let seen = fit.filter(|device| readable(&device.name));
-        Ok(seen.take(limit as usize).cloned().collect())
+        let readable = |id: &DeviceId| {
+            let name = DeviceName { registry: world.home.clone(), id: id.clone() };
+            patterns::device_granted(&world.granted, Capability::Read, &name, &world.home).is_ok()
+        };
+        let here = world.devices.iter().filter(|(name, _)| name.registry == world.home);
+        let fit = here.filter(|(name, _)| globs.is_match(name.id.as_str()) && Some(name.id.as_str()) > after);
+        let found: Vec<_> =
+            fit.filter(|(name, _)| readable(&name.id)).map(|(_, device)| &device.about).take(limit).collect();
+        let metadata =
+            |device: &Device| device.metadata.iter().map(|entry| entry.name.len() + entry.value.len()).collect();
+        let bytes = |device: &&Device| {
+            let metadata: Vec<usize> = metadata(device);
+            calls::device_weight(device.id.len(), world.home.as_str().len(), metadata.into_iter())
+        };
+        if found.iter().map(bytes).sum::<usize>() > limits::LIST_BYTES {
+            return Err(calls::list_too_large().into());
+        }
+        Ok(found.into_iter().cloned().collect())
     }
 
     pub(crate) fn config_get(&self, device: &str) -> Result<Option<ConfigVersion>> {
-        let mut world = self.world();
-        let device = world.device(device, Capability::Read)?;
+        let world = self.admit(&[calls::DEVICE.sized(device.len())])?;
+        let device = world.device(&world.granted(Capability::Read, device)?)?;
         Ok(device.configs.last().map(|(time, payload)| ConfigVersion {
             number: device.about.config_version,
             time: *time,
@@ -59,22 +89,17 @@ impl FakeHost {
     }
 
     pub(crate) fn config_set(&self, device: &str, payload: &[u8], expected: Option<u64>) -> Result<()> {
-        let mut world = self.world();
-        let now = world.now;
-        let device = world.device(device, Capability::Config)?;
-        if payload.len() > CONFIG_BYTES {
-            return Err(Error::Limit(format!(
-                "a config may have {CONFIG_BYTES} bytes, this one has {}",
-                payload.len()
-            )));
-        }
-        expect_version(expected, device.about.config_version)?;
-        device.set_config(now, payload);
-        Ok(())
+        let args = [calls::DEVICE.sized(device.len()), calls::CONFIG.sized(payload.len())];
+        let mut world = self.admit(&args)?;
+        let name = world.granted(Capability::Config, device)?;
+        let in_force = world.desired_version(&name, world.device(&name)?);
+        expect_version(expected, in_force)?;
+        world.stage_config(name, payload)
     }
 
     pub(crate) fn command_send(&self, device: &str, payload: &[u8], options: &CommandOptions) -> Result<String> {
-        self.command_send_with(device, payload, options, &[])
+        let world = self.admit(&command_args(device, payload, options))?;
+        send(world, device, payload, options, &[])
     }
 
     pub(crate) fn command_send_with(
@@ -84,40 +109,38 @@ impl FakeHost {
         options: &CommandOptions,
         properties: &[Property],
     ) -> Result<String> {
-        let mut world = self.world();
-        let id = format!("command-{}", world.commands_sent + 1);
-        let target = world.device(device, Capability::Command)?;
-        if options.ttl_ms == 0 && !target.about.connected {
-            return Err(Error::Offline(format!("device {device}")));
-        }
-        target.commands.push(SentCommand {
-            id: id.clone(),
-            subfolder: options.subfolder.clone(),
-            payload: payload.into(),
-            properties: properties.iter().map(|property| (property.name.clone(), property.value.clone())).collect(),
-            ttl_ms: options.ttl_ms,
-        });
-        world.commands_sent += 1;
-        Ok(id)
+        let bytes = properties.iter().map(|property| property.name.len() + property.value.len()).sum();
+        let [to, body, subfolder] = command_args(device, payload, options);
+        let world = self.admit(&[to, body, subfolder, calls::PROPERTIES.sized(bytes)])?;
+        let pairs = properties.iter().map(|property| (property.name.as_str(), property.value.as_str()));
+        calls::command_properties(pairs)?;
+        send(world, device, payload, options, properties)
     }
 
     pub(crate) fn method_call(&self, device: &str, name: &str, payload: &[u8], timeout_ms: u32) -> Result<Response> {
         let answer = {
-            let mut world = self.world();
-            let target = world.device(device, Capability::Method)?;
-            if !target.about.connected {
-                return Err(Error::Offline(format!("device {device}")));
+            let world = self.admit(&[
+                calls::DEVICE.sized(device.len()),
+                calls::METHOD_NAME.sized(name.len()),
+                calls::METHOD.sized(payload.len()),
+            ])?;
+            let target = world.granted(Capability::Method, device)?;
+            calls::method_name(name)?;
+            calls::method_timeout_ms(timeout_ms)?;
+            let found = world.device(&target)?;
+            if !found.about.connected {
+                return Err(Error::Offline(format!("{} is not connected", target.id)));
             }
-            target.methods.get(name).cloned()
+            found.methods.get(name).cloned()
         };
         let answer = answer.ok_or_else(|| Error::TimedOut(format!("{name} on {device} after {timeout_ms} ms")))?;
         Ok(answer(payload))
     }
 
     pub(crate) fn twin_get(&self, device: &str) -> Result<String> {
-        let mut world = self.world();
-        let device = world.device(device, Capability::Read)?;
-        let desired = (device.configs.last().map_or(&[][..], |(_, payload)| payload), device.about.config_version);
+        let world = self.admit(&[calls::DEVICE.sized(device.len())])?;
+        let device = world.device(&world.granted(Capability::Read, device)?)?;
+        let desired = (device.config(), device.about.config_version);
         let reported = (&*device.reported, device.about.state_version);
         let mut fields = [side("desired", desired), side("reported", reported)].concat();
         if let (Ok(desired), Ok(reported)) = (object(desired.0), object(reported.0)) {
@@ -129,61 +152,117 @@ impl FakeHost {
     }
 
     pub(crate) fn twin_patch(&self, device: &str, patch: &str, expected: Option<u64>) -> Result<()> {
-        let mut world = self.world();
-        let now = world.now;
-        let device = world.device(device, Capability::Config)?;
-        expect_version(expected, device.about.config_version)?;
-        let desired = device.configs.last().map_or(&[][..], |(_, payload)| payload);
-        let patched = patched(desired, patch.as_bytes(), CONFIG_BYTES);
-        if let Some(desired) = patched.map_err(|problem| Error::Invalid(problem.to_string()))? {
-            device.set_config(now, desired.as_bytes());
-        }
-        Ok(())
+        let mut world = self.admit(&[calls::DEVICE.sized(device.len()), calls::PATCH.sized(patch.len())])?;
+        let name = world.granted(Capability::Config, device)?;
+        let in_force = world.desired_version(&name, world.device(&name)?);
+        expect_version(expected, in_force)?;
+        world.stage_patch(name, patch)
     }
 
     pub(crate) fn state_get(&self, key: &str) -> Result<Option<Entry>> {
-        Ok(self.world().state.get(key).cloned())
+        let world = self.admit(&[calls::KEY.sized(key.len())])?;
+        calls::key(key)?;
+        Ok(world.entry(key).cloned())
     }
 
     pub(crate) fn state_set(&self, key: &str, value: &[u8], expected: Option<u64>) -> Result<()> {
-        let mut world = self.world();
-        let revision = world.state.get(key).map_or(0, |entry| entry.revision);
-        expect_version(expected, revision)?;
-        world.state.insert(key.into(), Entry { value: value.into(), revision: revision + 1 });
-        Ok(())
+        let mut world = self.admit(&[calls::KEY.sized(key.len()), calls::VALUE.sized(value.len())])?;
+        calls::key(key)?;
+        expect_version(expected, world.entry(key).map_or(0, |entry| entry.revision))?;
+        world.stage_entry(key, Some(value))
     }
 
     pub(crate) fn state_delete(&self, key: &str) -> Result<()> {
-        self.world().state.remove(key);
-        Ok(())
+        let mut world = self.admit(&[calls::KEY.sized(key.len())])?;
+        calls::key(key)?;
+        if world.entry(key).is_some() { world.stage_entry(key, None) } else { Ok(()) }
     }
 
     pub(crate) fn state_keys(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>> {
-        let world = self.world();
-        let keys = world.state.keys().filter(|key| key.starts_with(prefix) && Some(key.as_str()) > after);
-        Ok(keys.take(limit as usize).cloned().collect())
+        let world = self.admit(&[
+            calls::KEY.sized(prefix.len()),
+            calls::KEY.sized(after.map_or(0, str::len)),
+            calls::LIST.sized(limit as usize),
+        ])?;
+        let limit = calls::list_size(limit)?;
+        let keys = world.keys().filter(|key| key.starts_with(prefix) && Some(key.as_str()) > after);
+        Ok(keys.take(limit).cloned().collect())
     }
 
     pub(crate) fn timer_set(&self, name: &str, schedule: &Schedule, payload: &[u8]) -> Result<()> {
-        self.world().timers.insert(name.into(), (schedule.clone(), payload.into()));
-        Ok(())
+        let cron = match schedule {
+            Schedule::Cron(cron) => cron.expression.len() + cron.time_zone.len(),
+            _ => 0,
+        };
+        let mut world = self.admit(&[
+            calls::TIMER_NAME.sized(name.len()),
+            calls::SCHEDULE.sized(cron),
+            calls::TIMER.sized(payload.len()),
+        ])?;
+        calls::timer_name(name)?;
+        wanted(schedule).first_ms(world.now).map_err(Error::Invalid)?;
+        world.stage_timer(name, Some((schedule.clone(), payload.into())))
     }
 
     pub(crate) fn timer_cancel(&self, name: &str) -> Result<()> {
-        self.world().timers.remove(name);
-        Ok(())
+        let mut world = self.admit(&[calls::TIMER_NAME.sized(name.len())])?;
+        calls::timer_name(name)?;
+        world.stage_timer(name, None)
     }
 
     pub(crate) fn topic_publish(&self, topic: &str, payload: &[u8], options: PublishOptions) -> Result<()> {
-        let mut world = self.world();
+        let mut world = self.admit(&[calls::TOPIC.sized(topic.len()), calls::MESSAGE.sized(payload.len())])?;
+        calls::topic(topic)?;
         patterns::topic_granted(&world.granted, topic)?;
         let PublishOptions { qos, retain } = options;
-        world.messages.push(SentMessage { topic: topic.into(), payload: payload.into(), qos, retain });
-        Ok(())
+        if qos > 2 {
+            return Err(calls::no_qos(qos).into());
+        }
+        world.stage_message(SentMessage { topic: topic.into(), payload: payload.into(), qos, retain })
     }
 
     pub(crate) fn log(&self, level: Level, message: &str) {
         self.world().logs.push((level, message.into()));
+    }
+}
+
+fn command_args(device: &str, payload: &[u8], options: &CommandOptions) -> [Arg; 3] {
+    [
+        calls::DEVICE.sized(device.len()),
+        calls::COMMAND.sized(payload.len()),
+        calls::SUBFOLDER.sized(options.subfolder.len()),
+    ]
+}
+
+fn send(
+    mut world: RefMut<'_, World>,
+    device: &str,
+    payload: &[u8],
+    options: &CommandOptions,
+    properties: &[Property],
+) -> Result<String> {
+    let name = world.granted(Capability::Command, device)?;
+    calls::subfolder(&options.subfolder)?;
+    calls::command_ttl(options.ttl_ms)?;
+    if options.ttl_ms == 0 && !world.device(&name)?.about.connected {
+        return Err(Error::Offline(format!("{} is not connected", name.id)));
+    }
+    let command = SentCommand {
+        id: String::new(),
+        subfolder: options.subfolder.clone(),
+        payload: payload.into(),
+        properties: properties.iter().map(|property| (property.name.clone(), property.value.clone())).collect(),
+        ttl_ms: options.ttl_ms,
+    };
+    world.stage_command(name, command)
+}
+
+fn wanted(schedule: &Schedule) -> Wanted {
+    match schedule {
+        Schedule::After(ms) => Wanted::AfterMs(*ms),
+        Schedule::At(ms) => Wanted::AtMs(*ms),
+        Schedule::Every(ms) => Wanted::EveryMs(*ms),
+        Schedule::Cron(cron) => Wanted::Cron { expression: cron.expression.clone(), time_zone: cron.time_zone.clone() },
     }
 }
 

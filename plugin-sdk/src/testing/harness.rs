@@ -13,9 +13,11 @@ use crate::{
     testing::{
         FakeHost, SentCommand, SentMessage,
         patterns::{self, SharedGrants},
+        staged::Staged,
         world::FakeDevice,
     },
 };
+use switchbox_rules::names::RegistryName;
 
 /// One plugin on a fake host. The plugin has the grants that it asks for.
 ///
@@ -33,7 +35,7 @@ impl<P: Plugin> Harness<P> {
     /// The error is the one that an operator would read.
     pub fn new(settings: impl Serialize) -> Result<Self, String> {
         let settings = serde_json::to_string(&settings).map_err(|e| e.to_string())?;
-        let description = component::describe::<P>("plugin-under-test", "0.0.0", &settings);
+        let description = component::describe::<P>(super::PLUGIN, "0.0.0", &settings);
         let host = FakeHost::default();
         host.world().granted = SharedGrants::new(&description.grants);
         Ok(Self { plugin: component::start(&settings)?, description, host, events: 0 })
@@ -162,19 +164,25 @@ impl<P: Plugin> Harness<P> {
                 event.kind()
             );
         }
-        let before = self.host.world().clone();
-        self.host.world().registry.clone_from(&event.registry);
+        let home = RegistryName::new(&event.registry).unwrap_or_else(|error| panic!("{error}"));
+        let home = std::mem::replace(&mut self.host.world().home, home);
+        self.host.world().staged = Staged::of_event(event.id);
         let result = component::on_event(Some(&mut self.plugin), &event, &Host::fake(self.host.clone()));
-        self.host.world().registry.clone_from(&before.registry);
-        result.map_err(|disposition| {
-            let logs = std::mem::take(&mut self.host.world().logs);
-            *self.host.world() = before;
-            self.host.world().logs = logs;
-            match disposition {
-                handler::Disposition::Retry(text) => Disposition::Retry(text),
-                handler::Disposition::Reject(text) => Disposition::Reject(text),
+        let mut world = self.host.world();
+        world.home = home;
+        match result {
+            Ok(()) => {
+                world.commit();
+                Ok(())
             }
-        })
+            Err(disposition) => {
+                world.staged = Staged::default();
+                Err(match disposition {
+                    handler::Disposition::Retry(text) => Disposition::Retry(text),
+                    handler::Disposition::Reject(text) => Disposition::Reject(text),
+                })
+            }
+        }
     }
 
     /// Whether a trigger fits telemetry of this device.
@@ -239,18 +247,20 @@ impl<P: Plugin> Harness<P> {
     #[track_caller]
     fn stamp(&self, device: &str, data: EventData) -> Event {
         let world = self.host.world();
-        let name = match device {
-            "" => String::new(),
-            device => world.full_name(device).unwrap_or_else(|error| panic!("{error}")),
+        let (registry, device) = match device {
+            "" => (world.home.to_string(), String::new()),
+            device => {
+                let name = world.name(device).unwrap_or_else(|error| panic!("{error}"));
+                (name.registry.to_string(), name.id.to_string())
+            }
         };
-        let (registry, id) = name.rsplit_once("/devices/").unwrap_or((&world.registry, ""));
-        Event { id: self.events, time: world.now, device: id.into(), registry: registry.into(), attempt: 1, data }
+        Event { id: self.events, time: world.now, device, registry, attempt: 1, data }
     }
 
     #[track_caller]
     fn change(&mut self, device: &str, change: impl FnOnce(&mut FakeDevice)) -> &mut Self {
         let mut world = self.host.world();
-        let name = world.full_name(device).unwrap_or_else(|error| panic!("{error}"));
+        let name = world.name(device).unwrap_or_else(|error| panic!("{error}"));
         let Some(found) = world.devices.get_mut(&name) else { panic!("the test has no device {device}") };
         change(found);
         drop(world);
@@ -260,7 +270,7 @@ impl<P: Plugin> Harness<P> {
     #[track_caller]
     fn look<T>(&self, device: &str, look: impl FnOnce(&FakeDevice) -> T) -> T {
         let world = self.host.world();
-        let name = world.full_name(device).unwrap_or_else(|error| panic!("{error}"));
+        let name = world.name(device).unwrap_or_else(|error| panic!("{error}"));
         let Some(found) = world.devices.get(&name) else { panic!("the test has no device {device}") };
         look(found)
     }

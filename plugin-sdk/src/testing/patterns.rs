@@ -41,11 +41,14 @@ impl SharedGrants {
     }
 }
 
-/// What the plugin may do to the device of this full name, seen from the registry `home`.
-pub(super) fn device_granted(granted: &SharedGrants, capability: Capability, device: &str, home: &str) -> Result<()> {
-    let home = RegistryName::new(home).map_err(|problem| Error::Invalid(problem.to_string()))?;
-    let device = DeviceName::parse(device, &home).map_err(|problem| Error::Invalid(problem.to_string()))?;
-    granted.get()?.device(of(capability), &device, &home).map_err(Error::Denied)
+/// Whether the plugin may do this to the device, seen from the registry `home`.
+pub(super) fn device_granted(
+    granted: &SharedGrants,
+    capability: Capability,
+    device: &DeviceName,
+    home: &RegistryName,
+) -> Result<()> {
+    granted.get()?.device(of(capability), device, home).map_err(Error::Denied)
 }
 
 /// Whether the plugin may publish on this topic.
@@ -79,8 +82,6 @@ pub(super) fn triggered(triggers: &[Trigger], kind: EventKind, device: &str, dat
 mod tests {
     use super::*;
 
-    const HOME: &str = "projects/local/locations/local/registries/default";
-
     #[test]
     fn a_grant_on_one_registry_is_none_on_another_as_in_the_host() {
         let config =
@@ -93,9 +94,11 @@ mod tests {
             ("*/*", "hall/lamp-1", true),
             ("**", "projects/other/locations/local/registries/hall/devices/lamp-1", true),
         ] {
-            let answer = device_granted(&config(pattern), Capability::Config, device, HOME);
+            let home = RegistryName::default_registry();
+            let name = DeviceName::parse(device, &home).unwrap();
+            let answer = device_granted(&config(pattern), Capability::Config, &name, &home);
             assert_eq!(answer.is_ok(), allowed, "{pattern} on {device}: {answer:?}");
-            let other = device_granted(&config(pattern), Capability::Command, device, HOME);
+            let other = device_granted(&config(pattern), Capability::Command, &name, &home);
             assert!(matches!(other, Err(Error::Denied(_))), "{other:?}");
         }
     }

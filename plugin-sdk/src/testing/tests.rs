@@ -141,9 +141,9 @@ fn refusals_are_those_of_the_host() {
     for (text, expected) in [
         ("config-if-first lamp-1", "retry: conflict: version 1 is in force"),
         ("config pump", "reject: denied: "),
-        ("config lamp-9", "reject: not found: device lamp-9"),
+        ("config lamp-9", "reject: not found: there is no device "),
         ("config a/b/c", "reject: invalid: "),
-        ("command-now lamp-2", "retry: offline: device lamp-2"),
+        ("command-now lamp-2", "retry: offline: lamp-2 is not connected"),
         ("call lamp-1", "retry: timed out: blink on lamp-1 after 1000 ms"),
         ("publish other", "reject: denied: "),
         ("dance", "reject: invalid: order dance"),

@@ -1,15 +1,20 @@
-//! What the fake host holds: devices, and what the plugin did to them. Plain data that can be put back.
+//! What the fake host holds: devices, and what the plugin did to them.
 
 use std::{collections::BTreeMap, fmt, rc::Rc};
 
-use crate::{
-    Device, Entry, Error, Level, Response, Result, Schedule,
-    bindings::exports::switchbox::plugin::handler::Capability,
-    testing::patterns::{self, SharedGrants},
+use switchbox_rules::{
+    calls::{self, Refusal},
+    limits,
+    names::{DeviceName, RegistryName},
 };
 
-/// The registry that a fresh host has.
-pub(super) const HOME: &str = "projects/local/locations/local/registries/default";
+use super::{
+    patterns::{self, SharedGrants},
+    staged::Staged,
+};
+use crate::{
+    Device, Entry, Error, Level, Response, Result, Schedule, bindings::exports::switchbox::plugin::handler::Capability,
+};
 
 /// A command that the plugin sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +50,38 @@ pub(super) struct FakeDevice {
 }
 
 impl FakeDevice {
+    fn new(name: &DeviceName) -> Self {
+        let about = Device {
+            id: name.id.to_string(),
+            name: name.to_string(),
+            connected: true,
+            blocked: false,
+            gateway: false,
+            metadata: Vec::new(),
+            config_version: 0,
+            state_version: 0,
+            last_event: None,
+        };
+        Self { about, configs: Vec::new(), reported: Vec::new(), commands: Vec::new(), methods: BTreeMap::new() }
+    }
+
+    /// The document in force; empty if there is none.
+    pub(super) fn config(&self) -> &[u8] {
+        self.configs.last().map_or(&[][..], |(_, payload)| payload)
+    }
+
     /// A new version, unless the one in force has the same bytes: as the host does it.
     pub(super) fn set_config(&mut self, time: u64, payload: &[u8]) {
         if self.configs.last().is_none_or(|(_, in_force)| in_force != payload) {
             self.configs.push((time, payload.into()));
             self.about.config_version += 1;
         }
+    }
+
+    /// How many more commands may wait for it. A device that is connected has acknowledged the earlier ones.
+    pub(super) fn command_room(&self) -> usize {
+        let waiting = if self.about.connected { 0 } else { self.commands.len() };
+        limits::QUEUED_COMMANDS.saturating_sub(waiting)
     }
 }
 
@@ -64,74 +95,54 @@ impl fmt::Debug for FakeDevice {
 pub(super) struct World {
     pub(super) now: u64,
     /// The registry of the event under way.
-    pub(super) registry: String,
+    pub(super) home: RegistryName,
     pub(super) granted: SharedGrants,
-    /// By full resource name.
-    pub(super) devices: BTreeMap<String, FakeDevice>,
+    pub(super) devices: BTreeMap<DeviceName, FakeDevice>,
     pub(super) state: BTreeMap<String, Entry>,
     pub(super) timers: BTreeMap<String, (Schedule, Vec<u8>)>,
     pub(super) messages: Vec<SentMessage>,
     pub(super) logs: Vec<(Level, String)>,
-    pub(super) commands_sent: u64,
+    /// The event under way.
+    pub(super) staged: Staged,
 }
 
 impl Default for World {
     fn default() -> Self {
         Self {
             now: 0,
-            registry: HOME.into(),
+            home: RegistryName::default_registry(),
             granted: SharedGrants::new(&[]),
             devices: BTreeMap::new(),
             state: BTreeMap::new(),
             timers: BTreeMap::new(),
             messages: Vec::new(),
             logs: Vec::new(),
-            commands_sent: 0,
+            staged: Staged::default(),
         }
     }
 }
 
 impl World {
-    /// The full resource name of one of the three forms.
-    pub(super) fn full_name(&self, device: &str) -> Result<String> {
-        match device.split('/').collect::<Vec<_>>().as_slice() {
-            [id] if !id.is_empty() => Ok(format!("{}/devices/{id}", self.registry)),
-            [registry, id] if !registry.is_empty() && !id.is_empty() => {
-                let place = self.registry.rsplit_once('/').map_or("", |(place, _)| place);
-                Ok(format!("{place}/{registry}/devices/{id}"))
-            }
-            ["projects", _, "locations", _, "registries", _, "devices", _] => Ok(device.into()),
-            _ => Err(Error::Invalid(format!("{device:?} is no device name"))),
-        }
+    /// The full name of one of the three forms.
+    pub(super) fn name(&self, device: &str) -> Result<DeviceName> {
+        DeviceName::parse(device, &self.home).map_err(|problem| Error::Invalid(problem.to_string()))
     }
 
-    /// The device, where the plugin may do this to it.
-    pub(super) fn device(&mut self, device: &str, capability: Capability) -> Result<&mut FakeDevice> {
-        let name = self.full_name(device)?;
-        patterns::device_granted(&self.granted, capability, &name, &self.registry)?;
-        self.devices.get_mut(&name).ok_or_else(|| Error::NotFound(format!("device {device}")))
+    /// The name of a device to which the plugin may do this.
+    pub(super) fn granted(&self, capability: Capability, device: &str) -> Result<DeviceName> {
+        let name = self.name(device)?;
+        patterns::device_granted(&self.granted, capability, &name, &self.home)?;
+        Ok(name)
     }
 
-    pub(super) fn add_device(&mut self, device: &str) -> Result<&mut FakeDevice> {
-        let name = self.full_name(device)?;
-        let about = Device {
-            id: name.rsplit('/').next().unwrap_or_default().into(),
-            name: name.clone(),
-            connected: true,
-            blocked: false,
-            gateway: false,
-            metadata: Vec::new(),
-            config_version: 0,
-            state_version: 0,
-            last_event: None,
-        };
-        Ok(self.devices.entry(name).or_insert_with(|| FakeDevice {
-            about,
-            configs: Vec::new(),
-            reported: Vec::new(),
-            commands: Vec::new(),
-            methods: BTreeMap::new(),
-        }))
+    pub(super) fn device(&self, name: &DeviceName) -> Result<&FakeDevice> {
+        self.devices.get(name).ok_or_else(|| Error::NotFound(calls::no_device(name)))
+    }
+
+    pub(super) fn add_device(&mut self, device: &str) -> Result<()> {
+        let name = self.name(device)?;
+        self.devices.entry(name.clone()).or_insert_with(|| FakeDevice::new(&name));
+        Ok(())
     }
 }
 
@@ -140,5 +151,15 @@ pub(super) fn expect_version(expected: Option<u64>, in_force: u64) -> Result<()>
     match expected {
         Some(expected) if expected != in_force => Err(Error::Conflict(in_force)),
         _ => Ok(()),
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid(text, _) => Self::Invalid(text),
+            Refusal::Denied(text) => Self::Denied(text),
+            Refusal::Limit(text, _) => Self::Limit(text),
+        }
     }
 }

@@ -5,4 +5,5 @@ mod capabilities;
 mod hostile;
 mod limits;
 mod loading;
+mod same_answers;
 mod world;

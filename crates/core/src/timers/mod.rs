@@ -1,7 +1,6 @@
 //! Timers of plugins: when they are due, and the clock that turns them into events. An event in the journal is the firing: what
 //! applies the journal takes the timer away, or makes it due again, in the same entry. Never handles an event.
 
-mod cron;
 mod firing;
 mod schedule;
 mod table;
@@ -12,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, OwnedMutexGuard};
 
 pub use firing::run;
-pub use schedule::{Wanted, first};
+pub use schedule::first;
 pub use table::Table;
 use table::{Fired, Timers};
 
@@ -21,6 +20,7 @@ use switchbox_model::{
     lifecycle::SetTimer,
     timer::{START, Schedule, Timer},
 };
+use switchbox_rules::schedule::LAST_MS;
 use switchbox_store as store;
 use switchbox_store::TimerDoc;
 use switchbox_support::clock;
@@ -238,7 +238,7 @@ impl Handle {
     /// When the plugin's next timer is due, milliseconds since the Unix epoch.
     #[must_use]
     pub fn next_due_of(&self, plugin: &PluginName) -> Option<u64> {
-        self.look(plugin, Timers::next_due).filter(|due_ms| *due_ms < schedule::LAST_MS)
+        self.look(plugin, Timers::next_due).filter(|due_ms| *due_ms < LAST_MS)
     }
 
     /// The plugin runs: its timers fire from now on, those that were due before as late ones.

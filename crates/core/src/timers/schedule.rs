@@ -1,46 +1,17 @@
 //! When a timer is due, and when it is due again. Pure: the time is given.
 
-use jiff::Timestamp;
-
-use super::cron::Expression;
 use switchbox_model::{limits::TIMER_MIN_INTERVAL_MS, timer::Schedule};
+use switchbox_rules::schedule::{LAST_MS, Wanted, after};
 
-/// 9999-12-31: past it no time can be written down.
-pub(super) const LAST_MS: u64 = 253_402_214_400_000;
-
-/// What a plugin asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
-    AfterMs(u64),
-    AtMs(u64),
-    EveryMs(u64),
-    Cron { expression: String, time_zone: String },
-}
-
-/// The schedule and its first time, for a timer that is set at `now_ms`. A single time is never sooner than the smallest
-/// interval from now. The error says what to do.
+/// The schedule and its first time, for a timer that is set at `now_ms`. The error says what to do.
 pub fn first(wanted: Wanted, now_ms: u64) -> Result<(Schedule, u64), String> {
-    let soonest = now_ms.saturating_add(TIMER_MIN_INTERVAL_MS);
-    let (schedule, due_ms) = match wanted {
-        Wanted::AfterMs(ms) => {
-            let delay_ms = ms.max(TIMER_MIN_INTERVAL_MS);
-            (Schedule::After { delay_ms }, now_ms.saturating_add(delay_ms))
-        }
-        Wanted::AtMs(ms) => (Schedule::Once, ms.max(soonest)),
-        Wanted::EveryMs(period_ms) if period_ms < TIMER_MIN_INTERVAL_MS => {
-            return Err(format!(
-                "every {period_ms} ms is too often: a timer may come every {TIMER_MIN_INTERVAL_MS} ms at most"
-            ));
-        }
-        Wanted::EveryMs(period_ms) => (Schedule::Every { period_ms }, now_ms.saturating_add(period_ms)),
-        Wanted::Cron { expression, time_zone } => {
-            let due_ms = after(&expression, &time_zone, now_ms)?;
-            (Schedule::Cron { expression, time_zone }, due_ms)
-        }
+    let due_ms = wanted.first_ms(now_ms)?;
+    let schedule = match wanted {
+        Wanted::AfterMs(ms) => Schedule::After { delay_ms: ms.max(TIMER_MIN_INTERVAL_MS) },
+        Wanted::AtMs(_) => Schedule::Once,
+        Wanted::EveryMs(period_ms) => Schedule::Every { period_ms },
+        Wanted::Cron { expression, time_zone } => Schedule::Cron { expression, time_zone },
     };
-    if due_ms > LAST_MS {
-        return Err("a timer must be due before the year 9999; times are milliseconds since 1970".into());
-    }
     Ok((schedule, due_ms))
 }
 
@@ -97,17 +68,6 @@ pub(super) fn realigned(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option
         }
     };
     (due < due_ms).then_some(due)
-}
-
-/// The first time of the expression after this moment.
-pub(super) fn after(expression: &str, time_zone: &str, now_ms: u64) -> Result<u64, String> {
-    let now = Timestamp::from_millisecond(i64::try_from(now_ms).unwrap_or(i64::MAX)).map_err(|e| e.to_string())?;
-    let found = Expression::parse(expression, time_zone)?.after(now);
-    let never = || {
-        let short: String = expression.chars().take(80).collect();
-        format!("cron expression {short:?} names a time that never comes")
-    };
-    u64::try_from(found.ok_or_else(never)?.as_millisecond()).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

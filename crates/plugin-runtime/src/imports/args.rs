@@ -8,59 +8,23 @@ use super::super::{
         types::{Error, Property},
     },
     call_state::CallState,
-    limits::names,
 };
-use switchbox_model::{
-    limits::{self, LimitName},
-    method,
-};
-
-/// The bound of one kind of argument.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bound {
-    what: &'static str,
-    limit: LimitName,
-    most: usize,
-}
-
-const fn bound(what: &'static str, limit: LimitName, most: usize) -> Bound {
-    Bound { what, limit, most }
-}
-
-pub(super) const DEVICE: Bound = bound("device's name", names::DEVICE_NAME_BYTES, limits::DEVICE_NAME_BYTES);
-pub(super) const PATTERN: Bound = bound("pattern", names::PATTERN_BYTES, limits::PATTERN_BYTES);
-pub(super) const CONFIG: Bound = bound("config", names::CONFIG_BYTES, limits::CONFIG_BYTES);
-pub(super) const PATCH: Bound = bound("patch", names::CONFIG_BYTES, limits::CONFIG_BYTES);
-pub(super) const COMMAND: Bound = bound("command", names::COMMAND_BYTES, limits::COMMAND_BYTES);
-pub(super) const SUBFOLDER: Bound = bound("sub-folder", names::SUBFOLDER_BYTES, limits::SUBFOLDER_BYTES);
-pub(super) const PROPERTIES: Bound = bound("properties", names::COMMAND_PROPERTIES, limits::COMMAND_PROPERTY_BYTES);
-pub(super) const METHOD_NAME: Bound = bound("method's name", names::METHOD_NAME_BYTES, method::MAX_NAME_BYTES);
-pub(super) const METHOD: Bound = bound("method's payload", names::METHOD_BYTES, limits::METHOD_BYTES);
-pub(super) const KEY: Bound = bound("key", names::KV_KEY_BYTES, limits::KV_KEY_BYTES);
-pub(super) const VALUE: Bound = bound("value", names::KV_BYTES, limits::KV_BYTES);
-pub(super) const TIMER_NAME: Bound = bound("timer's name", names::TIMER_NAME_BYTES, limits::TIMER_NAME_BYTES);
-pub(super) const TIMER: Bound = bound("timer's payload", names::TIMER_PAYLOAD_BYTES, limits::TIMER_PAYLOAD_BYTES);
-pub(super) const SCHEDULE: Bound = bound("schedule", names::SCHEDULE_BYTES, limits::SCHEDULE_BYTES);
-pub(super) const TOPIC: Bound = bound("topic", names::TOPIC_BYTES, limits::TOPIC_BYTES);
-pub(super) const MESSAGE: Bound = bound("message", names::MESSAGE_BYTES, limits::TELEMETRY_BYTES);
-pub(super) const LIST: Bound = bound("limit of a list", names::LIST_ENTRIES, limits::LIST_ENTRIES);
-
-/// An argument's size with its bound.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Arg {
-    bound: Bound,
-    size: usize,
-}
-
-impl Bound {
-    pub(super) fn of(self, value: &(impl Measure + ?Sized)) -> Arg {
-        Arg { bound: self, size: value.size() }
-    }
-}
+use switchbox_rules::calls::{self, Arg, Bound, Refusal};
 
 /// The size of an argument, computed without parsing it.
 pub(super) trait Measure {
     fn size(&self) -> usize;
+}
+
+/// An argument with its bound.
+pub(super) trait Of {
+    fn of(self, value: &(impl Measure + ?Sized)) -> Arg;
+}
+
+impl Of for Bound {
+    fn of(self, value: &(impl Measure + ?Sized)) -> Arg {
+        self.sized(value.size())
+    }
 }
 
 impl Measure for str {
@@ -111,12 +75,19 @@ impl Measure for Schedule {
 
 /// Checks that all arguments are within their bounds. The first that is not is counted and named in the error.
 pub(super) fn check(call: &mut CallState, args: &[Arg]) -> Result<(), Error> {
-    match args.iter().find(|arg| arg.size > arg.bound.most) {
-        None => Ok(()),
-        Some(Arg { bound: Bound { what, limit, most }, size }) => {
-            let unit = if *limit == names::LIST_ENTRIES { "entries" } else { "bytes" };
-            let text = format!("the {what} has {size} {unit}, at most {most} are allowed");
-            Err(Error::Invalid(call.hit(*limit, &text)))
+    calls::check(args).map_err(|refusal| call.refused(refusal))
+}
+
+impl CallState {
+    /// Counts the limit that was hit, and returns the error for the guest.
+    pub(super) fn refused(&mut self, refusal: Refusal) -> Error {
+        if let Some(limit) = refusal.limit() {
+            self.count_limit(limit);
+        }
+        match refusal {
+            Refusal::Invalid(text, _) => Error::Invalid(text),
+            Refusal::Denied(text) => Error::Denied(text),
+            Refusal::Limit(text, _) => Error::Limit(text),
         }
     }
 }

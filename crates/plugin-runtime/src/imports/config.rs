@@ -9,10 +9,11 @@ use super::{
         grants::Capability,
         sandbox::State,
     },
-    args::{CONFIG, DEVICE},
+    args::Of as _,
     expect, found,
 };
 use switchbox_model::Effect;
+use switchbox_rules::calls::{CONFIG, DEVICE};
 
 impl Host for State {
     fn get(&mut self, device: String) -> Result<Option<Version>, Error> {

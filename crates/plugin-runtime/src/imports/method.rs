@@ -19,14 +19,11 @@ use super::{
         limits::names,
         sandbox::State,
     },
-    args::{DEVICE, METHOD, METHOD_NAME},
+    args::Of as _,
     no_such_device,
 };
-use switchbox_model::{
-    CallRecord, CallResult,
-    limits::{METHOD_TIMEOUT_MAX_MS, METHOD_TIMEOUT_MS},
-    method::check_name,
-};
+use switchbox_model::{CallRecord, CallResult};
+use switchbox_rules::calls::{self, DEVICE, METHOD, METHOD_NAME};
 use switchbox_support::clock;
 
 impl Host for State {
@@ -85,8 +82,8 @@ impl State {
         timeout_ms: u32,
     ) -> Result<Prepared, Error> {
         let name = self.granted(Capability::Method, device)?;
-        check_name(&method).map_err(Error::Invalid)?;
-        let timeout = timeout_of(timeout_ms)?;
+        self.checked(calls::method_name(&method))?;
+        let timeout = Duration::from_millis(self.checked(calls::method_timeout_ms(timeout_ms))?);
         let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;
         let refused = (!view.accepts_methods).then(|| {
             let state = if view.connected { "does not subscribe to its methods" } else { "is not connected" };
@@ -115,14 +112,5 @@ fn recorded(answer: &Result<Response, Error>) -> CallResult {
             | Error::Limit(text),
         ) => CallResult::Failed(text.clone()),
         Err(other) => CallResult::Failed(format!("{other:?}")),
-    }
-}
-
-/// 0 stands for the default.
-fn timeout_of(timeout_ms: u32) -> Result<Duration, Error> {
-    match u64::from(timeout_ms) {
-        0 => Ok(Duration::from_millis(METHOD_TIMEOUT_MS)),
-        ms if ms <= METHOD_TIMEOUT_MAX_MS => Ok(Duration::from_millis(ms)),
-        ms => Err(Error::Invalid(format!("a time-out of {ms} ms is more than {METHOD_TIMEOUT_MAX_MS} ms"))),
     }
 }

@@ -14,16 +14,15 @@ mod twin;
 
 use std::sync::Arc;
 
-use self::args::Arg;
 use super::{
     bindings::imports::switchbox::plugin::types::{self, Error},
     call_state::{LastGranted, Phase},
     grants::Capability,
     host::Host,
-    limits::names,
     sandbox::State,
 };
-use switchbox_model::{DeviceName, DeviceNum, limits::LIST_ENTRIES};
+use switchbox_model::{DeviceName, DeviceNum};
+use switchbox_rules::calls::{self, Arg, Refusal};
 
 impl types::Host for State {}
 
@@ -32,7 +31,7 @@ impl State {
     fn admit<const N: usize>(&mut self, args: [Arg; N]) -> Result<Arc<dyn Host>, Error> {
         let most = self.setup.limits.host_calls;
         if self.call.host_calls >= most {
-            return Err(Error::Limit(self.call.hit(names::HOST_CALLS, &format!("{most} calls for one event"))));
+            return Err(self.call.refused(calls::too_many_calls(most)));
         }
         self.call.host_calls += 1;
         args::check(&mut self.call, &args)?;
@@ -82,7 +81,13 @@ impl State {
     /// Returns an error if the event may have no more effects.
     fn check_effects(&mut self) -> Result<(), Error> {
         let most = self.setup.limits.effects_per_event;
-        self.call.check_effects(most).map_err(Error::Limit)
+        let checked = self.call.check_effects(most);
+        self.checked(checked)
+    }
+
+    /// The result of a check of arguments, with the limit counted that the call has hit.
+    fn checked<T>(&mut self, checked: Result<T, Refusal>) -> Result<T, Error> {
+        checked.map_err(|refusal| self.call.refused(refusal))
     }
 }
 
@@ -91,15 +96,7 @@ fn found(host: &dyn Host, name: &DeviceName) -> Result<DeviceNum, Error> {
 }
 
 fn no_such_device(name: &DeviceName) -> Error {
-    Error::NotFound(format!("there is no device {name}"))
-}
-
-/// `admit` has checked the upper bound already.
-fn list_size(limit: u32) -> Result<usize, Error> {
-    match limit {
-        0 => Err(Error::Invalid(format!("limit 0 is not between 1 and {LIST_ENTRIES}"))),
-        limit => Ok(limit as usize),
-    }
+    Error::NotFound(calls::no_device(name))
 }
 
 /// Checks the version or revision that a caller expects.

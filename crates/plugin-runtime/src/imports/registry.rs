@@ -8,14 +8,16 @@ use super::{
         },
         grants::Capability,
         host::DeviceView,
-        limits::names,
         sandbox::State,
     },
-    args::{DEVICE, LIST, PATTERN},
-    list_size, no_such_device,
+    args::Of as _,
+    no_such_device,
 };
 use switchbox_model::{DeviceId, DeviceName, limits::LIST_BYTES};
-use switchbox_rules::pattern;
+use switchbox_rules::{
+    calls::{self, DEVICE, LIST, PATTERN},
+    pattern,
+};
 
 impl Host for State {
     fn get(&mut self, device: String) -> Result<Device, Error> {
@@ -26,7 +28,7 @@ impl Host for State {
 
     fn list(&mut self, pattern: String, after: Option<String>, limit: u32) -> Result<Vec<Device>, Error> {
         let host = self.admit([PATTERN.of(&pattern), DEVICE.of(&after), LIST.of(&limit)])?;
-        let limit = list_size(limit)?;
+        let limit = self.checked(calls::list_size(limit))?;
         let glob = pattern::globs(std::slice::from_ref(&pattern)).map_err(Error::Invalid)?;
         let (home, grants) = (&self.call.home, &self.setup.grants);
         // Devices that the plugin may not read are left out.
@@ -45,18 +47,15 @@ impl Host for State {
             fits
         });
         if bytes > LIST_BYTES {
-            let text = format!("{LIST_BYTES} bytes of devices and their metadata in one list; ask for fewer at a time");
-            return Err(Error::Limit(self.call.hit(names::LIST_BYTES, &text)));
+            return Err(self.call.refused(calls::list_too_large()));
         }
         Ok(found)
     }
 }
 
-/// Bytes of the view in the guest's memory, roughly.
 fn weight(device: &DeviceView) -> usize {
-    const ENTRY_BYTES: usize = 64;
-    let metadata = device.metadata.iter().map(|(name, value)| ENTRY_BYTES + name.len() + value.len());
-    ENTRY_BYTES + 2 * device.name.id.as_str().len() + device.name.registry.as_str().len() + metadata.sum::<usize>()
+    let metadata = device.metadata.iter().map(|(name, value)| name.len() + value.len());
+    calls::device_weight(device.name.id.as_str().len(), device.name.registry.as_str().len(), metadata)
 }
 
 fn view(device: DeviceView) -> Device {

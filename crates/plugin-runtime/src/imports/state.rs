@@ -12,30 +12,30 @@ use super::{
         },
         execution::KvChange,
         host,
-        limits::names,
         sandbox::State,
     },
-    args::{KEY, LIST, VALUE},
-    expect, list_size,
+    args::Of as _,
+    expect,
 };
-use switchbox_model::limits::{KV_BYTES, KV_KEY_BYTES};
+use switchbox_model::limits::KV_BYTES;
+use switchbox_rules::calls::{self, KEY, LIST, VALUE};
 
 impl Host for State {
     fn get(&mut self, key: String) -> Result<Option<Entry>, Error> {
         let host = self.admit([KEY.of(&key)])?;
-        check_key(&key)?;
+        self.checked(calls::key(&key))?;
         Ok(self.read(&*host, &key).map(|(value, revision)| Entry { value: value.to_vec(), revision }))
     }
 
     fn set(&mut self, key: String, value: Vec<u8>, expected: Option<u64>) -> Result<(), Error> {
         let host = self.admit_effect([KEY.of(&key), VALUE.of(&value)])?;
-        check_key(&key)?;
+        self.checked(calls::key(&key))?;
         self.write(&host, key, Some(value.into()), expected)
     }
 
     fn delete(&mut self, key: String) -> Result<(), Error> {
         let host = self.admit_effect([KEY.of(&key)])?;
-        check_key(&key)?;
+        self.checked(calls::key(&key))?;
         match self.read(&*host, &key) {
             Some(_) => self.write(&host, key, None, None),
             None => Ok(()),
@@ -44,7 +44,7 @@ impl Host for State {
 
     fn keys(&mut self, prefix: String, after: Option<String>, limit: u32) -> Result<Vec<String>, Error> {
         let host = self.admit([KEY.of(&prefix), KEY.of(&after), LIST.of(&limit)])?;
-        let limit = list_size(limit)?;
+        let limit = self.checked(calls::list_size(limit))?;
         let deleted = self.call.overlay.values().filter(|(value, _)| value.is_none()).count();
         let stored = host.kv_keys(&self.setup.name, &prefix, after.as_deref(), limit + deleted);
         let overlay = &self.call.overlay;
@@ -82,8 +82,7 @@ impl State {
         let used = self.call.kv_bytes.unwrap_or_else(|| host.kv_bytes(&self.setup.name));
         let used = (used + size(value.as_ref())).saturating_sub(size(before.as_ref().map(|(value, _)| value)));
         if used > KV_BYTES && value.is_some() {
-            let text = format!("{KV_BYTES} bytes of keys and values");
-            return Err(Error::Limit(self.call.hit(names::KV_BYTES, &text)));
+            return Err(self.call.refused(calls::state_too_large()));
         }
         self.check_effects()?;
         self.call.kv_bytes = Some(used);
@@ -91,8 +90,4 @@ impl State {
         self.call.kv.push(KvChange { key, value, expected });
         Ok(())
     }
-}
-
-fn check_key(key: &str) -> Result<(), Error> {
-    if key.is_empty() { Err(Error::Invalid(format!("a key has 1 to {KV_KEY_BYTES} bytes, not 0"))) } else { Ok(()) }
 }

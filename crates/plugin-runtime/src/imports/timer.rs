@@ -6,28 +6,26 @@ use super::{
             timer::{Host, Schedule},
             types::Error,
         },
-        limits::names,
         sandbox::State,
     },
-    args::{SCHEDULE, TIMER, TIMER_NAME},
+    args::Of as _,
 };
-use switchbox_core::timers::{self, Wanted};
-use switchbox_model::{
-    Effect,
-    limits::{TIMER_NAME_BYTES, TIMERS},
-    timer::Timer,
+use switchbox_core::timers;
+use switchbox_model::{Effect, limits::TIMERS, timer::Timer};
+use switchbox_rules::{
+    calls::{self, SCHEDULE, TIMER, TIMER_NAME},
+    schedule::Wanted,
 };
 
 impl Host for State {
     fn set(&mut self, name: String, schedule: Schedule, payload: Vec<u8>) -> Result<(), Error> {
         let host = self.admit_effect([TIMER_NAME.of(&name), SCHEDULE.of(&schedule), TIMER.of(&payload)])?;
-        check_name(&name)?;
+        self.checked(calls::timer_name(&name))?;
         let (schedule, due_ms) = timers::first(wanted(schedule), self.call.time_ms).map_err(Error::Invalid)?;
         let mine = |effect: &&Effect| matches!(effect, Effect::TimerSet(_));
         let set = host.timers(&self.setup.name) + self.call.effects.iter().filter(mine).count();
         if set >= TIMERS && !host.has_timer(&self.setup.name, &name) {
-            let text = format!("{TIMERS} timers of one plugin; cancel some, or set one of the same name anew");
-            return Err(Error::Limit(self.call.hit(names::TIMERS, &text)));
+            return Err(self.call.refused(calls::too_many_timers()));
         }
         self.check_effects()?;
         let timer = Timer { name, schedule, payload: payload.into(), due_ms };
@@ -37,7 +35,7 @@ impl Host for State {
 
     fn cancel(&mut self, name: String) -> Result<(), Error> {
         self.admit_effect([TIMER_NAME.of(&name)])?;
-        check_name(&name)?;
+        self.checked(calls::timer_name(&name))?;
         self.check_effects()?;
         self.call.add_effect(Effect::TimerCancel { name });
         Ok(())
@@ -51,16 +49,4 @@ fn wanted(schedule: Schedule) -> Wanted {
         Schedule::Every(ms) => Wanted::EveryMs(ms),
         Schedule::Cron(cron) => Wanted::Cron { expression: cron.expression, time_zone: cron.time_zone },
     }
-}
-
-fn check_name(name: &str) -> Result<(), Error> {
-    if name.starts_with('$') {
-        return Err(Error::Invalid(format!(
-            "a timer's name does not begin with $, as {name:?} does: those are the host's"
-        )));
-    }
-    if name.is_empty() {
-        return Err(Error::Invalid(format!("a timer's name has 1 to {TIMER_NAME_BYTES} bytes, not 0")));
-    }
-    Ok(())
 }

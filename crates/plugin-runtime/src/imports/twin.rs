@@ -12,11 +12,12 @@ use super::{
         limits::names,
         sandbox::State,
     },
-    args::{DEVICE, PATCH},
+    args::Of as _,
     expect, found,
 };
 use switchbox_core::twin::Desired;
 use switchbox_model::{DeviceNum, Effect};
+use switchbox_rules::calls::{DEVICE, PATCH};
 
 impl Host for State {
     async fn get(&mut self, device: String) -> Result<String, Error> {

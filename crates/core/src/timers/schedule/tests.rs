@@ -1,5 +1,7 @@
 //! First and later times of each kind of schedule.
 
+use jiff::Timestamp;
+
 use super::*;
 
 fn ms(time: &str) -> u64 {
