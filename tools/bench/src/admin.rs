@@ -10,6 +10,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const VERSION_FIELDS: [&str; 2] = ["digest", "settings"];
 /// Where the host keeps the token that its API asks for, in its data folder.
 const TOKEN_FILE: &str = "admin-token";
+/// Events a second that a live page of the console asks for: `PER_SECOND` in its `stream.js`.
+const FOLLOWED_PER_SECOND: u32 = 40;
 
 #[derive(Clone)]
 pub(super) struct Admin {
@@ -36,6 +38,27 @@ impl Admin {
     /// Mean time that a plugin spends on an event, in microseconds.
     pub(super) async fn guest_us(&self) -> Option<f64> {
         mean_guest_us(&self.get("/metrics").await?)
+    }
+
+    /// Records the plugin's executions from now on.
+    pub(super) async fn record(&self, plugin: &str) -> anyhow::Result<()> {
+        let url = format!("{}/v1/plugins/{plugin}:record", self.url);
+        let token = format!("Bearer {}", self.token);
+        let call = move || {
+            let agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().new_agent();
+            agent.post(&url).header("Authorization", &token).send_json(serde_json::json!({})).map(drop)
+        };
+        Ok(tokio::task::spawn_blocking(call).await??)
+    }
+
+    /// Reads the events as the live page of the console does, until the host ends.
+    pub(super) fn follow(&self) {
+        let url = format!("{}/v1/events:follow?executions=true&perSecond={FOLLOWED_PER_SECOND}", self.url);
+        let token = format!("Bearer {}", self.token);
+        std::thread::spawn(move || {
+            let Ok(mut events) = ureq::get(&url).header("Authorization", &token).call() else { return };
+            let _ = std::io::copy(&mut events.body_mut().as_reader(), &mut std::io::sink());
+        });
     }
 
     async fn get(&self, path: &str) -> Option<String> {

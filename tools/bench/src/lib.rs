@@ -18,6 +18,7 @@ mod link;
 mod load;
 mod machine;
 mod memory;
+mod pairs;
 mod plan;
 mod progress;
 mod report;
@@ -84,6 +85,8 @@ pub struct Options {
     /// Write the results to this file too, as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub pairs: pairs::Pairs,
 }
 
 /// Measures and prints; ends by itself. Ctrl-C ends the children too and is an error.
@@ -94,13 +97,17 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let parent = options.data.clone().unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::Builder::new().prefix("switchbox-bench-").tempdir_in(&parent);
     let folder = folder.with_context(|| format!("cannot make a folder in {}", parent.display()))?;
-    let report = tokio::select! {
-        report = measure(&options, folder.path()) => report?,
-        signal = interrupted() => return Err(anyhow::anyhow!("interrupted by {signal}")),
-    };
-    terminal::print(report.text().trim_end_matches('\n'))?;
+    tokio::select! {
+        done = measure(&options, folder.path()) => done,
+        signal = interrupted() => Err(anyhow::anyhow!("interrupted by {signal}")),
+    }
+}
+
+/// Prints the text, and writes the same as JSON where it is asked for.
+fn show(options: &Options, text: &str, report: &impl serde::Serialize) -> anyhow::Result<()> {
+    terminal::print(text.trim_end_matches('\n'))?;
     if let Some(file) = &options.json {
-        let json = serde_json::to_string_pretty(&report)? + "\n";
+        let json = serde_json::to_string_pretty(report)? + "\n";
         std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(())
@@ -116,9 +123,27 @@ async fn interrupted() -> &'static str {
     }
 }
 
-async fn measure(options: &Options, folder: &Path) -> anyhow::Result<Report> {
+async fn measure(options: &Options, folder: &Path) -> anyhow::Result<()> {
+    if let Some(other) = &options.pairs.against {
+        let pairs = options.pairs.measure(other, &measurement(options, folder)).await?;
+        return show(options, &pairs::text(&pairs), &pairs);
+    }
     let bench = Bench::new(options, folder).await?;
-    bench.run().await
+    let report = bench.run().await?;
+    show(options, &report.text(), &report)
+}
+
+fn measurement(options: &Options, folder: &Path) -> Measure {
+    let half_a_second = Duration::from_millis(500);
+    Measure {
+        duration: if options.quick { half_a_second } else { options.time },
+        warm_up: if options.quick { half_a_second / 2 } else { options.warm_up },
+        rounds: if options.quick { 1 } else { usize::from(options.rounds) },
+        threads: usize::from(options.client_threads),
+        loads: loads(&options.connections, usize::from(options.window)),
+        qos: options.qos.iter().map(|qos| if *qos == 0 { Qos::AtMostOnce } else { Qos::AtLeastOnce }).collect(),
+        folder: folder.to_owned(),
+    }
 }
 
 /// Connections and messages under way on each: one alone, as many as there are with one message each, as a house full of devices
@@ -152,19 +177,13 @@ impl<'a> Bench<'a> {
             false => servers::find_mosquitto(options.mosquitto.as_deref()).await,
         };
         anyhow::ensure!(options.mosquitto.is_none() || mosquitto.is_some(), "the mosquitto given cannot be run");
-        let window = usize::from(options.window);
-        let loads = loads(&options.connections, window);
-        let half_a_second = Duration::from_millis(500);
-        let measure = Measure {
-            duration: if options.quick { half_a_second } else { options.time },
-            warm_up: if options.quick { half_a_second / 2 } else { options.warm_up },
-            rounds: if options.quick { 1 } else { usize::from(options.rounds) },
-            threads: usize::from(options.client_threads),
-            loads,
-            qos: options.qos.iter().map(|qos| if *qos == 0 { Qos::AtMostOnce } else { Qos::AtLeastOnce }).collect(),
-            folder: folder.to_owned(),
-        };
-        Ok(Self { options, folder, mosquitto, measure, swaps: if options.quick { 1 } else { 3 } })
+        Ok(Self {
+            options,
+            folder,
+            mosquitto,
+            measure: measurement(options, folder),
+            swaps: if options.quick { 1 } else { 3 },
+        })
     }
 
     async fn run(&self) -> anyhow::Result<Report> {
@@ -233,10 +252,7 @@ impl<'a> Bench<'a> {
 
     /// Starts a host with the hop relay and a data folder of its own.
     async fn host(&self, name: &str) -> anyhow::Result<Server> {
-        let folder = self.folder.join(name);
-        std::fs::create_dir_all(folder.join("plugins"))?;
-        std::fs::write(folder.join("plugins/hop.toml"), servers::PLUGIN)?;
-        Server::host(&folder).await
+        Server::host(&servers::folder(self.folder, name)?, None, &[]).await
     }
 
     async fn start_mosquitto(&self) -> anyhow::Result<Option<Server>> {

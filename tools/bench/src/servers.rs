@@ -37,6 +37,14 @@ max_queued_messages 0
 max_queued_bytes 0
 ";
 
+/// Makes the folder of a host with the hop relay, for [`Server::host`].
+pub(super) fn folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let folder = parent.join(name);
+    std::fs::create_dir_all(folder.join("plugins"))?;
+    std::fs::write(folder.join("plugins/hop.toml"), PLUGIN)?;
+    Ok(folder)
+}
+
 /// A server that runs.
 pub(super) struct Server {
     child: Child,
@@ -57,15 +65,21 @@ struct Ready {
 }
 
 impl Server {
-    /// Starts `switchbox serve` on free ports with `folder/data` and `folder/plugins`; the latter has to be there.
-    pub(super) async fn host(folder: &Path) -> anyhow::Result<Self> {
+    /// Starts `switchbox serve` on free ports with `folder/data` and `folder/plugins`; the latter has to be there. `program`: `None`
+    /// is this one. `options` are added to those of `serve`.
+    pub(super) async fn host(folder: &Path, program: Option<&Path>, options: &[String]) -> anyhow::Result<Self> {
         let log = folder.join("host.log");
-        let mut child = Command::new(std::env::current_exe().context("cannot find this program's own file")?)
+        let program = match program {
+            Some(program) => program.to_owned(),
+            None => std::env::current_exe().context("cannot find this program's own file")?,
+        };
+        let mut child = Command::new(program)
             .env("XDG_CONFIG_HOME", folder)
             .args(["serve", "--mqtt", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"])
             .arg(folder.join("data"))
             .arg("--plugins")
             .arg(folder.join("plugins"))
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?)

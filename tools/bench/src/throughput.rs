@@ -86,17 +86,7 @@ impl Measure {
                 if *name == "relay" && connections * window == 1 && qos == Qos::AtLeastOnce {
                     runs.disk.merge(&machine::fsync(&self.folder, DISK)?);
                 }
-                let plan = Plan {
-                    addr: server.mqtt,
-                    traffic: *traffic,
-                    connections,
-                    window,
-                    qos,
-                    run: runs.next(),
-                    threads: self.threads,
-                    drain: DRAIN,
-                };
-                samples.push(self.sample(&plan, server.pid, runs).await?);
+                samples.push(self.sample(server, *traffic, (connections, window), qos, runs).await?);
             }
         }
         let [relay, plain, mosquitto] = samples.map(|samples| Sample::median(&samples));
@@ -115,8 +105,18 @@ impl Measure {
     }
 
     /// One run against one server.
-    async fn sample(&self, plan: &Plan, pid: u32, runs: &mut Runs) -> anyhow::Result<Sample> {
-        let load = Load::start(plan).await?;
+    pub(super) async fn sample(
+        &self,
+        server: &Server,
+        traffic: Traffic,
+        (connections, window): (usize, usize),
+        qos: Qos,
+        runs: &mut Runs,
+    ) -> anyhow::Result<Sample> {
+        let (addr, run, threads) = (server.mqtt, runs.next(), self.threads);
+        let plan = Plan { addr, traffic, connections, window, qos, run, threads, drain: DRAIN };
+        let pid = server.pid;
+        let load = Load::start(&plan).await?;
         tokio::time::sleep(self.warm_up).await;
         let (begun, completed) = (Instant::now(), load.completed());
         let used = || (machine::processor_time(pid), machine::processor_time(std::process::id()));

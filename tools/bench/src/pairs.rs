@@ -1,0 +1,199 @@
+//! Compares two hosts pair by pair: the same load against one and then the other, in changing order, so that a machine that is slower
+//! for a while slows both. Says what the ratios were; never judges them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::{
+    frames::Qos,
+    plan::Traffic,
+    progress::Progress,
+    sample::Sample,
+    servers::{self, Server},
+    table,
+    throughput::{Measure, Runs},
+};
+
+/// What is different on this program's host: the other one runs with the defaults.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Pairs {
+    /// Compare with this program's host instead, pair by pair: another build, or this one again
+    #[arg(long, value_name = "FILE", help_heading = "Comparing two hosts")]
+    pub against: Option<PathBuf>,
+    /// An option of `serve` for this program's host alone, such as --with=--max-connections=500; may be given again
+    #[arg(long, value_name = "OPTION", requires = "against", help_heading = "Comparing two hosts")]
+    pub with: Vec<String>,
+    /// Live pages of the console that are open on this program's host alone
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "against", help_heading = "Comparing two hosts")]
+    pub with_consoles: u16,
+    /// Record the plugin's executions on this program's host alone
+    #[arg(long, requires = "against", help_heading = "Comparing two hosts")]
+    pub with_recording: bool,
+}
+
+/// One load, measured on both hosts.
+#[derive(Debug, Serialize)]
+pub(super) struct Compared {
+    connections: usize,
+    window: usize,
+    qos: u8,
+    traffic: &'static str,
+    /// This host's rate by the other's.
+    rate: Option<Quartiles>,
+    /// The processor time for one round trip, this host's by the other's.
+    processor: Option<Quartiles>,
+    /// Medians.
+    this: Option<Sample>,
+    other: Option<Sample>,
+    pairs: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct Quartiles {
+    low: f64,
+    median: f64,
+    high: f64,
+}
+
+impl Quartiles {
+    /// By linear interpolation between the two values beside each. `None`: there are no values.
+    fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let place = share * values.len().checked_sub(1)? as f64;
+            let (below, above) = (values.get(place.floor() as usize)?, values.get(place.ceil() as usize)?);
+            Some(below + (above - below) * place.fract())
+        };
+        Some(Self { low: at(0.25)?, median: at(0.5)?, high: at(0.75)? })
+    }
+}
+
+impl Pairs {
+    /// Starts both hosts and measures them by turns. `other`: the program of the other host.
+    pub(super) async fn measure(&self, other: &Path, measure: &Measure) -> anyhow::Result<Vec<Compared>> {
+        let this = Server::host(&servers::folder(&measure.folder, "this")?, None, &self.with).await?;
+        let other = Server::host(&servers::folder(&measure.folder, "other")?, Some(other), &[]).await?;
+        let admin = this.admin.as_ref().context("the host has no admin API")?;
+        if self.with_recording {
+            admin.record("hop").await.context("the recording cannot be started")?;
+        }
+        (0..self.with_consoles).for_each(|_| admin.follow());
+        let mut runs = Runs::default();
+        let kinds = [("relay", Traffic::Relay), ("plain", Traffic::Echo)];
+        let progress = Progress::new(measure.loads.len() * measure.qos.len() * kinds.len() * measure.rounds);
+        let mut compared = Vec::new();
+        for qos in &measure.qos {
+            for load in &measure.loads {
+                for (name, traffic) in kinds {
+                    let mut samples = Vec::new();
+                    for round in 0..measure.rounds {
+                        let (connections, window) = *load;
+                        progress.step(&format!("{name}, {connections} × {window}, QoS {}", qos.level()));
+                        samples.push(pair(measure, [&this, &other], round, traffic, *load, *qos, &mut runs).await?);
+                    }
+                    compared.push(Compared::of(*load, *qos, name, &samples));
+                }
+            }
+        }
+        anyhow::ensure!(runs.errors.is_empty(), "a connection broke in {}", runs.errors.join(", "));
+        this.end().await;
+        other.end().await;
+        Ok(compared)
+    }
+}
+
+/// One run on each; which comes first changes from round to round.
+async fn pair(
+    measure: &Measure,
+    [this, other]: [&Server; 2],
+    round: usize,
+    traffic: Traffic,
+    load: (usize, usize),
+    qos: Qos,
+    runs: &mut Runs,
+) -> anyhow::Result<[Sample; 2]> {
+    if round.is_multiple_of(2) {
+        let this = measure.sample(this, traffic, load, qos, runs).await?;
+        Ok([this, measure.sample(other, traffic, load, qos, runs).await?])
+    } else {
+        let other = measure.sample(other, traffic, load, qos, runs).await?;
+        Ok([measure.sample(this, traffic, load, qos, runs).await?, other])
+    }
+}
+
+impl Compared {
+    fn of((connections, window): (usize, usize), qos: Qos, traffic: &'static str, pairs: &[[Sample; 2]]) -> Self {
+        let ratios = |of: fn(&Sample) -> Option<f64>| {
+            let ratios = pairs.iter().filter_map(|[this, other]| Some(of(this)? / of(other)?));
+            Quartiles::of(ratios.filter(|ratio| ratio.is_finite()).collect())
+        };
+        let side =
+            |side: fn(&[Sample; 2]) -> &Sample| Sample::median(&pairs.iter().map(side).cloned().collect::<Vec<_>>());
+        Self {
+            connections,
+            window,
+            qos: qos.level(),
+            traffic,
+            rate: ratios(|sample| Some(sample.round_trips_per_s)),
+            processor: ratios(|sample| sample.server_us),
+            this: side(|[this, _]| this),
+            other: side(|[_, other]| other),
+            pairs: pairs.len(),
+        }
+    }
+}
+
+/// The table for people.
+pub(super) fn text(all: &[Compared]) -> String {
+    let quartiles = |found: Option<Quartiles>| {
+        table::or_dash(found.map(|q| format!("{:.3} ({:.3} to {:.3})", q.median, q.low, q.high)))
+    };
+    let rate = |sample: &Option<Sample>| {
+        table::or_dash(sample.as_ref().map(|sample| table::thousands(sample.round_trips_per_s)))
+    };
+    let faults = |found: &Compared| {
+        let faultless = [&found.this, &found.other].into_iter().flatten().all(Sample::faultless);
+        if faultless { "none" } else { "see the JSON" }.to_owned()
+    };
+    let rows: Vec<Vec<String>> = all
+        .iter()
+        .map(|found| {
+            vec![
+                format!("{} {} × {}, QoS {}", found.traffic, found.connections, found.window, found.qos),
+                quartiles(found.rate),
+                quartiles(found.processor),
+                rate(&found.this),
+                rate(&found.other),
+                found.pairs.to_string(),
+                faults(found),
+            ]
+        })
+        .collect();
+    let header = ["load", "rate, this ÷ other", "processor, this ÷ other", "this /s", "other /s", "pairs", "faults"];
+    table::render(&header, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quartiles_lie_between_the_values() {
+        assert_eq!(Quartiles::of(Vec::new()), None);
+        assert_eq!(Quartiles::of(vec![2.0]), Some(Quartiles { low: 2.0, median: 2.0, high: 2.0 }));
+        let found = Quartiles::of(vec![4.0, 1.0, 3.0, 2.0, 5.0]);
+        assert_eq!(found, Some(Quartiles { low: 2.0, median: 3.0, high: 4.0 }));
+    }
+
+    #[test]
+    fn each_pair_is_a_ratio_of_its_own() {
+        let sample = |rate: f64| Sample { round_trips_per_s: rate, server_us: Some(1e6 / rate), ..Sample::default() };
+        // The machine was ten times slower in the second pair.
+        let pairs = [[sample(200.0), sample(100.0)], [sample(10.0), sample(10.0)]];
+        let found = Compared::of((1, 16), Qos::AtLeastOnce, "relay", &pairs);
+        assert_eq!(found.rate.map(|rate| rate.median), Some(1.5));
+        assert_eq!(found.processor.map(|rate| rate.median), Some(0.75));
+    }
+}
