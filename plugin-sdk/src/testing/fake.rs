@@ -20,7 +20,8 @@ use crate::{
     bindings::exports::switchbox::plugin::handler::Capability,
     testing::{
         patterns,
-        world::{SentCommand, SentMessage, World, expect_version},
+        sent::{SentCommand, SentMessage},
+        world::{World, expect_version},
     },
 };
 

@@ -5,7 +5,9 @@
 mod fake;
 mod harness;
 mod patterns;
+mod sent;
 mod staged;
+mod staging;
 mod world;
 
 #[cfg(test)]
@@ -16,4 +18,4 @@ const PLUGIN: &str = "plugin-under-test";
 
 pub use fake::FakeHost;
 pub use harness::Harness;
-pub use world::{SentCommand, SentMessage};
+pub use sent::{SentCommand, SentMessage};

@@ -1,189 +1,39 @@
-//! What the event under way has done so far: applied together when the plugin has handled it, dropped when it fails. Reads of devices
-//! see what is committed; reads of the plugin's own state see what the event wrote, as in the host.
+//! What the event under way has done so far: applied together when the plugin has handled it, dropped when it fails. Plain data.
 
 use std::collections::BTreeMap;
 
-use switchbox_rules::{
-    calls, json,
-    limits::{self, CONFIG_BYTES, KV_BYTES},
-    names::DeviceName,
-};
+use switchbox_rules::names::DeviceName;
 
-use super::world::{FakeDevice, SentCommand, SentMessage, World};
-use crate::{Entry, Error, Result, Schedule};
+use super::sent::{SentCommand, SentMessage};
+use crate::{Entry, Schedule};
 
 /// A config as it will be, with its version.
 #[derive(Debug, Clone)]
-struct Desired {
-    version: u64,
-    document: Vec<u8>,
+pub(super) struct Desired {
+    pub(super) version: u64,
+    pub(super) document: Vec<u8>,
 }
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Staged {
     /// The event's number.
-    seq: u64,
-    host_calls: u32,
+    pub(super) seq: u64,
+    pub(super) host_calls: u32,
     /// Effects but for writes of the plugin's state.
-    effects: usize,
-    configs: Vec<(DeviceName, Vec<u8>)>,
-    desired: BTreeMap<DeviceName, Desired>,
-    commands: Vec<(DeviceName, SentCommand)>,
+    pub(super) effects: usize,
+    pub(super) configs: Vec<(DeviceName, Vec<u8>)>,
+    pub(super) desired: BTreeMap<DeviceName, Desired>,
+    pub(super) commands: Vec<(DeviceName, SentCommand)>,
     /// Each write with its key; without a value the key is deleted.
-    state: BTreeMap<String, Option<Entry>>,
-    state_writes: usize,
-    timers: Vec<(String, Option<(Schedule, Vec<u8>)>)>,
-    messages: Vec<SentMessage>,
+    pub(super) state: BTreeMap<String, Option<Entry>>,
+    pub(super) state_writes: usize,
+    pub(super) timers: Vec<(String, Option<(Schedule, Vec<u8>)>)>,
+    pub(super) messages: Vec<SentMessage>,
 }
 
 impl Staged {
     pub(super) fn of_event(seq: u64) -> Self {
         Self { seq, ..Self::default() }
-    }
-
-    fn check_effects(&self) -> Result<()> {
-        let most = limits::EFFECTS_PER_EVENT;
-        if self.effects + self.state_writes >= most as usize {
-            return Err(calls::too_many_effects(most).into());
-        }
-        Ok(())
-    }
-}
-
-impl World {
-    /// Counts a call of the host.
-    pub(super) fn count_call(&mut self) -> Result<()> {
-        let most = limits::HOST_CALLS;
-        if self.staged.host_calls >= most {
-            return Err(calls::too_many_calls(most).into());
-        }
-        self.staged.host_calls += 1;
-        Ok(())
-    }
-
-    /// The version of the device's config as it will be after the effects so far.
-    pub(super) fn desired_version(&self, name: &DeviceName, device: &FakeDevice) -> u64 {
-        self.staged.desired.get(name).map_or(device.about.config_version, |desired| desired.version)
-    }
-
-    pub(super) fn stage_config(&mut self, name: DeviceName, payload: &[u8]) -> Result<()> {
-        self.staged.check_effects()?;
-        self.staged.effects += 1;
-        self.change_desired(name, payload)
-    }
-
-    pub(super) fn stage_patch(&mut self, name: DeviceName, patch: &str) -> Result<()> {
-        let device = self.device(&name)?;
-        let document = self.staged.desired.get(&name).map_or(device.config(), |desired| &desired.document);
-        let patched = json::patched(document, patch.as_bytes(), CONFIG_BYTES);
-        let patched = patched.map_err(|problem| Error::Invalid(problem.to_string()))?;
-        self.staged.check_effects()?;
-        self.staged.effects += 1;
-        match patched {
-            Some(document) => self.change_desired(name, document.as_bytes()),
-            None => Ok(()),
-        }
-    }
-
-    fn change_desired(&mut self, name: DeviceName, payload: &[u8]) -> Result<()> {
-        let device = self.device(&name)?;
-        let first = Desired { version: device.about.config_version, document: device.config().into() };
-        let desired = self.staged.desired.entry(name.clone()).or_insert(first);
-        if desired.version == 0 || desired.document != payload {
-            *desired = Desired { version: desired.version + 1, document: payload.into() };
-            self.staged.configs.push((name, payload.into()));
-        }
-        Ok(())
-    }
-
-    /// Returns the command's id.
-    pub(super) fn stage_command(&mut self, name: DeviceName, command: SentCommand) -> Result<String> {
-        let room = self.device(&name)?.command_room();
-        if self.staged.commands.iter().filter(|(to, _)| *to == name).count() >= room {
-            return Err(calls::no_room_for_commands(name.id.as_str()).into());
-        }
-        self.staged.check_effects()?;
-        let id = format!("{}.{}.{}", self.staged.seq, super::PLUGIN, self.staged.effects);
-        self.staged.effects += 1;
-        self.staged.commands.push((name, SentCommand { id: id.clone(), ..command }));
-        Ok(id)
-    }
-
-    /// An entry of the plugin's state, as the event has left it so far.
-    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
-        self.staged.state.get(key).map_or_else(|| self.state.get(key), Option::as_ref)
-    }
-
-    /// The keys as the event has left them so far, in order.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
-        let mut keys: Vec<_> = self.state.keys().chain(self.staged.state.keys()).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys.into_iter().filter(|key| self.entry(key).is_some())
-    }
-
-    /// Writes a key, or deletes it.
-    pub(super) fn stage_entry(&mut self, key: &str, value: Option<&[u8]>) -> Result<()> {
-        let revision = self.entry(key).map_or(0, |entry| entry.revision);
-        let size = |entry: Option<&Entry>| entry.map_or(0, |entry| key.len() + entry.value.len());
-        let used =
-            self.keys().map(|key| key.len() + self.entry(key).map_or(0, |entry| entry.value.len())).sum::<usize>();
-        let new = value.map_or(0, |value| key.len() + value.len());
-        if value.is_some() && (used + new).saturating_sub(size(self.entry(key))) > KV_BYTES {
-            return Err(calls::state_too_large().into());
-        }
-        self.staged.check_effects()?;
-        self.staged.state_writes += 1;
-        let entry = value.map(|value| Entry { value: value.into(), revision: revision + 1 });
-        self.staged.state.insert(key.into(), entry);
-        Ok(())
-    }
-
-    /// Sets a timer, or cancels it.
-    pub(super) fn stage_timer(&mut self, name: &str, timer: Option<(Schedule, Vec<u8>)>) -> Result<()> {
-        let set = self.timers.len() + self.staged.timers.iter().filter(|(_, timer)| timer.is_some()).count();
-        if timer.is_some() && set >= limits::TIMERS && !self.timers.contains_key(name) {
-            return Err(calls::too_many_timers().into());
-        }
-        self.staged.check_effects()?;
-        self.staged.effects += 1;
-        self.staged.timers.push((name.into(), timer));
-        Ok(())
-    }
-
-    pub(super) fn stage_message(&mut self, message: SentMessage) -> Result<()> {
-        self.staged.check_effects()?;
-        self.staged.effects += 1;
-        self.staged.messages.push(message);
-        Ok(())
-    }
-
-    /// The plugin has handled the event: all its effects happen.
-    pub(super) fn commit(&mut self) {
-        let Staged { configs, commands, state, timers, messages, .. } = std::mem::take(&mut self.staged);
-        for (name, payload) in configs {
-            if let Some(device) = self.devices.get_mut(&name) {
-                device.set_config(self.now, &payload);
-            }
-        }
-        for (name, command) in commands {
-            if let Some(device) = self.devices.get_mut(&name) {
-                device.commands.push(command);
-            }
-        }
-        for (key, entry) in state {
-            match entry {
-                Some(entry) => drop(self.state.insert(key, entry)),
-                None => drop(self.state.remove(&key)),
-            }
-        }
-        for (name, timer) in timers {
-            match timer {
-                Some(timer) => drop(self.timers.insert(name, timer)),
-                None => drop(self.timers.remove(&name)),
-            }
-        }
-        self.messages.extend(messages);
     }
 }

@@ -10,30 +10,12 @@ use switchbox_rules::{
 
 use super::{
     patterns::{self, SharedGrants},
+    sent::{SentCommand, SentMessage},
     staged::Staged,
 };
 use crate::{
     Device, Entry, Error, Level, Response, Result, Schedule, bindings::exports::switchbox::plugin::handler::Capability,
 };
-
-/// A command that the plugin sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SentCommand {
-    pub id: String,
-    pub subfolder: String,
-    pub payload: Vec<u8>,
-    pub properties: Vec<(String, String)>,
-    pub ttl_ms: u64,
-}
-
-/// A message that the plugin published.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SentMessage {
-    pub topic: String,
-    pub payload: Vec<u8>,
-    pub qos: u8,
-    pub retain: bool,
-}
 
 /// How a device answers a method.
 pub(super) type Answer = Rc<dyn Fn(&[u8]) -> Response>;

@@ -1,0 +1,20 @@
+//! What a plugin sent, as a test looks at it.
+
+/// A command that the plugin sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentCommand {
+    pub id: String,
+    pub subfolder: String,
+    pub payload: Vec<u8>,
+    pub properties: Vec<(String, String)>,
+    pub ttl_ms: u64,
+}
+
+/// A message that the plugin published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentMessage {
+    pub topic: String,
+    pub payload: Vec<u8>,
+    pub qos: u8,
+    pub retain: bool,
+}
