@@ -2,6 +2,7 @@
 //! a swap nor a hostile plugin costs another one's events.
 
 mod consent;
+mod guard;
 mod hostile;
 mod lifecycle;
 mod versions;

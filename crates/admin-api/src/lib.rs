@@ -51,9 +51,10 @@ pub use history::{
 pub use host::{AuditLine, CreateTokenRequest, ListAuditResponse, ListTokensResponse, Listeners, Token};
 pub use hub::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey, SymmetricKeys};
 pub use plugins::{
-    Builtin, GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginCounters,
-    PluginFile, PluginPatch, PluginRecording, PluginTakenBack, PluginTimers, RecordPluginRequest, TryMethodAnswer,
-    TryPluginRequest, TryPluginResponse,
+    Builtin, GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginVersionsResponse, ListPluginsResponse,
+    Plugin, PluginCounters, PluginFile, PluginGuard, PluginPatch, PluginRecording, PluginTakenBack, PluginTimers,
+    PluginVersion, RecordPluginRequest, RollbackRequest, TryMethodAnswer, TryPluginRequest, TryPluginResponse,
+    VersionTakenBack,
 };
 pub use property::Property;
 pub use registries::{

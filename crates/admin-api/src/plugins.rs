@@ -43,6 +43,8 @@ pub struct Plugin {
     pub last_error: Option<String>,
     /// Its newest recording since the host started.
     pub recording: Option<PluginRecording>,
+    /// The version that runs is new and may still be taken back.
+    pub guard: Option<PluginGuard>,
     /// The version that its files say, where that failed and the one before it runs.
     pub taken_back: Option<PluginTakenBack>,
     /// By the limit's name: how often it was hit.
@@ -75,6 +77,23 @@ pub struct PluginTimers {
     pub next_time: Option<Time>,
 }
 
+/// How far the window is in which a new version may be taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PluginGuard {
+    /// When the version came into force.
+    pub since: Time,
+    pub events: Int64,
+    pub traps: Int64,
+    /// Events that it refused or wanted again.
+    pub errors: Int64,
+    pub dead_letters: Int64,
+    /// The window ends when it had so many events
+    pub of_events: Int64,
+    /// and is so many seconds in force.
+    pub seconds: Int64,
+}
+
 /// A version that was taken back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -101,6 +120,66 @@ pub struct PluginFile {
     pub file: Option<String>,
     /// Where the call waited for it: the plugin's state by then.
     pub state: Option<String>,
+    /// The version that was brought back.
+    pub version: Option<u64>,
+}
+
+/// A version of a plugin that has run on this host: a component with its settings.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PluginVersion {
+    /// From 1 for each plugin.
+    pub number: u64,
+    /// `sha256:…` of the component.
+    pub digest: String,
+    /// `builtin:…`, or the name of the file in the plugin folder.
+    pub component: String,
+    /// The component's own version.
+    pub version: String,
+    /// The settings file: TOML.
+    pub settings: String,
+    /// When it came into force last.
+    pub time: Time,
+    /// The name of the token that wrote it. Absent: its files were changed without this API.
+    pub by: Option<String>,
+    /// It runs.
+    pub in_force: bool,
+    /// The host has its component, so it can be brought back.
+    pub kept: bool,
+    pub triggers: Vec<String>,
+    /// What the component asks for.
+    pub grants: Vec<String>,
+    /// What is left of that with the settings' `[grants]`.
+    pub grants_in_force: Vec<String>,
+    /// The interfaces that the component imports.
+    pub imports: Vec<String>,
+    /// Why the host went back to the version before it.
+    pub taken_back: Option<VersionTakenBack>,
+}
+
+/// Why and when the host went back from a version.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct VersionTakenBack {
+    pub why: String,
+    pub time: Time,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ListPluginVersionsResponse {
+    pub versions: Vec<PluginVersion>,
+}
+
+/// Which version is to run again.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RollbackRequest {
+    /// Its number, or the beginning of its digest. Absent: the version that ran before.
+    // Bounded by the body; what names no version is refused.
+    pub to: Option<String>,
 }
 
 /// A change of a plugin's settings file.

@@ -10,7 +10,9 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{answers, audit, error::Error, folder, followers, plugins::Plugins, rate, series, tokens};
+use super::{
+    answers, audit, authors::Authors, error::Error, folder, followers, plugins::Plugins, rate, series, tokens,
+};
 use switchbox_admin_api::Listeners;
 use switchbox_auth as auth;
 use switchbox_azure::Hubs;
@@ -31,6 +33,8 @@ pub struct Parts {
     pub journal: journal::Handle,
     pub explain: explain::Handle,
     pub plugins: Arc<dyn Plugins>,
+    /// Gets the callers that write plugins' files.
+    pub authors: Arc<Authors>,
     /// For devices that speak HTTP.
     pub auth: auth::Handle,
     pub ingest: ingest::Handle,

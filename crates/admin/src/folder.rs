@@ -11,6 +11,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
+    authors::Authors,
     edit,
     error::{Error, Kind},
 };
@@ -24,13 +25,21 @@ const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
     path: PathBuf,
+    authors: Arc<Authors>,
+    /// Who writes. `None`: nobody in particular.
+    who: Option<Arc<str>>,
     /// Held while a file is read, changed and written, so that of two calls none undoes the other.
     changing: Arc<Mutex<()>>,
 }
 
 impl Folder {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, changing: Arc::default() }
+    pub(super) fn new(path: PathBuf, authors: Arc<Authors>) -> Self {
+        Self { path, authors, who: None, changing: Arc::default() }
+    }
+
+    /// The same folder, for what this caller writes.
+    pub(super) fn by(&self, who: &str) -> Self {
+        Self { who: Some(who.into()), ..self.clone() }
     }
 
     fn path(&self, name: &PluginName, ending: &str) -> PathBuf {
@@ -56,6 +65,29 @@ impl Folder {
         edit::parse(text)?;
         let _changing = self.changing.lock();
         self.write(name, "toml", text.as_bytes())
+    }
+
+    /// Writes a version: its settings, and its component unless that is there already. Both come into place at the same time, so that
+    /// the one never runs with the other's predecessor. A plugin without a settings file gets none for empty settings.
+    pub(super) fn put_version(
+        &self,
+        name: &PluginName,
+        component: Option<&[u8]>,
+        settings: &str,
+    ) -> Result<PathBuf, Error> {
+        let _changing = self.changing.lock();
+        let of_settings = self.path(name, "toml");
+        let mut files = Vec::new();
+        if !settings.is_empty() || of_settings.is_file() {
+            files.push(("toml", settings.as_bytes()));
+        }
+        files.extend(component.map(|bytes| ("wasm", bytes)));
+        let written = files.iter().map(|(ending, bytes)| Ok((*ending, self.beside(name, ending, bytes)?)));
+        for (ending, beside) in written.collect::<Result<Vec<_>, Error>>()? {
+            let path = self.path(name, ending);
+            fs::rename(beside, &path).map_err(|error| problem(&path, &error))?;
+        }
+        Ok(files.last().map_or(of_settings, |(ending, _)| self.path(name, ending)))
     }
 
     /// Changes the settings file; makes it when the plugin has only a component.
@@ -107,23 +139,33 @@ impl Folder {
     }
 
     fn write(&self, name: &PluginName, ending: &str, bytes: &[u8]) -> Result<PathBuf, Error> {
-        let path = self.path(name, ending);
-        // A name that begins with a point is none that the watcher looks at.
-        let beside = self.path.join(format!(".{name}.{ending}.{}", getrandom::u32().unwrap_or_default()));
-        let written = fs::create_dir_all(&self.path).and_then(|()| write_whole(&beside, &path, bytes));
-        if let Err(error) = written {
+        let (path, beside) = (self.path(name, ending), self.beside(name, ending, bytes)?);
+        fs::rename(&beside, &path).map_err(|error| {
             let _ = fs::remove_file(&beside);
-            return Err(problem(&path, &error));
-        }
+            problem(&path, &error)
+        })?;
         Ok(path)
+    }
+
+    /// Writes a file that is to be renamed into its place. Its name begins with a point: the watcher does not look at it.
+    fn beside(&self, name: &PluginName, ending: &str, bytes: &[u8]) -> Result<PathBuf, Error> {
+        if let Some(who) = &self.who {
+            self.authors.writes(name, who, bytes);
+        }
+        let beside = self.path.join(format!(".{name}.{ending}.{}", getrandom::u32().unwrap_or_default()));
+        let written = fs::create_dir_all(&self.path).and_then(|()| write_whole(&beside, bytes));
+        written.map_err(|error| {
+            let _ = fs::remove_file(&beside);
+            problem(&self.path(name, ending), &error)
+        })?;
+        Ok(beside)
     }
 }
 
-fn write_whole(beside: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = File::create_new(beside)?;
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create_new(path)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(beside, path)
+    file.sync_all()
 }
 
 fn problem(path: &Path, error: &std::io::Error) -> Error {
@@ -137,7 +179,7 @@ mod tests {
     fn folder() -> (tempfile::TempDir, Folder, PluginName) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plugins");
-        (folder, Folder::new(path), PluginName::new("relay").unwrap())
+        (folder, Folder::new(path, Arc::default()), PluginName::new("relay").unwrap())
     }
 
     #[test]
@@ -148,6 +190,19 @@ mod tests {
         assert_eq!(fs::read_dir(&folder.path).unwrap().count(), 1);
         folder.remove(&name).unwrap();
         assert_eq!(folder.remove(&name).unwrap_err().kind, Kind::NotFound);
+    }
+
+    #[test]
+    fn a_version_comes_with_its_settings_and_says_whose_it_is() {
+        let (_keep, folder, name) = folder();
+        let by = folder.by("ops");
+        by.put_version(&name, Some(COMPONENT), "").unwrap();
+        assert!(folder.has(&name) && !folder.path(&name, "toml").exists());
+        by.put_version(&name, None, "enabled = true\n").unwrap();
+        assert_eq!(folder.authors.of(&name, COMPONENT, b"enabled = true\n").as_deref(), Some("ops"));
+        by.put_version(&name, Some(COMPONENT), "").unwrap();
+        assert_eq!(fs::read(folder.path(&name, "toml")).unwrap(), b"", "what the version before had is gone");
+        assert_eq!(fs::read_dir(&folder.path).unwrap().count(), 2);
     }
 
     #[test]

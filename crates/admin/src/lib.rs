@@ -4,6 +4,7 @@
 mod answers;
 mod app;
 mod audit;
+mod authors;
 mod blocking;
 mod bounds;
 mod convert;
@@ -37,6 +38,7 @@ mod verb_paths;
 mod web;
 
 pub use app::Parts;
+pub use authors::Authors;
 pub use plugins::{DeleteError, DryRunError, Later, Plugins, RedriveError};
 pub use ports::{Error, Options, Ports};
 pub use service::Service;

@@ -2,7 +2,9 @@
 
 use std::{future::Future, path::PathBuf, pin::Pin};
 
-use switchbox_admin_api::{Builtin, Plugin, PluginRecording, RecordPluginRequest, TryPluginRequest, TryPluginResponse};
+use switchbox_admin_api::{
+    Builtin, Plugin, PluginRecording, PluginVersion, RecordPluginRequest, TryPluginRequest, TryPluginResponse,
+};
 use switchbox_model::{DeviceName, Event, PluginName};
 
 /// A future in a box, so that the trait can be an object.
@@ -15,8 +17,10 @@ pub trait Plugins: Send + Sync {
     /// The plugins that are part of the host, in order of their names.
     fn builtins(&self) -> Vec<Builtin>;
     fn get(&self, name: &PluginName) -> Later<'_, Option<Plugin>>;
-    /// The component that ran before the one that runs, which has this digest, when the host has it.
-    fn previous(&self, name: &PluginName, digest: &str) -> Later<'_, std::io::Result<Option<Vec<u8>>>>;
+    /// The versions of a plugin that have run, the one that came into force last first.
+    fn versions(&self, name: &PluginName) -> Later<'_, Vec<PluginVersion>>;
+    /// The component of the version with this number, if the host keeps it.
+    fn version_component(&self, name: &PluginName, number: u64) -> Later<'_, std::io::Result<Option<Vec<u8>>>>;
     /// Deletes the state and the timers of a plugin whose files are gone.
     fn delete_kept(&self, name: &PluginName) -> Later<'_, Result<(), DeleteError>>;
     /// Hands the event of a dead letter to its plugin again, when its queue has room; the letter goes when the event is

@@ -46,7 +46,7 @@ impl Service {
         };
         let Ports { listeners, address, tls_address } = ports;
         let app = App {
-            folder: folder::Folder::new(options.plugins),
+            folder: folder::Folder::new(options.plugins, parts.authors.clone()),
             tokens,
             rates: rate::Rates::new(limits::ADMIN_CALLERS),
             answers: answers::Answers::default(),

@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{DeleteError, DryRunError, Later, Options, Parts, Plugins, RedriveError, Service};
 use switchbox_admin_api::{
-    Base64, Builtin, Int64, Listeners, Plugin, PluginRecording, RecordPluginRequest, TOKEN_FILE, TryPluginRequest,
-    TryPluginResponse,
+    Base64, Builtin, Int64, Listeners, Plugin, PluginRecording, PluginVersion, RecordPluginRequest, TOKEN_FILE,
+    TryPluginRequest, TryPluginResponse,
 };
 use switchbox_azure::Hubs;
 use switchbox_core::{explain, ingest, journal, registry::Device};
@@ -70,8 +70,21 @@ impl Plugins for OnePlugin {
         Box::pin(async move { self.list().await.into_iter().find(|view| view.name == name) })
     }
 
-    fn previous(&self, name: &PluginName, _digest: &str) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
-        let before = (name.as_str() == "relay").then(|| b"\0asm\x0d\0\x01\0before".to_vec());
+    fn versions(&self, name: &PluginName) -> Later<'_, Vec<PluginVersion>> {
+        let version = |number: u64, digest: &str| PluginVersion {
+            number,
+            digest: digest.into(),
+            component: "relay.wasm".into(),
+            in_force: number == 2,
+            ..PluginVersion::default()
+        };
+        let versions = vec![version(2, "sha256:2222222"), version(1, "sha256:1111111")];
+        let versions = if name.as_str() == "relay" { versions } else { Vec::new() };
+        Box::pin(async { versions })
+    }
+
+    fn version_component(&self, _: &PluginName, number: u64) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
+        let before = (number == 1).then(|| b"\0asm\x0d\0\x01\0before".to_vec());
         Box::pin(async { Ok(before) })
     }
 
@@ -192,6 +205,7 @@ impl TestHost {
             journal: journal::Handle::new(host.store.clone()),
             store: host.store.clone(),
             plugins: plugins.clone(),
+            authors: Arc::default(),
             metrics: Arc::new(|_| "# EOF\n".into()),
         };
         let folder = host.folder().join("data/plugins");

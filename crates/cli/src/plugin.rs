@@ -10,7 +10,7 @@ use super::{
     client::Client,
     exit::wrong,
     host::Host,
-    plugin_logs, plugin_new, plugin_record, plugin_replay, plugin_test, plugin_try,
+    plugin_logs, plugin_new, plugin_record, plugin_replay, plugin_test, plugin_try, plugin_versions,
     printed::Printed,
     table::{self, table},
     url::escape,
@@ -59,8 +59,12 @@ pub(super) enum Action {
     Disable { name: String },
     /// Read its files again
     Reload { name: String },
-    /// Go back to the component that ran before
-    Rollback { name: String },
+    /// Its versions that have run: since when, by whom, and what became of them
+    History { name: String },
+    /// What differs between two of its versions: component, settings, triggers, grants, imports
+    Diff(plugin_versions::Diff),
+    /// Go back to a version that ran before, with its settings
+    Rollback(plugin_versions::Rollback),
     /// Consent to all that it asks for, or to less: such as config=lamp-*
     Grant {
         name: String,
@@ -84,6 +88,9 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Printed> {
         Action::Record(asked) => return plugin_record::run(&options.host, asked).map(Printed::from),
         Action::Replay(asked) => return plugin_replay::run(&options.host, asked),
         Action::Test(asked) => return plugin_test::run(asked),
+        Action::History { name } => return plugin_versions::history(&options.host, name).map(Printed::from),
+        Action::Diff(asked) => return plugin_versions::diff(&options.host, asked).map(Printed::from),
+        Action::Rollback(asked) => return plugin_versions::rollback(&options.host, asked).map(Printed::from),
         _ => {}
     }
     if let Action::New { name, folder, sdk } = &options.action {
@@ -115,7 +122,10 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
         | Action::Try(_)
         | Action::Record(_)
         | Action::Replay(_)
-        | Action::Test(_) => {
+        | Action::Test(_)
+        | Action::History { .. }
+        | Action::Diff(_)
+        | Action::Rollback(_) => {
             anyhow::bail!("this is done elsewhere")
         }
         Action::Enable { name } => {
@@ -135,7 +145,6 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
             Ok((answer, format!("{name} {done}")))
         }
         Action::Reload { name } => post(name, "reload", "is being read again"),
-        Action::Rollback { name } => post(name, "rollback", "goes back to the component that ran before"),
         Action::Grant { name, grants } => {
             let answer = client.post(&format!("{}:grant", path(name)?), &granted(grants)?)?;
             let text = format!("{name} may do this now: {}", answer.get("grants").unwrap_or(&Value::Null));
@@ -209,6 +218,13 @@ fn details(plugin: Plugin) -> String {
         ("lastError".to_owned(), plugin.last_error.unwrap_or_default()),
         ("warnings".to_owned(), plugin.warnings.join(", ")),
     ];
+    if let Some(guard) = plugin.guard {
+        let (events, of, seconds) = (guard.events.0, guard.of_events.0, guard.seconds.0);
+        let failed =
+            format!("{} traps, {} errors, {} dead letters", guard.traps.0, guard.errors.0, guard.dead_letters.0);
+        let text = format!("new since {}: {events} of {of} events, {seconds} s at least; {failed}", guard.since);
+        rows.push(("under guard".to_owned(), text));
+    }
     if let Some(PluginTakenBack { digest, error, time, until }) = plugin.taken_back {
         let fields = [("taken back", digest), ("because", error), ("at", time.to_string()), ("until", until)];
         rows.extend(fields.map(|(name, value)| (name.to_owned(), value)));

@@ -43,15 +43,25 @@ pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<Printed> {
         PluginSettings::parse(&text).with_context(|| format!("{}", path.display()))
     });
     let settings = settings.transpose()?;
-    let file = open(&options.file)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let replayed = runtime.block_on(async {
-        let component = offline::load(component).await?;
-        anyhow::Ok(replay(file, Wanted { component, settings }).await?)
-    })?;
+    let replayed = replayed(&options.file, component, settings)?;
     let code = if replayed.different == 0 { 0 } else { DIFFERENT };
     let text = if host.wants_json() { serde_json::to_string_pretty(&replayed)? } else { shown(&replayed) };
     Ok(Printed { text, code })
+}
+
+/// Replays a file with this component.
+pub(super) fn replayed(file: &Path, component: Bytes, settings: Option<PluginSettings>) -> anyhow::Result<Replayed> {
+    let file = open(file)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let component = offline::load(component).await?;
+        anyhow::Ok(replay(file, Wanted { component, settings }).await?)
+    })
+}
+
+/// Whether these are the bytes of the component with the digest.
+pub(super) fn is(bytes: &[u8], wanted: &str) -> bool {
+    digest(bytes) == wanted
 }
 
 fn open(path: &Path) -> anyhow::Result<BufReader<File>> {
@@ -90,7 +100,7 @@ fn recorded(file: &Path, data: Option<&Path>) -> anyhow::Result<Bytes> {
     bail!("the recorded component of {plugin}, {wanted}, is not here; name it, or another version, with --component")
 }
 
-fn shown(replayed: &Replayed) -> String {
+pub(super) fn shown(replayed: &Replayed) -> String {
     let mut lines = Vec::new();
     for difference in &replayed.differences {
         let of = if difference.device.is_empty() { String::new() } else { format!(" of {}", difference.device) };

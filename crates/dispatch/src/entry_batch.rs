@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    behaviour::Observation,
     queue::Job,
     runner::Runner,
     status::Tally,
@@ -17,7 +18,7 @@ use switchbox_model::{
     CallRecord, Cause, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack,
     lifecycle::{PluginChange, TakenBack},
 };
-use switchbox_plugin_runtime::{Called, Execution};
+use switchbox_plugin_runtime::{Called, Execution, Verdict};
 use switchbox_store::{CommitCallback, Refused, Reply};
 use switchbox_support::{clock::Anchor, scheduling::PriorityClass};
 
@@ -36,6 +37,9 @@ pub(super) struct EntryBatch<'a> {
     sync: bool,
     bytes: usize,
     tally: Tally,
+    /// What a version did that is not added to its behaviour yet.
+    observed: Option<Arc<Version>>,
+    observations: Vec<Observation>,
     clock: Anchor,
     /// The worker's time up to here has been accounted for; the time after it belongs to the next event.
     accounted: Instant,
@@ -51,6 +55,8 @@ impl<'a> EntryBatch<'a> {
             sync: false,
             bytes: 0,
             tally: Tally::default(),
+            observed: None,
+            observations: Vec::new(),
             clock,
             accounted: clock.at(),
         }
@@ -77,6 +83,38 @@ impl<'a> EntryBatch<'a> {
             self.runner.counters.record(execution, took);
         }
         self.clock.ms(now)
+    }
+
+    /// Adds an execution to what its version did. True: that took the version back.
+    pub(super) fn observe(&mut self, version: &Arc<Version>, execution: &Execution) -> bool {
+        if self.observed.as_ref().is_some_and(|of| !Arc::ptr_eq(of, version)) {
+            self.flush_observed("");
+        }
+        self.observed.get_or_insert_with(|| version.clone());
+        self.observations.push(Observation::of(execution));
+        let text = match &execution.verdict {
+            Verdict::Done => "",
+            Verdict::Retry(text) | Verdict::Reject(text) => text,
+            Verdict::GuestFailed(text) | Verdict::HostPanicked(text) => text,
+        };
+        self.runner.versions.under_guard() && self.flush_observed(text)
+    }
+
+    /// `text`: how the last of the executions failed.
+    fn flush_observed(&mut self, text: &str) -> bool {
+        let Some(version) = self.observed.take() else { return false };
+        let back = self.runner.versions.observe(&version, self.observations.drain(..));
+        let Some((instead, why)) = back else { return false };
+        let colon = if text.is_empty() { "" } else { ": " };
+        self.taken_back(&version, &instead, &format!("{why}{colon}{text}"));
+        true
+    }
+
+    /// An event of this version became a dead letter.
+    pub(super) fn observe_dead_letter(&mut self, version: &Arc<Version>) {
+        if let Some((instead, why)) = self.runner.versions.observe_dead_letter(version) {
+            self.taken_back(version, &instead, &why);
+        }
     }
 
     pub(super) fn add(&mut self, handled: Handled, job: &Job, done: Option<CommitCallback>) {
@@ -131,12 +169,12 @@ impl<'a> EntryBatch<'a> {
     }
 
     /// A new version failed, and `instead` is active again. Recorded in the journal, so that it holds after a restart.
-    pub(super) fn taken_back(&mut self, failed: &Version, instead: &Version, error: &str) {
+    fn taken_back(&mut self, failed: &Version, instead: &Version, error: &str) {
         let name = &self.runner.name;
         self.runner.context.routes_changed();
         tracing::error!(
             plugin = %name, digest = %failed.digest,
-            "the new version failed in its first events; the one before is back until the plugin's files change: {error}"
+            "the guard took the new version back; the one before is back until the plugin's files change: {error}"
         );
         let taken_back = TakenBack {
             digest: failed.digest.to_string(),
@@ -146,6 +184,9 @@ impl<'a> EntryBatch<'a> {
             time_ms: self.clock.ms(Instant::now()),
         };
         self.runner.context.lifecycles.lock().change(name, |lifecycle| lifecycle.taken_back = Some(taken_back.clone()));
+        if let Some(told) = self.runner.context.on_taken_back.get() {
+            told(name, &taken_back);
+        }
         let change = Box::new(PluginChange::TakenBack(Some(taken_back)));
         self.entries.push((Entry::Plugin { plugin: name.clone(), change }, None));
     }
@@ -176,6 +217,7 @@ impl<'a> EntryBatch<'a> {
     /// Submits all entries, when the journal's queue has room.
     pub(super) async fn submit(&mut self) {
         self.runner.counters.add(&std::mem::take(&mut self.tally));
+        self.flush_observed("");
         if self.entries.is_empty() {
             return;
         }

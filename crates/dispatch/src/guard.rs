@@ -219,5 +219,10 @@ fn targets(effects: &[Effect]) -> impl Iterator<Item = (usize, Target<'_>, u32)>
     })
 }
 
+/// How many targets the effects have, and how many effects have one.
+pub(super) fn target_counts(effects: &[Effect]) -> (u32, u32) {
+    targets(effects).fold((0, 0), |(count, sum), (_, _, effects)| (count + 1, effects.saturating_add(sum)))
+}
+
 #[cfg(test)]
 mod tests;

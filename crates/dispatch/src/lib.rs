@@ -2,6 +2,7 @@
 //! journal. Owns the running plugins. Applies no effect itself.
 
 mod backlog;
+mod behaviour;
 mod catch_up;
 mod connections;
 mod context;
@@ -32,6 +33,7 @@ mod traces;
 mod try_out;
 mod uncommitted;
 mod version;
+mod version_guard;
 mod warnings;
 mod worker;
 
@@ -44,7 +46,7 @@ pub use prepare::{Component, Error, version_id};
 pub use recording::{RecordError, RecordRequest};
 pub use redrive::RedriveError;
 pub use removal::DeleteError;
-pub use status::{PluginState, PluginStatus, Totals};
+pub use status::{GuardStatus, PluginState, PluginStatus, Totals};
 pub use try_out::{Tried, TryError, TryRequest};
 
 use context::Context;

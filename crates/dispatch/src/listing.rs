@@ -3,9 +3,11 @@
 use super::{
     Manager,
     manager::InstalledPlugin,
-    status::{PluginState, PluginStatus, Totals},
+    status::{GuardStatus, PluginState, PluginStatus, Totals},
+    version::UnderGuard,
 };
 use switchbox_model::PluginName;
+use switchbox_support::clock;
 
 impl Manager {
     /// Every installed plugin, ordered by name.
@@ -31,6 +33,7 @@ impl Manager {
             name: name.to_string(),
             state: plugin.state.unwrap_or(PluginState::Broken),
             digest: version.as_ref().map(|version| version.digest.to_string()),
+            version_id: version.as_ref().map(|version| version.id.clone()),
             component: plugin.origin.clone(),
             triggers: version.as_ref().map(|version| version.trigger_list.clone()).unwrap_or_default(),
             grants: description.map(|description| description.grants.clone()).unwrap_or_default(),
@@ -49,8 +52,23 @@ impl Manager {
             },
             timers: self.context.timers.count(name),
             next_timer_ms: self.context.timers.next_due_of(name),
+            guard: runner.as_ref().and_then(|runner| runner.versions.guarded()).map(guard),
             taken_back,
             totals: runner.as_ref().map_or_else(Totals::default, |runner| runner.counters.totals()),
         }
+    }
+}
+
+fn guard(guarded: UnderGuard) -> GuardStatus {
+    let UnderGuard { since, behaviour, guard } = guarded;
+    let for_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+    GuardStatus {
+        since_ms: clock::now_ms().saturating_sub(for_ms),
+        events: behaviour.events,
+        traps: behaviour.traps,
+        errors: behaviour.errors,
+        dead_letters: behaviour.dead_letters,
+        of_events: guard.events,
+        time: guard.time,
     }
 }

@@ -33,6 +33,7 @@ pub(super) async fn decide(
     let now = Instant::now();
     let time_ms = entries.account(version, &job, &execution, now);
     log_limits_hit(entries, &job, &execution, now);
+    let taken_back = entries.observe(version, &execution);
     let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
     if !calls.is_empty() {
         entries.add_calls(version, &job, calls);
@@ -40,7 +41,11 @@ pub(super) async fn decide(
     for line in &logs {
         tracing::info!(target: "plugin", plugin = %runner.name, event = %job.event.seq, "{line}");
     }
-    let problem = judge(entries, version, verdict);
+    let mut problem = judge(entries, verdict);
+    if let Some(problem) = &mut problem {
+        // The version before it gets the event.
+        problem.retry |= taken_back;
+    }
     let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
     let admission = if problem.is_none() { runner.admit(version, &job, &effects, now) } else { Admission::Now };
     let plain = problem.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
@@ -61,7 +66,7 @@ pub(super) async fn decide(
         logs,
         outcome: Outcome::Done { effects },
     };
-    let mut uncommitted = Uncommitted { job, handled, kv, why_held: String::new() };
+    let mut uncommitted = Uncommitted { version: version.clone(), job, handled, kv, why_held: String::new() };
     if let Some(problem) = problem {
         return give_up(entries, uncommitted, problem);
     }
@@ -88,28 +93,16 @@ fn log_limits_hit(entries: &EntryBatch<'_>, job: &Job, execution: &Execution, no
 }
 
 /// Returns `None` if the guest handled the event.
-fn judge(entries: &mut EntryBatch<'_>, version: &Arc<Version>, verdict: Verdict) -> Option<Problem> {
+fn judge(entries: &EntryBatch<'_>, verdict: Verdict) -> Option<Problem> {
     let runner = entries.runner;
     match verdict {
-        Verdict::Done => {
-            runner.versions.record_handled(version);
-            None
-        }
+        Verdict::Done => None,
         Verdict::Reject(text) => Some(Problem { text, retry: false }),
-        Verdict::Retry(text) => Some(Problem { text, retry: true }),
-        Verdict::GuestFailed(text) => {
-            if let Some(instead) = runner.versions.take_back(version) {
-                entries.taken_back(version, &instead, &text);
-            }
-            Some(Problem { text, retry: true })
-        }
+        Verdict::Retry(text) | Verdict::GuestFailed(text) => Some(Problem { text, retry: true }),
         // A retry would most likely end in the same way.
         Verdict::HostPanicked(text) => {
             runner.context.supervisor.count_panic("guest call", &text);
             let text = format!("the host panicked in a call of the plugin: {text}");
-            if let Some(instead) = runner.versions.take_back(version) {
-                entries.taken_back(version, &instead, &text);
-            }
             Some(Problem { text, retry: false })
         }
     }
@@ -129,7 +122,7 @@ pub(super) async fn finish(entries: &mut EntryBatch<'_>, uncommitted: Uncommitte
 /// A retry, or a dead letter after the last attempt.
 fn give_up(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted, problem: Problem) -> Next {
     let runner = entries.runner;
-    let Uncommitted { job, mut handled, .. } = uncommitted;
+    let Uncommitted { version, job, mut handled, .. } = uncommitted;
     runner.counters.set_last_error(&problem.text);
     if problem.retry && job.attempt < ATTEMPTS {
         runner.counters.retried();
@@ -142,6 +135,7 @@ fn give_up(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted, problem: Prob
     if let Some(more) = runner.log_limits.note("dead letter", Instant::now()) {
         tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; to the dead letters{more}", problem.text);
     }
+    entries.observe_dead_letter(&version);
     handled.outcome = Outcome::Dead { error: problem.text, event: Box::new(job.event.clone()) };
     entries.add(handled, &job, None);
     Next::Handled

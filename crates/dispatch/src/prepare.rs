@@ -4,6 +4,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::{context::Context, guard::TokenRates, host::PluginHost, version::Version};
@@ -106,6 +107,8 @@ impl Compiler {
             granted: settings.grants.clone(),
             triggers_set: settings.triggers.is_some(),
             token_rates,
+            guard: settings.guard.clone(),
+            behaviour: Mutex::default(),
         };
         for warning in &version.warnings {
             tracing::warn!(plugin = %name, "{warning}");

@@ -149,7 +149,12 @@ impl Manager {
         Ok(())
     }
 
-    /// The version of the plugin that failed in its first events, if its files have not changed since.
+    /// Sets what is called when a version was taken back; it must not block. Has to be called once, before the first plugin is installed.
+    pub fn on_taken_back(&self, told: impl Fn(&PluginName, &TakenBack) + Send + Sync + 'static) {
+        let _ = self.context.on_taken_back.set(Box::new(told));
+    }
+
+    /// The version of the plugin that was taken back, if its files have not changed since.
     #[must_use]
     pub fn taken_back(&self, name: &PluginName) -> Option<TakenBack> {
         self.context.lifecycles.lock().get(name)?.taken_back.clone()
@@ -157,8 +162,7 @@ impl Manager {
 
     /// The plugin's files hold a version that was taken back before the host started, so the version before it runs.
     pub fn runs_instead(&self, name: &PluginName, TakenBack { digest, error, .. }: &TakenBack) {
-        let text =
-            format!("the version in its files ({digest}) failed in its first events, and the one before runs: {error}");
+        let text = format!("the guard took the version in its files ({digest}) back, and the one before runs: {error}");
         tracing::warn!(plugin = %name, "{text}");
         self.update(name, |plugin| plugin.error = Some(text));
     }

@@ -166,6 +166,20 @@ pub enum PluginState {
     Broken,
 }
 
+/// How far the window is in which the version that runs may be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuardStatus {
+    /// When the version came into force, milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    pub events: u64,
+    pub traps: u64,
+    pub errors: u64,
+    pub dead_letters: u64,
+    /// The window's length.
+    pub of_events: u64,
+    pub time: Duration,
+}
+
 /// A plugin's status, as the HTTP API shows it.
 #[derive(Debug, Clone)]
 pub struct PluginStatus {
@@ -173,6 +187,8 @@ pub struct PluginStatus {
     pub state: PluginState,
     /// `sha256:…` of the component that runs.
     pub digest: Option<String>,
+    /// An id of that component with all of its settings.
+    pub version_id: Option<String>,
     /// `builtin:NAME` or the component's file.
     pub component: Option<String>,
     pub description: Option<Description>,
@@ -195,6 +211,8 @@ pub struct PluginStatus {
     pub timers: usize,
     /// When the next one is due, milliseconds since the Unix epoch.
     pub next_timer_ms: Option<u64>,
+    /// `None`: the version that runs can no longer be taken back.
+    pub guard: Option<GuardStatus>,
     /// The version in the plugin's files, if it failed and the version before it runs.
     pub taken_back: Option<TakenBack>,
     pub totals: Totals,

@@ -1,6 +1,8 @@
 //! An event that a guest has handled and that is not in the journal yet, and its size in the journal's queue.
 
-use super::queue::Job;
+use std::sync::Arc;
+
+use super::{queue::Job, version::Version};
 use switchbox_model::{Effect, Handled, Outcome};
 use switchbox_plugin_runtime::KvChange;
 
@@ -9,6 +11,7 @@ pub(super) const ENTRY_BYTES: usize = 128;
 
 /// An event that a guest has handled, not yet committed.
 pub(super) struct Uncommitted {
+    pub(super) version: Arc<Version>,
     pub(super) job: Job,
     pub(super) handled: Handled,
     pub(super) kv: Vec<KvChange>,

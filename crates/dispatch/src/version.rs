@@ -1,18 +1,24 @@
-//! A plugin's current version and the one before it. A new version is on probation for its first events: if it fails in one of
-//! them, the version before it is active again.
+//! A plugin's current version and the one before it. A new version is under guard for its first events: if it fails as its settings'
+//! `[guard]` says, the version before it is active again.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
-use super::guard::TokenRates;
-use switchbox_plugin_runtime::{Component, Description, Grant, GrantPatterns, Setup, Trigger, Triggers};
-
-/// A new version that fails within so many events is taken back.
-const PROBATION_EVENTS: u64 = 10;
+use super::{
+    behaviour::{Behaviour, Observation},
+    guard::TokenRates,
+    version_guard,
+};
+use switchbox_plugin_runtime::{
+    Component, Description, Grant, GrantPatterns, Setup, Trigger, Triggers, guard::GuardSettings,
+};
 
 /// A component with its settings, ready to handle events.
 pub(super) struct Version {
@@ -35,6 +41,9 @@ pub(super) struct Version {
     pub(super) triggers_set: bool,
     /// The rate limits of its effects.
     pub(super) token_rates: TokenRates,
+    pub(super) guard: GuardSettings,
+    /// What it has done since it is active.
+    pub(super) behaviour: Mutex<Behaviour>,
 }
 
 /// The versions of a plugin.
@@ -43,21 +52,28 @@ pub(super) struct Versions {
     /// Incremented whenever the current version changes.
     epoch: AtomicU64,
     /// The current version may still be taken back.
-    on_probation: AtomicBool,
+    under_guard: AtomicBool,
 }
 
 struct Known {
     current: Arc<Version>,
     previous: Option<Arc<Version>>,
-    /// Events handled by the current one.
-    handled: u64,
+    since: Instant,
+}
+
+/// How far the window of a version is that may still be taken back.
+#[derive(Debug, Clone)]
+pub(super) struct UnderGuard {
+    pub(super) since: Instant,
+    pub(super) behaviour: Behaviour,
+    pub(super) guard: GuardSettings,
 }
 
 impl Versions {
-    /// The first version is not on probation: there is no version before it.
+    /// The first version is not under guard: there is no version before it.
     pub(super) fn new(first: Version) -> Self {
-        let known = Known { current: Arc::new(first), previous: None, handled: PROBATION_EVENTS };
-        Self { known: RwLock::new(known), epoch: AtomicU64::new(0), on_probation: AtomicBool::new(false) }
+        let known = Known { current: Arc::new(first), previous: None, since: Instant::now() };
+        Self { known: RwLock::new(known), epoch: AtomicU64::new(0), under_guard: AtomicBool::new(false) }
     }
 
     pub(super) fn current(&self) -> Arc<Version> {
@@ -78,41 +94,70 @@ impl Versions {
     pub(super) fn replace(&self, version: Version) {
         let mut known = self.known.write();
         let before = std::mem::replace(&mut known.current, Arc::new(version));
-        // A version that was on probation itself is not kept as the previous one.
-        if known.previous.is_none() || !self.on_probation.load(Ordering::Acquire) {
+        // A version that was under guard itself is not kept as the previous one.
+        if known.previous.is_none() || !self.under_guard.load(Ordering::Acquire) {
             known.previous = Some(before);
         }
-        known.handled = 0;
-        self.on_probation.store(true, Ordering::Release);
+        known.since = Instant::now();
+        self.under_guard.store(true, Ordering::Release);
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
-    /// A worker's instance trapped. If its version was on probation, activates the version before it and returns that.
-    pub(super) fn take_back(&self, failed: &Arc<Version>) -> Option<Arc<Version>> {
+    /// True: each observation of the current version may take it back.
+    pub(super) fn under_guard(&self) -> bool {
+        self.under_guard.load(Ordering::Acquire)
+    }
+
+    /// Adds what a version did. If it is the current one, is under guard and has done too much of what its guard forbids, activates the
+    /// version before it and returns that, and why.
+    pub(super) fn observe(
+        &self,
+        version: &Arc<Version>,
+        observations: impl Iterator<Item = Observation>,
+    ) -> Option<(Arc<Version>, String)> {
+        {
+            let mut behaviour = version.behaviour.lock();
+            observations.for_each(|observation| behaviour.add(observation));
+        }
+        if self.under_guard() { self.judge(version) } else { None }
+    }
+
+    /// The same for an event of this version that became a dead letter.
+    pub(super) fn observe_dead_letter(&self, version: &Arc<Version>) -> Option<(Arc<Version>, String)> {
+        version.behaviour.lock().dead_letters += 1;
+        if self.under_guard() { self.judge(version) } else { None }
+    }
+
+    fn judge(&self, version: &Arc<Version>) -> Option<(Arc<Version>, String)> {
         let mut known = self.known.write();
-        if known.handled >= PROBATION_EVENTS || !Arc::ptr_eq(&known.current, failed) {
+        if !Arc::ptr_eq(&known.current, version) {
             return None;
         }
-        let previous = known.previous.take()?;
+        let previous = known.previous.clone()?;
+        let (why, over) = {
+            let before = previous.behaviour.lock();
+            let new = version.behaviour.lock();
+            let why = version_guard::violated(&version.guard, &new, Some(&before));
+            (why, version_guard::is_over(&version.guard, &new, known.since.elapsed()))
+        };
+        if why.is_none() && !over {
+            return None;
+        }
+        known.previous = None;
+        self.under_guard.store(false, Ordering::Release);
+        let why = why?;
         known.current = previous.clone();
-        known.handled = PROBATION_EVENTS;
-        self.on_probation.store(false, Ordering::Release);
         self.epoch.fetch_add(1, Ordering::Release);
-        Some(previous)
+        Some((previous, why))
     }
 
-    /// Counts an event handled by the version. The probation ends after the first events.
-    pub(super) fn record_handled(&self, version: &Arc<Version>) {
-        if !self.on_probation.load(Ordering::Acquire) {
-            return;
+    /// `None`: the current version is not under guard.
+    pub(super) fn guarded(&self) -> Option<UnderGuard> {
+        let known = self.known.read();
+        if !self.under_guard() || known.previous.is_none() {
+            return None;
         }
-        let mut known = self.known.write();
-        if Arc::ptr_eq(&known.current, version) {
-            known.handled += 1;
-            if known.handled >= PROBATION_EVENTS {
-                known.previous = None;
-                self.on_probation.store(false, Ordering::Release);
-            }
-        }
+        let behaviour = known.current.behaviour.lock().clone();
+        Some(UnderGuard { since: known.since, behaviour, guard: known.current.guard.clone() })
     }
 }

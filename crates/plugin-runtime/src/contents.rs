@@ -46,6 +46,12 @@ pub fn check_contents(bytes: &[u8]) -> Result<(), LoadError> {
     read(bytes).map(drop)
 }
 
+/// The interfaces that a component imports, in order; none of what is no component.
+#[must_use]
+pub fn imports(bytes: &[u8]) -> Vec<String> {
+    read(bytes).map(|surface| surface.imports).unwrap_or_default()
+}
+
 impl Surface {
     fn add(&mut self, payload: &Payload<'_>) -> wasmparser::Result<()> {
         match payload {

@@ -16,6 +16,7 @@ mod engine;
 mod error;
 mod execution;
 mod failure;
+pub mod guard;
 pub mod host;
 mod imports;
 pub mod ineffective;
@@ -33,7 +34,7 @@ mod wasi;
 
 pub use binary::{Kind, MAX_COMPONENT_BYTES, Problem, inspect};
 pub use component::{Component, digest};
-pub use contents::check_contents;
+pub use contents::{check_contents, imports};
 pub use description::Description;
 pub use engine::{Options, WasmEngine};
 pub use error::{CallError, Error, LoadError};

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use super::{
     convert::check_settings,
     grants::{Capability, EffectiveGrants, GrantPatterns},
+    guard::GuardSettings,
     ineffective,
     limits::Limits,
     trigger::{Trigger, Triggers},
@@ -34,13 +35,24 @@ pub struct PluginSettings {
     /// `None`: the host's setting decides whether consent is needed.
     pub grants: Option<GrantPatterns>,
     pub limits: Limits,
+    /// When a new version of these settings is taken back.
+    #[serde(skip_serializing_if = "GuardSettings::is_default")]
+    pub guard: GuardSettings,
     /// The plugin's own settings, as JSON. `None`: the component's defaults.
     pub settings: Option<serde_json::Value>,
 }
 
 impl Default for PluginSettings {
     fn default() -> Self {
-        Self { component: None, enabled: true, triggers: None, grants: None, limits: Limits::default(), settings: None }
+        Self {
+            component: None,
+            enabled: true,
+            triggers: None,
+            grants: None,
+            limits: Limits::default(),
+            guard: GuardSettings::default(),
+            settings: None,
+        }
     }
 }
 
@@ -67,7 +79,7 @@ impl fmt::Display for Invalid {
     }
 }
 
-const KEYS: &str = "component, enabled, trigger, grants, limits, settings";
+const KEYS: &str = "component, enabled, trigger, grants, limits, guard, settings";
 
 impl PluginSettings {
     /// Parses a whole settings file.
@@ -90,6 +102,7 @@ fn parse(text: &str) -> Result<PluginSettings, Invalid> {
             "trigger" => settings.triggers = Some(reader.triggers(value)),
             "grants" => settings.grants = Some(reader.grants(value)),
             "limits" => settings.limits = reader.limits(value),
+            "guard" => settings.guard = reader.guard(value),
             "settings" => settings.settings = reader.settings(value),
             _ => reader.problem(key, format!("is no key of a plugin's settings ({KEYS})")),
         }
@@ -186,20 +199,32 @@ impl Reader {
         granted
     }
 
-    /// Parses each key by itself first, so that each problem has its key.
-    fn limits(&mut self, value: Value) -> Limits {
+    /// Parses each key of a table by itself first, so that each problem has its key.
+    fn each_key<T: DeserializeOwned + Default>(&mut self, table: &str, value: Value) -> T {
         let mut good = Table::new();
-        for (key, value) in self.table("limits", value).unwrap_or_default() {
+        for (key, value) in self.table(table, value).unwrap_or_default() {
             let alone = Table::from_iter([(key.clone(), value.clone())]);
-            if self.value::<Limits>(&format!("limits.{key}"), Value::Table(alone)).is_some() {
+            if self.value::<T>(&format!("{table}.{key}"), Value::Table(alone)).is_some() {
                 good.insert(key, value);
             }
         }
-        let limits: Limits = self.value("limits", Value::Table(good)).unwrap_or_default();
+        self.value(table, Value::Table(good)).unwrap_or_default()
+    }
+
+    fn limits(&mut self, value: Value) -> Limits {
+        let limits: Limits = self.each_key("limits", value);
         for (key, text) in limits.problems() {
             self.problem(format!("limits.{key}"), text);
         }
         limits
+    }
+
+    fn guard(&mut self, value: Value) -> GuardSettings {
+        let guard: GuardSettings = self.each_key("guard", value);
+        for (key, text) in guard.problems() {
+            self.problem(format!("guard.{key}"), text);
+        }
+        guard
     }
 
     fn settings(&mut self, value: Value) -> Option<serde_json::Value> {

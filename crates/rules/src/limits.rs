@@ -41,6 +41,10 @@ pub const TWIN_DIFFERENCES: usize = 1_000;
 pub const TWIN_DIFFERENCE_BYTES: usize = 256 * 1024;
 /// Versions of config and of state kept for each device.
 pub const VERSIONS_KEPT: usize = 10;
+/// Versions of a plugin that are kept.
+pub const PLUGIN_VERSIONS: usize = 10;
+/// Bytes of the components of one plugin's versions that are kept.
+pub const PLUGIN_VERSION_BYTES: u64 = 256 * 1024 * 1024;
 /// Largest method request or response payload, bytes.
 pub const METHOD_BYTES: usize = 256 * 1024;
 /// Method time-out unless the caller says another, milliseconds.

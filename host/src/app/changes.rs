@@ -4,44 +4,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::previous::{Previous, Ran};
+use super::plugin_texts;
+use switchbox_admin::Authors;
 use switchbox_builtins as builtins;
-use switchbox_dispatch::{Component, Manager, PluginState, version_id};
-use switchbox_model::PluginName;
+use switchbox_dispatch::{Component, Manager, PluginState, PluginStatus, version_id};
+use switchbox_model::{PluginName, lifecycle::TakenBack};
 use switchbox_plugin_folder::{Change, Source};
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_versions::{self as versions, About, History, Ran};
+use switchbox_support::clock;
 
-pub(super) async fn make(plugins: Arc<Manager>, previous: Previous, change: Change) {
-    let done = match change {
-        Change::Upsert { name, component, settings, text } => match component_of(component) {
-            Ok(component) => {
-                let files = Files { component, settings: *settings, text };
-                let done = upsert(&plugins, &previous, &name, files).await;
-                plugins.prune_after_change().await;
-                done
-            }
-            Err(problem) => {
-                plugins.broken(&name, &problem);
-                Ok(())
-            }
-        },
-        Change::Removed { name } => {
-            let done = plugins.remove(&name).await;
-            blocking(move || previous.forget(&name)).await;
-            plugins.prune_after_change().await;
-            done
-        }
-        Change::Broken { name, error } => {
-            plugins.broken(&name, &error);
-            Ok(())
-        }
-        Change::FirstLook { unready } => plugins.first_scan_done(&unready).await,
-    };
-    // What is wrong with a plugin is in the log and in the API already; this is for what is wrong with the host.
-    if let Err(error) = done {
-        tracing::debug!(%error, "a change of the plugin folder is not in force");
-    }
+/// Makes the changes. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Loader {
+    pub(super) plugins: Arc<Manager>,
+    pub(super) history: History,
+    pub(super) authors: Arc<Authors>,
 }
 
 /// What a plugin's files say.
@@ -51,72 +30,125 @@ struct Files {
     text: Arc<str>,
 }
 
-async fn upsert(
-    plugins: &Manager,
-    previous: &Previous,
-    name: &PluginName,
-    files: Files,
-) -> Result<(), switchbox_dispatch::Error> {
-    let Files { component, settings, text } = files;
-    let version = version_id(&component.bytes, &settings);
-    let taken_back = plugins.taken_back(name);
-    if let Some(taken_back) = &taken_back {
-        let instead = kept(previous, name, taken_back.instead.clone()).await;
-        match instead {
-            Some((component, settings)) if taken_back.version == version && settings.enabled => {
-                let done = plugins.upsert(name, component, settings).await;
-                plugins.runs_instead(name, taken_back);
-                return done;
+impl Loader {
+    pub(super) async fn make(self, change: Change) {
+        let done = match change {
+            Change::Upsert { name, component, settings, text } => match component_of(component) {
+                Ok(component) => {
+                    let done = self.upsert(&name, Files { component, settings: *settings, text }).await;
+                    self.plugins.prune_after_change().await;
+                    done
+                }
+                Err(problem) => {
+                    self.plugins.broken(&name, &problem);
+                    Ok(())
+                }
+            },
+            Change::Removed { name } => {
+                let done = self.plugins.remove(&name).await;
+                let history = self.history.clone();
+                blocking(move || history.forget(&name)).await;
+                self.plugins.prune_after_change().await;
+                done
             }
-            // It stays beside the one that comes now, for the case that this one fails too.
-            Some((component, _)) if !component.origin.starts_with("builtin:") => {
-                let (previous, plugin) = (previous.clone(), name.clone());
-                let _ = blocking(move || previous.runs(&plugin, &component.bytes)).await;
+            Change::Broken { name, error } => {
+                self.plugins.broken(&name, &error);
+                Ok(())
             }
-            _ => {}
+            Change::FirstLook { unready } => self.plugins.first_scan_done(&unready).await,
+        };
+        // What is wrong with a plugin is in the log and in the API already; this is for what is wrong with the host.
+        if let Err(error) = done {
+            tracing::debug!(%error, "a change of the plugin folder is not in force");
         }
     }
-    let digest = plugin::digest(&component.bytes);
-    let own = component.origin.ends_with(".wasm").then(|| component.bytes.clone());
-    let ran =
-        Ran { version, component: own.as_ref().map_or_else(|| component.origin.clone(), |_| digest), settings: text };
-    let done = plugins.upsert(name, component, settings).await;
-    let runs = plugins.get(name).is_some_and(|plugin| plugin.state == PluginState::Running);
-    if done.is_ok() && runs {
-        remember(previous, name, own, ran).await;
-    }
-    done
-}
 
-/// A version that the plugin has run before.
-async fn kept(previous: &Previous, name: &PluginName, version: String) -> Option<(Component, PluginSettings)> {
-    let (previous, plugin) = (previous.clone(), name.clone());
-    let (Ran { component, settings, .. }, bytes) =
-        blocking(move || previous.version(&plugin, &version)).await.flatten()?;
-    let settings = PluginSettings::parse(&settings).ok()?;
-    let component = match bytes {
-        Some(bytes) => Component { origin: format!("{name}.wasm"), bytes: bytes.into() },
-        None => component_of(Source::Builtin(component.strip_prefix("builtin:")?.to_owned())).ok()?,
-    };
-    Some((component, settings))
-}
-
-/// For a roll-back. That this fails costs no more than that.
-async fn remember(previous: &Previous, name: &PluginName, own: Option<Bytes>, ran: Ran) {
-    let (previous, plugin) = (previous.clone(), name.clone());
-    let written = blocking(move || {
-        if let Some(bytes) = own {
-            previous.runs(&plugin, &bytes)?;
+    async fn upsert(&self, name: &PluginName, files: Files) -> Result<(), switchbox_dispatch::Error> {
+        let Files { component, settings, text } = files;
+        let id = version_id(&component.bytes, &settings);
+        if let Some(taken_back) = self.plugins.taken_back(name).filter(|taken_back| taken_back.version == id)
+            && settings.enabled
+            && let Some((instead, settings)) = self.kept(name, taken_back.instead.clone()).await
+        {
+            let done = self.plugins.upsert(name, instead, settings).await;
+            self.plugins.runs_instead(name, &taken_back);
+            return done;
         }
-        previous.note_version(&plugin, ran)
+        let ran = Ran {
+            id,
+            digest: String::new(),
+            component: file_name(&component.origin).to_owned(),
+            settings: text.clone(),
+            time_ms: clock::now_ms(),
+            by: self.authors.of(name, &component.bytes, text.as_bytes()),
+            about: About::default(),
+        };
+        let bytes = component.bytes.clone();
+        let done = self.plugins.upsert(name, component, settings).await;
+        if done.is_ok()
+            && let Some(status) = self.plugins.get(name).filter(|status| status.state == PluginState::Running)
+        {
+            self.remember(name, ran, bytes, &status).await;
+        }
+        done
+    }
+
+    /// A version that the plugin has run before.
+    async fn kept(&self, name: &PluginName, id: String) -> Option<(Component, PluginSettings)> {
+        let (history, plugin) = (self.history.clone(), name.clone());
+        let found = blocking(move || {
+            let version = history.versions(&plugin).into_iter().find(|version| version.id == id)?;
+            let bytes = history.component(&version).ok()?;
+            Some((version, bytes))
+        });
+        let (version, bytes) = found.await.flatten()?;
+        let settings = PluginSettings::parse(&version.settings).ok()?;
+        let component = match bytes {
+            Some(bytes) => Component { origin: version.component, bytes: bytes.into() },
+            None => component_of(Source::Builtin(version.component.strip_prefix("builtin:")?.to_owned())).ok()?,
+        };
+        Some((component, settings))
+    }
+
+    /// For a roll-back. That this fails costs no more than that.
+    async fn remember(&self, name: &PluginName, ran: Ran, bytes: Bytes, status: &PluginStatus) {
+        let (history, plugin) = (self.history.clone(), name.clone());
+        let about = plugin_texts::about(status);
+        let written = blocking(move || {
+            let about = About { imports: plugin::imports(&bytes), ..about };
+            let ran = Ran { digest: plugin::digest(&bytes), about, ..ran };
+            let own = (!ran.component.starts_with("builtin:")).then_some(&*bytes);
+            history.ran(&plugin, ran, own)
+        });
+        if let Some(Err(error)) = written.await {
+            tracing::warn!(plugin = %name, %error, "the version cannot be kept for a rollback");
+        }
+        // It may have been taken back before it was written down.
+        if let Some(taken_back) = self.plugins.taken_back(name) {
+            note_taken_back(&self.history, name, &taken_back);
+        }
+    }
+}
+
+/// Writes down that a version was taken back. Does not block.
+pub(super) fn note_taken_back(history: &History, name: &PluginName, taken_back: &TakenBack) {
+    let (history, name) = (history.clone(), name.clone());
+    let TakenBack { version, error, time_ms, .. } = taken_back.clone();
+    // Supervision: a panic costs only what the history says of this version.
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = history.taken_back(&name, &version, versions::TakenBack { why: error, time_ms }) {
+            tracing::warn!(plugin = %name, %error, "the history of versions cannot be written");
+        }
     });
-    if let Some(Err(error)) = written.await {
-        tracing::warn!(plugin = %name, %error, "the component cannot be kept for a rollback");
-    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// Without the folder.
+fn file_name(origin: &str) -> &str {
+    origin.rsplit('/').next().unwrap_or(origin)
 }
 
 fn component_of(source: Source) -> Result<Component, String> {

@@ -1,10 +1,7 @@
 //! From the watched folder to the plugins that run: the changes of one plugin are made one after the other, those of different
 //! plugins beside each other, so that a large component that compiles holds up nothing else.
 
-use std::{
-    collections::{BTreeMap, HashMap, btree_map::Entry},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 
 use tokio::{
     runtime,
@@ -13,8 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{changes, previous::Previous};
-use switchbox_dispatch::Manager;
+use super::changes::Loader;
 use switchbox_model::PluginName;
 use switchbox_plugin_folder as watch;
 use switchbox_plugin_folder::Change;
@@ -39,7 +35,7 @@ impl Service {
 /// Returns when all that is in the folder has been looked at, so that no event passes a plugin by.
 pub(super) async fn start(
     settings: &Settings,
-    plugins: Arc<Manager>,
+    loader: Loader,
     tasks: &Tasks,
     background: &runtime::Handle,
     shutdown: CancellationToken,
@@ -48,9 +44,7 @@ pub(super) async fn start(
     let (looked, first_look) = oneshot::channel();
     // Components of many MiB are read and digested there.
     let watching = tasks.spawn_on(background, "plugin folder", &shutdown, service.run(shutdown.clone()));
-    let previous = Previous::new(&settings.data);
-    let queues =
-        ChangeQueues::new(move |change| changes::make(plugins.clone(), previous.clone(), change), tasks.clone());
+    let queues = ChangeQueues::new(move |change| loader.clone().make(change), tasks.clone());
     let applying = tasks.spawn("plugin loader", &shutdown, queues.run(changes, looked));
     tokio::select! {
         _ = first_look => {}
@@ -148,6 +142,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use parking_lot::Mutex;
     use tokio::sync::Semaphore;
 

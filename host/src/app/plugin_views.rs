@@ -2,25 +2,28 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{dry_runs, previous::Previous};
+use super::{
+    dry_runs,
+    plugin_texts::{grant, trigger},
+};
 use switchbox_admin::{DeleteError, DryRunError, Later, Plugins, RedriveError};
 use switchbox_admin_api::{
-    Builtin, Plugin, PluginCounters, PluginRecording, PluginTakenBack, PluginTimers, RecordPluginRequest, Time,
-    TryPluginRequest, TryPluginResponse,
+    Builtin, Int64, Plugin, PluginCounters, PluginGuard, PluginRecording, PluginTakenBack, PluginTimers, PluginVersion,
+    RecordPluginRequest, Time, TryPluginRequest, TryPluginResponse, VersionTakenBack,
 };
 use switchbox_dispatch as dispatch;
-use switchbox_dispatch::{Manager, PluginState, PluginStatus};
+use switchbox_dispatch::{GuardStatus, Manager, PluginState, PluginStatus};
 use switchbox_model::{DeviceName, Event, PluginName};
-use switchbox_plugin_runtime::{Grant, Trigger};
+use switchbox_plugin_versions::{History, Version};
 
 pub(super) struct Views {
     plugins: Arc<Manager>,
-    previous: Previous,
+    history: History,
 }
 
 impl Views {
-    pub(super) fn new(plugins: Arc<Manager>, previous: Previous) -> Self {
-        Self { plugins, previous }
+    pub(super) fn new(plugins: Arc<Manager>, history: History) -> Self {
+        Self { plugins, history }
     }
 
     fn view(&self, status: PluginStatus) -> Plugin {
@@ -45,12 +48,31 @@ impl Plugins for Views {
         Box::pin(async { found })
     }
 
-    fn previous(&self, name: &PluginName, digest: &str) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
-        let (previous, name) = (self.previous.clone(), name.clone());
-        let digest = digest.to_owned();
+    fn versions(&self, name: &PluginName) -> Later<'_, Vec<PluginVersion>> {
+        let (history, name) = (self.history.clone(), name.clone());
+        let running = self.plugins.get(&name).and_then(|status| status.version_id);
         Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || previous.before(&name, &digest)).await;
-            read.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+            let read = tokio::task::spawn_blocking(move || {
+                let versions = history.versions(&name).into_iter().rev();
+                let shown = |version: Version| {
+                    let (kept, in_force) = (history.keeps(&version), running.as_ref() == Some(&version.id));
+                    PluginVersion { kept, in_force, ..self::version(version) }
+                };
+                versions.map(shown).collect()
+            });
+            // A history that cannot be read is empty.
+            read.await.unwrap_or_default()
+        })
+    }
+
+    fn version_component(&self, name: &PluginName, number: u64) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
+        let (history, name) = (self.history.clone(), name.clone());
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || {
+                let version = history.versions(&name).into_iter().find(|version| version.number == number);
+                version.map_or(Ok(None), |version| history.component(&version))
+            });
+            read.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
         })
     }
 
@@ -132,6 +154,7 @@ fn view(status: PluginStatus) -> Plugin {
         lagging: status.lagging,
         timers: PluginTimers { count: status.timers, next_time: status.next_timer_ms.map(Time) },
         last_error: status.last_error,
+        guard: status.guard.map(guard),
         taken_back: status.taken_back.map(|taken_back| PluginTakenBack {
             digest: taken_back.digest,
             error: taken_back.error,
@@ -144,6 +167,38 @@ fn view(status: PluginStatus) -> Plugin {
     }
 }
 
+fn guard(guard: GuardStatus) -> PluginGuard {
+    PluginGuard {
+        since: Time(guard.since_ms),
+        events: Int64(guard.events),
+        traps: Int64(guard.traps),
+        errors: Int64(guard.errors),
+        dead_letters: Int64(guard.dead_letters),
+        of_events: Int64(guard.of_events),
+        seconds: Int64(guard.time.as_secs()),
+    }
+}
+
+/// Without what the host knows of it now.
+fn version(version: Version) -> PluginVersion {
+    let about = version.about;
+    PluginVersion {
+        number: version.number,
+        digest: version.digest,
+        component: version.component,
+        version: about.version,
+        settings: version.settings.to_string(),
+        time: Time(version.time_ms),
+        by: version.by,
+        triggers: about.triggers,
+        grants: about.grants,
+        grants_in_force: about.grants_in_force,
+        imports: about.imports,
+        taken_back: version.taken_back.map(|back| VersionTakenBack { why: back.why, time: Time(back.time_ms) }),
+        ..PluginVersion::default()
+    }
+}
+
 fn state(state: PluginState) -> &'static str {
     match state {
         PluginState::Running => "running",
@@ -151,17 +206,4 @@ fn state(state: PluginState) -> &'static str {
         PluginState::WaitingForConsent => "waiting-for-consent",
         PluginState::Broken => "broken",
     }
-}
-
-fn trigger(trigger: &Trigger) -> String {
-    let kind = serde_json::to_value(trigger.event).ok();
-    let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
-    match &trigger.subfolder {
-        Some(subfolder) => format!("{kind} {} {subfolder}", trigger.device),
-        None => format!("{kind} {}", trigger.device),
-    }
-}
-
-fn grant(grant: &Grant) -> String {
-    format!("{} {}", grant.capability.as_str(), grant.pattern)
 }

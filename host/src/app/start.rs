@@ -9,9 +9,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Host, Listeners, Parts, azure, clock_watch, descriptors, folder, housekeeping, metrics_text,
+    Host, Listeners, Parts, azure,
+    changes::{self, Loader},
+    clock_watch, descriptors, folder, housekeeping, metrics_text,
     mirror::{MirrorTopics, Mirrored},
-    options, plugin_views, previous, traces,
+    options, plugin_views, traces,
 };
 use switchbox_admin as admin;
 use switchbox_auth as auth;
@@ -28,6 +30,7 @@ use switchbox_model::RegistryName;
 use switchbox_mqtt as mqtt;
 use switchbox_mqtt_session::topics;
 use switchbox_plugin_runtime as plugin;
+use switchbox_plugin_versions::History;
 use switchbox_proxy as proxy;
 use switchbox_settings::{GrantPolicy, Settings};
 use switchbox_store as store;
@@ -85,6 +88,8 @@ struct Opened {
 /// The plugins run that ran before, and those of new files.
 struct Recovered {
     plugins: Arc<Manager>,
+    history: History,
+    authors: Arc<admin::Authors>,
     folder: folder::Service,
     timers: JoinHandle<()>,
     expiry: JoinHandle<()>,
@@ -174,13 +179,17 @@ impl<'a> Start<'a> {
         let timers = timers::run(dispatch.timers(), ingest.clone(), self.shutdown.child_token());
         let timers = self.tasks.spawn("timers", &self.shutdown, timers);
         let on = self.background.handle();
-        let folder = folder::start(self.settings, plugins.clone(), &self.tasks, on, self.shutdown.clone()).await?;
+        let (history, authors) = (History::new(&self.settings.data), Arc::<admin::Authors>::default());
+        let noted = history.clone();
+        plugins.on_taken_back(move |name, taken_back| changes::note_taken_back(&noted, name, taken_back));
+        let loader = Loader { plugins: plugins.clone(), history: history.clone(), authors: authors.clone() };
+        let folder = folder::start(self.settings, loader, &self.tasks, on, self.shutdown.clone()).await?;
         delivery.close_orphaned_connections().await?;
         delivery.expire_overdue().await?;
         let (delivery, shutdown) = (delivery.clone(), self.shutdown.child_token());
         let expiry = async move { delivery.keep_time(shutdown).await };
         let expiry = self.tasks.spawn("expiry", &self.shutdown, expiry);
-        Ok(Recovered { plugins, folder, timers, expiry })
+        Ok(Recovered { plugins, history, authors, folder, timers, expiry })
     }
 
     fn restore_sessions(
@@ -201,7 +210,7 @@ impl<'a> Start<'a> {
         let publisher = publisher.run(parts.tasks.clone(), self.shutdown.child_token());
         let publisher = parts.tasks.spawn("publisher", &self.shutdown, publisher);
         let listeners = Listeners::of(self.settings, &mqtt_server);
-        let api_parts = self.api_parts(&parts, listeners.reach(self.settings, tls.as_ref()));
+        let api_parts = Self::api_parts(&parts, recovered, listeners.reach(self.settings, tls.as_ref()));
         let api = admin::Service::new(admin_options, admin_ports, api_parts)?;
         Ok(Restored { parts, tls, listeners, mqtt_server, api, azure, publisher })
     }
@@ -223,9 +232,9 @@ impl<'a> Start<'a> {
         }
     }
 
-    fn api_parts(&self, parts: &Parts, reach: switchbox_admin_api::Listeners) -> admin::Parts {
-        let previous = previous::Previous::new(&self.settings.data);
+    fn api_parts(parts: &Parts, recovered: &Recovered, reach: switchbox_admin_api::Listeners) -> admin::Parts {
         admin::Parts {
+            authors: recovered.authors.clone(),
             auth: parts.auth.clone(),
             ingest: parts.ingest.clone(),
             topics: parts.topics.clone(),
@@ -238,7 +247,7 @@ impl<'a> Start<'a> {
             store: parts.store.clone(),
             journal: journal::Handle::new(parts.store.clone()),
             explain: explain::Handle::new(parts.store.clone(), parts.registry.clone()),
-            plugins: Arc::new(plugin_views::Views::new(parts.plugins.clone(), previous)),
+            plugins: Arc::new(plugin_views::Views::new(parts.plugins.clone(), recovered.history.clone())),
             metrics: metrics_text::render(parts),
         }
     }

@@ -48,6 +48,59 @@ fn a_plugin_goes_back_to_the_component_that_ran_before_also_after_a_restart() {
 }
 
 #[test]
+fn the_history_says_what_ran_since_when_and_by_whom_and_any_of_it_comes_back_with_its_settings() {
+    let place = Place::new();
+    place.plugin("counter.toml", counting("one", ""));
+    place.plugin("counter.wasm", counter());
+    let host = place.start();
+    let admin = host.admin();
+    let first = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let marked = |host: &Process, marker: &str| {
+        host.admin().wait_plugin("counter", marker, |plugin| plugin["settings"].to_string().contains(marker))
+    };
+    let _ = admin.patch("/v1/plugins/counter", &serde_json::json!({"settings": {"marker": "two"}})).ok();
+    marked(&host, "two");
+    place.plugin("counter.wasm", stamped(&counter(), "three"));
+    admin.wait_plugin("counter", "to be replaced", |plugin| plugin["digest"] != first["digest"]);
+    let versions = |host: &Process| {
+        let answer = host.admin().get("/v1/plugins/counter/versions").ok();
+        answer["versions"].as_array().unwrap().clone()
+    };
+    // It is written down when it runs.
+    until("three versions to be kept", || (versions(&host).len() == 3).then_some(()));
+    let numbers = |versions: &[serde_json::Value]| -> Vec<u64> {
+        versions.iter().map(|version| version["number"].as_u64().unwrap()).collect()
+    };
+    let kept = versions(&host);
+    assert_eq!(numbers(&kept), [3, 2, 1]);
+    assert_eq!((&kept[0]["inForce"], &kept[1]["inForce"]), (&true.into(), &false.into()), "{kept:?}");
+    assert_eq!((kept[1]["by"].as_str(), &kept[2].get("by")), (Some("admin-token"), &None), "{kept:?}");
+    assert!(kept[0]["imports"].to_string().contains("switchbox:plugin/config@0.1.0"), "{kept:?}");
+
+    let text = host.cli(&place, &["plugin", "diff", "counter", "1", "3"]);
+    assert!(text.contains("- marker = \"one\"") && text.contains("+ marker = \"two\""), "{text}");
+    assert!(text.contains("component:") && text.contains("triggers: the same"), "{text}");
+    let text = host.cli(&place, &["plugin", "rollback", "counter", "--to", first["digest"].as_str().unwrap()]);
+    assert!(text.contains("goes back to version 2"), "the newest with this component: {text}");
+    admin.wait_plugin("counter", "to go back", |plugin| plugin["digest"] == first["digest"]);
+    let _ = host.cli(&place, &["plugin", "rollback", "counter", "--to", "1"]);
+    marked(&host, "one");
+    until("the history to follow", || (numbers(&versions(&host)) == [1, 2, 3]).then_some(()));
+    host.kill();
+
+    // Also after a kill, without the old component in the folder.
+    let host = place.start();
+    let before = host.admin().post("/v1/plugins/counter:rollback", &serde_json::json!({"to": "3"})).ok();
+    assert_eq!(before["version"], 3);
+    host.admin().wait_plugin("counter", "to be the third again", |plugin| plugin["digest"] != first["digest"]);
+    let mut pair = Pair::new(&host, "source-1");
+    assert_eq!(pair.round_trip("a"), expected("two", 1, "a"));
+    let text = host.cli(&place, &["plugin", "history", "counter"]);
+    assert!(text.contains("in force") && text.contains("token admin-token"), "{text}");
+    host.stop();
+}
+
+#[test]
 fn compiled_code_that_no_plugin_uses_any_more_goes() {
     let place = Place::new();
     place.plugin("counter.toml", counting("", ""));

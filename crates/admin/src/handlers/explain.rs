@@ -1,5 +1,7 @@
 //! Why something happened.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -11,8 +13,8 @@ use crate::{
     error::{Error, Kind},
     reply::ApiResult,
 };
-use switchbox_admin_api::Explanation;
-use switchbox_core::explain::{self, Id, Step};
+use switchbox_admin_api::{Explanation, PluginVersion};
+use switchbox_core::explain::{self, Branch, ExecutionStep, Id, Step};
 use switchbox_model::limits::names;
 
 /// Ids hold slashes where they are resource names.
@@ -23,15 +25,70 @@ pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, para
     if explanation.cut || explanation.chain.contains(&Step::Earlier) {
         app.parts.counters.limit(names::EXPLANATION);
     }
-    let text = app.parts.explain.text(&explanation);
+    let notes = notes(&app, &explanation).await;
+    let mut text = app.parts.explain.text(&explanation);
+    notes.iter().for_each(|note| text.push_str(&format!("\n{note}")));
     let names = |num| app.name_of(num);
     Ok(Json(Explanation {
         id,
         text,
         chain: convert::chain(&explanation.chain, &names),
         branches: convert::branches(&explanation.branches, &names),
+        notes,
         cut: explanation.cut,
     }))
+}
+
+/// Plugins whose versions are looked up for one explanation.
+const PLUGINS: usize = 16;
+/// An event that a version failed in is handled by the version before it within so many milliseconds.
+const AFTER_MS: u64 = 60_000;
+
+/// What is to be said of versions that were taken back and had to do with what is explained.
+async fn notes(app: &App, explanation: &explain::Explanation) -> Vec<String> {
+    let mut executions = Vec::new();
+    explanation.chain.iter().for_each(|step| add_execution(step, &mut executions));
+    explanation.branches.iter().for_each(|branch| add_executions(branch, &mut executions));
+    let mut plugins: BTreeMap<_, Vec<PluginVersion>> = BTreeMap::new();
+    for execution in &executions {
+        if plugins.len() < PLUGINS && !plugins.contains_key(&execution.plugin) {
+            plugins.insert(execution.plugin.clone(), app.parts.plugins.versions(&execution.plugin).await);
+        }
+    }
+    let mut notes = Vec::new();
+    for execution in executions {
+        for version in plugins.get(&execution.plugin).into_iter().flatten() {
+            notes.extend(note(execution, version).filter(|note| !notes.contains(note)));
+        }
+    }
+    notes
+}
+
+fn add_executions<'a>(branch: &'a Branch, to: &mut Vec<&'a ExecutionStep>) {
+    add_execution(&branch.step, to);
+    branch.branches.iter().for_each(|branch| add_executions(branch, to));
+}
+
+fn add_execution<'a>(step: &'a Step, to: &mut Vec<&'a ExecutionStep>) {
+    if let Step::Execution(execution) = step {
+        to.push(execution);
+    }
+}
+
+/// `None`: the version was not taken back, or has nothing to do with the execution.
+fn note(execution: &ExecutionStep, version: &PluginVersion) -> Option<String> {
+    let (back, at_ms) = (version.taken_back.as_ref()?, execution.record.as_ref()?.time_ms);
+    let did_it = *execution.digest == *version.digest && (version.time.0..=back.time.0).contains(&at_ms);
+    let failed_before = execution.attempt > 1 && (version.time.0..=back.time.0 + AFTER_MS).contains(&at_ms);
+    let (plugin, number, seq) = (&execution.plugin, version.number, execution.seq);
+    let what = match (did_it, failed_before) {
+        (true, _) => {
+            format!("version {number} of {plugin} was in force when event {seq} was handled. It was taken back")
+        }
+        (_, true) => format!("version {number} of {plugin} had event {seq} before and was taken back"),
+        _ => return None,
+    };
+    Some(format!("{what} at {}: {}", back.time, back.why))
 }
 
 impl From<explain::Error> for Error {

@@ -1,7 +1,7 @@
 //! An operator's consent: what a plugin asks for, or less, written into its settings file.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
 };
 
@@ -11,6 +11,7 @@ use crate::{
     convert::Params,
     edit,
     error::{Error, Kind},
+    gate::AdminPrincipal,
     reply::{ApiResult, Body},
 };
 use switchbox_admin_api::{GrantRequest, GrantResponse};
@@ -20,6 +21,7 @@ use switchbox_plugin_runtime::{Capability, GrantPatterns, PluginSettings};
 pub(crate) async fn grant(
     State(app): State<App>,
     Path(name): Path<String>,
+    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
     params: Params,
     Body(wanted): Body<GrantRequest>,
 ) -> ApiResult<GrantResponse> {
@@ -29,7 +31,7 @@ pub(crate) async fn grant(
         Some(granted) => granted,
         None => asked(&app, &name).await?,
     };
-    let (folder, answer) = (app.folder.clone(), GrantResponse { name: name.to_string(), grants: granted.clone() });
+    let (folder, answer) = (app.folder.by(&who), GrantResponse { name: name.to_string(), grants: granted.clone() });
     blocking(move || {
         folder.edit(&name, |text| {
             let text = edit::set_grants(text, &granted)?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
     http::{HeaderMap, header},
 };
@@ -14,6 +14,7 @@ use crate::{
     convert::Params,
     edit,
     error::{Error, Kind},
+    gate::AdminPrincipal,
     plugins::DeleteError,
     reply::{ApiResult, Body, Empty, Raw},
 };
@@ -46,6 +47,7 @@ pub(crate) async fn get(State(app): State<App>, Path(name): Path<String>, params
 pub(crate) async fn put(
     State(app): State<App>,
     Path(name): Path<String>,
+    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
     params: Params,
     headers: HeaderMap,
     Raw(body): Raw,
@@ -64,7 +66,7 @@ pub(crate) async fn put(
         }
     };
     let file = blocking({
-        let (folder, name) = (app.folder.clone(), name.clone());
+        let (folder, name) = (app.folder.by(&who), name.clone());
         move || if is_component { folder.put_component(&name, &body) } else { folder.put_settings(&name, &body) }
     })
     .await?;
@@ -74,15 +76,16 @@ pub(crate) async fn put(
 pub(crate) async fn patch(
     State(app): State<App>,
     Path(name): Path<String>,
+    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
     params: Params,
     Body(wanted): Body<PluginPatch>,
 ) -> ApiResult<PluginFile> {
     params.only(&[])?;
-    change(&app, PluginName::new(&name)?, wanted).await
+    change(&app, PluginName::new(&name)?, &who, wanted).await
 }
 
-async fn change(app: &App, name: PluginName, wanted: PluginPatch) -> ApiResult<PluginFile> {
-    let (folder, answer) = (app.folder.clone(), of(&name));
+async fn change(app: &App, name: PluginName, who: &str, wanted: PluginPatch) -> ApiResult<PluginFile> {
+    let (folder, answer) = (app.folder.by(who), of(&name));
     blocking(move || {
         folder.edit(&name, |text| {
             let mut text = text.to_owned();
@@ -132,14 +135,24 @@ pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, par
     }
 }
 
-pub(crate) async fn enable(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<PluginFile> {
+pub(crate) async fn enable(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
+    params: Params,
+) -> ApiResult<PluginFile> {
     params.only(&[])?;
-    switch(&app, &name, true).await
+    switch(&app, &name, &who, true).await
 }
 
-pub(crate) async fn disable(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<PluginFile> {
+pub(crate) async fn disable(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
+    params: Params,
+) -> ApiResult<PluginFile> {
     params.only(&[])?;
-    switch(&app, &name, false).await
+    switch(&app, &name, &who, false).await
 }
 
 /// How long a call waits until what it wrote into the folder is in force.
@@ -148,9 +161,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Answers with the state that the plugin has by then: another one than was asked for where an earlier change of the plugin
 /// still takes its time.
-async fn switch(app: &App, name: &str, enabled: bool) -> ApiResult<PluginFile> {
+async fn switch(app: &App, name: &str, who: &str, enabled: bool) -> ApiResult<PluginFile> {
     let name = PluginName::new(name)?;
-    let _ = change(app, name.clone(), PluginPatch { enabled: Some(enabled), ..PluginPatch::default() }).await?;
+    let _ = change(app, name.clone(), who, PluginPatch { enabled: Some(enabled), ..PluginPatch::default() }).await?;
     let view = wait(app, &name, |view| view.is_some_and(|view| (view.state != "disabled") == enabled)).await;
     Ok(Json(PluginFile { state: view.map(|view| view.state), ..of(&name) }))
 }

@@ -1,8 +1,10 @@
-//! Back to the component that ran before: the host has kept it, and writes it into the watched folder again.
+//! The versions of a plugin, and back to one of them: the host has kept it, and writes it into the watched folder again.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
+    http::header,
+    response::{IntoResponse, Response},
 };
 
 use crate::{
@@ -10,31 +12,112 @@ use crate::{
     blocking::blocking,
     convert::Params,
     error::{Error, Kind},
-    reply::ApiResult,
+    gate::AdminPrincipal,
+    reply::{ApiResult, Body},
 };
-use switchbox_admin_api::PluginFile;
+use switchbox_admin_api::{ListPluginVersionsResponse, Plugin, PluginFile, PluginVersion, RollbackRequest};
 use switchbox_model::PluginName;
+
+pub(crate) async fn versions(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+) -> ApiResult<ListPluginVersionsResponse> {
+    params.only(&[])?;
+    let name = PluginName::new(&name)?;
+    let versions = app.parts.plugins.versions(&name).await;
+    if versions.is_empty() && app.parts.plugins.get(&name).await.is_none() {
+        return Err(Error::not_found(format!("plugin {name}")));
+    }
+    Ok(Json(ListPluginVersionsResponse { versions }))
+}
+
+pub(crate) async fn component(
+    State(app): State<App>,
+    Path((name, number)): Path<(String, String)>,
+    params: Params,
+) -> Result<Response, Error> {
+    params.only(&[])?;
+    let name = PluginName::new(&name)?;
+    let versions = app.parts.plugins.versions(&name).await;
+    let version = find(&versions, &number).ok_or_else(|| Error::not_found(format!("version {number} of {name}")))?;
+    let bytes = kept(&app, &name, version).await?;
+    Ok(([(header::CONTENT_TYPE, "application/wasm")], bytes).into_response())
+}
 
 pub(crate) async fn rollback(
     State(app): State<App>,
     Path(name): Path<String>,
+    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
     params: Params,
+    Body(wanted): Body<RollbackRequest>,
 ) -> ApiResult<PluginFile> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
     let view = app.parts.plugins.get(&name).await.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;
-    let refused = |text: String| Error::new(Kind::FailedPrecondition, text);
-    // Another file may be other plugins' component too, and a built-in changes with the host alone.
-    if !view.component.ends_with(&format!("{name}.wasm")) {
-        return Err(refused(format!(
-            "the component of {name} is {}; only one of the plugin's own, {name}.wasm, can be rolled back",
-            view.component
-        )));
+    let versions = app.parts.plugins.versions(&name).await;
+    let to = match &wanted.to {
+        Some(to) => find(&versions, to).ok_or_else(|| Error::not_found(format!("version {to} of {name}")))?,
+        None => {
+            let before = versions.iter().find(|version| !version.in_force);
+            before.ok_or_else(|| refused(format!("no other version of {name} has run before on this host")))?
+        }
+    };
+    if to.in_force {
+        return Err(refused(format!("version {} of {name} is in force already", to.number)));
     }
-    let before =
-        app.parts.plugins.previous(&name, &view.digest).await.map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
-    let before = before.ok_or_else(|| refused(format!("no other component of {name} has run before on this host")))?;
-    let (folder, shown) = (app.folder.clone(), name.to_string());
-    let file = blocking(move || folder.put_component(&name, &before)).await?;
-    Ok(Json(PluginFile { name: shown, file: Some(file.display().to_string()), state: None }))
+    let component = component_for(&app, &name, &view, to).await?;
+    let (folder, shown, settings) = (app.folder.by(&who), name.to_string(), to.settings.clone());
+    let file = blocking(move || folder.put_version(&name, component.as_deref(), &settings)).await?;
+    Ok(Json(PluginFile { name: shown, file: Some(file.display().to_string()), state: None, version: Some(to.number) }))
+}
+
+/// The component that has to be written for this version. `None`: the one that is there stays.
+async fn component_for(
+    app: &App,
+    name: &PluginName,
+    view: &Plugin,
+    to: &PluginVersion,
+) -> Result<Option<Vec<u8>>, Error> {
+    if to.digest == view.digest && to.component == file_name(&view.component) {
+        return Ok(None);
+    }
+    if to.component == format!("{name}.wasm") {
+        return kept(app, name, to).await.map(Some);
+    }
+    // The settings name a built-in, which is what this version of the host has.
+    if to.component.starts_with("builtin:") {
+        return Ok(None);
+    }
+    // Another file may be other plugins' component too.
+    Err(refused(format!(
+        "the component of version {} is {} as it was then; only one of the plugin's own, {name}.wasm, can be brought back",
+        to.number, to.component
+    )))
+}
+
+async fn kept(app: &App, name: &PluginName, version: &PluginVersion) -> Result<Vec<u8>, Error> {
+    let bytes = app.parts.plugins.version_component(name, version.number).await;
+    let bytes = bytes.map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+    bytes.ok_or_else(|| refused(format!("the component of version {} of {name} is not kept any more", version.number)))
+}
+
+fn find<'a>(versions: &'a [PluginVersion], to: &str) -> Option<&'a PluginVersion> {
+    if let Ok(number) = to.parse::<u64>() {
+        return versions.iter().find(|version| version.number == number);
+    }
+    let hex = to.strip_prefix("sha256:").unwrap_or(to);
+    let named = |version: &&PluginVersion| version.digest.trim_start_matches("sha256:").starts_with(hex);
+    if hex.len() < DIGEST_SIGNS { None } else { versions.iter().find(named) }
+}
+
+/// Fewer signs of a digest do not name a version.
+const DIGEST_SIGNS: usize = 6;
+
+fn file_name(component: &str) -> &str {
+    component.rsplit('/').next().unwrap_or(component)
+}
+
+fn refused(text: String) -> Error {
+    Error::new(Kind::FailedPrecondition, text)
 }

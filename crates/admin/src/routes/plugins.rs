@@ -6,8 +6,9 @@ use crate::handlers::{dry_run, grant, plugins, rollback};
 /// The largest component, bytes.
 const COMPONENT_BYTES: usize = 64 * 1024 * 1024;
 use switchbox_admin_api::{
-    GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch,
-    PluginRecording, RecordPluginRequest, TryPluginRequest, TryPluginResponse,
+    GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginVersionsResponse, ListPluginsResponse, Plugin,
+    PluginFile, PluginPatch, PluginRecording, RecordPluginRequest, RollbackRequest, TryPluginRequest,
+    TryPluginResponse,
 };
 
 /// A try that brings a component, bytes: the component in base64, and the event.
@@ -38,8 +39,15 @@ pub(super) fn calls() -> Vec<Call> {
         verb(PLUGIN, "disable", plugins::disable).says("Switches a plugin off").answers(json::<PluginFile>()),
         verb(PLUGIN, "reload", plugins::reload).says("Reads a plugin's files again").answers(json::<PluginFile>()),
         verb(PLUGIN, "rollback", rollback::rollback)
-            .says("Writes the component that ran before into the watched folder again")
+            .says("Writes a version that ran before into the watched folder again: the one before, or that in the body")
+            .takes(json::<RollbackRequest>())
             .answers(json::<PluginFile>()),
+        get("/v1/plugins/{name}/versions", rollback::versions)
+            .says("The versions of a plugin that have run, the one that came into force last first")
+            .answers(json::<ListPluginVersionsResponse>()),
+        get("/v1/plugins/{name}/versions/{number}/component", rollback::component)
+            .says("The component of a version, by its number or the beginning of its digest")
+            .answers(Other(&["application/wasm"])),
         verb(PLUGIN, "grant", grant::grant)
             .says("Writes grants into a plugin's settings file: those in the body, or all that it asks for")
             .takes(json::<GrantRequest>())

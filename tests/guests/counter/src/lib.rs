@@ -14,6 +14,14 @@ pub struct Settings {
     retry: bool,
     /// Traps at the start.
     refuse: bool,
+    /// Traps at each event of which the count ends with so many nines.
+    trap_nines: u32,
+    /// Sets each config twice.
+    twice: bool,
+    /// Computes for so many thousand rounds at each event.
+    spin: u64,
+    /// Says another marker at the event with this text.
+    wrong_at: String,
 }
 
 #[derive(Debug)]
@@ -49,8 +57,14 @@ impl Plugin for Counter {
         let device = event.device.as_str();
         let count = host.state().get_json::<u64>(device)?.unwrap_or(0) + 1;
         host.state().set_json(device, &count)?;
-        let marker = &self.settings.marker;
-        host.set_config_json(&format!("tally-{device}"), &Count { marker, count, text: event.text()? })?;
+        let text = event.text()?;
+        let marker = if text == self.settings.wrong_at { "wrong" } else { &self.settings.marker };
+        for _ in 0..=u32::from(self.settings.twice) {
+            host.set_config_json(&format!("tally-{device}"), &Count { marker, count, text })?;
+        }
+        (0..self.settings.spin * 1_000).for_each(|round| drop(std::hint::black_box(round)));
+        let nines = self.settings.trap_nines;
+        assert!(nines == 0 || count % 10_u64.pow(nines) != 10_u64.pow(nines) - 1, "told to trap at some");
         // With effects under way, which must not stay.
         assert!(!self.settings.trap, "told to trap");
         Ok(())

@@ -1,0 +1,164 @@
+//! `switchbox plugin history`, `diff` and `rollback`: the versions of a plugin that have run on a host, what differs between two of
+//! them, and back to one of them.
+
+use std::{fmt::Write as _, io::Read as _, path::PathBuf};
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::{
+    answer::typed, client::Client, exit::wrong, host::Host, line_diff, plugin_replay, table::table, url::escape,
+};
+use switchbox_admin_api::{ListPluginVersionsResponse, PluginFile, PluginVersion, RollbackRequest};
+use switchbox_model::PluginName;
+use switchbox_plugin_runtime::PluginSettings;
+
+/// The largest component, bytes.
+const COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Diff {
+    name: String,
+    /// The older one: a number of `plugin history`, or the beginning of a digest [default: the version before the one in force]
+    a: Option<String>,
+    /// The newer one [default: the version in force]
+    b: Option<String>,
+    /// A recording of the plugin: both versions replay it, and what each does otherwise is shown
+    #[arg(long, value_name = "FILE")]
+    recording: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Rollback {
+    name: String,
+    /// A number of `plugin history`, or the beginning of a digest [default: the version that ran before]
+    #[arg(long, value_name = "N|DIGEST")]
+    to: Option<String>,
+}
+
+pub(super) fn history(host: &Host, name: &str) -> anyhow::Result<String> {
+    let answer = host.client()?.get(&path(name)?)?;
+    let text = listed(typed(&answer)?);
+    Ok(host.show(&answer, text))
+}
+
+pub(super) fn rollback(host: &Host, options: &Rollback) -> anyhow::Result<String> {
+    let name = PluginName::new(&options.name)?;
+    let request = RollbackRequest { to: options.to.clone() };
+    let answer = host.client()?.post(&format!("/v1/plugins/{}:rollback", escape(name.as_str())), &request)?;
+    let number = typed::<PluginFile>(&answer)?.version.unwrap_or_default();
+    Ok(host.show(&answer, format!("{name} goes back to version {number}")))
+}
+
+pub(super) fn diff(host: &Host, options: &Diff) -> anyhow::Result<String> {
+    let client = host.client()?;
+    let versions = typed::<ListPluginVersionsResponse>(&client.get(&path(&options.name)?)?)?.versions;
+    let in_force = || versions.iter().find(|version| version.in_force);
+    let newer = match &options.b {
+        Some(wanted) => find(&versions, wanted),
+        None => in_force(),
+    };
+    let newer = newer.with_context(|| missing(&options.name, options.b.as_deref().unwrap_or("in force")))?;
+    let older = match &options.a {
+        Some(wanted) => find(&versions, wanted),
+        None => versions.iter().find(|version| version.number != newer.number),
+    };
+    let older = older.with_context(|| missing(&options.name, options.a.as_deref().unwrap_or("before it")))?;
+    let mut answer = json!({"from": older, "to": newer});
+    let mut text = shown(&options.name, older, newer);
+    if let Some(recording) = &options.recording {
+        for (key, version) in [("fromReplay", older), ("toReplay", newer)] {
+            let (component, settings) = (component(&client, &options.name, version)?, settings(version)?);
+            let replayed = plugin_replay::replayed(recording, component.into(), Some(settings))?;
+            let _ = write!(text, "\nversion {}:\n{}", version.number, plugin_replay::shown(&replayed));
+            if let Some(fields) = answer.as_object_mut() {
+                fields.insert(key.to_owned(), serde_json::to_value(&replayed)?);
+            }
+        }
+    }
+    Ok(host.show(&answer, text))
+}
+
+fn path(name: &str) -> anyhow::Result<String> {
+    Ok(format!("/v1/plugins/{}/versions", escape(PluginName::new(name)?.as_str())))
+}
+
+fn missing(name: &str, wanted: &str) -> String {
+    format!("there is no version {wanted} of {name}; `switchbox plugin history {name}` lists them")
+}
+
+fn find<'a>(versions: &'a [PluginVersion], wanted: &str) -> Option<&'a PluginVersion> {
+    if let Ok(number) = wanted.parse::<u64>() {
+        return versions.iter().find(|version| version.number == number);
+    }
+    let hex = wanted.strip_prefix("sha256:").unwrap_or(wanted);
+    let named = |version: &&PluginVersion| version.digest.trim_start_matches("sha256:").starts_with(hex);
+    if hex.is_empty() { None } else { versions.iter().find(named) }
+}
+
+fn component(client: &Client, name: &str, version: &PluginVersion) -> anyhow::Result<Vec<u8>> {
+    if let Some(builtin) = version.component.strip_prefix("builtin:") {
+        let found = switchbox_builtins::find(builtin).filter(|bytes| plugin_replay::is(bytes, &version.digest));
+        let other =
+            || wrong(format!("{}, as it was in version {}, is not in this program", version.component, version.number));
+        return Ok(found.ok_or_else(other)?.to_vec());
+    }
+    let from = client.stream(&format!("{}/{}/component", path(name)?, version.number))?;
+    let mut bytes = Vec::new();
+    from.take(COMPONENT_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn settings(version: &PluginVersion) -> anyhow::Result<PluginSettings> {
+    PluginSettings::parse(&version.settings).with_context(|| format!("the settings of version {}", version.number))
+}
+
+fn listed(answer: ListPluginVersionsResponse) -> String {
+    let row = |version: PluginVersion| {
+        let PluginVersion { number, digest, component, version, time, by, in_force, kept, taken_back, .. } = version;
+        let builtin = component.starts_with("builtin:");
+        let state = match taken_back {
+            _ if in_force => "in force".to_owned(),
+            Some(back) => format!("taken back {}: {}", back.time, back.why),
+            None if kept || builtin => String::new(),
+            None => "component not kept".into(),
+        };
+        let by = by.map_or_else(|| "files".to_owned(), |by| format!("token {by}"));
+        vec![number.to_string(), time.to_string(), by, version, short(&digest), component, state]
+    };
+    let rows: Vec<_> = answer.versions.into_iter().map(row).collect();
+    table(&["N", "SINCE", "BY", "VERSION", "DIGEST", "COMPONENT", "STATE"], &rows)
+}
+
+/// Enough of a digest to name a version.
+fn short(digest: &str) -> String {
+    digest.trim_start_matches("sha256:").chars().take(12).collect()
+}
+
+fn shown(name: &str, older: &PluginVersion, newer: &PluginVersion) -> String {
+    let mut text = format!("{name}: version {} → version {}\n", older.number, newer.number);
+    let component = |version: &PluginVersion| format!("{} {} {}", version.component, version.version, version.digest);
+    let parts = [
+        ("component", vec![component(older)], vec![component(newer)]),
+        ("settings", lines(&older.settings), lines(&newer.settings)),
+        ("triggers", older.triggers.clone(), newer.triggers.clone()),
+        ("asks for", older.grants.clone(), newer.grants.clone()),
+        ("may do", older.grants_in_force.clone(), newer.grants_in_force.clone()),
+        ("imports", older.imports.clone(), newer.imports.clone()),
+    ];
+    for (what, older, newer) in parts {
+        if older == newer {
+            let _ = writeln!(text, "{what}: the same");
+        } else {
+            let _ = writeln!(text, "{what}:");
+            for line in line_diff::diff(&older, &newer) {
+                let _ = writeln!(text, "  {line}");
+            }
+        }
+    }
+    text
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}

@@ -1,0 +1,168 @@
+//! What a version of a plugin does with its events: how many it fails, how long it computes, how many effects it wants. Enough to
+//! compare a new version with the one before it. Pure.
+
+use std::time::Duration;
+
+use switchbox_model::Effect;
+use switchbox_plugin_runtime::{Execution, Verdict};
+
+use super::guard::target_counts;
+
+/// Parts of an octave that are told apart.
+const PARTS: usize = 4;
+/// Octaves of nanoseconds: up to more than a quarter of an hour.
+const OCTAVES: usize = 40;
+
+/// One execution, as far as it is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Observation {
+    guest_ns: u64,
+    effects: u32,
+    targets: u32,
+    on_targets: u32,
+    ended: Ended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Done,
+    /// It refused the event or wants it again.
+    Error,
+    /// A trap, a limit, or a panic of the host in its call.
+    Trap,
+}
+
+impl Observation {
+    pub(super) fn of(execution: &Execution) -> Self {
+        let ended = match execution.verdict {
+            Verdict::Done => Ended::Done,
+            Verdict::Retry(_) | Verdict::Reject(_) => Ended::Error,
+            Verdict::GuestFailed(_) | Verdict::HostPanicked(_) => Ended::Trap,
+        };
+        let (targets, on_targets) = target_counts(&execution.effects);
+        Self {
+            guest_ns: u64::try_from(execution.guest_time.as_nanos()).unwrap_or(u64::MAX),
+            effects: count(&execution.effects),
+            targets,
+            on_targets,
+            ended,
+        }
+    }
+}
+
+fn count(effects: &[Effect]) -> u32 {
+    u32::try_from(effects.len()).unwrap_or(u32::MAX)
+}
+
+/// What executions add up to.
+#[derive(Debug, Clone)]
+pub(super) struct Behaviour {
+    pub(super) events: u64,
+    pub(super) traps: u64,
+    pub(super) errors: u64,
+    pub(super) dead_letters: u64,
+    done: u64,
+    effects: u64,
+    targets: u64,
+    on_targets: u64,
+    /// Executions by their guest time.
+    guest: Box<[u32; PARTS * OCTAVES]>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            events: 0,
+            traps: 0,
+            errors: 0,
+            dead_letters: 0,
+            done: 0,
+            effects: 0,
+            targets: 0,
+            on_targets: 0,
+            guest: Box::new([0; PARTS * OCTAVES]),
+        }
+    }
+}
+
+impl Behaviour {
+    pub(super) fn add(&mut self, observation: Observation) {
+        self.events += 1;
+        match observation.ended {
+            Ended::Trap => self.traps += 1,
+            Ended::Error => self.errors += 1,
+            Ended::Done => {
+                self.done += 1;
+                self.effects += u64::from(observation.effects);
+                self.targets += u64::from(observation.targets);
+                self.on_targets += u64::from(observation.on_targets);
+            }
+        }
+        if let Some(bucket) = self.guest.get_mut(bucket(observation.guest_ns)) {
+            *bucket = bucket.saturating_add(1);
+        }
+    }
+
+    /// The guest time that half of the executions did not need.
+    pub(super) fn median_guest_time(&self) -> Option<Duration> {
+        let mut before = 0;
+        let place = self.guest.iter().position(|count| {
+            before += u64::from(*count);
+            self.events > 0 && before * 2 >= self.events
+        })?;
+        Some(Duration::from_nanos(begin_of(place)))
+    }
+
+    pub(super) fn effects_per_event(&self) -> Option<f64> {
+        ratio(self.effects, self.done)
+    }
+
+    pub(super) fn effects_per_target(&self) -> Option<f64> {
+        ratio(self.on_targets, self.targets)
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts that are compared by their ratio")]
+fn ratio(sum: u64, count: u64) -> Option<f64> {
+    (count > 0).then(|| sum as f64 / count as f64)
+}
+
+/// Where a time is counted: four parts an octave.
+fn bucket(ns: u64) -> usize {
+    let ns = ns.max(PARTS as u64);
+    let octave = ns.ilog2();
+    let part = usize::try_from(ns >> (octave - 2)).unwrap_or(0) & (PARTS - 1);
+    (octave as usize * PARTS + part).min(PARTS * OCTAVES - 1)
+}
+
+/// The least time of a bucket.
+fn begin_of(bucket: usize) -> u64 {
+    let (octave, part) = (bucket / PARTS, (bucket % PARTS) as u64);
+    (1_u64 << octave) + (part << octave.saturating_sub(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_that_of_the_executions_within_a_quarter() {
+        let mut behaviour = Behaviour::default();
+        assert_eq!(behaviour.median_guest_time(), None);
+        for us in [10, 20, 50_000, 20, 21] {
+            behaviour.add(Observation {
+                guest_ns: us * 1_000,
+                effects: 2,
+                targets: 1,
+                on_targets: 2,
+                ended: Ended::Done,
+            });
+        }
+        let median = behaviour.median_guest_time().unwrap();
+        assert!((15..=20).contains(&median.as_micros()), "{median:?}");
+        assert_eq!((behaviour.effects_per_event(), behaviour.effects_per_target()), (Some(2.0), Some(2.0)));
+        for bucket in [8, 17, 90, PARTS * OCTAVES - 1] {
+            assert_eq!(super::bucket(begin_of(bucket)), bucket);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Decides whether a new version of a plugin is taken back: by what it did in its window, and by what the version before did. Pure.
+
+use std::time::Duration;
+
+use super::behaviour::Behaviour;
+use switchbox_plugin_runtime::guard::GuardSettings;
+
+/// Versions with fewer events are not compared with each other.
+pub(super) const COMPARED_EVENTS: u64 = 20;
+/// A guest time that is longer by less than this is not.
+const GUEST_TIME_LEAST: Duration = Duration::from_micros(20);
+
+/// Why the version is to be taken back. `None`: it may go on.
+pub(super) fn violated(guard: &GuardSettings, new: &Behaviour, before: Option<&Behaviour>) -> Option<String> {
+    for (found, most, what) in [
+        (new.traps, Some(guard.traps).filter(|most| *most > 0), "traps"),
+        (new.errors, guard.errors, "errors"),
+        (new.dead_letters, guard.dead_letters, "dead letters"),
+    ] {
+        if let Some(most) = most.filter(|most| found >= *most) {
+            return Some(format!("{found} {what} in {} events; the guard allows fewer than {most}", new.events));
+        }
+    }
+    let before = before.filter(|before| before.events >= COMPARED_EVENTS && new.events >= COMPARED_EVENTS)?;
+    let micros = |behaviour: &Behaviour| behaviour.median_guest_time().map(|time| time.as_secs_f64() * 1e6);
+    let longer = new.median_guest_time()?.saturating_sub(before.median_guest_time()?);
+    let guest_time = guard.guest_time.filter(|_| longer >= GUEST_TIME_LEAST);
+    [
+        (guest_time, micros(new), micros(before), "guest time (median, µs)"),
+        (guard.effects_per_event, new.effects_per_event(), before.effects_per_event(), "effects per event"),
+        (guard.effects_per_target, new.effects_per_target(), before.effects_per_target(), "effects per target"),
+    ]
+    .into_iter()
+    .find_map(|(most, new_has, before_had, what)| {
+        let (most, new_has, before_had) = (most?, new_has?, before_had?);
+        let over = before_had > 0.0 && new_has >= before_had * most;
+        over.then(|| {
+            format!(
+                "{what}: {new_has:.2} after {} events, where the version before had {before_had:.2}; the guard allows less than {most} times that",
+                new.events
+            )
+        })
+    })
+}
+
+/// The window is over.
+pub(super) fn is_over(guard: &GuardSettings, new: &Behaviour, since: Duration) -> bool {
+    new.events >= guard.events && since >= guard.time
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::behaviour::Observation;
+    use switchbox_model::{DeviceNum, Effect};
+    use switchbox_plugin_runtime::{Execution, Verdict};
+
+    fn did(events: usize, effects: u64, us: u64, verdict: &Verdict) -> Behaviour {
+        let effect = |device| Effect::Config { device: DeviceNum(device), payload: "x".into(), expected: None };
+        let mut behaviour = Behaviour::default();
+        for _ in 0..events {
+            behaviour.add(Observation::of(&Execution {
+                verdict: verdict.clone(),
+                effects: (0..effects).map(|_| effect(1)).collect(),
+                kv: vec![],
+                calls: vec![],
+                logs: vec![],
+                guest_time: Duration::from_micros(us),
+                awaited: Duration::ZERO,
+                limits_hit: vec![],
+            }));
+        }
+        behaviour
+    }
+
+    #[test]
+    fn a_version_is_judged_by_its_own_failures_and_by_the_one_before() {
+        let before = did(100, 1, 50, &Verdict::Done);
+        let trapped = did(1, 0, 50, &Verdict::GuestFailed("x".into()));
+        let refused = did(3, 0, 50, &Verdict::Reject("x".into()));
+        let none = GuardSettings { traps: 0, ..GuardSettings::default() };
+        let strict = GuardSettings {
+            errors: Some(3),
+            guest_time: Some(5.0),
+            effects_per_event: Some(1.5),
+            effects_per_target: Some(1.5),
+            ..GuardSettings::default()
+        };
+        let doubled = GuardSettings { effects_per_target: Some(1.5), ..none.clone() };
+        for (guard, new, expected) in [
+            (&GuardSettings::default(), &trapped, Some("1 traps in 1 events")),
+            (&none, &trapped, None),
+            (&GuardSettings::default(), &refused, None),
+            (&strict, &refused, Some("3 errors")),
+            (&strict, &did(20, 1, 500, &Verdict::Done), Some("guest time")),
+            (&strict, &did(19, 1, 500, &Verdict::Done), None),
+            (&strict, &did(20, 1, 60, &Verdict::Done), None),
+            (&strict, &did(20, 2, 50, &Verdict::Done), Some("effects per event: 2.00")),
+            (&doubled, &did(20, 2, 50, &Verdict::Done), Some("effects per target: 2.00")),
+            (&none, &did(20, 9, 5_000, &Verdict::Done), None),
+        ] {
+            let found = violated(guard, new, Some(&before));
+            assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+            assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()));
+        }
+        assert_eq!(
+            violated(&strict, &did(20, 9, 5_000, &Verdict::Done), None),
+            None,
+            "there is nothing to compare with"
+        );
+    }
+
+    #[test]
+    fn a_window_is_over_after_its_events_and_its_time() {
+        let guard = GuardSettings { events: 3, time: Duration::from_secs(60), ..GuardSettings::default() };
+        let over = |events, seconds| is_over(&guard, &did(events, 0, 1, &Verdict::Done), Duration::from_secs(seconds));
+        assert_eq!([over(3, 59), over(2, 60), over(3, 60)], [false, false, true]);
+    }
+}

@@ -1,0 +1,70 @@
+//! The components that are kept: one file each, named by its digest. Two plugins with the same component share the file.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use switchbox_store::private;
+
+const ENDING: &str = "wasm";
+
+/// The name of a component's file without its ending; `None`: that is no digest of a component.
+fn stem(digest: &str) -> Option<&str> {
+    let hex = digest.strip_prefix("sha256:")?;
+    (hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(hex)
+}
+
+fn path(folder: &Path, digest: &str) -> Option<PathBuf> {
+    Some(folder.join(format!("{}.{ENDING}", stem(digest)?)))
+}
+
+/// Keeps the component, if it is not kept already.
+pub(super) fn keep(folder: &Path, digest: &str, bytes: &[u8]) -> io::Result<()> {
+    let path = path(folder, digest).ok_or_else(|| io::Error::other(format!("{digest} is no digest")))?;
+    if size(folder, digest) == Some(bytes.len() as u64) {
+        return Ok(());
+    }
+    write_whole(&path, bytes)
+}
+
+/// Writes a file beside its place and puts it there, so that it is there whole or not at all.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        private::make_folder(folder)?;
+    }
+    let beside = path.with_extension("new");
+    let mut file = File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(beside, path)
+}
+
+/// `None`: it is not kept.
+pub(super) fn size(folder: &Path, digest: &str) -> Option<u64> {
+    Some(fs::metadata(path(folder, digest)?).ok()?.len())
+}
+
+pub(super) fn read(folder: &Path, digest: &str) -> io::Result<Option<Vec<u8>>> {
+    let Some(path) = path(folder, digest) else { return Ok(None) };
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// Deletes the components that are not among these digests.
+pub(super) fn retain(folder: &Path, used: &BTreeSet<String>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let digest = format!("sha256:{stem}");
+        let is_component = path.extension().is_some_and(|ending| ending == ENDING) && self::stem(&digest).is_some();
+        if is_component && !used.contains(&digest) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}

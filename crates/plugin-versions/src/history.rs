@@ -1,0 +1,167 @@
+//! The history of each plugin: its last versions in the order in which they came into force, with settings, author and time. The
+//! file is written after each change, and is on the disk when the call returns.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    components, migrate,
+    version::{Ran, TakenBack, Version},
+};
+use switchbox_model::{PluginName, limits};
+
+const FOLDER: &str = "components";
+const ENDING: &str = ".history.json";
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct File {
+    /// The number of the next new version.
+    next: u64,
+    /// Oldest first.
+    versions: Vec<Version>,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct History {
+    folder: PathBuf,
+    /// Held while a history is changed.
+    changing: Arc<Mutex<()>>,
+}
+
+impl History {
+    #[must_use]
+    pub fn new(data: &Path) -> Self {
+        Self { folder: data.join(FOLDER), changing: Arc::default() }
+    }
+
+    /// The plugin's versions, oldest first: the last is the one that came into force last.
+    #[must_use]
+    pub fn versions(&self, plugin: &PluginName) -> Vec<Version> {
+        self.read(plugin).versions
+    }
+
+    /// The version came into force. `bytes`: its component, to be kept; `None` for a built-in.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be written.
+    pub fn ran(&self, plugin: &PluginName, ran: Ran, bytes: Option<&[u8]>) -> io::Result<()> {
+        let _changing = self.changing.lock();
+        let mut file = self.read(plugin);
+        if file.versions.last().is_some_and(|last| last.id == ran.id && last.taken_back.is_none()) {
+            return Ok(());
+        }
+        if let Some(bytes) = bytes {
+            components::keep(&self.folder, &ran.digest, bytes)?;
+        }
+        let known = file.versions.iter().position(|known| known.id == ran.id);
+        let number = match known.map(|at| file.versions.remove(at)) {
+            Some(known) => known.number,
+            None => {
+                file.next += 1;
+                file.next
+            }
+        };
+        let Ran { id, digest, component, settings, time_ms, by, about } = ran;
+        file.versions.push(Version { number, id, digest, component, settings, time_ms, by, about, taken_back: None });
+        let old = file.versions.len().saturating_sub(limits::PLUGIN_VERSIONS);
+        file.versions.drain(..old);
+        self.write(plugin, &file)?;
+        migrate::forget(&self.folder, plugin);
+        self.forget_components()
+    }
+
+    /// The host went back from the version with this id.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be written.
+    pub fn taken_back(&self, plugin: &PluginName, id: &str, taken_back: TakenBack) -> io::Result<()> {
+        let _changing = self.changing.lock();
+        let mut file = self.read(plugin);
+        let Some(version) = file.versions.iter_mut().rev().find(|version| version.id == id) else { return Ok(()) };
+        if version.taken_back.as_ref() == Some(&taken_back) {
+            return Ok(());
+        }
+        version.taken_back = Some(taken_back);
+        self.write(plugin, &file)
+    }
+
+    /// The bytes of a version's component. `None`: they are not kept.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn component(&self, version: &Version) -> io::Result<Option<Vec<u8>>> {
+        components::read(&self.folder, &version.digest)
+    }
+
+    /// Whether the bytes of its component are kept.
+    #[must_use]
+    pub fn keeps(&self, version: &Version) -> bool {
+        components::size(&self.folder, &version.digest).is_some()
+    }
+
+    /// The plugin is gone.
+    pub fn forget(&self, plugin: &PluginName) {
+        let _changing = self.changing.lock();
+        migrate::forget(&self.folder, plugin);
+        // There may be none; a component that stays is deleted with the next change.
+        let _ = fs::remove_file(self.path(plugin));
+        let _ = self.forget_components();
+    }
+
+    fn path(&self, plugin: &PluginName) -> PathBuf {
+        self.folder.join(format!("{plugin}{ENDING}"))
+    }
+
+    /// Empty where there is no such file, or one that cannot be read: it costs no more than going back.
+    fn read(&self, plugin: &PluginName) -> File {
+        match fs::read(self.path(plugin)) {
+            Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
+            Err(_) => {
+                let versions = migrate::versions(&self.folder, plugin);
+                File { next: versions.len() as u64, versions }
+            }
+        }
+    }
+
+    fn write(&self, plugin: &PluginName, file: &File) -> io::Result<()> {
+        components::write_whole(&self.path(plugin), &serde_json::to_vec(file)?)
+    }
+
+    /// Deletes the components of no version, and those of each plugin's oldest versions where they are too many bytes.
+    fn forget_components(&self) -> io::Result<()> {
+        let mut used = BTreeSet::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            let plugin = name.to_str().and_then(|name| name.strip_suffix(ENDING));
+            let Some(plugin) = plugin.and_then(|plugin| PluginName::new(plugin).ok()) else { continue };
+            let (mut bytes, mut own) = (0, BTreeSet::new());
+            for version in self.read(&plugin).versions.into_iter().rev() {
+                if own.contains(&version.digest) {
+                    continue;
+                }
+                let Some(size) = components::size(&self.folder, &version.digest) else { continue };
+                bytes += size;
+                if bytes > limits::PLUGIN_VERSION_BYTES {
+                    break;
+                }
+                own.insert(version.digest);
+            }
+            used.extend(own);
+        }
+        components::retain(&self.folder, &used)
+    }
+}
+
+#[cfg(test)]
+mod tests;

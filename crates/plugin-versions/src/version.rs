@@ -1,0 +1,62 @@
+//! A version of a plugin: a component with its settings, when and by whom it came into force, and what became of it. Pure.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// What a version asks for and may do, as text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct About {
+    /// The component's own version.
+    pub version: String,
+    pub triggers: Vec<String>,
+    pub grants: Vec<String>,
+    pub grants_in_force: Vec<String>,
+    pub imports: Vec<String>,
+}
+
+/// Why and when the host went back to the version before this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TakenBack {
+    pub why: String,
+    pub time_ms: u64,
+}
+
+/// A component with its settings that has run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Version {
+    /// From 1 for each plugin; stays the same when the version comes into force again.
+    pub number: u64,
+    /// Stands for the component with all of its settings.
+    pub id: String,
+    /// `sha256:…` of the component.
+    pub digest: String,
+    /// `builtin:…`, or the name of the file in the plugin folder.
+    pub component: String,
+    /// The settings file.
+    pub settings: Arc<str>,
+    /// When it came into force last, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// The token's name if it was written over the API; `None`: its files were changed otherwise.
+    #[serde(default)]
+    pub by: Option<String>,
+    #[serde(flatten)]
+    pub about: About,
+    #[serde(default)]
+    pub taken_back: Option<TakenBack>,
+}
+
+/// A version that came into force now.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    pub id: String,
+    pub digest: String,
+    pub component: String,
+    pub settings: Arc<str>,
+    pub time_ms: u64,
+    pub by: Option<String>,
+    pub about: About,
+}

@@ -1,0 +1,29 @@
+//! What a plugin asks for and may do, as text for people.
+
+use switchbox_dispatch::PluginStatus;
+use switchbox_plugin_runtime::{Grant, Trigger};
+use switchbox_plugin_versions::About;
+
+/// What its history says of a plugin that runs, but for its imports.
+pub(super) fn about(status: &PluginStatus) -> About {
+    About {
+        version: status.description.as_ref().map(|described| described.version.clone()).unwrap_or_default(),
+        triggers: status.triggers.iter().map(trigger).collect(),
+        grants: status.grants.iter().map(grant).collect(),
+        grants_in_force: status.grants_in_force.iter().map(grant).collect(),
+        imports: Vec::new(),
+    }
+}
+
+pub(super) fn trigger(trigger: &Trigger) -> String {
+    let kind = serde_json::to_value(trigger.event).ok();
+    let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
+    match &trigger.subfolder {
+        Some(subfolder) => format!("{kind} {} {subfolder}", trigger.device),
+        None => format!("{kind} {}", trigger.device),
+    }
+}
+
+pub(super) fn grant(grant: &Grant) -> String {
+    format!("{} {}", grant.capability.as_str(), grant.pattern)
+}

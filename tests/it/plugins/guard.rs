@@ -1,0 +1,85 @@
+//! A new version that does what its guard forbids goes by itself, and no event with it.
+
+use super::*;
+
+/// Events that a version of the counter sees before it is compared.
+const BEFORE: u64 = 40;
+/// A seeded wrong version is taken back within so many events.
+const WITHIN: u64 = 1_000;
+
+const GUARD: &str = "[guard]\nevents = 1000\ntraps = 3\nguest-time = 5.0\neffects-per-event = 1.5\n";
+
+/// So many events have been handled in all.
+fn handled(host: &Process, events: u64) {
+    host.admin().wait_plugin("counter", "to handle all", |plugin| {
+        plugin["counters"]["done"].as_u64().is_some_and(|done| done >= events)
+    });
+}
+
+#[test]
+fn a_version_that_traps_at_times_does_too_much_or_is_slow_is_taken_back_and_no_event_is_lost() {
+    let place = Place::new();
+    place.plugin("counter.wasm", counter());
+    place.plugin("counter.toml", counting("good", ""));
+    let host = place.start();
+    let admin = host.admin();
+    admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let mut pair = Pair::new(&host, "source-1");
+    let mut sent = 0;
+    let mut send = |count: u64| {
+        for _ in 0..count {
+            sent += 1;
+            pair.source.event(format!("{sent}"));
+        }
+        sent
+    };
+    handled(&host, send(BEFORE));
+    for (wrong, why) in [
+        ("trap_nines = 2", "3 traps in"),
+        ("twice = true", "effects per event: 2.00"),
+        ("spin = 5000", "guest time (median, µs)"),
+    ] {
+        let settings = format!("{GUARD}{}", counting("bad", wrong));
+        place.plugin("counter.toml", settings);
+        admin.wait_plugin("counter", "to be replaced", |plugin| plugin["settings"].to_string().contains("bad"));
+        assert!(admin.plugin("counter").unwrap().get("guard").is_some(), "it is under guard");
+        let first = send(0);
+        let taken_back = loop {
+            handled(&host, send(10).saturating_sub(20));
+            let plugin = admin.plugin("counter").unwrap();
+            if plugin.get("takenBack").is_some() {
+                break plugin;
+            }
+            assert!(send(0) - first <= WITHIN, "{wrong}: {plugin}");
+        };
+        assert!(taken_back["takenBack"]["error"].as_str().unwrap().contains(why), "{taken_back}");
+        assert!(taken_back["settings"].to_string().contains("good"), "{taken_back}");
+        host.logged(&["counter", "the one before is back", why]);
+        handled(&host, send(0));
+    }
+    told(&host, &place);
+    assert!(admin.dead_letters().is_empty());
+    let sent = send(0);
+    host.kill();
+
+    // Each acknowledged event was handled, once.
+    let (journal, _) = Journal::open(&place);
+    let executions = journal.executions_of("counter");
+    let done = journal.telemetry().filter(|(event, _)| {
+        let outcomes = executions.get(&event.seq).into_iter().flatten();
+        outcomes.filter(|handled| matches!(handled.outcome, Outcome::Done { .. })).count() == 1
+    });
+    assert_eq!(done.count() as u64, sent);
+}
+
+/// What was taken back is in the history, and in the explanation of what it did.
+fn told(host: &Process, place: &Place) {
+    let text = host.cli(place, &["plugin", "history", "counter"]);
+    assert!(text.contains("3 traps in") && text.contains("effects per event"), "{text}");
+    let by_doubling = host.admin().get("/v1/executions?plugin=counter&pageSize=1000").ok();
+    let all = by_doubling["executions"].as_array().unwrap();
+    let twice = all.iter().find(|execution| execution["effects"].as_array().is_some_and(|effects| effects.len() == 3));
+    let id = format!("{}.counter", twice.unwrap()["event"].as_str().unwrap());
+    let text = host.cli(place, &["explain", &id]);
+    assert!(text.contains("It was taken back") && text.contains("effects per event"), "{text}");
+}
