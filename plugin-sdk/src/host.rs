@@ -158,7 +158,7 @@ impl Host {
         self.backend.timer_set(name, schedule, payload.as_ref())
     }
 
-    /// Takes a timer back; one that is not there is fine.
+    /// Cancels a timer. Does nothing if there is no such timer.
     pub fn cancel_timer(&self, name: &str) -> Result<()> {
         self.backend.timer_cancel(name)
     }

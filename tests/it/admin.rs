@@ -1,7 +1,7 @@
 //! What guards the admin API outlives a kill.
 
 use serde_json::json;
-use switchbox_tests::{Admin, Place, Process, acts, has_terminal, hostile::Conn, on_a_terminal, until};
+use switchbox_tests::{Admin, HostFolder, Process, acts, has_terminal, hostile::Conn, on_a_terminal, until};
 
 const DEVICES: &str = "/v1/projects/local/locations/local/registries/default/devices";
 
@@ -14,14 +14,14 @@ fn status(host: &Process, token: &str, path: &str) -> u16 {
 
 #[test]
 fn tokens_and_the_audit_log_outlive_a_kill() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let made = host.admin().post("/v1/tokens", &json!({"name": "grafana", "scope": "read"})).ok();
     let token = made["token"].as_str().unwrap();
     let _ = host.admin().post(DEVICES, &json!({"id": "lamp-1"})).ok();
     host.kill();
 
-    let host = place.start();
+    let host = host_folder.start();
     assert_eq!(status(&host, token, &Admin::device_path("lamp-1", "")), 200);
     assert_eq!((status(&host, token, "/v1/tokens"), status(&host, &token[1..], "/metrics")), (403, 401));
     let lines = host.admin().get("/v1/audit").ok();
@@ -35,10 +35,10 @@ fn tokens_and_the_audit_log_outlive_a_kill() {
 #[test]
 fn a_write_is_in_the_audit_log_also_when_its_caller_hangs_up_before_the_answer() {
     const CALLS: usize = 20;
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let _ = host.admin().post(DEVICES, &json!({"id": "lamp-1"})).ok();
-    let token = std::fs::read_to_string(place.data().join("admin-token")).unwrap();
+    let token = std::fs::read_to_string(host_folder.data().join("admin-token")).unwrap();
     let path = Admin::device_path("lamp-1", ":modifyCloudToDeviceConfig");
     let body = r#"{"binaryData": "eA==", "force": true}"#;
     let call = format!(
@@ -67,8 +67,8 @@ fn a_write_is_in_the_audit_log_also_when_its_caller_hangs_up_before_the_answer()
 
 #[test]
 fn who_asks_for_what_there_is_not_is_slowed_down_too() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     for call in ["GET /nothing", "GET /v1/plugins:nothing", "PUT /healthz"] {
         let mut conn = Conn::open(host.admin().address().parse().unwrap()).unwrap();
         let burst = format!("{call} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n").repeat(100);
@@ -85,25 +85,25 @@ fn who_asks_for_what_there_is_not_is_slowed_down_too() {
 }
 
 /// `switchbox` with these arguments, towards this host: what it printed.
-fn switchbox(place: &Place, host: &Process, arguments: &[&str]) -> String {
-    let (url, data) = (format!("http://{}", host.admin().address()), place.data());
+fn switchbox(host_folder: &HostFolder, host: &Process, arguments: &[&str]) -> String {
+    let (url, data) = (format!("http://{}", host.admin().address()), host_folder.data());
     let to = ["--admin".as_ref(), url.as_ref(), "--data".as_ref(), data.as_os_str()];
-    let mut command = Process::run(place, arguments.iter().map(AsRef::as_ref).chain(to));
+    let mut command = Process::run(host_folder, arguments.iter().map(AsRef::as_ref).chain(to));
     assert!(command.wait().success(), "{arguments:?}: {}", command.log());
     command.output().trim().to_owned()
 }
 
 #[test]
 fn tokens_are_made_and_writes_are_read_on_the_command_line() {
-    let place = Place::new();
-    let host = place.start();
-    let token = switchbox(&place, &host, &["token", "create", "--name", "shop", "--scope", "operate"]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
+    let token = switchbox(&host_folder, &host, &["token", "create", "--name", "shop", "--scope", "operate"]);
     assert_eq!((status(&host, &token, "/v1/plugins"), status(&host, &token, "/v1/audit")), (200, 403));
-    let list = switchbox(&place, &host, &["token", "list"]);
+    let list = switchbox(&host_folder, &host, &["token", "list"]);
     assert!(list.contains("shop") && list.contains("operate") && !list.contains(&token), "{list}");
-    switchbox(&place, &host, &["token", "delete", "shop"]);
+    switchbox(&host_folder, &host, &["token", "delete", "shop"]);
     assert_eq!(status(&host, &token, "/v1/plugins"), 401);
-    let audit = switchbox(&place, &host, &["audit", "--count", "2"]);
+    let audit = switchbox(&host_folder, &host, &["audit", "--count", "2"]);
     let lines: Vec<_> = audit.lines().skip(1).collect();
     assert!(lines.len() == 2 && lines[0].contains("DELETE /v1/tokens/shop"), "{audit}");
     assert!(
@@ -118,13 +118,13 @@ fn what_unauthenticated_clients_sent_does_not_act_on_a_terminal() {
     if !has_terminal() {
         return;
     }
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let evil = "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{202e}x\nFORGED";
     host.device("lamp-1").event(evil);
     host.device("lamp-1").publish("/devices/lamp-1/state", format!("{evil}{}", "y".repeat(60_000)));
-    let _ = switchbox(&place, &host, &["device", "config", "set", "lamp-1", evil]);
-    let _ = switchbox(&place, &host, &["device", "command", "send", "lamp-1", evil, "--ttl", "1h"]);
+    let _ = switchbox(&host_folder, &host, &["device", "config", "set", "lamp-1", evil]);
+    let _ = switchbox(&host_folder, &host, &["device", "command", "send", "lamp-1", evil, "--ttl", "1h"]);
     for arguments in [
         "events",
         "events --json",
@@ -139,22 +139,22 @@ fn what_unauthenticated_clients_sent_does_not_act_on_a_terminal() {
         "device twin get lamp-1 --json",
         "device state '\u{1b}[2J\u{202e}'",
     ] {
-        let (_, shown) = on_a_terminal(&host.command(&place, &[]), arguments);
+        let (_, shown) = on_a_terminal(&host.command(&host_folder, &[]), arguments);
         assert!(!shown.is_empty() && !shown.chars().any(acts), "{arguments}: {shown:.500?}");
-        let piped = host.command(&place, &arguments.split(' ').collect::<Vec<_>>()).output().unwrap();
+        let piped = host.command(&host_folder, &arguments.split(' ').collect::<Vec<_>>()).output().unwrap();
         assert!(!String::from_utf8(piped.stdout).unwrap().contains("\\u{1b}") || arguments.starts_with("explain"));
     }
-    let (_, list) = on_a_terminal(&host.command(&place, &[]), "device config get lamp-1 --all");
+    let (_, list) = on_a_terminal(&host.command(&host_folder, &[]), "device config get lamp-1 --all");
     assert_eq!(list.lines().count(), 2, "{list}");
     assert!(list.lines().all(|line| line.chars().count() <= 100), "{list}");
-    assert!(switchbox(&place, &host, &["device", "config", "get", "lamp-1"]).contains(evil));
+    assert!(switchbox(&host_folder, &host, &["device", "config", "get", "lamp-1"]).contains(evil));
     host.stop();
 }
 
 #[test]
 fn who_follows_the_events_is_let_go_when_his_token_is_deleted() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let make = || host.admin().post("/v1/tokens", &json!({"name": "wall", "scope": "read"})).ok()["token"].take();
     let token = make();
     let mut follower = Conn::open(host.admin().address().parse().unwrap()).unwrap();

@@ -5,15 +5,15 @@
 use std::{collections::BTreeSet, net::TcpListener, process::Command};
 
 use serde_json::Value;
-use switchbox_tests::{Place, Process, python_with, runs, there, until, workspace};
+use switchbox_tests::{HostFolder, Process, python_with, runs, there, until, workspace};
 
-fn start(place: &Place, hub: &str) -> Process {
-    place.start_with(&["--azure-amqp", &format!("{hub}:5672")])
+fn start(host_folder: &HostFolder, hub: &str) -> Process {
+    host_folder.start_with(&["--azure-amqp", &format!("{hub}:5672")])
 }
 
 /// What an SDK of Event Hubs is given, with the policy's key.
-fn connection_string(place: &Place, host: &Process, hub: &str) -> (String, String) {
-    let given = host.cli(place, &["hub", "connection-string", "--policy", "service", "--host-name", hub]);
+fn connection_string(host_folder: &HostFolder, host: &Process, hub: &str) -> (String, String) {
+    let given = host.cli(host_folder, &["hub", "connection-string", "--policy", "service", "--host-name", hub]);
     let key = given.split(';').find_map(|part| part.strip_prefix("SharedAccessKey=")).unwrap().to_owned();
     let text = format!(
         "Endpoint=sb://{hub}/;SharedAccessKeyName=service;SharedAccessKey={key};EntityPath=default;UseDevelopmentEmulator=true"
@@ -40,14 +40,14 @@ fn azures_event_hubs_sdk_reads_the_journal_over_a_restart() {
     if !there("azure-eventhub", python_with("azure.eventhub").is_some()) {
         return;
     }
-    let place = Place::new();
-    let host = start(&place, hub);
-    let (given, _) = connection_string(&place, &host, hub);
+    let host_folder = HostFolder::new();
+    let host = start(&host_folder, hub);
+    let (given, _) = connection_string(&host_folder, &host, hub);
     let names: Vec<_> = (0..8).map(|number| format!("lamp-{number}")).collect();
     for name in &names {
         host.device(name).event(format!("{{\"first\":\"{name}\"}}"));
     }
-    let checkpoints = place.root().join("checkpoints.json").display().to_string();
+    let checkpoints = host_folder.root().join("checkpoints.json").display().to_string();
     let first = run(&given, &["all", "8", &checkpoints]);
     assert_eq!(bodies(&first).len(), 8, "{first:?}");
     let partitions: BTreeSet<_> = first.iter().map(|event| event["partition"].as_str().unwrap()).collect();
@@ -56,7 +56,7 @@ fn azures_event_hubs_sdk_reads_the_journal_over_a_restart() {
     let asked = run(&given, &["properties"]);
     assert_eq!(asked[0]["partitions"], serde_json::json!(["0", "1", "2", "3"]));
     host.kill();
-    let host = start(&place, hub);
+    let host = start(&host_folder, hub);
     let newest = first.iter().map(|event| event["time"].as_i64().unwrap()).max().unwrap();
     until("the next second", || (switchbox_tests::now() as i64 * 1_000 > newest).then_some(()));
     for name in &names {
@@ -86,9 +86,9 @@ fn rhea_receives_the_events_of_one_device_by_a_selector() {
     if !there("rhea", installed) {
         return;
     }
-    let place = Place::new();
-    let host = start(&place, hub);
-    let (_, key) = connection_string(&place, &host, hub);
+    let host_folder = HostFolder::new();
+    let host = start(&host_folder, hub);
+    let (_, key) = connection_string(&host_folder, &host, hub);
     for (device, text) in [("motion-1", "a"), ("motion-2", "b"), ("motion-1", "c"), ("motion-3", "d")] {
         host.device(device).event(format!("{{\"moved\":\"{text}\"}}"));
     }
@@ -108,8 +108,8 @@ fn rhea_receives_the_events_of_one_device_by_a_selector() {
 fn a_port_that_is_taken_ends_the_start_before_the_data_is_touched() {
     let hub = "127.0.12.3";
     let _taken = TcpListener::bind((hub, 5672)).unwrap();
-    let place = Place::new();
-    let mut host = Process::spawn_with(&place, &["--azure-amqp", &format!("{hub}:5672")]);
+    let host_folder = HostFolder::new();
+    let mut host = Process::spawn_with(&host_folder, &["--azure-amqp", &format!("{hub}:5672")]);
     assert!(!host.wait().success());
     assert!(host.log().contains("the event endpoint cannot listen on"), "{}", host.log());
 }

@@ -6,24 +6,27 @@ use std::{
     process::{Command, Stdio},
 };
 
-use switchbox_tests::{Device, Place, Process, python_with, runs, there, workspace};
+use switchbox_tests::{Device, HostFolder, Process, python_with, runs, there, workspace};
 
 /// A host whose hub is an address of loopback, with the file of its authority. `None`: nobody may take such a port here.
-fn start(hub: &str) -> Option<(Place, Process, String)> {
+fn start(hub: &str) -> Option<(HostFolder, Process, String)> {
     if !there("the right to take port 443", std::net::TcpListener::bind((hub, 443)).is_ok()) {
         return None;
     }
-    let place = Place::new();
-    let certs = place.root().join("certs").display().to_string();
+    let host_folder = HostFolder::new();
+    let certs = host_folder.root().join("certs").display().to_string();
     let made = ["cert", "server", hub, "--folder", &certs];
-    assert!(Process::run(&place, made.map(AsRef::as_ref)).wait().success(), "no certificate");
+    assert!(Process::run(&host_folder, made.map(AsRef::as_ref)).wait().success(), "no certificate");
     let (cert, key) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
-    let host = place.start_with(&["--tls-cert", &cert, "--tls-key", &key, "--azure-https", &format!("{hub}:443")]);
-    Some((place, host, format!("{certs}/ca.pem")))
+    let host =
+        host_folder.start_with(&["--tls-cert", &cert, "--tls-key", &key, "--azure-https", &format!("{hub}:443")]);
+    Some((host_folder, host, format!("{certs}/ca.pem")))
 }
 
-fn connection_string(place: &Place, host: &Process, hub: &str) -> String {
-    host.cli(place, &["hub", "connection-string", "--policy", "iothubowner", "--host-name", hub]).trim().to_owned()
+fn connection_string(host_folder: &HostFolder, host: &Process, hub: &str) -> String {
+    host.cli(host_folder, &["hub", "connection-string", "--policy", "iothubowner", "--host-name", hub])
+        .trim()
+        .to_owned()
 }
 
 /// Runs the script, is the device that it asks for, and returns what it said.
@@ -62,13 +65,13 @@ fn azures_service_sdk_for_python_works_unmodified() {
     if !there("azure-iot-hub", python.is_some()) {
         return;
     }
-    let Some((place, host, authority)) = start(hub) else { return };
+    let Some((host_folder, host, authority)) = start(hub) else { return };
     let mut lamp = host.device("lamp-1");
     lamp.subscribe_config();
     assert!(lamp.subscribe("/devices/lamp-1/methods/#"));
     lamp.publish("/devices/lamp-1/state", r#"{"battery":0.5}"#);
     let mut script = Command::new(python.unwrap());
-    script.arg(workspace().join("tests/clients/azure_service.py")).arg(connection_string(&place, &host, hub));
+    script.arg(workspace().join("tests/clients/azure_service.py")).arg(connection_string(&host_folder, &host, hub));
     let said = converse(script_with(script, "REQUESTS_CA_BUNDLE", &authority), Some(&mut lamp));
     assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 8, "{said}");
 }
@@ -86,9 +89,9 @@ fn azures_service_sdk_for_node_works_unmodified() {
     if !there("azure-iothub", installed) {
         return;
     }
-    let Some((place, host, authority)) = start(hub) else { return };
+    let Some((host_folder, host, authority)) = start(hub) else { return };
     let mut script = Command::new("node");
-    script.arg(workspace().join("tests/clients/azure_service.cjs")).arg(connection_string(&place, &host, hub));
+    script.arg(workspace().join("tests/clients/azure_service.cjs")).arg(connection_string(&host_folder, &host, hub));
     script.env("NODE_PATH", folder.join("node_modules"));
     let said = converse(script_with(script, "NODE_EXTRA_CA_CERTS", &authority), None);
     assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{said}");

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use rumqttc::QoS;
-use switchbox_tests::{COUNTER, LIMIT, Place, events, until};
+use switchbox_tests::{COUNTER, HostFolder, LIMIT, events, until};
 
 const DEVICES: usize = 8;
 /// Together more than may wait in memory for one plugin.
@@ -12,12 +12,12 @@ const EACH: usize = 1_800;
 
 #[test]
 fn a_plugin_far_behind_gets_every_event_once_and_in_order() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let settings = |more: &str| format!("[limits]\ndeadline = \"30s\"\n[settings]\n{more}\n");
-    place.plugin("counter.wasm", std::fs::read(COUNTER).unwrap());
+    host_folder.plugin("counter.wasm", std::fs::read(COUNTER).unwrap());
     // Every device's first event is tried again and again, so all that comes after it waits.
-    place.plugin("counter.toml", settings("retry = true"));
-    let host = place.start_in_process();
+    host_folder.plugin("counter.toml", settings("retry = true"));
+    let host = host_folder.start_in_process();
     for n in 0..DEVICES {
         drop(host.device(&format!("tally-source-{n}")));
     }
@@ -36,7 +36,7 @@ fn a_plugin_far_behind_gets_every_event_once_and_in_order() {
         until("the plugin to fall behind", || {
             host.parts.plugins.list().iter().any(|p| p.lagging && p.queued > 0).then_some(())
         });
-        place.plugin("counter.toml", settings(""));
+        host_folder.plugin("counter.toml", settings(""));
     });
     let journal = until("all events to be handled", || {
         let idle = host.parts.plugins.list().iter().all(|plugin| plugin.queued == 0 && !plugin.lagging);

@@ -15,24 +15,24 @@ use std::{
 };
 
 use serde_json::json;
-use switchbox_tests::{Admin, Place, Process, python_with, runs, there, until, workspace};
+use switchbox_tests::{Admin, HostFolder, Process, python_with, runs, there, until, workspace};
 
-fn start() -> (Place, Process) {
-    let place = Place::new();
-    place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
-    start_in(place, &[])
+fn start() -> (HostFolder, Process) {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
+    start_in(host_folder, &[])
 }
 
-fn start_in(place: Place, more: &[&str]) -> (Place, Process) {
-    let certs = place.root().join("certs").display().to_string();
+fn start_in(host_folder: HostFolder, more: &[&str]) -> (HostFolder, Process) {
+    let certs = host_folder.root().join("certs").display().to_string();
     let made = ["cert", "server", "localhost", "127.0.0.1", "--folder", &certs];
-    assert!(Process::run(&place, made.map(AsRef::as_ref)).wait().success(), "no certificate");
+    assert!(Process::run(&host_folder, made.map(AsRef::as_ref)).wait().success(), "no certificate");
     let (cert, key) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
     let mut arguments = vec!["--tls-cert", &cert, "--tls-key", &key];
     arguments.extend(["--ws", "--mqtt-tls", "--wss"].into_iter().flat_map(|listener| [listener, "127.0.0.1:0"]));
     arguments.extend(more);
-    let host = place.start_with(&arguments);
-    (place, host)
+    let host = host_folder.start_with(&arguments);
+    (host_folder, host)
 }
 
 /// One of mosquitto's programs; each ends by itself, at the latest after a minute.
@@ -251,11 +251,11 @@ fn mqtt_js_does_all_that_a_device_does_over_websocket_and_tls_too() {
         ("mqtts", Process::mqtts),
         ("wss", Process::wss),
     ] {
-        let (place, host) = start();
+        let (host_folder, host) = start();
         for version in ["4", "5"] {
             let mut command = script("node", "mqttjs_client.cjs", at(&host), version);
             command.env("MQTTJS_FOLDER", &folder).env("MQTTJS_PROTOCOL", protocol);
-            command.env("MQTTJS_CA", place.root().join("certs/ca.pem"));
+            command.env("MQTTJS_CA", host_folder.root().join("certs/ca.pem"));
             check(&converse(&host, command));
         }
     }
@@ -268,8 +268,8 @@ fn the_public_samples_of_cloud_iot_core_work_with_only_their_endpoints_changed()
     if !there("MQTT.js and googleapis", installed && runs(Command::new("node").arg("--version"))) {
         return;
     }
-    let (place, host) = start_in(Place::new(), &["--enroll", "closed"]);
-    let certs = place.root().join("certs");
+    let (host_folder, host) = start_in(HostFolder::new(), &["--enroll", "closed"]);
+    let certs = host_folder.root().join("certs");
     // As the tutorial makes it.
     let words =
         "req -x509 -newkey rsa:2048 -days 3650 -keyout rsa_private.pem -nodes -out rsa_cert.pem -subj /CN=unused";
@@ -277,12 +277,12 @@ fn the_public_samples_of_cloud_iot_core_work_with_only_their_endpoints_changed()
     assert!(made.status.success(), "{made:?}");
     let certificate = certs.join("rsa_cert.pem").display().to_string();
     for device in ["hop-1", "hub"] {
-        let _ = host.cli(&place, &["device", "create", device, "--public-key", &certificate]);
+        let _ = host.cli(&host_folder, &["device", "create", device, "--public-key", &certificate]);
     }
-    let _ = host.cli(&place, &["device", "create", "lamp-1"]);
-    let _ = host.cli(&place, &["gateway", "make", "hub"]);
-    let _ = host.cli(&place, &["gateway", "bind", "hub", "lamp-1"]);
-    let token = std::fs::read_to_string(place.data().join("admin-token")).unwrap();
+    let _ = host.cli(&host_folder, &["device", "create", "lamp-1"]);
+    let _ = host.cli(&host_folder, &["gateway", "make", "hub"]);
+    let _ = host.cli(&host_folder, &["gateway", "bind", "hub", "lamp-1"]);
+    let token = std::fs::read_to_string(host_folder.data().join("admin-token")).unwrap();
     let mut command = Command::new("node");
     command.arg(workspace().join("tests/clients/iot_core_samples.cjs")).env("NODE_CLIENTS", &folder);
     command

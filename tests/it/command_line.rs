@@ -3,16 +3,16 @@
 use std::process::Output;
 
 use serde_json::Value;
-use switchbox_tests::{Place, Process, has_terminal, on_a_terminal};
+use switchbox_tests::{HostFolder, Process, has_terminal, on_a_terminal};
 
 struct Shell<'a> {
-    place: &'a Place,
+    host_folder: &'a HostFolder,
     host: &'a Process,
 }
 
 impl Shell<'_> {
     fn run(&self, arguments: &[&str]) -> Output {
-        self.host.command(self.place, arguments).output().unwrap()
+        self.host.command(self.host_folder, arguments).output().unwrap()
     }
 
     fn code(&self, arguments: &[&str]) -> i32 {
@@ -29,9 +29,9 @@ impl Shell<'_> {
 
 #[test]
 fn scripts_can_tell_by_the_exit_code_what_went_wrong() {
-    let place = Place::new();
-    let host = place.start();
-    let shell = Shell { place: &place, host: &host };
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
+    let shell = Shell { host_folder: &host_folder, host: &host };
     shell.prints(&["device", "create", "lamp-1"]);
     let reader = shell.prints(&["token", "create", "--name", "reader", "--scope", "read"]);
     let reader = reader.trim();
@@ -65,9 +65,9 @@ fn scripts_can_tell_by_the_exit_code_what_went_wrong() {
 
 #[test]
 fn answers_are_tables_documents_or_lines() {
-    let place = Place::new();
-    let host = place.start();
-    let shell = Shell { place: &place, host: &host };
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
+    let shell = Shell { host_folder: &host_folder, host: &host };
     host.device("lamp-1").event(r#"{"on": true}"#);
     host.device("lamp-2").event("on");
     let events = |more: &[&str]| shell.prints(&[&["events", "--kind", "telemetry"], more].concat());
@@ -97,10 +97,10 @@ fn people_at_a_terminal_see_colours_and_how_long_ago() {
     if !has_terminal() {
         return;
     }
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     host.device("lamp-1").event("\u{1b}[31mred");
-    let mut command = host.command(&place, &[]);
+    let mut command = host.command(&host_folder, &[]);
     let plain = on_a_terminal(&command, "device list").1;
     assert!(!plain.contains('\u{1b}') && plain.contains(" s ago"), "{plain}");
     command.env("NO_COLOR", "").env("TERM", "xterm");
@@ -113,14 +113,14 @@ fn people_at_a_terminal_see_colours_and_how_long_ago() {
 
 #[test]
 fn shells_complete_commands_and_readers_get_manual_pages() {
-    let place = Place::new();
-    let host = place.start();
-    let shell = Shell { place: &place, host: &host };
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
+    let shell = Shell { host_folder: &host_folder, host: &host };
     for name in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = shell.prints(&["completions", name]);
         assert!(script.contains("dead-letters") && script.contains("redrive"), "{name}: {script:.200}");
     }
-    let folder = place.root().join("man");
+    let folder = host_folder.root().join("man");
     shell.prints(&["man", folder.to_str().unwrap()]);
     for page in ["switchbox.1", "switchbox-device-config-set.1", "switchbox-plugin-logs.1"] {
         let text = std::fs::read_to_string(folder.join(page)).unwrap();

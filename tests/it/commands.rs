@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use switchbox_support::clock;
-use switchbox_tests::{Admin, Device, Message, PUPPET, Place, Process, Session, until};
+use switchbox_tests::{Admin, Device, HostFolder, Message, PUPPET, Process, Session, until};
 
 const LONG: &str = "600s";
 
@@ -56,15 +56,15 @@ fn texts(device: &Device, count: usize) -> Vec<String> {
 #[test]
 fn commands_wait_for_their_device_in_order_through_a_kill_and_come_once() {
     const COUNT: usize = 100;
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     known(&host, "lamp-1");
     let admin = host.admin();
     let ids: Vec<_> = (0..COUNT).map(|n| send(&admin, "lamp-1", &n.to_string(), LONG)).collect();
     assert_eq!(command(&admin, "lamp-1", &ids[0])["status"], "queued");
     host.kill();
 
-    let host = place.start();
+    let host = host_folder.start();
     let lamp = subscribed(&host, Session::new("lamp-1"));
     assert_eq!(texts(&lamp, COUNT), (0..COUNT).map(|n| n.to_string()).collect::<Vec<_>>());
     assert!(lamp.seen().messages.iter().all(|message| !message.dup), "none was sent before");
@@ -81,7 +81,7 @@ fn commands_wait_for_their_device_in_order_through_a_kill_and_come_once() {
     drop(lamp);
     host.kill();
 
-    let host = place.start();
+    let host = host_folder.start();
     let lamp = subscribed(&host, Session::new("lamp-1"));
     send(&host.admin(), "lamp-1", "next", LONG);
     assert_eq!(texts(&lamp, 1), ["next"], "what was acknowledged came again");
@@ -90,8 +90,8 @@ fn commands_wait_for_their_device_in_order_through_a_kill_and_come_once() {
 
 #[test]
 fn a_time_to_live_goes_on_while_the_host_is_down() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     known(&host, "lamp-1");
     let admin = host.admin();
     let id = send(&admin, "lamp-1", "too late", "0.5s");
@@ -99,7 +99,7 @@ fn a_time_to_live_goes_on_while_the_host_is_down() {
     host.kill();
     until("the command's time to be over", || (clock::now_ms() > sent + 500).then_some(()));
 
-    let host = place.start();
+    let host = host_folder.start();
     let lamp = subscribed(&host, Session::new("lamp-1"));
     let admin = host.admin();
     send(&admin, "lamp-1", "in time", LONG);
@@ -112,8 +112,8 @@ fn a_time_to_live_goes_on_while_the_host_is_down() {
 
 #[test]
 fn what_is_not_acknowledged_comes_again_with_dup_whatever_becomes_of_session_and_host() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     known(&host, "lamp-1");
     let id = send(&host.admin(), "lamp-1", "blink", LONG);
     let silent = |clean| Session { acknowledges: false, clean, ..Session::new("lamp-1") };
@@ -137,7 +137,7 @@ fn what_is_not_acknowledged_comes_again_with_dup_whatever_becomes_of_session_and
     drop(lamp);
     host.kill();
 
-    let host = place.start();
+    let host = host_folder.start();
     let lamp = subscribed(&host, Session { clean: false, ..Session::new("lamp-1") });
     assert!(lamp.message_with("blink").dup);
     wait_status(&host.admin(), "lamp-1", &id, "acknowledged");
@@ -147,9 +147,9 @@ fn what_is_not_acknowledged_comes_again_with_dup_whatever_becomes_of_session_and
 }
 
 #[test]
-fn what_is_taken_back_does_not_come() {
-    let place = Place::new();
-    let host = place.start();
+fn a_cancelled_command_does_not_come() {
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     known(&host, "lamp-1");
     let admin = host.admin();
     let ids: Vec<_> = (0..4).map(|n| send(&admin, "lamp-1", &n.to_string(), LONG)).collect();
@@ -167,21 +167,21 @@ fn what_is_taken_back_does_not_come() {
 
 #[test]
 fn a_full_queue_tells_operators_and_plugins() {
-    let place = Place::new();
-    let settings = place.root().join("settings.toml");
-    let data = place.data().display().to_string();
-    let plugins = place.plugins().display().to_string();
+    let host_folder = HostFolder::new();
+    let settings = host_folder.root().join("settings.toml");
+    let data = host_folder.data().display().to_string();
+    let plugins = host_folder.plugins().display().to_string();
     let text = format!(
         "data = {data:?}\n[plugins]\nfolder = {plugins:?}\n[mqtt]\nlisten = \"127.0.0.1:0\"\n\
          [admin]\nlisten = \"127.0.0.1:0\"\n[devices]\nqueued-commands = 2\n"
     );
     std::fs::write(&settings, text).unwrap();
-    place.plugin("sender.wasm", std::fs::read(PUPPET).unwrap());
-    place.plugin(
+    host_folder.plugin("sender.wasm", std::fs::read(PUPPET).unwrap());
+    host_folder.plugin(
         "sender.toml",
         format!("{SLOW}[settings]\nactions = [{{command = {{device = \"lamp-1\", ttl-ms = 600000}}}}]\n"),
     );
-    let mut host = Process::run(&place, ["serve".as_ref(), "--settings".as_ref(), settings.as_os_str()]);
+    let mut host = Process::run(&host_folder, ["serve".as_ref(), "--settings".as_ref(), settings.as_os_str()]);
     host.wait_ready();
     known(&host, "lamp-1");
     let admin = host.admin();
@@ -208,21 +208,21 @@ const SLOW: &str = "[limits]\ndeadline = \"30s\"\n";
 
 #[test]
 fn a_command_comes_with_dup_after_a_kill_in_the_moment_in_which_it_was_sent() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     known(&host, "lamp-1");
     host.stop();
     let silent = || Session { acknowledges: false, ..Session::new("lamp-1") };
     for round in 0..5 {
-        let (host, text) = (place.start(), format!("blink {round}"));
+        let (host, text) = (host_folder.start(), format!("blink {round}"));
         let lamp = subscribed(&host, silent());
         send(&host.admin(), "lamp-1", &text, LONG);
         assert!(!lamp.message_with(&text).dup, "{text}");
         host.kill();
         // That it is in doubt is remembered by a host that dies before it can send it.
-        place.start().kill();
+        host_folder.start().kill();
 
-        let host = place.start();
+        let host = host_folder.start();
         send(&host.admin(), "lamp-1", &format!("after {round}"), LONG);
         let lamp = subscribed(&host, Session::new("lamp-1"));
         assert!(lamp.message_with(&text).dup, "{text} came before");
@@ -233,12 +233,12 @@ fn a_command_comes_with_dup_after_a_kill_in_the_moment_in_which_it_was_sent() {
 
 #[test]
 fn a_plugin_gets_the_end_of_every_command_once_through_a_kill() {
-    let place = Place::new();
-    place.plugin("listener.wasm", std::fs::read(PUPPET).unwrap());
+    let host_folder = HostFolder::new();
+    host_folder.plugin("listener.wasm", std::fs::read(PUPPET).unwrap());
     let trigger = "[[trigger]]\nevent = \"command-settled\"\ndevice = \"lamp-*\"\n";
     let report = "[settings]\nactions = [{report-settled = {device = \"report\"}}]\n";
-    place.plugin("listener.toml", format!("{trigger}{SLOW}{report}"));
-    let host = place.start();
+    host_folder.plugin("listener.toml", format!("{trigger}{SLOW}{report}"));
+    let host = host_folder.start();
     known(&host, "report");
     known(&host, "lamp-1");
     let admin = host.admin();
@@ -252,7 +252,7 @@ fn a_plugin_gets_the_end_of_every_command_once_through_a_kill() {
     wait_status(&admin, "lamp-1", &acknowledged, "acknowledged");
     host.kill();
 
-    let host = place.start();
+    let host = host_folder.start();
     let reports = until("all to be reported", || {
         let mut page = host.admin().get(&Admin::device_path("report", "/configVersions")).ok();
         let versions: Vec<Value> = serde_json::from_value(page["deviceConfigs"].take()).unwrap_or_default();

@@ -12,7 +12,7 @@ use std::{
 use serde_json::json;
 use switchbox_core::registry::Registration;
 use switchbox_model::{DeviceId, DeviceName, RegistryName};
-use switchbox_tests::{Device, HOSTILE, Place, Process, events, runs, there, workspace};
+use switchbox_tests::{Device, HOSTILE, HostFolder, Process, events, runs, there, workspace};
 
 /// How many devices there are beside those that do something.
 const DEVICES: usize = 10_000;
@@ -25,8 +25,8 @@ const AWAKE: &str = r#"{"state":"awake"}"#;
 const BURST: usize = 1_000;
 
 /// Devices as an operator would have registered them, before the host is started as a process.
-fn register(place: &Place) {
-    let host = place.start_in_process();
+fn register(host_folder: &HostFolder) {
+    let host = host_folder.start_in_process();
     let registry = host.parts.registry.clone();
     host.wait_for(async {
         // All at once, so that they share commits.
@@ -45,12 +45,12 @@ fn register(place: &Place) {
 }
 
 /// A host whose next start has the same addresses.
-fn start(place: &Place, addresses: &[String; 2]) -> Process {
-    let (data, plugins) = (place.data(), place.plugins());
+fn start(host_folder: &HostFolder, addresses: &[String; 2]) -> Process {
+    let (data, plugins) = (host_folder.data(), host_folder.plugins());
     let [data, plugins] = [&data, &plugins].map(|path| path.to_str().unwrap());
     let [mqtt, admin] = addresses;
     let arguments = ["serve", "--data", data, "--plugins", plugins, "--mqtt", mqtt, "--admin", admin];
-    let mut host = Process::run(place, arguments.map(OsStr::new));
+    let mut host = Process::run(host_folder, arguments.map(OsStr::new));
     host.wait_ready();
     host
 }
@@ -83,27 +83,27 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
     if !there("Chromium with playwright-core and axe-core", installed) {
         return;
     }
-    let place = Place::new();
-    register(&place);
-    place.plugin("wake.toml", "component = \"builtin:switch-wakes-device\"\n");
-    place.plugin("heat.toml", "component = \"builtin:thermostat\"\n");
-    place.plugin("hostile.toml", "[[trigger]]\nevent = \"telemetry\"\ndevice = \"villain-1\"\n");
-    place.plugin("hostile.wasm", std::fs::read(HOSTILE).unwrap());
+    let host_folder = HostFolder::new();
+    register(&host_folder);
+    host_folder.plugin("wake.toml", "component = \"builtin:switch-wakes-device\"\n");
+    host_folder.plugin("heat.toml", "component = \"builtin:thermostat\"\n");
+    host_folder.plugin("hostile.toml", "[[trigger]]\nevent = \"telemetry\"\ndevice = \"villain-1\"\n");
+    host_folder.plugin("hostile.wasm", std::fs::read(HOSTILE).unwrap());
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let addresses = [free(), free()];
-    let mut host = Some(start(&place, &addresses));
+    let mut host = Some(start(&host_folder, &addresses));
     let mut devices = host.as_ref().map(act);
     let admin = host.as_ref().unwrap().admin();
     let _lamp =
         admin.post("/v1/projects/local/locations/local/registries/default/devices", &json!({"id": "lamp-2"})).ok();
     let read = admin.post("/v1/tokens", &json!({"name": "reader", "scope": "read"})).ok();
-    let token = std::fs::read_to_string(place.data().join("admin-token")).unwrap();
+    let token = std::fs::read_to_string(host_folder.data().join("admin-token")).unwrap();
 
     let mut command = Command::new("node");
     command.arg(workspace().join("tests/console/run.cjs"));
     command.args([&format!("http://{}", addresses[1]), token.trim(), read["token"].as_str().unwrap()]);
     command.env("NODE_FOLDER", &folder).env("CHROMIUM", chromium);
-    command.env("PROFILE_FOLDER", place.root().join("chromium"));
+    command.env("PROFILE_FOLDER", host_folder.root().join("chromium"));
     let mut browser = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut answers = browser.stdin.take().unwrap();
     let mut said = Vec::new();
@@ -122,7 +122,7 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
                 drop(devices.take());
                 host.take().unwrap().stop();
             }
-            "start" => host = Some(start(&place, &addresses)),
+            "start" => host = Some(start(&host_folder, &addresses)),
             other => panic!("asked for {other}"),
         }
         writeln!(answers, "done").unwrap();

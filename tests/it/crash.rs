@@ -15,7 +15,7 @@ use rumqttc::QoS;
 use switchbox_model::Outcome;
 use switchbox_store::ConfigVersion;
 use switchbox_tests::{
-    COUNTER, Device, Dice, InProcess, Journal, LIMIT, Place, Process, config, crash_plan, events, until,
+    COUNTER, Device, Dice, HostFolder, InProcess, Journal, LIMIT, Process, config, crash_plan, events, until,
 };
 
 const SOURCES: usize = 6;
@@ -71,8 +71,8 @@ fn publish(mut device: Device, round: u64, source: usize, acknowledged: &AtomicU
 }
 
 /// Starts the host, lets the sources publish, and kills it after so many acknowledgements.
-fn round(place: &Place, round: u64, kill_after: usize, evidence: &mut Evidence) {
-    let host = place.start();
+fn round(host_folder: &HostFolder, round: u64, kill_after: usize, evidence: &mut Evidence) {
+    let host = host_folder.start();
     let sinks: Vec<_> = targets()
         .map(|id| {
             let mut device = host.device(&id);
@@ -108,8 +108,8 @@ fn received(device: &Device) -> Received {
 }
 
 /// Kills the host before it is ready, wherever it is then.
-fn kill_at_start(place: &Place, dice: &mut Dice) {
-    let mut host = Process::spawn(place);
+fn kill_at_start(host_folder: &HostFolder, dice: &mut Dice) {
+    let mut host = Process::spawn(host_folder);
     let lines = usize::try_from(dice.below(4)).unwrap_or(0);
     until("the start to get somewhere", || {
         let there = host.log().lines().count() >= lines || !host.output().is_empty();
@@ -121,33 +121,33 @@ fn kill_at_start(place: &Place, dice: &mut Dice) {
 #[test]
 fn no_acknowledged_event_loses_its_effects_and_none_has_them_twice() {
     let (rounds, mut dice) = crash_plan(20);
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     // A busy machine may stop a guest for longer than it may work.
-    place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
-    place.plugin("counter.wasm", std::fs::read(COUNTER).unwrap());
-    place.plugin("counter.toml", "[limits]\ndeadline = \"30s\"\n");
+    host_folder.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
+    host_folder.plugin("counter.wasm", std::fs::read(COUNTER).unwrap());
+    host_folder.plugin("counter.toml", "[limits]\ndeadline = \"30s\"\n");
 
     let mut evidence = Evidence::default();
     let mut left_over = 0;
     for n in 0..rounds {
         let kill_after = usize::try_from(1 + dice.below((SOURCES * MOST) as u64 * 9 / 10)).unwrap();
-        round(&place, n, kill_after, &mut evidence);
+        round(&host_folder, n, kill_after, &mut evidence);
         if n % 4 == 1 {
-            kill_at_start(&place, &mut dice);
+            kill_at_start(&host_folder, &mut dice);
         }
         if n % 4 == 2 {
-            left_over += unhandled(&Journal::open(&place).0);
+            left_over += unhandled(&Journal::open(&host_folder).0);
         }
     }
     assert!(left_over > 0 || rounds < 3, "every kill came when all was done: this proves nothing");
 
-    let host = place.start_in_process();
+    let host = host_folder.start_in_process();
     let journal = finish(&host, &mut evidence);
     check_configs(&host, &journal);
     host.stop();
     check_events(&journal, &evidence);
     check_received(&journal, &evidence);
-    check_counts(&place, &journal);
+    check_counts(&host_folder, &journal);
     let events = journal.telemetry().count();
     eprintln!(
         "{rounds} rounds, {events} events, {} acknowledged, {left_over} seen unhandled after a kill",
@@ -268,8 +268,8 @@ fn check_received(journal: &Journal, evidence: &Evidence) {
 }
 
 /// The counter's state is what it would be if nothing had ever been killed.
-fn check_counts(place: &Place, journal: &Journal) {
-    let (_, documents) = Journal::open(place);
+fn check_counts(host_folder: &HostFolder, journal: &Journal) {
+    let (_, documents) = Journal::open(host_folder);
     for source in 0..SOURCES {
         let source = format!("source-{source}");
         let device = journal.device(&source);

@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, LIMIT, Place};
+use switchbox_tests::{Admin, HostFolder, LIMIT};
 
 const REGISTRIES: &str = "/v1/projects/local/locations/local/registries";
 const DEVICES: usize = 24;
@@ -83,8 +83,8 @@ fn change<'c>(admin: &Admin, change: &'c Change, begin: &Barrier, answers: &Sync
 
 #[test]
 fn each_acknowledged_change_of_200_at_once_is_there_after_a_kill() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     make(&host.admin());
     let changes = changes();
     assert_eq!(changes.len(), CHANGES);
@@ -106,14 +106,14 @@ fn each_acknowledged_change_of_200_at_once_is_there_after_a_kill() {
     });
     eprintln!("{} of {CHANGES} changes were acknowledged before the kill", acknowledged.len());
 
-    let host = place.start();
+    let host = host_folder.start();
     for Change { path, mask, value } in &acknowledged {
         assert_eq!(&host.admin().get(path).ok()[mask], value, "{mask} of {path} was acknowledged");
     }
     let etags = |admin: Admin| acknowledged.iter().map(|change| admin.etag(&change.path)).collect::<Vec<_>>();
     let before = etags(host.admin());
     host.kill();
-    let host = place.start();
+    let host = host_folder.start();
     assert_eq!(etags(host.admin()), before, "an ETag outlives a kill");
     host.stop();
 }

@@ -1,4 +1,4 @@
-//! SIGKILL while commands are sent, acknowledged, taken back and run out of time, again and again: every command ends
+//! SIGKILL while commands are sent, acknowledged, cancelled and run out of time, again and again: every command ends
 //! once, none that was acknowledged comes again, none comes again without DUP, none that waits is lost.
 //!
 //! `SWITCHBOX_CRASH_ROUNDS` says how often (10), `SWITCHBOX_CRASH_SEED` when to kill (printed).
@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::json;
 use switchbox_model::{CommandStatus, EventData};
-use switchbox_tests::{Admin, Device, Dice, Journal, LIMIT, Message, Place, Process, Session, crash_plan, until};
+use switchbox_tests::{Admin, Device, Dice, HostFolder, Journal, LIMIT, Message, Process, Session, crash_plan, until};
 
 const LAMPS: usize = 4;
 /// Commands to one lamp in one round.
@@ -38,7 +38,7 @@ struct Evidence {
     acknowledged_before: BTreeMap<u64, HashSet<Spot>>,
 }
 
-/// Sends commands to one lamp until the host is gone, and takes some of them back.
+/// Sends commands to one lamp until the host is gone, and cancels some of them.
 fn send(admin: &Admin, lamp_number: usize, from: u64, seed: u64, answers: &AtomicUsize) -> Vec<(String, u64)> {
     let mut dice = Dice(seed);
     let mut taken: Vec<(String, u64)> = Vec::new();
@@ -73,8 +73,8 @@ fn got(message: &Message) -> Got {
     (number.expect("no number"), message.dup)
 }
 
-fn round(place: &Place, round: u64, dice: &mut Dice, evidence: &mut Evidence) {
-    let host = place.start();
+fn round(host_folder: &HostFolder, round: u64, dice: &mut Dice, evidence: &mut Evidence) {
+    let host = host_folder.start();
     // One lamp is away, one says nothing, the others acknowledge; in each round others.
     let lamps: Vec<_> = (0..LAMPS)
         .filter(|n| !(*n as u64 + round).is_multiple_of(4))
@@ -103,7 +103,7 @@ fn round(place: &Place, round: u64, dice: &mut Dice, evidence: &mut Evidence) {
         let commands = device.seen().messages.iter().map(got).collect();
         evidence.received.push((round, n, commands));
     }
-    let (journal, _) = Journal::open(place);
+    let (journal, _) = Journal::open(host_folder);
     let acknowledged = ends(&journal)
         .into_iter()
         .filter(|(_, statuses)| statuses.contains(&CommandStatus::Acknowledged))
@@ -124,8 +124,8 @@ fn ends(journal: &Journal) -> HashMap<String, Vec<CommandStatus>> {
 }
 
 /// The last start: the lamps acknowledge all that is left.
-fn finish(place: &Place, round: u64, evidence: &mut Evidence) -> Journal {
-    let host = place.start();
+fn finish(host_folder: &HostFolder, round: u64, evidence: &mut Evidence) -> Journal {
+    let host = host_folder.start();
     let lamps: Vec<_> = (0..LAMPS).map(|n| subscribed(&host, n, true)).collect();
     let admin = host.admin();
     for n in 0..LAMPS {
@@ -142,19 +142,19 @@ fn finish(place: &Place, round: u64, evidence: &mut Evidence) -> Journal {
     }
     drop(lamps);
     host.stop();
-    Journal::open(place).0
+    Journal::open(host_folder).0
 }
 
 #[test]
 fn every_command_ends_once_none_acknowledged_comes_again_and_none_is_lost() {
     let (rounds, mut dice) = crash_plan(10);
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     (0..LAMPS).for_each(|n| drop(host.device(&lamp(n))));
     host.stop();
     let mut evidence = Evidence::default();
-    (0..rounds).for_each(|n| round(&place, n, &mut dice, &mut evidence));
-    let journal = finish(&place, rounds, &mut evidence);
+    (0..rounds).for_each(|n| round(&host_folder, n, &mut dice, &mut evidence));
+    let journal = finish(&host_folder, rounds, &mut evidence);
 
     let ends = ends(&journal);
     let numbers: Vec<_> = journal.events.iter().map(|event| event.seq.0).collect();
@@ -171,10 +171,13 @@ fn every_command_ends_once_none_acknowledged_comes_again_and_none_is_lost() {
         }
     }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for (id, place) in &evidence.taken {
+    for (id, host_folder) in &evidence.taken {
         let status = ends[id][0];
         *counts.entry(status.as_str()).or_default() += 1;
-        assert!(status != CommandStatus::Acknowledged || got.contains(place), "{id} {place:?} came to no lamp");
+        assert!(
+            status != CommandStatus::Acknowledged || got.contains(host_folder),
+            "{id} {host_folder:?} came to no lamp"
+        );
     }
     for (round, n, commands) in &evidence.received {
         let numbers: Vec<u64> = commands.iter().map(|(number, _)| *number).collect();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rumqttc::QoS;
 use serde_json::{Value, json};
 use switchbox_model::{Effect, EventData};
-use switchbox_tests::{Admin, Device, Dice, Journal, LIMIT, Place, Process, Session, crash_plan, deputy, events};
+use switchbox_tests::{Admin, Device, Dice, HostFolder, Journal, LIMIT, Process, Session, crash_plan, deputy, events};
 
 const LAMPS: u64 = 3;
 /// Orders of one round.
@@ -21,8 +21,8 @@ fn subscriber(host: &Process, id: &str) -> Device {
 }
 
 /// Sets timers and patches configs, and kills the host after so many reports.
-fn round(place: &Place, round: u64, dice: &mut Dice) {
-    let host = place.start();
+fn round(host_folder: &HostFolder, round: u64, dice: &mut Dice) {
+    let host = host_folder.start();
     let report = subscriber(&host, "report");
     let mut boss = Device::connect(host.mqtt(), Session::new("boss"));
     if round == 0 {
@@ -43,20 +43,20 @@ fn round(place: &Place, round: u64, dice: &mut Dice) {
 #[test]
 fn every_timer_fires_once_for_each_time_and_every_config_converges() {
     let (rounds, mut dice) = crash_plan(10);
-    let place = Place::new();
-    deputy(&place, "deputy");
+    let host_folder = HostFolder::new();
+    deputy(&host_folder, "deputy");
     {
-        let host = place.start();
+        let host = host_folder.start();
         (0..LAMPS).for_each(|n| drop(host.device(&format!("lamp-{n}"))));
         host.stop();
     }
     for n in 0..rounds {
-        round(&place, n, &mut dice);
+        round(&host_folder, n, &mut dice);
     }
-    let host = place.start();
+    let host = host_folder.start();
     finish(&host);
     host.stop();
-    let (journal, documents) = Journal::open(&place);
+    let (journal, documents) = Journal::open(&host_folder);
     check_one_shots(&journal);
     let ticks = check_ticks(&journal);
     let count = documents.kv.iter().find(|doc| doc.key == "tick").expect("no count");

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use switchbox_model::broker::SessionKey;
 use switchbox_support::clock;
 use switchbox_tests::{
-    Admin, CLOSED, Device, Journal, Place, Process, Session,
+    Admin, CLOSED, Device, HostFolder, Journal, Process, Session,
     hostile::{Conn, Login},
     not_on_this_system, now, registered, token, until,
 };
@@ -25,13 +25,13 @@ fn connect(host: &Process, id: &str, secret: &str) -> Device {
 
 #[test]
 fn a_device_is_let_in_with_a_token_of_its_key_and_the_log_alone_says_why_another_is_not() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let key = registered(&host, &place, "lamp-1");
-    let other = registered(&host, &place, "lamp-2");
-    let mode = fs::metadata(place.root().join("lamp-1.key.pem")).unwrap().permissions().mode();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let key = registered(&host, &host_folder, "lamp-1");
+    let other = registered(&host, &host_folder, "lamp-2");
+    let mode = fs::metadata(host_folder.root().join("lamp-1.key.pem")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "the private key is its owner's");
-    let printed = host.cli(&place, &["device", "token", "--key", "lamp-1.key.pem"]);
+    let printed = host.cli(&host_folder, &["device", "token", "--key", "lamp-1.key.pem"]);
     let mut lamp = connect(&host, "lamp-1", &printed);
     lamp.event("hello");
 
@@ -58,7 +58,7 @@ fn a_device_is_let_in_with_a_token_of_its_key_and_the_log_alone_says_why_another
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
     assert!(answers[0].contains("NotAuthorized"), "{answers:?}");
-    let secret = fs::read_to_string(place.root().join("lamp-1.key.pem")).unwrap();
+    let secret = fs::read_to_string(host_folder.root().join("lamp-1.key.pem")).unwrap();
     for line in [secret.lines().nth(1).unwrap(), printed.rsplit('.').next().unwrap(), "a password\""] {
         assert!(!host.log().contains(line), "a secret is in the log: {line}");
     }
@@ -68,8 +68,8 @@ fn a_device_is_let_in_with_a_token_of_its_key_and_the_log_alone_says_why_another
 
 #[test]
 fn a_name_that_a_client_makes_up_is_no_line_of_the_log() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
     let forged = "2026-01-01T00:00:00Z  INFO switchbox: forged";
     Device::refused(host.mqtt(), Session::of_service(&format!("x\n{forged}"), "program", "a guess"));
     Device::refused(host.mqtt(), Session::with_secret(&format!("y\n{forged}"), "a guess"));
@@ -80,17 +80,17 @@ fn a_name_that_a_client_makes_up_is_no_line_of_the_log() {
 
 #[test]
 fn a_host_that_crashes_leaves_no_core_dump() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let crash = |script: &str| {
         let script = format!("ulimit -c unlimited && {script}");
         let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", &script]).current_dir(place.root()).stdout(Stdio::null()).status().unwrap()
+        shell.args(["-c", &script]).current_dir(host_folder.root()).stdout(Stdio::null()).status().unwrap()
     };
     if !crash("kill -ABRT $$").core_dumped() {
         not_on_this_system("this system leaves no core dumps at all");
         return;
     }
-    let mut host = place.start_with(CLOSED);
+    let mut host = host_folder.start_with(CLOSED);
     let pid = host.pid();
     let crashed = crash(&format!("prlimit --pid {pid} --core=unlimited && kill -ABRT {pid}"));
     assert!(crashed.success());
@@ -100,25 +100,25 @@ fn a_host_that_crashes_leaves_no_core_dump() {
 
 #[test]
 fn a_key_is_rotated_without_a_moment_outside() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let old = registered(&host, &place, "lamp-1");
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let old = registered(&host, &host_folder, "lamp-1");
     let pair = std::process::Command::new("openssl")
         .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
         .output()
         .unwrap();
-    fs::write(place.root().join("new.pem"), &pair.stdout).unwrap();
+    fs::write(host_folder.root().join("new.pem"), &pair.stdout).unwrap();
     let public = std::process::Command::new("openssl")
         .args(["pkey", "-pubout", "-in", "new.pem", "-out", "new.public.pem"])
-        .current_dir(place.root())
+        .current_dir(host_folder.root())
         .status()
         .unwrap();
     assert!(public.success());
-    let _ = host.cli(&place, &["device", "credential", "add", "lamp-1", "new.public.pem"]);
-    let new = host.cli(&place, &["device", "token", "--key", "new.pem"]);
+    let _ = host.cli(&host_folder, &["device", "credential", "add", "lamp-1", "new.public.pem"]);
+    let new = host.cli(&host_folder, &["device", "token", "--key", "new.pem"]);
     drop(connect(&host, "lamp-1", &token(&old)));
     let mut lamp = connect(&host, "lamp-1", &new);
-    let _ = host.cli(&place, &["device", "credential", "remove", "lamp-1", "1"]);
+    let _ = host.cli(&host_folder, &["device", "credential", "remove", "lamp-1", "1"]);
     Device::refused(host.mqtt(), Session::with_secret("lamp-1", &token(&old)));
     lamp.event("still there");
     host.stop();
@@ -126,22 +126,24 @@ fn a_key_is_rotated_without_a_moment_outside() {
 
 #[test]
 fn a_password_lets_in_until_it_is_replaced_and_is_stored_nowhere() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let _ = host.cli(&place, &["device", "create", "lamp-1"]);
-    let password = host.cli(&place, &["device", "password", "lamp-1"]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let _ = host.cli(&host_folder, &["device", "create", "lamp-1"]);
+    let password = host.cli(&host_folder, &["device", "password", "lamp-1"]);
     let lamp = connect(&host, "lamp-1", &password);
-    let newer = host.cli(&place, &["device", "password", "lamp-1"]);
+    let newer = host.cli(&host_folder, &["device", "password", "lamp-1"]);
     lamp.ended();
     Device::refused(host.mqtt(), Session::with_secret("lamp-1", &password));
     drop(connect(&host, "lamp-1", &newer));
     let shown = host.admin().get(&Admin::device_path("lamp-1", "")).ok();
     assert!(!shown.to_string().contains("argon2"), "{shown}");
     host.kill();
-    let host = place.start_with(CLOSED);
+    let host = host_folder.start_with(CLOSED);
     drop(connect(&host, "lamp-1", &newer));
     host.stop();
-    for file in fs::read_dir(place.data()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+    for file in
+        fs::read_dir(host_folder.data()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file())
+    {
         let bytes = fs::read(&file).unwrap();
         for secret in [&password, &newer] {
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
@@ -152,15 +154,15 @@ fn a_password_lets_in_until_it_is_replaced_and_is_stored_nowhere() {
 
 #[test]
 fn the_secret_that_let_a_client_in_is_not_in_the_hosts_memory_any_more() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let key = registered(&host, &place, "lamp-1");
-    let _ = host.cli(&place, &["device", "create", "lamp-2"]);
-    let password = host.cli(&place, &["device", "password", "lamp-2"]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let key = registered(&host, &host_folder, "lamp-1");
+    let _ = host.cli(&host_folder, &["device", "create", "lamp-2"]);
+    let password = host.cli(&host_folder, &["device", "password", "lamp-2"]);
     host.stop();
 
     // Another process, which has seen the password at the login alone.
-    let host = place.start_with(CLOSED);
+    let host = host_folder.start_with(CLOSED);
     let signed = token(&key);
     let mut live = Vec::new();
     for (id, secret) in [("lamp-1", &signed), ("lamp-2", &password)] {
@@ -180,11 +182,11 @@ fn the_secret_that_let_a_client_in_is_not_in_the_hosts_memory_any_more() {
 
 #[test]
 fn who_guesses_is_slowed_down_and_nobody_else() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let key = registered(&host, &place, "lamp-1");
-    let _ = host.cli(&place, &["device", "create", "lamp-2"]);
-    let password = host.cli(&place, &["device", "password", "lamp-2"]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let key = registered(&host, &host_folder, "lamp-1");
+    let _ = host.cli(&host_folder, &["device", "create", "lamp-2"]);
+    let password = host.cli(&host_folder, &["device", "password", "lamp-2"]);
     // The pauses grow, so that sooner or later one is not over yet.
     until("the guesses to be slowed down", || {
         Device::refused(host.mqtt(), Session::with_secret("lamp-1", "a guess"));
@@ -198,10 +200,10 @@ fn who_guesses_is_slowed_down_and_nobody_else() {
 
 #[test]
 fn who_guesses_elsewhere_locks_nobody_out() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let _ = host.cli(&place, &["device", "create", "lamp-1"]);
-    let password = host.cli(&place, &["device", "password", "lamp-1"]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let _ = host.cli(&host_folder, &["device", "create", "lamp-1"]);
+    let password = host.cli(&host_folder, &["device", "password", "lamp-1"]);
     // The pauses grow, so that sooner or later one is not over yet.
     until("the guesses to be slowed down", || {
         let mut conn = Conn::open_from([127, 0, 0, 2].into(), host.mqtt());
@@ -217,9 +219,9 @@ fn who_guesses_elsewhere_locks_nobody_out() {
 
 #[test]
 fn what_last_went_wrong_with_a_device_is_shown_and_outlives_its_connection_and_the_host() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let key = registered(&host, &place, "lamp-1");
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let key = registered(&host, &host_folder, "lamp-1");
     let last = |host: &Process| {
         let device = host.admin().get(&Admin::device_path("lamp-1", "")).ok();
         (device["lastErrorStatus"]["code"].clone(), device["lastErrorStatus"]["message"].to_string(), device)
@@ -238,15 +240,15 @@ fn what_last_went_wrong_with_a_device_is_shown_and_outlives_its_connection_and_t
     let after = until("the end of the connection", || Some(last(&host).1).filter(|text| text.contains("closed")));
     assert!(after.len() < 600, "{after}");
     host.stop();
-    let host = place.start_with(CLOSED);
+    let host = host_folder.start_with(CLOSED);
     assert_eq!(last(&host).1, after);
     host.stop();
 }
 
 #[test]
 fn a_credential_that_is_none_is_refused_by_the_api_with_the_reason() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let admin = host.admin();
     let path = Admin::device_path("", "");
     let path = path.trim_end_matches('/');

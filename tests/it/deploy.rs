@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 use serde_json::Value;
-use switchbox_tests::{Place, runs, there, until, workspace};
+use switchbox_tests::{HostFolder, runs, there, until, workspace};
 
 use crate::tidy::deploy::expressions;
 
@@ -34,8 +34,8 @@ fn the_rules_and_their_tests_pass_and_the_configuration_is_read() {
     if !has_promtool() {
         return;
     }
-    let place = Place::new();
-    let folder = place.root().join("prometheus");
+    let host_folder = HostFolder::new();
+    let folder = host_folder.root().join("prometheus");
     fs::create_dir_all(&folder).unwrap();
     for file in ["prometheus.yml", "switchbox.rules.yml", "switchbox.tests.yml"] {
         fs::copy(workspace().join("deploy/prometheus").join(file), folder.join(file)).unwrap();
@@ -58,16 +58,16 @@ fn prometheus_reads_every_expression_of_the_dashboard() {
         // A string of JSON is one of YAML.
         writeln!(rules, "      - {{record: 'panel:{at}', expr: {}}}", Value::from(expression)).unwrap();
     }
-    let place = Place::new();
-    fs::write(place.root().join("rules.yml"), rules).unwrap();
-    promtool(&["check", "rules", "rules.yml"], place.root(), None);
+    let host_folder = HostFolder::new();
+    fs::write(host_folder.root().join("rules.yml"), rules).unwrap();
+    promtool(&["check", "rules", "rules.yml"], host_folder.root(), None);
 }
 
 #[test]
 fn a_host_writes_its_metrics_in_both_formats_as_prometheus_wants_them() {
-    let place = Place::new();
-    let host = place.start();
-    place.plugin("wake.toml", "component = \"builtin:switch-wakes-device\"\n");
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
+    host_folder.plugin("wake.toml", "component = \"builtin:switch-wakes-device\"\n");
     host.admin().wait_plugin("wake", "to run", |plugin| plugin["state"] == "running");
     let mut lamp = host.device("lamp-1");
     lamp.event("no JSON");
@@ -95,7 +95,7 @@ fn a_host_writes_its_metrics_in_both_formats_as_prometheus_wants_them() {
         until(name, || (value(&as_text("*/*").1, name) >= least).then_some(()));
     }
     if has_promtool() {
-        promtool(&["check", "metrics"], place.root(), Some(&plain));
+        promtool(&["check", "metrics"], host_folder.root(), Some(&plain));
     }
     host.stop();
 }
@@ -112,10 +112,10 @@ fn systemd_reads_the_unit() {
     if !there("systemd-analyze", runs(Command::new("systemd-analyze").arg("--version"))) {
         return;
     }
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let unit = fs::read_to_string(workspace().join("deploy/systemd/switchbox.service")).unwrap();
     assert!(unit.contains("ExecStart=/usr/local/bin/switchbox serve "), "{unit}");
-    let file = place.root().join("switchbox.service");
+    let file = host_folder.root().join("switchbox.service");
     fs::write(&file, unit.replace("/usr/local/bin/switchbox", "/bin/true")).unwrap();
     let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

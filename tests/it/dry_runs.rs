@@ -4,8 +4,8 @@
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use serde_json::{Value, json};
-use switchbox_demo::{Options, Place as Stage, Scene};
-use switchbox_tests::{COUNTER, Place, Process, program, until};
+use switchbox_demo::{HostLocation, Options, Scene};
+use switchbox_tests::{COUNTER, HostFolder, Process, program, until};
 
 const WAKE: &str = "component = \"builtin:switch-wakes-device\"\n";
 
@@ -36,70 +36,71 @@ fn replay(file: &Path, more: &[&str]) -> (i32, Value) {
 
 #[test]
 fn a_try_shows_what_a_plugin_would_do_and_does_none_of_it() {
-    let place = Place::new();
-    place.plugin("wake.toml", WAKE);
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("wake.toml", WAKE);
+    let host = host_folder.start();
     let admin = host.admin();
     admin.wait_plugin("wake", "to run", |plugin| plugin["state"] == "running");
     drop(host.device("lamp-1"));
     let awake = r#"{"state":"awake"}"#;
-    let text = host.cli(&place, &["plugin", "try", "wake", "--device", "switch-1", awake]);
+    let text = host.cli(&host_folder, &["plugin", "try", "wake", "--device", "switch-1", awake]);
     assert!(text.contains(&format!("effect: config lamp-1 {awake}")), "{text}");
     assert!(text.contains("the device that the event came from is not registered"), "{text}");
     assert!(text.contains("config lamp-1"), "{text}");
     // The data may also stand where the host's data folder would.
-    let same = host.command(&place, &["plugin", "try", "wake", "--device", "switch-1", "--data", awake]);
-    let same = { same }.env_remove("SWITCHBOX_DATA").env("SWITCHBOX_TOKEN", token(&place)).output().unwrap();
+    let same = host.command(&host_folder, &["plugin", "try", "wake", "--device", "switch-1", "--data", awake]);
+    let same = { same }.env_remove("SWITCHBOX_DATA").env("SWITCHBOX_TOKEN", token(&host_folder)).output().unwrap();
     assert!(String::from_utf8_lossy(&same.stdout).contains("effect: config lamp-1"), "{same:?}");
-    let refused = host.cli(&place, &["plugin", "try", "wake", "--device", "switch-1", "--json", "not json"]);
+    let refused = host.cli(&host_folder, &["plugin", "try", "wake", "--device", "switch-1", "--json", "not json"]);
     let refused: Value = serde_json::from_str(&refused).unwrap();
     assert_eq!((&refused["outcome"], &refused["effects"]), (&json!("reject"), &json!([])), "{refused}");
 
     // A component that is not installed, which counts in its state: each try begins anew.
     for _ in 0..2 {
-        let tried = host.cli(&place, &["plugin", "try", COUNTER, "--device", "source-1", "--json", "x"]);
+        let tried = host.cli(&host_folder, &["plugin", "try", COUNTER, "--device", "source-1", "--json", "x"]);
         let tried: Value = serde_json::from_str(&tried).unwrap();
         assert_eq!(tried["effects"], json!([]), "{tried}");
         assert_eq!(tried["outcome"], "reject", "its target is not registered: {tried}");
     }
     assert_eq!(admin.get(&switchbox_tests::Admin::device_path("lamp-1", "/configVersions")).ok(), json!({}));
     assert_eq!(admin.plugin("wake").unwrap()["counters"]["events"], 0);
-    assert!(admin.plugin("counter").is_none() && !place.plugins().join("counter.wasm").exists());
+    assert!(admin.plugin("counter").is_none() && !host_folder.plugins().join("counter.wasm").exists());
 
     // An event of the journal, tried again.
     host.device("switch-1").event(awake);
     admin.wait_plugin("wake", "to have an event", |plugin| plugin["counters"]["done"] == 1);
     let number = admin.get("/v1/events?kind=telemetry").ok()["events"][0]["id"].as_str().unwrap().to_owned();
-    let tried = host.cli(&place, &["plugin", "try", "wake", "--event-number", &number]);
+    let tried = host.cli(&host_folder, &["plugin", "try", "wake", "--event-number", &number]);
     assert!(tried.contains("wake would be done") && tried.contains("config lamp-1"), "{tried}");
     assert_eq!(admin.plugin("wake").unwrap()["counters"]["done"], 1);
 }
 
-fn token(place: &Place) -> String {
-    fs::read_to_string(place.data().join("admin-token")).unwrap().trim().to_owned()
+fn token(host_folder: &HostFolder) -> String {
+    fs::read_to_string(host_folder.data().join("admin-token")).unwrap().trim().to_owned()
 }
 
 #[test]
 fn the_scenes_of_the_demo_replay_without_a_difference() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let scenes = [Scene::GarageDoor, Scene::MotionAlert, Scene::Thermostat];
     for scene in scenes {
-        place.plugin(&format!("{}.toml", scene.name()), scene.settings());
+        host_folder.plugin(&format!("{}.toml", scene.name()), scene.settings());
     }
-    let host = place.start();
+    let host = host_folder.start();
     scenes.iter().for_each(|scene| record(&host, scene.name()));
-    let stage = Stage {
+    let location = HostLocation {
         mqtt: host.mqtt(),
         admin: host.admin().base().to_owned(),
-        plugins: place.plugins(),
-        data: place.data(),
+        plugins: host_folder.plugins(),
+        data: host_folder.data(),
     };
     let options = Options { length: Some(Duration::from_secs(60)), scene: scenes.to_vec() };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    assert!(runtime.block_on(switchbox_demo::run(&stage, &options)), "a scene did not work");
+    assert!(runtime.block_on(switchbox_demo::run(&location, &options)), "a scene did not work");
     for scene in scenes {
-        let file = place.root().join(format!("{}.jsonl", scene.name()));
-        let text = host.cli(&place, &["plugin", "record", scene.name(), "--stop", "--file", file.to_str().unwrap()]);
+        let file = host_folder.root().join(format!("{}.jsonl", scene.name()));
+        let text =
+            host.cli(&host_folder, &["plugin", "record", scene.name(), "--stop", "--file", file.to_str().unwrap()]);
         assert!(text.contains("ended: stopped"), "{text}");
         let (code, replayed) = replay(&file, &[]);
         assert_eq!((code, &replayed["different"]), (0, &json!(0)), "{replayed}");
@@ -110,9 +111,9 @@ fn the_scenes_of_the_demo_replay_without_a_difference() {
 
 #[test]
 fn a_recording_survives_kill_and_names_what_another_version_does_otherwise() {
-    let place = Place::new();
-    place.plugin("wake.toml", format!("{WAKE}[settings]\ntarget = \"lamp-1\"\n"));
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("wake.toml", format!("{WAKE}[settings]\ntarget = \"lamp-1\"\n"));
+    let host = host_folder.start();
     record(&host, "wake");
     for lamp in ["lamp-1", "lamp-2"] {
         drop(host.device(lamp));
@@ -122,7 +123,7 @@ fn a_recording_survives_kill_and_names_what_another_version_does_otherwise() {
         switch.event(format!(r#"{{"state":"awake","n":{n},"password":"correct-horse-{n}"}}"#));
     }
     recorded(&host, "wake", 50);
-    let file = place.data().join("recordings/wake.jsonl");
+    let file = host_folder.data().join("recordings/wake.jsonl");
     until("the recording to be written", || {
         (fs::read_to_string(&file).unwrap().matches("\"kind\":\"execution\"").count() >= 50).then_some(())
     });
@@ -136,7 +137,7 @@ fn a_recording_survives_kill_and_names_what_another_version_does_otherwise() {
     assert!(replayed["executions"].as_u64().unwrap() >= 50, "{replayed}");
 
     // Other settings: the look-up of another lamp is not in the recording, and is named and not made up.
-    let other = place.root().join("other.toml");
+    let other = host_folder.root().join("other.toml");
     fs::write(&other, "[settings]\ntarget = \"lamp-2\"\n").unwrap();
     let (code, replayed) = replay(&file, &["--settings", other.to_str().unwrap()]);
     assert_eq!(code, 9, "{replayed}");

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, Device, Place, Process, until_within};
+use switchbox_tests::{Admin, Device, HostFolder, Process, until_within};
 
 /// A night that comes every minute, and a busy machine.
 const NIGHT: Duration = Duration::from_secs(150);
 
-fn start(name: &str, settings: &str) -> (Place, Process) {
-    let place = Place::new();
-    place.plugin(&format!("{name}.toml"), format!("component = \"builtin:{name}\"\n\n[settings]\n{settings}"));
-    let host = place.start();
+fn start(name: &str, settings: &str) -> (HostFolder, Process) {
+    let host_folder = HostFolder::new();
+    host_folder.plugin(&format!("{name}.toml"), format!("component = \"builtin:{name}\"\n\n[settings]\n{settings}"));
+    let host = host_folder.start();
     host.admin().wait_plugin(name, "to run", |plugin| plugin["state"] == "running");
-    (place, host)
+    (host_folder, host)
 }
 
 fn parsed(text: &str) -> Value {
@@ -72,7 +72,7 @@ fn motion_alert() {
 
 #[test]
 fn night_restart() {
-    let (place, host) = start("night-restart", "cron = \"* * * * *\"\ntime_zone = \"Europe/Berlin\"\n");
+    let (host_folder, host) = start("night-restart", "cron = \"* * * * *\"\ntime_zone = \"Europe/Berlin\"\n");
     let admin = host.admin();
     for (id, wanted) in [("camera-1", "true"), ("camera-2", "false")] {
         let device = json!({"id": id, "metadata": {"night-restart": wanted}});
@@ -85,7 +85,7 @@ fn night_restart() {
     };
     assert!(until_within(NIGHT, || queued(&admin)).is_some(), "the night never came");
     host.stop();
-    let host = place.start();
+    let host = host_folder.start();
     let mut camera: Device = host.device("camera-1");
     assert!(camera.subscribe("/devices/camera-1/commands/#"));
     let command = camera.message("the command", |message| message.topic == "/devices/camera-1/commands");

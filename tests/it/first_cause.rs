@@ -2,7 +2,7 @@
 //! ended. Each test is named after what lies between.
 
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, Device, Message, Place, Process, config, deputy, limited_puppet, puppet, until};
+use switchbox_tests::{Admin, Device, HostFolder, Message, Process, config, deputy, limited_puppet, puppet, until};
 
 fn listening(host: &Process, id: &str) -> Device {
     let mut device = host.device(id);
@@ -34,9 +34,9 @@ fn newest_event(admin: &Admin, filter: &str) -> Value {
 
 #[test]
 fn a_timer_leads_back_to_the_event_that_set_it_also_after_a_restart() {
-    let place = Place::new();
-    deputy(&place, "deputy");
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    deputy(&host_folder, "deputy");
+    let host = host_folder.start();
     let report = listening(&host, "report");
     let order = json!([{"every": {"timer": "tick", "ms": 200}}]).to_string();
     host.device("boss").event(order.as_str());
@@ -53,7 +53,7 @@ fn a_timer_leads_back_to_the_event_that_set_it_also_after_a_restart() {
     let fired = |message: &Message| serde_json::from_str::<Value>(&message.text()).unwrap();
     let before = report.seen().messages.last().map(fired).unwrap()["count"].as_u64();
 
-    let host = place.start();
+    let host = host_folder.start();
     let report = listening(&host, "report");
     let is_new = |message: &Message| fired(message)["late"] == false && fired(message)["count"].as_u64() > before;
     let newest = report.message("a config by the timer", is_new);
@@ -66,9 +66,9 @@ fn a_timer_leads_back_to_the_event_that_set_it_also_after_a_restart() {
 
 #[test]
 fn a_plugins_start_is_told_as_such() {
-    let place = Place::new();
-    deputy(&place, "deputy");
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    deputy(&host_folder, "deputy");
+    let host = host_folder.start();
     let admin = host.admin();
     let id = newest_event(&admin, "kind=timer")["id"].as_str().unwrap().to_owned();
     let told = chain(&admin, &id);
@@ -78,16 +78,16 @@ fn a_plugins_start_is_told_as_such() {
 
 #[test]
 fn a_message_between_plugins_leads_back_to_what_the_first_one_saw() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     puppet(
-        &place,
+        &host_folder,
         "caller",
         ("telemetry", "switch-*"),
         r#"{ publish = { topic = "bus/zero" } }, { publish = { topic = "bus/one", qos = 1 } }"#,
     );
-    puppet(&place, "zero", ("topic", "bus/zero"), r#"{ config = { device = "lamp-0" } }"#);
-    puppet(&place, "one", ("topic", "bus/one"), r#"{ config = { device = "lamp-1" } }"#);
-    let host = place.start();
+    puppet(&host_folder, "zero", ("topic", "bus/zero"), r#"{ config = { device = "lamp-0" } }"#);
+    puppet(&host_folder, "one", ("topic", "bus/one"), r#"{ config = { device = "lamp-1" } }"#);
+    let host = host_folder.start();
     let (lamp_0, lamp_1) = (listening(&host, "lamp-0"), listening(&host, "lamp-1"));
     host.device("switch-1").event("on");
     for (lamp, device, topic, plugin) in [(lamp_0, "lamp-0", "bus/zero", "zero"), (lamp_1, "lamp-1", "bus/one", "one")]
@@ -106,18 +106,18 @@ fn a_message_between_plugins_leads_back_to_what_the_first_one_saw() {
 }
 
 /// Two plugins that answer each other for ever, with a command for lamp-1 in each round.
-fn ping_pong(place: &Place) {
+fn ping_pong(host_folder: &HostFolder) {
     let slow = "rate-per-target = \"100/s\"";
-    limited_puppet(place, "there", ("topic", "ping"), slow, r#"{ publish = { topic = "pong" } }"#);
+    limited_puppet(host_folder, "there", ("topic", "ping"), slow, r#"{ publish = { topic = "pong" } }"#);
     let back = r#"{ publish = { topic = "ping" } }, { command = { device = "lamp-1", ttl-ms = 600000 } }"#;
-    limited_puppet(place, "back", ("topic", "pong"), slow, back);
+    limited_puppet(host_folder, "back", ("topic", "pong"), slow, back);
 }
 
 #[test]
 fn a_chain_that_goes_round_is_cut_and_says_so() {
-    let place = Place::new();
-    ping_pong(&place);
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    ping_pong(&host_folder);
+    let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     assert!(lamp.subscribe("/devices/lamp-1/commands/#"));
     host.device("phone-1").publish("ping", "ball");
@@ -135,9 +135,9 @@ fn a_chain_that_goes_round_is_cut_and_says_so() {
 /// A reader could otherwise be answered with 64 payloads of 256 KiB and more.
 #[test]
 fn an_explanation_has_no_more_payloads_than_fit_in_an_answer() {
-    let place = Place::new();
-    ping_pong(&place);
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    ping_pong(&host_folder);
+    let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     assert!(lamp.subscribe("/devices/lamp-1/commands/#"));
     host.device("phone-1").publish("ping", "x".repeat(200_000));
@@ -157,10 +157,15 @@ fn an_explanation_has_no_more_payloads_than_fit_in_an_answer() {
 
 #[test]
 fn the_end_of_a_command_leads_back_to_who_sent_it() {
-    let place = Place::new();
-    puppet(&place, "sender", ("telemetry", "switch-*"), r#"{ command = { device = "lamp-1", ttl-ms = 600000 } }"#);
-    puppet(&place, "listener", ("command-settled", "*"), r#"{ report-settled = { device = "report" } }"#);
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    puppet(
+        &host_folder,
+        "sender",
+        ("telemetry", "switch-*"),
+        r#"{ command = { device = "lamp-1", ttl-ms = 600000 } }"#,
+    );
+    puppet(&host_folder, "listener", ("command-settled", "*"), r#"{ report-settled = { device = "report" } }"#);
+    let host = host_folder.start();
     let admin = host.admin();
     let report = listening(&host, "report");
     let mut lamp = host.device("lamp-1");
@@ -188,9 +193,9 @@ fn the_end_of_a_command_leads_back_to_who_sent_it() {
 
 #[test]
 fn coming_and_reporting_are_first_causes_themselves() {
-    let place = Place::new();
-    deputy(&place, "deputy");
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    deputy(&host_folder, "deputy");
+    let host = host_folder.start();
     let admin = host.admin();
     let report = listening(&host, "report");
     let mut sensor = host.device("sensor-1");
@@ -204,14 +209,14 @@ fn coming_and_reporting_are_first_causes_themselves() {
 
 #[test]
 fn a_call_that_is_refused_at_once_is_remembered_too() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     puppet(
-        &place,
+        &host_folder,
         "caller",
         ("telemetry", "switch-*"),
         r#"{ method = { device = "lamp-1", name = "dim", report = "report" } }"#,
     );
-    let host = place.start();
+    let host = host_folder.start();
     let admin = host.admin();
     let report = listening(&host, "report");
     drop(host.device("lamp-1"));

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use switchbox_tests::{Place, Process, until_within};
+use switchbox_tests::{HostFolder, Process, until_within};
 
 fn arguments<'a>(words: &'a [&'a str]) -> Vec<&'a OsStr> {
     words.iter().map(OsStr::new).collect()
@@ -37,19 +37,19 @@ fn cargo(folder: &Path, arguments: &[&str]) {
 
 #[test]
 fn a_new_plugin_is_written_built_dropped_in_and_runs() {
-    let place = Place::new();
-    let project = place.root().join("too-warm");
+    let host_folder = HostFolder::new();
+    let project = host_folder.root().join("too-warm");
     let folder = project.to_str().unwrap();
-    let mut new = Process::run(&place, arguments(&["plugin", "new", "too-warm", "--folder", folder]));
+    let mut new = Process::run(&host_folder, arguments(&["plugin", "new", "too-warm", "--folder", folder]));
     assert!(new.wait().success(), "{}", new.log());
     assert!(new.output().contains("cargo wasm"), "{}", new.output());
     cargo(&project, &["wasm"]);
     let component = fs::read(target().join("wasm32-wasip2/release/too_warm.wasm")).unwrap();
 
-    let host = place.start();
+    let host = host_folder.start();
     let mut fan = host.device("fan-1");
     fan.subscribe_config();
-    place.plugin("too-warm.wasm", component);
+    host_folder.plugin("too-warm.wasm", component);
     host.admin().wait_plugin("too-warm", "to run", |plugin| plugin["state"] == "running");
     let mut sensor = host.device("sensor-1");
     sensor.event(r#"{"temperature": 30}"#);
@@ -59,10 +59,10 @@ fn a_new_plugin_is_written_built_dropped_in_and_runs() {
 
 #[test]
 fn the_demo_shows_both_scenarios_and_ends_by_itself() {
-    let place = Place::new();
-    let data = place.data();
+    let host_folder = HostFolder::new();
+    let data = host_folder.data();
     let data = data.to_str().unwrap();
-    let mut demo = Process::run(&place, arguments(&["demo", "--for", "6s", "--data", data]));
+    let mut demo = Process::run(&host_folder, arguments(&["demo", "--for", "6s", "--data", data]));
     let ended = demo.wait();
     let output = demo.output();
     assert!(ended.success(), "{output}\n{}", demo.log());
@@ -72,10 +72,10 @@ fn the_demo_shows_both_scenarios_and_ends_by_itself() {
     assert!(!demo.log().contains("WARN"), "{}", demo.log());
 }
 
-fn demo(place: &Place, more: &[&str], limit: Duration) -> (bool, String) {
-    let data = place.data();
+fn demo(host_folder: &HostFolder, more: &[&str], limit: Duration) -> (bool, String) {
+    let data = host_folder.data();
     let all: Vec<&str> = ["demo", "--data", data.to_str().unwrap()].into_iter().chain(more.iter().copied()).collect();
-    let mut demo = Process::run(place, arguments(&all));
+    let mut demo = Process::run(host_folder, arguments(&all));
     let ended = until_within(limit, || demo.try_wait()).unwrap_or_else(|| panic!("it goes on: {}", demo.output()));
     (ended.success(), demo.output())
 }
@@ -83,7 +83,7 @@ fn demo(place: &Place, more: &[&str], limit: Duration) -> (bool, String) {
 #[test]
 fn the_demo_plays_the_examples_and_says_why_what_happened() {
     let scenes = ["--scene", "garage-door", "motion-alert", "thermostat"];
-    let (worked, output) = demo(&Place::new(), &scenes, Duration::from_secs(90));
+    let (worked, output) = demo(&HostFolder::new(), &scenes, Duration::from_secs(90));
     assert!(worked, "{output}");
     for told in [
         "phone-1      → garage/door-1/request  {\"action\":\"open\"",
@@ -102,7 +102,7 @@ fn the_demo_plays_the_examples_and_says_why_what_happened() {
 
 #[test]
 fn the_demo_plays_a_night() {
-    let (worked, output) = demo(&Place::new(), &["--scene", "night-restart"], Duration::from_secs(150));
+    let (worked, output) = demo(&HostFolder::new(), &["--scene", "night-restart"], Duration::from_secs(150));
     assert!(worked, "{output}");
     for told in [
         "plugin night-restart was new, or its component or settings changed, at ",
@@ -116,6 +116,7 @@ fn the_demo_plays_a_night() {
 
 #[test]
 fn a_demo_that_has_too_little_time_says_so_and_fails() {
-    let (worked, output) = demo(&Place::new(), &["--scene", "thermostat", "--for", "1ms"], Duration::from_secs(60));
+    let (worked, output) =
+        demo(&HostFolder::new(), &["--scene", "thermostat", "--for", "1ms"], Duration::from_secs(60));
     assert!(!worked && output.contains("✗ thermostat    was not over within 1ms"), "{output}");
 }

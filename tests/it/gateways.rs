@@ -8,7 +8,7 @@ use rumqttc::QoS;
 use serde_json::{Value, json};
 use switchbox_auth::signing::SigningKey;
 use switchbox_support::clock;
-use switchbox_tests::{Admin, CLOSED, Device, Place, Process, Session, now, registered, token, until};
+use switchbox_tests::{Admin, CLOSED, Device, HostFolder, Process, Session, now, registered, token, until};
 
 fn authorization(token: &str) -> String {
     json!({ "authorization": token }).to_string()
@@ -16,7 +16,7 @@ fn authorization(token: &str) -> String {
 
 /// A host that refuses unknown devices, where `hub` is a gateway and `lamp` is a device, bound or not.
 struct GatewaySetup {
-    place: Place,
+    host_folder: HostFolder,
     host: Process,
     hub: SigningKey,
     lamp: SigningKey,
@@ -24,18 +24,18 @@ struct GatewaySetup {
 
 impl GatewaySetup {
     fn new(method: &str, bound: bool) -> Self {
-        let place = Place::new();
-        let host = place.start_with(CLOSED);
-        let (hub, lamp) = (registered(&host, &place, "hub"), registered(&host, &place, "lamp"));
-        let _ = host.cli(&place, &["gateway", "make", "hub", "--auth", method]);
+        let host_folder = HostFolder::new();
+        let host = host_folder.start_with(CLOSED);
+        let (hub, lamp) = (registered(&host, &host_folder, "hub"), registered(&host, &host_folder, "lamp"));
+        let _ = host.cli(&host_folder, &["gateway", "make", "hub", "--auth", method]);
         if bound {
-            let _ = host.cli(&place, &["gateway", "bind", "hub", "lamp"]);
+            let _ = host.cli(&host_folder, &["gateway", "bind", "hub", "lamp"]);
         }
-        Self { place, host, hub, lamp }
+        Self { host_folder, host, hub, lamp }
     }
 
     fn cli(&self, arguments: &[&str]) {
-        let _ = self.host.cli(&self.place, arguments);
+        let _ = self.host.cli(&self.host_folder, arguments);
     }
 
     /// The gateway, reading its errors.
@@ -140,8 +140,8 @@ fn each_method_lets_in_who_shows_what_it_asks_for() {
 #[test]
 fn who_may_not_be_attached_is_refused() {
     let setup = GatewaySetup::new("device-auth-token-only", false);
-    let other = registered(&setup.host, &setup.place, "other");
-    let _ = registered(&setup.host, &setup.place, "shut-out");
+    let other = registered(&setup.host, &setup.host_folder, "other");
+    let _ = registered(&setup.host, &setup.host_folder, "shut-out");
     setup.cli(&["device", "block", "shut-out"]);
     setup.cli(&["device", "create", "second-hub"]);
     setup.cli(&["gateway", "make", "second-hub"]);
@@ -196,13 +196,13 @@ fn without_a_subscription_to_errors_only_the_log_has_it_and_nothing_is_acknowled
 
 #[test]
 fn with_open_doors_a_gateway_introduces_devices_that_nobody_has_registered() {
-    let place = Place::new();
-    let host = place.start();
-    let _ = host.cli(&place, &["device", "create", "hub"]);
-    let _ = host.cli(&place, &["gateway", "make", "hub"]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
+    let _ = host.cli(&host_folder, &["device", "create", "hub"]);
+    let _ = host.cli(&host_folder, &["gateway", "make", "hub"]);
     let mut hub = host.device("hub");
     attach(&mut hub, "sensor-1", "");
     hub.publish("/devices/sensor-1/events", "hello");
-    assert!(host.cli(&place, &["gateway", "devices", "hub"]).contains("sensor-1"));
+    assert!(host.cli(&host_folder, &["gateway", "devices", "hub"]).contains("sensor-1"));
     host.stop();
 }

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use switchbox_tests::{Device, Place, Process, Session, python_with, there, workspace};
+use switchbox_tests::{Device, HostFolder, Process, Session, python_with, there, workspace};
 
 const LAMP: &str = "projects/acme/locations/europe-west1/registries/hall/devices/lamp-1";
 
@@ -47,18 +47,18 @@ fn googles_client_library_works_with_only_its_endpoint_changed() {
     if !there("google-cloud-iot", python.is_some()) {
         return;
     }
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let script = |host: &Process, step: &str| {
-        let token = fs::read_to_string(place.data().join("admin-token")).unwrap();
+        let token = fs::read_to_string(host_folder.data().join("admin-token")).unwrap();
         let mut command = Command::new(python.as_ref().unwrap());
         command.arg(workspace().join("tests/clients/google_iot_client.py"));
         command.args([&host.admin().address(), token.trim(), step]);
         command
     };
-    let host = place.start();
+    let host = host_folder.start();
     let first = converse(script(&host, "first"), &host);
     host.kill();
-    let host = place.start();
+    let host = host_folder.start();
     let again = converse(script(&host, "again"), &host);
     let steps = format!("{first}{again}").lines().filter(|line| line.starts_with("ok ")).count();
     assert_eq!(steps, 7, "{first}{again}");

@@ -9,7 +9,7 @@ use std::{
 };
 
 use switchbox_tests::{
-    Place,
+    HostFolder,
     hostile::{Attack, Healthy, Row, Target, rows},
     workspace,
 };
@@ -44,8 +44,8 @@ fn harm(target: &Arc<Target>, healthy: &mut Healthy, row: Row) -> Option<String>
 
 #[test]
 fn no_row_of_the_table_harms_the_host_or_another_device() {
-    let place = Place::new();
-    let (mut host, target) = Target::start(&place, &[]);
+    let host_folder = HostFolder::new();
+    let (mut host, target) = Target::start(&host_folder, &[]);
     let target = Arc::new(target);
     let mut healthy = Healthy::connect(&target);
     healthy.round_trip();

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use switchbox_tests::{
-    Admin, Device, Journal, Place, Process, Session, config, deputy, events,
+    Admin, Device, HostFolder, Journal, Process, Session, config, deputy, events,
     raw::{self, Raw},
     until,
 };
 
-fn place() -> Place {
-    let place = Place::new();
-    deputy(&place, "deputy");
-    place
+fn host_folder() -> HostFolder {
+    let host_folder = HostFolder::new();
+    deputy(&host_folder, "deputy");
+    host_folder
 }
 
 /// Gets a config for everything that the plugin sees of the sensors.
@@ -59,8 +59,8 @@ const BROKEN: &str = "connection closed by the client without DISCONNECT";
 
 #[test]
 fn plugins_see_devices_come_and_go_with_the_reason_in_order_with_their_telemetry() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let report = report(&host);
     let mut first = host.device("sensor-1");
     first.event(say(1));
@@ -98,8 +98,8 @@ fn times(device: &Value) -> Vec<&str> {
 
 #[test]
 fn each_last_time_is_set_by_its_own_cause_and_by_no_other() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let mut sensor = fragile(host.mqtt(), None);
     assert_eq!(times(&known(&host, "the device", |_| true)), [""; 0]);
     let mut expected = Vec::new();
@@ -120,8 +120,8 @@ fn each_last_time_is_set_by_its_own_cause_and_by_no_other() {
 
 #[test]
 fn the_last_times_outlive_the_connection_and_the_host() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let mut sensor = fragile(host.mqtt(), None);
     sensor.send(&raw::packet(0xc0, &[]));
     let _pingresp = sensor.packet();
@@ -139,7 +139,7 @@ fn the_last_times_outlive_the_connection_and_the_host() {
     // More versions than are kept, none of which is acknowledged.
     (2..=12).for_each(|n| drop(patch(n)));
     host.stop();
-    let after = known(&place.start(), "the device", |_| true);
+    let after = known(&host_folder.start(), "the device", |_| true);
     for name in TIMES {
         assert!(before.get(name).is_some(), "{name}: {before}");
         assert_eq!(after[name], before[name], "{name}");
@@ -148,8 +148,8 @@ fn the_last_times_outlive_the_connection_and_the_host() {
 
 #[test]
 fn a_device_that_was_connected_when_the_host_was_killed_is_disconnected_once_at_the_next_start() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let said = |host: &Process, what: &Value| {
         let admin = host.admin();
         until("the plugin's report", || {
@@ -164,22 +164,22 @@ fn a_device_that_was_connected_when_the_host_was_killed_is_disconnected_once_at_
     let _sensor = host.device("sensor-1");
     said(&host, &connected());
     host.kill();
-    let host = place.start();
+    let host = host_folder.start();
     said(&host, &disconnected("the host ended"));
     host.kill();
-    let host = place.start();
+    let host = host_folder.start();
     let _sensor = host.device("sensor-1");
     said(&host, &connected());
     host.kill();
-    let reports = Journal::open(&place).0.configs("report");
+    let reports = Journal::open(&host_folder).0.configs("report");
     let reports: Vec<Value> = reports.iter().map(|(_, report)| serde_json::from_slice(report).unwrap()).collect();
     assert_eq!(reports.get(2..), Some(&[connected(), disconnected("the host ended"), connected()][..]));
 }
 
 #[test]
 fn a_will_that_is_the_devices_own_telemetry_comes_before_its_disconnected_event() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let report = report(&host);
     drop(fragile(host.mqtt(), Some((0, &events("sensor-1"), &say(9)))));
     wait(&report, &disconnected(BROKEN));

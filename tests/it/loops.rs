@@ -3,7 +3,7 @@
 
 use rumqttc::QoS;
 use serde_json::Value;
-use switchbox_tests::{Admin, Device, Place, config, events, limited_puppet, until};
+use switchbox_tests::{Admin, Device, HostFolder, config, events, limited_puppet, until};
 
 /// Runs the puppet under this name.
 fn hits(plugin: &Value) -> u64 {
@@ -14,10 +14,10 @@ const ECHO: &str = "{ config = {} }";
 
 #[test]
 fn effects_over_the_rate_wait_and_all_come_in_their_order() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let limits = "rate-per-target = \"20/s\"\nburst-per-target = 1";
-    limited_puppet(&place, "echo", ("telemetry", "switch-*"), limits, ECHO);
-    let host = place.start();
+    limited_puppet(&host_folder, "echo", ("telemetry", "switch-*"), limits, ECHO);
+    let host = host_folder.start();
     let mut switch = host.device("switch-1");
     switch.subscribe_config();
     for n in 0..20 {
@@ -35,10 +35,10 @@ fn effects_over_the_rate_wait_and_all_come_in_their_order() {
 
 #[test]
 fn other_devices_go_on_and_what_is_held_back_survives_a_stop() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let limits = "rate-per-target = \"7/m\"\nburst-per-target = 1";
-    limited_puppet(&place, "echo", ("telemetry", "switch-*"), limits, ECHO);
-    let host = place.start();
+    limited_puppet(&host_folder, "echo", ("telemetry", "switch-*"), limits, ECHO);
+    let host = host_folder.start();
     let mut slow = host.device("switch-1");
     slow.subscribe_config();
     slow.event("first");
@@ -53,7 +53,7 @@ fn other_devices_go_on_and_what_is_held_back_survives_a_stop() {
     drop((slow, other));
     host.stop();
 
-    let host = place.start();
+    let host = host_folder.start();
     let mut slow = host.device("switch-1");
     slow.subscribe_config();
     slow.message_with("second");
@@ -62,9 +62,9 @@ fn other_devices_go_on_and_what_is_held_back_survives_a_stop() {
 
 #[test]
 fn what_would_wait_too_long_goes_to_the_dead_letters_with_the_reason() {
-    let place = Place::new();
-    limited_puppet(&place, "echo", ("telemetry", "switch-*"), "rate-per-target = \"1/m\"", ECHO);
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    limited_puppet(&host_folder, "echo", ("telemetry", "switch-*"), "rate-per-target = \"1/m\"", ECHO);
+    let host = host_folder.start();
     let mut switch = host.device("switch-1");
     switch.event("first");
     switch.event("second");
@@ -78,10 +78,10 @@ fn what_would_wait_too_long_goes_to_the_dead_letters_with_the_reason() {
 
 #[test]
 fn explain_tells_what_a_rate_held_back_apart_from_what_the_device_took() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let limits = "rate-per-target = \"2/s\"\nburst-per-target = 1";
-    limited_puppet(&place, "echo", ("telemetry", "switch-*"), limits, ECHO);
-    let host = place.start();
+    limited_puppet(&host_folder, "echo", ("telemetry", "switch-*"), limits, ECHO);
+    let host = host_folder.start();
     let mut switch = host.device("switch-1");
     switch.subscribe_config();
     switch.event("first");
@@ -111,11 +111,11 @@ fn explain_tells_what_a_rate_held_back_apart_from_what_the_device_took() {
 
 #[test]
 fn plugins_that_feed_each_other_through_topics_are_named() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let limits = "rate-per-target = \"50/s\"";
-    limited_puppet(&place, "plugin-a", ("topic", "ping"), limits, r#"{ publish = { topic = "pong", qos = 1 } }"#);
-    limited_puppet(&place, "plugin-b", ("topic", "pong"), limits, r#"{ publish = { topic = "ping", qos = 1 } }"#);
-    let host = place.start();
+    limited_puppet(&host_folder, "plugin-a", ("topic", "ping"), limits, r#"{ publish = { topic = "pong", qos = 1 } }"#);
+    limited_puppet(&host_folder, "plugin-b", ("topic", "pong"), limits, r#"{ publish = { topic = "ping", qos = 1 } }"#);
+    let host = host_folder.start();
     host.device("phone").publish("ping", "x");
     let cycle = "plugin-a → pong → plugin-b → ping → plugin-a";
     host.logged(&["WARN", "plugins feed each other", cycle]);
@@ -132,11 +132,11 @@ fn named(admin: &Admin, plugin: &str, cycle: &str) {
 
 #[test]
 fn plugins_that_feed_each_other_through_devices_are_named() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let to = |device: &str| format!("{{ config = {{ device = \"{device}\" }} }}");
-    limited_puppet(&place, "plugin-a", ("telemetry", "switch-1"), "", &to("lamp-1"));
-    limited_puppet(&place, "plugin-b", ("telemetry", "lamp-1"), "", &to("switch-1"));
-    let host = place.start();
+    limited_puppet(&host_folder, "plugin-a", ("telemetry", "switch-1"), "", &to("lamp-1"));
+    limited_puppet(&host_folder, "plugin-b", ("telemetry", "lamp-1"), "", &to("switch-1"));
+    let host = host_folder.start();
     let (mut switch, mut lamp) = (host.device("switch-1"), host.device("lamp-1"));
     switch.subscribe_config();
     lamp.subscribe_config();
@@ -162,9 +162,9 @@ fn pass_on(from: &mut Device, to: &Device, round: usize) {
 
 #[test]
 fn a_hop_relay_is_no_problem() {
-    let place = Place::new();
-    place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n");
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("relay.toml", "component = \"builtin:hop-relay\"\n");
+    let host = host_folder.start();
     let mut hop = host.device("hop-1");
     hop.subscribe_config();
     let mut hops = 0;

@@ -15,13 +15,13 @@ use std::{
 use base64::Engine as _;
 use rumqttc::{QoS, v5};
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, Answer, Device, LIMIT, Place, Process, puppet, until};
+use switchbox_tests::{Admin, AdminResponse, Device, HostFolder, LIMIT, Process, puppet, until};
 
 fn base64(text: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(text)
 }
 
-fn invoke(admin: &Admin, device: &str, payload: &str, timeout: &str) -> Answer {
+fn invoke(admin: &Admin, device: &str, payload: &str, timeout: &str) -> AdminResponse {
     let body = json!({"method": "dim", "payload": base64(payload), "timeout": timeout});
     admin.post(&Admin::device_path(device, ":invokeMethod"), &body)
 }
@@ -47,15 +47,15 @@ fn answer(device: &mut Device, rid: &str, payload: &str) {
     device.send(&topic, QoS::AtMostOnce, payload);
 }
 
-fn refused(answer: &Answer, status: u16, word: &str, text: &str) {
+fn refused(answer: &AdminResponse, status: u16, word: &str, text: &str) {
     assert_eq!((answer.status, answer.body["error"]["status"].as_str()), (status, Some(word)), "{answer:?}");
     assert!(answer.body["error"]["message"].as_str().unwrap().contains(text), "{answer:?}");
 }
 
 #[test]
 fn who_is_not_there_or_does_not_listen_fails_at_once() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let admin = host.admin();
     let mut lamp = host.device("lamp-1");
     refused(&invoke(&admin, "lamp-1", "", "300s"), 400, "FAILED_PRECONDITION", "does not subscribe");
@@ -70,8 +70,8 @@ fn who_is_not_there_or_does_not_listen_fails_at_once() {
 
 #[test]
 fn a_device_that_leaves_while_it_is_called_ends_the_call() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     subscribe_methods(&mut lamp);
     let admin = host.admin();
@@ -84,8 +84,8 @@ fn a_device_that_leaves_while_it_is_called_ends_the_call() {
 
 #[test]
 fn an_answer_that_comes_too_late_is_dropped_counted_and_told_of_once() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let admin = host.admin();
     let mut lamp = host.device("lamp-1");
     subscribe_methods(&mut lamp);
@@ -136,8 +136,8 @@ fn correlate(client: &v5::Client, publish: v5::mqttbytes::v5::Publish) {
 
 #[test]
 fn a_device_answers_by_response_topic_and_correlation_data() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     correlating(&host, "lamp-5");
     for (payload, status) in [("404", 404), ("207", 207), ("", 200)] {
         let answer = invoke(&host.admin(), "lamp-5", payload, "30s").ok();
@@ -149,9 +149,9 @@ fn a_device_answers_by_response_topic_and_correlation_data() {
 #[test]
 fn calls_under_way_on_one_device_find_their_own_answers() {
     const SOURCES: usize = 40;
-    let place = Place::new();
-    puppet(&place, "caller", ("telemetry", "source-*"), r#"{ method = { device = "lamp-1", name = "dim" } }"#);
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    puppet(&host_folder, "caller", ("telemetry", "source-*"), r#"{ method = { device = "lamp-1", name = "dim" } }"#);
+    let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     subscribe_methods(&mut lamp);
     let mut sources: Vec<_> = (0..SOURCES).map(|n| host.device(&format!("source-{n}"))).collect();
@@ -195,10 +195,10 @@ fn endpoint() -> u16 {
 
 #[test]
 fn a_device_with_an_endpoint_is_called_over_http() {
-    let place = Place::new();
-    puppet(&place, "caller", ("telemetry", "source-1"), r#"{ method = { device = "pump-1", name = "dim" } }"#);
+    let host_folder = HostFolder::new();
+    puppet(&host_folder, "caller", ("telemetry", "source-1"), r#"{ method = { device = "pump-1", name = "dim" } }"#);
     let port = endpoint();
-    let host = place.start_with(&["--allowed-hosts", &format!("127.0.0.1:{port}")]);
+    let host = host_folder.start_with(&["--allowed-hosts", &format!("127.0.0.1:{port}")]);
     let admin = host.admin();
     let url = format!("http://127.0.0.1:{port}/dim");
     let device = json!({"id": "pump-1", "methodEndpoint": {"url": url}});
@@ -215,7 +215,7 @@ fn a_device_with_an_endpoint_is_called_over_http() {
     host.kill();
 
     // The endpoint is kept, and the rules are those of the host that calls.
-    let host = place.start_with(&["--allowed-hosts", "example.com"]);
+    let host = host_folder.start_with(&["--allowed-hosts", "example.com"]);
     let admin = host.admin();
     refused(&invoke(&admin, "pump-1", "x!", "30s"), 400, "FAILED_PRECONDITION", "methods.allowed-hosts");
     let path = Admin::device_path("pump-1", "?updateMask=methodEndpoint");
@@ -228,9 +228,9 @@ fn a_device_with_an_endpoint_is_called_over_http() {
 
 #[test]
 fn a_host_without_a_free_descriptor_waits_with_calls_and_with_the_plugin_folder() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let port = endpoint();
-    let host = place.start_with(&["--allowed-hosts", &format!("127.0.0.1:{port}")]);
+    let host = host_folder.start_with(&["--allowed-hosts", &format!("127.0.0.1:{port}")]);
     let admin = host.admin();
     let device = json!({"id": "pump-1", "methodEndpoint": {"url": format!("http://127.0.0.1:{port}/dim")}});
     let _ = admin.post("/v1/projects/local/locations/local/registries/default/devices", &device).ok();
@@ -241,7 +241,7 @@ fn a_host_without_a_free_descriptor_waits_with_calls_and_with_the_plugin_folder(
     // What is open stays open, the connection of this API client too.
     soft_limit(3);
     let called = thread::spawn(move || invoke(&admin, "pump-1", "wait!", "60s"));
-    place.plugin("late.toml", "component = \"builtin:hop-relay\"\n");
+    host_folder.plugin("late.toml", "component = \"builtin:hop-relay\"\n");
     host.logged(&["WARN", "no file descriptor is free (ulimit -n)", "a method call over HTTP"]);
     host.logged(&["WARN", "the plugin folder cannot be read; what runs keeps running"]);
     soft_limit(4_096);

@@ -4,7 +4,7 @@
 mod expiry;
 
 use switchbox_tests::{
-    Journal, Place, Process,
+    HostFolder, Journal, Process,
     raw::{Raw, ack, connect, packet, publish, text},
     until,
 };
@@ -12,13 +12,13 @@ use switchbox_tests::{
 const HOUR: u32 = 3_600;
 
 /// Kills the host, or stops it, and starts it again.
-fn again(place: &Place, host: Process, kill: bool) -> Process {
+fn again(host_folder: &HostFolder, host: Process, kill: bool) -> Process {
     if kill {
         host.kill()
     } else {
         host.stop()
     }
-    place.start()
+    host_folder.start()
 }
 
 fn kept(host: &Process, id: &str) -> (Raw, bool) {
@@ -45,8 +45,8 @@ fn publish_1(client: &mut Raw, topic: &str, payload: &str) {
 #[test]
 fn v5_4_1_0_1_what_waits_for_a_kept_session_survives_the_host() {
     for kill in [true, false] {
-        let place = Place::new();
-        let host = place.start();
+        let host_folder = HostFolder::new();
+        let host = host_folder.start();
         let (mut to, present) = kept(&host, "to");
         assert!(!present);
         to.subscribe("a/+", 2);
@@ -59,7 +59,7 @@ fn v5_4_1_0_1_what_waits_for_a_kept_session_survives_the_host() {
             publish_1(&mut from, "a/x", payload);
         }
         publish_1(&mut from, "b", "nobody");
-        let host = again(&place, host, kill);
+        let host = again(&host_folder, host, kill);
         // The subscription is there as well as what it brought.
         publish_1(&mut clean(&host, "from"), "a/y", "4");
         let (mut to, present) = kept(&host, "to");
@@ -69,7 +69,7 @@ fn v5_4_1_0_1_what_waits_for_a_kept_session_survives_the_host() {
             to.send(&ack(0x40, id));
         }
         to.expect_silence();
-        let host = again(&place, host, kill);
+        let host = again(&host_folder, host, kill);
         let (mut to, present) = kept(&host, "to");
         assert!(present);
         // PUBACKs that were not on the disk yet when it was killed may come again.
@@ -86,8 +86,8 @@ fn v5_4_1_0_1_what_waits_for_a_kept_session_survives_the_host() {
 
 #[test]
 fn v5_4_4_0_1_what_was_sent_and_not_acknowledged_comes_again_with_dup_and_its_id() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let (mut to, _) = kept(&host, "to");
     to.subscribe("a", 2);
     let mut from = clean(&host, "from");
@@ -96,7 +96,7 @@ fn v5_4_4_0_1_what_was_sent_and_not_acknowledged_comes_again_with_dup_and_its_id
     from.expect(&ack(0x50, 7));
     to.expect(&publish(0x32, "a", 1, &[], "1"));
     to.expect(&publish(0x34, "a", 2, &[], "2"));
-    let host = again(&place, host, true);
+    let host = again(&host_folder, host, true);
     let (mut to, present) = kept(&host, "to");
     assert!(present);
     to.expect(&publish(0x3a, "a", 1, &[], "1"));
@@ -104,7 +104,7 @@ fn v5_4_4_0_1_what_was_sent_and_not_acknowledged_comes_again_with_dup_and_its_id
     to.send(&ack(0x50, 2));
     to.expect(&ack(0x62, 2));
     // The client has it: from here on there is only PUBREL.
-    let host = again(&place, host, true);
+    let host = again(&host_folder, host, true);
     let (mut to, _) = kept(&host, "to");
     to.expect(&publish(0x3a, "a", 1, &[], "1"));
     to.expect(&ack(0x62, 2));
@@ -116,20 +116,20 @@ fn v5_4_4_0_1_what_was_sent_and_not_acknowledged_comes_again_with_dup_and_its_id
 
 #[test]
 fn v5_4_3_3_10_a_qos_2_message_of_a_kept_session_is_taken_once_also_across_a_kill() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     away(&host);
     let (mut from, _) = kept(&host, "from");
     from.send(&publish(0x34, "a", 7, &[], "once"));
     from.expect(&ack(0x50, 7));
-    let host = again(&place, host, true);
+    let host = again(&host_folder, host, true);
     let (mut from, present) = kept(&host, "from");
     assert!(present);
     from.send(&publish(0x3c, "a", 7, &[], "once"));
     from.expect(&ack(0x50, 7));
     from.send(&ack(0x62, 7));
     from.expect(&ack(0x70, 7));
-    let host = again(&place, host, true);
+    let host = again(&host_folder, host, true);
     let (mut from, _) = kept(&host, "from");
     // PUBCOMP was for ever: the same id is another message.
     from.send(&publish(0x34, "a", 7, &[], "another"));
@@ -155,8 +155,8 @@ fn full(host: &Process, topic: &str) -> Raw {
 #[test]
 fn v5_4_3_3_10_it_is_taken_once_also_where_the_host_ends_while_a_subscriber_is_full() {
     for kill in [true, false] {
-        let place = Place::new();
-        let host = place.start();
+        let host_folder = HostFolder::new();
+        let host = host_folder.start();
         let full = full(&host, "a");
         let (mut to, _) = kept(&host, "to");
         to.subscribe("a", 1);
@@ -170,7 +170,7 @@ fn v5_4_3_3_10_it_is_taken_once_also_where_the_host_ends_while_a_subscriber_is_f
         let mut other = clean(&host, "other");
         other.send(&publish(0x33, "other", 9, &[], "kept"));
         other.expect(&ack(0x40, 9));
-        let host = again(&place, host, kill);
+        let host = again(&host_folder, host, kill);
         drop((full, from));
         let (mut from, present) = kept(&host, "from");
         assert!(present);
@@ -184,8 +184,8 @@ fn v5_4_3_3_10_it_is_taken_once_also_where_the_host_ends_while_a_subscriber_is_f
 
 #[test]
 fn v5_3_3_1_5_retained_messages_survive_the_host_and_cleared_ones_do_not() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let user = [&[0x26][..], &text("k"), &text("v")].concat();
     let mut from = clean(&host, "from");
     for (topic, payload) in [("r/kept", "old"), ("r/cleared", "x"), ("r/kept", "new"), ("r/cleared", "")] {
@@ -194,7 +194,7 @@ fn v5_3_3_1_5_retained_messages_survive_the_host_and_cleared_ones_do_not() {
     }
     let mut host = host;
     for kill in [true, false] {
-        host = again(&place, host, kill);
+        host = again(&host_folder, host, kill);
         let mut late = clean(&host, "late");
         late.subscribe("r/#", 0);
         late.expect(&publish(0x31, "r/kept", 0, &user, "new"));
@@ -204,8 +204,8 @@ fn v5_3_3_1_5_retained_messages_survive_the_host_and_cleared_ones_do_not() {
 
 #[test]
 fn v5_3_1_2_8_wills_of_the_killed_hosts_clients_come_after_the_start() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let (mut watcher, _) = kept(&host, "watcher");
     watcher.subscribe("will/+", 1);
     let with_will = |id, expiry_secs, delay_secs| {
@@ -219,7 +219,7 @@ fn v5_3_1_2_8_wills_of_the_killed_hosts_clients_come_after_the_start() {
     polite.goodbye();
     drop(waiting);
     publish_1(&mut clean(&host, "from"), "last", "all before this is on the disk");
-    let host = again(&place, host, true);
+    let host = again(&host_folder, host, true);
     drop((connected, returning));
     let (back, present) = kept(&host, "returning");
     assert!(present);
@@ -238,8 +238,8 @@ fn v5_3_1_2_8_wills_of_the_killed_hosts_clients_come_after_the_start() {
 
 #[test]
 fn v5_4_8_2_members_of_a_shared_subscription_are_members_again_after_a_kill() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     for id in ["one", "two"] {
         let (mut member, _) = kept(&host, id);
         member.subscribe("$share/g/a", 1);
@@ -249,7 +249,7 @@ fn v5_4_8_2_members_of_a_shared_subscription_are_members_again_after_a_kill() {
     for payload in ["1", "2"] {
         publish_1(&mut from, "a", payload);
     }
-    let host = again(&place, host, true);
+    let host = again(&host_folder, host, true);
     let (mut one, _) = kept(&host, "one");
     let first = one.packet();
     one.send(&ack(0x40, 1));
@@ -266,8 +266,8 @@ fn v5_4_8_2_members_of_a_shared_subscription_are_members_again_after_a_kill() {
 
 #[test]
 fn a_publisher_of_a_kept_session_is_acknowledged_only_for_what_survives() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     away(&host);
     // As many as go, until the host is killed in the middle of it.
     let mut from = clean(&host, "from");
@@ -284,7 +284,7 @@ fn a_publisher_of_a_kept_session_is_acknowledged_only_for_what_survives() {
             acknowledged += 1;
         }
     }
-    let host = again(&place, host, true);
+    let host = again(&host_folder, host, true);
     let (mut to, present) = kept(&host, "to");
     assert!(present);
     for n in 1..=acknowledged {

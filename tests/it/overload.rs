@@ -3,7 +3,7 @@
 use rumqttc::QoS;
 use switchbox_support::scheduling::PriorityClass;
 use switchbox_tests::{
-    Admin, Device, InProcess, Place, events,
+    Admin, Device, HostFolder, InProcess, events,
     hostile::{Conn, Login},
     until,
 };
@@ -17,8 +17,8 @@ fn hits(admin: &Admin, limit: &str) -> u64 {
 
 #[test]
 fn more_connects_than_the_host_takes_in_a_second_are_closed_as_they_come() {
-    let place = Place::new();
-    let host = place.start_with(&["--max-connects-per-second", "10"]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(&["--max-connects-per-second", "10"]);
     let mut lamp = host.device("lamp-1");
     let let_in = |number: usize| {
         let mut conn = Conn::open(host.mqtt())?;
@@ -40,8 +40,8 @@ fn more_connects_than_the_host_takes_in_a_second_are_closed_as_they_come() {
 
 #[test]
 fn a_host_that_is_full_closes_who_comes_and_serves_who_is_there() {
-    let place = Place::new();
-    let host = place.start_with(&["--max-connections", "2"]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(&["--max-connections", "2"]);
     let (mut first, second) = (host.device("lamp-1"), host.device("lamp-2"));
     let let_in = || {
         let mut conn = Conn::open(host.mqtt())?;
@@ -59,8 +59,8 @@ fn a_host_that_is_full_closes_who_comes_and_serves_who_is_there() {
 
 #[test]
 fn those_who_ask_the_admin_api_nothing_keep_nobody_from_it() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let admin = host.admin().address().parse().unwrap();
     let idle: Vec<_> = (0..600).filter_map(|_| Conn::open(admin)).collect();
     until("the API to answer", || host.admin().try_post("/v1/none", &serde_json::Value::Null));
@@ -83,8 +83,8 @@ fn sends_again_and_again(host: &switchbox_tests::Process, packets: &[u8], times:
 
 #[test]
 fn a_client_that_publishes_what_it_may_not_again_and_again_is_counted_each_time_and_logged_once() {
-    let place = Place::new();
-    let host = place.start_with(&["--max-telemetry-bytes", "1000"]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(&["--max-telemetry-bytes", "1000"]);
     let publish = |bytes: usize| {
         let topic = events("lamp-1");
         let length = u16::try_from(bytes + topic.len() + 4).unwrap();
@@ -133,9 +133,9 @@ fn journaled(host: &InProcess, id: &str) -> Vec<String> {
 
 #[test]
 fn while_the_journals_queue_is_full_events_of_qos_0_go_and_all_others_are_served() {
-    let place = Place::new();
-    place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[settings]\nsource = \"healthy\"\n");
-    let host = place.start_in_process();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[settings]\nsource = \"healthy\"\n");
+    let host = host_folder.start_in_process();
     let (mut lamp, mut healthy) = (host.device("lamp"), host.device("healthy"));
     healthy.subscribe_config();
     // Others' events wait for the disk, as many as find room that may be lost.
@@ -159,8 +159,8 @@ fn while_the_journals_queue_is_full_events_of_qos_0_go_and_all_others_are_served
 
 #[test]
 fn when_the_journals_queue_is_full_publishers_of_qos_1_wait_and_the_admin_api_answers() {
-    let place = Place::new();
-    let host = place.start_in_process();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_in_process();
     let mut lamp = host.device("lamp");
     let crowd: Vec<_> = std::iter::from_fn(|| host.parts.ingest.try_reserve(1, PriorityClass::Foreground)).collect();
     let number = lamp.send(&events("lamp"), QoS::AtLeastOnce, "waits").unwrap();

@@ -16,7 +16,7 @@ use std::{
 use rumqttc::QoS;
 use switchbox_model::Outcome;
 use switchbox_tests::{
-    COUNTER, Device, HOSTILE, Journal, Place, Process, component_of, config, events, stamped, until,
+    COUNTER, Device, HOSTILE, HostFolder, Journal, Process, component_of, config, events, stamped, until,
 };
 
 fn counter() -> Vec<u8> {
@@ -54,44 +54,44 @@ fn expected(marker: &str, count: u64, text: &str) -> String {
 
 #[test]
 fn files_come_change_and_go() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let admin = host.admin();
     let mut pair = Pair::new(&host, "source-1");
     assert!(admin.plugin("counter").is_none());
     pair.source.event("before there was a plugin");
 
-    place.plugin("counter.wasm", counter());
+    host_folder.plugin("counter.wasm", counter());
     host.logged(&["counter", "in force"]);
     let first = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
     assert_eq!(pair.round_trip("a"), expected("", 1, "a"));
 
     // Other settings: the same component, and what it has kept.
-    place.plugin("counter.toml", counting("edited", ""));
+    host_folder.plugin("counter.toml", counting("edited", ""));
     admin.wait_plugin("counter", "to be edited", |plugin| plugin["settings"].to_string().contains("edited"));
     assert_eq!(pair.round_trip("b"), expected("edited", 2, "b"));
 
     // Another component under the same name.
-    place.plugin("counter.wasm", stamped(&counter(), "two"));
+    host_folder.plugin("counter.wasm", stamped(&counter(), "two"));
     let second = admin.wait_plugin("counter", "to be replaced", |plugin| plugin["digest"] != first["digest"]);
     assert_eq!(pair.round_trip("c"), expected("edited", 3, "c"));
 
     // Switched off, and on again: what came meanwhile is not for it.
-    place.plugin("counter.toml", format!("enabled = false\n{}", counting("edited", "")));
+    host_folder.plugin("counter.toml", format!("enabled = false\n{}", counting("edited", "")));
     admin.wait_plugin("counter", "to be disabled", |plugin| plugin["state"] == "disabled");
     pair.source.event("while it was off");
-    place.plugin("counter.toml", counting("on again", ""));
+    host_folder.plugin("counter.toml", counting("on again", ""));
     admin.wait_plugin("counter", "to run again", |plugin| plugin["state"] == "running");
     assert_eq!(pair.round_trip("d"), expected("on again", 4, "d"));
 
-    place.remove_plugin("counter.wasm");
-    place.remove_plugin("counter.toml");
+    host_folder.remove_plugin("counter.wasm");
+    host_folder.remove_plugin("counter.toml");
     host.logged(&["counter", "removed"]);
     assert!(admin.plugin("counter").is_none());
     pair.source.event("after it was removed");
     host.stop();
 
-    let (journal, _) = Journal::open(&place);
+    let (journal, _) = Journal::open(&host_folder);
     let executions = journal.executions_of("counter");
     let handled: Vec<_> = journal.telemetry().filter(|(event, _)| executions.contains_key(&event.seq)).collect();
     assert_eq!(handled.iter().map(|(_, payload)| payload.as_ref()).collect::<Vec<_>>(), [b"a", b"b", b"c", b"d"]);
@@ -100,10 +100,10 @@ fn files_come_change_and_go() {
 
 #[test]
 fn what_is_no_good_is_named_and_what_ran_before_runs_on() {
-    let place = Place::new();
-    place.plugin("counter.wasm", counter());
-    place.plugin("counter.toml", counting("good", ""));
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.wasm", counter());
+    host_folder.plugin("counter.toml", counting("good", ""));
+    let host = host_folder.start();
     let admin = host.admin();
     let mut pair = Pair::new(&host, "source-1");
     let wat = |text: &str| wat::parse_str(text).unwrap();
@@ -127,7 +127,7 @@ fn what_is_no_good_is_named_and_what_ran_before_runs_on() {
         ("counter.toml", b"component = \"builtin:nothing\"".to_vec(), "there is no builtin:nothing"),
         ("counter.toml", b"component = \"elsewhere.wasm\"".to_vec(), "there is no elsewhere.wasm"),
     ] {
-        place.plugin(file, &content);
+        host_folder.plugin(file, &content);
         let shown = admin.wait_plugin("counter", expect, |plugin| {
             plugin["lastError"].as_str().is_some_and(|error| error.contains(expect))
         });
@@ -137,11 +137,11 @@ fn what_is_no_good_is_named_and_what_ran_before_runs_on() {
         assert_eq!(pair.round_trip(&format!("n{count}")), expected("good", count, &format!("n{count}")));
         // Mended: what was wrong is no longer shown.
         let good = if file == "counter.wasm" { counter() } else { counting("good", "").into_bytes() };
-        place.plugin(file, good);
+        host_folder.plugin(file, good);
         admin.wait_plugin("counter", "to be mended", |plugin| plugin["lastError"].is_null());
     }
     // One that was never any good is broken, and shown.
-    place.plugin("never.wasm", wat("(component)"));
+    host_folder.plugin("never.wasm", wat("(component)"));
     let never = admin.wait_plugin("never", "to be broken", |plugin| plugin["state"] == "broken");
     assert!(never["lastError"].as_str().unwrap().contains("does not export"), "{never}");
     host.stop();
@@ -149,15 +149,15 @@ fn what_is_no_good_is_named_and_what_ran_before_runs_on() {
 
 #[test]
 fn a_file_that_is_still_being_written_is_waited_for() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let bytes = counter();
     let (first, second) = bytes.split_at(bytes.len() / 2);
-    let mut file = File::create(place.plugins().join("late.wasm")).unwrap();
+    let mut file = File::create(host_folder.plugins().join("late.wasm")).unwrap();
     file.write_all(first).unwrap();
     file.sync_all().unwrap();
     // The host looks at this one after the half of the other.
-    place.plugin("other.wasm", stamped(&bytes, "other"));
+    host_folder.plugin("other.wasm", stamped(&bytes, "other"));
     host.logged(&["other", "in force"]);
     file.write_all(second).unwrap();
     drop(file);
@@ -170,12 +170,12 @@ fn a_file_that_is_still_being_written_is_waited_for() {
 fn a_swap_under_load_loses_nothing_and_handles_nothing_twice() {
     const DEVICES: usize = 8;
     const SWAPS: usize = 10;
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let relay = component_of("hop-relay");
     let settings = "[limits]\ndeadline = \"30s\"\n";
-    place.plugin("relay.wasm", &relay);
-    place.plugin("relay.toml", settings);
-    let host = place.start();
+    host_folder.plugin("relay.wasm", &relay);
+    host_folder.plugin("relay.toml", settings);
+    let host = host_folder.start();
     let admin = host.admin();
     let mut digests =
         vec![admin.wait_plugin("relay", "to run", |plugin| plugin["state"] == "running")["digest"].clone()];
@@ -191,7 +191,7 @@ fn a_swap_under_load_loses_nothing_and_handles_nothing_twice() {
             // The way of an event goes through each version.
             let done = admin.plugin("relay").unwrap()["counters"]["done"].as_u64();
             admin.wait_plugin("relay", "to handle events", |plugin| plugin["counters"]["done"].as_u64() > done);
-            place.plugin("relay.wasm", stamped(&relay, &format!("swap {n}")));
+            host_folder.plugin("relay.wasm", stamped(&relay, &format!("swap {n}")));
             let newest = digests.last().unwrap().clone();
             digests.push(
                 admin.wait_plugin("relay", "to be swapped", |plugin| plugin["digest"] != newest)["digest"].clone(),
@@ -204,7 +204,7 @@ fn a_swap_under_load_loses_nothing_and_handles_nothing_twice() {
     });
     host.stop();
 
-    let (journal, _) = Journal::open(&place);
+    let (journal, _) = Journal::open(&host_folder);
     let executions = journal.executions_of("relay");
     for (event, _) in journal.telemetry() {
         let of_event = executions.get(&event.seq).map_or(&[][..], Vec::as_slice);
@@ -239,18 +239,18 @@ fn go_round(mut device: Device, over: &AtomicBool) -> usize {
 
 #[test]
 fn a_plugin_that_has_work_waiting_ends_when_it_is_to_and_so_does_the_host() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     for name in ["taken-away", "stopped"] {
-        place.plugin(&format!("{name}.toml"), "component = \"slow.wasm\"\n[limits]\ndeadline = \"30s\"\n");
+        host_folder.plugin(&format!("{name}.toml"), "component = \"slow.wasm\"\n[limits]\ndeadline = \"30s\"\n");
     }
-    place.plugin("slow.wasm", fs::read(HOSTILE).unwrap());
-    let host = place.start();
+    host_folder.plugin("slow.wasm", fs::read(HOSTILE).unwrap());
+    let host = host_folder.start();
     let admin = host.admin();
     // More devices than a plugin has workers.
     for device in 0..8 {
         host.device(&format!("sleeper-{device}")).event("sleep 500");
     }
-    place.remove_plugin("taken-away.toml");
+    host_folder.remove_plugin("taken-away.toml");
     until("the plugin to go", || admin.plugin("taken-away").is_none().then_some(()));
     host.stop();
 }

@@ -10,15 +10,15 @@ use std::{
 
 use serde_json::Value;
 use switchbox_model::Outcome;
-use switchbox_tests::{Admin, COUNTER, Device, Journal, Place, Process, Session, config, program};
+use switchbox_tests::{Admin, COUNTER, Device, HostFolder, Journal, Process, Session, config, program};
 
-fn relay(place: &Place) {
-    place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n");
+fn relay(host_folder: &HostFolder) {
+    host_folder.plugin("relay.toml", "component = \"builtin:hop-relay\"\n");
 }
 
-fn counter(place: &Place, settings: &str) {
-    place.plugin("counter.toml", format!("[limits]\ndeadline = \"30s\"\n[settings]\n{settings}\n"));
-    place.plugin("counter.wasm", fs::read(COUNTER).unwrap());
+fn counter(host_folder: &HostFolder, settings: &str) {
+    host_folder.plugin("counter.toml", format!("[limits]\ndeadline = \"30s\"\n[settings]\n{settings}\n"));
+    host_folder.plugin("counter.wasm", fs::read(COUNTER).unwrap());
 }
 
 /// A record for the relay.
@@ -47,10 +47,10 @@ fn newest_config(admin: &Admin, device: &str) -> Value {
 
 #[test]
 fn a_clean_stop_keeps_everything() {
-    let place = Place::new();
-    relay(&place);
-    counter(&place, "");
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    relay(&host_folder);
+    counter(&host_folder, "");
+    let host = host_folder.start();
     let (acknowledging, silent) = (target(&host, "sink-1"), silent_target(&host, "sink-2"));
     let tally = target(&host, "tally-source-1");
     let mut source = host.device("source-1");
@@ -74,7 +74,7 @@ fn a_clean_stop_keeps_everything() {
     drop((acknowledging, silent, tally, source));
     host.stop();
 
-    let host = place.start();
+    let host = host_folder.start();
     let admin = host.admin();
     for (id, before) in ["sink-1", "sink-2", "source-1"].iter().zip(&before) {
         let after = admin.get(&Admin::device_path(id, "")).ok();
@@ -97,9 +97,9 @@ fn a_clean_stop_keeps_everything() {
 
 #[test]
 fn what_was_not_handled_before_the_stop_is_handled_after_it() {
-    let place = Place::new();
-    counter(&place, "retry = true");
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    counter(&host_folder, "retry = true");
+    let host = host_folder.start();
     let tally = target(&host, "tally-source-1");
     let mut source = host.device("source-1");
     source.event("first");
@@ -108,12 +108,12 @@ fn what_was_not_handled_before_the_stop_is_handled_after_it() {
     host.stop();
     assert!(tally.seen().messages.is_empty());
 
-    counter(&place, "");
-    let host = place.start();
+    counter(&host_folder, "");
+    let host = host_folder.start();
     let tally = target(&host, "tally-source-1");
     assert_eq!(tally.message_with(r#""count":2"#).text(), r#"{"marker":"","count":2,"text":"second"}"#);
     host.stop();
-    let (journal, _) = Journal::open(&place);
+    let (journal, _) = Journal::open(&host_folder);
     for (seq, executions) in journal.executions_of("counter") {
         assert_eq!(executions.len(), 1, "event {seq}");
         assert!(matches!(executions[0].outcome, Outcome::Done { .. }), "{executions:?}");
@@ -124,20 +124,20 @@ fn what_was_not_handled_before_the_stop_is_handled_after_it() {
 /// An operator copies a new version while the host starts.
 #[test]
 fn a_plugin_that_is_half_written_at_the_start_loses_no_event() {
-    let place = Place::new();
-    counter(&place, "retry = true");
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    counter(&host_folder, "retry = true");
+    let host = host_folder.start();
     drop(target(&host, "tally-source-1"));
     host.device("source-1").event("before");
     host.logged(&["counter", "told to try again"]);
     host.stop();
 
-    counter(&place, "");
+    counter(&host_folder, "");
     let whole = fs::read(COUNTER).unwrap();
-    fs::write(place.plugins().join("counter.wasm"), &whole[..whole.len() / 2]).unwrap();
-    let host = place.start();
+    fs::write(host_folder.plugins().join("counter.wasm"), &whole[..whole.len() / 2]).unwrap();
+    let host = host_folder.start();
     let tally = target(&host, "tally-source-1");
-    place.plugin("counter.wasm", whole);
+    host_folder.plugin("counter.wasm", whole);
     tally.message_with(r#""count":1,"text":"before""#);
     host.stop();
 }
@@ -145,36 +145,36 @@ fn a_plugin_that_is_half_written_at_the_start_loses_no_event() {
 /// Its events wait in the journal until its files are mended, however often the host is started meanwhile.
 #[test]
 fn a_plugin_that_is_broken_at_the_start_loses_no_event() {
-    let place = Place::new();
-    counter(&place, "retry = true");
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    counter(&host_folder, "retry = true");
+    let host = host_folder.start();
     let mut source = host.device("source-1");
     drop(target(&host, "tally-source-1"));
     source.event("before");
     host.logged(&["counter", "told to try again"]);
     host.stop();
 
-    place.plugin("counter.toml", "colour = \"red\"\n");
-    let host = place.start();
+    host_folder.plugin("counter.toml", "colour = \"red\"\n");
+    let host = host_folder.start();
     host.logged(&["counter", "colour"]);
     host.device("source-1").event("meanwhile");
     // The host has said that everything is handled, so far as the plugins that run are concerned.
     host.logged(&["noted the low water"]);
     host.stop();
 
-    counter(&place, "");
-    let host = place.start();
+    counter(&host_folder, "");
+    let host = host_folder.start();
     let tally = target(&host, "tally-source-1");
     tally.message_with(r#""count":2,"text":"meanwhile""#);
     host.stop();
-    assert_eq!(Journal::open(&place).0.configs("tally-source-1").len(), 2);
+    assert_eq!(Journal::open(&host_folder).0.configs("tally-source-1").len(), 2);
 }
 
 #[test]
 fn a_data_folder_of_another_version_is_refused_and_left_alone() {
-    let place = Place::new();
-    place.start().stop();
-    let path = place.data().join("state.db");
+    let host_folder = HostFolder::new();
+    host_folder.start().stop();
+    let path = host_folder.data().join("state.db");
     // SQLite's `user_version`, by which the host knows its schema.
     let mut file = File::options().write(true).open(&path).unwrap();
     file.seek(SeekFrom::Start(60)).unwrap();
@@ -182,7 +182,7 @@ fn a_data_folder_of_another_version_is_refused_and_left_alone() {
     drop(file);
     let before = fs::read(&path).unwrap();
 
-    let mut host = Process::spawn(&place);
+    let mut host = Process::spawn(&host_folder);
     assert!(!host.wait().success());
     let log = host.log();
     assert!(log.contains("was written by another version of switchbox (format 99, this one reads 1)"), "{log}");
@@ -197,16 +197,16 @@ fn a_data_folder_of_every_version_is_whole_and_a_host_goes_on_with_it() {
     let versions: Vec<_> = fs::read_dir(formats).unwrap().map(|version| version.unwrap().path()).collect();
     assert!(!versions.is_empty());
     for version in versions {
-        let place = Place::new();
-        fs::create_dir_all(place.data().join("log")).unwrap();
-        fs::copy(version.join("state.db"), place.data().join("state.db")).unwrap();
+        let host_folder = HostFolder::new();
+        fs::create_dir_all(host_folder.data().join("log")).unwrap();
+        fs::copy(version.join("state.db"), host_folder.data().join("state.db")).unwrap();
         for file in fs::read_dir(version.join("log")).unwrap().map(|file| file.unwrap()) {
-            fs::copy(file.path(), place.data().join("log").join(file.file_name())).unwrap();
+            fs::copy(file.path(), host_folder.data().join("log").join(file.file_name())).unwrap();
         }
-        let checked = Command::new(program()).arg("check").arg("--data").arg(place.data()).output().unwrap();
+        let checked = Command::new(program()).arg("check").arg("--data").arg(host_folder.data()).output().unwrap();
         let output = String::from_utf8(checked.stdout).unwrap();
         assert!(checked.status.success() && output.contains("all is well"), "{}: {output}", version.display());
-        let host = place.start();
+        let host = host_folder.start();
         let devices = host.admin().get("/v1/projects/local/locations/local/registries/default/devices").ok();
         assert!(devices["devices"].as_array().is_some_and(|devices| devices.len() > 2), "{devices}");
         host.device("reader-1").event("it goes on");
@@ -216,9 +216,9 @@ fn a_data_folder_of_every_version_is_whole_and_a_host_goes_on_with_it() {
 
 #[test]
 fn a_second_host_on_the_same_folder_is_refused() {
-    let place = Place::new();
-    let first = place.start();
-    let mut second = Process::spawn(&place);
+    let host_folder = HostFolder::new();
+    let first = host_folder.start();
+    let mut second = Process::spawn(&host_folder);
     assert!(!second.wait().success());
     let log = second.log();
     assert!(log.contains("is in use by another switchbox"), "{log}");

@@ -3,12 +3,12 @@
 use rumqttc::QoS;
 use serde_json::{Value, json};
 use switchbox_model::broker::SessionKey;
-use switchbox_tests::{CLOSED, Device, Journal, Place, Process, Session, now, private_key};
+use switchbox_tests::{CLOSED, Device, HostFolder, Journal, Process, Session, now, private_key};
 
 /// Makes the account; gives its password.
-fn account(host: &Process, place: &Place, name: &str, lists: &[&str]) -> String {
-    let _ = host.cli(place, &[&["service", "create", name], lists].concat());
-    host.cli(place, &["service", "password", name])
+fn account(host: &Process, host_folder: &HostFolder, name: &str, lists: &[&str]) -> String {
+    let _ = host.cli(host_folder, &[&["service", "create", name], lists].concat());
+    host.cli(host_folder, &["service", "password", name])
 }
 
 fn connect(host: &Process, account: &str, password: &str) -> Device {
@@ -17,22 +17,22 @@ fn connect(host: &Process, account: &str, password: &str) -> Device {
 
 #[test]
 fn a_program_watches_what_happens_to_devices_and_devices_cannot() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
     let filter = "registries/default/devices/+/#";
-    let password = account(&host, &place, "dashboard", &["--subscribe", "registries/#"]);
+    let password = account(&host, &host_folder, "dashboard", &["--subscribe", "registries/#"]);
     let mut dashboard = connect(&host, "dashboard", &password);
     assert!(dashboard.subscribe(filter));
-    let _ = host.cli(&place, &["device", "create", "lamp-1"]);
-    let secret = host.cli(&place, &["device", "password", "lamp-1"]);
+    let _ = host.cli(&host_folder, &["device", "create", "lamp-1"]);
+    let secret = host.cli(&host_folder, &["device", "password", "lamp-1"]);
     let mut lamp = Device::connect(host.mqtt(), Session::with_secret("lamp-1", &secret));
     assert!(!lamp.subscribe(filter) && !lamp.subscribe("registries/default/devices/lamp-1/events"));
     lamp.subscribe_config();
     assert!(lamp.subscribe("/devices/lamp-1/commands/#"));
     lamp.publish("/devices/lamp-1/events/warm/side", "20");
     lamp.publish("/devices/lamp-1/state", "on");
-    let _ = host.cli(&place, &["device", "config", "set", "lamp-1", "bright"]);
-    let _ = host.cli(&place, &["device", "command", "send", "lamp-1", "blink", "--subfolder", "now"]);
+    let _ = host.cli(&host_folder, &["device", "config", "set", "lamp-1", "bright"]);
+    let _ = host.cli(&host_folder, &["device", "command", "send", "lamp-1", "blink", "--subfolder", "now"]);
     drop(lamp);
     for (rest, payload) in [
         ("events/warm/side", "20"),
@@ -51,10 +51,10 @@ fn a_program_watches_what_happens_to_devices_and_devices_cannot() {
 
 #[test]
 fn a_program_does_what_its_lists_say_and_nothing_else() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
     let lists = ["--publish", "alerts/#", "--subscribe", "alerts/+"];
-    let password = account(&host, &place, "siren", &lists);
+    let password = account(&host, &host_folder, "siren", &lists);
     let mut siren = connect(&host, "siren", &password);
     for (filter, granted) in [
         ("alerts/fire", true),
@@ -80,10 +80,10 @@ fn a_program_does_what_its_lists_say_and_nothing_else() {
 
 #[test]
 fn what_is_taken_from_an_account_ends_its_connections_and_a_restart_does_not_bring_it_back() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
     let path = "/v1/serviceAccounts/siren";
-    let password = account(&host, &place, "siren", &["--subscribe", "a/#", "--subscribe", "b"]);
+    let password = account(&host, &host_folder, "siren", &["--subscribe", "a/#", "--subscribe", "b"]);
     let kept = Session { clean: false, ..Session::of_service("siren", "program", &password) };
     let mut siren = Device::connect(host.mqtt(), kept.clone());
     assert!(siren.subscribe("a/#") && siren.subscribe("b"));
@@ -98,22 +98,22 @@ fn what_is_taken_from_an_account_ends_its_connections_and_a_restart_does_not_bri
     siren.ended();
 
     host.kill();
-    let host = place.start_with(CLOSED);
+    let host = host_folder.start_with(CLOSED);
     let disabled = Device::begin(host.mqtt(), Session::of_service("siren", "program", &password));
     assert!(disabled.ended().contains("NotAuthorized"));
     let _ = host.admin().patch(&format!("{path}?updateMask=disabled"), &json!({"disabled": false})).ok();
     let siren = connect(&host, "siren", &password);
-    let _ = host.cli(&place, &["service", "delete", "siren"]);
+    let _ = host.cli(&host_folder, &["service", "delete", "siren"]);
     siren.ended();
     host.stop();
 }
 
 #[test]
 fn kept_sessions_that_an_account_cannot_come_back_to_end_with_what_let_them_in() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
     let passwords = ["changed", "deleted", "stays"]
-        .map(|name| (name, account(&host, &place, name, &["--subscribe", "a/#", "--subscribe", "b"])));
+        .map(|name| (name, account(&host, &host_folder, name, &["--subscribe", "a/#", "--subscribe", "b"])));
     let mut live = Vec::new();
     for (name, password) in &passwords {
         for client_id in ["there", "away"] {
@@ -128,13 +128,13 @@ fn kept_sessions_that_an_account_cannot_come_back_to_end_with_what_let_them_in()
     }
     let changed = json!({"subscribe": ["b"]});
     let _ = host.admin().patch("/v1/serviceAccounts/changed?updateMask=subscribe", &changed).ok();
-    let _ = host.cli(&place, &["service", "delete", "deleted"]);
+    let _ = host.cli(&host_folder, &["service", "delete", "deleted"]);
     live.iter().take(2).for_each(|program| drop(program.ended()));
     // Not changed by a new password.
-    let _ = host.cli(&place, &["service", "password", "stays"]);
+    let _ = host.cli(&host_folder, &["service", "password", "stays"]);
     live[2].ended();
     host.stop();
-    let (_, loaded) = Journal::open(&place);
+    let (_, loaded) = Journal::open(&host_folder);
     let of = |key: SessionKey| match key {
         SessionKey::Client(id) => id.split('\0').next().unwrap_or_default().to_owned(),
         SessionKey::Device(_) => panic!("a device's session"),
@@ -145,10 +145,11 @@ fn kept_sessions_that_an_account_cannot_come_back_to_end_with_what_let_them_in()
 
 #[test]
 fn a_program_proves_itself_by_a_key_for_itself_alone() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let _ = host.cli(&place, &["service", "create", "meter", "--publish", "readings/#", "--new-key"]);
-    let token = |audience| host.cli(&place, &["device", "token", "--key", "meter.key.pem", "--audience", audience]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let _ = host.cli(&host_folder, &["service", "create", "meter", "--publish", "readings/#", "--new-key"]);
+    let token =
+        |audience| host.cli(&host_folder, &["device", "token", "--key", "meter.key.pem", "--audience", audience]);
     let mut meter = connect(&host, "meter", &token("serviceAccounts/meter"));
     meter.publish("readings/1", "20");
     let other = Device::begin(host.mqtt(), Session::of_service("meter", "other", &token("local")));
@@ -158,10 +159,10 @@ fn a_program_proves_itself_by_a_key_for_itself_alone() {
 
 #[test]
 fn what_an_account_proved_itself_with_ends_its_connection_when_it_ends() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let password = account(&host, &place, "meter", &["--publish", "readings/#", "--new-key"]);
-    let key = private_key(&place, "meter");
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let password = account(&host, &host_folder, "meter", &["--publish", "readings/#", "--new-key"]);
+    let key = private_key(&host_folder, "meter");
     let by_token = |from, to| connect(&host, "meter", &key.token("serviceAccounts/meter", from, to).unwrap());
     let mut by_password = connect(&host, "meter", &password);
     // The ten minutes by which clocks may differ are nearly over.
@@ -169,7 +170,7 @@ fn what_an_account_proved_itself_with_ends_its_connection_when_it_ends() {
     let secret = key.token("serviceAccounts/meter", now() - 3_600, now() - 597).unwrap();
     Device::connect(host.mqtt(), Session { secret: Some(secret), ..brief }).ended();
     by_password.publish("readings/1", "still there");
-    let _ = host.cli(&place, &["service", "password", "meter"]);
+    let _ = host.cli(&host_folder, &["service", "password", "meter"]);
     by_password.ended();
     let mut keyed = by_token(now(), now() + 3_600);
     keyed.publish("readings/1", "still there");
@@ -181,8 +182,8 @@ fn what_an_account_proved_itself_with_ends_its_connection_when_it_ends() {
 
 #[test]
 fn a_list_with_a_wrong_filter_is_refused_by_name() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let answer = host.admin().post("/v1/serviceAccounts", &json!({"id": "x", "publish": ["a#"]}));
     let message = answer.body.pointer("/error/message").and_then(Value::as_str).unwrap_or_default().to_owned();
     assert!(answer.status == 400 && message.contains("\"a#\""), "{answer:?}");

@@ -7,12 +7,12 @@ use std::fs;
 use serde_json::{Value, json};
 use switchbox_model::EventData;
 use switchbox_support::clock::now_ms;
-use switchbox_tests::{Admin, DEPUTY, Device, Journal, Place, Process, deputy, stamped, until};
+use switchbox_tests::{Admin, DEPUTY, Device, HostFolder, Journal, Process, deputy, stamped, until};
 
-fn place() -> Place {
-    let place = Place::new();
-    deputy(&place, "deputy");
-    place
+fn host_folder() -> HostFolder {
+    let host_folder = HostFolder::new();
+    deputy(&host_folder, "deputy");
+    host_folder
 }
 
 /// The device that the guest tells of its timers.
@@ -42,8 +42,8 @@ fn fired(report: &Device, timer: &str, times: usize) -> Vec<Value> {
 }
 
 /// (name, due, late) of every firing in the journal of a host that was stopped, the host's own too.
-fn all_firings(place: &Place) -> Vec<(String, u64, bool)> {
-    let (journal, _) = Journal::open(place);
+fn all_firings(host_folder: &HostFolder) -> Vec<(String, u64, bool)> {
+    let (journal, _) = Journal::open(host_folder);
     let of = |data: &EventData| match data {
         EventData::Timer { name, due_ms, late, .. } => Some((name.clone(), *due_ms, *late)),
         _ => None,
@@ -52,8 +52,8 @@ fn all_firings(place: &Place) -> Vec<(String, u64, bool)> {
 }
 
 /// Without the host's own.
-fn firings(place: &Place) -> Vec<(String, u64, bool)> {
-    all_firings(place).into_iter().filter(|(name, ..)| !name.starts_with('$')).collect()
+fn firings(host_folder: &HostFolder) -> Vec<(String, u64, bool)> {
+    all_firings(host_folder).into_iter().filter(|(name, ..)| !name.starts_with('$')).collect()
 }
 
 fn timers(admin: &Admin, plugin: &str) -> u64 {
@@ -62,8 +62,8 @@ fn timers(admin: &Admin, plugin: &str) -> u64 {
 
 #[test]
 fn a_timer_comes_back_once_with_its_payload_and_its_time() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let report = report(&host);
     let at = now_ms() + 300;
     order(&host, &json!([{"after": {"timer": "soon", "ms": 200}}, {"at": {"timer": "then", "time_ms": at}}]));
@@ -74,13 +74,13 @@ fn a_timer_comes_back_once_with_its_payload_and_its_time() {
     assert_eq!(timers(&host.admin(), "deputy"), 0);
     drop(report);
     host.stop();
-    assert_eq!(firings(&place).len(), 2);
+    assert_eq!(firings(&host_folder).len(), 2);
 }
 
 #[test]
 fn a_repeating_timer_comes_in_order_until_it_is_cancelled() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let report = report(&host);
     order(&host, &json!([{"every": {"timer": "tick", "ms": 100}}]));
     fired(&report, "tick", 5);
@@ -89,7 +89,7 @@ fn a_repeating_timer_comes_in_order_until_it_is_cancelled() {
     let counts: Vec<_> = reports(&report, "tick").iter().map(|report| report["count"].as_u64().unwrap()).collect();
     assert_eq!(counts, (1..=counts.len() as u64).collect::<Vec<_>>());
     host.stop();
-    let firings = firings(&place);
+    let firings = firings(&host_folder);
     assert_eq!(firings.last().unwrap().0, "last", "it came after it was cancelled: {firings:?}");
     let dues: Vec<_> = firings.iter().filter(|(name, ..)| name == "tick").map(|(_, due, _)| *due).collect();
     assert!(dues.is_sorted_by(|a, b| a < b && (b - a) % 100 == 0), "{dues:?}");
@@ -97,8 +97,8 @@ fn a_repeating_timer_comes_in_order_until_it_is_cancelled() {
 
 #[test]
 fn a_timer_of_the_same_name_takes_the_place_of_the_one_before() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let report = report(&host);
     order(&host, &json!([{"after": {"timer": "t", "ms": 3_600_000}}, {"after": {"timer": "u", "ms": 3_600_000}}]));
     order(&host, &json!([{"after": {"timer": "t", "ms": 100}}]));
@@ -108,20 +108,20 @@ fn a_timer_of_the_same_name_takes_the_place_of_the_one_before() {
 
 #[test]
 fn an_event_that_fails_sets_no_timer() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     order(&host, &json!([{"every": {"timer": "tick", "ms": 100}}, "fail"]));
     let letters = until("the dead letter", || Some(host.admin().dead_letters()).filter(|letters| !letters.is_empty()));
     assert!(letters[0]["error"].as_str().unwrap().contains("told to fail"));
     assert_eq!(timers(&host.admin(), "deputy"), 0);
     host.stop();
-    assert_eq!(firings(&place), []);
+    assert_eq!(firings(&host_folder), []);
 }
 
 #[test]
 fn what_was_missed_while_the_host_was_down_comes_once_and_late() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let missed = now_ms() + 700;
     order(
         &host,
@@ -135,13 +135,13 @@ fn what_was_missed_while_the_host_was_down_comes_once_and_late() {
     until("the timers", || (timers(&host.admin(), "deputy") == 4).then_some(()));
     host.kill();
     until("the time that is missed", || (now_ms() > missed).then_some(()));
-    let host = place.start();
+    let host = host_folder.start();
     let report = report(&host);
     fired(&report, "tick", 2);
     assert_eq!(timers(&host.admin(), "deputy"), 3);
     drop(report);
     host.stop();
-    let firings = firings(&place);
+    let firings = firings(&host_folder);
     let of = |wanted: &str| firings.iter().filter(|(name, ..)| name == wanted).cloned().collect::<Vec<_>>();
     assert_eq!(of("once"), [("once".to_owned(), missed, true)]);
     let ticks = of("tick");
@@ -152,9 +152,9 @@ fn what_was_missed_while_the_host_was_down_comes_once_and_late() {
 
 #[test]
 fn only_the_plugin_that_set_a_timer_sees_it() {
-    let place = place();
-    deputy(&place, "other");
-    let host = place.start();
+    let host_folder = host_folder();
+    deputy(&host_folder, "other");
+    let host = host_folder.start();
     let admin = host.admin();
     // Both see the order, so each has one of its own.
     order(&host, &json!([{"after": {"timer": "t", "ms": 100}}]));
@@ -163,7 +163,7 @@ fn only_the_plugin_that_set_a_timer_sees_it() {
         (events.as_array()?.iter().filter(|event| event["name"] == "t").count() == 2).then_some(())
     });
     host.stop();
-    let (journal, _) = Journal::open(&place);
+    let (journal, _) = Journal::open(&host_folder);
     for (event, owner) in journal.events.iter().filter_map(|event| match &event.data {
         EventData::Timer { plugin, .. } => Some((event, plugin.clone())),
         _ => None,
@@ -176,42 +176,42 @@ fn only_the_plugin_that_set_a_timer_sees_it() {
 
 #[test]
 fn timers_stay_when_the_component_is_replaced_or_the_files_are_away() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let admin = host.admin();
     order(&host, &json!([{"after": {"timer": "t", "ms": 3_600_000}}]));
     until("the timer", || (timers(&admin, "deputy") == 1).then_some(()));
     let before = admin.plugin("deputy").unwrap()["digest"].clone();
     let two = stamped(&fs::read(DEPUTY).unwrap(), "another");
-    place.plugin("deputy.wasm", &two);
+    host_folder.plugin("deputy.wasm", &two);
     admin.wait_plugin("deputy", "in another version", |plugin| plugin["digest"] != before);
     assert_eq!(timers(&admin, "deputy"), 1);
-    remove(&place, &admin);
-    place.plugin("deputy.wasm", &two);
+    remove(&host_folder, &admin);
+    host_folder.plugin("deputy.wasm", &two);
     admin.wait_plugin("deputy", "back", |plugin| plugin["state"] == "running");
     assert_eq!(timers(&admin, "deputy"), 1, "its files were away for a moment");
-    remove(&place, &admin);
+    remove(&host_folder, &admin);
     host.stop();
-    let host = place.start();
+    let host = host_folder.start();
     let admin = host.admin();
     // What comes is another component: it is another plugin.
-    place.plugin("deputy.wasm", fs::read(DEPUTY).unwrap());
+    host_folder.plugin("deputy.wasm", fs::read(DEPUTY).unwrap());
     admin.wait_plugin("deputy", "another one", |plugin| plugin["state"] == "running");
     assert_eq!(timers(&admin, "deputy"), 0);
     host.logged(&["deputy", "is another plugin than"]);
 }
 
-fn remove(place: &Place, admin: &Admin) {
+fn remove(host_folder: &HostFolder, admin: &Admin) {
     for file in ["deputy.wasm", "deputy.toml"] {
-        let _ = fs::remove_file(place.plugins().join(file));
+        let _ = fs::remove_file(host_folder.plugins().join(file));
     }
     until("the plugin to go", || admin.plugin("deputy").is_none().then_some(()));
 }
 
 #[test]
 fn a_plugin_that_is_off_gets_late_what_was_due_meanwhile() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let (admin, report) = (host.admin(), report(&host));
     let switch = |verb: &str, state: &str| {
         let answer = admin.post(&format!("/v1/plugins/deputy:{verb}"), &json!({})).ok();
@@ -235,8 +235,8 @@ fn a_plugin_that_is_off_gets_late_what_was_due_meanwhile() {
 
 #[test]
 fn a_timer_that_cannot_be_is_refused_with_what_to_do() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let cron =
         |expression: &str, zone: &str| json!({"cron": {"timer": "t", "expression": expression, "time_zone": zone}});
     for (wanted, part) in [
@@ -255,23 +255,23 @@ fn a_timer_that_cannot_be_is_refused_with_what_to_do() {
 /// A restart is nothing new to a plugin, a crash neither.
 #[test]
 fn a_plugin_is_told_when_it_is_new_or_changed_and_only_then() {
-    let place = place();
+    let host_folder = host_folder();
     let handled = |host: &Process, times: u64| {
         host.admin().wait_plugin("deputy", "to be told", |plugin| plugin["counters"]["done"].as_u64() == Some(times));
     };
-    let host = place.start();
+    let host = host_folder.start();
     handled(&host, 1);
     host.kill();
-    let host = place.start();
+    let host = host_folder.start();
     host.admin().wait_plugin("deputy", "to run", |plugin| plugin["state"] == "running");
     host.stop();
     // Changed while nobody ran it.
-    place.plugin("deputy.wasm", stamped(&fs::read(DEPUTY).unwrap(), "two"));
-    let host = place.start();
+    host_folder.plugin("deputy.wasm", stamped(&fs::read(DEPUTY).unwrap(), "two"));
+    let host = host_folder.start();
     handled(&host, 1);
-    place.plugin("deputy.wasm", stamped(&fs::read(DEPUTY).unwrap(), "three"));
+    host_folder.plugin("deputy.wasm", stamped(&fs::read(DEPUTY).unwrap(), "three"));
     handled(&host, 2);
     assert_eq!(timers(&host.admin(), "deputy"), 0, "it is none of its own");
     host.stop();
-    assert_eq!(all_firings(&place).iter().filter(|(name, ..)| name == "$start").count(), 3);
+    assert_eq!(all_firings(&host_folder).iter().filter(|(name, ..)| name == "$start").count(), 3);
 }

@@ -2,18 +2,18 @@
 //! plugins, and a crash loses none of it.
 
 use rumqttc::QoS;
-use switchbox_tests::{Journal, Place, Session, puppet};
+use switchbox_tests::{HostFolder, Journal, Session, puppet};
 
 #[test]
 fn a_plugin_publishes_to_all_that_subscribe() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     puppet(
-        &place,
+        &host_folder,
         "alarm",
         ("telemetry", "door-*"),
         r#"{ publish = { topic = "alerts/door", qos = 1, retain = true } }"#,
     );
-    let host = place.start();
+    let host = host_folder.start();
     let mut phone = host.device("phone");
     assert!(phone.subscribe("alerts/#"));
     let mut door = host.device("door-1");
@@ -29,9 +29,9 @@ fn a_plugin_publishes_to_all_that_subscribe() {
 
 #[test]
 fn a_message_of_any_client_triggers_a_plugin() {
-    let place = Place::new();
-    puppet(&place, "app", ("topic", "home/+/request"), r#"{ config = { device = "lamp-1" } }"#);
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    puppet(&host_folder, "app", ("topic", "home/+/request"), r#"{ config = { device = "lamp-1" } }"#);
+    let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     lamp.subscribe_config();
     let mut phone = host.device("phone");
@@ -47,17 +47,17 @@ fn a_message_of_any_client_triggers_a_plugin() {
     lamp.message_with("last");
     drop((lost, again));
     host.stop();
-    let (journal, _) = Journal::open(&place);
+    let (journal, _) = Journal::open(&host_folder);
     let executions = journal.executions_of("app");
     assert_eq!(executions.len(), 2, "messages that no plugin is triggered by are not journaled: {executions:?}");
 }
 
 #[test]
 fn what_a_plugin_publishes_triggers_another() {
-    let place = Place::new();
-    puppet(&place, "first", ("telemetry", "switch-*"), r#"{ publish = { topic = "middle/x", qos = 1 } }"#);
-    puppet(&place, "second", ("topic", "middle/#"), r#"{ config = { device = "lamp-1" } }"#);
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    puppet(&host_folder, "first", ("telemetry", "switch-*"), r#"{ publish = { topic = "middle/x", qos = 1 } }"#);
+    puppet(&host_folder, "second", ("topic", "middle/#"), r#"{ config = { device = "lamp-1" } }"#);
+    let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     lamp.subscribe_config();
     let mut switch = host.device("switch-1");
@@ -66,7 +66,7 @@ fn what_a_plugin_publishes_triggers_another() {
     }
     lamp.message_with("press 49");
     host.stop();
-    let (journal, _) = Journal::open(&place);
+    let (journal, _) = Journal::open(&host_folder);
     let handled: Vec<_> = journal.configs("lamp-1");
     assert_eq!(handled.len(), 50, "in order and each once");
 }
@@ -75,11 +75,11 @@ fn what_a_plugin_publishes_triggers_another() {
 fn a_crash_loses_no_message_of_an_acknowledged_event() {
     const ROUNDS: usize = 5;
     const EVENTS: usize = 40;
-    let place = Place::new();
-    puppet(&place, "first", ("telemetry", "switch-*"), r#"{ publish = { topic = "middle/x", qos = 1 } }"#);
-    puppet(&place, "second", ("topic", "middle/#"), r#"{ config = { device = "lamp-1" } }"#);
+    let host_folder = HostFolder::new();
+    puppet(&host_folder, "first", ("telemetry", "switch-*"), r#"{ publish = { topic = "middle/x", qos = 1 } }"#);
+    puppet(&host_folder, "second", ("topic", "middle/#"), r#"{ config = { device = "lamp-1" } }"#);
     for round in 0..ROUNDS {
-        let host = place.start();
+        let host = host_folder.start();
         drop(host.device("lamp-1"));
         let mut switch = host.device("switch-1");
         for n in 0..EVENTS {
@@ -87,13 +87,13 @@ fn a_crash_loses_no_message_of_an_acknowledged_event() {
         }
         host.kill();
     }
-    let host = place.start();
+    let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     lamp.subscribe_config();
     let last = format!("press {}.{}.", ROUNDS - 1, EVENTS - 1);
     lamp.message_with(&last);
     host.stop();
-    let (journal, _) = Journal::open(&place);
+    let (journal, _) = Journal::open(&host_folder);
     let configs: Vec<_> = journal.configs("lamp-1").into_iter().map(|(_, payload)| payload).collect();
     for (round, n) in (0..ROUNDS).flat_map(|round| (0..EVENTS).map(move |n| (round, n))) {
         let sent = format!("press {round}.{n}.");

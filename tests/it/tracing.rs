@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, net::TcpListener};
 
 use serde_json::Value;
 use switchbox_tests::{
-    Place, Process,
+    HostFolder, Process,
     raw::{self, Raw, ack, publish, text},
     until,
 };
@@ -19,9 +19,9 @@ const PARENT: &str = "00f067aa0ba902b7";
 const EVENTS: &str = "/devices/switch-1/events";
 
 /// A host with a plugin that sends a config to sink-1 for each event, and traces.
-fn start(place: &Place, endpoint: &str, more: &[&str]) -> Process {
-    place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n");
-    let host = place.start_with(&[&["--otlp-endpoint", endpoint][..], more].concat());
+fn start(host_folder: &HostFolder, endpoint: &str, more: &[&str]) -> Process {
+    host_folder.plugin("relay.toml", "component = \"builtin:hop-relay\"\n");
+    let host = host_folder.start_with(&[&["--otlp-endpoint", endpoint][..], more].concat());
     host.admin().wait_plugin("relay", "to run", |plugin| plugin["state"] == "running");
     host
 }
@@ -65,11 +65,11 @@ fn attribute<'a>(span: &'a Value, name: &str) -> &'a str {
 
 #[test]
 fn a_trace_goes_from_one_devices_program_through_the_host_to_the_others() {
-    let (collector, place) = (Collector::start(), Place::new());
-    let headers = place.root().join("headers");
+    let (collector, host_folder) = (Collector::start(), HostFolder::new());
+    let headers = host_folder.root().join("headers");
     fs::write(&headers, "# of the collector\nAuthorization: Bearer word\n").unwrap();
     let more = ["--trace-sample-ratio", "0", "--otlp-headers-file", headers.to_str().unwrap()];
-    let host = start(&place, &collector.url(), &more);
+    let host = start(&host_folder, &collector.url(), &more);
     let (mut sink, mut switch) = (sink(&host), device(&host, "switch-1"));
     // Of the traces that begin here, none is sampled.
     switch.send(&publish(0x32, EVENTS, 1, &[], &record(1)));
@@ -127,8 +127,8 @@ fn exemplars(host: &Process) {
 
 #[test]
 fn an_execution_that_fails_has_a_span_whatever_is_sampled() {
-    let (collector, place) = (Collector::start(), Place::new());
-    let host = start(&place, &collector.url(), &["--trace-sample-ratio", "0"]);
+    let (collector, host_folder) = (Collector::start(), HostFolder::new());
+    let host = start(&host_folder, &collector.url(), &["--trace-sample-ratio", "0"]);
     let mut switch = device(&host, "switch-1");
     switch.send(&publish(0x32, EVENTS, 1, &[], "no JSON"));
     let execution = collector.span("an execution", |span| span["name"] == "execution relay");
@@ -142,8 +142,8 @@ fn an_execution_that_fails_has_a_span_whatever_is_sampled() {
 
 #[test]
 fn an_entry_of_several_events_has_a_span_with_links_to_their_executions() {
-    let (collector, place) = (Collector::start(), Place::new());
-    let host = start(&place, &collector.url(), &["--trace-sample-ratio", "1"]);
+    let (collector, host_folder) = (Collector::start(), HostFolder::new());
+    let host = start(&host_folder, &collector.url(), &["--trace-sample-ratio", "1"]);
     drop(sink(&host));
     let mut switch = device(&host, "switch-1");
     let mut sent = 0;
@@ -171,9 +171,9 @@ fn an_entry_of_several_events_has_a_span_with_links_to_their_executions() {
 fn a_collector_that_never_answers_holds_nothing_up_and_what_is_dropped_is_counted() {
     // Connections wait there, and nobody takes them.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
-    let host = start(&place, &endpoint, &["--trace-sample-ratio", "1"]);
+    let host = start(&host_folder, &endpoint, &["--trace-sample-ratio", "1"]);
     drop(sink(&host));
     let mut switch = device(&host, "switch-1");
     let dropped = || {

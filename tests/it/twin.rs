@@ -4,15 +4,15 @@ mod plugins;
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, Device, Place, Process, Session, config, deputy, until};
+use switchbox_tests::{Admin, Device, HostFolder, Process, Session, config, deputy, until};
 
 /// QoS 1 messages that may be on their way to a device.
 const WINDOW: u64 = 32;
 
-fn place() -> Place {
-    let place = Place::new();
-    deputy(&place, "deputy");
-    place
+fn host_folder() -> HostFolder {
+    let host_folder = HostFolder::new();
+    deputy(&host_folder, "deputy");
+    host_folder
 }
 
 fn state(device: &str) -> String {
@@ -33,7 +33,7 @@ fn patch(admin: &Admin, id: &str, patch: &Value) -> Value {
 }
 
 /// Makes a whole config, `binary` in base64; answers with what the API says.
-fn set(admin: &Admin, id: &str, binary: &str, expected: u64) -> switchbox_tests::Answer {
+fn set(admin: &Admin, id: &str, binary: &str, expected: u64) -> switchbox_tests::AdminResponse {
     let body = json!({"binaryData": binary, "versionToUpdate": expected.to_string()});
     admin.post(&Admin::device_path(id, ":modifyCloudToDeviceConfig"), &body)
 }
@@ -57,8 +57,8 @@ fn order(host: &Process, orders: &Value) {
 
 #[test]
 fn versions_grow_by_one_and_the_last_ten_of_each_are_kept() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let admin = host.admin();
     let mut lamp = host.device("lamp-1");
     for n in 1..=12 {
@@ -75,8 +75,8 @@ fn versions_grow_by_one_and_the_last_ten_of_each_are_kept() {
 
 #[test]
 fn the_newest_config_comes_on_subscribe_and_then_every_change_in_order() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let admin = host.admin();
     create(&admin, "lamp-1");
     for n in 1..=3 {
@@ -93,8 +93,8 @@ fn the_newest_config_comes_on_subscribe_and_then_every_change_in_order() {
 
 #[test]
 fn changes_are_coalesced_only_when_the_window_is_full() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let admin = host.admin();
     create(&admin, "lamp-1");
     let silent = subscriber(&host, Session { acknowledges: false, ..Session::new("lamp-1") });
@@ -111,8 +111,8 @@ fn changes_are_coalesced_only_when_the_window_is_full() {
 
 #[test]
 fn a_config_is_acknowledged_by_the_puback_and_by_nothing_else() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let admin = host.admin();
     create(&admin, "lamp-1");
     patch(&admin, "lamp-1", &json!({"on": true}));
@@ -135,8 +135,8 @@ fn a_config_is_acknowledged_by_the_puback_and_by_nothing_else() {
 
 #[test]
 fn a_version_that_is_not_in_force_is_refused_and_changes_nothing() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let admin = host.admin();
     create(&admin, "lamp-1");
     patch(&admin, "lamp-1", &json!({"a": 1}));
@@ -151,8 +151,8 @@ fn a_version_that_is_not_in_force_is_refused_and_changes_nothing() {
 
 #[test]
 fn a_device_offline_through_twenty_patches_gets_one_merged_config() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let admin = host.admin();
     create(&admin, "lamp-1");
     for n in 0..20 {
@@ -163,7 +163,7 @@ fn a_device_offline_through_twenty_patches_gets_one_merged_config() {
         );
     }
     host.kill();
-    let host = place.start();
+    let host = host_folder.start();
     let lamp = subscriber(&host, Session::new("lamp-1"));
     let got: Value = serde_json::from_str(&lamp.message_with("k00").text()).unwrap();
     let expected: serde_json::Map<_, _> = (0..10).map(|n| (format!("k{n:02}"), json!(n + 10))).collect();
@@ -176,8 +176,8 @@ fn a_device_offline_through_twenty_patches_gets_one_merged_config() {
 
 #[test]
 fn of_two_patches_at_the_same_time_none_is_lost() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     create(&host.admin(), "lamp-1");
     std::thread::scope(|scope| {
         for source in 0..4 {
@@ -201,8 +201,8 @@ fn of_two_patches_at_the_same_time_none_is_lost() {
 
 #[test]
 fn a_config_that_is_no_json_object_cannot_be_patched_and_the_twin_says_so() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let admin = host.admin();
     create(&admin, "lamp-1");
     let _ = set(&admin, "lamp-1", "b24=", 0).ok();
@@ -224,8 +224,8 @@ fn a_config_that_is_no_json_object_cannot_be_patched_and_the_twin_says_so() {
 
 #[test]
 fn what_differs_is_named_by_path_and_since_when_also_after_a_restart() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let admin = host.admin();
     let mut lamp = host.device("lamp-1");
     patch(&admin, "lamp-1", &json!({"light": {"on": true, "level": 3}, "name": "hall"}));
@@ -237,14 +237,14 @@ fn what_differs_is_named_by_path_and_since_when_also_after_a_restart() {
     let expected = json!([{"path": "/light/level", "desired": 5, "reported": 3, "since": changed["desiredTime"]}]);
     assert_eq!(twin(&admin, "lamp-1")["differs"], expected);
     host.kill();
-    let host = place.start();
+    let host = host_folder.start();
     assert_eq!(twin(&host.admin(), "lamp-1")["differs"], expected);
 }
 
 #[test]
 fn a_state_over_64_kib_is_refused_and_the_log_says_why() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     lamp.publish(&state("lamp-1"), vec![b' '; 64 * 1024]);
     lamp.send(&state("lamp-1"), QoS::AtLeastOnce, vec![b' '; 64 * 1024 + 1]);

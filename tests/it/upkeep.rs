@@ -17,12 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use switchbox_tests::{Device, Journal, Place, Process, Session, more_descriptors, until};
+use switchbox_tests::{Device, HostFolder, Journal, Process, Session, more_descriptors, until};
 
 use disk::Disk;
 
-fn cli(place: &Place, arguments: &[&str]) -> (i32, String, String) {
-    let mut run = Process::run(place, arguments.iter().map(AsRef::as_ref));
+fn cli(host_folder: &HostFolder, arguments: &[&str]) -> (i32, String, String) {
+    let mut run = Process::run(host_folder, arguments.iter().map(AsRef::as_ref));
     let code = run.wait().code().expect("it was killed");
     (code, run.output(), run.log())
 }
@@ -31,17 +31,17 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn payloads(place: &Place) -> BTreeSet<String> {
-    let (journal, _) = Journal::open(place);
+fn payloads(host_folder: &HostFolder) -> BTreeSet<String> {
+    let (journal, _) = Journal::open(host_folder);
     journal.telemetry().map(|(_, payload)| String::from_utf8_lossy(payload).into_owned()).collect()
 }
 
 #[test]
 fn a_backup_taken_under_load_has_everything_that_was_acknowledged_before_it_began() {
-    let place = Place::new();
-    place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n");
+    let host_folder = HostFolder::new();
+    host_folder.plugin("relay.toml", "component = \"builtin:hop-relay\"\n");
     // Old files go all the time.
-    let host = place.start_with(&["--journal-keep-bytes", "0"]);
+    let host = host_folder.start_with(&["--journal-keep-bytes", "0"]);
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = (0..3)
         .map(|number| {
@@ -59,9 +59,11 @@ fn a_backup_taken_under_load_has_everything_that_was_acknowledged_before_it_bega
     let mut backups = Vec::new();
     for round in 0..3 {
         (0..20).for_each(|number| device.event(format!("kept-{round}-{number}")));
-        let to = place.root().join(format!("backup-{round}"));
-        let (code, output, log) =
-            cli(&place, &["backup", text(&to), "--data", text(&place.data()), "--plugins", text(&place.plugins())]);
+        let to = host_folder.root().join(format!("backup-{round}"));
+        let (code, output, log) = cli(
+            &host_folder,
+            &["backup", text(&to), "--data", text(&host_folder.data()), "--plugins", text(&host_folder.plugins())],
+        );
         assert_eq!(code, 0, "{output}{log}");
         backups.push(to);
     }
@@ -73,7 +75,7 @@ fn a_backup_taken_under_load_has_everything_that_was_acknowledged_before_it_bega
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(fs::metadata(backup).unwrap().permissions().mode() & 0o077, 0, "others can look into it");
         assert!(backup.join("plugins/relay.toml").exists());
-        let restored = Place::new();
+        let restored = HostFolder::new();
         let (code, output, log) = cli(&restored, &["restore", text(backup), "--data", text(&restored.data())]);
         assert_eq!(code, 0, "{output}{log}");
         let host = restored.start();
@@ -85,23 +87,23 @@ fn a_backup_taken_under_load_has_everything_that_was_acknowledged_before_it_bega
         assert!(missing.is_empty(), "of backup {round}: {missing:?}");
     }
     // What was changed since is noticed, and nothing is written over.
-    let restored = Place::new();
+    let restored = HostFolder::new();
     let tampered = backups[0].join("state.db");
     let mut bytes = fs::read(&tampered).unwrap();
     bytes[5_000] ^= 1;
     fs::write(&tampered, bytes).unwrap();
     let (code, _, log) = cli(&restored, &["restore", text(&backups[0]), "--data", text(&restored.data())]);
     assert!(code == 3 && log.contains("not as it was written") && !restored.data().exists(), "{log}");
-    let (code, _, log) = cli(&place, &["restore", text(&backups[1]), "--data", text(&place.data())]);
+    let (code, _, log) = cli(&host_folder, &["restore", text(&backups[1]), "--data", text(&host_folder.data())]);
     assert!(code == 1 && log.contains("it is not empty"), "{log}");
 }
 
 #[test]
 fn a_second_host_is_refused_though_the_lock_file_was_removed() {
-    let place = Place::new();
-    let first = place.start();
-    fs::remove_file(place.data().join("lock")).unwrap();
-    let mut second = Process::spawn(&place);
+    let host_folder = HostFolder::new();
+    let first = host_folder.start();
+    fs::remove_file(host_folder.data().join("lock")).unwrap();
+    let mut second = Process::spawn(&host_folder);
     assert_eq!(second.wait().code(), Some(4));
     assert!(second.log().contains("is in use by another switchbox"), "{}", second.log());
     first.device("device-1").event("still here");
@@ -110,19 +112,19 @@ fn a_second_host_is_refused_though_the_lock_file_was_removed() {
 
 #[test]
 fn a_host_whose_folder_was_replaced_stops_and_says_so() {
-    let place = Place::new();
-    let mut host = place.start();
-    fs::rename(place.data(), place.root().join("elsewhere")).unwrap();
-    fs::create_dir(place.data()).unwrap();
+    let host_folder = HostFolder::new();
+    let mut host = host_folder.start();
+    fs::rename(host_folder.data(), host_folder.root().join("elsewhere")).unwrap();
+    fs::create_dir(host_folder.data()).unwrap();
     assert_eq!(host.wait().code(), Some(5));
     assert!(host.log().contains("another folder stands in its place"), "{}", host.log());
 }
 
 #[test]
 fn a_host_that_can_no_longer_write_ends_in_time_with_a_reason() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     // Files may have 3 MiB: `state.db` and the journal's beginning have room, what is sent has none.
-    let mut host = Process::spawn_under(&place, &["prlimit", "--fsize=3145728", "--"], &[]);
+    let mut host = Process::spawn_under(&host_folder, &["prlimit", "--fsize=3145728", "--"], &[]);
     host.wait_ready();
     let (mqtt, began) = (host.mqtt(), Instant::now());
     let stop = Arc::new(AtomicBool::new(false));
@@ -156,31 +158,31 @@ fn a_host_that_can_no_longer_write_ends_in_time_with_a_reason() {
 
 #[test]
 fn a_host_whose_port_is_taken_says_so_and_has_not_touched_its_data() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let mut host = Process::spawn_with(&place, &["--ws", &address]);
+    let mut host = Process::spawn_with(&host_folder, &["--ws", &address]);
     let status = host.wait();
     assert_eq!(status.code(), Some(1), "{status}: {}", host.log());
     assert!(host.log().contains(&format!("cannot listen on {address}")), "{}", host.log());
-    assert!(!place.data().exists());
+    assert!(!host_folder.data().exists());
 }
 
 #[test]
 fn a_signal_during_the_start_ends_it() {
-    let place = Place::new();
-    let mut host = Process::spawn(&place);
-    until("the data folder", || place.data().join("log").exists().then_some(()));
+    let host_folder = HostFolder::new();
+    let mut host = Process::spawn(&host_folder);
+    until("the data folder", || host_folder.data().join("log").exists().then_some(()));
     host.terminate();
     let status = host.wait();
     assert!(status.success(), "{status}: {}", host.log());
-    place.start().stop();
+    host_folder.start().stop();
 }
 
 #[test]
 fn a_host_starts_with_the_addresses_of_a_39_bit_processor() {
-    let place = Place::new();
-    let mut host = Process::spawn_under(&place, &["prlimit", "--as=549755813888", "--"], &[]);
+    let host_folder = HostFolder::new();
+    let mut host = Process::spawn_under(&host_folder, &["prlimit", "--as=549755813888", "--"], &[]);
     host.wait_ready();
     host.device("device-1").event("hello");
     host.stop();
@@ -188,8 +190,8 @@ fn a_host_starts_with_the_addresses_of_a_39_bit_processor() {
 
 #[test]
 fn a_host_with_1024_descriptors_serves_beside_1099_silent_connections_and_its_log_goes_on() {
-    let place = Place::new();
-    let mut host = Process::spawn_under(&place, &["prlimit", "--nofile=1024:1024", "--"], &[]);
+    let host_folder = HostFolder::new();
+    let mut host = Process::spawn_under(&host_folder, &["prlimit", "--nofile=1024:1024", "--"], &[]);
     host.wait_ready();
     more_descriptors();
     let mut device = host.device("device-1");
@@ -198,7 +200,7 @@ fn a_host_with_1024_descriptors_serves_beside_1099_silent_connections_and_its_lo
     // More than a file of the journal holds.
     let large = "x".repeat(200_000);
     (0..100).for_each(|_| device.event(large.as_str()));
-    let files = fs::read_dir(place.data().join("log")).unwrap().map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(host_folder.data().join("log")).unwrap().map(|entry| entry.unwrap().path());
     assert!(files.filter(|path| path.extension().is_some_and(|e| e == "log")).count() > 1, "the journal did not go on");
     // A silent connection makes room once it has had its second; a client that comes before that is turned away, and comes again.
     let session = || Session::new("device-2");
@@ -212,19 +214,19 @@ fn a_host_with_1024_descriptors_serves_beside_1099_silent_connections_and_its_lo
 
 #[test]
 fn a_host_on_a_full_disk_ends_with_a_reason_and_starts_again_on_its_reserve() {
-    let place = Place::new();
-    let Some(disk) = Disk::of_memory(&place, "64m") else { return };
+    let host_folder = HostFolder::new();
+    let Some(disk) = Disk::of_memory(&host_folder, "64m") else { return };
     let few = ["--disk-reserve-bytes", "8388608", "--disk-warn-free-bytes", "16777216"];
     let start = |more: &[&str]| {
-        let mut host = Process::spawn_under(&place, &disk.wrapper(), &[&few[..], more].concat());
+        let mut host = Process::spawn_under(&host_folder, &disk.wrapper(), &[&few[..], more].concat());
         host.wait_ready();
         host
     };
     let host = start(&[]);
     host.device("device-1").event("kept");
-    until("the reserve", || disk.sh(&format!("test -e '{}'", text(&place.data().join("reserve")))).then_some(()));
+    until("the reserve", || disk.sh(&format!("test -e '{}'", text(&host_folder.data().join("reserve")))).then_some(()));
     // Whatever else fills it.
-    assert!(!disk.sh(&format!("head -c 100m /dev/zero > '{}/else' 2>/dev/null", text(&place.data()))));
+    assert!(!disk.sh(&format!("head -c 100m /dev/zero > '{}/else' 2>/dev/null", text(&host_folder.data()))));
     host.logged(&["little room is left on the disk"]);
     let (mut host, mut raw) = {
         let mqtt = host.mqtt();

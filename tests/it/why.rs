@@ -5,16 +5,16 @@ mod follow;
 use std::ffi::OsStr;
 
 use serde_json::Value;
-use switchbox_tests::{Admin, Device, HOSTILE, Place, Process, config, until};
+use switchbox_tests::{Admin, Device, HOSTILE, HostFolder, Process, config, until};
 
 const WAKE: &str = "component = \"builtin:switch-wakes-device\"\n[limits]\ndeadline = \"30s\"\n";
 const AWAKE: &str = r#"{"state":"awake"}"#;
 
 /// What `switchbox` prints with these arguments.
-fn run(place: &Place, host: &Process, arguments: &[&str]) -> String {
-    let (admin, data) = (host.admin(), place.data());
+fn run(host_folder: &HostFolder, host: &Process, arguments: &[&str]) -> String {
+    let (admin, data) = (host.admin(), host_folder.data());
     let all = arguments.iter().copied().chain(["--admin", admin.base(), "--data", data.to_str().unwrap()]);
-    let mut command = Process::run(place, all.map(OsStr::new));
+    let mut command = Process::run(host_folder, all.map(OsStr::new));
     assert!(command.wait().success(), "{arguments:?}: {}", command.log());
     command.output()
 }
@@ -57,10 +57,10 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
 
 #[test]
 fn why_a_lamp_turned_on_is_told_exactly_also_after_a_restart() {
-    let place = Place::new();
-    place.plugin("wake.toml", WAKE);
-    place.plugin("other.toml", format!("{WAKE}[[trigger]]\nevent = \"connected\"\n"));
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("wake.toml", WAKE);
+    host_folder.plugin("other.toml", format!("{WAKE}[[trigger]]\nevent = \"connected\"\n"));
+    let host = host_folder.start();
     let admin = host.admin();
     let lamp = lamp(&host);
     host.device("switch-1").event(AWAKE);
@@ -88,24 +88,24 @@ fn why_a_lamp_turned_on_is_told_exactly_also_after_a_restart() {
     for id in ["lamp-1", full, &format!("{id}.wake"), &format!("{id}.wake.0"), id] {
         let same = why(&admin, id);
         assert_eq!(same.replace("  →", "→"), chain, "{id}");
-        assert_eq!(run(&place, &host, &["explain", id]).trim_end(), same.trim_end());
+        assert_eq!(run(&host_folder, &host, &["explain", id]).trim_end(), same.trim_end());
     }
     let unknown = admin.get("/v1/explain/what%20is%20this");
     assert_eq!(unknown.status, 400);
     assert!(text(&unknown.body["error"], "message").contains("lamp-1@7"), "{unknown:?}");
 
     host.stop();
-    let host = place.start();
+    let host = host_folder.start();
     assert_eq!(why(&host.admin(), "lamp-1@1"), chain);
     host.stop();
 }
 
 #[test]
 fn a_method_call_and_a_command_lead_back_to_the_event_that_they_were_made_for() {
-    let place = Place::new();
-    place.plugin("hostile.wasm", std::fs::read(HOSTILE).unwrap());
-    place.plugin("hostile.toml", "[limits]\ndeadline = \"30s\"\n");
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("hostile.wasm", std::fs::read(HOSTILE).unwrap());
+    host_folder.plugin("hostile.toml", "[limits]\ndeadline = \"30s\"\n");
+    let host = host_folder.start();
     let admin = host.admin();
     let mut lamp = lamp(&host);
     drop(host.device("report"));
@@ -148,9 +148,9 @@ fn a_method_call_and_a_command_lead_back_to_the_event_that_they_were_made_for() 
 
 #[test]
 fn dead_letters_are_looked_at_driven_again_and_thrown_away() {
-    let place = Place::new();
-    place.plugin("wake.toml", WAKE);
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("wake.toml", WAKE);
+    let host = host_folder.start();
     let admin = host.admin();
     let mut switch = host.device("switch-1");
     // What is the same as before would make no version.
@@ -158,19 +158,19 @@ fn dead_letters_are_looked_at_driven_again_and_thrown_away() {
         switch.event(said);
     }
     until("the dead letters", || (admin.dead_letters().len() == 3).then_some(()));
-    let list = run(&place, &host, &["dead-letters", "list", "--plugin", "wake"]);
+    let list = run(&host_folder, &host, &["dead-letters", "list", "--plugin", "wake"]);
     assert!(
         list.starts_with("LETTER") && list.contains("unknown device: lamp-1") && list.lines().count() == 4,
         "{list}"
     );
-    assert_eq!(run(&place, &host, &["dead-letters", "list", "--plugin", "other"]).lines().count(), 1);
-    let one = run(&place, &host, &["dead-letters", "show", "1"]);
+    assert_eq!(run(&host_folder, &host, &["dead-letters", "list", "--plugin", "other"]).lines().count(), 1);
+    let one = run(&host_folder, &host, &["dead-letters", "show", "1"]);
     assert!(one.contains(AWAKE) && one.contains("sha256:"), "{one}");
     assert!(why(&admin, "deadLetters/1").contains("unknown device: lamp-1 → dead letter 1"));
 
     // What they lacked is there now.
     let lamp = lamp(&host);
-    let told = run(&place, &host, &["dead-letters", "redrive", "--plugin", "wake"]);
+    let told = run(&host_folder, &host, &["dead-letters", "redrive", "--plugin", "wake"]);
     assert_eq!(told.trim(), "3 dead letters are being handled again");
     until("the letters to go", || admin.dead_letters().is_empty().then_some(()));
     lamp.message_with("awake");
@@ -182,17 +182,17 @@ fn dead_letters_are_looked_at_driven_again_and_thrown_away() {
         switch.event("no JSON");
     }
     until("the dead letters", || (admin.dead_letters().len() == 2).then_some(()));
-    assert_eq!(run(&place, &host, &["dead-letters", "purge", "4"]).trim(), "dead letter 4 is gone");
-    assert_eq!(run(&place, &host, &["dead-letters", "purge", "--all"]).trim(), "1 dead letters are gone");
+    assert_eq!(run(&host_folder, &host, &["dead-letters", "purge", "4"]).trim(), "dead letter 4 is gone");
+    assert_eq!(run(&host_folder, &host, &["dead-letters", "purge", "--all"]).trim(), "1 dead letters are gone");
     assert!(admin.dead_letters().is_empty());
     host.stop();
 }
 
 #[test]
 fn what_explains_a_document_outlives_the_journal() {
-    let place = Place::new();
-    place.plugin("wake.toml", WAKE);
-    let host = place.start_with(&["--journal-keep-bytes", "0"]);
+    let host_folder = HostFolder::new();
+    host_folder.plugin("wake.toml", WAKE);
+    let host = host_folder.start_with(&["--journal-keep-bytes", "0"]);
     let admin = host.admin();
     let lamp = lamp(&host);
     host.device("switch-1").event(AWAKE);
@@ -202,7 +202,7 @@ fn what_explains_a_document_outlives_the_journal() {
     let event = text(&newest(&admin, "/v1/events?device=switch-1&kind=telemetry", "events"), "id").to_owned();
 
     // The journal goes on in another file, and the first one goes.
-    let first = place.data().join("log/00000000000000000000.log");
+    let first = host_folder.data().join("log/00000000000000000000.log");
     assert!(first.is_file());
     let mut filler = host.device("filler");
     until("the first file of the journal to go", || {
@@ -220,7 +220,7 @@ fn what_explains_a_document_outlives_the_journal() {
     };
     after(&admin);
     host.stop();
-    let host = place.start();
+    let host = host_folder.start();
     after(&host.admin());
     host.stop();
 }

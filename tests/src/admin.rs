@@ -20,12 +20,12 @@ pub struct Admin {
 
 /// A status and a JSON body (null where there is none).
 #[derive(Debug)]
-pub struct Answer {
+pub struct AdminResponse {
     pub status: u16,
     pub body: Value,
 }
 
-impl Answer {
+impl AdminResponse {
     /// The body of an answer that says yes.
     ///
     /// # Panics
@@ -54,7 +54,7 @@ impl Admin {
     ///
     /// When there is no answer.
     #[must_use]
-    pub fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> AdminResponse {
         answer(self.agent.get(self.url(path)).header("authorization", self.bearer()).call())
     }
 
@@ -89,7 +89,7 @@ impl Admin {
     ///
     /// When there is no answer.
     #[must_use]
-    pub fn post(&self, path: &str, body: &Value) -> Answer {
+    pub fn post(&self, path: &str, body: &Value) -> AdminResponse {
         answer(self.agent.post(self.url(path)).header("authorization", self.bearer()).send_json(body))
     }
 
@@ -97,7 +97,7 @@ impl Admin {
     ///
     /// When there is no answer.
     #[must_use]
-    pub fn patch(&self, path: &str, body: &Value) -> Answer {
+    pub fn patch(&self, path: &str, body: &Value) -> AdminResponse {
         answer(self.agent.patch(self.url(path)).header("authorization", self.bearer()).send_json(body))
     }
 
@@ -105,25 +105,25 @@ impl Admin {
     ///
     /// When there is no answer.
     #[must_use]
-    pub fn delete(&self, path: &str) -> Answer {
+    pub fn delete(&self, path: &str) -> AdminResponse {
         self.try_delete(path).expect("the admin API does not answer")
     }
 
     /// None: there is no answer, as of a host that was killed.
     #[must_use]
-    pub fn try_delete(&self, path: &str) -> Option<Answer> {
+    pub fn try_delete(&self, path: &str) -> Option<AdminResponse> {
         read(self.agent.delete(self.url(path)).header("authorization", self.bearer()).call().ok()?)
     }
 
     /// None: there is no answer, as of a host that was killed.
     #[must_use]
-    pub fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+    pub fn try_post(&self, path: &str, body: &Value) -> Option<AdminResponse> {
         read(self.agent.post(self.url(path)).header("authorization", self.bearer()).send_json(body).ok()?)
     }
 
     /// None: there is no answer, as of a host that was killed.
     #[must_use]
-    pub fn try_patch(&self, path: &str, body: &Value) -> Option<Answer> {
+    pub fn try_patch(&self, path: &str, body: &Value) -> Option<AdminResponse> {
         read(self.agent.patch(self.url(path)).header("authorization", self.bearer()).send_json(body).ok()?)
     }
 
@@ -185,16 +185,19 @@ impl Admin {
     }
 }
 
-fn read(mut response: ureq::http::Response<ureq::Body>) -> Option<Answer> {
+fn read(mut response: ureq::http::Response<ureq::Body>) -> Option<AdminResponse> {
     let text = response.body_mut().read_to_string().ok()?;
-    Some(Answer {
+    Some(AdminResponse {
         status: response.status().as_u16(),
         body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
     })
 }
 
-fn answer(answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
+fn answer(answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> AdminResponse {
     let mut response = answered.expect("the admin API does not answer");
     let text = response.body_mut().read_to_string().expect("the admin API's answer breaks off");
-    Answer { status: response.status().as_u16(), body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    AdminResponse {
+        status: response.status().as_u16(),
+        body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    }
 }

@@ -89,7 +89,7 @@ pub struct Seen {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct DeviceState {
     seen: Mutex<Seen>,
     changed: Condvar,
 }
@@ -98,7 +98,7 @@ struct Shared {
 pub struct Device {
     pub id: String,
     client: Client,
-    shared: Arc<Shared>,
+    shared: Arc<DeviceState>,
     reader: Option<JoinHandle<()>>,
     published: u64,
     subscribed: usize,
@@ -157,7 +157,7 @@ impl Device {
             options.set_last_will(will);
         }
         let (client, connection) = Client::new(options, 100);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(DeviceState::default());
         let reader = std::thread::spawn({
             let shared = shared.clone();
             move || read(connection, &shared)
@@ -267,7 +267,7 @@ impl Drop for Device {
     }
 }
 
-fn read(mut connection: Connection, shared: &Shared) {
+fn read(mut connection: Connection, shared: &DeviceState) {
     let ended = loop {
         match connection.recv() {
             Ok(Ok(event)) => {

@@ -4,7 +4,7 @@ use std::fs;
 
 use switchbox_builtins as builtins;
 
-use crate::Place;
+use crate::HostFolder;
 
 /// Counts the events of each device; see `guests/counter`.
 pub const COUNTER: &str = env!("GUEST_COUNTER");
@@ -24,8 +24,8 @@ const LONG_DEADLINES: &str = "deadline = \"30s\"\nhost-call-time = \"60s\"\n";
 /// # Panics
 ///
 /// When the file system fails.
-pub fn puppet(place: &Place, name: &str, trigger: (&str, &str), actions: &str) {
-    limited_puppet(place, name, trigger, "", actions);
+pub fn puppet(host_folder: &HostFolder, name: &str, trigger: (&str, &str), actions: &str) {
+    limited_puppet(host_folder, name, trigger, "", actions);
 }
 
 /// The same with more limits.
@@ -33,10 +33,16 @@ pub fn puppet(place: &Place, name: &str, trigger: (&str, &str), actions: &str) {
 /// # Panics
 ///
 /// When the file system fails.
-pub fn limited_puppet(place: &Place, name: &str, (event, device): (&str, &str), limits: &str, actions: &str) {
+pub fn limited_puppet(
+    host_folder: &HostFolder,
+    name: &str,
+    (event, device): (&str, &str),
+    limits: &str,
+    actions: &str,
+) {
     let trigger = format!("[[trigger]]\nevent = \"{event}\"\ndevice = \"{device}\"\n");
     let settings = format!("{trigger}[limits]\n{LONG_DEADLINES}{limits}\n[settings]\nactions = [{actions}]\n");
-    install(place, name, PUPPET, settings);
+    install(host_folder, name, PUPPET, settings);
 }
 
 /// Runs the deputy under this name.
@@ -44,13 +50,13 @@ pub fn limited_puppet(place: &Place, name: &str, (event, device): (&str, &str), 
 /// # Panics
 ///
 /// When the file system fails.
-pub fn deputy(place: &Place, name: &str) {
-    install(place, name, DEPUTY, format!("[limits]\n{LONG_DEADLINES}"));
+pub fn deputy(host_folder: &HostFolder, name: &str) {
+    install(host_folder, name, DEPUTY, format!("[limits]\n{LONG_DEADLINES}"));
 }
 
-fn install(place: &Place, name: &str, component: &str, settings: String) {
-    place.plugin(&format!("{name}.toml"), settings);
-    place.plugin(&format!("{name}.wasm"), fs::read(component).expect("the guest is not there"));
+fn install(host_folder: &HostFolder, name: &str, component: &str, settings: String) {
+    host_folder.plugin(&format!("{name}.toml"), settings);
+    host_folder.plugin(&format!("{name}.wasm"), fs::read(component).expect("the guest is not there"));
 }
 
 /// The bytes of a built-in.

@@ -6,7 +6,7 @@ use switchbox::app::{Host, Parts};
 use switchbox_settings::{Key, Settings};
 use tokio::runtime::Runtime;
 
-use crate::{Admin, Device, Journal, Place, Session};
+use crate::{Admin, Device, HostFolder, Journal, Session};
 
 /// A host that runs in this process. Dropping it stops it.
 pub struct InProcess {
@@ -24,7 +24,7 @@ impl std::fmt::Debug for InProcess {
     }
 }
 
-impl Place {
+impl HostFolder {
     /// Starts a host in this process.
     #[must_use]
     pub fn start_in_process(&self) -> InProcess {
@@ -33,19 +33,19 @@ impl Place {
 }
 
 impl InProcess {
-    fn start(place: &Place) -> Self {
+    fn start(host_folder: &HostFolder) -> Self {
         let runtime = Runtime::new().expect("no runtime");
         let free = || "127.0.0.1:0".to_owned();
         let settings = Settings::with(&[
-            (Key::Data, place.data().display().to_string()),
-            (Key::PluginsFolder, place.plugins().display().to_string()),
+            (Key::Data, host_folder.data().display().to_string()),
+            (Key::PluginsFolder, host_folder.plugins().display().to_string()),
             (Key::MqttListen, free()),
             (Key::AdminListen, free()),
         ]);
         let settings = settings.expect("the settings are wrong");
         let host = runtime.block_on(Host::start(&settings)).expect("the host does not start");
         let (parts, mqtt, admin) = (host.parts.clone(), host.mqtt, host.admin);
-        Self { parts, mqtt, admin, data: place.data(), host: Some(host), runtime }
+        Self { parts, mqtt, admin, data: host_folder.data(), host: Some(host), runtime }
     }
 
     #[must_use]

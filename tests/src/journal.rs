@@ -7,7 +7,7 @@ use switchbox_model::{DeviceNum, Effect, Entry, Event, EventData, Outcome, Regis
 use switchbox_store as store;
 use switchbox_store::{JournalPage, Loaded, Options};
 
-use crate::Place;
+use crate::HostFolder;
 
 /// The end of one event for one plugin.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,9 +55,9 @@ impl Journal {
     ///
     /// When it cannot be read, or a host runs on it.
     #[must_use]
-    pub fn open(place: &Place) -> (Self, Loaded) {
+    pub fn open(host_folder: &HostFolder) -> (Self, Loaded) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("no runtime");
-        let opened = store::open(Options::new(place.data())).expect("the data folder cannot be opened");
+        let opened = store::open(Options::new(host_folder.data())).expect("the data folder cannot be opened");
         let journal = runtime.block_on(Self::read(&opened.handle()));
         (journal, opened.loaded)
     }

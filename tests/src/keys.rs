@@ -5,7 +5,7 @@ use std::fs;
 use switchbox_auth::signing::SigningKey;
 use switchbox_support::clock;
 
-use crate::{Place, Process};
+use crate::{HostFolder, Process};
 
 /// Arguments of a host that lets in only who proves who it is.
 pub const CLOSED: &[&str] = &["--enroll", "closed"];
@@ -22,16 +22,16 @@ pub fn now() -> u64 {
 ///
 /// When there is none.
 #[must_use]
-pub fn private_key(place: &Place, name: &str) -> SigningKey {
-    let pem = fs::read(place.root().join(format!("{name}.key.pem"))).expect("no private key");
+pub fn private_key(host_folder: &HostFolder, name: &str) -> SigningKey {
+    let pem = fs::read(host_folder.root().join(format!("{name}.key.pem"))).expect("no private key");
     SigningKey::from_pem(&pem).expect("no private key")
 }
 
 /// Registers the device with a key pair of its own; gives the private half.
 #[must_use]
-pub fn registered(host: &Process, place: &Place, id: &str) -> SigningKey {
-    let _ = host.cli(place, &["device", "create", id, "--new-key"]);
-    private_key(place, id)
+pub fn registered(host: &Process, host_folder: &HostFolder, id: &str) -> SigningKey {
+    let _ = host.cli(host_folder, &["device", "create", id, "--new-key"]);
+    private_key(host_folder, id)
 }
 
 /// A token for an hour.

@@ -12,7 +12,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{Admin, Device, Place, Session, until};
+use crate::{Admin, Device, HostFolder, Session, until};
 
 /// What the tests want to see in the log.
 const LOG: &str = "info,switchbox::app=debug";
@@ -59,7 +59,7 @@ pub struct Process {
     ended: Option<ExitStatus>,
 }
 
-impl Place {
+impl HostFolder {
     /// Starts the program and waits until it is ready.
     #[must_use]
     pub fn start(&self) -> Process {
@@ -75,8 +75,8 @@ impl Place {
 
 impl Process {
     /// `switchbox serve` on free ports.
-    fn start(place: &Place, more: &[&str]) -> Self {
-        let mut process = Self::spawn_with(place, more);
+    fn start(host_folder: &HostFolder, more: &[&str]) -> Self {
+        let mut process = Self::spawn_with(host_folder, more);
         process.wait_ready();
         process
     }
@@ -87,8 +87,8 @@ impl Process {
     ///
     /// When it cannot be started.
     #[must_use]
-    pub fn spawn(place: &Place) -> Self {
-        Self::spawn_with(place, &[])
+    pub fn spawn(host_folder: &HostFolder) -> Self {
+        Self::spawn_with(host_folder, &[])
     }
 
     /// The same with more arguments.
@@ -97,12 +97,12 @@ impl Process {
     ///
     /// When it cannot be started.
     #[must_use]
-    pub fn spawn_with(place: &Place, more: &[&str]) -> Self {
-        let (data, plugins) = (place.data(), place.plugins());
+    pub fn spawn_with(host_folder: &HostFolder, more: &[&str]) -> Self {
+        let (data, plugins) = (host_folder.data(), host_folder.plugins());
         let free = OsStr::new("127.0.0.1:0");
         let arguments = ["serve".as_ref(), "--data".as_ref(), data.as_os_str(), "--plugins".as_ref()];
         let ports = [plugins.as_os_str(), "--mqtt".as_ref(), free, "--admin".as_ref(), free];
-        Self::run(place, arguments.into_iter().chain(ports).chain(more.iter().map(OsStr::new)))
+        Self::run(host_folder, arguments.into_iter().chain(ports).chain(more.iter().map(OsStr::new)))
     }
 
     /// The same, started by another program, whose last arguments are the program and its arguments.
@@ -111,8 +111,8 @@ impl Process {
     ///
     /// When it cannot be started.
     #[must_use]
-    pub fn spawn_under(place: &Place, wrapper: &[&str], more: &[&str]) -> Self {
-        let (program, data, plugins) = (program(), place.data(), place.plugins());
+    pub fn spawn_under(host_folder: &HostFolder, wrapper: &[&str], more: &[&str]) -> Self {
+        let (program, data, plugins) = (program(), host_folder.data(), host_folder.plugins());
         let free = OsStr::new("127.0.0.1:0");
         let arguments =
             [program.as_os_str(), "serve".as_ref(), "--data".as_ref(), data.as_os_str(), "--plugins".as_ref()];
@@ -120,7 +120,7 @@ impl Process {
         let all = wrapper.iter().map(OsStr::new).chain(arguments).chain(ports).chain(more.iter().map(OsStr::new));
         let mut all = all.collect::<Vec<_>>().into_iter();
         let first = all.next().unwrap_or_default();
-        Self::run_program(place, first, all)
+        Self::run_program(host_folder, first, all)
     }
 
     /// The program with these arguments.
@@ -128,28 +128,32 @@ impl Process {
     /// # Panics
     ///
     /// When it cannot be started.
-    pub fn run<'a>(place: &Place, arguments: impl IntoIterator<Item = &'a OsStr>) -> Self {
-        Self::run_program(place, program().as_os_str(), arguments)
+    pub fn run<'a>(host_folder: &HostFolder, arguments: impl IntoIterator<Item = &'a OsStr>) -> Self {
+        Self::run_program(host_folder, program().as_os_str(), arguments)
     }
 
-    fn run_program<'a>(place: &Place, program: &OsStr, arguments: impl IntoIterator<Item = &'a OsStr>) -> Self {
+    fn run_program<'a>(
+        host_folder: &HostFolder,
+        program: &OsStr,
+        arguments: impl IntoIterator<Item = &'a OsStr>,
+    ) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let output = place.root().join(format!("output-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
-        let log = place.log();
+        let output = host_folder.root().join(format!("output-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+        let log = host_folder.log();
         let file = File::options().create(true).append(true).open(&log).expect("no log");
         let log_from = usize::try_from(file.metadata().expect("no log").len()).expect("too long a log");
         let child = Command::new(program)
             .args(arguments)
             .env("RUST_LOG", env::var("RUST_LOG").unwrap_or_else(|_| LOG.into()))
             // Where the host runs is noted there: not in the files of the user that runs the tests.
-            .env("XDG_CONFIG_HOME", place.root().join("config"))
-            .env("SWITCHBOX_TEST_CLOCK", place.clock())
+            .env("XDG_CONFIG_HOME", host_folder.root().join("config"))
+            .env("SWITCHBOX_TEST_CLOCK", host_folder.clock())
             .stdin(Stdio::null())
             .stdout(File::create(&output).expect("no output"))
             .stderr(file)
             .spawn()
             .expect("the program does not start");
-        Self { child, ready: None, output, log, log_from, data: place.data(), ended: None }
+        Self { child, ready: None, output, log, log_from, data: host_folder.data(), ended: None }
     }
 
     /// Waits for the ready line.
@@ -226,19 +230,19 @@ impl Process {
     ///
     /// When it says no.
     #[must_use]
-    pub fn cli(&self, place: &Place, arguments: &[&str]) -> String {
-        let output = self.command(place, arguments).output().expect("the program does not start");
+    pub fn cli(&self, host_folder: &HostFolder, arguments: &[&str]) -> String {
+        let output = self.command(host_folder, arguments).output().expect("the program does not start");
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("no text").trim_end().to_owned()
     }
 
     /// The same, not yet started.
     #[must_use]
-    pub fn command(&self, place: &Place, arguments: &[&str]) -> Command {
+    pub fn command(&self, host_folder: &HostFolder, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
-        command.args(arguments).current_dir(place.root()).stdin(Stdio::null());
+        command.args(arguments).current_dir(host_folder.root()).stdin(Stdio::null());
         command.env("SWITCHBOX_ADMIN", &self.ready().admin).env("SWITCHBOX_DATA", &self.data);
-        command.env("XDG_CONFIG_HOME", place.root().join("config"));
+        command.env("XDG_CONFIG_HOME", host_folder.root().join("config"));
         command
     }
 

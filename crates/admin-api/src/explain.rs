@@ -19,7 +19,7 @@ pub struct Explanation {
     pub text: String,
     pub chain: Vec<Step>,
     pub branches: Vec<Branch>,
-    /// What else there is to say, such as that a version of a plugin was taken back.
+    /// What else there is to say, such as that a version of a plugin was rolled back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// There is more than is shown.

@@ -52,9 +52,9 @@ pub use host::{AuditLine, CreateTokenRequest, ListAuditResponse, ListTokensRespo
 pub use hub::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey, SymmetricKeys};
 pub use plugins::{
     Builtin, GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginVersionsResponse, ListPluginsResponse,
-    Plugin, PluginCounters, PluginFile, PluginGuard, PluginPatch, PluginRecording, PluginTakenBack, PluginTimers,
+    Plugin, PluginCounters, PluginFile, PluginGuard, PluginPatch, PluginRecording, PluginRolledBack, PluginTimers,
     PluginVersion, RecordPluginRequest, RollbackRequest, TryMethodAnswer, TryPluginRequest, TryPluginResponse,
-    VersionTakenBack,
+    VersionRolledBack,
 };
 pub use property::Property;
 pub use registries::{

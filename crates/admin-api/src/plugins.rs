@@ -43,10 +43,10 @@ pub struct Plugin {
     pub last_error: Option<String>,
     /// Its newest recording since the host started.
     pub recording: Option<PluginRecording>,
-    /// The version that runs is new and may still be taken back.
+    /// The version that runs is new and may still be rolled back.
     pub guard: Option<PluginGuard>,
     /// The version that its files say, where that failed and the one before it runs.
-    pub taken_back: Option<PluginTakenBack>,
+    pub rolled_back: Option<PluginRolledBack>,
     /// By the limit's name: how often it was hit.
     pub limits_hit: BTreeMap<String, u64>,
     /// What an operator should look at, such as plugins that feed each other.
@@ -77,7 +77,7 @@ pub struct PluginTimers {
     pub next_time: Option<Time>,
 }
 
-/// How far the window is in which a new version may be taken back.
+/// How far the window is in which a new version may be rolled back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PluginGuard {
@@ -94,10 +94,10 @@ pub struct PluginGuard {
     pub seconds: Int64,
 }
 
-/// A version that was taken back.
+/// A version that was rolled back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-pub struct PluginTakenBack {
+pub struct PluginRolledBack {
     pub digest: String,
     pub error: String,
     pub time: Time,
@@ -155,13 +155,13 @@ pub struct PluginVersion {
     /// The interfaces that the component imports.
     pub imports: Vec<String>,
     /// Why the host went back to the version before it.
-    pub taken_back: Option<VersionTakenBack>,
+    pub rolled_back: Option<VersionRolledBack>,
 }
 
 /// Why and when the host went back from a version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct VersionTakenBack {
+pub struct VersionRolledBack {
     pub why: String,
     pub time: Time,
 }

@@ -39,14 +39,14 @@ pub(super) struct Answers {
 
 /// One answer's place.
 #[derive(Debug)]
-pub(super) struct Place(#[allow(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
+pub(super) struct AnswerPermit(#[allow(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
 
 /// All places are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many large answers were asked for and not read yet; read them, or ask again later")]
-pub(super) struct Full;
+pub(super) struct TooManyAnswers;
 
-impl Full {
+impl TooManyAnswers {
     /// When it may be better.
     pub(super) const RETRY: Duration = WAIT;
 }
@@ -59,10 +59,11 @@ impl Default for Answers {
 
 impl Answers {
     /// Waits for a place for a caller, for a while.
-    pub(super) async fn enter(&self, token: &str) -> Result<Place, Full> {
+    pub(super) async fn enter(&self, token: &str) -> Result<AnswerPermit, TooManyAnswers> {
         let own = self.of(token);
-        let both = async { Ok::<_, Full>(Place([acquire(own).await?, acquire(self.all.clone()).await?])) };
-        timeout(self.wait, both).await.unwrap_or(Err(Full))
+        let both =
+            async { Ok::<_, TooManyAnswers>(AnswerPermit([acquire(own).await?, acquire(self.all.clone()).await?])) };
+        timeout(self.wait, both).await.unwrap_or(Err(TooManyAnswers))
     }
 
     fn of(&self, token: &str) -> Arc<Semaphore> {
@@ -76,27 +77,27 @@ impl Answers {
     }
 }
 
-async fn acquire(places: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Full> {
-    places.acquire_owned().await.map_err(|_| Full)
+async fn acquire(places: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, TooManyAnswers> {
+    places.acquire_owned().await.map_err(|_| TooManyAnswers)
 }
 
 /// The answer, which keeps its place until it is sent, if it is large. A stream has bounds of its own.
-pub(super) fn hold(place: Place, answer: Response) -> Response {
+pub(super) fn with_permit(permit: AnswerPermit, answer: Response) -> Response {
     let large = answer.body().size_hint().exact().is_some_and(|bytes| bytes > limits::ADMIN_SMALL_ANSWER_BYTES as u64);
     if !large {
         return answer;
     }
-    answer.map(|body| Body::new(Held { body, rest: Bytes::new(), _place: place }))
+    answer.map(|body| Body::new(SlicedBody { body, rest: Bytes::new(), _permit: permit }))
 }
 
 /// A body in slices, so that it is not given to the connection whole, as nobody would see then when it is sent.
-struct Held {
+struct SlicedBody {
     body: Body,
     rest: Bytes,
-    _place: Place,
+    _permit: AnswerPermit,
 }
 
-impl hyper::body::Body for Held {
+impl hyper::body::Body for SlicedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -135,10 +136,10 @@ mod tests {
         let mut held = Vec::new();
         for _ in 0..limits::ADMIN_ANSWERS_PER_TOKEN {
             let large = Response::new(Body::from(vec![b'x'; limits::ADMIN_SMALL_ANSWER_BYTES + 1]));
-            held.push(hold(answers.enter("a").await.unwrap(), large));
+            held.push(with_permit(answers.enter("a").await.unwrap(), large));
         }
-        assert_eq!(answers.enter("a").await.unwrap_err(), Full);
-        let small = hold(answers.enter("b").await.unwrap(), Response::new(Body::from("small")));
+        assert_eq!(answers.enter("a").await.unwrap_err(), TooManyAnswers);
+        let small = with_permit(answers.enter("b").await.unwrap(), Response::new(Body::from("small")));
         assert_eq!(answers.all.available_permits(), limits::ADMIN_ANSWERS_PER_TOKEN);
         drop(small);
         let read = held.pop().unwrap().into_body().collect().await.unwrap().to_bytes();

@@ -12,7 +12,7 @@ use switchbox_model::PluginName;
 /// Plugins whose last author is remembered; then all are forgotten.
 const PLUGINS: usize = 1_000;
 
-/// The last author of each plugin's files, with a hash of what was written: a file that somebody changed otherwise is not theirs.
+/// The last author of each plugin's files, with a hash of what was written: a file that was changed by other means has no author.
 #[derive(Debug, Default)]
 pub struct Authors(Mutex<BTreeMap<PluginName, (String, u64)>>);
 

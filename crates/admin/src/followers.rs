@@ -13,13 +13,13 @@ pub(super) struct Followers(Arc<Mutex<HashMap<String, usize>>>);
 
 /// Given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct FollowerPermit {
     followers: Followers,
     token: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Full {
+pub(super) enum TooManyFollowers {
     #[error("the limit \"{}\" is reached: {FOLLOWERS} follow the events already", names::FOLLOWERS)]
     All,
     #[error(
@@ -29,7 +29,7 @@ pub(super) enum Full {
     Token,
 }
 
-impl Full {
+impl TooManyFollowers {
     /// As the metrics name it.
     pub(super) fn limit(self) -> LimitName {
         match self {
@@ -41,27 +41,27 @@ impl Full {
 
 impl Followers {
     /// `token`: its name.
-    pub(super) fn enter(&self, token: &str) -> Result<Place, Full> {
-        let mut places = self.0.lock();
-        if places.values().sum::<usize>() >= FOLLOWERS {
-            return Err(Full::All);
+    pub(super) fn enter(&self, token: &str) -> Result<FollowerPermit, TooManyFollowers> {
+        let mut counts = self.0.lock();
+        if counts.values().sum::<usize>() >= FOLLOWERS {
+            return Err(TooManyFollowers::All);
         }
-        let of_token = places.entry(token.to_owned()).or_default();
+        let of_token = counts.entry(token.to_owned()).or_default();
         if *of_token >= FOLLOWERS_PER_TOKEN {
-            return Err(Full::Token);
+            return Err(TooManyFollowers::Token);
         }
         *of_token += 1;
-        Ok(Place { followers: self.clone(), token: token.to_owned() })
+        Ok(FollowerPermit { followers: self.clone(), token: token.to_owned() })
     }
 }
 
-impl Drop for Place {
+impl Drop for FollowerPermit {
     fn drop(&mut self) {
-        let mut places = self.followers.0.lock();
-        if let Some(of_token) = places.get_mut(&self.token) {
+        let mut counts = self.followers.0.lock();
+        if let Some(of_token) = counts.get_mut(&self.token) {
             *of_token -= 1;
             if *of_token == 0 {
-                places.remove(&self.token);
+                counts.remove(&self.token);
             }
         }
     }
@@ -77,10 +77,10 @@ mod tests {
         let enter = |token: &str| std::iter::from_fn(|| followers.enter(token).ok()).collect::<Vec<_>>();
         let first = enter("first");
         assert_eq!(first.len(), FOLLOWERS_PER_TOKEN);
-        assert_eq!(followers.enter("first").unwrap_err(), Full::Token);
+        assert_eq!(followers.enter("first").unwrap_err(), TooManyFollowers::Token);
         let second = enter("second");
         assert_eq!(first.len() + second.len(), FOLLOWERS);
-        assert_eq!(followers.enter("third").unwrap_err(), Full::All);
+        assert_eq!(followers.enter("third").unwrap_err(), TooManyFollowers::All);
         drop(first);
         assert_eq!(enter("third").len(), FOLLOWERS_PER_TOKEN);
         drop(second);

@@ -15,7 +15,7 @@ use axum::{
 };
 
 use super::{
-    answers::{self, Full},
+    answers::{self, TooManyAnswers},
     app::App,
     audit::{self, Line, Reserved},
     blocking::blocking,
@@ -78,7 +78,7 @@ async fn checked(gate: Gate, request: Request, next: Next) -> Response {
     if gate.scope.needs_token()
         && let Some(info) = request.extensions().get::<ConnectionInfo>()
     {
-        info.known();
+        info.mark_authenticated();
     }
     if let Err(error) = gate.allow(&name, scope, request.headers()) {
         let remark = is_write(&gate, &request).then(|| refused_line(&gate.app, &name, &error)).flatten();
@@ -119,7 +119,7 @@ async fn write(
         Ok(reserved) => reserved,
         Err(error) => {
             app.parts.counters.refuse("audit_write");
-            if let Some(more) = AUDIT_NOT_WRITTEN.note() {
+            if let Some(more) = AUDIT_NOT_WRITTEN.allow() {
                 tracing::error!(%error, "the audit log cannot be written; writes are refused until it can{more}");
             }
             drain(request).await;
@@ -170,7 +170,7 @@ fn refused_line(app: &App, who: &str, error: &Error) -> Option<String> {
     if error.kind == Kind::ResourceExhausted {
         return None;
     }
-    match app.scope_log_limit.note(who.to_owned(), Instant::now())? {
+    match app.scope_log_limit.allow(who.to_owned(), Instant::now())? {
         // The audit log is bounded by the number of its lines, so lines that only count are left out of it.
         SuppressionNote::Count(_) => None,
         SuppressionNote::Last => Some(" (no more of these for a minute)".into()),
@@ -261,11 +261,11 @@ impl Gate {
             return named(call.await, details);
         }
         match self.app.answers.enter(name).await {
-            Ok(place) => answers::hold(place, named(call.await, details)),
+            Ok(permit) => answers::with_permit(permit, named(call.await, details)),
             Err(full) => {
                 self.app.parts.counters.limit(limits::names::ADMIN_ANSWERS);
                 let error = Error::new(Kind::ResourceExhausted, full.to_string());
-                Error { wait: Some(Full::RETRY), ..error }.into_response()
+                Error { wait: Some(TooManyAnswers::RETRY), ..error }.into_response()
             }
         }
     }
@@ -317,7 +317,7 @@ async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
         spawn_contained(app.parts.counters.panics.clone(), "sync of the audit log", async move {
             tokio::time::sleep(audit::TOGETHER).await;
             if let Err(error) = blocking(move || Ok(log.sync()?)).await
-                && let Some(more) = AUDIT_NOT_SYNCED.note()
+                && let Some(more) = AUDIT_NOT_SYNCED.allow()
             {
                 tracing::error!(%error, "the audit log cannot be put on the disk{more}");
             }
@@ -325,7 +325,7 @@ async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
     }
     if let Err(error) = written {
         app.parts.counters.refuse("audit_write");
-        if let Some(more) = AUDIT_NOT_WRITTEN.note() {
+        if let Some(more) = AUDIT_NOT_WRITTEN.allow() {
             tracing::error!(%error, "a line of the audit log cannot be written; it is tried again with the next call{more}");
         }
     }

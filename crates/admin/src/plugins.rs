@@ -8,24 +8,24 @@ use switchbox_admin_api::{
 use switchbox_model::{DeviceName, Event, PluginName};
 
 /// A future in a box, so that the trait can be an object.
-pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type PluginFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Those who run plugins.
 pub trait Plugins: Send + Sync {
     /// In order of their names.
-    fn list(&self) -> Later<'_, Vec<Plugin>>;
+    fn list(&self) -> PluginFuture<'_, Vec<Plugin>>;
     /// The plugins that are part of the host, in order of their names.
     fn builtins(&self) -> Vec<Builtin>;
-    fn get(&self, name: &PluginName) -> Later<'_, Option<Plugin>>;
+    fn get(&self, name: &PluginName) -> PluginFuture<'_, Option<Plugin>>;
     /// The versions of a plugin that have run, the one that came into force last first.
-    fn versions(&self, name: &PluginName) -> Later<'_, Vec<PluginVersion>>;
+    fn versions(&self, name: &PluginName) -> PluginFuture<'_, Vec<PluginVersion>>;
     /// The component of the version with this number, if the host keeps it.
-    fn version_component(&self, name: &PluginName, number: u64) -> Later<'_, std::io::Result<Option<Vec<u8>>>>;
+    fn version_component(&self, name: &PluginName, number: u64) -> PluginFuture<'_, std::io::Result<Option<Vec<u8>>>>;
     /// Deletes the state and the timers of a plugin whose files are gone.
-    fn delete_kept(&self, name: &PluginName) -> Later<'_, Result<(), DeleteError>>;
+    fn delete_kept(&self, name: &PluginName) -> PluginFuture<'_, Result<(), DeleteError>>;
     /// Hands the event of a dead letter to its plugin again, when its queue has room; the letter goes when the event is
     /// handled.
-    fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>>;
+    fn redrive(&self, id: u64) -> PluginFuture<'_, Result<(), RedriveError>>;
     /// Gives an event to an instance of its own, and carries nothing out. `from_journal` is the event that the request names by
     /// its number, and whom it came from.
     fn try_event(
@@ -33,7 +33,7 @@ pub trait Plugins: Send + Sync {
         name: &PluginName,
         request: TryPluginRequest,
         from_journal: Option<(Event, Option<DeviceName>)>,
-    ) -> Later<'_, Result<TryPluginResponse, DryRunError>>;
+    ) -> PluginFuture<'_, Result<TryPluginResponse, DryRunError>>;
     /// Begins to record a plugin.
     fn record(&self, name: &PluginName, request: RecordPluginRequest) -> Result<PluginRecording, DryRunError>;
     /// `None`: there is no recording.

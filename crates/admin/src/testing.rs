@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::{DeleteError, DryRunError, Later, Options, Parts, Plugins, RedriveError, Service};
+use crate::{DeleteError, DryRunError, Options, Parts, PluginFuture, Plugins, RedriveError, Service};
 use switchbox_admin_api::{
     Base64, Builtin, Int64, Listeners, Plugin, PluginRecording, PluginVersion, RecordPluginRequest, TOKEN_FILE,
     TryPluginRequest, TryPluginResponse,
@@ -49,7 +49,7 @@ pub struct OnePlugin {
 }
 
 impl Plugins for OnePlugin {
-    fn list(&self) -> Later<'_, Vec<Plugin>> {
+    fn list(&self) -> PluginFuture<'_, Vec<Plugin>> {
         Box::pin(async {
             vec![Plugin {
                 name: "relay".into(),
@@ -65,12 +65,12 @@ impl Plugins for OnePlugin {
         vec![Builtin { name: "hop-relay".into(), summary: "Sends a record on".into() }]
     }
 
-    fn get(&self, name: &PluginName) -> Later<'_, Option<Plugin>> {
+    fn get(&self, name: &PluginName) -> PluginFuture<'_, Option<Plugin>> {
         let name = name.to_string();
         Box::pin(async move { self.list().await.into_iter().find(|view| view.name == name) })
     }
 
-    fn versions(&self, name: &PluginName) -> Later<'_, Vec<PluginVersion>> {
+    fn versions(&self, name: &PluginName) -> PluginFuture<'_, Vec<PluginVersion>> {
         let version = |number: u64, digest: &str| PluginVersion {
             number,
             digest: digest.into(),
@@ -83,18 +83,18 @@ impl Plugins for OnePlugin {
         Box::pin(async { versions })
     }
 
-    fn version_component(&self, _: &PluginName, number: u64) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
+    fn version_component(&self, _: &PluginName, number: u64) -> PluginFuture<'_, std::io::Result<Option<Vec<u8>>>> {
         let before = (number == 1).then(|| b"\0asm\x0d\0\x01\0before".to_vec());
         Box::pin(async { Ok(before) })
     }
 
-    fn delete_kept(&self, name: &PluginName) -> Later<'_, Result<(), DeleteError>> {
+    fn delete_kept(&self, name: &PluginName) -> PluginFuture<'_, Result<(), DeleteError>> {
         let kept = name.as_str() == "gone";
         let text = name.to_string();
         Box::pin(async move { if kept { Ok(()) } else { Err(DeleteError::NothingKept(text)) } })
     }
 
-    fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>> {
+    fn redrive(&self, id: u64) -> PluginFuture<'_, Result<(), RedriveError>> {
         if id > 1 {
             return Box::pin(async move { Err(RedriveError::NotFound(id)) });
         }
@@ -107,7 +107,7 @@ impl Plugins for OnePlugin {
         name: &PluginName,
         request: TryPluginRequest,
         from_journal: Option<(Event, Option<DeviceName>)>,
-    ) -> Later<'_, Result<TryPluginResponse, DryRunError>> {
+    ) -> PluginFuture<'_, Result<TryPluginResponse, DryRunError>> {
         let name = name.to_string();
         Box::pin(async move {
             if name != "relay" {

@@ -22,14 +22,14 @@ const WAITING: usize = 256;
 /// Clients have the ids below, groups of a shared subscription those from 1 << 63 on.
 static NEXT: AtomicU64 = AtomicU64::new(1 << 62);
 
-struct Waiting {
+struct TapSubscriber {
     id: u64,
     messages: mpsc::Sender<Arc<Message>>,
     missed: AtomicU64,
     room: Notify,
 }
 
-impl Subscriber for Waiting {
+impl Subscriber for TapSubscriber {
     fn id(&self) -> u64 {
         self.id
     }
@@ -42,9 +42,9 @@ impl Subscriber for Waiting {
         Delivered::Dropped
     }
 
-    fn logged(&self, _: MessageNum, _: &Arc<Message>, _: Recipient) {}
+    fn journaled(&self, _: MessageNum, _: &Arc<Message>, _: Recipient) {}
 
-    fn not_logged(&self, _: &Message, _: &Recipient) {}
+    fn not_journaled(&self, _: &Message, _: &Recipient) {}
 
     fn is_connected(&self) -> bool {
         true
@@ -65,7 +65,7 @@ impl Subscriber for Waiting {
 pub(super) struct Tap {
     topics: topics::Handle,
     filter: String,
-    waiting: Arc<Waiting>,
+    waiting: Arc<TapSubscriber>,
     messages: mpsc::Receiver<Arc<Message>>,
 }
 
@@ -74,7 +74,7 @@ impl Tap {
     pub(super) fn new(topics: topics::Handle, filter: String) -> Self {
         let (sender, messages) = mpsc::channel(WAITING);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let waiting = Arc::new(Waiting { id, messages: sender, missed: AtomicU64::new(0), room: Notify::new() });
+        let waiting = Arc::new(TapSubscriber { id, messages: sender, missed: AtomicU64::new(0), room: Notify::new() });
         let subscriber: Arc<dyn Subscriber> = waiting.clone();
         topics.subscribe(&filter, &subscriber, Options { retain_as_published: true, ..Options::default() });
         Self { topics, filter, waiting, messages }

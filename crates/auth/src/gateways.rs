@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::{
     access::Access,
     auth_context::{AccessExpiry, AuthContext, Principal, Proof},
-    handle::{Handle, has_credentials, note_failure},
+    handle::{Handle, has_credentials, record_failure},
     proving,
-    refusal::{Refusal, refused},
+    refusal::{AuthRefusal, refused},
 };
 use switchbox_core::registry::Device;
 use switchbox_model::{DeviceId, DeviceName, registry::GatewayAuth};
@@ -71,7 +71,12 @@ fn text(obstacle: Obstacle, gateway: &DeviceName, device: &DeviceName) -> String
 impl Handle {
     /// Whether the gateway may speak for the device of its registry that has this id. Where enrolment is open, a device that
     /// is not known is registered and bound, as it would be registered if it connected itself.
-    pub async fn attach(&self, gateway: &Device, id: &DeviceId, token: Option<&str>) -> Result<AuthContext, Refusal> {
+    pub async fn attach(
+        &self,
+        gateway: &Device,
+        id: &DeviceId,
+        token: Option<&str>,
+    ) -> Result<AuthContext, AuthRefusal> {
         let method = gateway.spec().gateway;
         let name = DeviceName { registry: gateway.name.registry.clone(), id: id.clone() };
         let device = match self.registry.find(&name) {
@@ -81,7 +86,7 @@ impl Handle {
         };
         // A token that nobody asked for is not looked at.
         let (proof, end) = match token.filter(|_| method.is_some_and(asks_for_token)) {
-            Some(token) => self.prove_token(&device, token).inspect_err(|refusal| note_failure(&device, refusal))?,
+            Some(token) => self.prove_token(&device, token).inspect_err(|refusal| record_failure(&device, refusal))?,
             None => (Proof::None, AccessExpiry::default()),
         };
         let auth_context = AuthContext { principal: Principal::Device(device), access: Access::Own, proof, end };
@@ -89,7 +94,7 @@ impl Handle {
         Ok(auth_context)
     }
 
-    fn prove_token(&self, device: &Device, token: &str) -> Result<(Proof, AccessExpiry), Refusal> {
+    fn prove_token(&self, device: &Device, token: &str) -> Result<(Proof, AccessExpiry), AuthRefusal> {
         let spec = device.spec();
         if self.enroll == Enroll::Open && !has_credentials(device) {
             return Ok((Proof::None, AccessExpiry::default()));
@@ -97,7 +102,7 @@ impl Handle {
         proving::by_token(&device.name.to_string(), device.name.registry.project(), &spec.credentials, token.as_bytes())
     }
 
-    async fn introduce(&self, gateway: &Device, name: DeviceName) -> Result<Arc<Device>, Refusal> {
+    async fn introduce(&self, gateway: &Device, name: DeviceName) -> Result<Arc<Device>, AuthRefusal> {
         let device = self.enroll(name).await?;
         self.registry.bind(gateway, &device).await.map_err(refused)?;
         Ok(device)

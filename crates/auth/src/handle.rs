@@ -15,7 +15,7 @@ use super::{
     certificates,
     credentials::Credentials,
     proving::{Claimed, Prover},
-    refusal::{Refusal, refused, unknown},
+    refusal::{AuthRefusal, refused, unknown},
     symmetric::{Signed, Signer},
 };
 use switchbox_core::registry::{self, Changed, Device, Registration};
@@ -72,14 +72,14 @@ impl Handle {
     /// Finds the device that the client id names and checks that it is the device. Where enrolment is open, a device
     /// that is not known is registered, one without any credential needs none, and a client id that is no device name
     /// is an ordinary client.
-    pub async fn admit(&self, credentials: Credentials<'_>) -> Result<AuthContext, Refusal> {
+    pub async fn admit(&self, credentials: Credentials<'_>) -> Result<AuthContext, AuthRefusal> {
         let began = Instant::now();
         let decided = self.decide(credentials).await;
         answer(began, decided).await
     }
 
     /// Refuses a client whose credentials its dialect cannot read, after the same time as any other.
-    pub async fn refuse(&self, why: impl std::fmt::Display) -> Refusal {
+    pub async fn refuse(&self, why: impl std::fmt::Display) -> AuthRefusal {
         let refusal = refused(why);
         tokio::time::sleep(REFUSAL_TIME).await;
         refusal
@@ -92,7 +92,7 @@ impl Handle {
         registry: &RegistryName,
         signed: &Signed,
         address: IpAddr,
-    ) -> Result<AccessExpiry, Refusal> {
+    ) -> Result<AccessExpiry, AuthRefusal> {
         let began = Instant::now();
         let keys = self.access_key(registry, signed);
         let proved = self.prover.prove_signed(&format!("a program of {registry}"), keys.as_ref(), signed, address);
@@ -105,7 +105,7 @@ impl Handle {
         self.registry.access_key(registry, name)
     }
 
-    async fn decide(&self, credentials: Credentials<'_>) -> Result<AuthContext, Refusal> {
+    async fn decide(&self, credentials: Credentials<'_>) -> Result<AuthContext, AuthRefusal> {
         let service = credentials.user_name.and_then(|name| name.strip_prefix(SERVICES));
         let auth_context = match service {
             Some(name) => self.decide_service(name, credentials).await?,
@@ -115,7 +115,7 @@ impl Handle {
         Ok(auth_context)
     }
 
-    async fn decide_device(&self, credentials: Credentials<'_>) -> Result<AuthContext, Refusal> {
+    async fn decide_device(&self, credentials: Credentials<'_>) -> Result<AuthContext, AuthRefusal> {
         let open = self.enroll == Enroll::Open;
         let by_id = || DeviceName::parse(credentials.client_id, &RegistryName::default_registry()).ok();
         let Some(name) = credentials.device.cloned().or_else(by_id) else {
@@ -135,7 +135,7 @@ impl Handle {
                 // A device that is not registered costs as much work as one with a wrong key. The log says which it is.
                 let proved = self.prove_device(device.as_deref(), &name, credentials).await;
                 let Some(device) = device else { return Err(unknown(self.not_registered(&name), proved.err())) };
-                let (proof, end) = proved.inspect_err(|refusal| note_failure(&device, refusal))?;
+                let (proof, end) = proved.inspect_err(|refusal| record_failure(&device, refusal))?;
                 let access = if open { Access::Open } else { Access::Own };
                 Ok(AuthContext { principal: Principal::Device(device), access, proof, end })
             }
@@ -147,7 +147,7 @@ impl Handle {
         device: Option<&Device>,
         name: &DeviceName,
         credentials: Credentials<'_>,
-    ) -> Result<(Proof, AccessExpiry), Refusal> {
+    ) -> Result<(Proof, AccessExpiry), AuthRefusal> {
         let spec = device.map(Device::spec).unwrap_or_default();
         if let (Some(_), false) = (device, credentials.certificates.is_empty()) {
             let authorities = self.authorities(&name.registry);
@@ -176,7 +176,7 @@ impl Handle {
         self.prover.prove(claimed, credentials).await
     }
 
-    async fn decide_service(&self, name: &str, credentials: Credentials<'_>) -> Result<AuthContext, Refusal> {
+    async fn decide_service(&self, name: &str, credentials: Credentials<'_>) -> Result<AuthContext, AuthRefusal> {
         let service = ServiceName::new(name).ok().and_then(|name| self.registry.service(&name));
         let full: String =
             format!("{SERVICES}{name}").chars().take(switchbox_rules::names::MAX_ID_BYTES + SERVICES.len()).collect();
@@ -217,7 +217,7 @@ impl Handle {
     fn is_full(&self) -> bool {
         let limit = self.most_enrolled;
         let is_full = self.registry.devices() >= limit && self.registry.never_used(None, limit).len() >= limit;
-        if is_full && let Some(more) = self.full_log_limit.note((), Instant::now()) {
+        if is_full && let Some(more) = self.full_log_limit.allow((), Instant::now()) {
             tracing::warn!(
                 "{limit} devices enrolled by themselves and were never used: an unknown client is no device now; remove them with \
                  `switchbox device prune --never-used`{more}"
@@ -226,7 +226,7 @@ impl Handle {
         is_full
     }
 
-    pub(super) async fn enroll(&self, name: DeviceName) -> Result<Arc<Device>, Refusal> {
+    pub(super) async fn enroll(&self, name: DeviceName) -> Result<Arc<Device>, AuthRefusal> {
         let with = Registration { spec: DeviceSpec::enrolled(), ..Registration::default() };
         match self.registry.create(name.clone(), with).await {
             Ok(device) => Ok(device),
@@ -234,7 +234,7 @@ impl Handle {
             Err(registry::Error::Exists(_)) => {
                 self.registry.find(&name).ok_or_else(|| refused(format!("device {name} was deleted")))
             }
-            Err(registry::Error::Store(error)) => Err(Refusal::Unavailable(error.to_string())),
+            Err(registry::Error::Store(error)) => Err(AuthRefusal::Unavailable(error.to_string())),
             Err(error) => Err(refused(error)),
         }
     }
@@ -286,16 +286,16 @@ impl Handle {
 }
 
 /// For the operator of the device.
-pub(super) fn note_failure(device: &Device, refusal: &Refusal) {
-    if let Refusal::NotAuthorised(why) = refusal {
+pub(super) fn record_failure(device: &Device, refusal: &AuthRefusal) {
+    if let AuthRefusal::NotAuthorised(why) = refusal {
         let message = format!("not let in: {why}");
         device.failed(DeviceError { time_ms: clock::now_ms(), kind: ErrorKind::Unauthenticated, message });
     }
 }
 
 /// Holds a refusal back.
-async fn answer<T>(began: Instant, decided: Result<T, Refusal>) -> Result<T, Refusal> {
-    if matches!(decided, Err(Refusal::NotAuthorised(_))) {
+async fn answer<T>(began: Instant, decided: Result<T, AuthRefusal>) -> Result<T, AuthRefusal> {
+    if matches!(decided, Err(AuthRefusal::NotAuthorised(_))) {
         tokio::time::sleep_until((began + REFUSAL_TIME).into()).await;
     }
     decided

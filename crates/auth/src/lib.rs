@@ -27,6 +27,6 @@ pub use access::{Access, Action, may};
 pub use auth_context::{AccessExpiry, AuthContext, Principal};
 pub use credentials::Credentials;
 pub use handle::Handle;
-pub use refusal::Refusal;
+pub use refusal::AuthRefusal;
 pub use switchbox_settings::Enroll;
 pub use symmetric::{Signed, Signer};

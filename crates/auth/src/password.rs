@@ -62,9 +62,9 @@ pub(super) struct Checker {
 }
 
 /// Counts one that waits.
-struct Waiting<'a>(&'a AtomicUsize);
+struct WaitingCount<'a>(&'a AtomicUsize);
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingCount<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -92,7 +92,7 @@ impl Checker {
         let Some(hash) = hash.or_else(|| self.decoy.clone()) else { return Ok(false) };
         let [known, unauthenticated] = &*self.waiting;
         let count = if asker == PasswordCaller::Known { known } else { unauthenticated };
-        let waiting = Waiting(count);
+        let waiting = WaitingCount(count);
         if count.fetch_add(1, Ordering::Relaxed) >= limits::PASSWORD_CHECKS_WAITING {
             return Err(Error::Busy);
         }

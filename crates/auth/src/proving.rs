@@ -8,7 +8,7 @@ use super::{
     jwt,
     keys::{Algorithm, Validity, parse},
     password::Checker,
-    refusal::{Refusal, refused},
+    refusal::{AuthRefusal, refused},
     symmetric::{self, Signed, Signer},
     throttle::{Attempt, Throttle, Throttled},
 };
@@ -47,7 +47,7 @@ impl Prover {
         &self,
         claimed: Claimed<'_>,
         credentials: Credentials<'_>,
-    ) -> Result<(Proof, AccessExpiry), Refusal> {
+    ) -> Result<(Proof, AccessExpiry), AuthRefusal> {
         let Some(secret) = credentials.password else {
             return Err(refused(format!("{} sent no password; it needs a token or its password there", claimed.name)));
         };
@@ -66,7 +66,7 @@ impl Prover {
             }
             Err(error) => {
                 self.metrics.limit(limits::names::PASSWORD_CHECKS);
-                Err(Refusal::Unavailable(error.to_string()))
+                Err(AuthRefusal::Unavailable(error.to_string()))
             }
         }
     }
@@ -80,7 +80,7 @@ impl Prover {
         keys: Option<&SymmetricKeys>,
         signed: &Signed,
         address: IpAddr,
-    ) -> Result<(Proof, AccessExpiry), Refusal> {
+    ) -> Result<(Proof, AccessExpiry), AuthRefusal> {
         let attempt = self.begin(address, name)?;
         let decoy = symmetric::decoy();
         let made_by = symmetric::signer(keys.unwrap_or(&decoy), signed);
@@ -104,11 +104,11 @@ impl Prover {
         Ok((proof, AccessExpiry(Some(signed.expires_ms))))
     }
 
-    fn begin(&self, address: IpAddr, name: &str) -> Result<Attempt<'_>, Refusal> {
+    fn begin(&self, address: IpAddr, name: &str) -> Result<Attempt<'_>, AuthRefusal> {
         self.throttle.begin(address, name, Instant::now()).map_err(|throttled| {
             self.metrics.limit(throttled.limit());
             match throttled {
-                Throttled::Busy => Refusal::Unavailable(throttled.to_string()),
+                Throttled::Busy => AuthRefusal::Unavailable(throttled.to_string()),
                 _ => refused(throttled),
             }
         })
@@ -121,7 +121,7 @@ pub(super) fn by_token(
     audience: &str,
     keys: &[Credential],
     token: &[u8],
-) -> Result<(Proof, AccessExpiry), Refusal> {
+) -> Result<(Proof, AccessExpiry), AuthRefusal> {
     let now_ms = clock::now_ms();
     let token = std::str::from_utf8(token).map_err(|_| refused(format!("{name}: {}", jwt::JwtError::NoText)))?;
     let (mut usable, mut unusable) = (Vec::new(), Vec::new());

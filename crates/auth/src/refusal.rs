@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Why a client is not let in; `Display` is for the log, never for the client.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum AuthRefusal {
     /// CONNACK "not authorised".
     #[error("not authorised: {0}")]
     NotAuthorised(String),
@@ -13,14 +13,14 @@ pub enum Refusal {
     Unavailable(String),
 }
 
-pub(super) fn refused(why: impl fmt::Display) -> Refusal {
-    Refusal::NotAuthorised(why.to_string())
+pub(super) fn refused(why: impl fmt::Display) -> AuthRefusal {
+    AuthRefusal::NotAuthorised(why.to_string())
 }
 
 /// The refusal of a client that claims to be what is not there. What is wrong with its credentials says nothing then.
-pub(super) fn unknown(text: String, proved: Option<Refusal>) -> Refusal {
+pub(super) fn unknown(text: String, proved: Option<AuthRefusal>) -> AuthRefusal {
     match proved {
-        Some(busy @ Refusal::Unavailable(_)) => busy,
+        Some(busy @ AuthRefusal::Unavailable(_)) => busy,
         _ => refused(text),
     }
 }

@@ -90,7 +90,7 @@ async fn run(
     tokio::pin!(proof);
     loop {
         if grants.is_proved() {
-            permit.known();
+            permit.mark_authenticated();
         }
         tokio::select! {
             incoming = connection.next_incoming_session() => {
@@ -110,7 +110,7 @@ async fn run(
                 return Some("no token that counts was put to $cbs in time");
             }
             () = grants.ran_out() => return Some("the token ran out"),
-            () = permit.asked_to_leave() => return Some("there are too many connections"),
+            () = permit.eviction_requested() => return Some("there are too many connections"),
             () = context.shutdown.cancelled() => return Some("the host is stopping"),
         }
     }

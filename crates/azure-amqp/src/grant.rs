@@ -7,7 +7,7 @@ use ring::hmac;
 use tokio::sync::watch;
 
 use crate::{context::Context, sasl::Plain};
-use switchbox_auth::{Refusal, Signed, Signer};
+use switchbox_auth::{AuthRefusal, Signed, Signer};
 use switchbox_azure::{Policy, Right, Sas};
 use switchbox_model::RegistryName;
 use switchbox_support::clock;
@@ -101,7 +101,7 @@ impl Grants {
                 self.newest.send_replace(Some(Grant { registry, policy, expires_ms: signed.expires_ms }));
                 Ok(())
             }
-            Err(Refusal::NotAuthorised(why) | Refusal::Unavailable(why)) => {
+            Err(AuthRefusal::NotAuthorised(why) | AuthRefusal::Unavailable(why)) => {
                 context.parts.metrics.refuse("hub_token");
                 Err(why)
             }

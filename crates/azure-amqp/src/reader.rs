@@ -109,6 +109,6 @@ impl Reader {
     pub(crate) async fn wait(&self) {
         let next = self.next.max(Seq(self.store.journal_end().1.0 + 1));
         // Over in either case: the next look says what is there.
-        let _ = tokio::time::timeout(LOOK_AGAIN, self.store.written(next)).await;
+        let _ = tokio::time::timeout(LOOK_AGAIN, self.store.wait_until_durable(next)).await;
     }
 }

@@ -66,7 +66,7 @@ async fn accept(context: Context, at: Listener, admission: Admission) {
                 }
                 Err(error) => {
                     context.parts.metrics.limit(names::HUB_AMQP_ACCEPT);
-                    if let Some(more) = NOT_ACCEPTED.note() {
+                    if let Some(more) = NOT_ACCEPTED.allow() {
                         tracing::warn!(%error, "an AMQP connection was not accepted{more}");
                     }
                     tokio::time::sleep(BACK_OFF).await;

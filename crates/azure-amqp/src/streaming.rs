@@ -51,7 +51,7 @@ impl Streaming {
             };
             missed += page.missed;
             if page.missed > 0
-                && let Some(more) = MISSED.note()
+                && let Some(more) = MISSED.allow()
             {
                 tracing::warn!(
                     missed = page.missed,

@@ -13,7 +13,7 @@ use crate::{
     error::{Code, ServiceError},
     guard::{address_of, host, in_time, is_versioned, registry, text},
 };
-use switchbox_auth::{Credentials, Principal, Refusal, Signed, Signer};
+use switchbox_auth::{AuthRefusal, Credentials, Principal, Signed, Signer};
 use switchbox_azure::{Right, Sas};
 use switchbox_core::registry::Device;
 use switchbox_http_server::ConnectionInfo;
@@ -40,7 +40,7 @@ impl FromRequestParts<App> for DeviceCaller {
             Ok(device) => in_time(app, RateKey::Device(device.num), bounds::CALLS).map(|()| device),
             Err(error) => {
                 app.parts.metrics.refuse("hub_token");
-                if let Some(more) = REFUSED.note() {
+                if let Some(more) = REFUSED.allow() {
                     tracing::info!(%address, %error, "a device was not let in over HTTPS{more}");
                 }
                 in_time(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED).and(Err(error))
@@ -48,7 +48,7 @@ impl FromRequestParts<App> for DeviceCaller {
         };
         let device = admitted?;
         if let Some(info) = parts.extensions.get::<ConnectionInfo>() {
-            info.known();
+            info.mark_authenticated();
         }
         is_versioned(&parts.uri)?;
         Ok(Self(device))
@@ -77,7 +77,7 @@ async fn admit(app: &App, id: DeviceId, parts: &Parts) -> Result<Arc<Device>, Se
         signed: signed.as_ref(),
     };
     let admitted = app.parts.auth.admit(credentials).await.map_err(|refusal| match refusal {
-        Refusal::Unavailable(why) => ServiceError::new(Code::Throttled, why),
+        AuthRefusal::Unavailable(why) => ServiceError::new(Code::Throttled, why),
         refusal => refused(refusal.to_string()),
     })?;
     match (admitted.principal, app.parts.registry.registry(&name.registry)) {

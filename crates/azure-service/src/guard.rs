@@ -15,7 +15,7 @@ use crate::{
     bounds,
     error::{Code, ServiceError},
 };
-use switchbox_auth::{Refusal, Signed, Signer};
+use switchbox_auth::{AuthRefusal, Signed, Signer};
 use switchbox_azure::{Policy, Right, Sas};
 use switchbox_http_server::{ConnectionInfo, timely};
 use switchbox_model::{
@@ -70,14 +70,14 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
         Ok(caller) => caller,
         Err(error) => {
             app.parts.metrics.refuse("hub_token");
-            if let Some(more) = REFUSED.note() {
+            if let Some(more) = REFUSED.allow() {
                 tracing::info!(%address, %error, "a call of the hub's API was refused{more}");
             }
             return error.into_response();
         }
     };
     if let Some(info) = parts.extensions.get::<ConnectionInfo>() {
-        info.known();
+        info.mark_authenticated();
     }
     if let Err(error) = is_versioned(&parts.uri) {
         return error.into_response();
@@ -153,8 +153,8 @@ async fn prove(
     };
     let proved = app.parts.auth.admit_program(registry, &signed, address).await;
     proved.map(drop).map_err(|refusal| match refusal {
-        Refusal::NotAuthorised(why) => ServiceError::new(Code::Unauthorized, why),
-        Refusal::Unavailable(why) => ServiceError::new(Code::Throttled, why),
+        AuthRefusal::NotAuthorised(why) => ServiceError::new(Code::Unauthorized, why),
+        AuthRefusal::Unavailable(why) => ServiceError::new(Code::Throttled, why),
     })
 }
 

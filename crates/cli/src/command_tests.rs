@@ -12,7 +12,7 @@ use super::{
     printed::{Printed, chain},
 };
 use switchbox_admin::testing::TestHost;
-use switchbox_delivery::{DeliveryReport, Feed, Outbound};
+use switchbox_delivery::{DeliveryReport, DownlinkKind, Outbound};
 
 #[derive(Debug, Parser)]
 struct Cli {
@@ -209,10 +209,10 @@ fn an_operator_follows_a_command_to_its_end() {
     let ids: Vec<_> = queued.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!((ids.len(), ids[1], ids[2]), (3, second.as_str(), first.as_str()), "newest first: {queued}");
     assert_eq!(command(&["list", "lamp-1", "--limit", "1"]).unwrap().lines().count(), 2);
-    assert_eq!(command(&["cancel", "lamp-1", &first]).unwrap(), format!("command {first} is taken back"));
+    assert_eq!(command(&["cancel", "lamp-1", &first]).unwrap(), format!("command {first} is cancelled"));
     assert!(command(&["cancel", "lamp-1", &first]).unwrap_err().contains("has ended already: purged"));
     assert!(command(&["cancel", "lamp-1", "none"]).unwrap_err().contains("command none does not exist"));
-    assert_eq!(command(&["purge", "lamp-1"]).unwrap(), "2 command(s) taken back");
+    assert_eq!(command(&["purge", "lamp-1"]).unwrap(), "2 command(s) cancelled");
     let shown = command(&["show", "lamp-1", &second]).unwrap();
     assert!(has_row(&shown, "status purged") && has_row(&shown, "ttl 3600s"), "{shown}");
     assert!(has_row(&shown, "subfolder bell") && has_row(&shown, "data ring"), "{shown}");
@@ -220,7 +220,7 @@ fn an_operator_follows_a_command_to_its_end() {
     assert!(command(&["list", "lamp-1", "--status", "lost"]).unwrap_err().contains("status must be queued"));
 
     let (online, received) = host.connect("lamp-1");
-    online.subscribe(Feed::Commands);
+    online.subscribe(DownlinkKind::Commands);
     let now = id(command(&["send", "lamp-1", "blink"]).unwrap());
     let Ok(Outbound::Command { num, .. }) = received.recv() else { panic!("no command came") };
     online.acknowledged([DeliveryReport::CommandSent { num }]);

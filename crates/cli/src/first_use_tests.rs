@@ -4,7 +4,7 @@ use std::thread;
 
 use super::command_tests::{ended, has_row, run};
 use switchbox_admin::testing::TestHost;
-use switchbox_delivery::{Feed, Outbound};
+use switchbox_delivery::{DownlinkKind, Outbound};
 use switchbox_model::{Entry, Handled, Outcome, PluginName, Seq};
 
 fn as_operator(host: &TestHost) -> impl Fn(&[&str]) -> Result<String, String> {
@@ -129,7 +129,7 @@ fn a_method_that_the_device_refuses_ends_with_a_code_of_its_own() {
     );
     let (online, received) = host.connect("lamp-1");
     let received = parking_lot::Mutex::new(received);
-    online.subscribe(Feed::Methods);
+    online.subscribe(DownlinkKind::Methods);
     for (status, code) in [(200, 0), (399, 0), (404, 3), (500, 3)] {
         let called = thread::scope(|scope| {
             scope.spawn(|| {

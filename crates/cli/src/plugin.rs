@@ -15,7 +15,7 @@ use super::{
     table::{self, table},
     url::escape,
 };
-use switchbox_admin_api::{GrantRequest, ListPluginsResponse, Plugin, PluginCounters, PluginFile, PluginTakenBack};
+use switchbox_admin_api::{GrantRequest, ListPluginsResponse, Plugin, PluginCounters, PluginFile, PluginRolledBack};
 use switchbox_model::PluginName;
 use switchbox_rules::grants::{Capability, GrantPatterns};
 
@@ -225,8 +225,8 @@ fn details(plugin: Plugin) -> String {
         let text = format!("new since {}: {events} of {of} events, {seconds} s at least; {failed}", guard.since);
         rows.push(("under guard".to_owned(), text));
     }
-    if let Some(PluginTakenBack { digest, error, time, until }) = plugin.taken_back {
-        let fields = [("taken back", digest), ("because", error), ("at", time.to_string()), ("until", until)];
+    if let Some(PluginRolledBack { digest, error, time, until }) = plugin.rolled_back {
+        let fields = [("rolled back", digest), ("because", error), ("at", time.to_string()), ("until", until)];
         rows.extend(fields.map(|(name, value)| (name.to_owned(), value)));
     }
     let PluginCounters { events, done, retried, rejected, failed, dead, effects } = plugin.counters;

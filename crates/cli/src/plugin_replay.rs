@@ -13,7 +13,7 @@ use super::{host::Host, printed::Printed};
 use switchbox_dry_run::{
     offline,
     recording::{Line, Reader},
-    replay::{Replayed, Wanted, replay},
+    replay::{ReplayRequest, Replayed, replay},
 };
 use switchbox_plugin_runtime::{PluginSettings, digest};
 
@@ -45,7 +45,7 @@ pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<Printed> {
     let settings = settings.transpose()?;
     let replayed = replayed(&options.file, component, settings)?;
     let code = if replayed.different == 0 { 0 } else { DIFFERENT };
-    let text = if host.wants_json() { serde_json::to_string_pretty(&replayed)? } else { shown(&replayed) };
+    let text = if host.wants_json() { serde_json::to_string_pretty(&replayed)? } else { to_text(&replayed) };
     Ok(Printed { text, code })
 }
 
@@ -55,7 +55,7 @@ pub(super) fn replayed(file: &Path, component: Bytes, settings: Option<PluginSet
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let component = offline::load(component).await?;
-        anyhow::Ok(replay(file, Wanted { component, settings }).await?)
+        anyhow::Ok(replay(file, ReplayRequest { component, settings }).await?)
     })
 }
 
@@ -100,7 +100,7 @@ fn recorded(file: &Path, data: Option<&Path>) -> anyhow::Result<Bytes> {
     bail!("the recorded component of {plugin}, {wanted}, is not here; name it, or another version, with --component")
 }
 
-pub(super) fn shown(replayed: &Replayed) -> String {
+pub(super) fn to_text(replayed: &Replayed) -> String {
     let mut lines = Vec::new();
     for difference in &replayed.differences {
         let of = if difference.device.is_empty() { String::new() } else { format!(" of {}", difference.device) };

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::printed::{Printed, show};
 use switchbox_dry_run::{
-    case::{Came, Case, differences, golden, run as run_case},
+    case::{Case, EventResult, differences, golden, run as run_case},
     offline,
 };
 use switchbox_model::PluginName;
@@ -110,7 +110,7 @@ fn test(options: &Options) -> anyhow::Result<Printed> {
 }
 
 /// What differs from what is expected.
-fn judged(file: &Path, came: &[Came], accept: bool) -> anyhow::Result<Vec<String>> {
+fn judged(file: &Path, came: &[EventResult], accept: bool) -> anyhow::Result<Vec<String>> {
     let expected = file.with_extension("").with_added_extension("expected.json");
     if accept {
         fs::write(&expected, golden(came)).with_context(|| format!("{} cannot be written", expected.display()))?;
@@ -120,7 +120,7 @@ fn judged(file: &Path, came: &[Came], accept: bool) -> anyhow::Result<Vec<String
         let missing = expected.display();
         return Ok(vec![format!("there is no {missing}; --accept writes what the plugin does now")]);
     };
-    let wanted: Vec<Came> = serde_json::from_str(&text).with_context(|| format!("{}", expected.display()))?;
+    let wanted: Vec<EventResult> = serde_json::from_str(&text).with_context(|| format!("{}", expected.display()))?;
     Ok(differences(&wanted, came))
 }
 

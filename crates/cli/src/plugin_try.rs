@@ -59,7 +59,7 @@ pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<String> {
     let mut request = request(options, object)?;
     request.component = component.map(|bytes| Base64(bytes.into()));
     let answer = call(&client, &name, &request)?;
-    let text = shown(&typed(&answer)?);
+    let text = to_text(&typed(&answer)?);
     Ok(host.show(&answer, text))
 }
 
@@ -138,7 +138,7 @@ fn method_answer(text: &str) -> anyhow::Result<TryMethodAnswer> {
     Ok(TryMethodAnswer { device: device.into(), method: method.into(), status: None, binary_data })
 }
 
-fn shown(tried: &TryPluginResponse) -> String {
+fn to_text(tried: &TryPluginResponse) -> String {
     let mut lines = Vec::new();
     if !tried.triggered {
         lines
@@ -151,7 +151,7 @@ fn shown(tried: &TryPluginResponse) -> String {
     lines.push(format!("{} would be {}{reason}; nothing was carried out", tried.name, tried.outcome));
     for effect in &tried.effects {
         let line = serde_json::from_value::<EffectLine>(Value::Object(effect.clone()));
-        lines.push(format!("  effect: {}", line.map_or_else(|_| json!(effect).to_string(), |line| line.shown())));
+        lines.push(format!("  effect: {}", line.map_or_else(|_| json!(effect).to_string(), |line| line.to_text())));
     }
     lines.extend(tried.calls.iter().map(|call| format!("  call: {}", json!(call))));
     lines.extend(tried.logs.iter().map(|line| format!("  log: {line}")));

@@ -70,7 +70,7 @@ pub(super) fn diff(host: &Host, options: &Diff) -> anyhow::Result<String> {
         for (key, version) in [("fromReplay", older), ("toReplay", newer)] {
             let (component, settings) = (component(&client, &options.name, version)?, settings(version)?);
             let replayed = plugin_replay::replayed(recording, component.into(), Some(settings))?;
-            let _ = write!(text, "\nversion {}:\n{}", version.number, plugin_replay::shown(&replayed));
+            let _ = write!(text, "\nversion {}:\n{}", version.number, plugin_replay::to_text(&replayed));
             if let Some(fields) = answer.as_object_mut() {
                 fields.insert(key.to_owned(), serde_json::to_value(&replayed)?);
             }
@@ -115,11 +115,11 @@ fn settings(version: &PluginVersion) -> anyhow::Result<PluginSettings> {
 
 fn listed(answer: ListPluginVersionsResponse) -> String {
     let row = |version: PluginVersion| {
-        let PluginVersion { number, digest, component, version, time, by, in_force, kept, taken_back, .. } = version;
+        let PluginVersion { number, digest, component, version, time, by, in_force, kept, rolled_back, .. } = version;
         let builtin = component.starts_with("builtin:");
-        let state = match taken_back {
+        let state = match rolled_back {
             _ if in_force => "in force".to_owned(),
-            Some(back) => format!("taken back {}: {}", back.time, back.why),
+            Some(back) => format!("rolled back {}: {}", back.time, back.why),
             None if kept || builtin => String::new(),
             None => "component not kept".into(),
         };

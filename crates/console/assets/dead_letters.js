@@ -63,11 +63,11 @@ function All({ query }) {
         ${picked.size > 0 && html`<div class="actions" role="group" aria-label="with the picked dead letters"><strong>${picked.size} picked</strong><${Action} run=${() => each(redrive, "Given to their plugins again")}>redrive<//><${Action} needs="admin" kind="danger" run=${() => setAsk("picked")}>purge<//></div>`}
         <${Loaded} of=${list} empty=${(data) => data.deadLetters.length === 0 && "There is none."}>${() => html`<${Table} label="Dead letters, oldest first" head=${[html`<th scope="col"><span class="dim">pick</span></th>`, "Id", "When", "Plugin", "Device", "Event", "Error", ""]}>${letters.map((letter) => html`<${Row} key=${letter.id} letter=${letter} picked=${picked.has(letter.id)} pick=${pick} reload=${list.reload} />`)}<//>`}<//>
         <div class="actions">${query.after && html`<button onClick=${() => filter({ after: "" })}>first page</button>`}${list.data?.nextPageToken && html`<button onClick=${() => filter({ after: list.data.nextPageToken })}>next ${PAGE}</button>`}</div></section>
-        ${ask === "all" && html`<${Ask} title=${`Purge all dead letters ${whose}?`} text="They are deleted. This cannot be taken back." label="Purge" close=${() => setAsk("")} run=${async () => {
+        ${ask === "all" && html`<${Ask} title=${`Purge all dead letters ${whose}?`} text="They are deleted. This cannot be undone." label="Purge" close=${() => setAsk("")} run=${async () => {
             await call("DELETE", `/v1/deadLetters?${plugin ? `plugin=${encodeURIComponent(plugin)}` : "all=true"}`);
             list.reload();
         }} />`}
-        ${ask === "picked" && html`<${Ask} title=${`Purge ${picked.size} dead letters?`} text="They are deleted. This cannot be taken back." label="Purge" close=${() => setAsk("")} run=${() => each((id) => call("DELETE", of(id)), "Purged")} />`}<//>`;
+        ${ask === "picked" && html`<${Ask} title=${`Purge ${picked.size} dead letters?`} text="They are deleted. This cannot be undone." label="Purge" close=${() => setAsk("")} run=${() => each((id) => call("DELETE", of(id)), "Purged")} />`}<//>`;
 }
 
 export const DeadLetters = ({ what, query }) => (what ? html`<${One} id=${what} />` : html`<${All} query=${query} />`);

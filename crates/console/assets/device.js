@@ -91,7 +91,7 @@ export function Device({ what: name, query }) {
         ${tab === "" && html`<${Tail} name=${name} />`}${tab === "twin" && html`<${Twin} name=${name} />`}${tab === "send" && html`<${Commands} name=${name} />`}
         ${tab === "credentials" && html`<${Credentials} name=${name} device=${device} reload=${found.reload} />`}${tab === "log" && html`<${Log} name=${name} />`}${tab === "rules" && html`<${Rules} name=${name} />`}
         ${dialog === "metadata" && html`<${EditMetadata} device=${device} name=${name} done=${close} />`}
-        ${dialog === "delete" && html`<${Ask} title=${`Delete ${device.id}?`} text="With all that belongs to it. This cannot be taken back." label="Delete" close=${() => setDialog("")} run=${async () => {
+        ${dialog === "delete" && html`<${Ask} title=${`Delete ${device.id}?`} text="With all that belongs to it. This cannot be undone." label="Delete" close=${() => setDialog("")} run=${async () => {
             await call("DELETE", devicePath(name));
             go("devices");
         }} />`}`}<//><//>`;

@@ -104,7 +104,7 @@ function Bulk({ picked, done }) {
         <${Action} needs="admin" run=${() => block(true)}>block<//><${Action} needs="admin" run=${() => block(false)}>unblock<//>
         <${Action} needs="admin" run=${() => setAsk("metadata")}>set metadata<//><${Action} needs="admin" kind="danger" run=${() => setAsk("delete")}>delete<//>
         <button class="plain" onClick=${done}>pick none</button><span role="status">${progress}</span>
-        ${ask === "delete" && html`<${Ask} title=${`Delete ${picked.size} ${picked.size === 1 ? "device" : "devices"}?`} text="With all that belongs to them: credentials, configs, states, commands. This cannot be taken back." label="Delete" close=${() => setAsk(null)} run=${() => run((device) => call("DELETE", devicePath(device.name)))} />`}
+        ${ask === "delete" && html`<${Ask} title=${`Delete ${picked.size} ${picked.size === 1 ? "device" : "devices"}?`} text="With all that belongs to them: credentials, configs, states, commands. This cannot be undone." label="Delete" close=${() => setAsk(null)} run=${() => run((device) => call("DELETE", devicePath(device.name)))} />`}
         ${ask === "metadata" && html`<${Dialog} title="Set metadata" close=${() => setAsk(null)}><${Form} needs="admin" label="Set" submit=${setMetadata}>
             <${Field} label="Key" name="key" required /><${Field} label="Value" name="value" hint="Empty takes the key away." /><//><//>`}</div>`;
 }

@@ -174,7 +174,7 @@ export function Choice({ label, value, options, onChange, ...rest }) {
         ${options.map(([key, text]) => html`<option value=${key} selected=${key === value}>${text}</option>`)}</select>`}<//>`;
 }
 
-/// Asks before something is done that cannot be taken back.
+/// Asks before something is done that cannot be undone.
 export function Ask({ title, text, label, run, close, needs = "admin" }) {
     return html`<${Dialog} title=${title} close=${close}><p>${text}</p><${Form} needs=${needs} label=${label} kind="danger" submit=${async () => {
         await run();

@@ -25,10 +25,10 @@ function Cost({ name }) {
 }
 
 function Facts({ plugin }) {
-    const { counters, timers, takenBack } = plugin;
+    const { counters, timers, rolledBack } = plugin;
     const limits = Object.entries(plugin.limitsHit);
     return html`<${Section} title="What it is">${plugin.warnings.map((text) => html`<p class="problem" key=${text}>${text}</p>`)}${plugin.lastError && html`<p class="problem">${plugin.lastError}</p>`}
-        ${takenBack && html`<p class="problem">Version <code>${takenBack.digest.slice(0, 19)}</code> failed <${Time} at=${takenBack.time} /> and was taken back: ${takenBack.error}. The one before it runs until ${takenBack.until}.</p>`}
+        ${rolledBack && html`<p class="problem">Version <code>${rolledBack.digest.slice(0, 19)}</code> failed <${Time} at=${rolledBack.time} /> and was rolled back: ${rolledBack.error}. The one before it runs until ${rolledBack.until}.</p>`}
         <dl class="facts"><dt>State</dt><dd><${State} of=${plugin.state} /></dd><dt>Component</dt><dd>${plugin.component} ${plugin.version}</dd><dt>Digest</dt><dd class="mono">${plugin.digest || "none"}</dd>
         <dt>Events</dt><dd>${number(counters.events)} since the host started: ${number(counters.done)} done, ${number(counters.rejected)} rejected, ${number(counters.retried)} retried, ${number(counters.failed)} failed, ${number(counters.dead)} dead letters; they wanted ${number(counters.effects)} effects</dd>
         <dt>Waiting</dt><dd>${number(plugin.queued)}${plugin.lagging ? ", and more in the journal" : ""}</dd><dt>Cost per event</dt><dd><${Cost} name=${plugin.name} /></dd>

@@ -40,20 +40,20 @@ struct State {
 
 /// What became of a command that was just committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Offered {
+pub(super) enum CommandOffer {
     /// The connection has it.
     Sent,
     /// The connection would take it, and no acknowledgement can come: the subscription has QoS 0.
     Unconfirmed,
     /// It waits in the store until those before it are acknowledged.
-    Waits,
+    Queued,
     /// The device does not take commands.
-    Absent,
+    NotSubscribed,
 }
 
-/// What [`CommandWindow::feed`] did not hand to the connection, by reason.
+/// What [`CommandWindow::deliver_page`] did not hand to the connection, by reason.
 #[derive(Debug, Default)]
-pub(super) struct FeedResult {
+pub(super) struct PageResult {
     /// To be sent to a device that acknowledges none.
     pub(super) unconfirmed: Vec<CommandDoc>,
     /// To a device that acknowledges none, and possibly sent before.
@@ -91,26 +91,26 @@ impl CommandWindow {
     }
 
     /// A command that was just committed: sent at once if none waits before it.
-    pub(super) fn offer(&self, link: &dyn Link, command: &CommandDoc) -> Offered {
+    pub(super) fn offer(&self, link: &dyn Link, command: &CommandDoc) -> CommandOffer {
         let mut state = self.0.lock();
         if !state.open {
-            return Offered::Absent;
+            return CommandOffer::NotSubscribed;
         }
         if !state.more_in_store && state.in_flight.len() < COMMANDS_IN_FLIGHT {
             if !link.confirms_commands() {
                 if link.has_room() {
                     state.cursor = command.num;
-                    return Offered::Unconfirmed;
+                    return CommandOffer::Unconfirmed;
                 }
-            } else if hand(&mut state, link, command, false, clock::now_ms()) {
-                return Offered::Sent;
+            } else if deliver_command(&mut state, link, command, false, clock::now_ms()) {
+                return CommandOffer::Sent;
             }
         }
         state.more_in_store = true;
         if command.ttl_ms == 0 {
             state.waiting.push(CommandRef { num: command.num, id: command.id.as_str().into(), ttl_zero: true });
         }
-        Offered::Waits
+        CommandOffer::Queued
     }
 
     /// These have their final status.
@@ -120,9 +120,9 @@ impl CommandWindow {
         state.waiting.retain(|waiting| !nums.contains(&waiting.num));
     }
 
-    /// True: the caller is to read the store for this device, until [`Self::wanted`] says that it is enough. Not before
+    /// True: the caller is to read the store for this device, until [`Self::next_read`] says that it is enough. Not before
     /// half of what may be in flight is acknowledged, so that the store is not asked for each command alone.
-    pub(super) fn begin_feeding(&self) -> bool {
+    pub(super) fn begin_reading(&self) -> bool {
         let mut state = self.0.lock();
         let begin = state.open
             && state.more_in_store
@@ -133,7 +133,7 @@ impl CommandWindow {
     }
 
     /// After which command to read on, and how many. None: enough for now.
-    pub(super) fn wanted(&self) -> Option<(u64, usize)> {
+    pub(super) fn next_read(&self) -> Option<(u64, usize)> {
         let mut state = self.0.lock();
         let room = COMMANDS_IN_FLIGHT.saturating_sub(state.in_flight.len());
         if !state.open || room == 0 {
@@ -144,40 +144,50 @@ impl CommandWindow {
     }
 
     /// Hands a part of the queue to the connection.
-    pub(super) fn feed(&self, link: &dyn Link, queues: &CommandQueues, now_ms: u64, page: CommandPage) -> FeedResult {
+    pub(super) fn deliver_page(
+        &self,
+        link: &dyn Link,
+        queues: &CommandQueues,
+        now_ms: u64,
+        page: CommandPage,
+    ) -> PageResult {
         let mut state = self.0.lock();
-        let mut fed = FeedResult::default();
+        let mut result = PageResult::default();
         for command in page.commands {
             let known =
                 command.num <= state.cursor || state.in_flight.iter().any(|in_flight| in_flight.num == command.num);
-            if known || !queues.is_open(command.device, command.num) || command.verdict.is_some() {
+            if known || !queues.is_open(command.device, command.num) || command.status_at_deadline.is_some() {
                 state.cursor = state.cursor.max(command.num);
                 continue;
             }
             if command.expires_ms.is_some_and(|expires| expires <= now_ms) {
                 state.cursor = command.num;
-                fed.expired.push(CommandRef { num: command.num, id: command.id.into(), ttl_zero: false });
+                result.expired.push(CommandRef { num: command.num, id: command.id.into(), ttl_zero: false });
                 continue;
             }
             let again = command.sent_ms.is_some() || command.num <= page.in_doubt;
             let confirms = link.confirms_commands();
             let takes = state.open
-                && if confirms { hand(&mut state, link, &command, again, now_ms) } else { again || link.has_room() };
+                && if confirms {
+                    deliver_command(&mut state, link, &command, again, now_ms)
+                } else {
+                    again || link.has_room()
+                };
             if !takes {
-                fed.blocked = true;
-                return fed;
+                result.blocked = true;
+                return result;
             }
             state.cursor = command.num;
             state.waiting.retain(|waiting| waiting.num != command.num);
             match (confirms, again) {
                 (true, _) => {}
                 (false, true) => {
-                    fed.possibly_sent.push(CommandRef { num: command.num, id: command.id.into(), ttl_zero: false });
+                    result.possibly_sent.push(CommandRef { num: command.num, id: command.id.into(), ttl_zero: false });
                 }
-                (false, false) => fed.unconfirmed.push(command),
+                (false, false) => result.unconfirmed.push(command),
             }
         }
-        fed
+        result
     }
 
     /// The store had no more up to `covered`. True: nothing came since, new commands may be sent at once.
@@ -209,7 +219,7 @@ impl CommandWindow {
 }
 
 /// False: the connection does not take it.
-fn hand(state: &mut State, link: &dyn Link, command: &CommandDoc, again: bool, now_ms: u64) -> bool {
+fn deliver_command(state: &mut State, link: &dyn Link, command: &CommandDoc, again: bool, now_ms: u64) -> bool {
     let taken = link.deliver(outbound(command, again, now_ms));
     if taken {
         state.cursor = command.num;

@@ -24,7 +24,7 @@ use switchbox_support::{clock, metrics::Reason};
 /// Commands that one record of the journal ends at most.
 pub(super) const PAGE: usize = 256;
 
-/// Why a command cannot be taken back.
+/// Why a command cannot be cancelled.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CancelError {
     #[error("command {0} does not exist")]
@@ -50,7 +50,7 @@ impl Inner {
         let ended = self.claim(device, status, commands);
         let count = ended.len();
         if count > 0 {
-            self.note_ends(device, status, &ended);
+            self.record_ends(device, status, &ended);
             self.ingest.commands_settled(device, ended, done);
         }
         count
@@ -68,7 +68,7 @@ impl Inner {
     }
 
     /// Their end is about to be written.
-    fn note_ends(&self, device: &Arc<Device>, status: CommandStatus, ended: &[EndedCommand]) {
+    fn record_ends(&self, device: &Arc<Device>, status: CommandStatus, ended: &[EndedCommand]) {
         if let Some(online_device) = self.online.read().get(&device.num) {
             online_device.commands().ended(&ended.iter().map(|command| command.num).collect::<Vec<_>>());
         }
@@ -89,7 +89,7 @@ impl Inner {
                 ended.push(EndedCommand { num: next.num, id: next.id, status });
             }
             if let Some(device) = self.registry.get(device) {
-                self.note_ends(&device, status, &ended);
+                self.record_ends(&device, status, &ended);
                 self.ingest.commands_settled(&device, ended, None);
             }
         }
@@ -123,7 +123,7 @@ impl Inner {
 }
 
 impl Handle {
-    /// Takes a command back that has not ended yet. One that was sent may have reached its device all the same.
+    /// Cancels a command that has not ended yet. If it was sent already, it may have reached the device.
     pub async fn cancel(&self, device: &Arc<Device>, id: &str) -> Result<(), CancelError> {
         let store = &self.inner.store;
         let find = || async {
@@ -137,7 +137,7 @@ impl Handle {
         Err(CancelError::Ended(id.to_owned(), find().await?.status.as_str()))
     }
 
-    /// Takes back all of the device's commands that have not ended yet; how many.
+    /// Cancels all commands of the device that have not ended yet. Returns how many.
     pub async fn purge(&self, device: &Arc<Device>) -> Result<usize, CancelError> {
         let (mut after, mut count) = (0, 0);
         loop {
@@ -159,7 +159,7 @@ impl Handle {
             let status = CommandStatus::Purged;
             let ended = self.inner.claim(device, status, self.all_open(device.num).await?.into_iter());
             if !ended.is_empty() {
-                self.inner.note_ends(device, status, &ended);
+                self.inner.record_ends(device, status, &ended);
                 let reply = ingest.device_deleted(device, ended, revision).await?;
                 return registry.deleted(reply, device, revision);
             }

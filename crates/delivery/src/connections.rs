@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{handle::Handle, link::Feed, methods::CallError};
+use super::{handle::Handle, link::DownlinkKind, methods::CallError};
 use switchbox_core::registry::Device;
 use switchbox_dispatch::Connections;
 use switchbox_model::DeviceNum;
@@ -16,11 +16,11 @@ impl Connections for Handle {
     }
 
     fn accepts_commands(&self, device: DeviceNum) -> bool {
-        self.takes(device, Feed::Commands)
+        self.is_subscribed(device, DownlinkKind::Commands)
     }
 
     fn accepts_methods(&self, device: DeviceNum) -> bool {
-        self.takes(device, Feed::Methods)
+        self.is_subscribed(device, DownlinkKind::Methods)
     }
 
     fn command_room(&self, device: DeviceNum) -> usize {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 
 use tokio::sync::oneshot;
 
-use super::{handle::Handle, link::Feed};
+use super::{handle::Handle, link::DownlinkKind};
 use switchbox_core::{
     ingest::{self, EventsCommitted},
     registry::Device,
@@ -50,7 +50,7 @@ impl Handle {
     /// The oldest command that waits for the device. `None`: there is none, or a connection of the device takes them.
     pub async fn fetch(&self, device: &Arc<Device>) -> Result<Option<Fetched>, store::Error> {
         let (inner, num) = (&self.inner, device.num);
-        if inner.queues.len(num) == 0 || self.takes(num, Feed::Commands) {
+        if inner.queues.len(num) == 0 || self.is_subscribed(num, DownlinkKind::Commands) {
             return Ok(None);
         }
         // The queue is read from the documents, which are made behind the journal.
@@ -76,7 +76,8 @@ impl Handle {
     fn give(&self, command: CommandDoc) -> Option<Fetched> {
         let (inner, device, num, now_ms) = (&self.inner, command.device, command.num, clock::now_ms());
         let is_open = |device, num| inner.queues.is_open(device, num);
-        let is_over = command.verdict.is_some() || command.expires_ms.is_none_or(|expires| expires <= now_ms);
+        let is_over =
+            command.status_at_deadline.is_some() || command.expires_ms.is_none_or(|expires| expires <= now_ms);
         if is_over || !is_open(device, num) {
             return None;
         }

@@ -7,7 +7,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
 use super::{
-    held_commands::HeldCommands, link::Feed, online_device::OnlineDevice, publish_queue, waiting_calls::Calls,
+    held_commands::HeldCommands, link::DownlinkKind, online_device::OnlineDevice, publish_queue,
+    waiting_calls::CallStats,
 };
 use switchbox_core::{
     ingest,
@@ -60,7 +61,7 @@ pub(super) struct Inner {
     pub(super) online: RwLock<HashMap<DeviceNum, Arc<OnlineDevice>>>,
     /// Devices that a config was queued for, whose connections are to be told.
     pub(super) to_wake: Mutex<Vec<Arc<OnlineDevice>>>,
-    pub(super) calls: Calls,
+    pub(super) calls: CallStats,
     pub(super) held: HeldCommands,
     pub(super) command_deliveries: u32,
     pub(super) outgoing: Arc<publish_queue::PublishQueue>,
@@ -81,7 +82,7 @@ impl Handle {
             readers: Semaphore::new(READERS),
             online: RwLock::default(),
             to_wake: Mutex::default(),
-            calls: Calls::default(),
+            calls: CallStats::default(),
             held: HeldCommands::default(),
             command_deliveries,
             outgoing: Arc::default(),
@@ -101,8 +102,8 @@ impl Handle {
 
     /// The device is connected and subscribes to this.
     #[must_use]
-    pub fn takes(&self, device: DeviceNum, feed: Feed) -> bool {
-        self.inner.online.read().get(&device).is_some_and(|online_device| online_device.takes(feed))
+    pub fn is_subscribed(&self, device: DeviceNum, kind: DownlinkKind) -> bool {
+        self.inner.online.read().get(&device).is_some_and(|online_device| online_device.is_subscribed(kind))
     }
 
     /// How many devices are connected.
@@ -122,7 +123,7 @@ impl Handle {
 impl Inner {
     pub(super) fn settle(&self, settlements: Vec<Settlement>) {
         if !settlements.is_empty() {
-            self.store.note(Entry::Settled(settlements));
+            self.store.submit_unawaited(Entry::Settled(settlements));
         }
     }
 
@@ -138,12 +139,12 @@ impl Inner {
         if let Some(error) = online_device.device().take_new_error() {
             self.settle(vec![Settlement::Failed { device, error }]);
         }
-        self.note_gateway(online_device.device());
+        self.record_gateway(online_device.device());
         self.ingest.lifecycle(online_device.device(), EventData::Disconnected { reason: reason.to_owned() });
     }
 
     /// The gateway over which the device was last heard of goes into the journal, where it is not there yet.
-    pub(super) fn note_gateway(&self, device: &Device) {
+    pub(super) fn record_gateway(&self, device: &Device) {
         if let Some(access) = device.take_new_gateway_access() {
             self.settle(vec![Settlement::GatewayAccessed { device: device.num, access }]);
         }

@@ -41,7 +41,7 @@ pub(super) struct HeldCommands {
 }
 
 impl HeldCommands {
-    /// Gives the command to the device. `None`: the device, or somebody in its name, holds it, or holds as many as it may.
+    /// Gives the command to the device. `None`: the device, or another caller in its name, holds it, or holds as many as it may.
     pub(super) fn hold(
         &self,
         device: DeviceNum,
@@ -128,7 +128,7 @@ mod tests {
         let (fetching, now, open) = (HeldCommands::default(), Instant::now(), |_, _| true);
         let (token, given_back) = fetching.hold(LAMP, 7, "c", now, &open).unwrap();
         assert_eq!(given_back, 0);
-        assert!(fetching.hold(LAMP, 7, "c", now, &open).is_none(), "somebody holds it");
+        assert!(fetching.hold(LAMP, 7, "c", now, &open).is_none(), "another caller holds it");
         assert!(fetching.release(DeviceNum(2), &token, now).is_none(), "another device");
         assert!(fetching.release(LAMP, &token, now + HELD_FOR).is_none(), "its minute is over");
         assert_eq!(fetching.release(LAMP, &token, now), Some((7, "c".to_owned())));

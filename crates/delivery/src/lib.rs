@@ -1,10 +1,10 @@
 //! Brings committed effects to the devices that are connected, and what they answer back to the journal.
 //! Never knows topics or packets.
 
+mod command_expiry;
 mod command_window;
 mod commands;
 mod connections;
-mod feeder;
 mod fetching;
 mod handle;
 mod held_commands;
@@ -15,8 +15,8 @@ mod online_device;
 mod orphaned_connections;
 mod publish_queue;
 mod publisher;
+mod queue_reader;
 mod sink;
-mod sweep;
 mod takeover;
 mod traces;
 mod waiting_calls;
@@ -25,11 +25,11 @@ pub use self::{
     commands::CancelError,
     fetching::{Fetched, SettleError, Verdict},
     handle::{Handle, Parts},
-    link::{DeliveryReport, Feed, Link, Outbound},
+    link::{DeliveryReport, DownlinkKind, Link, Outbound},
     methods::CallError,
     online::Online,
     publisher::Publisher,
-    takeover::JustTaken,
+    takeover::RecentTakeover,
     traces::traceparent,
     waiting_calls::Response,
 };

@@ -55,7 +55,7 @@ pub trait Link: Send + Sync {
 
 /// What a device can subscribe to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Feed {
+pub enum DownlinkKind {
     Config,
     Commands,
     Methods,

@@ -10,10 +10,10 @@ use bytes::Bytes;
 
 use super::{
     handle::Handle,
-    link::{Feed, Outbound},
+    link::{DownlinkKind, Outbound},
     online::Online,
     online_device::OnlineDevice,
-    waiting_calls::{Guard, Response},
+    waiting_calls::{Response, WaitingCallGuard},
 };
 use switchbox_core::registry::Device;
 use switchbox_model::{
@@ -64,10 +64,10 @@ impl Handle {
             return self.call_endpoint(device, &endpoint, name, payload, timeout).await;
         }
         let online_device = self.online_device(device.num).ok_or_else(|| CallError::Offline(who()))?;
-        if !online_device.takes(Feed::Methods) {
+        if !online_device.is_subscribed(DownlinkKind::Methods) {
             return Err(CallError::NotSubscribed(who()));
         }
-        self.put(&online_device, name, payload, timeout).await
+        self.call_connected(&online_device, name, payload, timeout).await
     }
 
     async fn call_endpoint(
@@ -94,11 +94,11 @@ impl Handle {
 
     /// Why no method call to an endpoint of this URL is made.
     #[must_use]
-    pub fn futile_endpoint(&self, url: &str) -> Option<String> {
-        self.inner.proxy.get()?.futile(url)
+    pub fn endpoint_problem(&self, url: &str) -> Option<String> {
+        self.inner.proxy.get()?.endpoint_problem(url)
     }
 
-    async fn put(
+    async fn call_connected(
         &self,
         online_device: &OnlineDevice,
         name: &str,
@@ -109,7 +109,7 @@ impl Handle {
         let rid = self.inner.calls.next_rid.fetch_add(1, Ordering::Relaxed);
         let waiting = online_device.calls();
         let answer = waiting.begin(rid).ok_or_else(|| CallError::Busy(who(), limits::METHODS_IN_FLIGHT))?;
-        let _guard = Guard { waiting, rid };
+        let _guard = WaitingCallGuard { waiting, rid };
         let expires = Instant::now() + timeout;
         if !online_device.link().deliver(Outbound::Method { rid, name: name.into(), payload, expires }) {
             return Err(CallError::Busy(who(), limits::SESSION_QUEUE));
@@ -152,7 +152,7 @@ impl Online {
         let waited = self.online_device.calls().answer(rid, Response { status, payload });
         if !waited {
             let device = self.online_device.device();
-            self.inner.calls.note_late(device.num, &device.name, rid);
+            self.inner.calls.record_late(device.num, &device.name, rid);
         }
         waited
     }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    feeder,
     handle::Inner,
-    link::{DeliveryReport, Feed, Outbound},
+    link::{DeliveryReport, DownlinkKind, Outbound},
     online_device::OnlineDevice,
-    traces,
+    queue_reader, traces,
 };
 use switchbox_model::{CommandStatus, Settlement};
 use switchbox_support::clock;
@@ -29,8 +28,8 @@ impl std::fmt::Debug for Online {
 
 impl Online {
     /// Config: its newest version is delivered at once, if there is one, and every later one.
-    pub fn subscribe(&self, feed: Feed) {
-        self.begin(feed, false);
+    pub fn subscribe(&self, kind: DownlinkKind) {
+        self.begin(kind, false);
     }
 
     /// Config: only later versions are delivered. Returns the one in force, which the device finds out otherwise.
@@ -41,22 +40,22 @@ impl Online {
 
     /// The same for a subscription of a session that was kept. Where the client subscribes again now, as many do on each connect,
     /// it has the newest version already.
-    pub fn resume(&self, feed: Feed) {
-        self.begin(feed, true);
+    pub fn resume(&self, kind: DownlinkKind) {
+        self.begin(kind, true);
     }
 
-    fn begin(&self, feed: Feed, resumed: bool) {
-        self.online_device.subscribe(feed, resumed);
-        if feed == Feed::Commands
+    fn begin(&self, kind: DownlinkKind, resumed: bool) {
+        self.online_device.subscribe(kind, resumed);
+        if kind == DownlinkKind::Commands
             && self.online_device.commands().open(&self.inner.queues, self.online_device.device().num)
         {
-            feeder::wake_soon(&self.inner, &self.online_device);
+            queue_reader::wake_soon(&self.inner, &self.online_device);
         }
     }
 
-    pub fn unsubscribe(&self, feed: Feed) {
-        self.online_device.unsubscribe(feed);
-        if feed == Feed::Commands {
+    pub fn unsubscribe(&self, kind: DownlinkKind) {
+        self.online_device.unsubscribe(kind);
+        if kind == DownlinkKind::Commands {
             self.online_device.commands().close();
         }
     }
@@ -113,7 +112,7 @@ impl Online {
         for (status, commands) in [(CommandStatus::Acknowledged, taken), (CommandStatus::Rejected, refused)] {
             if !commands.is_empty() {
                 self.inner.end_commands(self.online_device.device(), status, commands.into_iter(), None);
-                feeder::wake(&self.inner, &self.online_device);
+                queue_reader::wake(&self.inner, &self.online_device);
             }
         }
     }

@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 
 use super::{
     command_window::{CommandRef, CommandWindow},
-    link::{Feed, Link, Outbound},
-    waiting_calls::Waiting,
+    link::{DownlinkKind, Link, Outbound},
+    waiting_calls::WaitingCalls,
 };
 use switchbox_core::registry::Device;
 use switchbox_model::registry::{DeviceError, ErrorKind};
@@ -23,12 +23,12 @@ use switchbox_store::ConfigVersion;
 pub(super) struct OnlineDevice {
     device: Arc<Device>,
     link: Arc<dyn Link>,
-    feeds: AtomicU8,
+    subscribed: AtomicU8,
     handed_config: Mutex<HandedConfig>,
-    calls: Waiting,
+    calls: WaitingCalls,
     commands: CommandWindow,
     /// When it was taken over from another connection.
-    taken: Option<Instant>,
+    taken_over_at: Option<Instant>,
 }
 
 /// The newest config version that was handed to the link. Its lock orders "the newest on subscribe" with "every change".
@@ -39,24 +39,24 @@ struct HandedConfig {
     resumed: bool,
 }
 
-fn bit(feed: Feed) -> u8 {
-    match feed {
-        Feed::Config => 1,
-        Feed::Commands => 2,
-        Feed::Methods => 4,
+fn bit(kind: DownlinkKind) -> u8 {
+    match kind {
+        DownlinkKind::Config => 1,
+        DownlinkKind::Commands => 2,
+        DownlinkKind::Methods => 4,
     }
 }
 
 impl OnlineDevice {
-    pub(super) fn new(device: Arc<Device>, link: Arc<dyn Link>, taken: Option<Instant>) -> Self {
+    pub(super) fn new(device: Arc<Device>, link: Arc<dyn Link>, taken_over_at: Option<Instant>) -> Self {
         Self {
             device,
             link,
-            feeds: AtomicU8::new(0),
+            subscribed: AtomicU8::new(0),
             handed_config: Mutex::default(),
-            calls: Waiting::default(),
+            calls: WaitingCalls::default(),
             commands: CommandWindow::default(),
-            taken,
+            taken_over_at,
         }
     }
 
@@ -72,19 +72,19 @@ impl OnlineDevice {
         &self.commands
     }
 
-    pub(super) fn taken(&self) -> Option<Instant> {
-        self.taken
+    pub(super) fn taken_over_at(&self) -> Option<Instant> {
+        self.taken_over_at
     }
 
-    pub(super) fn takes(&self, feed: Feed) -> bool {
-        self.feeds.load(Ordering::Acquire) & bit(feed) != 0
+    pub(super) fn is_subscribed(&self, kind: DownlinkKind) -> bool {
+        self.subscribed.load(Ordering::Acquire) & bit(kind) != 0
     }
 
     /// `resumed`: the session was kept, the client has not said so.
-    pub(super) fn subscribe(&self, feed: Feed, resumed: bool) {
+    pub(super) fn subscribe(&self, kind: DownlinkKind, resumed: bool) {
         let mut handed = self.handed_config.lock();
-        self.feeds.fetch_or(bit(feed), Ordering::AcqRel);
-        if feed != Feed::Config {
+        self.subscribed.fetch_or(bit(kind), Ordering::AcqRel);
+        if kind != DownlinkKind::Config {
             return;
         }
         let has_newest = std::mem::replace(&mut handed.resumed, resumed);
@@ -99,20 +99,20 @@ impl OnlineDevice {
     /// Later versions only.
     pub(super) fn follow_config(&self) -> Bytes {
         let mut handed = self.handed_config.lock();
-        self.feeds.fetch_or(bit(Feed::Config), Ordering::AcqRel);
+        self.subscribed.fetch_or(bit(DownlinkKind::Config), Ordering::AcqRel);
         let config = self.device.config();
         handed.version = config.as_ref().map_or(0, |config| config.version);
         config.map(|config| config.payload.clone()).unwrap_or_default()
     }
 
-    pub(super) fn unsubscribe(&self, feed: Feed) {
-        self.feeds.fetch_and(!bit(feed), Ordering::AcqRel);
+    pub(super) fn unsubscribe(&self, kind: DownlinkKind) {
+        self.subscribed.fetch_and(!bit(kind), Ordering::AcqRel);
     }
 
     /// True: it is queued, and the link is to be woken.
     pub(super) fn queue_config(&self, version: &ConfigVersion) -> bool {
         let mut handed = self.handed_config.lock();
-        if !self.takes(Feed::Config) || version.version <= handed.version {
+        if !self.is_subscribed(DownlinkKind::Config) || version.version <= handed.version {
             return false;
         }
         handed.version = version.version;
@@ -125,13 +125,13 @@ impl OnlineDevice {
         self.device.failed(DeviceError { time_ms, kind: ErrorKind::InvalidArgument, message });
     }
 
-    pub(super) fn calls(&self) -> &Waiting {
+    pub(super) fn calls(&self) -> &WaitingCalls {
         &self.calls
     }
 
     /// Ends all calls; returns the commands that were only for this connection.
     pub(super) fn end(&self) -> Vec<CommandRef> {
-        self.feeds.store(0, Ordering::Release);
+        self.subscribed.store(0, Ordering::Release);
         self.calls.end();
         self.commands.end()
     }
@@ -183,7 +183,7 @@ mod tests {
             let link = Arc::new(Versions::default());
             let online_device = OnlineDevice::new(device, link.clone(), None);
             for resumed in [resumed, false, false] {
-                online_device.subscribe(Feed::Config, resumed);
+                online_device.subscribe(DownlinkKind::Config, resumed);
             }
             online_device.queue_config(&version(2));
             online_device.queue_config(&version(1));

@@ -11,7 +11,7 @@ impl Handle {
     /// Before any device is let in: a device that was connected when the host was killed gets its `disconnected` event, once.
     /// Which commands it was sent in the last moment was not written down, so all that it may have been are marked before.
     pub async fn close_orphaned_connections(&self) -> Result<(), ingest::Error> {
-        for device in self.inner.registry.left_connected() {
+        for device in self.inner.registry.connected_at_stop() {
             if self.inner.queues.len(device.num) > 0 {
                 let upto = self.inner.queues.last(device.num);
                 self.inner.settle(vec![Settlement::CommandsInDoubt { device: device.num, upto }]);

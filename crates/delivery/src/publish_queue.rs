@@ -61,9 +61,9 @@ impl PublishQueue {
         }
     }
 
-    pub(super) fn start(&self, left: Vec<OutgoingDoc>) {
+    pub(super) fn start(&self, unpublished: Vec<OutgoingDoc>) {
         self.live.store(true, Ordering::Release);
-        for OutgoingDoc { id, topic, payload, qos, retain } in left {
+        for OutgoingDoc { id, topic, payload, qos, retain } in unpublished {
             self.push(id, Message { qos, retain, ..Message::new(&topic, payload) });
         }
     }
@@ -85,7 +85,7 @@ impl PublishQueue {
         }
     }
 
-    pub(super) fn given(&self, bytes: usize) {
+    pub(super) fn finished(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         if !self.is_full() {
             self.room.notify_waiters();
@@ -113,14 +113,14 @@ mod tests {
         let queue = PublishQueue::default();
         queue.push("1.p.0".into(), Message::new("replayed", "x"));
         assert_eq!(topics(&queue), [""; 0]);
-        let left = OutgoingDoc {
+        let unpublished = OutgoingDoc {
             id: "1.p.0".into(),
             topic: "left".into(),
             payload: "x".into(),
             qos: QoS::AtLeastOnce,
             retain: false,
         };
-        queue.start(vec![left]);
+        queue.start(vec![unpublished]);
         queue.push("1.p.1".into(), Message::new("new", "x"));
         assert_eq!(topics(&queue), ["left", "new"]);
     }
@@ -131,7 +131,7 @@ mod tests {
         queue.start(Vec::new());
         assert!(queue.room().await, "an empty queue has room at once");
         queue.push("1.p.0".into(), Message::new("a", vec![0; limits::OUTGOING_BYTES]));
-        let (waited, ()) = tokio::join!(queue.room(), async { queue.given(queue.bytes.load(Ordering::Relaxed)) });
+        let (waited, ()) = tokio::join!(queue.room(), async { queue.finished(queue.bytes.load(Ordering::Relaxed)) });
         assert!(!waited);
     }
 }

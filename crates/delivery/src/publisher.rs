@@ -31,8 +31,8 @@ pub struct Publisher {
 
 impl Handle {
     /// The journal has been replayed: from now on messages are taken, those that were left when the host stopped first.
-    pub fn start_publishing(&self, left: Vec<OutgoingDoc>) {
-        self.inner.outgoing.start(left);
+    pub fn start_publishing(&self, unpublished: Vec<OutgoingDoc>) {
+        self.inner.outgoing.start(unpublished);
     }
 
     #[must_use]
@@ -73,26 +73,26 @@ impl Publisher {
                     () = shutdown.cancelled() => {}
                 }
             }
-            self.give(items, &mut budget, &shutdown).await;
+            self.publish_batch(items, &mut budget, &shutdown).await;
         }
     }
 
-    async fn give(&self, items: Vec<Item>, budget: &mut WaitBudget, shutdown: &CancellationToken) {
+    async fn publish_batch(&self, items: Vec<Item>, budget: &mut WaitBudget, shutdown: &CancellationToken) {
         let mut settled = Vec::new();
         for Item { id, message } in items {
             let bytes = message.size();
             let kept = message.qos != QoS::AtMostOnce;
-            if !shutdown.is_cancelled() && self.give_one(&id, message, budget).await.is_ok() && kept {
+            if !shutdown.is_cancelled() && self.publish_one(&id, message, budget).await.is_ok() && kept {
                 settled.push(Settlement::Published { id });
             }
-            self.queue.given(bytes);
+            self.queue.finished(bytes);
         }
         if !settled.is_empty() {
-            self.store.note(Entry::Settled(settled));
+            self.store.submit_unawaited(Entry::Settled(settled));
         }
     }
 
-    async fn give_one(&self, id: &str, message: Arc<Message>, budget: &mut WaitBudget) -> Result<(), ingest::Error> {
+    async fn publish_one(&self, id: &str, message: Arc<Message>, budget: &mut WaitBudget) -> Result<(), ingest::Error> {
         let message = traces::published(&self.metrics.traces, id, message);
         let event = self.ingest.topic_event(&message);
         let bytes = message.size();

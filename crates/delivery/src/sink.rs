@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{command_window::Offered, feeder, handle::Handle};
+use super::{command_window::CommandOffer, handle::Handle, queue_reader};
 use switchbox_core::{outbox::EffectSink, registry::Device};
 use switchbox_model::Message;
 use switchbox_store::{CommandDoc, ConfigVersion};
@@ -27,11 +27,11 @@ impl EffectSink for Handle {
         let Some(online_device) = self.online_device(device.num) else { return false };
         let offered = online_device.commands().offer(online_device.link(), command);
         match offered {
-            Offered::Unconfirmed => self.inner.send_unconfirmed(&online_device, command.clone()),
-            Offered::Waits => feeder::wake(&self.inner, &online_device),
-            Offered::Sent | Offered::Absent => {}
+            CommandOffer::Unconfirmed => self.inner.send_unconfirmed(&online_device, command.clone()),
+            CommandOffer::Queued => queue_reader::wake(&self.inner, &online_device),
+            CommandOffer::Sent | CommandOffer::NotSubscribed => {}
         }
-        offered != Offered::Absent
+        offered != CommandOffer::NotSubscribed
     }
 
     fn publish(&self, id: String, message: Message) {

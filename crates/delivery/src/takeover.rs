@@ -12,37 +12,45 @@ use switchbox_support::clock;
 /// The device was taken over by another connection a moment ago.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0} has just been taken over from another connection; try again in {secs} s", secs = limits::TAKEOVER_PAUSE.as_secs())]
-pub struct JustTaken(pub DeviceId);
+pub struct RecentTakeover(pub DeviceId);
 
-/// No gateway takes it yet. `taken`: when it was taken over from another connection.
-fn stays(taken: Option<Instant>, now: Instant) -> bool {
-    taken.is_some_and(|at| now < at + limits::TAKEOVER_PAUSE)
+/// No gateway takes it yet. `taken_over_at`: when it was taken over from another connection.
+fn was_just_taken_over(taken_over_at: Option<Instant>, now: Instant) -> bool {
+    taken_over_at.is_some_and(|at| now < at + limits::TAKEOVER_PAUSE)
 }
 
 impl Handle {
     /// The device is connected from now on (its `connected` event is journaled). A link that the device had before is
     /// replaced: its owner has closed it already, or [`Link::close`] is called.
     pub fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Online {
-        self.place(device, link, "the device connected again")
+        self.connect_over(device, link, "the device connected again")
     }
 
     /// As [`Handle::connect`], over the connection of a gateway.
-    pub fn attach(&self, device: &Arc<Device>, link: Arc<dyn Link>, gateway: &DeviceId) -> Result<Online, JustTaken> {
-        if self.online_device(device.num).is_some_and(|online_device| stays(online_device.taken(), Instant::now())) {
+    pub fn attach(
+        &self,
+        device: &Arc<Device>,
+        link: Arc<dyn Link>,
+        gateway: &DeviceId,
+    ) -> Result<Online, RecentTakeover> {
+        if self
+            .online_device(device.num)
+            .is_some_and(|online_device| was_just_taken_over(online_device.taken_over_at(), Instant::now()))
+        {
             self.inner.metrics.limit(limits::names::TAKEOVER_PAUSE);
-            return Err(JustTaken(device.name.id.clone()));
+            return Err(RecentTakeover(device.name.id.clone()));
         }
-        let online = self.place(device, link, &format!("attached to gateway {gateway}"));
+        let online = self.connect_over(device, link, &format!("attached to gateway {gateway}"));
         device.attached(gateway, clock::now_ms());
-        self.inner.note_gateway(device);
+        self.inner.record_gateway(device);
         Ok(online)
     }
 
-    fn place(&self, device: &Arc<Device>, link: Arc<dyn Link>, why: &str) -> Online {
+    fn connect_over(&self, device: &Arc<Device>, link: Arc<dyn Link>, why: &str) -> Online {
         let (online_device, before) = {
             let mut online = self.inner.online.write();
-            let taken = online.contains_key(&device.num).then(Instant::now);
-            let online_device = Arc::new(OnlineDevice::new(device.clone(), link, taken));
+            let taken_over_at = online.contains_key(&device.num).then(Instant::now);
+            let online_device = Arc::new(OnlineDevice::new(device.clone(), link, taken_over_at));
             (online_device.clone(), online.insert(device.num, online_device))
         };
         if let Some(before) = before {
@@ -70,7 +78,7 @@ mod tests {
             (Some(limits::TAKEOVER_PAUSE - moment), true),
             (Some(limits::TAKEOVER_PAUSE), false),
         ] {
-            assert_eq!(stays(after.map(|_| now), now + after.unwrap_or_default()), expect, "{after:?}");
+            assert_eq!(was_just_taken_over(after.map(|_| now), now + after.unwrap_or_default()), expect, "{after:?}");
         }
     }
 }

@@ -22,21 +22,21 @@ const LATE_LOGGED_MAX: usize = 10_000;
 
 /// What the host remembers of all calls.
 #[derive(Debug)]
-pub(super) struct Calls {
+pub(super) struct CallStats {
     pub(super) next_rid: AtomicU64,
     pub(super) late: AtomicU64,
     /// The devices whose late answers were logged.
     late_logged: Mutex<HashSet<DeviceNum>>,
 }
 
-impl Default for Calls {
+impl Default for CallStats {
     fn default() -> Self {
         Self { next_rid: AtomicU64::new(1), late: AtomicU64::new(0), late_logged: Mutex::default() }
     }
 }
 
-impl Calls {
-    pub(super) fn note_late(&self, device: DeviceNum, name: &DeviceName, rid: u64) {
+impl CallStats {
+    pub(super) fn record_late(&self, device: DeviceNum, name: &DeviceName, rid: u64) {
         self.late.fetch_add(1, Ordering::Relaxed);
         let mut late_logged = self.late_logged.lock();
         if late_logged.len() >= LATE_LOGGED_MAX {
@@ -53,9 +53,9 @@ impl Calls {
 
 /// The calls that wait for one connected device, by their request id.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(Mutex<HashMap<u64, oneshot::Sender<Response>>>);
+pub(super) struct WaitingCalls(Mutex<HashMap<u64, oneshot::Sender<Response>>>);
 
-impl Waiting {
+impl WaitingCalls {
     /// None when too many wait already.
     pub(super) fn begin(&self, rid: u64) -> Option<oneshot::Receiver<Response>> {
         let (answer, answered) = oneshot::channel();
@@ -79,12 +79,12 @@ impl Waiting {
 }
 
 /// Takes a call off the list when its caller goes, for whatever reason.
-pub(super) struct Guard<'a> {
-    pub(super) waiting: &'a Waiting,
+pub(super) struct WaitingCallGuard<'a> {
+    pub(super) waiting: &'a WaitingCalls,
     pub(super) rid: u64,
 }
 
-impl Drop for Guard<'_> {
+impl Drop for WaitingCallGuard<'_> {
     fn drop(&mut self) {
         self.waiting.0.lock().remove(&self.rid);
     }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn each_answer_finds_its_call_and_only_once() {
-        let waiting = Waiting::default();
+        let waiting = WaitingCalls::default();
         let mut calls: Vec<_> = (1..=3).map(|rid| waiting.begin(rid).unwrap()).collect();
         for (rid, waited) in [(3, true), (1, true), (1, false), (9, false), (2, true)] {
             assert_eq!(waiting.answer(rid, response(rid as u16 + 200)), waited, "{rid}");
@@ -111,16 +111,16 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_the_answer_of_a_call_that_was_given_up() {
-        let waiting = Waiting::default();
+        let waiting = WaitingCalls::default();
         let call = waiting.begin(1).unwrap();
-        drop(Guard { waiting: &waiting, rid: 1 });
+        drop(WaitingCallGuard { waiting: &waiting, rid: 1 });
         drop(call);
         assert!(!waiting.answer(1, response(200)));
     }
 
     #[test]
     fn a_device_has_so_many_calls_and_no_more_until_one_ends() {
-        let waiting = Waiting::default();
+        let waiting = WaitingCalls::default();
         let most = limits::METHODS_IN_FLIGHT as u64;
         let calls: Vec<_> = (0..most).map(|rid| waiting.begin(rid).unwrap()).collect();
         assert!(waiting.begin(most).is_none());

@@ -38,7 +38,7 @@ pub(super) struct CatchUp {
 }
 
 /// A task that a backlog asks to have spawned.
-pub(super) enum Task {
+pub(super) enum BacklogTask {
     /// One more worker.
     Worker,
     /// The reader of the journal.
@@ -47,7 +47,7 @@ pub(super) enum Task {
 
 /// The result of offering events.
 #[derive(Default)]
-pub(super) struct Offered {
+pub(super) struct OfferResult {
     /// How many were queued in memory. The others are read from the journal.
     pub(super) queued: usize,
     /// The queue was full; from now on the plugin reads from the journal.
@@ -75,7 +75,7 @@ impl Inner {
         self.read.iter().rev().any(|(from, to)| *from <= seq && seq < *to)
     }
 
-    fn record_read(&mut self, read: (Seq, Seq)) {
+    fn remember_read(&mut self, read: (Seq, Seq)) {
         if self.read.len() >= READS_REMEMBERED {
             self.read.pop_front();
         }
@@ -88,12 +88,12 @@ pub(super) struct Backlog {
     work: Notify,
     room: Notify,
     done: Notify,
-    start: Box<dyn Fn(Task) + Send + Sync>,
+    start: Box<dyn Fn(BacklogTask) + Send + Sync>,
 }
 
 impl Backlog {
     /// Accepts no events before [`Backlog::begin`].
-    pub(super) fn new(catch_up: CatchUp, start: impl Fn(Task) + Send + Sync + 'static) -> Self {
+    pub(super) fn new(catch_up: CatchUp, start: impl Fn(BacklogTask) + Send + Sync + 'static) -> Self {
         Self {
             inner: Mutex::new(Inner { catch_up: Some(catch_up), ..Inner::default() }),
             work: Notify::new(),
@@ -104,12 +104,12 @@ impl Backlog {
     }
 
     /// Queues events of any device, in the order of the journal. Events for which the queue has no room are read from the journal later.
-    pub(super) fn offer(&self, mut jobs: impl Iterator<Item = Job>) -> Offered {
+    pub(super) fn offer(&self, mut jobs: impl Iterator<Item = Job>) -> OfferResult {
         let mut inner = self.inner.lock();
         if inner.stopped {
-            return Offered::default();
+            return OfferResult::default();
         }
-        let mut offered = Offered::default();
+        let mut offered = OfferResult::default();
         while let Some(job) = jobs.next() {
             let seq = job.event.seq;
             if inner.was_read(seq) {
@@ -122,7 +122,7 @@ impl Backlog {
             } else if !is_late && (inner.queues.len() >= QUEUE_EVENTS || inner.queues.bytes() >= QUEUE_BYTES) {
                 offered.falls_behind = true;
                 inner.catch_up = Some(CatchUp { from: seq, cursor: seq, newest: seq, handled: HashSet::new() });
-                (self.start)(Task::CatchUp);
+                (self.start)(BacklogTask::CatchUp);
             } else {
                 inner.queues.push_reserving(job, jobs.size_hint().0);
                 offered.queued += 1;
@@ -151,7 +151,7 @@ impl Backlog {
             self.work.notify_one();
         } else if inner.workers < (COMPUTING_MAX + inner.waiting).min(WORKERS_MAX) {
             inner.workers += 1;
-            (self.start)(Task::Worker);
+            (self.start)(BacklogTask::Worker);
         }
     }
 
@@ -209,29 +209,29 @@ impl Backlog {
     }
 
     /// The effects of the event `in_progress` are held back; the other jobs that were taken are put back behind it. The caller has to
-    /// call [`Backlog::released`] afterwards.
+    /// call [`Backlog::held_back_ended`] afterwards.
     pub(super) fn put_back_behind(&self, in_progress: Seq, rest: JobBatch) {
         let mut inner = self.inner.lock();
         inner.held_back += 1;
         inner.queues.put_back_behind(in_progress, rest);
     }
 
-    pub(super) fn released(&self) {
+    pub(super) fn held_back_ended(&self) {
         self.inner.lock().held_back -= 1;
         self.done.notify_waiters();
     }
 
     /// While the guard exists, one worker counts as waiting for a device, so that another may run in its place.
-    pub(super) fn waiting(&self) -> Waiting<'_> {
+    pub(super) fn count_as_waiting(&self) -> WaitingWorker<'_> {
         let mut inner = self.inner.lock();
         inner.waiting += 1;
         self.ensure_workers(&mut inner);
         drop(inner);
-        Waiting(self)
+        WaitingWorker(self)
     }
 
     /// Waits until the queue is at most half full. Returns false if the plugin has stopped.
-    pub(super) async fn has_room(&self) -> bool {
+    pub(super) async fn wait_for_room(&self) -> bool {
         loop {
             let room = self.room.notified();
             {
@@ -250,7 +250,7 @@ impl Backlog {
     /// Starts to accept events. Those up to `newest` are read from the journal; later ones are offered.
     pub(super) fn begin(&self, newest: Seq) {
         self.with_catch_up(|catch_up| catch_up.newest = newest);
-        (self.start)(Task::CatchUp);
+        (self.start)(BacklogTask::CatchUp);
     }
 
     /// Access to the state of catching up. Returns `None` if the plugin does not read from the journal.
@@ -259,7 +259,7 @@ impl Backlog {
     }
 
     /// Everything before `next` was read. Queues the jobs. Returns true if the plugin has caught up.
-    pub(super) fn caught_up(&self, jobs: Vec<Job>, next: Seq) -> bool {
+    pub(super) fn queue_read(&self, jobs: Vec<Job>, next: Seq) -> bool {
         let mut inner = self.inner.lock();
         jobs.into_iter().for_each(|job| inner.queues.push(job));
         self.ensure_workers(&mut inner);
@@ -268,7 +268,7 @@ impl Backlog {
         if catch_up.cursor > catch_up.newest {
             let read = (catch_up.from, catch_up.cursor);
             inner.catch_up = None;
-            inner.record_read(read);
+            inner.remember_read(read);
             return true;
         }
         inner.stopped
@@ -311,10 +311,10 @@ impl Backlog {
     }
 }
 
-/// See [`Backlog::waiting`].
-pub(super) struct Waiting<'a>(&'a Backlog);
+/// See [`Backlog::count_as_waiting`].
+pub(super) struct WaitingWorker<'a>(&'a Backlog);
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingWorker<'_> {
     fn drop(&mut self) {
         self.0.inner.lock().waiting -= 1;
     }
@@ -335,7 +335,7 @@ mod tests {
     fn an_event_that_is_offered_late_is_taken_unless_it_was_read_from_the_log() {
         let first = CatchUp { from: Seq(0), cursor: Seq(1), newest: Seq(0), handled: HashSet::new() };
         let backlog = Backlog::new(first, |_| ());
-        assert!(backlog.caught_up(Vec::new(), Seq(1)));
+        assert!(backlog.queue_read(Vec::new(), Seq(1)));
         let full = QUEUE_EVENTS as u64;
         let offer = |seq| backlog.offer(std::iter::once(job(seq))).queued;
         let taken: usize = (1..=full + 1).filter(|seq| *seq != 5).map(offer).sum();
@@ -343,7 +343,7 @@ mod tests {
         assert!(backlog.offer(std::iter::once(job(full + 2))).falls_behind);
         assert_eq!(offer(5), 1, "the journal is read from behind it");
         assert_eq!(offer(full + 3), 0, "it is read from the journal");
-        assert!(backlog.caught_up(Vec::new(), Seq(full + 5)));
+        assert!(backlog.queue_read(Vec::new(), Seq(full + 5)));
         assert_eq!(offer(full + 4), 0, "it was read from the journal");
     }
 }

@@ -24,14 +24,14 @@ pub(super) fn start(runner: &Arc<Runner>) {
 
 async fn run(runner: Arc<Runner>) {
     let mut row = None;
-    while runner.backlog.has_room().await && !runner.context.stopping.is_cancelled() {
+    while runner.backlog.wait_for_room().await && !runner.context.stopping.is_cancelled() {
         match step(&runner, &mut row).await {
             Ok(Step::CaughtUp) => return,
             Ok(Step::Read) => {}
             Ok(Step::NothingYet) => tokio::time::sleep(NOT_WRITTEN_YET).await,
             Err(Error::Closed) => return,
             Err(error) => {
-                if let Some(more) = runner.log_limits.note("journal", Instant::now()) {
+                if let Some(more) = runner.log_limits.allow("journal", Instant::now()) {
                     tracing::error!(plugin = %runner.name, %error, "the journal cannot be read; trying again{more}");
                 }
                 tokio::time::sleep(NOT_READABLE).await;
@@ -51,7 +51,7 @@ async fn step(runner: &Arc<Runner>, row: &mut Option<i64>) -> Result<Step, Error
         return Ok(Step::CaughtUp);
     };
     if cursor > newest {
-        return Ok(if runner.backlog.caught_up(Vec::new(), cursor) { Step::CaughtUp } else { Step::NothingYet });
+        return Ok(if runner.backlog.queue_read(Vec::new(), cursor) { Step::CaughtUp } else { Step::NothingYet });
     }
     let from = match *row {
         Some(row) => row,
@@ -73,7 +73,7 @@ async fn step(runner: &Arc<Runner>, row: &mut Option<i64>) -> Result<Step, Error
             jobs.extend(job(runner, event));
         }
     }
-    Ok(if runner.backlog.caught_up(jobs, reached) { Step::CaughtUp } else { Step::Read })
+    Ok(if runner.backlog.queue_read(jobs, reached) { Step::CaughtUp } else { Step::Read })
 }
 
 /// Returns `None` if the plugin does not have to handle the event.

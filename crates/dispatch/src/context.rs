@@ -17,7 +17,7 @@ use super::{
     recovery::Recovery, warnings::Warnings,
 };
 use switchbox_core::{registry, timers};
-use switchbox_model::{PluginName, Seq, lifecycle::TakenBack};
+use switchbox_model::{PluginName, Seq, lifecycle::RolledBack};
 use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, tasks::Tasks};
 
@@ -45,11 +45,11 @@ pub(super) struct Context {
     pub(super) cycles: Mutex<Cycles>,
     pub(super) warnings: Mutex<Warnings>,
     pub(super) connections: OnceLock<Arc<dyn Connections>>,
-    pub(super) on_taken_back: OnceLock<OnTakenBack>,
+    pub(super) on_rolled_back: OnceLock<OnTakenBack>,
 }
 
-/// Called when a version was taken back, on a worker: it must not block.
-pub(super) type OnTakenBack = Box<dyn Fn(&PluginName, &TakenBack) + Send + Sync>;
+/// Called when a version was rolled back, on a worker: it must not block.
+pub(super) type OnTakenBack = Box<dyn Fn(&PluginName, &RolledBack) + Send + Sync>;
 
 impl Context {
     pub(super) fn new(store: store::Handle, registry: registry::Handle, supervisor: Tasks, metrics: Metrics) -> Self {
@@ -72,7 +72,7 @@ impl Context {
             cycles: Mutex::default(),
             warnings: Mutex::default(),
             connections: OnceLock::new(),
-            on_taken_back: OnceLock::new(),
+            on_rolled_back: OnceLock::new(),
         }
     }
 

@@ -42,7 +42,7 @@ struct Edge {
     plugin: PluginName,
     to: Node,
     /// The next event needs no device: the host itself makes it.
-    inside: bool,
+    without_device: bool,
     sampled: Duration,
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Cycles {
 }
 
 impl Cycles {
-    /// Adds a sample: the plugin answered an event of `from` with an effect on `to`. `inside`: an effect alone made the event, without a
+    /// Adds a sample: the plugin answered an event of `from` with an effect on `to`. `without_device`: an effect alone made the event, without a
     /// device (a message, a settled command). Returns a cycle that has to be reported.
     pub(super) fn add(
         &mut self,
@@ -86,29 +86,29 @@ impl Cycles {
         from: Node,
         plugin: &PluginName,
         to: Node,
-        inside: bool,
+        without_device: bool,
     ) -> Option<Cycle> {
-        self.insert(now, &from, plugin, &to, inside);
+        self.insert(now, &from, plugin, &to, without_device);
         let mut steps = vec![(plugin.clone(), to.clone())];
-        let mut inside = inside;
+        let mut without_device = without_device;
         if from != to {
-            let (back, all_inside) = self.shortest_path(now, &to, &from)?;
+            let (back, all_without_device) = self.shortest_path(now, &to, &from)?;
             steps.extend(back);
-            inside &= all_inside;
+            without_device &= all_without_device;
         }
-        let cycle = Cycle { expected: steps.len() == 1 && !inside, steps: canonical(steps) };
+        let cycle = Cycle { expected: steps.len() == 1 && !without_device, steps: canonical(steps) };
         self.is_due(now, &cycle).then_some(cycle)
     }
 
-    fn insert(&mut self, now: Duration, from: &Node, plugin: &PluginName, to: &Node, inside: bool) {
+    fn insert(&mut self, now: Duration, from: &Node, plugin: &PluginName, to: &Node, without_device: bool) {
         if self.len >= EDGES_MAX {
             self.remove_expired(now);
         }
         let edges = self.edges.entry(from.clone()).or_default();
         if let Some(edge) = edges.iter_mut().find(|edge| edge.plugin == *plugin && edge.to == *to) {
-            (edge.sampled, edge.inside) = (now, inside);
+            (edge.sampled, edge.without_device) = (now, without_device);
         } else if self.len < EDGES_MAX {
-            edges.push(Edge { plugin: plugin.clone(), to: to.clone(), inside, sampled: now });
+            edges.push(Edge { plugin: plugin.clone(), to: to.clone(), without_device, sampled: now });
             self.len += 1;
         }
     }
@@ -121,7 +121,7 @@ impl Cycles {
         self.len = self.edges.values().map(Vec::len).sum();
     }
 
-    /// The shortest path, by breadth-first search, and whether all its edges are `inside`.
+    /// The shortest path, by breadth-first search, and whether all its edges are `without_device`.
     fn shortest_path(&self, now: Duration, start: &Node, end: &Node) -> Option<(Vec<(PluginName, Node)>, bool)> {
         let mut seen: HashSet<&Node> = HashSet::from_iter([start]);
         let mut open = VecDeque::from([(start, Vec::<&Edge>::new())]);
@@ -135,7 +135,7 @@ impl Cycles {
                 longer.push(edge);
                 if edge.to == *end {
                     let steps = longer.iter().map(|edge| (edge.plugin.clone(), edge.to.clone())).collect();
-                    return Some((steps, longer.iter().all(|edge| edge.inside)));
+                    return Some((steps, longer.iter().all(|edge| edge.without_device)));
                 }
                 if seen.insert(&edge.to) {
                     open.push_back((&edge.to, longer));
@@ -186,8 +186,8 @@ mod tests {
             let words: Vec<_> = text.split(' ').collect();
             let [from, plugin, to] = words[..] else { panic!("{text}") };
             let plugin = PluginName::new(plugin).unwrap();
-            let inside = from.parse::<u64>().is_err();
-            let cycle = cycles.add(Duration::from_secs(*at), node(from), &plugin, node(to), inside)?;
+            let without_device = from.parse::<u64>().is_err();
+            let cycle = cycles.add(Duration::from_secs(*at), node(from), &plugin, node(to), without_device)?;
             Some(format!("{}{cycle}", if cycle.expected { "" } else { "!" }))
         };
         samples.iter().filter_map(add).collect()

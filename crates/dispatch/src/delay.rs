@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     entry_batch::EntryBatch,
-    outcome::{self, Next},
+    outcome::{self, NextStep},
     queue::{JobBatch, QueueKey},
     retry::retry,
     runner::{DELAYED_UNITS, Runner, UNIT_BYTES},
@@ -16,7 +16,7 @@ use super::{
 use switchbox_plugin_runtime::limits::names;
 
 /// Holds the effects of one event back for `wait`. `rest` are the other jobs that the worker took from the event's queue.
-pub(super) async fn hold(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, wait: Duration, rest: JobBatch) {
+pub(super) async fn hold_back(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, wait: Duration, rest: JobBatch) {
     let began = tokio::time::Instant::now();
     let until = began + wait;
     let units = (uncommitted.bytes() / UNIT_BYTES + 1).min(DELAYED_UNITS);
@@ -30,11 +30,11 @@ pub(super) async fn hold(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, wa
     };
     let key = rest.key;
     runner.backlog.put_back_behind(uncommitted.job.event.seq, rest);
-    let held = Held(runner.clone());
+    let held = HeldBackGuard(runner.clone());
     runner.context.spawn(async move {
         let _permit: Option<OwnedSemaphorePermit> = permit;
         tokio::select! {
-            () = tokio::time::sleep_until(until) => release(&held.0, *uncommitted, began.elapsed(), key).await,
+            () = tokio::time::sleep_until(until) => commit_held_back(&held.0, *uncommitted, began.elapsed(), key).await,
             // The event is in the journal and will be handled again.
             () = held.0.ending.cancelled() => {}
         }
@@ -43,21 +43,21 @@ pub(super) async fn hold(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, wa
 }
 
 /// Counts one event as held back until it is dropped, also by a panic.
-struct Held(Arc<Runner>);
+struct HeldBackGuard(Arc<Runner>);
 
-impl Drop for Held {
+impl Drop for HeldBackGuard {
     fn drop(&mut self) {
-        self.0.backlog.released();
+        self.0.backlog.held_back_ended();
     }
 }
 
-async fn release(runner: &Arc<Runner>, mut uncommitted: Uncommitted, held: Duration, key: QueueKey) {
+async fn commit_held_back(runner: &Arc<Runner>, mut uncommitted: Uncommitted, held: Duration, key: QueueKey) {
     let mut entries = EntryBatch::new(runner);
     entries.add_held_back(&mut uncommitted, held);
     let next = outcome::finish(&mut entries, uncommitted).await;
     entries.submit().await;
     match next {
-        Next::Retry(job) => retry(runner, *job, JobBatch { key, jobs: VecDeque::new() }),
-        Next::Handled | Next::HoldBack(..) => runner.backlog.finish(key),
+        NextStep::Retry(job) => retry(runner, *job, JobBatch { key, jobs: VecDeque::new() }),
+        NextStep::Handled | NextStep::HoldBack(..) => runner.backlog.finish(key),
     }
 }

@@ -16,16 +16,16 @@ use super::{
 };
 use switchbox_model::{
     CallRecord, Cause, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack,
-    lifecycle::{PluginChange, TakenBack},
+    lifecycle::{PluginChange, RolledBack},
 };
 use switchbox_plugin_runtime::{Called, Execution, Verdict};
-use switchbox_store::{CommitCallback, Refused, Reply};
+use switchbox_store::{CommitCallback, EntryRefusal, Reply};
 use switchbox_support::{clock::Anchor, scheduling::PriorityClass};
 
 /// Bytes that a method call takes up in the journal's queue, roughly: the beginnings of two payloads, names, and an error text.
 const CALL_BYTES: usize = 1024;
 
-/// Characters of the error that a version was taken back for that are kept.
+/// Characters of the error that a version was rolled back for, as it is kept.
 const ERROR_CHARS: usize = 1_000;
 
 /// Entries of handled events that are not submitted yet.
@@ -85,7 +85,7 @@ impl<'a> EntryBatch<'a> {
         self.clock.ms(now)
     }
 
-    /// Adds an execution to what its version did. True: that took the version back.
+    /// Adds an execution to what its version did. True: that rolled the version back.
     pub(super) fn observe(&mut self, version: &Arc<Version>, execution: &Execution) -> bool {
         if self.observed.as_ref().is_some_and(|of| !Arc::ptr_eq(of, version)) {
             self.flush_observed("");
@@ -106,14 +106,14 @@ impl<'a> EntryBatch<'a> {
         let back = self.runner.versions.observe(&version, self.observations.drain(..));
         let Some((instead, why)) = back else { return false };
         let colon = if text.is_empty() { "" } else { ": " };
-        self.taken_back(&version, &instead, &format!("{why}{colon}{text}"));
+        self.rolled_back(&version, &instead, &format!("{why}{colon}{text}"));
         true
     }
 
     /// An event of this version became a dead letter.
     pub(super) fn observe_dead_letter(&mut self, version: &Arc<Version>) {
         if let Some((instead, why)) = self.runner.versions.observe_dead_letter(version) {
-            self.taken_back(version, &instead, &why);
+            self.rolled_back(version, &instead, &why);
         }
     }
 
@@ -169,25 +169,29 @@ impl<'a> EntryBatch<'a> {
     }
 
     /// A new version failed, and `instead` is active again. Recorded in the journal, so that it holds after a restart.
-    fn taken_back(&mut self, failed: &Version, instead: &Version, error: &str) {
+    fn rolled_back(&mut self, failed: &Version, instead: &Version, error: &str) {
         let name = &self.runner.name;
         self.runner.context.routes_changed();
         tracing::error!(
             plugin = %name, digest = %failed.digest,
-            "the guard took the new version back; the one before is back until the plugin's files change: {error}"
+            "the guard rolled the new version back; the one before is back until the plugin's files change: {error}"
         );
-        let taken_back = TakenBack {
+        let rolled_back = RolledBack {
             digest: failed.digest.to_string(),
             version: failed.id.clone(),
             instead: instead.id.clone(),
             error: error.chars().take(ERROR_CHARS).collect(),
             time_ms: self.clock.ms(Instant::now()),
         };
-        self.runner.context.lifecycles.lock().change(name, |lifecycle| lifecycle.taken_back = Some(taken_back.clone()));
-        if let Some(told) = self.runner.context.on_taken_back.get() {
-            told(name, &taken_back);
+        self.runner
+            .context
+            .lifecycles
+            .lock()
+            .change(name, |lifecycle| lifecycle.rolled_back = Some(rolled_back.clone()));
+        if let Some(told) = self.runner.context.on_rolled_back.get() {
+            told(name, &rolled_back);
         }
-        let change = Box::new(PluginChange::TakenBack(Some(taken_back)));
+        let change = Box::new(PluginChange::RolledBack(Some(rolled_back)));
         self.entries.push((Entry::Plugin { plugin: name.clone(), change }, None));
     }
 
@@ -231,7 +235,7 @@ impl<'a> EntryBatch<'a> {
     }
 
     /// Submits one entry on its own and waits until it is applied or refused.
-    pub(super) async fn submit_alone(&mut self, handled: Handled, job: &Job) -> Option<Refused> {
+    pub(super) async fn submit_alone(&mut self, handled: Handled, job: &Job) -> Option<EntryRefusal> {
         self.submit().await;
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let done: CommitCallback = Box::new(move |reply| {

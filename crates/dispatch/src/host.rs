@@ -140,10 +140,10 @@ impl Host for PluginHost {
             let gone = || MethodError::Offline("the device was deleted".into());
             let device = context.registry.get(call.device).ok_or_else(gone)?;
             let connections = context.connections.get().ok_or_else(stopping)?.clone();
-            let _waiting = runner.as_ref().map(|runner| runner.backlog.waiting());
+            let _waiting_worker = runner.as_ref().map(|runner| runner.backlog.count_as_waiting());
             let stop = context.stopping.clone();
             // A device must not act on an event that a crash could still undo.
-            context.store.written(call.seq).await.map_err(|_| stopping())?;
+            context.store.wait_until_durable(call.seq).await.map_err(|_| stopping())?;
             tokio::select! {
                 answer = connections.call(device, call.method, call.payload, call.timeout) => answer,
                 () = stop.cancelled() => Err(stopping()),

@@ -47,7 +47,7 @@ pub use recording::{RecordError, RecordRequest};
 pub use redrive::RedriveError;
 pub use removal::DeleteError;
 pub use status::{GuardStatus, PluginState, PluginStatus, Totals};
-pub use try_out::{Tried, TryError, TryRequest};
+pub use try_out::{TryError, TryRequest, TryResult};
 
 use context::Context;
 use queue::Job;

@@ -13,7 +13,7 @@ use std::{
 
 use switchbox_model::{
     PluginName,
-    lifecycle::{Identity, TakenBack},
+    lifecycle::{Identity, RolledBack},
 };
 use switchbox_store::PluginLifecycleDoc;
 
@@ -32,7 +32,7 @@ pub(super) struct Lifecycle {
     pub(super) off_ms: Option<u64>,
     /// Its files are gone.
     pub(super) removed: bool,
-    pub(super) taken_back: Option<TakenBack>,
+    pub(super) rolled_back: Option<RolledBack>,
     /// The last check found that it has to be deleted.
     overdue: bool,
 }
@@ -64,8 +64,8 @@ pub(super) struct Lifecycles(BTreeMap<PluginName, Lifecycle>);
 impl Lifecycles {
     pub(super) fn load(docs: Vec<PluginLifecycleDoc>) -> Self {
         let lifecycle = |doc: PluginLifecycleDoc| {
-            let PluginLifecycleDoc { plugin, identity, off_ms, removed, taken_back } = doc;
-            (plugin, Lifecycle { identity, off_ms, removed, taken_back, overdue: false })
+            let PluginLifecycleDoc { plugin, identity, off_ms, removed, rolled_back } = doc;
+            (plugin, Lifecycle { identity, off_ms, removed, rolled_back, overdue: false })
         };
         Self(docs.into_iter().map(lifecycle).collect())
     }

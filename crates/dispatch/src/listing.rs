@@ -28,7 +28,7 @@ impl Manager {
         let version = runner.as_ref().map(|runner| runner.version());
         let description = version.as_ref().map(|version| &version.description).or(plugin.asked.as_ref());
         let (queued, lagging) = runner.as_ref().map_or((0, false), |runner| runner.backlog.len());
-        let taken_back = self.context.lifecycles.lock().get(name).and_then(|lifecycle| lifecycle.taken_back.clone());
+        let rolled_back = self.context.lifecycles.lock().get(name).and_then(|lifecycle| lifecycle.rolled_back.clone());
         PluginStatus {
             name: name.to_string(),
             state: plugin.state.unwrap_or(PluginState::Broken),
@@ -53,7 +53,7 @@ impl Manager {
             timers: self.context.timers.count(name),
             next_timer_ms: self.context.timers.next_due_of(name),
             guard: runner.as_ref().and_then(|runner| runner.versions.guarded()).map(guard),
-            taken_back,
+            rolled_back,
             totals: runner.as_ref().map_or_else(Totals::default, |runner| runner.counters.totals()),
         }
     }

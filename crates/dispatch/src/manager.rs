@@ -109,8 +109,8 @@ impl Manager {
         let id = version_id(&component.bytes, &settings);
         if !settings.enabled {
             self.switch_off(name, false).await?;
-            // A version that was taken back is tried again after the plugin was disabled and enabled.
-            self.forget_taken_back(name, "").await?;
+            // A version that was rolled back is tried again after the plugin was disabled and enabled.
+            self.forget_rolled_back(name, "").await?;
             self.update(name, |plugin| {
                 *plugin = InstalledPlugin {
                     state: Some(PluginState::Disabled),
@@ -128,7 +128,7 @@ impl Manager {
                 if let Error::Call(CallError::Panicked { what, panic }) = &error {
                     self.context.supervisor.count_panic(what, panic);
                 }
-                self.broken(name, &error.to_string());
+                self.mark_broken(name, &error.to_string());
                 return Err(error);
             }
         };
@@ -159,9 +159,9 @@ impl Manager {
     }
 
     /// The plugin's files cannot be used; `error` says why.
-    pub fn broken(&self, name: &PluginName, error: &str) {
+    pub fn mark_broken(&self, name: &PluginName, error: &str) {
         let running = self.routes.runner(name).is_some();
-        if let Some(more) = self.log_limits.note((name.clone(), error.to_owned()), Instant::now()) {
+        if let Some(more) = self.log_limits.allow((name.clone(), error.to_owned()), Instant::now()) {
             let keeps = if running { "; the version before keeps running" } else { "" };
             tracing::error!(plugin = %name, "{error}{keeps}{more}");
         }
@@ -203,7 +203,7 @@ impl Manager {
                 self.change(name, PluginChange::Upgraded { identity: identity.clone() }).await?;
                 self.context.lifecycles.lock().change(name, |lifecycle| lifecycle.identity = Some(identity));
             }
-            self.forget_taken_back(name, &version.id).await?;
+            self.forget_rolled_back(name, &version.id).await?;
             runner.versions.replace(version);
             self.context.routes_changed();
             return Ok(());
@@ -228,7 +228,7 @@ impl Manager {
                 (from, handled)
             }
         };
-        self.forget_taken_back(name, &version.id).await?;
+        self.forget_rolled_back(name, &version.id).await?;
         let catch_up = CatchUp { from: Seq(0), cursor, newest: Seq(u64::MAX), handled };
         let spawners = TaskSpawners { worker: worker::start, catch_up: catch_up::start };
         let runner = Runner::new(name.clone(), self.context.clone(), version, catch_up, spawners);

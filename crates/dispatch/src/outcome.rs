@@ -14,7 +14,7 @@ use switchbox_plugin_runtime::{Execution, Verdict, limits::names};
 use switchbox_support::clock;
 
 /// What happens next with the event.
-pub(super) enum Next {
+pub(super) enum NextStep {
     Handled,
     /// It is tried again after a back-off.
     Retry(Box<Job>),
@@ -28,12 +28,12 @@ pub(super) async fn decide(
     version: &Arc<Version>,
     job: Job,
     execution: Execution,
-) -> Next {
+) -> NextStep {
     let runner = entries.runner;
     let now = Instant::now();
     let time_ms = entries.account(version, &job, &execution, now);
     log_limits_hit(entries, &job, &execution, now);
-    let taken_back = entries.observe(version, &execution);
+    let rolled_back = entries.observe(version, &execution);
     let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
     if !calls.is_empty() {
         entries.add_calls(version, &job, calls);
@@ -44,7 +44,7 @@ pub(super) async fn decide(
     let mut problem = judge(entries, verdict);
     if let Some(problem) = &mut problem {
         // The version before it gets the event.
-        problem.retry |= taken_back;
+        problem.retry |= rolled_back;
     }
     let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
     let admission = if problem.is_none() { runner.admit(version, &job, &effects, now) } else { Admission::Now };
@@ -54,7 +54,7 @@ pub(super) async fn decide(
         let handled = HandledInRun { seq: job.event.seq, attempt: job.attempt, took_us, logs, outcome };
         entries.handled_timer(&job);
         entries.add_plain(&version.digest, time_ms, job.event.durable, handled);
-        return Next::Handled;
+        return NextStep::Handled;
     }
     let handled = Handled {
         plugin: runner.name.clone(),
@@ -74,7 +74,7 @@ pub(super) async fn decide(
         Admission::Now => finish(entries, uncommitted).await,
         Admission::Later { wait, hit } => {
             uncommitted.why_held = runner.record_delay(version, hit, wait, uncommitted.effects());
-            Next::HoldBack(Box::new(uncommitted), wait)
+            NextStep::HoldBack(Box::new(uncommitted), wait)
         }
         Admission::Never { wait, hit } => {
             let text = runner.too_long(version, hit, wait, uncommitted.effects());
@@ -86,7 +86,7 @@ pub(super) async fn decide(
 fn log_limits_hit(entries: &EntryBatch<'_>, job: &Job, execution: &Execution, now: Instant) {
     let runner = entries.runner;
     if !execution.limits_hit.is_empty()
-        && let Some(more) = runner.log_limits.note("limits", now)
+        && let Some(more) = runner.log_limits.allow("limits", now)
     {
         tracing::warn!(plugin = %runner.name, event = %job.event.seq, limits = ?execution.limits_hit, "limits were hit{more}");
     }
@@ -109,9 +109,9 @@ fn judge(entries: &EntryBatch<'_>, verdict: Verdict) -> Option<Problem> {
 }
 
 /// Commits the execution's effects.
-pub(super) async fn finish(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted) -> Next {
+pub(super) async fn finish(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted) -> NextStep {
     match commit(entries, uncommitted).await {
-        Ok(()) => Next::Handled,
+        Ok(()) => NextStep::Handled,
         Err(failed) => {
             let (problem, uncommitted) = *failed;
             give_up(entries, uncommitted, problem)
@@ -120,25 +120,25 @@ pub(super) async fn finish(entries: &mut EntryBatch<'_>, uncommitted: Uncommitte
 }
 
 /// A retry, or a dead letter after the last attempt.
-fn give_up(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted, problem: Problem) -> Next {
+fn give_up(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted, problem: Problem) -> NextStep {
     let runner = entries.runner;
     let Uncommitted { version, job, mut handled, .. } = uncommitted;
     runner.counters.set_last_error(&problem.text);
     if problem.retry && job.attempt < ATTEMPTS {
         runner.counters.retried();
-        if let Some(more) = runner.log_limits.note("retry", Instant::now()) {
+        if let Some(more) = runner.log_limits.allow("retry", Instant::now()) {
             tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; trying again{more}", problem.text);
         }
-        return Next::Retry(Box::new(job));
+        return NextStep::Retry(Box::new(job));
     }
     runner.counters.dead();
-    if let Some(more) = runner.log_limits.note("dead letter", Instant::now()) {
+    if let Some(more) = runner.log_limits.allow("dead letter", Instant::now()) {
         tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; to the dead letters{more}", problem.text);
     }
     entries.observe_dead_letter(&version);
     handled.outcome = Outcome::Dead { error: problem.text, event: Box::new(job.event.clone()) };
     entries.add(handled, &job, None);
-    Next::Handled
+    NextStep::Handled
 }
 
 /// Why an event was not handled.

@@ -57,8 +57,8 @@ impl Runner {
     }
 
     fn record_edge(&self, now: Duration, from: Node, to: Node, job: &Job) {
-        let inside = matches!(job.event.data, EventData::Topic { .. } | EventData::CommandSettled { .. });
-        let Some(cycle) = self.context.cycles.lock().add(now, from, &self.name, to, inside) else { return };
+        let without_device = matches!(job.event.data, EventData::Topic { .. } | EventData::CommandSettled { .. });
+        let Some(cycle) = self.context.cycles.lock().add(now, from, &self.name, to, without_device) else { return };
         if cycle.expected {
             tracing::info!(plugin = %self.name, "a device and a plugin feed each other: {cycle}");
             return;
@@ -89,7 +89,7 @@ impl Runner {
     pub(super) fn record_delay(&self, version: &Version, hit: LimitHit, wait: Duration, effects: &[Effect]) -> String {
         self.counters.limit(hit.limit);
         let text = self.limit_text(version, hit, effects);
-        if let Some(more) = self.log_limits.note("delay", Instant::now()) {
+        if let Some(more) = self.log_limits.allow("delay", Instant::now()) {
             tracing::warn!(plugin = %self.name, limit = %hit.limit, wait = ?wait, "effects are held back: {text}{more}");
         }
         format!("limits.{}: {text}", hit.limit).chars().take(WHY_CHARS).collect()

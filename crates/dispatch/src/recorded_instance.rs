@@ -23,9 +23,9 @@ impl RecordedInstance {
 
     /// Takes down one execution.
     pub(super) fn record(&self, runner: &Runner, job: &Job, execution: &Execution) {
-        if self.recording.is_over() {
+        if self.recording.is_closed() {
             // The next event gets an instance that is not recorded.
-            runner.versions.look_again();
+            runner.versions.recheck_instances();
         }
         let device = job.device.as_ref().map(|device| &device.name);
         let asked = self.recorder.take();

@@ -40,10 +40,10 @@ impl Manager {
         let runner = self.routes.runner(name).ok_or_else(|| RecordError::NotRunning(name.clone()))?;
         check(&request)?;
         let mut recordings = self.context.recordings.0.lock();
-        if recordings.get(name).is_some_and(|recording| !recording.is_over()) {
+        if recordings.get(name).is_some_and(|recording| !recording.is_closed()) {
             return Err(RecordError::UnderWay(name.clone()));
         }
-        if recordings.values().filter(|recording| !recording.is_over()).count() >= limits::RECORDINGS {
+        if recordings.values().filter(|recording| !recording.is_closed()).count() >= limits::RECORDINGS {
             self.context.metrics.limit(names::RECORDINGS);
             return Err(RecordError::TooMany);
         }
@@ -58,7 +58,7 @@ impl Manager {
         let status = recording.status();
         recordings.insert(name.clone(), recording);
         drop(recordings);
-        runner.versions.look_again();
+        runner.versions.recheck_instances();
         Ok(status)
     }
 
@@ -67,7 +67,7 @@ impl Manager {
         let recording = self.context.recordings.0.lock().get(name).cloned()?;
         recording.stop();
         if let Some(runner) = self.routes.runner(name) {
-            runner.versions.look_again();
+            runner.versions.recheck_instances();
         }
         Some(recording.status())
     }

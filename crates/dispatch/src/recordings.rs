@@ -14,6 +14,6 @@ pub(super) struct Recordings(pub(super) Mutex<BTreeMap<PluginName, Arc<Recording
 impl Recordings {
     /// The one that goes on.
     pub(super) fn of(&self, plugin: &PluginName) -> Option<Arc<Recording>> {
-        self.0.lock().get(plugin).filter(|recording| !recording.is_over()).cloned()
+        self.0.lock().get(plugin).filter(|recording| !recording.is_closed()).cloned()
     }
 }

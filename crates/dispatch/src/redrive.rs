@@ -25,7 +25,7 @@ impl Manager {
         let letter = store.dead_letter(id).await?.ok_or(RedriveError::NotFound)?;
         let not_running = || RedriveError::NotRunning(letter.plugin.clone());
         let runner = self.routes.runner(&letter.plugin).ok_or_else(not_running)?;
-        if !runner.backlog.has_room().await {
+        if !runner.backlog.wait_for_room().await {
             return Err(not_running());
         }
         if !runner.claim_dead_letter(id) {

@@ -6,7 +6,7 @@ use super::{Manager, lifecycle::REMOVED_KEPT, prepare::Error};
 
 use switchbox_model::{
     Entry, PluginName,
-    lifecycle::{Identity, PluginChange, TakenBack},
+    lifecycle::{Identity, PluginChange, RolledBack},
 };
 use switchbox_store as store;
 use switchbox_support::clock;
@@ -149,37 +149,38 @@ impl Manager {
         Ok(())
     }
 
-    /// Sets what is called when a version was taken back; it must not block. Has to be called once, before the first plugin is installed.
-    pub fn on_taken_back(&self, told: impl Fn(&PluginName, &TakenBack) + Send + Sync + 'static) {
-        let _ = self.context.on_taken_back.set(Box::new(told));
+    /// Sets what is called when a version was rolled back; it must not block. Has to be called once, before the first plugin is installed.
+    pub fn on_rolled_back(&self, told: impl Fn(&PluginName, &RolledBack) + Send + Sync + 'static) {
+        let _ = self.context.on_rolled_back.set(Box::new(told));
     }
 
-    /// The version of the plugin that was taken back, if its files have not changed since.
+    /// The version of the plugin that was rolled back, if its files have not changed since.
     #[must_use]
-    pub fn taken_back(&self, name: &PluginName) -> Option<TakenBack> {
-        self.context.lifecycles.lock().get(name)?.taken_back.clone()
+    pub fn rolled_back(&self, name: &PluginName) -> Option<RolledBack> {
+        self.context.lifecycles.lock().get(name)?.rolled_back.clone()
     }
 
-    /// The plugin's files hold a version that was taken back before the host started, so the version before it runs.
-    pub fn runs_instead(&self, name: &PluginName, TakenBack { digest, error, .. }: &TakenBack) {
-        let text = format!("the guard took the version in its files ({digest}) back, and the one before runs: {error}");
+    /// The plugin's files hold a version that was rolled back before the host started, so the version before it runs.
+    pub fn runs_instead(&self, name: &PluginName, RolledBack { digest, error, .. }: &RolledBack) {
+        let text =
+            format!("the guard rolled the version in its files ({digest}) back, and the one before runs: {error}");
         tracing::warn!(plugin = %name, "{text}");
         self.update(name, |plugin| plugin.error = Some(text));
     }
 
-    /// The plugin's files changed to `version`: forgets which version was taken back, unless it is about this one.
-    pub(super) async fn forget_taken_back(&self, name: &PluginName, version: &str) -> Result<(), Error> {
-        let stays = |taken_back: &TakenBack| taken_back.version == version || taken_back.instead == version;
+    /// The plugin's files changed to `version`: forgets which version was rolled back, unless it is about this one.
+    pub(super) async fn forget_rolled_back(&self, name: &PluginName, version: &str) -> Result<(), Error> {
+        let stays = |rolled_back: &RolledBack| rolled_back.version == version || rolled_back.instead == version;
         let ends = self
             .context
             .lifecycles
             .lock()
             .get(name)
-            .and_then(|lifecycle| lifecycle.taken_back.as_ref())
+            .and_then(|lifecycle| lifecycle.rolled_back.as_ref())
             .is_some_and(|t| !stays(t));
         if ends {
-            self.change(name, PluginChange::TakenBack(None)).await?;
-            self.context.lifecycles.lock().change(name, |lifecycle| lifecycle.taken_back = None);
+            self.change(name, PluginChange::RolledBack(None)).await?;
+            self.context.lifecycles.lock().change(name, |lifecycle| lifecycle.rolled_back = None);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    backlog::{Backlog, CatchUp, Task},
+    backlog::{Backlog, BacklogTask, CatchUp},
     context::Context,
     guard::Guard,
     queue::Job,
@@ -64,11 +64,11 @@ impl Runner {
         spawners: TaskSpawners,
     ) -> Arc<Self> {
         let begin = |me: Weak<Self>| {
-            move |task: Task| {
+            move |task: BacklogTask| {
                 let Some(runner) = me.upgrade() else { return };
                 match task {
-                    Task::Worker => (spawners.worker)(&runner),
-                    Task::CatchUp => (spawners.catch_up)(&runner),
+                    BacklogTask::Worker => (spawners.worker)(&runner),
+                    BacklogTask::CatchUp => (spawners.catch_up)(&runner),
                 }
             }
         };

@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use switchbox_model::{lifecycle::TakenBack, limits::LimitName};
+use switchbox_model::{lifecycle::RolledBack, limits::LimitName};
 use switchbox_plugin_runtime::{Description, Execution, Grant, Trigger, Verdict};
 
 /// Counted since the host started.
@@ -166,7 +166,7 @@ pub enum PluginState {
     Broken,
 }
 
-/// How far the window is in which the version that runs may be taken back.
+/// How far the window is in which the version that runs may be rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuardStatus {
     /// When the version came into force, milliseconds since the Unix epoch.
@@ -211,9 +211,9 @@ pub struct PluginStatus {
     pub timers: usize,
     /// When the next one is due, milliseconds since the Unix epoch.
     pub next_timer_ms: Option<u64>,
-    /// `None`: the version that runs can no longer be taken back.
+    /// `None`: the version that runs can no longer be rolled back.
     pub guard: Option<GuardStatus>,
     /// The version in the plugin's files, if it failed and the version before it runs.
-    pub taken_back: Option<TakenBack>,
+    pub rolled_back: Option<RolledBack>,
     pub totals: Totals,
 }

@@ -11,8 +11,8 @@ use super::{
 use switchbox_dry_run::{
     call::HostCall,
     effect::{EffectLine, OutcomeLine, effects_of},
-    event::{EventLine, Told},
-    live::{GrantAsked, Live, MethodAnswer},
+    event::{EventLine, SandboxEvent},
+    live::{GrantCheck, LiveWorld, MethodAnswer},
     recorder::Recorder,
 };
 use switchbox_model::{EventData, InvalidName, PluginName};
@@ -34,7 +34,7 @@ pub struct TryRequest {
 
 /// What came of it.
 #[derive(Debug)]
-pub struct Tried {
+pub struct TryResult {
     pub digest: String,
     pub event: EventLine,
     /// The plugin's triggers match the event: it would have seen it.
@@ -45,7 +45,7 @@ pub struct Tried {
     pub effects: Vec<EffectLine>,
     pub calls: Vec<HostCall>,
     pub logs: Vec<String>,
-    pub grants: Vec<GrantAsked>,
+    pub grants: Vec<GrantCheck>,
     /// Microseconds that the guest computed.
     pub guest_us: u64,
     /// Bytes of the instance's memory after the event.
@@ -64,7 +64,7 @@ pub enum TryError {
 }
 
 /// What an instance is made of.
-struct Made {
+struct InstanceParts {
     component: switchbox_plugin_runtime::Component,
     setup: Arc<Setup>,
     triggers: Triggers,
@@ -72,28 +72,29 @@ struct Made {
 
 impl Manager {
     /// Handles the event in an instance of its own, and drops what it wants.
-    pub async fn try_event(&self, name: &PluginName, request: TryRequest) -> Result<Tried, TryError> {
+    pub async fn try_event(&self, name: &PluginName, request: TryRequest) -> Result<TryResult, TryError> {
         let _one_of_few = self.tries.acquire().await;
         let TryRequest { event, component, settings, methods } = request;
         let event = event.nth(1);
-        let Told { event: told, device, attempt } = event.told(name)?;
-        let Made { component, setup, triggers } = self.made(name, component, settings).await?;
-        let live = Arc::new(Live::new(PluginHost::for_start_check(&self.context), methods));
+        let SandboxEvent { event: sandbox_event, device, attempt } = event.for_sandbox(name)?;
+        let InstanceParts { component, setup, triggers } = self.instance_parts(name, component, settings).await?;
+        let live = Arc::new(LiveWorld::new(PluginHost::for_start_check(&self.context), methods));
         let recorder = Arc::new(Recorder::new(live.clone()));
-        let started = component.start_at(setup, recorder.clone(), told.time_ms).await;
-        let mut instance = started.map_err(|error| TryError::Prepare(self.told_of(error)))?;
+        let started = component.start_at(setup, recorder.clone(), sandbox_event.time_ms).await;
+        let mut instance = started.map_err(|error| TryError::Prepare(self.count_panic_of(error)))?;
         // What it asked to start is not about the event.
         let mut asked_before = recorder.take();
-        let call = Call { event: &told, device: device.as_ref(), attempt };
+        let call = Call { event: &sandbox_event, device: device.as_ref(), attempt };
         let execution = instance.handle(call).await;
         let asked = recorder.take();
         asked_before.names.extend(asked.names);
         let id = device.as_ref().map_or("", |device| device.id.as_str());
         let registry = &self.context.registry;
-        Ok(Tried {
+        Ok(TryResult {
             digest: component.digest().to_owned(),
             // A plugin sees its own timers, whatever its triggers are.
-            triggered: matches!(told.data, EventData::Timer { .. }) || triggers.match_event(&told.data, id),
+            triggered: matches!(sandbox_event.data, EventData::Timer { .. })
+                || triggers.match_event(&sandbox_event.data, id),
             registered: device.as_ref().is_none_or(|device| registry.find(device).is_some()),
             outcome: OutcomeLine::of(&execution.verdict),
             effects: effects_of(&execution, &|num| asked_before.names.get(&num).cloned()),
@@ -107,12 +108,12 @@ impl Manager {
         })
     }
 
-    async fn made(
+    async fn instance_parts(
         &self,
         name: &PluginName,
         component: Option<Component>,
         settings: Option<PluginSettings>,
-    ) -> Result<Made, TryError> {
+    ) -> Result<InstanceParts, TryError> {
         let version = self.routes.runner(name).map(|runner| runner.version());
         let component = match (component, &version) {
             (Some(component), _) => self.compiler.compile(component.bytes).await?,
@@ -129,15 +130,15 @@ impl Manager {
             (None, None) => parts(PluginSettings::default()),
         };
         let described = component.describe(&text).await;
-        let description = described.map_err(|error| TryError::Prepare(self.told_of(error)))?;
+        let description = described.map_err(|error| TryError::Prepare(self.count_panic_of(error)))?;
         let wrong = |text| TryError::Prepare(Error::Settings(text));
         let grants = EffectiveGrants::new(&description.grants, granted.as_ref()).map_err(wrong)?;
         let triggers = Triggers::new(triggers.as_ref().unwrap_or(&description.triggers)).map_err(wrong)?;
         let setup = Setup { name: name.clone(), settings: text, limits, grants };
-        Ok(Made { component, setup: Arc::new(setup), triggers })
+        Ok(InstanceParts { component, setup: Arc::new(setup), triggers })
     }
 
-    fn told_of(&self, error: CallError) -> Error {
+    fn count_panic_of(&self, error: CallError) -> Error {
         if let CallError::Panicked { what, panic } = &error {
             self.context.supervisor.count_panic(what, panic);
         }

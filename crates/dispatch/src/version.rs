@@ -51,7 +51,7 @@ pub(super) struct Versions {
     known: RwLock<Known>,
     /// Incremented whenever the current version changes.
     epoch: AtomicU64,
-    /// The current version may still be taken back.
+    /// The current version may still be rolled back.
     under_guard: AtomicBool,
 }
 
@@ -61,7 +61,7 @@ struct Known {
     since: Instant,
 }
 
-/// How far the window of a version is that may still be taken back.
+/// How far the window of a version is that may still be rolled back.
 #[derive(Debug, Clone)]
 pub(super) struct UnderGuard {
     pub(super) since: Instant,
@@ -86,7 +86,7 @@ impl Versions {
     }
 
     /// The version stays, and workers see whether their instances are still those that are wanted.
-    pub(super) fn look_again(&self) {
+    pub(super) fn recheck_instances(&self) {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
@@ -103,7 +103,7 @@ impl Versions {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
-    /// True: each observation of the current version may take it back.
+    /// True: each observation of the current version may roll it back.
     pub(super) fn under_guard(&self) -> bool {
         self.under_guard.load(Ordering::Acquire)
     }

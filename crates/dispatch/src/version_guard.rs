@@ -1,4 +1,4 @@
-//! Decides whether a new version of a plugin is taken back: by what it did in its window, and by what the version before did. Pure.
+//! Decides whether a new version of a plugin is rolled back: by what it did in its window, and by what the version before did. Pure.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub(super) const COMPARED_EVENTS: u64 = 20;
 /// A guest time that is longer by less than this is not.
 const GUEST_TIME_LEAST: Duration = Duration::from_micros(20);
 
-/// Why the version is to be taken back. `None`: it may go on.
+/// Why the version is to be rolled back. `None`: it may go on.
 pub(super) fn violated(guard: &GuardSettings, new: &Behaviour, before: Option<&Behaviour>) -> Option<String> {
     for (found, most, what) in [
         (new.traps, Some(guard.traps).filter(|most| *most > 0), "traps"),

@@ -8,7 +8,7 @@ use tracing::Instrument as _;
 use super::{
     delay,
     entry_batch::EntryBatch,
-    outcome::{self, Next},
+    outcome::{self, NextStep},
     queue::JobBatch,
     recorded_instance::{self, RecordedInstance},
     retry::retry,
@@ -84,14 +84,14 @@ async fn handle(runner: &Arc<Runner>, running: &mut Option<Running>, mut batch: 
                 outcome::decide(&mut entries, &version, job, not_started(&error)).await
             }
         };
-        if matches!(next, Next::Handled) {
+        if matches!(next, NextStep::Handled) {
             continue;
         }
         entries.submit().await;
         match next {
-            Next::Handled => {}
-            Next::Retry(job) => retry(runner, *job, batch),
-            Next::HoldBack(uncommitted, wait) => delay::hold(runner, uncommitted, wait, batch).await,
+            NextStep::Handled => {}
+            NextStep::Retry(job) => retry(runner, *job, batch),
+            NextStep::HoldBack(uncommitted, wait) => delay::hold_back(runner, uncommitted, wait, batch).await,
         }
         return;
     }

@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::{
     call::HostCall,
     effect::{EffectLine, OutcomeLine, effects_of},
-    event::{EventLine, Told},
+    event::{EventLine, SandboxEvent},
     recorder::Recorder,
-    world::{World, WorldLine},
+    world::{CaseWorld, WorldLine},
 };
 use switchbox_model::{EventData, InvalidName, PluginName};
 use switchbox_plugin_runtime::{
@@ -30,10 +30,10 @@ pub struct Case {
     pub events: Vec<EventLine>,
 }
 
-/// What came of one event of a case: a line of `NAME.expected.json`.
+/// The result of one event of a case: an element of `NAME.expected.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Came {
+pub struct EventResult {
     /// Absent: the plugin's triggers do not match the event, so it did not see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<OutcomeLine>,
@@ -54,7 +54,7 @@ pub enum Error {
     Settings(String),
 }
 
-/// Runs a case: what came of each event, in their order.
+/// Runs a case. Returns the result of each event, in their order.
 ///
 /// # Errors
 ///
@@ -64,7 +64,7 @@ pub async fn run(
     name: &PluginName,
     settings: &PluginSettings,
     case: Case,
-) -> Result<Vec<Came>, Error> {
+) -> Result<Vec<EventResult>, Error> {
     let own = case.settings.as_ref().or(settings.settings.as_ref());
     let text = own.map_or_else(|| "{}".to_owned(), ToString::to_string);
     let description = component.describe(&text).await?;
@@ -73,45 +73,45 @@ pub async fn run(
     let triggers = Triggers::new(triggers).map_err(Error::Settings)?;
     let setup = Setup { name: name.clone(), settings: text, limits: settings.limits.clone(), grants };
     let setup = Arc::new(setup);
-    let world = Arc::new(World::new(case.world)?);
+    let world = Arc::new(CaseWorld::new(case.world)?);
     let recorder = Arc::new(Recorder::new(world.clone()));
     let host: Arc<dyn Host> = recorder.clone();
-    let (mut instance, mut came) = (None, Vec::new());
+    let (mut instance, mut actual) = (None, Vec::new());
     for (number, event) in (1..).zip(case.events) {
-        let Told { event: told, device, attempt } = event.nth(number).told(name)?;
+        let SandboxEvent { event: sandbox_event, device, attempt } = event.nth(number).for_sandbox(name)?;
         let id = device.as_ref().map_or("", |device| device.id.as_str());
         // A plugin sees its own timers, whatever its triggers are.
-        let is_timer = matches!(told.data, EventData::Timer { .. });
-        if !is_timer && !triggers.match_event(&told.data, id) {
-            came.push(Came { outcome: None, effects: Vec::new(), methods: Vec::new() });
+        let is_timer = matches!(sandbox_event.data, EventData::Timer { .. });
+        if !is_timer && !triggers.match_event(&sandbox_event.data, id) {
+            actual.push(EventResult { outcome: None, effects: Vec::new(), methods: Vec::new() });
             continue;
         }
         let running = match instance.take().filter(|good: &switchbox_plugin_runtime::Instance| !good.poisoned()) {
             Some(good) => good,
-            None => component.start_at(setup.clone(), host.clone(), told.time_ms).await?,
+            None => component.start_at(setup.clone(), host.clone(), sandbox_event.time_ms).await?,
         };
         let _ = recorder.take();
         let running = instance.insert(running);
-        let execution = running.handle(Call { event: &told, device: device.as_ref(), attempt }).await;
+        let execution = running.handle(Call { event: &sandbox_event, device: device.as_ref(), attempt }).await;
         world.apply(&execution);
         let methods = recorder.take().calls.into_iter().filter(|call| matches!(call, HostCall::Method { .. }));
-        came.push(Came {
+        actual.push(EventResult {
             outcome: Some(OutcomeLine::of(&execution.verdict)),
             effects: effects_of(&execution, &|num| world.name(num)),
             methods: methods.collect(),
         });
     }
-    Ok(came)
+    Ok(actual)
 }
 
-/// How what came differs from what was expected; nothing: it does not. JSON payloads are compared as JSON.
+/// The differences between the results and the expected ones; empty if there are none. JSON payloads are compared as JSON.
 #[must_use]
-pub fn differences(expected: &[Came], came: &[Came]) -> Vec<String> {
+pub fn differences(expected: &[EventResult], actual: &[EventResult]) -> Vec<String> {
     let mut found = Vec::new();
-    for at in 0..expected.len().max(came.len()) {
+    for at in 0..expected.len().max(actual.len()) {
         let number = at + 1;
-        match (expected.get(at), came.get(at)) {
-            (Some(expected), Some(came)) => one(number, expected, came, &mut found),
+        match (expected.get(at), actual.get(at)) {
+            (Some(expected), Some(actual)) => compare_event(number, expected, actual, &mut found),
             (Some(_), None) => found.push(format!("event {number}: it is expected, and the case has no such event")),
             (None, _) => found.push(format!("event {number}: nothing is said of what is expected")),
         }
@@ -119,37 +119,38 @@ pub fn differences(expected: &[Came], came: &[Came]) -> Vec<String> {
     found
 }
 
-fn one(number: usize, expected: &Came, came: &Came, found: &mut Vec<String>) {
-    let outcome = |came: &Came| came.outcome.as_ref().map_or_else(|| "not seen".to_owned(), OutcomeLine::shown);
-    if expected.outcome != came.outcome {
-        found.push(format!("event {number}: expected {}, was {}", outcome(expected), outcome(came)));
+fn compare_event(number: usize, expected: &EventResult, actual: &EventResult, found: &mut Vec<String>) {
+    let outcome =
+        |actual: &EventResult| actual.outcome.as_ref().map_or_else(|| "not seen".to_owned(), OutcomeLine::to_text);
+    if expected.outcome != actual.outcome {
+        found.push(format!("event {number}: expected {}, was {}", outcome(expected), outcome(actual)));
     }
-    for at in 0..expected.effects.len().max(came.effects.len()) {
-        let (wanted, got) = (expected.effects.get(at), came.effects.get(at));
+    for at in 0..expected.effects.len().max(actual.effects.len()) {
+        let (wanted, got) = (expected.effects.get(at), actual.effects.get(at));
         if wanted.map(EffectLine::readable) == got.map(EffectLine::readable) {
             continue;
         }
-        let shown = |effect: Option<&EffectLine>| effect.map_or_else(|| "none".to_owned(), EffectLine::shown);
-        found.push(format!("event {number}, effect {}: expected {}, was {}", at + 1, shown(wanted), shown(got)));
+        let to_text = |effect: Option<&EffectLine>| effect.map_or_else(|| "none".to_owned(), EffectLine::to_text);
+        found.push(format!("event {number}, effect {}: expected {}, was {}", at + 1, to_text(wanted), to_text(got)));
     }
-    if expected.methods != came.methods {
+    if expected.methods != actual.methods {
         let text = |call: &HostCall| serde_json::to_string(call).unwrap_or_default();
-        let calls = |came: &Came| came.methods.iter().map(text).collect::<Vec<_>>().join(", ");
-        found.push(format!("event {number}: expected the calls [{}], were [{}]", calls(expected), calls(came)));
+        let calls = |actual: &EventResult| actual.methods.iter().map(text).collect::<Vec<_>>().join(", ");
+        found.push(format!("event {number}: expected the calls [{}], were [{}]", calls(expected), calls(actual)));
     }
 }
 
-/// What came, as the text of `NAME.expected.json`.
+/// The results as the text of `NAME.expected.json`.
 #[must_use]
-pub fn golden(came: &[Came]) -> String {
-    let readable = |came: &Came| {
-        let mut line = serde_json::to_value(came).unwrap_or_default();
+pub fn golden(actual: &[EventResult]) -> String {
+    let readable = |actual: &EventResult| {
+        let mut line = serde_json::to_value(actual).unwrap_or_default();
         if let Some(effects) = line.get_mut("effects") {
-            *effects = came.effects.iter().map(EffectLine::readable).collect();
+            *effects = actual.effects.iter().map(EffectLine::readable).collect();
         }
         line
     };
-    let lines: Vec<Value> = came.iter().map(readable).collect();
+    let lines: Vec<Value> = actual.iter().map(readable).collect();
     format!("{:#}\n", Value::Array(lines))
 }
 

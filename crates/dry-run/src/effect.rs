@@ -84,7 +84,7 @@ impl OutcomeLine {
 impl OutcomeLine {
     /// As text for a person.
     #[must_use]
-    pub fn shown(&self) -> String {
+    pub fn to_text(&self) -> String {
         match self {
             Self::Done => "done".into(),
             Self::Retry(text) => format!("retry: {text}"),
@@ -200,7 +200,7 @@ impl EffectLine {
 
     /// As text for a person: what it is, and its bytes.
     #[must_use]
-    pub fn shown(&self) -> String {
+    pub fn to_text(&self) -> String {
         let payload = self.clone().payload_mut().map(|payload| match std::str::from_utf8(&payload.0) {
             Ok(text) => format!(" {text}"),
             Err(_) => format!(" ({} bytes)", payload.0.len()),

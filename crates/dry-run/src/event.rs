@@ -78,7 +78,7 @@ fn first() -> u64 {
 
 /// An event for the sandbox, with the device that it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct SandboxEvent {
     pub event: model::Event,
     pub device: Option<DeviceName>,
     pub attempt: u32,
@@ -114,7 +114,7 @@ impl EventLine {
     /// # Errors
     ///
     /// `device` is no device's name.
-    pub fn told(&self, plugin: &PluginName) -> Result<Told, InvalidName> {
+    pub fn for_sandbox(&self, plugin: &PluginName) -> Result<SandboxEvent, InvalidName> {
         let home = RegistryName::default_registry();
         let device = (!self.device.is_empty()).then(|| DeviceName::parse(&self.device, &home)).transpose()?;
         let event = model::Event {
@@ -122,9 +122,9 @@ impl EventLine {
             time_ms: self.time_ms,
             device: None,
             durable: true,
-            data: self.data.told(plugin),
+            data: self.data.event_data(plugin),
         };
-        Ok(Told { event, device, attempt: self.attempt })
+        Ok(SandboxEvent { event, device, attempt: self.attempt })
     }
 }
 
@@ -148,7 +148,7 @@ fn data_of(data: &model::EventData) -> Data {
 }
 
 impl Data {
-    fn told(&self, plugin: &PluginName) -> model::EventData {
+    fn event_data(&self, plugin: &PluginName) -> model::EventData {
         use model::EventData as To;
         match self.clone() {
             Self::Telemetry { subfolder, payload, properties } => {

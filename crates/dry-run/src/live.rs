@@ -31,7 +31,7 @@ fn ok() -> u16 {
 
 /// A question to the grants, and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GrantAsked {
+pub struct GrantCheck {
     pub capability: Capability,
     /// The device or the topic, as the plugin named it.
     pub target: String,
@@ -39,15 +39,15 @@ pub struct GrantAsked {
 }
 
 /// See the module.
-pub struct Live {
+pub struct LiveWorld {
     host: Arc<dyn Host>,
     answers: Vec<MethodAnswer>,
-    grants: Mutex<Vec<GrantAsked>>,
+    grants: Mutex<Vec<GrantCheck>>,
     /// The names of devices that were looked up, for their numbers.
     names: Mutex<Vec<(DeviceNum, DeviceName)>>,
 }
 
-impl Live {
+impl LiveWorld {
     #[must_use]
     pub fn new(host: Arc<dyn Host>, answers: Vec<MethodAnswer>) -> Self {
         Self { host, answers, grants: Mutex::default(), names: Mutex::default() }
@@ -55,7 +55,7 @@ impl Live {
 
     /// What the grants were asked, each once.
     #[must_use]
-    pub fn grants(&self) -> Vec<GrantAsked> {
+    pub fn grants(&self) -> Vec<GrantCheck> {
         let mut grants = self.grants.lock().clone();
         grants.sort();
         grants.dedup();
@@ -68,7 +68,7 @@ impl Live {
     }
 }
 
-impl Host for Live {
+impl Host for LiveWorld {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         let mut view = self.host.device(name)?;
         view.accepts_methods = view.accepts_methods || self.answers_for(name).next().is_some();
@@ -80,8 +80,8 @@ impl Host for Live {
         self.host.resolve(name)
     }
 
-    fn grant_asked(&self, capability: Capability, target: &str, granted: bool) {
-        self.grants.lock().push(GrantAsked { capability, target: target.to_owned(), granted });
+    fn grant_checked(&self, capability: Capability, target: &str, granted: bool) {
+        self.grants.lock().push(GrantCheck { capability, target: target.to_owned(), granted });
     }
 
     fn list(

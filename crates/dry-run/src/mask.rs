@@ -59,10 +59,10 @@ impl Masks {
             event(&mut line.event, visit);
             line.calls.iter_mut().for_each(|asked| call(asked, visit));
             line.effects.iter_mut().for_each(|wanted| effect(wanted, visit));
-            line.logs.iter_mut().for_each(|text| visit("", Place::Text(text)));
+            line.logs.iter_mut().for_each(|text| visit("", TextRef::Text(text)));
             if let OutcomeLine::Retry(text) | OutcomeLine::Reject(text) | OutcomeLine::Failed(text) = &mut line.outcome
             {
-                visit("", Place::Text(text));
+                visit("", TextRef::Text(text));
             }
         })
     }
@@ -74,7 +74,7 @@ impl Masks {
 
     /// True if something was masked.
     pub(crate) fn version(&self, line: &mut VersionLine) -> bool {
-        self.mask(|visit| visit("", Place::Text(&mut line.settings)))
+        self.mask(|visit| visit("", TextRef::Text(&mut line.settings)))
     }
 
     /// `each` visits all texts, first to find the secrets, then to mask them.
@@ -180,12 +180,12 @@ fn name_of(secret: &str, found: &[String]) -> String {
 }
 
 /// Where a text stands.
-enum Place<'a> {
+enum TextRef<'a> {
     Payload(&'a mut Payload),
     Text(&'a mut String),
 }
 
-impl Place<'_> {
+impl TextRef<'_> {
     fn text(&self) -> Option<&str> {
         match self {
             Self::Payload(payload) => std::str::from_utf8(&payload.0).ok(),
@@ -202,29 +202,29 @@ impl Place<'_> {
 }
 
 /// Gets each text with its key; an empty key: it has none.
-type Visit<'v> = dyn FnMut(&str, Place<'_>) + 'v;
+type Visit<'v> = dyn FnMut(&str, TextRef<'_>) + 'v;
 
 fn event(event: &mut EventLine, visit: &mut Visit<'_>) {
     let (payload, properties) = match &mut event.data {
         Data::Telemetry { payload, properties, .. } | Data::Topic { payload, properties, .. } => (payload, properties),
-        Data::State { payload, .. } | Data::Timer { payload, .. } => return visit("", Place::Payload(payload)),
+        Data::State { payload, .. } | Data::Timer { payload, .. } => return visit("", TextRef::Payload(payload)),
         Data::Connected | Data::Disconnected { .. } | Data::CommandSettled { .. } => return,
     };
-    visit("", Place::Payload(payload));
-    properties.iter_mut().for_each(|(name, value)| visit(name, Place::Text(value)));
+    visit("", TextRef::Payload(payload));
+    properties.iter_mut().for_each(|(name, value)| visit(name, TextRef::Text(value)));
 }
 
 fn call(call: &mut HostCall, visit: &mut Visit<'_>) {
     match call {
         HostCall::Device { answer: Some(answer), .. } => device(answer, visit),
         HostCall::List { answer, .. } => answer.iter_mut().for_each(|found| device(found, visit)),
-        HostCall::Config { answer: Some(answer), .. } => visit("", Place::Payload(&mut answer.payload)),
-        HostCall::Twin { answer: Ok(document), .. } => visit("", Place::Payload(document)),
-        HostCall::StateGet { key, answer: Some(answer) } => visit(key, Place::Payload(&mut answer.value)),
+        HostCall::Config { answer: Some(answer), .. } => visit("", TextRef::Payload(&mut answer.payload)),
+        HostCall::Twin { answer: Ok(document), .. } => visit("", TextRef::Payload(document)),
+        HostCall::StateGet { key, answer: Some(answer) } => visit(key, TextRef::Payload(&mut answer.value)),
         HostCall::Method { payload, answer, .. } => {
-            visit("", Place::Payload(payload));
+            visit("", TextRef::Payload(payload));
             if let MethodLine::Answered { payload, .. } = answer {
-                visit("", Place::Payload(payload));
+                visit("", TextRef::Payload(payload));
             }
         }
         _ => {}
@@ -232,15 +232,15 @@ fn call(call: &mut HostCall, visit: &mut Visit<'_>) {
 }
 
 fn device(device: &mut DeviceLine, visit: &mut Visit<'_>) {
-    device.metadata.iter_mut().for_each(|(name, value)| visit(name, Place::Text(value)));
+    device.metadata.iter_mut().for_each(|(name, value)| visit(name, TextRef::Text(value)));
 }
 
 fn effect(effect: &mut EffectLine, visit: &mut Visit<'_>) {
     if let EffectLine::State { key, value: Some(value), .. } = effect {
-        return visit(key, Place::Payload(value));
+        return visit(key, TextRef::Payload(value));
     }
     if let Some(payload) = effect.payload_mut() {
-        visit("", Place::Payload(payload));
+        visit("", TextRef::Payload(payload));
     }
 }
 

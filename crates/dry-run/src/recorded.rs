@@ -17,8 +17,8 @@ use switchbox_plugin_runtime::{
 
 /// See the module. It stands for one instance.
 #[derive(Default)]
-pub struct Recorded {
-    now: Mutex<Now>,
+pub struct RecordedWorld {
+    current: Mutex<CurrentExecution>,
     numbers: Mutex<Numbers>,
     /// The plugin may read other devices than the one that was recorded: its lists would have others.
     other_reads: bool,
@@ -26,10 +26,10 @@ pub struct Recorded {
 
 /// The execution that is replayed.
 #[derive(Default)]
-struct Now {
+struct CurrentExecution {
     calls: Vec<HostCall>,
     used: Vec<bool>,
-    asked: usize,
+    call_count: usize,
     /// The first question that has no answer.
     unanswered: Option<String>,
 }
@@ -60,14 +60,14 @@ impl Numbers {
 
 /// How the questions of an execution compare with the recording.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Compared {
+pub struct CallDifferences {
     /// The first question that the recording does not hold.
     pub unanswered: Option<String>,
     /// Method calls that were recorded, and not made now.
     pub not_called: Vec<String>,
 }
 
-impl Recorded {
+impl RecordedWorld {
     #[must_use]
     pub fn new(other_reads: bool) -> Self {
         Self { other_reads, ..Self::default() }
@@ -76,16 +76,16 @@ impl Recorded {
     /// The next execution begins.
     pub fn begin(&self, calls: Vec<HostCall>) {
         let used = vec![false; calls.len()];
-        *self.now.lock() = Now { calls, used, ..Now::default() };
+        *self.current.lock() = CurrentExecution { calls, used, ..CurrentExecution::default() };
     }
 
     /// The execution has ended.
     #[must_use]
-    pub fn end(&self) -> Compared {
-        let now = std::mem::take(&mut *self.now.lock());
-        let unused = now.calls.iter().zip(&now.used).filter(|(_, used)| !**used).map(|(call, _)| call);
+    pub fn end(&self) -> CallDifferences {
+        let current = std::mem::take(&mut *self.current.lock());
+        let unused = current.calls.iter().zip(&current.used).filter(|(_, used)| !**used).map(|(call, _)| call);
         let not_called = unused.filter(|call| matches!(call, HostCall::Method { .. })).map(HostCall::title).collect();
-        Compared { unanswered: now.unanswered, not_called }
+        CallDifferences { unanswered: current.unanswered, not_called }
     }
 
     /// The name of a device that was asked for.
@@ -101,9 +101,9 @@ impl Recorded {
     /// The answer of the first question that fits and was not asked yet. A question that only reads has its last answer when it is asked
     /// more often than it was.
     fn answer<T>(&self, title: impl FnOnce() -> String, fits: impl Fn(&HostCall) -> Option<T>) -> Option<T> {
-        let mut now = self.now.lock();
-        let Now { calls, used, asked, unanswered } = &mut *now;
-        *asked += 1;
+        let mut current = self.current.lock();
+        let CurrentExecution { calls, used, call_count, unanswered } = &mut *current;
+        *call_count += 1;
         let mut last = None;
         for (call, used) in calls.iter().zip(used) {
             let Some(answer) = fits(call) else { continue };
@@ -114,13 +114,13 @@ impl Recorded {
             last = Some(answer).filter(|_| !matches!(call, HostCall::Method { .. }));
         }
         if last.is_none() && unanswered.is_none() {
-            *unanswered = Some(format!("differs at call {asked}: {}, not in the recording", title()));
+            *unanswered = Some(format!("differs at call {call_count}: {}, not in the recording", title()));
         }
         last
     }
 }
 
-impl Host for Recorded {
+impl Host for RecordedWorld {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         let wanted = names::short(name);
         let found = self.answer(
@@ -150,7 +150,7 @@ impl Host for Recorded {
         found.filter(|there| *there).map(|_| num)
     }
 
-    fn grant_asked(&self, _: Capability, _: &str, _: bool) {}
+    fn grant_checked(&self, _: Capability, _: &str, _: bool) {}
 
     fn list(
         &self,
@@ -290,7 +290,7 @@ impl Host for Recorded {
 }
 
 /// An instance's world, shared with its host.
-pub(crate) fn shared(other_reads: bool) -> (Arc<Recorded>, Arc<dyn Host>) {
-    let world = Arc::new(Recorded::new(other_reads));
+pub(crate) fn shared(other_reads: bool) -> (Arc<RecordedWorld>, Arc<dyn Host>) {
+    let world = Arc::new(RecordedWorld::new(other_reads));
     (Arc::clone(&world), world)
 }

@@ -1,5 +1,5 @@
-//! A host that notes what one instance asks and what it is answered, and passes both on. It is in the way only while the plugin
-//! is recorded.
+//! A host that forwards the calls of one instance to another host, and records them with their answers. Used only while the plugin is
+//! recorded, tried or tested.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,59 +16,59 @@ use switchbox_plugin_runtime::{
     Capability, ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
 };
 
-/// Bytes of answers of one execution that are noted, roughly. An execution with more is left out of the recording.
+/// Bytes of answers of one execution that are recorded, roughly. An execution with more is left out of the recording.
 const CALLS_BYTES: usize = 4 * 1024 * 1024;
 
-/// See the module.
+/// Records the calls of one instance.
 pub struct Recorder {
     host: Arc<dyn Host>,
-    noted: Arc<Mutex<Noted>>,
+    log: Arc<Mutex<CallLog>>,
 }
 
 #[derive(Default)]
-struct Noted {
+struct CallLog {
     calls: Vec<HostCall>,
     bytes: usize,
     names: HashMap<DeviceNum, DeviceName>,
 }
 
-/// What an instance asked in one execution.
+/// The host calls of one execution, with their answers.
 #[derive(Debug, Default)]
-pub struct Asked {
+pub struct RecordedCalls {
     pub calls: Vec<HostCall>,
     /// The devices that were looked up.
     pub names: HashMap<DeviceNum, DeviceName>,
-    /// Not all calls are there.
+    /// The answers had more than [`CALLS_BYTES`], so some calls are missing.
     pub too_large: bool,
 }
 
 impl Recorder {
     #[must_use]
     pub fn new(host: Arc<dyn Host>) -> Self {
-        Self { host, noted: Arc::default() }
+        Self { host, log: Arc::default() }
     }
 
-    /// What was asked since the last time.
+    /// Returns the calls that were recorded since the last `take`.
     #[must_use]
-    pub fn take(&self) -> Asked {
-        let Noted { calls, bytes, names } = std::mem::take(&mut *self.noted.lock());
-        Asked { calls, names, too_large: bytes > CALLS_BYTES }
+    pub fn take(&self) -> RecordedCalls {
+        let CallLog { calls, bytes, names } = std::mem::take(&mut *self.log.lock());
+        RecordedCalls { calls, names, too_large: bytes > CALLS_BYTES }
     }
 
-    fn note(&self, bytes: usize, call: impl FnOnce() -> HostCall) {
-        self.noted.lock().add(bytes, call);
+    fn record(&self, bytes: usize, call: impl FnOnce() -> HostCall) {
+        self.log.lock().add(bytes, call);
     }
 
-    fn named(&self, num: DeviceNum, name: &DeviceName) {
-        self.noted.lock().names.entry(num).or_insert_with(|| name.clone());
+    fn record_name(&self, num: DeviceNum, name: &DeviceName) {
+        self.log.lock().names.entry(num).or_insert_with(|| name.clone());
     }
 
     fn name(&self, num: DeviceNum) -> String {
-        self.noted.lock().name(num)
+        self.log.lock().name(num)
     }
 }
 
-impl Noted {
+impl CallLog {
     fn add(&mut self, bytes: usize, call: impl FnOnce() -> HostCall) {
         const CALL_BYTES: usize = 128;
         self.bytes = self.bytes.saturating_add(bytes + CALL_BYTES);
@@ -90,9 +90,9 @@ impl Host for Recorder {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         let found = self.host.device(name);
         if let Some(view) = &found {
-            self.named(view.num, name);
+            self.record_name(view.num, name);
         }
-        self.note(found.as_ref().map_or(0, weight), || HostCall::Device {
+        self.record(found.as_ref().map_or(0, weight), || HostCall::Device {
             device: names::short(name),
             answer: found.as_ref().map(DeviceLine::of),
         });
@@ -102,14 +102,14 @@ impl Host for Recorder {
     fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
         let found = self.host.resolve(name);
         if let Some(num) = found {
-            self.named(num, name);
+            self.record_name(num, name);
         }
-        self.note(0, || HostCall::Has { device: names::short(name), answer: found.is_some() });
+        self.record(0, || HostCall::Has { device: names::short(name), answer: found.is_some() });
         found
     }
 
-    fn grant_asked(&self, capability: Capability, target: &str, granted: bool) {
-        self.host.grant_asked(capability, target, granted);
+    fn grant_checked(&self, capability: Capability, target: &str, granted: bool) {
+        self.host.grant_checked(capability, target, granted);
     }
 
     fn list(
@@ -129,7 +129,7 @@ impl Host for Recorder {
             }
             take(view)
         });
-        self.note(bytes, || HostCall::List {
+        self.record(bytes, || HostCall::List {
             registry: registry.to_string(),
             pattern: pattern.to_owned(),
             after: after.map(str::to_owned),
@@ -141,7 +141,7 @@ impl Host for Recorder {
     fn config(&self, device: DeviceNum) -> Option<ConfigView> {
         let found = self.host.config(device);
         let name = self.name(device);
-        self.note(found.as_ref().map_or(0, |config| config.payload.len()), || HostCall::Config {
+        self.record(found.as_ref().map_or(0, |config| config.payload.len()), || HostCall::Config {
             device: name,
             answer: found.as_ref().map(ConfigLine::of),
         });
@@ -149,11 +149,11 @@ impl Host for Recorder {
     }
 
     fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>> {
-        let (asked, name, noted) = (self.host.twin(device), self.name(device), Arc::clone(&self.noted));
+        let (asked, name, log) = (self.host.twin(device), self.name(device), Arc::clone(&self.log));
         Box::pin(async move {
             let answer = asked.await;
             let bytes = answer.as_ref().map_or(0, String::len);
-            noted.lock().add(bytes, || HostCall::Twin {
+            log.lock().add(bytes, || HostCall::Twin {
                 device: name,
                 answer: answer.clone().map(|document| Payload(document.into())),
             });
@@ -164,7 +164,7 @@ impl Host for Recorder {
     fn kv_get(&self, plugin: &PluginName, key: &str) -> Option<(Bytes, u64)> {
         let found = self.host.kv_get(plugin, key);
         let answer = |(value, revision): &(Bytes, u64)| StateLine { value: value.into(), revision: *revision };
-        self.note(found.as_ref().map_or(0, |(value, _)| value.len()), || HostCall::StateGet {
+        self.record(found.as_ref().map_or(0, |(value, _)| value.len()), || HostCall::StateGet {
             key: key.to_owned(),
             answer: found.as_ref().map(answer),
         });
@@ -173,7 +173,7 @@ impl Host for Recorder {
 
     fn kv_keys(&self, plugin: &PluginName, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
         let found = self.host.kv_keys(plugin, prefix, after, limit);
-        self.note(found.iter().map(String::len).sum(), || HostCall::StateKeys {
+        self.record(found.iter().map(String::len).sum(), || HostCall::StateKeys {
             prefix: prefix.to_owned(),
             after: after.map(str::to_owned),
             limit,
@@ -184,53 +184,53 @@ impl Host for Recorder {
 
     fn kv_bytes(&self, plugin: &PluginName) -> usize {
         let answer = self.host.kv_bytes(plugin);
-        self.note(0, || HostCall::StateBytes { answer });
+        self.record(0, || HostCall::StateBytes { answer });
         answer
     }
 
     fn command_room(&self, device: DeviceNum) -> usize {
         let answer = self.host.command_room(device);
         let device = self.name(device);
-        self.note(0, || HostCall::CommandRoom { device, answer });
+        self.record(0, || HostCall::CommandRoom { device, answer });
         answer
     }
 
     fn timers(&self, plugin: &PluginName) -> usize {
         let answer = self.host.timers(plugin);
-        self.note(0, || HostCall::TimerCount { answer });
+        self.record(0, || HostCall::TimerCount { answer });
         answer
     }
 
     fn has_timer(&self, plugin: &PluginName, name: &str) -> bool {
         let answer = self.host.has_timer(plugin, name);
-        self.note(0, || HostCall::TimerHas { name: name.to_owned(), answer });
+        self.record(0, || HostCall::TimerHas { name: name.to_owned(), answer });
         answer
     }
 
     fn call_method(&self, call: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {
-        let noted = Arc::clone(&self.noted);
+        let log = Arc::clone(&self.log);
         let (device, method, payload) = (self.name(call.device), call.method.clone(), call.payload.clone());
         let timeout_ms = millis(call.timeout);
         let asked = self.host.call_method(call);
         let payload = Payload(payload);
         let call = HostCall::Method { device, method, payload, timeout_ms, answer: MethodLine::NoAnswer };
-        let mut unanswered = Unanswered { noted, call: Some(call) };
+        let mut unanswered = Unanswered { log, call: Some(call) };
         Box::pin(async move {
             let answer = asked.await;
-            unanswered.note(MethodLine::of(&answer));
+            unanswered.record(MethodLine::of(&answer));
             answer
         })
     }
 }
 
-/// A method call that was made, and is noted also when nobody waits for its answer any more.
+/// A method call in progress. If its future is dropped before the answer, it is recorded as unanswered.
 struct Unanswered {
-    noted: Arc<Mutex<Noted>>,
+    log: Arc<Mutex<CallLog>>,
     call: Option<HostCall>,
 }
 
 impl Unanswered {
-    fn note(&mut self, given: MethodLine) {
+    fn record(&mut self, given: MethodLine) {
         let Some(mut call) = self.call.take() else { return };
         let mut bytes = 0;
         if let HostCall::Method { payload, answer, .. } = &mut call {
@@ -238,12 +238,12 @@ impl Unanswered {
                 payload.0.len() + if let MethodLine::Answered { payload, .. } = &given { payload.0.len() } else { 0 };
             *answer = given;
         }
-        self.noted.lock().add(bytes, || call);
+        self.log.lock().add(bytes, || call);
     }
 }
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        self.note(MethodLine::NoAnswer);
+        self.record(MethodLine::NoAnswer);
     }
 }

@@ -1,5 +1,5 @@
-//! Replays a recording with a component: each event again, in the world that was recorded, and what came of it compared with what
-//! came of it then.
+//! Replays a recording with a component: each event is handled again in the recorded world, and its effects
+//! and outcome are compared with the recorded ones.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,15 +16,15 @@ use switchbox_plugin_runtime::{
 
 use crate::{
     effect::{EffectLine, OutcomeLine, effects_of},
-    event::Told,
-    recorded::{Recorded, shared},
+    event::SandboxEvent,
+    recorded::{RecordedWorld, shared},
     recording::{ExecutionLine, Line, ReadError, Reader, StartLine, VersionLine},
 };
 
-/// What is replayed, and with what.
-pub struct Wanted {
+/// The component to replay a recording with, and its settings.
+pub struct ReplayRequest {
     pub component: Component,
-    /// In the place of those that were recorded.
+    /// Replace the recorded settings, if given.
     pub settings: Option<PluginSettings>,
 }
 
@@ -43,7 +43,7 @@ pub struct Difference {
     pub masked: bool,
 }
 
-/// What came of a replay.
+/// The result of a replay.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Replayed {
@@ -60,8 +60,8 @@ pub struct Replayed {
     pub cut_off: bool,
 }
 
-/// Differences that are kept to be shown.
-const SHOWN: usize = 100;
+/// At most so many differences are reported in detail.
+const DIFFERENCES_KEPT: usize = 100;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -76,20 +76,20 @@ pub enum Error {
 }
 
 /// Instances that are held at the same time. A plugin that has little to do has a new one for most of its events.
-const HELD: usize = 64;
+const INSTANCES_HELD: usize = 64;
 
 struct Running {
-    /// `None`: others took its place. It starts anew if the recording goes on with it.
+    /// `None` if it was dropped to hold others. A new one is started if the recording goes on with it.
     instance: Option<Instance>,
-    /// It had an event since it was last looked at whether its place is needed.
+    /// It handled an event since `hold` last considered dropping it.
     used: bool,
-    world: Arc<Recorded>,
+    world: Arc<RecordedWorld>,
     start: StartLine,
     setup: Arc<Setup>,
 }
 
 struct Replay {
-    wanted: Wanted,
+    request: ReplayRequest,
     plugin: PluginName,
     versions: HashMap<u32, (Arc<Setup>, bool)>,
     running: HashMap<u32, Running>,
@@ -98,17 +98,17 @@ struct Replay {
     result: Replayed,
 }
 
-/// Replays all of it.
+/// Replays the whole recording.
 ///
 /// # Errors
 ///
 /// The recording cannot be read, or the component does not start.
-pub async fn replay(from: impl BufRead, wanted: Wanted) -> Result<Replayed, Error> {
+pub async fn replay(from: impl BufRead, request: ReplayRequest) -> Result<Replayed, Error> {
     let mut reader = Reader::new(from)?;
     let plugin = PluginName::new(&reader.plugin)?;
     let result = Replayed { plugin: reader.plugin.clone(), ..Replayed::default() };
     let mut replay =
-        Replay { wanted, plugin, versions: HashMap::new(), running: HashMap::new(), held: VecDeque::new(), result };
+        Replay { request, plugin, versions: HashMap::new(), running: HashMap::new(), held: VecDeque::new(), result };
     while let Some(line) = reader.next_line()? {
         let at = reader.line();
         match line {
@@ -126,14 +126,14 @@ pub async fn replay(from: impl BufRead, wanted: Wanted) -> Result<Replayed, Erro
 impl Replay {
     async fn version(&mut self, line: VersionLine, at: u64) -> Result<(), Error> {
         let recorded_grants = line.granted.clone();
-        let (settings, granted, limits) = match &self.wanted.settings {
+        let (settings, granted, limits) = match &self.request.settings {
             Some(new) => {
                 let text = new.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
                 (text, new.grants.clone(), new.limits.clone())
             }
             None => (line.settings, line.granted, line.limits),
         };
-        let description = self.wanted.component.describe(&settings).await?;
+        let description = self.request.component.describe(&settings).await?;
         let wrong = |text| Error::Line { line: at, text };
         let grants = EffectiveGrants::new(&description.grants, granted.as_ref()).map_err(wrong)?;
         // Lists hold what the recorded plugin was allowed to read.
@@ -154,10 +154,10 @@ impl Replay {
         Ok(())
     }
 
-    /// One more instance is held; one that had no event for long gives its place.
+    /// Holds one more instance, and drops the one that has had no event for longest if there are too many.
     fn hold(&mut self, number: u32) {
         self.held.push_back(number);
-        while self.held.len() > HELD {
+        while self.held.len() > INSTANCES_HELD {
             let Some(oldest) = self.held.pop_front() else { return };
             let Some(running) = self.running.get_mut(&oldest) else { continue };
             if std::mem::take(&mut running.used) {
@@ -171,12 +171,12 @@ impl Replay {
     async fn begin(
         &self,
         setup: &Arc<Setup>,
-        world: &Recorded,
+        world: &RecordedWorld,
         host: Arc<dyn Host>,
         start: &StartLine,
     ) -> Result<Instance, Error> {
         world.begin(start.calls.clone());
-        let instance = self.wanted.component.start_at(setup.clone(), host, start.time_ms).await?;
+        let instance = self.request.component.start_at(setup.clone(), host, start.time_ms).await?;
         let _ = world.end();
         Ok(instance)
     }
@@ -198,9 +198,9 @@ impl Replay {
             }
         };
         let ExecutionLine { event, calls, effects, outcome, masked, .. } = line;
-        let Told { event: told, device, attempt } = event.told(&self.plugin)?;
+        let SandboxEvent { event: sandbox_event, device, attempt } = event.for_sandbox(&self.plugin)?;
         running.world.begin(calls);
-        let execution = instance.handle(Call { event: &told, device: device.as_ref(), attempt }).await;
+        let execution = instance.handle(Call { event: &sandbox_event, device: device.as_ref(), attempt }).await;
         running.instance = Some(instance);
         let compared = running.world.end();
         let mut differs = Vec::new();
@@ -216,7 +216,7 @@ impl Replay {
         self.result.executions += 1;
         if !differs.is_empty() {
             self.result.different += 1;
-            if self.result.differences.len() < SHOWN {
+            if self.result.differences.len() < DIFFERENCES_KEPT {
                 let difference = Difference { line: at, event: event.number, device: event.device, differs, masked };
                 self.result.differences.push(difference);
             }
@@ -226,15 +226,17 @@ impl Replay {
     }
 }
 
-/// By their places: what was, and what is.
+/// Compares the recorded effects with the new ones, index by index.
 pub(crate) fn compare(was: &[EffectLine], is: &[EffectLine], differs: &mut Vec<String>) {
     for at in 0..was.len().max(is.len()) {
         let number = at + 1;
         match (was.get(at), is.get(at)) {
             (Some(was), Some(is)) if was == is => {}
-            (Some(was), Some(is)) => differs.push(format!("effect {number}: was {}, is {}", was.shown(), is.shown())),
-            (Some(was), None) => differs.push(format!("effect {number}: was {}, is none", was.shown())),
-            (None, Some(is)) => differs.push(format!("effect {number}: was none, is {}", is.shown())),
+            (Some(was), Some(is)) => {
+                differs.push(format!("effect {number}: was {}, is {}", was.to_text(), is.to_text()))
+            }
+            (Some(was), None) => differs.push(format!("effect {number}: was {}, is none", was.to_text())),
+            (None, Some(is)) => differs.push(format!("effect {number}: was none, is {}", is.to_text())),
             (None, None) => {}
         }
     }
@@ -244,7 +246,7 @@ pub(crate) fn compare(was: &[EffectLine], is: &[EffectLine], differs: &mut Vec<S
 fn compare_outcomes(was: &OutcomeLine, is: &OutcomeLine, differs: &mut Vec<String>) {
     let same = was == is || matches!((was, is), (OutcomeLine::Failed(_), OutcomeLine::Failed(_)));
     if !same {
-        differs.push(format!("outcome: was {}, is {}", was.shown(), is.shown()));
+        differs.push(format!("outcome: was {}, is {}", was.to_text(), is.to_text()));
     }
 }
 

@@ -1,5 +1,5 @@
 //! A recording that is being written: takes what workers hand over without making them wait, masks it, and writes it to its file on a
-//! thread of its own. Ends by itself when its time is over or its file is full.
+//! thread of its own. Ends by itself when its time limit is reached or its file is full.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -20,15 +20,15 @@ use crate::{
     effect::{OutcomeLine, lines},
     event::EventLine,
     mask::{DEFAULT, Masks},
-    recorder::Asked,
+    recorder::RecordedCalls,
     recording::{ExecutionLine, FORMAT, Line, StartLine, VersionLine},
 };
 use switchbox_model::{DeviceName, Effect, Event, PluginName, limits};
 use switchbox_plugin_runtime::{Execution, KvChange, Verdict};
 use switchbox_support::{clock, scheduling, tasks::Tasks};
 
-/// How often the writer looks whether the recording is over.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often the writer checks whether the recording has to end.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Executions that wait for the writer; their bytes are bounded beside it.
 const QUEUE: usize = 8 * 1024;
@@ -84,7 +84,7 @@ pub struct Recording {
 
 #[derive(Default)]
 struct Shared {
-    over: AtomicBool,
+    closed: AtomicBool,
     /// Bytes that wait for the writer, roughly.
     queued: AtomicU64,
     /// Executions that wait for it.
@@ -98,16 +98,16 @@ struct Shared {
 enum Message {
     Version(Box<VersionLine>),
     Start(StartLine),
-    Execution(Box<Captured>, u64),
+    Execution(Box<CapturedExecution>, u64),
 }
 
 /// An execution on its way to the file.
-struct Captured {
+struct CapturedExecution {
     instance: u32,
     event: Event,
     device: Option<DeviceName>,
     attempt: u32,
-    asked: Asked,
+    calls: RecordedCalls,
     effects: Vec<Effect>,
     kv: Vec<KvChange>,
     verdict: Verdict,
@@ -161,13 +161,13 @@ impl Recording {
 
     /// Nothing is taken any more.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.shared.over.load(Ordering::Relaxed)
+    pub fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::Relaxed)
     }
 
     /// Ends it. Its last line is written a moment later.
     pub fn stop(&self) {
-        self.shared.over.store(true, Ordering::Relaxed);
+        self.shared.closed.store(true, Ordering::Relaxed);
     }
 
     #[must_use]
@@ -185,7 +185,7 @@ impl Recording {
     }
 
     /// A new instance of the version that `id` stands for. Returns the instance's number.
-    pub fn start(&self, id: &str, version: impl FnOnce(u32) -> VersionLine, time_ms: u64, asked: Asked) -> u32 {
+    pub fn start(&self, id: &str, version: impl FnOnce(u32) -> VersionLine, time_ms: u64, calls: RecordedCalls) -> u32 {
         let instance = self.instances.fetch_add(1, Ordering::Relaxed) + 1;
         // Held until both are queued, so that the file has a version before its instances.
         let mut versions = self.versions.lock();
@@ -199,7 +199,7 @@ impl Recording {
                 new
             }
         };
-        self.send(Message::Start(StartLine { instance, version, time_ms, calls: asked.calls }));
+        self.send(Message::Start(StartLine { instance, version, time_ms, calls: calls.calls }));
         instance
     }
 
@@ -209,26 +209,26 @@ impl Recording {
         instance: u32,
         event: &Event,
         (device, attempt): (Option<&DeviceName>, u32),
-        asked: Asked,
+        calls: RecordedCalls,
         execution: &Execution,
     ) -> bool {
-        if self.is_over() {
+        if self.is_closed() {
             return true;
         }
-        let weight = weight(event, &asked, execution);
+        let weight = weight(event, &calls, execution);
         let full = self.shared.queued.load(Ordering::Relaxed) + weight > limits::RECORDING_QUEUE_BYTES;
-        if full || asked.too_large || self.shared.waiting.load(Ordering::Relaxed) >= QUEUE {
+        if full || calls.too_large || self.shared.waiting.load(Ordering::Relaxed) >= QUEUE {
             self.shared.skipped.fetch_add(1, Ordering::Relaxed);
             return false;
         }
         self.shared.queued.fetch_add(weight, Ordering::Relaxed);
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        let captured = Captured {
+        let captured = CapturedExecution {
             instance,
             event: event.clone(),
             device: device.cloned(),
             attempt,
-            asked,
+            calls,
             effects: execution.effects.clone(),
             kv: execution.kv.clone(),
             verdict: execution.verdict.clone(),
@@ -260,12 +260,12 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 /// Bytes that an execution takes while it waits, roughly.
-fn weight(event: &Event, asked: &Asked, execution: &Execution) -> u64 {
+fn weight(event: &Event, calls: &RecordedCalls, execution: &Execution) -> u64 {
     const EXECUTION_BYTES: usize = 512;
     const CALL_BYTES: usize = 512;
     let effects = execution.effects.iter().map(|effect| CALL_BYTES + effect.payload_bytes()).sum::<usize>();
     let writes = execution.kv.iter().map(|change| change.value.as_ref().map_or(0, bytes::Bytes::len)).sum::<usize>();
-    let bytes = EXECUTION_BYTES + event.data.payload().len() + asked.calls.len() * CALL_BYTES + effects + writes;
+    let bytes = EXECUTION_BYTES + event.data.payload().len() + calls.calls.len() * CALL_BYTES + effects + writes;
     bytes as u64
 }
 
@@ -289,9 +289,9 @@ struct Writer {
 }
 
 /// Why the writer ends.
-enum Ended {
+enum EndReason {
     Stopped,
-    TimeIsOver,
+    TimeLimit,
     Full,
     Failed(io::Error),
 }
@@ -299,14 +299,14 @@ enum Ended {
 impl Writer {
     fn run(mut self) {
         // Events do not wait for it: what there is no time to write is left out.
-        scheduling::run_last();
+        scheduling::use_lowest_priority();
         let ended = self.write_all();
-        self.shared.over.store(true, Ordering::Relaxed);
+        self.shared.closed.store(true, Ordering::Relaxed);
         let why = match ended {
-            Ended::Stopped => "stopped".to_owned(),
-            Ended::TimeIsOver => "its time is over".to_owned(),
-            Ended::Full => format!("the limit \"{}\" is reached", limits::names::RECORDING_BYTES),
-            Ended::Failed(error) => {
+            EndReason::Stopped => "stopped".to_owned(),
+            EndReason::TimeLimit => "its time limit is reached".to_owned(),
+            EndReason::Full => format!("the limit \"{}\" is reached", limits::names::RECORDING_BYTES),
+            EndReason::Failed(error) => {
                 tracing::warn!(%error, "a recording of a plugin ends: its file cannot be written");
                 format!("its file cannot be written: {error}")
             }
@@ -319,36 +319,36 @@ impl Writer {
         *self.shared.ended.lock() = Some(why);
     }
 
-    fn write_all(&mut self) -> Ended {
+    fn write_all(&mut self) -> EndReason {
         loop {
-            match self.messages.recv_timeout(LOOK_EVERY) {
+            match self.messages.recv_timeout(CHECK_INTERVAL) {
                 Ok(message) => {
                     if let Err(error) = self.take(message) {
-                        return Ended::Failed(error);
+                        return EndReason::Failed(error);
                     }
                     while let Ok(message) = self.messages.try_recv() {
                         if let Err(error) = self.take(message) {
-                            return Ended::Failed(error);
+                            return EndReason::Failed(error);
                         }
                         if self.is_full() {
-                            return Ended::Full;
+                            return EndReason::Full;
                         }
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ended::Stopped,
+                Err(RecvTimeoutError::Disconnected) => return EndReason::Stopped,
             }
             if let Err(error) = self.gap().and_then(|()| self.file.flush()) {
-                return Ended::Failed(error);
+                return EndReason::Failed(error);
             }
             if self.is_full() {
-                return Ended::Full;
+                return EndReason::Full;
             }
             if self.until.is_some_and(|until| Instant::now() >= until) {
-                return Ended::TimeIsOver;
+                return EndReason::TimeLimit;
             }
-            if self.shared.over.load(Ordering::Relaxed) {
-                return Ended::Stopped;
+            if self.shared.closed.load(Ordering::Relaxed) {
+                return EndReason::Stopped;
             }
         }
     }
@@ -392,15 +392,15 @@ impl Writer {
     }
 }
 
-impl Captured {
+impl CapturedExecution {
     fn line(self) -> ExecutionLine {
-        let Self { instance, event, device, attempt, asked, effects, kv, verdict, logs, guest_us } = self;
-        let name = |num| asked.names.get(&num).cloned();
+        let Self { instance, event, device, attempt, calls, effects, kv, verdict, logs, guest_us } = self;
+        let name = |num| calls.names.get(&num).cloned();
         ExecutionLine {
             instance,
             event: EventLine::of(&event, device.as_ref(), attempt),
             effects: lines(&effects, &kv, &name),
-            calls: asked.calls,
+            calls: calls.calls,
             outcome: OutcomeLine::of(&verdict),
             logs,
             guest_us,

@@ -55,13 +55,13 @@ impl Default for DeviceOfCase {
 
 /// See the module.
 #[derive(Default)]
-pub struct World {
-    now: Mutex<Now>,
+pub struct CaseWorld {
+    state: Mutex<WorldState>,
     methods: Vec<MethodAnswer>,
 }
 
 #[derive(Default)]
-struct Now {
+struct WorldState {
     /// Each with its number, which is its place from 1.
     devices: Vec<Device>,
     kv: BTreeMap<String, (Bytes, u64)>,
@@ -74,34 +74,34 @@ struct Device {
     config: twin::Desired,
 }
 
-impl World {
+impl CaseWorld {
     /// The world before the first event.
     ///
     /// # Errors
     ///
     /// A name is none of a device.
     pub fn new(line: WorldLine) -> Result<Self, InvalidName> {
-        let WorldLine { devices, state, timers, methods } = line;
+        let WorldLine { devices, state: kv, timers, methods } = line;
         let world = Self { methods, ..Self::default() };
         for (name, about) in devices {
             world.add(names::parse(&name)?, about);
         }
-        let mut now = world.now.lock();
-        now.kv = state.into_iter().map(|(key, value)| (key, (value.0, 1))).collect();
-        now.timers = timers;
-        drop(now);
+        let mut state = world.state.lock();
+        state.kv = kv.into_iter().map(|(key, value)| (key, (value.0, 1))).collect();
+        state.timers = timers;
+        drop(state);
         Ok(world)
     }
 
     fn add(&self, name: DeviceName, about: DeviceOfCase) {
         let config = about.config.as_ref().map(|config| twin::Desired { version: 1, document: config.0.clone() });
-        self.now.lock().devices.push(Device { name, about, config: config.unwrap_or_default() });
+        self.state.lock().devices.push(Device { name, about, config: config.unwrap_or_default() });
     }
 
     /// The name of a device.
     #[must_use]
     pub fn name(&self, num: DeviceNum) -> Option<DeviceName> {
-        self.now.lock().device(num).map(|device| device.name.clone())
+        self.state.lock().device(num).map(|device| device.name.clone())
     }
 
     /// What the execution wanted is done.
@@ -109,21 +109,21 @@ impl World {
         if execution.verdict != Verdict::Done {
             return;
         }
-        let mut now = self.now.lock();
+        let mut state = self.state.lock();
         for effect in &execution.effects {
-            now.apply(effect);
+            state.apply(effect);
         }
         for change in &execution.kv {
-            let revision = now.kv.get(&change.key).map_or(0, |(_, revision)| *revision);
+            let revision = state.kv.get(&change.key).map_or(0, |(_, revision)| *revision);
             match &change.value {
-                Some(value) => drop(now.kv.insert(change.key.clone(), (value.clone(), revision + 1))),
-                None => drop(now.kv.remove(&change.key)),
+                Some(value) => drop(state.kv.insert(change.key.clone(), (value.clone(), revision + 1))),
+                None => drop(state.kv.remove(&change.key)),
             }
         }
     }
 }
 
-impl Now {
+impl WorldState {
     fn device(&self, num: DeviceNum) -> Option<&Device> {
         self.devices.get(usize::try_from(num.0.checked_sub(1)?).ok()?)
     }
@@ -191,14 +191,14 @@ impl Device {
     }
 }
 
-impl Host for World {
+impl Host for CaseWorld {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
-        let now = self.now.lock();
-        let mut devices = now.devices.iter().enumerate();
+        let state = self.state.lock();
+        let mut devices = state.devices.iter().enumerate();
         devices.find(|(_, device)| device.name == *name).map(|(at, device)| device.view(at))
     }
 
-    fn grant_asked(&self, _: Capability, _: &str, _: bool) {}
+    fn grant_checked(&self, _: Capability, _: &str, _: bool) {}
 
     fn list(
         &self,
@@ -209,18 +209,18 @@ impl Host for World {
         wanted: &dyn Fn(&str) -> bool,
         take: &mut dyn FnMut(DeviceView) -> bool,
     ) {
-        let now = self.now.lock();
-        let mut found: Vec<_> = now.devices.iter().enumerate().map(|(at, device)| device.view(at)).collect();
+        let state = self.state.lock();
+        let mut found: Vec<_> = state.devices.iter().enumerate().map(|(at, device)| device.view(at)).collect();
         found.retain(|device| device.name.registry == *registry && wanted(device.name.id.as_str()));
         found.retain(|device| after.is_none_or(|after| device.name.id.as_str() > after));
         found.sort_by(|one, other| one.name.cmp(&other.name));
-        drop(now);
+        drop(state);
         let _ = found.into_iter().take(limit).all(take);
     }
 
     fn config(&self, device: DeviceNum) -> Option<ConfigView> {
-        let now = self.now.lock();
-        let config = &now.device(device)?.config;
+        let state = self.state.lock();
+        let config = &state.device(device)?.config;
         let payload = config.document.clone();
         (config.version > 0).then_some(ConfigView {
             version: config.version,
@@ -231,23 +231,23 @@ impl Host for World {
     }
 
     fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>> {
-        let now = self.now.lock();
-        let twin = now.device(device).map_or_else(|| Err("there is no such device".into()), Device::twin);
+        let state = self.state.lock();
+        let twin = state.device(device).map_or_else(|| Err("there is no such device".into()), Device::twin);
         Box::pin(std::future::ready(twin))
     }
 
     fn kv_get(&self, _: &PluginName, key: &str) -> Option<(Bytes, u64)> {
-        self.now.lock().kv.get(key).cloned()
+        self.state.lock().kv.get(key).cloned()
     }
 
     fn kv_keys(&self, _: &PluginName, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
-        let now = self.now.lock();
-        let keys = now.kv.keys().filter(|key| key.starts_with(prefix));
+        let state = self.state.lock();
+        let keys = state.kv.keys().filter(|key| key.starts_with(prefix));
         keys.filter(|key| after.is_none_or(|after| key.as_str() > after)).take(limit).cloned().collect()
     }
 
     fn kv_bytes(&self, _: &PluginName) -> usize {
-        self.now.lock().kv.iter().map(|(key, (value, _))| key.len() + value.len()).sum()
+        self.state.lock().kv.iter().map(|(key, (value, _))| key.len() + value.len()).sum()
     }
 
     fn command_room(&self, _: DeviceNum) -> usize {
@@ -255,11 +255,11 @@ impl Host for World {
     }
 
     fn timers(&self, _: &PluginName) -> usize {
-        self.now.lock().timers.len()
+        self.state.lock().timers.len()
     }
 
     fn has_timer(&self, _: &PluginName, name: &str) -> bool {
-        self.now.lock().timers.iter().any(|timer| timer == name)
+        self.state.lock().timers.iter().any(|timer| timer == name)
     }
 
     fn call_method(&self, call: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {

@@ -74,8 +74,8 @@ pub struct ConnectionInfo {
 
 impl ConnectionInfo {
     /// The caller has shown a token.
-    pub fn known(&self) {
-        self.permit.known();
+    pub fn mark_authenticated(&self) {
+        self.permit.mark_authenticated();
     }
 
     /// Those that the caller showed in the TLS handshake, its own first, whose key it holds.
@@ -162,7 +162,7 @@ async fn accept(at: Listener, arrivals: mpsc::Sender<Arrival>, server: Server) {
             }
             Err(error) => {
                 server.metrics.limit(server.bounds.names.accept);
-                if let Some(more) = NOT_ACCEPTED.note() {
+                if let Some(more) = NOT_ACCEPTED.allow() {
                     tracing::warn!(%error, "a connection to {what} was not accepted{more}");
                 }
                 tokio::time::sleep(BACK_OFF).await;
@@ -206,7 +206,7 @@ async fn connection(
                 tracing::debug!(%error, %peer, "a connection to {what} broke");
             }
         }
-        () = permit.asked_to_leave() => {}
+        () = permit.eviction_requested() => {}
     }
 }
 

@@ -23,7 +23,7 @@ pub const GAP: &str = "gap";
 const SECTOR: u64 = 512;
 
 /// What there is of the journal.
-pub struct Found {
+pub struct Inspection {
     pub folder: PathBuf,
     /// Whole and in order, up to the end of the journal or to what is damaged.
     pub segments: VecDeque<Segment>,
@@ -88,7 +88,7 @@ impl fmt::Display for Damage {
     }
 }
 
-impl Found {
+impl Inspection {
     pub fn end(&self) -> JournalPosition {
         self.segments.back().map(Segment::end).unwrap_or_default()
     }
@@ -100,9 +100,9 @@ impl Found {
 }
 
 /// Looks at the files in the folder of the journal, which may be missing.
-pub fn inspect(folder: &Path) -> Result<Found, Error> {
+pub fn inspect(folder: &Path) -> Result<Inspection, Error> {
     let listed = list(folder)?;
-    let mut found = Found {
+    let mut found = Inspection {
         folder: folder.to_owned(),
         segments: VecDeque::new(),
         torn: None,
@@ -151,7 +151,7 @@ fn follows(before: JournalPosition, start: JournalPosition, gaps: &HashMap<i64, 
 }
 
 /// The files from the first damaged one on are `rest`.
-fn damage(found: &Found, problem: Problem, rest: &[PathBuf], journal_bytes: u64) -> Result<Damage, Error> {
+fn damage(found: &Inspection, problem: Problem, rest: &[PathBuf], journal_bytes: u64) -> Result<Damage, Error> {
     let end = found.end();
     let (mut row, mut range) = (end.row, Range::behind(end.row, end.last_seq, journal_bytes));
     let mut behind = Vec::new();
@@ -184,7 +184,7 @@ fn add_runs(path: &Path, from: u64, range: &mut Range, to: &mut Vec<(PathBuf, Ru
 }
 
 /// Sets what is torn, or that something is damaged.
-fn look_behind_the_end(found: &mut Found, journal_bytes: u64) -> Result<(), Error> {
+fn look_behind_the_end(found: &mut Inspection, journal_bytes: u64) -> Result<(), Error> {
     let Some(last) = found.segments.back() else { return Ok(()) };
     let (path, used, end) = (last.path().to_owned(), last.used(), last.end());
     let bytes = bytes_from(&path, used)?;

@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use crate::{
     Error,
     blocks::BlockFile,
-    inspect::{self, Found},
+    inspect::{self, Inspection},
     preallocated::Preallocator,
     record::{self, JournalPosition},
     segment::{self, Part, Segment, SegmentWriter},
@@ -54,7 +54,7 @@ struct Inner {
 
 /// A range of files that are about to go.
 #[derive(Debug, Clone, Copy)]
-pub struct Oldest {
+pub struct OldestFiles {
     /// The last event before them.
     pub before: Seq,
     /// The last event in them.
@@ -79,11 +79,11 @@ impl Journal {
     }
 
     /// Goes on with a journal that is not damaged: the first change of its files.
-    pub fn resume(found: Found) -> Result<Self, Error> {
+    pub fn resume(found: Inspection) -> Result<Self, Error> {
         Self::resume_with(found, SEGMENT_BYTES)
     }
 
-    fn resume_with(found: Found, segment_bytes: u64) -> Result<Self, Error> {
+    fn resume_with(found: Inspection, segment_bytes: u64) -> Result<Self, Error> {
         let folder = found.folder;
         let problem = |e: io::Error| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
         fs::create_dir_all(&folder).map_err(problem)?;
@@ -118,7 +118,7 @@ impl Journal {
         self.make_room(record.len() as u64, before).map_err(|e| Error::Write(e.to_string()))?;
         record::seal(record, end.row, last_seq, durable)?;
         self.write(record, durable).map_err(|e| Error::Write(e.to_string()))?;
-        self.files.note(end, durable);
+        self.files.record_end(end, durable);
         Ok(end)
     }
 
@@ -159,7 +159,7 @@ impl Journal {
                     fs::rename(path, &spare)?;
                     self.preallocated.put_back(spare);
                 }
-                if let Some(more) = self.short.note(Instant::now()) {
+                if let Some(more) = self.short.allow(Instant::now()) {
                     tracing::warn!(%error, "no new file of the journal can be opened (ulimit -n); the last one grows{more}");
                 }
                 return Ok(());
@@ -230,9 +230,9 @@ impl Files {
         (inner.last.file(), inner.last.used())
     }
 
-    fn note(&self, end: JournalPosition, durable: bool) {
+    fn record_end(&self, end: JournalPosition, durable: bool) {
         let mut inner = self.0.write();
-        inner.last.note(end);
+        inner.last.record_end(end);
         if durable {
             inner.durable = end.row;
         }
@@ -278,11 +278,11 @@ impl Files {
     }
 
     /// The files up to the one that ends with `row`.
-    pub fn oldest(&self, row: i64) -> Option<Oldest> {
+    pub fn oldest(&self, row: i64) -> Option<OldestFiles> {
         let inner = self.0.read();
         let first = inner.older.front()?;
         let last = inner.older.iter().take_while(|segment| segment.end().row <= row).last()?;
-        Some(Oldest {
+        Some(OldestFiles {
             before: first.start().last_seq,
             last: last.end().last_seq,
             first_file: (first.start().row + 1, first.end().row),

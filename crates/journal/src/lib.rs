@@ -12,7 +12,7 @@ pub mod runs;
 pub mod segment;
 
 pub use blocks::{BlockFile, Blocks};
-pub use journal::{FOLDER, Files, Journal, Oldest, sync_folder};
+pub use journal::{FOLDER, Files, Journal, OldestFiles, sync_folder};
 pub use record::JournalPosition;
 pub use rows::{JournalPage, JournalRow};
 

@@ -50,7 +50,7 @@ impl Preallocator {
         Ok(())
     }
 
-    /// Takes back a file that was not used after all.
+    /// Keeps a file that was given out and not used.
     pub(crate) fn put_back(&mut self, path: PathBuf) {
         self.ready.push(path);
     }

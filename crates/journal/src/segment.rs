@@ -65,7 +65,7 @@ impl Segment {
         let mut segment = Self { path: path.to_owned(), file, start, end: start, sparse_index: vec![start] };
         // What follows the last whole record is looked at by `inspect`.
         all.walk(|_, end, _| {
-            segment.note(end);
+            segment.record_end(end);
             Ok(true)
         })?;
         Ok(Some(segment))
@@ -118,7 +118,7 @@ impl Segment {
     }
 
     /// The journal goes up to here.
-    pub fn note(&mut self, end: JournalPosition) {
+    pub fn record_end(&mut self, end: JournalPosition) {
         if self.sparse_index.last().is_none_or(|mark| self.end.offset >= mark.offset + INDEX_EVERY) {
             self.sparse_index.push(self.end);
         }

@@ -98,7 +98,7 @@ impl StoredExpiry {
 
 /// What both clocks show at one moment.
 #[derive(Debug, Clone, Copy)]
-pub struct Now {
+pub struct ClockReading {
     pub instant: Instant,
     /// Milliseconds since the Unix epoch.
     pub ms: u64,
@@ -106,7 +106,7 @@ pub struct Now {
 
 impl StoredMessage {
     #[must_use]
-    pub fn of(message: &Message, now: Now) -> Self {
+    pub fn of(message: &Message, now: ClockReading) -> Self {
         let expiry = |at: Instant| {
             let left_ms = at.saturating_duration_since(now.instant).as_millis();
             let whole_ms = u64::try_from(left_ms).unwrap_or(u64::MAX);
@@ -128,7 +128,7 @@ impl StoredMessage {
     }
 
     #[must_use]
-    pub fn restore(self, now: Now) -> Message {
+    pub fn restore(self, now: ClockReading) -> Message {
         let Self { topic, payload, qos, retain, expiry, properties } = self;
         let expires = expiry.clamped(now.ms).unwrap_or(expiry).at_ms();
         let expires = expires.map(|at| now.instant + Duration::from_millis(at.saturating_sub(now.ms)));
@@ -181,24 +181,25 @@ pub struct StoredWill {
 /// One change of a session, or of the retained messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BrokerChange {
-    /// A session begins, with a connection. Expiry 0: it is there for its will alone.
-    Opened {
+    /// A session begins, with a connection. With an expiry of 0 it is journaled for its will alone.
+    SessionOpened {
         session: SessionNum,
         key: SessionKey,
         expiry_secs: u32,
     },
-    /// It has a connection again; a will that waited is cancelled.
+    /// The session has a connection again. A delayed will is cancelled.
     Resumed {
         session: SessionNum,
         expiry_secs: u32,
     },
-    /// Its connection is gone. `sent`: the newest message that the client may have seen. `will`: it is still to come.
+    /// The connection of the session ended. `sent` is the newest message that the client may have seen; `will` says whether the will is
+    /// still to be published.
     Disconnected {
         session: SessionNum,
         time_ms: u64,
         expiry_secs: u32,
         sent: MessageNum,
-        /// Of what the client may have seen, it is not sure of this one and the newer ones. `None`: it is sure of all.
+        /// It is not certain that messages from this one on were sent. `None` if all up to `sent` were.
         in_doubt_from: Option<MessageNum>,
         will: bool,
     },
@@ -225,23 +226,23 @@ pub enum BrokerChange {
         retained: Option<Owner>,
         to: Vec<Recipient>,
     },
-    /// The client has these, or will never get them.
-    Gone {
+    /// The client has acknowledged these messages, or will never get them.
+    MessagesFinished {
         session: SessionNum,
         nums: Vec<MessageNum>,
     },
-    /// The client has it (QoS 2), but does not know yet that we know: PUBREL is to be sent.
-    Held {
+    /// PUBREC came for a message of QoS 2 to the client: the next packet about it is PUBREL.
+    PubRecReceived {
         session: SessionNum,
         num: MessageNum,
     },
     /// A QoS 2 message of the client came under this packet identifier.
-    Received {
+    PublishReceived {
         session: SessionNum,
         id: u16,
     },
-    /// PUBREL came for it.
-    Released {
+    /// PUBREL came for that packet identifier.
+    PubRelReceived {
         session: SessionNum,
         id: u16,
     },

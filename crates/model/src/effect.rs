@@ -28,7 +28,7 @@ pub enum Effect {
     PatchDesired { device: DeviceNum, patch: Bytes, expected: Option<u64> },
     /// Sets a timer of the plugin, in the place of one of the same name.
     TimerSet(Box<Timer>),
-    /// Takes a timer of the plugin back. One that is not there is fine.
+    /// Cancels a timer of the plugin. Does nothing if there is no such timer.
     TimerCancel { name: String },
     /// As `Config`, but a new version in any case. Only operators can ask for it.
     ConfigForced { device: DeviceNum, payload: Bytes, expected: Option<u64> },

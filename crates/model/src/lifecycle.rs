@@ -39,13 +39,13 @@ pub enum PluginChange {
     /// Its state and its timers are deleted.
     Deleted,
     /// A new version failed in its first events, and the version before it is in force again; `None` ends that.
-    TakenBack(Option<TakenBack>),
+    RolledBack(Option<RolledBack>),
 }
 
-/// Which version was taken back, and why.
+/// Which version was rolled back, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct TakenBack {
+pub struct RolledBack {
     /// `sha256:…` of the component that failed.
     pub digest: String,
     /// Stands for the component and all of its settings.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A fault in a CONNECT, and who reads the answer; none = no answer, it was no MQTT at all.
-pub type Refused = (Fault, Option<Reader>);
+pub type ConnectError = (Fault, Option<Reader>);
 
 /// What a client that is not let in can read.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +59,7 @@ const WILL: u8 = 0x04;
 const CLEAN: u8 = 0x02;
 
 /// Reads the first packet of a connection.
-pub fn read(frame: Frame<'_>) -> Result<Connect, Refused> {
+pub fn read(frame: Frame<'_>) -> Result<Connect, ConnectError> {
     if frame.first != 0x10 {
         return Err((Fault::protocol("the first packet is no CONNECT"), None));
     }

@@ -39,7 +39,7 @@ struct SessionSlot {
     /// Its will is being published, or it ends: no connection gets it before that is done.
     busy: bool,
     /// It ends as soon as it is not busy any more.
-    ends: bool,
+    end_when_idle: bool,
     /// Waits for the will's delay.
     will: Option<DueWill>,
     /// Sends the will and ends the session, in time.
@@ -48,7 +48,7 @@ struct SessionSlot {
 
 impl SessionSlot {
     fn new(mailbox: Arc<Mailbox>, live: bool) -> Self {
-        Self { mailbox, live, busy: false, ends: false, will: None, cleanup: None }
+        Self { mailbox, live, busy: false, end_when_idle: false, will: None, cleanup: None }
     }
 
     /// It is that session, and its client is away.
@@ -103,22 +103,22 @@ pub(super) struct SessionRequest {
 }
 
 /// The session that a connection got, and whether it was there before.
-pub(super) struct Claim {
+pub(super) struct ClaimedSession {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) present: bool,
     /// How long it outlives its connection: 0 where there is no place for it.
     pub(super) expiry_secs: u32,
-    /// For [`Clients::written`].
+    /// For [`Clients::wait_until_durable`].
     pub(super) changes: Vec<BrokerChange>,
 }
 
 /// What a client's request for its session finds.
 enum ClaimOutcome {
-    Claimed(Claim),
+    Claimed(ClaimedSession),
     /// Another connection has the session, or had it a moment ago.
-    Taken(Arc<Mailbox>),
+    InUse(Arc<Mailbox>),
     /// A session that is to end first.
-    Old(Arc<Mailbox>),
+    MustEndFirst(Arc<Mailbox>),
 }
 
 impl Clients {
@@ -128,12 +128,12 @@ impl Clients {
 
     /// Gives the session to a new connection. A connection that has it now is closed first, and its will is published or dropped
     /// before this returns. None: the host shuts down, or the old connection does not end.
-    pub(super) async fn claim(self: &Arc<Self>, key: &Key, wanted: &SessionRequest) -> Option<Claim> {
+    pub(super) async fn claim(self: &Arc<Self>, key: &Key, request: &SessionRequest) -> Option<ClaimedSession> {
         loop {
-            let old = match self.try_claim(key, wanted)? {
+            let old = match self.try_claim(key, request)? {
                 ClaimOutcome::Claimed(claim) => return Some(claim),
-                ClaimOutcome::Taken(old) => old,
-                ClaimOutcome::Old(old) => {
+                ClaimOutcome::InUse(old) => old,
+                ClaimOutcome::MustEndFirst(old) => {
                     self.end_session(key, old.id());
                     continue;
                 }
@@ -141,49 +141,53 @@ impl Clients {
             let gone = old.gone.notified();
             tokio::pin!(gone);
             gone.as_mut().enable();
-            if self.is_taken(key, &old) {
+            if self.close_current(key, &old) {
                 tokio::time::timeout(TAKEOVER_TIMEOUT, gone).await.ok()?;
             }
         }
     }
 
-    fn try_claim(&self, key: &Key, wanted: &SessionRequest) -> Option<ClaimOutcome> {
+    fn try_claim(&self, key: &Key, request: &SessionRequest) -> Option<ClaimOutcome> {
         let mut table = self.table.lock();
         if table.closed {
             return None;
         }
         match table.slots.get_mut(key) {
-            Some(slot) if slot.live || slot.busy => return Some(ClaimOutcome::Taken(slot.mailbox.clone())),
-            Some(slot) if !wanted.clean => {
+            Some(slot) if slot.live || slot.busy => return Some(ClaimOutcome::InUse(slot.mailbox.clone())),
+            Some(slot) if !request.clean => {
                 slot.live = true;
                 slot.will = None;
                 slot.cleanup.take().inspect(AbortHandle::abort);
                 let mailbox = slot.mailbox.clone();
-                let changes = resumed(&mailbox, wanted);
-                let expiry_secs = wanted.expiry_secs;
+                let changes = resumed(&mailbox, request);
+                let expiry_secs = request.expiry_secs;
                 table.connected();
-                return Some(ClaimOutcome::Claimed(Claim { mailbox, present: true, expiry_secs, changes }));
+                return Some(ClaimOutcome::Claimed(ClaimedSession { mailbox, present: true, expiry_secs, changes }));
             }
-            Some(slot) => return Some(ClaimOutcome::Old(slot.mailbox.clone())),
+            Some(slot) => return Some(ClaimOutcome::MustEndFirst(slot.mailbox.clone())),
             None => {}
         }
-        let owner_quota = self.offline_sessions.of(wanted.owner.clone());
-        let mailbox =
-            Mailbox::new(wanted.name.clone(), self.metrics.clone(), owner_quota, self.topics.session_journal().clone());
-        let expiry_secs = self.granted(&mailbox, wanted.expiry_secs);
-        let changes = self.opened(key, &mailbox, expiry_secs, wanted.will.clone());
+        let owner_quota = self.offline_sessions.of(request.owner.clone());
+        let mailbox = Mailbox::new(
+            request.name.clone(),
+            self.metrics.clone(),
+            owner_quota,
+            self.topics.session_journal().clone(),
+        );
+        let expiry_secs = self.granted(&mailbox, request.expiry_secs);
+        let changes = self.opened(key, &mailbox, expiry_secs, request.will.clone());
         table.slots.insert(key.clone(), SessionSlot::new(mailbox.clone(), true));
         table.connected();
-        Some(ClaimOutcome::Claimed(Claim { mailbox, present: false, expiry_secs, changes }))
+        Some(ClaimOutcome::Claimed(ClaimedSession { mailbox, present: false, expiry_secs, changes }))
     }
 
     /// How long the session will outlive its connection.
-    fn granted(&self, mailbox: &Mailbox, wanted_secs: u32) -> u32 {
-        if wanted_secs == 0 {
+    fn granted(&self, mailbox: &Mailbox, requested_secs: u32) -> u32 {
+        if requested_secs == 0 {
             return 0;
         }
         match mailbox.keep_session() {
-            Ok(()) => wanted_secs,
+            Ok(()) => requested_secs,
             Err(limit) => {
                 self.count_not_kept(mailbox, limit);
                 0
@@ -213,14 +217,14 @@ impl Clients {
             state.session_num = Some(session);
             state.durable = expiry_secs > 0;
         }
-        let mut changes = vec![BrokerChange::Opened { session, key: key.clone(), expiry_secs }];
+        let mut changes = vec![BrokerChange::SessionOpened { session, key: key.clone(), expiry_secs }];
         changes.extend(will.map(|will| BrokerChange::Will { session, will: Some(will) }));
         changes
     }
 
     /// Waits until it is durable that the connection has its session, where the session is: a client whose host is killed
     /// then must be told that what it gets again it may have had.
-    pub(super) async fn written(&self, changes: Vec<BrokerChange>) -> Option<()> {
+    pub(super) async fn wait_until_durable(&self, changes: Vec<BrokerChange>) -> Option<()> {
         if changes.is_empty() {
             return Some(());
         }
@@ -238,7 +242,7 @@ impl Clients {
     }
 
     /// Closes the connection that has the session. False: the session is free.
-    fn is_taken(&self, key: &Key, mailbox: &Arc<Mailbox>) -> bool {
+    fn close_current(&self, key: &Key, mailbox: &Arc<Mailbox>) -> bool {
         let table = self.table.lock();
         let Some(slot) = table.slots.get(key).filter(|slot| Arc::ptr_eq(&slot.mailbox, mailbox)) else { return false };
         if slot.live {
@@ -285,9 +289,9 @@ impl Clients {
     }
 }
 
-fn resumed(mailbox: &Mailbox, wanted: &SessionRequest) -> Vec<BrokerChange> {
+fn resumed(mailbox: &Mailbox, request: &SessionRequest) -> Vec<BrokerChange> {
     let Some(session) = mailbox.lock().session_num else { return Vec::new() };
-    let mut changes = vec![BrokerChange::Resumed { session, expiry_secs: wanted.expiry_secs }];
-    changes.extend(wanted.will.clone().map(|will| BrokerChange::Will { session, will: Some(will) }));
+    let mut changes = vec![BrokerChange::Resumed { session, expiry_secs: request.expiry_secs }];
+    changes.extend(request.will.clone().map(|will| BrokerChange::Will { session, will: Some(will) }));
     changes
 }

@@ -37,7 +37,7 @@ impl ConnectionTasks {
                         PriorityClass::Foreground => &self.foreground,
                         PriorityClass::Background => &self.background,
                     };
-                    self.tasks.spawn_on(moving.go_on(), threads);
+                    self.tasks.spawn_on(moving.resume_here(), threads);
                 }
                 Ok(None) => return Some(Ok(())),
                 Err(error) => return Some(Err(error)),

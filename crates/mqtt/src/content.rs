@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::will::properties;
-use crate::dialect::{self, Refused, iot_core};
+use crate::dialect::{self, TopicRefusal, iot_core};
 use switchbox_model::{EventData, PayloadLimit, PayloadLimits};
 use switchbox_mqtt_codec::{fault::reason, packet::Publish};
 use switchbox_support::metrics::Metrics;
@@ -14,14 +14,14 @@ pub(super) enum Content {
     Answer { rid: u64, status: u16, payload: bytes::Bytes },
 }
 
-pub(super) struct Refusal {
+pub(super) struct PublishRefusal {
     pub(super) reason: u8,
     pub(super) text: &'static str,
     /// What was too large: its bytes, and what bounds them.
     too_large: Option<(usize, PayloadLimit)>,
 }
 
-impl Refusal {
+impl PublishRefusal {
     pub(super) const fn new(reason: u8, text: &'static str) -> Self {
         Self { reason, text, too_large: None }
     }
@@ -44,8 +44,8 @@ impl Refusal {
     }
 }
 
-impl From<Refused> for Refusal {
-    fn from(refused: Refused) -> Self {
+impl From<TopicRefusal> for PublishRefusal {
+    fn from(refused: TopicRefusal) -> Self {
         Self::not_authorised(refused.text())
     }
 }
@@ -56,7 +56,7 @@ pub(super) fn content(
     payloads: &PayloadLimits,
     meaning: dialect::Publish<'_>,
     publish: Publish,
-) -> Result<Content, Refusal> {
+) -> Result<Content, PublishRefusal> {
     let size = publish.payload.len();
     match meaning {
         dialect::Publish::Event { subfolder, properties: mut in_topic } => {
@@ -78,20 +78,20 @@ pub(super) fn content(
         dialect::Publish::Control(_)
         | dialect::Publish::Ordinary
         | dialect::Publish::GetTwin { .. }
-        | dialect::Publish::StatePatch { .. } => Err(Refused::Unknown.into()),
+        | dialect::Publish::StatePatch { .. } => Err(TopicRefusal::Unknown.into()),
     }
 }
 
-pub(super) fn check_size(metrics: &Metrics, size: usize, limit: PayloadLimit) -> Result<(), Refusal> {
+pub(super) fn check_size(metrics: &Metrics, size: usize, limit: PayloadLimit) -> Result<(), PublishRefusal> {
     if size <= limit.bytes {
         return Ok(());
     }
     metrics.limit(limit.limit);
-    Err(Refusal { reason: reason::QUOTA, text: limit.text, too_large: Some((size, limit)) })
+    Err(PublishRefusal { reason: reason::QUOTA, text: limit.text, too_large: Some((size, limit)) })
 }
 
 /// What the topic does not say stands in the correlation data and in the user property `status`; no status is 200.
-fn answer(publish: Publish, rid: Option<u64>, status: Option<u16>) -> Result<Content, Refusal> {
+fn answer(publish: Publish, rid: Option<u64>, status: Option<u16>) -> Result<Content, PublishRefusal> {
     let properties = publish.properties.unwrap_or_default();
     let correlated = || std::str::from_utf8(properties.correlation.as_deref()?).ok()?.parse().ok();
     let stated = properties.user.iter().find(|(name, _)| name == "status");
@@ -99,6 +99,6 @@ fn answer(publish: Publish, rid: Option<u64>, status: Option<u16>) -> Result<Con
         || stated.map_or(Some(200), |(_, status)| status.parse().ok().filter(|code| iot_core::is_status(*code)));
     match (rid.or_else(correlated), status.or_else(stated)) {
         (Some(rid), Some(status)) => Ok(Content::Answer { rid, status, payload: publish.payload }),
-        _ => Err(Refused::Answer.into()),
+        _ => Err(TopicRefusal::Answer.into()),
     }
 }

@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, sync::Arc, time::Instant};
 
 use switchbox_core::registry::Device;
-use switchbox_delivery::{DeliveryReport, Feed, Outbound};
+use switchbox_delivery::{DeliveryReport, DownlinkKind, Outbound};
 use switchbox_model::{DeviceNum, event};
 use switchbox_mqtt_session::session::{Body, Deliverable, Item};
 
@@ -29,11 +29,11 @@ impl DeviceDelivery {
         matches!(self.outbound, Outbound::Method { rid, .. } if rid == call)
     }
 
-    pub(crate) fn feed(&self) -> Feed {
+    pub(crate) fn downlink_kind(&self) -> DownlinkKind {
         match self.outbound {
-            Outbound::Config { .. } => Feed::Config,
-            Outbound::Command { .. } => Feed::Commands,
-            Outbound::Method { .. } => Feed::Methods,
+            Outbound::Config { .. } => DownlinkKind::Config,
+            Outbound::Command { .. } => DownlinkKind::Commands,
+            Outbound::Method { .. } => DownlinkKind::Methods,
         }
     }
 }
@@ -52,7 +52,7 @@ impl Deliverable for DeviceDelivery {
         payload.len() + properties + size_of::<Self>()
     }
 
-    fn expires(&self) -> Option<Instant> {
+    fn expires_at(&self) -> Option<Instant> {
         match &self.outbound {
             Outbound::Command { expires, .. } => *expires,
             Outbound::Method { expires, .. } => Some(*expires),
@@ -60,7 +60,7 @@ impl Deliverable for DeviceDelivery {
         }
     }
 
-    fn over(&self) -> Option<Instant> {
+    fn obsolete_at(&self) -> Option<Instant> {
         match self.outbound {
             Outbound::Method { expires, .. } => Some(expires),
             Outbound::Config { .. } | Outbound::Command { .. } => None,

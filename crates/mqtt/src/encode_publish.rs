@@ -17,7 +17,7 @@ use super::device_delivery::DeviceDelivery;
 use crate::dialect::{Dialect, twin};
 
 /// The receiving client, as far as the encoding depends on it.
-pub(super) struct Own<'a> {
+pub(super) struct Receiver<'a> {
     pub(super) device: Option<&'a Arc<Device>>,
     pub(super) dialect: Dialect,
     /// The config that it has, where it is sent only what changes.
@@ -30,7 +30,7 @@ pub(super) fn publish(
     peer: &mut Peer,
     (id, dup): (u16, bool),
     item: &Item<DeviceDelivery>,
-    own: Own<'_>,
+    receiver: Receiver<'_>,
     now: Instant,
     to: &mut BytesMut,
 ) -> bool {
@@ -40,11 +40,11 @@ pub(super) fn publish(
             peer.message(PublishHead { retain: *retain, ..head }, message, ids, now, to)
         }
         Body::Device(DeviceDelivery { device, outbound }) => {
-            let traces = own.traces;
+            let traces = receiver.traces;
             if let Some(device) = device {
                 return delivery(peer, head, Dialect::IotCore, (device, outbound), traces, to);
             }
-            let Own { device: Some(device), dialect, known_config, .. } = own else { return false };
+            let Receiver { device: Some(device), dialect, known_config, .. } = receiver else { return false };
             let Outbound::Config { version, payload } = outbound else {
                 return delivery(peer, head, dialect, (device, outbound), traces, to);
             };

@@ -12,7 +12,7 @@ mod encode_publish;
 mod end;
 mod gateway;
 mod handshake;
-mod hub;
+mod host_parts;
 mod listen;
 mod load;
 mod mailbox;
@@ -36,7 +36,7 @@ mod will;
 mod wire;
 
 pub use self::{
-    hub::Hub,
+    host_parts::HostParts,
     listen::{ListenError, ListenerOptions, Ports, take_ports},
     options::Options,
     service::{Handle, Service},

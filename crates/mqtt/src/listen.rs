@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     socket::Socket,
-    web::{Origins, Web},
+    web::{Origins, WebSocket},
     wire::Wire,
 };
 use switchbox_model::limits;
@@ -99,7 +99,7 @@ impl ListenerOptions {
         };
         match self.web {
             None => Ok(Socket::Direct(wire)),
-            Some(origins) => Ok(Socket::Web(Box::new(Web::accept(wire, origins, metrics).await?))),
+            Some(origins) => Ok(Socket::WebSocket(Box::new(WebSocket::accept(wire, origins, metrics).await?))),
         }
     }
 }
@@ -127,7 +127,7 @@ pub(super) async fn accept(
             }
             Err(error) => {
                 metrics.limit(limits::names::ACCEPT);
-                if let Some(more) = NOT_ACCEPTED.note() {
+                if let Some(more) = NOT_ACCEPTED.allow() {
                     tracing::warn!(%error, "a connection was not accepted; waiting {back_off:?}{more}");
                 }
                 tokio::time::sleep(back_off).await;

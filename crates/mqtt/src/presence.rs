@@ -14,7 +14,7 @@ use super::{
 use crate::dialect::Dialect;
 use switchbox_auth::AuthContext;
 use switchbox_core::registry::Device;
-use switchbox_delivery::{Feed, Online};
+use switchbox_delivery::{DownlinkKind, Online};
 use switchbox_model::{
     broker::BrokerChange,
     registry::{DeviceError, ErrorKind},
@@ -45,11 +45,11 @@ pub(super) struct Presence {
 
 impl Presence {
     /// The client subscribes to a feed of its own device or of one that it speaks for.
-    pub(super) fn begin_feed(&self, online: &Online, feed: Feed) {
-        if feed == Feed::Config && !self.dialect.rules().sends_config {
+    pub(super) fn subscribe_downlink(&self, online: &Online, kind: DownlinkKind) {
+        if kind == DownlinkKind::Config && !self.dialect.rules().sends_config {
             self.follow_config(online);
         } else {
-            online.subscribe(feed);
+            online.subscribe(kind);
         }
     }
 
@@ -76,7 +76,7 @@ impl Presence {
     }
 
     /// For the device's operator: what ended its connection, where that was an error of its own.
-    fn note_failure(&self, end: &ConnectionEnd) {
+    fn record_failure(&self, end: &ConnectionEnd) {
         let kind = match end {
             ConnectionEnd::Fault(_) | ConnectionEnd::Late { .. } => ErrorKind::InvalidArgument,
             ConnectionEnd::Closed(Close::Expired | Close::Revoked(_)) => ErrorKind::PermissionDenied,
@@ -99,15 +99,15 @@ impl Drop for Presence {
     fn drop(&mut self) {
         let end = self.end.take().unwrap_or(ConnectionEnd::Lost("connection lost".into()));
         self.leave_attached(&end);
-        self.note_failure(&end);
+        self.record_failure(&end);
         self.will_first(&end);
         if let Some(online) = self.online.take() {
             online.disconnect(end.text());
         }
-        let will_later = self.will.is_some() && matches!(end, ConnectionEnd::Closed(Close::Shutdown));
-        let can_return = session_key::can_return(&self.shared.hub, &self.key);
+        let keep_will_for_restart = self.will.is_some() && matches!(end, ConnectionEnd::Closed(Close::Shutdown));
+        let can_return = session_key::can_return(&self.shared.host, &self.key);
         let expiry = if can_return { self.session_expiry } else { Duration::ZERO };
-        let cleanup = SessionCleanup { expiry, will: self.due_will(&end), will_later };
-        self.shared.clients.release(&self.key, &self.mailbox, cleanup);
+        let cleanup = SessionCleanup { expiry, will: self.due_will(&end), keep_will_for_restart };
+        self.shared.clients.connection_ended(&self.key, &self.mailbox, cleanup);
     }
 }

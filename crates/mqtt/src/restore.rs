@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     clients::DueWill,
-    mailbox::{Mailbox, State, logged_item},
+    mailbox::{Mailbox, State, journaled_item},
     service::Service,
     session_key,
     subscriptions::{AttachedSubscription, SubscriptionTarget, Subscriptions},
@@ -13,10 +13,10 @@ use super::{
 use crate::dialect::iot_core;
 use switchbox_auth::AuthContext;
 use switchbox_core::registry::Device;
-use switchbox_delivery::Feed;
+use switchbox_delivery::DownlinkKind;
 use switchbox_model::{
     DeviceId, DeviceNum,
-    broker::{BrokerChange, MessageNum, Now, SessionKey, StoredSubscription, SubscriptionKind},
+    broker::{BrokerChange, ClockReading, MessageNum, SessionKey, StoredSubscription, SubscriptionKind},
 };
 use switchbox_mqtt_codec::packet::Will;
 use switchbox_mqtt_session::{
@@ -37,7 +37,7 @@ struct Restored {
 impl Service {
     /// Retained messages, sessions with what waits for them, wills. `device`: none where it is no more.
     pub fn restore(&self, docs: BrokerDocs, device: impl Fn(DeviceNum) -> Option<Arc<Device>>) {
-        let now = Now { instant: std::time::Instant::now(), ms: clock::now_ms() };
+        let now = ClockReading { instant: std::time::Instant::now(), ms: clock::now_ms() };
         self.shared.topics.restore_retained(docs.retained, now);
         let restored: Vec<_> = docs.sessions.into_iter().map(|doc| self.restore_session(doc, &device, now)).collect();
         if !restored.is_empty() {
@@ -53,7 +53,7 @@ impl Service {
         &self,
         mut doc: SessionDoc,
         device: &impl Fn(DeviceNum) -> Option<Arc<Device>>,
-        now: Now,
+        now: ClockReading,
     ) -> Restored {
         let owner = match &doc.key {
             SessionKey::Client(id) => Some((id.clone(), None)),
@@ -61,12 +61,12 @@ impl Service {
         };
         let own = owner.as_ref().and_then(|(_, device)| device.as_ref().map(|device| device.name.id.clone()));
         let (name, device) = owner.unwrap_or_else(|| ("a device that was deleted".into(), None));
-        let can_return = session_key::can_return(&self.shared.hub, &doc.key);
+        let can_return = session_key::can_return(&self.shared.host, &doc.key);
         let away_for = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
         let expiry = Duration::from_secs(doc.expiry_secs.into());
         let remaining_expiry = if can_return { expiry.saturating_sub(away_for) } else { Duration::ZERO };
         let auth_context =
-            self.shared.hub.auth.auth_context_of(session_key::principal(&self.shared.hub, &doc.key, device));
+            self.shared.host.auth.auth_context_of(session_key::principal(&self.shared.host, &doc.key, device));
         let owner = session_key::of_retained(&auth_context);
         let will = doc.will.take().filter(|_| can_return).map(|stored| Box::new(will::restored(*stored)));
         let will = will.and_then(|will| self.restore_will(will, auth_context, &name, away_for));
@@ -84,10 +84,10 @@ impl Service {
     }
 
     /// What the session has. Where its client was connected when the host stopped, what it was sent last is in doubt.
-    fn restore_state(&self, doc: &mut SessionDoc, own: Option<&DeviceId>, has_will: bool, now: Now) -> State {
+    fn restore_state(&self, doc: &mut SessionDoc, own: Option<&DeviceId>, has_will: bool, now: ClockReading) -> State {
         let in_doubt_from = doc.in_doubt_from.unwrap_or(MessageNum(doc.sent.0 + 1));
         let reached = |queued: &QueuedDoc| match queued {
-            QueuedDoc { held: true, .. } => Reached::Held,
+            QueuedDoc { held: true, .. } => Reached::PubRecReceived,
             queued if queued.num < in_doubt_from => Reached::Sent,
             queued if doc.left_ms.is_none() || queued.num <= doc.sent => Reached::InDoubt,
             _ => Reached::Queued,
@@ -97,17 +97,20 @@ impl Service {
             let (session, expiry_secs, will) = (doc.num, doc.expiry_secs, has_will);
             let in_doubt_from = Some(in_doubt_from);
             let left = BrokerChange::Disconnected { session, time_ms: now.ms, expiry_secs, sent, in_doubt_from, will };
-            self.shared.topics.session_journal().note(left);
+            self.shared.topics.session_journal().submit_unawaited(left);
         }
         let waiting = std::mem::take(&mut doc.queue).into_iter().map(|queued| StoredItem {
             reached: reached(&queued),
-            item: logged_item(queued.num, Arc::new((*queued.message).clone().restore(now)), queued.recipient),
+            item: journaled_item(queued.num, Arc::new((*queued.message).clone().restore(now)), queued.recipient),
         });
         let (subscriptions, attached_subscriptions) = subscriptions(&doc.subscriptions, own);
         let mut session = Session::restore(waiting.collect(), std::mem::take(&mut doc.received), now.instant);
-        let gone = session.take_gone();
-        if !gone.is_empty() {
-            self.shared.topics.session_journal().note(BrokerChange::Gone { session: doc.num, nums: gone });
+        let finished = session.take_finished();
+        if !finished.is_empty() {
+            self.shared
+                .topics
+                .session_journal()
+                .submit_unawaited(BrokerChange::MessagesFinished { session: doc.num, nums: finished });
         }
         State {
             session,
@@ -139,17 +142,20 @@ impl Service {
     }
 }
 
-type Others = HashMap<DeviceId, Vec<AttachedSubscription>>;
+type AttachedSubscriptions = HashMap<DeviceId, Vec<AttachedSubscription>>;
 
 /// The client's own, and those of a gateway to the topics of its devices.
-fn subscriptions(stored: &[(Arc<str>, StoredSubscription)], own: Option<&DeviceId>) -> (Subscriptions, Others) {
-    let (mut subscriptions, mut others) = (Subscriptions::default(), Others::default());
+fn subscriptions(
+    stored: &[(Arc<str>, StoredSubscription)],
+    own: Option<&DeviceId>,
+) -> (Subscriptions, AttachedSubscriptions) {
+    let (mut subscriptions, mut others) = (Subscriptions::default(), AttachedSubscriptions::default());
     for (filter, subscription) in stored {
-        let target = kind(subscription);
+        let target = subscription_target(subscription);
         match (target, iot_core::addressee(filter)) {
-            (SubscriptionTarget::Feed(feed, qos), Some(Ok(id))) if own.is_some_and(|own| *own != id) => {
+            (SubscriptionTarget::Downlink(kind, qos), Some(Ok(id))) if own.is_some_and(|own| *own != id) => {
                 let of_device: &mut Vec<_> = others.entry(id).or_default();
-                of_device.push(AttachedSubscription { filter: (**filter).into(), feed, qos });
+                of_device.push(AttachedSubscription { filter: (**filter).into(), kind, qos });
             }
             _ => {
                 subscriptions.insert((**filter).into(), target);
@@ -159,13 +165,13 @@ fn subscriptions(stored: &[(Arc<str>, StoredSubscription)], own: Option<&DeviceI
     (subscriptions, others)
 }
 
-fn kind(subscription: &StoredSubscription) -> SubscriptionTarget {
+fn subscription_target(subscription: &StoredSubscription) -> SubscriptionTarget {
     let qos = subscription.qos;
     match subscription.kind {
         SubscriptionKind::Topic => SubscriptionTarget::Topic,
-        SubscriptionKind::Config => SubscriptionTarget::Feed(Feed::Config, qos),
-        SubscriptionKind::Commands => SubscriptionTarget::Feed(Feed::Commands, qos),
-        SubscriptionKind::Methods => SubscriptionTarget::Feed(Feed::Methods, qos),
+        SubscriptionKind::Config => SubscriptionTarget::Downlink(DownlinkKind::Config, qos),
+        SubscriptionKind::Commands => SubscriptionTarget::Downlink(DownlinkKind::Commands, qos),
+        SubscriptionKind::Methods => SubscriptionTarget::Downlink(DownlinkKind::Methods, qos),
         SubscriptionKind::Errors => SubscriptionTarget::Errors,
         SubscriptionKind::Replies => SubscriptionTarget::Replies,
     }

@@ -9,7 +9,7 @@ use super::{
 use switchbox_auth as auth;
 use switchbox_auth::Action;
 use switchbox_core::registry::Device;
-use switchbox_delivery::{Feed, Online};
+use switchbox_delivery::{DownlinkKind, Online};
 use switchbox_model::broker::BrokerChange;
 use switchbox_mqtt_session::topics::{self, PendingChanges, Subscriber as _};
 use switchbox_store::OnCommit;
@@ -27,17 +27,17 @@ pub(super) fn resume(presence: &Presence) {
     for (id, device_delivery) in unacknowledged {
         if device_delivery.device.is_some() {
             presence.mailbox.lock().session.suspend(id);
-        } else if (device_delivery.feed() == Feed::Config && !sends_config)
+        } else if (device_delivery.downlink_kind() == DownlinkKind::Config && !sends_config)
             || !online.resumes(&device_delivery.outbound)
         {
             presence.mailbox.lock().session.forget(id);
         }
     }
-    for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
-        let subscribed = presence.mailbox.lock().feed(feed).is_some();
-        match (subscribed, feed) {
-            (true, Feed::Config) if !sends_config => presence.follow_config(online),
-            (true, feed) => online.resume(feed),
+    for kind in [DownlinkKind::Config, DownlinkKind::Commands, DownlinkKind::Methods] {
+        let subscribed = presence.mailbox.lock().downlink_qos(kind).is_some();
+        match (subscribed, kind) {
+            (true, DownlinkKind::Config) if !sends_config => presence.follow_config(online),
+            (true, kind) => online.resume(kind),
             (false, _) => {}
         }
     }
@@ -59,15 +59,15 @@ pub(super) fn resume_attached(online: &Online, device: &Device, mailbox: &Mailbo
     }
     for (packet_id, device_delivery) in suspended {
         let Some(of) = device_delivery.device.as_ref().filter(|of| of.name.id == *id) else { continue };
-        let subscribed = mailbox.lock().attached_feed(id, device_delivery.feed()).is_some();
+        let subscribed = mailbox.lock().attached_downlink_qos(id, device_delivery.downlink_kind()).is_some();
         // A device of the same id may have been made anew.
         let goes_on = of.num == device.num && subscribed && online.resumes(&device_delivery.outbound);
-        mailbox.lock().session.wake(packet_id, goes_on);
+        mailbox.lock().session.resume_suspended(packet_id, goes_on);
     }
-    for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
-        let subscribed = mailbox.lock().attached_feed(id, feed).is_some();
+    for kind in [DownlinkKind::Config, DownlinkKind::Commands, DownlinkKind::Methods] {
+        let subscribed = mailbox.lock().attached_downlink_qos(id, kind).is_some();
         if subscribed {
-            online.resume(feed);
+            online.resume(kind);
         }
     }
 }
@@ -90,23 +90,29 @@ fn prune(presence: &Presence) {
     let topics = &presence.shared.topics;
     for filter in &denied {
         presence.shared.metrics.refuse("kept subscription");
-        if let Some(more) = ENDED.note() {
+        if let Some(more) = ENDED.allow() {
             tracing::warn!(client = %mailbox.name, %filter, "a kept subscription ends: the client may not have it any more{more}");
         }
         topics.unsubscribe(filter, mailbox.id());
         if let Some(session) = session_num {
-            topics.session_journal().note(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
+            topics
+                .session_journal()
+                .submit_unawaited(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
         }
     }
-    let (undelivered, mut gone) = {
+    let (undelivered, mut finished) = {
         let session = &mut mailbox.lock().session;
-        (session.revoke(|message| may(&message.topic)), session.take_gone())
+        (session.revoke(|message| may(&message.topic)), session.take_finished())
     };
     let mut pending = PendingChanges::default();
     let waiting = redeliver(topics, session_num, undelivered, &mut pending);
     // A message of a shared subscription stays in this session until another member has it.
-    gone.retain(|num| !waiting.iter().any(|(shared, _)| shared.num == Some(*num)));
-    pending.extend(session_num.filter(|_| !gone.is_empty()).map(|session| BrokerChange::Gone { session, nums: gone }));
+    finished.retain(|num| !waiting.iter().any(|(shared, _)| shared.num == Some(*num)));
+    pending.extend(
+        session_num
+            .filter(|_| !finished.is_empty())
+            .map(|session| BrokerChange::MessagesFinished { session, nums: finished }),
+    );
     topics.write_with(None, pending, OnCommit::Nothing);
     if !waiting.is_empty() {
         let topics = topics.clone();

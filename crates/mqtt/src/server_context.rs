@@ -7,7 +7,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{
     clients::{Clients, Key},
     gateway::routes::GatewayRoutes,
-    hub::Hub,
+    host_parts::HostParts,
     options::Options,
     session_key,
 };
@@ -21,7 +21,7 @@ const REFUSALS_LOGGED: u32 = 30;
 /// What all connections share.
 pub(super) struct ServerContext {
     pub(super) options: Options,
-    pub(super) hub: Hub,
+    pub(super) host: HostParts,
     pub(super) topics: topics::Handle,
     pub(super) clients: Arc<Clients>,
     pub(super) gateway_routes: GatewayRoutes,
@@ -35,11 +35,11 @@ pub(super) struct ServerContext {
 }
 
 impl ServerContext {
-    pub(super) fn new(options: Options, hub: Hub, topics: topics::Handle, metrics: Metrics) -> Self {
+    pub(super) fn new(options: Options, host: HostParts, topics: topics::Handle, metrics: Metrics) -> Self {
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone(), options.connections));
         let (gateway_routes, cpu_budgets) = (GatewayRoutes::default(), CpuBudgets::default());
         let (refusals_logged, client_lines) = (LogLimits::new(REFUSALS_LOGGED), LogLimits::new(1));
-        Self { options, hub, topics, clients, gateway_routes, cpu_budgets, refusals_logged, client_lines, metrics }
+        Self { options, host, topics, clients, gateway_routes, cpu_budgets, refusals_logged, client_lines, metrics }
     }
 
     /// Who was let in by what has changed is looked at again.
@@ -56,7 +56,7 @@ impl ServerContext {
             Ok(Changed::Registry(_) | Changed::Clock) => self.clients.revalidate(None),
             // Too many changes at once to hear of each.
             Ok(Changed::Service(_)) | Err(RecvError::Lagged(_)) => {
-                self.clients.forget_all(|key| !session_key::can_return(&self.hub, key));
+                self.clients.forget_all(|key| !session_key::can_return(&self.host, key));
                 self.clients.revalidate(None);
             }
             // The registry outlives the MQTT server.

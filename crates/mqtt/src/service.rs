@@ -13,7 +13,7 @@ use super::{
     connection::Migration,
     connection_tasks::ConnectionTasks,
     handshake::handshake,
-    hub::Hub,
+    host_parts::HostParts,
     listen::{self, Arrival, ListenError, ListenerOptions, Ports, take_ports},
     options::Options,
     server_context::ServerContext,
@@ -53,20 +53,20 @@ impl Service {
     /// Takes the listeners' ports, but lets nobody in before [`Self::run`].
     pub async fn bind(
         options: Options,
-        hub: Hub,
+        host: HostParts,
         topics: topics::Handle,
         metrics: Metrics,
     ) -> Result<Self, ListenError> {
         let ports = take_ports(&options.listeners).await?;
-        Ok(Self::new(options, ports, hub, topics, metrics))
+        Ok(Self::new(options, ports, host, topics, metrics))
     }
 
     /// Behind ports that were taken for `options.listeners`.
-    pub fn new(options: Options, ports: Ports, hub: Hub, topics: topics::Handle, metrics: Metrics) -> Self {
+    pub fn new(options: Options, ports: Ports, host: HostParts, topics: topics::Handle, metrics: Metrics) -> Self {
         let Ports { sockets, addrs } = ports;
         let listeners = sockets.into_iter().zip(options.listeners.iter().cloned().map(Arc::new)).collect();
         let admission = Admission::new(options.admission(), metrics.clone());
-        Self { listeners, addrs, admission, shared: Arc::new(ServerContext::new(options, hub, topics, metrics)) }
+        Self { listeners, addrs, admission, shared: Arc::new(ServerContext::new(options, host, topics, metrics)) }
     }
 
     /// Where the listeners are, in their order.
@@ -84,7 +84,7 @@ impl Service {
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { listeners, shared, admission, .. } = self;
         let mut connection_tasks = ConnectionTasks::new(shared.options.foreground.clone());
-        let mut changes = shared.hub.auth.changes();
+        let mut changes = shared.host.auth.changes();
         let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
         let mut accepting = JoinSet::new();
         for (listener, listener_options) in listeners {
@@ -100,7 +100,7 @@ impl Service {
                 () = shutdown.cancelled() => break,
                 Some(ended) = connection_tasks.ended() => shared.reap(&ended),
                 changed = changes.recv() => shared.revalidate(changed),
-                Some(arrival) = arrived.recv() => shared.welcome(arrival, &admission, &mut connection_tasks, &shutdown),
+                Some(arrival) = arrived.recv() => shared.accept_client(arrival, &admission, &mut connection_tasks, &shutdown),
             }
             scheduling::yield_if_due();
         }
@@ -117,7 +117,7 @@ impl Service {
 }
 
 impl ServerContext {
-    fn welcome(
+    fn accept_client(
         self: &Arc<Self>,
         (stream, listener): Arrival,
         admission: &Admission,
@@ -126,12 +126,12 @@ impl ServerContext {
     ) {
         // A client that is gone already has no address.
         let Ok(peer) = stream.peer_addr() else { return };
-        let Some(pass) = admission.enter(peer.ip()) else { return };
+        let Some(permit) = admission.enter(peer.ip()) else { return };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
         self.metrics.connections.inc();
-        connection_tasks.spawn_pending(serve(self.clone(), stream, listener, pass, shutdown.clone()));
+        connection_tasks.spawn_pending(serve(self.clone(), stream, listener, permit, shutdown.clone()));
     }
 
     /// What publishes the statistics. `None` if there are to be none.
@@ -140,8 +140,8 @@ impl ServerContext {
             return None;
         }
         let statistics = SysTopics::new(self);
-        let now = statistics.clone();
-        self.topics.set_statistics(Box::new(move || now.now()));
+        let current = statistics.clone();
+        self.topics.set_statistics(Box::new(move || current.current_messages()));
         Some(statistics)
     }
 
@@ -161,17 +161,17 @@ pub(super) async fn serve(
     shared: Arc<ServerContext>,
     stream: TcpStream,
     listener: Arc<ListenerOptions>,
-    pass: ConnectionPermit,
+    permit: ConnectionPermit,
     shutdown: CancellationToken,
 ) -> Migration {
     let leaving = async {
         tokio::select! {
-            () = pass.asked_to_leave() => {}
+            () = permit.eviction_requested() => {}
             () = shutdown.cancelled_owned() => {}
         }
     };
     // Boxed, so that its memory is free while the connection lives on.
     let connection = Box::pin(handshake(shared, stream, listener, leaving)).await?;
-    pass.known();
+    permit.mark_authenticated();
     connection.run().await
 }

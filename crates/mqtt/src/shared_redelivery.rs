@@ -43,5 +43,5 @@ pub(super) async fn redeliver_waiting(
 }
 
 fn gone(session: Option<SessionNum>, shared: &SharedMessage) -> Option<BrokerChange> {
-    Some(BrokerChange::Gone { session: session?, nums: vec![shared.num?] })
+    Some(BrokerChange::MessagesFinished { session: session?, nums: vec![shared.num?] })
 }

@@ -9,28 +9,28 @@ use std::{
 use tokio::io::{Interest, Ready};
 
 use super::{
-    web::{Closing, Web},
+    web::{Closing, WebSocket},
     wire::Wire,
 };
 use switchbox_support::scheduling;
 
 pub(super) enum Socket {
     Direct(Wire),
-    Web(Box<Web>),
+    WebSocket(Box<WebSocket>),
 }
 
 impl Socket {
     fn wire(&self) -> &Wire {
         match self {
             Self::Direct(wire) => wire,
-            Self::Web(web) => web.wire(),
+            Self::WebSocket(web) => web.wire(),
         }
     }
 
     fn wire_mut(&mut self) -> &mut Wire {
         match self {
             Self::Direct(wire) => wire,
-            Self::Web(web) => web.wire_mut(),
+            Self::WebSocket(web) => web.wire_mut(),
         }
     }
 
@@ -56,7 +56,7 @@ impl Socket {
     pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match self {
             Self::Direct(wire) => wire.ready(interest).await,
-            Self::Web(web) => web.ready(interest).await,
+            Self::WebSocket(web) => web.ready(interest).await,
         }
     }
 
@@ -64,7 +64,7 @@ impl Socket {
     pub(super) fn try_read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Direct(wire) => wire.try_read(to),
-            Self::Web(web) => web.try_read(to),
+            Self::WebSocket(web) => web.try_read(to),
         }
     }
 
@@ -72,14 +72,14 @@ impl Socket {
     pub(super) fn is_half_read(&self) -> bool {
         match self {
             Self::Direct(_) => false,
-            Self::Web(web) => web.is_half_read(),
+            Self::WebSocket(web) => web.is_half_read(),
         }
     }
 
     pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Direct(wire) => wire.try_write(bytes),
-            Self::Web(web) => web.try_write(bytes),
+            Self::WebSocket(web) => web.try_write(bytes),
         }
     }
 
@@ -87,14 +87,14 @@ impl Socket {
     pub(super) fn try_flush(&mut self) -> io::Result<bool> {
         match self {
             Self::Direct(wire) => wire.try_flush(),
-            Self::Web(web) => web.try_flush(),
+            Self::WebSocket(web) => web.try_flush(),
         }
     }
 
     pub(super) fn is_flushed(&self) -> bool {
         match self {
             Self::Direct(wire) => wire.is_flushed(),
-            Self::Web(web) => web.is_flushed(),
+            Self::WebSocket(web) => web.is_flushed(),
         }
     }
 
@@ -108,11 +108,11 @@ impl Socket {
             }
         }
         self.close(closing);
-        self.linger().await
+        self.wait_for_close().await
     }
 
     /// Waits until the client has closed too. The caller limits the time.
-    pub(super) async fn linger(&mut self) -> io::Result<()> {
+    pub(super) async fn wait_for_close(&mut self) -> io::Result<()> {
         while !self.try_flush()? {
             self.ready(Interest::WRITABLE).await?;
         }
@@ -123,7 +123,7 @@ impl Socket {
     pub(super) fn close(&mut self, closing: Closing<'_>) {
         match self {
             Self::Direct(wire) => wire.close(),
-            Self::Web(web) => web.close(closing),
+            Self::WebSocket(web) => web.close(closing),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use switchbox_delivery::Feed;
+use switchbox_delivery::DownlinkKind;
 use switchbox_model::{
     QoS,
     limits::{self, LimitName},
@@ -14,7 +14,7 @@ use switchbox_mqtt_session::topics;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SubscriptionTarget {
     Topic,
-    Feed(Feed, QoS),
+    Downlink(DownlinkKind, QoS),
     Errors,
     /// Answers to requests about the device's config and state.
     Replies,
@@ -24,7 +24,7 @@ pub(super) enum SubscriptionTarget {
 #[derive(Debug)]
 pub(super) struct AttachedSubscription {
     pub(super) filter: Box<str>,
-    pub(super) feed: Feed,
+    pub(super) kind: DownlinkKind,
     pub(super) qos: QoS,
 }
 
@@ -94,9 +94,9 @@ impl Subscriptions {
     }
 
     /// The QoS that a feed is subscribed with.
-    pub(super) fn feed(&self, feed: Feed) -> Option<QoS> {
+    pub(super) fn downlink_qos(&self, kind: DownlinkKind) -> Option<QoS> {
         let of = |target: &SubscriptionTarget| match target {
-            SubscriptionTarget::Feed(f, qos) if *f == feed => Some(*qos),
+            SubscriptionTarget::Downlink(f, qos) if *f == kind => Some(*qos),
             _ => None,
         };
         self.filters.values().filter_map(of).max()

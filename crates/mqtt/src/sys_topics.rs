@@ -54,34 +54,36 @@ impl SysTopics {
     pub(super) async fn run(self: Arc<Self>, every: Duration, shutdown: CancellationToken) {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut told: HashMap<Arc<str>, Bytes> = HashMap::new();
+        let mut last_published: HashMap<Arc<str>, Bytes> = HashMap::new();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = shutdown.cancelled() => return,
             }
             let Some(shared) = self.shared.upgrade() else { return };
-            if !shared.topics.shows_statistics() {
-                told.clear();
+            if !shared.topics.has_statistics_watchers() {
+                last_published.clear();
                 *self.state.lock() = State::default();
                 continue;
             }
-            self.look(&shared.metrics);
+            self.update_loads(&shared.metrics);
             for message in self.messages(&shared) {
-                if told.insert(message.topic.clone(), message.payload.clone()).as_ref() != Some(&message.payload) {
-                    shared.topics.show(&message);
+                if last_published.insert(message.topic.clone(), message.payload.clone()).as_ref()
+                    != Some(&message.payload)
+                {
+                    shared.topics.publish_host_message(&message);
                 }
             }
         }
     }
 
     /// All of them as they are now.
-    pub(super) fn now(&self) -> Vec<Arc<Message>> {
+    pub(super) fn current_messages(&self) -> Vec<Arc<Message>> {
         self.shared.upgrade().map(|shared| self.messages(&shared)).unwrap_or_default()
     }
 
     /// Adds what was counted since the last time to the averages.
-    fn look(&self, metrics: &Metrics) {
+    fn update_loads(&self, metrics: &Metrics) {
         let mut state = self.state.lock();
         let now = clock::instant();
         let after = state.looked.replace(now).map(|looked| now.saturating_duration_since(looked));
@@ -125,7 +127,7 @@ impl SysTopics {
         }
         if state.loads.is_empty() {
             drop(state);
-            self.look(metrics);
+            self.update_loads(metrics);
             state = self.state.lock();
         }
         for ((name, _), load) in loads(metrics).into_iter().zip(&state.loads) {

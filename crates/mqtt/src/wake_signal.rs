@@ -20,7 +20,7 @@ pub(super) struct WakeSignal {
 
 impl WakeSignal {
     /// There is something new; [`WakeSignal::wake`] is to follow.
-    pub(super) fn note(&self) {
+    pub(super) fn mark(&self) {
         let _ = self.state.compare_exchange(IDLE, WORK, Ordering::AcqRel, Ordering::Relaxed);
     }
 
@@ -39,7 +39,7 @@ impl WakeSignal {
     }
 
     /// The task looks at everything after this call: what comes later wakes it again.
-    pub(super) fn begin_look(&self) {
+    pub(super) fn clear(&self) {
         self.state.swap(IDLE, Ordering::AcqRel);
     }
 
@@ -71,13 +71,13 @@ mod tests {
     #[test]
     fn what_is_noted_wakes_the_task_once_when_that_is_asked_for() {
         let signal = WakeSignal::default();
-        signal.note();
-        signal.note();
+        signal.mark();
+        signal.mark();
         assert!(!is_woken(&signal), "it is too early");
         signal.wake();
         signal.wake();
         assert!(is_woken(&signal));
-        signal.begin_look();
+        signal.clear();
         signal.wake();
         assert!(!is_woken(&signal), "nothing came since it looked");
     }
@@ -86,10 +86,10 @@ mod tests {
     fn what_the_task_has_looked_at_before_it_waits_does_not_wake_it() {
         let signal = WakeSignal::default();
         signal.wake_now();
-        signal.begin_look();
+        signal.clear();
         assert!(!is_woken(&signal));
-        signal.note();
-        signal.begin_look();
+        signal.mark();
+        signal.clear();
         signal.wake();
         assert!(!is_woken(&signal));
     }
@@ -99,15 +99,15 @@ mod tests {
         let signal = WakeSignal::default();
         signal.wake_now();
         assert!(is_woken(&signal));
-        signal.begin_look();
+        signal.clear();
         signal.wake_now();
         assert!(is_woken(&signal));
         // Not looked at yet: nobody needs to wake it a second time.
-        signal.note();
+        signal.mark();
         signal.wake();
         assert!(!is_woken(&signal));
-        signal.begin_look();
-        signal.note();
+        signal.clear();
+        signal.mark();
         signal.wake();
         assert!(is_woken(&signal));
     }

@@ -81,7 +81,7 @@ pub(super) fn publish(
 ) -> Option<RemainingWork> {
     let topics = &shared.topics;
     // A delayed will may come after its client was shut out.
-    if let Err(why) = shared.hub.auth.still_holds(auth_context) {
+    if let Err(why) = shared.host.auth.still_holds(auth_context) {
         tracing::info!(client, topic = %will.topic, "the will is not published: {why}");
         topics.write_with(None, pending, OnCommit::Nothing);
         return None;
@@ -91,11 +91,11 @@ pub(super) fn publish(
     if let Some((device, data)) = device.and_then(|device| event(device, &will).map(|data| (device, data))) {
         let event = NewEvent { durable: will.qos != QoS::AtMostOnce, data };
         let (changes, on_commit) = pending.into_parts(OnCommit::Nothing);
-        shared.hub.ingest.submit_with(device, event, changes, on_commit);
+        shared.host.ingest.submit_with(device, event, changes, on_commit);
         return None;
     }
     let message = Arc::new(message(will));
-    let event = shared.hub.ingest.topic_event(&message);
+    let event = shared.host.ingest.topic_event(&message);
     let publisher = Publisher::of(session_key::of_retained(auth_context));
     let waiting = topics.deliver(&message, &publisher, &mut pending).unwrap_or_default();
     match event {
@@ -105,7 +105,7 @@ pub(super) fn publish(
         Some(event) => {
             let (changes, on_commit) = pending.into_parts(OnCommit::Nothing);
             // The error: the journal is closed, and the host stops.
-            let _ = shared.hub.ingest.submit_topic(event, changes, None, on_commit);
+            let _ = shared.host.ingest.submit_topic(event, changes, None, on_commit);
         }
     }
     if waiting.is_empty() {

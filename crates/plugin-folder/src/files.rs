@@ -136,7 +136,7 @@ impl Files {
     }
 
     /// Reads the folder once. Blocks.
-    pub(super) fn look(&mut self) -> io::Result<()> {
+    pub(super) fn scan(&mut self) -> io::Result<()> {
         let seen = self.list()?;
         let now = Instant::now();
         let settle = self.settle;

@@ -66,7 +66,7 @@ impl Service {
         loop {
             let mut files = self.files;
             let looking = tokio::task::spawn_blocking(move || {
-                let read = files.look();
+                let read = files.scan();
                 (files, read)
             });
             let (files, read) = match looking.await {
@@ -74,7 +74,7 @@ impl Service {
                 Err(error) => return tracing::error!(%error, "the plugin folder is no longer watched"),
             };
             self.files = files;
-            is_lost = self.note_read(read, is_lost);
+            is_lost = self.record_read(read, is_lost);
             if let Some(notifications) = &mut self.notifications {
                 notifications.follow(self.files.targets());
             }
@@ -103,7 +103,7 @@ impl Service {
     }
 
     /// What runs keeps running while the folder cannot be read. True: it cannot.
-    fn note_read(&mut self, read: std::io::Result<()>, was_lost: bool) -> bool {
+    fn record_read(&mut self, read: std::io::Result<()>, was_lost: bool) -> bool {
         let folder = self.options.folder.display();
         match read {
             Ok(()) if was_lost => {
@@ -115,7 +115,7 @@ impl Service {
             }
             Ok(()) => false,
             Err(error) => {
-                if let Some(more) = self.lost.note(Instant::now()) {
+                if let Some(more) = self.lost.allow(Instant::now()) {
                     tracing::warn!(%error, %folder, "the plugin folder cannot be read; what runs keeps running{more}");
                 }
                 true

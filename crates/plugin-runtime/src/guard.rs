@@ -1,4 +1,4 @@
-//! The `[guard]` of a plugin: in which window a new version is compared with the one before it, and what takes it back. Only values:
+//! The `[guard]` of a plugin: in which window a new version is compared with the one before it, and what rolls it back. Only values:
 //! the plugins' runner watches them.
 
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct GuardSettings {
     /// Its time.
     #[serde(with = "human_duration")]
     pub time: Duration,
-    /// So many traps and exceeded limits take the version back; 0: none does.
+    /// So many traps and exceeded limits roll the version back; 0: none does.
     pub traps: u64,
     /// So many events that it refused or wanted again.
     pub errors: Option<u64>,

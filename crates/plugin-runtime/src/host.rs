@@ -88,7 +88,7 @@ pub trait Host: Send + Sync + 'static {
 
     /// The grants were asked whether the plugin may do this to a device or a topic. Not for every call: an answer is kept for the
     /// next call that asks the same.
-    fn grant_asked(&self, _capability: Capability, _target: &str, _granted: bool) {}
+    fn grant_checked(&self, _capability: Capability, _target: &str, _granted: bool) {}
 
     /// Calls `take` with devices of the registry for whose id `wanted` returns true, in order of their ids, after the id `after`, at
     /// most `limit` and only as long as `take` returns true. `pattern` is the glob that `wanted` matches, beside the grants.

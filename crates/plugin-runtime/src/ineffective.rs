@@ -95,7 +95,7 @@ fn common(capability: Capability, wanted: &str, given: &str) -> Option<String> {
         Some(given.to_owned())
     } else if covers(capability, given, wanted) {
         Some(wanted.to_owned())
-    } else if apart(capability, wanted, given) {
+    } else if never_overlap(capability, wanted, given) {
         None
     } else {
         Some(format!("{given}{PART}{wanted})"))
@@ -126,7 +126,7 @@ fn is_literal(text: &str) -> bool {
 }
 
 /// Whether they differ before the first wildcard.
-fn apart(capability: Capability, one: &str, other: &str) -> bool {
+fn never_overlap(capability: Capability, one: &str, other: &str) -> bool {
     // A pattern without a registry may name devices of any.
     if capability != Capability::Publish && one.contains('/') != other.contains('/') {
         return false;

@@ -35,7 +35,7 @@ pub struct PluginSettings {
     /// `None`: the host's setting decides whether consent is needed.
     pub grants: Option<GrantPatterns>,
     pub limits: Limits,
-    /// When a new version of these settings is taken back.
+    /// When a new version of these settings is rolled back.
     #[serde(skip_serializing_if = "GuardSettings::is_default")]
     pub guard: GuardSettings,
     /// The plugin's own settings, as JSON. `None`: the component's defaults.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     components, migrate,
-    version::{Ran, TakenBack, Version},
+    version::{Ran, RolledBack, Version},
 };
 use switchbox_model::{PluginName, limits};
 
@@ -56,7 +56,7 @@ impl History {
     pub fn ran(&self, plugin: &PluginName, ran: Ran, bytes: Option<&[u8]>) -> io::Result<()> {
         let _changing = self.changing.lock();
         let mut file = self.read(plugin);
-        if file.versions.last().is_some_and(|last| last.id == ran.id && last.taken_back.is_none()) {
+        if file.versions.last().is_some_and(|last| last.id == ran.id && last.rolled_back.is_none()) {
             return Ok(());
         }
         if let Some(bytes) = bytes {
@@ -71,7 +71,7 @@ impl History {
             }
         };
         let Ran { id, digest, component, settings, time_ms, by, about } = ran;
-        file.versions.push(Version { number, id, digest, component, settings, time_ms, by, about, taken_back: None });
+        file.versions.push(Version { number, id, digest, component, settings, time_ms, by, about, rolled_back: None });
         let old = file.versions.len().saturating_sub(limits::PLUGIN_VERSIONS);
         file.versions.drain(..old);
         self.write(plugin, &file)?;
@@ -84,14 +84,14 @@ impl History {
     /// # Errors
     ///
     /// The folder cannot be written.
-    pub fn taken_back(&self, plugin: &PluginName, id: &str, taken_back: TakenBack) -> io::Result<()> {
+    pub fn rolled_back(&self, plugin: &PluginName, id: &str, rolled_back: RolledBack) -> io::Result<()> {
         let _changing = self.changing.lock();
         let mut file = self.read(plugin);
         let Some(version) = file.versions.iter_mut().rev().find(|version| version.id == id) else { return Ok(()) };
-        if version.taken_back.as_ref() == Some(&taken_back) {
+        if version.rolled_back.as_ref() == Some(&rolled_back) {
             return Ok(());
         }
-        version.taken_back = Some(taken_back);
+        version.rolled_back = Some(rolled_back);
         self.write(plugin, &file)
     }
 

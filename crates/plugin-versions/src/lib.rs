@@ -8,4 +8,4 @@ mod migrate;
 mod version;
 
 pub use history::History;
-pub use version::{About, Ran, TakenBack, Version};
+pub use version::{About, Ran, RolledBack, Version};

@@ -45,7 +45,7 @@ pub(super) fn versions(folder: &Path, plugin: &PluginName) -> Vec<Version> {
         time_ms,
         by: None,
         about: About::default(),
-        taken_back: None,
+        rolled_back: None,
     };
     (1..).zip(ran).map(version).collect()
 }

@@ -19,7 +19,7 @@ pub struct About {
 /// Why and when the host went back to the version before this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct TakenBack {
+pub struct RolledBack {
     pub why: String,
     pub time_ms: u64,
 }
@@ -46,7 +46,7 @@ pub struct Version {
     #[serde(flatten)]
     pub about: About,
     #[serde(default)]
-    pub taken_back: Option<TakenBack>,
+    pub rolled_back: Option<RolledBack>,
 }
 
 /// A version that came into force now.

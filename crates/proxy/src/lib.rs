@@ -47,7 +47,7 @@ impl Handle {
 
     /// Why no call to this URL is made.
     #[must_use]
-    pub fn futile(&self, url: &str) -> Option<String> {
+    pub fn endpoint_problem(&self, url: &str) -> Option<String> {
         let endpoint = Endpoint::parse(url).ok()?;
         let listed = self.0.allowed.names(&endpoint.host, endpoint.port);
         (!listed).then(|| Error::NotAllowed(endpoint.place()).to_string())

@@ -12,14 +12,14 @@ pub const LAST_MS: u64 = 253_402_214_400_000;
 
 /// What a plugin asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum RequestedSchedule {
     AfterMs(u64),
     AtMs(u64),
     EveryMs(u64),
     Cron { expression: String, time_zone: String },
 }
 
-impl Wanted {
+impl RequestedSchedule {
     /// The first time of a timer that is set at `now_ms`, milliseconds since the Unix epoch. A single time is never sooner than the
     /// smallest interval from now. The error says what to do.
     pub fn first_ms(&self, now_ms: u64) -> Result<u64, String> {

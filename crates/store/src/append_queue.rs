@@ -11,13 +11,13 @@ use parking_lot::{Condvar, Mutex};
 use super::{
     Error,
     commit::{CommitProgress, OnCommit, QueuePosition},
-    kept::Change,
+    kept::KeptChange,
     permits::{Permits, QueuePermit},
 };
 use switchbox_model::{Entry, Seq};
 
 /// How long an entry that no caller waits for may wait for others to share its commit.
-const LINGER: Duration = Duration::from_millis(20);
+const UNAWAITED_DELAY: Duration = Duration::from_millis(20);
 
 /// How long the writer looks for what a plugin is about to submit before it sleeps: about what sleeping and being woken costs.
 const SPIN: Duration = Duration::from_micros(25);
@@ -38,7 +38,7 @@ pub(super) enum Item {
     /// Rows up to and with this one may go.
     Trim { row: i64, reuse: bool },
     /// Events and executions that are kept beyond the journal; written before the rows are trimmed.
-    Keep { change: Box<Change>, done: tokio::sync::oneshot::Sender<()> },
+    Keep { change: Box<KeptChange>, done: tokio::sync::oneshot::Sender<()> },
     /// All documents made from what was submitted before are in `state.db`.
     Flush { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
 }
@@ -59,13 +59,13 @@ pub(super) struct AppendQueue {
     pub(super) permits: Permits,
     /// Entries that plugins that handle an event now are likely to submit soon.
     expected_entries: AtomicU64,
-    written: tokio::sync::watch::Sender<Written>,
+    journal_progress: tokio::sync::watch::Sender<JournalProgress>,
     pub(super) progress: CommitProgress,
 }
 
 /// How far the journal has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Written {
+struct JournalProgress {
     /// The last event that is in the journal.
     seq: Seq,
     /// No more will be written.
@@ -90,7 +90,7 @@ impl AppendQueue {
             filled: Condvar::new(),
             permits: Permits::new(queue_bytes),
             expected_entries: AtomicU64::new(0),
-            written: tokio::sync::watch::Sender::new(Written { seq: Seq(next_seq - 1), ended: false }),
+            journal_progress: tokio::sync::watch::Sender::new(JournalProgress { seq: Seq(next_seq - 1), ended: false }),
             progress: CommitProgress::default(),
         }
     }
@@ -143,7 +143,7 @@ impl AppendQueue {
     }
 
     /// Queues an entry that nobody waits for: it goes with the next batch, or after a moment in one of its own.
-    pub(super) fn push_lingering(&self, entry: Entry) {
+    pub(super) fn push_unawaited(&self, entry: Entry) {
         let mut queue = self.queue.lock();
         if queue.closed {
             return;
@@ -215,7 +215,7 @@ impl AppendQueue {
             }
             self.filled.wait(&mut queue);
         }
-        let until = Instant::now() + LINGER;
+        let until = Instant::now() + UNAWAITED_DELAY;
         while !queue.urgent && !queue.closed && !self.filled.wait_until(&mut queue, until).timed_out() {}
         queue.urgent = false;
         std::mem::swap(&mut queue.items, into);
@@ -223,20 +223,22 @@ impl AppendQueue {
     }
 
     /// All events up to and with this one are in the journal.
-    pub(super) fn note_written(&self, seq: Seq) {
-        self.written.send_if_modified(|written| std::mem::replace(&mut written.seq, seq) != seq);
+    pub(super) fn record_written(&self, seq: Seq) {
+        self.journal_progress
+            .send_if_modified(|journal_progress| std::mem::replace(&mut journal_progress.seq, seq) != seq);
     }
 
     /// The writer has ended: what is not in the journal by now will never be.
-    pub(super) fn note_ended(&self) {
-        self.written.send_modify(|written| written.ended = true);
+    pub(super) fn record_ended(&self) {
+        self.journal_progress.send_modify(|journal_progress| journal_progress.ended = true);
     }
 
     /// Waits until the event is in the journal. The error: it never will be.
-    pub(super) async fn written(&self, seq: Seq) -> Result<(), Error> {
-        let mut written = self.written.subscribe();
-        let reached = written.wait_for(|written| written.seq >= seq || written.ended).await;
-        if reached.is_ok_and(|written| written.seq >= seq) { Ok(()) } else { Err(Error::Closed) }
+    pub(super) async fn wait_until_durable(&self, seq: Seq) -> Result<(), Error> {
+        let mut journal_progress = self.journal_progress.subscribe();
+        let reached =
+            journal_progress.wait_for(|journal_progress| journal_progress.seq >= seq || journal_progress.ended).await;
+        if reached.is_ok_and(|journal_progress| journal_progress.seq >= seq) { Ok(()) } else { Err(Error::Closed) }
     }
 
     /// Takes nothing new; what is queued is still written.

@@ -46,7 +46,7 @@ impl BrokerFold {
     pub(super) fn add(&mut self, change: BrokerChange) {
         match change {
             BrokerChange::Published { num, message, retained, to } => self.published(num, message, retained, to),
-            BrokerChange::Gone { session, nums } => {
+            BrokerChange::MessagesFinished { session, nums } => {
                 for num in nums {
                     match self.queued.remove(&(session, num)) {
                         Some(_) => self.let_go(num),
@@ -54,7 +54,7 @@ impl BrokerFold {
                     }
                 }
             }
-            BrokerChange::Held { session, num } => match self.queued.get_mut(&(session, num)) {
+            BrokerChange::PubRecReceived { session, num } => match self.queued.get_mut(&(session, num)) {
                 Some(queued) => queued.held = true,
                 None => self.held.push((session, num)),
             },
@@ -137,7 +137,7 @@ fn forget_unqueued(tx: &Transaction<'_>, num: MessageNum) -> Result<(), Error> {
 
 fn write_session(tx: &Transaction<'_>, change: &BrokerChange) -> Result<(), Error> {
     match change {
-        BrokerChange::Opened { session, key, expiry_secs } => {
+        BrokerChange::SessionOpened { session, key, expiry_secs } => {
             tx.prepare_cached("INSERT OR REPLACE INTO session (num, key, expiry_secs) VALUES (?1, ?2, ?3)")?
                 .execute(params![session.0, json(key)?, expiry_secs])?;
             raise_meta(tx, LAST_SESSION, session.0)?;
@@ -174,18 +174,18 @@ fn write_session(tx: &Transaction<'_>, change: &BrokerChange) -> Result<(), Erro
             tx.prepare_cached("DELETE FROM subscription WHERE session = ?1 AND filter = ?2")?
                 .execute(params![session.0, filter])?;
         }
-        BrokerChange::Received { session, id } => {
+        BrokerChange::PublishReceived { session, id } => {
             tx.prepare_cached("INSERT OR IGNORE INTO received (session, id) VALUES (?1, ?2)")?
                 .execute(params![session.0, id])?;
         }
-        BrokerChange::Released { session, id } => {
+        BrokerChange::PubRelReceived { session, id } => {
             tx.prepare_cached("DELETE FROM received WHERE session = ?1 AND id = ?2")?
                 .execute(params![session.0, id])?;
         }
         // Folded.
         BrokerChange::Published { .. }
-        | BrokerChange::Gone { .. }
-        | BrokerChange::Held { .. }
+        | BrokerChange::MessagesFinished { .. }
+        | BrokerChange::PubRecReceived { .. }
         | BrokerChange::RetainedExpired { .. } => {}
     }
     Ok(())

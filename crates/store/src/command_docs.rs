@@ -1,4 +1,4 @@
-//! Commands as they stand in `state.db`, and what is asked for among them.
+//! Commands as `state.db` has them, and the filters to list them by.
 
 use bytes::Bytes;
 
@@ -7,18 +7,18 @@ use switchbox_model::{CommandStatus, DeviceNum, Property, cause::Cause};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandDoc {
     pub device: DeviceNum,
-    /// Its place among the device's commands.
+    /// Its number among the device's commands.
     pub num: u64,
     pub id: String,
     pub subfolder: String,
     pub payload: Bytes,
-    /// As those of an event.
+    /// User properties, as an event has them.
     pub properties: Vec<Property>,
     pub ttl_ms: u64,
-    /// When its time is over; none = with the connection that it was sent on.
+    /// Its deadline. `None`: it ends with the connection that it was sent on.
     pub expires_ms: Option<u64>,
-    /// What becomes of it when its time is over, unless `Expired`.
-    pub verdict: Option<CommandStatus>,
+    /// The status that it gets at its deadline. `None` = `Expired`.
+    pub status_at_deadline: Option<CommandStatus>,
     pub status: CommandStatus,
     pub created_ms: u64,
     /// When it was first sent.
@@ -29,14 +29,14 @@ pub struct CommandDoc {
 }
 
 impl CommandDoc {
-    /// When it got the status that it has.
+    /// When it got its current status.
     #[must_use]
     pub fn changed_ms(&self) -> u64 {
         self.settled_ms.or(self.sent_ms).unwrap_or(self.created_ms)
     }
 }
 
-/// Which of a device's commands.
+/// Which of a device's commands are listed.
 #[derive(Debug, Clone, Default)]
 pub struct CommandFilter {
     /// Only those with smaller numbers.
@@ -45,11 +45,11 @@ pub struct CommandFilter {
     pub limit: usize,
 }
 
-/// A part of a queue, in its order.
+/// Some commands of a device's queue, in its order.
 #[derive(Debug, Default)]
 pub struct CommandPage {
     pub commands: Vec<CommandDoc>,
-    /// Those up to this number may have been sent, also where that was not noted.
+    /// Commands up to this number may have been sent without a record of it.
     pub in_doubt: u64,
     /// There are no more.
     pub last: bool,
@@ -61,6 +61,6 @@ pub struct DueCommand {
     pub device: DeviceNum,
     pub num: u64,
     pub id: String,
-    /// None = expired.
-    pub verdict: Option<CommandStatus>,
+    /// `None` = `Expired`.
+    pub status_at_deadline: Option<CommandStatus>,
 }

@@ -31,7 +31,7 @@ pub(super) fn write(tx: &Transaction<'_>, c: &CommandDoc) -> Result<(), Error> {
         (!c.properties.is_empty()).then(|| columns::json(&c.properties)).transpose()?,
         c.ttl_ms,
         c.expires_ms.map(sql_ms),
-        c.verdict.map(CommandStatus::as_str),
+        c.status_at_deadline.map(CommandStatus::as_str),
         c.status.as_str(),
         c.created_ms,
         c.sent_ms,
@@ -120,7 +120,7 @@ fn command(r: &Row<'_>) -> rusqlite::Result<CommandDoc> {
             .unwrap_or_default(),
         ttl_ms: r.get(6)?,
         expires_ms: r.get(7)?,
-        verdict: r.get::<_, Option<String>>(8)?.map(|text| columns::parsed(&text, status)).transpose()?,
+        status_at_deadline: r.get::<_, Option<String>>(8)?.map(|text| columns::parsed(&text, status)).transpose()?,
         status: columns::parsed(&r.get::<_, String>(9)?, status)?,
         created_ms: r.get(10)?,
         sent_ms: r.get(11)?,
@@ -208,8 +208,8 @@ pub(super) fn due(db: &Connection, now_ms: u64, left: bool, limit: usize) -> Res
 }
 
 fn due_command(r: &Row<'_>) -> rusqlite::Result<DueCommand> {
-    let verdict = r.get::<_, Option<String>>(3)?.map(|text| columns::parsed(&text, status)).transpose()?;
-    Ok(DueCommand { device: DeviceNum(r.get(0)?), num: r.get(1)?, id: r.get(2)?, verdict })
+    let status_at_deadline = r.get::<_, Option<String>>(3)?.map(|text| columns::parsed(&text, status)).transpose()?;
+    Ok(DueCommand { device: DeviceNum(r.get(0)?), num: r.get(1)?, id: r.get(2)?, status_at_deadline })
 }
 
 /// When the time of the next one is over.

@@ -61,7 +61,7 @@ pub(super) struct CommitProgress {
 
 impl CommitProgress {
     /// All entries up to and with this one are in the journal and applied.
-    pub(super) fn note_committed(&self, position: QueuePosition) {
+    pub(super) fn record_committed(&self, position: QueuePosition) {
         self.committed.store(position.0, Ordering::Release);
     }
 
@@ -70,7 +70,7 @@ impl CommitProgress {
     }
 
     /// What is not in the journal by now will never be.
-    pub(super) fn note_failed(&self, error: &Error) {
+    pub(super) fn record_failed(&self, error: &Error) {
         let _ = self.failed.set(error.clone());
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Error, documents, loaded::Loaded, loading, schema};
 use switchbox_journal::{
     FOLDER, Files,
-    inspect::{self, Found},
+    inspect::{self, Inspection},
     segment::Segment,
 };
 
@@ -18,7 +18,7 @@ const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// What was found, and can be used.
 pub(super) struct Decided {
-    pub(super) found: Found,
+    pub(super) found: Inspection,
     /// The row up to which the documents have got.
     pub(super) applied: i64,
     /// All documents.
@@ -59,7 +59,7 @@ pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
 }
 
 /// Rows that the documents miss are replayed: they have to be readable.
-fn decode(found: &mut Found, applied: i64) -> Result<(), Error> {
+fn decode(found: &mut Inspection, applied: i64) -> Result<(), Error> {
     let Some(files) = Files::of(std::mem::take(&mut found.segments)) else { return Ok(()) };
     let mut from = applied + 1;
     loop {

@@ -9,7 +9,7 @@ use switchbox_model::{
     CallRecord, CommandStatus, DeadLetter, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq, ServiceName,
     broker::BrokerChange,
     cause::{Cause, EffectKey},
-    lifecycle::{Identity, PluginChange, TakenBack},
+    lifecycle::{Identity, PluginChange, RolledBack},
     registry::{DeviceError, DeviceSpec, GatewayAccess, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
     timer::Timer,
 };
@@ -230,5 +230,5 @@ pub struct PluginLifecycleDoc {
     pub off_ms: Option<u64>,
     /// Its files are gone.
     pub removed: bool,
-    pub taken_back: Option<TakenBack>,
+    pub rolled_back: Option<RolledBack>,
 }

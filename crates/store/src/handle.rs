@@ -11,7 +11,7 @@ use super::{
     commands,
     commit::{CommitCallback, OnCommit, QueuePosition},
     docs::{ConfigVersion, StateVersion},
-    kept::Kept,
+    kept::KeptRecord,
     lock::Lock,
     permits::QueuePermit,
     reader::Reader,
@@ -98,8 +98,8 @@ impl Handle {
     }
 
     /// Queues an entry that no caller waits for. After a crash it may be missing.
-    pub fn note(&self, entry: Entry) {
-        self.append_queue.push_lingering(entry);
+    pub fn submit_unawaited(&self, entry: Entry) {
+        self.append_queue.push_unawaited(entry);
     }
 
     /// Writes one entry and waits until it is durable and applied.
@@ -120,8 +120,8 @@ impl Handle {
     }
 
     /// Waits until the event is in the journal.
-    pub async fn written(&self, seq: Seq) -> Result<(), Error> {
-        self.append_queue.written(seq).await
+    pub async fn wait_until_durable(&self, seq: Seq) -> Result<(), Error> {
+        self.append_queue.wait_until_durable(seq).await
     }
 
     /// Waits until the documents show all that was submitted before. With `low_water`, also notes that all events before
@@ -158,12 +158,12 @@ impl Handle {
     }
 
     /// Looks whether the data folder is still in its place, and how much room is left. The error: the host cannot go on.
-    pub async fn look(&self) -> Result<(), Error> {
+    pub async fn check_space(&self) -> Result<(), Error> {
         let (lock, space) = (self.lock.clone(), self.space.clone());
         let looked = tokio::task::spawn_blocking(move || {
             let lock = lock.upgrade().ok_or(Error::Closed)?;
             lock.check().map_err(|error| Error::Gone(error.to_string()))?;
-            if let Err(error) = space.look() {
+            if let Err(error) = space.check() {
                 tracing::debug!(%error, "how much room is left on the disk is not known");
             }
             Ok(())
@@ -190,13 +190,13 @@ impl Handle {
     }
 
     /// What of an event outlived the journal.
-    pub async fn kept(&self, seq: Seq) -> Result<Vec<Kept>, Error> {
+    pub async fn kept(&self, seq: Seq) -> Result<Vec<KeptRecord>, Error> {
         self.flush(None).await?;
         self.read(move |reader| reader.kept(seq)).await
     }
 
     /// What outlived the journal, each with its number, newest first, before the number.
-    pub async fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, Kept)>, Error> {
+    pub async fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, KeptRecord)>, Error> {
         self.read(move |reader| reader.kept_before(num, limit)).await
     }
 

@@ -20,14 +20,14 @@ pub(super) const ROWS: i64 = 60;
 pub(super) const APPLIED: i64 = 50;
 
 /// A record of the journal as it was written.
-pub(super) struct Written {
+pub(super) struct TestRecord {
     pub(super) path: PathBuf,
     pub(super) bytes: Range<usize>,
     pub(super) row: i64,
     acknowledged: bool,
 }
 
-fn append(journal: &mut Journal, row: i64, durable: bool) -> Written {
+fn append(journal: &mut Journal, row: i64, durable: bool) -> TestRecord {
     let seq = Seq(row.cast_unsigned());
     let data = EventData::Telemetry { subfolder: String::new(), payload: vec![7; 200].into(), properties: vec![] };
     let mut record = Vec::new();
@@ -37,11 +37,11 @@ fn append(journal: &mut Journal, row: i64, durable: bool) -> Written {
     journal.append(&mut record, seq, durable).unwrap();
     let (path, used) = journal.files().last_file();
     let end = usize::try_from(used).unwrap();
-    Written { path, bytes: end - record.len()..end, row, acknowledged: durable }
+    TestRecord { path, bytes: end - record.len()..end, row, acknowledged: durable }
 }
 
 /// A folder as a crash leaves it.
-pub(super) fn folder() -> (tempfile::TempDir, Vec<Written>) {
+pub(super) fn folder() -> (tempfile::TempDir, Vec<TestRecord>) {
     let data = tempfile::tempdir().unwrap();
     let mut journal = Journal::open_with(data.path(), SMALL).unwrap();
     let written = (1..=ROWS).map(|row| append(&mut journal, row, row % 3 != 0)).collect();
@@ -81,7 +81,7 @@ fn changed(path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> impl FnOnce() {
 }
 
 /// Panics when an acknowledged record that is still whole would be lost.
-fn judge(data: &Path, written: &[Written], originals: &BTreeMap<PathBuf, Vec<u8>>, what: &str) -> bool {
+fn judge(data: &Path, written: &[TestRecord], originals: &BTreeMap<PathBuf, Vec<u8>>, what: &str) -> bool {
     let before = bytes(data);
     let decided = decide(data);
     assert!(before == bytes(data), "{what}: deciding changed the folder");
@@ -94,7 +94,7 @@ fn judge(data: &Path, written: &[Written], originals: &BTreeMap<PathBuf, Vec<u8>
         Err(error) => panic!("{what}: {error}"),
         Ok(decided) => {
             let end = decided.found.end().row;
-            let whole = |record: &&Written| {
+            let whole = |record: &&TestRecord| {
                 record.acknowledged
                     && before[&record.path].get(record.bytes.clone())
                         == originals[&record.path].get(record.bytes.clone())

@@ -6,11 +6,11 @@ use switchbox_journal::{FOLDER, Files, Journal, record};
 
 use crate::{
     decide::decide,
-    journal_damage_tests::{APPLIED, ROWS, Written, bytes, folder},
+    journal_damage_tests::{APPLIED, ROWS, TestRecord, bytes, folder},
     repair,
 };
 
-fn flip(record: &Written) {
+fn flip(record: &TestRecord) {
     let mut bytes = fs::read(&record.path).unwrap();
     bytes[record.bytes.start + 30] ^= 1;
     fs::write(&record.path, bytes).unwrap();
@@ -111,7 +111,7 @@ fn a_log_whose_end_is_gone_goes_on_behind_what_the_documents_know() {
 #[test]
 fn without_its_log_the_store_goes_on_with_its_documents() {
     let (data, written) = folder();
-    let behind = |record: &&Written| record.row > APPLIED + 1;
+    let behind = |record: &&TestRecord| record.row > APPLIED + 1;
     let keep: Vec<_> = written.iter().filter(behind).map(|record| record.path.clone()).collect();
     let mut state = crate::schema::open_writer(data.path()).unwrap();
     let gathered = crate::write_batch::WriteBatch { row: 3, ..Default::default() };

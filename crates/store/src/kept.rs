@@ -8,7 +8,7 @@ use switchbox_model::{EffectKey, Event, Handled, Seq};
 
 /// An event, what a plugin made of it, or both.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Kept {
+pub struct KeptRecord {
     pub event: Option<Event>,
     pub handled: Option<Handled>,
     /// The effect that the event came of. In a column of its own: an event may be kept twice, and one of the two knows it.
@@ -18,8 +18,8 @@ pub struct Kept {
 
 /// What is to be written before the files go.
 #[derive(Debug, Default)]
-pub(super) struct Change {
-    pub(super) keep: Vec<(Kept, Why)>,
+pub(super) struct KeptChange {
+    pub(super) keep: Vec<(KeptRecord, KeepReason)>,
     /// No document refers to what came of these any more.
     pub(super) released: Vec<Seq>,
     /// A document refers to what came of these, which was kept for another reason.
@@ -27,7 +27,7 @@ pub(super) struct Change {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum KeepReason {
     /// A document refers to it.
     Referenced,
     /// Something happened in it; the oldest make room.
@@ -35,7 +35,7 @@ pub(super) enum Why {
 }
 
 /// Writes what is to be kept and lets go of the oldest that nothing refers to, past `bytes`.
-pub(super) fn write(db: &mut Connection, change: &Change, bytes: u64) -> Result<(), Error> {
+pub(super) fn write(db: &mut Connection, change: &KeptChange, bytes: u64) -> Result<(), Error> {
     let tx = db.transaction()?;
     for Seq(seq) in &change.released {
         tx.prepare_cached("UPDATE kept SET referenced = 0 WHERE seq = ?1")?.execute([seq])?;
@@ -54,7 +54,7 @@ pub(super) fn write(db: &mut Connection, change: &Change, bytes: u64) -> Result<
     Ok(tx.commit()?)
 }
 
-fn put(db: &Connection, kept: &Kept, why: Why) -> Result<(), Error> {
+fn put(db: &Connection, kept: &KeptRecord, why: KeepReason) -> Result<(), Error> {
     let key = match (&kept.handled, &kept.event) {
         (Some(handled), _) => (handled.seq.0, handled.plugin.as_str(), handled.attempt),
         (None, Some(event)) => (event.seq.0, "", 0),
@@ -71,20 +71,20 @@ fn put(db: &Connection, kept: &Kept, why: Why) -> Result<(), Error> {
             size = max(size, excluded.size),
             came_of = coalesce(excluded.came_of, came_of)",
     )?
-    .execute(params![key.0, key.1, key.2, why == Why::Referenced, body.len(), body, by])?;
+    .execute(params![key.0, key.1, key.2, why == KeepReason::Referenced, body.len(), body, by])?;
     Ok(())
 }
 
 /// The event of a dead letter that goes: a document may refer to it, when the letter was driven again.
 pub(super) fn put_event(db: &Connection, event: Event) -> Result<(), Error> {
-    put(db, &Kept { event: Some(event), ..Kept::default() }, Why::Interesting)
+    put(db, &KeptRecord { event: Some(event), ..KeptRecord::default() }, KeepReason::Interesting)
 }
 
 /// Of the columns `body` and `came_of`.
-pub(super) fn read(body: &[u8], by: Option<&str>) -> Result<Kept, Error> {
-    let kept: Kept =
+pub(super) fn read(body: &[u8], by: Option<&str>) -> Result<KeptRecord, Error> {
+    let kept: KeptRecord =
         postcard::from_bytes(body).map_err(|e| Error::Sqlite(format!("a kept execution cannot be read: {e}")))?;
-    Ok(Kept { by: by.and_then(|by| by.parse().ok()), ..kept })
+    Ok(KeptRecord { by: by.and_then(|by| by.parse().ok()), ..kept })
 }
 
 #[cfg(test)]
@@ -93,7 +93,7 @@ mod tests {
     use crate::{columns, schema};
     use switchbox_model::{EventData, Outcome, PluginName};
 
-    fn kept(seq: u64) -> Kept {
+    fn kept(seq: u64) -> KeptRecord {
         let data = EventData::Topic { topic: "t".into(), payload: vec![0; 1_000].into(), properties: vec![] };
         let event = Event { seq: Seq(seq), time_ms: 0, device: None, durable: true, data };
         let handled = Handled {
@@ -106,7 +106,7 @@ mod tests {
             logs: vec![],
             outcome: Outcome::Done { effects: vec![] },
         };
-        Kept { event: Some(event), handled: Some(handled), by: None }
+        KeptRecord { event: Some(event), handled: Some(handled), by: None }
     }
 
     #[test]
@@ -114,10 +114,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut db = schema::open_writer(folder.path()).unwrap();
         let by: Option<EffectKey> = "7.wake.1".parse().ok();
-        let of_effect = Kept { by: by.clone(), ..kept(1) };
+        let of_effect = KeptRecord { by: by.clone(), ..kept(1) };
         // The same again, from a place where its cause was not to be seen.
-        let keep = [of_effect, kept(1), kept(2)].map(|kept| (kept, Why::Interesting)).into();
-        write(&mut db, &Change { keep, ..Change::default() }, 10_000).unwrap();
+        let keep = [of_effect, kept(1), kept(2)].map(|kept| (kept, KeepReason::Interesting)).into();
+        write(&mut db, &KeptChange { keep, ..KeptChange::default() }, 10_000).unwrap();
         let mut found = Vec::new();
         columns::each(&db, "SELECT body, came_of FROM kept ORDER BY seq", |r| {
             let (body, by): (Vec<u8>, Option<String>) = (r.get(0)?, r.get(1)?);
@@ -143,16 +143,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut db = schema::open_writer(folder.path()).unwrap();
         let keep = vec![
-            (kept(1), Why::Referenced),
-            (kept(2), Why::Interesting),
-            (kept(3), Why::Interesting),
-            (kept(4), Why::Interesting),
+            (kept(1), KeepReason::Referenced),
+            (kept(2), KeepReason::Interesting),
+            (kept(3), KeepReason::Interesting),
+            (kept(4), KeepReason::Interesting),
         ];
-        write(&mut db, &Change { keep, ..Change::default() }, 2_500).unwrap();
+        write(&mut db, &KeptChange { keep, ..KeptChange::default() }, 2_500).unwrap();
         assert_eq!(seqs(&db), [1, 3, 4]);
-        write(&mut db, &Change { released: vec![Seq(1)], claimed: vec![Seq(3)], ..Change::default() }, 1_500).unwrap();
+        write(&mut db, &KeptChange { released: vec![Seq(1)], claimed: vec![Seq(3)], ..KeptChange::default() }, 1_500)
+            .unwrap();
         assert_eq!(seqs(&db), [3, 4], "released, it is the oldest");
-        write(&mut db, &Change { keep: vec![(kept(3), Why::Interesting)], ..Change::default() }, 0).unwrap();
+        write(&mut db, &KeptChange { keep: vec![(kept(3), KeepReason::Interesting)], ..KeptChange::default() }, 0)
+            .unwrap();
         assert_eq!(seqs(&db), [3], "what is claimed stays so");
     }
 }

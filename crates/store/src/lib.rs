@@ -62,7 +62,7 @@ pub use docs::{
     StateVersion, TimerDoc,
 };
 pub use handle::Handle;
-pub use kept::Kept;
+pub use kept::KeptRecord;
 pub use loaded::Loaded;
 pub use open::{Opened, open};
 pub use permits::QueuePermit;
@@ -146,7 +146,7 @@ pub enum Reply {
     Configs(Vec<ConfigReply>),
     /// The devices that the entry pruned.
     Pruned(Vec<DeviceNum>),
-    Refused(Refused),
+    Refused(EntryRefusal),
 }
 
 /// What a config effect did.
@@ -158,8 +158,9 @@ pub struct ConfigReply {
     pub unchanged: bool,
 }
 
+/// Why an entry was refused when it was applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum EntryRefusal {
     #[error("version {current} is in force, not version {expected}")]
     Conflict { device: DeviceNum, expected: u64, current: u64 },
     #[error("it exists already")]

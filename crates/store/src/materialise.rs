@@ -13,7 +13,7 @@ use super::{
     Error,
     docs::Doc,
     documents,
-    kept::{self, Change},
+    kept::{self, KeptChange},
     write_batch::WriteBatch,
 };
 use switchbox_journal::Files;
@@ -31,7 +31,7 @@ pub(super) enum MaterialiserRequest {
     /// These came of the journal up to and with this row.
     Docs { row: i64, docs: Vec<Doc> },
     /// Write this, then call back.
-    Keep { change: Box<Change>, done: tokio::sync::oneshot::Sender<()> },
+    Keep { change: Box<KeptChange>, done: tokio::sync::oneshot::Sender<()> },
     /// Write what there is, then call back.
     Flush { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
 }

@@ -41,8 +41,8 @@ pub(super) fn write(tx: &Transaction<'_>, plugin: &PluginName, change: &PluginCh
             }
             timers::delete_all(tx, plugin)?;
         }
-        PluginChange::TakenBack(taken_back) => {
-            let text = taken_back.as_ref().map(json).transpose()?;
+        PluginChange::RolledBack(rolled_back) => {
+            let text = rolled_back.as_ref().map(json).transpose()?;
             tx.execute(
                 "INSERT INTO plugin_life (name, taken_back) VALUES (?1, ?2)
                  ON CONFLICT (name) DO UPDATE SET taken_back = excluded.taken_back",
@@ -80,7 +80,7 @@ pub(super) fn load(db: &Connection) -> Result<Vec<PluginLifecycleDoc>, Error> {
             identity,
             off_ms: r.get(3)?,
             removed: r.get(4)?,
-            taken_back: r.get::<_, Option<String>>(5)?.map(|text| from_json(&text)).transpose()?,
+            rolled_back: r.get::<_, Option<String>>(5)?.map(|text| from_json(&text)).transpose()?,
         });
         Ok(())
     })?;

@@ -9,10 +9,10 @@ use super::{
     Error, columns,
     docs::{ConfigVersion, StateVersion},
     documents,
-    kept::{self, Kept},
+    kept::{self, KeptRecord},
     schema,
 };
-use switchbox_journal::{Files, JournalPage, JournalRow, Oldest};
+use switchbox_journal::{Files, JournalPage, JournalRow, OldestFiles};
 use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Seq, limits};
 
 /// Bytes that one read of the journal's past takes.
@@ -46,12 +46,12 @@ impl Reader {
     }
 
     /// The files up to the one that ends with `row`.
-    pub(super) fn oldest_files(&self, row: i64) -> Option<Oldest> {
+    pub(super) fn oldest_files(&self, row: i64) -> Option<OldestFiles> {
         self.journal.oldest(row)
     }
 
     /// What of an event outlived the journal.
-    pub(super) fn kept(&self, seq: Seq) -> Result<Vec<Kept>, Error> {
+    pub(super) fn kept(&self, seq: Seq) -> Result<Vec<KeptRecord>, Error> {
         let db = self.state.lock();
         let mut statement = db.prepare_cached("SELECT body, came_of FROM kept WHERE seq = ?1 ORDER BY num")?;
         let rows = statement.query_map([seq.0], |r| Ok((r.get::<_, Vec<u8>>(0)?, r.get::<_, Option<String>>(1)?)))?;
@@ -60,7 +60,7 @@ impl Reader {
 
     /// What outlived the journal, each with its number, newest first, before the number: at most `limit`, and not many more bytes than are
     /// read at once, but at least one where there is one.
-    pub(super) fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, Kept)>, Error> {
+    pub(super) fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, KeptRecord)>, Error> {
         let db = self.state.lock();
         let mut statement =
             db.prepare_cached("SELECT num, body, came_of FROM kept WHERE num < ?1 ORDER BY num DESC LIMIT ?2")?;

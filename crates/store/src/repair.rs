@@ -15,7 +15,7 @@ use super::{
 };
 use switchbox_journal::{
     JournalPosition,
-    inspect::{self, Damage, Found},
+    inspect::{self, Damage, Inspection},
     record,
     runs::{FIRST, Run},
     segment, sync_folder,
@@ -55,7 +55,7 @@ pub fn repair(data: &Path, without_journal: bool) -> Result<Repaired, Error> {
 }
 
 /// The journal alone is enough where nothing of it was trimmed.
-fn without_documents(data: &Path, found: &Found, error: Error) -> Result<Repaired, Error> {
+fn without_documents(data: &Path, found: &Inspection, error: Error) -> Result<Repaired, Error> {
     if found.damage.is_some() || found.start().row > 0 || found.segments.is_empty() {
         return Err(error);
     }
@@ -74,7 +74,7 @@ fn without_documents(data: &Path, found: &Found, error: Error) -> Result<Repaire
 
 struct Repair<'a> {
     data: &'a Path,
-    found: &'a Found,
+    found: &'a Inspection,
     applied: i64,
     low_water: Seq,
     done: Repaired,
@@ -84,7 +84,7 @@ struct Repair<'a> {
 }
 
 impl<'a> Repair<'a> {
-    fn new(data: &'a Path, found: &'a Found, documents: &Documents) -> Result<Self, Error> {
+    fn new(data: &'a Path, found: &'a Inspection, documents: &Documents) -> Result<Self, Error> {
         let folder = quarantine::make(data)
             .map_err(|e| Error::Open { path: data.display().to_string(), problem: e.to_string() })?;
         let done = Repaired { lines: Vec::new(), aside: Some(folder.clone()) };
@@ -171,7 +171,7 @@ impl<'a> Repair<'a> {
             }
             if missing > 0 {
                 self.say_cut(self.end.row + 1, run.first_row - 1, "cannot be read; state.db has what they changed");
-                self.note_gap(run.first_row - 1)?;
+                self.record_gap(run.first_row - 1)?;
             }
             self.keep(path, run)?;
         }
@@ -197,7 +197,7 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
-    fn note_gap(&self, behind: i64) -> io::Result<()> {
+    fn record_gap(&self, behind: i64) -> io::Result<()> {
         let path = self.found.folder.join(inspect::gap_name(self.end.row, behind));
         let text = format!("rows {} to {behind} were lost; `switchbox repair` noted it\n", self.end.row + 1);
         let mut file = File::create(path)?;
@@ -220,7 +220,7 @@ impl<'a> Repair<'a> {
     fn begin(&mut self, last_seq: Seq) -> io::Result<()> {
         let start = JournalPosition { row: self.applied, last_seq, offset: self.end.offset };
         if self.end.row > 0 {
-            self.note_gap(self.applied)?;
+            self.record_gap(self.applied)?;
         }
         self.end = start;
         write_new(&self.found.folder.join(segment::name(start)), &record::file_header(start))

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     Error, columns,
-    kept::{Change, Kept, Why},
+    kept::{KeepReason, KeptChange, KeptRecord},
     reader::Reader,
 };
 use switchbox_model::{Cause, EffectKey, Entry, Event, Handled, PluginName, Seq};
@@ -53,8 +53,8 @@ pub(super) struct Retention {
 impl Retention {
     /// What to write before the files up to and with `row` go. All events before `low_water` are handled, and the
     /// documents show it.
-    pub(super) fn before(&mut self, reader: &Reader, row: i64, low_water: Seq) -> Result<Change, Error> {
-        let mut change = Change::default();
+    pub(super) fn before(&mut self, reader: &Reader, row: i64, low_water: Seq) -> Result<KeptChange, Error> {
+        let mut change = KeptChange::default();
         let Some(trimmed) = reader.oldest_files(row) else { return Ok(change) };
         if trimmed.last >= self.horizon {
             self.learn(&reader.documents(), trimmed.before, &mut change)?;
@@ -64,7 +64,7 @@ impl Retention {
         for (seq, references) in self.known.range(..=trimmed.last) {
             for reference in references {
                 if still(&reader.documents(), reference.document)? {
-                    change.keep.push((find(reader, *seq, reference)?, Why::Referenced));
+                    change.keep.push((find(reader, *seq, reference)?, KeepReason::Referenced));
                 }
             }
         }
@@ -79,7 +79,7 @@ impl Retention {
     }
 
     /// Reads what all documents refer to.
-    fn learn(&mut self, db: &Connection, after: Seq, change: &mut Change) -> Result<(), Error> {
+    fn learn(&mut self, db: &Connection, after: Seq, change: &mut KeptChange) -> Result<(), Error> {
         self.known.clear();
         let mut all = HashSet::new();
         let mut note = |document, cause: &str| {
@@ -124,8 +124,8 @@ fn still(db: &Connection, document: Document) -> Result<bool, Error> {
     Ok(found.is_some())
 }
 
-fn find(reader: &Reader, seq: Seq, reference: &Reference) -> Result<Kept, Error> {
-    let mut kept = Kept::default();
+fn find(reader: &Reader, seq: Seq, reference: &Reference) -> Result<KeptRecord, Error> {
+    let mut kept = KeptRecord::default();
     let mut row = reader.row_of(seq)?;
     for _ in 0..PAGES {
         let Some(from) = row else { break };
@@ -157,7 +157,12 @@ fn is_of(handled: &Handled, reference: &Reference) -> bool {
 
 /// Executions in which something happened, with their events where those stand in the same file. A caller in a hurry does not look
 /// for more that are notable when there are enough.
-fn look_through(reader: &Reader, (first, last): (i64, i64), hurries: bool, change: &mut Change) -> Result<(), Error> {
+fn look_through(
+    reader: &Reader,
+    (first, last): (i64, i64),
+    hurries: bool,
+    change: &mut KeptChange,
+) -> Result<(), Error> {
     let mut events: HashMap<Seq, (Event, Option<EffectKey>)> = HashMap::new();
     let (mut from, mut taken) = (first, 0);
     while from <= last && !(hurries && taken >= LOOK_MOST) {
@@ -176,8 +181,8 @@ fn look_through(reader: &Reader, (first, last): (i64, i64), hurries: bool, chang
                         }
                         taken += 1;
                         let (event, by) = events.get(&handled.seq).cloned().unzip();
-                        let kept = Kept { event, handled: Some(handled), by: by.flatten() };
-                        change.keep.push((kept, Why::Interesting));
+                        let kept = KeptRecord { event, handled: Some(handled), by: by.flatten() };
+                        change.keep.push((kept, KeepReason::Interesting));
                     }
                 }
                 entry => events.extend(entry.into_events_by().map(|(event, by)| (event.seq, (event, by)))),

@@ -15,7 +15,7 @@ pub(super) fn spawn(
     let guarded = move || {
         if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
             append_queue.close();
-            append_queue.note_ended();
+            append_queue.record_ended();
             fatal(&Error::Panicked { thread: name });
         }
     };

@@ -74,9 +74,9 @@ impl Space {
     }
 
     /// Warns where there is little room, and makes the reserve where there is enough and none is there.
-    pub(super) fn look(&self) -> io::Result<()> {
+    pub(super) fn check(&self) -> io::Result<()> {
         let free = self.free()?;
-        if free < self.warn_bytes && self.warned.lock().note(Instant::now()).is_some() {
+        if free < self.warn_bytes && self.warned.lock().allow(Instant::now()).is_some() {
             tracing::warn!(
                 free,
                 below = self.warn_bytes,
@@ -114,14 +114,14 @@ mod tests {
     fn the_reserve_is_made_and_let_go_only_where_there_is_little_room() {
         let folder = tempfile::tempdir().unwrap();
         let space = Space::new(folder.path(), 100_000, 0);
-        space.look().unwrap();
+        space.check().unwrap();
         assert_eq!(fs::metadata(space.reserve()).unwrap().len(), 100_000);
         space.let_go().unwrap();
         assert!(space.reserve().exists());
         let full = Space { reserve_bytes: u64::MAX, ..Space::new(folder.path(), 0, u64::MAX) };
         full.let_go().unwrap();
         full.let_go().unwrap();
-        full.look().unwrap();
+        full.check().unwrap();
         assert!(!space.reserve().exists());
         assert!(full.is_little() && full.keep(1_000) == 0);
         assert!(!space.is_little() && space.keep(1_000) == 1_000);

@@ -126,7 +126,7 @@ impl<M: Machine> Writer<M> {
                 self.batch(&mut waiting, &mut record);
             }
         }
-        self.append_queue.note_ended();
+        self.append_queue.record_ended();
     }
 
     /// So many entries that writing and applying them takes a few times as long as the disk does: fewer would waste the
@@ -186,7 +186,7 @@ impl<M: Machine> Writer<M> {
             self.commit_time = (self.commit_time * 7 + took) / 8;
             self.disk_time = (self.disk_time + self.disk_time / 64).min(took);
         }
-        self.append_queue.note_written(last_seq);
+        self.append_queue.record_written(last_seq);
         if record.capacity() > 4 * 1024 * 1024 {
             *record = Vec::new();
         }
@@ -206,7 +206,7 @@ impl<M: Machine> Writer<M> {
                     replies.push((on_commit, reply));
                 }
             }
-            self.append_queue.progress.note_committed(self.position);
+            self.append_queue.progress.record_committed(self.position);
             for (on_commit, reply) in replies.drain(..) {
                 on_commit.run(Ok(reply));
             }
@@ -224,12 +224,12 @@ impl<M: Machine> Writer<M> {
     /// Each callback gets the error, and each task that is woken finds it. What plugins have in memory may be ahead of the journal now, so the host stops.
     fn fail(&mut self, entries: Vec<QueuedEntry>, error: Error) {
         tracing::error!(%error, entries = entries.len(), "the journal cannot be written; stopping");
-        self.append_queue.progress.note_failed(&error);
+        self.append_queue.progress.record_failed(&error);
         for pending in entries {
             pending.on_commit.run(Err(error.clone()));
         }
         self.append_queue.close();
-        self.append_queue.note_ended();
+        self.append_queue.record_ended();
         (self.fatal)(&error);
         self.failed = Some(error);
     }

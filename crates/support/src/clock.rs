@@ -70,7 +70,7 @@ impl Watch {
     }
 
     /// The step since the last look.
-    pub fn look(&mut self, now: Anchor) -> Option<Step> {
+    pub fn check(&mut self, now: Anchor) -> Option<Step> {
         let expected = self.last.ms(now.at);
         self.last = now;
         let (back, ahead) = (expected.saturating_sub(now.ms), now.ms.saturating_sub(expected));
@@ -144,7 +144,7 @@ mod tests {
             (at(8, 1_008_400), None),
             (at(9, 0), Some(Step::Back(Duration::from_millis(1_009_400)))),
         ] {
-            assert_eq!(watch.look(now), expected, "{now:?}");
+            assert_eq!(watch.check(now), expected, "{now:?}");
         }
     }
 

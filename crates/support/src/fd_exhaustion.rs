@@ -18,7 +18,7 @@ pub fn is_cause_of(error: &io::Error) -> bool {
 
 /// Logs that this waits for a file descriptor.
 pub fn note(what: &str) {
-    if let Some(more) = WAITING.note() {
+    if let Some(more) = WAITING.allow() {
         tracing::warn!("no file descriptor is free (ulimit -n), so this is tried again until one is: {what}{more}");
     }
 }

@@ -1,5 +1,5 @@
-//! Which of many log lines of one kind are written: the first few of a minute, so that a client that repeats itself does not fill the
-//! log, and later ones with their count, so that a lasting fault stays visible. Pure.
+//! Limits the log lines of one kind: the first few of a minute are written, so that a client that repeats itself does not fill the
+//! log, and a few later ones with their count, so that a lasting fault stays visible. Pure: the caller gives the time.
 
 use std::{
     collections::HashMap,
@@ -20,11 +20,11 @@ pub struct LogLimit {
     max: u32,
     since: Instant,
     count: u64,
-    /// Lines of the minute before that the log did not get.
+    /// Lines of the minute before that were not written.
     left_out: u64,
 }
 
-/// What is added to a line, so that the log tells how many there were.
+/// The text that is added to a line, so that the log says how many there were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SuppressionNote {
     Nothing,
@@ -57,9 +57,9 @@ impl LogLimit {
         now.saturating_duration_since(self.since) >= TIME
     }
 
-    /// One more. `None`: not for the log; else what is added to the line. Past the first few of a minute only every tenth, then
-    /// every hundredth line and so on is for the log, each with its number.
-    pub fn note(&mut self, now: Instant) -> Option<SuppressionNote> {
+    /// Counts one more line. Returns the text to add to it, or `None` if it is not to be written. Past the first few lines of a minute,
+    /// the lines whose number is a power of ten, from 100 on, are written, each with its number.
+    pub fn allow(&mut self, now: Instant) -> Option<SuppressionNote> {
         let most = u64::from(self.max);
         if self.is_over(now) {
             *self = Self { left_out: self.count.saturating_sub(most), ..Self::new(self.max, now) };
@@ -80,7 +80,7 @@ fn is_power_of_ten(count: u64) -> bool {
     10_u64.checked_pow(count.ilog10()) == Some(count)
 }
 
-/// The same for one place of the code, for all callers.
+/// A [`LogLimit`] for one place of the code, in a `static`.
 #[derive(Debug)]
 pub struct SiteLimit {
     max: u32,
@@ -93,14 +93,14 @@ impl SiteLimit {
         Self { max, limit: Mutex::new(None) }
     }
 
-    /// As [`LogLimit::note`].
-    pub fn note(&self) -> Option<SuppressionNote> {
+    /// As [`LogLimit::allow`].
+    pub fn allow(&self) -> Option<SuppressionNote> {
         let now = Instant::now();
-        self.limit.lock().get_or_insert_with(|| LogLimit::new(self.max, now)).note(now)
+        self.limit.lock().get_or_insert_with(|| LogLimit::new(self.max, now)).allow(now)
     }
 }
 
-/// The same for each of many, such as addresses. Those beyond [`KEPT`] in a minute are not for the log.
+/// A [`LogLimit`] for each key, such as an address. Lines of keys beyond [`KEPT`] in a minute are not written.
 #[derive(Debug)]
 pub struct LogLimits<K> {
     max: u32,
@@ -113,8 +113,8 @@ impl<K: Eq + Hash> LogLimits<K> {
         Self { max, by: Mutex::default() }
     }
 
-    /// As [`LogLimit::note`].
-    pub fn note(&self, key: K, now: Instant) -> Option<SuppressionNote> {
+    /// As [`LogLimit::allow`].
+    pub fn allow(&self, key: K, now: Instant) -> Option<SuppressionNote> {
         let mut by = self.by.lock();
         if by.len() >= KEPT && !by.contains_key(&key) {
             by.retain(|_, limit| !limit.is_over(now));
@@ -122,7 +122,7 @@ impl<K: Eq + Hash> LogLimits<K> {
                 return None;
             }
         }
-        by.entry(key).or_insert_with(|| LogLimit::new(self.max, now)).note(now)
+        by.entry(key).or_insert_with(|| LogLimit::new(self.max, now)).allow(now)
     }
 }
 
@@ -133,10 +133,10 @@ mod tests {
     #[test]
     fn each_has_lines_of_its_own_and_they_are_bounded() {
         let (limits, now) = (LogLimits::new(1), Instant::now());
-        assert!(limits.note(0, now).is_some() && limits.note(1, now).is_some());
-        assert_eq!(limits.note(0, now), None);
-        assert_eq!((2..2 * KEPT).filter(|who| limits.note(*who, now).is_some()).count(), KEPT - 2);
-        assert!(limits.note(2 * KEPT, now + TIME).is_some());
+        assert!(limits.allow(0, now).is_some() && limits.allow(1, now).is_some());
+        assert_eq!(limits.allow(0, now), None);
+        assert_eq!((2..2 * KEPT).filter(|who| limits.allow(*who, now).is_some()).count(), KEPT - 2);
+        assert!(limits.allow(2 * KEPT, now + TIME).is_some());
         assert_eq!(limits.by.lock().len(), 1);
     }
 
@@ -146,7 +146,7 @@ mod tests {
         for most in [1, 10] {
             let mut limit = LogLimit::new(most, start);
             let minute = |limit: &mut LogLimit, n: u32| -> Vec<_> {
-                (0..50_000).filter_map(|_| limit.note(start + TIME * n)).map(|more| more.to_string()).collect()
+                (0..50_000).filter_map(|_| limit.allow(start + TIME * n)).map(|more| more.to_string()).collect()
             };
             let first = minute(&mut limit, 0);
             let counts = [
@@ -159,7 +159,7 @@ mod tests {
             assert_eq!(first[most as usize..], counts);
             let second = minute(&mut limit, 1);
             assert_eq!(second[0], format!(" ({} of these were left out before)", 50_000 - most));
-            assert_eq!(limit.note(start + TIME * 9), Some(SuppressionNote::LeftOut(u64::from(50_000 - most))));
+            assert_eq!(limit.allow(start + TIME * 9), Some(SuppressionNote::LeftOut(u64::from(50_000 - most))));
         }
     }
 }

@@ -79,7 +79,7 @@ pub async fn contained(panics: Panics, name: &'static str, task: impl Future<Out
 
 fn count_panic(panics: &Panics, what: &'static str, panic: &str) {
     panics.count(what);
-    if let Some(more) = PANICS.note() {
+    if let Some(more) = PANICS.allow() {
         tracing::error!(task = what, "panicked: {panic}; this is a defect of the host, please report it{more}");
     }
 }

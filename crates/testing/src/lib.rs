@@ -127,7 +127,7 @@ impl Host {
         let topics = topics::Handle::new(metrics.clone(), topics::SessionJournal::new(store.clone(), &loaded.broker));
         let shutdown = CancellationToken::new();
         let (expiring, stop) = (delivery.clone(), shutdown.clone());
-        drop(tasks.spawn("expiry", &shutdown, async move { expiring.keep_time(stop).await }));
+        drop(tasks.spawn("expiry", &shutdown, async move { expiring.run_command_expiry(stop).await }));
         let publisher = delivery.publisher(topics.clone()).run(tasks.clone(), shutdown.clone());
         drop(tasks.spawn("publisher", &shutdown, publisher));
         Self {

@@ -8,7 +8,7 @@ use super::plugin_texts;
 use switchbox_admin::Authors;
 use switchbox_builtins as builtins;
 use switchbox_dispatch::{Component, Manager, PluginState, PluginStatus, version_id};
-use switchbox_model::{PluginName, lifecycle::TakenBack};
+use switchbox_model::{PluginName, lifecycle::RolledBack};
 use switchbox_plugin_folder::{Change, Source};
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::PluginSettings;
@@ -40,7 +40,7 @@ impl Loader {
                     done
                 }
                 Err(problem) => {
-                    self.plugins.broken(&name, &problem);
+                    self.plugins.mark_broken(&name, &problem);
                     Ok(())
                 }
             },
@@ -52,7 +52,7 @@ impl Loader {
                 done
             }
             Change::Broken { name, error } => {
-                self.plugins.broken(&name, &error);
+                self.plugins.mark_broken(&name, &error);
                 Ok(())
             }
             Change::FirstLook { unready } => self.plugins.first_scan_done(&unready).await,
@@ -66,12 +66,12 @@ impl Loader {
     async fn upsert(&self, name: &PluginName, files: Files) -> Result<(), switchbox_dispatch::Error> {
         let Files { component, settings, text } = files;
         let id = version_id(&component.bytes, &settings);
-        if let Some(taken_back) = self.plugins.taken_back(name).filter(|taken_back| taken_back.version == id)
+        if let Some(rolled_back) = self.plugins.rolled_back(name).filter(|rolled_back| rolled_back.version == id)
             && settings.enabled
-            && let Some((instead, settings)) = self.kept(name, taken_back.instead.clone()).await
+            && let Some((instead, settings)) = self.kept(name, rolled_back.instead.clone()).await
         {
             let done = self.plugins.upsert(name, instead, settings).await;
-            self.plugins.runs_instead(name, &taken_back);
+            self.plugins.runs_instead(name, &rolled_back);
             return done;
         }
         let ran = Ran {
@@ -123,20 +123,20 @@ impl Loader {
         if let Some(Err(error)) = written.await {
             tracing::warn!(plugin = %name, %error, "the version cannot be kept for a rollback");
         }
-        // It may have been taken back before it was written down.
-        if let Some(taken_back) = self.plugins.taken_back(name) {
-            note_taken_back(&self.history, name, &taken_back);
+        // It may have been rolled back before it was written down.
+        if let Some(rolled_back) = self.plugins.rolled_back(name) {
+            record_rolled_back(&self.history, name, &rolled_back);
         }
     }
 }
 
-/// Writes down that a version was taken back. Does not block.
-pub(super) fn note_taken_back(history: &History, name: &PluginName, taken_back: &TakenBack) {
+/// Writes down that a version was rolled back. Does not block.
+pub(super) fn record_rolled_back(history: &History, name: &PluginName, rolled_back: &RolledBack) {
     let (history, name) = (history.clone(), name.clone());
-    let TakenBack { version, error, time_ms, .. } = taken_back.clone();
+    let RolledBack { version, error, time_ms, .. } = rolled_back.clone();
     // Supervision: a panic costs only what the history says of this version.
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = history.taken_back(&name, &version, versions::TakenBack { why: error, time_ms }) {
+        if let Err(error) = history.rolled_back(&name, &version, versions::RolledBack { why: error, time_ms }) {
             tracing::warn!(plugin = %name, %error, "the history of versions cannot be written");
         }
     });

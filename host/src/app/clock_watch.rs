@@ -34,8 +34,8 @@ pub(super) async fn run(
             () = tokio::time::sleep(EVERY) => {}
             () = shutdown.cancelled() => return,
         }
-        let Some(step) = watch.look(Anchor::now()) else { continue };
-        if let Some(more) = log_limit.note(Instant::now()) {
+        let Some(step) = watch.check(Anchor::now()) else { continue };
+        if let Some(more) = log_limit.allow(Instant::now()) {
             match step {
                 Step::Back(by) => {
                     tracing::warn!(?by, "the wall clock went back; timers and deadlines are computed anew{more}")

@@ -10,7 +10,7 @@ use switchbox_admin::DryRunError;
 use switchbox_admin_api::{
     Int64, PluginRecording, RecordPluginRequest, Time, TryMethodAnswer, TryPluginRequest, TryPluginResponse,
 };
-use switchbox_dispatch::{Component, RecordError, RecordRequest, Tried, TryError, TryRequest};
+use switchbox_dispatch::{Component, RecordError, RecordRequest, TryError, TryRequest, TryResult};
 use switchbox_dry_run::{effect::OutcomeLine, event::EventLine, live::MethodAnswer, payload::Payload, sink::Status};
 use switchbox_model::{DeviceName, Event, PluginName};
 use switchbox_plugin_runtime::PluginSettings;
@@ -38,33 +38,33 @@ fn answer(answer: TryMethodAnswer) -> MethodAnswer {
     MethodAnswer { device, method, status: status.unwrap_or(200), payload }
 }
 
-pub(super) fn response(name: &PluginName, tried: Tried) -> TryPluginResponse {
-    let (outcome, reason) = match tried.outcome {
+pub(super) fn response(name: &PluginName, result: TryResult) -> TryPluginResponse {
+    let (outcome, reason) = match result.outcome {
         OutcomeLine::Done => ("done", None),
         OutcomeLine::Retry(text) => ("retry", Some(text)),
         OutcomeLine::Reject(text) => ("reject", Some(text)),
         OutcomeLine::Failed(text) => ("failed", Some(text)),
     };
     let grants = |granted: bool| {
-        let asked = tried.grants.iter().filter(|asked| asked.granted == granted);
+        let asked = result.grants.iter().filter(|asked| asked.granted == granted);
         asked.map(|asked| format!("{} {}", asked.capability.as_str(), asked.target)).collect()
     };
     TryPluginResponse {
         name: name.to_string(),
-        digest: tried.digest,
-        event: object(&tried.event),
-        triggered: tried.triggered,
-        registered: tried.registered,
+        digest: result.digest,
+        event: object(&result.event),
+        triggered: result.triggered,
+        registered: result.registered,
         outcome: outcome.into(),
         reason,
-        effects: tried.effects.iter().map(object).collect(),
-        calls: tried.calls.iter().map(object).collect(),
+        effects: result.effects.iter().map(object).collect(),
+        calls: result.calls.iter().map(object).collect(),
         grants_used: grants(true),
         grants_denied: grants(false),
-        logs: tried.logs,
-        guest_micros: Int64(tried.guest_us),
-        memory_bytes: Int64(tried.memory_bytes as u64),
-        limits_hit: tried.limits_hit,
+        logs: result.logs,
+        guest_micros: Int64(result.guest_us),
+        memory_bytes: Int64(result.memory_bytes as u64),
+        limits_hit: result.limits_hit,
     }
 }
 

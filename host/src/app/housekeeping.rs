@@ -33,7 +33,7 @@ pub(super) async fn run(
             () = tokio::time::sleep(EVERY) => {}
             () = shutdown.cancelled() => return,
         }
-        match store.look().await {
+        match store.check_space().await {
             Ok(()) => {}
             Err(store::Error::Closed) => return,
             Err(error) => return fatal(&error),
@@ -56,7 +56,7 @@ pub(super) async fn run(
             }
             Err(store::Error::Closed) => return,
             Err(error) => {
-                if let Some(more) = log_limit.note(Instant::now()) {
+                if let Some(more) = log_limit.allow(Instant::now()) {
                     tracing::warn!(%error, "old events cannot be let go{more}");
                 }
             }

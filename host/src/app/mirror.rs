@@ -26,8 +26,8 @@ impl<T> Mirrored<T> {
         Self { inner, topics: topics.clone() }
     }
 
-    fn is_watched(&self) -> bool {
-        self.topics.get().is_some_and(topics::Handle::is_watched)
+    fn has_device_watchers(&self) -> bool {
+        self.topics.get().is_some_and(topics::Handle::has_device_watchers)
     }
 
     fn mirror(&self, device: &Device, what: &str, rest: &str, payload: &[u8], user: Vec<(String, String)>) {
@@ -40,7 +40,7 @@ impl<T> Mirrored<T> {
         let payload = Bytes::copy_from_slice(payload);
         let message = Message { properties, ..Message::new(&topic, payload) };
         if let Some(topics) = self.topics.get() {
-            topics.show(&Arc::new(message));
+            topics.publish_host_message(&Arc::new(message));
         }
     }
 
@@ -69,7 +69,7 @@ impl<T> Mirrored<T> {
 impl<T: EventSink> EventSink for Mirrored<T> {
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize {
         if let Some(device) = device
-            && self.is_watched()
+            && self.has_device_watchers()
         {
             events.iter().for_each(|event| self.mirror_event(device, event));
         }
@@ -83,7 +83,7 @@ impl<T: EventSink> EventSink for Mirrored<T> {
 
 impl<T: EffectSink> EffectSink for Mirrored<T> {
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>) {
-        if self.is_watched() {
+        if self.has_device_watchers() {
             self.mirror(device, "config", "", &version.payload, vec![]);
         }
         self.inner.config(device, version);
@@ -94,7 +94,7 @@ impl<T: EffectSink> EffectSink for Mirrored<T> {
     }
 
     fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool {
-        if self.is_watched() {
+        if self.has_device_watchers() {
             self.mirror(device, "commands", &command.subfolder, &command.payload, vec![]);
         }
         self.inner.command(device, command)

@@ -6,10 +6,10 @@ use super::{
     dry_runs,
     plugin_texts::{grant, trigger},
 };
-use switchbox_admin::{DeleteError, DryRunError, Later, Plugins, RedriveError};
+use switchbox_admin::{DeleteError, DryRunError, PluginFuture, Plugins, RedriveError};
 use switchbox_admin_api::{
-    Builtin, Int64, Plugin, PluginCounters, PluginGuard, PluginRecording, PluginTakenBack, PluginTimers, PluginVersion,
-    RecordPluginRequest, Time, TryPluginRequest, TryPluginResponse, VersionTakenBack,
+    Builtin, Int64, Plugin, PluginCounters, PluginGuard, PluginRecording, PluginRolledBack, PluginTimers,
+    PluginVersion, RecordPluginRequest, Time, TryPluginRequest, TryPluginResponse, VersionRolledBack,
 };
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::{GuardStatus, Manager, PluginState, PluginStatus};
@@ -34,7 +34,7 @@ impl Views {
 }
 
 impl Plugins for Views {
-    fn list(&self) -> Later<'_, Vec<Plugin>> {
+    fn list(&self) -> PluginFuture<'_, Vec<Plugin>> {
         Box::pin(async { self.plugins.list().into_iter().map(|status| self.view(status)).collect() })
     }
 
@@ -43,12 +43,12 @@ impl Plugins for Views {
         switchbox_builtins::summaries().map(named).collect()
     }
 
-    fn get(&self, name: &PluginName) -> Later<'_, Option<Plugin>> {
+    fn get(&self, name: &PluginName) -> PluginFuture<'_, Option<Plugin>> {
         let found = self.plugins.get(name).map(|status| self.view(status));
         Box::pin(async { found })
     }
 
-    fn versions(&self, name: &PluginName) -> Later<'_, Vec<PluginVersion>> {
+    fn versions(&self, name: &PluginName) -> PluginFuture<'_, Vec<PluginVersion>> {
         let (history, name) = (self.history.clone(), name.clone());
         let running = self.plugins.get(&name).and_then(|status| status.version_id);
         Box::pin(async move {
@@ -65,7 +65,7 @@ impl Plugins for Views {
         })
     }
 
-    fn version_component(&self, name: &PluginName, number: u64) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
+    fn version_component(&self, name: &PluginName, number: u64) -> PluginFuture<'_, std::io::Result<Option<Vec<u8>>>> {
         let (history, name) = (self.history.clone(), name.clone());
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(move || {
@@ -76,7 +76,7 @@ impl Plugins for Views {
         })
     }
 
-    fn delete_kept(&self, name: &PluginName) -> Later<'_, Result<(), DeleteError>> {
+    fn delete_kept(&self, name: &PluginName) -> PluginFuture<'_, Result<(), DeleteError>> {
         let name = name.clone();
         Box::pin(async move {
             self.plugins.delete_kept(&name).await.map_err(|error| match error {
@@ -87,7 +87,7 @@ impl Plugins for Views {
         })
     }
 
-    fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>> {
+    fn redrive(&self, id: u64) -> PluginFuture<'_, Result<(), RedriveError>> {
         Box::pin(async move {
             self.plugins.redrive(id).await.map_err(|error| match error {
                 dispatch::RedriveError::NotFound => RedriveError::NotFound(id),
@@ -103,7 +103,7 @@ impl Plugins for Views {
         name: &PluginName,
         request: TryPluginRequest,
         from_journal: Option<(Event, Option<DeviceName>)>,
-    ) -> Later<'_, Result<TryPluginResponse, DryRunError>> {
+    ) -> PluginFuture<'_, Result<TryPluginResponse, DryRunError>> {
         let name = name.clone();
         Box::pin(async move {
             let request = dry_runs::request(request, from_journal)?;
@@ -155,10 +155,10 @@ fn view(status: PluginStatus) -> Plugin {
         timers: PluginTimers { count: status.timers, next_time: status.next_timer_ms.map(Time) },
         last_error: status.last_error,
         guard: status.guard.map(guard),
-        taken_back: status.taken_back.map(|taken_back| PluginTakenBack {
-            digest: taken_back.digest,
-            error: taken_back.error,
-            time: Time(taken_back.time_ms),
+        rolled_back: status.rolled_back.map(|rolled_back| PluginRolledBack {
+            digest: rolled_back.digest,
+            error: rolled_back.error,
+            time: Time(rolled_back.time_ms),
             until: "the plugin's files change, or it is disabled and enabled".into(),
         }),
         recording: None,
@@ -194,7 +194,7 @@ fn version(version: Version) -> PluginVersion {
         grants: about.grants,
         grants_in_force: about.grants_in_force,
         imports: about.imports,
-        taken_back: version.taken_back.map(|back| VersionTakenBack { why: back.why, time: Time(back.time_ms) }),
+        rolled_back: version.rolled_back.map(|back| VersionRolledBack { why: back.why, time: Time(back.time_ms) }),
         ..PluginVersion::default()
     }
 }

@@ -181,13 +181,13 @@ impl<'a> Start<'a> {
         let on = self.background.handle();
         let (history, authors) = (History::new(&self.settings.data), Arc::<admin::Authors>::default());
         let noted = history.clone();
-        plugins.on_taken_back(move |name, taken_back| changes::note_taken_back(&noted, name, taken_back));
+        plugins.on_rolled_back(move |name, rolled_back| changes::record_rolled_back(&noted, name, rolled_back));
         let loader = Loader { plugins: plugins.clone(), history: history.clone(), authors: authors.clone() };
         let folder = folder::start(self.settings, loader, &self.tasks, on, self.shutdown.clone()).await?;
         delivery.close_orphaned_connections().await?;
         delivery.expire_overdue().await?;
         let (delivery, shutdown) = (delivery.clone(), self.shutdown.child_token());
-        let expiry = async move { delivery.keep_time(shutdown).await };
+        let expiry = async move { delivery.run_command_expiry(shutdown).await };
         let expiry = self.tasks.spawn("expiry", &self.shutdown, expiry);
         Ok(Recovered { plugins, history, authors, folder, timers, expiry })
     }
@@ -201,9 +201,13 @@ impl<'a> Start<'a> {
         let TakenPorts { tls, mqtt: (options, mqtt_ports), admin: (admin_options, admin_ports), azure } = ports;
         let parts = self.parts(opened, recovered, tls.as_ref());
         let _ = opened.shown.set(parts.topics.clone());
-        let hub =
-            mqtt::Hub { auth: parts.auth.clone(), ingest: parts.ingest.clone(), delivery: parts.delivery.clone() };
-        let mqtt_server = mqtt::Service::new(options, mqtt_ports, hub, parts.topics.clone(), parts.metrics.clone());
+        let host_parts = mqtt::HostParts {
+            auth: parts.auth.clone(),
+            ingest: parts.ingest.clone(),
+            delivery: parts.delivery.clone(),
+        };
+        let mqtt_server =
+            mqtt::Service::new(options, mqtt_ports, host_parts, parts.topics.clone(), parts.metrics.clone());
         mqtt_server.restore(std::mem::take(&mut opened.loaded.broker), |num| parts.registry.get(num));
         // Not before the subscriptions are there again.
         let publisher = parts.delivery.publisher(parts.topics.clone());

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::app::Host;
-use switchbox_demo::{self as play, Place, Scene};
+use switchbox_demo::{self as play, HostLocation, Scene};
 use switchbox_settings::{Key, Settings};
 use switchbox_store::private::make_folder;
 
@@ -50,13 +50,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let worked = runtime.block_on(async {
         let host = Host::start(&settings).await?;
-        let place = Place {
+        let location = HostLocation {
             mqtt: host.mqtt,
             admin: format!("http://{}", host.admin),
             plugins: settings.plugins.clone(),
             data: settings.data.clone(),
         };
-        let worked = play::run(&place, &options.play).await;
+        let worked = play::run(&location, &options.play).await;
         host.stop().await?;
         anyhow::Ok(worked)
     })?;

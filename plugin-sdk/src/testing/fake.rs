@@ -12,7 +12,7 @@ use switchbox_rules::{
     json::{Difference, Tolerance, differences, object},
     limits,
     names::{DeviceId, DeviceName},
-    schedule::Wanted,
+    schedule::RequestedSchedule,
 };
 
 use crate::{
@@ -258,12 +258,14 @@ fn send(
     world.stage_command(name, command)
 }
 
-fn wanted(schedule: &Schedule) -> Wanted {
+fn wanted(schedule: &Schedule) -> RequestedSchedule {
     match schedule {
-        Schedule::After(ms) => Wanted::AfterMs(*ms),
-        Schedule::At(ms) => Wanted::AtMs(*ms),
-        Schedule::Every(ms) => Wanted::EveryMs(*ms),
-        Schedule::Cron(cron) => Wanted::Cron { expression: cron.expression.clone(), time_zone: cron.time_zone.clone() },
+        Schedule::After(ms) => RequestedSchedule::AfterMs(*ms),
+        Schedule::At(ms) => RequestedSchedule::AtMs(*ms),
+        Schedule::Every(ms) => RequestedSchedule::EveryMs(*ms),
+        Schedule::Cron(cron) => {
+            RequestedSchedule::Cron { expression: cron.expression.clone(), time_zone: cron.time_zone.clone() }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::MotionAlert;
 
 const MOVES: &str = r#"{"motion": true}"#;
 
-fn house() -> Harness<MotionAlert> {
+fn harness() -> Harness<MotionAlert> {
     let mut t = Harness::new(json!({})).unwrap();
     t.device("motion-1").device("motion-2");
     t
@@ -27,7 +27,7 @@ fn alert(sensor: &str, movements: u64, time: u64) -> (String, Value) {
 
 #[test]
 fn a_sensor_that_moves_alerts_the_phone() {
-    let mut t = house();
+    let mut t = harness();
     t.at(1_000).telemetry("motion-1", MOVES).unwrap();
     t.telemetry("motion-2", r#"{"motion": false, "battery": 70}"#).unwrap();
     assert_eq!(alerts(&t), [alert("motion-1", 1, 1_000)]);
@@ -36,7 +36,7 @@ fn a_sensor_that_moves_alerts_the_phone() {
 
 #[test]
 fn a_sensor_is_quiet_for_a_minute_and_then_tells_what_was_untold() {
-    let mut t = house();
+    let mut t = harness();
     t.at(1_000).telemetry("motion-1", MOVES).unwrap();
     t.at(2_000).telemetry("motion-1", MOVES).unwrap();
     t.at(3_000).telemetry("motion-1", MOVES).unwrap();
@@ -48,7 +48,7 @@ fn a_sensor_is_quiet_for_a_minute_and_then_tells_what_was_untold() {
 
 #[test]
 fn a_sensor_that_was_still_may_alert_again() {
-    let mut t = house();
+    let mut t = harness();
     t.at(1_000).telemetry("motion-1", MOVES).unwrap();
     t.at(61_000).fire("motion-1").unwrap();
     assert_eq!((alerts(&t).len(), t.timer("motion-1"), t.state("quiet/motion-1")), (1, None, None));
@@ -58,7 +58,7 @@ fn a_sensor_that_was_still_may_alert_again() {
 
 #[test]
 fn sensors_do_not_quiet_each_other() {
-    let mut t = house();
+    let mut t = harness();
     t.at(1_000).telemetry("motion-1", MOVES).unwrap();
     t.telemetry("motion-2", MOVES).unwrap();
     assert_eq!(alerts(&t), [alert("motion-1", 1, 1_000), alert("motion-2", 1, 1_000)]);
@@ -66,7 +66,7 @@ fn sensors_do_not_quiet_each_other() {
 
 #[test]
 fn what_does_not_say_whether_something_moved_is_rejected() {
-    let mut t = house();
+    let mut t = harness();
     for payload in ["moved", "{}", r#"{"motion": "yes"}"#] {
         assert!(matches!(t.telemetry("motion-1", payload), Err(Disposition::Reject(_))), "{payload}");
     }

@@ -4,7 +4,7 @@ use switchbox_plugin::{Cron, Level, Schedule, prelude::*, serde_json::Value, tes
 
 use super::NightRestart;
 
-fn house(settings: Value) -> Harness<NightRestart> {
+fn harness(settings: Value) -> Harness<NightRestart> {
     let mut t = Harness::new(settings).unwrap();
     t.device("camera-1").metadata("camera-1", "night-restart", "true");
     t.offline_device("camera-2").metadata("camera-2", "night-restart", "true");
@@ -15,7 +15,7 @@ fn house(settings: Value) -> Harness<NightRestart> {
 
 #[test]
 fn the_timer_is_set_when_the_plugin_is_new() {
-    let mut t = house(json!({"cron": "30 2 * * 1-5", "time_zone": "Europe/Berlin"}));
+    let mut t = harness(json!({"cron": "30 2 * * 1-5", "time_zone": "Europe/Berlin"}));
     t.start().unwrap();
     let cron = Cron { expression: "30 2 * * 1-5".into(), time_zone: "Europe/Berlin".into() };
     assert_eq!(t.timer("night"), Some(Schedule::Cron(cron)));
@@ -23,7 +23,7 @@ fn the_timer_is_set_when_the_plugin_is_new() {
 
 #[test]
 fn every_device_that_asks_for_it_is_restarted_and_no_other() {
-    let mut t = house(json!({}));
+    let mut t = harness(json!({}));
     t.start().unwrap();
     t.fire("night").unwrap();
     for (device, expected) in [("camera-1", 1), ("camera-2", 1), ("camera-3", 0), ("lamp-1", 0)] {

@@ -4,7 +4,7 @@ use switchbox_plugin::{prelude::*, testing::Harness};
 
 use super::Thermostat;
 
-fn house() -> Harness<Thermostat> {
+fn harness() -> Harness<Thermostat> {
     let mut t = Harness::new(json!({})).unwrap();
     t.device("thermostat-1").device("heater-1");
     t
@@ -16,7 +16,7 @@ fn report(t: &mut Harness<Thermostat>, temperature: f64) {
 
 #[test]
 fn the_heater_follows_the_reported_temperature() {
-    let mut t = house();
+    let mut t = harness();
     for temperature in [18.0, 19.0, 20.2, 20.6, 20.1, 19.4] {
         report(&mut t, temperature);
     }
@@ -26,7 +26,7 @@ fn the_heater_follows_the_reported_temperature() {
 
 #[test]
 fn the_desired_twin_of_the_thermostat_says_what_it_should_be() {
-    let mut t = house();
+    let mut t = harness();
     t.desire("thermostat-1", json!({"temperature": 23}));
     report(&mut t, 21.0);
     assert_eq!(t.configs("heater-1"), [json!({"heating": true})]);
@@ -34,7 +34,7 @@ fn the_desired_twin_of_the_thermostat_says_what_it_should_be() {
 
 #[test]
 fn what_else_the_heater_is_told_stays() {
-    let mut t = house();
+    let mut t = harness();
     t.desire("heater-1", json!({"fan": "low", "heating": false}));
     report(&mut t, 15.0);
     assert_eq!(t.configs("heater-1").last(), Some(&json!({"fan": "low", "heating": true})));
@@ -42,7 +42,7 @@ fn what_else_the_heater_is_told_stays() {
 
 #[test]
 fn a_state_without_a_temperature_is_rejected() {
-    let mut t = house();
+    let mut t = harness();
     for payload in ["{}", "warm", r#"{"temperature": "20"}"#] {
         assert!(matches!(t.state_update("thermostat-1", payload), Err(Disposition::Reject(_))), "{payload}");
     }

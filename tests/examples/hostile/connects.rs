@@ -12,7 +12,7 @@ use std::{
 
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, pki_types::ServerName};
 use switchbox_tests::{
-    Place,
+    HostFolder,
     hostile::{Healthy, Login, Target},
 };
 
@@ -22,10 +22,10 @@ use crate::Times;
 const THREADS: u32 = 8;
 
 pub(crate) fn run(per_second: f64, time: Duration) {
-    let place = Place::new();
-    let (_host, target) = Target::start(&place, &[]);
+    let host_folder = HostFolder::new();
+    let (_host, target) = Target::start(&host_folder, &[]);
     let new_clients: Vec<_> = (0..THREADS * 12).map(|number| target.new_client(number)).collect();
-    let config = Arc::new(client(&place));
+    let config = Arc::new(client(&host_folder));
     let mut healthy = Healthy::connect(&target);
     let _ = Times::of(&mut healthy, time / 4);
     let quiet = Times::of(&mut healthy, time);
@@ -65,9 +65,9 @@ pub(crate) fn run(per_second: f64, time: Duration) {
     );
 }
 
-fn client(place: &Place) -> ClientConfig {
+fn client(host_folder: &HostFolder) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    let pem = std::fs::read(place.root().join("certs/ca.pem")).expect("no authority");
+    let pem = std::fs::read(host_folder.root().join("certs/ca.pem")).expect("no authority");
     for certificate in rustls::pki_types::pem::PemObject::pem_slice_iter(&pem) {
         roots.add(certificate.expect("no certificate")).expect("no authority");
     }

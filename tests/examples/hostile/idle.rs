@@ -1,21 +1,21 @@
 //! What connected devices cost that do nothing.
 
 use switchbox_tests::{
-    Place, Process, config,
+    HostFolder, Process, config,
     hostile::{Conn, Login, resident_mib, wire::subscribe},
     until,
 };
 
 /// Each is registered, connected, subscribed to its config and its commands, and silent.
 pub(crate) fn run(devices: usize) {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let alone = resident_mib(host.pid());
     let connected = all(&host, devices);
     println!("{alone} MiB alone, {} MiB with {devices} new devices, idle", resident_mib(host.pid()));
     drop(connected);
     host.stop();
-    let host = place.start();
+    let host = host_folder.start();
     let registered = resident_mib(host.pid());
     let connected = all(&host, devices);
     let with_them = resident_mib(host.pid());

@@ -20,7 +20,7 @@ use std::{
 };
 
 use switchbox_tests::{
-    Place,
+    HostFolder,
     hostile::{Attack, Healthy, Row, Target, rows},
 };
 
@@ -87,8 +87,8 @@ struct Measured {
 /// Each row once in every round, with a quiet stretch before it. A row's p99 over its stretches is held against the p99 over all
 /// quiet ones: the machine has quick and slow moments of its own, and a single stretch is as good as its luck.
 fn table(rounds: usize, names: &[String]) {
-    let place = Place::new();
-    let (_host, target) = Target::start(&place, &[]);
+    let host_folder = HostFolder::new();
+    let (_host, target) = Target::start(&host_folder, &[]);
     let target = Arc::new(target);
     let mut healthy = Healthy::connect(&target);
     let wanted = |row: &Row| names.is_empty() || names.iter().any(|part| row.name.contains(part.as_str()));

@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, CLOSED, Device, Place, Process, Session, registered, token};
+use switchbox_tests::{Admin, CLOSED, Device, HostFolder, Process, Session, registered, token};
 
 use crate::Times;
 
 struct Setup {
-    place: Place,
+    host_folder: HostFolder,
     host: Process,
 }
 
@@ -35,9 +35,9 @@ impl Setup {
 }
 
 pub(crate) fn run(rounds: usize) {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let setup = Setup { place, host };
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let setup = Setup { host_folder, host };
     println!("{:44} p50, p99, most µs, of {rounds}", "");
     of_a_device(&setup, rounds);
     of_an_account(&setup, rounds);
@@ -46,7 +46,7 @@ pub(crate) fn run(rounds: usize) {
 }
 
 fn of_a_device(setup: &Setup, rounds: usize) {
-    let secret = token(&registered(&setup.host, &setup.place, "lamp"));
+    let secret = token(&registered(&setup.host, &setup.host_folder, "lamp"));
     let path = Admin::device_path("lamp", "");
     let credentials = setup.host.admin().get(&path).ok()["credentials"].take();
     let connect = || Device::connect(setup.host.mqtt(), Session::with_secret("lamp", &secret));
@@ -63,8 +63,8 @@ fn of_a_device(setup: &Setup, rounds: usize) {
 }
 
 fn of_an_account(setup: &Setup, rounds: usize) {
-    let _ = setup.host.cli(&setup.place, &["service", "create", "siren", "--subscribe", "a/#"]);
-    let password = setup.host.cli(&setup.place, &["service", "password", "siren"]);
+    let _ = setup.host.cli(&setup.host_folder, &["service", "create", "siren", "--subscribe", "a/#"]);
+    let password = setup.host.cli(&setup.host_folder, &["service", "password", "siren"]);
     let path = "/v1/serviceAccounts/siren";
     setup.print("an account's list loses what it subscribes to", rounds, |_| {
         let mut siren = Device::connect(setup.host.mqtt(), Session::of_service("siren", "program", &password));
@@ -76,9 +76,9 @@ fn of_an_account(setup: &Setup, rounds: usize) {
 }
 
 fn of_a_gateway(setup: &Setup, rounds: usize) {
-    let secret = token(&registered(&setup.host, &setup.place, "hub"));
-    let _ = registered(&setup.host, &setup.place, "behind");
-    let _ = setup.host.cli(&setup.place, &["gateway", "make", "hub", "--auth", "association-only"]);
+    let secret = token(&registered(&setup.host, &setup.host_folder, "hub"));
+    let _ = registered(&setup.host, &setup.host_folder, "behind");
+    let _ = setup.host.cli(&setup.host_folder, &["gateway", "make", "hub", "--auth", "association-only"]);
     let verb = |verb: &str| {
         let devices = Admin::device_path("", "");
         let registry = devices.trim_end_matches("/devices/");

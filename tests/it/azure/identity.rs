@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use switchbox_azure::{ConnectionString, Policy, connection_string::Identity, sas};
-use switchbox_tests::{Admin, CLOSED, Device, Place, Process, Session, now};
+use switchbox_tests::{Admin, CLOSED, Device, HostFolder, Process, Session, now};
 
 const HUB: &str = "hub.example";
 
@@ -11,8 +11,8 @@ fn key(connection_string: &str) -> Vec<u8> {
     STANDARD.decode(ConnectionString::parse(connection_string.trim()).unwrap().key.unwrap()).unwrap()
 }
 
-fn connection_string(host: &Process, place: &Place, more: &[&str]) -> String {
-    host.cli(place, &[&["hub", "connection-string", "--host-name", HUB], more].concat())
+fn connection_string(host: &Process, host_folder: &HostFolder, more: &[&str]) -> String {
+    host.cli(host_folder, &[&["hub", "connection-string", "--host-name", HUB], more].concat())
 }
 
 fn session(id: &str, token: &str) -> Session {
@@ -21,13 +21,13 @@ fn session(id: &str, token: &str) -> Session {
 
 #[test]
 fn a_device_is_let_in_by_either_of_its_keys_or_by_a_policy_and_the_log_says_why_another_is_not() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let printed = host.cli(&place, &["device", "create", "lamp-1", "--sas"]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let printed = host.cli(&host_folder, &["device", "create", "lamp-1", "--sas"]);
     assert!(printed.contains("HostName=localhost;DeviceId=lamp-1;SharedAccessKey="), "{printed}");
-    let _ = host.cli(&place, &["device", "create", "bare-1"]);
-    let of_device = |which: &str| key(&connection_string(&host, &place, &["--device", "lamp-1", "--key", which]));
-    let of_policy = |policy: &str| key(&connection_string(&host, &place, &["--policy", policy]));
+    let _ = host.cli(&host_folder, &["device", "create", "bare-1"]);
+    let of_device = |which: &str| key(&connection_string(&host, &host_folder, &["--device", "lamp-1", "--key", which]));
+    let of_policy = |policy: &str| key(&connection_string(&host, &host_folder, &["--policy", policy]));
     let (primary, secondary) = (of_device("primary"), of_device("secondary"));
     let resource = format!("{HUB}/devices/lamp-1");
     let later = now() + 3_600;
@@ -69,24 +69,24 @@ fn a_device_is_let_in_by_either_of_its_keys_or_by_a_policy_and_the_log_says_why_
 
 #[test]
 fn keys_outlive_a_kill_and_a_connection_ends_with_its_token_or_its_key() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let _ = host.cli(&place, &["device", "create", "lamp-1", "--sas"]);
-    let before = connection_string(&host, &place, &["--device", "lamp-1"]);
-    let owner = connection_string(&host, &place, &[]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let _ = host.cli(&host_folder, &["device", "create", "lamp-1", "--sas"]);
+    let before = connection_string(&host, &host_folder, &["--device", "lamp-1"]);
+    let owner = connection_string(&host, &host_folder, &[]);
     assert!(matches!(ConnectionString::parse(owner.trim()).unwrap().identity, Identity::Policy(Policy::Owner)));
     host.kill();
 
-    let host = place.start_with(CLOSED);
-    assert_eq!(connection_string(&host, &place, &["--device", "lamp-1"]), before);
-    assert_eq!(connection_string(&host, &place, &[]), owner);
+    let host = host_folder.start_with(CLOSED);
+    assert_eq!(connection_string(&host, &host_folder, &["--device", "lamp-1"]), before);
+    assert_eq!(connection_string(&host, &host_folder, &[]), owner);
     let token = |key: &[u8], secs, policy| sas::sign(&format!("{HUB}/devices/lamp-1"), key, now() + secs, policy);
     let brief = Device::connect(host.mqtt(), session("lamp-1", &token(&key(&before), 3, None)));
     brief.ended();
     host.logged(&["expired"]);
 
     let lamp = Device::connect(host.mqtt(), session("lamp-1", &token(&key(&before), 3_600, None)));
-    let after = connection_string(&host, &place, &["--device", "lamp-1", "--new-key"]);
+    let after = connection_string(&host, &host_folder, &["--device", "lamp-1", "--new-key"]);
     assert_ne!(after, before);
     lamp.ended();
     assert!(
@@ -94,17 +94,17 @@ fn keys_outlive_a_kill_and_a_connection_ends_with_its_token_or_its_key() {
     );
 
     let lamp = Device::connect(host.mqtt(), session("lamp-1", &token(&key(&owner), 3_600, Some(Policy::Owner))));
-    let _ = connection_string(&host, &place, &["--new-key"]);
+    let _ = connection_string(&host, &host_folder, &["--new-key"]);
     lamp.ended();
     host.stop();
 }
 
 #[test]
 fn a_host_name_is_a_registry() {
-    let place = Place::new();
-    let host = place.start_with(&[CLOSED, &["--azure-hubs", "hall.example=hall"]].concat());
-    let _ = host.cli(&place, &["registry", "create", "hall"]);
-    let printed = host.cli(&place, &["device", "create", "hall/lamp-1", "--sas"]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(&[CLOSED, &["--azure-hubs", "hall.example=hall"]].concat());
+    let _ = host.cli(&host_folder, &["registry", "create", "hall"]);
+    let printed = host.cli(&host_folder, &["device", "create", "hall/lamp-1", "--sas"]);
     let found = printed.lines().last().unwrap();
     assert!(found.starts_with("HostName=hall.example;DeviceId=lamp-1;"), "{printed}");
     let token = |hub: &str| sas::sign(&format!("{hub}/devices/lamp-1"), &key(found), now() + 60, None);

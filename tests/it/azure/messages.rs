@@ -66,7 +66,7 @@ fn messages_of_node_reach_a_device_and_every_end_is_told_of() {
     }
     let late = |line: &Value| line["record"]["originalMessageId"] == "late";
     program.said("feedback", late);
-    let _ = hub.host.cli(&hub.place, &["device", "command", "purge", "azure-3"]);
+    let _ = hub.host.cli(&hub.host_folder, &["device", "command", "purge", "azure-3"]);
     for (id, device, code) in [
         ("taken", "azure-1", "Success"),
         ("reject", "azure-2", "Rejected"),

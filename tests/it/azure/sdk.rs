@@ -11,14 +11,14 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use switchbox_tests::{
-    Admin, CLOSED, Device, Place, Process, Session, not_on_this_system, registered, runs, there, token, until,
+    Admin, CLOSED, Device, HostFolder, Process, Session, not_on_this_system, registered, runs, there, token, until,
     workspace,
 };
 
 /// A host on the ports that the SDKs connect to, which cannot be told others.
 pub(super) struct Hub {
     pub(super) host: Process,
-    pub(super) place: Place,
+    pub(super) host_folder: HostFolder,
     pub(super) name: String,
     pub(super) authority: String,
 }
@@ -53,35 +53,35 @@ impl Hub {
             not_on_this_system("port 443 cannot be taken");
             return None;
         };
-        let place = Place::new();
-        place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
-        let certs = place.root().join("certs").display().to_string();
+        let host_folder = HostFolder::new();
+        host_folder.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
+        let certs = host_folder.root().join("certs").display().to_string();
         let made = ["cert", "server", &name, "--folder", &certs];
-        assert!(Process::run(&place, made.map(AsRef::as_ref)).wait().success(), "no certificate");
+        assert!(Process::run(&host_folder, made.map(AsRef::as_ref)).wait().success(), "no certificate");
         let (cert, key) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
         let (mqtts, more) = (format!("{name}:8883"), more(&name));
         let tls = ["--tls-cert", &cert, "--tls-key", &key, "--mqtt-tls", &mqtts];
         let more: Vec<_> = more.iter().map(String::as_str).collect();
-        let host = place.start_with(&[&tls[..], &more, CLOSED].concat());
-        let _ = host.cli(&place, &["device", "create", "sink-1"]);
-        Some(Self { host, name, authority: format!("{certs}/ca.pem"), place })
+        let host = host_folder.start_with(&[&tls[..], &more, CLOSED].concat());
+        let _ = host.cli(&host_folder, &["device", "create", "sink-1"]);
+        Some(Self { host, name, authority: format!("{certs}/ca.pem"), host_folder })
     }
 
     /// Of a new device with symmetric keys.
     pub(super) fn connection_string(&self, id: &str) -> String {
-        let _ = self.host.cli(&self.place, &["device", "create", id, "--sas"]);
+        let _ = self.host.cli(&self.host_folder, &["device", "create", id, "--sas"]);
         self.printed(id)
     }
 
     /// Of a policy.
     pub(super) fn policy(&self, policy: &str) -> String {
         let asked = ["hub", "connection-string", "--policy", policy, "--host-name", &self.name];
-        self.host.cli(&self.place, &asked).trim().to_owned()
+        self.host.cli(&self.host_folder, &asked).trim().to_owned()
     }
 
     /// A certificate's addresses are no names, so the hub's is given.
     fn printed(&self, id: &str) -> String {
-        self.host.cli(&self.place, &["hub", "connection-string", "--device", id, "--host-name", &self.name])
+        self.host.cli(&self.host_folder, &["hub", "connection-string", "--device", id, "--host-name", &self.name])
     }
 }
 
@@ -196,7 +196,7 @@ fn everything(hub: &Hub, program: &Program) {
     program.said("desired", |line| line["patch"] == json!({"colour": null, "deep": {"a": 3}, "$version": 2}));
 
     // A device of the other dialect moves it by the same plugin.
-    let key = registered(&hub.host, &hub.place, "switch-1");
+    let key = registered(&hub.host, &hub.host_folder, "switch-1");
     let mut switch = Device::connect(hub.host.mqtt(), Session::with_secret("switch-1", &token(&key)));
     switch.event(r#"{"deviceId":"azure-1","hops":7}"#);
     program.said("desired", |line| line["patch"]["hops"] == 8 && line["patch"]["deep"].is_null());
@@ -237,10 +237,10 @@ fn node_does_all_that_a_device_does_over_mqtt_and_websocket() {
 #[test]
 fn python_shows_a_certificate() {
     let Some(hub) = Hub::start() else { return };
-    let folder = hub.place.root().join("certs").display().to_string();
-    let _ = hub.host.cli(&hub.place, &["cert", "device", "azure-1", "--folder", &folder]);
+    let folder = hub.host_folder.root().join("certs").display().to_string();
+    let _ = hub.host.cli(&hub.host_folder, &["cert", "device", "azure-1", "--folder", &folder]);
     let (certificate, key) = (format!("{folder}/azure-1.pem"), format!("{folder}/azure-1.key.pem"));
-    let _ = hub.host.cli(&hub.place, &["device", "create", "azure-1", "--public-key", &certificate]);
+    let _ = hub.host.cli(&hub.host_folder, &["device", "create", "azure-1", "--public-key", &certificate]);
     assert_eq!(hub.printed("azure-1"), format!("HostName={};DeviceId=azure-1;x509=true", hub.name));
     let Some(program) = python(&hub, "aio", "mqtt", &[&hub.name, "azure-1", &certificate, &key]) else { return };
     everything(&hub, &program);

@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use switchbox_tests::{Place, Process, there, until};
+use switchbox_tests::{HostFolder, Process, there, until};
 
 use super::mosquitto;
 
@@ -35,8 +35,8 @@ struct Broker {
 
 impl Broker {
     /// Everything about the bridge is as mosquitto has it by default, but that it does not wait long before it connects again.
-    fn start(program: &Path, place: &Place, port: u16, host: &Process) -> Self {
-        let folder = place.root().join("mosquitto");
+    fn start(program: &Path, host_folder: &HostFolder, port: u16, host: &Process) -> Self {
+        let folder = host_folder.root().join("mosquitto");
         fs::create_dir_all(&folder).unwrap();
         let config = folder.join("mosquitto.conf");
         let text = format!(
@@ -166,11 +166,11 @@ fn mosquitto_at(host: &Process) -> Command {
 }
 
 /// A host at this address, which its next start has too.
-fn start(place: &Place, address: &str) -> Process {
-    let (data, plugins) = (place.data(), place.plugins());
+fn start(host_folder: &HostFolder, address: &str) -> Process {
+    let (data, plugins) = (host_folder.data(), host_folder.plugins());
     let [data, plugins] = [&data, &plugins].map(|path| path.to_str().unwrap());
     let arguments = ["serve", "--data", data, "--plugins", plugins, "--mqtt", address, "--admin", "127.0.0.1:0"];
-    let mut host = Process::run(place, arguments.map(AsRef::as_ref));
+    let mut host = Process::run(host_folder, arguments.map(AsRef::as_ref));
     host.wait_ready();
     host
 }
@@ -195,10 +195,10 @@ fn a_mosquitto_bridge_works_as_it_is_in_both_directions_and_over_a_restart_of_ei
         return;
     }
     let program = program.unwrap();
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let address = format!("127.0.0.1:{}", free_port());
-    let host = start(&place, &address);
-    let broker = Broker::start(&program, &place, free_port(), &host);
+    let host = start(&host_folder, &address);
+    let broker = Broker::start(&program, &host_folder, free_port(), &host);
     is_connected(&host, "1");
     exchange(&host, &broker, "first");
 
@@ -215,7 +215,7 @@ fn a_mosquitto_bridge_works_as_it_is_in_both_directions_and_over_a_restart_of_ei
     assert_eq!(at_host(&host, 0), "");
     host.stop();
     broker.publish("waited/up", "at the broker");
-    let host = start(&place, &address);
+    let host = start(&host_folder, &address);
     assert_eq!(at_host(&host, 1), "0 waited/up at the broker\n");
     is_connected(&host, "1");
     exchange(&host, &broker, "second");
@@ -227,7 +227,7 @@ fn a_mosquitto_bridge_works_as_it_is_in_both_directions_and_over_a_restart_of_ei
     broker.stop();
     is_connected(&host, "0");
     publish(&host, "later/down", "at the host");
-    let broker = Broker::start(&program, &place, port, &host);
+    let broker = Broker::start(&program, &host_folder, port, &host);
     assert_eq!(at_broker(&broker, 1), "0 later/down at the host\n");
     exchange(&host, &broker, "third");
     drop(broker);

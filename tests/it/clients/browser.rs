@@ -18,11 +18,11 @@ fn a_browser_publishes_a_thousand_messages_in_one_go_and_all_arrive() {
     if !there("Chromium with playwright-core and MQTT.js", installed) {
         return;
     }
-    let (place, host) = start();
+    let (host_folder, host) = start();
     let mut command = Command::new("node");
     command.arg(workspace().join("tests/clients/mqttjs_browser.cjs")).arg(format!("ws://{}/mqtt", host.ws()));
     command.arg(COUNT.to_string()).env("NODE_FOLDER", &folder).env("CHROMIUM", chromium);
-    command.env("PROFILE_FOLDER", place.root().join("chromium"));
+    command.env("PROFILE_FOLDER", host_folder.root().join("chromium"));
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, process::Command};
 
 use rumqttc::QoS;
-use switchbox_tests::{CLOSED, Device, Journal, Place, Process, Session, runs, there};
+use switchbox_tests::{CLOSED, Device, HostFolder, Journal, Process, Session, runs, there};
 
 use super::{mosquitto, printed, publish};
 
@@ -15,9 +15,9 @@ fn has_mosquitto() -> bool {
 }
 
 /// Makes the account; gives its password.
-fn account(host: &Process, place: &Place, name: &str, lists: &[&str]) -> String {
-    let _ = host.cli(place, &[&["service", "create", name], lists].concat());
-    host.cli(place, &["service", "password", name])
+fn account(host: &Process, host_folder: &HostFolder, name: &str, lists: &[&str]) -> String {
+    let _ = host.cli(host_folder, &[&["service", "create", name], lists].concat());
+    host.cli(host_folder, &["service", "password", name])
 }
 
 /// So many messages, as `(retained, topic, payload)`.
@@ -39,10 +39,10 @@ fn an_account_that_was_given_them_reads_statistics_as_those_of_mosquitto() {
     if !has_mosquitto() {
         return;
     }
-    let place = Place::new();
-    let host = place.start_with(&[CLOSED, &["--sys-interval-seconds", "1"]].concat());
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(&[CLOSED, &["--sys-interval-seconds", "1"]].concat());
     let lists = ["--subscribe", "$SYS/#", "--publish", "kept/#"];
-    let password = account(&host, &place, "monitor", &lists);
+    let password = account(&host, &host_folder, "monitor", &lists);
     let mut program = Device::connect(host.mqtt(), Session::of_service("monitor", "program", &password));
     assert!(program.subscribe("$SYS/broker/connection/#"));
     publish(&host, ["-i", "other", "-u", "serviceAccounts/monitor", "-P", &password, "-r", "-t", "kept/1", "-m", "x"]);
@@ -87,24 +87,24 @@ fn an_account_that_was_given_them_reads_statistics_as_those_of_mosquitto() {
     assert!(seconds[0] <= seconds[1] && seconds[1] < seconds[2], "{seconds:?}");
     host.stop();
     // Nothing of it is kept.
-    let (_, loaded) = Journal::open(&place);
+    let (_, loaded) = Journal::open(&host_folder);
     let kept: Vec<_> = loaded.broker.retained.iter().map(|doc| &*doc.message.topic).collect();
     assert_eq!(kept, ["kept/1"]);
 }
 
 #[test]
 fn neither_a_device_nor_an_account_with_a_wildcard_gets_statistics_and_nobody_publishes_them() {
-    let place = Place::new();
-    let host = place.start_with(&["--sys-interval-seconds", "1"]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(&["--sys-interval-seconds", "1"]);
     let mut device = host.device("lamp-1");
     for (filter, granted) in [("$SYS/#", false), ("$SYS/broker/uptime", false), ("$share/g/$SYS/#", false), ("#", true)]
     {
         assert_eq!(device.subscribe(filter), granted, "{filter}");
     }
-    let password = account(&host, &place, "all", &["--subscribe", "#", "--publish", "#"]);
+    let password = account(&host, &host_folder, "all", &["--subscribe", "#", "--publish", "#"]);
     let mut all = Device::connect(host.mqtt(), Session::of_service("all", "program", &password));
     assert!(all.subscribe("#") && all.subscribe("+/broker/#") && !all.subscribe("$SYS/#"));
-    let password = account(&host, &place, "monitor", &["--subscribe", "$SYS/#", "--publish", "#"]);
+    let password = account(&host, &host_folder, "monitor", &["--subscribe", "$SYS/#", "--publish", "#"]);
     let mut monitor = Device::connect(host.mqtt(), Session::of_service("monitor", "program", &password));
     assert!(monitor.subscribe("$SYS/broker/uptime"));
     let _ = monitor.message_with("seconds");
@@ -123,10 +123,10 @@ fn neither_a_device_nor_an_account_with_a_wildcard_gets_statistics_and_nobody_pu
 
 #[test]
 fn there_are_none_where_they_are_off() {
-    let place = Place::new();
-    let host = place.start_with(&[CLOSED, &["--sys-interval-seconds", "0"]].concat());
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(&[CLOSED, &["--sys-interval-seconds", "0"]].concat());
     let lists = ["--subscribe", "$SYS/#", "--subscribe", "last", "--publish", "last"];
-    let password = account(&host, &place, "monitor", &lists);
+    let password = account(&host, &host_folder, "monitor", &lists);
     let mut monitor = Device::connect(host.mqtt(), Session::of_service("monitor", "program", &password));
     assert!(monitor.subscribe("$SYS/#") && monitor.subscribe("last"));
     monitor.publish("last", "word");

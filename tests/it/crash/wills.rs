@@ -7,7 +7,7 @@ use std::{collections::HashMap, time::Duration};
 
 use switchbox_model::EventData;
 use switchbox_tests::{
-    Dice, Journal, Place, Process, crash_plan,
+    Dice, HostFolder, Journal, Process, crash_plan,
     raw::{Raw, ack, connect, packet, text},
 };
 
@@ -150,20 +150,20 @@ fn wrong(host: &Process, round: u64) -> Vec<String> {
 #[test]
 fn a_kill_in_the_moment_in_which_clients_are_lost_neither_loses_nor_doubles_a_will() {
     let (rounds, mut dice) = crash_plan(10);
-    let place = Place::new();
-    let mut host = place.start();
+    let host_folder = HostFolder::new();
+    let mut host = host_folder.start();
     let (mut watcher, _) = Raw::connect(host.mqtt(), &connect("watcher", false, HOUR, None));
     watcher.subscribe("status/+", 1);
     watcher.goodbye();
     let mut all_wrong = Vec::new();
     for round in 0..rounds {
         lose(host, round, &mut dice);
-        host = place.start();
+        host = host_folder.start();
         all_wrong.extend(wrong(&host, round));
     }
     host.stop();
     let mut events: HashMap<String, usize> = HashMap::new();
-    for event in Journal::open(&place).0.events {
+    for event in Journal::open(&host_folder).0.events {
         let (EventData::Telemetry { payload, .. } | EventData::State { payload, .. }) = &event.data else { continue };
         *events.entry(format!("{}: {}", event.data.kind() as u8, String::from_utf8_lossy(payload))).or_default() += 1;
     }

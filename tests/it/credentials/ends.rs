@@ -4,9 +4,9 @@ use super::*;
 
 #[test]
 fn the_connection_ends_when_the_token_runs_out() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let key = registered(&host, &place, "lamp-1");
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let key = registered(&host, &host_folder, "lamp-1");
     // The ten minutes by which clocks may differ are nearly over.
     let secret = key.token("local", now() - 3_600, now() - 597).unwrap();
     let will = Some(LastWill::new("/devices/lamp-1/events", "gone", QoS::AtLeastOnce, false));
@@ -20,12 +20,12 @@ fn the_connection_ends_when_the_token_runs_out() {
 /// Gives the first key of the device an end, so many milliseconds from now.
 #[test]
 fn the_connection_ends_too_when_the_wall_clock_jumps_past_the_tokens_end() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let key = registered(&host, &place, "lamp-1");
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let key = registered(&host, &host_folder, "lamp-1");
     let mut lamp = connect(&host, "lamp-1", &token(&key));
     lamp.event("hello");
-    place.set_clock(3 * 86_400_000);
+    host_folder.set_clock(3 * 86_400_000);
     let _ = lamp.ended();
     host.stop();
 }
@@ -39,9 +39,9 @@ fn give_end(host: &Process, id: &str, in_ms: u64) {
 
 #[test]
 fn a_key_that_is_given_an_end_ends_the_live_connection_then_though_its_token_counts_for_longer() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let key = registered(&host, &place, "lamp-1");
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let key = registered(&host, &host_folder, "lamp-1");
     let mut lamp = connect(&host, "lamp-1", &token(&key));
     give_end(&host, "lamp-1", 3_600_000);
     lamp.event("still there");
@@ -53,10 +53,11 @@ fn a_key_that_is_given_an_end_ends_the_live_connection_then_though_its_token_cou
 
 #[test]
 fn what_an_operator_takes_away_ends_the_live_connection_and_a_restart_does_not_bring_it_back() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
     let admin = host.admin();
-    let keys: Vec<_> = ["blocked", "keyless", "deleted", "untouched"].map(|id| registered(&host, &place, id)).into();
+    let keys: Vec<_> =
+        ["blocked", "keyless", "deleted", "untouched"].map(|id| registered(&host, &host_folder, id)).into();
     let will = Some(LastWill::new("/devices/blocked/events", "gone", QoS::AtLeastOnce, false));
     let session = Session { will, ..Session::with_secret("blocked", &token(&keys[0])) };
     let blocked = Device::connect(host.mqtt(), session);
@@ -64,23 +65,23 @@ fn what_an_operator_takes_away_ends_the_live_connection_and_a_restart_does_not_b
     let deleted = connect(&host, "deleted", &token(&keys[2]));
     let mut untouched = connect(&host, "untouched", &token(&keys[3]));
 
-    let _ = host.cli(&place, &["device", "block", "blocked"]);
+    let _ = host.cli(&host_folder, &["device", "block", "blocked"]);
     blocked.ended();
-    let _ = host.cli(&place, &["device", "credential", "remove", "keyless", "1"]);
+    let _ = host.cli(&host_folder, &["device", "credential", "remove", "keyless", "1"]);
     keyless.ended();
-    let _ = host.cli(&place, &["device", "delete", "deleted"]);
+    let _ = host.cli(&host_folder, &["device", "delete", "deleted"]);
     deleted.ended();
     untouched.event("still there");
     let events = admin.get("/v1/events").ok();
     assert!(!events.to_string().contains("Z29uZQ"), "the will of a blocked device was published: {events}");
 
     host.kill();
-    let host = place.start_with(CLOSED);
+    let host = host_folder.start_with(CLOSED);
     for (id, key) in ["blocked", "keyless", "deleted"].into_iter().zip(&keys) {
         Device::refused(host.mqtt(), Session::with_secret(id, &token(key)));
     }
     drop(connect(&host, "untouched", &token(&keys[3])));
-    let _ = host.cli(&place, &["device", "unblock", "blocked"]);
+    let _ = host.cli(&host_folder, &["device", "unblock", "blocked"]);
     drop(connect(&host, "blocked", &token(&keys[0])));
     host.stop();
 }

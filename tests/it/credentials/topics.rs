@@ -4,9 +4,9 @@ use super::*;
 
 #[test]
 fn a_device_has_its_own_topics_and_no_others() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let (one, two) = (registered(&host, &place, "lamp-1"), registered(&host, &place, "lamp-2"));
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(CLOSED);
+    let (one, two) = (registered(&host, &host_folder, "lamp-1"), registered(&host, &host_folder, "lamp-2"));
     let mut lamp = connect(&host, "lamp-1", &token(&one));
     for (filter, granted) in [
         ("/devices/lamp-1/config", true),
@@ -28,9 +28,9 @@ fn a_device_has_its_own_topics_and_no_others() {
 
 #[test]
 fn a_kept_session_loses_what_closed_doors_do_not_allow_any_more() {
-    let place = Place::new();
-    let host = place.start();
-    let key = registered(&host, &place, "lamp-1");
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
+    let key = registered(&host, &host_folder, "lamp-1");
     let kept = || Session { clean: false, ..Session::with_secret("lamp-1", &token(&key)) };
     let mut lamp = Device::connect(host.mqtt(), kept());
     assert!(lamp.subscribe("news"));
@@ -38,9 +38,9 @@ fn a_kept_session_loses_what_closed_doors_do_not_allow_any_more() {
     host.device("reporter").publish("news", "queued while the doors were open");
     host.stop();
 
-    let host = place.start_with(CLOSED);
-    let _ = host.cli(&place, &["service", "create", "reporter", "--publish", "news"]);
-    let password = host.cli(&place, &["service", "password", "reporter"]);
+    let host = host_folder.start_with(CLOSED);
+    let _ = host.cli(&host_folder, &["service", "create", "reporter", "--publish", "news"]);
+    let password = host.cli(&host_folder, &["service", "password", "reporter"]);
     let mut lamp = Device::connect(host.mqtt(), kept());
     let mut reporter = Device::connect(host.mqtt(), Session::of_service("reporter", "r", &password));
     reporter.publish("news", "behind closed doors");
@@ -57,11 +57,11 @@ fn a_kept_session_loses_what_closed_doors_do_not_allow_any_more() {
 
 #[test]
 fn a_will_that_closed_doors_do_not_allow_any_more_is_not_published_after_the_start() {
-    let place = Place::new();
-    let host = place.start();
-    let key = registered(&host, &place, "lamp-1");
-    let _ = host.cli(&place, &["service", "create", "reporter", "--publish", "news", "--subscribe", "news"]);
-    let password = host.cli(&place, &["service", "password", "reporter"]);
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
+    let key = registered(&host, &host_folder, "lamp-1");
+    let _ = host.cli(&host_folder, &["service", "create", "reporter", "--publish", "news", "--subscribe", "news"]);
+    let password = host.cli(&host_folder, &["service", "password", "reporter"]);
     let reporter = Session { clean: false, ..Session::of_service("reporter", "r", &password) };
     let mut watcher = Device::connect(host.mqtt(), reporter.clone());
     assert!(watcher.subscribe("news"));
@@ -71,7 +71,7 @@ fn a_will_that_closed_doors_do_not_allow_any_more_is_not_published_after_the_sta
     host.kill();
     drop((news, watcher));
 
-    let host = place.start_with(CLOSED);
+    let host = host_folder.start_with(CLOSED);
     host.logged(&["lamp-1", "news", "the will is not published"]);
     let mut watcher = Device::connect(host.mqtt(), reporter);
     watcher.publish("news", "the first that is");
@@ -82,8 +82,8 @@ fn a_will_that_closed_doors_do_not_allow_any_more_is_not_published_after_the_sta
 
 #[test]
 fn a_deleted_device_takes_its_kept_session_with_it() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let kept = |id: &str| Device::connect(host.mqtt(), Session { clean: false, ..Session::new(id) });
     let (mut away, mut there, mut stays) = (kept("away"), kept("there"), kept("stays"));
     for device in [&mut away, &mut there, &mut stays] {
@@ -91,12 +91,12 @@ fn a_deleted_device_takes_its_kept_session_with_it() {
     }
     drop(away);
     for id in ["away", "there"] {
-        let _ = host.cli(&place, &["device", "delete", id]);
+        let _ = host.cli(&host_folder, &["device", "delete", id]);
     }
     there.ended();
     drop(stays);
     host.stop();
-    let (journal, loaded) = Journal::open(&place);
+    let (journal, loaded) = Journal::open(&host_folder);
     let sessions: Vec<_> = loaded.broker.sessions.into_iter().map(|session| session.key).collect();
     assert_eq!(sessions, [SessionKey::Device(journal.device("stays"))]);
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
-use switchbox_tests::{Place, until, until_within};
+use switchbox_tests::{HostFolder, until, until_within};
 
 use super::{
     lists::{LOOKS, PRINTS},
@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 
 /// A reader who follows the pages: a home folder, two terminals, and what runs in them.
 pub(super) struct Reader {
-    place: Place,
+    host_folder: HostFolder,
     /// Where the first terminal is.
     folder: PathBuf,
     host: Option<Child>,
@@ -41,14 +41,14 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new() -> Self {
-        let place = Place::new();
-        let home = place.root().join("home");
+        let host_folder = HostFolder::new();
+        let home = host_folder.root().join("home");
         fs::create_dir_all(home.join("bin")).unwrap();
         fs::create_dir_all(home.join(".config")).unwrap();
         symlink(switchbox_tests::program(), home.join("bin/switchbox")).unwrap();
         Self {
             folder: home,
-            place,
+            host_folder,
             host: None,
             ready: Value::Null,
             beside: Vec::new(),
@@ -58,7 +58,7 @@ impl Reader {
     }
 
     fn home(&self) -> PathBuf {
-        self.place.root().join("home")
+        self.host_folder.root().join("home")
     }
 
     /// `sh -c line`, with nothing of this test's own surroundings that the README does not speak of.
@@ -117,13 +117,13 @@ impl Reader {
     /// In the second terminal; what ran there is stopped first.
     fn serve(&mut self, line: &str) {
         self.stop();
-        let output = self.place.root().join("ready");
-        let log = fs::File::options().create(true).append(true).open(self.place.log()).unwrap();
+        let output = self.host_folder.root().join("ready");
+        let log = fs::File::options().create(true).append(true).open(self.host_folder.log()).unwrap();
         let mut shell = self.shell(&format!("exec {line}"));
         let mut host = shell.stdout(fs::File::create(&output).unwrap()).stderr(log).spawn().unwrap();
         self.ready = until("the ready line", || {
             let ended = host.try_wait().unwrap();
-            assert!(ended.is_none(), "{line}: {}", fs::read_to_string(self.place.log()).unwrap());
+            assert!(ended.is_none(), "{line}: {}", fs::read_to_string(self.host_folder.log()).unwrap());
             let printed = fs::read_to_string(&output).unwrap();
             printed.split_once('\n').map(|(ready, _)| serde_json::from_str(ready).unwrap())
         });
@@ -166,7 +166,7 @@ impl Reader {
 
     pub(super) fn once(&mut self, line: &str) -> (bool, String, String) {
         self.runs += 1;
-        let file = |kind: &str| self.place.root().join(format!("{kind}-{}", self.runs));
+        let file = |kind: &str| self.host_folder.root().join(format!("{kind}-{}", self.runs));
         let (output, errors) = (file("output"), file("errors"));
         let mut shell = self.shell(line);
         shell.stdout(fs::File::create(&output).unwrap()).stderr(fs::File::create(&errors).unwrap());
@@ -185,7 +185,7 @@ impl Reader {
             let terminated = Command::new("kill").args(["-TERM", &host.id().to_string()]).status().unwrap();
             assert!(terminated.success());
             let status = until("the host to end", || host.try_wait().unwrap());
-            assert!(status.success(), "{}", fs::read_to_string(self.place.log()).unwrap());
+            assert!(status.success(), "{}", fs::read_to_string(self.host_folder.log()).unwrap());
         }
     }
 }

@@ -52,7 +52,7 @@ fn a_device_is_detached_when_its_token_runs_out_and_a_new_one_keeps_it() {
     let brief = || authorization(&setup.lamp.token("local", now() - 3_600, now() - 596).unwrap());
     attach(&mut hub, "lamp", &brief());
     attach(&mut hub, "lamp", &authorization(&token(&setup.lamp)));
-    let other = registered(&setup.host, &setup.place, "other");
+    let other = registered(&setup.host, &setup.host_folder, "other");
     attach(&mut hub, "other", &authorization(&other.token("local", now() - 3_600, now() - 597).unwrap()));
     let told = error(&hub, "GATEWAY_DETACHMENT_DEVICE_ERROR");
     assert_eq!(told["device_id"], "other");
@@ -73,7 +73,7 @@ fn a_device_is_detached_when_its_token_runs_out_and_a_new_one_keeps_it() {
 #[test]
 fn the_newest_connection_has_the_device_and_a_gateway_does_not_take_it_back_at_once() {
     let setup = GatewaySetup::new("association-only", true);
-    let second = registered(&setup.host, &setup.place, "hub-2");
+    let second = registered(&setup.host, &setup.host_folder, "hub-2");
     setup.cli(&["gateway", "make", "hub-2"]);
     setup.cli(&["gateway", "bind", "hub-2", "lamp"]);
     let mut first = setup.hub();

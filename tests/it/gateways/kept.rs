@@ -31,7 +31,7 @@ fn a_kept_session_sends_a_devices_command_again_under_its_packet_id_when_it_is_a
 
 #[test]
 fn the_gateway_over_which_a_device_was_last_heard_of_is_shown_and_outlives_the_host() {
-    let GatewaySetup { place, host, hub: hub_key, lamp: lamp_key } = GatewaySetup::new("association-only", true);
+    let GatewaySetup { host_folder, host, hub: hub_key, lamp: lamp_key } = GatewaySetup::new("association-only", true);
     let shown = |host: &Process| {
         let config = host.admin().get(&Admin::device_path("lamp", "")).ok()["gatewayConfig"].take();
         (config["lastAccessedGatewayId"].clone(), config["lastAccessedGatewayTime"].as_str().map(str::to_owned))
@@ -51,7 +51,7 @@ fn the_gateway_over_which_a_device_was_last_heard_of_is_shown_and_outlives_the_h
     drop(Device::connect(host.mqtt(), Session::with_secret("lamp", &token(&lamp_key))));
     assert_eq!(shown(&host), last);
     host.stop();
-    let host = place.start_with(CLOSED);
+    let host = host_folder.start_with(CLOSED);
     assert_eq!(shown(&host), last);
     // What is known at the attach is in the log, whatever happens then.
     let mut hub = Device::connect(host.mqtt(), Session::with_secret("hub", &token(&hub_key)));
@@ -60,14 +60,14 @@ fn the_gateway_over_which_a_device_was_last_heard_of_is_shown_and_outlives_the_h
     assert!(attached.1 > last.1, "{attached:?} {last:?}");
     hub.publish("/devices/hub/events", "behind it in the journal");
     host.kill();
-    let host = place.start_with(CLOSED);
+    let host = host_folder.start_with(CLOSED);
     assert_eq!(shown(&host), attached);
     host.stop();
 }
 
 #[test]
 fn commands_for_an_attached_device_survive_sigkill_and_come_in_order_when_it_is_attached_again() {
-    let GatewaySetup { place, host, hub: hub_key, lamp } = GatewaySetup::new("association-only", true);
+    let GatewaySetup { host_folder, host, hub: hub_key, lamp } = GatewaySetup::new("association-only", true);
     let _ = lamp;
     let send = |host: &Process, number: u32| {
         let body = json!({"binaryData": "", "subfolder": number.to_string(), "ttl": "3600s"});
@@ -86,7 +86,7 @@ fn commands_for_an_attached_device_survive_sigkill_and_come_in_order_when_it_is_
     host.kill();
     hub.wait("its end", |seen| seen.ended.clone());
 
-    let host = place.start_with(CLOSED);
+    let host = host_folder.start_with(CLOSED);
     send(&host, 4);
     assert_eq!(host.admin().get(&Admin::device_path("lamp", "")).ok()["connected"], false);
     // The session was kept, and with it the subscription: attaching is enough.

@@ -5,10 +5,10 @@ use super::*;
 #[test]
 fn a_plugin_that_waits_for_a_slow_device_holds_up_nobody_else() {
     const SLOW: usize = 12;
-    let place = Place::new();
-    puppet(&place, "caller", ("telemetry", "*-*"), r#"{ method = { name = "dim" } }"#);
-    puppet(&place, "other", ("telemetry", "slow-*"), r#"{ config = { device = "lamp-1" } }"#);
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    puppet(&host_folder, "caller", ("telemetry", "*-*"), r#"{ method = { name = "dim" } }"#);
+    puppet(&host_folder, "other", ("telemetry", "slow-*"), r#"{ config = { device = "lamp-1" } }"#);
+    let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     lamp.subscribe_config();
     let begin = |id: &str| {
@@ -39,10 +39,10 @@ fn a_plugin_that_waits_for_a_slow_device_holds_up_nobody_else() {
 
 /// A host whose one plugin calls lamp-1 for every message on `call/…` and publishes the answer; lamp-1; who asks; and when it
 /// began to.
-fn many_calls(place: &Place) -> (Process, Device, Device, Instant) {
+fn many_calls(host_folder: &HostFolder) -> (Process, Device, Device, Instant) {
     let action = r#"{ method = { device = "lamp-1", name = "dim", report = "done/x" } }"#;
-    puppet(place, "caller", ("topic", "call/+"), action);
-    let host = place.start();
+    puppet(host_folder, "caller", ("topic", "call/+"), action);
+    let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     subscribe_methods(&mut lamp);
     let mut phone = host.device("phone");
@@ -64,8 +64,8 @@ fn all_answered(host: Process, phone: &Device) {
 
 #[test]
 fn a_thousand_calls_of_one_plugin_are_under_way_at_the_same_time() {
-    let place = Place::new();
-    let (host, mut lamp, phone, _) = many_calls(&place);
+    let host_folder = HostFolder::new();
+    let (host, mut lamp, phone, _) = many_calls(&host_folder);
     // No call is answered before all are made.
     lamp.wait("all calls", |seen| (seen.messages.len() == CALLS).then_some(()));
     for (rid, payload) in calls(&lamp) {
@@ -78,8 +78,8 @@ fn a_thousand_calls_of_one_plugin_are_under_way_at_the_same_time() {
 #[test]
 fn a_thousand_calls_that_are_each_answered_after_100_ms_all_end() {
     const ANSWERED_AFTER: Duration = Duration::from_millis(100);
-    let place = Place::new();
-    let (host, mut lamp, phone, began) = many_calls(&place);
+    let host_folder = HostFolder::new();
+    let (host, mut lamp, phone, began) = many_calls(&host_folder);
     let (mut answered, mut most) = (0, 0);
     let mut asked: Vec<(Instant, (String, String))> = Vec::new();
     while answered < CALLS {

@@ -3,13 +3,13 @@
 use super::*;
 
 /// TLS as an ESP8266 speaks it: 1.2, and RSA alone. Gives whether it trusts the host.
-fn rsa_alone(place: &Place, at: SocketAddr, authority: &str) -> bool {
+fn rsa_alone(host_folder: &HostFolder, at: SocketAddr, authority: &str) -> bool {
     let suites = vec![ring::cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256];
     let provider = CryptoProvider { cipher_suites: suites, ..ring::default_provider() };
     let config = ClientConfig::builder_with_provider(Arc::new(provider));
     let config = config.with_protocol_versions(&[&rustls::version::TLS12]).unwrap();
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(place.root().join(authority)).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_file(host_folder.root().join(authority)).unwrap()).unwrap();
     let config = config.with_root_certificates(roots).with_no_client_auth();
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
@@ -19,18 +19,18 @@ fn rsa_alone(place: &Place, at: SocketAddr, authority: &str) -> bool {
 
 #[test]
 fn a_client_that_knows_rsa_alone_gets_in_with_a_certificate_for_it_and_else_the_log_says_what_to_do() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     // An authority has the kind of key that was asked for first.
-    let rsa = ["cert", "server", "localhost", "--key-type", "rsa", "--folder", &folder(&place, "certs")];
-    let _ = switchbox(&place, &rsa);
-    let names = ["server.pem", "server.key.pem"].map(|name| folder(&place, &format!("certs/{name}")));
+    let rsa = ["cert", "server", "localhost", "--key-type", "rsa", "--folder", &folder(&host_folder, "certs")];
+    let _ = switchbox(&host_folder, &rsa);
+    let names = ["server.pem", "server.key.pem"].map(|name| folder(&host_folder, &format!("certs/{name}")));
     let tls = ["--mqtt-tls", "127.0.0.1:0", "--tls-cert", &names[0], "--tls-key", &names[1]];
-    let host = place.start_with(&tls);
-    assert!(rsa_alone(&place, host.mqtts(), "certs/ca.pem"));
+    let host = host_folder.start_with(&tls);
+    assert!(rsa_alone(&host_folder, host.mqtts(), "certs/ca.pem"));
     host.stop();
 
-    let host = start(&place, &["--connect-deadline-seconds", "1"]);
-    assert!(!rsa_alone(&place, host.mqtts(), "certs/ca.pem"), "the host's key is EC now");
+    let host = start(&host_folder, &["--connect-deadline-seconds", "1"]);
+    assert!(!rsa_alone(&host_folder, host.mqtts(), "certs/ca.pem"), "the host's key is EC now");
     host.logged(&["TLS handshake failed", "127.0.0.1", "--key-type rsa"]);
     // A client that is slow, or speaks something else, is told of as well.
     let mut plain = TcpStream::connect(host.mqtts()).unwrap();
@@ -46,11 +46,11 @@ fn a_client_that_knows_rsa_alone_gets_in_with_a_certificate_for_it_and_else_the_
 
 #[test]
 fn a_certificate_that_an_rsa_client_cannot_check_is_made_with_a_word() {
-    let place = Place::new();
-    let certs = folder(&place, "certs");
-    let _ = switchbox(&place, &["cert", "server", "localhost", "--folder", &certs]);
-    let said = switchbox(&place, &["cert", "device", "lamp-1", "--key-type", "rsa", "--folder", &certs]);
+    let host_folder = HostFolder::new();
+    let certs = folder(&host_folder, "certs");
+    let _ = switchbox(&host_folder, &["cert", "server", "localhost", "--folder", &certs]);
+    let said = switchbox(&host_folder, &["cert", "device", "lamp-1", "--key-type", "rsa", "--folder", &certs]);
     assert!(said.contains("The authority in this folder has an EC key"), "{said}");
-    let key = fs::read_to_string(place.root().join("certs/lamp-1.key.pem")).unwrap();
+    let key = fs::read_to_string(host_folder.root().join("certs/lamp-1.key.pem")).unwrap();
     assert!(key.contains("PRIVATE KEY") && key.len() > 1_500, "no RSA key of 2048 bits");
 }

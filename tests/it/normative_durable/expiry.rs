@@ -11,8 +11,8 @@ fn expired(secs: u64, sent: Instant) {
 
 #[test]
 fn v5_3_1_2_23_a_session_does_not_outlive_its_expiry_because_the_host_was_down() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     for (id, expiry_secs) in [("short", 1), ("long", HOUR)] {
         let (mut client, _) = Raw::connect(host.mqtt(), &connect(id, false, expiry_secs, None));
         client.subscribe("a", 1);
@@ -21,7 +21,7 @@ fn v5_3_1_2_23_a_session_does_not_outlive_its_expiry_because_the_host_was_down()
     let left = Instant::now();
     host.stop();
     expired(1, left);
-    let host = place.start();
+    let host = host_folder.start();
     for (id, expect) in [("short", false), ("long", true)] {
         assert_eq!(kept(&host, id).1, expect, "{id}");
     }
@@ -29,8 +29,8 @@ fn v5_3_1_2_23_a_session_does_not_outlive_its_expiry_because_the_host_was_down()
 
 #[test]
 fn v5_3_3_2_5_messages_run_out_of_time_while_the_host_is_down() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     away(&host);
     let mut from = clean(&host, "from");
     for (secs, payload) in [(1, "short"), (100, "long")] {
@@ -42,7 +42,7 @@ fn v5_3_3_2_5_messages_run_out_of_time_while_the_host_is_down() {
     let sent = Instant::now();
     host.kill();
     expired(1, sent);
-    let host = place.start();
+    let host = host_folder.start();
     let (mut to, _) = kept(&host, "to");
     let got = to.packet();
     assert!(got.ends_with(b"long") && got[8] == 2 && (1..100).contains(&got[12]), "{got:?}");
@@ -54,8 +54,8 @@ fn v5_3_3_2_5_messages_run_out_of_time_while_the_host_is_down() {
 #[test]
 fn v5_3_3_2_5_messages_run_out_of_time_though_the_clock_went_back_a_year_while_the_host_was_down() {
     const YEAR_MS: i64 = 365 * 24 * 3_600 * 1_000;
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     away(&host);
     let mut from = clean(&host, "from");
     for (flags, topic) in [(0x32, "a"), (0x33, "r")] {
@@ -63,8 +63,8 @@ fn v5_3_3_2_5_messages_run_out_of_time_though_the_clock_went_back_a_year_while_t
         from.expect(&ack(0x40, 9));
     }
     host.stop();
-    place.set_clock(-YEAR_MS);
-    let host = place.start();
+    host_folder.set_clock(-YEAR_MS);
+    let host = host_folder.start();
     until("the retained message to expire", || {
         let mut late = clean(&host, "late");
         late.subscribe("r", 0);
@@ -78,8 +78,8 @@ fn v5_3_3_2_5_messages_run_out_of_time_though_the_clock_went_back_a_year_while_t
 
 #[test]
 fn v5_3_3_2_5_what_expired_in_a_full_queue_makes_room_and_does_not_come_back() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     away(&host);
     let mut from = clean(&host, "from");
     let flood: Vec<u8> = (1..=1_000).flat_map(|id| publish(0x32, "a", id, &[2, 0, 0, 0, 1], "old")).collect();
@@ -90,7 +90,7 @@ fn v5_3_3_2_5_what_expired_in_a_full_queue_makes_room_and_does_not_come_back() {
     let sent = Instant::now();
     expired(1, sent);
     publish_1(&mut from, "a", "new");
-    let host = again(&place, host, true);
+    let host = again(&host_folder, host, true);
     publish_1(&mut clean(&host, "from"), "a", "newer");
     let (mut to, _) = kept(&host, "to");
     for (id, payload) in [(1_001, "new"), (1_002, "newer")] {
@@ -102,8 +102,8 @@ fn v5_3_3_2_5_what_expired_in_a_full_queue_makes_room_and_does_not_come_back() {
 
 #[test]
 fn v5_3_3_2_5_retained_messages_that_expired_make_room_and_do_not_come_back() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let mut from = clean(&host, "from");
     for round in 0..20 {
         let topic = |id| format!("old/{round}/{id}");
@@ -117,20 +117,20 @@ fn v5_3_3_2_5_retained_messages_that_expired_make_room_and_do_not_come_back() {
     from.expect(&ack(0x40, 9));
     let mut host = host;
     for kill in [true, false] {
-        host = again(&place, host, kill);
+        host = again(&host_folder, host, kill);
         let mut late = clean(&host, "late");
         late.subscribe("#", 0);
         late.expect(&publish(0x31, "new", 0, &[], "new"));
         late.expect_silence();
     }
     host.stop();
-    assert_eq!(Journal::open(&place).1.broker.retained.len(), 1);
+    assert_eq!(Journal::open(&host_folder).1.broker.retained.len(), 1);
 }
 
 #[test]
 fn v5_3_3_2_5_after_a_kill_only_what_was_sent_for_sure_comes_after_its_time() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     let one_by_one = |id| {
         let body = [&text("MQTT")[..], &[5, 0, 0, 0, 8, 0x21, 0, 1, 0x11], &HOUR.to_be_bytes(), &text(id)].concat();
         Raw::connect(host.mqtt(), &packet(0x10, &body)).0
@@ -152,8 +152,8 @@ fn v5_3_3_2_5_after_a_kill_only_what_was_sent_for_sure_comes_after_its_time() {
     publish_1(&mut from, "a", "live");
     let sent = Instant::now();
     // The second start knows no less than the first.
-    let host = again(&place, host, true);
-    let host = again(&place, host, false);
+    let host = again(&host_folder, host, true);
+    let host = again(&host_folder, host, false);
     expired(2, sent);
     let (mut away, _) = kept(&host, "away");
     away.expect(&publish(0x3a, "a", 1, &[2, 0, 0, 0, 0], "sent"));
@@ -165,6 +165,6 @@ fn v5_3_3_2_5_after_a_kill_only_what_was_sent_for_sure_comes_after_its_time() {
     }
     // What was let go stays so.
     publish_1(&mut clean(&host, "from"), "a", "all before this is on the disk");
-    let host = again(&place, host, true);
+    let host = again(&host_folder, host, true);
     kept(&host, "connected").0.expect(&publish(0x3a, "a", 5, &[], "live"));
 }

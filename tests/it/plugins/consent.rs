@@ -4,11 +4,11 @@ use super::*;
 
 #[test]
 fn where_consent_is_needed_a_plugin_waits_for_it_and_says_what_it_asks_for() {
-    let place = Place::new();
-    place.plugin("counter.wasm", counter());
-    std::fs::write(place.root().join("settings.toml"), "[plugins]\ngrant = \"consent\"\n").unwrap();
-    let settings = place.root().join("settings.toml");
-    let host = place.start_with(&["--settings", settings.to_str().unwrap()]);
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.wasm", counter());
+    std::fs::write(host_folder.root().join("settings.toml"), "[plugins]\ngrant = \"consent\"\n").unwrap();
+    let settings = host_folder.root().join("settings.toml");
+    let host = host_folder.start_with(&["--settings", settings.to_str().unwrap()]);
     let admin = host.admin();
     let waiting = admin.wait_plugin("counter", "to wait", |plugin| plugin["state"] == "waiting-for-consent");
     assert_eq!(waiting["grants"], serde_json::json!(["config tally-*"]));
@@ -20,18 +20,18 @@ fn where_consent_is_needed_a_plugin_waits_for_it_and_says_what_it_asks_for() {
     assert_eq!(granted["grants"], serde_json::json!({"config": ["tally-*"]}));
     admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
     assert_eq!(pair.round_trip("after"), expected("", 1, "after"), "what came before its consent is not for it");
-    // Consent that is taken back counts at once.
-    place.plugin("counter.toml", "");
+    // Consent that is revoked counts at once.
+    host_folder.plugin("counter.toml", "");
     admin.wait_plugin("counter", "to wait again", |plugin| plugin["state"] == "waiting-for-consent");
     host.stop();
 }
 
 #[test]
 fn grants_that_change_hold_from_the_next_event_on() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let granting = |pattern: &str| format!("component = \"builtin:hop-relay\"\n[grants]\nconfig = [\"{pattern}\"]\n");
-    place.plugin("relay.toml", granting("lamp-*"));
-    let host = place.start();
+    host_folder.plugin("relay.toml", granting("lamp-*"));
+    let host = host_folder.start();
     let admin = host.admin();
     let shown = admin.wait_plugin("relay", "to run", |plugin| plugin["state"] == "running");
     assert_eq!(shown["grants"], serde_json::json!(["config *", "config */*"]), "what it asks for");
@@ -41,7 +41,7 @@ fn grants_that_change_hold_from_the_next_event_on() {
     let record = |hops: u32| format!(r#"{{"deviceId":"lamp-1","hops":{hops}}}"#);
     lamp.event(record(1));
     lamp.message_with(&record(2));
-    place.plugin("relay.toml", granting("other-*"));
+    host_folder.plugin("relay.toml", granting("other-*"));
     let letter = until("an event that it could not handle", || {
         lamp.event(record(10));
         admin.dead_letters().pop()

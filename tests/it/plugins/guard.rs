@@ -4,7 +4,7 @@ use super::*;
 
 /// Events that a version of the counter sees before it is compared.
 const BEFORE: u64 = 40;
-/// A seeded wrong version is taken back within so many events.
+/// A seeded wrong version is rolled back within so many events.
 const WITHIN: u64 = 1_000;
 
 const GUARD: &str = "[guard]\nevents = 1000\ntraps = 3\nguest-time = 5.0\neffects-per-event = 1.5\n";
@@ -17,11 +17,11 @@ fn handled(host: &Process, events: u64) {
 }
 
 #[test]
-fn a_version_that_traps_at_times_does_too_much_or_is_slow_is_taken_back_and_no_event_is_lost() {
-    let place = Place::new();
-    place.plugin("counter.wasm", counter());
-    place.plugin("counter.toml", counting("good", ""));
-    let host = place.start();
+fn a_version_that_traps_at_times_does_too_much_or_is_slow_is_rolled_back_and_no_event_is_lost() {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.wasm", counter());
+    host_folder.plugin("counter.toml", counting("good", ""));
+    let host = host_folder.start();
     let admin = host.admin();
     admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
     let mut pair = Pair::new(&host, "source-1");
@@ -40,30 +40,30 @@ fn a_version_that_traps_at_times_does_too_much_or_is_slow_is_taken_back_and_no_e
         ("spin = 5000", "guest time (median, µs)"),
     ] {
         let settings = format!("{GUARD}{}", counting("bad", wrong));
-        place.plugin("counter.toml", settings);
+        host_folder.plugin("counter.toml", settings);
         admin.wait_plugin("counter", "to be replaced", |plugin| plugin["settings"].to_string().contains("bad"));
         assert!(admin.plugin("counter").unwrap().get("guard").is_some(), "it is under guard");
         let first = send(0);
-        let taken_back = loop {
+        let rolled_back = loop {
             handled(&host, send(10).saturating_sub(20));
             let plugin = admin.plugin("counter").unwrap();
-            if plugin.get("takenBack").is_some() {
+            if plugin.get("rolledBack").is_some() {
                 break plugin;
             }
             assert!(send(0) - first <= WITHIN, "{wrong}: {plugin}");
         };
-        assert!(taken_back["takenBack"]["error"].as_str().unwrap().contains(why), "{taken_back}");
-        assert!(taken_back["settings"].to_string().contains("good"), "{taken_back}");
+        assert!(rolled_back["rolledBack"]["error"].as_str().unwrap().contains(why), "{rolled_back}");
+        assert!(rolled_back["settings"].to_string().contains("good"), "{rolled_back}");
         host.logged(&["counter", "the one before is back", why]);
         handled(&host, send(0));
     }
-    told(&host, &place);
+    told(&host, &host_folder);
     assert!(admin.dead_letters().is_empty());
     let sent = send(0);
     host.kill();
 
     // Each acknowledged event was handled, once.
-    let (journal, _) = Journal::open(&place);
+    let (journal, _) = Journal::open(&host_folder);
     let executions = journal.executions_of("counter");
     let done = journal.telemetry().filter(|(event, _)| {
         let outcomes = executions.get(&event.seq).into_iter().flatten();
@@ -72,14 +72,14 @@ fn a_version_that_traps_at_times_does_too_much_or_is_slow_is_taken_back_and_no_e
     assert_eq!(done.count() as u64, sent);
 }
 
-/// What was taken back is in the history, and in the explanation of what it did.
-fn told(host: &Process, place: &Place) {
-    let text = host.cli(place, &["plugin", "history", "counter"]);
+/// What was rolled back is in the history, and in the explanation of what it did.
+fn told(host: &Process, host_folder: &HostFolder) {
+    let text = host.cli(host_folder, &["plugin", "history", "counter"]);
     assert!(text.contains("3 traps in") && text.contains("effects per event"), "{text}");
     let by_doubling = host.admin().get("/v1/executions?plugin=counter&pageSize=1000").ok();
     let all = by_doubling["executions"].as_array().unwrap();
     let twice = all.iter().find(|execution| execution["effects"].as_array().is_some_and(|effects| effects.len() == 3));
     let id = format!("{}.counter", twice.unwrap()["event"].as_str().unwrap());
-    let text = host.cli(place, &["explain", &id]);
-    assert!(text.contains("It was taken back") && text.contains("effects per event"), "{text}");
+    let text = host.cli(host_folder, &["explain", &id]);
+    assert!(text.contains("It was rolled back") && text.contains("effects per event"), "{text}");
 }

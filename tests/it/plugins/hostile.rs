@@ -24,16 +24,16 @@ const CUT: [(&str, &str); 4] = [
 
 #[test]
 fn a_hostile_plugin_hurts_only_itself() {
-    let place = Place::new();
-    place.plugin("hostile.wasm", fs::read(HOSTILE).unwrap());
-    place.plugin(
+    let host_folder = HostFolder::new();
+    host_folder.plugin("hostile.wasm", fs::read(HOSTILE).unwrap());
+    host_folder.plugin(
         "hostile.toml",
         "[[trigger]]\nevent = \"telemetry\"\ndevice = \"villain-*\"\n[limits]\ndeadline = \"1s\"\n",
     );
-    place.plugin("counter.wasm", counter());
+    host_folder.plugin("counter.wasm", counter());
     let source = "[[trigger]]\nevent = \"telemetry\"\ndevice = \"source-*\"\n";
-    place.plugin("counter.toml", format!("{source}{}", counting("", "")));
-    let host = place.start();
+    host_folder.plugin("counter.toml", format!("{source}{}", counting("", "")));
+    let host = host_folder.start();
     let admin = host.admin();
     drop(["lamp-1", "report"].map(|id| host.device(id)));
     let mut pair = Pair::new(&host, "source-1");

@@ -2,55 +2,55 @@
 
 use std::fs;
 
-use switchbox_tests::{Place, events, stamped, until};
+use switchbox_tests::{HostFolder, events, stamped, until};
 
 use super::{Pair, counter, counting, expected};
 
 #[test]
-fn what_was_taken_back_is_shown_and_stays_taken_back_over_a_restart() {
-    let place = Place::new();
-    place.plugin("counter.wasm", counter());
-    place.plugin("counter.toml", counting("good", ""));
-    let host = place.start();
+fn what_was_rolled_back_is_shown_and_stays_rolled_back_over_a_restart() {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.wasm", counter());
+    host_folder.plugin("counter.toml", counting("good", ""));
+    let host = host_folder.start();
     let mut pair = Pair::new(&host, "source-1");
     assert_eq!(pair.round_trip("a"), expected("good", 1, "a"));
-    place.plugin("counter.wasm", stamped(&counter(), "two"));
-    place.plugin("counter.toml", counting("bad", "trap = true"));
+    host_folder.plugin("counter.wasm", stamped(&counter(), "two"));
+    host_folder.plugin("counter.toml", counting("bad", "trap = true"));
     host.admin().wait_plugin("counter", "to be edited", |plugin| plugin["settings"].to_string().contains("bad"));
     assert_eq!(pair.round_trip("b"), expected("good", 2, "b"));
     let shown = host.admin().plugin("counter").unwrap();
-    assert!(shown["takenBack"]["error"].as_str().unwrap().contains("told to trap"), "{shown}");
+    assert!(shown["rolledBack"]["error"].as_str().unwrap().contains("told to trap"), "{shown}");
     assert!(shown["settings"].to_string().contains("good"), "it shows what runs: {shown}");
     host.stop();
-    let host = place.start();
+    let host = host_folder.start();
     let admin = host.admin();
     let shown = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
     assert!(shown["settings"].to_string().contains("good"), "{shown}");
-    assert!(shown["takenBack"]["until"].as_str().unwrap().contains("change"), "{shown}");
+    assert!(shown["rolledBack"]["until"].as_str().unwrap().contains("change"), "{shown}");
     let mut pair = Pair::new(&host, "source-1");
     assert_eq!(pair.round_trip("c"), expected("good", 3, "c"));
-    place.plugin("counter.toml", counting("mended", ""));
+    host_folder.plugin("counter.toml", counting("mended", ""));
     let shown = admin.wait_plugin("counter", "mended", |plugin| plugin["settings"].to_string().contains("mended"));
-    assert!(shown["takenBack"].is_null(), "{shown}");
+    assert!(shown["rolledBack"].is_null(), "{shown}");
     assert_eq!(pair.round_trip("d"), expected("mended", 4, "d"));
     host.stop();
 }
 
 #[test]
 fn state_belongs_to_a_plugin_as_long_as_it_exists() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let files = |component: &[u8]| {
-        place.plugin("counter.toml", counting("", ""));
-        place.plugin("counter.wasm", component);
+        host_folder.plugin("counter.toml", counting("", ""));
+        host_folder.plugin("counter.wasm", component);
     };
     files(&counter());
-    let host = place.start();
+    let host = host_folder.start();
     let admin = host.admin();
     let mut pair = Pair::new(&host, "source-1");
     let gone = || until("the plugin to go", || admin.plugin("counter").is_none().then_some(()));
     let remove = || {
-        place.remove_plugin("counter.toml");
-        place.remove_plugin("counter.wasm");
+        host_folder.remove_plugin("counter.toml");
+        host_folder.remove_plugin("counter.wasm");
         gone();
     };
     let digest = admin.plugin("counter").unwrap()["digest"].clone();
@@ -62,19 +62,19 @@ fn state_belongs_to_a_plugin_as_long_as_it_exists() {
     runs();
     assert_eq!(pair.round_trip("b"), expected("", 2, "b"), "its files were away for a moment");
     // Another component takes the name and gives it back.
-    place.plugin("counter.wasm", fs::read(switchbox_tests::DEPUTY).unwrap());
-    place.plugin("counter.toml", "");
+    host_folder.plugin("counter.wasm", fs::read(switchbox_tests::DEPUTY).unwrap());
+    host_folder.plugin("counter.toml", "");
     host.logged(&["counter", "is another plugin than \"counter\""]);
     files(&counter());
     host.logged(&["counter", "is another plugin than \"deputy\""]);
     runs();
     assert_eq!(pair.round_trip("c"), expected("", 1, "c"));
-    let removed = host.cli(&place, &["plugin", "remove", "counter", "--purge-state"]);
+    let removed = host.cli(&host_folder, &["plugin", "remove", "counter", "--purge-state"]);
     assert!(removed.contains("deleted"), "{removed}");
     gone();
     host.stop();
     files(&counter());
-    let host = place.start();
+    let host = host_folder.start();
     assert_eq!(Pair::new(&host, "source-1").round_trip("d"), expected("", 1, "d"));
     host.stop();
 }
@@ -83,9 +83,10 @@ fn state_belongs_to_a_plugin_as_long_as_it_exists() {
 #[test]
 fn a_plugin_that_rejects_everything_does_not_fill_the_log() {
     const EVENTS: usize = 3_000;
-    let place = Place::new();
-    place.plugin("thermostat.toml", "component = \"builtin:switch-wakes-device\"\n[settings]\ntarget = \"lamp-1\"\n");
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    host_folder
+        .plugin("thermostat.toml", "component = \"builtin:switch-wakes-device\"\n[settings]\ntarget = \"lamp-1\"\n");
+    let host = host_folder.start();
     let mut switch = host.device("switch-1");
     for _ in 0..EVENTS {
         switch.publish(&events("switch-1"), "no JSON");

@@ -3,14 +3,14 @@
 use super::*;
 
 #[test]
-fn a_new_version_that_traps_in_its_first_events_is_taken_back() {
-    let place = Place::new();
-    place.plugin("counter.wasm", counter());
-    place.plugin("counter.toml", counting("good", ""));
-    let host = place.start();
+fn a_new_version_that_traps_in_its_first_events_is_rolled_back() {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.wasm", counter());
+    host_folder.plugin("counter.toml", counting("good", ""));
+    let host = host_folder.start();
     let mut pair = Pair::new(&host, "source-1");
     assert_eq!(pair.round_trip("a"), expected("good", 1, "a"));
-    place.plugin("counter.toml", counting("bad", "trap = true"));
+    host_folder.plugin("counter.toml", counting("bad", "trap = true"));
     host.admin().wait_plugin("counter", "to be edited", |plugin| plugin["settings"].to_string().contains("bad"));
     // It has set the config and counted already when it traps: none of that is there afterwards.
     assert_eq!(pair.round_trip("b"), expected("good", 2, "b"));
@@ -25,18 +25,18 @@ fn a_new_version_that_traps_in_its_first_events_is_taken_back() {
 
 #[test]
 fn a_plugin_goes_back_to_the_component_that_ran_before_also_after_a_restart() {
-    let place = Place::new();
-    place.plugin("counter.wasm", counter());
-    place.plugin("counter.toml", counting("", ""));
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.wasm", counter());
+    host_folder.plugin("counter.toml", counting("", ""));
+    let host = host_folder.start();
     let admin = host.admin();
     let first = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
     let nothing = admin.post("/v1/plugins/counter:rollback", &serde_json::json!({}));
     assert_eq!(nothing.status, 400, "{nothing:?}");
-    place.plugin("counter.wasm", stamped(&counter(), "two"));
+    host_folder.plugin("counter.wasm", stamped(&counter(), "two"));
     let second = admin.wait_plugin("counter", "to be replaced", |plugin| plugin["digest"] != first["digest"]);
     host.stop();
-    let host = place.start();
+    let host = host_folder.start();
     let admin = host.admin();
     for digest in [&first["digest"], &second["digest"]] {
         let _ = admin.post("/v1/plugins/counter:rollback", &serde_json::json!({})).ok();
@@ -49,10 +49,10 @@ fn a_plugin_goes_back_to_the_component_that_ran_before_also_after_a_restart() {
 
 #[test]
 fn the_history_says_what_ran_since_when_and_by_whom_and_any_of_it_comes_back_with_its_settings() {
-    let place = Place::new();
-    place.plugin("counter.toml", counting("one", ""));
-    place.plugin("counter.wasm", counter());
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.toml", counting("one", ""));
+    host_folder.plugin("counter.wasm", counter());
+    let host = host_folder.start();
     let admin = host.admin();
     let first = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
     let marked = |host: &Process, marker: &str| {
@@ -60,7 +60,7 @@ fn the_history_says_what_ran_since_when_and_by_whom_and_any_of_it_comes_back_wit
     };
     let _ = admin.patch("/v1/plugins/counter", &serde_json::json!({"settings": {"marker": "two"}})).ok();
     marked(&host, "two");
-    place.plugin("counter.wasm", stamped(&counter(), "three"));
+    host_folder.plugin("counter.wasm", stamped(&counter(), "three"));
     admin.wait_plugin("counter", "to be replaced", |plugin| plugin["digest"] != first["digest"]);
     let versions = |host: &Process| {
         let answer = host.admin().get("/v1/plugins/counter/versions").ok();
@@ -77,46 +77,46 @@ fn the_history_says_what_ran_since_when_and_by_whom_and_any_of_it_comes_back_wit
     assert_eq!((kept[1]["by"].as_str(), &kept[2].get("by")), (Some("admin-token"), &None), "{kept:?}");
     assert!(kept[0]["imports"].to_string().contains("switchbox:plugin/config@0.1.0"), "{kept:?}");
 
-    let text = host.cli(&place, &["plugin", "diff", "counter", "1", "3"]);
+    let text = host.cli(&host_folder, &["plugin", "diff", "counter", "1", "3"]);
     assert!(text.contains("- marker = \"one\"") && text.contains("+ marker = \"two\""), "{text}");
     assert!(text.contains("component:") && text.contains("triggers: the same"), "{text}");
-    let text = host.cli(&place, &["plugin", "rollback", "counter", "--to", first["digest"].as_str().unwrap()]);
+    let text = host.cli(&host_folder, &["plugin", "rollback", "counter", "--to", first["digest"].as_str().unwrap()]);
     assert!(text.contains("goes back to version 2"), "the newest with this component: {text}");
     admin.wait_plugin("counter", "to go back", |plugin| plugin["digest"] == first["digest"]);
-    let _ = host.cli(&place, &["plugin", "rollback", "counter", "--to", "1"]);
+    let _ = host.cli(&host_folder, &["plugin", "rollback", "counter", "--to", "1"]);
     marked(&host, "one");
     until("the history to follow", || (numbers(&versions(&host)) == [1, 2, 3]).then_some(()));
     host.kill();
 
     // Also after a kill, without the old component in the folder.
-    let host = place.start();
+    let host = host_folder.start();
     let before = host.admin().post("/v1/plugins/counter:rollback", &serde_json::json!({"to": "3"})).ok();
     assert_eq!(before["version"], 3);
     host.admin().wait_plugin("counter", "to be the third again", |plugin| plugin["digest"] != first["digest"]);
     let mut pair = Pair::new(&host, "source-1");
     assert_eq!(pair.round_trip("a"), expected("two", 1, "a"));
-    let text = host.cli(&place, &["plugin", "history", "counter"]);
+    let text = host.cli(&host_folder, &["plugin", "history", "counter"]);
     assert!(text.contains("in force") && text.contains("token admin-token"), "{text}");
     host.stop();
 }
 
 #[test]
 fn compiled_code_that_no_plugin_uses_any_more_goes() {
-    let place = Place::new();
-    place.plugin("counter.toml", counting("", ""));
-    place.plugin("counter.wasm", counter());
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.toml", counting("", ""));
+    host_folder.plugin("counter.wasm", counter());
+    let host = host_folder.start();
     let admin = host.admin();
     let mut digest = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running")["digest"].clone();
     for version in ["two", "three"] {
-        place.plugin("counter.wasm", stamped(&counter(), version));
+        host_folder.plugin("counter.wasm", stamped(&counter(), version));
         let next = admin.wait_plugin("counter", "to be replaced", |plugin| plugin["digest"] != digest);
         digest = next["digest"].clone();
     }
-    place.plugin("refused.toml", "[settings]\nstart = \"refuse\"\n");
-    place.plugin("refused.wasm", std::fs::read(HOSTILE).unwrap());
+    host_folder.plugin("refused.toml", "[settings]\nstart = \"refuse\"\n");
+    host_folder.plugin("refused.wasm", std::fs::read(HOSTILE).unwrap());
     admin.wait_plugin("refused", "to be refused", |plugin| plugin["state"] == "broken");
-    let files = || std::fs::read_dir(place.data().join("compiled")).unwrap().count();
+    let files = || std::fs::read_dir(host_folder.data().join("compiled")).unwrap().count();
     until("the code of what runs to be all that is kept", || (files() == 1).then_some(()));
     host.stop();
 }

@@ -15,7 +15,7 @@ use proptest::{
 use switchbox_dry_run::{
     live::MethodAnswer,
     payload::Payload,
-    world::{DeviceOfCase, World, WorldLine},
+    world::{CaseWorld, DeviceOfCase, WorldLine},
 };
 use switchbox_model::{DeviceName, DeviceNum, Event, EventData, PluginName, RegistryName, Seq, limits};
 use switchbox_plugin::{Response, serde_json, testing::Harness};
@@ -177,7 +177,7 @@ fn fake() -> Harness<Caller> {
 
 /// A host of a case, with the same devices.
 struct Real {
-    world: Arc<World>,
+    world: Arc<CaseWorld>,
     instance: Instance,
     device: DeviceName,
     events: u64,
@@ -194,7 +194,7 @@ impl Real {
             status: 200,
             payload: Payload(Bytes::from_static(b"dimmed")),
         };
-        let world = World::new(WorldLine { devices, methods: vec![answer], ..WorldLine::default() }).unwrap();
+        let world = CaseWorld::new(WorldLine { devices, methods: vec![answer], ..WorldLine::default() }).unwrap();
         let world = Arc::new(world);
         let asked = component.describe("{}").await.unwrap().grants;
         let setup = Setup {

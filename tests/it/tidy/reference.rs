@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use switchbox_settings::{self as settings, Kind, Spec};
 use switchbox_support::metrics;
-use switchbox_tests::Place;
+use switchbox_tests::HostFolder;
 
 /// Compares the page with what it should be, or writes it.
 fn held(page: &str, expected: &str) {
@@ -189,8 +189,8 @@ fn reference_of_commands() {
 
 #[test]
 fn reference_of_calls() {
-    let place = Place::new();
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
     held("docs/http-calls.md", &calls_page(&host.admin().get("/openapi.json").ok()));
     host.stop();
 }
@@ -210,9 +210,9 @@ fn reference_of_metrics() {
 /// What a host writes is in the table, with its kind and its labels.
 #[test]
 fn reference_of_metrics_has_what_a_host_writes() {
-    let place = Place::new();
-    let host = place.start();
-    place.plugin("wake.toml", "component = \"builtin:switch-wakes-device\"\n");
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
+    host_folder.plugin("wake.toml", "component = \"builtin:switch-wakes-device\"\n");
     host.admin().wait_plugin("wake", "to run", |plugin| plugin["state"] == "running");
     let mut lamp = host.device("lamp-1");
     lamp.event("no JSON");

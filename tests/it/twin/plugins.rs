@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn a_reported_state_is_an_event_for_the_plugins_that_ask_for_its_device() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     create(&host.admin(), "report");
     let report = subscriber(&host, Session::new("report"));
     host.device("other-1").publish(&state("other-1"), r#"{"x":0}"#);
@@ -18,8 +18,8 @@ fn a_reported_state_is_an_event_for_the_plugins_that_ask_for_its_device() {
 
 #[test]
 fn a_plugin_patches_desired_and_reads_the_twin() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let admin = host.admin();
     create(&admin, "lamp-1");
     create(&admin, "report");
@@ -48,8 +48,8 @@ fn a_plugin_patches_desired_and_reads_the_twin() {
 
 #[test]
 fn a_plugin_that_asks_for_what_is_in_force_makes_no_version_and_explain_says_so() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let admin = host.admin();
     create(&admin, "lamp-1");
     let lamp = subscriber(&host, Session::new("lamp-1"));

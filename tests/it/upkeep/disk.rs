@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use switchbox_tests::{Place, not_on_this_system, there};
+use switchbox_tests::{HostFolder, not_on_this_system, there};
 
 pub struct Disk {
     /// Holds the namespace. Unfreezes and unmounts the disk when its standard input is closed, also by the end of this process.
@@ -20,20 +20,20 @@ pub struct Disk {
 
 impl Disk {
     /// A disk of memory. Returns `None` if this machine does not allow it.
-    pub fn of_memory(place: &Place, size: &str) -> Option<Self> {
-        let disk = Self::mount(place, &format!("mount -t tmpfs -o mode=700,size={size} none \"$data\""));
+    pub fn of_memory(host_folder: &HostFolder, size: &str) -> Option<Self> {
+        let disk = Self::mount(host_folder, &format!("mount -t tmpfs -o mode=700,size={size} none \"$data\""));
         there("a disk that can be mounted (it takes root)", disk.is_some()).then_some(disk).flatten()
     }
 
     /// A file with an ext4 file system on it, which can be frozen and can turn read-only. Returns `None` if this machine does not
     /// allow it; a CI machine that has loop devices and root has to.
-    pub fn of_ext4(place: &Place, size: &str) -> Option<Self> {
+    pub fn of_ext4(host_folder: &HostFolder, size: &str) -> Option<Self> {
         let claims = Path::new("/dev/loop-control").exists() && is_root() && program("mkfs.ext4");
         let make = format!(
             "truncate -s {size} \"$image\" && mkfs.ext4 -q -F \"$image\" && mount -o loop,errors=remount-ro \"$image\" \"$data\" && \
              chmod 700 \"$data\""
         );
-        let disk = claims.then(|| Self::mount(place, &make)).flatten();
+        let disk = claims.then(|| Self::mount(host_folder, &make)).flatten();
         if claims {
             return there("a loop device that can be mounted", disk.is_some()).then_some(disk).flatten();
         }
@@ -41,10 +41,10 @@ impl Disk {
         None
     }
 
-    fn mount(place: &Place, how: &str) -> Option<Self> {
-        fs::create_dir(place.data()).unwrap();
-        let data = super::text(&place.data()).to_owned();
-        let image = super::text(&place.root().join("disk.img")).to_owned();
+    fn mount(host_folder: &HostFolder, how: &str) -> Option<Self> {
+        fs::create_dir(host_folder.data()).unwrap();
+        let data = super::text(&host_folder.data()).to_owned();
+        let image = super::text(&host_folder.root().join("disk.img")).to_owned();
         let end = "fsfreeze -u \"$data\" 2>/dev/null; umount -l \"$data\"";
         let script = format!("{how} || exit 1; echo ready; read -r end; {end}");
         let mut holder = Command::new("unshare")
@@ -84,8 +84,8 @@ impl Disk {
     }
 
     /// What is on it, for programs that do not see it. Waits for no write.
-    pub fn copy_data_to(&self, place: &Place) {
-        assert!(self.sh(&format!("cp -r \"$data\" '{}'", super::text(&place.data()))));
+    pub fn copy_data_to(&self, host_folder: &HostFolder) {
+        assert!(self.sh(&format!("cp -r \"$data\" '{}'", super::text(&host_folder.data()))));
     }
 
     /// As an operator does it after [`Disk::fail`].

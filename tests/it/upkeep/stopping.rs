@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use switchbox_tests::{HOSTILE, Place, Process, events, raw, until};
+use switchbox_tests::{HOSTILE, HostFolder, Process, events, raw, until};
 
 use super::{cli, disk::Disk, payloads, text};
 
@@ -32,10 +32,10 @@ fn waits_for_end(host: &Process, since: Instant) {
 
 #[test]
 fn sigterm_ends_a_host_whose_plugin_computes_for_ever_and_whose_callers_read_nothing() {
-    let place = Place::new();
-    place.plugin("endless.toml", "component = \"endless.wasm\"\n[limits]\ndeadline = \"60s\"\n");
-    place.plugin("endless.wasm", fs::read(HOSTILE).unwrap());
-    let mut host = place.start();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("endless.toml", "component = \"endless.wasm\"\n[limits]\ndeadline = \"60s\"\n");
+    host_folder.plugin("endless.wasm", fs::read(HOSTILE).unwrap());
+    let mut host = host_folder.start();
     let mut device = host.device("villain-1");
     (0..30).for_each(|_| device.event(format!("nothing {}", "x".repeat(200_000))));
     until("the events before the loop to be handled", || {
@@ -43,7 +43,7 @@ fn sigterm_ends_a_host_whose_plugin_computes_for_ever_and_whose_callers_read_not
         (plugin["counters"]["done"].as_u64()? >= 30).then_some(())
     });
     // Each answer is 4 MiB, and none of it is read.
-    let token = fs::read_to_string(place.data().join("admin-token")).unwrap();
+    let token = fs::read_to_string(host_folder.data().join("admin-token")).unwrap();
     let address = host.admin().base().trim_start_matches("http://").to_owned();
     let request = format!(
         "GET /v1/events?pageSize=1000 HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\r\n",
@@ -64,14 +64,14 @@ fn sigterm_ends_a_host_whose_plugin_computes_for_ever_and_whose_callers_read_not
     assert_eq!(host.wait().code(), Some(0), "{}", host.log());
     host.logged(&["did not end within", "stopping goes on without it", "part=\"plugins\""]);
     drop(callers);
-    assert!(payloads(&place).contains("loop"));
+    assert!(payloads(&host_folder).contains("loop"));
 }
 
 #[test]
 fn sigterm_ends_a_host_whose_disk_hangs_for_ever() {
-    let place = Place::new();
-    let Some(disk) = Disk::of_ext4(&place, "64m") else { return };
-    let mut host = Process::spawn_under(&place, &disk.wrapper(), &[]);
+    let host_folder = HostFolder::new();
+    let Some(disk) = Disk::of_ext4(&host_folder, "64m") else { return };
+    let mut host = Process::spawn_under(&host_folder, &disk.wrapper(), &[]);
     host.wait_ready();
     host.device("device-1").event("kept");
     let mut raw = raw::Raw::connect(host.mqtt(), &raw::connect("device-2", true, 0, None)).0;
@@ -84,19 +84,19 @@ fn sigterm_ends_a_host_whose_disk_hangs_for_ever() {
     assert!(TcpStream::connect(host.mqtt()).is_err(), "its port is still open");
     disk.thaw();
     assert_eq!(host.wait().code(), Some(6), "{}", host.log());
-    let mut host = Process::spawn_under(&place, &disk.wrapper(), &[]);
+    let mut host = Process::spawn_under(&host_folder, &disk.wrapper(), &[]);
     host.wait_ready();
     host.stop();
-    let copy = Place::new();
+    let copy = HostFolder::new();
     disk.copy_data_to(&copy);
     assert!(payloads(&copy).contains("kept"));
 }
 
 #[test]
 fn a_second_signal_ends_a_host_at_once_whose_disk_hangs() {
-    let place = Place::new();
-    let Some(disk) = Disk::of_ext4(&place, "64m") else { return };
-    let mut host = Process::spawn_under(&place, &disk.wrapper(), &[]);
+    let host_folder = HostFolder::new();
+    let Some(disk) = Disk::of_ext4(&host_folder, "64m") else { return };
+    let mut host = Process::spawn_under(&host_folder, &disk.wrapper(), &[]);
     host.wait_ready();
     let mut raw = raw::Raw::connect(host.mqtt(), &raw::connect("device-1", true, 0, None)).0;
     disk.freeze();
@@ -114,9 +114,9 @@ fn a_second_signal_ends_a_host_at_once_whose_disk_hangs() {
 
 #[test]
 fn a_host_whose_disk_turns_read_only_under_load_ends_and_has_what_it_acknowledged() {
-    let place = Place::new();
-    let Some(disk) = Disk::of_ext4(&place, "128m") else { return };
-    let mut host = Process::spawn_under(&place, &disk.wrapper(), &[]);
+    let host_folder = HostFolder::new();
+    let Some(disk) = Disk::of_ext4(&host_folder, "128m") else { return };
+    let mut host = Process::spawn_under(&host_folder, &disk.wrapper(), &[]);
     host.wait_ready();
     let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let writers: Vec<_> = (0..4)
@@ -153,7 +153,7 @@ fn a_host_whose_disk_turns_read_only_under_load_ends_and_has_what_it_acknowledge
         "{}",
         host.log()
     );
-    let copy = Place::new();
+    let copy = HostFolder::new();
     disk.mend();
     disk.copy_data_to(&copy);
     let (code, output, log) = cli(&copy, &["check", "--data", text(&copy.data())]);

@@ -4,16 +4,16 @@ use super::*;
 
 #[test]
 fn events_are_followed_as_they_come_and_from_where_one_was() {
-    let place = Place::new();
-    place.plugin("wake.toml", WAKE);
-    let host = place.start();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("wake.toml", WAKE);
+    let host = host_folder.start();
     let admin = host.admin();
     let _lamp = lamp(&host);
     let mut switch = host.device("switch-1");
-    let (base, data) = (admin.base().to_owned(), place.data());
+    let (base, data) = (admin.base().to_owned(), host_folder.data());
     let data = data.to_str().unwrap();
     let arguments = ["events", "--follow", "--executions", "--device", "switch-1", "--admin", &base, "--data", data];
-    let followed = Process::run(&place, arguments.map(OsStr::new));
+    let followed = Process::run(&host_folder, arguments.map(OsStr::new));
     until("an event and its execution on the command line", || {
         switch.event(AWAKE);
         let output = followed.output();
@@ -40,19 +40,19 @@ fn events_are_followed_as_they_come_and_from_where_one_was() {
 
 #[test]
 fn a_plugins_log_is_followed_line_by_line_until_it_is_interrupted() {
-    let place = Place::new();
-    place.plugin("hostile.wasm", std::fs::read(HOSTILE).unwrap());
-    let host = place.start();
-    let (base, data) = (host.admin().base().to_owned(), place.data());
+    let host_folder = HostFolder::new();
+    host_folder.plugin("hostile.wasm", std::fs::read(HOSTILE).unwrap());
+    let host = host_folder.start();
+    let (base, data) = (host.admin().base().to_owned(), host_folder.data());
     let logs = |name| {
         let arguments = ["plugin", "logs", name, "--follow", "--admin", &base, "--data", data.to_str().unwrap()];
-        Process::run(&place, arguments.map(OsStr::new))
+        Process::run(&host_folder, arguments.map(OsStr::new))
     };
     let mut device = host.device("villain-1");
     device.event("log 2");
     device.event("reject");
     until("the lines of the past", || {
-        host.cli(&place, &["plugin", "logs", "hostile"]).contains("not mine").then_some(())
+        host.cli(&host_folder, &["plugin", "logs", "hostile"]).contains("not mine").then_some(())
     });
     let mut followed = logs("hostile");
     let seen = |times: usize| {
@@ -72,7 +72,7 @@ fn a_plugins_log_is_followed_line_by_line_until_it_is_interrupted() {
     assert_eq!(told(&seen(4))[3], "warn: line 0");
     // A dead letter that is driven again fails again, and that is news.
     let letter = host.admin().dead_letters()[0]["id"].as_str().unwrap().to_owned();
-    let _ = host.cli(&place, &["dead-letters", "redrive", &letter]);
+    let _ = host.cli(&host_folder, &["dead-letters", "redrive", &letter]);
     assert_eq!(told(&seen(5))[4], "failed: not mine");
     assert!(followed.try_wait().is_none(), "{}", followed.log());
     followed.terminate();

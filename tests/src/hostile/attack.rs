@@ -90,7 +90,7 @@ impl Attack {
             let thread = stat.split(' ').next().unwrap_or_default();
             let asked = Command::new("chrt").args(["--idle", "--pid", "0", thread]).status();
             assert!(asked.is_ok_and(|status| status.success()), "chrt (of util-linux) cannot lower the priority");
-            wire::give_way_from_now_on();
+            wire::enable_yielding();
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use switchbox_auth::signing::SigningKey;
 
 use super::wire::{Conn, Login};
-use crate::{Admin, Place, Process, now, private_key, until};
+use crate::{Admin, HostFolder, Process, now, private_key, until};
 
 /// A public key that no one here has the private half of.
 pub(super) const RSA_PUBLIC: &str = include_str!("rsa.public.pem");
@@ -45,13 +45,13 @@ impl Target {
     ///
     /// When the host does not start.
     #[must_use]
-    pub fn start(place: &Place, more: &[&str]) -> (Process, Self) {
-        let certs = place.root().join("certs");
+    pub fn start(host_folder: &HostFolder, more: &[&str]) -> (Process, Self) {
+        let certs = host_folder.root().join("certs");
         let certs = certs.to_str().expect("an odd temporary folder");
         let cert = ["cert", "server", "localhost", "127.0.0.1", "--folder", certs];
-        assert!(Process::run(place, cert.iter().map(AsRef::as_ref)).wait().success(), "no certificate");
-        place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[settings]\nsource = \"healthy\"\n");
-        place.plugin(
+        assert!(Process::run(host_folder, cert.iter().map(AsRef::as_ref)).wait().success(), "no certificate");
+        host_folder.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[settings]\nsource = \"healthy\"\n");
+        host_folder.plugin(
             "picky.toml",
             "component = \"builtin:switch-wakes-device\"\n[[trigger]]\nevent = \"telemetry\"\ndevice = \"mallory\"\n\
              subfolder = \"rejected\"\n[settings]\ntarget = \"oscar\"\n",
@@ -59,44 +59,44 @@ impl Target {
         let (pem, key_pem) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
         let free = "127.0.0.1:0";
         let doors = ["--enroll", "closed", "--mqtt-tls", free, "--ws", free, "--tls-cert", &pem, "--tls-key", &key_pem];
-        let host = place.start_with(&[&doors, more].concat());
+        let host = host_folder.start_with(&[&doors, more].concat());
         for id in ["healthy", "mallory", "oscar"] {
-            let _ = host.cli(place, &["device", "create", id, "--new-key"]);
+            let _ = host.cli(host_folder, &["device", "create", id, "--new-key"]);
         }
-        let _ = host.cli(place, &["gateway", "make", "oscar", "--auth", "device-auth-token-only"]);
-        fs::write(place.root().join("rsa.pem"), RSA_PUBLIC).expect("no place for a key");
-        let _ = host.cli(place, &["device", "create", "confused", "--public-key", "rsa.pem"]);
+        let _ = host.cli(host_folder, &["gateway", "make", "oscar", "--auth", "device-auth-token-only"]);
+        fs::write(host_folder.root().join("rsa.pem"), RSA_PUBLIC).expect("no place for a key");
+        let _ = host.cli(host_folder, &["device", "create", "confused", "--public-key", "rsa.pem"]);
         // Its key's file has the name of the account.
         let lists = ["--publish", "attack/#", "--subscribe", "attack/#"];
         for account in ["eve", "adam"] {
-            let _ = host.cli(place, &[&["service", "create", account, "--new-key"], &lists[..]].concat());
+            let _ = host.cli(host_folder, &[&["service", "create", account, "--new-key"], &lists[..]].concat());
         }
-        let target = Self::of(place, &host);
+        let target = Self::of(host_folder, &host);
         (host, target)
     }
 
-    fn of(place: &Place, host: &Process) -> Self {
-        let (device_key, until) = (private_key(place, "mallory"), now() + 12 * 3_600);
+    fn of(host_folder: &HostFolder, host: &Process) -> Self {
+        let (device_key, until) = (private_key(host_folder, "mallory"), now() + 12 * 3_600);
         let sign = |key: &SigningKey, audience: &str| key.token(audience, now(), until).expect("no token");
-        let admin_token = fs::read_to_string(place.data().join("admin-token")).expect("no admin token");
+        let admin_token = fs::read_to_string(host_folder.data().join("admin-token")).expect("no admin token");
         Self {
             mqtt: host.mqtt(),
             mqtts: host.mqtts(),
             ws: host.ws(),
             admin: host.admin().address().parse().expect("an odd address"),
             pid: host.pid(),
-            plugins: place.plugins(),
-            log: place.log(),
-            data: place.data(),
-            clock: place.clock(),
-            program: Mutex::new(host.command(place, &[])),
+            plugins: host_folder.plugins(),
+            log: host_folder.log(),
+            data: host_folder.data(),
+            clock: host_folder.clock(),
+            program: Mutex::new(host.command(host_folder, &[])),
             api: host.admin(),
             admin_token: admin_token.trim().to_owned(),
             device_token: sign(&device_key, "local"),
-            service_token: sign(&private_key(place, "eve"), "serviceAccounts/eve"),
-            other_service_token: sign(&private_key(place, "adam"), "serviceAccounts/adam"),
-            healthy_token: sign(&private_key(place, "healthy"), "local"),
-            gateway_token: sign(&private_key(place, "oscar"), "local"),
+            service_token: sign(&private_key(host_folder, "eve"), "serviceAccounts/eve"),
+            other_service_token: sign(&private_key(host_folder, "adam"), "serviceAccounts/adam"),
+            healthy_token: sign(&private_key(host_folder, "healthy"), "local"),
+            gateway_token: sign(&private_key(host_folder, "oscar"), "local"),
             device_key,
         }
     }

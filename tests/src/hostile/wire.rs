@@ -119,7 +119,7 @@ thread_local! {
 }
 
 /// The calling thread lets others go on after each packet from now on.
-pub(super) fn give_way_from_now_on() {
+pub(super) fn enable_yielding() {
     GIVES_WAY.set(true);
 }
 

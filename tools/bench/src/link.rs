@@ -19,7 +19,7 @@ use super::{
     frames::{self, Frame, Qos},
     histogram::Histogram,
     lanes::{Arrival, Faults, Lanes, Raises, first_message},
-    plan::{Plan, Shared},
+    plan::{Plan, RunState},
 };
 
 /// Keep-alive of every connection: longer than any run, so that no ping disturbs it.
@@ -29,7 +29,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// What the connections of one thread count together.
 pub(super) struct Counters {
-    pub(super) shared: std::sync::Arc<Shared>,
+    pub(super) shared: std::sync::Arc<RunState>,
     pub(super) round_trips: RefCell<Histogram>,
     pub(super) last_completion: Cell<Instant>,
 }

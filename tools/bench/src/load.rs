@@ -19,7 +19,7 @@ use super::{
     histogram::Histogram,
     lanes::Faults,
     link::{Circuit, Counters},
-    plan::{Plan, Shared},
+    plan::{Plan, RunState},
 };
 
 /// How long all connections together may take to be made.
@@ -40,7 +40,7 @@ pub(super) struct Tally {
 
 /// A run under way. Dropping it ends it.
 pub(super) struct Load {
-    shared: Arc<Shared>,
+    shared: Arc<RunState>,
     stop: watch::Sender<bool>,
     threads: Vec<oneshot::Receiver<Tally>>,
 }
@@ -48,7 +48,7 @@ pub(super) struct Load {
 impl Load {
     /// Returns when every connection is made and subscribed.
     pub(super) async fn start(plan: &Plan) -> anyhow::Result<Self> {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<RunState>::default();
         let (stop, stopped) = watch::channel(false);
         let mut threads = Vec::new();
         let mut ready = Vec::new();
@@ -117,7 +117,7 @@ impl Load {
 struct Thread {
     plan: Plan,
     numbers: Vec<usize>,
-    shared: Arc<Shared>,
+    shared: Arc<RunState>,
     stopped: watch::Receiver<bool>,
 }
 

@@ -66,7 +66,7 @@ impl Plan {
 
 /// What the threads of a run and its owner share.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct RunState {
     /// Round trips since the run began.
     pub(super) completed: AtomicU64,
     /// Longest time between two completed round trips, as one thread saw it.

@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use super::place::Place;
+use super::host_location::HostLocation;
 use switchbox_cli::client::Client;
 
 /// A call of the host's API, which blocks.
 pub(super) async fn call(
-    place: &Place,
+    location: &HostLocation,
     ask: impl FnOnce(Client) -> anyhow::Result<Value> + Send + 'static,
 ) -> Result<Value, String> {
-    let client = Client::of(&place.admin, None, &place.data);
+    let client = Client::of(&location.admin, None, &location.data);
     let asked = tokio::task::spawn_blocking(move || ask(client)).await;
     asked.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }

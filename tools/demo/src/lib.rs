@@ -3,8 +3,8 @@
 
 mod api;
 mod device;
+mod host_location;
 mod payload;
-mod place;
 mod printer;
 mod progress;
 mod scenarios;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use switchbox_cli::interrupted;
 
-pub use place::Place;
+pub use host_location::HostLocation;
 pub use scene::Scene;
 
 /// Show the hop relay and the switch waking its lamp, live; or the example plugins, one after the other
@@ -37,12 +37,12 @@ pub struct Options {
 }
 
 /// Runs until the time is over or Ctrl-C. True if all that was shown worked; else the reason has been printed.
-pub async fn run(place: &Place, options: &Options) -> bool {
+pub async fn run(location: &HostLocation, options: &Options) -> bool {
     if options.scene.is_empty() {
-        return scenarios::run(place, options.length).await;
+        return scenarios::run(location, options.length).await;
     }
     tokio::select! {
-        worked = scenes::run(place, &options.scene, options.length) => worked,
+        worked = scenes::run(location, &options.scene, options.length) => worked,
         () = interrupted() => false,
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     device::{self, Kind, Order, Seen, VirtualDevice},
-    place::Place,
+    host_location::HostLocation,
     printer::{Colour, Printer},
     progress::{Progress, Step},
     verdict::{conclude, title},
@@ -37,8 +37,8 @@ const PAUSES: u32 = 8;
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Acts both scenarios until the time is over or Ctrl-C. True if both worked; else the reason has been printed.
-pub(super) async fn run(place: &Place, length: Option<Duration>) -> bool {
-    let mut demo = Demo::new(place, length);
+pub(super) async fn run(location: &HostLocation, length: Option<Duration>) -> bool {
+    let mut demo = Demo::new(location, length);
     demo.open();
     let acted = tokio::select! {
         () = demo.act() => true,
@@ -50,7 +50,7 @@ pub(super) async fn run(place: &Place, length: Option<Duration>) -> bool {
 
 /// Both scenarios under way.
 struct Demo<'a> {
-    place: &'a Place,
+    location: &'a HostLocation,
     printer: Printer,
     progress: Progress,
     seen: mpsc::Receiver<Seen>,
@@ -63,10 +63,10 @@ struct Demo<'a> {
 }
 
 impl<'a> Demo<'a> {
-    fn new(place: &'a Place, length: Option<Duration>) -> Self {
+    fn new(location: &'a HostLocation, length: Option<Duration>) -> Self {
         let (seen_tx, seen) = mpsc::channel(QUEUE);
         Self {
-            place,
+            location,
             printer: Printer::printing(),
             progress: Progress::default(),
             seen,
@@ -80,7 +80,7 @@ impl<'a> Demo<'a> {
     }
 
     fn open(&mut self) {
-        title(self.place, &mut self.printer);
+        title(self.location, &mut self.printer);
         self.printer.line("");
         self.printer.line("  hop-1     publishes what it gets; the plugin hop-relay sends it back with one hop more");
         self.printer.line("  switch-1  says awake or asleep; the plugin switch-wakes-device tells lamp-1");
@@ -94,8 +94,8 @@ impl<'a> Demo<'a> {
         let simulated = VirtualDevice {
             id: id.to_owned(),
             kind,
-            host: self.place.mqtt.ip().to_string(),
-            port: self.place.mqtt.port(),
+            host: self.location.mqtt.ip().to_string(),
+            port: self.location.mqtt.port(),
             rate,
             every: None,
             orders: Some(orders),
@@ -227,7 +227,7 @@ impl<'a> Demo<'a> {
     }
 
     fn where_next(&mut self) {
-        let Place { mqtt, admin, plugins, data } = self.place;
+        let HostLocation { mqtt, admin, plugins, data } = self.location;
         let mut lines = vec![String::new(), self.printer.paint(Colour::Bold, "Where to look next")];
         lines.push(format!("  plugins  {}  (a component dropped in there runs)", plugins.display()));
         lines.push(format!("  data     {}", data.display()));

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     api::call,
-    place::Place,
+    host_location::HostLocation,
     printer::{Colour, Printer},
     scene::Scene,
     scripts,
@@ -21,14 +21,14 @@ const LONGEST: Duration = Duration::from_secs(300);
 const MOMENT: Duration = Duration::from_millis(200);
 
 /// Plays the scenes in this order, each whatever became of the one before, within this time. True if all worked.
-pub(super) async fn run(place: &Place, scenes: &[Scene], length: Option<Duration>) -> bool {
+pub(super) async fn run(location: &HostLocation, scenes: &[Scene], length: Option<Duration>) -> bool {
     let mut printer = Printer::printing();
-    title(place, &mut printer);
+    title(location, &mut printer);
     let length = length.unwrap_or(LONGEST);
     let end = Instant::now() + length;
     let mut verdicts = Vec::with_capacity(scenes.len());
     for scene in scenes {
-        let played = timeout_at(end, play(*scene, place, &mut printer)).await;
+        let played = timeout_at(end, play(*scene, location, &mut printer)).await;
         let played = played.unwrap_or_else(|_| Err(format!("was not over within {}", format_duration(length))));
         let worked = played.is_ok();
         verdicts.push(Verdict { scenario: scene.name(), worked, text: played.unwrap_or_else(|why| why) });
@@ -37,28 +37,28 @@ pub(super) async fn run(place: &Place, scenes: &[Scene], length: Option<Duration
 }
 
 /// Plays one scene. Returns what it showed, or why it did not.
-async fn play(scene: Scene, place: &Place, printer: &mut Printer) -> Result<String, String> {
+async fn play(scene: Scene, location: &HostLocation, printer: &mut Printer) -> Result<String, String> {
     printer.line("");
     printer.line(&format!("{}: {}", printer.paint(Colour::Bold, scene.name()), scene.about()));
     let showed = match scene {
-        Scene::GarageDoor => scripts::garage_door(place, printer).await,
-        Scene::MotionAlert => scripts::motion_alert(place, printer).await,
-        Scene::NightRestart => scripts::night_restart(place, printer).await,
-        Scene::Thermostat => scripts::thermostat(place, printer).await,
+        Scene::GarageDoor => scripts::garage_door(location, printer).await,
+        Scene::MotionAlert => scripts::motion_alert(location, printer).await,
+        Scene::NightRestart => scripts::night_restart(location, printer).await,
+        Scene::Thermostat => scripts::thermostat(location, printer).await,
     }?;
-    why(scene, place, printer).await?;
+    why(scene, location, printer).await?;
     Ok(showed)
 }
 
 /// What the host says of the last thing that the plugin did.
-async fn why(scene: Scene, place: &Place, printer: &mut Printer) -> Result<(), String> {
+async fn why(scene: Scene, location: &HostLocation, printer: &mut Printer) -> Result<(), String> {
     tokio::time::sleep(MOMENT).await;
     let list = format!("/v1/executions?plugin={}&interesting=true&pageSize=1", scene.name());
-    let executions = call(place, move |client| client.get(&list)).await?;
+    let executions = call(location, move |client| client.get(&list)).await?;
     let event = executions.pointer("/executions/0/event").and_then(Value::as_str).unwrap_or_default();
     let execution = format!("{event}.{}", scene.name());
     let asked = format!("/v1/explain/{execution}");
-    let answer = call(place, move |client| client.get(&asked)).await?;
+    let answer = call(location, move |client| client.get(&asked)).await?;
     printer.line(&printer.paint(Colour::Dim, &format!("  why?     switchbox explain {execution}")));
     for line in answer.get("text").and_then(Value::as_str).unwrap_or_default().lines() {
         printer.line(&printer.paint(Colour::Dim, &format!("           {line}")));

@@ -8,7 +8,7 @@ use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::{
     device::{Seen, What},
-    place::Place,
+    host_location::HostLocation,
     printer::Printer,
 };
 
@@ -49,12 +49,12 @@ impl Drop for ScriptedClient {
 impl ScriptedClient {
     /// Connects and subscribes to these topics. The error is for a person.
     pub(super) async fn connect(
-        place: &Place,
+        location: &HostLocation,
         printer: &mut Printer,
         id: &str,
         filters: &[&str],
     ) -> Result<Self, String> {
-        let mut options = MqttOptions::new(id, place.mqtt.ip().to_string(), place.mqtt.port());
+        let mut options = MqttOptions::new(id, location.mqtt.ip().to_string(), location.mqtt.port());
         options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
         let (client, mut connection) = AsyncClient::new(options, QUEUE);
         connection.network_options.set_tcp_nodelay(true);

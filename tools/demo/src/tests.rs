@@ -11,7 +11,7 @@ use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    Options, Place,
+    HostLocation, Options,
     device::{self, Kind, Order, Seen, VirtualDevice, What},
     payload::{hops, state},
     run,
@@ -175,14 +175,14 @@ async fn the_demo_succeeds_where_both_plugins_work_and_says_why_where_not() {
     for (stubborn, expect) in [(false, true), (true, false)] {
         let Some(broker) = Broker::start().await else { return };
         plugins(broker.addr, stubborn).await;
-        let place = Place {
+        let location = HostLocation {
             mqtt: broker.addr,
             admin: "http://127.0.0.1:1".to_owned(),
             plugins: "plugins".into(),
             data: "data".into(),
         };
         let options = Options { length: Some(Duration::from_secs(2)), scene: Vec::new() };
-        let worked = timeout(3 * TIMEOUT, run(&place, &options)).await.expect("it ends by itself");
+        let worked = timeout(3 * TIMEOUT, run(&location, &options)).await.expect("it ends by itself");
         assert_eq!(worked, expect, "stubborn: {stubborn}");
     }
 }

@@ -1,7 +1,7 @@
 //! How each scenario ended, and what is printed before the first and after the last. Judges nothing itself.
 
 use super::{
-    place::Place,
+    host_location::HostLocation,
     printer::{Colour, Printer},
 };
 
@@ -13,8 +13,8 @@ pub(super) struct Verdict {
     pub(super) text: String,
 }
 
-pub(super) fn title(place: &Place, printer: &mut Printer) {
-    let Place { mqtt, admin, plugins, .. } = place;
+pub(super) fn title(location: &HostLocation, printer: &mut Printer) {
+    let HostLocation { mqtt, admin, plugins, .. } = location;
     let title = printer.paint(Colour::Bold, "Switchbox demo");
     printer.line(&format!("{title}: a host on {mqtt}, its API on {admin}, plugins in {}", plugins.display()));
 }

@@ -2,7 +2,7 @@
 
 use super::history::{self, Names, name_or_num};
 use switchbox_admin_api::{self as api, Base64, Int64, Time};
-use switchbox_core::explain::{Branch, ConfigFate, ConfigStep, ExecutionStep, Gone, Step};
+use switchbox_core::explain::{Branch, ConfigOutcome, ConfigStep, ExecutionStep, Gone, Step};
 use switchbox_model::{CallRecord, CallResult};
 
 pub(crate) fn chain(steps: &[Step], names: Names<'_>) -> Vec<api::Step> {
@@ -85,9 +85,9 @@ fn execution(step: &ExecutionStep, names: Names<'_>) -> api::Execution {
 
 fn config(step: &ConfigStep, names: Names<'_>) -> api::DeviceConfig {
     let fate = match step.fate {
-        ConfigFate::Acknowledged { .. } => api::Fate::Acknowledged,
-        ConfigFate::Waiting => api::Fate::Waiting,
-        ConfigFate::Superseded { .. } => api::Fate::Superseded,
+        ConfigOutcome::Acknowledged { .. } => api::Fate::Acknowledged,
+        ConfigOutcome::Waiting => api::Fate::Waiting,
+        ConfigOutcome::Superseded { .. } => api::Fate::Superseded,
     };
     api::DeviceConfig {
         device: Some(name_or_num(step.version.device, names)),

@@ -65,7 +65,7 @@ pub(crate) fn command(device: Option<&DeviceName>, command: &CommandDoc) -> api:
         (command.status, command.settled_ms),
     ];
     let times = had.into_iter().filter_map(|(status, time_ms)| Some((status.as_str().to_owned(), Time(time_ms?))));
-    let expires_ms = command.expires_ms.filter(|_| command.ttl_ms > 0 && command.verdict.is_none());
+    let expires_ms = command.expires_ms.filter(|_| command.ttl_ms > 0 && command.status_at_deadline.is_none());
     api::Command {
         id: command.id.clone(),
         name: device.map(|device| command_name(device, &command.id)),

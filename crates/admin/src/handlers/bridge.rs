@@ -22,7 +22,7 @@ use crate::{
     reply::{ApiResult, Body, Empty},
 };
 use switchbox_admin_api::{Base64, DeviceConfig, PublishEventRequest, SetStateRequest};
-use switchbox_auth::{Credentials, Principal, Refusal};
+use switchbox_auth::{AuthRefusal, Credentials, Principal};
 use switchbox_core::{
     ingest::{self, NewEvent},
     registry::Device,
@@ -66,12 +66,12 @@ impl FromRequestParts<App> for Caller {
 }
 
 /// Says as little as a CONNACK does; the log says why.
-fn refused(app: &App, address: IpAddr, refusal: &Refusal, name: &DeviceName) -> Error {
-    if let Some(more) = app.bridge_log_limit.note(network(address), Instant::now()) {
+fn refused(app: &App, address: IpAddr, refusal: &AuthRefusal, name: &DeviceName) -> Error {
+    if let Some(more) = app.bridge_log_limit.allow(network(address), Instant::now()) {
         tracing::info!(device = %name, %address, why = %refusal, "not let in over HTTP{more}");
     }
     match refusal {
-        Refusal::Unavailable(_) => Error::new(Kind::Unavailable, "the device cannot be let in now; try again"),
+        AuthRefusal::Unavailable(_) => Error::new(Kind::Unavailable, "the device cannot be let in now; try again"),
         _ => {
             Error::new(Kind::Unauthenticated, format!("not authorised as {name}: a token or password of it is needed"))
         }

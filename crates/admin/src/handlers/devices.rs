@@ -47,7 +47,7 @@ fn changed(app: &App, device: &Device, params: &Params) -> Tagged {
     let (mut shown, registered) = whole(app, device);
     let mut warnings = convert::key_warnings(&registered.spec.credentials);
     let endpoint = registered.endpoint.as_ref();
-    if let Some(why) = endpoint.and_then(|endpoint| app.parts.delivery.futile_endpoint(&endpoint.url)) {
+    if let Some(why) = endpoint.and_then(|endpoint| app.parts.delivery.endpoint_problem(&endpoint.url)) {
         warnings.push(format!("methodEndpoint.url: {why}; every method call fails until then"));
     }
     log_warnings(&device.name, &warnings);

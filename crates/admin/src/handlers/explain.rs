@@ -44,7 +44,7 @@ const PLUGINS: usize = 16;
 /// An event that a version failed in is handled by the version before it within so many milliseconds.
 const AFTER_MS: u64 = 60_000;
 
-/// What is to be said of versions that were taken back and had to do with what is explained.
+/// What is to be said of versions that were rolled back and had to do with what is explained.
 async fn notes(app: &App, explanation: &explain::Explanation) -> Vec<String> {
     let mut executions = Vec::new();
     explanation.chain.iter().for_each(|step| add_execution(step, &mut executions));
@@ -75,17 +75,17 @@ fn add_execution<'a>(step: &'a Step, to: &mut Vec<&'a ExecutionStep>) {
     }
 }
 
-/// `None`: the version was not taken back, or has nothing to do with the execution.
+/// `None`: the version was not rolled back, or has nothing to do with the execution.
 fn note(execution: &ExecutionStep, version: &PluginVersion) -> Option<String> {
-    let (back, at_ms) = (version.taken_back.as_ref()?, execution.record.as_ref()?.time_ms);
+    let (back, at_ms) = (version.rolled_back.as_ref()?, execution.record.as_ref()?.time_ms);
     let did_it = *execution.digest == *version.digest && (version.time.0..=back.time.0).contains(&at_ms);
     let failed_before = execution.attempt > 1 && (version.time.0..=back.time.0 + AFTER_MS).contains(&at_ms);
     let (plugin, number, seq) = (&execution.plugin, version.number, execution.seq);
     let what = match (did_it, failed_before) {
         (true, _) => {
-            format!("version {number} of {plugin} was in force when event {seq} was handled. It was taken back")
+            format!("version {number} of {plugin} was in force when event {seq} was handled. It was rolled back")
         }
-        (_, true) => format!("version {number} of {plugin} had event {seq} before and was taken back"),
+        (_, true) => format!("version {number} of {plugin} had event {seq} before and was rolled back"),
         _ => return None,
     };
     Some(format!("{what} at {}: {}", back.time, back.why))

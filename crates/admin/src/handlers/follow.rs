@@ -19,7 +19,7 @@ use crate::{
     app::App,
     convert::{self, Params},
     error::{Error, Kind},
-    followers::Place,
+    followers::FollowerPermit,
     gate::AdminPrincipal,
 };
 use switchbox_core::journal::{Cursor, ExecutionFilter, FollowFilter, Followed, Follower};
@@ -50,18 +50,18 @@ pub(crate) async fn follow(
         executions: executions.then(|| ExecutionFilter { plugin, ..ExecutionFilter::default() }),
     };
     let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(read_cursor).transpose()?;
-    let place = enter(&app, &who)?;
+    let permit = enter(&app, &who)?;
     let follower = app.parts.journal.follow(after, filter).await?;
-    let tell = Tell {
+    let stream = EventStream {
         token: Token::of(&app, who),
         stopping: app.stopping.clone(),
         app,
         follower,
         sample,
         items: VecDeque::new(),
-        _place: place,
+        _permit: permit,
     };
-    Ok(streamed(tell))
+    Ok(streamed(stream))
 }
 
 /// What one follower is sent.
@@ -80,7 +80,7 @@ pub(super) fn streamed(source: impl Source) -> Sse<impl Stream<Item = Result<Eve
 }
 
 /// One place of those that there are for followers.
-pub(super) fn enter(app: &App, who: &AdminPrincipal) -> Result<Place, Error> {
+pub(super) fn enter(app: &App, who: &AdminPrincipal) -> Result<FollowerPermit, Error> {
     app.followers.enter(&who.0).map_err(|full| {
         app.parts.counters.limit(full.limit());
         Error::new(Kind::ResourceExhausted, full.to_string())
@@ -158,7 +158,7 @@ enum StreamItem {
 }
 
 /// One client's stream. It reads the journal only while the client takes what it is sent.
-struct Tell {
+struct EventStream {
     app: App,
     token: Token,
     stopping: CancellationToken,
@@ -166,10 +166,10 @@ struct Tell {
     sample: Sample,
     /// Read and not sent yet.
     items: VecDeque<(Cursor, StreamItem)>,
-    _place: Place,
+    _permit: FollowerPermit,
 }
 
-impl Source for Tell {
+impl Source for EventStream {
     /// `None`: the token counts no more, the host is stopping, or the journal
     /// cannot be read.
     async fn next(&mut self) -> Option<Event> {
@@ -196,7 +196,7 @@ impl Source for Tell {
     }
 }
 
-impl Tell {
+impl EventStream {
     fn sampled(&mut self, item: Vec<(Cursor, Followed)>) -> VecDeque<(Cursor, StreamItem)> {
         let (mut taken, mut left_out) = (VecDeque::new(), None);
         for (cursor, item) in item {

@@ -16,7 +16,7 @@ use super::{
     follow::{self, Sample, Source, Token},
     topics,
 };
-use crate::{app::App, convert::Params, error::Error, followers::Place, gate::AdminPrincipal, topic_tap::Tap};
+use crate::{app::App, convert::Params, error::Error, followers::FollowerPermit, gate::AdminPrincipal, topic_tap::Tap};
 use switchbox_admin_api::Time;
 use switchbox_support::clock;
 
@@ -27,21 +27,21 @@ pub(crate) async fn follow(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
     params.only(&["filter", "perSecond"])?;
     let (filter, sample) = (topics::filter(&params)?, Sample::read(&params)?);
-    let place = follow::enter(&app, &who)?;
-    let tell = Tell {
+    let permit = follow::enter(&app, &who)?;
+    let stream = MessageStream {
         token: Token::of(&app, who),
         stopping: app.stopping.clone(),
         tap: Tap::new(app.parts.topics.clone(), filter),
         app,
         sample,
         items: VecDeque::new(),
-        _place: place,
+        _permit: permit,
     };
-    Ok(follow::streamed(tell))
+    Ok(follow::streamed(stream))
 }
 
 /// One client's stream.
-struct Tell {
+struct MessageStream {
     app: App,
     token: Token,
     stopping: CancellationToken,
@@ -49,10 +49,10 @@ struct Tell {
     sample: Sample,
     /// Taken and not sent yet.
     items: VecDeque<Event>,
-    _place: Place,
+    _permit: FollowerPermit,
 }
 
-impl Source for Tell {
+impl Source for MessageStream {
     /// `None`: the token counts no more, or the host is stopping.
     async fn next(&mut self) -> Option<Event> {
         loop {
@@ -63,15 +63,15 @@ impl Source for Tell {
                 return None;
             }
             tokio::select! {
-                () = sleep(follow::EVERY) => self.look(),
+                () = sleep(follow::EVERY) => self.take_messages(),
                 () = self.stopping.cancelled() => return None,
             }
         }
     }
 }
 
-impl Tell {
-    fn look(&mut self) {
+impl MessageStream {
+    fn take_messages(&mut self) {
         let (messages, mut left_out) = self.tap.take();
         let now = Time(clock::now_ms());
         for message in messages {

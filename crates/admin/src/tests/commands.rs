@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use serde_json::{Value, json};
 
 use crate::testing::{QUEUED, TestHost};
-use switchbox_delivery::{DeliveryReport, Feed, Online, Outbound};
+use switchbox_delivery::{DeliveryReport, DownlinkKind, Online, Outbound};
 use switchbox_model::{EventData, EventKind};
 
 const LAMP: &str = "/v1/projects/local/locations/local/registries/default/devices/lamp";
@@ -81,7 +81,7 @@ fn a_command_says_more_beside_its_payload() {
 
 fn subscribed(host: &TestHost) -> (Online, Receiver<Outbound>) {
     let (online, received) = host.connect("lamp");
-    online.subscribe(Feed::Commands);
+    online.subscribe(DownlinkKind::Commands);
     (online, received)
 }
 
@@ -136,7 +136,7 @@ fn ttl_0_goes_only_to_a_device_that_takes_it_now() {
     }
     let (online, received) = host.connect("lamp");
     assert!(refused(&host, "on", None).1.contains("does not subscribe"));
-    online.subscribe(Feed::Commands);
+    online.subscribe(DownlinkKind::Commands);
     let id = send(&host, "on", None);
     let sent = got(&received);
     assert_eq!((sent.id.as_str(), sent.text.as_str(), sent.again), (id.as_str(), "on", false));
@@ -161,7 +161,7 @@ fn a_command_to_a_device_that_acknowledges_none_is_sent_once_and_says_so() {
     let waiting = send(&host, "waiting", Some("60s"));
     for round in 0..3 {
         let (online, received) = host.connect_as("lamp", false);
-        online.subscribe(Feed::Commands);
+        online.subscribe(DownlinkKind::Commands);
         if round == 0 {
             let first = written(&online, got(&received));
             assert_eq!((first.text.as_str(), first.again), ("waiting", false));
@@ -191,7 +191,7 @@ fn what_may_have_been_sent_is_not_sent_again_to_a_device_that_acknowledges_none(
     written(&online, got(&received));
     online.disconnect("test");
     let (online, received) = host.connect_as("lamp", false);
-    online.subscribe(Feed::Commands);
+    online.subscribe(DownlinkKind::Commands);
     wait_status(&host, &id, "sent-unconfirmed");
     send(&host, "next", None);
     assert_eq!(got(&received).text, "next");
@@ -267,7 +267,7 @@ fn a_kept_session_sends_again_by_itself_and_delivery_does_not() {
     host.ok("DELETE", &lamp(&format!("/commands/{second}")), None);
     let (online, received) = host.connect("lamp");
     assert_eq!(held.iter().map(|held| online.resumes(held)).collect::<Vec<_>>(), [true, false], "one has ended");
-    online.subscribe(Feed::Commands);
+    online.subscribe(DownlinkKind::Commands);
     let third = send(&host, "third", Some("60s"));
     assert_eq!(got(&received).id, third, "the first is the session's");
     let Outbound::Command { num, id, .. } = &held[0] else { panic!() };
@@ -338,7 +338,7 @@ fn a_command_that_the_device_refuses_is_rejected() {
 }
 
 #[test]
-fn a_command_is_taken_back_alone_or_with_all_others_and_ends_once() {
+fn a_command_is_cancelled_alone_or_with_all_others_and_ends_once() {
     let host = host_with_lamp();
     let (online, received) = subscribed(&host);
     let sent = send(&host, "sent", Some("60s"));
@@ -355,7 +355,7 @@ fn a_command_is_taken_back_alone_or_with_all_others_and_ends_once() {
     assert_eq!(host.ok("DELETE", &lamp("/commands"), None)["purged"], 0);
     let (_online, received) = subscribed(&host);
     send(&host, "next", Some("60s"));
-    assert_eq!(got(&received).text, "next", "what was taken back is not sent");
+    assert_eq!(got(&received).text, "next", "a cancelled command is not sent");
     let expect: Vec<_> = [&sent].into_iter().chain(&ids).map(|id| end(id, "purged")).collect();
     assert_eq!(ends(&host), expect);
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::testing::TestHost;
-use switchbox_delivery::{DeliveryReport, Feed, Outbound};
+use switchbox_delivery::{DeliveryReport, DownlinkKind, Outbound};
 
 const LAMP: &str = "/v1/projects/local/locations/local/registries/default/devices/lamp";
 
@@ -34,7 +34,7 @@ fn a_config_is_versioned_and_a_stale_write_is_refused() {
     assert_eq!(versions["deviceConfigs"][0]["cause"]["api"]["who"], "admin-token");
 
     let (online, received) = host.connect("lamp");
-    online.subscribe(Feed::Config);
+    online.subscribe(DownlinkKind::Config);
     assert_eq!(received.recv().unwrap(), Outbound::Config { version: 2, payload: "off".into() });
     online.acknowledged([DeliveryReport::ConfigAcknowledged { version: 2 }]);
     let newest = host.ok("GET", &lamp("/configVersions?numVersions=1"), None);
@@ -47,7 +47,7 @@ fn a_config_is_versioned_and_a_stale_write_is_refused() {
 fn only_a_config_that_was_written_to_the_devices_connection_has_a_time_of_sending() {
     let host = host_with_lamp();
     let (online, received) = host.connect("lamp");
-    online.subscribe(Feed::Config);
+    online.subscribe(DownlinkKind::Config);
     host.ok("POST", &lamp(":modifyCloudToDeviceConfig"), Some(&json!({"binaryData": "b24="})));
     assert_eq!(received.recv().unwrap(), Outbound::Config { version: 1, payload: "on".into() });
     online.acknowledged([DeliveryReport::ConfigRefused { version: 1 }]);
@@ -90,7 +90,7 @@ fn a_method_call_brings_the_devices_answer_or_says_why_there_is_none() {
     let body = json!({"method": "blink", "payload": "Mw==", "timeout": "30s"});
     assert_eq!(host.refused("POST", &call, Some(&body)).1, "FAILED_PRECONDITION");
     let (online, received) = host.connect("lamp");
-    online.subscribe(Feed::Methods);
+    online.subscribe(DownlinkKind::Methods);
     let (answer, _received) = std::thread::scope(|scope| {
         let online = &online;
         let answering = scope.spawn(move || {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::testing::TestHost;
 use crate::testing::base64;
 use switchbox_admin_api::Base64;
-use switchbox_delivery::{Feed, Outbound};
+use switchbox_delivery::{DownlinkKind, Outbound};
 
 const LAMP: &str = "/v1/projects/local/locations/local/registries/default/devices/lamp";
 
@@ -87,7 +87,7 @@ fn what_changes_nothing_makes_no_version_and_no_message() {
     let host = host_with("", "");
     assert!(patch(&host, "{}").contains(r#""desiredVersion":"0""#));
     let (online, received) = host.connect("lamp");
-    online.subscribe(Feed::Config);
+    online.subscribe(DownlinkKind::Config);
     patch(&host, r#"{"t":0.1,"on":true}"#);
     for nothing in ["{}", r#"{"t":0.1,"on":true}"#, r#"{"t":1e-1}"#, r#"{"gone":null}"#] {
         let shown = patch(&host, nothing);

@@ -137,7 +137,7 @@ pub(super) async fn remove(app: &App, device: &Arc<Device>, if_match: &IfMatch) 
     }
 }
 
-/// Takes back what waits for the device.
+/// Cancels the commands that wait for the device.
 pub(crate) async fn purge(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,

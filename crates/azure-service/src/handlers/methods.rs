@@ -16,7 +16,7 @@ use crate::{
     error::ServiceError,
 };
 use switchbox_core::registry::Device;
-use switchbox_delivery::Feed;
+use switchbox_delivery::DownlinkKind;
 use switchbox_model::{CallRecord, CallResult, Entry, limits::fields};
 use switchbox_support::clock;
 
@@ -59,7 +59,7 @@ pub(crate) async fn invoke(
         Err(error) => CallResult::Failed(error.to_string()),
     };
     let number = getrandom::u64().map_err(|error| ServiceError::invalid(error.to_string()))?;
-    app.parts.store.note(Entry::Called(vec![CallRecord {
+    app.parts.store.submit_unawaited(Entry::Called(vec![CallRecord {
         id: format!("api.{number:016x}"),
         cause: caller.cause(),
         device: device.num,
@@ -76,7 +76,9 @@ pub(crate) async fn invoke(
 /// Waits until the device takes calls, or the time is over. One with an endpoint of its own takes them at any time.
 async fn wait_for(app: &App, device: &Device, most: Duration) {
     let until = Instant::now() + most;
-    while device.endpoint().is_none() && !app.parts.delivery.takes(device.num, Feed::Methods) && Instant::now() < until
+    while device.endpoint().is_none()
+        && !app.parts.delivery.is_subscribed(device.num, DownlinkKind::Methods)
+        && Instant::now() < until
     {
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -47,7 +47,7 @@ pub(super) enum Command {
     Show { device: String, id: String },
     /// Take one command back; one that was sent may have reached the device all the same
     Cancel { device: String, id: String },
-    /// Take back all commands that have not ended
+    /// Cancel all commands that have not ended
     Purge { device: String },
 }
 
@@ -69,11 +69,11 @@ pub(super) fn act(client: &Client, command: &Command) -> anyhow::Result<(Value, 
         }
         Command::Cancel { device, id } => {
             let answer = client.delete(&of(client, device, id)?)?;
-            Ok((answer, format!("command {id} is taken back")))
+            Ok((answer, format!("command {id} is cancelled")))
         }
         Command::Purge { device } => {
             let answer = client.delete(&client.path(device, "/commands")?)?;
-            let text = format!("{} command(s) taken back", typed::<PurgeCommandsResponse>(&answer)?.purged);
+            let text = format!("{} command(s) cancelled", typed::<PurgeCommandsResponse>(&answer)?.purged);
             Ok((answer, text))
         }
     }

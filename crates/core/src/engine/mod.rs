@@ -19,7 +19,7 @@ use switchbox_model::{
     Cause, DeadLetter, DeviceNum, Effect, Entry, Event, EventData, HandledInRun, HandledRun, Outcome, PluginName,
     RegistryChange, Settlement, lifecycle::PluginChange, limits, patch::FirstConfig,
 };
-use switchbox_store::{ConfigReply, Doc, Loaded, Machine, Refused, Reply, Seen, StateVersion, TimerDoc};
+use switchbox_store::{ConfigReply, Doc, EntryRefusal, Loaded, Machine, Reply, Seen, StateVersion, TimerDoc};
 use switchbox_support::metrics::Metrics;
 
 /// The state machine behind the journal.
@@ -102,7 +102,7 @@ impl Engine {
                     if let Err(refused) = self.effects(&origin, effects, None, docs) {
                         reply = Reply::Refused(refused);
                     }
-                    self.timers.note(docs.iter().skip(before));
+                    self.timers.apply_docs(docs.iter().skip(before));
                 }
                 Outcome::Dead { error, event } => {
                     let (id, oldest) = self.dead_letters.add(&plugin);
@@ -129,7 +129,7 @@ impl Engine {
         effects: Vec<Effect>,
         replies: Option<&mut Vec<ConfigReply>>,
         docs: &mut Vec<Doc>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), EntryRefusal> {
         outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), origin, effects, replies, docs)
     }
 
@@ -200,7 +200,7 @@ impl Engine {
             docs.extend(self.timers.off(&plugin, std::mem::take(due_again)));
         }
         let lifecycle = Doc::PluginLifecycle { plugin, change };
-        self.timers.note(std::iter::once(&lifecycle));
+        self.timers.apply_docs(std::iter::once(&lifecycle));
         docs.push(lifecycle);
     }
 
@@ -223,7 +223,7 @@ impl Engine {
             let origin = Origin { time_ms, cause: &|_| cause.clone() };
             let effects = vec![Effect::Config { device, payload, expected: None }];
             // Without an expected version nothing is refused.
-            let _: Result<(), Refused> = self.effects(&origin, effects, None, docs);
+            let _: Result<(), EntryRefusal> = self.effects(&origin, effects, None, docs);
         }
         reply
     }
@@ -251,7 +251,7 @@ impl Machine for Engine {
             Entry::Operator { time_ms, cause, effects } => return self.operator(time_ms, &cause, effects, docs),
             Entry::PluginStarts { plugin, version, time_ms } => {
                 let doc = Doc::Timer(Box::new(TimerDoc { plugin, timer: timers::start(version, time_ms), by: None }));
-                self.timers.note(std::iter::once(&doc));
+                self.timers.apply_docs(std::iter::once(&doc));
                 docs.push(doc);
             }
             Entry::Plugin { plugin, change } => self.plugin(plugin, *change, docs),

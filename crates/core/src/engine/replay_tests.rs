@@ -181,10 +181,10 @@ impl AsTheHost {
 
     fn changes(&mut self, change: &mut BrokerChange) {
         match change {
-            BrokerChange::Opened { session, expiry_secs, .. } if self.sessions.contains(session) => {
+            BrokerChange::SessionOpened { session, expiry_secs, .. } if self.sessions.contains(session) => {
                 *change = BrokerChange::Resumed { session: *session, expiry_secs: *expiry_secs };
             }
-            BrokerChange::Opened { session, .. } => drop(self.sessions.insert(*session)),
+            BrokerChange::SessionOpened { session, .. } => drop(self.sessions.insert(*session)),
             BrokerChange::Ended { session } => drop(self.sessions.remove(session)),
             BrokerChange::Published { num, to, .. } => {
                 // Publishers that race come in another order than their numbers.
@@ -193,9 +193,9 @@ impl AsTheHost {
                 let mut seen = HashSet::new();
                 to.retain(|to| self.sessions.contains(&to.session) && seen.insert(to.session));
             }
-            BrokerChange::Gone { nums, .. } => nums.retain(|num| self.messages.contains(num)),
-            BrokerChange::Held { session, num } if !self.messages.contains(num) => {
-                *change = BrokerChange::Gone { session: *session, nums: Vec::new() };
+            BrokerChange::MessagesFinished { nums, .. } => nums.retain(|num| self.messages.contains(num)),
+            BrokerChange::PubRecReceived { session, num } if !self.messages.contains(num) => {
+                *change = BrokerChange::MessagesFinished { session: *session, nums: Vec::new() };
             }
             _ => {}
         }

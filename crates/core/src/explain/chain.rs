@@ -136,14 +136,14 @@ impl From<Handled> for ExecutionStep {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigStep {
     pub version: ConfigVersion,
-    pub fate: ConfigFate,
+    pub fate: ConfigOutcome,
     /// The effect asked for what this version, which was in force, says already. So it made none of its own.
     pub unchanged: bool,
 }
 
 /// How far a config version has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConfigFate {
+pub enum ConfigOutcome {
     /// The device's PUBACK came after so many milliseconds.
     Acknowledged { after_ms: u64 },
     /// It is in force and waits for the device.
@@ -157,9 +157,9 @@ impl ConfigStep {
     #[must_use]
     pub fn new(version: ConfigVersion, newest: u64) -> Self {
         let fate = match version.acknowledged_ms {
-            Some(at) => ConfigFate::Acknowledged { after_ms: at.saturating_sub(version.time_ms) },
-            None if newest > version.version => ConfigFate::Superseded { by: version.version + 1 },
-            None => ConfigFate::Waiting,
+            Some(at) => ConfigOutcome::Acknowledged { after_ms: at.saturating_sub(version.time_ms) },
+            None if newest > version.version => ConfigOutcome::Superseded { by: version.version + 1 },
+            None => ConfigOutcome::Waiting,
         };
         Self { version, fate, unchanged: false }
     }

@@ -9,7 +9,7 @@ mod lookup;
 mod text;
 mod words;
 
-pub use chain::{Branch, ConfigFate, ConfigStep, ExecutionStep, Explanation, Gone, Step, settled_after_ms};
+pub use chain::{Branch, ConfigOutcome, ConfigStep, ExecutionStep, Explanation, Gone, Step, settled_after_ms};
 pub use id::{FORMS, Id, InvalidId};
 
 use crate::{journal, registry};

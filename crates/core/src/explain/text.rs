@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    chain::{Branch, ConfigFate, ConfigStep, ExecutionStep, Explanation, Gone, Step, settled_after_ms},
+    chain::{Branch, ConfigOutcome, ConfigStep, ExecutionStep, Explanation, Gone, Step, settled_after_ms},
     words::{Names, bytes, name, span, time},
 };
 use switchbox_model::{
@@ -176,9 +176,9 @@ fn config_line(config: &ConfigStep, names: Names<'_>) -> String {
     let ConfigStep { version, fate, unchanged } = config;
     let fate = match fate {
         _ if *unchanged => "in force already, so nothing changed".into(),
-        ConfigFate::Acknowledged { after_ms } => format!("sent → acknowledged {} later", span(*after_ms)),
-        ConfigFate::Waiting => "waits for the device to acknowledge it".into(),
-        ConfigFate::Superseded { by } => format!("replaced by version {by} before the device acknowledged it"),
+        ConfigOutcome::Acknowledged { after_ms } => format!("sent → acknowledged {} later", span(*after_ms)),
+        ConfigOutcome::Waiting => "waits for the device to acknowledge it".into(),
+        ConfigOutcome::Superseded { by } => format!("replaced by version {by} before the device acknowledged it"),
     };
     let device = name(version.device, names);
     format!("config version {} for {device}: {} → {fate}", version.version, bytes(&version.payload))

@@ -73,7 +73,7 @@ pub(super) fn apply(
         properties: new.properties,
         ttl_ms: new.ttl_ms,
         expires_ms: (new.ttl_ms > 0).then(|| new.time_ms.saturating_add(new.ttl_ms)),
-        verdict: None,
+        status_at_deadline: None,
         status: CommandStatus::Queued,
         created_ms: new.time_ms,
         sent_ms: None,
@@ -81,13 +81,13 @@ pub(super) fn apply(
         cause: new.cause,
     };
     if !room {
-        command.verdict = Some(CommandStatus::Rejected);
+        command.status_at_deadline = Some(CommandStatus::Rejected);
         command.expires_ms = Some(0);
     } else if !sink.command(device, &command) && command.ttl_ms == 0 {
-        queues.note_undelivered(device.num, num, &command.id);
+        queues.record_undelivered(device.num, num, &command.id);
     }
     if let Some(ms) = command.expires_ms {
-        queues.note_due(ms);
+        queues.record_due(ms);
     }
     docs.push(Doc::Command(Box::new(command)));
 }
@@ -151,7 +151,11 @@ mod tests {
         ] {
             let queues = CommandQueues::new(HashMap::new(), 9);
             let command = applied(&queues, there, ttl_ms);
-            assert_eq!((command.expires_ms, command.verdict), (expires, None), "there: {there}, ttl: {ttl_ms}");
+            assert_eq!(
+                (command.expires_ms, command.status_at_deadline),
+                (expires, None),
+                "there: {there}, ttl: {ttl_ms}"
+            );
             assert_eq!(*queues.due().borrow(), due);
             assert_eq!(queues.is_open(DeviceNum(1), 1), undelivered == 0, "it may not be sent any more");
             assert_eq!(queues.take_undelivered().len(), undelivered, "there: {there}, ttl: {ttl_ms}");
@@ -174,11 +178,11 @@ mod tests {
     #[test]
     fn a_command_that_finds_the_queue_full_is_kept_and_to_be_rejected() {
         let queues = CommandQueues::new(HashMap::new(), 2);
-        let verdicts = [(); 3].map(|()| applied(&queues, true, 30).verdict);
+        let verdicts = [(); 3].map(|()| applied(&queues, true, 30).status_at_deadline);
         assert_eq!(verdicts, [None, None, Some(CommandStatus::Rejected)]);
         assert_eq!(*queues.due().borrow(), 0, "at once");
         queues.close(DeviceNum(1), 1);
         queues.close(DeviceNum(1), 3);
-        assert_eq!(applied(&queues, true, 30).verdict, None, "there is room again");
+        assert_eq!(applied(&queues, true, 30).status_at_deadline, None, "there is room again");
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     twin::{self, Desired},
 };
 use switchbox_model::{Cause, Effect, Message, QoS};
-use switchbox_store::{CommandDoc, ConfigReply, ConfigVersion, Doc, KvDoc, OutgoingDoc, Refused, TimerDoc};
+use switchbox_store::{CommandDoc, ConfigReply, ConfigVersion, Doc, EntryRefusal, KvDoc, OutgoingDoc, TimerDoc};
 
 pub use commands::NewCommand;
 pub use operator::{Error, Handle, NewConfig};
@@ -50,7 +50,7 @@ pub fn apply(
     effects: Vec<Effect>,
     mut replies: Option<&mut Vec<ConfigReply>>,
     docs: &mut Vec<Doc>,
-) -> Result<(), Refused> {
+) -> Result<(), EntryRefusal> {
     let mut perform = |index, effect, target| {
         let reply = perform(queues, sink, origin, (index, effect, target), docs);
         if let Some(replies) = &mut replies {
@@ -150,7 +150,7 @@ enum Target {
 }
 
 /// Looks every effect's device up, checks expected versions and does the patches, with what comes before in this entry.
-fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Target>, Refused> {
+fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Target>, EntryRefusal> {
     let mut targets: Vec<Target> = Vec::with_capacity(effects.len());
     for effect in effects {
         let (num, expected) = match effect {
@@ -170,13 +170,14 @@ fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Target>,
         if let Some(expected) = expected {
             let current = in_force(&device, effects, &targets).version;
             if current != expected {
-                return Err(Refused::Conflict { device: num, expected, current });
+                return Err(EntryRefusal::Conflict { device: num, expected, current });
             }
         }
         targets.push(match effect {
             Effect::PatchDesired { patch, .. } => {
                 let desired = in_force(&device, effects, &targets).document;
-                let patched = twin::patched(&desired, patch).map_err(|problem| Refused::Patch(problem.to_string()))?;
+                let patched =
+                    twin::patched(&desired, patch).map_err(|problem| EntryRefusal::Patch(problem.to_string()))?;
                 Target::Patched(device, patched)
             }
             _ => Target::Device(device),

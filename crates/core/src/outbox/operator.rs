@@ -10,7 +10,7 @@ use switchbox_model::{
     limits::{TooMuch, fields},
 };
 use switchbox_store as store;
-use switchbox_store::{ConfigReply, Refused, Reply};
+use switchbox_store::{ConfigReply, EntryRefusal, Reply};
 use switchbox_support::clock;
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -107,8 +107,8 @@ impl Handle {
 pub(super) fn refused(reply: Reply) -> Result<(), Error> {
     match reply {
         Reply::Done | Reply::Configs(_) | Reply::Pruned(_) => Ok(()),
-        Reply::Refused(Refused::Conflict { expected, current, .. }) => Err(Error::Conflict { expected, current }),
-        Reply::Refused(Refused::Patch(problem)) => Err(Error::Patch(problem)),
+        Reply::Refused(EntryRefusal::Conflict { expected, current, .. }) => Err(Error::Conflict { expected, current }),
+        Reply::Refused(EntryRefusal::Patch(problem)) => Err(Error::Patch(problem)),
         Reply::Refused(_) => Err(Error::DeviceGone),
     }
 }

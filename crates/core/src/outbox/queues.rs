@@ -136,7 +136,7 @@ impl CommandQueues {
     }
 
     /// A command's time will be over then.
-    pub fn note_due(&self, ms: u64) {
+    pub fn record_due(&self, ms: u64) {
         self.inner.due.send_if_modified(|due| {
             let earlier = ms < *due;
             *due = (*due).min(ms);
@@ -146,10 +146,10 @@ impl CommandQueues {
 
     /// Only for applying the journal: the device cannot take this open command, which was for now only. It is claimed, so that it is
     /// sent to no connection that comes, and due at once.
-    pub(super) fn note_undelivered(&self, device: DeviceNum, num: u64, id: &str) {
+    pub(super) fn record_undelivered(&self, device: DeviceNum, num: u64, id: &str) {
         if self.claim(device, num) {
             self.inner.undelivered.lock().push(Undelivered { device, num, id: id.to_owned() });
-            self.note_due(0);
+            self.record_due(0);
         }
     }
 
@@ -165,7 +165,7 @@ impl CommandQueues {
         taken
     }
 
-    /// What [`Self::note_due`] noted is dealt with.
+    /// What [`Self::record_due`] noted is dealt with.
     pub fn clear_due(&self) {
         self.inner.due.send_replace(u64::MAX);
     }
@@ -216,10 +216,10 @@ mod tests {
     fn the_earliest_time_is_looked_at() {
         let queues = CommandQueues::new(HashMap::new(), 2);
         let mut due = queues.due();
-        [70, 50, 60].into_iter().for_each(|ms| queues.note_due(ms));
+        [70, 50, 60].into_iter().for_each(|ms| queues.record_due(ms));
         assert!(due.has_changed().unwrap());
         assert_eq!(*due.borrow_and_update(), 50);
-        queues.note_due(80);
+        queues.record_due(80);
         assert!(!due.has_changed().unwrap(), "a later one wakes nobody");
     }
 }

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_binding_is_found_from_both_ends_until_it_is_taken_back() {
+    fn a_binding_is_found_from_both_ends_until_it_is_unbound() {
         let [hub, other, lamp, plug] = [1, 2, 3, 4].map(DeviceNum);
         let mut bindings = Bindings::default();
         assert!(bindings.insert(hub, lamp) && bindings.insert(hub, plug) && bindings.insert(other, lamp));

@@ -67,7 +67,7 @@ impl Maps {
         maps
     }
 
-    pub(super) fn left_connected(&self) -> impl Iterator<Item = &Arc<Device>> {
+    pub(super) fn connected_at_stop(&self) -> impl Iterator<Item = &Arc<Device>> {
         self.by_num.values().filter(|device| device.is_connected())
     }
 

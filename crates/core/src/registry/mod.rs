@@ -192,8 +192,8 @@ impl Handle {
 
     /// Devices whose newest event of coming and going is that they came.
     #[must_use]
-    pub fn left_connected(&self) -> Vec<Arc<Device>> {
-        self.maps.read().left_connected().cloned().collect()
+    pub fn connected_at_stop(&self) -> Vec<Arc<Device>> {
+        self.maps.read().connected_at_stop().cloned().collect()
     }
 
     /// Devices that enrolled by themselves and were never used since; see [`Device::never_used`]. At most `limit`; of one registry

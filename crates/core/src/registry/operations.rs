@@ -15,7 +15,7 @@ use switchbox_model::{
     patch::{CredentialOwner, DevicePatch, FirstConfig, NewDevice, RegistryPatch},
     registry::{Credential, DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec},
 };
-use switchbox_store::{Refused, Reply};
+use switchbox_store::{EntryRefusal, Reply};
 use switchbox_support::clock;
 
 /// What a device is registered with, in one step.
@@ -83,7 +83,7 @@ impl Handle {
         let num = DeviceNum(self.last_num.fetch_add(1, Ordering::Relaxed) + 1);
         let new = NewDevice { num, name: name.clone(), spec, endpoint, config, time_ms: clock::now_ms() };
         match self.call(RegistryChange::DeviceCreated(Box::new(new)), None).await? {
-            Reply::Refused(Refused::NotFound) => return Err(Error::NoSuch(registry(&name.registry))),
+            Reply::Refused(EntryRefusal::NotFound) => return Err(Error::NoSuch(registry(&name.registry))),
             Reply::Refused(why) => return Err(refused(why, name.to_string(), None)),
             _ => {}
         }
@@ -203,7 +203,7 @@ impl Handle {
         self.change(change, None, &format!("{} to {}", device.name, gateway.name)).await.map_err(full)
     }
 
-    /// Takes back what [`Handle::bind`] gave.
+    /// Unbinds devices from a gateway: the opposite of [`Handle::bind`].
     pub async fn unbind(&self, gateway: &Device, device: &Device) -> Result<(), Error> {
         let change = RegistryChange::Unbound { gateway: gateway.num, device: device.num };
         match self.call(change, None).await? {
@@ -242,18 +242,20 @@ pub(super) fn full(error: Error) -> Error {
     }
 }
 
-fn refused(why: Refused, what: String, revision: Option<u64>) -> Error {
+fn refused(why: EntryRefusal, what: String, revision: Option<u64>) -> Error {
     match why {
-        Refused::AlreadyExists => Error::Exists(what),
-        Refused::NotEmpty => Error::NotEmpty(what),
-        Refused::HasBound => Error::HasBound(what),
-        Refused::NotBindable => Error::NotBindable(what),
-        Refused::NoSuchCredential => Error::NoSuchCredential(what),
-        Refused::HasCredential => Error::HasCredential(what),
-        Refused::OtherRevision { current } => {
+        EntryRefusal::AlreadyExists => Error::Exists(what),
+        EntryRefusal::NotEmpty => Error::NotEmpty(what),
+        EntryRefusal::HasBound => Error::HasBound(what),
+        EntryRefusal::NotBindable => Error::NotBindable(what),
+        EntryRefusal::NoSuchCredential => Error::NoSuchCredential(what),
+        EntryRefusal::HasCredential => Error::HasCredential(what),
+        EntryRefusal::OtherRevision { current } => {
             Error::OtherRevision { what, expected: revision.unwrap_or_default(), current }
         }
-        Refused::TooMuch(error) => Error::TooMuch(error),
-        Refused::NotFound | Refused::NotBound | Refused::Conflict { .. } | Refused::Patch(_) => Error::NoSuch(what),
+        EntryRefusal::TooMuch(error) => Error::TooMuch(error),
+        EntryRefusal::NotFound | EntryRefusal::NotBound | EntryRefusal::Conflict { .. } | EntryRefusal::Patch(_) => {
+            Error::NoSuch(what)
+        }
     }
 }

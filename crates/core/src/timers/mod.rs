@@ -220,25 +220,25 @@ impl Handle {
         self.inner.plugins.write().entry(plugin.clone()).or_default().clone()
     }
 
-    fn look<T>(&self, plugin: &PluginName, look: impl FnOnce(&Timers) -> T) -> T {
-        look(&self.of(plugin).state.lock().timers)
+    fn with_timers<T>(&self, plugin: &PluginName, read: impl FnOnce(&Timers) -> T) -> T {
+        read(&self.of(plugin).state.lock().timers)
     }
 
     /// How many timers the plugin has.
     #[must_use]
     pub fn count(&self, plugin: &PluginName) -> usize {
-        self.look(plugin, Timers::len)
+        self.with_timers(plugin, Timers::len)
     }
 
     #[must_use]
     pub fn has(&self, plugin: &PluginName, name: &str) -> bool {
-        self.look(plugin, |timers| timers.has(name))
+        self.with_timers(plugin, |timers| timers.has(name))
     }
 
     /// When the plugin's next timer is due, milliseconds since the Unix epoch.
     #[must_use]
     pub fn next_due_of(&self, plugin: &PluginName) -> Option<u64> {
-        self.look(plugin, Timers::next_due).filter(|due_ms| *due_ms < LAST_MS)
+        self.with_timers(plugin, Timers::next_due).filter(|due_ms| *due_ms < LAST_MS)
     }
 
     /// The plugin runs: its timers fire from now on, those that were due before as late ones.

@@ -1,16 +1,16 @@
 //! When a timer is due, and when it is due again. Pure: the time is given.
 
 use switchbox_model::{limits::TIMER_MIN_INTERVAL_MS, timer::Schedule};
-use switchbox_rules::schedule::{LAST_MS, Wanted, after};
+use switchbox_rules::schedule::{LAST_MS, RequestedSchedule, after};
 
 /// The schedule and its first time, for a timer that is set at `now_ms`. The error says what to do.
-pub fn first(wanted: Wanted, now_ms: u64) -> Result<(Schedule, u64), String> {
+pub fn first(wanted: RequestedSchedule, now_ms: u64) -> Result<(Schedule, u64), String> {
     let due_ms = wanted.first_ms(now_ms)?;
     let schedule = match wanted {
-        Wanted::AfterMs(ms) => Schedule::After { delay_ms: ms.max(TIMER_MIN_INTERVAL_MS) },
-        Wanted::AtMs(_) => Schedule::Once,
-        Wanted::EveryMs(period_ms) => Schedule::Every { period_ms },
-        Wanted::Cron { expression, time_zone } => Schedule::Cron { expression, time_zone },
+        RequestedSchedule::AfterMs(ms) => Schedule::After { delay_ms: ms.max(TIMER_MIN_INTERVAL_MS) },
+        RequestedSchedule::AtMs(_) => Schedule::Once,
+        RequestedSchedule::EveryMs(period_ms) => Schedule::Every { period_ms },
+        RequestedSchedule::Cron { expression, time_zone } => Schedule::Cron { expression, time_zone },
     };
     Ok((schedule, due_ms))
 }
@@ -33,7 +33,7 @@ pub(super) fn next(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option<u64>
 }
 
 /// It fires more than once.
-pub(super) fn comes_again(schedule: &Schedule) -> bool {
+pub(super) fn is_repeating(schedule: &Schedule) -> bool {
     match schedule {
         Schedule::Every { .. } | Schedule::Cron { .. } | Schedule::Start => true,
         Schedule::Once | Schedule::After { .. } => false,

@@ -61,7 +61,7 @@ impl Timers {
         let SetTimer { timer, by } = again;
         match self.by_name.get(&timer.name).cloned() {
             None => self.set(timer, by),
-            Some((known, by)) if schedule::comes_again(&known.schedule) => {
+            Some((known, by)) if schedule::is_repeating(&known.schedule) => {
                 self.set(Timer { due_ms: known.due_ms.min(timer.due_ms), ..known }, by);
             }
             Some(_) => {}
@@ -124,7 +124,7 @@ impl Table {
     }
 
     /// Takes over what became of an entry.
-    pub fn note<'a>(&mut self, docs: impl Iterator<Item = &'a Doc>) {
+    pub fn apply_docs<'a>(&mut self, docs: impl Iterator<Item = &'a Doc>) {
         for doc in docs {
             match doc {
                 Doc::Timer(doc) => {

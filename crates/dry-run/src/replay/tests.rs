@@ -11,7 +11,7 @@ use crate::{
     payload::Payload,
     recorder::Recorder,
     recording::FORMAT,
-    world::{World, WorldLine},
+    world::{CaseWorld, WorldLine},
 };
 use switchbox_model::PluginName;
 
@@ -28,7 +28,7 @@ async fn builtin(name: &str) -> Component {
 
 async fn replayed(text: &str, component: &str, settings: Option<&str>) -> Replayed {
     let settings = settings.map(|text| PluginSettings::parse(text).unwrap());
-    replay(Cursor::new(text.to_owned()), Wanted { component: builtin(component).await, settings }).await.unwrap()
+    replay(Cursor::new(text.to_owned()), ReplayRequest { component: builtin(component).await, settings }).await.unwrap()
 }
 
 /// Every line of a file, as it was read and written again.
@@ -94,7 +94,7 @@ fn other_effects_and_calls_that_are_not_in_the_recording_are_named() {
 fn what_is_recorded_is_replayed_to_the_byte() {
     let (text, again) = run(async {
         let component = builtin("motion-alert").await;
-        let world = Arc::new(World::new(WorldLine::default()).unwrap());
+        let world = Arc::new(CaseWorld::new(WorldLine::default()).unwrap());
         let recorder = Arc::new(Recorder::new(world.clone()));
         let described = component.describe("{}").await.unwrap();
         let setup = Setup {
@@ -121,7 +121,7 @@ fn what_is_recorded_is_replayed_to_the_byte() {
             let payload = Payload(format!(r#"{{"motion":{}}}"#, n % 3 != 0).into());
             let data = Data::Telemetry { subfolder: String::new(), payload, properties: vec![] };
             let event = EventLine { number: n, time_ms: n * 1_000, device: "motion-1".into(), data, attempt: 1 };
-            let told = event.told(&PluginName::new("motion").unwrap()).unwrap();
+            let told = event.for_sandbox(&PluginName::new("motion").unwrap()).unwrap();
             let call = Call { event: &told.event, device: told.device.as_ref(), attempt: 1 };
             let execution = instance.handle(call).await;
             let asked = recorder.take();
@@ -145,12 +145,17 @@ fn more_instances_than_are_held_at_once_are_replayed() {
     let line = |kind: &str| FORMAT_1.lines().find(|line| line.contains(kind)).unwrap().to_owned();
     let mut text = [line("\"kind\":\"recording\""), line("\"kind\":\"version\"")].join("\n") + "\n";
     let of = |line: String, n: usize| line.replace("\"instance\":1", &format!("\"instance\":{n}")) + "\n";
-    for n in 1..=HELD * 3 {
+    for n in 1..=INSTANCES_HELD * 3 {
         text.push_str(&of(line("\"kind\":\"start\""), n));
         text.push_str(&of(line("\"kind\":\"execution\""), n));
         // One that began long ago goes on.
         text.push_str(&of(line("\"kind\":\"execution\""), 1));
     }
     let result = run(replayed(&text, "garage-door", None));
-    assert_eq!((result.executions, result.different), (HELD as u64 * 6, 0), "{:?}", result.differences.first());
+    assert_eq!(
+        (result.executions, result.different),
+        (INSTANCES_HELD as u64 * 6, 0),
+        "{:?}",
+        result.differences.first()
+    );
 }

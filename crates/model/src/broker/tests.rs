@@ -4,7 +4,7 @@ use super::{super::message::PayloadFormat, *};
 
 #[test]
 fn a_message_keeps_the_time_it_has_left_and_its_properties() {
-    let now = Now { instant: Instant::now(), ms: 1_000_000 };
+    let now = ClockReading { instant: Instant::now(), ms: 1_000_000 };
     let properties =
         MessageProperties { format: PayloadFormat::Utf8, user: vec![("a".into(), "b".into())], ..Default::default() };
     let message = Message {
@@ -16,7 +16,7 @@ fn a_message_keeps_the_time_it_has_left_and_its_properties() {
     };
     let stored = StoredMessage::of(&message, now);
     assert_eq!(stored.expiry, StoredExpiry::At { at_ms: 1_010_000, whole_ms: 10_000 });
-    let later = Now { instant: now.instant + Duration::from_secs(5), ms: 1_004_000 };
+    let later = ClockReading { instant: now.instant + Duration::from_secs(5), ms: 1_004_000 };
     let restored = stored.restore(later);
     assert_eq!(restored.expires, Some(later.instant + Duration::from_secs(6)));
     assert_eq!(Message { expires: message.expires, ..restored }, message);
@@ -34,7 +34,7 @@ fn no_message_lives_longer_than_its_whole_life_because_the_clock_went_back() {
     ] {
         assert_eq!(expiry.clamped(now_ms), expect, "{expiry:?} at {now_ms}");
     }
-    let now = Now { instant: Instant::now(), ms: 900_000 };
+    let now = ClockReading { instant: Instant::now(), ms: 900_000 };
     let message = Message::new("a", "x");
     let stored = StoredMessage { expiry: within(1_010_000), ..StoredMessage::of(&message, now) };
     assert_eq!(stored.restore(now).expires, Some(now.instant + Duration::from_secs(10)));

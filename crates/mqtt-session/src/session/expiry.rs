@@ -7,7 +7,7 @@ use super::{Deliverable, Item, Session};
 impl<D: Clone + Deliverable> Session<D> {
     pub(super) fn enqueue(&mut self, item: Item<D>) {
         self.queue_bytes += item.size();
-        self.expires_from = self.expires_from.into_iter().chain(item.expires()).min();
+        self.expires_from = self.expires_from.into_iter().chain(item.expires_at()).min();
         self.queue.push_back(item);
     }
 
@@ -19,13 +19,13 @@ impl<D: Clone + Deliverable> Session<D> {
         let before = self.queue.len();
         for item in std::mem::take(&mut self.queue) {
             if item.is_expired(now) {
-                self.forget_logged(item.logged);
+                self.finish_journaled(item.journaled);
             } else {
                 self.queue.push_back(item);
             }
         }
         self.queue_bytes = self.queue.iter().map(Item::size).sum();
-        self.expires_from = self.queue.iter().filter_map(Item::expires).min();
+        self.expires_from = self.queue.iter().filter_map(Item::expires_at).min();
         u64::try_from(before - self.queue.len()).unwrap_or(0)
     }
 }

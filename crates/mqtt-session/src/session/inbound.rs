@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Deliverable, Frame, PublishReceipt, Session, item::Received};
+use super::{Deliverable, OutgoingPacket, PublishReceipt, Session, item::Qos2State};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 use switchbox_store::QueuePosition;
 
@@ -11,22 +11,22 @@ impl<D: Clone + Deliverable> Session<D> {
     pub fn receive(&mut self, id: u16) -> PublishReceipt {
         match self.received.get(&id) {
             None => {
-                self.received.insert(id, Received::Here);
+                self.received.insert(id, Qos2State::Arrived);
                 PublishReceipt::New
             }
-            Some(Received::Acknowledged) => PublishReceipt::Again,
+            Some(Qos2State::Acknowledged) => PublishReceipt::Again,
             Some(_) => PublishReceipt::Waiting,
         }
     }
 
-    /// Takes back [`Self::receive`]: it was refused or could not be kept.
+    /// Undoes [`Self::receive`], for a message that was refused or could not be queued.
     pub fn unreceive(&mut self, id: u16) {
         self.received.remove(&id);
     }
 
     /// PUBREL: gives the PUBCOMP that answers it.
     #[must_use]
-    pub fn release(&mut self, id: u16) -> Ack {
+    pub fn pubrel(&mut self, id: u16) -> Ack {
         let known = self.received.remove(&id).is_some();
         if self.received.is_empty() {
             self.received = HashMap::new();
@@ -43,7 +43,7 @@ impl<D: Clone + Deliverable> Session<D> {
 
     /// Acknowledges when the journal has got to this position, which is not before that of an earlier call.
     pub fn ack_at(&mut self, position: QueuePosition, acks: Vec<Ack>) {
-        let state = if self.acks.has(position) { Received::Acknowledged } else { Received::Submitted };
+        let state = if self.acks.has(position) { Qos2State::Acknowledged } else { Qos2State::Submitted };
         for ack in acks.iter().filter(|ack| ack.kind == AckKind::PubRec) {
             self.received.entry(ack.id).and_modify(|known| *known = state);
         }
@@ -75,7 +75,7 @@ impl<D: Clone + Deliverable> Session<D> {
             && ack.reason < 0x80
             && let Some(state) = self.received.get_mut(&ack.id)
         {
-            *state = Received::Acknowledged;
+            *state = Qos2State::Acknowledged;
         }
     }
 
@@ -92,7 +92,7 @@ impl<D: Clone + Deliverable> Session<D> {
     }
 
     /// The next acknowledgement that may be written; what else there is waits for another connection.
-    pub fn next_ack(&mut self) -> Option<Frame<'_, D>> {
-        self.acks.pop().map(Frame::Ack)
+    pub fn next_ack(&mut self) -> Option<OutgoingPacket<'_, D>> {
+        self.acks.pop().map(OutgoingPacket::Ack)
     }
 }

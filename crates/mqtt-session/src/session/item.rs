@@ -25,7 +25,7 @@ pub struct Item<D> {
     pub qos: QoS,
     pub body: Body<D>,
     /// It is written down, and under which packet identifier.
-    pub logged: Option<Journaled>,
+    pub journaled: Option<Journaled>,
 }
 
 /// What stands in the journal of an item.
@@ -39,15 +39,15 @@ pub struct Journaled {
 #[derive(Debug, Default)]
 pub struct ClientProgress {
     /// It has these, or will never get them.
-    pub gone: Vec<MessageNum>,
+    pub finished: Vec<MessageNum>,
     /// It has these (QoS 2); PUBREL is to follow when that is durable.
-    pub held: Vec<Journaled>,
+    pub pubrec_received: Vec<Journaled>,
 }
 
 impl ClientProgress {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.gone.is_empty() && self.held.is_empty()
+        self.finished.is_empty() && self.pubrec_received.is_empty()
     }
 }
 
@@ -66,14 +66,14 @@ pub enum Reached {
     InDoubt,
     Sent,
     /// The client has it (QoS 2); PUBREL is to be sent.
-    Held,
+    PubRecReceived,
 }
 
 /// How far a QoS 2 message of the client's is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Received {
+pub(super) enum Qos2State {
     /// It came.
-    Here,
+    Arrived,
     /// It is on its way to the journal.
     Submitted,
     /// PUBREC says so.
@@ -91,11 +91,11 @@ pub trait Deliverable {
     fn compare_version(&self, other: &Self) -> Option<Ordering>;
     /// From when on nobody waits for it, so that it needs no place in the window also where it was sent; none = it does until it is
     /// acknowledged.
-    fn over(&self) -> Option<Instant> {
+    fn obsolete_at(&self) -> Option<Instant> {
         None
     }
     /// When it is not to be sent any more; none = never.
-    fn expires(&self) -> Option<Instant> {
+    fn expires_at(&self) -> Option<Instant> {
         None
     }
 }
@@ -116,22 +116,22 @@ impl<D: Deliverable> Item<D> {
 
     /// Where it came by a shared subscription.
     pub(super) fn shared(self) -> Option<SharedMessage> {
-        let num = self.logged.map(|logged| logged.num);
+        let num = self.journaled.map(|journaled| journaled.num);
         match self.body {
             Body::Message { message, shared: Some(filter), .. } => Some(SharedMessage { num, filter, message }),
             _ => None,
         }
     }
 
-    pub(super) fn expires(&self) -> Option<Instant> {
+    pub(super) fn expires_at(&self) -> Option<Instant> {
         match &self.body {
             Body::Message { message, .. } => message.expires,
-            Body::Device(delivery) => delivery.expires(),
+            Body::Device(delivery) => delivery.expires_at(),
         }
     }
 
     pub(super) fn is_expired(&self, now: Instant) -> bool {
-        self.expires().is_some_and(|at| at <= now)
+        self.expires_at().is_some_and(|at| at <= now)
     }
 }
 
@@ -154,7 +154,7 @@ pub enum OfferResult {
 
 /// The next thing to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Frame<'a, D: Clone> {
+pub enum OutgoingPacket<'a, D: Clone> {
     Ack(Ack),
     /// `id` 0 for QoS 0, which nobody keeps.
     Publish {

@@ -24,16 +24,16 @@ use std::{
 };
 
 pub use self::item::{
-    Body, ClientProgress, Deliverable, Expected, Frame, Item, Journaled, OfferResult, PublishReceipt, Reached,
+    Body, ClientProgress, Deliverable, Expected, Item, Journaled, OfferResult, OutgoingPacket, PublishReceipt, Reached,
     SharedMessage, StoredItem,
 };
-use self::{acks::Acks, item::Received, released::Released, suspended::Suspended};
+use self::{acks::Acks, item::Qos2State, released::Released, suspended::Suspended};
 use switchbox_model::{Message, QoS, broker::MessageNum, limits};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 use switchbox_store::QueuePosition;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sent {
+enum SendState {
     Published,
     /// The client has it (PUBREC came); PUBREL was sent.
     Released,
@@ -42,11 +42,11 @@ enum Sent {
 #[derive(Debug)]
 struct InFlight<D> {
     id: u16,
-    state: Sent,
+    state: SendState,
     /// An earlier process sent it, or had no time to.
     in_doubt: bool,
     item: Option<Item<D>>,
-    logged: Option<MessageNum>,
+    journaled: Option<MessageNum>,
 }
 
 /// One client's state.
@@ -68,7 +68,7 @@ pub struct Session<D> {
     receive_maximum: u16,
     last_id: u16,
     /// QoS 2 ids from the client.
-    received: HashMap<u16, Received>,
+    received: HashMap<u16, Qos2State>,
     acks: Acks,
     /// QoS 2 messages of an earlier connection that the journal did not have when it ended, by their positions.
     uncommitted: VecDeque<(QueuePosition, u16)>,
@@ -114,7 +114,7 @@ impl<D: Clone + Deliverable> Session<D> {
     /// The newest of what is written down that the client may have seen.
     #[must_use]
     pub fn newest_sent(&self) -> MessageNum {
-        self.in_flight.iter().filter_map(|entry| entry.logged).max().unwrap_or_default()
+        self.in_flight.iter().filter_map(|entry| entry.journaled).max().unwrap_or_default()
     }
 
     /// What happened to what is written down since the last call.
@@ -123,8 +123,8 @@ impl<D: Clone + Deliverable> Session<D> {
     }
 
     /// Of these, what the client has or will never get.
-    pub fn take_gone(&mut self) -> Vec<MessageNum> {
-        std::mem::take(&mut self.progress.gone)
+    pub fn take_finished(&mut self) -> Vec<MessageNum> {
+        std::mem::take(&mut self.progress.finished)
     }
 
     /// A connection begins, with the client's receive maximum. What was in flight is sent again first.
@@ -140,7 +140,7 @@ impl<D: Clone + Deliverable> Session<D> {
     pub fn disconnect(&mut self) {
         self.clear_acks();
         // What was not accepted the client sends again.
-        self.received.retain(|_, state| *state != Received::Here);
+        self.received.retain(|_, state| *state != Qos2State::Arrived);
         self.latest = VecDeque::new();
         self.queue.retain(|item| item.qos != QoS::AtMostOnce && !item.is_delivery());
         self.queue.shrink_to_fit();
@@ -191,14 +191,14 @@ impl<D: Clone + Deliverable> Session<D> {
     }
 
     /// Nothing comes for a reserved place.
-    pub fn give_back(&mut self, id: u16, message: &Message) {
+    pub fn unreserve(&mut self, id: u16, message: &Message) {
         self.reserved = self.reserved.saturating_sub(1);
         self.reserved_bytes = self.reserved_bytes.saturating_sub(message.size());
         self.ids.remove(&id);
     }
 
     /// Puts what is written down into its place.
-    pub fn offer_logged(&mut self, item: Item<D>) {
+    pub fn offer_journaled(&mut self, item: Item<D>) {
         self.reserved = self.reserved.saturating_sub(1);
         self.reserved_bytes = self.reserved_bytes.saturating_sub(item.size());
         self.enqueue(item);
@@ -219,48 +219,48 @@ impl<D: Clone + Deliverable> Session<D> {
     }
 
     /// What to write next; None until something comes or is acknowledged.
-    pub fn next(&mut self, now: Instant) -> Option<Frame<'_, D>> {
+    pub fn next(&mut self, now: Instant) -> Option<OutgoingPacket<'_, D>> {
         if let Some(ack) = self.acks.pop() {
-            return Some(Frame::Ack(ack));
+            return Some(OutgoingPacket::Ack(ack));
         }
-        self.drop_doubtful(now);
+        self.drop_expired_in_doubt(now);
         if self.resent < self.in_flight.len().min(self.window.into()) {
             return self.resend();
         }
         loop {
             let item = self.take_next(now)?;
             if item.is_expired(now) {
-                self.forget_logged(item.logged);
+                self.finish_journaled(item.journaled);
                 continue;
             }
             if item.qos == QoS::AtMostOnce {
-                return Some(Frame::Publish { id: 0, dup: false, item: Cow::Owned(item) });
+                return Some(OutgoingPacket::Publish { id: 0, dup: false, item: Cow::Owned(item) });
             }
-            let id = item.logged.map_or_else(|| self.free_id(), |logged| logged.id);
-            let logged = item.logged.map(|logged| logged.num);
+            let id = item.journaled.map_or_else(|| self.free_id(), |journaled| journaled.id);
+            let journaled = item.journaled.map(|journaled| journaled.num);
             self.in_flight.push_back(InFlight {
                 id,
-                state: Sent::Published,
+                state: SendState::Published,
                 in_doubt: false,
                 item: Some(item),
-                logged,
+                journaled,
             });
             self.resent = self.in_flight.len();
             let item = self.in_flight.back()?.item.as_ref()?;
-            return Some(Frame::Publish { id, dup: false, item: Cow::Borrowed(item) });
+            return Some(OutgoingPacket::Publish { id, dup: false, item: Cow::Borrowed(item) });
         }
     }
 
     /// What an earlier connection sent, in its order, as far as the window of this one goes.
-    fn resend(&mut self) -> Option<Frame<'_, D>> {
+    fn resend(&mut self) -> Option<OutgoingPacket<'_, D>> {
         let entry = self.in_flight.get_mut(self.resent)?;
         self.resent += 1;
         entry.in_doubt = false;
         Some(match &entry.item {
-            Some(item) if entry.state == Sent::Published => {
-                Frame::Publish { id: entry.id, dup: true, item: Cow::Borrowed(item) }
+            Some(item) if entry.state == SendState::Published => {
+                OutgoingPacket::Publish { id: entry.id, dup: true, item: Cow::Borrowed(item) }
             }
-            _ => Frame::Ack(Ack::new(AckKind::PubRel, entry.id)),
+            _ => OutgoingPacket::Ack(Ack::new(AckKind::PubRel, entry.id)),
         })
     }
 
@@ -295,14 +295,14 @@ impl<D: Clone + Deliverable> Session<D> {
         }
     }
 
-    fn forget_logged(&mut self, logged: Option<Journaled>) {
-        if let Some(Journaled { num, id }) = logged {
+    fn finish_journaled(&mut self, journaled: Option<Journaled>) {
+        if let Some(Journaled { num, id }) = journaled {
             self.ids.remove(&id);
-            self.progress.gone.push(num);
+            self.progress.finished.push(num);
         }
     }
 
-    fn settle(&mut self, id: u16, state: Sent) -> Option<InFlight<D>> {
+    fn settle(&mut self, id: u16, state: SendState) -> Option<InFlight<D>> {
         let at = self.in_flight.iter().position(|entry| entry.id == id && entry.state == state)?;
         if at < self.resent {
             self.resent -= 1;
@@ -311,7 +311,7 @@ impl<D: Clone + Deliverable> Session<D> {
         if self.in_flight.is_empty() {
             self.in_flight = VecDeque::new();
         }
-        self.forget_logged(entry.logged.map(|num| Journaled { num, id }));
+        self.finish_journaled(entry.journaled.map(|num| Journaled { num, id }));
         Some(entry)
     }
 
@@ -322,13 +322,13 @@ impl<D: Clone + Deliverable> Session<D> {
         }
         let waits = |entry: &InFlight<D>| entry.item.as_ref().is_some_and(|item| item.qos == QoS::AtLeastOnce);
         self.in_flight.iter().find(|entry| entry.id == id).filter(|entry| waits(entry))?;
-        self.settle(id, Sent::Published)?.item
+        self.settle(id, SendState::Published)?.item
     }
 
     /// PUBREC: answers with PUBREL, or ends the exchange when the client refused. Gives what it has (or refused) now.
     pub fn pubrec(&mut self, id: u16, refused: bool) -> Option<Item<D>> {
         if refused {
-            return self.settle(id, Sent::Published)?.item;
+            return self.settle(id, SendState::Published)?.item;
         }
         let entry = self.in_flight.iter_mut().find(|entry| entry.id == id);
         let Some(entry) = entry else {
@@ -339,12 +339,12 @@ impl<D: Clone + Deliverable> Session<D> {
         if entry.item.as_ref().is_some_and(|item| item.qos != QoS::ExactlyOnce) {
             return None;
         }
-        let again = entry.state == Sent::Released;
-        entry.state = Sent::Released;
+        let again = entry.state == SendState::Released;
+        entry.state = SendState::Released;
         let item = entry.item.take();
-        match entry.logged {
+        match entry.journaled {
             // Until that is durable, the client might get it a second time after a crash.
-            Some(num) if !again => self.progress.held.push(Journaled { num, id }),
+            Some(num) if !again => self.progress.pubrec_received.push(Journaled { num, id }),
             _ => self.acks.push(Ack::new(AckKind::PubRel, id)),
         }
         item
@@ -352,7 +352,7 @@ impl<D: Clone + Deliverable> Session<D> {
 
     /// PUBCOMP. False when nothing waits for it.
     pub fn pubcomp(&mut self, id: u16) -> bool {
-        self.settle(id, Sent::Released).is_some()
+        self.settle(id, SendState::Released).is_some()
     }
 
     /// The deliveries to devices that the client has not acknowledged, with the packet ids.
@@ -367,10 +367,10 @@ impl<D: Clone + Deliverable> Session<D> {
 
     /// Gives up on something that [`Self::next`] gave, such as one that is too large for the client.
     pub fn forget(&mut self, id: u16) -> Option<Item<D>> {
-        self.settle(id, Sent::Published)?.item
+        self.settle(id, SendState::Published)?.item
     }
 
-    /// Takes back the deliveries to devices for which this holds and that were not sent yet.
+    /// Removes the deliveries to devices that match and were not sent yet.
     pub fn withdraw(&mut self, wanted: impl Fn(&D) -> bool) {
         let keeps = |item: &Item<D>| !matches!(&item.body, Body::Device(delivery) if wanted(delivery));
         self.queue.retain(keeps);
@@ -389,9 +389,9 @@ impl<D: Clone + Deliverable> Session<D> {
         };
         let Some(entry) = entry else { return Expected::Nothing };
         let kinds: &[AckKind] = match (entry.state, entry.item.as_ref().map(|item| item.qos)) {
-            (Sent::Published, Some(QoS::AtLeastOnce)) => &[AckKind::PubAck],
-            (Sent::Published, _) => &[AckKind::PubRec],
-            (Sent::Released, _) => &[AckKind::PubRec, AckKind::PubComp],
+            (SendState::Published, Some(QoS::AtLeastOnce)) => &[AckKind::PubAck],
+            (SendState::Published, _) => &[AckKind::PubRec],
+            (SendState::Released, _) => &[AckKind::PubRec, AckKind::PubComp],
         };
         if kinds.contains(&kind) { Expected::Yes } else { Expected::OtherKind }
     }
@@ -404,11 +404,12 @@ impl<D: Clone + Deliverable> Session<D> {
         for id in sent.map(|entry| entry.id).collect::<Vec<_>>() {
             self.forget(id);
         }
-        let (gone, queue): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.queue).into_iter().partition(denied);
+        let (finished, queue): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.queue).into_iter().partition(denied);
         self.queue = queue;
         self.queue_bytes = self.queue.iter().map(Item::size).sum();
-        gone.iter().for_each(|item| self.forget_logged(item.logged));
-        gone.into_iter().filter_map(Item::shared).collect()
+        finished.iter().for_each(|item| self.finish_journaled(item.journaled));
+        finished.into_iter().filter_map(Item::shared).collect()
     }
 
     /// About how much memory the queue holds, and what has a place in it, bytes.
@@ -419,7 +420,7 @@ impl<D: Clone + Deliverable> Session<D> {
 
     /// Messages that wait in the queue, and places in it that are reserved.
     #[must_use]
-    pub fn places_taken(&self) -> usize {
+    pub fn slots_used(&self) -> usize {
         self.queue.len() + self.reserved
     }
 

@@ -75,11 +75,11 @@ struct Waiting {
     num: u64,
     qos: QoS,
     size: usize,
-    logged: Option<u16>,
+    journaled: Option<u16>,
 }
 
 #[derive(Debug)]
-struct Sent {
+struct ModelInFlight {
     id: u16,
     message: Waiting,
     /// PUBREC came.
@@ -90,7 +90,7 @@ struct Sent {
 struct Model {
     window: usize,
     queue: VecDeque<Waiting>,
-    in_flight: Vec<Sent>,
+    in_flight: Vec<ModelInFlight>,
     /// So many of those were written on this connection.
     written: usize,
     /// Places that are logged, by their identifiers.
@@ -103,7 +103,7 @@ struct Model {
     batches: VecDeque<(u64, Option<u16>)>,
     /// Of the last batch.
     position: u64,
-    gone: Vec<u64>,
+    finished: Vec<u64>,
 }
 
 /// What is written, in short.
@@ -124,8 +124,8 @@ impl Model {
     }
 
     fn is_taken(&self, id: u16) -> bool {
-        let logged = self.queue.iter().filter_map(|message| message.logged).any(|taken| taken == id);
-        logged || self.reserved.contains_key(&id) || self.in_flight.iter().any(|sent| sent.id == id)
+        let journaled = self.queue.iter().filter_map(|message| message.journaled).any(|taken| taken == id);
+        journaled || self.reserved.contains_key(&id) || self.in_flight.iter().any(|sent| sent.id == id)
     }
 
     /// What is to be written next. A PUBLISH for the first time gets its identifier from the session.
@@ -134,7 +134,7 @@ impl Model {
             return self.acks.pop_front().map(|(_, ack)| Wrote::Ack(ack.kind, ack.id, ack.reason));
         }
         if self.written < self.in_flight.len().min(self.window) {
-            let Sent { id, message, released } = &self.in_flight[self.written];
+            let ModelInFlight { id, message, released } = &self.in_flight[self.written];
             self.written += 1;
             let again = Wrote::Publish { num: message.num, dup: true };
             return Some(if *released { Wrote::Ack(AckKind::PubRel, *id, 0) } else { again });
@@ -146,7 +146,7 @@ impl Model {
         let message = self.queue.pop_front()?;
         let num = message.num;
         if message.qos != QoS::AtMostOnce {
-            self.in_flight.push(Sent { id: 0, message, released: false });
+            self.in_flight.push(ModelInFlight { id: 0, message, released: false });
             self.written = self.in_flight.len();
         }
         Some(Wrote::Publish { num, dup: false })
@@ -156,7 +156,7 @@ impl Model {
         let at = self.in_flight.iter().position(|sent| sent.id == id && sent.released == released)?;
         self.written -= usize::from(at < self.written);
         let sent = self.in_flight.remove(at);
-        self.gone.extend(sent.message.logged.map(|_| sent.message.num));
+        self.finished.extend(sent.message.journaled.map(|_| sent.message.num));
         Some(sent.message.num)
     }
 
@@ -180,7 +180,7 @@ fn item(num: u64, qos: QoS, bytes: usize) -> Item<u64> {
     let mut payload = num.to_be_bytes().to_vec();
     payload.resize(8 + bytes, 0);
     let message = Arc::new(Message { qos, ..Message::new("t", payload) });
-    Item { qos, body: Body::Message { message, retain: false, ids: vec![], shared: None }, logged: None }
+    Item { qos, body: Body::Message { message, retain: false, ids: vec![], shared: None }, journaled: None }
 }
 
 fn num(item: &Item<u64>) -> u64 {
@@ -218,7 +218,7 @@ impl Pair {
 
     fn offer(&mut self, qos: QoS, bytes: usize) -> Result<(), TestCaseError> {
         let item = item(self.next, qos, bytes);
-        let message = Waiting { num: self.next, qos, size: item.size(), logged: None };
+        let message = Waiting { num: self.next, qos, size: item.size(), journaled: None };
         let taken = self.model.has_room(message.size);
         prop_assert_eq!(self.session.offer(item), if taken { OfferResult::Taken } else { OfferResult::Full });
         if taken {
@@ -231,13 +231,13 @@ impl Pair {
     fn reserve(&mut self, qos: QoS) -> Result<(), TestCaseError> {
         let item = item(self.next, qos, 1);
         let Body::Message { message, .. } = &item.body else { panic!("no message") };
-        let waiting = Waiting { num: self.next, qos, size: item.size(), logged: None };
+        let waiting = Waiting { num: self.next, qos, size: item.size(), journaled: None };
         let room = self.model.has_room(waiting.size);
         let id = self.session.reserve(message);
         prop_assert_eq!(id.is_some(), room);
         if let Some(id) = id {
             prop_assert!(id != 0 && !self.model.is_taken(id), "the identifier {id} is taken");
-            self.model.reserved.insert(id, Waiting { logged: Some(id), ..waiting });
+            self.model.reserved.insert(id, Waiting { journaled: Some(id), ..waiting });
         }
         self.next += 1;
         Ok(())
@@ -255,15 +255,17 @@ impl Pair {
         let frame = self.session.next(Instant::now());
         let (found, id) = match &frame {
             None => (None, 0),
-            Some(Frame::Ack(ack)) => (Some(Wrote::Ack(ack.kind, ack.id, ack.reason)), 0),
-            Some(Frame::Publish { id, dup, item }) => (Some(Wrote::Publish { num: num(item), dup: *dup }), *id),
+            Some(OutgoingPacket::Ack(ack)) => (Some(Wrote::Ack(ack.kind, ack.id, ack.reason)), 0),
+            Some(OutgoingPacket::Publish { id, dup, item }) => {
+                (Some(Wrote::Publish { num: num(item), dup: *dup }), *id)
+            }
         };
         prop_assert_eq!(&found, &expected);
         if self.model.in_flight.len() > before {
-            let logged = self.model.in_flight[before].message.logged;
+            let journaled = self.model.in_flight[before].message.journaled;
             prop_assert!(
-                id != 0 && logged.map_or_else(|| !self.model.is_taken(id), |logged| logged == id),
-                "{id}, {logged:?}"
+                id != 0 && journaled.map_or_else(|| !self.model.is_taken(id), |journaled| journaled == id),
+                "{id}, {journaled:?}"
             );
             self.model.in_flight[before].id = id;
         }
@@ -273,7 +275,7 @@ impl Pair {
     fn acknowledge(&mut self, kind: AckKind, id: u16, refused: bool) -> Result<(), TestCaseError> {
         let Self { session, model, .. } = self;
         let sent = model.in_flight.iter().find(|sent| sent.id == id);
-        let of = sent.map(|sent| (sent.message.qos, sent.released, sent.message.num, sent.message.logged));
+        let of = sent.map(|sent| (sent.message.qos, sent.released, sent.message.num, sent.message.journaled));
         let found = match kind {
             AckKind::PubAck => session.puback(id).map(|item| num(&item)),
             AckKind::PubRec => session.pubrec(id, refused).map(|item| num(&item)),
@@ -286,13 +288,13 @@ impl Pair {
                 model.acks.push_back((None, Ack { reason: 0x92, ..Ack::new(AckKind::PubRel, id) }));
                 None
             }
-            (AckKind::PubRec, Some((QoS::ExactlyOnce, again, num, logged))) => {
+            (AckKind::PubRec, Some((QoS::ExactlyOnce, again, num, journaled))) => {
                 model.in_flight.iter_mut().filter(|sent| sent.id == id).for_each(|sent| sent.released = true);
                 let release = Ack::new(AckKind::PubRel, id);
-                let held = std::mem::take(&mut session.progress.held);
-                let held: Vec<_> = held.into_iter().map(|logged| logged.id).collect();
-                prop_assert_eq!(held, logged.filter(|_| !again).into_iter().collect::<Vec<_>>());
-                if logged.is_some() && !again {
+                let pubrec_received = std::mem::take(&mut session.progress.pubrec_received);
+                let pubrec_received: Vec<_> = pubrec_received.into_iter().map(|journaled| journaled.id).collect();
+                prop_assert_eq!(pubrec_received, journaled.filter(|_| !again).into_iter().collect::<Vec<_>>());
+                if journaled.is_some() && !again {
                     // As if that were durable at once.
                     session.ack(release.clone());
                 }
@@ -350,8 +352,8 @@ impl Pair {
             Step::Reserve { qos } => self.reserve(qos)?,
             Step::Keep(at) => {
                 if let Some((id, message)) = self.take_reserved(at) {
-                    let logged = Some(Journaled { num: MessageNum(message.num), id });
-                    self.session.offer_logged(Item { logged, ..item(message.num, message.qos, 1) });
+                    let journaled = Some(Journaled { num: MessageNum(message.num), id });
+                    self.session.offer_journaled(Item { journaled, ..item(message.num, message.qos, 1) });
                     self.model.queue.push_back(message);
                 }
             }
@@ -360,7 +362,7 @@ impl Pair {
                     let Item { body: Body::Message { message, .. }, .. } = item(message.num, message.qos, 1) else {
                         panic!("no message")
                     };
-                    self.session.give_back(id, &message);
+                    self.session.unreserve(id, &message);
                 }
             }
             Step::Write(count) => {
@@ -377,7 +379,7 @@ impl Pair {
                 let known = self.model.received.get(&id).is_some_and(|acknowledged| *acknowledged);
                 // A client releases what was acknowledged, or what nobody knows of any more.
                 if known || !self.model.received.contains_key(&id) {
-                    let ack = self.session.release(id);
+                    let ack = self.session.pubrel(id);
                     prop_assert_eq!(ack.reason, if known { 0 } else { 0x92 });
                     self.model.received.remove(&id);
                     self.session.ack(ack.clone());
@@ -392,8 +394,8 @@ impl Pair {
         }
         let Self { session, model, .. } = self;
         prop_assert_eq!((session.queued(), session.queued_bytes()), (model.queue.len(), model.bytes()));
-        let gone: Vec<_> = session.take_gone().into_iter().map(|MessageNum(num)| num).collect();
-        prop_assert_eq!(gone, std::mem::take(&mut model.gone));
+        let finished: Vec<_> = session.take_finished().into_iter().map(|MessageNum(num)| num).collect();
+        prop_assert_eq!(finished, std::mem::take(&mut model.finished));
         prop_assert!(model.in_flight.len() <= usize::from(limits::IN_FLIGHT), "more than the window is in flight");
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use super::{Body, Deliverable, InFlight, Sent, Session};
+use super::{Body, Deliverable, InFlight, SendState, Session};
 
 /// So many are remembered; past it, the oldest may be used again.
 const REMEMBERED: usize = 1_024;
@@ -42,7 +42,7 @@ impl<D: Clone + Deliverable> Session<D> {
     /// The deliveries in flight for which this holds are over.
     pub fn release_deliveries(&mut self, is_over: impl Fn(&D) -> bool) {
         let over = |entry: &InFlight<D>| {
-            let item = entry.item.as_ref().filter(|_| entry.state == Sent::Published);
+            let item = entry.item.as_ref().filter(|_| entry.state == SendState::Published);
             item.is_some_and(|item| matches!(&item.body, Body::Device(delivery) if is_over(delivery)))
         };
         while let Some(at) = self.in_flight.iter().position(over) {
@@ -58,7 +58,7 @@ impl<D: Clone + Deliverable> Session<D> {
     /// There is a place in the window. A client that has a receive maximum has it also for what is over.
     pub(super) fn has_window(&mut self, now: Instant) -> bool {
         if self.in_flight.len() >= usize::from(self.window) {
-            self.release_deliveries(|delivery| delivery.over().is_some_and(|at| at <= now));
+            self.release_deliveries(|delivery| delivery.obsolete_at().is_some_and(|at| at <= now));
         }
         self.in_flight.len() < usize::from(self.window)
             && self.in_flight.len() + self.released.len() < usize::from(self.receive_maximum)
@@ -67,7 +67,7 @@ impl<D: Clone + Deliverable> Session<D> {
     /// The oldest message that waits for the client's acknowledgement, where something waits behind it because the window is
     /// full.
     #[must_use]
-    pub fn stuck_on(&self) -> Option<u16> {
+    pub fn blocking_packet_id(&self) -> Option<u16> {
         let waits = !self.latest.is_empty() || self.queue.front().is_some();
         let full = self.in_flight.len() >= usize::from(self.window)
             || self.in_flight.len() + self.released.len() >= usize::from(self.receive_maximum);
@@ -94,7 +94,7 @@ mod tests {
         }
         session.offer(delivery(200));
         assert_eq!(written(&mut session).len() as u64, window);
-        assert_eq!(session.stuck_on(), Some(1));
+        assert_eq!(session.blocking_packet_id(), Some(1));
         session.release_deliveries(|call| *call <= 2);
         session.last_id = 0;
         assert_eq!(
@@ -102,7 +102,7 @@ mod tests {
             ["p33=v200"],
             "neither what is over nor what is in flight gives up its identifier"
         );
-        assert_eq!((session.stuck_on(), session.expects(AckKind::PubAck, 1)), (None, Expected::Yes));
+        assert_eq!((session.blocking_packet_id(), session.expects(AckKind::PubAck, 1)), (None, Expected::Yes));
         assert!(session.puback(1).is_none() && session.puback(2).is_none());
         session.last_id = 0;
         session.offer(delivery(300));

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Deliverable, InFlight, Item, Journaled, Reached, Sent, Session, StoredItem, item::Received};
+use super::{Deliverable, InFlight, Item, Journaled, Reached, SendState, Session, StoredItem, item::Qos2State};
 use switchbox_model::broker::MessageNum;
 
 impl<D: Clone + Deliverable> Session<D> {
@@ -11,42 +11,46 @@ impl<D: Clone + Deliverable> Session<D> {
     #[must_use]
     pub fn restore(left: Vec<StoredItem<D>>, received: Vec<u16>, now: Instant) -> Self {
         let mut session = Self::new();
-        session.received = received.into_iter().map(|id| (id, Received::Acknowledged)).collect();
+        session.received = received.into_iter().map(|id| (id, Qos2State::Acknowledged)).collect();
         for StoredItem { item, reached } in left {
-            if let Some(logged) = item.logged {
+            if let Some(journaled) = item.journaled {
                 // Not free for the next one even if it goes: the client may know it.
-                session.last_id = logged.id;
-                session.ids.insert(logged.id);
+                session.last_id = journaled.id;
+                session.ids.insert(journaled.id);
             }
-            match (reached, item.logged) {
-                (Reached::Queued | Reached::InDoubt, logged) if item.is_expired(now) => session.forget_logged(logged),
-                (Reached::InDoubt | Reached::Sent | Reached::Held, Some(logged)) => session.fly(item, logged, reached),
+            match (reached, item.journaled) {
+                (Reached::Queued | Reached::InDoubt, journaled) if item.is_expired(now) => {
+                    session.finish_journaled(journaled)
+                }
+                (Reached::InDoubt | Reached::Sent | Reached::PubRecReceived, Some(journaled)) => {
+                    session.restore_in_flight(item, journaled, reached)
+                }
                 _ => session.enqueue(item),
             }
         }
         session
     }
 
-    fn fly(&mut self, item: Item<D>, Journaled { num, id }: Journaled, reached: Reached) {
-        let held = reached == Reached::Held;
-        let state = if held { Sent::Released } else { Sent::Published };
+    fn restore_in_flight(&mut self, item: Item<D>, Journaled { num, id }: Journaled, reached: Reached) {
+        let held = reached == Reached::PubRecReceived;
+        let state = if held { SendState::Released } else { SendState::Published };
         let (item, in_doubt) = ((!held).then_some(item), reached == Reached::InDoubt);
-        self.in_flight.push_back(InFlight { id, state, in_doubt, item, logged: Some(num) });
+        self.in_flight.push_back(InFlight { id, state, in_doubt, item, journaled: Some(num) });
     }
 
     /// The first of what was in doubt and was not sent again yet.
     #[must_use]
     pub fn in_doubt_from(&self) -> Option<MessageNum> {
-        self.in_flight.iter().find(|entry| entry.in_doubt)?.logged
+        self.in_flight.iter().find(|entry| entry.in_doubt)?.journaled
     }
 
     /// What expired is not sent again where it is not sure that it was sent.
-    pub(super) fn drop_doubtful(&mut self, now: Instant) {
+    pub(super) fn drop_expired_in_doubt(&mut self, now: Instant) {
         let is_over =
             |entry: &InFlight<D>| entry.in_doubt && entry.item.as_ref().is_some_and(|item| item.is_expired(now));
         while self.in_flight.get(self.resent).is_some_and(is_over) {
-            if let Some(InFlight { id, logged, .. }) = self.in_flight.remove(self.resent) {
-                self.forget_logged(logged.map(|num| Journaled { num, id }));
+            if let Some(InFlight { id, journaled, .. }) = self.in_flight.remove(self.resent) {
+                self.finish_journaled(journaled.map(|num| Journaled { num, id }));
             }
         }
     }
@@ -63,12 +67,12 @@ mod tests {
     fn left(num: u64, qos: QoS, reached: Reached, expires: Option<Instant>) -> StoredItem<u64> {
         let message = Arc::new(Message { expires, ..Message::new("t", "x") });
         let body = Body::Message { message, retain: false, ids: vec![], shared: None };
-        let logged = Some(Journaled { num: MessageNum(num), id: u16::try_from(num).unwrap() + 10 });
-        StoredItem { item: Item { qos, body, logged }, reached }
+        let journaled = Some(Journaled { num: MessageNum(num), id: u16::try_from(num).unwrap() + 10 });
+        StoredItem { item: Item { qos, body, journaled }, reached }
     }
 
-    fn gone(session: &mut S) -> Vec<u64> {
-        session.take_gone().into_iter().map(|num| num.0).collect()
+    fn finished(session: &mut S) -> Vec<u64> {
+        session.take_finished().into_iter().map(|num| num.0).collect()
     }
 
     #[test]
@@ -76,7 +80,7 @@ mod tests {
         let mut session = S::restore(
             vec![
                 left(1, QoS::AtLeastOnce, Reached::Sent, None),
-                left(2, QoS::ExactlyOnce, Reached::Held, None),
+                left(2, QoS::ExactlyOnce, Reached::PubRecReceived, None),
                 left(3, QoS::ExactlyOnce, Reached::InDoubt, None),
                 left(4, QoS::AtLeastOnce, Reached::Queued, None),
             ],
@@ -88,27 +92,27 @@ mod tests {
         assert_eq!(written(&mut session), ["d11", "rel12", "d13", "p14", "p15"]);
         assert_eq!(session.receive(7), PublishReceipt::Again);
         assert!(session.pubcomp(12));
-        assert_eq!(session.take_progress().gone, [MessageNum(2)]);
+        assert_eq!(session.take_progress().finished, [MessageNum(2)]);
     }
 
     #[test]
     fn what_expired_comes_again_only_where_it_was_sent_for_sure() {
         let now = Instant::now();
         let soon = now + Duration::from_secs(1);
-        let all = [Reached::Sent, Reached::Held, Reached::InDoubt, Reached::Queued];
+        let all = [Reached::Sent, Reached::PubRecReceived, Reached::InDoubt, Reached::Queued];
         let every = |from: u64, expires| {
             (from..).zip(all).map(move |(num, reached)| left(num, QoS::ExactlyOnce, reached, Some(expires)))
         };
         // Over at the start; over when the client comes back.
         let mut session = S::restore(every(1, now).chain(every(5, soon)).collect(), vec![], now);
-        assert_eq!(gone(&mut session), [3, 4]);
+        assert_eq!(finished(&mut session), [3, 4]);
         session.connect(10);
         let mut written = Vec::new();
         while let Some(frame) = session.next(soon) {
             written.push(in_short(&frame));
         }
         assert_eq!(written, ["d11", "rel12", "d15", "rel16"]);
-        assert_eq!(gone(&mut session), [7, 8]);
+        assert_eq!(finished(&mut session), [7, 8]);
         // The client may know the identifiers of the others.
         session.offer(item(QoS::ExactlyOnce, "x"));
         assert_eq!(self::written(&mut session), ["p19"]);

@@ -46,7 +46,7 @@ impl<D: Clone + Deliverable> Session<D> {
     }
 
     /// What is suspended under this packet identifier is sent again, or else forgotten.
-    pub fn wake(&mut self, id: u16, send: bool) {
+    pub fn resume_suspended(&mut self, id: u16, send: bool) {
         let Some(at) = self.suspended.0.iter().position(|entry| entry.id == id) else { return };
         let entry = self.suspended.0.remove(at);
         if send {

@@ -21,7 +21,7 @@ impl Deliverable for u64 {
     }
 
     /// From 900 on nobody waits for it.
-    fn over(&self) -> Option<Instant> {
+    fn obsolete_at(&self) -> Option<Instant> {
         (*self >= 900).then(|| Instant::now().checked_sub(Duration::from_secs(1)).unwrap())
     }
 }
@@ -30,12 +30,12 @@ pub(super) fn item(qos: QoS, text: &'static str) -> Item<u64> {
     Item {
         qos,
         body: Body::Message { message: Arc::new(Message::new("t", text)), retain: false, ids: vec![], shared: None },
-        logged: None,
+        journaled: None,
     }
 }
 
 pub(super) fn delivery(version: u64) -> Item<u64> {
-    Item { qos: QoS::AtLeastOnce, body: Body::Device(version), logged: None }
+    Item { qos: QoS::AtLeastOnce, body: Body::Device(version), journaled: None }
 }
 
 /// All that there is to write, in short: `p1` PUBLISH with id 1, `d1` the same with DUP, `p0` QoS 0, `ack:1`, `rel1` …
@@ -47,15 +47,15 @@ pub(super) fn written(session: &mut S) -> Vec<String> {
     written
 }
 
-pub(super) fn in_short(frame: &Frame<'_, u64>) -> String {
+pub(super) fn in_short(frame: &OutgoingPacket<'_, u64>) -> String {
     match frame {
-        Frame::Ack(ack) => match ack.kind {
+        OutgoingPacket::Ack(ack) => match ack.kind {
             AckKind::PubAck => format!("ack{}", ack.id),
             AckKind::PubRec => format!("rec{}", ack.id),
             AckKind::PubRel => format!("rel{}", ack.id),
             AckKind::PubComp => format!("comp{}", ack.id),
         },
-        Frame::Publish { id, dup, item } => {
+        OutgoingPacket::Publish { id, dup, item } => {
             let kind = if *dup { "d" } else { "p" };
             match item.body {
                 Body::Device(version) => format!("{kind}{id}=v{version}"),
@@ -66,16 +66,16 @@ pub(super) fn in_short(frame: &Frame<'_, u64>) -> String {
 }
 
 fn release(session: &mut S, id: u16) {
-    let ack = session.release(id);
+    let ack = session.pubrel(id);
     session.ack(ack);
 }
 
 /// What is written down under this number.
-fn logged(session: &mut S, qos: QoS, num: u64) -> Item<u64> {
+fn journaled(session: &mut S, qos: QoS, num: u64) -> Item<u64> {
     let Item { body, .. } = item(qos, "x");
     let Body::Message { message, .. } = &body else { panic!("no message") };
     let id = session.reserve(message).unwrap();
-    Item { qos, body, logged: Some(Journaled { num: MessageNum(num), id }) }
+    Item { qos, body, journaled: Some(Journaled { num: MessageNum(num), id }) }
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn what_another_member_may_have_is_given_back_at_the_end() {
             ids: vec![],
             shared: Some("s".into()),
         },
-        logged: None,
+        journaled: None,
     };
     session.offer(shared(QoS::AtLeastOnce, "sent once or twice"));
     session.offer(shared(QoS::ExactlyOnce, "perhaps there"));
@@ -213,7 +213,7 @@ fn a_full_queue_says_so() {
     let big = Item {
         qos: QoS::AtMostOnce,
         body: Body::Message { message: big, retain: false, ids: vec![], shared: None },
-        logged: None,
+        journaled: None,
     };
     assert_eq!(session.offer(big), OfferResult::Full);
 }
@@ -225,7 +225,7 @@ fn what_expired_is_not_sent() {
     session.offer(Item {
         qos: QoS::AtLeastOnce,
         body: Body::Message { message, retain: false, ids: vec![], shared: None },
-        logged: None,
+        journaled: None,
     });
     session.offer(item(QoS::AtLeastOnce, "x"));
     assert_eq!(written(&mut session), ["p1"]);
@@ -237,18 +237,18 @@ fn what_expired_gives_up_its_place_in_a_full_queue() {
     let now = Instant::now();
     let soon = now + Duration::from_secs(1);
     for num in 0..limits::SESSION_QUEUE as u64 {
-        let mut item = logged(&mut session, QoS::AtLeastOnce, num);
+        let mut item = journaled(&mut session, QoS::AtLeastOnce, num);
         let Body::Message { message, .. } = &mut item.body else { panic!("no message") };
         let expires = [None, Some(soon), Some(soon + Duration::from_secs(1)), Some(soon)][num as usize % 4];
         *message = Arc::new(Message { expires, ..(**message).clone() });
-        session.offer_logged(item);
+        session.offer_journaled(item);
     }
     assert!(!session.has_room(1));
     assert_eq!(session.purge(now), 0);
-    assert!(session.take_gone().is_empty());
+    assert!(session.take_finished().is_empty());
     let half = limits::SESSION_QUEUE / 2;
     assert_eq!(session.purge(soon), half as u64);
-    assert!(session.take_gone().iter().all(|num| num.0 % 2 == 1));
+    assert!(session.take_finished().iter().all(|num| num.0 % 2 == 1));
     assert_eq!((session.queued(), session.ids.len()), (half, half));
     assert_eq!(session.queued_bytes(), session.queue.iter().map(Item::size).sum::<usize>());
     // There is nothing to look for until the next of them runs out of time.
@@ -321,7 +321,7 @@ fn packet_ids_wrap_round_and_skip_those_in_use() {
     assert_eq!(written(&mut session), ["p1"]);
     for _ in 0..u16::MAX - 1 {
         session.offer(item(QoS::AtLeastOnce, "x"));
-        let Some(Frame::Publish { id, .. }) = session.next(Instant::now()) else { panic!("nothing to send") };
+        let Some(OutgoingPacket::Publish { id, .. }) = session.next(Instant::now()) else { panic!("nothing to send") };
         assert_ne!(id, 0);
         assert!(session.puback(id).is_some());
     }
@@ -333,11 +333,11 @@ fn packet_ids_wrap_round_and_skip_those_in_use() {
 fn what_is_written_down_has_its_id_before_and_tells_its_end() {
     let mut session = S::new();
     session.connect(10);
-    let (first, second) = (logged(&mut session, QoS::AtLeastOnce, 1), logged(&mut session, QoS::ExactlyOnce, 2));
+    let (first, second) = (journaled(&mut session, QoS::AtLeastOnce, 1), journaled(&mut session, QoS::ExactlyOnce, 2));
     session.offer(item(QoS::AtLeastOnce, "not written down"));
     assert_eq!(written(&mut session), ["p3"]);
-    session.offer_logged(first);
-    session.offer_logged(second);
+    session.offer_journaled(first);
+    session.offer_journaled(second);
     assert_eq!(written(&mut session), ["p1", "p2"]);
     assert_eq!(session.newest_sent(), MessageNum(2));
     assert!(session.take_progress().is_empty());
@@ -345,26 +345,34 @@ fn what_is_written_down_has_its_id_before_and_tells_its_end() {
     session.pubrec(2, false);
     assert!(written(&mut session).is_empty(), "PUBREL before it is durable");
     let progress = session.take_progress();
-    assert_eq!((progress.gone, progress.held), (vec![MessageNum(1)], vec![Journaled { num: MessageNum(2), id: 2 }]));
+    assert_eq!(
+        (progress.finished, progress.pubrec_received),
+        (vec![MessageNum(1)], vec![Journaled { num: MessageNum(2), id: 2 }])
+    );
     session.pubcomp(2);
-    assert_eq!(session.take_progress().gone, [MessageNum(2)]);
+    assert_eq!(session.take_progress().finished, [MessageNum(2)]);
     let message = Arc::new(Message { expires: Some(Instant::now()), ..Message::new("t", "x") });
     let id = session.reserve(&message).unwrap();
     let body = Body::Message { message, retain: false, ids: vec![], shared: None };
-    session.offer_logged(Item { qos: QoS::AtLeastOnce, body, logged: Some(Journaled { num: MessageNum(3), id }) });
+    session.offer_journaled(Item {
+        qos: QoS::AtLeastOnce,
+        body,
+        journaled: Some(Journaled { num: MessageNum(3), id }),
+    });
     assert!(written(&mut session).is_empty());
-    assert_eq!(session.take_progress().gone, [MessageNum(3)]);
+    assert_eq!(session.take_progress().finished, [MessageNum(3)]);
 }
 
 #[test]
 fn a_place_that_is_kept_counts_as_taken() {
     let mut session = S::new();
-    let places: Vec<_> = (0..limits::SESSION_QUEUE).map(|n| logged(&mut session, QoS::AtLeastOnce, n as u64)).collect();
+    let places: Vec<_> =
+        (0..limits::SESSION_QUEUE).map(|n| journaled(&mut session, QoS::AtLeastOnce, n as u64)).collect();
     assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), OfferResult::Full);
     assert_eq!(session.reserve(&Message::new("t", "x")), None);
-    let ids: HashSet<_> = places.iter().filter_map(|item| item.logged).map(|logged| logged.id).collect();
+    let ids: HashSet<_> = places.iter().filter_map(|item| item.journaled).map(|journaled| journaled.id).collect();
     assert_eq!(ids.len(), limits::SESSION_QUEUE);
-    places.into_iter().for_each(|item| session.offer_logged(item));
+    places.into_iter().for_each(|item| session.offer_journaled(item));
     assert_eq!(session.queued(), limits::SESSION_QUEUE);
     session.connect(1);
     session.next(Instant::now());
@@ -380,7 +388,7 @@ fn what_the_client_may_not_have_any_more_is_not_sent_again_and_shared_messages_a
         Item {
             qos: QoS::AtLeastOnce,
             body: Body::Message { message, retain: false, ids: vec![], shared },
-            logged: None,
+            journaled: None,
         }
     };
     for item in [of("secret", None), of("secret", Some("$share/g/secret")), of("news", None)] {
@@ -393,10 +401,10 @@ fn what_the_client_may_not_have_any_more_is_not_sent_again_and_shared_messages_a
     let left = session.revoke(|message| &*message.topic == "news");
     assert_eq!(left.iter().map(|shared| &*shared.filter).collect::<Vec<_>>(), ["$share/g/secret"]);
     assert_eq!((written(&mut session), session.queued_bytes()), (vec!["p2".to_owned()], 0));
-    let logged = logged(&mut session, QoS::AtLeastOnce, 7);
-    session.offer_logged(logged);
+    let journaled = journaled(&mut session, QoS::AtLeastOnce, 7);
+    session.offer_journaled(journaled);
     assert!(session.revoke(|_| false).is_empty());
-    assert_eq!(session.take_progress().gone, [MessageNum(7)]);
+    assert_eq!(session.take_progress().finished, [MessageNum(7)]);
 }
 
 #[test]
@@ -414,7 +422,7 @@ fn the_newest_of_each_device_waits_for_the_window() {
 }
 
 #[test]
-fn what_was_not_sent_yet_can_be_taken_back() {
+fn what_was_not_sent_yet_can_be_removed() {
     let mut session = S::new();
     session.connect(1);
     session.offer(delivery(1));
@@ -467,8 +475,8 @@ fn what_rests_keeps_its_packet_identifier_and_has_no_place_in_the_window() {
     }
     assert_eq!(written(&mut session), ["p3=v300", "p4=v400"]);
     assert!(session.puback(1).is_none(), "nothing was sent under it on this connection");
-    session.wake(2, true);
-    session.wake(1, false);
+    session.resume_suspended(2, true);
+    session.resume_suspended(1, false);
     assert_eq!(written(&mut session), [""; 0], "the window is full");
     assert!(session.puback(3).is_some());
     assert_eq!(written(&mut session), ["d2=v200"]);

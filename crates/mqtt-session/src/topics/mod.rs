@@ -5,11 +5,11 @@
 //! as its [`WaitBudget`] and the subscriber's [`SlowConsumer`] allow, then the message is dropped and counted too: waiting for
 //! ever would let two clients that publish to each other stop each other.
 
+mod host_topics;
 mod pending;
 mod retained;
 mod session_journal;
 mod shared;
-mod shown;
 mod slow_consumer;
 mod subscriber;
 #[cfg(test)]
@@ -31,22 +31,22 @@ use prometheus_client::metrics::counter::Counter;
 
 pub use self::trie::memory_bytes;
 pub use self::{
+    host_topics::Statistics,
     pending::PendingChanges,
     session_journal::SessionJournal,
-    shown::Statistics,
     slow_consumer::{SlowConsumer, WaitBudget},
     subscriber::{Delivered, Delivery, Subscriber},
 };
 use self::{
-    pending::Written,
+    host_topics::{Watchers, trie_key},
+    pending::PendingMessage,
     retained::Retained,
     shared::{Group, Member},
-    shown::{Watchers, placed},
     trie::Trie,
 };
 use switchbox_model::{
     Message, QoS,
-    broker::{BrokerChange, Now, Owner, RetainedDoc},
+    broker::{BrokerChange, ClockReading, Owner, RetainedDoc},
     limits::LimitName,
 };
 pub use switchbox_rules::topic::{TopicError, check_filter, check_name, is_shared, matched_part, matches};
@@ -164,7 +164,7 @@ impl Handle {
     }
 
     /// Takes up the retained messages of an earlier process, but for those that expired meanwhile.
-    pub fn restore_retained(&self, docs: Vec<RetainedDoc>, now: Now) {
+    pub fn restore_retained(&self, docs: Vec<RetainedDoc>, now: ClockReading) {
         let (expired, live): (Vec<_>, Vec<_>) = docs.into_iter().partition(|doc| doc.message.is_expired(now.ms));
         self.forget_retained(&expired.into_iter().map(|doc| doc.message.topic).collect::<Vec<_>>());
         let mut retained = self.0.retained.lock();
@@ -185,7 +185,7 @@ impl Handle {
     fn forget_retained(&self, expired: &[Arc<str>]) {
         for topics in expired.chunks(TOPICS_AT_ONCE) {
             let (topics, time_ms) = (topics.to_vec(), clock::now_ms());
-            self.0.session_journal.note(BrokerChange::RetainedExpired { topics, time_ms });
+            self.0.session_journal.submit_unawaited(BrokerChange::RetainedExpired { topics, time_ms });
         }
     }
 
@@ -202,7 +202,7 @@ impl Handle {
     fn insert(&self, filter: &str, subscriber: Arc<dyn Subscriber>, options: Options) -> bool {
         let mut table = self.0.table.write();
         if !is_shared(filter) {
-            return table.trie.insert(&placed(filter), subscriber.id(), Target::One { subscriber, options });
+            return table.trie.insert(&trie_key(filter), subscriber.id(), Target::One { subscriber, options });
         }
         let member = Member { subscriber, options };
         if let Some(group) = table.groups.get(filter) {
@@ -211,7 +211,7 @@ impl Handle {
         let group = Arc::new(Group::new(NEXT_GROUP.fetch_add(1, Ordering::Relaxed), filter));
         group.join(member);
         table.groups.insert(group.filter.clone(), group.clone());
-        table.trie.insert(&placed(filter), group.id, Target::Group(group))
+        table.trie.insert(&trie_key(filter), group.id, Target::Group(group))
     }
 
     /// True when the subscriber had this filter.
@@ -227,26 +227,26 @@ impl Handle {
     fn remove(&self, filter: &str, subscriber: u64) -> bool {
         let mut table = self.0.table.write();
         if !is_shared(filter) {
-            return table.trie.remove(&placed(filter), subscriber);
+            return table.trie.remove(&trie_key(filter), subscriber);
         }
         let Some(group) = table.groups.get(filter).cloned() else { return false };
         let left = group.leave(subscriber);
         if group.is_empty() {
             table.groups.remove(filter);
-            table.trie.remove(&placed(filter), group.id);
+            table.trie.remove(&trie_key(filter), group.id);
         }
         left
     }
 
     /// True when somebody subscribes to what happens to devices.
     #[must_use]
-    pub fn is_watched(&self) -> bool {
+    pub fn has_device_watchers(&self) -> bool {
         self.0.watchers.of_devices()
     }
 
     /// True when somebody subscribes to the host's statistics.
     #[must_use]
-    pub fn shows_statistics(&self) -> bool {
+    pub fn has_statistics_watchers(&self) -> bool {
         self.0.watchers.of_statistics()
     }
 
@@ -263,21 +263,22 @@ impl Handle {
 
     /// Delivers what the host shows, under `registries/` and `$SYS/`, to those that subscribe to it. Waits for nobody: one that
     /// is too slow misses it, and it is counted. Nothing is written to the log.
-    pub fn show(&self, message: &Arc<Message>) {
-        let (offers, groups) = self.targets(message, &placed(&message.topic), None);
+    pub fn publish_host_message(&self, message: &Arc<Message>) {
+        let (offers, groups) = self.targets(message, &trie_key(&message.topic), None);
         let mut pending = PendingChanges::default();
-        let mut written = pending.message(message);
-        let full = offers.into_iter().filter_map(|offer| self.offer(&mut written, offer, false)).count();
-        let full = full + groups.into_iter().filter_map(|group| self.offer_in_turn(&mut written, &group)).count();
-        (0..full).for_each(|_| self.drop_one());
+        let mut pending_message = pending.message(message);
+        let full = offers.into_iter().filter_map(|offer| self.offer(&mut pending_message, offer, false)).count();
+        let full =
+            full + groups.into_iter().filter_map(|group| self.offer_to_group(&mut pending_message, &group)).count();
+        (0..full).for_each(|_| self.count_dropped());
     }
 
     /// The first of the retained messages that match, by their topics; behind `after`, if it is given.
     #[must_use]
     pub fn retained(&self, filter: &str, after: Option<&str>) -> retained::Page {
         let mut page = self.live_retained().page(filter, after);
-        if let Some(statistics) = self.0.statistics.get().filter(|_| shown::is_of_statistics(filter)) {
-            shown::merge(&mut page, statistics(), filter, after);
+        if let Some(statistics) = self.0.statistics.get().filter(|_| host_topics::is_of_statistics(filter)) {
+            host_topics::merge(&mut page, statistics(), filter, after);
         }
         page
     }
@@ -311,7 +312,7 @@ impl Handle {
         pending: &mut PendingChanges,
     ) -> Option<SubscriberDelivery> {
         let group = self.0.table.read().groups.get(filter).cloned()?;
-        self.offer_in_turn(&mut pending.message(message), &group)
+        self.offer_to_group(&mut pending.message(message), &group)
     }
 
     /// Keeps it as the topic's retained message where it is one, and offers it to all who match. Gives who is full and
@@ -323,12 +324,12 @@ impl Handle {
         from: &Publisher,
         pending: &mut PendingChanges,
     ) -> Result<Vec<SubscriberDelivery>, LimitName> {
-        let mut written = pending.message(message);
+        let mut pending_message = pending.message(message);
         if message.retain {
             // Held until the message has its number: the numbers are in the order of the table.
             let mut retained = self.live_retained();
             match retained.set(message, &from.owner) {
-                Ok(()) => written.retain(&self.0.session_journal, &from.owner),
+                Ok(()) => pending_message.retain(&self.0.session_journal, &from.owner),
                 Err(limit) => {
                     drop(retained);
                     self.0.metrics.limit(limit);
@@ -341,13 +342,13 @@ impl Handle {
         }
         let (offers, groups) = self.targets(message, &message.topic, from.subscriber);
         let mut full: Vec<_> =
-            offers.into_iter().filter_map(|offer| self.offer(&mut written, offer, from.waits)).collect();
-        full.extend(groups.into_iter().filter_map(|group| self.offer_in_turn(&mut written, &group)));
+            offers.into_iter().filter_map(|offer| self.offer(&mut pending_message, offer, from.waits)).collect();
+        full.extend(groups.into_iter().filter_map(|group| self.offer_to_group(&mut pending_message, &group)));
         Ok(full)
     }
 
     fn log_not_retained(&self, topic: &str, owner: &Owner, limit: LimitName) {
-        if let Some(more) = self.0.log_limit.lock().note(Instant::now()) {
+        if let Some(more) = self.0.log_limit.lock().allow(Instant::now()) {
             tracing::warn!(topic, %owner, %limit, "a retained message was not kept: there are too many{more}");
         }
     }
@@ -380,17 +381,22 @@ impl Handle {
     }
 
     /// Gives it back where its publisher waits and it is worth waiting for room.
-    fn offer(&self, message: &mut Written<'_>, offer: SubscriberDelivery, waits: bool) -> Option<SubscriberDelivery> {
+    fn offer(
+        &self,
+        message: &mut PendingMessage<'_>,
+        offer: SubscriberDelivery,
+        waits: bool,
+    ) -> Option<SubscriberDelivery> {
         scheduling::yield_if_due();
         let SubscriberDelivery { subscriber, delivery, .. } = &offer;
         if !waits && subscriber.is_queue_full() {
-            self.drop_one();
+            self.count_dropped();
             return None;
         }
         match subscriber.deliver(message.message, delivery.clone()) {
             Delivered::Queued | Delivered::Dropped => return None,
-            Delivered::LogFirst(recipient) => {
-                message.log_for(&self.0.session_journal, subscriber.clone(), recipient);
+            Delivered::JournalFirst(recipient) => {
+                message.journal_for(&self.0.session_journal, subscriber.clone(), recipient);
                 return None;
             }
             Delivered::Full => {}
@@ -398,14 +404,14 @@ impl Handle {
         if waits && offer.is_worth_waiting_for() {
             return Some(offer);
         }
-        self.drop_one();
+        self.count_dropped();
         None
     }
 
     /// To the first member that takes it; gives back the first that is worth waiting for.
-    fn offer_in_turn(&self, message: &mut Written<'_>, group: &Group) -> Option<SubscriberDelivery> {
+    fn offer_to_group(&self, message: &mut PendingMessage<'_>, group: &Group) -> Option<SubscriberDelivery> {
         let (mut full, mut is_lost) = (None, false);
-        for Member { subscriber, options } in group.by_turns() {
+        for Member { subscriber, options } in group.in_delivery_order() {
             let delivery = Delivery {
                 qos: options.qos.min(message.message.qos),
                 retain: message.message.retain && options.retain_as_published,
@@ -414,8 +420,8 @@ impl Handle {
             };
             match subscriber.deliver(message.message, delivery.clone()) {
                 Delivered::Queued => return None,
-                Delivered::LogFirst(recipient) => {
-                    message.log_for(&self.0.session_journal, subscriber, recipient);
+                Delivered::JournalFirst(recipient) => {
+                    message.journal_for(&self.0.session_journal, subscriber, recipient);
                     return None;
                 }
                 Delivered::Dropped => {}
@@ -429,12 +435,12 @@ impl Handle {
             }
         }
         if is_lost && full.is_none() {
-            self.drop_one();
+            self.count_dropped();
         }
         full
     }
 
-    fn drop_one(&self) {
+    fn count_dropped(&self) {
         for counter in &self.0.full {
             counter.inc();
         }

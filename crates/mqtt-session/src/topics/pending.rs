@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 use super::{SessionJournal, Subscriber};
 use switchbox_model::{
     Message,
-    broker::{BrokerChange, MessageNum, Now, Owner, Recipient, StoredMessage},
+    broker::{BrokerChange, ClockReading, MessageNum, Owner, Recipient, StoredMessage},
 };
 use switchbox_store::{self as store, OnCommit, Reply};
 use switchbox_support::clock;
@@ -15,7 +15,7 @@ use switchbox_support::clock;
 const OVERHEAD: usize = 96;
 
 /// A place in a subscriber's queue. Given back where nothing comes for it.
-struct Place {
+struct ReservedPlace {
     subscriber: Arc<dyn Subscriber>,
     num: MessageNum,
     message: Arc<Message>,
@@ -23,18 +23,18 @@ struct Place {
     recipient: Option<Recipient>,
 }
 
-impl Place {
-    fn take(mut self) {
+impl ReservedPlace {
+    fn fill(mut self) {
         if let Some(recipient) = self.recipient.take() {
-            self.subscriber.logged(self.num, &self.message, recipient);
+            self.subscriber.journaled(self.num, &self.message, recipient);
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for ReservedPlace {
     fn drop(&mut self) {
         if let Some(recipient) = &self.recipient {
-            self.subscriber.not_logged(&self.message, recipient);
+            self.subscriber.not_journaled(&self.message, recipient);
         }
     }
 }
@@ -43,7 +43,7 @@ impl Drop for Place {
 #[derive(Default)]
 pub struct PendingChanges {
     changes: Vec<BrokerChange>,
-    places: Vec<Place>,
+    places: Vec<ReservedPlace>,
     bytes: usize,
 }
 
@@ -76,11 +76,11 @@ impl PendingChanges {
         message: &Arc<Message>,
         recipient: Recipient,
     ) {
-        self.message(message).log_for(session_journal, subscriber, recipient);
+        self.message(message).journal_for(session_journal, subscriber, recipient);
     }
 
-    pub(super) fn message<'a>(&'a mut self, message: &'a Arc<Message>) -> Written<'a> {
-        Written { pending: self, message, at: None }
+    pub(super) fn message<'a>(&'a mut self, message: &'a Arc<Message>) -> PendingMessage<'a> {
+        PendingMessage { pending: self, message, at: None }
     }
 
     /// The changes, and what follows when they are durable or never will be: deliveries, then `on_commit`.
@@ -92,7 +92,7 @@ impl PendingChanges {
         }
         let deliver = move |result: Result<Reply, store::Error>| {
             if result.is_ok() {
-                places.into_iter().for_each(Place::take);
+                places.into_iter().for_each(ReservedPlace::fill);
             } else {
                 drop(places);
             }
@@ -103,13 +103,13 @@ impl PendingChanges {
 }
 
 /// One message among what is pending; written once for all that get it, and only when it must be durable for one of them.
-pub(super) struct Written<'a> {
+pub(super) struct PendingMessage<'a> {
     pending: &'a mut PendingChanges,
     pub(super) message: &'a Arc<Message>,
     at: Option<usize>,
 }
 
-impl Written<'_> {
+impl PendingMessage<'_> {
     /// It is its topic's retained message, and takes this one's quota.
     pub(super) fn retain(&mut self, session_journal: &SessionJournal, owner: &Owner) {
         if let Some(BrokerChange::Published { retained, .. }) = self.change(session_journal) {
@@ -117,7 +117,7 @@ impl Written<'_> {
         }
     }
 
-    pub(super) fn log_for(
+    pub(super) fn journal_for(
         &mut self,
         session_journal: &SessionJournal,
         subscriber: Arc<dyn Subscriber>,
@@ -128,14 +128,14 @@ impl Written<'_> {
         if let Some(BrokerChange::Published { num, to, .. }) = self.change(session_journal) {
             let num = *num;
             to.push(recipient.clone());
-            self.pending.places.push(Place { subscriber, num, message, recipient: Some(recipient) });
+            self.pending.places.push(ReservedPlace { subscriber, num, message, recipient: Some(recipient) });
         }
     }
 
     fn change(&mut self, session_journal: &SessionJournal) -> Option<&mut BrokerChange> {
         if self.at.is_none() {
             self.at = Some(self.pending.changes.len());
-            let now = Now { instant: Instant::now(), ms: clock::now_ms() };
+            let now = ClockReading { instant: Instant::now(), ms: clock::now_ms() };
             self.pending.bytes += OVERHEAD + self.message.size();
             self.pending.changes.push(BrokerChange::Published {
                 num: session_journal.next_message(),

@@ -74,9 +74,9 @@ impl SessionJournal {
     }
 
     /// Nobody waits for this: after a crash it may be missing.
-    pub fn note(&self, change: BrokerChange) {
+    pub fn submit_unawaited(&self, change: BrokerChange) {
         if let Some(store) = &self.store {
-            store.note(Entry::Broker(vec![change]));
+            store.submit_unawaited(Entry::Broker(vec![change]));
         }
     }
 }

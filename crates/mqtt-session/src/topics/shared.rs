@@ -60,7 +60,7 @@ impl Group {
 
     /// All members in the order in which they are to be asked: by turns, and those that are away behind those that are
     /// connected.
-    pub(super) fn by_turns(&self) -> Vec<Member> {
+    pub(super) fn in_delivery_order(&self) -> Vec<Member> {
         let mut members = self.members.lock().clone();
         if members.is_empty() {
             return members;

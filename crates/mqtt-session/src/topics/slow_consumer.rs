@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use super::SLOW_CONSUMER_WAIT;
 
 /// What a subscriber earns by each message that it takes: one that takes 500 a second is always waited for.
-const EARNED: Duration = Duration::from_millis(2);
+const EARNED_PER_MESSAGE: Duration = Duration::from_millis(2);
 /// What a publisher may wait for all subscribers at once, before it has earned more.
 const BUDGET: Duration = Duration::from_millis(500);
 /// A publisher earns one part in so many of the time that passes.
 const BUDGET_SHARE: u32 = 10;
 /// For each message a publisher may wait so long without a charge, where all subscribers had room in the end: that is the
 /// pace of a subscriber that keeps up with 500 messages a second.
-const FREE: Duration = EARNED;
+const FREE_WAIT_PER_MESSAGE: Duration = EARNED_PER_MESSAGE;
 /// Who has less left is not waited for: a timer takes a millisecond or two, however short it is.
-const LEAST: Duration = Duration::from_millis(10);
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// What is left of it for one subscriber. A subscriber that takes nothing has used it up after [`SLOW_CONSUMER_WAIT`], for all publishers
 /// and all messages together, and misses what it has no room for from then on: it holds nobody up.
@@ -35,7 +35,7 @@ impl SlowConsumer {
     /// How long it is still worth waiting. Nothing, where little is left.
     #[must_use]
     pub fn left(&self) -> Duration {
-        if self.left < LEAST { Duration::ZERO } else { self.left }
+        if self.left < SHORTEST_WAIT { Duration::ZERO } else { self.left }
     }
 
     /// A publisher waited; what others waited at the same time counts once.
@@ -47,13 +47,13 @@ impl SlowConsumer {
 
     /// The subscriber took so many messages.
     pub fn took(&mut self, messages: u64) {
-        let earned = EARNED.saturating_mul(u32::try_from(messages).unwrap_or(u32::MAX));
+        let earned = EARNED_PER_MESSAGE.saturating_mul(u32::try_from(messages).unwrap_or(u32::MAX));
         self.left = self.left.saturating_add(earned).min(SLOW_CONSUMER_WAIT);
     }
 }
 
 /// What one publisher may still wait for subscribers, whichever and however many they are. In the long run it waits for a tenth
-/// of its time at most, and for [`FREE`] at each message where nobody lost one.
+/// of its time at most, and for [`FREE_WAIT_PER_MESSAGE`] at each message where nobody lost one.
 #[derive(Debug)]
 pub struct WaitBudget {
     left: Duration,
@@ -78,12 +78,12 @@ impl WaitBudget {
         self.owed -= repaid;
         self.left = self.left.saturating_add(earned - repaid).min(BUDGET);
         self.earned_until = Some(now);
-        if self.left < LEAST { Duration::ZERO } else { self.left }
+        if self.left < SHORTEST_WAIT { Duration::ZERO } else { self.left }
     }
 
     /// It waited with one message. `lost`: a subscriber had no room in the end.
     pub fn waited(&mut self, waited: Duration, lost: bool) {
-        let charged = if lost { waited } else { waited.saturating_sub(FREE) };
+        let charged = if lost { waited } else { waited.saturating_sub(FREE_WAIT_PER_MESSAGE) };
         self.owed += charged.saturating_sub(self.left);
         self.left = self.left.saturating_sub(charged);
     }
@@ -125,7 +125,7 @@ mod tests {
                 slow_consumer.waited(from, from + every_ms * MS);
                 slow_consumer.took(1);
             }
-            assert_eq!(slow_consumer.left() > EARNED, is_left, "one in {every_ms} ms");
+            assert_eq!(slow_consumer.left() > EARNED_PER_MESSAGE, is_left, "one in {every_ms} ms");
         }
     }
 

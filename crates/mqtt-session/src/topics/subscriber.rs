@@ -30,8 +30,8 @@ pub enum Delivered {
     Dropped,
     /// No room now; where the client is connected, there may be soon.
     Full,
-    /// It must be written down first: [`Subscriber::logged`] follows.
-    LogFirst(Recipient),
+    /// It must be written down first: [`Subscriber::journaled`] follows.
+    JournalFirst(Recipient),
 }
 
 /// Someone who gets messages. Must not block.
@@ -39,10 +39,10 @@ pub trait Subscriber: Send + Sync {
     /// Unique among all subscribers.
     fn id(&self) -> u64;
     fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered;
-    /// What [`Delivered::LogFirst`] asked for is durable.
-    fn logged(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient);
+    /// What [`Delivered::JournalFirst`] asked for is durable.
+    fn journaled(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient);
     /// It never will be.
-    fn not_logged(&self, message: &Message, recipient: &Recipient);
+    fn not_journaled(&self, message: &Message, recipient: &Recipient);
     /// False while nobody takes anything out of its queue.
     fn is_connected(&self) -> bool;
     /// Its queue is full, whatever the message is. Asked for every message: must be quick, and may be a moment late.

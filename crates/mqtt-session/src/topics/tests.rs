@@ -51,9 +51,9 @@ impl Subscriber for Fake {
         Delivered::Queued
     }
 
-    fn logged(&self, _: MessageNum, _: &Arc<Message>, _: Recipient) {}
+    fn journaled(&self, _: MessageNum, _: &Arc<Message>, _: Recipient) {}
 
-    fn not_logged(&self, _: &Message, _: &Recipient) {}
+    fn not_journaled(&self, _: &Message, _: &Recipient) {}
 
     fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
@@ -232,18 +232,18 @@ fn what_the_host_shows_reaches_only_who_asked_for_it_by_name() {
     let filters =
         ["registries/#", "$share/g/registries/+/devices/a/state", "registries/r/devices/b/#", "#", "+/+/#", "$shown/#"];
     let fakes: Vec<_> = (1..).map(|id| Fake::new(id, 9)).take(filters.len()).collect();
-    assert!(!topics.is_watched());
+    assert!(!topics.has_device_watchers());
     for (filter, fake) in filters.iter().zip(&fakes) {
         assert!(!subscribe(&topics, filter, fake, Options::default()));
     }
-    topics.show(&message("registries/r/devices/a/state", QoS::AtLeastOnce, false));
+    topics.publish_host_message(&message("registries/r/devices/a/state", QoS::AtLeastOnce, false));
     let got: Vec<_> = fakes.iter().map(|fake| fake.deliveries().len()).collect();
     assert_eq!(got, [1, 1, 0, 0, 0, 0]);
-    assert!(topics.is_watched());
+    assert!(topics.has_device_watchers());
     for (filter, fake) in filters.iter().zip(&fakes) {
         assert!(topics.unsubscribe(filter, fake.id()));
     }
-    assert!(!topics.is_watched());
+    assert!(!topics.has_device_watchers());
 }
 
 #[tokio::test]
@@ -265,7 +265,7 @@ async fn what_expired_makes_room_for_new_retained_messages() {
 #[test]
 fn what_expired_while_the_host_was_down_is_not_taken_up() {
     let topics = Handle::new(Metrics::default(), SessionJournal::default());
-    let now = Now { instant: Instant::now(), ms: 1_000 };
+    let now = ClockReading { instant: Instant::now(), ms: 1_000 };
     let stored = |topic: &str, expiry| StoredMessage { expiry, ..StoredMessage::of(&Message::new(topic, "x"), now) };
     let left = [
         stored("over", StoredExpiry::At { at_ms: 1_000, whole_ms: 1_000 }),

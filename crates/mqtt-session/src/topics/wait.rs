@@ -46,7 +46,7 @@ impl Handle {
                 subscriber.waited(from, clock::instant());
                 if !has_room {
                     lost = true;
-                    self.drop_one();
+                    self.count_dropped();
                     break;
                 }
             }

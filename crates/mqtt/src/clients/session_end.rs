@@ -1,7 +1,7 @@
 //! The end of a connection, and later of its session: the will is published at once or after its delay, the session ends after its
 //! expiry. The removal of a will or a message from the journal is in one entry with what it brings about elsewhere.
 //!
-//! `release` runs when a connection has ended, `publish_will` when the delay is over, `end_session` when the session is; `run_end`
+//! `connection_ended` runs when a connection has ended, `publish_will` when the delay is over, `end_session` when the session is; `run_end`
 //! is the end itself. Each marks the slot `busy` until its work is done, and the client's next connection waits for that:
 //! [`Busy`] clears the mark when it is dropped. Work that waits for subscribers whose queues are full is a [`RemainingWork`], a future
 //! that holds the `Busy`.
@@ -21,7 +21,7 @@ pub(crate) struct SessionCleanup {
     /// Published after its delay.
     pub(crate) will: Option<(Duration, DueWill)>,
     /// The host shuts down: the will is for the next start.
-    pub(crate) will_later: bool,
+    pub(crate) keep_will_for_restart: bool,
 }
 
 /// Lets the next connection have the session, whatever becomes of the task that has it.
@@ -48,19 +48,19 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         let id = self.mailbox.id();
-        let ends = {
+        let end_when_idle = {
             let mut table = self.clients.table.lock();
             let slot = table.slots.get_mut(&self.key).filter(|slot| slot.is_away(id));
-            let ends = slot.is_some_and(|slot| {
+            let end_when_idle = slot.is_some_and(|slot| {
                 slot.busy = false;
-                slot.ends
+                slot.end_when_idle
             });
             if self.session_ended && table.slots.get(&self.key).is_some_and(|slot| slot.is_away(id)) {
                 table.slots.remove(&self.key);
             }
-            ends && !self.session_ended
+            end_when_idle && !self.session_ended
         };
-        if ends {
+        if end_when_idle {
             self.clients.end_session(&self.key, id);
         }
         self.mailbox.gone.notify_waiters();
@@ -70,9 +70,9 @@ impl Drop for Busy {
 impl Clients {
     /// A connection ended. Its session is kept for its expiry; the will is published after its delay, or when the session
     /// ends, whichever comes first.
-    pub(crate) fn release(self: &Arc<Self>, key: &Key, mailbox: &Arc<Mailbox>, cleanup: SessionCleanup) {
+    pub(crate) fn connection_ended(self: &Arc<Self>, key: &Key, mailbox: &Arc<Mailbox>, cleanup: SessionCleanup) {
         mailbox.end();
-        let SessionCleanup { expiry, will, will_later } = cleanup;
+        let SessionCleanup { expiry, will, keep_will_for_restart } = cleanup;
         let kept = !expiry.is_zero() && self.has_room(mailbox);
         {
             let mut table = self.table.lock();
@@ -84,19 +84,19 @@ impl Clients {
         let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), session_ended: !kept };
         let (delay, will) = will.map_or((Duration::ZERO, None), |(delay, will)| (delay, Some(will)));
         if !kept {
-            if will_later {
-                self.note_all(disconnect_changes(mailbox, Duration::ZERO, true));
+            if keep_will_for_restart {
+                self.submit_all_unawaited(disconnect_changes(mailbox, Duration::ZERO, true));
                 mailbox.lock().session_num = None;
             }
             let remaining = self.run_end(mailbox, will);
             return busy.until_done(remaining);
         }
-        let waits = will_later || (will.is_some() && !delay.is_zero());
+        let waits = keep_will_for_restart || (will.is_some() && !delay.is_zero());
         let changes = disconnect_changes(mailbox, expiry, waits);
         let (remaining, will) = match will {
             Some(will) if delay.is_zero() => (will(pending(changes)), None),
             will => {
-                self.note_all(changes);
+                self.submit_all_unawaited(changes);
                 (None, will)
             }
         };
@@ -110,8 +110,8 @@ impl Clients {
     }
 
     /// Nobody waits for it.
-    fn note_all(&self, changes: Vec<BrokerChange>) {
-        changes.into_iter().for_each(|change| self.topics.session_journal().note(change));
+    fn submit_all_unawaited(&self, changes: Vec<BrokerChange>) {
+        changes.into_iter().for_each(|change| self.topics.session_journal().submit_unawaited(change));
     }
 
     /// The session of a client of an earlier process, for as long as it has left.
@@ -174,7 +174,7 @@ impl Clients {
             let mut table = self.table.lock();
             let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_away(id)) else { return };
             if slot.busy {
-                slot.ends = true;
+                slot.end_when_idle = true;
                 return;
             }
             slot.busy = true;
@@ -191,7 +191,7 @@ impl Clients {
     fn run_end(&self, mailbox: &Mailbox, will: Option<DueWill>) -> Option<RemainingWork> {
         let (subscriptions, undelivered, session_num) = {
             let mut state = mailbox.lock();
-            mailbox.uncount(&mut state);
+            mailbox.release_quota(&mut state);
             (std::mem::take(&mut state.subscriptions), state.session.end(), state.session_num.take())
         };
         for filter in subscriptions.topics() {

@@ -7,9 +7,9 @@ use crate::{
     connection::{
         Connection,
         batch::{Batch, Ordinary, weight},
-        revalidate::apart,
+        revalidate::split_end,
     },
-    content::Refusal,
+    content::PublishRefusal,
     end::ConnectionEnd,
     presence::Presence,
     session_key,
@@ -28,8 +28,8 @@ use switchbox_mqtt_session::{
     topics::{Publisher, Subscriber as _, SubscriberDelivery},
 };
 
-const NOT_RETAINED: Refusal =
-    Refusal::new(reason::QUOTA, "there is no room for one more retained message of this client");
+const NOT_RETAINED: PublishRefusal =
+    PublishRefusal::new(reason::QUOTA, "there is no room for one more retained message of this client");
 
 impl Connection {
     pub(crate) async fn publish_ordinary(
@@ -40,7 +40,7 @@ impl Connection {
     ) -> Result<(), ConnectionEnd> {
         let publisher = self.publisher(message.retain, ack.is_some());
         let Presence { shared, .. } = &self.presence;
-        let event = shared.hub.ingest.topic_event(&message);
+        let event = shared.host.ingest.topic_event(&message);
         let message = Arc::new(message);
         let delivered = shared.topics.deliver(&message, &publisher, &mut batch.ordinary.pending);
         let Ok(waiting) = delivered else {
@@ -51,7 +51,7 @@ impl Connection {
         if let Some(Ack { kind: AckKind::PubRec, id, .. }) = ack
             && let Some(session) = self.durable_session()
         {
-            batch.ordinary.pending.push(BrokerChange::Received { session, id });
+            batch.ordinary.pending.push(BrokerChange::PublishReceived { session, id });
         }
         match (ack, event) {
             (None, None) => Ok(()),
@@ -131,40 +131,44 @@ impl Connection {
         let Ordinary { pending, acks } = ordinary;
         let Some(event) = event else {
             let topics = &self.presence.shared.topics;
-            let (permit, stays) = apart(self.or_revoked(topics.reserve_for(&pending)).await);
+            let (permit, stays) = split_end(self.or_revoked(topics.reserve_for(&pending)).await);
             let position = topics.write_with(permit.flatten(), pending, self.waker_for(&acks, 0).into());
             return stays.and(self.submitted(position.ok_or(ingest::Error::Closed), 0, acks));
         };
         let bytes = weight(&event.data) + pending.bytes();
-        let (permit, stays) = apart(self.reserve(bytes).await);
+        let (permit, stays) = split_end(self.reserve(bytes).await);
         let (changes, on_commit) = pending.into_parts(self.waker_for(&acks, bytes).into());
-        let submitted = self.presence.shared.hub.ingest.submit_topic(event, changes, permit, on_commit);
+        let submitted = self.presence.shared.host.ingest.submit_topic(event, changes, permit, on_commit);
         stays.and(self.submitted(submitted, bytes, acks))
     }
 
     /// QoS 2 events of the device: their ids are written behind them, so that a crash between the two repeats an event and
     /// loses none.
-    pub(crate) fn note_received(&self, received: &[u16]) {
+    pub(crate) fn record_received(&self, received: &[u16]) {
         if let Some(session) = self.durable_session().filter(|_| !received.is_empty()) {
-            let changes = received.iter().map(|id| BrokerChange::Received { session, id: *id }).collect();
+            let changes = received.iter().map(|id| BrokerChange::PublishReceived { session, id: *id }).collect();
             self.presence.shared.topics.session_journal().submit_soon(changes, OnCommit::Nothing);
         }
     }
 
     /// Writes down what became of messages that are written down. Each PUBREL waits for that.
-    pub(crate) fn log_progress(&self, session: SessionNum, progress: ClientProgress) {
+    pub(crate) fn journal_progress(&self, session: SessionNum, progress: ClientProgress) {
         let session_journal = self.presence.shared.topics.session_journal();
-        let ClientProgress { gone, held } = progress;
-        if !held.is_empty() {
-            let changes = held.iter().map(|logged| BrokerChange::Held { session, num: logged.num }).collect();
-            let acks: Vec<_> = held.iter().map(|logged| Ack::new(AckKind::PubRel, logged.id)).collect();
+        let ClientProgress { finished, pubrec_received } = progress;
+        if !pubrec_received.is_empty() {
+            let changes = pubrec_received
+                .iter()
+                .map(|journaled| BrokerChange::PubRecReceived { session, num: journaled.num })
+                .collect();
+            let acks: Vec<_> =
+                pubrec_received.iter().map(|journaled| Ack::new(AckKind::PubRel, journaled.id)).collect();
             // None: the journal is closed. The client sends PUBREC again on its next connection.
             if let Some(position) = session_journal.submit_soon(changes, self.waker_for(&acks, 0).into()) {
                 self.presence.mailbox.lock().session.ack_at(position, acks);
             }
         }
-        if !gone.is_empty() {
-            session_journal.note(BrokerChange::Gone { session, nums: gone });
+        if !finished.is_empty() {
+            session_journal.submit_unawaited(BrokerChange::MessagesFinished { session, nums: finished });
         }
     }
 }

@@ -45,8 +45,8 @@ impl Connection {
         }
         self.check_end(now)?;
         self.expire_attached(now);
-        if self.slow.as_mut().is_some_and(|slow| slow.window.is_to_tell(now)) {
-            self.tell_of_full_window();
+        if self.slow.as_mut().is_some_and(|slow| slow.window.take_report(now)) {
+            self.report_full_window();
         }
         let silent = self.keep_alive().is_some_and(|limit| now >= self.last_packet + limit);
         if silent && !self.reads() {

@@ -86,11 +86,11 @@ impl Connection {
                 None
             }
             AckKind::PubRel => {
-                let ack = session.release(id);
+                let ack = session.pubrel(id);
                 match session_num {
                     // The client may use the id for another message as soon as it has PUBCOMP.
                     Some(session) if ack.reason == 0 => {
-                        batch.ordinary.pending.push(BrokerChange::Released { session, id });
+                        batch.ordinary.pending.push(BrokerChange::PubRelReceived { session, id });
                         batch.ordinary.push(ack);
                     }
                     _ => session.ack(ack),

@@ -4,8 +4,8 @@
 pub(crate) mod batch;
 mod client_publish;
 mod deadlines;
+pub(crate) mod finish;
 mod inbound;
-pub(crate) mod linger;
 mod publish;
 mod read;
 mod refuse;
@@ -27,7 +27,7 @@ use std::{
 use bytes::BytesMut;
 use tokio::{io::Interest, time::Sleep};
 
-use self::{retained::RetainedLeft, unwritten::Unwritten, window::Slow};
+use self::{retained::RetainedLeft, unwritten::Unwritten, window::SlowState};
 use crate::{end::ConnectionEnd, presence::Presence, socket::Socket};
 use switchbox_model::limits;
 use switchbox_mqtt_codec::{
@@ -49,7 +49,7 @@ const TURN_PACKETS: u32 = 256;
 /// Why a connection is served no more, where it was.
 enum Stop {
     End(ConnectionEnd),
-    Move,
+    Migrate,
 }
 
 impl From<ConnectionEnd> for Stop {
@@ -84,10 +84,10 @@ pub(crate) struct Connection {
     /// Of new subscriptions, what there was no room for yet.
     pub(crate) retained_left: Vec<RetainedLeft>,
     /// It is about to end: nothing but acknowledgements is written any more.
-    pub(crate) ends: bool,
+    pub(crate) is_ending: bool,
     /// The log has told that events of this client are dropped.
     pub(crate) drops_logged: bool,
-    pub(crate) slow: Option<Box<Slow>>,
+    pub(crate) slow: Option<Box<SlowState>>,
     pub(crate) unwritten: Unwritten,
     pub(crate) stream: Socket,
     decoder: Decoder,
@@ -121,7 +121,7 @@ impl Connection {
             unsent,
             aliases: Vec::new(),
             retained_left: Vec::new(),
-            ends: false,
+            is_ending: false,
             drops_logged: false,
             slow: None,
             unwritten: Unwritten::default(),
@@ -144,13 +144,13 @@ impl Connection {
     pub(crate) async fn run(mut self: Box<Self>) -> Migration {
         match Metered::new(self.presence.cpu_budget.clone(), self.class, self.serve()).await {
             Stop::End(end) => Box::pin(self.finish(end)).await,
-            Stop::Move => return Some(self),
+            Stop::Migrate => return Some(self),
         }
         None
     }
 
     /// As [`Self::run`], on other threads than before.
-    pub(crate) async fn go_on(mut self: Box<Self>) -> Migration {
+    pub(crate) async fn resume_here(mut self: Box<Self>) -> Migration {
         if let Err(error) = self.stream.move_here() {
             // Such as for want of file descriptors: then those threads wake these.
             tracing::debug!(%error, client = %self.presence.mailbox.name, "the socket stays where it was");
@@ -172,17 +172,17 @@ impl Connection {
     /// Writes what there is, then waits for the next thing to happen and does it. What it has begun to process it ends, also
     /// where the connection is to end meanwhile: what waits there knows of that.
     async fn step(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), Stop> {
-        self.presence.mailbox.work.begin_look();
+        self.presence.mailbox.work.clear();
         self.check_journal()?;
         self.revalidate_if_requested()?;
         if !self.partial.is_empty() {
             let packets = self.decode_partial();
             // What came with CONNECT may end in half a packet, too.
-            self.note_partial(!packets.is_empty());
+            self.update_partial_since(!packets.is_empty());
             Box::pin(self.process(packets)).await?;
         }
         if let Some(fault) = self.fault.take() {
-            self.note_if_large(&fault);
+            self.log_if_large(&fault);
             return Err(Stop::End(fault.into()));
         }
         self.write()?;
@@ -239,7 +239,7 @@ impl Connection {
     }
 
     /// A packet that is too large is counted, and the log says what bounds it.
-    fn note_if_large(&mut self, fault: &Fault) {
+    fn log_if_large(&mut self, fault: &Fault) {
         const SETTINGS: &str = "devices.max-telemetry-bytes, devices.max-state-bytes and mqtt.max-message-bytes";
         if fault.reason == reason::TOO_LARGE {
             self.presence.shared.metrics.limit(limits::names::PACKET_BYTES);
@@ -260,7 +260,7 @@ impl Connection {
             self.presence.shared.metrics.limit(limits::names::PROCESSOR_SHARE);
         }
         self.class = class;
-        Err(Stop::Move)
+        Err(Stop::Migrate)
     }
 
     /// False while the client must first take what waits for it, or the journal what it sent.

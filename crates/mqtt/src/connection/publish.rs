@@ -6,8 +6,8 @@ use bytes::Bytes;
 use crate::{
     bridge,
     connection::{Connection, batch::Batch, twin},
-    content::{Content, Refusal, check_size, content},
-    dialect::{self, Refused},
+    content::{Content, PublishRefusal, check_size, content},
+    dialect::{self, TopicRefusal},
     end::ConnectionEnd,
 };
 use switchbox_auth as auth;
@@ -34,7 +34,7 @@ enum Action {
     AsGateway(Publish),
     /// Acknowledged, and nothing more.
     AcknowledgeOnly,
-    Refuse(Refusal),
+    Refuse(PublishRefusal),
 }
 
 impl Connection {
@@ -131,10 +131,12 @@ impl Connection {
         let topic = publish.topic.clone();
         let shared = &self.presence.shared;
         match self.presence.dialect.publish(device, &topic, publish.retain) {
-            dialect::Publish::Refused(Refused::OtherDevice) | dialect::Publish::Control(_) => {
+            dialect::Publish::Refused(TopicRefusal::OtherDevice) | dialect::Publish::Control(_) => {
                 Action::AsGateway(publish)
             }
-            dialect::Publish::Refused(Refused::Unknown | Refused::Answer) if self.presence.gateway.is_some() => {
+            dialect::Publish::Refused(TopicRefusal::Unknown | TopicRefusal::Answer)
+                if self.presence.gateway.is_some() =>
+            {
                 Action::AsGateway(publish)
             }
             dialect::Publish::Refused(refused) => Action::Refuse(refused.into()),
@@ -147,7 +149,7 @@ impl Connection {
                     if self.presence.gateway.is_some() {
                         return Action::AsGateway(publish);
                     }
-                    return Action::Refuse(Refusal::not_authorised(denied.text()));
+                    return Action::Refuse(PublishRefusal::not_authorised(denied.text()));
                 }
                 match check_size(&shared.metrics, publish.payload.len(), shared.options.payloads.message()) {
                     Ok(()) => Action::Message(message(publish)),

@@ -43,13 +43,13 @@ impl Connection {
                 self.partial.extend_from_slice(bytes);
                 self.decode_partial()
             };
-            self.note_partial(!packets.is_empty());
+            self.update_partial_since(!packets.is_empty());
             Ok(packets)
         })
     }
 
     /// Since when the rest of a packet is missing: since the last that was whole, if there was one.
-    pub(super) fn note_partial(&mut self, some_whole: bool) {
+    pub(super) fn update_partial_since(&mut self, some_whole: bool) {
         self.partial_since = match self.partial_since {
             _ if self.partial.is_empty() && !self.stream.is_half_read() => None,
             Some(since) if !some_whole => Some(since),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{connection::Connection, content::Refusal, end::ConnectionEnd, presence::Presence};
+use crate::{connection::Connection, content::PublishRefusal, end::ConnectionEnd, presence::Presence};
 use switchbox_model::{
     limits,
     registry::{DeviceError, ErrorKind},
@@ -15,7 +15,12 @@ use switchbox_support::clock;
 
 impl Connection {
     /// A publish that is not allowed: MQTT 5 has a reason code for it, 3.1.1 only the end of the connection.
-    pub(crate) fn refuse(&mut self, topic: &str, refusal: &Refusal, ack: Option<Ack>) -> Result<(), ConnectionEnd> {
+    pub(crate) fn refuse(
+        &mut self,
+        topic: &str,
+        refusal: &PublishRefusal,
+        ack: Option<Ack>,
+    ) -> Result<(), ConnectionEnd> {
         self.log_line(("publish", refusal.kind()), topic, &refusal.in_full());
         if self.peer.version == Version::V311 {
             return Err(Fault::new(refusal.reason, refusal.text).into());
@@ -24,7 +29,11 @@ impl Connection {
     }
 
     /// MQTT 5.
-    pub(crate) fn acknowledge_refused(&mut self, refusal: &Refusal, ack: Option<Ack>) -> Result<(), ConnectionEnd> {
+    pub(crate) fn acknowledge_refused(
+        &mut self,
+        refusal: &PublishRefusal,
+        ack: Option<Ack>,
+    ) -> Result<(), ConnectionEnd> {
         let Some(ack) = ack else { return Ok(()) };
         if ack.kind == AckKind::PubRec {
             self.presence.mailbox.lock().session.unreceive(ack.id);
@@ -45,7 +54,7 @@ impl Connection {
             let (kind, message) = (ErrorKind::PermissionDenied, format!("{topic}: {what} refused: {text}"));
             device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
         }
-        if let Some(more) = shared.client_lines.note((mailbox.name.clone(), kind), Instant::now()) {
+        if let Some(more) = shared.client_lines.allow((mailbox.name.clone(), kind), Instant::now()) {
             tracing::warn!(client = %mailbox.name, topic, "{what} refused: {text}{more}");
         }
     }

@@ -53,7 +53,7 @@ impl Connection {
             let delivery = Delivery { qos, retain: true, ids: left.id.into_iter().collect(), shared: None };
             match mailbox.deliver(&message, delivery) {
                 Delivered::Queued | Delivered::Dropped => {}
-                Delivered::LogFirst(recipient) => {
+                Delivered::JournalFirst(recipient) => {
                     pending.deliver(shared.topics.session_journal(), mailbox.clone(), &message, recipient);
                 }
                 Delivered::Full => return Some(left),

@@ -51,14 +51,14 @@ impl Connection {
             return Ok(());
         }
         let until =
-            shared.hub.auth.still_holds(auth_context).map_err(|why| ConnectionEnd::Closed(Close::Revoked(why)))?;
+            shared.host.auth.still_holds(auth_context).map_err(|why| ConnectionEnd::Closed(Close::Revoked(why)))?;
         let is_over = expires_at(until).is_some_and(|at| at <= Instant::now());
         if is_over { Err(ConnectionEnd::Closed(Close::Expired)) } else { Ok(()) }
     }
 }
 
 /// What was waited for, if it came, and whether the client stays.
-pub(crate) fn apart<T>(waited: Result<T, ConnectionEnd>) -> (Option<T>, Result<(), ConnectionEnd>) {
+pub(crate) fn split_end<T>(waited: Result<T, ConnectionEnd>) -> (Option<T>, Result<(), ConnectionEnd>) {
     match waited {
         Ok(got) => (Some(got), Ok(())),
         Err(end) => (None, Err(end)),

@@ -45,9 +45,9 @@ impl Connection {
             None => self.reserve(bytes).await?,
         };
         let waker = self.waker_for(&acks, bytes);
-        let submitted = self.presence.shared.hub.ingest.submit_waking(&device, events, permit, waker);
+        let submitted = self.presence.shared.host.ingest.submit_waking(&device, events, permit, waker);
         let in_quota = self.submitted(submitted, bytes, acks);
-        self.note_received(&received);
+        self.record_received(&received);
         in_quota
     }
 
@@ -85,20 +85,20 @@ impl Connection {
             return Ok(());
         };
         let on_commit = self.waker_for(&[], bytes).into();
-        let submitted = self.presence.shared.hub.ingest.submit_topic(event, Vec::new(), Some(permit), on_commit);
+        let submitted = self.presence.shared.host.ingest.submit_topic(event, Vec::new(), Some(permit), on_commit);
         self.submitted(submitted, bytes, Vec::new())
     }
 
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<QueuePermit, ConnectionEnd> {
         let Presence { cpu_budget, shared, .. } = &self.presence;
         cpu_budget.writes(bytes, Instant::now());
-        self.or_revoked(shared.hub.ingest.reserve(bytes, self.class)).await?.map_err(closed)
+        self.or_revoked(shared.host.ingest.reserve(bytes, self.class)).await?.map_err(closed)
     }
 
     async fn reserve_droppable(&self, bytes: usize) -> Result<Option<QueuePermit>, ConnectionEnd> {
         let Presence { cpu_budget, shared, .. } = &self.presence;
         cpu_budget.writes(bytes, Instant::now());
-        self.or_revoked(shared.hub.ingest.reserve_droppable(bytes, self.class)).await?.map_err(closed)
+        self.or_revoked(shared.host.ingest.reserve_droppable(bytes, self.class)).await?.map_err(closed)
     }
 
     /// What the journal wakes when it has this. None where nothing is done then: nothing is to be acknowledged, and the client is
@@ -132,7 +132,7 @@ impl Connection {
 
     /// The error: the journal will never have what was submitted, so it is not acknowledged.
     pub(super) fn check_journal(&self) -> Result<(), ConnectionEnd> {
-        let ingest = &self.presence.shared.hub.ingest;
+        let ingest = &self.presence.shared.host.ingest;
         match ingest.failed().filter(|_| self.unwritten.waits(ingest.committed())) {
             Some(error) => Err(closed(error)),
             None => Ok(()),

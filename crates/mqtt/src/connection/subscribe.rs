@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::{
-    connection::{Connection, retained::RetainedLeft, revalidate::apart},
-    dialect::{self, iot_core::FEED_QOS},
+    connection::{Connection, retained::RetainedLeft, revalidate::split_end},
+    dialect::{self, iot_core::MAX_DOWNLINK_QOS},
     end::ConnectionEnd,
     mailbox::Close,
     subscriptions::SubscriptionTarget,
 };
 use switchbox_auth as auth;
-use switchbox_delivery::Feed;
+use switchbox_delivery::DownlinkKind;
 use switchbox_model::{
     DeviceId, QoS,
     broker::{BrokerChange, StoredSubscription, SubscriptionKind},
@@ -32,15 +32,15 @@ impl Connection {
         let mut pending = PendingChanges::default();
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut why = None;
-        let mut feeds = Vec::new();
+        let mut downlinks = Vec::new();
         for filter in &subscribe.filters {
             scheduling::yield_if_due();
-            let granted = match self.anothers(&filter.filter) {
+            let granted = match self.attached_device_of(&filter.filter) {
                 None => {
-                    let granted = self.one(filter, subscribe.subscription, &mut feeds, &mut pending);
+                    let granted = self.subscribe_own(filter, subscribe.subscription, &mut downlinks, &mut pending);
                     granted.inspect_err(|(_, text)| self.fail_own_subscription(text, &filter.filter, subscribe.id))
                 }
-                Some(id) => self.subscribe_for(id, filter, &mut feeds, &mut pending).map_err(|(code, failure)| {
+                Some(id) => self.subscribe_for(id, filter, &mut downlinks, &mut pending).map_err(|(code, failure)| {
                     self.fail_subscription(&failure, &filter.filter, subscribe.id);
                     (code, failure.text)
                 }),
@@ -58,12 +58,12 @@ impl Connection {
         self.write_durably(pending).await?;
         self.presence.shared.metrics.packets_out.inc();
         self.peer.suback(subscribe.id, &codes, why.as_deref(), &mut self.unsent);
-        for (device, feed) in feeds {
+        for (device, kind) in downlinks {
             let online = match device {
                 None => self.presence.online.as_ref(),
                 Some(id) => self.presence.gateway.as_ref().and_then(|gateway| Some(&gateway.get(&id)?.online)),
             };
-            online.into_iter().for_each(|online| self.presence.begin_feed(online, feed));
+            online.into_iter().for_each(|online| self.presence.subscribe_downlink(online, kind));
         }
         Ok(())
     }
@@ -78,7 +78,7 @@ impl Connection {
             let _ = tell.send(reply.map(drop));
         }));
         let shared = &self.presence.shared;
-        let (room, stays) = apart(self.or_revoked(shared.topics.reserve_for(&pending)).await);
+        let (room, stays) = split_end(self.or_revoked(shared.topics.reserve_for(&pending)).await);
         shared.topics.write_with(room.flatten(), pending, done);
         stays?;
         let failed = |error: store::Error| ConnectionEnd::Closed(Close::Administrative(error.to_string()));
@@ -87,18 +87,18 @@ impl Connection {
     }
 
     /// The QoS granted, or the reason code and words.
-    fn one(
+    fn subscribe_own(
         &mut self,
         filter: &Filter,
         id: Option<u32>,
-        feeds: &mut Vec<(Option<DeviceId>, Feed)>,
+        downlinks: &mut Vec<(Option<DeviceId>, DownlinkKind)>,
         pending: &mut PendingChanges,
     ) -> Result<QoS, (u8, String)> {
         topics::check_filter(&filter.filter).map_err(|error| (reason::FILTER_INVALID, error.to_string()))?;
         self.check_room(&filter.filter)?;
         let device = self.presence.device.as_ref().map(|device| &device.name.id);
         let (target, granted) = match self.presence.dialect.subscribe(device, topics::matched_part(&filter.filter)) {
-            dialect::Subscribe::Feed(_) | dialect::Subscribe::Errors | dialect::Subscribe::Replies
+            dialect::Subscribe::Downlink(_) | dialect::Subscribe::Errors | dialect::Subscribe::Replies
                 if topics::is_shared(&filter.filter) =>
             {
                 return Err((reason::NO_SHARED, "what comes for a device alone cannot be shared".into()));
@@ -106,10 +106,10 @@ impl Connection {
             dialect::Subscribe::Refused(refused) => return Err((reason::NOT_AUTHORISED, refused.to_string())),
             dialect::Subscribe::Errors => (SubscriptionTarget::Errors, QoS::AtMostOnce),
             dialect::Subscribe::Replies => (SubscriptionTarget::Replies, QoS::AtMostOnce),
-            dialect::Subscribe::Feed(feed) => {
-                feeds.push((None, feed));
-                let granted = filter.qos.min(FEED_QOS);
-                (SubscriptionTarget::Feed(feed, granted), granted)
+            dialect::Subscribe::Downlink(kind) => {
+                downlinks.push((None, kind));
+                let granted = filter.qos.min(MAX_DOWNLINK_QOS);
+                (SubscriptionTarget::Downlink(kind, granted), granted)
             }
             dialect::Subscribe::Ordinary => {
                 auth::may(
@@ -180,10 +180,10 @@ impl Connection {
             Some(SubscriptionTarget::Topic) => {
                 self.presence.shared.topics.unsubscribe(filter, mailbox.id());
             }
-            Some(SubscriptionTarget::Feed(feed, _)) => {
-                let another = mailbox.lock().feed(feed).is_some();
+            Some(SubscriptionTarget::Downlink(kind, _)) => {
+                let another = mailbox.lock().downlink_qos(kind).is_some();
                 if let Some(online) = self.presence.online.as_ref().filter(|_| !another) {
-                    online.unsubscribe(feed);
+                    online.unsubscribe(kind);
                 }
             }
             Some(SubscriptionTarget::Errors | SubscriptionTarget::Replies) => {}
@@ -198,9 +198,9 @@ pub(crate) fn stored(filter: &Filter, id: Option<u32>, target: SubscriptionTarge
         SubscriptionTarget::Topic => (SubscriptionKind::Topic, filter.qos),
         SubscriptionTarget::Errors => (SubscriptionKind::Errors, QoS::AtMostOnce),
         SubscriptionTarget::Replies => (SubscriptionKind::Replies, QoS::AtMostOnce),
-        SubscriptionTarget::Feed(Feed::Config, qos) => (SubscriptionKind::Config, qos),
-        SubscriptionTarget::Feed(Feed::Commands, qos) => (SubscriptionKind::Commands, qos),
-        SubscriptionTarget::Feed(Feed::Methods, qos) => (SubscriptionKind::Methods, qos),
+        SubscriptionTarget::Downlink(DownlinkKind::Config, qos) => (SubscriptionKind::Config, qos),
+        SubscriptionTarget::Downlink(DownlinkKind::Commands, qos) => (SubscriptionKind::Commands, qos),
+        SubscriptionTarget::Downlink(DownlinkKind::Methods, qos) => (SubscriptionKind::Methods, qos),
     };
     let Filter { no_local, retain_as_published, .. } = *filter;
     StoredSubscription { kind, qos, no_local, retain_as_published, id }

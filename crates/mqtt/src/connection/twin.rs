@@ -77,7 +77,7 @@ impl Connection {
         let refused = match twin::is_state_patch(patch) {
             false => status::BAD_REQUEST,
             true => {
-                match self.presence.shared.hub.ingest.submit_state_patch(device, patch, limit.bytes, permit, done) {
+                match self.presence.shared.host.ingest.submit_state_patch(device, patch, limit.bytes, permit, done) {
                     Ok(submitted) => return self.submitted(submitted, limit.bytes, ack.into_iter().collect()),
                     Err(Problem::TooLarge { .. }) => {
                         self.presence.shared.metrics.limit(limit.limit);

@@ -20,16 +20,16 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 /// What only a connection has that is slow, or publishes to slow ones.
 #[derive(Default)]
-pub(crate) struct Slow {
+pub(crate) struct SlowState {
     /// What was encoded and the socket did not take yet.
     pub(crate) sent: DeliveryReports,
-    pub(crate) window: Window,
+    pub(crate) window: WindowWatch,
     /// What it may wait for slow subscribers.
     pub(crate) wait_budget: WaitBudget,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Window(Option<Stuck>);
+pub(crate) struct WindowWatch(Option<Stuck>);
 
 #[derive(Debug)]
 struct Stuck {
@@ -39,9 +39,9 @@ struct Stuck {
     told: bool,
 }
 
-impl Window {
+impl WindowWatch {
     /// What the window is stuck on now. None: it is not full, or nothing waits.
-    pub(crate) fn note(&mut self, on: Option<u16>, now: Instant) {
+    pub(crate) fn update(&mut self, on: Option<u16>, now: Instant) {
         match (&mut self.0, on) {
             (Some(stuck), Some(on)) if stuck.on == on => {}
             (stuck, on) => *stuck = on.map(|on| Stuck { since: now, on, told: false }),
@@ -54,7 +54,7 @@ impl Window {
     }
 
     /// True once: it is to be told now.
-    pub(crate) fn is_to_tell(&mut self, now: Instant) -> bool {
+    pub(crate) fn take_report(&mut self, now: Instant) -> bool {
         let due = self.deadline().is_some_and(|at| at <= now);
         if let Some(stuck) = self.0.as_mut().filter(|_| due) {
             stuck.told = true;
@@ -81,14 +81,14 @@ impl Connection {
     }
 
     /// What was encoded may have reached the client.
-    pub(crate) fn note_sent(&mut self) {
+    pub(crate) fn record_sent(&mut self) {
         if let Some(slow) = &mut self.slow {
             let sent = std::mem::take(&mut slow.sent);
             self.acknowledged(sent);
         }
     }
 
-    pub(crate) fn tell_of_full_window(&self) {
+    pub(crate) fn report_full_window(&self) {
         let Presence { mailbox, device, shared, .. } = &self.presence;
         shared.metrics.limit(names::IN_FLIGHT_WINDOW);
         let text = "the client acknowledges nothing: as many messages as it may have await its PUBACK, and what is for it waits";
@@ -107,16 +107,16 @@ mod tests {
     #[test]
     fn a_window_that_stays_full_is_told_of_once_and_one_that_moves_never() {
         let began = Instant::now();
-        let mut window = Window::default();
-        window.note(Some(1), began);
+        let mut window = WindowWatch::default();
+        window.update(Some(1), began);
         assert_eq!(window.deadline(), Some(began + STUCK_AFTER));
-        window.note(Some(2), began + STUCK_AFTER / 2);
-        assert!(!window.is_to_tell(began + STUCK_AFTER), "the first was acknowledged");
-        window.note(Some(2), began + STUCK_AFTER);
-        assert!(window.is_to_tell(began + STUCK_AFTER * 2) && !window.is_to_tell(began + STUCK_AFTER * 3));
+        window.update(Some(2), began + STUCK_AFTER / 2);
+        assert!(!window.take_report(began + STUCK_AFTER), "the first was acknowledged");
+        window.update(Some(2), began + STUCK_AFTER);
+        assert!(window.take_report(began + STUCK_AFTER * 2) && !window.take_report(began + STUCK_AFTER * 3));
         assert_eq!(window.deadline(), None);
-        window.note(None, began + STUCK_AFTER * 3);
-        window.note(Some(2), began + STUCK_AFTER * 3);
-        assert!(window.is_to_tell(began + STUCK_AFTER * 4), "once more, later");
+        window.update(None, began + STUCK_AFTER * 3);
+        window.update(Some(2), began + STUCK_AFTER * 3);
+        assert!(window.take_report(began + STUCK_AFTER * 4), "once more, later");
     }
 }

@@ -7,12 +7,12 @@ use bytes::{Buf as _, BytesMut};
 use crate::{
     connection::Connection,
     device_delivery::DeliveryReports,
-    encode_publish::{self, Own},
+    encode_publish::{self, Receiver},
     end::ConnectionEnd,
     mailbox::State,
     presence::Presence,
 };
-use switchbox_mqtt_session::session::Frame;
+use switchbox_mqtt_session::session::OutgoingPacket;
 use switchbox_support::{clock, scheduling};
 
 /// Bytes gathered before they are written.
@@ -63,7 +63,7 @@ impl Connection {
         let now = clock::instant();
         let (mut packets, mut published, mut taken) = (0, 0, 0);
         let mut refused = DeliveryReports::default();
-        let committed = shared.hub.ingest.committed();
+        let committed = shared.host.ingest.committed();
         self.unwritten.commit(committed);
         let mut state = mailbox.lock();
         state.session.commit(committed);
@@ -78,18 +78,18 @@ impl Connection {
                 locked_until = out.len() + LOCKED_BYTES;
             }
             let State { session, known_config, .. } = &mut *state;
-            let next = if self.ends { session.next_ack() } else { session.next(now) };
+            let next = if self.is_ending { session.next_ack() } else { session.next(now) };
             packets += u64::from(next.is_some());
             match next {
                 None => break false,
-                Some(Frame::Ack(ack)) => self.peer.ack(&ack, out),
-                Some(Frame::Publish { id, dup, item }) => {
+                Some(OutgoingPacket::Ack(ack)) => self.peer.ack(&ack, out),
+                Some(OutgoingPacket::Publish { id, dup, item }) => {
                     published += 1;
                     // A retransmission frees no place in the queue: its first transmission did.
                     taken += u64::from(!dup);
                     let traces = &shared.metrics.traces;
-                    let own = Own { device: device.as_ref(), dialect: *dialect, known_config, traces };
-                    if encode_publish::publish(&mut self.peer, (id, dup), &item, own, now, out) {
+                    let receiver = Receiver { device: device.as_ref(), dialect: *dialect, known_config, traces };
+                    if encode_publish::publish(&mut self.peer, (id, dup), &item, receiver, now, out) {
                         sent.sent(&item, dup);
                     } else {
                         shared.metrics.drop_message("larger than the client takes");
@@ -102,17 +102,17 @@ impl Connection {
                 }
             }
         };
-        let stuck_on = if more { None } else { state.session.stuck_on() };
-        if stuck_on.is_some() || self.slow.is_some() {
-            self.slow.get_or_insert_default().window.note(stuck_on, now);
+        let blocking_packet_id = if more { None } else { state.session.blocking_packet_id() };
+        if blocking_packet_id.is_some() || self.slow.is_some() {
+            self.slow.get_or_insert_default().window.update(blocking_packet_id, now);
         }
         state.slow_consumer.took(taken);
-        mailbox.drained(&mut state);
+        mailbox.notify_room(&mut state);
         let progress = state.session.take_progress();
         let session_num = state.session_num.filter(|_| !progress.is_empty());
         drop(state);
         if let Some(session) = session_num {
-            self.log_progress(session, progress);
+            self.journal_progress(session, progress);
         }
         self.acknowledged(refused);
         shared.metrics.sent(packets, published);

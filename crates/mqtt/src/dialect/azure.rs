@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::operation::{Publish, Refused, Subscribe};
+use super::operation::{Publish, Subscribe, TopicRefusal};
 use switchbox_azure::{properties, url_encoding};
-use switchbox_delivery::{Feed, Outbound};
+use switchbox_delivery::{DownlinkKind, Outbound};
 use switchbox_model::{DeviceId, Property, event::about};
 
 const METHODS: &str = "$iothub/methods/";
@@ -25,7 +25,7 @@ fn messages<'a>(device: &DeviceId, topic: &'a str) -> Option<&'a str> {
 
 /// Reads the topic of a publish by `device` (`None`: a client that is no device).
 pub(super) fn publish<'a>(device: Option<&DeviceId>, topic: &'a str, retain: bool) -> Publish<'a> {
-    let Some(device) = device else { return Publish::Refused(Refused::NoDevice) };
+    let Some(device) = device else { return Publish::Refused(TopicRefusal::NoDevice) };
     if let Some(rest) = topic.strip_prefix(METHODS) {
         return answer(rest);
     }
@@ -34,21 +34,21 @@ pub(super) fn publish<'a>(device: Option<&DeviceId>, topic: &'a str, retain: boo
     }
     match messages(device, topic).map(|rest| rest.split_once('/').unwrap_or((rest, ""))) {
         Some(("events", bag)) => event(bag, retain.then_some(RETAINED)),
-        Some(_) => Publish::Refused(Refused::NoHubTopic),
-        None if topic.starts_with("devices/") => Publish::Refused(Refused::OtherDevice),
-        None => Publish::Refused(Refused::NoHubTopic),
+        Some(_) => Publish::Refused(TopicRefusal::NoHubTopic),
+        None if topic.starts_with("devices/") => Publish::Refused(TopicRefusal::OtherDevice),
+        None => Publish::Refused(TopicRefusal::NoHubTopic),
     }
 }
 
 /// The properties of a will on this topic, if it is one that a will may have.
-pub(super) fn will(device: &DeviceId, topic: &str) -> Result<Vec<Property>, Refused> {
+pub(super) fn will(device: &DeviceId, topic: &str) -> Result<Vec<Property>, TopicRefusal> {
     match publish(Some(device), topic, false) {
         Publish::Event { mut properties, .. } => {
             properties.push((WILL.0.to_owned(), WILL.1.to_owned()));
             Ok(properties)
         }
         Publish::Refused(refused) => Err(refused),
-        _ => Err(Refused::NoHubTopic),
+        _ => Err(TopicRefusal::NoHubTopic),
     }
 }
 
@@ -59,18 +59,18 @@ fn event(bag: &str, more: Option<(&str, &str)>) -> Publish<'static> {
             properties.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
             Publish::Event { subfolder: "", properties }
         }
-        Err(_) => Publish::Refused(Refused::Properties),
+        Err(_) => Publish::Refused(TopicRefusal::Properties),
     }
 }
 
 /// `res/{status}/?$rid={rid}`
 fn answer(rest: &str) -> Publish<'_> {
     let Some((status, query)) = rest.strip_prefix("res/").and_then(|rest| rest.split_once('/')) else {
-        return Publish::Refused(Refused::NoHubTopic);
+        return Publish::Refused(TopicRefusal::NoHubTopic);
     };
     match (status.parse(), request_id(query).and_then(|rid| rid.parse().ok())) {
         (Ok(status), Some(rid)) => Publish::Answer { rid: Some(rid), status: Some(status) },
-        _ => Publish::Refused(Refused::RequestId),
+        _ => Publish::Refused(TopicRefusal::RequestId),
     }
 }
 
@@ -78,12 +78,12 @@ fn twin(rest: &str) -> Publish<'_> {
     let (is_patch, query) = match (rest.strip_prefix("GET/"), rest.strip_prefix("PATCH/properties/reported/")) {
         (Some(query), _) => (false, query),
         (_, Some(query)) => (true, query),
-        _ => return Publish::Refused(Refused::NoHubTopic),
+        _ => return Publish::Refused(TopicRefusal::NoHubTopic),
     };
     match request_id(query) {
         Some(rid) if is_patch => Publish::StatePatch { rid },
         Some(rid) => Publish::GetTwin { rid },
-        None => Publish::Refused(Refused::RequestId),
+        None => Publish::Refused(TopicRefusal::RequestId),
     }
 }
 
@@ -95,16 +95,16 @@ fn request_id(query: &str) -> Option<&str> {
 
 /// Reads the filter of a subscription by `device` (`None`: a client that is no device).
 pub(super) fn subscribe(device: Option<&DeviceId>, filter: &str) -> Subscribe {
-    let Some(device) = device else { return Subscribe::Refused(Refused::NoDevice) };
+    let Some(device) = device else { return Subscribe::Refused(TopicRefusal::NoDevice) };
     match filter {
-        "$iothub/methods/POST/#" => Subscribe::Feed(Feed::Methods),
+        "$iothub/methods/POST/#" => Subscribe::Downlink(DownlinkKind::Methods),
         "$iothub/twin/res/#" => Subscribe::Replies,
-        "$iothub/twin/PATCH/properties/desired/#" => Subscribe::Feed(Feed::Config),
+        "$iothub/twin/PATCH/properties/desired/#" => Subscribe::Downlink(DownlinkKind::Config),
         _ => match messages(device, filter) {
-            Some("devicebound/#") => Subscribe::Feed(Feed::Commands),
-            Some(_) => Subscribe::Refused(Refused::NoHubTopic),
-            None if filter.starts_with("devices/") => Subscribe::Refused(Refused::OtherDevice),
-            None => Subscribe::Refused(Refused::NoHubTopic),
+            Some("devicebound/#") => Subscribe::Downlink(DownlinkKind::Commands),
+            Some(_) => Subscribe::Refused(TopicRefusal::NoHubTopic),
+            None if filter.starts_with("devices/") => Subscribe::Refused(TopicRefusal::OtherDevice),
+            None => Subscribe::Refused(TopicRefusal::NoHubTopic),
         },
     }
 }
@@ -159,28 +159,28 @@ mod tests {
             ("devices/lamp-1/messages/events", event(&[])),
             ("devices/lamp%2D1/messages/events/a=1", event(&[("a", "1")])),
             ("devices/lamp-1/messages/events/%24.ct=a%2Fb&c/", event(&[("$content-type", "a/b"), ("c", "")])),
-            ("devices/lamp-1/messages/events/a=%FF", Publish::Refused(Refused::Properties)),
-            ("devices/lamp-1/messages/devicebound/", Publish::Refused(Refused::NoHubTopic)),
-            ("devices/lamp-2/messages/events/", Publish::Refused(Refused::OtherDevice)),
-            ("devices/lamp-1/modules/arm/messages/events/", Publish::Refused(Refused::OtherDevice)),
-            ("/devices/lamp-1/events", Publish::Refused(Refused::NoHubTopic)),
-            ("a/b", Publish::Refused(Refused::NoHubTopic)),
+            ("devices/lamp-1/messages/events/a=%FF", Publish::Refused(TopicRefusal::Properties)),
+            ("devices/lamp-1/messages/devicebound/", Publish::Refused(TopicRefusal::NoHubTopic)),
+            ("devices/lamp-2/messages/events/", Publish::Refused(TopicRefusal::OtherDevice)),
+            ("devices/lamp-1/modules/arm/messages/events/", Publish::Refused(TopicRefusal::OtherDevice)),
+            ("/devices/lamp-1/events", Publish::Refused(TopicRefusal::NoHubTopic)),
+            ("a/b", Publish::Refused(TopicRefusal::NoHubTopic)),
             ("$iothub/methods/res/200/?$rid=7", answer(7, 200)),
             ("$iothub/methods/res/0/?x=1&$rid=7", answer(7, 0)),
-            ("$iothub/methods/res/200/?$rid=x", Publish::Refused(Refused::RequestId)),
-            ("$iothub/methods/res/ok/?$rid=7", Publish::Refused(Refused::RequestId)),
-            ("$iothub/methods/POST/dim/?$rid=7", Publish::Refused(Refused::NoHubTopic)),
+            ("$iothub/methods/res/200/?$rid=x", Publish::Refused(TopicRefusal::RequestId)),
+            ("$iothub/methods/res/ok/?$rid=7", Publish::Refused(TopicRefusal::RequestId)),
+            ("$iothub/methods/POST/dim/?$rid=7", Publish::Refused(TopicRefusal::NoHubTopic)),
             ("$iothub/twin/GET/?$rid=a-b", Publish::GetTwin { rid: "a-b" }),
             ("$iothub/twin/PATCH/properties/reported/?$rid=4&$version=2", Publish::StatePatch { rid: "4" }),
-            ("$iothub/twin/PATCH/properties/desired/?$rid=4", Publish::Refused(Refused::NoHubTopic)),
-            ("$iothub/twin/GET/?rid=4", Publish::Refused(Refused::RequestId)),
-            ("$iothub/twin/GET/", Publish::Refused(Refused::RequestId)),
+            ("$iothub/twin/PATCH/properties/desired/?$rid=4", Publish::Refused(TopicRefusal::NoHubTopic)),
+            ("$iothub/twin/GET/?rid=4", Publish::Refused(TopicRefusal::RequestId)),
+            ("$iothub/twin/GET/", Publish::Refused(TopicRefusal::RequestId)),
         ] {
             assert_eq!(publish(Some(&lamp()), topic, false), expect, "{topic}");
         }
         let retained = publish(Some(&lamp()), "devices/lamp-1/messages/events/", true);
         assert_eq!(retained, event(&[("mqtt-retain", "true")]));
-        assert_eq!(publish(None, "devices/lamp-1/messages/events/", false), Publish::Refused(Refused::NoDevice));
+        assert_eq!(publish(None, "devices/lamp-1/messages/events/", false), Publish::Refused(TopicRefusal::NoDevice));
     }
 
     #[test]
@@ -194,15 +194,15 @@ mod tests {
     #[test]
     fn subscriptions_are_read() {
         for (filter, expect) in [
-            ("devices/lamp-1/messages/devicebound/#", Subscribe::Feed(Feed::Commands)),
-            ("$iothub/methods/POST/#", Subscribe::Feed(Feed::Methods)),
+            ("devices/lamp-1/messages/devicebound/#", Subscribe::Downlink(DownlinkKind::Commands)),
+            ("$iothub/methods/POST/#", Subscribe::Downlink(DownlinkKind::Methods)),
             ("$iothub/twin/res/#", Subscribe::Replies),
-            ("$iothub/twin/PATCH/properties/desired/#", Subscribe::Feed(Feed::Config)),
-            ("devices/lamp-2/messages/devicebound/#", Subscribe::Refused(Refused::OtherDevice)),
-            ("devices/+/messages/devicebound/#", Subscribe::Refused(Refused::OtherDevice)),
-            ("devices/lamp-1/messages/events/#", Subscribe::Refused(Refused::NoHubTopic)),
-            ("$iothub/#", Subscribe::Refused(Refused::NoHubTopic)),
-            ("#", Subscribe::Refused(Refused::NoHubTopic)),
+            ("$iothub/twin/PATCH/properties/desired/#", Subscribe::Downlink(DownlinkKind::Config)),
+            ("devices/lamp-2/messages/devicebound/#", Subscribe::Refused(TopicRefusal::OtherDevice)),
+            ("devices/+/messages/devicebound/#", Subscribe::Refused(TopicRefusal::OtherDevice)),
+            ("devices/lamp-1/messages/events/#", Subscribe::Refused(TopicRefusal::NoHubTopic)),
+            ("$iothub/#", Subscribe::Refused(TopicRefusal::NoHubTopic)),
+            ("#", Subscribe::Refused(TopicRefusal::NoHubTopic)),
         ] {
             assert_eq!(subscribe(Some(&lamp()), filter), expect, "{filter}");
         }

@@ -7,14 +7,14 @@ use switchbox_model::{DeviceId, DeviceName, InvalidName};
 
 /// What the client shows of that.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown<'a> {
+pub struct ConnectFields<'a> {
     pub client_id: &'a str,
     pub user_name: Option<&'a str>,
     pub password: Option<&'a [u8]>,
 }
 
 /// A client that says more than its client id.
-pub struct Claim {
+pub struct ClaimedIdentity {
     pub dialect: Dialect,
     pub device: DeviceName,
     /// `None`: it shows a certificate, a token of the other dialect, or a password.
@@ -23,7 +23,7 @@ pub struct Claim {
 
 /// Why what a client says cannot be so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ClaimError {
+pub enum IdentityError {
     #[error("{0} is a module of a device, and modules are not in this version; register it as a device of its own")]
     Module(String),
     #[error("the client id is {client_id:?}, and the user name is that of {device:?}")]
@@ -37,23 +37,23 @@ pub enum ClaimError {
 }
 
 /// Returns `None` if the client is of the other dialect, where its client id says all.
-pub fn claim(shown: Shown<'_>, hubs: &Hubs) -> Result<Option<Claim>, ClaimError> {
+pub fn read_identity(shown: ConnectFields<'_>, hubs: &Hubs) -> Result<Option<ClaimedIdentity>, IdentityError> {
     let Some(name) = shown.user_name.and_then(UserName::parse) else { return Ok(None) };
     if let Some(module) = name.module {
-        return Err(ClaimError::Module(format!("{}/{module}", name.device)));
+        return Err(IdentityError::Module(format!("{}/{module}", name.device)));
     }
     if !name.fits(shown.client_id) {
         let (client_id, device) = (shown.client_id.to_owned(), name.device.to_owned());
-        return Err(ClaimError::OtherDevice { client_id, device });
+        return Err(IdentityError::OtherDevice { client_id, device });
     }
     let device = DeviceName { registry: hubs.registry(name.host), id: DeviceId::new(name.device)? };
     let token = shown.password.filter(|password| sas::is_token(password));
     let signed = token.map(|token| signed(&device, name.host, token)).transpose()?;
-    Ok(Some(Claim { dialect: Dialect::AzureIotHub, device, signed }))
+    Ok(Some(ClaimedIdentity { dialect: Dialect::AzureIotHub, device, signed }))
 }
 
-fn signed(device: &DeviceName, host: &str, token: &[u8]) -> Result<Signed, ClaimError> {
-    let wrong = |error| ClaimError::Sas { device: device.clone(), error };
+fn signed(device: &DeviceName, host: &str, token: &[u8]) -> Result<Signed, IdentityError> {
+    let wrong = |error| IdentityError::Sas { device: device.clone(), error };
     let token = Sas::parse(token).map_err(wrong)?;
     if !token.covers(host, &format!("devices/{}", device.id)) {
         return Err(wrong(SasError::Resource));
@@ -61,7 +61,7 @@ fn signed(device: &DeviceName, host: &str, token: &[u8]) -> Result<Signed, Claim
     let signer = match token.policy {
         None => Signer::Device,
         Some(policy) if policy.allows(Right::DeviceConnect) => Signer::Registry(policy.name().to_owned()),
-        Some(policy) => return Err(ClaimError::Policy { device: device.clone(), policy: policy.name() }),
+        Some(policy) => return Err(IdentityError::Policy { device: device.clone(), policy: policy.name() }),
     };
     let text = token.signed();
     let expires_ms = token.expires_secs.saturating_mul(1_000);
@@ -76,9 +76,12 @@ mod tests {
 
     const USER: &str = "hub.example/lamp-1/?api-version=2021-04-12";
 
-    fn read(client_id: &str, user_name: &str, password: &str) -> Result<Option<Claim>, ClaimError> {
+    fn read(client_id: &str, user_name: &str, password: &str) -> Result<Option<ClaimedIdentity>, IdentityError> {
         let hubs = "hub.example=hall".parse().unwrap();
-        claim(Shown { client_id, user_name: Some(user_name), password: Some(password.as_bytes()) }, &hubs)
+        read_identity(
+            ConnectFields { client_id, user_name: Some(user_name), password: Some(password.as_bytes()) },
+            &hubs,
+        )
     }
 
     #[test]
@@ -86,9 +89,12 @@ mod tests {
         let token = |policy| sas::sign("hub.example/devices/lamp-1", b"key", 7, policy);
         for (policy, signer) in [(None, Signer::Device), (Some(Policy::Device), Signer::Registry("device".to_owned()))]
         {
-            let claim = read("lamp-1", USER, &token(policy)).unwrap().unwrap();
-            assert_eq!(claim.device.to_string(), "projects/local/locations/local/registries/hall/devices/lamp-1");
-            let signed = claim.signed.unwrap();
+            let read_identity = read("lamp-1", USER, &token(policy)).unwrap().unwrap();
+            assert_eq!(
+                read_identity.device.to_string(),
+                "projects/local/locations/local/registries/hall/devices/lamp-1"
+            );
+            let signed = read_identity.signed.unwrap();
             assert_eq!((signed.signer, signed.expires_ms), (signer, 7_000));
         }
         assert!(read("lamp-1", USER, "my password").unwrap().unwrap().signed.is_none());

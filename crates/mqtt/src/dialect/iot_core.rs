@@ -3,20 +3,20 @@
 
 use std::borrow::Cow;
 
-use super::operation::{Control, Publish, Refused, Subscribe};
-use switchbox_delivery::{Feed, Outbound};
+use super::operation::{Control, Publish, Subscribe, TopicRefusal};
+use switchbox_delivery::{DownlinkKind, Outbound};
 use switchbox_model::{DeviceId, QoS};
 
 const ROOT: &str = "/devices/";
 
 /// Takes `/devices/{d}/` off; None where the topic is not of the hub.
-fn own<'a>(device: Option<&DeviceId>, topic: &'a str) -> Option<Result<&'a str, Refused>> {
+fn own<'a>(device: Option<&DeviceId>, topic: &'a str) -> Option<Result<&'a str, TopicRefusal>> {
     let rest = topic.strip_prefix(ROOT)?;
-    let Some(device) = device else { return Some(Err(Refused::NoDevice)) };
+    let Some(device) = device else { return Some(Err(TopicRefusal::NoDevice)) };
     let rest = rest.strip_prefix(device.as_str()).and_then(|rest| rest.strip_prefix('/'));
     Some(rest.ok_or_else(|| match topic.split('/').nth(2) {
-        Some(id) if id == device.as_str() => Refused::Unknown,
-        _ => Refused::OtherDevice,
+        Some(id) if id == device.as_str() => TopicRefusal::Unknown,
+        _ => TopicRefusal::OtherDevice,
     }))
 }
 
@@ -43,7 +43,7 @@ pub fn publish<'a>(device: Option<&DeviceId>, topic: &'a str) -> Publish<'a> {
         ("attach", None) => Publish::Control(Control::Attach),
         ("detach", None) => Publish::Control(Control::Detach),
         ("methods", Some(tail)) => answer(tail),
-        _ => Publish::Refused(Refused::Unknown),
+        _ => Publish::Refused(TopicRefusal::Unknown),
     }
 }
 
@@ -51,13 +51,13 @@ pub fn publish<'a>(device: Option<&DeviceId>, topic: &'a str) -> Publish<'a> {
 fn answer(tail: &str) -> Publish<'_> {
     let mut levels = tail.split('/');
     if levels.next().is_none_or(str::is_empty) || levels.next() != Some("response") {
-        return Publish::Refused(Refused::Unknown);
+        return Publish::Refused(TopicRefusal::Unknown);
     }
     let (rid, status) = (levels.next(), levels.next());
     let parsed = (rid.map(str::parse).transpose(), status.map(str::parse).transpose(), levels.next());
     match parsed {
         (Ok(rid), Ok(status), None) if status.is_none_or(is_status) => Publish::Answer { rid, status },
-        _ => Publish::Refused(Refused::Answer),
+        _ => Publish::Refused(TopicRefusal::Answer),
     }
 }
 
@@ -73,16 +73,16 @@ pub fn subscribe(device: Option<&DeviceId>, filter: &str) -> Subscribe {
     match own(device, filter) {
         None => Subscribe::Ordinary,
         Some(Err(refused)) => Subscribe::Refused(refused),
-        Some(Ok("config")) => Subscribe::Feed(Feed::Config),
-        Some(Ok("commands" | "commands/#")) => Subscribe::Feed(Feed::Commands),
-        Some(Ok("methods/#")) => Subscribe::Feed(Feed::Methods),
+        Some(Ok("config")) => Subscribe::Downlink(DownlinkKind::Config),
+        Some(Ok("commands" | "commands/#")) => Subscribe::Downlink(DownlinkKind::Commands),
+        Some(Ok("methods/#")) => Subscribe::Downlink(DownlinkKind::Methods),
         Some(Ok("errors")) => Subscribe::Errors,
-        Some(Ok(_)) => Subscribe::Refused(Refused::Unknown),
+        Some(Ok(_)) => Subscribe::Refused(TopicRefusal::Unknown),
     }
 }
 
 /// The highest QoS that a feed is delivered with.
-pub const FEED_QOS: QoS = QoS::AtLeastOnce;
+pub const MAX_DOWNLINK_QOS: QoS = QoS::AtLeastOnce;
 
 /// The topic that this is delivered on, in pieces.
 #[must_use]
@@ -135,24 +135,24 @@ mod tests {
             ("/devices/lamp-1/methods/dim/response/7/200", answer(Some(7), Some(200))),
             ("/devices/lamp-1/methods/dim/response/7", answer(Some(7), None)),
             ("/devices/lamp-1/methods/dim/response", answer(None, None)),
-            ("/devices/lamp-1/methods/dim/response/x/200", refused(Refused::Answer)),
-            ("/devices/lamp-1/methods/dim/response/7/99", refused(Refused::Answer)),
-            ("/devices/lamp-1/methods/dim/response/7/600", refused(Refused::Answer)),
-            ("/devices/lamp-1/methods/dim/response/7/200/x", refused(Refused::Answer)),
-            ("/devices/lamp-1/methods/dim/request/7", refused(Refused::Unknown)),
-            ("/devices/lamp-1/methods//response/7", refused(Refused::Unknown)),
-            ("/devices/lamp-1/state/x", refused(Refused::Unknown)),
-            ("/devices/lamp-1/config", refused(Refused::Unknown)),
-            ("/devices/lamp-1/eventsx", refused(Refused::Unknown)),
-            ("/devices/lamp-1", refused(Refused::Unknown)),
+            ("/devices/lamp-1/methods/dim/response/x/200", refused(TopicRefusal::Answer)),
+            ("/devices/lamp-1/methods/dim/response/7/99", refused(TopicRefusal::Answer)),
+            ("/devices/lamp-1/methods/dim/response/7/600", refused(TopicRefusal::Answer)),
+            ("/devices/lamp-1/methods/dim/response/7/200/x", refused(TopicRefusal::Answer)),
+            ("/devices/lamp-1/methods/dim/request/7", refused(TopicRefusal::Unknown)),
+            ("/devices/lamp-1/methods//response/7", refused(TopicRefusal::Unknown)),
+            ("/devices/lamp-1/state/x", refused(TopicRefusal::Unknown)),
+            ("/devices/lamp-1/config", refused(TopicRefusal::Unknown)),
+            ("/devices/lamp-1/eventsx", refused(TopicRefusal::Unknown)),
+            ("/devices/lamp-1", refused(TopicRefusal::Unknown)),
             ("/devices/lamp-1/attach", Publish::Control(Control::Attach)),
             ("/devices/lamp-1/detach", Publish::Control(Control::Detach)),
-            ("/devices/lamp-1/attach/x", refused(Refused::Unknown)),
-            ("/devices/lamp-2/attach", refused(Refused::OtherDevice)),
-            ("/devices/lamp-12/events", refused(Refused::OtherDevice)),
-            ("/devices/lamp/events", refused(Refused::OtherDevice)),
-            ("/devices//events", refused(Refused::OtherDevice)),
-            ("/devices/", refused(Refused::OtherDevice)),
+            ("/devices/lamp-1/attach/x", refused(TopicRefusal::Unknown)),
+            ("/devices/lamp-2/attach", refused(TopicRefusal::OtherDevice)),
+            ("/devices/lamp-12/events", refused(TopicRefusal::OtherDevice)),
+            ("/devices/lamp/events", refused(TopicRefusal::OtherDevice)),
+            ("/devices//events", refused(TopicRefusal::OtherDevice)),
+            ("/devices/", refused(TopicRefusal::OtherDevice)),
             ("/devices", Publish::Ordinary),
             ("devices/lamp-1/events", Publish::Ordinary),
             ("a/b", Publish::Ordinary),
@@ -162,12 +162,12 @@ mod tests {
             if let Some(Ok(id)) = addressee(topic) {
                 let read = publish(Some(&id), topic);
                 assert!(
-                    !matches!(read, Publish::Ordinary | Publish::Refused(Refused::OtherDevice)),
+                    !matches!(read, Publish::Ordinary | Publish::Refused(TopicRefusal::OtherDevice)),
                     "{topic}: {read:?}"
                 );
             }
         }
-        assert_eq!(publish(None, "/devices/lamp-1/events"), refused(Refused::NoDevice));
+        assert_eq!(publish(None, "/devices/lamp-1/events"), refused(TopicRefusal::NoDevice));
         assert_eq!(publish(None, "a"), Publish::Ordinary);
     }
 
@@ -175,22 +175,22 @@ mod tests {
     fn subscriptions_are_read() {
         let refused = Subscribe::Refused;
         for (filter, expect) in [
-            ("/devices/lamp-1/config", Subscribe::Feed(Feed::Config)),
-            ("/devices/lamp-1/commands", Subscribe::Feed(Feed::Commands)),
-            ("/devices/lamp-1/commands/#", Subscribe::Feed(Feed::Commands)),
-            ("/devices/lamp-1/methods/#", Subscribe::Feed(Feed::Methods)),
+            ("/devices/lamp-1/config", Subscribe::Downlink(DownlinkKind::Config)),
+            ("/devices/lamp-1/commands", Subscribe::Downlink(DownlinkKind::Commands)),
+            ("/devices/lamp-1/commands/#", Subscribe::Downlink(DownlinkKind::Commands)),
+            ("/devices/lamp-1/methods/#", Subscribe::Downlink(DownlinkKind::Methods)),
             ("/devices/lamp-1/errors", Subscribe::Errors),
-            ("/devices/lamp-1/#", refused(Refused::Unknown)),
-            ("/devices/lamp-1/events", refused(Refused::Unknown)),
-            ("/devices/lamp-2/config", refused(Refused::OtherDevice)),
-            ("/devices/+/config", refused(Refused::OtherDevice)),
-            ("/devices/#", refused(Refused::OtherDevice)),
+            ("/devices/lamp-1/#", refused(TopicRefusal::Unknown)),
+            ("/devices/lamp-1/events", refused(TopicRefusal::Unknown)),
+            ("/devices/lamp-2/config", refused(TopicRefusal::OtherDevice)),
+            ("/devices/+/config", refused(TopicRefusal::OtherDevice)),
+            ("/devices/#", refused(TopicRefusal::OtherDevice)),
             ("#", Subscribe::Ordinary),
             ("+/devices/#", Subscribe::Ordinary),
         ] {
             assert_eq!(subscribe(Some(&lamp()), filter), expect, "{filter}");
         }
-        assert_eq!(subscribe(None, "/devices/lamp-1/config"), refused(Refused::NoDevice));
+        assert_eq!(subscribe(None, "/devices/lamp-1/config"), refused(TopicRefusal::NoDevice));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub mod twin;
 
 use std::borrow::Cow;
 
-pub use operation::{Control, Publish, Refused, Subscribe};
+pub use operation::{Control, Publish, Subscribe, TopicRefusal};
 use switchbox_delivery::Outbound;
 use switchbox_model::{DeviceId, Property, limits};
 
@@ -108,7 +108,7 @@ impl Dialect {
 
     /// Where a will of the device's on this topic is kept, and what it says beside its payload. `None`: as the client wrote it. A
     /// will may be published when it is not known any more in which dialect it was written.
-    pub fn will(self, device: &DeviceId, topic: &str) -> Option<Result<(String, Vec<Property>), Refused>> {
+    pub fn will(self, device: &DeviceId, topic: &str) -> Option<Result<(String, Vec<Property>), TopicRefusal>> {
         match self {
             Self::IotCore => None,
             Self::AzureIotHub => {

@@ -1,6 +1,6 @@
 //! What a topic means, in whichever dialect it is written.
 
-use switchbox_delivery::Feed;
+use switchbox_delivery::DownlinkKind;
 use switchbox_model::Property;
 
 /// What a publish means.
@@ -29,7 +29,7 @@ pub enum Publish<'a> {
     Control(Control),
     /// Not a topic of the hub.
     Ordinary,
-    Refused(Refused),
+    Refused(TopicRefusal),
 }
 
 /// What a gateway wants of a device's topics.
@@ -42,18 +42,18 @@ pub enum Control {
 /// What a subscription means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subscribe {
-    Feed(Feed),
+    Downlink(DownlinkKind),
     /// The errors of a gateway's devices.
     Errors,
     /// The answers to [`Publish::GetTwin`] and [`Publish::StatePatch`].
     Replies,
     Ordinary,
-    Refused(Refused),
+    Refused(TopicRefusal),
 }
 
 /// Why a topic of the hub may not be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum TopicRefusal {
     NoDevice,
     OtherDevice,
     Unknown,
@@ -63,7 +63,7 @@ pub enum Refused {
     RequestId,
 }
 
-impl Refused {
+impl TopicRefusal {
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl Refused {
     }
 }
 
-impl std::fmt::Display for Refused {
+impl std::fmt::Display for TopicRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.text())
     }

@@ -14,7 +14,7 @@ use crate::{
     presence::Presence,
     resume::resume_attached,
 };
-use switchbox_auth::{AuthContext, Principal, Refusal};
+use switchbox_auth::{AuthContext, AuthRefusal, Principal};
 use switchbox_core::registry::Device;
 use switchbox_delivery::DeliveryReport;
 use switchbox_model::{
@@ -40,7 +40,7 @@ impl Connection {
         let Principal::Device(device) = auth_context.principal.clone() else {
             return Err(failed("only devices can be attached".into()));
         };
-        self.let_go_former(&device);
+        self.detach_former(&device);
         let Presence { shared, device: Some(gateway), mailbox, gateway: Some(devices), .. } = &mut self.presence else {
             return Err(failed("the client is no gateway".into()));
         };
@@ -50,8 +50,8 @@ impl Connection {
             known.expires_at = expires_at;
         } else {
             let link = AttachedLink::new(device.clone(), mailbox.clone(), self.connection_epoch);
-            link.note_feeds(&mailbox.lock());
-            let online = shared.hub.delivery.attach(&device, link.clone(), &gateway.name.id);
+            link.update_commands_unconfirmed(&mailbox.lock());
+            let online = shared.host.delivery.attach(&device, link.clone(), &gateway.name.id);
             let online = online.map_err(|taken| failed(taken.to_string()))?;
             tracing::debug!(gateway = %gateway.name, device = %device.name, "attached");
             resume_attached(&online, &device, mailbox);
@@ -60,7 +60,7 @@ impl Connection {
             // What changed while it was decided.
             mailbox.revalidate();
         }
-        devices.note_expiry();
+        devices.update_expiry();
         Ok(())
     }
 
@@ -80,33 +80,33 @@ impl Connection {
             let most = limits::ATTACHED_DEVICES;
             return Err(failed(format!("a gateway may have at most {most} devices attached; detach others first")));
         }
-        let auth_context = shared.hub.auth.attach(gateway, id, token.as_deref()).await;
+        let auth_context = shared.host.auth.attach(gateway, id, token.as_deref()).await;
         auth_context.map_err(|refusal| match refusal {
-            Refusal::NotAuthorised(text) => failed(text),
-            Refusal::Unavailable(text) => Failure::new(ErrorType::Unknown, id.as_str(), text),
+            AuthRefusal::NotAuthorised(text) => failed(text),
+            AuthRefusal::Unavailable(text) => Failure::new(ErrorType::Unknown, id.as_str(), text),
         })
     }
 
     /// What was attached under this device's id and is over: somebody else has it, or it was another device.
-    fn let_go_former(&mut self, device: &Device) {
+    fn detach_former(&mut self, device: &Device) {
         let id = &device.name.id;
         let former = self.presence.gateway.as_ref().and_then(|gateway| gateway.attached.get(id));
-        let why = former.and_then(|former| match former.link.over() {
+        let why = former.and_then(|former| match former.link.ended_reason() {
             Some(why) => Some(why.to_owned()),
             None if former.device.num != device.num => Some(format!("device {id} was deleted and made anew")),
             None => None,
         });
         if let Some(why) = why {
-            self.let_go(vec![(id.clone(), why)]);
+            self.detach_ended(vec![(id.clone(), why)]);
         }
     }
 
     /// Speaks for the device no more. False: it did not.
     pub(crate) fn detach(&mut self, id: &DeviceId, why: &str) -> bool {
-        self.note_sent();
+        self.record_sent();
         let Presence { shared, mailbox, gateway: Some(gateway), .. } = &mut self.presence else { return false };
         let Some(attachment) = gateway.attached.remove(id) else { return false };
-        gateway.note_expiry();
+        gateway.update_expiry();
         shared.gateway_routes.remove(attachment.device.num, mailbox);
         attachment.end(why);
         true
@@ -116,7 +116,7 @@ impl Connection {
     pub(crate) fn revalidate(&mut self) -> Result<(), ConnectionEnd> {
         let Presence { shared, auth_context, device, gateway, .. } = &mut self.presence;
         let until =
-            shared.hub.auth.still_holds(auth_context).map_err(|why| ConnectionEnd::Closed(Close::Revoked(why)))?;
+            shared.host.auth.still_holds(auth_context).map_err(|why| ConnectionEnd::Closed(Close::Revoked(why)))?;
         self.expires_at = expires_at(until);
         let (Some(device), Some(gateway)) = (device, gateway) else {
             self.presence.gateway = Gateway::of(self.presence.device.as_ref());
@@ -124,14 +124,14 @@ impl Connection {
         };
         let mut ended = Vec::new();
         for (id, attachment) in &mut gateway.attached {
-            let over = attachment.link.over().map_or(Ok(()), |why| Err(why.to_owned()));
-            match over.and_then(|()| shared.hub.auth.attachment_holds(device, &attachment.auth_context)) {
+            let link_open = attachment.link.ended_reason().map_or(Ok(()), |why| Err(why.to_owned()));
+            match link_open.and_then(|()| shared.host.auth.attachment_holds(device, &attachment.auth_context)) {
                 Ok(until) => attachment.expires_at = expires_at(until),
                 Err(why) => ended.push((id.clone(), why)),
             }
         }
-        gateway.note_expiry();
-        self.let_go(ended);
+        gateway.update_expiry();
+        self.detach_ended(ended);
         if !self.is_gateway() {
             self.presence.gateway = None;
         }
@@ -145,10 +145,10 @@ impl Connection {
         let ended = gateway.attached.iter().filter(|(_, attachment)| is_over(attachment));
         let why = "the device's token or key expired; attach it again with a new one";
         let ended: Vec<_> = ended.map(|(id, _)| (id.clone(), why.to_owned())).collect();
-        self.let_go(ended);
+        self.detach_ended(ended);
     }
 
-    fn let_go(&mut self, ended: Vec<(DeviceId, String)>) {
+    fn detach_ended(&mut self, ended: Vec<(DeviceId, String)>) {
         for (id, why) in ended {
             // Not where another connection has it by now.
             if let Some(attachment) = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&id)) {
@@ -158,7 +158,7 @@ impl Connection {
             self.detach(&id, &why);
             tracing::info!(gateway = %self.presence.mailbox.name, device = %id, "detached: {why}");
             self.presence.shared.metrics.refuse("attached device");
-            self.tell(&Failure::new(ErrorType::Detachment, id.as_str(), why), None);
+            self.publish_error(&Failure::new(ErrorType::Detachment, id.as_str(), why), None);
         }
     }
 

@@ -11,14 +11,14 @@ use crate::{
     mailbox::{Mailbox, State},
 };
 use switchbox_core::registry::Device;
-use switchbox_delivery::{Feed, Link, Outbound};
+use switchbox_delivery::{DownlinkKind, Link, Outbound};
 use switchbox_model::QoS;
 
 pub(crate) struct AttachedLink {
     device: Arc<Device>,
     mailbox: Arc<Mailbox>,
     connection_epoch: u64,
-    over: Arc<OnceLock<String>>,
+    ended_reason: Arc<OnceLock<String>>,
     /// The device acknowledges no command: the gateway's subscription has QoS 0.
     commands_unconfirmed: AtomicBool,
 }
@@ -29,38 +29,39 @@ impl AttachedLink {
             device,
             mailbox,
             connection_epoch,
-            over: Arc::default(),
+            ended_reason: Arc::default(),
             commands_unconfirmed: AtomicBool::new(false),
         })
     }
 
     /// Why nothing comes over it any more.
-    pub(crate) fn over(&self) -> Option<&str> {
-        self.over.get().map(String::as_str)
+    pub(crate) fn ended_reason(&self) -> Option<&str> {
+        self.ended_reason.get().map(String::as_str)
     }
 
     /// The gateway's subscriptions to the device's topics have changed.
-    pub(crate) fn note_feeds(&self, state: &State) {
-        let qos = state.attached_feed(&self.device.name.id, Feed::Commands);
+    pub(crate) fn update_commands_unconfirmed(&self, state: &State) {
+        let qos = state.attached_downlink_qos(&self.device.name.id, DownlinkKind::Commands);
         self.commands_unconfirmed.store(qos == Some(QoS::AtMostOnce), Ordering::Release);
     }
 
     /// Nothing more is to come, and what came and was not sent goes.
     pub(crate) fn end(&self, why: &str) {
         let mut state = self.mailbox.lock();
-        let _ = self.over.set(why.to_owned());
+        let _ = self.ended_reason.set(why.to_owned());
         let of_this = |device_delivery: &DeviceDelivery| {
             device_delivery.device.as_ref().is_some_and(|device| device.num == self.device.num)
         };
         state.session.withdraw(of_this);
-        self.mailbox.drained(&mut state);
+        self.mailbox.notify_room(&mut state);
     }
 }
 
 impl Link for AttachedLink {
     fn queue(&self, outbound: Outbound) -> bool {
         let delivery = DeviceDelivery { device: Some(self.device.clone()), outbound };
-        self.over().is_none() && self.mailbox.hand_over(self.connection_epoch, delivery, Some(&self.over))
+        self.ended_reason().is_none()
+            && self.mailbox.hand_over(self.connection_epoch, delivery, Some(&self.ended_reason))
     }
 
     fn wake(&self) {
@@ -72,12 +73,12 @@ impl Link for AttachedLink {
     }
 
     fn has_room(&self) -> bool {
-        self.over().is_none() && self.mailbox.has_room_for_unconfirmed(self.connection_epoch)
+        self.ended_reason().is_none() && self.mailbox.has_room_for_unconfirmed(self.connection_epoch)
     }
 
     /// Not the gateway's connection: that one only lets go of the device.
     fn close(&self, reason: &str) {
-        let _ = self.over.set(reason.to_owned());
+        let _ = self.ended_reason.set(reason.to_owned());
         self.mailbox.revalidate();
     }
 }

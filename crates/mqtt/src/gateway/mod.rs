@@ -54,14 +54,14 @@ impl Gateway {
 
     /// None: not attached, or somebody else has it by now.
     pub(crate) fn get(&self, id: &DeviceId) -> Option<&Attachment> {
-        self.attached.get(id).filter(|attachment| attachment.link.over().is_none())
+        self.attached.get(id).filter(|attachment| attachment.link.ended_reason().is_none())
     }
 
     pub(crate) fn expires_at(&self) -> Option<Instant> {
         self.expires_at
     }
 
-    fn note_expiry(&mut self) {
+    fn update_expiry(&mut self) {
         self.expires_at = self.attached.values().filter_map(|attachment| attachment.expires_at).min();
     }
 }

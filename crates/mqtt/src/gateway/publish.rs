@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::{
     connection::{Connection, batch::Batch},
-    content::{Content, Refusal, content},
+    content::{Content, PublishRefusal, content},
     dialect::{
-        self, Control, Refused,
+        self, Control, TopicRefusal,
         gateway_errors::{self, ErrorType, GatewayError, MessageInfo},
         iot_core,
     },
@@ -61,7 +61,7 @@ impl Connection {
                 let text = "a control message from a device that is no gateway";
                 return Err(Fault::new(reason::NOT_AUTHORISED, text).into());
             }
-            return self.refuse(&topic, &Refused::OtherDevice.into(), ack);
+            return self.refuse(&topic, &TopicRefusal::OtherDevice.into(), ack);
         }
         let packet_id = publish.id;
         let done = match request {
@@ -134,7 +134,7 @@ impl Connection {
         &mut self,
         topic: &str,
         packet_id: u16,
-        refusal: &Refusal,
+        refusal: &PublishRefusal,
         ack: Option<Ack>,
     ) -> Result<(), ConnectionEnd> {
         let own = self.presence.device.as_ref().map_or("", |device| device.name.id.as_str()).to_owned();
@@ -144,7 +144,7 @@ impl Connection {
             return self.fail(&failure, info, ack);
         }
         self.log_refusal("gateway message", topic, &failure.text);
-        self.tell(&failure, Some(info));
+        self.publish_error(&failure, Some(info));
         self.acknowledge_refused(refusal, ack)
     }
 
@@ -152,7 +152,7 @@ impl Connection {
     fn fail(&mut self, failure: &Failure, info: MessageInfo, ack: Option<Ack>) -> Result<(), ConnectionEnd> {
         let text = format!("{}: {}", failure.kind.as_str(), failure.text);
         self.log_line(("gateway message", failure.kind.as_str()), &info.topic, &text);
-        let told = self.tell(failure, Some(info));
+        let told = self.publish_error(failure, Some(info));
         let Some(ack) = ack else { return Ok(()) };
         let refused = self.peer.version == Version::V5;
         if ack.kind == AckKind::PubRec && (refused || !told) {
@@ -178,7 +178,7 @@ impl Connection {
     /// A filter of the gateway's failed; its SUBACK says so too.
     pub(crate) fn fail_subscription(&mut self, failure: &Failure, filter: &str, packet_id: u16) {
         let info = MessageInfo { message_type: "SUBSCRIBE", topic: filter.to_owned(), packet_id };
-        self.tell(failure, Some(info));
+        self.publish_error(failure, Some(info));
     }
 
     /// Tells the gateway of an acknowledgement that nothing waits for.
@@ -202,11 +202,11 @@ impl Connection {
         };
         self.log_line(("gateway message", error.as_str()), message_type, &format!("{}: {text}", error.as_str()));
         let info = MessageInfo { message_type, topic: String::new(), packet_id: id };
-        self.tell(&Failure::new(error, "", text), Some(info));
+        self.publish_error(&Failure::new(error, "", text), Some(info));
     }
 
     /// False: the gateway does not listen.
-    pub(crate) fn tell(&self, failure: &Failure, info: Option<MessageInfo>) -> bool {
+    pub(crate) fn publish_error(&self, failure: &Failure, info: Option<MessageInfo>) -> bool {
         let Some(gateway) = &self.presence.device else { return false };
         let mut state = self.presence.mailbox.lock();
         if !state.subscriptions.errors() {
@@ -218,7 +218,7 @@ impl Connection {
         let topic = gateway_errors::topic(&gateway.name.id);
         let message = Arc::new(Message::new(&topic, error.json()));
         let body = Body::Message { message, retain: false, ids: Vec::new(), shared: None };
-        let item = Item { qos: QoS::AtMostOnce, body, logged: None };
+        let item = Item { qos: QoS::AtMostOnce, body, journaled: None };
         if self.presence.mailbox.offer(&mut state, item) == OfferResult::Full {
             self.presence.shared.metrics.limit(limits::names::SESSION_QUEUE);
         }

@@ -4,15 +4,15 @@
 use crate::{
     connection::{Connection, subscribe::stored},
     dialect::{
-        Refused, Subscribe,
+        Subscribe, TopicRefusal,
         gateway_errors::ErrorType,
-        iot_core::{self, FEED_QOS},
+        iot_core::{self, MAX_DOWNLINK_QOS},
     },
     gateway::{Failure, publish::not_attached},
     mailbox::State,
     subscriptions::{AttachedSubscription, SubscriptionTarget},
 };
-use switchbox_delivery::Feed;
+use switchbox_delivery::DownlinkKind;
 use switchbox_model::{DeviceId, QoS, broker::BrokerChange, limits};
 use switchbox_mqtt_codec::{fault::reason, packet::Filter};
 use switchbox_mqtt_session::topics::{self, PendingChanges};
@@ -22,7 +22,7 @@ pub(crate) type Denied = (u8, Failure);
 
 impl Connection {
     /// Whose the filter is, where the client is a gateway and it is not its own; the error is what stands in the id's place.
-    pub(crate) fn anothers(&mut self, filter: &str) -> Option<Result<DeviceId, String>> {
+    pub(crate) fn attached_device_of(&mut self, filter: &str) -> Option<Result<DeviceId, String>> {
         let id = iot_core::addressee(topics::matched_part(filter))?;
         let own = self.presence.device.as_ref()?.name.id.clone();
         (id != Ok(own) && self.is_gateway()).then(|| id.map_err(str::to_owned))
@@ -32,7 +32,7 @@ impl Connection {
         &self,
         id: Result<DeviceId, String>,
         filter: &Filter,
-        feeds: &mut Vec<(Option<DeviceId>, Feed)>,
+        downlinks: &mut Vec<(Option<DeviceId>, DownlinkKind)>,
         pending: &mut PendingChanges,
     ) -> Result<QoS, Denied> {
         let invalid =
@@ -46,16 +46,16 @@ impl Connection {
         if self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&id)).is_none() {
             return Err((reason::NOT_AUTHORISED, not_attached(&id)));
         }
-        let Subscribe::Feed(feed) = iot_core::subscribe(Some(&id), &filter.filter) else {
-            return Err(invalid(id.as_str(), Refused::Unknown.to_string()));
+        let Subscribe::Downlink(kind) = iot_core::subscribe(Some(&id), &filter.filter) else {
+            return Err(invalid(id.as_str(), TopicRefusal::Unknown.to_string()));
         };
-        let qos = filter.qos.min(FEED_QOS);
-        self.add_attached(&id, AttachedSubscription { filter: filter.filter.clone(), feed, qos })?;
+        let qos = filter.qos.min(MAX_DOWNLINK_QOS);
+        self.add_attached(&id, AttachedSubscription { filter: filter.filter.clone(), kind, qos })?;
         if let Some(session) = self.durable_session() {
-            let subscription = stored(filter, None, SubscriptionTarget::Feed(feed, qos));
+            let subscription = stored(filter, None, SubscriptionTarget::Downlink(kind, qos));
             pending.push(BrokerChange::Subscribed { session, filter: (*filter.filter).into(), subscription });
         }
-        feeds.push((Some(id), feed));
+        downlinks.push((Some(id), kind));
         Ok(qos)
     }
 
@@ -72,35 +72,35 @@ impl Connection {
         let of_device = state.attached_subscriptions.entry(id.clone()).or_default();
         of_device.retain(|old| old.filter != new.filter);
         of_device.push(new);
-        self.note_attached_feeds(id, &state);
+        self.update_attached_unconfirmed(id, &state);
         Ok(())
     }
 
-    fn note_attached_feeds(&self, id: &DeviceId, state: &State) {
+    fn update_attached_unconfirmed(&self, id: &DeviceId, state: &State) {
         if let Some(attached) = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(id)) {
-            attached.link.note_feeds(state);
+            attached.link.update_commands_unconfirmed(state);
         }
     }
 
     /// False: there was no such subscription.
     pub(crate) fn unsubscribe_for(&self, filter: &str) -> bool {
         let Some(Ok(id)) = iot_core::addressee(filter) else { return false };
-        let (feed, another) = {
+        let (kind, another) = {
             let mut state = self.presence.mailbox.lock();
             let Some(of_device) = state.attached_subscriptions.get_mut(&id) else { return false };
             let Some(at) = of_device.iter().position(|subscription| *subscription.filter == *filter) else {
                 return false;
             };
-            let feed = of_device.remove(at).feed;
+            let kind = of_device.remove(at).kind;
             if of_device.is_empty() {
                 state.attached_subscriptions.remove(&id);
             }
-            self.note_attached_feeds(&id, &state);
-            (feed, state.attached_feed(&id, feed).is_some())
+            self.update_attached_unconfirmed(&id, &state);
+            (kind, state.attached_downlink_qos(&id, kind).is_some())
         };
         let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&id));
         if let Some(attached) = attached.filter(|_| !another) {
-            attached.online.unsubscribe(feed);
+            attached.online.unsubscribe(kind);
         }
         true
     }

@@ -8,14 +8,14 @@ use std::{
 
 use bytes::BytesMut;
 
-use super::refuse::{Refused, address, not_let_in};
+use super::refuse::{ConnectRefusal, address, auth_refusal};
 use crate::{
     bridge,
-    clients::{Claim, Key, SessionRequest},
+    clients::{ClaimedSession, Key, SessionRequest},
     connection::Admitted,
     dialect::{
         Dialect,
-        identity::{self, Shown},
+        identity::{self, ConnectFields},
     },
     end::expires_at,
     gateway::Gateway,
@@ -44,8 +44,8 @@ pub(super) async fn admit(
     shared: Arc<ServerContext>,
     mut connect: Connect,
     socket: &Socket,
-) -> Result<Admitted, Refused> {
-    let (auth_context, dialect) = prove(&shared, &mut connect, socket).await?;
+) -> Result<Admitted, ConnectRefusal> {
+    let (auth_context, dialect) = authenticate(&shared, &mut connect, socket).await?;
     let assigned = connect.client_id.is_empty().then(assign_id);
     if let Some(id) = &assigned {
         connect.client_id = id.clone().into();
@@ -55,7 +55,7 @@ pub(super) async fn admit(
     check_will(&shared, &auth_context, &mut connect.will)?;
     let granted_expiry = connect.session_expiry_secs.min(limits::SESSION_EXPIRY_SECS);
     let peer = peer(&connect);
-    let answers = if connect.response_info { place_for_answers(&auth_context, &connect.client_id) } else { None };
+    let answers = if connect.response_info { response_topic_prefix(&auth_context, &connect.client_id) } else { None };
     let told_keep_alive = server_keep_alive(connect.version, connect.keep_alive_secs);
     let mut accepted = Accepted {
         session_present: false,
@@ -71,12 +71,12 @@ pub(super) async fn admit(
         let fault = Fault::new(reason::TOO_LARGE, "CONNACK would be over the client's maximum packet size");
         return Err(fault.into());
     }
-    let (key, claim) = claim(&shared, &auth_context, &connect, granted_expiry).await?;
-    accepted.session_expiry_secs = (claim.expiry_secs != connect.session_expiry_secs).then_some(claim.expiry_secs);
-    accepted.session_present = claim.present;
+    let (key, claimed) = claim_session(&shared, &auth_context, &connect, granted_expiry).await?;
+    accepted.session_expiry_secs = (claimed.expiry_secs != connect.session_expiry_secs).then_some(claimed.expiry_secs);
+    accepted.session_present = claimed.present;
     let keep_alive = keep_alive(told_keep_alive.unwrap_or(connect.keep_alive_secs), dialect.rules().keep_alive_secs);
     let decoder = Decoder::new(peer.version).of_bridge(connect.bridge);
-    let (presence, connection_epoch) = begin(shared, (auth_context, dialect), connect, (key, claim)).await?;
+    let (presence, connection_epoch) = begin_presence(shared, (auth_context, dialect), connect, (key, claimed)).await?;
     let mut unsent = BytesMut::new();
     peer.connack(&accepted, &mut unsent);
     let metrics = &presence.shared.metrics;
@@ -90,62 +90,62 @@ pub(super) async fn admit(
 }
 
 /// Who the client is. Its password is forgotten then.
-async fn prove(
+async fn authenticate(
     shared: &ServerContext,
     connect: &mut Connect,
     socket: &Socket,
-) -> Result<(AuthContext, Dialect), Refused> {
+) -> Result<(AuthContext, Dialect), ConnectRefusal> {
     let (client_id, user_name) = (&*connect.client_id, connect.user_name.as_deref());
     let password = connect.password.as_deref().map(Vec::as_slice);
-    let claim = identity::claim(Shown { client_id, user_name, password }, &shared.options.hubs);
-    let admitted = match &claim {
-        Ok(claim) => {
+    let identity = identity::read_identity(ConnectFields { client_id, user_name, password }, &shared.options.hubs);
+    let admitted = match &identity {
+        Ok(identity) => {
             let credentials = Credentials {
                 client_id,
                 user_name,
                 password,
                 address: address(socket),
                 certificates: socket.peer_certificates(),
-                device: claim.as_ref().map(|claim| &claim.device),
-                signed: claim.as_ref().and_then(|claim| claim.signed.as_ref()),
+                device: identity.as_ref().map(|identity| &identity.device),
+                signed: identity.as_ref().and_then(|identity| identity.signed.as_ref()),
             };
-            shared.hub.auth.admit(credentials).await
+            shared.host.auth.admit(credentials).await
         }
-        Err(why) => Err(shared.hub.auth.refuse(why).await),
+        Err(why) => Err(shared.host.auth.refuse(why).await),
     };
     connect.password = None;
-    let dialect = claim.ok().flatten().map_or(Dialect::IotCore, |claim| claim.dialect);
-    admitted.map(|auth_context| (auth_context, dialect)).map_err(|refusal| not_let_in(&refusal))
+    let dialect = identity.ok().flatten().map_or(Dialect::IotCore, |identity| identity.dialect);
+    admitted.map(|auth_context| (auth_context, dialect)).map_err(|refusal| auth_refusal(&refusal))
 }
 
 /// The session is the client's from now on.
-async fn claim(
+async fn claim_session(
     shared: &ServerContext,
     auth_context: &AuthContext,
     connect: &Connect,
     expiry_secs: u32,
-) -> Result<(Key, Claim), Refused> {
-    let (key, name) = known_as(&auth_context.principal, &connect.client_id);
+) -> Result<(Key, ClaimedSession), ConnectRefusal> {
+    let (key, name) = session_key_and_name(&auth_context.principal, &connect.client_id);
     let will = connect.will.as_deref().map(|will| Box::new(will::stored(will)));
     let owner = session_key::of_retained(auth_context);
     let wanted = SessionRequest { name, owner, clean: connect.clean, expiry_secs, will };
-    let claim = shared.clients.claim(&key, &wanted).await;
-    let claim = claim.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server is busy"))?;
-    Ok((key, claim))
+    let claimed = shared.clients.claim(&key, &wanted).await;
+    let claimed = claimed.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server is busy"))?;
+    Ok((key, claimed))
 }
 
 /// The connection begins, as others see it.
-async fn begin(
+async fn begin_presence(
     shared: Arc<ServerContext>,
     (auth_context, dialect): (AuthContext, Dialect),
     connect: Connect,
-    (key, Claim { mailbox, expiry_secs, changes, .. }): (Key, Claim),
-) -> Result<(Presence, u64), Refused> {
+    (key, ClaimedSession { mailbox, expiry_secs, changes, .. }): (Key, ClaimedSession),
+) -> Result<(Presence, u64), ConnectRefusal> {
     let device = auth_context.principal.device().cloned();
     let connection_epoch = mailbox.begin(connect.receive_maximum);
     let link = Arc::new(DeviceLink { mailbox: mailbox.clone(), connection_epoch });
     let presence = Presence {
-        online: device.as_ref().map(|device| shared.hub.delivery.connect(device, link)),
+        online: device.as_ref().map(|device| shared.host.delivery.connect(device, link)),
         gateway: Gateway::of(device.as_ref().filter(|_| dialect.rules().gateways)),
         cpu_budget: cpu_budget(&shared, &auth_context.principal),
         key,
@@ -159,8 +159,8 @@ async fn begin(
         end: None,
         shared,
     };
-    let written = presence.shared.clients.written(changes).await;
-    written.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server stops"))?;
+    let durable = presence.shared.clients.wait_until_durable(changes).await;
+    durable.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server stops"))?;
     Ok((presence, connection_epoch))
 }
 
@@ -184,7 +184,7 @@ fn drop_bridge_notification(shared: &ServerContext, auth_context: &AuthContext, 
 }
 
 /// Whose session it is, and the client's name for the log.
-fn known_as(principal: &Principal, client_id: &str) -> (Key, Arc<str>) {
+fn session_key_and_name(principal: &Principal, client_id: &str) -> (Key, Arc<str>) {
     match principal {
         Principal::Device(device) => (Key::Device(device.num), device.name.id.as_str().into()),
         Principal::Client => {
@@ -211,13 +211,13 @@ fn cpu_budget(shared: &ServerContext, principal: &Principal) -> Arc<CpuBudget> {
 }
 
 /// How the topics begin that the client may have answers sent to, if it may subscribe to any.
-fn place_for_answers(auth_context: &AuthContext, client_id: &str) -> Option<String> {
-    let place = match &auth_context.principal {
+fn response_topic_prefix(auth_context: &AuthContext, client_id: &str) -> Option<String> {
+    let prefix = match &auth_context.principal {
         Principal::Device(device) => format!("responses/{}/{}/", device.name.registry.id(), device.name.id),
         Principal::Client | Principal::Service(_) => format!("responses/{client_id}/"),
     };
-    let allowed = auth::may(&auth_context.access, auth::Action::Subscribe, &format!("{place}#")).is_ok();
-    (allowed && !client_id.contains(['+', '#'])).then_some(place)
+    let allowed = auth::may(&auth_context.access, auth::Action::Subscribe, &format!("{prefix}#")).is_ok();
+    (allowed && !client_id.contains(['+', '#'])).then_some(prefix)
 }
 
 /// What the client is told to keep instead of what it asked for: 3.1.1 has no word for it.

@@ -14,7 +14,7 @@ use self::{
     refuse::{address, broken, explained, late, log_failure, refuse},
 };
 use crate::{
-    connection::{Connection, linger::send_and_close},
+    connection::{Connection, finish::send_and_close},
     listen::ListenerOptions,
     server_context::ServerContext,
     socket::Socket,
@@ -32,12 +32,12 @@ use switchbox_mqtt_codec::{
 pub(crate) async fn handshake(
     shared: Arc<ServerContext>,
     stream: TcpStream,
-    door: Arc<ListenerOptions>,
+    listener: Arc<ListenerOptions>,
     leaving: impl Future<Output = ()>,
 ) -> Option<Box<Connection>> {
     tokio::pin!(leaving);
     let deadline = Instant::now() + shared.options.connect_deadline;
-    let mut socket = open(&shared, stream, &door, deadline, leaving.as_mut()).await?;
+    let mut socket = open(&shared, stream, &listener, deadline, leaving.as_mut()).await?;
     let (connect, rest) = first_packet(&shared, &mut socket, deadline, leaving.as_mut()).await?;
     let name = connect.client_id.clone();
     let reader = Reader { version: connect.version, maximum_packet: connect.maximum_packet };
@@ -58,22 +58,22 @@ pub(crate) async fn handshake(
 async fn open(
     shared: &ServerContext,
     stream: TcpStream,
-    door: &ListenerOptions,
+    listener: &ListenerOptions,
     deadline: Instant,
     leaving: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<Socket> {
     let address = stream.peer_addr().ok()?.ip();
     let opened = tokio::select! {
-        opened = tokio::time::timeout_at(deadline, door.open(stream, &shared.metrics)) => opened,
+        opened = tokio::time::timeout_at(deadline, listener.open(stream, &shared.metrics)) => opened,
         () = leaving => return None,
     };
     match opened {
         Ok(Ok(socket)) => return Some(socket),
         Ok(Err(error)) => {
             shared.metrics.refuse("handshake");
-            log_failure(shared, address, &format!("{} failed: {}", door.handshakes(), explained(&error)));
+            log_failure(shared, address, &format!("{} failed: {}", listener.handshakes(), explained(&error)));
         }
-        Err(_) => late(shared, address, door.handshakes()),
+        Err(_) => late(shared, address, listener.handshakes()),
     }
     None
 }
@@ -108,7 +108,7 @@ async fn first_packet(
 }
 
 /// Reads until CONNECT is whole; also gives what came after it.
-async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesMut), connect::Refused>> {
+async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesMut), connect::ConnectError>> {
     const PIECE: usize = 512;
     // Who says nothing takes no memory. Never grows, as that would leave a copy behind: there is a secret in it.
     socket.ready(Interest::READABLE).await?;

@@ -9,12 +9,12 @@ use std::{
 use bytes::BytesMut;
 
 use crate::{
-    connection::linger::send_and_close,
+    connection::finish::send_and_close,
     server_context::ServerContext,
     socket::Socket,
     web::{self, Closing, Failure},
 };
-use switchbox_auth::Refusal;
+use switchbox_auth::AuthRefusal;
 use switchbox_model::limits;
 use switchbox_mqtt_codec::{
     aliases::Aliases,
@@ -26,24 +26,24 @@ use switchbox_mqtt_codec::{
 use switchbox_transport::admission::network;
 
 /// What the client is told, and what the log is.
-pub(super) struct Refused {
+pub(super) struct ConnectRefusal {
     fault: Fault,
     why: String,
 }
 
-impl From<Fault> for Refused {
+impl From<Fault> for ConnectRefusal {
     fn from(fault: Fault) -> Self {
         Self { why: fault.text.clone().into_owned(), fault }
     }
 }
 
 /// The log has the reason; the client learns only that it is refused, lest it learn which devices there are.
-pub(super) fn not_let_in(refusal: &Refusal) -> Refused {
+pub(super) fn auth_refusal(refusal: &AuthRefusal) -> ConnectRefusal {
     let fault = match refusal {
-        Refusal::NotAuthorised(_) => Fault::new(reason::NOT_AUTHORISED, "not authorised"),
-        Refusal::Unavailable(_) => Fault::new(reason::UNAVAILABLE, "server unavailable"),
+        AuthRefusal::NotAuthorised(_) => Fault::new(reason::NOT_AUTHORISED, "not authorised"),
+        AuthRefusal::Unavailable(_) => Fault::new(reason::UNAVAILABLE, "server unavailable"),
     };
-    Refused { fault, why: format!("not let in: {refusal}") }
+    ConnectRefusal { fault, why: format!("not let in: {refusal}") }
 }
 
 /// Says why. 3.1.1 has an answer for some reasons only; what is no MQTT gets none.
@@ -51,7 +51,7 @@ pub(super) async fn refuse(
     shared: &ServerContext,
     socket: &mut Socket,
     client: &str,
-    Refused { fault, why }: Refused,
+    ConnectRefusal { fault, why }: ConnectRefusal,
     reader: Option<Reader>,
 ) {
     shared.metrics.refuse("connect");
@@ -59,7 +59,7 @@ pub(super) async fn refuse(
         shared.metrics.limit(limits::names::CONNECT_PACKET_BYTES);
     }
     let address = address(socket);
-    if let Some(more) = shared.refusals_logged.note(network(address), Instant::now()) {
+    if let Some(more) = shared.refusals_logged.allow(network(address), Instant::now()) {
         tracing::warn!(client, %address, reason = fault.reason, "CONNECT refused: {why}{more}");
     }
     let mut answer = BytesMut::new();
@@ -77,7 +77,7 @@ pub(super) async fn refuse(
 
 /// The log is told of a client that does not get as far as MQTT.
 pub(super) fn log_failure(shared: &ServerContext, address: IpAddr, what: &str) {
-    if let Some(more) = shared.refusals_logged.note(network(address), Instant::now()) {
+    if let Some(more) = shared.refusals_logged.allow(network(address), Instant::now()) {
         tracing::warn!(%address, "a client did not get as far as CONNECT: {what}{more}");
     }
 }

@@ -18,7 +18,7 @@ use switchbox_model::{
 use switchbox_mqtt_session::session::Deliverable as _;
 
 #[derive(Debug)]
-pub(super) enum Handed {
+pub(super) enum InboxItem {
     Delivery {
         /// Of the connection that it is for.
         connection_epoch: u64,
@@ -33,15 +33,15 @@ pub(super) enum Handed {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    items: Vec<Handed>,
+struct InboxItems {
+    items: Vec<InboxItem>,
     /// Deliveries among them that count against the session's queue.
     counted: usize,
     counted_bytes: usize,
 }
 
-impl Waiting {
-    fn push(&mut self, handed: Handed) {
+impl InboxItems {
+    fn push(&mut self, handed: InboxItem) {
         if self.items.is_empty() {
             // Mostly one thing waits, and nothing holds memory while nothing does.
             self.items.reserve_exact(1);
@@ -52,23 +52,23 @@ impl Waiting {
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<InboxItems>,
     is_filled: AtomicBool,
 }
 
 impl Inbox {
-    pub(super) fn push(&self, handed: Handed) {
+    pub(super) fn push(&self, handed: InboxItem) {
         let mut waiting = self.waiting.lock();
         waiting.push(handed);
         self.is_filled.store(true, Ordering::Release);
     }
 
     /// False: with the `queued` messages and `queued_bytes` of the session's queue there would be more than the queue may hold.
-    pub(super) fn push_counted(&self, handed: Handed, (queued, queued_bytes): (usize, usize)) -> bool {
+    pub(super) fn push_counted(&self, handed: InboxItem, (queued, queued_bytes): (usize, usize)) -> bool {
         let mut waiting = self.waiting.lock();
         let bytes = match &handed {
-            Handed::Delivery { delivery, .. } => delivery.size(),
-            Handed::Journaled { .. } | Handed::Reply(_) => 0,
+            InboxItem::Delivery { delivery, .. } => delivery.size(),
+            InboxItem::Journaled { .. } | InboxItem::Reply(_) => 0,
         };
         let has_room = queued + waiting.counted < limits::SESSION_QUEUE
             && queued_bytes + waiting.counted_bytes + bytes <= limits::SESSION_QUEUE_BYTES;
@@ -88,7 +88,7 @@ impl Inbox {
     }
 
     /// All that waits. To be called with the session's lock, which keeps the order.
-    pub(super) fn take(&self) -> Vec<Handed> {
+    pub(super) fn take(&self) -> Vec<InboxItem> {
         if !self.is_filled.load(Ordering::Acquire) {
             return Vec::new();
         }
@@ -110,7 +110,7 @@ mod tests {
         offline_sessions::OfflineSessions,
         subscriptions::SubscriptionTarget,
     };
-    use switchbox_delivery::{Feed, Link, Outbound};
+    use switchbox_delivery::{DownlinkKind, Link, Outbound};
     use switchbox_model::{Message, QoS, broker::Owner, limits};
     use switchbox_mqtt_session::topics::SessionJournal;
     use switchbox_support::metrics::Metrics;
@@ -118,8 +118,8 @@ mod tests {
     fn mailbox() -> Arc<Mailbox> {
         let owner_quota = OfflineSessions::new(9).of(Owner::Everyone);
         let mailbox = Mailbox::new("lamp-1".into(), Metrics::default(), owner_quota, SessionJournal::default());
-        for (filter, feed) in [("config", Feed::Config), ("commands/#", Feed::Commands)] {
-            let target = SubscriptionTarget::Feed(feed, QoS::AtLeastOnce);
+        for (filter, kind) in [("config", DownlinkKind::Config), ("commands/#", DownlinkKind::Commands)] {
+            let target = SubscriptionTarget::Downlink(kind, QoS::AtLeastOnce);
             mailbox.insert_subscription(format!("/devices/lamp-1/{filter}").into(), target);
         }
         mailbox

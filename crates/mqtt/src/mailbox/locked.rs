@@ -21,25 +21,25 @@ impl Fullness {
     }
 
     fn publish(&self, state: &State) {
-        let (messages, bytes) = (state.session.places_taken(), state.session.queued_bytes());
+        let (messages, bytes) = (state.session.slots_used(), state.session.queued_bytes());
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.0.store((messages as u64) << 32 | u64::from(bytes), Ordering::Release);
     }
 }
 
-pub(crate) struct Locked<'a> {
+pub(crate) struct LockedState<'a> {
     pub(super) state: MutexGuard<'a, State>,
     pub(super) fullness: &'a Fullness,
 }
 
-impl Locked<'_> {
+impl LockedState<'_> {
     /// Lets others have the lock for a moment, where some wait for it.
     pub(crate) fn bump(&mut self) {
         MutexGuard::bump(&mut self.state);
     }
 }
 
-impl Deref for Locked<'_> {
+impl Deref for LockedState<'_> {
     type Target = State;
 
     fn deref(&self) -> &State {
@@ -47,13 +47,13 @@ impl Deref for Locked<'_> {
     }
 }
 
-impl DerefMut for Locked<'_> {
+impl DerefMut for LockedState<'_> {
     fn deref_mut(&mut self) -> &mut State {
         &mut self.state
     }
 }
 
-impl Drop for Locked<'_> {
+impl Drop for LockedState<'_> {
     fn drop(&mut self) {
         self.fullness.publish(&self.state);
     }

@@ -20,10 +20,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub(crate) use self::{closing::Close, device_link::DeviceLink, subscriber::logged_item};
+pub(crate) use self::{closing::Close, device_link::DeviceLink, subscriber::journaled_item};
 use self::{
-    inbox::{Handed, Inbox},
-    locked::{Fullness, Locked},
+    inbox::{Inbox, InboxItem},
+    locked::{Fullness, LockedState},
 };
 use crate::{
     device_delivery::DeviceDelivery,
@@ -31,7 +31,7 @@ use crate::{
     subscriptions::{AttachedSubscription, SubscriptionTarget, Subscriptions},
     wake_signal::WakeSignal,
 };
-use switchbox_delivery::Feed;
+use switchbox_delivery::DownlinkKind;
 use switchbox_model::{
     DeviceId, Message, QoS,
     broker::{BrokerChange, SessionNum},
@@ -70,14 +70,14 @@ pub(crate) struct State {
 
 impl State {
     /// The QoS that a feed is subscribed with.
-    pub(crate) fn feed(&self, feed: Feed) -> Option<QoS> {
-        self.subscriptions.feed(feed)
+    pub(crate) fn downlink_qos(&self, kind: DownlinkKind) -> Option<QoS> {
+        self.subscriptions.downlink_qos(kind)
     }
 
     /// The same for a device that the client speaks for as a gateway.
-    pub(crate) fn attached_feed(&self, device: &DeviceId, feed: Feed) -> Option<QoS> {
+    pub(crate) fn attached_downlink_qos(&self, device: &DeviceId, kind: DownlinkKind) -> Option<QoS> {
         let of_device = self.attached_subscriptions.get(device)?.iter();
-        of_device.filter(|subscription| subscription.feed == feed).map(|subscription| subscription.qos).max()
+        of_device.filter(|subscription| subscription.kind == kind).map(|subscription| subscription.qos).max()
     }
 }
 
@@ -163,13 +163,13 @@ impl Mailbox {
             if current.durable {
                 mailbox.owner_quota.restore_session(&mut current.usage);
             }
-            mailbox.count(&mut current);
+            mailbox.update_quota(&mut current);
         }
         mailbox
     }
 
     /// What waits counts together with what waits for others, while the client is away.
-    fn count(&self, state: &mut State) {
+    fn update_quota(&self, state: &mut State) {
         let bytes = if state.online { 0 } else { state.session.queued_bytes() };
         self.owner_quota.set(&mut state.usage, bytes);
     }
@@ -188,19 +188,19 @@ impl Mailbox {
     }
 
     /// The session is over: nothing of it is there any more.
-    pub(crate) fn uncount(&self, state: &mut State) {
+    pub(crate) fn release_quota(&self, state: &mut State) {
         self.owner_quota.set(&mut state.usage, 0);
         self.owner_quota.forget_subscriptions(&mut state.usage);
         self.owner_quota.forget_session(&mut state.usage);
     }
 
     /// The session's state, with all that was handed over until now.
-    pub(crate) fn lock(&self) -> Locked<'_> {
+    pub(crate) fn lock(&self) -> LockedState<'_> {
         let mut state = self.state.lock();
         for handed in self.inbox.take() {
-            self.put(&mut state, handed);
+            self.add_to_session(&mut state, handed);
         }
-        Locked { state, fullness: &self.fullness }
+        LockedState { state, fullness: &self.fullness }
     }
 
     /// A connection begins; returns its number among those of the session.
@@ -208,13 +208,13 @@ impl Mailbox {
         let mut state = self.lock();
         state.connection_epoch += 1;
         state.online = true;
-        self.count(&mut state);
+        self.update_quota(&mut state);
         self.owner_quota.forget_subscriptions(&mut state.usage);
         state.closing = None;
         // What became durable since then was acknowledged to an earlier connection, if to any.
         state.session.commit(self.session_journal.committed());
         state.session.connect(receive_maximum);
-        self.note_feeds(&state, SubscriptionTarget::Feed(Feed::Commands, QoS::AtMostOnce));
+        self.update_commands_unconfirmed(&state, SubscriptionTarget::Downlink(DownlinkKind::Commands, QoS::AtMostOnce));
         self.open_epoch.store(state.connection_epoch, Ordering::Release);
         state.connection_epoch
     }
@@ -226,7 +226,7 @@ impl Mailbox {
         self.open_epoch.store(0, Ordering::Release);
         state.session.disconnect();
         self.queue_full.store(false, Ordering::Relaxed);
-        self.count(&mut state);
+        self.update_quota(&mut state);
         drop(state);
         self.room.notify_waiters();
     }
@@ -234,22 +234,22 @@ impl Mailbox {
     pub(crate) fn insert_subscription(&self, filter: Box<str>, target: SubscriptionTarget) {
         let mut state = self.lock();
         state.subscriptions.insert(filter, target);
-        self.note_feeds(&state, target);
+        self.update_commands_unconfirmed(&state, target);
     }
 
     pub(crate) fn remove_subscription(&self, filter: &str) -> Option<SubscriptionTarget> {
         let mut state = self.lock();
         let removed = state.subscriptions.remove(filter)?;
-        self.note_feeds(&state, removed);
+        self.update_commands_unconfirmed(&state, removed);
         Some(removed)
     }
 
     /// A subscription to this has changed.
-    fn note_feeds(&self, state: &State, changed: SubscriptionTarget) {
-        if !matches!(changed, SubscriptionTarget::Feed(Feed::Commands, _)) {
+    fn update_commands_unconfirmed(&self, state: &State, changed: SubscriptionTarget) {
+        if !matches!(changed, SubscriptionTarget::Downlink(DownlinkKind::Commands, _)) {
             return;
         }
-        let unconfirmed = state.feed(Feed::Commands) == Some(QoS::AtMostOnce);
+        let unconfirmed = state.downlink_qos(DownlinkKind::Commands) == Some(QoS::AtMostOnce);
         self.commands_unconfirmed.store(unconfirmed, Ordering::Release);
     }
 
@@ -268,7 +268,7 @@ impl Mailbox {
     }
 
     /// Lets publishers that wait go on, where there is room again.
-    pub(crate) fn drained(&self, state: &mut State) {
+    pub(crate) fn notify_room(&self, state: &mut State) {
         self.queue_full.store(false, Ordering::Relaxed);
         if std::mem::take(&mut state.publisher_waits) {
             self.room.notify_waiters();
@@ -276,7 +276,7 @@ impl Mailbox {
     }
 
     /// There was no room for a message.
-    fn note_full(&self, state: &mut State) {
+    fn mark_queue_full(&self, state: &mut State) {
         state.publisher_waits = true;
         self.queue_full.store(state.online && state.session.is_full_for_good(), Ordering::Relaxed);
     }
@@ -302,11 +302,11 @@ impl Mailbox {
             return;
         }
         self.metrics.drop_messages("expired", purged);
-        self.count(state);
-        self.drained(state);
-        let nums = state.session.take_gone();
+        self.update_quota(state);
+        self.notify_room(state);
+        let nums = state.session.take_finished();
         if let Some(session) = state.session_num.filter(|_| !nums.is_empty()) {
-            self.session_journal.note(BrokerChange::Gone { session, nums });
+            self.session_journal.submit_unawaited(BrokerChange::MessagesFinished { session, nums });
         }
     }
 
@@ -315,7 +315,7 @@ impl Mailbox {
         self.lock().session.release_deliveries(|device_delivery| device_delivery.is_call(call));
     }
 
-    /// What cannot be taken back is only given to a connection that sends it soon.
+    /// Returns true if the connection is open and the queue is at most half full, so that a message that cannot be withdrawn is sent soon.
     pub(crate) fn has_room_for_unconfirmed(&self, connection_epoch: u64) -> bool {
         let ((queued, bytes), (more, more_bytes)) = (self.fullness.read(), self.inbox.counted());
         self.is_open(connection_epoch)
@@ -325,7 +325,7 @@ impl Mailbox {
 
     /// An answer to a request of the client's, where it takes them. Takes no lock of the session: some come from the journal's writer.
     pub(crate) fn reply(&self, message: Arc<Message>) {
-        self.inbox.push(Handed::Reply(message));
+        self.inbox.push(InboxItem::Reply(message));
         self.work.wake_now();
     }
 
@@ -334,7 +334,7 @@ impl Mailbox {
             return;
         }
         let body = Body::Message { message, retain: false, ids: Vec::new(), shared: None };
-        if self.offer(state, Item { qos: QoS::AtMostOnce, body, logged: None }) != OfferResult::Taken {
+        if self.offer(state, Item { qos: QoS::AtMostOnce, body, journaled: None }) != OfferResult::Taken {
             self.metrics.limit(limits::names::SESSION_QUEUE);
         }
     }
@@ -355,44 +355,44 @@ impl Mailbox {
         if !self.is_open(connection_epoch) {
             return false;
         }
-        let is_config = delivery.feed() == Feed::Config;
-        let handed = Handed::Delivery { connection_epoch, delivery, detached: detached.cloned() };
+        let is_config = delivery.downlink_kind() == DownlinkKind::Config;
+        let handed = InboxItem::Delivery { connection_epoch, delivery, detached: detached.cloned() };
         if is_config {
             // The session keeps the newest alone of those that wait.
             self.inbox.push(handed);
         } else if !self.inbox.push_counted(handed, self.fullness.read()) {
             self.metrics.limit(limits::names::SESSION_QUEUE);
             self.purge.store(true, Ordering::Release);
-            self.work.note();
+            self.work.mark();
             return false;
         }
-        self.work.note();
+        self.work.mark();
         true
     }
 
     /// Puts what was handed over into the session.
-    fn put(&self, state: &mut State, handed: Handed) {
+    fn add_to_session(&self, state: &mut State, handed: InboxItem) {
         let (connection_epoch, delivery, detached) = match handed {
-            Handed::Journaled { num, message, recipient } => {
-                return state.session.offer_logged(logged_item(num, message, recipient));
+            InboxItem::Journaled { num, message, recipient } => {
+                return state.session.offer_journaled(journaled_item(num, message, recipient));
             }
-            Handed::Reply(message) => return self.put_reply(state, message),
-            Handed::Delivery { connection_epoch, delivery, detached } => (connection_epoch, delivery, detached),
+            InboxItem::Reply(message) => return self.put_reply(state, message),
+            InboxItem::Delivery { connection_epoch, delivery, detached } => (connection_epoch, delivery, detached),
         };
         let is_over = detached.is_some_and(|detached| detached.get().is_some());
         if is_over || !state.online || state.connection_epoch != connection_epoch || state.closing.is_some() {
             return;
         }
-        let feed = delivery.feed();
+        let kind = delivery.downlink_kind();
         let qos = match &delivery.device {
-            None => state.feed(feed),
-            Some(device) => state.attached_feed(&device.name.id, feed),
+            None => state.downlink_qos(kind),
+            Some(device) => state.attached_downlink_qos(&device.name.id, kind),
         };
         // If the client has just unsubscribed, a command is still queued, with QoS 1: the command window waits for its end.
-        let item = |qos| Item { qos, body: Body::Device(delivery), logged: None };
+        let item = |qos| Item { qos, body: Body::Device(delivery), journaled: None };
         match qos {
-            Some(qos) if feed == Feed::Config => state.session.offer_latest(item(qos)),
-            None if feed == Feed::Config => {}
+            Some(qos) if kind == DownlinkKind::Config => state.session.offer_latest(item(qos)),
+            None if kind == DownlinkKind::Config => {}
             qos => state.session.offer_counted(item(qos.unwrap_or(QoS::AtLeastOnce))),
         }
     }

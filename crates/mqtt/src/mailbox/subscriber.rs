@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Mailbox, inbox::Handed};
+use super::{Mailbox, inbox::InboxItem};
 use crate::device_delivery::DeviceDelivery;
 use switchbox_model::{
     Message, QoS,
@@ -33,40 +33,40 @@ impl Subscriber for Mailbox {
                 return Delivered::Full;
             }
             let Some(id) = state.session.reserve(message) else {
-                self.note_full(&mut state);
+                self.mark_queue_full(&mut state);
                 return Delivered::Full;
             };
             if !state.online {
-                self.count(&mut state);
+                self.update_quota(&mut state);
             }
-            return Delivered::LogFirst(Recipient { session, id, qos, retain, ids, shared });
+            return Delivered::JournalFirst(Recipient { session, id, qos, retain, ids, shared });
         }
         if !state.online && qos == QoS::AtMostOnce {
             return Delivered::Dropped;
         }
-        let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids, shared }, logged: None };
+        let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids, shared }, journaled: None };
         if self.offer(&mut state, item) == OfferResult::Taken {
             drop(state);
             self.work.wake_now();
             return Delivered::Queued;
         }
-        self.note_full(&mut state);
+        self.mark_queue_full(&mut state);
         Delivered::Full
     }
 
-    fn logged(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient) {
-        self.inbox.push(Handed::Journaled { num, message: message.clone(), recipient });
+    fn journaled(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient) {
+        self.inbox.push(InboxItem::Journaled { num, message: message.clone(), recipient });
         self.work.wake_now();
     }
 
-    fn not_logged(&self, message: &Message, recipient: &Recipient) {
+    fn not_journaled(&self, message: &Message, recipient: &Recipient) {
         let mut state = self.lock();
-        state.session.give_back(recipient.id, message);
+        state.session.unreserve(recipient.id, message);
         // Where the session is over, nothing of it counts any more.
         if state.session_num.is_some() {
-            self.count(&mut state);
+            self.update_quota(&mut state);
         }
-        self.drained(&mut state);
+        self.notify_room(&mut state);
     }
 
     fn is_connected(&self) -> bool {
@@ -92,7 +92,7 @@ impl Subscriber for Mailbox {
 }
 
 /// A message that stands in the journal, as its session holds it.
-pub(crate) fn logged_item(num: MessageNum, message: Arc<Message>, recipient: Recipient) -> Item<DeviceDelivery> {
+pub(crate) fn journaled_item(num: MessageNum, message: Arc<Message>, recipient: Recipient) -> Item<DeviceDelivery> {
     let Recipient { id, qos, retain, ids, shared, .. } = recipient;
-    Item { qos, body: Body::Message { message, retain, ids, shared }, logged: Some(Journaled { num, id }) }
+    Item { qos, body: Body::Message { message, retain, ids, shared }, journaled: Some(Journaled { num, id }) }
 }

@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::raw::Client;
-use super::{Hub, ListenerOptions, Options, Service};
+use super::{HostParts, ListenerOptions, Options, Service};
 use switchbox_auth::Enroll;
 use switchbox_model::{Entry, RegistryChange, limits::LimitName, patch::DevicePatch, registry::DeviceSpec};
 use switchbox_mqtt_session::topics::{Handle, Publisher, WaitBudget};
@@ -80,9 +80,10 @@ impl TestServer {
             ..switchbox_testing::Options::default()
         };
         let mut host = Host::start_in(folder, host_options).await;
-        let hub = Hub { auth: host.auth.clone(), ingest: host.ingest.clone(), delivery: host.delivery.clone() };
+        let host_parts =
+            HostParts { auth: host.auth.clone(), ingest: host.ingest.clone(), delivery: host.delivery.clone() };
         let (topics, metrics) = (host.topics.clone(), host.metrics.clone());
-        let service = Service::bind(options, hub, topics.clone(), metrics.clone()).await.unwrap();
+        let service = Service::bind(options, host_parts, topics.clone(), metrics.clone()).await.unwrap();
         service.restore(std::mem::take(&mut host.restored), |num| host.registry.get(num));
         let shutdown = CancellationToken::new();
         let addr = service.local_addrs()[0];

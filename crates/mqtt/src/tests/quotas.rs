@@ -69,7 +69,11 @@ async fn an_account_that_keeps_too_many_sessions_is_told_and_others_keep_theirs(
         // Connected or away.
         if n % 2 == 0 && n < limits::SESSIONS_KEPT_OF_ONE {
             let expiry = std::time::Duration::from_secs(claim.expiry_secs.into());
-            clients.release(&key, &claim.mailbox, SessionCleanup { expiry, will: None, will_later: false });
+            clients.connection_ended(
+                &key,
+                &claim.mailbox,
+                SessionCleanup { expiry, will: None, keep_will_for_restart: false },
+            );
         }
         last = Some((key, claim));
     }
@@ -78,7 +82,11 @@ async fn an_account_that_keeps_too_many_sessions_is_told_and_others_keep_theirs(
     let modest = clients.claim(&Key::Client("modest".into()), &wanted("modest", "modest")).await.unwrap();
     assert_eq!(modest.expiry_secs, 100);
     // One that ends makes room for the next.
-    clients.release(&key, &last.mailbox, SessionCleanup { expiry: Default::default(), will: None, will_later: false });
+    clients.connection_ended(
+        &key,
+        &last.mailbox,
+        SessionCleanup { expiry: Default::default(), will: None, keep_will_for_restart: false },
+    );
     let first = Key::Client("greedy-0".into());
     let clean = SessionRequest { clean: true, expiry_secs: 0, ..wanted("greedy", "greedy-0") };
     assert_eq!(clients.claim(&first, &clean).await.unwrap().expiry_secs, 0);

@@ -328,8 +328,8 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
         let claim = clients.claim(&key, &wanted).await.unwrap();
         claim.mailbox.begin(10);
         claim.mailbox.lock().subscriptions.insert(filter.as_str().into(), SubscriptionTarget::Topic);
-        let cleanup = || SessionCleanup { expiry: Duration::from_secs(100), will: None, will_later: false };
-        clients.release(&key, &claim.mailbox, cleanup());
+        let cleanup = || SessionCleanup { expiry: Duration::from_secs(100), will: None, keep_will_for_restart: false };
+        clients.connection_ended(&key, &claim.mailbox, cleanup());
         let again = clients.claim(&key, &wanted).await.unwrap();
         assert_eq!(again.present, kept, "{id}");
         // Connected, it takes no room among those away.
@@ -354,8 +354,8 @@ fn what_expired_gives_up_its_place_to_what_comes() {
             let message = std::sync::Arc::new(Message { expires, ..Message::new("a", vec![0; 3_000]) });
             let delivery = Delivery { qos: QoS::AtLeastOnce, retain: false, ids: Vec::new(), shared: None };
             let delivered = mailbox.deliver(&message, delivery);
-            if let Delivered::LogFirst(recipient) = &delivered {
-                mailbox.logged(MessageNum(num), &message, recipient.clone());
+            if let Delivered::JournalFirst(recipient) = &delivered {
+                mailbox.journaled(MessageNum(num), &message, recipient.clone());
             }
             delivered
         };
@@ -391,6 +391,6 @@ fn a_full_queue_of_a_client_that_takes_nothing_is_known_without_a_look_until_som
     while deliver() != Delivered::Full {}
     assert!(mailbox.is_queue_full());
     assert!(mailbox.lock().session.next(Instant::now()).is_some());
-    mailbox.drained(&mut mailbox.lock());
+    mailbox.notify_room(&mut mailbox.lock());
     assert_eq!((mailbox.is_queue_full(), deliver()), (false, Delivered::Queued));
 }

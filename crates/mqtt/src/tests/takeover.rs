@@ -94,7 +94,7 @@ async fn a_message_that_triggers_a_plugin_is_written_with_what_it_brings_about_a
     let at = record.iter().position(is_topic_event).unwrap();
     let Some(Entry::Broker(changes)) = record.get(at - 1) else { panic!("{record:?}") };
     assert!(
-        matches!(&changes[..], [BrokerChange::Published { .. }, BrokerChange::Received { id: 9, .. }]),
+        matches!(&changes[..], [BrokerChange::Published { .. }, BrokerChange::PublishReceived { id: 9, .. }]),
         "{changes:?}"
     );
 }

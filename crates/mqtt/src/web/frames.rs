@@ -42,7 +42,7 @@ fn protocol(text: &'static str) -> Failure {
 
 /// What some bytes of the client held.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(super) struct Decoded {
     /// Bytes of binary messages: they stand at the beginning of the place now.
     pub(super) payload: usize,
     /// The newest ping, which is to be answered; the ones before it need no answer.
@@ -87,8 +87,8 @@ impl Frames {
     }
 
     /// Takes the frames apart and moves the payload of binary messages to the beginning of the place.
-    pub(super) fn take(&mut self, bytes: &mut [u8]) -> Taken {
-        let mut taken = Taken::default();
+    pub(super) fn take(&mut self, bytes: &mut [u8]) -> Decoded {
+        let mut taken = Decoded::default();
         let mut at = 0;
         while at < bytes.len() && taken.end.is_none() {
             let Some(mut frame) = self.frame else {
@@ -140,7 +140,7 @@ impl Frames {
         Ok(())
     }
 
-    fn end_frame_if_whole(&mut self, taken: &mut Taken) {
+    fn end_frame_if_whole(&mut self, taken: &mut Decoded) {
         let Some(frame) = self.frame.take_if(|frame| frame.left == 0) else { return };
         match frame.opcode {
             PING => taken.ping = Some(std::mem::take(&mut self.control)),
@@ -251,7 +251,7 @@ mod tests {
         frame[..header].iter().copied().chain(MASK).chain(bytes).collect()
     }
 
-    /// As [`Taken::end`].
+    /// As [`Decoded::end`].
     type ConnectionEnd = Option<Result<Option<u16>, Failure>>;
 
     /// All payload, the pings, and how it ends, with the bytes given in pieces of this size.

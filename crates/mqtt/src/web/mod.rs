@@ -11,7 +11,7 @@ use tokio::io::{Interest, Ready};
 
 pub(super) use self::frames::{Failure, status};
 pub use self::upgrade::Origins;
-use self::{frames::Frames, upgrade::Refusal};
+use self::{frames::Frames, upgrade::UpgradeRefusal};
 use super::wire::{CLOSE_TIMEOUT, Wire};
 use switchbox_model::limits;
 use switchbox_mqtt_codec::fault::{Fault, reason};
@@ -39,13 +39,13 @@ pub(super) fn closing(fault: &Fault) -> Closing<'_> {
 
 /// Why nothing more is read.
 #[derive(Debug, Clone, Copy)]
-enum Over {
+enum ReadEnd {
     /// The client's close frame came, and was answered.
     Closed,
     Failed(Failure),
 }
 
-pub(super) struct Web {
+pub(super) struct WebSocket {
     wire: Wire,
     frames: Frames,
     /// What came behind the upgrade request before it was answered.
@@ -54,7 +54,7 @@ pub(super) struct Web {
     out: BytesMut,
     /// The newest ping that was not answered yet.
     ping: Option<Vec<u8>>,
-    over: Option<Over>,
+    read_end: Option<ReadEnd>,
     /// The host's close frame was written, or waits in `out`.
     closed: bool,
 }
@@ -62,9 +62,9 @@ pub(super) struct Web {
 /// The upgrade was refused, and the client was told why.
 #[derive(Debug, thiserror::Error)]
 #[error("the WebSocket upgrade was refused: {0}")]
-struct Refused(String);
+struct UpgradeRefused(String);
 
-impl Web {
+impl WebSocket {
     /// Does the handshake; the caller limits its time.
     pub(super) async fn accept(mut wire: Wire, origins: Origins, metrics: &Metrics) -> io::Result<Self> {
         let mut head = BytesMut::new();
@@ -72,13 +72,13 @@ impl Web {
             Ok(answer) => {
                 wire.write_all(&answer).await?;
                 let frames = Frames::default();
-                Ok(Self { wire, frames, early: head, out: BytesMut::new(), ping: None, over: None, closed: false })
+                Ok(Self { wire, frames, early: head, out: BytesMut::new(), ping: None, read_end: None, closed: false })
             }
             Err(refusal) => {
                 refusal.limit.into_iter().for_each(|limit| metrics.limit(limit));
                 wire.write_all(&refusal.answer()).await?;
                 let _ = tokio::time::timeout(CLOSE_TIMEOUT, wire.finish()).await;
-                Err(io::Error::new(ErrorKind::InvalidData, Refused(refusal.text)))
+                Err(io::Error::new(ErrorKind::InvalidData, UpgradeRefused(refusal.text)))
             }
         }
     }
@@ -93,11 +93,11 @@ impl Web {
 
     /// A frame or a message has begun to come, and its rest has not.
     pub(super) fn is_half_read(&self) -> bool {
-        self.over.is_none() && self.frames.is_half_read()
+        self.read_end.is_none() && self.frames.is_half_read()
     }
 
     pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        if interest.is_readable() && (self.over.is_some() || !self.early.is_empty()) {
+        if interest.is_readable() && (self.read_end.is_some() || !self.early.is_empty()) {
             return Ok(Ready::READABLE);
         }
         self.wire.ready(interest).await
@@ -106,9 +106,9 @@ impl Web {
     /// Gives what there is of messages, however much of them is still to come. An error that is a [`Failure`] is the client's.
     pub(super) fn try_read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         for _ in 0..EMPTY_READS {
-            match self.over {
-                Some(Over::Closed) => return Ok(0),
-                Some(Over::Failed(failure)) => return Err(io::Error::new(ErrorKind::InvalidData, failure)),
+            match self.read_end {
+                Some(ReadEnd::Closed) => return Ok(0),
+                Some(ReadEnd::Failed(failure)) => return Err(io::Error::new(ErrorKind::InvalidData, failure)),
                 None => {}
             }
             let length = self.read_frames(to)?;
@@ -120,9 +120,9 @@ impl Web {
             match taken.end {
                 Some(Ok(status)) => {
                     self.put_close(status, "");
-                    self.over = Some(Over::Closed);
+                    self.read_end = Some(ReadEnd::Closed);
                 }
-                Some(Err(failure)) => self.over = Some(Over::Failed(failure)),
+                Some(Err(failure)) => self.read_end = Some(ReadEnd::Failed(failure)),
                 None => {}
             }
             self.try_flush()?;
@@ -190,8 +190,8 @@ impl Web {
 
     /// Sends a close frame without waiting: with the failure of the client, where there was one.
     pub(super) fn close(&mut self, closing: Closing<'_>) {
-        let closing = match &self.over {
-            Some(Over::Failed(failure)) => Closing { status: failure.status, text: failure.text },
+        let closing = match &self.read_end {
+            Some(ReadEnd::Failed(failure)) => Closing { status: failure.status, text: failure.text },
             _ => closing,
         };
         self.put_close(Some(closing.status), closing.text);
@@ -202,7 +202,11 @@ impl Web {
 }
 
 /// Reads the request, and nothing of what comes behind it is lost: that stays in `head`.
-async fn read_head(wire: &mut Wire, head: &mut BytesMut, origins: Origins) -> io::Result<Result<Vec<u8>, Refusal>> {
+async fn read_head(
+    wire: &mut Wire,
+    head: &mut BytesMut,
+    origins: Origins,
+) -> io::Result<Result<Vec<u8>, UpgradeRefusal>> {
     let mut piece = [0; 1024];
     loop {
         wire.ready(Interest::READABLE).await?;

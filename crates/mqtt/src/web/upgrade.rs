@@ -24,7 +24,7 @@ pub enum Origins {
 
 /// An HTTP error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct UpgradeRefusal {
     status: &'static str,
     /// Whole lines.
     headers: &'static str,
@@ -33,7 +33,7 @@ pub(super) struct Refusal {
     pub(super) limit: Option<LimitName>,
 }
 
-impl Refusal {
+impl UpgradeRefusal {
     fn new(status: &'static str, text: impl Into<String>) -> Self {
         Self { status, headers: "", text: text.into(), limit: None }
     }
@@ -63,15 +63,15 @@ pub(super) struct Upgrade {
 }
 
 /// The request has more bytes or lines than are read.
-pub(super) fn too_large() -> Refusal {
+pub(super) fn too_large() -> UpgradeRefusal {
     let (bytes, lines) = (limits::UPGRADE_BYTES, limits::UPGRADE_HEADERS);
     let text = format!("the request's header is larger than {bytes} bytes or has more than {lines} lines");
-    let refusal = Refusal::new("431 Request Header Fields Too Large", text);
-    Refusal { limit: Some(names::UPGRADE_BYTES), ..refusal }
+    let refusal = UpgradeRefusal::new("431 Request Header Fields Too Large", text);
+    UpgradeRefusal { limit: Some(names::UPGRADE_BYTES), ..refusal }
 }
 
 /// None: the request is not all there.
-pub(super) fn read(bytes: &[u8], origins: Origins) -> Result<Option<Upgrade>, Refusal> {
+pub(super) fn read(bytes: &[u8], origins: Origins) -> Result<Option<Upgrade>, UpgradeRefusal> {
     let mut headers = [httparse::EMPTY_HEADER; limits::UPGRADE_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let length = match request.parse(bytes) {
@@ -89,8 +89,8 @@ pub(super) fn read(bytes: &[u8], origins: Origins) -> Result<Option<Upgrade>, Re
     Ok(Some(Upgrade { answer: answer.into_bytes(), length }))
 }
 
-fn no_request(bytes: &[u8], error: httparse::Error) -> Refusal {
-    Refusal::bad(match bytes.first() {
+fn no_request(bytes: &[u8], error: httparse::Error) -> UpgradeRefusal {
+    UpgradeRefusal::bad(match bytes.first() {
         Some(0x10) => "MQTT comes over WebSocket here: plain MQTT has a listener of its own (mqtt.listen)".into(),
         Some(0x16) => "TLS begins on a listener without TLS: use ws:// here, or the listener for wss://".into(),
         _ => format!("this is no HTTP request: {error}"),
@@ -98,35 +98,38 @@ fn no_request(bytes: &[u8], error: httparse::Error) -> Refusal {
 }
 
 /// The client's key.
-fn check<'h>(request: &httparse::Request<'_, 'h>, origins: Origins) -> Result<&'h str, Refusal> {
+fn check<'h>(request: &httparse::Request<'_, 'h>, origins: Origins) -> Result<&'h str, UpgradeRefusal> {
     if request.method != Some("GET") {
         let text = "a WebSocket begins with GET";
-        return Err(Refusal { headers: "Allow: GET\r\n", ..Refusal::new("405 Method Not Allowed", text) });
+        return Err(UpgradeRefusal {
+            headers: "Allow: GET\r\n",
+            ..UpgradeRefusal::new("405 Method Not Allowed", text)
+        });
     }
     if request.version != Some(1) {
-        return Err(Refusal::bad("a WebSocket begins with a request of HTTP/1.1"));
+        return Err(UpgradeRefusal::bad("a WebSocket begins with a request of HTTP/1.1"));
     }
     let headers = &*request.headers;
     if !tokens(headers, "upgrade").any(|token| token.eq_ignore_ascii_case("websocket")) {
         let text = "MQTT over WebSocket is served here: connect with a WebSocket client and the subprotocol mqtt (the header \
              Upgrade: websocket is missing; a proxy on the way must pass it on)";
         let headers = "Upgrade: websocket\r\n";
-        return Err(Refusal { headers, ..Refusal::new("426 Upgrade Required", text) });
+        return Err(UpgradeRefusal { headers, ..UpgradeRefusal::new("426 Upgrade Required", text) });
     }
     if !tokens(headers, "connection").any(|token| token.eq_ignore_ascii_case("upgrade")) {
         let text = "the header Connection: Upgrade is missing; a proxy on the way must pass it on";
-        return Err(Refusal::bad(text));
+        return Err(UpgradeRefusal::bad(text));
     }
     let version = values(headers, "sec-websocket-version").next();
     if version != Some(VERSION) {
         let text = format!("the WebSocket version must be {VERSION}, in the header Sec-WebSocket-Version");
         let headers = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
-        return Err(Refusal { headers, ..Refusal::new("426 Upgrade Required", text) });
+        return Err(UpgradeRefusal { headers, ..UpgradeRefusal::new("426 Upgrade Required", text) });
     }
     let key = values(headers, "sec-websocket-key").next();
     let is_key = |key: &&str| BASE64_STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16);
     let key = key.filter(is_key).ok_or_else(|| {
-        Refusal::bad(
+        UpgradeRefusal::bad(
             "the header Sec-WebSocket-Key is missing, or is not 16 bytes in base64: a WebSocket client sends one",
         )
     })?;
@@ -136,7 +139,7 @@ fn check<'h>(request: &httparse::Request<'_, 'h>, origins: Origins) -> Result<&'
 }
 
 /// Several lines are one list (RFC 6455, section 11.3.4).
-fn check_protocol(headers: &[httparse::Header<'_>]) -> Result<(), Refusal> {
+fn check_protocol(headers: &[httparse::Header<'_>]) -> Result<(), UpgradeRefusal> {
     let offered: Vec<_> = tokens(headers, "sec-websocket-protocol").collect();
     if offered.contains(&PROTOCOL) {
         return Ok(());
@@ -146,16 +149,16 @@ fn check_protocol(headers: &[httparse::Header<'_>]) -> Result<(), Refusal> {
     let text = format!(
         "the WebSocket subprotocol must be mqtt, in the header Sec-WebSocket-Protocol; the client offers {offered}"
     );
-    Err(Refusal::bad(text))
+    Err(UpgradeRefusal::bad(text))
 }
 
-fn check_origin(headers: &[httparse::Header<'_>], origins: Origins) -> Result<(), Refusal> {
+fn check_origin(headers: &[httparse::Header<'_>], origins: Origins) -> Result<(), UpgradeRefusal> {
     if origins == Origins::Any || values(headers, "origin").all(is_loopback) {
         return Ok(());
     }
     let text =
         "where devices need no credentials, only web pages of this machine may connect; with --enroll closed any may";
-    Err(Refusal::new("403 Forbidden", text))
+    Err(UpgradeRefusal::new("403 Forbidden", text))
 }
 
 /// What is no text counts as empty.

@@ -18,7 +18,7 @@ use switchbox_rules::calls::{self, COMMAND, DEVICE, PROPERTIES, SUBFOLDER};
 impl Host for State {
     fn send(&mut self, device: String, payload: Vec<u8>, options: Options) -> Result<String, Error> {
         let host = self.admit_effect([DEVICE.of(&device), COMMAND.of(&payload), SUBFOLDER.of(&options.subfolder)])?;
-        self.note_command(&*host, &device, payload, options, Vec::new())
+        self.record_command(&*host, &device, payload, options, Vec::new())
     }
 
     fn send_with(
@@ -37,12 +37,12 @@ impl Host for State {
         let pairs = properties.iter().map(|property| (property.name.as_str(), property.value.as_str()));
         self.checked(calls::command_properties(pairs))?;
         let properties = properties.into_iter().map(|property| (property.name, property.value)).collect();
-        self.note_command(&*host, &device, payload, options, properties)
+        self.record_command(&*host, &device, payload, options, properties)
     }
 }
 
 impl State {
-    fn note_command(
+    fn record_command(
         &mut self,
         host: &dyn crate::Host,
         device: &str,

@@ -73,7 +73,7 @@ impl State {
     fn check_grants(&self, capability: Capability, device: &str) -> Result<DeviceName, Error> {
         let name = DeviceName::parse(device, &self.call.home).map_err(|error| Error::Invalid(error.to_string()))?;
         let granted = self.setup.grants.device(capability, &name, &self.call.home);
-        self.host.iter().for_each(|host| host.grant_asked(capability, device, granted.is_ok()));
+        self.host.iter().for_each(|host| host.grant_checked(capability, device, granted.is_ok()));
         granted.map_err(Error::Denied)?;
         Ok(name)
     }

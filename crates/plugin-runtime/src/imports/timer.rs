@@ -14,7 +14,7 @@ use switchbox_core::timers;
 use switchbox_model::{Effect, limits::TIMERS, timer::Timer};
 use switchbox_rules::{
     calls::{self, SCHEDULE, TIMER, TIMER_NAME},
-    schedule::Wanted,
+    schedule::RequestedSchedule,
 };
 
 impl Host for State {
@@ -42,11 +42,11 @@ impl Host for State {
     }
 }
 
-fn wanted(schedule: Schedule) -> Wanted {
+fn wanted(schedule: Schedule) -> RequestedSchedule {
     match schedule {
-        Schedule::After(ms) => Wanted::AfterMs(ms),
-        Schedule::At(ms) => Wanted::AtMs(ms),
-        Schedule::Every(ms) => Wanted::EveryMs(ms),
-        Schedule::Cron(cron) => Wanted::Cron { expression: cron.expression, time_zone: cron.time_zone },
+        Schedule::After(ms) => RequestedSchedule::AfterMs(ms),
+        Schedule::At(ms) => RequestedSchedule::AtMs(ms),
+        Schedule::Every(ms) => RequestedSchedule::EveryMs(ms),
+        Schedule::Cron(cron) => RequestedSchedule::Cron { expression: cron.expression, time_zone: cron.time_zone },
     }
 }

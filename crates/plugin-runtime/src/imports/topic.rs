@@ -19,7 +19,7 @@ impl Host for State {
         let host = self.admit_effect([TOPIC.of(&topic), MESSAGE.of(&payload)])?;
         self.checked(calls::topic(&topic))?;
         let granted = self.setup.grants.topic(&topic);
-        host.grant_asked(Capability::Publish, &topic, granted.is_ok());
+        host.grant_checked(Capability::Publish, &topic, granted.is_ok());
         granted.map_err(Error::Denied)?;
         let qos = QoS::of(options.qos).ok_or_else(|| self.call.refused(calls::no_qos(options.qos)))?;
         self.check_effects()?;

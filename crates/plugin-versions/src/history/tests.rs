@@ -51,16 +51,16 @@ fn a_version_that_comes_back_keeps_its_number_and_only_the_last_ten_stay() {
 }
 
 #[test]
-fn a_version_that_was_taken_back_says_so_until_it_is_in_force_again() {
+fn a_version_that_was_rolled_back_says_so_until_it_is_in_force_again() {
     let data = tempfile::tempdir().unwrap();
     let history = History::new(data.path());
     history.ran(&relay(), ran("a", "one"), Some(b"one")).unwrap();
     history.ran(&relay(), ran("b", "two"), Some(b"two")).unwrap();
-    let taken_back = TakenBack { why: "it trapped".into(), time_ms: 7 };
-    history.taken_back(&relay(), "b", taken_back.clone()).unwrap();
-    history.taken_back(&relay(), "unknown", taken_back.clone()).unwrap();
-    let of = |history: &History| history.versions(&relay()).pop().unwrap().taken_back;
-    assert_eq!(of(&history), Some(taken_back));
+    let rolled_back = RolledBack { why: "it trapped".into(), time_ms: 7 };
+    history.rolled_back(&relay(), "b", rolled_back.clone()).unwrap();
+    history.rolled_back(&relay(), "unknown", rolled_back.clone()).unwrap();
+    let of = |history: &History| history.versions(&relay()).pop().unwrap().rolled_back;
+    assert_eq!(of(&history), Some(rolled_back));
     history.ran(&relay(), ran("b", "two"), Some(b"two")).unwrap();
     assert_eq!(of(&history), None);
 }

@@ -53,12 +53,12 @@ fn events_are_numbered_in_the_order_of_the_log() {
 #[test]
 fn what_nobody_waits_for_goes_with_what_somebody_does() {
     let append_queue = AppendQueue::new(1024, 1);
-    append_queue.push_lingering(Entry::Barrier);
+    append_queue.push_unawaited(Entry::Barrier);
     append_queue.append(None, Entry::of_events(vec![event()]), true, None, OnCommit::Nothing);
     let mut items = Vec::new();
     assert!(append_queue.take(&mut items));
     assert_eq!(items.len(), 2);
-    append_queue.push_lingering(Entry::Barrier);
+    append_queue.push_unawaited(Entry::Barrier);
     items.clear();
     assert!(append_queue.take(&mut items), "it goes alone when nothing else comes");
     assert_eq!(items.len(), 1);
@@ -67,7 +67,7 @@ fn what_nobody_waits_for_goes_with_what_somebody_does() {
 #[test]
 fn a_closed_intake_says_so_and_still_gives_out_what_it_has() {
     let append_queue = AppendQueue::new(1024, 1);
-    append_queue.push_lingering(Entry::Barrier);
+    append_queue.push_unawaited(Entry::Barrier);
     append_queue.close();
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     let done = OnCommit::Call(Box::new(move |result| sender.send(result).unwrap()));
@@ -107,7 +107,7 @@ fn nothing_is_expected_of_a_queue_that_is_closed() {
 #[test]
 fn nobody_waits_for_an_event_that_will_never_be_in_the_log() {
     let append_queue = AppendQueue::new(1024, 1);
-    assert!(at_once(append_queue.written(Seq(1))).is_none());
-    append_queue.note_ended();
-    assert!(matches!(at_once(append_queue.written(Seq(1))), Some(Err(Error::Closed))));
+    assert!(at_once(append_queue.wait_until_durable(Seq(1))).is_none());
+    append_queue.record_ended();
+    assert!(matches!(at_once(append_queue.wait_until_durable(Seq(1))), Some(Err(Error::Closed))));
 }

@@ -32,7 +32,7 @@ fn published(num: u64, is_retained: bool, to: &[SessionNum]) -> BrokerChange {
 }
 
 fn opened(session: SessionNum) -> BrokerChange {
-    BrokerChange::Opened { session, key: SessionKey::Client(format!("c{}", session.0).into()), expiry_secs: 9 }
+    BrokerChange::SessionOpened { session, key: SessionKey::Client(format!("c{}", session.0).into()), expiry_secs: 9 }
 }
 
 fn write(db: &mut Connection, changes: Vec<BrokerChange>) {
@@ -80,8 +80,8 @@ fn a_message_is_kept_while_a_session_waits_for_it_however_the_changes_are_writte
         published(5, false, &[ONE, TWO]),
         published(6, false, &[TWO]),
         published(7, false, &[ONE]),
-        BrokerChange::Gone { session: ONE, nums: vec![MessageNum(5)] },
-        BrokerChange::Held { session: TWO, num: MessageNum(6) },
+        BrokerChange::MessagesFinished { session: ONE, nums: vec![MessageNum(5)] },
+        BrokerChange::PubRecReceived { session: TWO, num: MessageNum(6) },
         BrokerChange::Ended { session: ONE },
         published(8, false, &[ONE]),
     ];
@@ -187,9 +187,9 @@ fn a_session_keeps_its_subscriptions_its_will_and_what_it_received() {
         subscribed("a"),
         subscribed("b"),
         BrokerChange::Unsubscribed { session: ONE, filter: "b".into() },
-        BrokerChange::Received { session: ONE, id: 1 },
-        BrokerChange::Received { session: ONE, id: 2 },
-        BrokerChange::Released { session: ONE, id: 1 },
+        BrokerChange::PublishReceived { session: ONE, id: 1 },
+        BrokerChange::PublishReceived { session: ONE, id: 2 },
+        BrokerChange::PubRelReceived { session: ONE, id: 1 },
         BrokerChange::Will { session: ONE, will: Some(Box::new(will.clone())) },
         left(true, Some(MessageNum(3))),
     ];

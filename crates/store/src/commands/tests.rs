@@ -16,7 +16,7 @@ fn doc(num: u64, expires_ms: Option<u64>) -> CommandDoc {
         properties: Vec::new(),
         ttl_ms: 0,
         expires_ms,
-        verdict: None,
+        status_at_deadline: None,
         status: CommandStatus::Queued,
         created_ms: 1,
         sent_ms: None,

@@ -161,7 +161,7 @@ impl<F: Future> Future for Metered<F> {
         let now = Instant::now();
         this.cpu_budget.used(clock.elapsed(now), now);
         match this.class {
-            PriorityClass::Foreground => yielding::foreground_at_work(now),
+            PriorityClass::Foreground => yielding::record_foreground_work(now),
             PriorityClass::Background => yielding::yield_if_due_at(now),
         }
         polled

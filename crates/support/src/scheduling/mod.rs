@@ -32,8 +32,8 @@ const NICE_OF_LAST: i32 = 10;
 
 /// Lets the calling thread run behind all others of the process, the background's included: for work that may be left undone where there is
 /// no time for it. There is no way back.
-pub fn run_last() {
-    priority::yield_to_others(NICE_OF_LAST);
+pub fn use_lowest_priority() {
+    priority::lower_priority(NICE_OF_LAST);
 }
 
 /// Threads for what may wait. They end with this value, and what is on them.
@@ -48,7 +48,7 @@ impl Background {
     pub fn start() -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .thread_name("background")
-            .on_thread_start(|| priority::yield_to_others(NICE))
+            .on_thread_start(|| priority::lower_priority(NICE))
             .enable_all()
             .build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })

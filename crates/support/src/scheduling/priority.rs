@@ -14,22 +14,22 @@ const LONG_SLICE: Duration = Duration::from_millis(10);
 
 /// Lets the calling thread, and those that it starts from now on, use short slices: for work that a caller waits for.
 pub fn request_short_slices() {
-    tell(schedule_by(0, SHORT_SLICE));
+    log_failure(schedule_by(0, SHORT_SLICE));
 }
 
 /// Lets the calling thread use long slices, which others interrupt: for work without a waiting caller.
 pub fn request_long_slices() {
-    yield_to_others(0);
+    lower_priority(0);
 }
 
 /// Lets the calling thread, and those that it starts, run behind the process's other threads: with long slices, and with the
 /// weight of so much more `nice` (0 to 19). There is no way back.
-pub(super) fn yield_to_others(by: i32) {
-    yielding::give_way_from_now_on();
-    tell(schedule_by(by, LONG_SLICE));
+pub(super) fn lower_priority(by: i32) {
+    yielding::enable_yielding();
+    log_failure(schedule_by(by, LONG_SLICE));
 }
 
-fn tell(scheduled: io::Result<()>) {
+fn log_failure(scheduled: io::Result<()>) {
     if let Err(error) = scheduled {
         tracing::debug!(%error, thread = std::thread::current().name(), "a thread is scheduled as all others are");
     }
@@ -94,7 +94,7 @@ mod tests {
         let before = own_nice().unwrap();
         let stepped = std::thread::spawn(|| {
             [1, 2, 100].map(|by| {
-                yield_to_others(by);
+                lower_priority(by);
                 own_nice().unwrap()
             })
         });

@@ -20,7 +20,7 @@ const TURN: Duration = Duration::from_micros(100);
 /// Pieces of work, of a few microseconds each, between two looks at the clock.
 const PIECES: u8 = 8;
 /// The foreground is at work as long after a piece of its work.
-const LINGERS_MS: u64 = 20;
+const FOREGROUND_WINDOW_MS: u64 = 20;
 
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// When the foreground was last seen at work, in milliseconds from the beginning.
@@ -42,7 +42,7 @@ fn ms(now: Instant) -> u64 {
 }
 
 /// A piece of the foreground's work was done.
-pub(super) fn foreground_at_work(now: Instant) {
+pub(super) fn record_foreground_work(now: Instant) {
     let now_ms = ms(now);
     // Others read it all the time.
     if FOREGROUND_MS.load(Ordering::Relaxed) != now_ms {
@@ -51,7 +51,7 @@ pub(super) fn foreground_at_work(now: Instant) {
 }
 
 /// The calling thread is one that gives way from now on.
-pub(super) fn give_way_from_now_on() {
+pub(super) fn enable_yielding() {
     TURN_HERE.set(Some(Turn { began: Instant::now(), pieces: 0 }));
 }
 
@@ -73,7 +73,7 @@ pub fn has_foreground(now: Instant) -> bool {
 }
 
 fn lingers(foreground_ms: u64, now_ms: u64) -> bool {
-    now_ms.saturating_sub(foreground_ms) <= LINGERS_MS
+    now_ms.saturating_sub(foreground_ms) <= FOREGROUND_WINDOW_MS
 }
 
 /// As [`yield_if_due`], after a piece of any length.
@@ -118,8 +118,8 @@ mod tests {
     #[test]
     fn the_foreground_lingers() {
         assert!(lingers(1_000, 1_000));
-        assert!(lingers(1_000, 1_000 + LINGERS_MS));
-        assert!(!lingers(1_000, 1_001 + LINGERS_MS));
+        assert!(lingers(1_000, 1_000 + FOREGROUND_WINDOW_MS));
+        assert!(!lingers(1_000, 1_001 + FOREGROUND_WINDOW_MS));
         assert!(lingers(1_000, 999), "another thread's clock may be behind");
     }
 
@@ -128,9 +128,9 @@ mod tests {
         let later = Instant::now() + Duration::from_secs(1);
         yield_if_due_at(later);
         assert!(TURN_HERE.get().is_none(), "this thread need not");
-        give_way_from_now_on();
+        enable_yielding();
         let began = TURN_HERE.get().unwrap().began;
-        foreground_at_work(Instant::now());
+        record_foreground_work(Instant::now());
         yield_if_due_at(began);
         assert_eq!(TURN_HERE.get().unwrap().began, began, "it just began");
         yield_if_due_at(began + TURN);
@@ -139,13 +139,13 @@ mod tests {
 
     #[test]
     fn a_yielding_future_gives_way_after_a_long_piece() {
-        give_way_from_now_on();
+        enable_yielding();
         let began = TURN_HERE.get().unwrap().began;
         let mut work = std::pin::pin!(YieldBetweenPolls::new(async {
             while began.elapsed() < TURN {
                 std::hint::spin_loop();
             }
-            foreground_at_work(Instant::now());
+            record_foreground_work(Instant::now());
         }));
         assert!(work.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_ready());
         assert!(TURN_HERE.get().unwrap().began > began, "its turn did not end");

@@ -169,12 +169,12 @@ impl Inner {
 
 impl ConnectionPermit {
     /// The client has shown who it is.
-    pub fn known(&self) {
+    pub fn mark_authenticated(&self) {
         self.admission.connection_table.lock().mark_authenticated(self.number);
     }
 
     /// Returns when the client has to go, because others wait who have not had as long.
-    pub async fn asked_to_leave(&self) {
+    pub async fn eviction_requested(&self) {
         self.leave.notified().await;
         self.admission.metrics.limit(self.admission.options.names.unauthenticated);
     }
@@ -208,7 +208,7 @@ mod tests {
 
         /// Known at once, so that unauthenticated connections do not matter.
         fn enter_known(&self, from: &str, now: Instant) -> Option<ConnectionPermit> {
-            self.enter_at(address(from), now).inspect(ConnectionPermit::known)
+            self.enter_at(address(from), now).inspect(ConnectionPermit::mark_authenticated)
         }
     }
 
@@ -267,11 +267,11 @@ mod tests {
         let mut held: Vec<_> = (0..3).map(|_| enter(now).unwrap()).collect();
         assert!(enter(now).is_none(), "all came just now");
         assert_eq!(admission.hits(limits::names::UNAUTHENTICATED_CONNECTIONS), 1);
-        held[0].known();
+        held[0].mark_authenticated();
         let fourth = enter(now).unwrap();
         let later = now + UNAUTHENTICATED_TIMEOUT;
         let fifth = enter(later).unwrap();
-        held[1].asked_to_leave().await;
+        held[1].eviction_requested().await;
         assert_eq!(admission.hits(limits::names::UNAUTHENTICATED_CONNECTIONS), 2);
         held.clear();
         drop((fourth, fifth));

@@ -6,9 +6,9 @@ use std::{future::poll_fn, pin::pin, sync::Arc, task::ready};
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio_util::sync::PollSemaphore;
 
-pub(super) struct Turns(Arc<Semaphore>);
+pub(super) struct HandshakePermits(Arc<Semaphore>);
 
-impl Turns {
+impl HandshakePermits {
     pub(super) fn of_half_the_cores() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self::of((cores / 2).max(1))
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_handshake_computes_in_its_turn_and_has_none_while_it_waits_for_its_client() {
-        let turns = Turns::of(1);
+        let turns = HandshakePermits::of(1);
         let (speak, client) = tokio::sync::oneshot::channel();
         let mut handshake = pin!(turns.run(client));
         let mut cx = Context::from_waker(Waker::noop());

@@ -24,7 +24,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 pub use self::stream::Stream;
-use self::{handshake_limit::Turns, verifier::Possession};
+use self::{handshake_limit::HandshakePermits, verifier::Possession};
 use switchbox_settings::TlsFiles;
 
 /// How often the files are looked at.
@@ -49,7 +49,7 @@ struct Loaded {
 struct Inner {
     files: TlsFiles,
     loaded: RwLock<Loaded>,
-    turns: Turns,
+    turns: HandshakePermits,
 }
 
 /// The certificates in force. Cheap to clone.
@@ -66,7 +66,7 @@ impl Handle {
     /// Reads the files. Blocking, for a moment.
     pub fn load(files: TlsFiles) -> Result<Self, Error> {
         let loaded = RwLock::new(load(&files)?);
-        Ok(Self(Arc::new(Inner { files, loaded, turns: Turns::of_half_the_cores() })))
+        Ok(Self(Arc::new(Inner { files, loaded, turns: HandshakePermits::of_half_the_cores() })))
     }
 
     /// Does the handshake of a device (or of a browser); the caller limits its time.

@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::handshake_limit::Turns;
+use super::handshake_limit::HandshakePermits;
 
 /// Records without any content that are read before others get their turn.
 const EMPTY_READS: usize = 16;
@@ -52,7 +52,11 @@ fn is_blocked<T>(result: &io::Result<T>) -> bool {
 
 impl Stream {
     /// Does the handshake; the caller limits its time.
-    pub(super) async fn accept(tcp: TcpStream, config: Arc<ServerConfig>, turns: &Turns) -> io::Result<Self> {
+    pub(super) async fn accept(
+        tcp: TcpStream,
+        config: Arc<ServerConfig>,
+        turns: &HandshakePermits,
+    ) -> io::Result<Self> {
         let tls = Box::new(ServerConnection::new(config).map_err(io::Error::other)?);
         let mut stream = Self { tcp, tls, waiting: 0 };
         while stream.tls.is_handshaking() {

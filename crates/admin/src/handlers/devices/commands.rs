@@ -16,7 +16,7 @@ use crate::{
 };
 use switchbox_admin_api::{Command, PurgeCommandsResponse, SendCommandToDeviceRequest, SendCommandToDeviceResponse};
 use switchbox_core::outbox::NewCommand;
-use switchbox_delivery::{CancelError, Feed};
+use switchbox_delivery::{CancelError, DownlinkKind};
 use switchbox_model::{Cause, limits::fields};
 use switchbox_store::{CommandDoc, CommandFilter};
 
@@ -34,7 +34,7 @@ pub(crate) async fn send(
     let device = found(&app, &path)?;
     check_subfolder(&wanted.subfolder)?;
     let ttl = wanted.ttl.map_or_else(Default::default, |ttl| ttl.0);
-    if ttl.is_zero() && !app.parts.delivery.takes(device.num, Feed::Commands) {
+    if ttl.is_zero() && !app.parts.delivery.is_subscribed(device.num, DownlinkKind::Commands) {
         let connected = app.parts.delivery.is_connected(device.num);
         let state = if connected { "does not subscribe to its commands" } else { "is not connected" };
         let advice = "give the command a ttl to let it wait";

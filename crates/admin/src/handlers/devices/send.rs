@@ -80,7 +80,7 @@ pub(super) async fn method(
             Err(error) => CallResult::Failed(error.to_string()),
         },
     };
-    app.parts.store.note(Entry::Called(vec![record]));
+    app.parts.store.submit_unawaited(Entry::Called(vec![record]));
     tracing::info!(target: "audit", who = who.0, id, "a method was called");
     let answer = called.map_err(|error| Error::from(error).of_call(&id))?;
     Ok(Json(InvokeMethodResponse { id, status: answer.status, payload: Base64(answer.payload) }))

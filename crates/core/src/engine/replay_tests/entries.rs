@@ -11,7 +11,7 @@ use switchbox_model::{
         BrokerChange, MessageNum, Owner, Recipient, SessionKey, SessionNum, StoredExpiry, StoredMessage,
         StoredSubscription, StoredWill, SubscriptionKind,
     },
-    lifecycle::{Identity, PluginChange, SetTimer, TakenBack},
+    lifecycle::{Identity, PluginChange, RolledBack, SetTimer},
     patch::{CredentialOwner, DevicePatch, FirstConfig, GatewayPatch, NewDevice, RegistryPatch, ServicePatch},
     registry::{
         Credential, DeviceError, DeviceSpec, ErrorKind, GatewayAccess, GatewayAuth, KeyFormat, MethodEndpoint,
@@ -399,7 +399,7 @@ fn plugin_change() -> impl Strategy<Value = PluginChange> {
         1 => (time(), prop::bool::ANY, vec(again, 0..3))
             .prop_map(|(time_ms, removed, due_again)| PluginChange::Off { time_ms, removed, due_again }),
         1 => Just(PluginChange::Deleted),
-        1 => of(time()).prop_map(|time_ms| PluginChange::TakenBack(time_ms.map(|time_ms| TakenBack {
+        1 => of(time()).prop_map(|time_ms| PluginChange::RolledBack(time_ms.map(|time_ms| RolledBack {
             digest: "sha256:1".into(),
             version: "v2".into(),
             instead: "v1".into(),
@@ -442,7 +442,7 @@ fn broker_change() -> impl Strategy<Value = BrokerChange> {
         id: Some(3),
     };
     prop_oneof![
-        4 => (session(), 0..100_u32).prop_map(|(session, expiry_secs)| BrokerChange::Opened {
+        4 => (session(), 0..100_u32).prop_map(|(session, expiry_secs)| BrokerChange::SessionOpened {
             session,
             key: SessionKey::Client(format!("c{}", session.0).into()),
             expiry_secs
@@ -472,10 +472,10 @@ fn broker_change() -> impl Strategy<Value = BrokerChange> {
         8 => (message(), of(owner()), vec(recipient(), 0..3)).prop_map(|(message, retained, to)| {
             BrokerChange::Published { num: MessageNum(0), message, retained, to }
         }),
-        2 => (session(), vec(num(), 1..4)).prop_map(|(session, nums)| BrokerChange::Gone { session, nums }),
-        1 => (session(), num()).prop_map(|(session, num)| BrokerChange::Held { session, num }),
-        3 => (session(), 1..4_u16).prop_map(|(session, id)| BrokerChange::Received { session, id }),
-        1 => (session(), 1..4_u16).prop_map(|(session, id)| BrokerChange::Released { session, id }),
+        2 => (session(), vec(num(), 1..4)).prop_map(|(session, nums)| BrokerChange::MessagesFinished { session, nums }),
+        1 => (session(), num()).prop_map(|(session, num)| BrokerChange::PubRecReceived { session, num }),
+        3 => (session(), 1..4_u16).prop_map(|(session, id)| BrokerChange::PublishReceived { session, id }),
+        1 => (session(), 1..4_u16).prop_map(|(session, id)| BrokerChange::PubRelReceived { session, id }),
         2 => (vec(filter(), 1..3), time())
             .prop_map(|(topics, time_ms)| BrokerChange::RetainedExpired { topics, time_ms }),
     ]

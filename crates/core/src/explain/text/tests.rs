@@ -64,7 +64,7 @@ fn command(status: CommandStatus, changed_ms: u64) -> Step {
         num: 1,
         ttl_ms: 0,
         expires_ms: None,
-        verdict: None,
+        status_at_deadline: None,
         status,
         created_ms: TIME_MS,
         sent_ms: (status == CommandStatus::Sent).then_some(changed_ms),

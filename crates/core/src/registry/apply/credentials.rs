@@ -6,7 +6,7 @@ use switchbox_model::{
     patch::{CredentialOwner, DevicePatch, is_same_pem},
     registry::Credential,
 };
-use switchbox_store::{Doc, Refused};
+use switchbox_store::{Doc, EntryRefusal};
 
 impl Maps {
     pub(super) fn add_credential(
@@ -14,13 +14,13 @@ impl Maps {
         owner: &CredentialOwner,
         credential: Credential,
         docs: &mut Vec<Doc>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), EntryRefusal> {
         self.update_credentials(owner, docs, |credentials| {
             let is_same = |known: &Credential| {
                 known.expires_ms == credential.expires_ms && is_same_pem(&known.key, &credential.key)
             };
             if credentials.iter().any(is_same) {
-                return Err(Refused::HasCredential);
+                return Err(EntryRefusal::HasCredential);
             }
             credentials.push(credential);
             Ok(())
@@ -32,7 +32,7 @@ impl Maps {
         owner: &CredentialOwner,
         key: &str,
         docs: &mut Vec<Doc>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), EntryRefusal> {
         self.update_credentials(owner, docs, |credentials| take(credentials, |known| is_same_pem(&known.key, key)))
     }
 
@@ -40,11 +40,11 @@ impl Maps {
         &mut self,
         owner: &CredentialOwner,
         docs: &mut Vec<Doc>,
-        change: impl FnOnce(&mut Vec<Credential>) -> Result<(), Refused>,
-    ) -> Result<(), Refused> {
+        change: impl FnOnce(&mut Vec<Credential>) -> Result<(), EntryRefusal>,
+    ) -> Result<(), EntryRefusal> {
         match owner {
             CredentialOwner::Device(num) => {
-                let mut credentials = self.get(*num).ok_or(Refused::NotFound)?.spec().credentials.clone();
+                let mut credentials = self.get(*num).ok_or(EntryRefusal::NotFound)?.spec().credentials.clone();
                 change(&mut credentials)?;
                 let patch = DevicePatch { credentials: Some(credentials), ..DevicePatch::default() };
                 self.patch_device(*num, patch, docs)
@@ -60,10 +60,10 @@ impl Maps {
         name: &RegistryName,
         certificate: String,
         docs: &mut Vec<Doc>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), EntryRefusal> {
         self.update_registry(name, docs, |spec| {
             if spec.authorities.iter().any(|known| is_same_pem(known, &certificate)) {
-                return Err(Refused::HasCredential);
+                return Err(EntryRefusal::HasCredential);
             }
             spec.authorities.push(certificate);
             Ok(())
@@ -75,14 +75,14 @@ impl Maps {
         name: &RegistryName,
         certificate: &str,
         docs: &mut Vec<Doc>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), EntryRefusal> {
         self.update_registry(name, docs, |spec| take(&mut spec.authorities, |known| is_same_pem(known, certificate)))
     }
 }
 
 /// Removes all that are meant: a key that leaked is gone, however often it was registered.
-fn take<T>(items: &mut Vec<T>, is_meant: impl Fn(&T) -> bool) -> Result<(), Refused> {
+fn take<T>(items: &mut Vec<T>, is_meant: impl Fn(&T) -> bool) -> Result<(), EntryRefusal> {
     let before = items.len();
     items.retain(|item| !is_meant(item));
-    if items.len() == before { Err(Refused::NoSuchCredential) } else { Ok(()) }
+    if items.len() == before { Err(EntryRefusal::NoSuchCredential) } else { Ok(()) }
 }

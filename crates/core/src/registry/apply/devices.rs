@@ -12,15 +12,15 @@ use switchbox_model::{
     limits::fields,
     patch::{DevicePatch, NewDevice},
 };
-use switchbox_store::{DeviceDoc, Doc, Refused, Seen};
+use switchbox_store::{DeviceDoc, Doc, EntryRefusal, Seen};
 
 impl Maps {
     /// The device's first config is not made here.
-    pub(super) fn create_device(&mut self, new: NewDevice, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+    pub(super) fn create_device(&mut self, new: NewDevice, docs: &mut Vec<Doc>) -> Result<(), EntryRefusal> {
         let NewDevice { num, name, spec, endpoint, config: _, time_ms } = new;
-        let registry = self.registries.get(&name.registry).ok_or(Refused::NotFound)?;
+        let registry = self.registries.get(&name.registry).ok_or(EntryRefusal::NotFound)?;
         if registry.devices.contains_key(&name.id) {
-            return Err(Refused::AlreadyExists);
+            return Err(EntryRefusal::AlreadyExists);
         }
         let revision = self.next_revision();
         let doc = DeviceDoc { num, name, spec, password: None, created_ms: time_ms, revision };
@@ -39,16 +39,16 @@ impl Maps {
         num: DeviceNum,
         patch: DevicePatch,
         docs: &mut Vec<Doc>,
-    ) -> Result<(), Refused> {
-        let device = self.get(num).ok_or(Refused::NotFound)?;
+    ) -> Result<(), EntryRefusal> {
+        let device = self.get(num).ok_or(EntryRefusal::NotFound)?;
         let mut spec = device.spec().as_ref().clone();
         patch.apply(&mut spec);
-        bounds::check_device(&spec).map_err(Refused::TooMuch)?;
+        bounds::check_device(&spec).map_err(EntryRefusal::TooMuch)?;
         if spec.gateway.is_none() && self.bindings.has_devices(num) {
-            return Err(Refused::HasBound);
+            return Err(EntryRefusal::HasBound);
         }
         if spec.gateway.is_some() && !self.bindings.gateways_of(num).is_empty() {
-            return Err(Refused::NotBindable);
+            return Err(EntryRefusal::NotBindable);
         }
         let endpoint = patch.endpoint;
         if let Some(endpoint) = &endpoint {
@@ -67,8 +67,8 @@ impl Maps {
         num: DeviceNum,
         docs: &mut Vec<Doc>,
         change: impl FnOnce(&mut Registered),
-    ) -> Result<(), Refused> {
-        let device = self.get(num).ok_or(Refused::NotFound)?;
+    ) -> Result<(), EntryRefusal> {
+        let device = self.get(num).ok_or(EntryRefusal::NotFound)?;
         let revision = self.next_revision();
         device.update(|registered| {
             change(registered);
@@ -78,11 +78,11 @@ impl Maps {
         Ok(())
     }
 
-    pub(super) fn delete_device(&mut self, num: DeviceNum, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+    pub(super) fn delete_device(&mut self, num: DeviceNum, docs: &mut Vec<Doc>) -> Result<(), EntryRefusal> {
         if self.bindings.has_devices(num) {
-            return Err(Refused::HasBound);
+            return Err(EntryRefusal::HasBound);
         }
-        let device = self.by_num.remove(&num).ok_or(Refused::NotFound)?;
+        let device = self.by_num.remove(&num).ok_or(EntryRefusal::NotFound)?;
         for gateway in self.bindings.gateways_of(num) {
             self.bindings.remove(gateway, num);
         }
@@ -104,30 +104,40 @@ impl Maps {
         pruned
     }
 
-    pub(super) fn bind(&mut self, gateway: DeviceNum, device: DeviceNum, docs: &mut Vec<Doc>) -> Result<(), Refused> {
-        let find = |num| self.by_num.get(&num).ok_or(Refused::NotFound);
+    pub(super) fn bind(
+        &mut self,
+        gateway: DeviceNum,
+        device: DeviceNum,
+        docs: &mut Vec<Doc>,
+    ) -> Result<(), EntryRefusal> {
+        let find = |num| self.by_num.get(&num).ok_or(EntryRefusal::NotFound);
         let (hub, bound) = (find(gateway)?, find(device)?);
         let fit = hub.spec().gateway.is_some() && bound.spec().gateway.is_none();
         if !fit || hub.name.registry != bound.name.registry {
-            return Err(Refused::NotBindable);
+            return Err(EntryRefusal::NotBindable);
         }
         if self.bindings.has(gateway, device) {
             return Ok(());
         }
         let devices = self.bindings.devices_of(gateway).len() + 1;
         let few = fields::DEVICES_OF_GATEWAY.check_len(&format!("devices of {}", hub.name), devices);
-        few.map_err(Refused::TooMuch)?;
+        few.map_err(EntryRefusal::TooMuch)?;
         let gateways = self.bindings.gateways_of(device).len() + 1;
         let few = fields::GATEWAYS_OF_DEVICE.check_len(&format!("gateways of {}", bound.name), gateways);
-        few.map_err(Refused::TooMuch)?;
+        few.map_err(EntryRefusal::TooMuch)?;
         self.bindings.insert(gateway, device);
         docs.push(Doc::Bound { gateway, device });
         Ok(())
     }
 
-    pub(super) fn unbind(&mut self, gateway: DeviceNum, device: DeviceNum, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+    pub(super) fn unbind(
+        &mut self,
+        gateway: DeviceNum,
+        device: DeviceNum,
+        docs: &mut Vec<Doc>,
+    ) -> Result<(), EntryRefusal> {
         if !self.bindings.remove(gateway, device) {
-            return Err(Refused::NotBound);
+            return Err(EntryRefusal::NotBound);
         }
         docs.push(Doc::Unbound { gateway, device });
         Ok(())

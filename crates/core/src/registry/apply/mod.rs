@@ -8,7 +8,7 @@ mod services;
 
 use super::maps::Maps;
 use switchbox_model::{DeviceNum, RegistryChange, patch::CredentialOwner};
-use switchbox_store::{Doc, Refused, RegistryDoc, Reply, ServiceDoc};
+use switchbox_store::{Doc, EntryRefusal, RegistryDoc, Reply, ServiceDoc};
 
 impl Maps {
     /// With `revision`, only if what is changed has that one.
@@ -17,11 +17,11 @@ impl Maps {
         change: RegistryChange,
         revision: Option<u64>,
         docs: &mut Vec<Doc>,
-    ) -> Result<Reply, Refused> {
+    ) -> Result<Reply, EntryRefusal> {
         if let (Some(expected), Some(current)) = (revision, self.revision_of(&change))
             && expected != current
         {
-            return Err(Refused::OtherRevision { current });
+            return Err(EntryRefusal::OtherRevision { current });
         }
         if let RegistryChange::DevicesPruned { nums } = change {
             return Ok(Reply::Pruned(self.prune(nums, docs)));
@@ -29,7 +29,7 @@ impl Maps {
         self.apply_one(change, docs).map(|()| Reply::Done)
     }
 
-    fn apply_one(&mut self, change: RegistryChange, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+    fn apply_one(&mut self, change: RegistryChange, docs: &mut Vec<Doc>) -> Result<(), EntryRefusal> {
         match change {
             RegistryChange::RegistryCreated { name, spec, time_ms } => {
                 self.create_registry(RegistryDoc { name, spec: *spec, created_ms: time_ms, revision: 0 }, docs)
@@ -101,11 +101,11 @@ impl Maps {
         num: DeviceNum,
         revision: Option<u64>,
         docs: &mut Vec<Doc>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), EntryRefusal> {
         if let (Some(expected), Some(current)) = (revision, self.device_revision(num))
             && expected != current
         {
-            return Err(Refused::OtherRevision { current });
+            return Err(EntryRefusal::OtherRevision { current });
         }
         self.delete_device(num, docs)
     }

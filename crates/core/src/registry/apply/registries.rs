@@ -7,12 +7,12 @@ use crate::registry::{
     maps::{Maps, Registry},
 };
 use switchbox_model::{RegistryName, patch::RegistryPatch, registry::RegistrySpec};
-use switchbox_store::{Doc, Refused, RegistryDoc};
+use switchbox_store::{Doc, EntryRefusal, RegistryDoc};
 
 impl Maps {
-    pub(super) fn create_registry(&mut self, doc: RegistryDoc, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+    pub(super) fn create_registry(&mut self, doc: RegistryDoc, docs: &mut Vec<Doc>) -> Result<(), EntryRefusal> {
         if self.registries.contains_key(&doc.name) {
-            return Err(Refused::AlreadyExists);
+            return Err(EntryRefusal::AlreadyExists);
         }
         let doc = RegistryDoc { revision: self.next_revision(), ..doc };
         docs.push(Doc::Registry(doc.clone()));
@@ -25,7 +25,7 @@ impl Maps {
         name: &RegistryName,
         patch: &RegistryPatch,
         docs: &mut Vec<Doc>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), EntryRefusal> {
         self.update_registry(name, docs, |spec| {
             patch.apply(spec);
             Ok(())
@@ -37,11 +37,11 @@ impl Maps {
         &mut self,
         name: &RegistryName,
         docs: &mut Vec<Doc>,
-        change: impl FnOnce(&mut RegistrySpec) -> Result<(), Refused>,
-    ) -> Result<(), Refused> {
-        let mut doc = self.registry(name).ok_or(Refused::NotFound)?.clone();
+        change: impl FnOnce(&mut RegistrySpec) -> Result<(), EntryRefusal>,
+    ) -> Result<(), EntryRefusal> {
+        let mut doc = self.registry(name).ok_or(EntryRefusal::NotFound)?.clone();
         change(&mut doc.spec)?;
-        bounds::check_registry(&doc.spec).map_err(Refused::TooMuch)?;
+        bounds::check_registry(&doc.spec).map_err(EntryRefusal::TooMuch)?;
         doc.revision = self.next_revision();
         docs.push(Doc::Registry(doc.clone()));
         if let Some(registry) = self.registries.get_mut(name) {
@@ -50,10 +50,10 @@ impl Maps {
         Ok(())
     }
 
-    pub(super) fn delete_registry(&mut self, name: RegistryName, docs: &mut Vec<Doc>) -> Result<(), Refused> {
-        let registry = self.registries.get(&name).ok_or(Refused::NotFound)?;
+    pub(super) fn delete_registry(&mut self, name: RegistryName, docs: &mut Vec<Doc>) -> Result<(), EntryRefusal> {
+        let registry = self.registries.get(&name).ok_or(EntryRefusal::NotFound)?;
         if !registry.devices.is_empty() {
-            return Err(Refused::NotEmpty);
+            return Err(EntryRefusal::NotEmpty);
         }
         self.registries.remove(&name);
         docs.push(Doc::RegistryGone { name });

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use crate::registry::{bounds, maps::Maps};
 use switchbox_model::{ServiceName, limits::fields, patch::ServicePatch};
-use switchbox_store::{Doc, Refused, ServiceDoc};
+use switchbox_store::{Doc, EntryRefusal, ServiceDoc};
 
 impl Maps {
-    pub(super) fn create_service(&mut self, doc: ServiceDoc, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+    pub(super) fn create_service(&mut self, doc: ServiceDoc, docs: &mut Vec<Doc>) -> Result<(), EntryRefusal> {
         if self.services.contains_key(&doc.name) {
-            return Err(Refused::AlreadyExists);
+            return Err(EntryRefusal::AlreadyExists);
         }
         let few = fields::SERVICES.check_len("service accounts", self.services.len() + 1);
-        few.map_err(Refused::TooMuch)?;
+        few.map_err(EntryRefusal::TooMuch)?;
         self.put_service(doc, docs);
         Ok(())
     }
@@ -22,7 +22,7 @@ impl Maps {
         name: &ServiceName,
         patch: &ServicePatch,
         docs: &mut Vec<Doc>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), EntryRefusal> {
         self.update_service(name, docs, |service| {
             patch.apply(&mut service.spec);
             Ok(())
@@ -34,17 +34,17 @@ impl Maps {
         &mut self,
         name: &ServiceName,
         docs: &mut Vec<Doc>,
-        change: impl FnOnce(&mut ServiceDoc) -> Result<(), Refused>,
-    ) -> Result<(), Refused> {
-        let mut doc = self.services.get(name).ok_or(Refused::NotFound)?.as_ref().clone();
+        change: impl FnOnce(&mut ServiceDoc) -> Result<(), EntryRefusal>,
+    ) -> Result<(), EntryRefusal> {
+        let mut doc = self.services.get(name).ok_or(EntryRefusal::NotFound)?.as_ref().clone();
         change(&mut doc)?;
-        bounds::check_service(&doc.spec).map_err(Refused::TooMuch)?;
+        bounds::check_service(&doc.spec).map_err(EntryRefusal::TooMuch)?;
         self.put_service(doc, docs);
         Ok(())
     }
 
-    pub(super) fn delete_service(&mut self, name: ServiceName, docs: &mut Vec<Doc>) -> Result<(), Refused> {
-        self.services.remove(&name).ok_or(Refused::NotFound)?;
+    pub(super) fn delete_service(&mut self, name: ServiceName, docs: &mut Vec<Doc>) -> Result<(), EntryRefusal> {
+        self.services.remove(&name).ok_or(EntryRefusal::NotFound)?;
         docs.push(Doc::ServiceGone { name });
         Ok(())
     }

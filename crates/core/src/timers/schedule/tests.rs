@@ -15,14 +15,14 @@ fn text(ms: u64) -> String {
 #[test]
 fn the_first_time_follows_from_what_is_wanted() {
     for (wanted, due) in [
-        (Wanted::AfterMs(5_000), Ok(1_005_000)),
-        (Wanted::AfterMs(0), Ok(1_000_100)),
-        (Wanted::AtMs(2_000_000), Ok(2_000_000)),
-        (Wanted::AtMs(7), Ok(1_000_100)),
-        (Wanted::EveryMs(100), Ok(1_000_100)),
-        (Wanted::EveryMs(99), Err("every 99 ms is too often")),
-        (Wanted::AfterMs(u64::MAX), Err("before the year 9999")),
-        (Wanted::AtMs(LAST_MS + 1), Err("before the year 9999")),
+        (RequestedSchedule::AfterMs(5_000), Ok(1_005_000)),
+        (RequestedSchedule::AfterMs(0), Ok(1_000_100)),
+        (RequestedSchedule::AtMs(2_000_000), Ok(2_000_000)),
+        (RequestedSchedule::AtMs(7), Ok(1_000_100)),
+        (RequestedSchedule::EveryMs(100), Ok(1_000_100)),
+        (RequestedSchedule::EveryMs(99), Err("every 99 ms is too often")),
+        (RequestedSchedule::AfterMs(u64::MAX), Err("before the year 9999")),
+        (RequestedSchedule::AtMs(LAST_MS + 1), Err("before the year 9999")),
     ] {
         let found = first(wanted.clone(), 1_000_000).map(|(_, due)| due);
         match (&found, due) {
@@ -75,7 +75,7 @@ type Case<'a> = (&'a str, &'a str, &'a str, &'a str, &'a [&'a str]);
 
 fn assert_due(cases: &[Case<'_>]) {
     for (name, expression, zone, from, expected) in cases {
-        let wanted = Wanted::Cron { expression: (*expression).into(), time_zone: (*zone).into() };
+        let wanted = RequestedSchedule::Cron { expression: (*expression).into(), time_zone: (*zone).into() };
         let (schedule, mut due) = first(wanted, ms(from)).unwrap();
         let mut found = vec![text(due)];
         while found.len() < expected.len() {
@@ -147,7 +147,7 @@ fn a_cron_expression_that_cannot_be_is_refused_with_what_to_do() {
         ("0 0 30 2 *", "UTC", "never comes"),
         ("0 0 * * *", "Europe/Atlantis", "IANA name"),
     ] {
-        let wanted = Wanted::Cron { expression: expression.into(), time_zone: zone.into() };
+        let wanted = RequestedSchedule::Cron { expression: expression.into(), time_zone: zone.into() };
         let problem = first(wanted, 0).unwrap_err();
         assert!(problem.contains(part), "{expression} {zone}: {problem}");
     }

@@ -1,5 +1,5 @@
-//! What the host itself shows on topics: what happens to devices, under `registries/`, and its statistics, under `$SYS/`. Where
-//! subscriptions to it stand, and whether there are any.
+//! The topics on which the host itself publishes: events of devices under `registries/`, and statistics under `$SYS/`. Says how their
+//! subscriptions are stored in the trie, and counts them.
 
 use std::{
     borrow::Cow,
@@ -14,20 +14,20 @@ use switchbox_rules::topic::{self, matched_part};
 
 use super::retained::Page;
 
-/// Where subscriptions to what happens to devices stand. No filter of a client gets there: none holds a NUL, and no wildcard
+/// The prefix of subscriptions to events of devices in the trie. No filter of a client matches it: filters have no NUL, and no wildcard
 /// matches a first level that begins with $.
-const SHOWN_ROOT: &str = "$\0/";
-/// What happens to devices begins with this; nobody else publishes there.
+const DEVICES_ROOT: &str = "$\0/";
+/// The prefix of topics with events of devices. Clients may not publish there.
 const DEVICES: &str = "registries/";
-/// The statistics begin with this.
+/// The prefix of the statistics.
 const STATISTICS: &str = "$SYS/";
-/// Where bridges say whether they are connected: no statistics, but messages of clients.
+/// The topics on which bridges publish whether they are connected. These are messages of clients, not statistics.
 const BRIDGES: &str = "$SYS/broker/connection/";
 
-/// Makes the statistics as they are now, as retained messages.
+/// Returns the current statistics as retained messages.
 pub type Statistics = dyn Fn() -> Vec<Arc<Message>> + Send + Sync;
 
-/// How many subscriptions there are to what the host shows.
+/// How many subscriptions there are to topics of the host.
 #[derive(Default)]
 pub(super) struct Watchers {
     devices: AtomicUsize,
@@ -65,22 +65,22 @@ impl Watchers {
     }
 }
 
-/// Whether the filter matches statistics, and not bridges' messages alone.
+/// Returns true if the filter is under `$SYS/` and not only for messages of bridges.
 pub(super) fn is_of_statistics(filter: &str) -> bool {
     filter.starts_with(STATISTICS) && !filter.starts_with(BRIDGES)
 }
 
-/// Where a subscription stands, or where a topic that the host shows is looked up.
-pub(super) fn placed(filter: &str) -> Cow<'_, str> {
+/// The key in the trie of a subscription, or of a topic of the host.
+pub(super) fn trie_key(filter: &str) -> Cow<'_, str> {
     let filter = matched_part(filter);
-    if filter.starts_with(DEVICES) { format!("{SHOWN_ROOT}{filter}").into() } else { filter.into() }
+    if filter.starts_with(DEVICES) { format!("{DEVICES_ROOT}{filter}").into() } else { filter.into() }
 }
 
-/// Adds the statistics that match to a page of retained messages, each at its place in the order of the topics.
+/// Adds the matching statistics to a page of retained messages, in the order of the topics.
 pub(super) fn merge(page: &mut Page, statistics: Vec<Arc<Message>>, filter: &str, after: Option<&str>) {
     let (messages, next) = (&mut page.messages, page.next.as_deref());
     let on_page = |topic: &str| after.is_none_or(|after| topic > after) && next.is_none_or(|next| topic <= next);
-    let shown = statistics.into_iter().filter(|message| topic::matches(filter, &message.topic));
-    messages.extend(shown.filter(|message| on_page(&message.topic)));
+    let matching = statistics.into_iter().filter(|message| topic::matches(filter, &message.topic));
+    messages.extend(matching.filter(|message| on_page(&message.topic)));
     messages.sort_by(|one, other| one.topic.cmp(&other.topic));
 }

@@ -1,12 +1,12 @@
-//! The rest of the host as the MQTT server uses it.
+//! The parts of the host that the MQTT server calls.
 
 use switchbox_auth as auth;
 use switchbox_core::ingest;
 use switchbox_delivery as delivery;
 
-/// Who may come in and stay, where events go, and where deliveries come from. Cheap to clone.
+/// Authentication, the way of events to the journal, and the deliveries to devices. Cheap to clone.
 #[derive(Clone)]
-pub struct Hub {
+pub struct HostParts {
     pub auth: auth::Handle,
     pub ingest: ingest::Handle,
     pub delivery: delivery::Handle,

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 /// Where the host is that the demo plays on.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct HostLocation {
     pub mqtt: SocketAddr,
     /// `http://…`
     pub admin: String,

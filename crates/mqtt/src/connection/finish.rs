@@ -21,8 +21,8 @@ impl Connection {
         let taken_over = matches!(end, ConnectionEnd::Closed(Close::TakenOver));
         let end = if taken_over { self.taken_over().await } else { end };
         // What was written to the socket counts as sent: the client may have it.
-        self.note_sent();
-        self.note_end(&end);
+        self.record_sent();
+        self.record_end(&end);
         let ack_timeout = if taken_over { TAKEOVER_ACK_TIMEOUT } else { ACK_TIMEOUT };
         // Where a later packet ended the connection, the client would else send again what is in the journal.
         let _ = tokio::time::timeout(ack_timeout, self.acknowledge_accepted()).await;
@@ -42,9 +42,9 @@ impl Connection {
         presence.end = Some(end);
         // The device is disconnected now, and its next connection waits no longer.
         drop(presence);
-        if matches!(stream, Socket::Web(_)) && !lost {
+        if matches!(stream, Socket::WebSocket(_)) && !lost {
             // Closing the socket before the client's close frame comes would throw away the host's.
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, stream.linger()).await;
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, stream.wait_for_close()).await;
         }
     }
 
@@ -57,7 +57,7 @@ impl Connection {
     }
 
     /// Counts and logs what the host ended; a client that comes back and does the same again is logged once a minute.
-    fn note_end(&self, end: &ConnectionEnd) {
+    fn record_end(&self, end: &ConnectionEnd) {
         let (shared, client) = (&self.presence.shared, &self.presence.mailbox.name);
         let Some(label) = end.label() else {
             return tracing::debug!(%client, "connection ended: {}", end.text());
@@ -69,7 +69,7 @@ impl Connection {
         if matches!(end, ConnectionEnd::Closed(Close::Shutdown)) {
             return tracing::debug!(%client, "connection closed: {}", end.text());
         }
-        let Some(more) = shared.client_lines.note((client.clone(), label), Instant::now()) else { return };
+        let Some(more) = shared.client_lines.allow((client.clone(), label), Instant::now()) else { return };
         match end {
             ConnectionEnd::Fault(fault) => {
                 tracing::warn!(%client, reason = fault.reason, "connection closed: {}{more}", fault.text);
@@ -81,9 +81,9 @@ impl Connection {
 
     /// Writes the acknowledgements of all that was accepted, as soon as it is durable.
     async fn acknowledge_accepted(&mut self) -> Result<(), ConnectionEnd> {
-        self.ends = true;
+        self.is_ending = true;
         loop {
-            self.presence.mailbox.work.begin_look();
+            self.presence.mailbox.work.clear();
             self.write()?;
             if !self.unsent.is_empty() || !self.stream.is_flushed() {
                 self.stream.ready(Interest::WRITABLE).await?;

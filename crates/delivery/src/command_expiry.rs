@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{commands::PAGE, feeder, handle::Handle};
+use super::{commands::PAGE, handle::Handle, queue_reader};
 use switchbox_model::{CommandStatus, limits};
 use switchbox_store as store;
 use switchbox_store::DueCommand;
@@ -16,36 +16,36 @@ static NOT_READ: SiteLimit = SiteLimit::new(10);
 static REJECTED: SiteLimit = SiteLimit::new(10);
 
 /// The wall clock may jump: it is looked at so often.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Handle {
     /// At start, before any device is let in: ends what ended while the host was down.
     pub async fn expire_overdue(&self) -> Result<(), store::Error> {
-        self.sweep(true).await
+        self.end_due_commands(true).await
     }
 
     /// Ends commands in time, until `shutdown`.
-    pub async fn keep_time(&self, shutdown: CancellationToken) {
+    pub async fn run_command_expiry(&self, shutdown: CancellationToken) {
         let mut due = self.inner.queues.due();
         loop {
             let wait = Duration::from_millis(due.borrow_and_update().saturating_sub(clock::now_ms()));
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(wait.min(LOOK)) => {}
+                () = tokio::time::sleep(wait.min(CHECK_INTERVAL)) => {}
                 _ = due.changed() => continue,
             }
-            if wait > LOOK {
+            if wait > CHECK_INTERVAL {
                 continue;
             }
-            match self.sweep(false).await {
+            match self.end_due_commands(false).await {
                 Ok(()) => {}
                 Err(store::Error::Closed) => return,
                 Err(error) => {
-                    if let Some(more) = NOT_READ.note() {
+                    if let Some(more) = NOT_READ.allow() {
                         tracing::error!(%error, "commands that are due cannot be read; trying again{more}");
                     }
-                    self.inner.queues.note_due(clock::now_ms() + 1_000);
+                    self.inner.queues.record_due(clock::now_ms() + 1_000);
                 }
             }
         }
@@ -53,15 +53,15 @@ impl Handle {
 
     /// The wall clock went back, and open commands have got new times.
     pub fn clock_set(&self) {
-        self.inner.queues.note_due(clock::now_ms());
+        self.inner.queues.record_due(clock::now_ms());
     }
 
-    async fn sweep(&self, left: bool) -> Result<(), store::Error> {
+    async fn end_due_commands(&self, after_start: bool) -> Result<(), store::Error> {
         loop {
             // First, so that what becomes due from now on is noted again.
             self.inner.queues.clear_due();
             self.inner.end_undelivered(self.inner.queues.take_undelivered());
-            let (page, next) = self.inner.store.due_commands(clock::now_ms(), left, PAGE).await?;
+            let (page, next) = self.inner.store.due_commands(clock::now_ms(), after_start, PAGE).await?;
             let (found, ended) = (page.len(), self.end_due(page));
             if found > 0 && ended > 0 {
                 continue;
@@ -69,7 +69,7 @@ impl Handle {
             if let Some(next) = next {
                 // What somebody else is ending just now is still there.
                 let busy = if found > 0 { clock::now_ms() + 100 } else { 0 };
-                self.inner.queues.note_due(next.max(busy));
+                self.inner.queues.record_due(next.max(busy));
             }
             return Ok(());
         }
@@ -80,22 +80,24 @@ impl Handle {
         let mut count = 0;
         let mut rest = page.into_iter().peekable();
         while let Some(first) = rest.next() {
-            let same = |other: &DueCommand| other.device == first.device && other.verdict == first.verdict;
+            let same = |other: &DueCommand| {
+                other.device == first.device && other.status_at_deadline == first.status_at_deadline
+            };
             let mut commands = vec![(first.num, first.id.clone())];
             while let Some(command) = rest.next_if(same) {
                 commands.push((command.num, command.id));
             }
             let Some(device) = self.inner.registry.get(first.device) else { continue };
-            let status = first.verdict.unwrap_or(CommandStatus::Expired);
+            let status = first.status_at_deadline.unwrap_or(CommandStatus::Expired);
             if status == CommandStatus::Rejected {
                 self.inner.metrics.limit(limits::names::QUEUED_COMMANDS);
-                if let Some(more) = REJECTED.note() {
+                if let Some(more) = REJECTED.allow() {
                     tracing::warn!(device = %device.name, limit = "queued_commands", "a command is rejected: too many wait{more}");
                 }
             }
             count += self.inner.end_commands(&device, status, commands.into_iter(), None);
             if let Some(online_device) = self.online_device(device.num) {
-                feeder::wake(&self.inner, &online_device);
+                queue_reader::wake(&self.inner, &online_device);
             }
         }
         count

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{command_window::FeedResult, handle::Inner, online_device::OnlineDevice};
+use super::{command_window::PageResult, handle::Inner, online_device::OnlineDevice};
 use switchbox_model::CommandStatus;
 use switchbox_store as store;
 use switchbox_support::{clock, log_limit::SiteLimit, tasks};
@@ -28,11 +28,11 @@ pub(super) fn wake_soon(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) {
 }
 
 fn wake_after(pause: Duration, inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) {
-    if online_device.commands().begin_feeding() {
+    if online_device.commands().begin_reading() {
         let (inner, online_device, runtime) = (inner.clone(), online_device.clone(), inner.runtime.clone());
         let panics = inner.metrics.panics.clone();
         // After a panic the device gets its queue when it connects again.
-        let feeding = tasks::contained(panics, "command feeder", async move {
+        let reading = tasks::contained(panics, "command feeder", async move {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
@@ -40,7 +40,7 @@ fn wake_after(pause: Duration, inner: &Arc<Inner>, online_device: &Arc<OnlineDev
             let _ = run(&inner, &online_device).await;
         });
         // Supervision: contained, see above.
-        runtime.spawn(feeding);
+        runtime.spawn(reading);
     }
 }
 
@@ -48,7 +48,7 @@ async fn run(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) -> Result<()
     let (window, device) = (online_device.commands(), online_device.device().num);
     // Commands up to this one are in the documents.
     let mut covered = 0;
-    while let Some((cursor, room)) = window.wanted() {
+    while let Some((cursor, room)) = window.next_read() {
         // What has ended before the oldest open one need not be looked at.
         let after = cursor.max(inner.queues.first(device).saturating_sub(1));
         if after >= covered {
@@ -60,9 +60,9 @@ async fn run(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) -> Result<()
             retry(|| inner.store.queued_commands(device, after, room)).await?
         };
         let last = page.last;
-        let fed = window.feed(online_device.link(), &inner.queues, clock::now_ms(), page);
-        let blocked = fed.blocked;
-        note(inner, online_device, fed);
+        let result = window.deliver_page(online_device.link(), &inner.queues, clock::now_ms(), page);
+        let blocked = result.blocked;
+        end_unsent(inner, online_device, result);
         if blocked {
             if window.pause() {
                 return Ok(());
@@ -75,12 +75,12 @@ async fn run(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) -> Result<()
     Ok(())
 }
 
-fn note(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>, fed: FeedResult) {
-    let expired = fed.expired.into_iter().map(|command| (command.num, command.id.as_ref().into()));
+fn end_unsent(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>, result: PageResult) {
+    let expired = result.expired.into_iter().map(|command| (command.num, command.id.as_ref().into()));
     inner.end_commands(online_device.device(), CommandStatus::Expired, expired, None);
-    fed.unconfirmed.into_iter().for_each(|command| inner.send_unconfirmed(online_device, command));
+    result.unconfirmed.into_iter().for_each(|command| inner.send_unconfirmed(online_device, command));
     // They may have been sent: without DUP the device could not tell that it has them.
-    let possibly_sent = fed.possibly_sent.into_iter().map(|command| (command.num, command.id.as_ref().into()));
+    let possibly_sent = result.possibly_sent.into_iter().map(|command| (command.num, command.id.as_ref().into()));
     inner.end_commands(online_device.device(), CommandStatus::SentUnconfirmed, possibly_sent, None);
 }
 
@@ -90,7 +90,7 @@ async fn retry<T, F: Future<Output = Result<T, store::Error>>>(ask: impl Fn() ->
         match ask().await {
             Err(store::Error::Closed) => return Err(store::Error::Closed),
             Err(error) => {
-                if let Some(more) = NOT_READ.note() {
+                if let Some(more) = NOT_READ.allow() {
                     tracing::error!(%error, "a device's queue cannot be read; trying again{more}");
                 }
                 tokio::time::sleep(RETRY_PAUSE).await;

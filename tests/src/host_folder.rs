@@ -9,17 +9,17 @@ use tempfile::TempDir;
 
 /// A temporary folder. Outlives the hosts that are started in it one after the other.
 #[derive(Debug)]
-pub struct Place {
+pub struct HostFolder {
     root: TempDir,
 }
 
-impl Default for Place {
+impl Default for HostFolder {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Place {
+impl HostFolder {
     /// With an empty plugin folder.
     ///
     /// # Panics
@@ -28,9 +28,9 @@ impl Place {
     #[must_use]
     pub fn new() -> Self {
         let root = tempfile::Builder::new().prefix("switchbox-test-").tempdir().expect("no temporary folder");
-        let place = Self { root };
-        fs::create_dir(place.plugins()).expect("no plugin folder");
-        place
+        let host_folder = Self { root };
+        fs::create_dir(host_folder.plugins()).expect("no plugin folder");
+        host_folder
     }
 
     #[must_use]
