@@ -14,7 +14,7 @@ pub struct PublishEventRequest {
     pub binary_data: Base64,
     // Bounded by `fields::SUBFOLDER`.
     pub subfolder: String,
-    /// The same, as Google's API spells it here.
+    /// `subfolder` under the name that Google's API has here.
     // Bounded by `fields::SUBFOLDER`.
     pub sub_folder: Option<String>,
     /// Taken and without effect: the path says it.

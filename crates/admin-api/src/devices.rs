@@ -32,7 +32,7 @@ pub struct Device {
     pub create_time: Option<Time>,
     /// Only the host says it.
     pub connected: Option<bool>,
-    /// It is not let in.
+    /// Whether the device is refused.
     pub blocked: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     // Bounded by `fields::CREDENTIALS`.

@@ -19,7 +19,7 @@ pub struct DeviceConfig {
     pub binary_data: Option<Base64>,
     /// Who or what made it.
     pub cause: Option<Cause>,
-    /// True: no new version was made, as the one in force had the same bytes.
+    /// Whether no new version was made, as the one in force has the same bytes.
     pub unchanged: Option<bool>,
     /// In an explanation: whose config it is.
     // Bounded by the body: it is thrown away.

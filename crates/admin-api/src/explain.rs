@@ -62,9 +62,9 @@ pub enum Step {
         binary_data: Base64,
     },
     DeadLetter(Box<DeadLetter>),
-    /// True: the call was refused.
+    /// Whether the call was refused.
     Refused(bool),
-    /// True: there is more before it than is shown.
+    /// Whether there is more before it than is shown.
     Earlier(bool),
     Gone(Gone),
 }

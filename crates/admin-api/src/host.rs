@@ -1,4 +1,4 @@
-//! The host itself: where it is reached, who may call it, and who did.
+//! The host itself: its addresses, its access tokens and its audit log.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use serde_with::skip_serializing_none;
 
 use super::{scalars::Time, scope::Scope};
 
-/// Where devices and programs reach the host, for those who are to tell them.
+/// The addresses at which devices and programs reach the host.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]

@@ -44,7 +44,7 @@ pub struct HubConnectionStringRequest {
     pub host_name: Option<String>,
     /// The one that is shown; the primary where none is named.
     pub key: Option<HubKey>,
-    /// Make this key anew first. What signed with it is refused from then on, and connections that it let in end.
+    /// Replaces this key first. Tokens signed with the old key are refused from then on, and connections that used it end.
     pub new_key: Option<HubKey>,
 }
 

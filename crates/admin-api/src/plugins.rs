@@ -321,6 +321,6 @@ pub struct PluginRecording {
     /// Executions that are left out, as they came too fast or were too large.
     pub skipped: Int64,
     pub bytes: Int64,
-    /// Why it ended. Absent: it goes on.
+    /// Why it ended. Absent while it runs.
     pub ended: Option<String>,
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// In order: who may do more may do less.
+/// In order: each scope includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
@@ -22,7 +22,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// True when a token is asked for.
+    /// Whether the call needs a token.
     #[must_use]
     pub fn needs_token(self) -> bool {
         self > Self::Device

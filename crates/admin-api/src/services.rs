@@ -13,7 +13,7 @@ use super::{credentials::DeviceCredential, scalars::Time};
 pub struct ServiceAccount {
     // Bounded by `fields::ID`.
     pub id: Option<String>,
-    /// It is not let in.
+    /// Whether the account is refused.
     pub disabled: bool,
     // Bounded by `fields::CREDENTIALS`.
     pub credentials: Vec<DeviceCredential>,

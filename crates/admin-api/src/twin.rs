@@ -38,6 +38,6 @@ pub struct Difference {
     pub desired: Option<Value>,
     pub reported: Option<Value>,
     pub since: Option<Time>,
-    /// True: it began at `since`, or before that.
+    /// Whether it may have begun before `since`.
     pub or_before: Option<bool>,
 }

@@ -90,7 +90,7 @@ pub(super) fn with_permit(permit: AnswerPermit, answer: Response) -> Response {
     answer.map(|body| Body::new(SlicedBody { body, rest: Bytes::new(), _permit: permit }))
 }
 
-/// A body in slices, so that it is not given to the connection whole, as nobody would see then when it is sent.
+/// A body that is given to the connection in slices, so that the permit is held until the last slice is sent.
 struct SlicedBody {
     body: Body,
     rest: Bytes,

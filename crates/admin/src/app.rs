@@ -52,7 +52,7 @@ pub struct Parts {
 pub(super) struct App {
     pub(super) parts: Parts,
     pub(super) folder: folder::Folder,
-    /// None: nobody is asked for one.
+    /// `None` when callers need no token.
     pub(super) tokens: Option<tokens::Tokens>,
     pub(super) rates: rate::Rates,
     pub(super) answers: answers::Answers,
@@ -65,7 +65,7 @@ pub(super) struct App {
     pub(super) series: series::Series,
     /// When the host started, milliseconds since the Unix epoch.
     pub(super) started_ms: u64,
-    /// Of devices that are not let in over HTTP.
+    /// Limits the log lines about devices that are refused over HTTP.
     pub(super) bridge_log_limit: Arc<LogLimits<IpAddr>>,
     /// Of calls that a token's scope is too narrow for, by the token's name.
     pub(super) scope_log_limit: Arc<LogLimits<String>>,

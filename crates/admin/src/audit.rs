@@ -45,7 +45,7 @@ struct Current {
 pub(super) struct Audit {
     folder: PathBuf,
     current: Arc<Mutex<Current>>,
-    /// Somebody is about to call [`Audit::sync`].
+    /// Whether a caller of [`Audit::wants_sync`] is about to call [`Audit::sync`].
     to_sync: Arc<AtomicBool>,
     /// The last attempt to write or to reserve failed.
     broken: Arc<AtomicBool>,
@@ -84,12 +84,12 @@ impl Audit {
         Ok(Self { folder, current: Arc::new(Mutex::new(current)), to_sync, broken })
     }
 
-    /// False: a line could not be written or reserved, and none was since.
+    /// Whether the last attempt to write or to reserve a line succeeded.
     pub(super) fn works(&self) -> bool {
         !self.broken.load(Ordering::Acquire)
     }
 
-    /// Reserves room for a line, so that what is carried out can be written down. Blocks for as long as the disk takes.
+    /// Reserves room for a line, so that a call which is carried out can be logged. Blocks for as long as the disk takes.
     pub(super) fn reserve(&self) -> io::Result<Reserved> {
         let mut current = self.current.lock();
         let reserved = self.prepare(&mut current).and_then(|()| current.reserve());
@@ -136,7 +136,7 @@ impl Audit {
         Ok(())
     }
 
-    /// Whether somebody has to call [`Audit::sync`], [`TOGETHER`] from now, for what was appended. One of many is told so.
+    /// Whether the caller has to call [`Audit::sync`], [`TOGETHER`] from now, for what was appended. It is true for one of many callers.
     pub(super) fn wants_sync(&self) -> bool {
         !self.to_sync.swap(true, Ordering::AcqRel)
     }
@@ -209,7 +209,7 @@ fn set_aside(_file: &File, _from: u64, _bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The file was removed: what is written into it nobody can read.
+/// Whether the file was removed, so that what is written into it cannot be read.
 #[cfg(unix)]
 fn is_gone(file: &File) -> io::Result<bool> {
     Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) == 0)

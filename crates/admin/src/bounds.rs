@@ -1,4 +1,4 @@
-//! How much the API's listeners let in.
+//! The limits of the API's listeners.
 
 use switchbox_http_server::{Bounds, Names};
 use switchbox_model::limits::{self, names};

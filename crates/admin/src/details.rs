@@ -182,7 +182,7 @@ fn shown(name: &str, value: &Value) -> Value {
     }
 }
 
-/// As it is, but for what is long or deep.
+/// The value, with long texts cut and nested objects left out.
 fn plain(value: &Value) -> Value {
     match value {
         Value::String(value) => text(value),

@@ -17,12 +17,12 @@ pub(super) fn tagged(shown: Value, revision: u64) -> Tagged {
     Ok(([(header::ETAG, text(revision))], Json(shown)))
 }
 
-/// As it stands in a header.
+/// The revision as the value of an `ETag` header.
 pub(super) fn text(revision: u64) -> String {
     format!("\"{revision}\"")
 }
 
-/// The revision that is to be changed. `None`: whichever there is.
+/// The revision that the caller wants to change. `None`: any.
 pub(super) struct IfMatch(pub(super) Option<u64>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
@@ -38,7 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
-/// `None`: it is neither an ETag of this API nor `*`.
+/// Reads an `If-Match` header. `None` when it is neither an ETag of this API nor `*`.
 fn read(value: &str) -> Option<Option<u64>> {
     match value.trim() {
         "*" => Some(None),

@@ -46,7 +46,7 @@ impl Folder {
         self.path.join(format!("{name}.{ending}"))
     }
 
-    /// True when the plugin has a file here.
+    /// Whether the plugin has a file here.
     pub(super) fn has(&self, name: &PluginName) -> bool {
         ["wasm", "toml"].iter().any(|ending| self.path(name, ending).is_file())
     }

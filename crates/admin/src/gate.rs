@@ -96,8 +96,8 @@ async fn checked(gate: Gate, request: Request, next: Next) -> Response {
     if !is_write(&gate, &request) {
         return gate.read(&name, details::of(details.clone(), next.run(request)), &details).await;
     }
-    // A task of its own: what was begun is done and written down, also when the caller hangs up meanwhile.
-    // Supervision: a panic is resumed below, where the connection's task counts it.
+    // The write runs in a task of its own, so that it is completed and logged although the caller hangs up. Supervision: a panic is resumed
+    // below, where the connection's task counts it.
     let done = tokio::spawn(write(gate.app, name, address, request, next, details));
     done.await.unwrap_or_else(|error| match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
@@ -164,8 +164,8 @@ fn call_of(request: &Request) -> String {
     call
 }
 
-/// What is added to the audit log's line of a refused write. None: there is no line, lest a token that may not write makes
-/// the log forget what others wrote.
+/// What is added to the audit log's line of a refused write. `None` when no line is written: a token that may not write cannot push the
+/// lines of others out of the log.
 fn refused_line(app: &App, who: &str, error: &Error) -> Option<String> {
     if error.kind == Kind::ResourceExhausted {
         return None;
@@ -207,14 +207,14 @@ impl Gate {
         let shown = self.shown(headers);
         if let Err(error) = &shown {
             self.app.parts.counters.refuse("admin_token");
-            // Only those who are wrong are slowed down: nobody can keep another at the same address out.
+            // Only calls with a wrong token are limited, so that they do not keep out other callers at the same address.
             self.in_time(Caller::Unauthenticated(network(address)), rate::UNAUTHENTICATED)?;
             return Err(error.clone());
         }
         shown
     }
 
-    /// A device that needs no credential is let in like a caller that needs no token.
+    /// A device that needs no credential is admitted like a caller that needs no token.
     fn passes(&self, headers: &HeaderMap) -> Result<(), Error> {
         let bare = self.scope == Scope::Device && !headers.contains_key(header::AUTHORIZATION);
         if bare && !from_this_machine(text(headers, &header::HOST), text(headers, &header::ORIGIN)) {
@@ -282,7 +282,7 @@ fn in_time(app: &App, caller: Caller, rate: Rate) -> Result<(), Error> {
     })
 }
 
-/// Whether who asks for what there is not asks too often.
+/// Checks the rate of calls of an address for paths that do not exist.
 pub(super) fn check_rate(app: &App, request: &Request) -> Result<(), Error> {
     in_time(app, Caller::Address(network(address_of(request).ip())), rate::CALLS)
 }
@@ -313,7 +313,7 @@ async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
     .await;
     if app.audit.wants_sync() {
         let log = app.audit.clone();
-        // Nobody waits for this one.
+        // No caller waits for this task.
         spawn_contained(app.parts.counters.panics.clone(), "sync of the audit log", async move {
             tokio::time::sleep(audit::TOGETHER).await;
             if let Err(error) = blocking(move || Ok(log.sync()?)).await

@@ -10,7 +10,7 @@ use switchbox_model::{DeviceName, Event, PluginName};
 /// A future in a box, so that the trait can be an object.
 pub type PluginFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Those who run plugins.
+/// The interface to the dispatcher, which runs plugins.
 pub trait Plugins: Send + Sync {
     /// In order of their names.
     fn list(&self) -> PluginFuture<'_, Vec<Plugin>>;
@@ -26,8 +26,8 @@ pub trait Plugins: Send + Sync {
     /// Hands the event of a dead letter to its plugin again, when its queue has room; the letter goes when the event is
     /// handled.
     fn redrive(&self, id: u64) -> PluginFuture<'_, Result<(), RedriveError>>;
-    /// Gives an event to an instance of its own, and carries nothing out. `from_journal` is the event that the request names by
-    /// its number, and whom it came from.
+    /// Runs an event in an instance of its own, without carrying out any effect. `from_journal` is the event that the request names by its
+    /// number, and its device.
     fn try_event(
         &self,
         name: &PluginName,
@@ -36,7 +36,7 @@ pub trait Plugins: Send + Sync {
     ) -> PluginFuture<'_, Result<TryPluginResponse, DryRunError>>;
     /// Begins to record a plugin.
     fn record(&self, name: &PluginName, request: RecordPluginRequest) -> Result<PluginRecording, DryRunError>;
-    /// `None`: there is no recording.
+    /// `None` when there is no recording.
     fn stop_recording(&self, name: &PluginName) -> Option<PluginRecording>;
     /// Where the plugin's newest recording is, or would be.
     fn recording_file(&self, name: &PluginName) -> PathBuf;

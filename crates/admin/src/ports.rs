@@ -10,7 +10,7 @@ use switchbox_model::PayloadLimits;
 use switchbox_settings::AdminAuth;
 use switchbox_transport::tls;
 
-/// Where the API listens and who may call it.
+/// The listeners of the API, and which calls each of them accepts.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Port 0 = a free one.

@@ -17,8 +17,8 @@ pub(super) enum Caller {
 
 pub(super) type Rates = admission::Rates<Caller>;
 
-/// For who has shown a token.
+/// The rate of calls with a valid token.
 pub(super) const CALLS: Rate = Rate { burst: limits::ADMIN_CALL_BURST, per_second: limits::ADMIN_CALLS_PER_SECOND };
-/// For who has not.
+/// The rate of calls without one.
 pub(super) const UNAUTHENTICATED: Rate =
     Rate { burst: limits::ADMIN_UNAUTHENTICATED_BURST, per_second: limits::ADMIN_UNAUTHENTICATED_PER_SECOND };

@@ -51,7 +51,7 @@ impl List {
         Self { always: true, ..self }
     }
 
-    /// False: the page has no room for it. The first item has always.
+    /// Adds the item. Returns false if the page has no room for it. There is always room for the first.
     pub(super) fn push(&mut self, item: &impl Serialize) -> bool {
         let at = self.text.len();
         self.write(item);
@@ -68,7 +68,7 @@ impl List {
         self.items
     }
 
-    /// All of them, whose size somebody else has looked at; `full`: they are not all that were wanted because of that.
+    /// A list of all `items`, whose size the caller has limited. `full`: the limit left some out.
     pub(super) fn of<T, S: Serialize>(field: &'static str, items: &[T], show: impl Fn(&T) -> S, full: bool) -> Self {
         let mut list = Self::new(field);
         items.iter().for_each(|item| list.write(&show(item)));
@@ -199,7 +199,7 @@ impl<T: DeserializeOwned + JsonSchema + 'static, S: Send + Sync> FromRequest<S> 
     }
 }
 
-/// Fields that must not stand in a URL, which programs on the way write down.
+/// Fields that must not be in a URL, as proxies log URLs.
 const SECRETS: [&str; 2] = ["password", "symmetricKeys"];
 
 /// Says of a call that fields of its body may stand in its query.

@@ -1,4 +1,4 @@
-//! Counts of the last hour, for those who look at the host and have no database of metrics. Kept in memory: a restart begins anew.
+//! Counts of the last hour, for operators without a database of metrics. They are in memory only, so they begin at zero after a restart.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 

@@ -292,7 +292,7 @@ impl TestHost {
         self.connect_as(id, true)
     }
 
-    /// The same for a device that acknowledges commands, or does not.
+    /// Connects a device that acknowledges commands if `confirms`.
     pub fn connect_as(&self, id: &str, confirms: bool) -> (delivery::Online, mpsc::Receiver<Outbound>) {
         let (sender, received) = mpsc::sync_channel(16);
         let _inside = self.runtime.enter();
@@ -305,12 +305,12 @@ impl TestHost {
         self.event(id, EventData::Telemetry { subfolder: String::new(), payload, properties: vec![] });
     }
 
-    /// The same for a reported state.
+    /// Reports a state of the device.
     pub fn state(&self, id: &str, payload: &'static str) {
         self.event(id, EventData::State { version: 0, payload: Bytes::from_static(payload.as_bytes()) });
     }
 
-    /// The same for any text.
+    /// Reports a state of the device that is no constant.
     pub fn report(&self, id: &str, state: &str) {
         self.event(id, EventData::State { version: 0, payload: Bytes::copy_from_slice(state.as_bytes()) });
     }

@@ -1,4 +1,4 @@
-//! What browsers are told: nothing may be done with the answers, unless the settings name a page's origin.
+//! The headers for browsers: pages cannot use the answers, unless the settings name their origin.
 
 use std::time::Duration;
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use switchbox_model::registry::ServiceSpec;
 
-/// Where the host tells what happens to devices. Nobody else publishes there, and only who was given it may watch.
+/// The topics on which the host reports what happens to devices. Clients cannot publish there, and only those with permission can
+/// subscribe.
 pub const WATCH: &str = "registries/";
 
 /// The host's statistics, but for [`BRIDGES`].
@@ -32,19 +33,19 @@ pub enum Action {
 pub enum Access {
     /// All: enrolment is open, on a loopback address.
     Open,
-    /// None: a device has its own topics and no others.
+    /// The account's lists. `None` for a device, which has its own topics only.
     Own,
     /// Those of its lists.
     Service(Arc<ServiceSpec>),
 }
 
-/// Why not; the client and the log are told.
+/// The reason of a refusal, for the client and the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Denied(&'static str);
 
 impl Denied {
-    /// The same words for every topic.
+    /// The text is the same for every topic.
     #[must_use]
     pub fn text(self) -> &'static str {
         self.0

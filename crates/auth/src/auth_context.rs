@@ -1,5 +1,5 @@
-//! What a client was let in as and by what, so that it can be looked at again when something changes. Pure but for the
-//! device that it holds.
+//! The identity and the credential of an admitted client, so that they can be checked again when something changes. Pure but for the device
+//! that it holds.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use switchbox_store::ServiceDoc;
 #[derive(Debug, Clone)]
 pub enum Principal {
     Device(Arc<Device>),
-    /// A program with an account, as it stood when it was let in.
+    /// A program with an account, as the account was when the program was admitted.
     Service(Arc<ServiceDoc>),
     /// A client that is no device: only ordinary topics.
     Client,
 }
 
 impl Principal {
-    /// None: it is no device.
+    /// `None` when it is no device.
     #[must_use]
     pub fn device(&self) -> Option<&Arc<Device>> {
         match self {
@@ -71,7 +71,7 @@ impl Proof {
         Self::Credential(Sha256::digest(&credential.key).into())
     }
 
-    /// When the one of these that it is runs out. None: it is none of these any more, or has run out.
+    /// When the credential of this list that the client used expires. `None` when the list has none such any more, or it has expired.
     fn until(&self, credentials: &[Credential], password: Option<&PasswordHash>, now_ms: u64) -> Option<AccessExpiry> {
         let counts = |credential: &&Credential| credential.expires_ms.is_none_or(|expires| expires > now_ms);
         match self {
@@ -96,7 +96,7 @@ pub struct AuthContext {
     pub principal: Principal,
     pub access: Access,
     pub(super) proof: Proof,
-    /// When its token, key or certificate runs out, as it stood when the client was let in.
+    /// When its token, key or certificate expires, as known when the client was admitted.
     pub(super) end: AccessExpiry,
 }
 

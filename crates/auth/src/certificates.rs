@@ -11,7 +11,7 @@ use super::{
 };
 use switchbox_model::{DeviceId, registry::DeviceSpec};
 
-/// Why a certificate lets nobody in.
+/// Why a certificate is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CertificateError {
     #[error("the certificate cannot be read: {0}")]

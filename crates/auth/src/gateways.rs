@@ -16,7 +16,7 @@ use switchbox_settings::Enroll;
 /// What is known of a gateway and a device when it is decided whether the one speaks for the other.
 #[derive(Debug, Clone, Copy)]
 struct Facts {
-    /// None: it is no gateway.
+    /// `None` when the device is no gateway.
     method: Option<GatewayAuth>,
     /// The device is a gateway itself.
     device_is_gateway: bool,
@@ -84,7 +84,7 @@ impl Handle {
             None if self.enroll == Enroll::Open && method.is_some() => self.introduce(gateway, name).await?,
             None => return Err(refused(format!("device {id} is not registered"))),
         };
-        // A token that nobody asked for is not looked at.
+        // A token is ignored where none is required.
         let (proof, end) = match token.filter(|_| method.is_some_and(asks_for_token)) {
             Some(token) => self.prove_token(&device, token).inspect_err(|refusal| record_failure(&device, refusal))?,
             None => (Proof::None, AccessExpiry::default()),

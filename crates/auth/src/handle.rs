@@ -1,4 +1,4 @@
-//! Decides at CONNECT who a client is and what it may do, and again when something changes.
+//! Decides at CONNECT which device or account a client is and what it may do, and again when something changes.
 
 use std::{
     net::IpAddr,
@@ -35,7 +35,7 @@ const SERVICES: &str = "serviceAccounts/";
 /// A refusal is not answered sooner, so that its time does not tell what was wrong.
 const REFUSAL_TIME: Duration = Duration::from_millis(250);
 
-/// Decides who gets in. Cheap to clone.
+/// Authenticates clients. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(super) registry: registry::Handle,
@@ -230,7 +230,7 @@ impl Handle {
         let with = Registration { spec: DeviceSpec::enrolled(), ..Registration::default() };
         match self.registry.create(name.clone(), with).await {
             Ok(device) => Ok(device),
-            // Somebody else registered it meanwhile.
+            // Another connection has registered it meanwhile.
             Err(registry::Error::Exists(_)) => {
                 self.registry.find(&name).ok_or_else(|| refused(format!("device {name} was deleted")))
             }
@@ -239,7 +239,7 @@ impl Handle {
         }
     }
 
-    /// What such a client would be let in as now, once it has proved itself.
+    /// The identity that such a client would have now, if it authenticated.
     #[must_use]
     pub fn auth_context_of(&self, principal: Principal) -> AuthContext {
         let access = match (&principal, self.enroll) {
@@ -250,7 +250,7 @@ impl Handle {
         AuthContext { access, ..AuthContext::open(principal) }
     }
 
-    /// False: the device was deleted.
+    /// Whether the device still exists.
     #[must_use]
     pub fn is_registered(&self, device: DeviceNum) -> bool {
         self.registry.get(device).is_some()
@@ -262,13 +262,13 @@ impl Handle {
         self.registry.service(name)
     }
 
-    /// What changes from now on that decides who may stay.
+    /// Reports changes from now on that can end the right of clients to stay connected.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Changed> {
         self.registry.changes()
     }
 
-    /// Whether what a client was let in by still counts, and until when; the error says why not.
+    /// Checks that the identity and credential of an admitted client are still valid, and returns until when. The error says why not.
     pub fn still_holds(&self, auth_context: &AuthContext) -> Result<AccessExpiry, String> {
         let digests =
             |device: &Device| self.authorities(&device.name.registry).iter().map(certificates::digest).collect();

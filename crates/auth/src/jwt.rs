@@ -1,5 +1,5 @@
-//! JSON Web Tokens as devices show them: RS256 and ES256, nothing else. The key decides the algorithm; a token whose
-//! header names another one is refused, so neither `none` nor a public key used as a secret gets anybody in. Pure.
+//! JSON Web Tokens as devices show them: RS256 and ES256, nothing else. The key decides the algorithm; a token whose header names another
+//! one is refused, so neither `none` nor a public key used as a secret is accepted. Pure.
 //!
 //! Old device libraries write base64 with padding or in the standard alphabet, and sign as ASN.1. These are taken, since the
 //! signature is checked over the bytes as they were sent: none of it lets anything in that the key did not sign.
@@ -40,7 +40,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// Why a token is not taken. For the log only: the client is told nothing.
+/// Why a token is refused. It is logged only; the client does not learn it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JwtError {
     #[error("the token has {0} parts between dots, not 3; was it cut off?")]

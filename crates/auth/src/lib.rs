@@ -1,6 +1,6 @@
-//! Who is it, and may it: decides at CONNECT, and again when something changes. Never sees a packet.
+//! Authenticates and authorizes clients at CONNECT, and checks them again when something changes. It does not handle packets.
 //!
-//! A client that is refused is told nothing but that, and after the same time, whatever was wrong; the log says what.
+//! A refused client gets the same answer after the same time, whatever was wrong. The log has the reason.
 
 pub mod access;
 mod auth_context;

@@ -41,7 +41,7 @@ fn matches(password: &[u8], hash: &PasswordHash) -> bool {
     verified.is_ok()
 }
 
-/// Whose password it is, as far as anybody knows.
+/// The name that the client claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PasswordCaller {
     /// Got in from the same address before.
@@ -78,7 +78,7 @@ impl Checker {
         Self { permits: permits(), unauthenticated: permits(), waiting: Arc::default(), decoy }
     }
 
-    /// Whether it is the password. None: there is none, which takes as long to find out.
+    /// Checks the password. With `None` there is none to match, which takes as long to find out.
     pub(super) async fn check(
         &self,
         password: &[u8],

@@ -73,7 +73,8 @@ impl Prover {
 }
 
 impl Prover {
-    /// Whether one of these two keys signed, and until when that counts. `None`: there are none, which takes as long to find out.
+    /// Checks that one of these two keys signed the token, and returns until when it is valid. With `None` there are no keys, which takes
+    /// as long to find out.
     pub(super) fn prove_signed(
         &self,
         name: &str,

@@ -1,8 +1,8 @@
-//! Why a client is not let in.
+//! Why a client is refused.
 
 use std::fmt;
 
-/// Why a client is not let in; `Display` is for the log, never for the client.
+/// Why a client is refused. `Display` is for the log, never for the client.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthRefusal {
     /// CONNACK "not authorised".

@@ -1,5 +1,5 @@
-//! Slows down who guesses passwords. Counts failures for an address together with the client it claims to be, and for an
-//! address alone; never for a client alone, so that nobody can lock a device out from elsewhere. Pure but for its table.
+//! Slows down attempts to guess passwords. It counts failures for an address together with the claimed client, and for an address alone. It
+//! does not count them for a client alone, as any address could lock a device out then. Pure but for its table.
 //!
 //! Only passwords pass through here: a signature cannot be guessed, so a good token or certificate is let in however many
 //! bad ones came before it.
@@ -87,7 +87,7 @@ struct Table {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Throttle {
     table: Arc<Mutex<Table>>,
-    /// So that nobody can choose client ids that count as one.
+    /// The hash has a random key, so that an attacker cannot choose client ids that count as one.
     hasher: RandomState,
 }
 
@@ -166,8 +166,8 @@ impl Drop for Attempt<'_> {
 }
 
 impl Table {
-    /// Makes room first by forgetting what is old, then the one that was heard of longest ago, and of those who got in before only
-    /// when there is nobody else: many addresses with many names shall not make the host forget whom it knows.
+    /// Makes room: first by removing old entries, then the one that was used longest ago. Entries of clients that authenticated before are
+    /// removed only when there are no others, so that many addresses with many names cannot push known clients out.
     fn keep(&mut self, who: Subject, record: Record, now: Instant) {
         if self.records.len() >= limits::FAILURES_KEPT && !self.records.contains_key(&who) {
             self.records.retain(|_, record| record.counts(now));

@@ -1,5 +1,5 @@
-//! Ends the commands whose time is over, by the wall clock: also those that expired while the host was down, and
-//! those that found no room or no device when they were committed.
+//! Ends commands that are due by the wall clock: those past their deadline, also while the host was down, and those that found no room or
+//! no device when they were committed.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use switchbox_store as store;
 use switchbox_store::DueCommand;
 use switchbox_support::{clock, log_limit::SiteLimit};
 
-/// Of such lines the log gets ten a minute, and how many there are.
+/// At most ten such lines a minute are written to the log, with their count.
 static NOT_READ: SiteLimit = SiteLimit::new(10);
 static REJECTED: SiteLimit = SiteLimit::new(10);
 
-/// The wall clock may jump: it is looked at so often.
+/// The wall clock is read at least this often, because it may jump.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Handle {
-    /// At start, before any device is let in: ends what ended while the host was down.
+    /// Called at the start, before any device is admitted: ends the commands that expired while the host was down.
     pub async fn expire_overdue(&self) -> Result<(), store::Error> {
         self.end_due_commands(true).await
     }
 
-    /// Ends commands in time, until `shutdown`.
+    /// Ends each command when it is due, until `shutdown`.
     pub async fn run_command_expiry(&self, shutdown: CancellationToken) {
         let mut due = self.inner.queues.due();
         loop {
@@ -58,7 +58,7 @@ impl Handle {
 
     async fn end_due_commands(&self, after_start: bool) -> Result<(), store::Error> {
         loop {
-            // First, so that what becomes due from now on is noted again.
+            // Cleared first, so that a deadline that is set from here on is recorded again.
             self.inner.queues.clear_due();
             self.inner.end_undelivered(self.inner.queues.take_undelivered());
             let (page, next) = self.inner.store.due_commands(clock::now_ms(), after_start, PAGE).await?;
@@ -67,7 +67,7 @@ impl Handle {
                 continue;
             }
             if let Some(next) = next {
-                // What somebody else is ending just now is still there.
+                // Commands that another task is ending just now are still in the store.
                 let busy = if found > 0 { clock::now_ms() + 100 } else { 0 };
                 self.inner.queues.record_due(next.max(busy));
             }
@@ -75,7 +75,7 @@ impl Handle {
         }
     }
 
-    /// How many had not ended yet.
+    /// Returns how many of them had not ended yet.
     fn end_due(&self, page: Vec<DueCommand>) -> usize {
         let mut count = 0;
         let mut rest = page.into_iter().peekable();

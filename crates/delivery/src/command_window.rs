@@ -1,5 +1,5 @@
-//! The commands of one connected device: which of them its connection has, and whether more wait in the store. Holds
-//! no more of them than may be in flight; never reads the store itself.
+//! The commands of one connected device: which of them its connection has, and whether more wait in the store. Holds at most as many as may
+//! be in flight, and never reads the store itself.
 
 use std::{
     sync::Arc,
@@ -31,36 +31,36 @@ struct State {
     cursor: u64,
     /// More may wait in the store.
     more_in_store: bool,
-    /// A task reads the store for this device.
+    /// A task is reading the store for this device.
     reading_store: bool,
     in_flight: Vec<CommandRef>,
     /// Commands with a TTL of 0 that wait behind others in the store.
     waiting: Vec<CommandRef>,
 }
 
-/// What became of a command that was just committed.
+/// What the window did with a command that was just committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CommandOffer {
-    /// The connection has it.
+    /// It was handed to the connection.
     Sent,
-    /// The connection would take it, and no acknowledgement can come: the subscription has QoS 0.
+    /// The connection has room for it, but the subscription has QoS 0, so no acknowledgement can come.
     Unconfirmed,
     /// It waits in the store until those before it are acknowledged.
     Queued,
-    /// The device does not take commands.
+    /// The device does not subscribe to its commands.
     NotSubscribed,
 }
 
-/// What [`CommandWindow::deliver_page`] did not hand to the connection, by reason.
+/// The commands that [`CommandWindow::deliver_page`] did not hand to the connection, by reason.
 #[derive(Debug, Default)]
 pub(super) struct PageResult {
-    /// To be sent to a device that acknowledges none.
+    /// Their device subscribes with QoS 0. They are sent after their end is durable.
     pub(super) unconfirmed: Vec<CommandDoc>,
-    /// To a device that acknowledges none, and possibly sent before.
+    /// Their device subscribes with QoS 0, and they may have been sent before.
     pub(super) possibly_sent: Vec<CommandRef>,
     /// They have expired.
     pub(super) expired: Vec<CommandRef>,
-    /// The connection takes no more just now.
+    /// The connection had no room for the next one.
     pub(super) blocked: bool,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct PageResult {
 pub(super) struct CommandWindow(Mutex<State>);
 
 impl CommandWindow {
-    /// The device subscribed. True: something waits for it.
+    /// The device subscribed. Returns true if commands wait for it.
     pub(super) fn open(&self, queues: &CommandQueues, device: DeviceNum) -> bool {
         let mut state = self.0.lock();
         if !state.open {
@@ -85,12 +85,12 @@ impl CommandWindow {
         self.0.lock().open = false;
     }
 
-    /// The session was kept and sends this command again by itself.
+    /// The kept session has this command in flight and retransmits it.
     pub(super) fn resume(&self, num: u64, id: &Arc<str>) {
         self.0.lock().in_flight.push(CommandRef { num, id: id.clone(), ttl_zero: false });
     }
 
-    /// A command that was just committed: sent at once if none waits before it.
+    /// Hands a command that was just committed to the connection, unless others wait before it.
     pub(super) fn offer(&self, link: &dyn Link, command: &CommandDoc) -> CommandOffer {
         let mut state = self.0.lock();
         if !state.open {
@@ -120,8 +120,8 @@ impl CommandWindow {
         state.waiting.retain(|waiting| !nums.contains(&waiting.num));
     }
 
-    /// True: the caller is to read the store for this device, until [`Self::next_read`] says that it is enough. Not before
-    /// half of what may be in flight is acknowledged, so that the store is not asked for each command alone.
+    /// Returns true if the caller has to read the store for this device, until [`Self::next_read`] returns `None`. Reading begins only when
+    /// at most half of the allowed commands are in flight, so that the store is not asked for each command alone.
     pub(super) fn begin_reading(&self) -> bool {
         let mut state = self.0.lock();
         let begin = state.open
@@ -132,7 +132,7 @@ impl CommandWindow {
         begin
     }
 
-    /// After which command to read on, and how many. None: enough for now.
+    /// After which command to read, and how many. `None` if no more can be in flight.
     pub(super) fn next_read(&self) -> Option<(u64, usize)> {
         let mut state = self.0.lock();
         let room = COMMANDS_IN_FLIGHT.saturating_sub(state.in_flight.len());
@@ -143,7 +143,7 @@ impl CommandWindow {
         Some((state.cursor, room))
     }
 
-    /// Hands a part of the queue to the connection.
+    /// Hands a page of the queue to the connection, as far as it has room.
     pub(super) fn deliver_page(
         &self,
         link: &dyn Link,
@@ -190,7 +190,7 @@ impl CommandWindow {
         result
     }
 
-    /// The store had no more up to `covered`. True: nothing came since, new commands may be sent at once.
+    /// The store has no more commands up to `covered`. Returns true if none was added since, so that new commands are handed over at once.
     pub(super) fn caught_up(&self, queues: &CommandQueues, device: DeviceNum, covered: u64) -> bool {
         let mut state = self.0.lock();
         state.cursor = state.cursor.max(covered);
@@ -202,7 +202,7 @@ impl CommandWindow {
         done
     }
 
-    /// The connection takes no more: True when it will say so by an acknowledgement.
+    /// The connection has no room. Returns true if the next acknowledgement will begin the reading again.
     pub(super) fn pause(&self) -> bool {
         let mut state = self.0.lock();
         let pause = !state.in_flight.is_empty() || !state.open;
@@ -210,7 +210,7 @@ impl CommandWindow {
         pause
     }
 
-    /// The connection is gone. Gives the commands that were only for it.
+    /// The connection ended. Returns the commands that expire with it.
     pub(super) fn end(&self) -> Vec<CommandRef> {
         let mut state = self.0.lock();
         let State { in_flight, waiting, .. } = std::mem::take(&mut *state);
@@ -218,7 +218,7 @@ impl CommandWindow {
     }
 }
 
-/// False: the connection does not take it.
+/// Returns false if the connection has no room for it.
 fn deliver_command(state: &mut State, link: &dyn Link, command: &CommandDoc, again: bool, now_ms: u64) -> bool {
     let taken = link.deliver(outbound(command, again, now_ms));
     if taken {
@@ -229,7 +229,7 @@ fn deliver_command(state: &mut State, link: &dyn Link, command: &CommandDoc, aga
     taken
 }
 
-/// As the connection gets it.
+/// The command as it is handed to the connection.
 pub(super) fn outbound(command: &CommandDoc, again: bool, now_ms: u64) -> Outbound {
     Outbound::Command {
         num: command.num,

@@ -1,5 +1,5 @@
-//! How commands end: by their device's acknowledgement, by their time, by an operator. Each end is claimed from the
-//! queue first, so that there is one.
+//! Ends commands: on their device's acknowledgement, at their deadline, or for an operator. Each end is claimed from the queue first, so
+//! that a command ends once.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use switchbox_store as store;
 use switchbox_store::CommandDoc;
 use switchbox_support::{clock, metrics::Reason};
 
-/// Commands that one record of the journal ends at most.
+/// At most so many commands are ended by one record of the journal.
 pub(super) const PAGE: usize = 256;
 
 /// Why a command cannot be cancelled.
@@ -38,8 +38,8 @@ pub enum CancelError {
 }
 
 impl Inner {
-    /// Ends those of the device's commands that have not ended yet; how many. `done` is called when that is durable; it is
-    /// dropped if there was none.
+    /// Ends those of the given commands that have not ended yet, and returns how many. `done` is called when that is durable; it is dropped
+    /// if there was none.
     pub(super) fn end_commands(
         &self,
         device: &Arc<Device>,
@@ -56,7 +56,7 @@ impl Inner {
         count
     }
 
-    /// Those of the device's commands that have not ended yet; nobody else ends them.
+    /// Claims the ends of those of the given commands that have not ended yet.
     fn claim(
         &self,
         device: &Arc<Device>,
@@ -67,7 +67,7 @@ impl Inner {
         claimed.map(|(num, id)| EndedCommand { num, id, status }).collect()
     }
 
-    /// Their end is about to be written.
+    /// Removes them from the connection's window, and counts and traces their ends, which are submitted next.
     fn record_ends(&self, device: &Arc<Device>, status: CommandStatus, ended: &[EndedCommand]) {
         if let Some(online_device) = self.online.read().get(&device.num) {
             online_device.commands().ended(&ended.iter().map(|command| command.num).collect::<Vec<_>>());
@@ -77,7 +77,7 @@ impl Inner {
         self.metrics.commands_ended.get_or_create(&label).inc_by(u64::try_from(ended.len()).unwrap_or(0));
     }
 
-    /// Ends commands for which there was no device when they were committed.
+    /// Ends commands whose device was not connected when they were committed.
     pub(super) fn end_undelivered(&self, undelivered: Vec<Undelivered>) {
         let mut rest = undelivered.into_iter().peekable();
         while let Some(Undelivered { device, num, id }) = rest.next() {
@@ -95,8 +95,8 @@ impl Inner {
         }
     }
 
-    /// Sends a command to a device that acknowledges none (its subscription has QoS 0): once, whatever happens. So it ends first, and
-    /// is sent when that is durable.
+    /// Sends a command at most once, to a device whose subscription has QoS 0: the command's end is journaled first, and the command is
+    /// sent when that is durable.
     pub(super) fn send_unconfirmed(&self, online_device: &Arc<OnlineDevice>, command: CommandDoc) {
         let to = online_device.clone();
         let ended = (command.num, command.id.clone());
@@ -108,7 +108,7 @@ impl Inner {
         self.end_commands(online_device.device(), CommandStatus::SentUnconfirmed, std::iter::once(ended), Some(send));
     }
 
-    /// Purges these and waits until that is durable; how many had not ended yet.
+    /// Ends these as purged and waits until that is durable. Returns how many had not ended yet.
     async fn purge_these(&self, device: &Arc<Device>, commands: Vec<(u64, String)>) -> Result<usize, ingest::Error> {
         let (tell, told) = oneshot::channel();
         let done: EventsCommitted = Box::new(move |result| {
@@ -153,7 +153,7 @@ impl Handle {
     pub async fn delete(&self, device: &Arc<Device>, revision: Option<u64>) -> Result<(), registry::Error> {
         let Inner { registry, queues, ingest, .. } = self.inner.as_ref();
         if queues.len(device.num) > 0 {
-            // Until it is done: the events of an entry are offered before it is applied, so nothing may refuse it then.
+            // Held until the entry is applied: its events are offered to plugins before, so it must not be refused then.
             let _held = registry.hold_changes().await;
             registry.check_delete(device, revision)?;
             let status = CommandStatus::Purged;

@@ -41,7 +41,7 @@ pub struct Parts {
     pub registry: registry::Handle,
     pub queues: CommandQueues,
     pub metrics: Metrics,
-    /// Where the devices' queues are read.
+    /// The runtime of the tasks that read the devices' queues.
     pub runtime: tokio::runtime::Handle,
     /// How often a device may give a command back that it fetched; the last time the command is rejected.
     pub command_deliveries: u32,
@@ -59,7 +59,7 @@ pub(super) struct Inner {
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) readers: Semaphore,
     pub(super) online: RwLock<HashMap<DeviceNum, Arc<OnlineDevice>>>,
-    /// Devices that a config was queued for, whose connections are to be told.
+    /// Devices for which a config was queued, and whose connections are woken when the whole commit is applied.
     pub(super) to_wake: Mutex<Vec<Arc<OnlineDevice>>>,
     pub(super) calls: CallStats,
     pub(super) held: HeldCommands,
@@ -100,7 +100,7 @@ impl Handle {
         self.inner.online.read().contains_key(&device)
     }
 
-    /// The device is connected and subscribes to this.
+    /// Returns true if the device is connected and subscribes to this.
     #[must_use]
     pub fn is_subscribed(&self, device: DeviceNum, kind: DownlinkKind) -> bool {
         self.inner.online.read().get(&device).is_some_and(|online_device| online_device.is_subscribed(kind))
@@ -127,7 +127,8 @@ impl Inner {
         }
     }
 
-    /// What the connection leaves behind: nobody answers its calls, and the commands that were only for it have ended.
+    /// A connection ended: fails its method calls, ends the commands that expire with it, and journals when the device was last heard of
+    /// and its `disconnected` event.
     pub(super) fn ended(&self, online_device: &OnlineDevice, reason: &str) {
         let expired = online_device.end().into_iter().map(|command| (command.num, command.id.as_ref().into()));
         self.end_commands(online_device.device(), CommandStatus::Expired, expired, None);
@@ -143,7 +144,7 @@ impl Inner {
         self.ingest.lifecycle(online_device.device(), EventData::Disconnected { reason: reason.to_owned() });
     }
 
-    /// The gateway over which the device was last heard of goes into the journal, where it is not there yet.
+    /// Journals the gateway over which the device was last heard of, if that is new.
     pub(super) fn record_gateway(&self, device: &Device) {
         if let Some(access) = device.take_new_gateway_access() {
             self.settle(vec![Settlement::GatewayAccessed { device: device.num, access }]);
@@ -152,7 +153,7 @@ impl Inner {
 
     pub(super) fn disconnect(&self, online_device: &Arc<OnlineDevice>, reason: &str) {
         let mut online = self.online.write();
-        // A newer connection of the same device may have taken the place already.
+        // A newer connection of the same device may have replaced this one already.
         if online.get(&online_device.device().num).is_some_and(|current| Arc::ptr_eq(current, online_device)) {
             online.remove(&online_device.device().num);
             drop(online);

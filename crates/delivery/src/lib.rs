@@ -1,5 +1,5 @@
-//! Brings committed effects to the devices that are connected, and what they answer back to the journal.
-//! Never knows topics or packets.
+//! Hands committed effects to the connections of their devices, and journals what the devices acknowledge and answer. Does not know topics
+//! or packets.
 
 mod command_expiry;
 mod command_window;

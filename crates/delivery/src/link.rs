@@ -1,15 +1,14 @@
-//! A device's connection as delivery sees it: what goes over it, and what is told of it.
+//! A device's connection as delivery sees it: what is sent over it, and what is reported back.
 
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use switchbox_model::Property;
 
-/// Something for a device, to be turned into packets by its connection.
+/// A delivery to a device. Its connection encodes it as a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outbound {
-    /// The device's config document. Only the newest matters: a link whose in-flight window is full keeps at most one
-    /// waiting, the newest.
+    /// The device's config document. A link whose in-flight window is full keeps only the newest one waiting.
     Config { version: u64, payload: Bytes },
     Command {
         /// Its number among those of its device.
@@ -17,35 +16,35 @@ pub enum Outbound {
         id: Arc<str>,
         subfolder: Arc<str>,
         payload: Bytes,
-        /// `None`: it has none.
+        /// `None` if it has none.
         properties: Option<Arc<[Property]>>,
         /// It was sent before, perhaps on another connection.
         again: bool,
-        /// After this it is not sent any more; the timer ends it.
+        /// It is not sent after this time. The task that ends due commands ends it.
         expires: Option<Instant>,
     },
-    /// `rid` is unique among the device's calls under way.
-    /// After `expires` nobody waits for its answer: it is not sent then.
+    /// `rid` is unique among the device's calls in progress. The caller waits until `expires`, so the call is not sent after that.
     Method { rid: u64, name: Arc<str>, payload: Bytes, expires: Instant },
 }
 
-/// A device's connection, as delivery sees it. Called from the journal's writer thread and from plugins: must not block.
+/// A device's connection. Called from the journal's writer thread and from plugins, so its methods must not block.
 pub trait Link: Send + Sync {
-    /// Queues it; [`Link::wake`] is to follow. False when its queue is full (counted there) or it is closing.
+    /// Queues the delivery without waking the connection: the caller calls [`Link::wake`] afterwards. Returns false if the queue is full
+    /// (the link counts that) or the connection is closing.
     fn queue(&self, item: Outbound) -> bool;
-    /// The connection learns that something is queued.
+    /// Wakes the connection's task for what was queued.
     fn wake(&self);
-    /// As [`Link::queue`], and the connection learns of it at once.
+    /// Queues the delivery and wakes the connection.
     fn deliver(&self, item: Outbound) -> bool {
         let taken = self.queue(item);
         self.wake();
         taken
     }
-    /// The device acknowledges the commands that it gets: its subscription has not QoS 0.
+    /// Returns true if the device acknowledges its commands: it subscribes to them with QoS 1.
     fn confirms_commands(&self) -> bool {
         true
     }
-    /// What is given now is sent soon.
+    /// Returns true if the queue is short enough that a new delivery is sent soon.
     fn has_room(&self) -> bool {
         true
     }
@@ -53,7 +52,7 @@ pub trait Link: Send + Sync {
     fn close(&self, reason: &str);
 }
 
-/// What a device can subscribe to.
+/// The kinds of deliveries to a device. A device subscribes to each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DownlinkKind {
     Config,
@@ -61,7 +60,7 @@ pub enum DownlinkKind {
     Methods,
 }
 
-/// What was written to a device's socket, what it acknowledged (its PUBACK; for QoS 0 deliveries nothing), or cannot take.
+/// What became of a delivery: it was written to the socket, acknowledged by PUBACK (never for QoS 0), or refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryReport {
     ConfigSent,

@@ -1,5 +1,5 @@
-//! Method calls: a question to one device, and its answer to the caller. Never kept: a call that cannot be put now fails
-//! now, and an answer that nobody waits for is dropped.
+//! Method calls: a request to one device, whose answer goes back to the caller. Calls are not stored: a call that cannot be sent now fails
+//! now, and an answer without a waiting call is dropped.
 
 use std::{
     sync::atomic::Ordering,
@@ -41,10 +41,10 @@ pub enum CallError {
     /// The device's endpoint is not among the hosts that may be called.
     #[error("{0}")]
     NotAllowed(String),
-    /// The device's endpoint does not take the call.
+    /// The device's endpoint could not be reached.
     #[error("{0}")]
     Unreachable(String),
-    /// The device's endpoint gives no answer that is one.
+    /// The device's endpoint gave no valid answer.
     #[error("{0}")]
     Broken(String),
 }
@@ -87,12 +87,12 @@ impl Handle {
         Ok(Response { status: answer.status, payload: answer.body })
     }
 
-    /// Where methods of devices with an endpoint are called. To be set once, before the first call.
+    /// Sets the proxy that calls methods of devices with an endpoint. Has to be called once, before the first call.
     pub fn set_proxy(&self, proxy: proxy::Handle) {
         let _ = self.inner.proxy.set(proxy);
     }
 
-    /// Why no method call to an endpoint of this URL is made.
+    /// Returns why method calls to an endpoint of this URL would fail; `None` if none is known.
     #[must_use]
     pub fn endpoint_problem(&self, url: &str) -> Option<String> {
         self.inner.proxy.get()?.endpoint_problem(url)
@@ -121,7 +121,7 @@ impl Handle {
         }
     }
 
-    /// Answers that came when no call waited for them (any more).
+    /// How many answers came when no call waited for them.
     #[must_use]
     pub fn late_answers(&self) -> u64 {
         self.inner.calls.late.load(Ordering::Relaxed)
@@ -147,7 +147,7 @@ fn check_call(name: &str, payload: &[u8]) -> Result<(), CallError> {
 }
 
 impl Online {
-    /// The device's answer to a method call. False when nothing waits for it (too late, or no such call): counted.
+    /// Gives the device's answer to the waiting method call. Returns false, and counts it, if no call waits for it.
     pub fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool {
         let waited = self.online_device.calls().answer(rid, Response { status, payload });
         if !waited {

@@ -1,4 +1,4 @@
-//! A connected device, as its connection holds it: what it subscribes to, and what it has acknowledged.
+//! The handle by which a connection reports a device's subscriptions and acknowledgements to delivery.
 
 use std::sync::Arc;
 
@@ -27,19 +27,19 @@ impl std::fmt::Debug for Online {
 }
 
 impl Online {
-    /// Config: its newest version is delivered at once, if there is one, and every later one.
+    /// The device subscribes. Of the config, the newest version is delivered at once, and then every later one.
     pub fn subscribe(&self, kind: DownlinkKind) {
         self.begin(kind, false);
     }
 
-    /// Config: only later versions are delivered. Returns the one in force, which the device finds out otherwise.
+    /// Subscribes to later versions of the config only. Returns the current one, which the device reads by other means.
     #[must_use]
     pub fn follow_config(&self) -> Bytes {
         self.online_device.follow_config()
     }
 
-    /// The same for a subscription of a session that was kept. Where the client subscribes again now, as many do on each connect,
-    /// it has the newest version already.
+    /// Takes up a subscription of a kept session. If the client subscribes again on this connection, as many do on each connect, the newest
+    /// config is not delivered a second time.
     pub fn resume(&self, kind: DownlinkKind) {
         self.begin(kind, true);
     }
@@ -60,9 +60,9 @@ impl Online {
         }
     }
 
-    /// The session was kept, and was sent this without an acknowledgement: it sends it again as MQTT demands, under the
-    /// same packet id, and delivery does not. Asked before any subscription is taken up. False: it is not to be sent any
-    /// more, such as a method call whose caller already has the error that the device was lost.
+    /// Whether a kept session retransmits this unacknowledged delivery under its packet id, as MQTT demands; delivery does not send it
+    /// again then. Called before any subscription is resumed. Returns false if it must not be sent any more, such as a method call whose
+    /// caller has already got an error.
     pub fn resumes(&self, outbound: &Outbound) -> bool {
         let (num, id) = match outbound {
             Outbound::Config { .. } => return true,
@@ -117,7 +117,7 @@ impl Online {
         }
     }
 
-    /// Ends it with a reason, for the `disconnected` event.
+    /// Disconnects the device with this reason, which the `disconnected` event has.
     pub fn disconnect(mut self, reason: &str) {
         self.ended = true;
         self.inner.disconnect(&self.online_device, reason);

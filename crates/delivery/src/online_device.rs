@@ -27,7 +27,7 @@ pub(super) struct OnlineDevice {
     handed_config: Mutex<HandedConfig>,
     calls: WaitingCalls,
     commands: CommandWindow,
-    /// When it was taken over from another connection.
+    /// When this connection took the device over from another one.
     taken_over_at: Option<Instant>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct OnlineDevice {
 #[derive(Debug, Default)]
 struct HandedConfig {
     version: u64,
-    /// Because the session was kept: its client has not subscribed on this connection.
+    /// It was handed over for a kept subscription: the client has not subscribed on this connection yet.
     resumed: bool,
 }
 
@@ -80,7 +80,7 @@ impl OnlineDevice {
         self.subscribed.load(Ordering::Acquire) & bit(kind) != 0
     }
 
-    /// `resumed`: the session was kept, the client has not said so.
+    /// `resumed`: the subscription is one of the kept session, and the client has not sent SUBSCRIBE for it on this connection.
     pub(super) fn subscribe(&self, kind: DownlinkKind, resumed: bool) {
         let mut handed = self.handed_config.lock();
         self.subscribed.fetch_or(bit(kind), Ordering::AcqRel);
@@ -88,15 +88,15 @@ impl OnlineDevice {
             return;
         }
         let has_newest = std::mem::replace(&mut handed.resumed, resumed);
-        // Subscribing again sends the newest again, as a retained message would be, but not to a client that subscribes on each
-        // connect and has got it on this one already.
+        // Subscribing again sends the newest version again, like a retained message. The first SUBSCRIBE after a resumed subscription does
+        // not, because the client got the version on this connection already.
         if let Some(config) = self.device.config().filter(|config| !has_newest || config.version != handed.version) {
             handed.version = config.version;
             self.link.deliver(outbound(&config));
         }
     }
 
-    /// Later versions only.
+    /// Subscribes to versions after the current one, and returns the current one.
     pub(super) fn follow_config(&self) -> Bytes {
         let mut handed = self.handed_config.lock();
         self.subscribed.fetch_or(bit(DownlinkKind::Config), Ordering::AcqRel);
@@ -109,7 +109,7 @@ impl OnlineDevice {
         self.subscribed.fetch_and(!bit(kind), Ordering::AcqRel);
     }
 
-    /// True: it is queued, and the link is to be woken.
+    /// Returns true if the version was queued and the link has to be woken.
     pub(super) fn queue_config(&self, version: &ConfigVersion) -> bool {
         let mut handed = self.handed_config.lock();
         if !self.is_subscribed(DownlinkKind::Config) || version.version <= handed.version {
@@ -119,7 +119,7 @@ impl OnlineDevice {
         self.link.queue(outbound(version))
     }
 
-    /// The device does not take this version.
+    /// The device refused this version.
     pub(super) fn refused_config(&self, version: u64, time_ms: u64) {
         let message = format!("config version {version} was refused, or is larger than the device takes");
         self.device.failed(DeviceError { time_ms, kind: ErrorKind::InvalidArgument, message });
@@ -129,7 +129,7 @@ impl OnlineDevice {
         &self.calls
     }
 
-    /// Ends all calls; returns the commands that were only for this connection.
+    /// Fails all calls. Returns the commands that expire with this connection.
     pub(super) fn end(&self) -> Vec<CommandRef> {
         self.subscribed.store(0, Ordering::Release);
         self.calls.end();

@@ -1,4 +1,4 @@
-//! At start: records a `disconnected` event for each connection that was open when the host was killed.
+//! Records, at the start, a `disconnected` event for each connection that was open when the host was killed.
 
 use super::handle::Handle;
 use switchbox_core::ingest::{self, NewEvent};
@@ -8,8 +8,9 @@ use switchbox_support::scheduling::PriorityClass;
 const REASON: &str = "the host ended";
 
 impl Handle {
-    /// Before any device is let in: a device that was connected when the host was killed gets its `disconnected` event, once.
-    /// Which commands it was sent in the last moment was not written down, so all that it may have been are marked before.
+    /// Called before any device is admitted: journals the `disconnected` event of each device that was connected when the host was killed.
+    /// Commands that were sent in the last moment may not have been recorded as sent, so all open commands of the device are marked as in
+    /// doubt first.
     pub async fn close_orphaned_connections(&self) -> Result<(), ingest::Error> {
         for device in self.inner.registry.connected_at_stop() {
             if self.inner.queues.len(device.num) > 0 {

@@ -1,9 +1,9 @@
-//! Plugins' messages on ordinary topics, from their commit until they are given to the subscribers.
-//! Each topic's messages go in the order of their commits. Never holds up the journal's writer.
+//! Messages that plugins publish on ordinary topics, from their commit until they are delivered to the subscribers. Messages of one topic
+//! are delivered in the order of their commits. Queueing never blocks the journal's writer.
 //!
-//! At least once for QoS 1 and 2: a message stays among the documents until it is settled, and the settlement stands in
-//! the journal behind all that the message brought about. After a clean stop nothing is given twice; after a crash what was
-//! not settled is given (again). QoS 0 is given at most once.
+//! QoS 1 and 2 are delivered at least once: a message stays among the documents until it is settled, and the settlement stands in the
+//! journal behind all that the message caused. After a clean stop no message is delivered twice; after a crash, messages without a
+//! settlement are delivered again. QoS 0 is delivered at most once.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use switchbox_model::{Message, limits};
 use switchbox_store::OutgoingDoc;
 
-/// Messages on different topics that may be on their way at the same time: a subscriber that does not read holds up one.
+/// Topics are spread over so many shards, which are delivered concurrently: a subscriber that does not read delays one shard.
 pub(super) const SHARDS: usize = 8;
 
 pub(super) struct Item {
@@ -35,7 +35,7 @@ pub(super) struct TopicShard {
     pub(super) work: Notify,
 }
 
-/// What was committed and not given yet. Bounded by [`PublishQueue::room`]: plugins wait there before they commit more.
+/// Committed messages that are not delivered yet. Bounded by [`PublishQueue::room`], where plugins wait before they commit more.
 #[derive(Default)]
 pub(super) struct PublishQueue {
     pub(super) shards: [TopicShard; SHARDS],
@@ -45,8 +45,8 @@ pub(super) struct PublishQueue {
 }
 
 impl PublishQueue {
-    /// From the journal. Before the host is live (while the journal is replayed) QoS 0 is over and done with, and all else is
-    /// among the documents.
+    /// Queues a message that was applied from the journal. Messages of the replay at the start are ignored: those of QoS 1 and 2 come from
+    /// the documents, and those of QoS 0 are not delivered again.
     pub(super) fn push(&self, id: String, message: Message) {
         if !self.live.load(Ordering::Acquire) {
             return;
@@ -72,7 +72,7 @@ impl PublishQueue {
         self.live.load(Ordering::Acquire) && self.bytes.load(Ordering::Relaxed) >= limits::OUTGOING_BYTES
     }
 
-    /// Waits until what was committed before has been given, but for so much. False when it had to wait.
+    /// Waits until the queue has fewer than [`limits::OUTGOING_BYTES`]. Returns false if it had to wait.
     pub(super) async fn room(&self) -> bool {
         let mut at_once = true;
         loop {

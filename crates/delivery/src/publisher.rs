@@ -1,4 +1,4 @@
-//! Gives plugins' messages on ordinary topics to the subscribers, and to the plugins that such a topic triggers.
+//! Delivers the messages that plugins publish on ordinary topics to the subscribers, and to the plugins that such a topic triggers.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -19,7 +19,7 @@ use switchbox_support::{metrics::Metrics, scheduling, tasks::Tasks};
 /// Messages settled together.
 const BATCH: usize = 64;
 
-/// Gives the messages. One for the host.
+/// Delivers the messages of the queue. A host has one.
 #[derive(Clone)]
 pub struct Publisher {
     queue: Arc<PublishQueue>,
@@ -30,7 +30,8 @@ pub struct Publisher {
 }
 
 impl Handle {
-    /// The journal has been replayed: from now on messages are taken, those that were left when the host stopped first.
+    /// Called when the journal has been replayed: queues the messages that were not settled when the host stopped, and then accepts new
+    /// ones.
     pub fn start_publishing(&self, unpublished: Vec<OutgoingDoc>) {
         self.inner.outgoing.start(unpublished);
     }
@@ -44,16 +45,16 @@ impl Handle {
 }
 
 impl Publisher {
-    /// Until the shutdown; what is not given then stays among the documents.
+    /// Runs until the shutdown. Messages that are not delivered by then stay among the documents.
     pub async fn run(self, tasks: Tasks, shutdown: CancellationToken) {
         let mut shards = tokio::task::JoinSet::new();
         for shard in 0..SHARDS {
             let shard = self.clone().shard(shard, shutdown.clone());
             shards.spawn(tasks.clone().supervised("publisher of some topics", shutdown.clone(), shard));
         }
-        // Where the host gives up its start, the runtime ends them.
+        // If the host fails to start, the end of the runtime ends these tasks.
         while shards.join_next().await.is_some() {}
-        // What comes now stays among the documents, and no plugin may wait for room any more.
+        // Messages that are committed from here on stay among the documents, and plugins that wait for room are released.
         self.queue.live.store(false, Ordering::Release);
         self.queue.room.notify_waiters();
     }

@@ -1,5 +1,5 @@
-//! Reads a connected device's queue from the store, as fast as the device acknowledges. Ends when the connection has
-//! all there is or as much as may be in flight; the next acknowledgement begins it again.
+//! Reads a connected device's command queue from the store, as fast as the device acknowledges. The task ends when the connection has all
+//! commands, or as many as may be in flight; the next acknowledgement starts it again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,21 +8,21 @@ use switchbox_model::CommandStatus;
 use switchbox_store as store;
 use switchbox_support::{clock, log_limit::SiteLimit, tasks};
 
-/// Of such lines the log gets ten a minute, and how many there are.
+/// At most ten such lines a minute are written to the log, with their count.
 static NOT_READ: SiteLimit = SiteLimit::new(10);
 
-/// When to offer again what the connection had no room for, or what could not be read.
+/// Pause before the next try, when the connection had no room or the store could not be read.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// A device that has just come back is answered, and given its config, before its queue is read.
+/// Pause before the queue of a device that has just subscribed is read, so that its SUBACK and its config are sent first.
 const FIRST: Duration = Duration::from_millis(2);
 
-/// Feeds the device where something waits for it, and nobody does so yet.
+/// Starts to read the device's queue if commands wait in the store and no task reads it already.
 pub(super) fn wake(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) {
     wake_after(Duration::ZERO, inner, online_device);
 }
 
-/// As [`wake`], for a device that has just subscribed.
+/// As [`wake`], after a short pause, for a device that has just subscribed.
 pub(super) fn wake_soon(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) {
     wake_after(FIRST, inner, online_device);
 }
@@ -49,7 +49,7 @@ async fn run(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) -> Result<()
     // Commands up to this one are in the documents.
     let mut covered = 0;
     while let Some((cursor, room)) = window.next_read() {
-        // What has ended before the oldest open one need not be looked at.
+        // Commands before the oldest open one have ended, so they are skipped.
         let after = cursor.max(inner.queues.first(device).saturating_sub(1));
         if after >= covered {
             covered = inner.queues.last(device);
@@ -79,12 +79,12 @@ fn end_unsent(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>, result: Pag
     let expired = result.expired.into_iter().map(|command| (command.num, command.id.as_ref().into()));
     inner.end_commands(online_device.device(), CommandStatus::Expired, expired, None);
     result.unconfirmed.into_iter().for_each(|command| inner.send_unconfirmed(online_device, command));
-    // They may have been sent: without DUP the device could not tell that it has them.
+    // They may have been sent before, and a delivery of QoS 0 cannot carry DUP, so they are not sent again.
     let possibly_sent = result.possibly_sent.into_iter().map(|command| (command.num, command.id.as_ref().into()));
     inner.end_commands(online_device.device(), CommandStatus::SentUnconfirmed, possibly_sent, None);
 }
 
-/// Asks until the store answers, or is closed.
+/// Repeats the read until it succeeds or the store is closed.
 async fn retry<T, F: Future<Output = Result<T, store::Error>>>(ask: impl Fn() -> F) -> Result<T, store::Error> {
     loop {
         match ask().await {

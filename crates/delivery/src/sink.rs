@@ -1,4 +1,4 @@
-//! Effects that were just committed go to the connections of their devices.
+//! Hands effects that were just committed to the connections of their devices.
 
 use std::sync::Arc;
 

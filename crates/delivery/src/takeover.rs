@@ -1,6 +1,6 @@
-//! A device is reached over one connection at a time, its own or a gateway's, and the newest has it: where it is now is
-//! what it was attached to last. Two gateways that both want it do not take it from each other in turns: after it was taken from one
-//! connection by another, a gateway has to wait. Never decides which connection may have it.
+//! A device is reached over one connection at a time, its own or a gateway's: the one that connected or attached it last. After a takeover,
+//! a gateway has to wait before it may attach the device, so that two gateways do not take it from each other in a loop. Whether a
+//! connection may have the device is decided elsewhere.
 
 use std::{sync::Arc, time::Instant};
 
@@ -9,24 +9,23 @@ use switchbox_core::registry::Device;
 use switchbox_model::{DeviceId, EventData, limits};
 use switchbox_support::clock;
 
-/// The device was taken over by another connection a moment ago.
+/// The error of an attach that comes too soon after a takeover.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0} has just been taken over from another connection; try again in {secs} s", secs = limits::TAKEOVER_PAUSE.as_secs())]
 pub struct RecentTakeover(pub DeviceId);
 
-/// No gateway takes it yet. `taken_over_at`: when it was taken over from another connection.
+/// Returns true if the pause after the takeover is not over yet.
 fn was_just_taken_over(taken_over_at: Option<Instant>, now: Instant) -> bool {
     taken_over_at.is_some_and(|at| now < at + limits::TAKEOVER_PAUSE)
 }
 
 impl Handle {
-    /// The device is connected from now on (its `connected` event is journaled). A link that the device had before is
-    /// replaced: its owner has closed it already, or [`Link::close`] is called.
+    /// Makes the device connected over this link and journals its `connected` event. The link that the device had before is closed.
     pub fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Online {
         self.connect_over(device, link, "the device connected again")
     }
 
-    /// As [`Handle::connect`], over the connection of a gateway.
+    /// As [`Handle::connect`], for a device that a gateway attaches.
     pub fn attach(
         &self,
         device: &Arc<Device>,

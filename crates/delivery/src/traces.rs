@@ -1,4 +1,4 @@
-//! Gives the ends of effects to the tracer, if traces are on, and takes from it what goes out with them.
+//! Reports the ends of effects to the tracer, if traces are on, and gets from it the `traceparent` that is sent with them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use switchbox_telemetry::{Ended, TraceId, Tracer};
 
 use super::link::Outbound;
 
-/// The device acknowledged it just now. Returns its trace if it has a span.
+/// The device acknowledged this config just now. Returns its trace if it has a span.
 pub(super) fn config_acknowledged(metrics: &Metrics, device: &DeviceName, config: &ConfigVersion) -> Option<TraceId> {
     let traces = metrics.traces.on()?;
     traces.ended(Ended {
@@ -26,14 +26,14 @@ pub(super) fn config_acknowledged(metrics: &Metrics, device: &DeviceName, config
 /// Commands ended just now.
 pub(super) fn commands_ended(metrics: &Metrics, device: &DeviceName, status: CommandStatus, ended: &[EndedCommand]) {
     let Some(traces) = metrics.traces.on() else { return };
-    // Those of operators have other ids.
+    // Commands of operators have ids that are no effect keys.
     for key in ended.iter().filter_map(|command| command.id.parse::<EffectKey>().ok()) {
         let is_error = matches!(status, CommandStatus::Expired | CommandStatus::Rejected);
         traces.ended(Ended { key: &key, device, config: None, from_ms: None, status: status.as_str(), is_error });
     }
 }
 
-/// `traceparent` of what goes to a device. `None` if traces are off, or it belongs to none.
+/// The `traceparent` of a delivery to a device. `None` if traces are off, or the delivery belongs to no trace.
 #[must_use]
 pub fn traceparent(tracer: &Tracer, device: &Device, outbound: &Outbound) -> Option<String> {
     let traces = tracer.on()?;

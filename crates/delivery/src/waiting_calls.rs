@@ -1,4 +1,4 @@
-//! The method calls that wait for a device's answer, and the answers that come too late.
+//! The method calls that wait for a device's answer, and the count of answers that come too late.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,10 +17,10 @@ pub struct Response {
     pub payload: Bytes,
 }
 
-/// Devices remembered as logged for a late answer; past it, they are logged again.
+/// At most so many devices are remembered as logged for a late answer; then the set is cleared, and they are logged again.
 const LATE_LOGGED_MAX: usize = 10_000;
 
-/// What the host remembers of all calls.
+/// Counters of all calls of the host.
 #[derive(Debug)]
 pub(super) struct CallStats {
     pub(super) next_rid: AtomicU64,
@@ -56,7 +56,7 @@ impl CallStats {
 pub(super) struct WaitingCalls(Mutex<HashMap<u64, oneshot::Sender<Response>>>);
 
 impl WaitingCalls {
-    /// None when too many wait already.
+    /// Returns `None` if as many calls wait as may.
     pub(super) fn begin(&self, rid: u64) -> Option<oneshot::Receiver<Response>> {
         let (answer, answered) = oneshot::channel();
         let mut calls = self.0.lock();
@@ -72,13 +72,13 @@ impl WaitingCalls {
         call.is_some_and(|call| call.send(response).is_ok())
     }
 
-    /// The device is gone: all waiting calls fail.
+    /// The device disconnected: all waiting calls fail.
     pub(super) fn end(&self) {
         self.0.lock().clear();
     }
 }
 
-/// Takes a call off the list when its caller goes, for whatever reason.
+/// Removes a waiting call when its caller's future ends or is dropped.
 pub(super) struct WaitingCallGuard<'a> {
     pub(super) waiting: &'a WaitingCalls,
     pub(super) rid: u64,

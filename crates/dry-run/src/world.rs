@@ -104,7 +104,7 @@ impl CaseWorld {
         self.state.lock().device(num).map(|device| device.name.clone())
     }
 
-    /// What the execution wanted is done.
+    /// Applies the effects and the state of a plugin that the execution asked for.
     pub fn apply(&self, execution: &Execution) {
         if execution.verdict != Verdict::Done {
             return;

@@ -1,9 +1,9 @@
-//! What a listener lets in, and what its limits are called: each kind of listener has its own.
+//! The limits of one kind of listener, with their names.
 
 use switchbox_model::limits::LimitName;
 use switchbox_transport::admission;
 
-/// How much one kind of listener lets in, and what its limits are called.
+/// The limits of one kind of listener, with their names.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// What is served, for the log: "the admin API".

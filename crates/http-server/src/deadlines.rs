@@ -101,7 +101,7 @@ struct BodyDeadline {
     sleep: Pin<Box<Sleep>>,
 }
 
-/// The same body, which fails where it would take for ever; counted as `limit`.
+/// Wraps the body so that it fails when it takes too long. The failure is counted as `limit`.
 pub fn timely(body: Body, metrics: &Metrics, limit: LimitName) -> Body {
     if body.is_end_stream() { body } else { Body::new(BodyDeadline::new(body, BODY_TIMEOUT, metrics.clone(), limit)) }
 }
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(hits(&metrics, ADMIN_WRITE_TIME), 1);
     }
 
-    /// Gives a byte at a time for ever, each after a while.
+    /// A body without end that yields one byte after each pause.
     struct Dripping(Pin<Box<Sleep>>);
 
     impl hyper::body::Body for Dripping {

@@ -53,15 +53,15 @@ const ARRIVALS: usize = 16;
 /// One address to listen on.
 pub struct Listener {
     pub listener: TcpListener,
-    /// None: what is said there can be read on its way.
+    /// `None` for a listener without TLS.
     pub tls: Option<Tls>,
 }
 
-/// How callers are spoken to with TLS.
+/// The TLS settings of a listener.
 #[derive(Clone)]
 pub struct Tls {
     pub handle: tls::Handle,
-    /// Devices call there: they are asked for a certificate, and may have none. A browser would ask its user for one.
+    /// Whether devices call there. They are asked for a certificate, which is optional; a browser would ask its user for one.
     pub of_devices: bool,
 }
 

@@ -80,7 +80,7 @@ impl PartialBlock {
         self.blocks.bytes()
     }
 
-    /// Lets go of the whole blocks, which were written.
+    /// Drops the whole blocks, which are written, and keeps the bytes of the last, incomplete block.
     pub(crate) fn keep(&mut self) {
         let whole = self.held - self.held % BLOCK;
         self.blocks.bytes_mut().copy_within(whole..self.held, 0);

@@ -138,7 +138,7 @@ pub fn inspect(folder: &Path) -> Result<Inspection, Error> {
 }
 
 enum Problem {
-    /// The file does not go on where the one before ends.
+    /// The file does not begin at the row where the file before ends.
     Broken,
     /// The file's first bytes are no header.
     NoHeader,

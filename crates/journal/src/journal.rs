@@ -1,5 +1,5 @@
-//! The journal: files of records (`log/`), written by one thread, read by anybody beside it. The files that it goes on in were made
-//! before (`preallocated.rs`).
+//! The journal: files of records (`log/`). One thread writes them, while any number of threads read. New files are made in advance
+//! (`preallocated.rs`).
 
 use std::{
     collections::VecDeque,
@@ -30,7 +30,7 @@ pub const FOLDER: &str = "log";
 /// The writer's end of the journal.
 pub struct Journal {
     folder: PathBuf,
-    /// The same, open: descriptors may be short when its names are to be made durable.
+    /// The folder, kept open, as file descriptors may be exhausted when the folder has to be synced.
     opened: File,
     files: Arc<Files>,
     writer: SegmentWriter,
@@ -69,7 +69,7 @@ impl Journal {
         Self::open_with(data, SEGMENT_BYTES)
     }
 
-    /// The same with files of so many bytes.
+    /// Opens the journal like [`Self::open`], with files of `segment_bytes`.
     pub fn open_with(data: &Path, segment_bytes: u64) -> Result<Self, Error> {
         let found = inspect::inspect(&data.join(FOLDER))?;
         match &found.damage {
@@ -154,7 +154,7 @@ impl Journal {
         }
         let segment = match Segment::begin(&self.folder, start, &mut self.writer) {
             Err(error) if fd_exhaustion::is_cause_of(&error) => {
-                // The last file goes on until there are some.
+                // Writing continues in the last file until a file descriptor is free.
                 if let Some(spare) = spare {
                     fs::rename(path, &spare)?;
                     self.preallocated.put_back(spare);
@@ -174,8 +174,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Lets go of the files whose rows are all up to and with `row`, never of the last one, and of none while a backup copies them.
-    /// `reuse`: keep some files to be used again.
+    /// Removes the files that hold no row behind `row`. The last file stays, and while a backup copies them all files stay. `reuse`: some
+    /// files are kept to be used again.
     pub fn trim(&mut self, row: i64, reuse: bool) -> io::Result<()> {
         if matches!(self.opened.try_lock(), Err(TryLockError::WouldBlock)) {
             return Ok(());
@@ -224,7 +224,7 @@ impl Files {
         self.0.read().last.end()
     }
 
-    /// The file that is written to, and where it goes on.
+    /// The file that is written to, and the position of the next record.
     fn last(&self) -> (Arc<BlockFile>, u64) {
         let inner = self.0.read();
         (inner.last.file(), inner.last.used())

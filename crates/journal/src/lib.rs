@@ -1,6 +1,6 @@
-//! The journal: the truth of a host. Append only, of checksummed records, one for each commit of the writer; written by one thread, read by
-//! anybody beside it. Says what is whole, torn or damaged before it changes anything. Knows how an entry is encoded and nothing of
-//! what it means.
+//! The journal, which is the durable state of a host: an append-only log of checksummed records, one for each commit of the writer. One
+//! thread writes, while any number of threads read. Says what is whole, torn or damaged before it changes anything. Knows how an entry is
+//! encoded and nothing of what it means.
 
 mod blocks;
 pub mod inspect;

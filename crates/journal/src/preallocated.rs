@@ -1,6 +1,6 @@
-//! Files for the journal to go on in, made before they are needed: as long as a file gets, with zeros, on the disk. Where the journal's
-//! writer had to do that itself, every commit would wait for it. Files that the journal needs no more are used again: a file system
-//! overwrites faster than it grows.
+//! Makes files of the journal before they are needed: with their full length, filled with zeros and synced. If the writer did that itself,
+//! every commit would wait for it. Files that the journal does not need any more are used again: a file system overwrites faster than it
+//! grows.
 
 use std::{
     fs, io,
@@ -39,7 +39,7 @@ impl Preallocator {
         self.folder.join(format!("{}.{SPARE}", self.made))
     }
 
-    /// Puts away a file that nobody reads, or removes it where there are enough.
+    /// Keeps a file that has no readers for later use, or removes it when there are enough.
     pub(crate) fn put(&mut self, path: &Path) -> io::Result<()> {
         if self.ready.len() >= KEPT {
             return fs::remove_file(path);
@@ -94,7 +94,7 @@ impl Preallocator {
         let Some(made) = self.making.take_if(|making| making.is_finished()) else { return };
         match made.join() {
             Ok(Ok(path)) => self.ready.push(path),
-            // The journal goes on without: its writer says what is wrong with the disk.
+            // The writer makes the file itself then, and reports what is wrong with the disk.
             Ok(Err(error)) => tracing::debug!(%error, "no file of the journal was made ahead"),
             Err(_) => tracing::error!("making a file of the journal ahead panicked; the journal goes on without"),
         }

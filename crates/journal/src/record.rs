@@ -16,8 +16,8 @@ pub const VERSION: u32 = 1;
 const MAGIC: [u8; 8] = *b"swbx-log";
 /// How a body is encoded: postcard, one entry after the other.
 const ENTRIES: u8 = 1;
-/// The same, of a commit that did not wait for the disk. After a power failure such a record may be whole where one before it is
-/// not; where a synced one is, the one before it was damaged later.
+/// Entries in the encoding of [`ENTRIES`], in a commit that did not wait for the disk. After a power failure such a record may be complete
+/// although the one before it is not. A complete synced record shows that an incomplete one before it was damaged later.
 const ENTRIES_NOT_SYNCED: u8 = 2;
 
 /// A place between two records.

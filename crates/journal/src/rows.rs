@@ -13,7 +13,7 @@ pub struct JournalRow {
     pub entries: Vec<Entry>,
 }
 
-/// Some rows in order, and where to go on.
+/// Rows in order, and the position behind them.
 #[derive(Debug, Default)]
 pub struct JournalPage {
     pub rows: Vec<JournalRow>,

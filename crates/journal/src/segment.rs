@@ -1,6 +1,6 @@
-//! One file of the journal, named after the row before its first. Its bytes are written once and read by anybody; zeros are
-//! written ahead of them, so that most commits overwrite bytes of the file and change no metadata: then an fdatasync is
-//! one write of the disk, not a transaction of the file system.
+//! One file of the journal, named after the row before its first. Its bytes are written once and read by any thread; zeros are written
+//! ahead of them, so that most commits overwrite bytes of the file and change no metadata: then an fdatasync is one write of the disk, not
+//! a transaction of the file system.
 
 use std::{
     io,
@@ -83,7 +83,7 @@ impl Segment {
         self.file.clone()
     }
 
-    /// Somebody reads from it.
+    /// Whether a reader has the file open.
     pub fn is_read(&self) -> bool {
         Arc::strong_count(&self.file) > 1
     }
@@ -107,7 +107,7 @@ impl Segment {
         self.position(self.end)
     }
 
-    /// Lets go of what follows the last record, so that nothing of it can ever be taken for one, and gets ready to go on.
+    /// Cuts off the bytes behind the last record, so that they are not taken for a record later, and prepares the file for writing.
     pub fn resume(&mut self, writer: &mut SegmentWriter) -> io::Result<()> {
         let file = BlockFile::open(&self.path)?;
         file.set_len(self.used())?;

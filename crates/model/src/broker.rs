@@ -58,7 +58,7 @@ pub struct RetainedDoc {
     pub owner: Owner,
 }
 
-/// A message as it is written down. Times are milliseconds since the Unix epoch.
+/// The stored form of a message. Times are milliseconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredMessage {
     pub topic: Arc<str>,
@@ -136,11 +136,11 @@ impl StoredMessage {
     }
 }
 
-/// To whom a kept message goes, and how.
+/// The session that a kept message goes to, its QoS and its packet identifier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
     pub session: SessionNum,
-    /// Its packet identifier towards this client, chosen before it is written down: so it is the same after a restart.
+    /// Its packet identifier towards this client. It is chosen before the message is stored, so that it is the same after a restart.
     pub id: u16,
     pub qos: QoS,
     pub retain: bool,

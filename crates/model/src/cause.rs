@@ -12,7 +12,7 @@ pub enum Cause {
     /// A plugin handled an event. `digest` is that of its component, `sha256:…`; `attempt` counts from 1, and
     /// (seq, plugin, attempt) names the execution; `index` is the effect's place among those of the event.
     Plugin { seq: Seq, plugin: PluginName, digest: Arc<str>, attempt: u32, index: u32 },
-    /// A call of the admin API; `who` is the token's name.
+    /// A call of the admin API. `who` is the name of the access token.
     Api { who: String },
 }
 

@@ -12,7 +12,7 @@ pub struct OpenCommands {
 }
 
 impl OpenCommands {
-    /// Opens the next command; gives its number.
+    /// Opens the next command. Returns its number.
     pub fn open_next(&mut self) -> u64 {
         let num = self.last + 1;
         self.load(num, true);
@@ -32,7 +32,7 @@ impl OpenCommands {
         }
     }
 
-    /// Closes a command. False: it was not open.
+    /// Closes a command. Returns false if it was not open.
     pub fn close(&mut self, num: u64) -> bool {
         let Some(at) = self.run_of(num) else { return false };
         let Some(run) = self.runs.get_mut(at) else { return false };

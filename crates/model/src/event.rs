@@ -16,7 +16,7 @@ pub struct Event {
     pub time_ms: u64,
     /// Whom it came from; none for timers and plain topics.
     pub device: Option<DeviceNum>,
-    /// False for QoS 0: nobody was promised anything, so after a crash it is not handled again.
+    /// Whether the event is handled again after a crash. False for QoS 0, which promises no delivery.
     pub durable: bool,
     pub data: EventData,
 }

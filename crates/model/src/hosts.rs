@@ -14,7 +14,7 @@ pub struct AllowedHosts(Vec<Entry>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     host: Pattern,
-    /// None: any.
+    /// The allowed port. With `None` every port is allowed.
     port: Option<u16>,
 }
 
@@ -32,7 +32,7 @@ enum Pattern {
 }
 
 impl AllowedHosts {
-    /// True when the list has the host of a URL. Its addresses have to be asked for as well, once they are known.
+    /// Whether the list has the host of a URL. The caller has to check the addresses of the host as well, when it has looked them up.
     #[must_use]
     pub fn names(&self, host: &str, port: u16) -> bool {
         let host = host.to_ascii_lowercase();
@@ -45,8 +45,8 @@ impl AllowedHosts {
         })
     }
 
-    /// True when the host may connect to this address for the sake of a name that the list has: it is a public one, or the
-    /// list has the address itself, or it is a loopback address and the list has `localhost`.
+    /// Whether the host may connect to this address of a name in the list: it is public, or the list has the address itself, or it is a
+    /// loopback address and the list has `localhost`.
     #[must_use]
     pub fn reaches(&self, address: IpAddr, port: u16) -> bool {
         let address = address.to_canonical();

@@ -50,7 +50,7 @@ pub struct RolledBack {
     pub digest: String,
     /// Stands for the component and all of its settings.
     pub version: String,
-    /// The same of the version that is in force instead.
+    /// Stands for the component and all settings that are in force instead.
     pub instead: String,
     pub error: String,
     pub time_ms: u64,

@@ -24,14 +24,14 @@ impl QoS {
     }
 }
 
-/// What was published. Shared by all who get it.
+/// A published message. All receivers share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     pub topic: Arc<str>,
     pub payload: Bytes,
     pub qos: QoS,
     pub retain: bool,
-    /// After this it is delivered to nobody.
+    /// When the message expires. It is not delivered after this.
     pub expires: Option<Instant>,
     pub properties: Option<Box<MessageProperties>>,
 }

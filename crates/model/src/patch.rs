@@ -140,7 +140,7 @@ pub struct RegistryPatch {
     pub state_topic: Option<Option<String>>,
     /// Single access keys, by their names.
     pub access_keys: BTreeMap<String, SymmetricKeys>,
-    /// The same, but where there is one of the name already, that one stays.
+    /// Appends the value under the name, unless there is one of the name already.
     pub first_access_keys: BTreeMap<String, SymmetricKeys>,
 }
 

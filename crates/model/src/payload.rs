@@ -1,5 +1,5 @@
-//! How large what devices and clients publish may be. The sizes are settings; each goes with the names by which the log and `/metrics`
-//! tell of it, so that its reader knows what to change.
+//! The limits for the sizes of payloads that devices and clients publish. The sizes are settings. Each has the names under which the log
+//! and `/metrics` report it, so that their reader knows which setting to change.
 
 use super::limits::{self, LimitName, names};
 
@@ -82,7 +82,7 @@ impl PayloadLimits {
         self.telemetry_bytes.max(self.state_bytes).max(self.message_bytes)
     }
 
-    /// The largest packet of a client that was let in, bytes: the largest payload with its topic and properties.
+    /// The largest packet of a connected client, bytes: the largest payload with its topic and properties.
     #[must_use]
     pub fn packet_bytes(&self) -> usize {
         self.largest_bytes().max(limits::METHOD_BYTES) + limits::PACKET_OVERHEAD_BYTES

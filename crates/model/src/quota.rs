@@ -12,7 +12,8 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// Clients that cannot be told apart may have so much together, all others a third of it besides, and one of these as much.
+    /// Unauthenticated clients, which cannot be told apart, may have `everyone` together. All other owners have a third of it in addition,
+    /// and each of these may have a third.
     #[must_use]
     pub const fn beside(everyone: usize, names: (LimitName, LimitName)) -> Self {
         Self { all: everyone + everyone / 3, one: everyone / 3, names }

@@ -22,7 +22,7 @@ pub struct DeviceSpec {
     pub symmetric_keys: Option<Box<SymmetricKeys>>,
 }
 
-/// The field of a device's metadata that says that nobody registered it: it enrolled by itself.
+/// The field of a device's metadata that says that the device enrolled by itself.
 pub const ENROLLED: &str = "switchbox-enrolled";
 
 impl DeviceSpec {
@@ -32,7 +32,7 @@ impl DeviceSpec {
         Self { metadata: BTreeMap::from([(ENROLLED.to_owned(), "by itself".to_owned())]), ..Self::default() }
     }
 
-    /// Nobody has said anything of the device since it enrolled by itself.
+    /// Whether the device enrolled by itself and no operator has changed it since.
     #[must_use]
     pub fn is_enrolled(&self) -> bool {
         self.metadata.contains_key(ENROLLED) && *self == Self::enrolled()
@@ -141,7 +141,7 @@ pub enum ErrorKind {
     InvalidArgument,
     /// It wanted what is not its own, or may not stay.
     PermissionDenied,
-    /// It did not prove who it is.
+    /// The device is not authenticated.
     Unauthenticated,
 }
 

@@ -39,7 +39,7 @@ pub enum RegistryChange {
         num: DeviceNum,
         patch: Box<DevicePatch>,
     },
-    /// None: the device has no password any more.
+    /// `None` removes the device's password.
     DevicePassword {
         num: DeviceNum,
         hash: Option<PasswordHash>,
@@ -66,7 +66,7 @@ pub enum RegistryChange {
         name: ServiceName,
         patch: Box<ServicePatch>,
     },
-    /// None: the account has no password any more.
+    /// `None` removes the account's password.
     ServicePassword {
         name: ServiceName,
         hash: Option<PasswordHash>,

@@ -24,13 +24,13 @@ pub enum Settlement {
         num: u64,
         time_ms: u64,
     },
-    /// When the device last did what is not worth an entry each time, told when its connection ends.
+    /// When the device last sent PINGREQ and the like, which is recorded only when its connection ends.
     LastSeen {
         device: DeviceNum,
         heartbeat_ms: Option<u64>,
         config_sent_ms: Option<u64>,
     },
-    /// What last went wrong with the device, told when its connection ends.
+    /// The device's last error, which is recorded when its connection ends.
     Failed {
         device: DeviceNum,
         error: DeviceError,
@@ -41,7 +41,7 @@ pub enum Settlement {
         device: DeviceNum,
         upto: u64,
     },
-    /// A gateway speaks for the device, or last did so then: told when it is attached, and when that ends.
+    /// The time when a gateway last spoke for the device. It is recorded when the device is attached and when it is detached.
     GatewayAccessed {
         device: DeviceNum,
         access: GatewayAccess,

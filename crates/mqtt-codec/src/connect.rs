@@ -1,4 +1,4 @@
-//! Reads CONNECT, the one packet that comes from anybody.
+//! Reads CONNECT, the only packet that unauthenticated clients may send.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::{
     properties::{self, Checked},
 };
 
-/// A fault in a CONNECT, and who reads the answer; none = no answer, it was no MQTT at all.
+/// A fault in a CONNECT, and how the answer is encoded. With `None` there is no answer, as the bytes were not MQTT.
 pub type ConnectError = (Fault, Option<Reader>);
 
-/// What a client that is not let in can read.
+/// The properties of an answer that a refused client can read.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader {
     pub version: Version,
@@ -102,7 +102,7 @@ fn flags(body: &[u8]) -> Result<u8, Fault> {
     Ok(flags)
 }
 
-/// What the library does not tell of a CONNECT.
+/// Facts about a CONNECT that the library does not return.
 #[derive(Default)]
 struct Parts<'a> {
     password: Option<&'a [u8]>,

@@ -230,7 +230,7 @@ fn rare_v5(frame: Frame<'_>) -> Result<Packet, Fault> {
     }
 }
 
-/// Of a packet that has them from this byte of its body on, if it goes on so far.
+/// Reads the properties of a packet that begin at this byte of its body, if it is that long.
 fn check_properties(frame: Frame<'_>, from: usize) -> Result<(), Fault> {
     let (block, _) = properties::split(frame.body.get(from..).unwrap_or_default())?;
     properties::check(block).map(|_| ())

@@ -16,7 +16,7 @@ use crate::{
     packet::{Ack, AckKind, Version},
 };
 
-/// What a client can read, and who it is.
+/// The protocol version and limits of a client.
 #[derive(Debug)]
 pub struct Peer {
     pub version: Version,
@@ -38,7 +38,7 @@ pub struct PublishHead {
     pub id: u16,
 }
 
-/// What is told in CONNACK.
+/// The content of CONNACK.
 #[derive(Debug, Default)]
 pub struct Accepted<'a> {
     pub session_present: bool,
@@ -190,9 +190,8 @@ impl Peer {
         }
     }
 
-    /// Writes a PUBLISH whose topic is these pieces side by side. `properties` are encoded already, and written in MQTT 5
-    /// alone.
-    /// False when it is over what the client takes: nothing was written.
+    /// Writes a PUBLISH whose topic is the concatenation of these pieces. `properties` are encoded already, and written in MQTT 5 only.
+    /// Returns false without writing anything if the packet is larger than the client accepts.
     pub fn publish(
         &self,
         head: PublishHead,
@@ -227,8 +226,8 @@ impl Peer {
         true
     }
 
-    /// Writes a message of the broker, by an alias of its topic where there is one. `ids`: of the subscriptions that brought it.
-    /// False when it is over what the client takes: nothing was written.
+    /// Writes a message of the broker, with an alias of its topic if there is one. `ids`: the identifiers of the subscriptions that
+    /// matched. Returns false without writing anything if the packet is larger than the client accepts.
     pub fn message(
         &mut self,
         head: PublishHead,

@@ -38,7 +38,7 @@ fn too_large(first: u8, body: &[u8], bytes: usize, limit: usize) -> Fault {
     Fault::new(reason::TOO_LARGE, format!("{packet} of {bytes} bytes is over the limit of {limit}"))
 }
 
-/// A variable byte integer and how many bytes it takes; None when it goes on beyond the end.
+/// Reads a variable byte integer and its length. `None` when more bytes are needed.
 pub fn variable_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
     let mut value = 0;
     for (at, byte) in bytes.iter().take(4).enumerate() {

@@ -1,4 +1,4 @@
-//! The codec library, for the packets that come seldom: what it is asked and how its errors are told.
+//! The use of the codec library, for rare packets, and the texts of its errors.
 
 use bytes::BytesMut;
 use rmqtt_codec::{error::DecodeError, v3, v5};

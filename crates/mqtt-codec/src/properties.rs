@@ -143,7 +143,7 @@ fn has_nul(mut texts: &[u8]) -> bool {
     false
 }
 
-/// None where there is nothing in them.
+/// `None` when they are empty.
 pub(crate) fn worth_keeping(kept: MessageProperties) -> Result<Option<Box<MessageProperties>>, Fault> {
     if let Some(topic) = &kept.response_topic {
         topic::check_name(topic)?;

@@ -1,4 +1,4 @@
-//! MQTT state without sockets: one client's session, and the subscriptions and retained messages of all.
+//! MQTT state without sockets: the session of one client, and the subscriptions and retained messages of all clients.
 
 pub mod session;
 pub mod topics;

@@ -1,7 +1,7 @@
-//! What a bridge of mosquitto's, another broker that connects as a client, publishes for itself.
+//! Notifications of mosquitto bridges: brokers that connect as clients, and publish whether they are connected.
 
-/// Where a bridge tells the other broker whether it is connected, by a retained message and a will. It does so unless it is told not
-/// to, so a client that may not publish there is not sent away for it: its notification is left out.
+/// Returns true for the topic on which a bridge publishes whether it is connected, by a retained message and a will. Bridges do so by
+/// default. So if a client may not publish there, its notification is dropped, and the client is not refused.
 pub(super) fn is_notification(topic: &str) -> bool {
     topic.strip_prefix("$SYS/broker/connection/").is_some_and(|rest| rest.ends_with("/state"))
 }

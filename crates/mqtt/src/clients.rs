@@ -1,5 +1,5 @@
-//! Which connection has which session: one session a device or client id, one connection a session. Never reads or writes a
-//! packet.
+//! The table of sessions and their connections: one session for each device or client id, at most one connection for each session. Does not
+//! read or write packets.
 
 mod session_end;
 
@@ -23,26 +23,26 @@ use switchbox_support::metrics::Metrics;
 pub(super) use self::session_end::SessionCleanup;
 pub(super) use switchbox_model::broker::SessionKey as Key;
 
-/// Publishes a will at once, in one entry of the journal with what is pending. Gives what is left to do for subscribers whose
-/// queues are full.
+/// Publishes a will that is due, in one entry of the journal with the pending changes. Returns the rest of the work if subscribers' queues
+/// are full.
 pub(super) type DueWill = Box<dyn FnOnce(PendingChanges) -> Option<RemainingWork> + Send>;
-/// What is to be waited for before the client's next connection goes on. Bounded in time.
+/// Work that has to end before the client's next connection gets the session. Bounded in time.
 pub(super) type RemainingWork = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// How long a connection that is asked to end may take, and what is left to do after it.
+/// How long a connection that is closed for its successor may take to end, with the work that remains after it.
 const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 struct SessionSlot {
     mailbox: Arc<Mailbox>,
-    /// A connection has it.
+    /// A connection has the session.
     live: bool,
-    /// Its will is being published, or it ends: no connection gets it before that is done.
+    /// Its will is being published, or the session is being ended. No connection gets the session before that is done.
     busy: bool,
-    /// It ends as soon as it is not busy any more.
+    /// The session has to be ended as soon as it is not busy any more.
     end_when_idle: bool,
-    /// Waits for the will's delay.
+    /// The will, while its delay runs.
     will: Option<DueWill>,
-    /// Sends the will and ends the session, in time.
+    /// The task that publishes the will after its delay and ends the session at its expiry.
     cleanup: Option<AbortHandle>,
 }
 
@@ -51,7 +51,7 @@ impl SessionSlot {
         Self { mailbox, live, busy: false, end_when_idle: false, will: None, cleanup: None }
     }
 
-    /// It is that session, and its client is away.
+    /// Returns true if this is the session with the given id and no connection has it.
     fn is_away(&self, id: u64) -> bool {
         !self.live && self.mailbox.id() == id
     }
@@ -60,7 +60,7 @@ impl SessionSlot {
 #[derive(Default)]
 struct Table {
     slots: HashMap<Key, SessionSlot>,
-    /// Sessions that have a connection, and the most of them at a time.
+    /// How many sessions have a connection, and the maximum of that.
     live: usize,
     most_live: usize,
     closed: bool,
@@ -73,13 +73,13 @@ impl Table {
     }
 }
 
-/// How many sessions there are.
+/// The numbers of sessions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SessionCounts {
     pub(super) all: usize,
     /// Those that have a connection.
     pub(super) live: usize,
-    /// The most of these at a time, since the start.
+    /// The maximum of `live` since the start.
     pub(super) most_live: usize,
 }
 
@@ -90,34 +90,34 @@ pub(super) struct Clients {
     pub(super) offline_sessions: OfflineSessions,
 }
 
-/// How a client wants its session.
+/// What a client's CONNECT asks for its session.
 #[derive(Debug, Clone)]
 pub(super) struct SessionRequest {
     pub(super) name: Arc<str>,
-    /// Whose quota it takes.
+    /// The owner whose quota the session counts against.
     pub(super) owner: Owner,
     pub(super) clean: bool,
-    /// How long it outlives its connection.
+    /// How long the session outlives its connection.
     pub(super) expiry_secs: u32,
     pub(super) will: Option<Box<StoredWill>>,
 }
 
-/// The session that a connection got, and whether it was there before.
+/// The session that a connection got.
 pub(super) struct ClaimedSession {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) present: bool,
-    /// How long it outlives its connection: 0 where there is no place for it.
+    /// How long it outlives its connection. 0 if a limit leaves no room to keep it.
     pub(super) expiry_secs: u32,
-    /// For [`Clients::wait_until_durable`].
+    /// The changes to journal, for [`Clients::wait_until_durable`].
     pub(super) changes: Vec<BrokerChange>,
 }
 
-/// What a client's request for its session finds.
+/// The result of one try to claim a session.
 enum ClaimOutcome {
     Claimed(ClaimedSession),
-    /// Another connection has the session, or had it a moment ago.
+    /// Another connection has the session, or its end is still being processed.
     InUse(Arc<Mailbox>),
-    /// A session that is to end first.
+    /// The client asks for a new session, so the old one has to end first.
     MustEndFirst(Arc<Mailbox>),
 }
 
@@ -126,8 +126,8 @@ impl Clients {
         Self { table: Mutex::default(), topics, metrics, offline_sessions: OfflineSessions::new(connections) }
     }
 
-    /// Gives the session to a new connection. A connection that has it now is closed first, and its will is published or dropped
-    /// before this returns. None: the host shuts down, or the old connection does not end.
+    /// Gives the session to a new connection. A connection that has it now is closed first, and its will is published or dropped before
+    /// this returns. Returns `None` if the host shuts down, or the old connection does not end in time.
     pub(super) async fn claim(self: &Arc<Self>, key: &Key, request: &SessionRequest) -> Option<ClaimedSession> {
         loop {
             let old = match self.try_claim(key, request)? {
@@ -181,7 +181,7 @@ impl Clients {
         Some(ClaimOutcome::Claimed(ClaimedSession { mailbox, present: false, expiry_secs, changes }))
     }
 
-    /// How long the session will outlive its connection.
+    /// The session expiry that is granted: the requested one, or 0 if a limit leaves no room to keep the session.
     fn granted(&self, mailbox: &Mailbox, requested_secs: u32) -> u32 {
         if requested_secs == 0 {
             return 0;
@@ -200,7 +200,7 @@ impl Clients {
         tracing::warn!(client = %mailbox.name, %limit, "the session ends with its connection: there is no room to keep it");
     }
 
-    /// Only what outlives the connection is written down: the session, or at least its will.
+    /// The changes that open a session in the journal. A session is journaled only if it or its will outlives the connection.
     fn opened(
         &self,
         key: &Key,
@@ -222,8 +222,8 @@ impl Clients {
         changes
     }
 
-    /// Waits until it is durable that the connection has its session, where the session is: a client whose host is killed
-    /// then must be told that what it gets again it may have had.
+    /// Waits until it is durable that the connection has the session. After a kill of the host, messages that were sent on this connection
+    /// must be retransmitted with DUP.
     pub(super) async fn wait_until_durable(&self, changes: Vec<BrokerChange>) -> Option<()> {
         if changes.is_empty() {
             return Some(());
@@ -241,7 +241,7 @@ impl Clients {
         SessionCounts { all: table.slots.len(), live: table.live, most_live: table.most_live }
     }
 
-    /// Closes the connection that has the session. False: the session is free.
+    /// Closes the connection that has the session. Returns false if the session is free.
     fn close_current(&self, key: &Key, mailbox: &Arc<Mailbox>) -> bool {
         let table = self.table.lock();
         let Some(slot) = table.slots.get(key).filter(|slot| Arc::ptr_eq(&slot.mailbox, mailbox)) else { return false };
@@ -251,7 +251,7 @@ impl Clients {
         slot.live || slot.busy
     }
 
-    /// Asks the client's connection, or all, to find out whether they may stay.
+    /// Makes the client's connection, or all connections, check their authorization again.
     pub(super) fn revalidate(&self, key: Option<&Key>) {
         let table = self.table.lock();
         match key {
@@ -260,7 +260,8 @@ impl Clients {
         }
     }
 
-    /// Nobody can come back to it: its connection finds that out, and a session that was kept ends.
+    /// No client can claim this session any more, because its device or account is gone: its connection checks its authorization again, and
+    /// a session without a connection ends.
     pub(super) fn forget(self: &Arc<Self>, key: &Key) {
         let id = {
             let table = self.table.lock();
@@ -273,13 +274,13 @@ impl Clients {
         self.end_session(key, id);
     }
 
-    /// The same for all for whom this holds.
+    /// As [`Self::forget`], for all sessions whose keys match.
     pub(super) fn forget_all(self: &Arc<Self>, is_gone: impl Fn(&Key) -> bool) {
         let keys: Vec<_> = self.table.lock().slots.keys().filter(|key| is_gone(key)).cloned().collect();
         keys.iter().for_each(|key| self.forget(key));
     }
 
-    /// Asks all connections to end, and lets no new one in.
+    /// Closes all connections and gives no session to new ones.
     pub(super) fn close_all(&self) {
         let mut table = self.table.lock();
         table.closed = true;

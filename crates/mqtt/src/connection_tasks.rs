@@ -17,18 +17,18 @@ pub(super) struct ConnectionTasks {
 }
 
 impl ConnectionTasks {
-    /// The caller's threads are the background, and the foreground too where there is no other.
+    /// The caller's runtime is the background, and also the foreground if none is given.
     pub(super) fn new(foreground: Option<Handle>) -> Self {
         let background = Handle::current();
         Self { tasks: JoinSet::new(), foreground: foreground.unwrap_or_else(|| background.clone()), background }
     }
 
-    /// Serves a client that nobody knows yet.
+    /// Spawns the task of an unauthenticated connection.
     pub(super) fn spawn_pending(&mut self, served: impl Future<Output = Migration> + Send + 'static) {
         self.tasks.spawn_on(YieldBetweenPolls::new(served), &self.background);
     }
 
-    /// Waits until a connection has ended. None: there is none.
+    /// Waits until a connection has ended. `None` if there are no connections.
     pub(super) async fn ended(&mut self) -> Option<Result<(), JoinError>> {
         loop {
             match self.tasks.join_next().await? {

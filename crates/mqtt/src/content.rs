@@ -1,4 +1,4 @@
-//! What a publish on a device's topic holds, or why it is refused. Never says whose topic it is.
+//! Reads the content of a publish on a device's topic, or refuses it. Does not decide whose topic it is.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use switchbox_model::{EventData, PayloadLimit, PayloadLimits};
 use switchbox_mqtt_codec::{fault::reason, packet::Publish};
 use switchbox_support::metrics::Metrics;
 
-/// What a publish on a device's topic holds.
+/// The content of a publish on a device's topic.
 pub(super) enum Content {
     Event(EventData),
     Answer { rid: u64, status: u16, payload: bytes::Bytes },
@@ -17,7 +17,7 @@ pub(super) enum Content {
 pub(super) struct PublishRefusal {
     pub(super) reason: u8,
     pub(super) text: &'static str,
-    /// What was too large: its bytes, and what bounds them.
+    /// If the payload was too large: its bytes, and the limit.
     too_large: Option<(usize, PayloadLimit)>,
 }
 
@@ -30,12 +30,12 @@ impl PublishRefusal {
         Self::new(reason::NOT_AUTHORISED, text)
     }
 
-    /// For the log: of each kind a client has its own lines.
+    /// The kind of the refusal: log lines are limited for each client and kind.
     pub(super) fn kind(&self) -> &'static str {
         self.too_large.map_or("publish", |(_, limit)| limit.limit.as_str())
     }
 
-    /// With all that the owner of the client needs to know.
+    /// The text with the sizes and the setting, for the log.
     pub(super) fn in_full(&self) -> Cow<'static, str> {
         let Some((size, PayloadLimit { bytes, limit, setting, .. })) = self.too_large else { return self.text.into() };
         let setting = if setting.is_empty() { "none: it is fixed" } else { setting };
@@ -50,7 +50,7 @@ impl From<TopicRefusal> for PublishRefusal {
     }
 }
 
-/// Reads what was published on a topic of this meaning.
+/// Reads what was published on a topic with this meaning.
 pub(super) fn content(
     metrics: &Metrics,
     payloads: &PayloadLimits,
@@ -90,7 +90,8 @@ pub(super) fn check_size(metrics: &Metrics, size: usize, limit: PayloadLimit) ->
     Err(PublishRefusal { reason: reason::QUOTA, text: limit.text, too_large: Some((size, limit)) })
 }
 
-/// What the topic does not say stands in the correlation data and in the user property `status`; no status is 200.
+/// Reads an answer to a method call. If the topic has no request id or status, they are read from the correlation data and the user
+/// property `status`; the default status is 200.
 fn answer(publish: Publish, rid: Option<u64>, status: Option<u16>) -> Result<Content, PublishRefusal> {
     let properties = publish.properties.unwrap_or_default();
     let correlated = || std::str::from_utf8(properties.correlation.as_deref()?).ok()?.parse().ok();

@@ -1,4 +1,4 @@
-//! What the hub delivers over a client's connection: something for its own device, or for one that it speaks for.
+//! A delivery over a client's connection: to its own device, or to a device that it attached as a gateway.
 
 use std::{cmp::Ordering, sync::Arc, time::Instant};
 
@@ -9,7 +9,7 @@ use switchbox_mqtt_session::session::{Body, Deliverable, Item};
 
 #[derive(Debug, Clone)]
 pub(crate) struct DeviceDelivery {
-    /// None: the client's own.
+    /// `None` for the client's own device.
     pub(crate) device: Option<Arc<Device>>,
     pub(crate) outbound: Outbound,
 }
@@ -19,12 +19,12 @@ impl DeviceDelivery {
         Self { device: None, outbound }
     }
 
-    /// Of the device that it is for, where that is not the client itself.
+    /// The number of the attached device that it is for.
     fn num(&self) -> Option<DeviceNum> {
         self.device.as_ref().map(|device| device.num)
     }
 
-    /// It is this method call.
+    /// Returns true if it is this method call.
     pub(crate) fn is_call(&self, call: u64) -> bool {
         matches!(self.outbound, Outbound::Method { rid, .. } if rid == call)
     }
@@ -83,17 +83,17 @@ impl Deliverable for DeviceDelivery {
     }
 }
 
-/// What was sent to a client and what it acknowledged, by the device that it was for.
+/// Reports of what was sent and acknowledged, by the device.
 #[derive(Default)]
 pub(crate) struct DeliveryReports {
     pub(crate) own: Vec<DeliveryReport>,
-    /// A config was sent to the client itself. Of several the last one counts, and a flag costs no memory for each packet.
+    /// A config was sent to the client's own device. A flag, because only the last of several counts.
     pub(crate) config_sent: bool,
     pub(crate) attached: Vec<(Arc<Device>, DeliveryReport)>,
 }
 
 impl DeliveryReports {
-    /// The client took it, or it did not.
+    /// Reports an item that the client acknowledged or refused.
     pub(crate) fn add(&mut self, item: Item<DeviceDelivery>, taken: bool) {
         let Body::Device(DeviceDelivery { device, outbound }) = item.body else { return };
         let receipt = match outbound {
@@ -106,7 +106,7 @@ impl DeliveryReports {
         self.push(device, receipt);
     }
 
-    /// It was encoded for the socket. `again`: not for the first time.
+    /// Reports an item that was encoded for the socket. `again`: it is a retransmission.
     pub(crate) fn sent(&mut self, item: &Item<DeviceDelivery>, again: bool) {
         let Body::Device(DeviceDelivery { device, outbound }) = &item.body else { return };
         match (outbound, device) {

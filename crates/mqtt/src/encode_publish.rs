@@ -1,4 +1,4 @@
-//! What a session sends becomes a PUBLISH: a message of the broker as it is, a delivery of the hub by the dialect of its device.
+//! Encodes an item of a session as PUBLISH: a message as it is, a delivery to a device in the dialect of the device.
 
 use std::{sync::Arc, time::Instant};
 
@@ -20,12 +20,12 @@ use crate::dialect::{Dialect, twin};
 pub(super) struct Receiver<'a> {
     pub(super) device: Option<&'a Arc<Device>>,
     pub(super) dialect: Dialect,
-    /// The config that it has, where it is sent only what changes.
+    /// The config that the client has, if it is sent only changes.
     pub(super) known_config: &'a mut Bytes,
     pub(super) traces: &'a Tracer,
 }
 
-/// Writes it for this client. False when it is over what the client takes: nothing was written.
+/// Encodes the item for this client. Returns false, and writes nothing, if the packet is larger than the client accepts.
 pub(super) fn publish(
     peer: &mut Peer,
     (id, dup): (u16, bool),
@@ -95,7 +95,7 @@ fn delivery(
         if peer.publish(head, &topic, &properties, payload, to) {
             return true;
         }
-        // With it the packet is over what the client takes.
+        // With `traceparent` the packet is larger than the client accepts.
         properties.truncate(before);
     }
     peer.publish(head, &topic, &properties, payload, to)

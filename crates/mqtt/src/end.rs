@@ -1,4 +1,4 @@
-//! Why a connection ends: for the log, for `/metrics`, and for the client.
+//! The reasons for which a connection ends, as the log, `/metrics` and the client get them.
 
 use std::{
     borrow::Cow,
@@ -21,14 +21,14 @@ pub(super) enum ConnectionEnd {
     Disconnected {
         with_will: bool,
     },
-    /// The network.
+    /// The network connection was lost.
     Lost(Cow<'static, str>),
     /// The client took longer than the limit of this name allows.
     Late {
         limit: LimitName,
         text: String,
     },
-    /// The client broke the rules.
+    /// The client violated the protocol.
     Fault(Fault),
     Closed(Close),
 }
@@ -64,7 +64,7 @@ impl ConnectionEnd {
         }
     }
 
-    /// The reason code of the DISCONNECT that we send; none where the client is gone.
+    /// The reason code of the host's DISCONNECT. `None` if the client has closed or its connection is lost.
     pub(super) fn reason(&self) -> Option<u8> {
         match self {
             Self::Disconnected { .. } | Self::Lost(_) | Self::Late { .. } => None,
@@ -76,7 +76,7 @@ impl ConnectionEnd {
         }
     }
 
-    /// For `/metrics` and the log; none where it was the client that ended it.
+    /// The label for `/metrics` and the log. `None` if the client ended the connection.
     pub(super) fn label(&self) -> Option<&'static str> {
         Some(match self {
             Self::Disconnected { .. } | Self::Lost(_) => return None,
@@ -90,7 +90,7 @@ impl ConnectionEnd {
         })
     }
 
-    /// The same for WebSocket.
+    /// The status and text of the WebSocket close frame.
     pub(super) fn closing(&self) -> Closing<'_> {
         let status = match self {
             Self::Disconnected { .. } => status::NORMAL,
@@ -101,8 +101,8 @@ impl ConnectionEnd {
         Closing { status, text: self.text() }
     }
 
-    /// When the host stops, no subscriber stays connected: wills are published at the next start. The will of a revoked client
-    /// is dropped.
+    /// Whether the will is published after this end. When the host stops, wills are kept for the next start, because subscribers are
+    /// disconnected too. The will of a revoked client is dropped.
     pub(super) fn publishes_will(&self) -> bool {
         !matches!(self, Self::Disconnected { with_will: false } | Self::Closed(Close::Shutdown | Close::Revoked(_)))
     }

@@ -1,5 +1,5 @@
-//! The MQTT server: MQTT 3.1.1 and 5 over TCP, TLS and WebSocket. Turns bytes into operations and back, and guards the host against its
-//! clients: whatever one sends, only its own connection can end by it. Never decides what an event brings about.
+//! The MQTT server: MQTT 3.1.1 and 5 over TCP, TLS and WebSocket. Turns bytes into operations and back, and protects the host from its
+//! clients: whatever a client sends, at most its own connection ends. Does not decide what an event causes.
 
 mod bridge;
 mod clients;

@@ -1,5 +1,5 @@
-//! The MQTT server's listeners: where clients connect and what carries their bytes there. Accepts and hands over; a client that
-//! is slow to say who it is keeps no other waiting.
+//! The MQTT server's listeners: their addresses and transports. Accepted sockets are handed over at once, so a client that is slow to send
+//! CONNECT delays no other.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,17 +21,17 @@ use switchbox_support::{
 };
 use switchbox_transport::tls;
 
-/// Of such lines the log gets ten a minute, and how many there are.
+/// At most ten such lines a minute are written to the log, with their count.
 static NOT_ACCEPTED: SiteLimit = SiteLimit::new(10);
 
-/// Pauses after accept failed, such as for want of file descriptors.
+/// The shortest and the longest pause after `accept` failed, for example without a free file descriptor.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// One address to listen on.
 #[derive(Debug, Clone)]
 pub struct ListenerOptions {
     pub listen: SocketAddr,
-    /// None: what is sent there can be read on its way.
+    /// `None` for a listener without encryption.
     pub tls: Option<tls::Handle>,
     /// MQTT over WebSocket.
     pub web: Option<Origins>,
@@ -44,7 +44,7 @@ pub struct ListenError {
     source: io::Error,
 }
 
-/// Ports that were taken and are not served yet: the system holds the connections of clients that come meanwhile.
+/// Bound ports that are not served yet. The system queues connections meanwhile.
 #[derive(Debug)]
 pub struct Ports {
     pub(super) sockets: Vec<TcpListener>,
@@ -52,14 +52,14 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Where they are, in the order of the listeners.
+    /// The addresses, in the order of the listeners.
     #[must_use]
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addrs
     }
 }
 
-/// Takes the ports of the listeners.
+/// Binds the ports of the listeners.
 pub async fn take_ports(listeners: &[ListenerOptions]) -> Result<Ports, ListenError> {
     let (mut sockets, mut addrs) = (Vec::new(), Vec::new());
     for ListenerOptions { listen: addr, .. } in listeners {
@@ -71,7 +71,7 @@ pub async fn take_ports(listeners: &[ListenerOptions]) -> Result<Ports, ListenEr
     Ok(Ports { sockets, addrs })
 }
 
-/// A client at a listener.
+/// An accepted socket with its listener.
 pub(super) type Arrival = (TcpStream, Arc<ListenerOptions>);
 
 impl ListenerOptions {
@@ -81,7 +81,7 @@ impl ListenerOptions {
         Self { listen, tls: None, web: None }
     }
 
-    /// What comes before MQTT, for the log.
+    /// The name of the handshakes before MQTT, for the log.
     pub(super) fn handshakes(&self) -> &'static str {
         match (self.tls.is_some(), self.web.is_some()) {
             (false, false) => "the connection",
@@ -91,7 +91,7 @@ impl ListenerOptions {
         }
     }
 
-    /// Does the handshakes that come before MQTT; the caller limits their time.
+    /// Does the handshakes before MQTT. The caller limits their time.
     pub(super) async fn open(&self, tcp: TcpStream, metrics: &Metrics) -> io::Result<Socket> {
         let wire = match &self.tls {
             None => Wire::Plain(tcp),
@@ -104,7 +104,7 @@ impl ListenerOptions {
     }
 }
 
-/// Accepts for ever.
+/// Accepts connections until the receiver is gone.
 pub(super) async fn accept(
     listener: TcpListener,
     options: Arc<ListenerOptions>,

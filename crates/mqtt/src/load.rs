@@ -1,8 +1,8 @@
-//! How much happens in a minute, as moving averages over one, five and fifteen minutes. Pure.
+//! Moving averages of a counter's rate per minute, over one, five and fifteen minutes. Pure.
 
 use std::time::Duration;
 
-/// The time that each average looks back, minutes, and its name.
+/// The period of each average in minutes, and its name.
 const OVER: [(f64, &str); 3] = [(1.0, "1min"), (5.0, "5min"), (15.0, "15min")];
 
 /// The averages of one counter.
@@ -19,7 +19,7 @@ impl Load {
         Self { per_minute: [counted as f64 / minutes; 3], counted }
     }
 
-    /// The counter has come to this, so long after it was looked at last.
+    /// Adds the counter's current value, read this long after the one before.
     pub(super) fn add(&mut self, counted: u64, after: Duration) {
         let minutes = after.as_secs_f64() / 60.0;
         if minutes <= 0.0 {

@@ -1,5 +1,5 @@
-//! What the sessions of all clients that are away hold together, and of each owner: the bounds beside those of each session.
-//! Counts; drops nothing.
+//! The limits for what the sessions of all offline clients hold together, and of what those of one owner hold. They are checked in addition
+//! to the limits of each session. This module counts only; it drops nothing.
 
 use std::{
     collections::HashMap,
@@ -42,11 +42,11 @@ struct Inner {
     accounts: Mutex<HashMap<Owner, Weak<Totals>>>,
 }
 
-/// All owners. Cheap to clone: every clone counts into the same numbers.
+/// Counts what the offline sessions of all owners hold. Cheap to clone: all clones share the counters.
 #[derive(Debug, Clone)]
 pub(super) struct OfflineSessions(Arc<Inner>);
 
-/// One owner's part of it. Cheap to clone.
+/// Counts what the offline sessions of one owner hold. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct OwnerQuota {
     owner: Owner,
@@ -54,10 +54,10 @@ pub(super) struct OwnerQuota {
     all: Arc<Inner>,
 }
 
-/// What one session counts for.
+/// What one session has added to the counters.
 #[derive(Debug, Default)]
 pub(super) struct SessionUsage {
-    /// It counts among the sessions that are kept when their clients are offline.
+    /// Whether the session counts as one that is kept when its client is offline.
     counted: bool,
     queued: usize,
     subscriptions: usize,
@@ -72,7 +72,7 @@ fn take(from: &AtomicUsize, bytes: usize) {
 }
 
 impl OfflineSessions {
-    /// Beside as many sessions as there may be connections.
+    /// `connections`: the limit of connections. As many sessions may be kept in addition.
     pub(super) fn new(connections: usize) -> Self {
         let names = (names::SESSIONS_KEPT, names::SESSIONS_KEPT_OF_ONE);
         let sessions = Quota { all: connections.saturating_add(SESSIONS_KEPT), one: SESSIONS_KEPT_OF_ONE, names };
@@ -87,7 +87,7 @@ impl OfflineSessions {
     pub(super) fn of(&self, owner: Owner) -> OwnerQuota {
         let own = match &owner {
             Owner::Everyone => self.0.everyone.clone(),
-            // It has one session.
+            // A device has one session.
             Owner::Device(_) | Owner::Plugins => Arc::default(),
             Owner::Service(_) => self.account(&owner),
         };
@@ -107,7 +107,7 @@ impl OfflineSessions {
 }
 
 impl OwnerQuota {
-    /// The session is to be kept from now on when its client is away. The error is the limit that leaves no place for it.
+    /// Counts a session that is kept from now on when its client is offline. The error names the limit that is reached.
     pub(super) fn keep_session(&self, usage: &mut SessionUsage) -> Result<(), LimitName> {
         if usage.counted {
             return Ok(());
@@ -118,7 +118,7 @@ impl OwnerQuota {
         room.inspect_err(|_| self.forget_session(usage))
     }
 
-    /// The same for a session of an earlier process, whatever the bounds are now.
+    /// Counts a kept session of an earlier process, without checking the limits.
     pub(super) fn restore_session(&self, usage: &mut SessionUsage) {
         if !std::mem::replace(&mut usage.counted, true) {
             add(&self.own.sessions, 1);
@@ -133,7 +133,7 @@ impl OwnerQuota {
         }
     }
 
-    /// This session's queue takes so much from now on; 0 where its client is not away.
+    /// Sets the bytes that the session's queue takes. 0: its client is connected.
     pub(super) fn set(&self, usage: &mut SessionUsage, bytes: usize) {
         let before = std::mem::replace(&mut usage.queued, bytes);
         for totals in [&self.own, &self.all.totals as &Totals] {
@@ -142,8 +142,7 @@ impl OwnerQuota {
         }
     }
 
-    /// This session's subscriptions take so much memory while its client is away. The error is the limit that leaves no room
-    /// for them.
+    /// Counts the memory of the session's subscriptions while its client is offline. The error names the limit that is reached.
     pub(super) fn keep_subscriptions(&self, usage: &mut SessionUsage, memory_bytes: usize) -> Result<(), LimitName> {
         self.forget_subscriptions(usage);
         let bytes = memory_bytes.saturating_sub(SUBSCRIPTIONS_EASY_BYTES);
@@ -156,14 +155,14 @@ impl OwnerQuota {
         room.inspect_err(|_| self.forget_subscriptions(usage))
     }
 
-    /// The client is not away any more.
+    /// Subtracts the memory of the session's subscriptions: its client is connected again.
     pub(super) fn forget_subscriptions(&self, usage: &mut SessionUsage) {
         let bytes = std::mem::take(&mut usage.subscriptions);
         take(&self.own.subscriptions, bytes);
         take(&self.all.totals.subscriptions, bytes);
     }
 
-    /// Whether so much more may wait. The error is the limit that leaves no room for it.
+    /// Checks whether the queues have room for so many bytes more. The error names the limit that is reached.
     pub(super) fn room(&self, bytes: usize) -> Result<(), LimitName> {
         let queued = |totals: &Totals| totals.queued.load(Ordering::Relaxed);
         QUEUE.check(&self.owner, queued(&self.own), queued(&self.all.totals), bytes)

@@ -1,4 +1,4 @@
-//! What the server can be told when it starts.
+//! The settings of the MQTT server.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -13,11 +13,11 @@ use switchbox_transport::admission::{self, Names};
 #[derive(Debug, Clone)]
 pub struct Options {
     pub listeners: Vec<ListenerOptions>,
-    /// Connections at a time.
+    /// Limit of open connections.
     pub connections: usize,
-    /// Connections of one address at a time, other than this machine's own.
+    /// Limit of open connections of one address. This machine's own addresses are exempt.
     pub connections_per_address: usize,
-    /// Connections that come in a second.
+    /// Limit of new connections in a second.
     pub connects_per_second: u32,
     /// How long a client may take for TLS, WebSocket and CONNECT together.
     pub connect_deadline: Duration,
@@ -25,15 +25,15 @@ pub struct Options {
     pub packet_deadline: Duration,
     /// How long a client may leave what is sent to it unread.
     pub write_deadline: Duration,
-    /// Time between two statistics under `$SYS/`. Zero: there are none.
+    /// Time between two publications of the statistics under `$SYS/`. Zero turns them off.
     pub sys_interval: Duration,
-    /// How large what is published may be.
+    /// The limits for the sizes of payloads.
     pub payloads: PayloadLimits,
-    /// Which registry clients of Azure IoT Hub mean.
+    /// The registries that the hub names of Azure IoT Hub clients stand for.
     pub hubs: Hubs,
-    /// The runtime that serves the clients that do not keep the host busy. None: the one that serves all.
+    /// The runtime that serves clients which do not keep the host busy. With `None`, one runtime serves all clients.
     pub foreground: Option<runtime::Handle>,
-    /// Those that must live: the listeners are among them.
+    /// The tasks without which the host cannot go on. The listeners are added to them.
     pub tasks: Tasks,
 }
 
@@ -62,7 +62,7 @@ impl Options {
             connections: self.connections,
             per_address: self.connections_per_address,
             per_second: self.connects_per_second,
-            // Those that have proved nothing never have all of the connections.
+            // Clients that are not authenticated yet never take all of the connections.
             unauthenticated: limits::UNAUTHENTICATED.min((self.connections / 2).max(64)),
             names: Names::MQTT,
         }

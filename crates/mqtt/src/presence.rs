@@ -1,5 +1,5 @@
-//! A client that is connected, and what follows when it no longer is: the will, the device's `disconnected` event, the session's fate.
-//! [`Presence`] does it when it is dropped, so that it happens on every way out, a panic included.
+//! A connected client, and what follows when its connection ends: the will, the device's `disconnected` event, and what becomes of its
+//! session. The drop of [`Presence`] does it, so that it happens however the connection ends, a panic included.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ use switchbox_mqtt_codec::packet::Will;
 use switchbox_mqtt_session::topics::PendingChanges;
 use switchbox_support::{clock, scheduling::CpuBudget};
 
-/// A client that is connected. Its end is its drop.
+/// A connected client. Dropping it ends the client's presence.
 pub(super) struct Presence {
     pub(super) shared: Arc<ServerContext>,
     pub(super) key: Key,
@@ -32,19 +32,19 @@ pub(super) struct Presence {
     pub(super) dialect: Dialect,
     pub(super) auth_context: AuthContext,
     pub(super) online: Option<Online>,
-    /// Where the device is a gateway.
+    /// Set when the device is a gateway.
     pub(super) gateway: Option<Box<Gateway>>,
     pub(super) will: Option<Box<Will>>,
-    /// 0: the session ends with the connection.
+    /// How long the session is kept after the connection. 0: it ends with the connection.
     pub(super) session_expiry: Duration,
-    /// The client asked for a session that outlives the connection.
+    /// Whether the client asked for a session that outlives the connection.
     pub(super) may_keep: bool,
     pub(super) cpu_budget: Arc<CpuBudget>,
     pub(super) end: Option<ConnectionEnd>,
 }
 
 impl Presence {
-    /// The client subscribes to a feed of its own device or of one that it speaks for.
+    /// Subscribes the client to a downlink of its own device or of a device that it has attached.
     pub(super) fn subscribe_downlink(&self, online: &Online, kind: DownlinkKind) {
         if kind == DownlinkKind::Config && !self.dialect.rules().sends_config {
             self.follow_config(online);
@@ -53,13 +53,13 @@ impl Presence {
         }
     }
 
-    /// What changes in the config from now on is sent, as a change.
+    /// Sends later changes of the config to the client.
     pub(super) fn follow_config(&self, online: &Online) {
         let config = online.follow_config();
         self.mailbox.lock().known_config = config;
     }
 
-    /// A device's own event as its will stands before its `disconnected` event, where it is due at once.
+    /// Publishes a will that is an event of the device and due at once, so that it precedes the `disconnected` event.
     fn will_first(&mut self, end: &ConnectionEnd) {
         let no_session = self.session_expiry.is_zero();
         let Self { shared, auth_context, mailbox, will, .. } = self;
@@ -70,12 +70,12 @@ impl Presence {
             let session_num = mailbox.lock().session_num;
             let mut pending = PendingChanges::default();
             pending.extend(session_num.map(|session| BrokerChange::Will { session, will: None }));
-            // An event waits for no subscriber.
+            // An event has no subscribers to wait for.
             let _ = will::publish(shared, auth_context, &mailbox.name, *will, pending);
         }
     }
 
-    /// For the device's operator: what ended its connection, where that was an error of its own.
+    /// Records for the device's operator what ended the connection, if that was an error of the client.
     fn record_failure(&self, end: &ConnectionEnd) {
         let kind = match end {
             ConnectionEnd::Fault(_) | ConnectionEnd::Late { .. } => ErrorKind::InvalidArgument,

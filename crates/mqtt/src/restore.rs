@@ -1,4 +1,5 @@
-//! Takes up the sessions of an earlier process, before anybody is let in. Never reads the store itself.
+//! Restores the sessions of an earlier process before the first client is admitted. It is given the stored documents; it does not read the
+//! store.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -26,7 +27,7 @@ use switchbox_mqtt_session::{
 use switchbox_store::{BrokerDocs, QueuedDoc, SessionDoc};
 use switchbox_support::clock;
 
-/// A session whose time is still to begin.
+/// A restored session whose expiry timer is not started yet.
 struct Restored {
     key: SessionKey,
     mailbox: Arc<Mailbox>,
@@ -35,7 +36,7 @@ struct Restored {
 }
 
 impl Service {
-    /// Retained messages, sessions with what waits for them, wills. `device`: none where it is no more.
+    /// Restores retained messages, sessions with their queues, and wills. `device` gives `None` for a device that does not exist any more.
     pub fn restore(&self, docs: BrokerDocs, device: impl Fn(DeviceNum) -> Option<Arc<Device>>) {
         let now = ClockReading { instant: std::time::Instant::now(), ms: clock::now_ms() };
         self.shared.topics.restore_retained(docs.retained, now);
@@ -43,7 +44,7 @@ impl Service {
         if !restored.is_empty() {
             tracing::info!(count = restored.len(), "sessions of clients that are away were taken up");
         }
-        // All of them are there before the first will comes.
+        // All sessions exist before the first will is published, so that each gets it.
         for Restored { key, mailbox, will, remaining_expiry } in restored {
             self.shared.clients.restore(&key, mailbox, will, remaining_expiry);
         }
@@ -83,7 +84,8 @@ impl Service {
         Restored { key: doc.key, mailbox, will, remaining_expiry }
     }
 
-    /// What the session has. Where its client was connected when the host stopped, what it was sent last is in doubt.
+    /// Restores the session's queue and subscriptions. If its client was connected when the host stopped, the messages that it was sent
+    /// last may have reached it or not.
     fn restore_state(&self, doc: &mut SessionDoc, own: Option<&DeviceId>, has_will: bool, now: ClockReading) -> State {
         let in_doubt_from = doc.in_doubt_from.unwrap_or(MessageNum(doc.sent.0 + 1));
         let reached = |queued: &QueuedDoc| match queued {
@@ -122,8 +124,8 @@ impl Service {
         }
     }
 
-    /// Another start may have other settings, so it is asked again whether its client may leave it. That it is not shut out is asked
-    /// when its time has come.
+    /// The settings may have changed since the will was stored, so its topic is checked again. Whether its client is blocked is checked
+    /// when the will is due.
     fn restore_will(
         &self,
         will: Box<Will>,
@@ -144,7 +146,7 @@ impl Service {
 
 type AttachedSubscriptions = HashMap<DeviceId, Vec<AttachedSubscription>>;
 
-/// The client's own, and those of a gateway to the topics of its devices.
+/// Gives the client's own subscriptions, and those of a gateway to the topics of its devices.
 fn subscriptions(
     stored: &[(Arc<str>, StoredSubscription)],
     own: Option<&DeviceId>,

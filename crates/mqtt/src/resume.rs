@@ -1,4 +1,4 @@
-//! What a session that was kept goes on with on its new connection. Never lets anybody in.
+//! Resumes a kept session on its client's new connection. The client is authenticated by then.
 
 use super::{
     mailbox::Mailbox,
@@ -15,10 +15,10 @@ use switchbox_mqtt_session::topics::{self, PendingChanges, Subscriber as _};
 use switchbox_store::OnCommit;
 use switchbox_support::{log_limit::SiteLimit, tasks::spawn_contained};
 
-/// Of such lines the log gets ten a minute, and how many there are.
+/// At most ten such lines are logged a minute; the last one says how many were left out.
 static ENDED: SiteLimit = SiteLimit::new(10);
 
-/// Takes up the feeds of a session that was kept. Deliveries wait in the mailbox until CONNACK is written.
+/// Resumes the downlinks of a kept session. Deliveries wait in the mailbox until CONNACK is written.
 pub(super) fn resume(presence: &Presence) {
     prune(presence);
     let Some(online) = &presence.online else { return };
@@ -43,15 +43,15 @@ pub(super) fn resume(presence: &Presence) {
     }
 }
 
-/// Takes up what the session has for a device that its client, a gateway, has attached: what was sent and not acknowledged
-/// before the gateway left, under its packet identifiers, and then the subscriptions. All of it was suspended.
+/// Resumes what the session holds for a device that its client, a gateway, has attached: first the messages that were sent and not
+/// acknowledged before the gateway disconnected, under their packet identifiers, and then the subscriptions. All of it was suspended.
 pub(super) fn resume_attached(online: &Online, device: &Device, mailbox: &Mailbox) {
     let id = &device.name.id;
     let (in_flight, suspended) = {
         let session = &mailbox.lock().session;
         (session.deliveries_in_flight(), session.deliveries_suspended())
     };
-    // Sent on this very connection before the device was detached, and not acknowledged: it is not sent a second time.
+    // A message that was sent on this same connection before the device was detached, and not acknowledged, is not sent a second time.
     for (_, device_delivery) in in_flight {
         if device_delivery.device.as_ref().is_some_and(|of| of.num == device.num) {
             online.resumes(&device_delivery.outbound);
@@ -60,7 +60,7 @@ pub(super) fn resume_attached(online: &Online, device: &Device, mailbox: &Mailbo
     for (packet_id, device_delivery) in suspended {
         let Some(of) = device_delivery.device.as_ref().filter(|of| of.name.id == *id) else { continue };
         let subscribed = mailbox.lock().attached_downlink_qos(id, device_delivery.downlink_kind()).is_some();
-        // A device of the same id may have been made anew.
+        // The device may have been deleted and created again under the same id.
         let goes_on = of.num == device.num && subscribed && online.resumes(&device_delivery.outbound);
         mailbox.lock().session.resume_suspended(packet_id, goes_on);
     }
@@ -106,7 +106,7 @@ fn prune(presence: &Presence) {
     };
     let mut pending = PendingChanges::default();
     let waiting = redeliver(topics, session_num, undelivered, &mut pending);
-    // A message of a shared subscription stays in this session until another member has it.
+    // A message of a shared subscription stays in this session until another member of the group has it.
     finished.retain(|num| !waiting.iter().any(|(shared, _)| shared.num == Some(*num)));
     pending.extend(
         session_num

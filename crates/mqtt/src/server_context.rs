@@ -15,7 +15,7 @@ use switchbox_core::registry::Changed;
 use switchbox_mqtt_session::topics;
 use switchbox_support::{log_limit::LogLimits, metrics::Metrics, scheduling::CpuBudgets};
 
-/// Lines of the log in a minute about clients of one network that are not let in.
+/// Log lines a minute about refused clients of one network.
 const REFUSALS_LOGGED: u32 = 30;
 
 /// What all connections share.
@@ -25,11 +25,11 @@ pub(super) struct ServerContext {
     pub(super) topics: topics::Handle,
     pub(super) clients: Arc<Clients>,
     pub(super) gateway_routes: GatewayRoutes,
-    /// Of accounts, all of whose connections are one client here.
+    /// The CPU budgets of accounts. All connections of an account share one.
     pub(super) cpu_budgets: CpuBudgets,
-    /// Of clients that are not let in, by their networks.
+    /// Limits the log lines about refused clients, by their networks.
     pub(super) refusals_logged: LogLimits<IpAddr>,
-    /// Of clients by their names, and what is told of them: one line a minute, however often they come back.
+    /// Limits the log lines about clients, by their names and the kind of line: one a minute, however often they reconnect.
     pub(super) client_lines: LogLimits<(Arc<str>, &'static str)>,
     pub(super) metrics: Metrics,
 }
@@ -42,7 +42,7 @@ impl ServerContext {
         Self { options, host, topics, clients, gateway_routes, cpu_budgets, refusals_logged, client_lines, metrics }
     }
 
-    /// Who was let in by what has changed is looked at again.
+    /// Checks the clients again whose admission depends on what has changed.
     pub(super) fn revalidate(&self, changed: Result<Changed, RecvError>) {
         match changed {
             Ok(Changed::Device(num)) => {
@@ -54,7 +54,7 @@ impl ServerContext {
                 self.gateway_routes.revalidate(num);
             }
             Ok(Changed::Registry(_) | Changed::Clock) => self.clients.revalidate(None),
-            // Too many changes at once to hear of each.
+            // Too many changes came at once for the channel, so all clients are checked.
             Ok(Changed::Service(_)) | Err(RecvError::Lagged(_)) => {
                 self.clients.forget_all(|key| !session_key::can_return(&self.host, key));
                 self.clients.revalidate(None);

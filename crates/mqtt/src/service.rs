@@ -1,4 +1,4 @@
-//! The server: accepts clients, gives each a task, and looks again at who may stay when something changes.
+//! The MQTT server: it accepts clients, gives each a task, and checks again which clients may stay when the registry changes.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,10 +25,10 @@ use switchbox_transport::admission::{Admission, ConnectionPermit};
 
 /// How long connections may take to end when the host shuts down.
 const DRAIN: Duration = Duration::from_secs(2);
-/// Clients that were accepted and wait to be served.
+/// Limit of accepted clients that wait for the server to start their task.
 const ARRIVALS: usize = 64;
 
-/// The MQTT server, as others see it. Cheap to clone.
+/// What other parts of the host can ask of the MQTT server. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
     metrics: Metrics,
@@ -50,7 +50,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Takes the listeners' ports, but lets nobody in before [`Self::run`].
+    /// Takes the listeners' ports. No client is served before [`Self::run`].
     pub async fn bind(
         options: Options,
         host: HostParts,
@@ -61,7 +61,7 @@ impl Service {
         Ok(Self::new(options, ports, host, topics, metrics))
     }
 
-    /// Behind ports that were taken for `options.listeners`.
+    /// Makes a server on ports that were taken for `options.listeners`.
     pub fn new(options: Options, ports: Ports, host: HostParts, topics: topics::Handle, metrics: Metrics) -> Self {
         let Ports { sockets, addrs } = ports;
         let listeners = sockets.into_iter().zip(options.listeners.iter().cloned().map(Arc::new)).collect();
@@ -69,7 +69,7 @@ impl Service {
         Self { listeners, addrs, admission, shared: Arc::new(ServerContext::new(options, host, topics, metrics)) }
     }
 
-    /// Where the listeners are, in their order.
+    /// The addresses of the listeners, in the order of `options.listeners`.
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addrs
@@ -134,7 +134,7 @@ impl ServerContext {
         connection_tasks.spawn_pending(serve(self.clone(), stream, listener, permit, shutdown.clone()));
     }
 
-    /// What publishes the statistics. `None` if there are to be none.
+    /// Makes what publishes the statistics. `None`: they are turned off.
     fn statistics(self: &Arc<Self>) -> Option<Arc<SysTopics>> {
         if self.options.sys_interval.is_zero() {
             return None;
@@ -156,7 +156,7 @@ impl ServerContext {
     }
 }
 
-/// One connection, from its first byte to its last, or until it is to go on in another priority class.
+/// Serves one connection from its first byte to its last, or until it moves to another priority class.
 pub(super) async fn serve(
     shared: Arc<ServerContext>,
     stream: TcpStream,

@@ -1,4 +1,4 @@
-//! Whose a session is, and whether there is still somebody who can come back to it.
+//! The key of a session: which device or account owns it, and whether a client can still resume it.
 
 use std::sync::Arc;
 
@@ -8,18 +8,19 @@ use switchbox_core::registry::Device;
 use switchbox_model::{ServiceName, broker::Owner};
 use switchbox_store::ServiceDoc;
 
-/// A session belongs to the account, its lists and the client id: with other lists it is another one, so that nothing of
-/// what was allowed before is left in it.
+/// The key holds the account, its topic lists and the client id. An account whose lists change gets new sessions, so that no subscription
+/// outlives its permission.
 pub(super) fn of_service(service: &ServiceDoc, client_id: &str) -> Key {
     Key::Client((account_prefix(service) + client_id).into())
 }
 
-/// How the keys of the account's sessions begin. No client id holds a NUL, so no other client has such a key.
+/// The prefix of the keys of the account's sessions. No client id holds a NUL, so no other client has such a key.
 fn account_prefix(ServiceDoc { name, spec, .. }: &ServiceDoc) -> String {
     format!("{name}\0{}\0{}\0", spec.publish.join("\0"), spec.subscribe.join("\0"))
 }
 
-/// Whose quota a client's session and retained messages take. Where enrolment is open, nobody proves who it is, so all count as one.
+/// The owner whose quota a client's session and retained messages take. While enrolment is open, clients are not authenticated, so all of
+/// them share one quota.
 pub(super) fn of_retained(auth_context: &AuthContext) -> Owner {
     match (&auth_context.access, &auth_context.principal) {
         (Access::Open, _) | (_, Principal::Client) => Owner::Everyone,
@@ -28,7 +29,7 @@ pub(super) fn of_retained(auth_context: &AuthContext) -> Owner {
     }
 }
 
-/// Who a client with such a key is. `device`: where the key is one's.
+/// The identity of a client with such a key. `device`: the device, if the key is a device's.
 pub(super) fn principal(host: &HostParts, key: &Key, device: Option<Arc<Device>>) -> Principal {
     match (device, key) {
         (Some(device), _) => Principal::Device(device),
@@ -43,7 +44,7 @@ fn account(host: &HostParts, key: &str) -> Option<Arc<ServiceDoc>> {
     host.auth.service(&ServiceName::new(name).ok()?)
 }
 
-/// False: the device or the account is no more, or the account has other lists.
+/// Whether a client can still resume the session: its device or account exists, and the account's lists are unchanged.
 pub(super) fn can_return(host: &HostParts, key: &Key) -> bool {
     match key {
         Key::Device(device) => host.auth.is_registered(*device),

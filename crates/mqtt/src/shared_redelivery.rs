@@ -1,5 +1,5 @@
-//! Gives what came to a session by shared subscriptions, and its client will not take, to other members. That the session does
-//! not have it any more is in one entry of the journal with that another one has.
+//! Moves messages of shared subscriptions from a session whose client does not take them to other members of the group. One journal entry
+//! removes a message from the one session and adds it to the other.
 
 use switchbox_model::broker::{BrokerChange, SessionNum};
 use switchbox_mqtt_session::{
@@ -9,7 +9,7 @@ use switchbox_mqtt_session::{
 
 use switchbox_store::OnCommit;
 
-/// Adds to `pending` what found a member. Gives what is worth waiting for.
+/// Adds to `pending` the messages that a member has room for. Returns those whose members have full queues.
 pub(super) fn redeliver(
     topics: &Handle,
     session: Option<SessionNum>,
@@ -26,7 +26,7 @@ pub(super) fn redeliver(
     waiting
 }
 
-/// Waits for members whose queues are full, a bounded time for all. Gives what must be durable then.
+/// Waits for members whose queues are full, with one deadline for all messages. Returns what must be durable then.
 pub(super) async fn redeliver_waiting(
     topics: &Handle,
     session: Option<SessionNum>,
@@ -36,7 +36,7 @@ pub(super) async fn redeliver_waiting(
     for (shared, offer) in waiting {
         topics.wait(&shared.message, vec![offer], &mut pending, &mut budget, std::future::pending()).await;
         pending.extend(gone(session, &shared));
-        // Members may wait for it.
+        // The removal may free room that members wait for.
         topics.write_with(None, std::mem::take(&mut pending), OnCommit::Nothing);
     }
     pending

@@ -34,12 +34,12 @@ impl Socket {
         }
     }
 
-    /// Where the client is; none when it is gone already.
+    /// The client's address. `None`: it has closed the connection already.
     pub(super) fn peer(&self) -> Option<IpAddr> {
         self.wire().tcp().peer_addr().ok().map(|addr| addr.ip())
     }
 
-    /// The certificate that the client showed, and those below its authority.
+    /// The client's certificate, and its intermediate certificates.
     pub(super) fn peer_certificates(&self) -> &[rustls::pki_types::CertificateDer<'static>] {
         match self.wire() {
             Wire::Plain(_) => &[],
@@ -47,7 +47,7 @@ impl Socket {
         }
     }
 
-    /// The threads of the caller wait for it from here on.
+    /// Registers the socket with the caller's runtime.
     pub(super) fn move_here(&mut self) -> io::Result<()> {
         scheduling::move_stream_here(self.wire_mut().tcp_mut())
     }
@@ -60,7 +60,7 @@ impl Socket {
         }
     }
 
-    /// 0 = the end.
+    /// Returns 0 at the end of the stream.
     pub(super) fn try_read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Direct(wire) => wire.try_read(to),
@@ -68,7 +68,7 @@ impl Socket {
         }
     }
 
-    /// Something has begun to come that cannot be read before its rest is there.
+    /// Whether the beginning of a TLS record or WebSocket frame has come that cannot be read before its rest.
     pub(super) fn is_half_read(&self) -> bool {
         match self {
             Self::Direct(_) => false,
@@ -83,7 +83,7 @@ impl Socket {
         }
     }
 
-    /// True: all that was taken is with the system.
+    /// Returns true when the system has all bytes that `try_write` took.
     pub(super) fn try_flush(&mut self) -> io::Result<bool> {
         match self {
             Self::Direct(wire) => wire.try_flush(),
@@ -98,7 +98,7 @@ impl Socket {
         }
     }
 
-    /// Writes the last words, closes, and waits until the client has closed too. The caller limits the time.
+    /// Writes `words`, closes, and waits until the client has closed too. The caller limits the time.
     pub(super) async fn send_and_close(&mut self, mut words: &[u8], closing: Closing<'_>) -> io::Result<()> {
         while !words.is_empty() {
             match self.try_write(words) {
@@ -119,7 +119,7 @@ impl Socket {
         self.wire_mut().finish().await
     }
 
-    /// Closes without waiting, where the client may be gone.
+    /// Closes without waiting for the client.
     pub(super) fn close(&mut self, closing: Closing<'_>) {
         match self {
             Self::Direct(wire) => wire.close(),

@@ -1,5 +1,5 @@
-//! The filters of one client's own subscriptions, bounded in number and in bytes, and about how much memory they take. Knows
-//! neither messages nor who gets them.
+//! The filters of one client's own subscriptions, limited in number and bytes, with an estimate of their memory. Messages are routed
+//! elsewhere.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ pub(super) enum SubscriptionTarget {
     Replies,
 }
 
-/// A subscription of a gateway to a feed of one of its devices.
+/// A subscription of a gateway to a downlink of one of its devices.
 #[derive(Debug)]
 pub(super) struct AttachedSubscription {
     pub(super) filter: Box<str>,
@@ -31,18 +31,18 @@ pub(super) struct AttachedSubscription {
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     filters: HashMap<Box<str>, SubscriptionTarget>,
-    /// Against the client's limit.
+    /// Bytes that count towards the client's limit.
     bytes: usize,
     memory_bytes: usize,
 }
 
-/// What a filter counts for, bytes.
+/// The bytes that a filter counts towards the limit.
 fn counted(filter: &str) -> usize {
     filter.len() + filter.split('/').count() * limits::FILTER_LEVEL_BYTES
 }
 
 impl Subscriptions {
-    /// Err with the limit's name and what it is when there is no room for the filter.
+    /// Checks that there is room for the filter. The error is the limit's name and value.
     pub(super) fn check_room(&self, filter: &str, most: usize) -> Result<(), (LimitName, String)> {
         if self.filters.contains_key(filter) {
             return Ok(());
@@ -74,7 +74,7 @@ impl Subscriptions {
         Some(target)
     }
 
-    /// Takes those out for which this holds.
+    /// Removes and returns the subscriptions for which `wanted` holds.
     pub(super) fn extract(&mut self, wanted: impl Fn(&str, SubscriptionTarget) -> bool) -> Vec<Box<str>> {
         let found: Vec<_> = self
             .filters
@@ -88,12 +88,12 @@ impl Subscriptions {
         found
     }
 
-    /// The filters of ordinary topics.
+    /// The filters that are no downlink and no reply topic.
     pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
         self.filters.iter().filter(|(_, target)| **target == SubscriptionTarget::Topic).map(|(filter, _)| &**filter)
     }
 
-    /// The QoS that a feed is subscribed with.
+    /// The QoS of the client's subscription to the downlink.
     pub(super) fn downlink_qos(&self, kind: DownlinkKind) -> Option<QoS> {
         let of = |target: &SubscriptionTarget| match target {
             SubscriptionTarget::Downlink(f, qos) if *f == kind => Some(*qos),
@@ -102,17 +102,17 @@ impl Subscriptions {
         self.filters.values().filter_map(of).max()
     }
 
-    /// Whether the client takes answers to its requests.
+    /// Whether the client is subscribed to answers to its requests.
     pub(super) fn replies(&self) -> bool {
         self.filters.values().any(|kept| *kept == SubscriptionTarget::Replies)
     }
 
-    /// Whether the client, a gateway, wants to hear of errors.
+    /// Whether the client, a gateway, is subscribed to errors.
     pub(super) fn errors(&self) -> bool {
         self.filters.values().any(|target| *target == SubscriptionTarget::Errors)
     }
 
-    /// About how much memory they take in the whole host.
+    /// An estimate of the memory that they take in the whole host.
     pub(super) fn memory_bytes(&self) -> usize {
         self.memory_bytes
     }
@@ -148,7 +148,7 @@ mod tests {
             assert!((fits..=fits + fits / 40).contains(&taken), "{taken} {}", filter(0));
             assert_eq!(refused(&subscriptions, &filter(taken)), Some(limit));
             assert_eq!(refused(&subscriptions, &filter(0)), None, "it is there already");
-            // Little enough that many clients may have as much.
+            // The memory of a full set must be small enough for many clients.
             assert!(subscriptions.memory_bytes() <= 5 * 1024 * 1024, "{}", subscriptions.memory_bytes());
         }
     }

@@ -1,5 +1,5 @@
-//! The host's statistics under `$SYS/broker/`, named as mosquitto names them: published while somebody subscribes to them, and given
-//! to a new subscription as retained messages are. Nothing of them is kept or written to the log.
+//! The host's statistics under `$SYS/broker/`, named as mosquitto names them: published while somebody subscribes to them, and given to a
+//! new subscription as retained messages are. None of them is stored.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use super::{load::Load, server_context::ServerContext};
 use switchbox_model::Message;
 use switchbox_support::{clock, memory, metrics::Metrics};
 
-/// What makes them. Does not keep the server alive.
+/// Makes and publishes the statistics. It does not keep the server alive.
 pub(super) struct SysTopics {
     shared: Weak<ServerContext>,
     started: Instant,
@@ -25,13 +25,13 @@ pub(super) struct SysTopics {
 
 #[derive(Default)]
 struct State {
-    /// Of the counters of [`loads`], in their order, and when they were looked at. Empty while nobody subscribes.
+    /// The values of the counters of [`loads`], in their order, and the time when they were read. Empty while nobody subscribes.
     loads: Vec<Load>,
     looked: Option<Instant>,
     most_memory: u64,
 }
 
-/// The counters of which there are averages.
+/// The counters whose averages are published.
 fn loads(metrics: &Metrics) -> [(&'static str, u64); 8] {
     [
         ("load/connections", metrics.connects.get()),
@@ -77,12 +77,12 @@ impl SysTopics {
         }
     }
 
-    /// All of them as they are now.
+    /// All statistics with their current values.
     pub(super) fn current_messages(&self) -> Vec<Arc<Message>> {
         self.shared.upgrade().map(|shared| self.messages(&shared)).unwrap_or_default()
     }
 
-    /// Adds what was counted since the last time to the averages.
+    /// Adds what was counted since the last call to the averages.
     fn update_loads(&self, metrics: &Metrics) {
         let mut state = self.state.lock();
         let now = clock::instant();

@@ -1,13 +1,13 @@
-//! Wakes a connection's task for what others put into its session, once for all that it has not looked at. What its own task put
-//! there, and what it has written since, wakes nobody.
+//! Wakes a connection's task when others put something into its session: once for everything that the task has not looked at yet. What the
+//! task itself puts there does not wake it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::{Notify, futures::Notified};
 
-/// The task has looked at everything.
+/// The task has seen everything.
 const IDLE: u8 = 0;
-/// There is something new, and the task is to be woken for it later.
+/// There is something new, and the task is not woken for it yet.
 const WORK: u8 = 1;
 /// The task was woken, and has not looked yet.
 const WOKEN: u8 = 2;
@@ -19,36 +19,36 @@ pub(super) struct WakeSignal {
 }
 
 impl WakeSignal {
-    /// There is something new; [`WakeSignal::wake`] is to follow.
+    /// Notes that there is something new. [`WakeSignal::wake`] must follow.
     pub(super) fn mark(&self) {
         let _ = self.state.compare_exchange(IDLE, WORK, Ordering::AcqRel, Ordering::Relaxed);
     }
 
-    /// Wakes the task for what was noted, unless it has looked since, or was woken already.
+    /// Wakes the task for what [`WakeSignal::mark`] noted, unless the task has looked since or was woken already.
     pub(super) fn wake(&self) {
         if self.state.compare_exchange(WORK, WOKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             self.notify.notify_one();
         }
     }
 
-    /// There is something new: wakes the task.
+    /// Notes that there is something new, and wakes the task.
     pub(super) fn wake_now(&self) {
         if self.state.swap(WOKEN, Ordering::AcqRel) != WOKEN {
             self.notify.notify_one();
         }
     }
 
-    /// The task looks at everything after this call: what comes later wakes it again.
+    /// Called by the task before it looks at everything: what is marked later wakes it again.
     pub(super) fn clear(&self) {
         self.state.swap(IDLE, Ordering::AcqRel);
     }
 
-    /// Waits until the task is woken. What it was woken for it may have looked at meanwhile: [`WakeSignal::is_woken`].
+    /// Waits until the task is woken. The task may have seen the reason already; [`WakeSignal::is_woken`] says so.
     pub(super) fn notified(&self) -> Notified<'_> {
         self.notify.notified()
     }
 
-    /// There is something that the task has not looked at.
+    /// Whether there is something that the task has not looked at.
     pub(super) fn is_woken(&self) -> bool {
         self.state.load(Ordering::Acquire) == WOKEN
     }
@@ -102,7 +102,7 @@ mod tests {
         signal.clear();
         signal.wake_now();
         assert!(is_woken(&signal));
-        // Not looked at yet: nobody needs to wake it a second time.
+        // The task has not looked yet, so it is not woken a second time.
         signal.mark();
         signal.wake();
         assert!(!is_woken(&signal));

@@ -1,5 +1,4 @@
-//! A will: checked at CONNECT, stored, and published when it is due. Never decides whether it is due (`end.rs`, `clients/session_end.rs`),
-//! never talks to the client itself.
+//! Checks a will at CONNECT, stores it and publishes it. Whether and when it is due is decided by `end.rs` and `clients/session_end.rs`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +27,7 @@ use switchbox_mqtt_session::topics::{PendingChanges, Publisher, WaitBudget};
 use switchbox_store::OnCommit;
 use switchbox_support::{clock, metrics::Metrics};
 
-/// Checks at CONNECT whether the client may publish it, and counts the limit that its payload is over.
+/// Checks at CONNECT whether the client may publish the will. Counts a payload that is over the limit.
 pub(super) fn check(
     metrics: &Metrics,
     device: Option<&Device>,
@@ -58,7 +57,7 @@ pub(super) fn check(
     }
 }
 
-/// The will as it is kept, whichever dialect its client speaks.
+/// Translates the will of a client of any dialect into the form that is kept.
 pub(super) fn translate(dialect: Dialect, device: Option<&Device>, will: &mut Will) -> Result<(), Fault> {
     let Some(kept) = device.and_then(|device| dialect.will(&device.name.id, &will.topic)) else { return Ok(()) };
     let refused = |refused| Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {refused}"));
@@ -69,9 +68,9 @@ pub(super) fn translate(dialect: Dialect, device: Option<&Device>, will: &mut Wi
     Ok(())
 }
 
-/// Publishes it at once, as telemetry or state where its topic says so: in one entry of the journal with what is pending, which
-/// takes the will away. Waits for no room, as there is one will a connection and each is small. Gives what is left to do for
-/// subscribers whose queues are full.
+/// Publishes the will, as telemetry or state if its topic says so. The same journal entry holds `pending`, which removes the will from the
+/// store. It waits for no permit of the journal's queue, as a connection has one small will. Returns the deliveries to subscribers whose
+/// queues are full.
 pub(super) fn publish(
     shared: &ServerContext,
     auth_context: &AuthContext,
@@ -80,7 +79,7 @@ pub(super) fn publish(
     mut pending: PendingChanges,
 ) -> Option<RemainingWork> {
     let topics = &shared.topics;
-    // A delayed will may come after its client was shut out.
+    // The client may have been blocked during the will's delay.
     if let Err(why) = shared.host.auth.still_holds(auth_context) {
         tracing::info!(client, topic = %will.topic, "the will is not published: {why}");
         topics.write_with(None, pending, OnCommit::Nothing);
@@ -104,7 +103,7 @@ pub(super) fn publish(
         }
         Some(event) => {
             let (changes, on_commit) = pending.into_parts(OnCommit::Nothing);
-            // The error: the journal is closed, and the host stops.
+            // It fails when the journal is closed: the host stops.
             let _ = shared.host.ingest.submit_topic(event, changes, None, on_commit);
         }
     }
@@ -119,12 +118,12 @@ pub(super) fn publish(
     }))
 }
 
-/// The same later, when its time has come.
+/// Publishes a delayed will. It is called when the delay has passed.
 pub(super) fn due(shared: Arc<ServerContext>, auth_context: AuthContext, client: Arc<str>, will: Box<Will>) -> DueWill {
     Box::new(move |pending| publish(&shared, &auth_context, &client, *will, pending))
 }
 
-/// It is telemetry or state of the device itself.
+/// Whether the will is telemetry or state of the device itself.
 pub(super) fn is_event(auth_context: &AuthContext, will: &Will) -> bool {
     auth_context.principal.device().is_some_and(|device| event(device, will).is_some())
 }
@@ -141,7 +140,7 @@ fn event(device: &Device, will: &Will) -> Option<EventData> {
     }
 }
 
-/// A will as it is written down.
+/// The stored form of a will.
 pub(super) fn stored(will: &Will) -> StoredWill {
     let Will { topic, payload, qos, retain, delay, expiry, properties } = will.clone();
     let secs = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
@@ -149,7 +148,7 @@ pub(super) fn stored(will: &Will) -> StoredWill {
     StoredWill { message, delay_secs: secs(delay), expiry_secs: expiry.map(secs) }
 }
 
-/// The will that was written down.
+/// The will of a stored form.
 pub(super) fn restored(stored: StoredWill) -> Will {
     let StoredMessage { topic, payload, qos, retain, properties, .. } = stored.message;
     let delay = Duration::from_secs(stored.delay_secs.into());
@@ -157,7 +156,7 @@ pub(super) fn restored(stored: StoredWill) -> Will {
     Will { topic, payload, qos, retain, delay, expiry, properties }
 }
 
-/// Of an event: the user properties, and what the message says of itself.
+/// The properties of an event: the user properties, and those of the message such as its content type.
 pub(super) fn properties(properties: Option<Box<MessageProperties>>) -> Vec<Property> {
     let Some(properties) = properties else { return Vec::new() };
     let MessageProperties { mut user, content_type, correlation, .. } = *properties;

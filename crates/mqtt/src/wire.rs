@@ -1,5 +1,5 @@
-//! What a connection is made of below MQTT and WebSocket: TCP, or TLS on it. Waits only in [`Wire::ready`], and where all of something
-//! is to be written.
+//! What a connection is made of below MQTT and WebSocket: TCP, or TLS on it. It waits only in [`Wire::ready`], [`Wire::write_all`] and
+//! [`Wire::finish`].
 
 use std::{
     io::{self, ErrorKind},
@@ -15,7 +15,7 @@ use tokio::{
 
 use switchbox_transport::tls;
 
-/// How long the last words to a client may take.
+/// How long writing the last packet to a client may take.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// What a connection is made of below MQTT and WebSocket.
@@ -39,8 +39,8 @@ impl Wire {
         }
     }
 
-    /// Uses up budget of the task. `try_read` does too, and gives `WouldBlock` when there is none left although bytes are there:
-    /// a loop of the two would never leave the thread to others, nor to its own deadline, if this came back at once.
+    /// Waits until the socket is ready, and uses up budget of the task. `try_read` uses it up too, and returns `WouldBlock` when there is
+    /// none left although bytes are there. If `ready` did not, a loop of the two would never yield to other tasks or to its own deadline.
     pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         tokio::task::coop::consume_budget().await;
         match self {
@@ -98,8 +98,8 @@ impl Wire {
         Ok(())
     }
 
-    /// Says that nothing more comes, and waits until the client has closed too: closing at once, with bytes of the client unread,
-    /// would throw the last words away.
+    /// Shuts the sending side down, and waits until the client has closed too. Closing at once with bytes of the client unread would reset
+    /// the connection, and the client would lose what was written last.
     pub(super) async fn finish(&mut self) -> io::Result<()> {
         self.close();
         while !self.try_flush()? {
@@ -108,7 +108,7 @@ impl Wire {
         self.tcp_mut().shutdown().await?;
         let mut sink = [0; 512];
         loop {
-            // A client that sends without end keeps the socket readable; the caller's deadline must be looked at all the same.
+            // A client that never stops sending keeps the socket readable, and the caller's deadline must still be polled.
             tokio::task::coop::consume_budget().await;
             self.tcp().readable().await?;
             match self.tcp().try_read(&mut sink) {
@@ -121,10 +121,10 @@ impl Wire {
     }
 }
 
-/// As `TcpStream::try_read`, which tries again after a read that left room; `poll_read` knows that there is no more.
+/// Does what `TcpStream::try_read` does with one system call less: `poll_read` does not try again after a read that left room.
 fn read_now(tcp: &mut TcpStream, to: &mut [u8]) -> io::Result<usize> {
     let mut buffer = ReadBuf::new(to);
-    // Waiting is done in `ready`.
+    // `ready` does the waiting.
     let mut nobody = Context::from_waker(Waker::noop());
     match Pin::new(tcp).poll_read(&mut nobody, &mut buffer) {
         Poll::Ready(read) => read.map(|()| buffer.filled().len()),

@@ -26,7 +26,7 @@ where
     let (mut sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(broken)?;
     // It ends with this call, however that ends. Supervision: after a panic the request below fails.
     let _connection = AbortOnDropHandle::new(tokio::spawn(async move {
-        // What is wrong with the connection the request below is told too.
+        // An error of the connection reaches the request below as well.
         let _ = connection.await;
     }));
     let response = sender.send_request(request(endpoint, call)?).await.map_err(broken)?;

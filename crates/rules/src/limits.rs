@@ -97,7 +97,7 @@ pub const COMPONENT_ITEMS: usize = 200_000;
 pub const COMPILED_CODE_BYTES: usize = 512 * 1024 * 1024;
 /// Address space of the process that compiles a component, bytes.
 pub const COMPILE_MEMORY_BYTES: u64 = 3 * 1024 * 1024 * 1024;
-/// Processor time that it may take. As it stands back behind the host, it may take twice as long by the clock.
+/// The processor time that a dry run may take. It has a low priority, so it may take twice as long by the clock.
 pub const COMPILE_TIME: Duration = Duration::from_secs(300);
 /// Files of compiled code that are kept.
 pub const COMPILED_FILES: usize = 256;
@@ -141,23 +141,23 @@ pub const ADMIN_TOKEN_NAME_BYTES: usize = 64;
 pub const METADATA_BYTES: usize = 256 * 1024;
 /// Devices that enrolled by themselves and were never used since; past it, an unknown client is no device.
 pub const ENROLLED_NEVER_USED: usize = 10_000;
-/// MQTT connections at a time that have not been let in yet: TLS, WebSocket and CONNECT are under way.
+/// MQTT connections at a time that are not authenticated yet: TLS, WebSocket or CONNECT is in progress.
 pub const UNAUTHENTICATED: usize = 2_000;
-/// Connections of one address that come in a second, once as many came at once as it may have. Not for this machine's own.
+/// New connections of one address in a second, after a burst of as many as it may have. This machine's own addresses are exempt.
 pub const CONNECTS_PER_SECOND_PER_ADDRESS: f64 = 50.0;
 /// Addresses whose connects are counted apart.
 pub const ADDRESSES: usize = 10_000;
 /// Connections to the admin API at a time.
 pub const ADMIN_CONNECTIONS: usize = 1_000;
-/// The same of one address, other than this machine's own.
+/// Connections to the admin API at a time of one address. This machine's own addresses are exempt.
 pub const ADMIN_CONNECTIONS_PER_ADDRESS: usize = 200;
-/// The same in all that come in a second; twice as many at once.
+/// New connections to the admin API in a second. The burst is twice as many.
 pub const ADMIN_CONNECTS_PER_SECOND: u32 = 500;
-/// The same at a time that have shown no token yet.
+/// Connections to the admin API at a time that have sent no token yet.
 pub const ADMIN_UNAUTHENTICATED: usize = 256;
 /// AMQP connections to the event endpoint of hubs at a time.
 pub const HUB_AMQP_CONNECTIONS: usize = 200;
-/// Sessions of one of them, and links of one session.
+/// Sessions of one AMQP connection, and links of one session.
 pub const HUB_AMQP_SESSIONS: u16 = 64;
 pub const HUB_AMQP_LINKS: usize = 32;
 /// Largest AMQP frame, bytes.
@@ -168,7 +168,7 @@ pub const HUB_AMQP_REQUEST_BYTES: usize = 256 * 1024;
 pub const HUB_API_CONNECTIONS: usize = 200;
 /// Calls with one policy of one hub in a second.
 pub const HUB_API_CALLS_PER_SECOND: f64 = 1_000.0;
-/// The same at once.
+/// The burst of calls with one policy of one hub.
 pub const HUB_API_CALL_BURST: f64 = 2_000.0;
 /// Largest body of a call of the service side, bytes.
 pub const HUB_API_BODY_BYTES: usize = 1024 * 1024;
@@ -196,7 +196,7 @@ pub const ADMIN_PAGE_BYTES: usize = 4 * 1024 * 1024;
 pub const EXPLANATION_BYTES: usize = 1024 * 1024;
 /// Answers to reading calls that are made, or are larger than [`ADMIN_SMALL_ANSWER_BYTES`] and wait for their callers, at a time.
 pub const ADMIN_ANSWERS: usize = 16;
-/// The same of one token.
+/// Such answers of one token.
 pub const ADMIN_ANSWERS_PER_TOKEN: usize = ADMIN_ANSWERS / 2;
 /// An answer up to this size, bytes, may wait for its caller without counting.
 pub const ADMIN_SMALL_ANSWER_BYTES: usize = 64 * 1024;
@@ -204,11 +204,11 @@ pub const ADMIN_SMALL_ANSWER_BYTES: usize = 64 * 1024;
 pub const ADMIN_TOKENS: usize = 100;
 /// Calls of one token at once, and of one address that needs none.
 pub const ADMIN_CALL_BURST: f64 = 5_000.0;
-/// Calls a second of the same, after that.
+/// Calls of one token, and of one address that needs none, in a second after the burst.
 pub const ADMIN_CALLS_PER_SECOND: f64 = 1_000.0;
 /// Calls without a right token that one address makes at once.
 pub const ADMIN_UNAUTHENTICATED_BURST: f64 = 100.0;
-/// The same a second, after that.
+/// Calls without a right token that one address makes in a second after the burst.
 pub const ADMIN_UNAUTHENTICATED_PER_SECOND: f64 = 10.0;
 /// Callers of the admin API whose rates are kept apart.
 pub const ADMIN_CALLERS: usize = 10_000;
@@ -299,7 +299,7 @@ pub const UNWRITTEN_BYTES: usize = 256 * 1024;
 pub const TOPIC_ALIASES: u16 = 32;
 /// Topic aliases that we set for one client, where it allows so many.
 pub const TOPIC_ALIASES_OUT: u16 = 64;
-/// Longest keep-alive, seconds: an MQTT 5 client that asks for more, or for none, is told this one.
+/// Longest keep-alive, seconds. An MQTT 5 client that asks for more, or for none, gets this one.
 pub const KEEP_ALIVE_SECS: u16 = 3_600;
 /// Levels of a topic or a filter.
 pub const TOPIC_LEVELS: usize = 128;
@@ -309,15 +309,15 @@ pub const SUBSCRIPTIONS: usize = 1_000;
 pub const SUBSCRIPTION_BYTES: usize = 256 * 1024;
 /// What a level of a filter counts for beside its text, bytes: it takes memory however short it is.
 pub const FILTER_LEVEL_BYTES: usize = 24;
-/// Sessions that are kept for clients that are away, beside as many as there may be connections.
+/// Sessions that are kept for offline clients, in addition to the limit of connections.
 pub const SESSIONS_KEPT: usize = 10_000;
 /// Of these, of one account: connected and away.
 pub const SESSIONS_KEPT_OF_ONE: usize = 2_500;
-/// Bytes of messages that may wait in the sessions of all clients that are away and need no credentials; all others have a third
-/// of it besides, as has one account.
+/// Bytes of messages that may wait in the sessions of all offline clients without credentials. All other clients have a third of it in
+/// addition, and each account may use that third.
 pub const SESSIONS_QUEUE_BYTES: usize = 256 * 1024 * 1024;
-/// Memory of the subscriptions of all clients that are away, bytes, about: without [`SUBSCRIPTIONS_EASY_BYTES`] of each.
-/// Shared as [`SESSIONS_QUEUE_BYTES`] is.
+/// Estimated memory of the subscriptions of all offline clients, bytes, without [`SUBSCRIPTIONS_EASY_BYTES`] of each. It is shared like
+/// [`SESSIONS_QUEUE_BYTES`].
 pub const SESSIONS_SUBSCRIPTION_BYTES: usize = 128 * 1024 * 1024;
 /// Memory of subscriptions with which a session is kept whatever others leave behind, bytes, about.
 pub const SUBSCRIPTIONS_EASY_BYTES: usize = 8 * 1024;
@@ -325,7 +325,7 @@ pub const SUBSCRIPTIONS_EASY_BYTES: usize = 8 * 1024;
 pub const TRACE_SPANS: usize = 8_192;
 /// Events whose trace another program began that are remembered for their effects; the oldest are forgotten.
 pub const TRACE_CONTEXTS: usize = 16_384;
-/// Longest time that a session is kept for a client that is away, seconds.
+/// Longest time that a session is kept for an offline client, seconds.
 pub const SESSION_EXPIRY_SECS: u32 = 7 * 24 * 3_600;
 /// Retained messages of all clients that need no credentials; all others have a third of it besides, as has one account.
 pub const RETAINED: usize = 10_000;

@@ -116,7 +116,7 @@ impl AppendQueue {
             event.seq = Seq(queue.next_seq);
             queue.next_seq += 1;
         }
-        // Nobody waits for QoS 0 events; what plugins make of them comes with urgency of its own.
+        // QoS 0 events are not acknowledged, so they are not urgent. What plugins make of them has its own urgency.
         queue.urgent |= sync;
         let item = Item::Entry { first: first.map(Box::new), entry, sync, on_commit, permit };
         Some((first_seq, queue.push(item)))
@@ -142,7 +142,7 @@ impl AppendQueue {
         self.filled.notify_one();
     }
 
-    /// Queues an entry that nobody waits for: it goes with the next batch, or after a moment in one of its own.
+    /// Queues an entry that has no waiting caller: it is written with the next batch, or after `UNAWAITED_DELAY` in a batch of its own.
     pub(super) fn push_unawaited(&self, entry: Entry) {
         let mut queue = self.queue.lock();
         if queue.closed {
@@ -206,7 +206,7 @@ impl AppendQueue {
         Seq(self.queue.lock().next_seq)
     }
 
-    /// Waits for items and takes all of them. False when the queue is closed and empty.
+    /// Waits for items and takes all of them. Returns false when the queue is closed and empty.
     pub(super) fn take(&self, into: &mut Vec<Item>) -> bool {
         let mut queue = self.queue.lock();
         while queue.items.is_empty() {

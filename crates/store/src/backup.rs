@@ -49,7 +49,7 @@ pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest
         return Err(problem(&partial, &"a backup that was interrupted, or is being made; delete it first"));
     }
     make(&partial)?;
-    // The host trims only while nobody holds this.
+    // The lock that keeps the host from trimming the journal.
     let folder = data.join(FOLDER);
     let hold = File::open(&folder).map_err(|e| problem(&folder, &e))?;
     hold.lock_shared().map_err(|e| problem(&folder, &e))?;

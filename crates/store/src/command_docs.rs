@@ -15,7 +15,7 @@ pub struct CommandDoc {
     /// User properties, as an event has them.
     pub properties: Vec<Property>,
     pub ttl_ms: u64,
-    /// Its deadline. `None`: it ends with the connection that it was sent on.
+    /// Its deadline. `None` when the command ends with the connection that it was sent on.
     pub expires_ms: Option<u64>,
     /// The status that it gets at its deadline. `None` = `Expired`.
     pub status_at_deadline: Option<CommandStatus>,

@@ -46,7 +46,8 @@ fn sql_ms(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
-/// The first time counts: what is sent again was sent then. What nobody acknowledges has ended before it is sent.
+/// The time of the first attempt is kept when a command is sent again. A command of QoS 0 is not acknowledged and has ended before it is
+/// sent.
 pub(super) fn write_sent(tx: &Transaction<'_>, device: DeviceNum, num: u64, time_ms: u64) -> Result<(), Error> {
     tx.prepare_cached(
         "UPDATE command SET status = CASE status WHEN 'queued' THEN 'sent' ELSE status END, sent_ms = ?3
@@ -86,8 +87,8 @@ pub(super) fn write_settled(
     Ok(())
 }
 
-/// Lets go of those that ended before the last so many. The newest command of a device is always kept: its number is
-/// where the next one goes on.
+/// Deletes ended commands except for the last [`COMMANDS_KEPT`]. The newest command of a device is always kept, as the next one continues
+/// its numbering.
 pub(super) fn forget_old(tx: &Transaction<'_>, device: DeviceNum) -> Result<(), Error> {
     tx.prepare_cached(
         "DELETE FROM command WHERE device = ?1 AND settled_ms IS NOT NULL AND num < (

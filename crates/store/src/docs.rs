@@ -224,9 +224,9 @@ pub struct PluginDoc {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginLifecycleDoc {
     pub plugin: PluginName,
-    /// `None`: it has not run since plugins have one.
+    /// `None` when the plugin has not run since this field exists.
     pub identity: Option<Identity>,
-    /// Since when it is off. `None`: it is on.
+    /// Since when the plugin is off. `None` when it is on.
     pub off_ms: Option<u64>,
     /// Its files are gone.
     pub removed: bool,

@@ -136,7 +136,7 @@ impl Handle {
         settled.await.map_err(|_| Error::Closed)
     }
 
-    /// Lets go of rows that nobody needs: before `low_water`, in the documents, and past the bytes to keep.
+    /// Trims the journal: drops rows that are before `low_water`, are in the documents, and exceed the bytes to keep.
     pub async fn trim(&self, low_water: Seq) -> Result<(), Error> {
         let keep = self.space.keep(self.keep_bytes);
         let row = self.read(move |reader| Ok(reader.trimmable(low_water, keep, reader.applied()?))).await?;
@@ -157,7 +157,7 @@ impl Handle {
         self.space.free().ok()
     }
 
-    /// Looks whether the data folder is still in its place, and how much room is left. The error: the host cannot go on.
+    /// Checks that the data folder is still in its place, and how much room is left. On an error the host has to stop.
     pub async fn check_space(&self) -> Result<(), Error> {
         let (lock, space) = (self.lock.clone(), self.space.clone());
         let looked = tokio::task::spawn_blocking(move || {

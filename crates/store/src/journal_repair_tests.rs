@@ -48,7 +48,7 @@ fn repaired(data: &Path, without_journal: bool) -> (Vec<i64>, String) {
     }
     back.reverse();
     assert_eq!(rows, back, "{text}");
-    // It goes on where it should.
+    // The numbering continues behind the repaired journal.
     let mut journal = Journal::open(data).unwrap();
     let end = journal.files().end();
     assert!(end.row >= APPLIED);

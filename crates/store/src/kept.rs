@@ -115,7 +115,7 @@ mod tests {
         let mut db = schema::open_writer(folder.path()).unwrap();
         let by: Option<EffectKey> = "7.wake.1".parse().ok();
         let of_effect = KeptRecord { by: by.clone(), ..kept(1) };
-        // The same again, from a place where its cause was not to be seen.
+        // The first record once more, written by code that does not know its cause.
         let keep = [of_effect, kept(1), kept(2)].map(|kept| (kept, KeepReason::Interesting)).into();
         write(&mut db, &KeptChange { keep, ..KeptChange::default() }, 10_000).unwrap();
         let mut found = Vec::new();

@@ -194,6 +194,6 @@ pub enum EntryRefusal {
 pub trait Machine: Send + 'static {
     /// Called once for each entry, in order, after it is in the journal.
     fn apply(&mut self, entry: Entry, docs: &mut Vec<Doc>) -> Reply;
-    /// The entries so far are applied, and who submitted them has been told.
+    /// The entries so far are applied, and their callers have the result.
     fn committed(&mut self);
 }

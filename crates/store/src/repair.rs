@@ -34,7 +34,8 @@ pub struct Repaired {
     pub aside: Option<PathBuf>,
 }
 
-/// Repairs the store in the folder, which no host may be using. `without_journal`: go on with what `state.db` has, whatever the journal says.
+/// Repairs the store in the folder, which no host may be using. `without_journal`: the repaired store has the documents of `state.db` only,
+/// and the journal is put aside.
 pub fn repair(data: &Path, without_journal: bool) -> Result<Repaired, Error> {
     let _lock = Lock::take(data)?;
     let found = inspect::inspect(&data.join(switchbox_journal::FOLDER))?;
@@ -176,7 +177,7 @@ impl<'a> Repair<'a> {
             self.keep(path, run)?;
         }
         if damage.offset == FIRST && self.end == before {
-            // It had no row before the damage, and says where the journal goes on.
+            // The file has no row before the damage, but it says at which row the journal continues.
             self.write(&damage.path, 0..FIRST, None)?;
         }
         if damage.behind.is_empty() {

@@ -31,7 +31,7 @@ pub(super) struct RetainedFold {
 #[derive(Default)]
 struct Newest {
     num: MessageNum,
-    /// None: it cleared the topic, or has run out of time since.
+    /// `None` when the message cleared the topic or has expired since.
     message: Option<StoredMessage>,
     owner: Owner,
 }

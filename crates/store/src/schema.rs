@@ -104,7 +104,7 @@ pub(super) fn open_writer(folder: &Path) -> Result<Connection, Error> {
     // A file of its own for what does not fit would be opened when descriptors may be short.
     db.pragma_update(None, "temp_store", "MEMORY").map_err(problem)?;
     make(&mut db, &path)?;
-    // A transaction of many rows lets others go on between them. What is left for the commit is no more than the cache holds.
+    // The handler yields to other work during a transaction of many rows. At the commit no more is left to write than the cache holds.
     db.progress_handler(STEPS_BETWEEN_YIELDS, Some(progress)).map_err(problem)?;
     db.pragma_update(None, "cache_size", CACHE_PAGES).map_err(problem)?;
     Ok(db)
@@ -158,7 +158,7 @@ pub(super) fn integrity(folder: &Path) -> Result<Option<Vec<String>>, Error> {
     Ok(Some(if found == ["ok"] { Vec::new() } else { found }))
 }
 
-/// Says that nobody changes the file meanwhile.
+/// The URI of the file. `immutable` promises SQLite that the file does not change meanwhile.
 fn uri(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt as _;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);

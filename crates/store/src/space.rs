@@ -57,7 +57,7 @@ impl Space {
         bytes.saturating_sub(self.missing())
     }
 
-    /// Lets go of the reserve where less than it is free.
+    /// Frees the reserve when less space than it is left.
     pub(super) fn let_go(&self) -> io::Result<()> {
         let free = self.free()?;
         if free >= self.reserve_bytes {

@@ -96,7 +96,7 @@ impl WriteBatch {
         }
     }
 
-    /// True when it is the device's first.
+    /// Returns true when it is the device's first.
     fn see(&mut self, device: DeviceNum, seen: Seen) -> bool {
         let before = self.seen.len();
         self.seen.entry(device).or_default().fold(seen);
@@ -126,7 +126,7 @@ impl WriteBatch {
     }
 }
 
-/// True when there is one more than before.
+/// Returns true when there is one more than before.
 fn keep_newest<T>(versions: &mut VecDeque<T>, version: T) -> bool {
     let full = versions.len() >= VERSIONS_KEPT;
     if full {

@@ -35,7 +35,7 @@ pub(crate) fn config(version: &ConfigVersion) -> api::DeviceConfig {
     api::DeviceConfig { cause: Some(cause(&version.cause)), ..config_for_device(version) }
 }
 
-/// The same, for the device itself, which does not learn who wanted it so.
+/// Shows a version to the device itself, which does not learn who made it.
 pub(crate) fn config_for_device(version: &ConfigVersion) -> api::DeviceConfig {
     api::DeviceConfig {
         version: Some(Int64(version.version)),

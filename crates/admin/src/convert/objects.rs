@@ -52,7 +52,7 @@ impl Objects {
         self.fields(&self.root).is_some_and(|fields| fields.contains_key(field))
     }
 
-    /// The same with its fields by the names that the types have. Refuses other fields, and such that are there twice.
+    /// Returns the value with the field names of the types. Refuses other fields, and fields that are there twice.
     pub(crate) fn canonical(&self, read: Value) -> Result<Value, Error> {
         self.named(&self.root, read, "")
     }

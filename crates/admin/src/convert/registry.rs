@@ -1,5 +1,5 @@
-//! Registries between the API's types and the model. What only Google's own service can do (Pub/Sub topics) is kept and shown
-//! without effect, so that programs written for it go on working; what would mislead is refused by name.
+//! Registries between the API's types and the model. Fields for what only Google's own service can do (Pub/Sub topics) are kept and shown
+//! without effect, so that programs written for it still work. Fields without effect that would mislead are refused by name.
 
 use std::collections::BTreeMap;
 

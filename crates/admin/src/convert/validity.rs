@@ -10,7 +10,7 @@ fn not_yet(at_ms: u64, now_ms: u64) -> String {
     format!("the certificate is valid only from {from} on (this host's clock says {now})")
 }
 
-/// Reads the credential; the error says why nobody could get in with it.
+/// Checks the credential. The error says why no device could authenticate with it.
 pub(super) fn check_key(credential: &Credential, now_ms: u64) -> Result<(), String> {
     match keys::parse(credential).map_err(|error| error.to_string())?.time(now_ms) {
         Validity::NotYet(at) => Err(not_yet(at, now_ms)),

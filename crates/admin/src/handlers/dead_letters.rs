@@ -94,7 +94,7 @@ pub(crate) async fn purge(State(app): State<App>, Path(id): Path<String>, params
     Ok(Json(Empty {}))
 }
 
-/// `?plugin=NAME`, or `?all=true`: nobody is to lose all by leaving something out.
+/// `?plugin=NAME` or `?all=true` is required, so that a forgotten parameter does not delete all.
 pub(crate) async fn purge_all(State(app): State<App>, params: Params) -> ApiResult<PurgeDeadLettersResponse> {
     params.only(&["plugin", "all"])?;
     let plugin = match (params.one("plugin"), params.one("all")) {

@@ -42,7 +42,7 @@ fn whole(app: &App, device: &Device) -> (api::Device, Registered) {
     (convert::device(device, &registered, connected), registered)
 }
 
-/// The device for who has just made or changed it.
+/// Shows the device to the caller that has just created or changed it, with warnings.
 fn changed(app: &App, device: &Device, params: &Params) -> Tagged {
     let (mut shown, registered) = whole(app, device);
     let mut warnings = convert::key_warnings(&registered.spec.credentials);

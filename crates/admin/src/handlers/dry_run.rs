@@ -1,4 +1,4 @@
-//! Plugins tried on an event, and recorded. What a try does is done by those who run plugins.
+//! Dry runs and recordings of plugins. The dispatcher carries them out.
 
 use std::{
     fs::File,
@@ -45,7 +45,7 @@ pub(crate) async fn try_event(
     tried.map(Json).map_err(refused)
 }
 
-/// The event, and whom it came from.
+/// Reads the event from the journal, and the name of its device.
 async fn of_journal(app: &App, seq: Seq) -> Result<(Event, Option<DeviceName>), Error> {
     let history = app.parts.journal.event_history(seq, None).await?;
     let event = history.event.ok_or_else(|| Error::not_found(format!("event {seq} of the journal")))?;

@@ -129,7 +129,7 @@ pub(crate) fn write_cursor(cursor: Cursor) -> String {
     format!("{}-{}-{}", cursor.row, cursor.index, cursor.seq)
 }
 
-/// What a follower was let in by.
+/// The token that admitted a follower.
 pub(super) struct Token {
     who: AdminPrincipal,
     since: Option<u64>,
@@ -150,7 +150,7 @@ impl Token {
     }
 }
 
-/// What one message tells.
+/// One item of the stream.
 enum StreamItem {
     Followed(Followed),
     /// So many were left out of the sample.
@@ -170,8 +170,7 @@ struct EventStream {
 }
 
 impl Source for EventStream {
-    /// `None`: the token counts no more, the host is stopping, or the journal
-    /// cannot be read.
+    /// `None` when the token is not valid any more, the host is stopping, or the journal cannot be read.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((cursor, item)) = self.items.pop_front() {

@@ -29,7 +29,7 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, String) {
         return no("not ready\n");
     }
     if !app.audit.works() {
-        // Nobody may try a write meanwhile.
+        // Tries to reserve a line itself, as there may be no calls that write.
         let log = app.audit.clone();
         if blocking(move || Ok(log.reserve().map(drop)?)).await.is_err() {
             return no("not ready: the audit log cannot be written\n");

@@ -104,7 +104,7 @@ async fn policy_keys(
     find().ok_or_else(|| Error::not_found(format!("registry {registry}")))
 }
 
-/// `None`: the device is known by certificates.
+/// `None` when the device authenticates with certificates.
 async fn device_keys(app: &App, device: &Device, new_key: Option<HubKey>) -> Result<Option<SymmetricKeys>, Error> {
     let spec = device.spec();
     match (&spec.symmetric_keys, new_key) {

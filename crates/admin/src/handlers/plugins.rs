@@ -1,4 +1,4 @@
-//! Plugins: what runs is asked of those who run it; what should run is written into the watched folder.
+//! Plugins. The dispatcher is asked which of them run. Changes are written into the watched folder.
 
 use std::time::{Duration, Instant};
 

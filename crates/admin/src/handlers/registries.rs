@@ -28,7 +28,7 @@ fn find(app: &App, name: &RegistryName) -> Result<RegistryDoc, Error> {
     app.parts.registry.registry(name).ok_or_else(|| Error::not_found(format!("registry {name}")))
 }
 
-/// The registry for who has just made or changed it.
+/// Shows the registry to the caller that has just created or changed it, with warnings.
 fn changed(app: &App, name: &RegistryName, params: &Params) -> Tagged {
     let registry = find(app, name)?;
     let warnings = convert::authority_warnings(&registry.spec.authorities);

@@ -23,7 +23,7 @@ fn find(app: &App, name: &ServiceName) -> Result<Arc<ServiceDoc>, Error> {
     app.parts.registry.service(name).ok_or_else(|| Error::not_found(format!("service account {name}")))
 }
 
-/// The account for who has just made or changed it.
+/// Shows the account to the caller that has just created or changed it, with warnings.
 fn changed(app: &App, name: &ServiceName, params: &Params) -> Tagged {
     let service = find(app, name)?;
     let warnings = convert::key_warnings(&service.spec.credentials);

@@ -1,4 +1,4 @@
-//! Who may call this API, and who did.
+//! The access tokens and the audit log.
 
 use axum::{
     Json,

@@ -1,4 +1,5 @@
-//! Messages on ordinary topics as they are published, as server-sent events. For a person who looks: a sample if there are many.
+//! Messages on ordinary topics as they are published, as server-sent events. The stream is meant for people, so it is a sample when there
+//! are many messages.
 
 use std::{collections::VecDeque, convert::Infallible};
 
@@ -53,7 +54,7 @@ struct MessageStream {
 }
 
 impl Source for MessageStream {
-    /// `None`: the token counts no more, or the host is stopping.
+    /// `None` when the token is not valid any more, or the host is stopping.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.items.pop_front() {

@@ -46,7 +46,7 @@ pub(crate) async fn patch(
         Some(Ok(version)) => Some(version).filter(|version| *version > 0),
         Some(Err(_)) => return Err(Error::invalid("versionToUpdate must be the number of a config version")),
     };
-    // So that what is wrong with the patch itself is told apart from what is wrong with desired.
+    // Applies the patch to an empty document first, so that the error tells a bad patch from a result that is too large.
     twin::patched(b"{}", &body).map_err(|problem| Error::invalid(problem.to_string()))?;
     let device = found(&app, &path)?;
     app.parts.outbox.patch_desired(&device, body, expected, Cause::Api { who: who.0 }).await?;

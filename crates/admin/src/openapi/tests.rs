@@ -32,7 +32,7 @@ fn every_documented_call_is_answered_and_says_which_parameters_it_has() {
             continue;
         }
         if said["x-switchbox-scope"] == "device" {
-            // Where enrolment is open, as here, a device without a credential is let in.
+            // Enrolment is open here, so a device without a credential is admitted.
             assert_ne!(host.raw(&method, &existing(&path), &[], None).0, 404, "{method} {path}");
             continue;
         }

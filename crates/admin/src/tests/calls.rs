@@ -1,4 +1,4 @@
-//! Registries, devices, plugins, what happened, and who may ask.
+//! Tests of the calls for registries, devices, plugins, history and access.
 
 use std::sync::{Arc, atomic::Ordering};
 

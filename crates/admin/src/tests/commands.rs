@@ -145,7 +145,7 @@ fn ttl_0_goes_only_to_a_device_that_takes_it_now() {
     assert_eq!(status(&host, &id), "sent", "not acknowledged without a PUBACK");
     acknowledge(&online, &sent);
     assert_eq!(status(&host, &id), "acknowledged");
-    // Not acknowledged before the connection ends: nobody gets it later.
+    // A command that is not acknowledged before the connection ends is not delivered later.
     let id = send(&host, "off", None);
     got(&received);
     online.disconnect("test");

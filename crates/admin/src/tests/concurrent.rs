@@ -125,7 +125,7 @@ fn credentials_are_added_and_removed_one_by_one() {
             let (_, found, text) = host.refused("POST", &format!("{path}:{verb}"), Some(credential));
             assert!(found == word && text.contains(part), "{path}:{verb}: {found} {text}");
         }
-        // One is removed while the others are: the list is none that somebody read before.
+        // All but one are removed at the same time, so each removal must change the current list.
         at_once(&all[1..], |credential| drop(host.ok("POST", &format!("{path}:removeCredential"), Some(credential))));
         assert_eq!(host.ok("GET", path, None)["credentials"], json!([all[0]]), "{path}");
     }

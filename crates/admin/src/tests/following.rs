@@ -1,4 +1,4 @@
-//! Going along with the journal: nothing twice, nothing left out without being told.
+//! Tests of followers of the journal: they get nothing twice, and learn what is left out.
 
 use crate::testing::TestHost;
 use switchbox_core::journal::{Cursor, ExecutionFilter, FollowFilter, Followed, Follower};

@@ -1,4 +1,4 @@
-//! Who may call what and how often, what is written down of it, and what browsers are told.
+//! Tests of access to calls, their rates, the audit log and the answers to browsers.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! The bearer tokens: the host's own, made at first start, and those that operators make for programs, each with a name and a
-//! scope. A token is 32 random bytes, so that its SHA-256 is all that need be kept: nobody guesses what stands behind it.
+//! The bearer tokens: the host's own, made at first start, and those that operators make for programs, each with a name and a scope. A
+//! token is 32 random bytes, which cannot be guessed from its SHA-256, so only the hash is kept.
 
 mod file;
 
@@ -82,7 +82,7 @@ impl Tokens {
         found
     }
 
-    /// When the token of this name was made, milliseconds since the Unix epoch. None: there is none any more.
+    /// When the token of this name was made, milliseconds since the Unix epoch. `None` when there is none any more.
     pub(super) fn since(&self, name: &str) -> Option<u64> {
         self.known.read().iter().find(|token| token.name == name).map(|token| token.created_ms)
     }
@@ -109,7 +109,7 @@ impl Tokens {
         Ok(text)
     }
 
-    /// Nobody gets in with it from now on. Blocks for as long as the disk takes.
+    /// Revokes the token. Blocks for as long as the disk takes.
     pub(super) fn delete(&self, name: &str) -> Result<(), Error> {
         if name == OWN {
             return Err(Error::Own);

@@ -1,4 +1,4 @@
-//! What a token says: whom it is for, and from when until when it counts. Pure.
+//! The claims of a token: its audience and its time of validity. Pure.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Client certificates as a table: whom they let in, until when, and why the others are not let in.
+//! A table of client certificates: which devices they authenticate, until when, and why the others are refused.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,

@@ -117,7 +117,7 @@ pub struct ExecutionStep {
     pub plugin: PluginName,
     pub digest: Arc<str>,
     pub attempt: u32,
-    /// None: the journal no longer has it.
+    /// `None` when the journal no longer has it.
     pub record: Option<Handled>,
 }
 

@@ -1,5 +1,5 @@
-//! Accepts what devices send: gives events their time, appends them to the journal and offers them to the plugins at the same time,
-//! so that their effects can be in the same commit. Never waits for a plugin.
+//! Accepts what devices send: gives events their time, appends them to the journal and offers them to the plugins at the same time, so that
+//! their effects can be in the same commit. Ingest does not wait for plugins.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},

@@ -13,9 +13,9 @@ const PAGES: usize = 32;
 /// In the order of the journal.
 #[derive(Debug, Default)]
 pub struct EventHistory {
-    /// None: it never was, or is no longer kept.
+    /// `None` when there was no such event or it is no longer kept.
     pub event: Option<Event>,
-    /// The effect that the event came of; none where it was none.
+    /// The effect that caused the event, if one did.
     pub by: Option<EffectKey>,
     pub handled: Vec<Handled>,
     pub calls: Vec<CallRecord>,

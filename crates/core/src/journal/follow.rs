@@ -10,7 +10,7 @@ use switchbox_store::JournalPage;
 
 /// Bytes of the journal that are read in one go.
 const PAGE_BYTES: usize = 256 * 1024;
-/// A follower that is further behind than this goes on at the end of the journal.
+/// A follower that is further behind than this skips to the end of the journal.
 const BEHIND_BYTES: u64 = 4 * 1024 * 1024;
 /// Events whose executions are recognised as belonging to the followed device.
 const RECENT: usize = 4_096;
@@ -31,9 +31,9 @@ pub struct FollowFilter {
     /// What it sent, and what was done for that or to it.
     pub device: Option<DeviceNum>,
     pub kind: Option<EventKind>,
-    /// False: executions only.
+    /// Whether the follower gets events.
     pub events: bool,
-    /// None: no executions.
+    /// The executions that the follower gets. With `None` it gets none.
     pub executions: Option<ExecutionFilter>,
 }
 
@@ -54,7 +54,7 @@ pub struct Follower {
     /// The next row to read, and how many of its items are known already.
     row: i64,
     skip: usize,
-    /// None: at the beginning of a journal without events.
+    /// The last event that was read. `None` when there was none.
     last: Option<Seq>,
     recent: VecDeque<Seq>,
 }

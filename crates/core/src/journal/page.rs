@@ -11,8 +11,8 @@ pub struct Position {
     pub index: usize,
 }
 
-/// Newest first, and where to go on; none at the beginning of the journal. A page ends once its items are larger than
-/// [`ADMIN_PAGE_BYTES`] as JSON.
+/// Items, the newest first, and the position of the next page. A page ends when its items are larger than [`ADMIN_PAGE_BYTES`] as JSON, or
+/// at the beginning of the journal, where `next` is `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
     pub items: Vec<T>,
@@ -41,7 +41,7 @@ impl<T: Weight> Items<T> {
         Self { items: Vec::new(), limit, bytes: 0 }
     }
 
-    /// Gives the item back if the page has no room for it. The first one always has.
+    /// Returns the item if the page has no room for it. There is always room for the first.
     pub(super) fn push(&mut self, item: T) -> Result<(), T> {
         let bytes = item.weight();
         let full = self.bytes + bytes > ADMIN_PAGE_BYTES && !self.items.is_empty();

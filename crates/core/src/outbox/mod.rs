@@ -22,11 +22,11 @@ pub use queues::{CommandQueues, Undelivered};
 
 /// Where committed effects go. Called on the journal's writer thread: must not block.
 pub trait EffectSink: Send + Sync {
-    /// Its connection is told of it by [`EffectSink::wake`].
+    /// A config was applied. Its connection is not woken before [`EffectSink::wake`].
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>);
-    /// The connections of the devices that got a config learn of it.
+    /// Wakes the connections of the devices that got a config.
     fn wake(&self);
-    /// False: the device cannot take a command now.
+    /// A command was queued. Returns false when the device cannot take a command now.
     fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool;
     /// A message for an ordinary topic; `id` is the effect's key. With QoS 1 or 2 it is among the outgoing documents until it
     /// is settled as published.
@@ -145,7 +145,7 @@ enum Target {
     /// It has no device, or one that was deleted meanwhile: that counts as done just before the deletion.
     Nothing,
     Device(Arc<Device>),
-    /// With desired as the patch makes it. `None`: the patch changes nothing.
+    /// The device, and its config after the patch. `None` when the patch changes nothing.
     Patched(Arc<Device>, Option<Bytes>),
 }
 
@@ -203,7 +203,7 @@ fn in_force(device: &Device, effects: &[Effect], before: &[Target]) -> Desired {
     desired
 }
 
-/// Nobody was promised anything of QoS 0, so it leaves no document.
+/// A QoS 0 message may be lost, so it gets no document.
 fn publish(outgoing: OutgoingDoc, sink: &dyn EffectSink, docs: &mut Vec<Doc>) {
     let message = Message {
         qos: outgoing.qos,

@@ -55,8 +55,8 @@ impl Handle {
         Self { store, queues }
     }
 
-    /// At each start: writes down how many commands may wait for a device, where the journal says otherwise. It is an entry, as what
-    /// becomes of a command depends on it.
+    /// Called at each start: if the setting for the length of command queues has changed, writes it into the journal. A replay needs it, as
+    /// it decides whether a command is refused.
     pub async fn limit_queues(&self, commands: usize) -> Result<(), store::Error> {
         if self.queues.most() != commands {
             let commands = u64::try_from(commands).unwrap_or(u64::MAX);

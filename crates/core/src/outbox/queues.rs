@@ -64,7 +64,7 @@ impl CommandQueues {
         self.inner.most.store(count(most), Ordering::Relaxed);
     }
 
-    /// Only for applying the journal: opens the device's next command. Gives its number, and whether there was room.
+    /// Opens the device's next command. Returns its number, and whether there was room. Only code that applies journal entries calls it.
     pub(super) fn open_next(&self, device: DeviceNum) -> (u64, bool) {
         let mut devices = self.inner.devices.lock();
         let queue = devices.entry(device).or_default();
@@ -72,7 +72,7 @@ impl CommandQueues {
         (queue.open.open_next(), room)
     }
 
-    /// For what applies the journal only. False: it had ended before.
+    /// Closes a command. Returns false if it had ended before. Only code that applies journal entries calls it.
     pub fn close(&self, device: DeviceNum, num: u64) -> bool {
         let mut devices = self.inner.devices.lock();
         let Some(queue) = devices.get_mut(&device) else { return false };
@@ -97,7 +97,7 @@ impl CommandQueues {
         first
     }
 
-    /// Nobody has ended it yet.
+    /// Whether the command has not ended.
     #[must_use]
     pub fn is_open(&self, device: DeviceNum, num: u64) -> bool {
         let devices = self.inner.devices.lock();

@@ -17,13 +17,13 @@ impl Bindings {
         self.devices.get(&gateway).is_some_and(|devices| devices.contains(&device))
     }
 
-    /// False: they were bound already.
+    /// Binds the device to the gateway. Returns false if they were bound already.
     pub(super) fn insert(&mut self, gateway: DeviceNum, device: DeviceNum) -> bool {
         self.gateways.entry(device).or_default().insert(gateway);
         self.devices.entry(gateway).or_default().insert(device)
     }
 
-    /// False: they were not bound.
+    /// Removes the binding. Returns false if there was none.
     pub(super) fn remove(&mut self, gateway: DeviceNum, device: DeviceNum) -> bool {
         take(&mut self.gateways, device, gateway);
         take(&mut self.devices, gateway, device)

@@ -23,7 +23,7 @@ pub struct Device {
     pub created_ms: u64,
     order: Mutex<()>,
     last_state: AtomicU64,
-    /// The newest state that was handed to the journal and may not be applied yet. `None`: the one that is applied.
+    /// The newest state that was submitted to the journal and may not be applied yet. `None` when all are applied.
     submitted_state: Mutex<Option<Bytes>>,
     /// When it last sent a PINGREQ, milliseconds since the Unix epoch; 0 = never.
     heartbeat_ms: AtomicU64,
@@ -182,7 +182,7 @@ impl Device {
         self.gateway.get()
     }
 
-    /// The same, where it is not in the journal yet.
+    /// Returns the last access by a gateway if the journal does not have it yet, and counts it as recorded.
     #[must_use]
     pub fn take_new_gateway_access(&self) -> Option<GatewayAccess> {
         self.gateway.take_new()
@@ -207,7 +207,7 @@ impl Device {
         self.inner.lock().error.clone()
     }
 
-    /// The same, where it is not in the journal yet.
+    /// Returns the last error if the journal does not have it yet, and counts it as recorded.
     #[must_use]
     pub fn take_new_error(&self) -> Option<DeviceError> {
         let mut inner = self.inner.lock();

@@ -36,7 +36,7 @@ impl LastGateway {
         Some(GatewayAccess { gateway, time_ms: self.time_ms.load(Ordering::Relaxed) })
     }
 
-    /// The same, where the journal does not have it yet.
+    /// Returns the last access if the journal does not have it yet, and counts it as recorded.
     pub(super) fn take_new(&self) -> Option<GatewayAccess> {
         let access = self.get()?;
         let mut recorded = self.recorded.lock();

@@ -149,7 +149,8 @@ impl Handle {
         self.maps.read().get(num)
     }
 
-    /// In order of their ids, after `after`, that `keep` holds for; at most `limit`. None when there is no such registry.
+    /// Lists devices in the order of their ids: those after `after` for which `keep` holds, at most `limit`. `None` when there is no such
+    /// registry.
     #[must_use]
     pub fn list(
         &self,
@@ -180,7 +181,7 @@ impl Handle {
 
     /// Notifies the listeners of a change that decides which connections may stay, and that is not kept here.
     pub fn announce(&self, changed: Changed) {
-        // Nobody listens while the journal is replayed.
+        // There are no receivers while the journal is replayed.
         let _ = self.changes.send(changed);
     }
 

@@ -1,4 +1,4 @@
-//! The task that fires what is due. Follows the wall clock, also when somebody sets it.
+//! The task that fires due timers. It follows the wall clock, also when the clock is set.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use switchbox_support::{clock, scheduling::PriorityClass};
 const STEP_MS: u64 = 1_000;
 /// Timers of one plugin that fire in one entry of the journal.
 const TOGETHER: usize = 64;
-/// Bytes of the journal's queue that one entry takes up, roughly.
+/// An estimate of the bytes that one entry takes up in the journal's queue.
 const ENTRY_BYTES: usize = 64 * 1024;
 
 /// Runs until `shutdown`.

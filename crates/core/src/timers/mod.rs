@@ -38,7 +38,7 @@ struct State {
     timers: Timers,
     /// Timers that fired and whose events the plugin has not handled, by name, each with how many such events there are.
     unhandled: HashMap<String, (SetTimer, usize)>,
-    /// None: the plugin does not run, and its timers wait. What was due before is late.
+    /// When the plugin began to run. `None` while it does not run: its timers wait. A timer that was due before this time counts as late.
     running_since_ms: Option<u64>,
 }
 
@@ -68,7 +68,7 @@ pub struct Handle {
     inner: Arc<Inner>,
 }
 
-/// While it lives nobody else sets, cancels or fires timers of the plugin.
+/// The exclusive right to set, cancel and fire the timers of a plugin.
 #[derive(Debug)]
 pub struct HeldTimers {
     plugin: PluginName,
@@ -123,7 +123,7 @@ impl HeldTimers {
         self.cell.state.lock().unhandled.values().map(|(again, _)| again.clone()).collect()
     }
 
-    /// Nobody handles these events any more: the timers are due again.
+    /// The events of these timers will not be handled any more: sets the timers due again.
     pub fn due_again(&self, unhandled: Vec<SetTimer>) {
         let mut state = self.cell.state.lock();
         state.unhandled.clear();
@@ -163,7 +163,7 @@ pub fn start(version: String, due_ms: u64) -> Timer {
 }
 
 impl Handle {
-    /// Takes up the timers as the documents have them, all waiting for their plugins to run.
+    /// Restores the timers from the documents. All of them wait for their plugins to run.
     pub fn load(&self, docs: &[TimerDoc]) {
         for doc in docs {
             self.of(&doc.plugin).state.lock().timers.set(doc.timer.clone(), doc.by.clone());
@@ -247,7 +247,7 @@ impl Handle {
         self.inner.changed.notify_one();
     }
 
-    /// Waits until nobody else holds the plugin's timers.
+    /// Waits until the plugin's timers are free, and takes the exclusive right to change them.
     pub async fn hold(&self, plugin: &PluginName) -> HeldTimers {
         let cell = self.of(plugin);
         let order = cell.order.clone().lock_owned().await;

@@ -44,8 +44,8 @@ pub(super) fn is_repeating(schedule: &Schedule) -> bool {
 /// wall clock that was ahead. Smaller corrections of the clock repeat no time that has just come.
 const CRON_TOLERANCE_MS: u64 = 60_000;
 
-/// When the timer is due if the wall clock says `now_ms`: no later than if it were set now. Only `At` timers name a moment of
-/// the wall clock and keep it. `None`: it is due when it says.
+/// When the timer is due after the wall clock was set to `now_ms`: not later than if the timer were set now. An `At` timer names a moment
+/// of the wall clock and keeps it. `None` when the due time does not change.
 #[must_use]
 pub(super) fn realigned(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option<u64> {
     let due = match schedule {

@@ -68,9 +68,9 @@ impl Timers {
         }
     }
 
-    /// The wall clock says `now_ms`, and may have said more before. Gives the timers that are due sooner now.
+    /// Adjusts the timers after the wall clock was set to `now_ms`, possibly back. Returns those whose due time is earlier now.
     pub(super) fn realign(&mut self, now_ms: u64) -> Vec<SetTimer> {
-        // None that is due by now is due too late.
+        // Timers that are due by now need no adjustment.
         let ahead = self.by_due.range((now_ms.saturating_add(1), String::new())..);
         let sooner = |(due_ms, name): &(u64, String)| {
             let (timer, by) = self.by_name.get(name)?;
@@ -84,7 +84,8 @@ impl Timers {
         moved
     }
 
-    /// The timer that was due then has fired: it goes, or is due again. None: it was set anew or cancelled meanwhile.
+    /// The timer that was due at `due_ms` has fired: removes it, or sets its next due time. `None` when it was set again or cancelled
+    /// meanwhile.
     pub(super) fn fired(&mut self, name: &str, due_ms: u64, now_ms: u64) -> Option<Fired> {
         let (timer, by) = self.by_name.get(name).filter(|(timer, _)| timer.due_ms == due_ms)?.clone();
         match schedule::next(&timer.schedule, due_ms, now_ms) {

@@ -6,7 +6,7 @@ use switchbox_rules::json::Problem;
 
 use switchbox_model::limits::CONFIG_BYTES;
 
-/// Desired after a merge patch (RFC 7396). `None`: the patch changes nothing.
+/// The desired document after a merge patch (RFC 7396). `None` when the patch changes nothing.
 pub fn patched(desired: &[u8], patch: &[u8]) -> Result<Option<Bytes>, Problem> {
     Ok(switchbox_rules::json::patched(desired, patch, CONFIG_BYTES)?.map(Bytes::from))
 }

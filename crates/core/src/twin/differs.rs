@@ -4,7 +4,7 @@ use switchbox_rules::json::{Tolerance, differences, object};
 
 use switchbox_model::limits;
 
-/// True if both documents are JSON objects and reported lacks something that desired asks for. One that is not there is empty.
+/// Whether both documents are JSON objects and `reported` lacks something that `desired` has. A missing document counts as empty.
 #[must_use]
 pub fn differs(desired: Option<&[u8]>, reported: Option<&[u8]>, tolerance: Tolerance) -> bool {
     let Some(desired) = desired else { return false };

@@ -42,7 +42,7 @@ impl<'a> History<'a> {
         self.0.first().filter(|oldest| oldest.number > 1).map_or(0, |oldest| oldest.time_ms)
     }
 
-    /// What was in force then. `None`: nothing, or no JSON object.
+    /// The document that was in force at that time. `None` when there was none or it is no JSON object.
     fn at(&self, time_ms: u64) -> Option<&Object<'a>> {
         let version = self.0.iter().rev().find(|version| version.time_ms <= time_ms)?;
         version.document.as_ref().ok()

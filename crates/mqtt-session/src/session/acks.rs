@@ -1,5 +1,5 @@
-//! Our acknowledgements to a client, in the order of what it sent, although some must wait until the journal has them.
-//! No IO.
+//! The host's acknowledgements to a client, in the order of the client's packets. An acknowledgement waits until what it acknowledges is in
+//! the journal. No IO.
 
 use std::collections::VecDeque;
 
@@ -8,19 +8,19 @@ use switchbox_store::QueuePosition;
 
 #[derive(Debug)]
 struct Batch {
-    /// They may be written when the journal has got here.
+    /// They may be sent when the journal is committed up to this position.
     position: QueuePosition,
     acks: VecDeque<Ack>,
 }
 
-/// The queue. A batch that the journal does not have holds up what came after it.
+/// The queue of acknowledgements. A batch that is not committed yet delays those after it, so that the order is kept.
 #[derive(Debug, Default)]
 pub(super) struct Acks {
     batches: VecDeque<Batch>,
-    /// The journal has all up to here.
+    /// The journal is committed up to this position.
     committed: QueuePosition,
     count: usize,
-    /// Those whose sending makes room in the client's quota for QoS 1 and 2.
+    /// How many of them end an exchange, and so make room in the client's receive maximum.
     closing: usize,
 }
 
@@ -34,19 +34,19 @@ impl Acks {
         }
     }
 
-    /// The journal has what is at this position.
+    /// Returns true if the journal is committed up to this position.
     pub(super) fn has(&self, position: QueuePosition) -> bool {
         position <= self.committed
     }
 
-    /// `position` is not before that of an earlier batch.
+    /// `position` must not be before that of an earlier batch.
     pub(super) fn push_at(&mut self, position: QueuePosition, acks: Vec<Ack>) {
         self.count += acks.len();
         self.closing += acks.iter().filter(|ack| ack.is_closing()).count();
         self.batches.push_back(Batch { position, acks: acks.into() });
     }
 
-    /// The journal has got there. Gives the QoS 2 messages of the client that it has now.
+    /// The journal is committed up to this position. Returns the packet identifiers of the client's QoS 2 messages that it has now.
     pub(super) fn commit(&mut self, position: QueuePosition) -> Vec<u16> {
         let before = self.committed;
         self.committed = position.max(before);
@@ -72,17 +72,17 @@ impl Acks {
         }
     }
 
-    /// Acknowledgements that wait, ready or not.
+    /// Acknowledgements in the queue, those that may be sent already included.
     pub(super) fn len(&self) -> usize {
         self.count
     }
 
-    /// Of these, those that end an exchange.
+    /// How many of them end an exchange.
     pub(super) fn closing(&self) -> usize {
         self.closing
     }
 
-    /// Forgets all. Gives the QoS 2 messages of the client that the journal does not have yet, with their positions.
+    /// Empties the queue. Returns the client's QoS 2 messages that are not committed yet, with their positions.
     pub(super) fn clear(&mut self) -> Vec<(QueuePosition, u16)> {
         self.count = 0;
         self.closing = 0;

@@ -1,4 +1,4 @@
-//! What expired while it waited: it gives up its place when something else needs it.
+//! Expiry of queued messages: an expired message stays in the queue until another message needs its place.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ impl<D: Clone + Deliverable> Session<D> {
         self.queue.push_back(item);
     }
 
-    /// Lets go of all in the queue that expired; gives how many. Costs nothing while nothing there can have.
+    /// Removes all expired items from the queue and returns how many. Does not look at the items before the earliest expiry.
     pub fn purge(&mut self, now: Instant) -> u64 {
         if self.expires_from.is_none_or(|first| first > now) {
             return 0;

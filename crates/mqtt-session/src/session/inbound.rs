@@ -1,4 +1,4 @@
-//! The client's own messages: QoS 2 exchanges, and the acknowledgements of what it published, which wait for the journal.
+//! Messages from the client: the QoS 2 exchanges, and the acknowledgements of what it published, which wait for the journal.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use switchbox_mqtt_codec::packet::{Ack, AckKind};
 use switchbox_store::QueuePosition;
 
 impl<D: Clone + Deliverable> Session<D> {
-    /// A QoS 2 PUBLISH came under this id.
+    /// A QoS 2 PUBLISH came with this packet identifier.
     pub fn receive(&mut self, id: u16) -> PublishReceipt {
         match self.received.get(&id) {
             None => {
@@ -24,7 +24,7 @@ impl<D: Clone + Deliverable> Session<D> {
         self.received.remove(&id);
     }
 
-    /// PUBREL: gives the PUBCOMP that answers it.
+    /// PUBREL came. Returns the PUBCOMP that answers it.
     #[must_use]
     pub fn pubrel(&mut self, id: u16) -> Ack {
         let known = self.received.remove(&id).is_some();
@@ -35,13 +35,14 @@ impl<D: Clone + Deliverable> Session<D> {
         Ack { reason, ..Ack::new(AckKind::PubComp, id) }
     }
 
-    /// Acknowledges now (after what waits already).
+    /// Queues an acknowledgement that waits for nothing but those before it.
     pub fn ack(&mut self, ack: Ack) {
         self.mark_received(&ack);
         self.acks.push(ack);
     }
 
-    /// Acknowledges when the journal has got to this position, which is not before that of an earlier call.
+    /// Queues acknowledgements that are sent when the journal is committed up to this position, which must not be before that of an earlier
+    /// call.
     pub fn ack_at(&mut self, position: QueuePosition, acks: Vec<Ack>) {
         let state = if self.acks.has(position) { Qos2State::Acknowledged } else { Qos2State::Submitted };
         for ack in acks.iter().filter(|ack| ack.kind == AckKind::PubRec) {
@@ -50,8 +51,7 @@ impl<D: Clone + Deliverable> Session<D> {
         self.acks.push_at(position, acks);
     }
 
-    /// The journal has all up to this position. QoS 2 messages are acknowledged even where the connection that brought them is
-    /// gone.
+    /// The journal is committed up to this position. QoS 2 messages are acknowledged also if the connection that sent them has ended.
     pub fn commit(&mut self, position: QueuePosition) {
         for id in self.acks.commit(position) {
             self.mark_received(&Ack::new(AckKind::PubRec, id));
@@ -79,7 +79,7 @@ impl<D: Clone + Deliverable> Session<D> {
         }
     }
 
-    /// QoS 1 and 2 messages of the client that are not yet acknowledged to the end.
+    /// The client's QoS 1 and 2 messages whose exchange has not ended.
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
         self.acks.closing() + self.received.len()
@@ -91,7 +91,7 @@ impl<D: Clone + Deliverable> Session<D> {
         self.acks.len()
     }
 
-    /// The next acknowledgement that may be written; what else there is waits for another connection.
+    /// The next acknowledgement that may be sent. Used by a connection that is ending: everything else waits for the next connection.
     pub fn next_ack(&mut self) -> Option<OutgoingPacket<'_, D>> {
         self.acks.pop().map(OutgoingPacket::Ack)
     }

@@ -1,4 +1,4 @@
-//! What a session holds and gives out. Plain types.
+//! The items of a session, and the packets that it gives out. Plain types.
 
 use std::{borrow::Cow, cmp::Ordering, sync::Arc, time::Instant};
 
@@ -13,7 +13,7 @@ pub enum Body<D> {
         retain: bool,
         /// Subscription identifiers.
         ids: Vec<u32>,
-        /// The filter of the shared subscription that it came by.
+        /// The filter of the shared subscription that matched it.
         shared: Option<Arc<str>>,
     },
     Device(D),
@@ -24,23 +24,23 @@ pub enum Body<D> {
 pub struct Item<D> {
     pub qos: QoS,
     pub body: Body<D>,
-    /// It is written down, and under which packet identifier.
+    /// Its number in the journal and its packet identifier, if it is journaled.
     pub journaled: Option<Journaled>,
 }
 
-/// What stands in the journal of an item.
+/// What the journal has of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Journaled {
     pub num: MessageNum,
     pub id: u16,
 }
 
-/// What is to be written down of what the client did.
+/// The client's acknowledgements that have to be journaled.
 #[derive(Debug, Default)]
 pub struct ClientProgress {
-    /// It has these, or will never get them.
+    /// The client has acknowledged these, or will never get them.
     pub finished: Vec<MessageNum>,
-    /// It has these (QoS 2); PUBREL is to follow when that is durable.
+    /// PUBREC came for these (QoS 2). PUBREL is sent when that is durable.
     pub pubrec_received: Vec<Journaled>,
 }
 
@@ -51,50 +51,50 @@ impl ClientProgress {
     }
 }
 
-/// What an earlier process left of an item.
+/// An item of a session that was loaded from the documents.
 #[derive(Debug)]
 pub struct StoredItem<D> {
     pub item: Item<D>,
     pub reached: Reached,
 }
 
-/// How far an item had got on its way to the client.
+/// How far the delivery of an item had got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
     Queued,
-    /// It may have been sent: the host was killed while the client was connected.
+    /// It may have been sent, because the host was killed while the client was connected.
     InDoubt,
     Sent,
-    /// The client has it (QoS 2); PUBREL is to be sent.
+    /// PUBREC came for it (QoS 2). PUBREL is sent next.
     PubRecReceived,
 }
 
-/// How far a QoS 2 message of the client's is.
+/// The state of a QoS 2 message from the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Qos2State {
-    /// It came.
+    /// PUBLISH came.
     Arrived,
-    /// It is on its way to the journal.
+    /// It is queued for the journal.
     Submitted,
-    /// PUBREC says so.
+    /// PUBREC was queued for it.
     Acknowledged,
 }
 
-/// A delivery to a device, as far as a session must know it.
+/// What a session has to know of a delivery to a device.
 pub trait Deliverable {
     /// About how much memory it holds, bytes.
     fn size(&self) -> usize;
-    /// Where only the newest of several that wait is sent: this one makes an older one needless.
+    /// Returns true if only the newest of several waiting ones is sent, and this one replaces the older one.
     fn replaces(&self, older: &Self) -> bool;
-    /// How its version compares with that of the other one, where both are versions of the same document; else `None`. Of equal
-    /// ones one is enough, sent or not, until it is acknowledged.
+    /// How its version compares with that of the other one, if both are versions of the same document; else `None`. A version that is
+    /// queued or in flight is not queued again.
     fn compare_version(&self, other: &Self) -> Option<Ordering>;
-    /// From when on nobody waits for it, so that it needs no place in the window also where it was sent; none = it does until it is
-    /// acknowledged.
+    /// When it becomes obsolete: from then on it frees its place in the in-flight window even if it was sent. `None` if it keeps its place
+    /// until it is acknowledged.
     fn obsolete_at(&self) -> Option<Instant> {
         None
     }
-    /// When it is not to be sent any more; none = never.
+    /// When it expires, after which it is not sent. `None` if it never does.
     fn expires_at(&self) -> Option<Instant> {
         None
     }
@@ -114,7 +114,7 @@ impl<D: Deliverable> Item<D> {
         matches!(self.body, Body::Device(_))
     }
 
-    /// Where it came by a shared subscription.
+    /// The message for another member of the group, if it came by a shared subscription.
     pub(super) fn shared(self) -> Option<SharedMessage> {
         let num = self.journaled.map(|journaled| journaled.num);
         match self.body {
@@ -135,16 +135,16 @@ impl<D: Deliverable> Item<D> {
     }
 }
 
-/// A message that came by a shared subscription, and that another of its members may have instead.
+/// A message of a shared subscription that may be delivered to another member of the group.
 #[derive(Debug, Clone)]
 pub struct SharedMessage {
-    /// Where it is written down.
+    /// Its number in the journal, if it is journaled.
     pub num: Option<MessageNum>,
     pub filter: Arc<str>,
     pub message: Arc<Message>,
 }
 
-/// What became of an item that was offered.
+/// The result of queueing an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OfferResult {
     Taken,
@@ -152,11 +152,11 @@ pub enum OfferResult {
     Full,
 }
 
-/// The next thing to write.
+/// The next packet to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutgoingPacket<'a, D: Clone> {
     Ack(Ack),
-    /// `id` 0 for QoS 0, which nobody keeps.
+    /// `id` is 0 for QoS 0, which is sent without an identifier.
     Publish {
         id: u16,
         dup: bool,
@@ -164,21 +164,21 @@ pub enum OutgoingPacket<'a, D: Clone> {
     },
 }
 
-/// What an acknowledgement by the client finds.
+/// Whether an acknowledgement of the client was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     Yes,
-    /// Something waits under this packet identifier, but not for an acknowledgement of this kind.
+    /// The exchange of this packet identifier waits for another kind of acknowledgement.
     OtherKind,
     Nothing,
 }
 
-/// A QoS 2 message from the client, by its state here.
+/// Whether a QoS 2 message from the client is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PublishReceipt {
     New,
-    /// Seen already and acknowledged: say so again.
+    /// It came before and was acknowledged: PUBREC is sent again.
     Again,
-    /// Seen already and not yet durable: its acknowledgement is on its way.
+    /// It came before and is not durable yet: PUBREC follows when it is.
     Waiting,
 }

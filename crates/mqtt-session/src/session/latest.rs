@@ -1,12 +1,12 @@
-//! Deliveries to a device of which only the newest is wanted, such as configs.
+//! Deliveries to a device of which only the newest is sent, such as configs.
 
 use std::cmp::Ordering;
 
 use super::{Body, Deliverable, Item, Session};
 
 impl<D: Clone + Deliverable> Session<D> {
-    /// Puts it into the queue while the in-flight window has room; else it waits beside it, in place of what it replaces. What is
-    /// in flight or in the queue already is not taken a second time.
+    /// Queues the item if the in-flight window has room. Otherwise the item waits beside the queue and replaces an older one that waits
+    /// there. A version that is queued or in flight already is not queued again.
     pub fn offer_latest(&mut self, item: Item<D>) {
         if self.has_version(&item) {
             return;
@@ -25,14 +25,14 @@ impl<D: Clone + Deliverable> Session<D> {
         }
     }
 
-    /// The same version of the same document is in flight or in the queue.
+    /// Returns true if this version of the document is the newest one that is queued or in flight.
     fn has_version(&self, item: &Item<D>) -> bool {
         let compare = |other: &Item<D>| match (&item.body, &other.body) {
             (Body::Device(item), Body::Device(other)) => item.compare_version(other),
             _ => None,
         };
         let in_flight = self.in_flight.iter().rev().filter_map(|entry| entry.item.as_ref());
-        // Newest first: before a version that is older, there are only versions that are older still.
+        // The search goes from the newest to the oldest and stops at the first version that is not older than this one.
         let newest = self.queue.iter().rev().chain(in_flight).filter_map(compare).find(|order| order.is_ge());
         newest == Some(Ordering::Equal)
     }

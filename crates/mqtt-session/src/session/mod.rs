@@ -1,8 +1,8 @@
-//! One client's MQTT state: what waits to be sent, what waits for its acknowledgement, which QoS 2 messages it sent.
-//! No sockets, no clocks, no packets: the connection asks [`Session::next`] what to write and tells what came.
+//! One client's MQTT state: the queue of messages to it, the messages in flight, and the QoS 2 messages that it sent. No sockets, no
+//! clocks, no packets: the connection asks [`Session::next`] what to send and reports each packet of the client by a call.
 //!
-//! `D` is what is delivered to a device. It travels like a message but is not kept while the client is away: the outbox does
-//! that. Only what was sent already is sent again, as MQTT asks.
+//! `D` is a delivery to a device. It is sent like a message, but it is not queued for an offline client, because the outbox keeps it. Only
+//! deliveries that were sent already are retransmitted, as MQTT demands.
 
 mod acks;
 mod expiry;
@@ -35,7 +35,7 @@ use switchbox_store::QueuePosition;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SendState {
     Published,
-    /// The client has it (PUBREC came); PUBREL was sent.
+    /// PUBREC came and PUBREL was sent.
     Released,
 }
 
@@ -43,7 +43,7 @@ enum SendState {
 struct InFlight<D> {
     id: u16,
     state: SendState,
-    /// An earlier process sent it, or had no time to.
+    /// It is not certain that it was sent before the host was killed.
     in_doubt: bool,
     item: Option<Item<D>>,
     journaled: Option<MessageNum>,
@@ -55,26 +55,26 @@ pub struct Session<D> {
     window: u16,
     queue: VecDeque<Item<D>>,
     queue_bytes: usize,
-    /// Nothing in the queue runs out of time before this.
+    /// No item of the queue expires before this time.
     expires_from: Option<Instant>,
-    /// The newest of what is coalesced, waiting for room in the window: one of each that do not replace each other.
+    /// Deliveries of which only the newest is sent, waiting for room in the window: one of each document.
     latest: VecDeque<Item<D>>,
     in_flight: VecDeque<InFlight<D>>,
-    /// In-flight entries before this one were written on this connection.
+    /// How many of the in-flight entries, from the front, were sent on this connection.
     resent: usize,
     suspended: Suspended<D>,
     released: Released,
-    /// The client's own: how many messages may wait for its acknowledgement.
+    /// The client's receive maximum: how many messages may wait for its acknowledgement.
     receive_maximum: u16,
     last_id: u16,
-    /// QoS 2 ids from the client.
+    /// The QoS 2 messages from the client, by their packet identifiers.
     received: HashMap<u16, Qos2State>,
     acks: Acks,
-    /// QoS 2 messages of an earlier connection that the journal did not have when it ended, by their positions.
+    /// QoS 2 messages of an earlier connection that were not committed when it ended, with their positions.
     uncommitted: VecDeque<(QueuePosition, u16)>,
-    /// Packet identifiers of what is written down, from before it is until the client has it.
+    /// Packet identifiers of journaled messages, from their reservation until the client has acknowledged them.
     ids: HashSet<u16>,
-    /// Of those, what is on its way to the journal and has its place in the queue: how many, and their bytes.
+    /// How many of those are queued for the journal and have a reserved place in the queue, and their bytes.
     reserved: usize,
     reserved_bytes: usize,
     progress: ClientProgress,
@@ -111,23 +111,23 @@ impl<D: Clone + Deliverable> Session<D> {
         }
     }
 
-    /// The newest of what is written down that the client may have seen.
+    /// The newest journaled message that was sent.
     #[must_use]
     pub fn newest_sent(&self) -> MessageNum {
         self.in_flight.iter().filter_map(|entry| entry.journaled).max().unwrap_or_default()
     }
 
-    /// What happened to what is written down since the last call.
+    /// The acknowledgements since the last call that have to be journaled.
     pub fn take_progress(&mut self) -> ClientProgress {
         std::mem::take(&mut self.progress)
     }
 
-    /// Of these, what the client has or will never get.
+    /// The journaled messages, since the last call, that the client has acknowledged or will never get.
     pub fn take_finished(&mut self) -> Vec<MessageNum> {
         std::mem::take(&mut self.progress.finished)
     }
 
-    /// A connection begins, with the client's receive maximum. What was in flight is sent again first.
+    /// A connection begins, with the client's receive maximum. The messages in flight are retransmitted first.
     pub fn connect(&mut self, receive_maximum: u16) {
         self.window = receive_maximum.clamp(1, limits::IN_FLIGHT);
         self.receive_maximum = receive_maximum.max(1);
@@ -136,10 +136,10 @@ impl<D: Clone + Deliverable> Session<D> {
         self.clear_acks();
     }
 
-    /// The connection ended: what cannot outlive it goes.
+    /// The connection ended: removes what does not outlive it.
     pub fn disconnect(&mut self) {
         self.clear_acks();
-        // What was not accepted the client sends again.
+        // The client sends messages again that were not accepted yet.
         self.received.retain(|_, state| *state != Qos2State::Arrived);
         self.latest = VecDeque::new();
         self.queue.retain(|item| item.qos != QoS::AtMostOnce && !item.is_delivery());
@@ -147,8 +147,8 @@ impl<D: Clone + Deliverable> Session<D> {
         self.queue_bytes = self.queue.iter().map(Item::size).sum();
     }
 
-    /// The session is over: gives what came by shared subscriptions and another client may have. What may have reached
-    /// this one with QoS 2 is not among it, as MQTT asks.
+    /// The session ended. Returns the messages of shared subscriptions that other members may get. QoS 2 messages that may have reached
+    /// this client are not among them, as MQTT demands.
     pub fn end(&mut self) -> Vec<SharedMessage> {
         self.suspended = Suspended::default();
         let sent = std::mem::take(&mut self.in_flight).into_iter().filter_map(|entry| entry.item);
@@ -157,27 +157,28 @@ impl<D: Clone + Deliverable> Session<D> {
         sent.chain(std::mem::take(&mut self.queue)).filter_map(Item::shared).collect()
     }
 
-    /// Whether so much more fits into the queue. Where it does not, [`Self::purge`] may help.
+    /// Whether a message of this size fits into the queue. If not, [`Self::purge`] may make room.
     #[must_use]
     pub fn has_room(&self, size: usize) -> bool {
         self.queue.len() + self.reserved < limits::SESSION_QUEUE
             && self.queue_bytes + self.reserved_bytes + size <= limits::SESSION_QUEUE_BYTES
     }
 
-    /// There is no room for any message, and none comes by what runs out of time.
+    /// Returns true if the queue is full and none of its items can expire.
     #[must_use]
     pub fn is_full_for_good(&self) -> bool {
         self.queue.len() + self.reserved >= limits::SESSION_QUEUE && self.expires_from.is_none()
     }
 
-    /// Half of the queue is free, by number and by bytes.
+    /// Returns true if half of the queue is free, by number and by bytes.
     #[must_use]
     pub fn is_half_empty(&self) -> bool {
         self.queue.len() + self.reserved <= limits::SESSION_QUEUE / 2
             && self.queue_bytes + self.reserved_bytes <= limits::SESSION_QUEUE_BYTES / 2
     }
 
-    /// Keeps a place in the queue for what must be written down first; gives its packet identifier. None: it is full.
+    /// Reserves a place in the queue for a message that has to be journaled first. Returns its packet identifier, or `None` if the queue is
+    /// full.
     pub fn reserve(&mut self, message: &Message) -> Option<u16> {
         let size = message.size();
         if !self.has_room(size) {
@@ -190,26 +191,26 @@ impl<D: Clone + Deliverable> Session<D> {
         Some(id)
     }
 
-    /// Nothing comes for a reserved place.
+    /// Gives a reserved place back, as its message was not journaled.
     pub fn unreserve(&mut self, id: u16, message: &Message) {
         self.reserved = self.reserved.saturating_sub(1);
         self.reserved_bytes = self.reserved_bytes.saturating_sub(message.size());
         self.ids.remove(&id);
     }
 
-    /// Puts what is written down into its place.
+    /// Queues a journaled message in its reserved place.
     pub fn offer_journaled(&mut self, item: Item<D>) {
         self.reserved = self.reserved.saturating_sub(1);
         self.reserved_bytes = self.reserved_bytes.saturating_sub(item.size());
         self.enqueue(item);
     }
 
-    /// Puts it into the queue, whose room for it was counted before.
+    /// Queues an item whose room was checked by the caller.
     pub fn offer_counted(&mut self, item: Item<D>) {
         self.enqueue(item);
     }
 
-    /// Puts it into the queue.
+    /// Queues an item if there is room.
     pub fn offer(&mut self, item: Item<D>) -> OfferResult {
         if !self.has_room(item.size()) {
             return OfferResult::Full;
@@ -218,7 +219,7 @@ impl<D: Clone + Deliverable> Session<D> {
         OfferResult::Taken
     }
 
-    /// What to write next; None until something comes or is acknowledged.
+    /// The next packet to send. `None` if nothing can be sent until something is queued or acknowledged.
     pub fn next(&mut self, now: Instant) -> Option<OutgoingPacket<'_, D>> {
         if let Some(ack) = self.acks.pop() {
             return Some(OutgoingPacket::Ack(ack));
@@ -251,7 +252,7 @@ impl<D: Clone + Deliverable> Session<D> {
         }
     }
 
-    /// What an earlier connection sent, in its order, as far as the window of this one goes.
+    /// Retransmits the next entry that an earlier connection sent, in the order of sending.
     fn resend(&mut self) -> Option<OutgoingPacket<'_, D>> {
         let entry = self.in_flight.get_mut(self.resent)?;
         self.resent += 1;
@@ -264,7 +265,7 @@ impl<D: Clone + Deliverable> Session<D> {
         })
     }
 
-    /// The next item that may be sent now. QoS 0 does not overtake what waits for the window.
+    /// The next item that may be sent now. QoS 0 does not overtake items that wait for the window.
     fn take_next(&mut self, now: Instant) -> Option<Item<D>> {
         if self.queue.is_empty() && self.latest.is_empty() {
             return None;
@@ -315,7 +316,7 @@ impl<D: Clone + Deliverable> Session<D> {
         Some(entry)
     }
 
-    /// PUBACK. Gives what was acknowledged; None when nothing of QoS 1 waits under this id.
+    /// PUBACK came. Returns the item that it acknowledges; `None` if no QoS 1 message with this identifier is in flight.
     pub fn puback(&mut self, id: u16) -> Option<Item<D>> {
         if self.released.forget(id) {
             return None;
@@ -325,7 +326,7 @@ impl<D: Clone + Deliverable> Session<D> {
         self.settle(id, SendState::Published)?.item
     }
 
-    /// PUBREC: answers with PUBREL, or ends the exchange when the client refused. Gives what it has (or refused) now.
+    /// PUBREC came. Answers with PUBREL, or ends the exchange if the client refused the message. Returns the item.
     pub fn pubrec(&mut self, id: u16, refused: bool) -> Option<Item<D>> {
         if refused {
             return self.settle(id, SendState::Published)?.item;
@@ -343,19 +344,19 @@ impl<D: Clone + Deliverable> Session<D> {
         entry.state = SendState::Released;
         let item = entry.item.take();
         match entry.journaled {
-            // Until that is durable, the client might get it a second time after a crash.
+            // PUBREL waits until this is durable: otherwise the client could get the message a second time after a crash.
             Some(num) if !again => self.progress.pubrec_received.push(Journaled { num, id }),
             _ => self.acks.push(Ack::new(AckKind::PubRel, id)),
         }
         item
     }
 
-    /// PUBCOMP. False when nothing waits for it.
+    /// PUBCOMP came. Returns false if none was expected.
     pub fn pubcomp(&mut self, id: u16) -> bool {
         self.settle(id, SendState::Released).is_some()
     }
 
-    /// The deliveries to devices that the client has not acknowledged, with the packet ids.
+    /// The deliveries to devices in flight, with their packet identifiers.
     #[must_use]
     pub fn deliveries_in_flight(&self) -> Vec<(u16, D)> {
         let delivery = |entry: &InFlight<D>| match &entry.item {
@@ -365,7 +366,7 @@ impl<D: Clone + Deliverable> Session<D> {
         self.in_flight.iter().filter_map(delivery).collect()
     }
 
-    /// Gives up on something that [`Self::next`] gave, such as one that is too large for the client.
+    /// Removes a message from the in-flight ones, such as one that is larger than the client accepts.
     pub fn forget(&mut self, id: u16) -> Option<Item<D>> {
         self.settle(id, SendState::Published)?.item
     }
@@ -378,7 +379,7 @@ impl<D: Clone + Deliverable> Session<D> {
         self.queue_bytes = self.queue.iter().map(Item::size).sum();
     }
 
-    /// What an acknowledgement by the client finds.
+    /// Whether an acknowledgement of this kind is expected for this packet identifier.
     #[must_use]
     pub fn expects(&self, kind: AckKind, id: u16) -> Expected {
         let entry = match kind {
@@ -396,8 +397,8 @@ impl<D: Clone + Deliverable> Session<D> {
         if kinds.contains(&kind) { Expected::Yes } else { Expected::OtherKind }
     }
 
-    /// Forgets the messages for which this does not hold, sent or not. Gives what came by shared subscriptions, was not sent
-    /// yet, and another client may have.
+    /// Removes the messages that the client may not have any more, sent or not. Returns the unsent messages of shared subscriptions, which
+    /// other members may get.
     pub fn revoke(&mut self, may: impl Fn(&Message) -> bool) -> Vec<SharedMessage> {
         let denied = |item: &Item<D>| matches!(&item.body, Body::Message { message, .. } if !may(message));
         let sent = self.in_flight.iter().filter(|entry| entry.item.as_ref().is_some_and(denied));
@@ -412,19 +413,19 @@ impl<D: Clone + Deliverable> Session<D> {
         finished.into_iter().filter_map(Item::shared).collect()
     }
 
-    /// About how much memory the queue holds, and what has a place in it, bytes.
+    /// Bytes of the queued messages and of the reserved places.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
         self.queue_bytes + self.reserved_bytes
     }
 
-    /// Messages that wait in the queue, and places in it that are reserved.
+    /// Queued messages and reserved places together.
     #[must_use]
     pub fn slots_used(&self) -> usize {
         self.queue.len() + self.reserved
     }
 
-    /// Messages that wait in the queue.
+    /// Queued messages.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queue.len()

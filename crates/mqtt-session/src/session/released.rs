@@ -1,11 +1,11 @@
-//! Packet identifiers of messages that are over though the client has not acknowledged them, such as method calls that it has
-//! answered: they have no place in the window, and stand for nothing else until their acknowledgement comes.
+//! Packet identifiers of obsolete messages that the client has not acknowledged, such as method calls that it has answered. They take no
+//! place in the window, and are not used again before their acknowledgement comes.
 
 use std::{collections::VecDeque, time::Instant};
 
 use super::{Body, Deliverable, InFlight, SendState, Session};
 
-/// So many are remembered; past it, the oldest may be used again.
+/// So many are remembered. Beyond that, the oldest may be used again.
 const REMEMBERED: usize = 1_024;
 
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Released {
         self.0.len()
     }
 
-    /// True: its acknowledgement came.
+    /// Forgets an identifier whose acknowledgement came. Returns false if it was not released.
     pub(super) fn forget(&mut self, id: u16) -> bool {
         let at = self.0.iter().position(|released| *released == id);
         at.and_then(|at| self.0.remove(at)).is_some()
@@ -39,7 +39,7 @@ impl Released {
 }
 
 impl<D: Clone + Deliverable> Session<D> {
-    /// The deliveries in flight for which this holds are over.
+    /// Releases the deliveries in flight that are obsolete.
     pub fn release_deliveries(&mut self, is_over: impl Fn(&D) -> bool) {
         let over = |entry: &InFlight<D>| {
             let item = entry.item.as_ref().filter(|_| entry.state == SendState::Published);
@@ -55,7 +55,8 @@ impl<D: Clone + Deliverable> Session<D> {
         }
     }
 
-    /// There is a place in the window. A client that has a receive maximum has it also for what is over.
+    /// Returns true if the window has a free place. Obsolete messages count against the client's receive maximum, but not against the
+    /// host's own window.
     pub(super) fn has_window(&mut self, now: Instant) -> bool {
         if self.in_flight.len() >= usize::from(self.window) {
             self.release_deliveries(|delivery| delivery.obsolete_at().is_some_and(|at| at <= now));
@@ -64,8 +65,7 @@ impl<D: Clone + Deliverable> Session<D> {
             && self.in_flight.len() + self.released.len() < usize::from(self.receive_maximum)
     }
 
-    /// The oldest message that waits for the client's acknowledgement, where something waits behind it because the window is
-    /// full.
+    /// The packet identifier of the oldest message in flight, if others wait because the window is full.
     #[must_use]
     pub fn blocking_packet_id(&self) -> Option<u16> {
         let waits = !self.latest.is_empty() || self.queue.front().is_some();

@@ -1,4 +1,4 @@
-//! What an earlier process left of a session. Never reads it from anywhere.
+//! Makes a session from stored items. Does not read the store.
 
 use std::time::Instant;
 
@@ -6,15 +6,15 @@ use super::{Deliverable, InFlight, Item, Journaled, Reached, SendState, Session,
 use switchbox_model::broker::MessageNum;
 
 impl<D: Clone + Deliverable> Session<D> {
-    /// Takes it up: in order, without what expired and was not sent for sure, and the QoS 2 packet identifiers of
-    /// the client.
+    /// Restores the items in their order, and the client's QoS 2 packet identifiers. Expired items are dropped unless it is certain that
+    /// they were sent.
     #[must_use]
     pub fn restore(left: Vec<StoredItem<D>>, received: Vec<u16>, now: Instant) -> Self {
         let mut session = Self::new();
         session.received = received.into_iter().map(|id| (id, Qos2State::Acknowledged)).collect();
         for StoredItem { item, reached } in left {
             if let Some(journaled) = item.journaled {
-                // Not free for the next one even if it goes: the client may know it.
+                // The identifier is not used for the next message even if this one is dropped, because the client may have seen it.
                 session.last_id = journaled.id;
                 session.ids.insert(journaled.id);
             }
@@ -38,13 +38,13 @@ impl<D: Clone + Deliverable> Session<D> {
         self.in_flight.push_back(InFlight { id, state, in_doubt, item, journaled: Some(num) });
     }
 
-    /// The first of what was in doubt and was not sent again yet.
+    /// The first message in doubt that was not retransmitted yet.
     #[must_use]
     pub fn in_doubt_from(&self) -> Option<MessageNum> {
         self.in_flight.iter().find(|entry| entry.in_doubt)?.journaled
     }
 
-    /// What expired is not sent again where it is not sure that it was sent.
+    /// Drops expired messages in doubt before they are retransmitted.
     pub(super) fn drop_expired_in_doubt(&mut self, now: Instant) {
         let is_over =
             |entry: &InFlight<D>| entry.in_doubt && entry.item.as_ref().is_some_and(|item| item.is_expired(now));

@@ -1,12 +1,12 @@
-//! What was sent and not acknowledged, and may not be sent again before somebody says so: it keeps its packet identifier
-//! meanwhile, and has no place in the window.
+//! In-flight deliveries of devices that their gateway has not attached again. They keep their packet identifiers, take no place in the
+//! window, and are not retransmitted before they are resumed.
 
 use std::collections::VecDeque;
 
 use super::{Body, Deliverable, InFlight, Item, Session};
 use switchbox_model::limits;
 
-/// In the order in which it was sent.
+/// The entries in the order of sending.
 #[derive(Debug)]
 pub(super) struct Suspended<D>(VecDeque<InFlight<D>>);
 
@@ -23,7 +23,7 @@ impl<D> Suspended<D> {
 }
 
 impl<D: Clone + Deliverable> Session<D> {
-    /// What is in flight under this packet identifier is suspended. Of too many the oldest is forgotten.
+    /// Suspends the delivery in flight under this packet identifier. If there are too many, the oldest is dropped.
     pub fn suspend(&mut self, id: u16) {
         let Some(at) = self.in_flight.iter().position(|entry| entry.id == id) else { return };
         if at < self.resent {
@@ -35,7 +35,7 @@ impl<D: Clone + Deliverable> Session<D> {
         }
     }
 
-    /// The deliveries to devices that are suspended, with the packet ids.
+    /// The suspended deliveries, with their packet identifiers.
     #[must_use]
     pub fn deliveries_suspended(&self) -> Vec<(u16, D)> {
         let delivery = |entry: &InFlight<D>| match &entry.item {
@@ -45,12 +45,12 @@ impl<D: Clone + Deliverable> Session<D> {
         self.suspended.0.iter().filter_map(delivery).collect()
     }
 
-    /// What is suspended under this packet identifier is sent again, or else forgotten.
+    /// Ends the suspension of a delivery: it is retransmitted if `send`, and dropped otherwise.
     pub fn resume_suspended(&mut self, id: u16, send: bool) {
         let Some(at) = self.suspended.0.iter().position(|entry| entry.id == id) else { return };
         let entry = self.suspended.0.remove(at);
         if send {
-            // Behind all that was written on this connection, so it counts as not yet written.
+            // It is added behind all entries that were sent on this connection, so it counts as not sent yet.
             self.in_flight.extend(entry);
         }
     }

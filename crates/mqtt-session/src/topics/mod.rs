@@ -1,9 +1,9 @@
-//! Ordinary topics: who subscribes to what, and the retained messages. Never knows devices, packets or sockets.
+//! Ordinary topics: the subscriptions of all clients, and the retained messages. Does not know devices, packets or sockets.
 //!
-//! Where a subscriber's queue is full, QoS 0 is dropped and counted at once, and so is what is for a client that is away:
-//! the newest is dropped, what waits already stays. For QoS 1 and 2 to a client that is connected the publisher waits as long
-//! as its [`WaitBudget`] and the subscriber's [`SlowConsumer`] allow, then the message is dropped and counted too: waiting for
-//! ever would let two clients that publish to each other stop each other.
+//! If a subscriber's queue is full, a message of QoS 0 and any message for an offline client is dropped and counted at once; the queued
+//! messages stay. For QoS 1 and 2 to a connected client, the publisher waits as long as its [`WaitBudget`] and the subscriber's
+//! [`SlowConsumer`] allow; then the message is dropped and counted. Waiting without a bound would deadlock two clients that publish to each
+//! other.
 
 mod host_topics;
 mod pending;
@@ -53,10 +53,10 @@ pub use switchbox_rules::topic::{TopicError, check_filter, check_name, is_shared
 use switchbox_store::{OnCommit, QueuePermit, QueuePosition, Reply};
 use switchbox_support::{clock, log_limit::LogLimit, metrics::Metrics, scheduling};
 
-/// How long all publishers together wait for a subscriber that takes nothing.
+/// How long all publishers together wait for a subscriber that reads nothing.
 pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(1);
 
-/// Topics of one entry of the journal, at most: each may be long.
+/// At most so many topics are in one entry of the journal, because each may be long.
 const TOPICS_AT_ONCE: usize = 64;
 
 /// A subscription's options.
@@ -68,7 +68,7 @@ pub struct Options {
     pub id: Option<u32>,
 }
 
-/// What a topic leads to.
+/// What a filter of the trie delivers to.
 enum Target {
     One { subscriber: Arc<dyn Subscriber>, options: Options },
     Group(Arc<Group>),
@@ -83,14 +83,14 @@ struct Table {
 struct Inner {
     table: RwLock<Table>,
     retained: Mutex<Retained>,
-    /// Of retained messages that there was no room for.
+    /// Limits the log lines about retained messages for which there was no room.
     log_limit: Mutex<LogLimit>,
     watchers: Watchers,
-    /// Of all clients, on ordinary topics.
+    /// The number of subscriptions of all clients on ordinary topics.
     subscriptions: AtomicUsize,
     statistics: OnceLock<Box<Statistics>>,
     metrics: Metrics,
-    /// Of messages that a subscriber had no room for: may be many for each message that is published.
+    /// Counters of messages for which a subscriber had no room. One published message may count many times.
     full: [Counter; 3],
     session_journal: SessionJournal,
 }
@@ -99,30 +99,30 @@ struct Inner {
 #[derive(Clone)]
 pub struct Handle(Arc<Inner>);
 
-/// Who publishes a message.
+/// The publisher of a message.
 #[derive(Debug, Clone)]
 pub struct Publisher {
-    /// Among the subscribers, for those that want no local messages.
+    /// Its id as a subscriber, for subscriptions with the option no-local.
     pub subscriber: Option<u64>,
-    /// Whose quota a retained message takes.
+    /// The owner whose quota a retained message counts against.
     pub owner: Owner,
-    /// It is told where a retained message is not kept, and so the message goes to nobody.
+    /// It is sent a reason code. So if there is no room for a retained message, the message is refused and delivered to nobody.
     pub reads_refusals: bool,
-    /// It waits for subscribers whose queues are full. False: it has used up what it may wait.
+    /// It waits for subscribers whose queues are full. False if it has used up its budget for waiting.
     pub waits: bool,
 }
 
 impl Publisher {
-    /// One that is no client, or is gone.
+    /// A publisher that is not a connected client.
     #[must_use]
     pub fn of(owner: Owner) -> Self {
         Self { subscriber: None, owner, reads_refusals: false, waits: true }
     }
 }
 
-/// Who is to get a message, or could not take it just now.
+/// A message for one subscriber, to be delivered or waiting for room in its queue.
 pub struct SubscriberDelivery {
-    /// Of the subscriber.
+    /// The subscriber's id.
     id: u64,
     subscriber: Arc<dyn Subscriber>,
     delivery: Delivery,
@@ -138,7 +138,7 @@ impl SubscriberDelivery {
     }
 }
 
-/// Groups stand among the subscribers of the trie, with ids from here on.
+/// Groups of shared subscriptions are subscribers of the trie too, with ids from here on.
 static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 63);
 
 impl Handle {
@@ -163,7 +163,7 @@ impl Handle {
         &self.0.session_journal
     }
 
-    /// Takes up the retained messages of an earlier process, but for those that expired meanwhile.
+    /// Restores the stored retained messages that have not expired.
     pub fn restore_retained(&self, docs: Vec<RetainedDoc>, now: ClockReading) {
         let (expired, live): (Vec<_>, Vec<_>) = docs.into_iter().partition(|doc| doc.message.is_expired(now.ms));
         self.forget_retained(&expired.into_iter().map(|doc| doc.message.topic).collect::<Vec<_>>());
@@ -173,7 +173,7 @@ impl Handle {
         }
     }
 
-    /// Those of now: what expired is gone.
+    /// The retained messages, after those that expired were removed.
     fn live_retained(&self) -> MutexGuard<'_, Retained> {
         let mut retained = self.0.retained.lock();
         let expired = retained.purge(clock::instant());
@@ -181,7 +181,7 @@ impl Handle {
         retained
     }
 
-    /// They expired, on the disk too. What is not written of it is found out again at the next start.
+    /// Journals that they expired. After a crash the journal may lack this, and the next start finds them expired again.
     fn forget_retained(&self, expired: &[Arc<str>]) {
         for topics in expired.chunks(TOPICS_AT_ONCE) {
             let (topics, time_ms) = (topics.to_vec(), clock::now_ms());
@@ -189,7 +189,7 @@ impl Handle {
         }
     }
 
-    /// True when the subscriber had this (checked) filter already; its options are replaced then.
+    /// Adds a subscription with a checked filter. Returns true if the subscriber had this filter already; its options are replaced then.
     pub fn subscribe(&self, filter: &str, subscriber: &Arc<dyn Subscriber>, options: Options) -> bool {
         let known = self.insert(filter, subscriber.clone(), options);
         if !known {
@@ -214,7 +214,7 @@ impl Handle {
         table.trie.insert(&trie_key(filter), group.id, Target::Group(group))
     }
 
-    /// True when the subscriber had this filter.
+    /// Removes a subscription. Returns true if the subscriber had this filter.
     pub fn unsubscribe(&self, filter: &str, subscriber: u64) -> bool {
         let known = self.remove(filter, subscriber);
         if known {
@@ -238,19 +238,19 @@ impl Handle {
         left
     }
 
-    /// True when somebody subscribes to what happens to devices.
+    /// Returns true if a client subscribes to events of devices.
     #[must_use]
     pub fn has_device_watchers(&self) -> bool {
         self.0.watchers.of_devices()
     }
 
-    /// True when somebody subscribes to the host's statistics.
+    /// Returns true if a client subscribes to the host's statistics.
     #[must_use]
     pub fn has_statistics_watchers(&self) -> bool {
         self.0.watchers.of_statistics()
     }
 
-    /// What makes the statistics, for those that subscribe to them. The first one that is set stays.
+    /// Sets the function that makes the statistics for new subscriptions. Only the first call has an effect.
     pub fn set_statistics(&self, statistics: Box<Statistics>) {
         let _ = self.0.statistics.set(statistics);
     }
@@ -261,8 +261,8 @@ impl Handle {
         (self.0.subscriptions.load(Ordering::Relaxed), self.0.retained.lock().count())
     }
 
-    /// Delivers what the host shows, under `registries/` and `$SYS/`, to those that subscribe to it. Waits for nobody: one that
-    /// is too slow misses it, and it is counted. Nothing is written to the log.
+    /// Delivers a message of the host, under `registries/` or `$SYS/`, to its subscribers. Does not wait: a subscriber whose queue is full
+    /// misses the message, and that is counted. Nothing is journaled.
     pub fn publish_host_message(&self, message: &Arc<Message>) {
         let (offers, groups) = self.targets(message, &trie_key(&message.topic), None);
         let mut pending = PendingChanges::default();
@@ -273,7 +273,7 @@ impl Handle {
         (0..full).for_each(|_| self.count_dropped());
     }
 
-    /// The first of the retained messages that match, by their topics; behind `after`, if it is given.
+    /// A page of the retained messages that match, in the order of their topics, after the topic `after` if it is given.
     #[must_use]
     pub fn retained(&self, filter: &str, after: Option<&str>) -> retained::Page {
         let mut page = self.live_retained().page(filter, after);
@@ -283,8 +283,8 @@ impl Handle {
         page
     }
 
-    /// Delivers to all who subscribed but, where they want no local messages, to `from`. Waits for full queues as the
-    /// module's documentation says. What must be durable is on its way to the journal when this returns.
+    /// Delivers a message to all subscribers, except for `from` if its subscription has no-local. Waits for full queues as the module's
+    /// documentation says. Everything that must be durable is queued for the journal when this returns.
     pub async fn publish(&self, message: Arc<Message>, from: &Publisher, budget: &mut WaitBudget) {
         let mut pending = PendingChanges::default();
         let from = &Publisher { waits: !budget.left(clock::instant()).is_zero(), ..from.clone() };
@@ -296,14 +296,14 @@ impl Handle {
         self.write(pending).await;
     }
 
-    /// As [`Self::publish`], for tests: nobody's message, with all the time there is at first.
+    /// As [`Self::publish`], for tests: a message without an owner, with a full budget for waiting.
     #[cfg(test)]
     pub async fn publish_alone(&self, message: Arc<Message>) {
         self.publish(message, &Publisher::of(Owner::Everyone), &mut WaitBudget::default()).await;
     }
 
-    /// Delivers to another member of a shared subscription what the one that had it will never take. Gives the member that is
-    /// full and worth waiting for.
+    /// Delivers a message to another member of a shared subscription, as the member that had it does not acknowledge it any more. Returns a
+    /// member whose queue is full and for which it is worth waiting.
     #[must_use]
     pub fn deliver_shared(
         &self,
@@ -315,9 +315,9 @@ impl Handle {
         self.offer_to_group(&mut pending.message(message), &group)
     }
 
-    /// Keeps it as the topic's retained message where it is one, and offers it to all who match. Gives who is full and
-    /// worth waiting for, and adds to `pending` what must be durable first. The error, only for a publisher that reads it:
-    /// the limit that leaves no room for one more retained message, which is delivered to nobody then.
+    /// Stores the message if it is a retained one, and offers it to all matching subscribers. Returns the deliveries to full queues that
+    /// are worth waiting for, and adds to `pending` what has to be durable first. Returns an error, the limit that was hit, only to a
+    /// publisher that can be sent a reason code: there is no room for one more retained message, and the message was delivered to nobody.
     pub fn deliver(
         &self,
         message: &Arc<Message>,
@@ -326,7 +326,7 @@ impl Handle {
     ) -> Result<Vec<SubscriberDelivery>, LimitName> {
         let mut pending_message = pending.message(message);
         if message.retain {
-            // Held until the message has its number: the numbers are in the order of the table.
+            // Held until the message has its number, so that the numbers are in the order of the table.
             let mut retained = self.live_retained();
             match retained.set(message, &from.owner) {
                 Ok(()) => pending_message.retain(&self.0.session_journal, &from.owner),
@@ -353,19 +353,19 @@ impl Handle {
         }
     }
 
-    /// Writes down what is pending. Waits for room in the journal's queue, not for the disk.
+    /// Journals the pending changes. Waits for room in the journal's queue, not for the disk.
     pub async fn write(&self, pending: PendingChanges) {
         let permit = self.reserve_for(&pending).await;
         self.write_with(permit, pending, OnCommit::Nothing);
     }
 
-    /// Waits for room in the journal's queue; none where it needs none.
+    /// Waits for room in the journal's queue. Returns `None` if nothing is pending.
     pub async fn reserve_for(&self, pending: &PendingChanges) -> Option<QueuePermit> {
         if pending.is_empty() { None } else { self.0.session_journal.reserve(pending.bytes()).await }
     }
 
-    /// As [`Self::write`], at once; what has no room goes as well. Returns the position at which the journal has it; none when the journal is
-    /// closed.
+    /// As [`Self::write`], without waiting: changes without a permit are queued as well. Returns their position in the journal's queue;
+    /// `None` if the journal is closed.
     pub fn write_with(
         &self,
         permit: Option<QueuePermit>,
@@ -380,7 +380,7 @@ impl Handle {
         self.0.session_journal.submit(changes, permit, on_commit)
     }
 
-    /// Gives it back where its publisher waits and it is worth waiting for room.
+    /// Offers the message to one subscriber. Returns the delivery if the subscriber's queue is full and the publisher should wait for it.
     fn offer(
         &self,
         message: &mut PendingMessage<'_>,
@@ -408,7 +408,7 @@ impl Handle {
         None
     }
 
-    /// To the first member that takes it; gives back the first that is worth waiting for.
+    /// Offers the message to the members of a group until one takes it. If none does, returns the first full one that is worth waiting for.
     fn offer_to_group(&self, message: &mut PendingMessage<'_>, group: &Group) -> Option<SubscriberDelivery> {
         let (mut full, mut is_lost) = (None, false);
         for Member { subscriber, options } in group.in_delivery_order() {
@@ -446,7 +446,7 @@ impl Handle {
         }
     }
 
-    /// Each subscriber once, with the highest QoS and all identifiers of its subscriptions that match; and the groups.
+    /// The matching subscribers, each once with the highest QoS and all identifiers of its matching subscriptions; and the matching groups.
     fn targets(&self, message: &Message, topic: &str, from: Option<u64>) -> (Vec<SubscriberDelivery>, Vec<Arc<Group>>) {
         let mut offers: Vec<SubscriberDelivery> = Vec::new();
         let mut groups = Vec::new();

@@ -1,5 +1,5 @@
-//! What publishing brought about and must be durable before anybody is told: written together, then delivered. Holds it;
-//! decides nothing.
+//! Changes by published messages that have to be durable before they are delivered and acknowledged. They are journaled in one entry, and
+//! delivered when it is durable.
 
 use std::{sync::Arc, time::Instant};
 
@@ -11,15 +11,15 @@ use switchbox_model::{
 use switchbox_store::{self as store, OnCommit, Reply};
 use switchbox_support::clock;
 
-/// What a change costs in the journal's queue beside its message, bytes, about.
+/// Bytes that a change takes up in the journal's queue beside its message, roughly.
 const OVERHEAD: usize = 96;
 
-/// A place in a subscriber's queue. Given back where nothing comes for it.
+/// A reserved place in a subscriber's queue. Given back on drop if the message was not delivered.
 struct ReservedPlace {
     subscriber: Arc<dyn Subscriber>,
     num: MessageNum,
     message: Arc<Message>,
-    /// None: it is taken.
+    /// `None` after the message was delivered.
     recipient: Option<Recipient>,
 }
 
@@ -39,7 +39,7 @@ impl Drop for ReservedPlace {
     }
 }
 
-/// Changes that are one entry of the journal, and what follows when it is durable.
+/// Changes that become one entry of the journal, and the deliveries that follow when it is durable.
 #[derive(Default)]
 pub struct PendingChanges {
     changes: Vec<BrokerChange>,
@@ -53,7 +53,7 @@ impl PendingChanges {
         self.changes.is_empty()
     }
 
-    /// About how much the journal's queue will hold for it.
+    /// Bytes that they take up in the journal's queue, roughly.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -68,7 +68,7 @@ impl PendingChanges {
         changes.into_iter().for_each(|change| self.push(change));
     }
 
-    /// A message that a session gets which is already known to want it, such as a retained one.
+    /// Adds a message for one session whose place is reserved already, such as a retained message.
     pub fn deliver(
         &mut self,
         session_journal: &SessionJournal,
@@ -83,7 +83,8 @@ impl PendingChanges {
         PendingMessage { pending: self, message, at: None }
     }
 
-    /// The changes, and what follows when they are durable or never will be: deliveries, then `on_commit`.
+    /// The changes, and the callback for their entry: it delivers the messages, or gives their places back if the entry failed, and then
+    /// runs `on_commit`.
     #[must_use]
     pub fn into_parts(self, on_commit: OnCommit) -> (Vec<BrokerChange>, OnCommit) {
         let Self { changes, places, .. } = self;
@@ -102,7 +103,7 @@ impl PendingChanges {
     }
 }
 
-/// One message among what is pending; written once for all that get it, and only when it must be durable for one of them.
+/// A published message. It is added to the pending changes once, when the first recipient needs it durable.
 pub(super) struct PendingMessage<'a> {
     pending: &'a mut PendingChanges,
     pub(super) message: &'a Arc<Message>,
@@ -110,7 +111,7 @@ pub(super) struct PendingMessage<'a> {
 }
 
 impl PendingMessage<'_> {
-    /// It is its topic's retained message, and takes this one's quota.
+    /// Journals the message as its topic's retained message, which counts against this owner's quota.
     pub(super) fn retain(&mut self, session_journal: &SessionJournal, owner: &Owner) {
         if let Some(BrokerChange::Published { retained, .. }) = self.change(session_journal) {
             *retained = Some(owner.clone());

@@ -1,4 +1,4 @@
-//! The last retained message of each topic, bounded in number and in bytes, for each owner too. In memory.
+//! The retained message of each topic, in memory. Their number and bytes are bounded in total and for each owner.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -15,17 +15,17 @@ use switchbox_model::{
 };
 use switchbox_rules::topic;
 
-/// Topics looked at in one go: who publishes retained messages waits for it.
+/// Topics that one page looks at. The lock is held meanwhile, so publishers of retained messages wait.
 const PAGE_TOPICS: usize = 256;
 
 const NUMBER: Quota = Quota::beside(RETAINED, (names::RETAINED_MESSAGES, names::RETAINED_MESSAGES_OF_ONE));
 const BYTES: Quota = Quota::beside(RETAINED_BYTES, (names::RETAINED_BYTES, names::RETAINED_BYTES_OF_ONE));
 
-/// Some of the retained messages that match a filter.
+/// A page of the retained messages that match a filter.
 #[derive(Debug)]
 pub struct Page {
     pub messages: Vec<Arc<Message>>,
-    /// Behind which topic there may be more; None: these are the last.
+    /// The topic after which the next page begins. `None` if this is the last page.
     pub next: Option<Arc<str>>,
 }
 
@@ -35,7 +35,7 @@ struct RetainedMessage {
     owner: Owner,
 }
 
-/// What one owner has of them.
+/// The number and bytes of one owner's retained messages.
 #[derive(Debug, Clone, Copy, Default)]
 struct Used {
     number: usize,
@@ -46,7 +46,7 @@ struct Used {
 pub(super) struct Retained {
     messages: BTreeMap<Arc<str>, RetainedMessage>,
     used: HashMap<Owner, Used>,
-    /// The topics of those that run out of time, by when.
+    /// The topics of messages that expire, by the time.
     expiring: BTreeSet<(Instant, Arc<str>)>,
     bytes: usize,
 }
@@ -58,7 +58,8 @@ impl RetainedMessage {
 }
 
 impl Retained {
-    /// An empty payload clears the topic. Err with the limit's name when there is no room: the old message stays.
+    /// Stores a message; an empty payload removes the topic's message. The error is the name of the limit that leaves no room; the old
+    /// message stays then.
     pub(super) fn set(&mut self, message: &Arc<Message>, owner: &Owner) -> Result<(), LimitName> {
         if message.payload.is_empty() {
             self.remove(&message.topic);
@@ -69,7 +70,7 @@ impl Retained {
         let (others, old_bytes) =
             (self.messages.len() - usize::from(old.is_some()), old.map_or(0, RetainedMessage::size));
         if old.is_some_and(|old| old.owner == *owner) {
-            // What takes no more than before always fits.
+            // A message that is not larger than the one that it replaces always fits.
             if message.size() > old_bytes {
                 BYTES.check(owner, own.bytes - old_bytes, self.bytes - old_bytes, message.size())?;
             }
@@ -81,7 +82,7 @@ impl Retained {
         Ok(())
     }
 
-    /// Takes up what an earlier process kept, whatever the bounds are now.
+    /// Stores a message without a check of the bounds, which may have been lowered since it was stored first.
     pub(super) fn restore(&mut self, message: &Arc<Message>, owner: Owner) {
         self.remove(&message.topic);
         self.bytes += message.size();
@@ -107,7 +108,7 @@ impl Retained {
         }
     }
 
-    /// Lets go of all that expired; gives their topics.
+    /// Removes all expired messages and returns their topics.
     pub(super) fn purge(&mut self, now: Instant) -> Vec<Arc<str>> {
         let mut gone = Vec::new();
         while let Some((_, topic)) = self.expiring.first().filter(|(at, _)| *at <= now) {
@@ -122,7 +123,8 @@ impl Retained {
         self.messages.len()
     }
 
-    /// The first that match, by their topics; behind `after`, if it is given. Looks at [`PAGE_TOPICS`], whether they match or not.
+    /// The next page of matching messages, in the order of their topics, after the topic `after` if it is given. Looks at [`PAGE_TOPICS`]
+    /// topics, whether they match or not.
     pub(super) fn page(&self, filter: &str, after: Option<&str>) -> Page {
         let prefix = topic::literal_prefix(filter);
         let from = after.map_or(Bound::Included(prefix), Bound::Excluded);

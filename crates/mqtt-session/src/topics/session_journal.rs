@@ -1,4 +1,4 @@
-//! Where what must outlive the process is written down: the journal, or nowhere. Never decides what that is.
+//! Journals changes of sessions and retained messages, or discards them in tests without a store. Does not decide what is journaled.
 
 use std::sync::{
     Arc,
@@ -12,7 +12,7 @@ use switchbox_model::{
 use switchbox_store::{self as store, OnCommit, QueuePermit, QueuePosition, Reply};
 use switchbox_support::scheduling::PriorityClass;
 
-/// Cheap to clone. The default keeps nothing.
+/// Cheap to clone. The default discards everything.
 #[derive(Debug, Clone, Default)]
 pub struct SessionJournal {
     store: Option<store::Handle>,
@@ -41,12 +41,12 @@ impl SessionJournal {
         MessageNum(self.last.message.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Waits for room in the journal's queue for so many bytes. None: what is kept then needs none, or is refused.
+    /// Waits for room in the journal's queue for so many bytes. Returns `None` without a store, or if the store is closed.
     pub(super) async fn reserve(&self, bytes: usize) -> Option<QueuePermit> {
         self.store.as_ref()?.reserve(bytes, PriorityClass::Background).await.ok()
     }
 
-    /// Writes these together. Returns the position at which the journal has them; none when the journal is closed.
+    /// Submits the changes in one entry. Returns their position in the journal's queue; `None` if the journal is closed.
     pub(super) fn submit(
         &self,
         changes: Vec<BrokerChange>,
@@ -62,18 +62,18 @@ impl SessionJournal {
         Some(position)
     }
 
-    /// The same for a few bytes, from where nothing may wait.
+    /// Submits a few bytes of changes without a permit, for callers that must not wait.
     pub fn submit_soon(&self, changes: Vec<BrokerChange>, on_commit: OnCommit) -> Option<QueuePosition> {
         self.submit(changes, None, on_commit)
     }
 
-    /// The journal has all up to this position.
+    /// The position up to which the journal is committed.
     #[must_use]
     pub fn committed(&self) -> QueuePosition {
         self.store.as_ref().map(store::Handle::committed).unwrap_or_default()
     }
 
-    /// Nobody waits for this: after a crash it may be missing.
+    /// Submits a change that no caller waits for. After a crash it may be missing.
     pub fn submit_unawaited(&self, change: BrokerChange) {
         if let Some(store) = &self.store {
             store.submit_unawaited(Entry::Broker(vec![change]));

@@ -1,4 +1,4 @@
-//! A shared subscription: several clients of which each message goes to one. Chooses; never delivers.
+//! A shared subscription: each message goes to one of several clients. Chooses the client, and does not deliver.
 
 use std::sync::{
     Arc,
@@ -18,7 +18,7 @@ pub(super) struct Member {
 
 /// The members of one `$share/{name}/{filter}`.
 pub(super) struct Group {
-    /// Among the subscribers of the trie.
+    /// Its id as a subscriber in the trie.
     pub(super) id: u64,
     /// The whole filter, so that a message can be sent to another member when its own is gone.
     pub(super) filter: Arc<str>,
@@ -31,7 +31,7 @@ impl Group {
         Self { id, filter: filter.into(), members: Mutex::default(), turn: AtomicUsize::new(0) }
     }
 
-    /// True when it was a member already; its options are replaced then.
+    /// Adds a member. Returns true if it was a member already; its options are replaced then.
     pub(super) fn join(&self, member: Member) -> bool {
         let mut members = self.members.lock();
         match members.iter_mut().find(|m| m.subscriber.id() == member.subscriber.id()) {
@@ -46,7 +46,7 @@ impl Group {
         }
     }
 
-    /// True when it was a member.
+    /// Removes a member. Returns true if it was one.
     pub(super) fn leave(&self, subscriber: u64) -> bool {
         let mut members = self.members.lock();
         let before = members.len();
@@ -58,8 +58,7 @@ impl Group {
         self.members.lock().is_empty()
     }
 
-    /// All members in the order in which they are to be asked: by turns, and those that are away behind those that are
-    /// connected.
+    /// All members in the order in which a message is offered to them: round robin, with the connected members before the offline ones.
     pub(super) fn in_delivery_order(&self) -> Vec<Member> {
         let mut members = self.members.lock().clone();
         if members.is_empty() {

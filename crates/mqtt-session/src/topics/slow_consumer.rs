@@ -5,20 +5,21 @@ use std::time::{Duration, Instant};
 
 use super::SLOW_CONSUMER_WAIT;
 
-/// What a subscriber earns by each message that it takes: one that takes 500 a second is always waited for.
+/// What a message that is sent to the subscriber adds to its allowance. Publishers always wait for a subscriber that reads 500 messages a
+/// second.
 const EARNED_PER_MESSAGE: Duration = Duration::from_millis(2);
-/// What a publisher may wait for all subscribers at once, before it has earned more.
+/// The budget of a publisher for waiting for all subscribers, before time has refilled it.
 const BUDGET: Duration = Duration::from_millis(500);
-/// A publisher earns one part in so many of the time that passes.
+/// The budget is refilled by this fraction (one part in so many) of the time that passes.
 const BUDGET_SHARE: u32 = 10;
-/// For each message a publisher may wait so long without a charge, where all subscribers had room in the end: that is the
-/// pace of a subscriber that keeps up with 500 messages a second.
+/// Waiting up to this long for one message is free if all subscribers had room in the end. It is the pace of a subscriber that reads 500
+/// messages a second.
 const FREE_WAIT_PER_MESSAGE: Duration = EARNED_PER_MESSAGE;
-/// Who has less left is not waited for: a timer takes a millisecond or two, however short it is.
+/// An allowance shorter than this counts as none, because timers are a millisecond or two late.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
-/// What is left of it for one subscriber. A subscriber that takes nothing has used it up after [`SLOW_CONSUMER_WAIT`], for all publishers
-/// and all messages together, and misses what it has no room for from then on: it holds nobody up.
+/// The allowance of one subscriber. A subscriber that reads nothing has used it up after [`SLOW_CONSUMER_WAIT`], for all publishers and
+/// messages together. From then on it misses messages for which it has no room, and delays no publisher.
 #[derive(Debug)]
 pub struct SlowConsumer {
     left: Duration,
@@ -32,34 +33,34 @@ impl Default for SlowConsumer {
 }
 
 impl SlowConsumer {
-    /// How long it is still worth waiting. Nothing, where little is left.
+    /// How long publishers still wait. Zero if less than [`SHORTEST_WAIT`] is left.
     #[must_use]
     pub fn left(&self) -> Duration {
         if self.left < SHORTEST_WAIT { Duration::ZERO } else { self.left }
     }
 
-    /// A publisher waited; what others waited at the same time counts once.
+    /// A publisher waited in this time. Times of several publishers that overlap count once.
     pub fn waited(&mut self, from: Instant, until: Instant) {
         let from = self.waited_until.map_or(from, |waited| waited.max(from));
         self.left = self.left.saturating_sub(until.saturating_duration_since(from));
         self.waited_until = Some(until.max(from));
     }
 
-    /// The subscriber took so many messages.
+    /// So many messages were sent to the subscriber.
     pub fn took(&mut self, messages: u64) {
         let earned = EARNED_PER_MESSAGE.saturating_mul(u32::try_from(messages).unwrap_or(u32::MAX));
         self.left = self.left.saturating_add(earned).min(SLOW_CONSUMER_WAIT);
     }
 }
 
-/// What one publisher may still wait for subscribers, whichever and however many they are. In the long run it waits for a tenth
-/// of its time at most, and for [`FREE_WAIT_PER_MESSAGE`] at each message where nobody lost one.
+/// How long one publisher may still wait, for all subscribers together. In the long run it waits for at most a tenth of its time, and
+/// besides for [`FREE_WAIT_PER_MESSAGE`] at each message that no subscriber missed.
 #[derive(Debug)]
 pub struct WaitBudget {
     left: Duration,
-    /// What it waited longer than it might, as timers are late.
+    /// The time that it waited beyond its budget, because timers are late.
     owed: Duration,
-    /// Until when it has earned.
+    /// The time up to which the budget was refilled.
     earned_until: Option<Instant>,
 }
 
@@ -70,7 +71,7 @@ impl Default for WaitBudget {
 }
 
 impl WaitBudget {
-    /// How long it may wait now. Nothing, where little is left.
+    /// How long it may wait now. Zero if less than [`SHORTEST_WAIT`] is left.
     pub fn left(&mut self, now: Instant) -> Duration {
         let passed = self.earned_until.map_or(Duration::ZERO, |until| now.saturating_duration_since(until));
         let earned = passed / BUDGET_SHARE;
@@ -81,7 +82,7 @@ impl WaitBudget {
         if self.left < SHORTEST_WAIT { Duration::ZERO } else { self.left }
     }
 
-    /// It waited with one message. `lost`: a subscriber had no room in the end.
+    /// It waited for one message. `lost`: a subscriber still had no room in the end.
     pub fn waited(&mut self, waited: Duration, lost: bool) {
         let charged = if lost { waited } else { waited.saturating_sub(FREE_WAIT_PER_MESSAGE) };
         self.owed += charged.saturating_sub(self.left);

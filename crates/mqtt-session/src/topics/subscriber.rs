@@ -1,4 +1,4 @@
-//! One that gets messages, and what it says to each.
+//! The interface of a subscriber, and its answer to each message.
 
 use std::{
     sync::Arc,
@@ -11,48 +11,49 @@ use switchbox_model::{
 };
 use tokio::sync::Notify;
 
-/// How one subscriber gets one message.
+/// How a message is delivered to one subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub qos: QoS,
     pub retain: bool,
     /// The subscription identifiers (MQTT 5).
     pub ids: Vec<u32>,
-    /// The filter of the shared subscription that it comes by, for [`Handle::deliver_shared`].
+    /// The filter of the shared subscription that matched, for [`Handle::deliver_shared`].
     pub shared: Option<Arc<str>>,
 }
 
-/// What became of a message at one subscriber.
+/// What a subscriber did with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
     Queued,
-    /// It is for nobody: QoS 0, and the client is away.
+    /// It was dropped: QoS 0, and the client is offline.
     Dropped,
-    /// No room now; where the client is connected, there may be soon.
+    /// The queue is full. If the client is connected, there may be room soon.
     Full,
-    /// It must be written down first: [`Subscriber::journaled`] follows.
+    /// It has to be journaled first; then [`Subscriber::journaled`] is called.
     JournalFirst(Recipient),
 }
 
-/// Someone who gets messages. Must not block.
+/// A subscriber. Its methods must not block.
 pub trait Subscriber: Send + Sync {
     /// Unique among all subscribers.
     fn id(&self) -> u64;
     fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered;
-    /// What [`Delivered::JournalFirst`] asked for is durable.
+    /// The message of [`Delivered::JournalFirst`] is durable.
     fn journaled(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient);
-    /// It never will be.
+    /// The message of [`Delivered::JournalFirst`] will not be journaled.
     fn not_journaled(&self, message: &Message, recipient: &Recipient);
-    /// False while nobody takes anything out of its queue.
+    /// Returns false if the client is offline.
     fn is_connected(&self) -> bool;
-    /// Its queue is full, whatever the message is. Asked for every message: must be quick, and may be a moment late.
+    /// Returns true if the queue has no room for any message. Called for every message, so it must be quick, and may be slightly out of
+    /// date.
     fn is_queue_full(&self) -> bool {
         false
     }
-    /// How long it is still worth waiting for room.
+    /// How long publishers still wait for room.
     fn slow_consumer(&self) -> Duration;
-    /// A publisher waited.
+    /// A publisher waited in this time.
     fn waited(&self, from: Instant, until: Instant);
-    /// Notified (all waiters) when there is room again.
+    /// Notifies all waiters when there is room again.
     fn room(&self) -> &Notify;
 }

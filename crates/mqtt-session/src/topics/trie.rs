@@ -1,10 +1,10 @@
-//! The subscriptions by their filters' levels, so that a publish costs what its topic's depth and its matches cost,
-//! whatever the number of subscriptions. Knows no messages.
+//! The subscriptions by the levels of their filters. The cost of a publish depends on its topic's depth and its matches, not on the number
+//! of subscriptions.
 
 use std::collections::HashMap;
 
-/// About how much memory a subscription with this (checked) filter takes, here and where its session is, bytes. Each level may
-/// have a node of its own.
+/// Bytes of memory that a subscription with this checked filter takes, here and in its session, roughly. Each level may have a node of its
+/// own.
 #[must_use]
 pub fn memory_bytes(filter: &str) -> usize {
     const SUBSCRIPTION: usize = 300;
@@ -38,7 +38,7 @@ impl<T> Default for Trie<T> {
 }
 
 impl<T> Trie<T> {
-    /// True when the subscriber had this filter already; its subscription is replaced then.
+    /// Adds a subscription. Returns true if the subscriber had this filter already; its subscription is replaced then.
     pub(super) fn insert(&mut self, filter: &str, subscriber: u64, value: T) -> bool {
         let mut node = &mut self.root;
         for level in filter.split('/') {
@@ -60,7 +60,7 @@ impl<T> Trie<T> {
         }
     }
 
-    /// True when the subscriber had this filter.
+    /// Removes a subscription. Returns true if the subscriber had this filter.
     pub(super) fn remove(&mut self, filter: &str, subscriber: u64) -> bool {
         self.root.remove(&mut filter.split('/'), subscriber)
     }

@@ -7,8 +7,8 @@ use switchbox_model::{Message, limits::names};
 use switchbox_support::clock;
 
 impl Handle {
-    /// Waits for those who are full, no longer for all of them than the publisher's budget allows and `hurry` takes. What is
-    /// pending must be on its way before: they may be waiting for it.
+    /// Waits for subscribers whose queues are full, for all of them together until the publisher's budget is used up or `hurry` completes.
+    /// The caller submits its pending changes before, because the full subscribers may wait for these.
     pub async fn wait(
         &self,
         message: &Arc<Message>,

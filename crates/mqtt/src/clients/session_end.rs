@@ -1,10 +1,10 @@
-//! The end of a connection, and later of its session: the will is published at once or after its delay, the session ends after its
-//! expiry. The removal of a will or a message from the journal is in one entry with what it brings about elsewhere.
+//! The end of a connection, and later of its session. The will is published at once or after its delay, and the session ends after its
+//! expiry. A will or a message is removed from the session in the same entry of the journal that publishes or redelivers it.
 //!
-//! `connection_ended` runs when a connection has ended, `publish_will` when the delay is over, `end_session` when the session is; `run_end`
-//! is the end itself. Each marks the slot `busy` until its work is done, and the client's next connection waits for that:
-//! [`Busy`] clears the mark when it is dropped. Work that waits for subscribers whose queues are full is a [`RemainingWork`], a future
-//! that holds the `Busy`.
+//! `connection_ended` runs when a connection has ended, `publish_will` after the will's delay, and `end_session` after the session's
+//! expiry; `run_end` does the work of an end. Each marks the slot `busy` until its work is done, and the client's next connection waits for
+//! that. [`Busy`] clears the mark when it is dropped. Work that waits for subscribers whose queues are full is a [`RemainingWork`], a
+//! future that holds the `Busy`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,28 +15,28 @@ use switchbox_mqtt_session::topics::{PendingChanges, Subscriber as _};
 use switchbox_store::OnCommit;
 use switchbox_support::{clock, tasks::spawn_contained};
 
-/// What a connection leaves behind.
+/// What has to happen after the end of a connection.
 pub(crate) struct SessionCleanup {
     pub(crate) expiry: Duration,
-    /// Published after its delay.
+    /// The will with its delay.
     pub(crate) will: Option<(Duration, DueWill)>,
-    /// The host shuts down: the will is for the next start.
+    /// The host shuts down, so the next start publishes the will.
     pub(crate) keep_will_for_restart: bool,
 }
 
-/// Lets the next connection have the session, whatever becomes of the task that has it.
+/// Marks a slot as busy until it is dropped, also by a panic.
 struct Busy {
     clients: Arc<Clients>,
     key: Key,
     mailbox: Arc<Mailbox>,
-    /// The session ends too.
+    /// The session ends, so the slot is removed.
     session_ended: bool,
 }
 
 impl Busy {
     fn until_done(self, remaining: Option<RemainingWork>) {
         if let Some(remaining) = remaining {
-            // After a panic the session is let go as well: `Busy` is dropped.
+            // A panic drops `Busy` as well, so the session is free afterwards.
             spawn_contained(self.clients.metrics.panics.clone(), "end of a session", async move {
                 remaining.await;
                 drop(self);
@@ -68,8 +68,8 @@ impl Drop for Busy {
 }
 
 impl Clients {
-    /// A connection ended. Its session is kept for its expiry; the will is published after its delay, or when the session
-    /// ends, whichever comes first.
+    /// A connection ended. Its session is kept until its expiry. The will is published after its delay or at the end of the session,
+    /// whichever comes first.
     pub(crate) fn connection_ended(self: &Arc<Self>, key: &Key, mailbox: &Arc<Mailbox>, cleanup: SessionCleanup) {
         mailbox.end();
         let SessionCleanup { expiry, will, keep_will_for_restart } = cleanup;
@@ -104,17 +104,17 @@ impl Clients {
         busy.until_done(remaining);
     }
 
-    /// For its subscriptions, among those of all clients that are away.
+    /// Returns true if the session's subscriptions fit into the limits for offline clients.
     fn has_room(&self, mailbox: &Mailbox) -> bool {
         mailbox.keep_subscriptions().inspect_err(|limit| self.count_not_kept(mailbox, *limit)).is_ok()
     }
 
-    /// Nobody waits for it.
+    /// Submits changes that no caller waits for.
     fn submit_all_unawaited(&self, changes: Vec<BrokerChange>) {
         changes.into_iter().for_each(|change| self.topics.session_journal().submit_unawaited(change));
     }
 
-    /// The session of a client of an earlier process, for as long as it has left.
+    /// Restores a stored session for the rest of its expiry.
     pub(crate) fn restore(
         self: &Arc<Self>,
         key: &Key,
@@ -126,7 +126,7 @@ impl Clients {
         let kept = !remaining_expiry.is_zero() && self.has_room(&mailbox);
         let earlier = self.table.lock().slots.insert(key.clone(), SessionSlot::new(mailbox.clone(), false));
         if let Some(SessionSlot { mailbox, will, cleanup, .. }) = earlier {
-            // The host was killed before the end of the client's earlier session was on the disk.
+            // The host was killed before the end of this client's earlier session was durable.
             cleanup.inspect(tokio::task::AbortHandle::abort);
             self.run_end(&mailbox, will)
                 .map(|remaining| spawn_contained(self.metrics.panics.clone(), "end of a session", remaining));
@@ -139,7 +139,7 @@ impl Clients {
         }
     }
 
-    /// Publishes the will and ends the session in time.
+    /// Starts the task that publishes the will after its delay and ends the session at its expiry.
     fn start_cleanup(self: &Arc<Self>, key: &Key, id: u64, will: Option<DueWill>, delay: Duration, expiry: Duration) {
         let mut table = self.table.lock();
         let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_away(id)) else { return };
@@ -168,7 +168,7 @@ impl Clients {
         busy.until_done(remaining);
     }
 
-    /// Ends the session of a client that is away: its subscriptions go, its will is due.
+    /// Ends the session of an offline client: removes its subscriptions and publishes its will.
     pub(super) fn end_session(self: &Arc<Self>, key: &Key, id: u64) {
         let (will, mailbox) = {
             let mut table = self.table.lock();
@@ -186,8 +186,8 @@ impl Clients {
         busy.until_done(remaining);
     }
 
-    /// The end itself. What members of shared subscriptions are to get instead, the will and the end of the session are one entry
-    /// of the journal, but for messages for which a member's queue is full: the session ends behind these.
+    /// Ends a session. The redelivery of its messages of shared subscriptions, its will and its end are one entry of the journal. If
+    /// members' queues are full, the end is journaled after those messages were delivered.
     fn run_end(&self, mailbox: &Mailbox, will: Option<DueWill>) -> Option<RemainingWork> {
         let (subscriptions, undelivered, session_num) = {
             let mut state = mailbox.lock();
@@ -233,7 +233,7 @@ fn pending(changes: impl IntoIterator<Item = BrokerChange>) -> PendingChanges {
     pending
 }
 
-/// The connection ended; `will`: it is still to come.
+/// The changes that say that the connection ended. `will`: the will is still to be published.
 fn disconnect_changes(mailbox: &Mailbox, expiry: Duration, will: bool) -> Vec<BrokerChange> {
     let (session_num, sent, in_doubt_from) = {
         let state = mailbox.lock();

@@ -1,5 +1,5 @@
-//! What of a client's packets goes to the journal together: a run of events of one device, and messages on ordinary topics with what
-//! is to be acknowledged when they are durable. Pure.
+//! Packets of a client that are journaled together: a run of events of one device, or messages on ordinary topics, with the
+//! acknowledgements that are sent when they are durable. Pure.
 
 use std::sync::Arc;
 
@@ -8,28 +8,28 @@ use switchbox_model::{EventData, QoS};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 use switchbox_mqtt_session::topics::PendingChanges;
 
-/// Acknowledgements that go to the journal together, at most.
+/// At most so many acknowledgements wait for one entry of the journal.
 const MOST_ACKS: usize = 256;
-/// Bytes that go to the journal together, about.
+/// Bytes of one entry of the journal, roughly.
 const MOST_BYTES: usize = 1024 * 1024;
 
-/// Events of one device that go to the journal together.
+/// Events of one device that are journaled together, or messages on ordinary topics.
 #[derive(Default)]
 pub(crate) struct Batch {
-    /// None: the client's own.
+    /// The device of the events. `None` if it is the client itself.
     pub(super) of: Option<Arc<Device>>,
     pub(super) events: Vec<NewEvent>,
     pub(super) acks: Vec<Ack>,
-    /// QoS 2 ids among them.
+    /// The packet identifiers of QoS 2 among them.
     pub(super) received: Vec<u16>,
     pub(super) bytes: usize,
-    /// Publishes that were read with it: so many events may come.
+    /// How many PUBLISH packets were read together: the capacity to reserve.
     pub(super) publishes: usize,
-    /// What is not an event of the device's.
+    /// Messages on ordinary topics.
     pub(super) ordinary: Ordinary,
 }
 
-/// Messages that are acknowledged together.
+/// Changes by messages on ordinary topics, and the acknowledgements that wait for them.
 #[derive(Default)]
 pub(super) struct Ordinary {
     pub(super) pending: PendingChanges,
@@ -37,12 +37,12 @@ pub(super) struct Ordinary {
 }
 
 impl Batch {
-    /// An event of the client's own can be added.
+    /// Returns true if an event of the client's own device can be added.
     pub(super) fn takes_own(&self) -> bool {
         self.of.is_none() && self.ordinary.is_empty()
     }
 
-    /// An event of this device, which is not the client's own, can be added.
+    /// Returns true if an event of this attached device can be added.
     pub(crate) fn takes_of(&self, device: &Arc<Device>) -> bool {
         let same = self.of.as_ref().is_some_and(|of| of.num == device.num);
         (same || self.events.is_empty()) && self.ordinary.is_empty()
@@ -70,7 +70,7 @@ impl Ordinary {
         self.pending.is_empty() && self.acks.is_empty()
     }
 
-    /// To be acknowledged when what is pending is durable.
+    /// Adds an acknowledgement that is sent when the pending changes are durable.
     pub(super) fn push(&mut self, ack: Ack) {
         self.acks.push(ack);
     }
@@ -80,7 +80,7 @@ impl Ordinary {
     }
 }
 
-/// What an event takes up in the journal's queue, about.
+/// Bytes that an event takes up in the journal's queue, roughly.
 pub(super) fn weight(data: &EventData) -> usize {
     const OVERHEAD: usize = 64;
     data.payload().len() + data.subfolder().len() + OVERHEAD

@@ -1,5 +1,5 @@
-//! A client's messages on ordinary topics: delivered at once to those for whom nothing is written down, and acknowledged
-//! when what must be written down is durable. Never writes to the socket.
+//! A client's messages on ordinary topics. Subscribers that need no journaling get them at once; PUBACK or PUBREC is sent when the changes
+//! of the others are durable. Does not write to the socket.
 
 use std::{sync::Arc, time::Instant};
 
@@ -67,9 +67,9 @@ impl Connection {
         }
     }
 
-    /// The client as the topics need it. A quota belongs to a client that retains.
+    /// The client as the publisher of a message. The owner of the quota is looked up for retained messages only.
     fn publisher(&mut self, retains: bool, is_acknowledged: bool) -> Publisher {
-        // A client that never waited has its whole wait budget.
+        // A client without this state has never waited, so its budget is full.
         let waits = self.slow.as_mut().is_none_or(|slow| !slow.wait_budget.left(Instant::now()).is_zero());
         let Presence { auth_context, mailbox, .. } = &self.presence;
         let owner = if retains { session_key::of_retained(auth_context) } else { Owner::default() };
@@ -77,7 +77,7 @@ impl Connection {
         Publisher { subscriber: Some(mailbox.id()), owner, reads_refusals, waits }
     }
 
-    /// A message that triggers plugins, or for which somebody has no room.
+    /// Publishes a message that triggers plugins, or for which a subscriber's queue is full.
     async fn publish_slowly(
         &mut self,
         message: Arc<Message>,
@@ -106,20 +106,20 @@ impl Connection {
         result
     }
 
-    /// A message of QoS 0 has been delivered; plugins get it where there is room.
+    /// Journals a delivered message of QoS 0 for the plugins that it triggers, if the journal's queue has room to spare.
     async fn publish_droppable(&mut self, event: NewEvent, batch: &mut Batch) -> Result<(), ConnectionEnd> {
         self.submit(batch).await?;
         self.submit_droppable(event).await
     }
 
-    /// The session's number in the journal, where it outlives the connection.
+    /// The session's number in the journal, if the session outlives the connection.
     pub(crate) fn durable_session(&self) -> Option<SessionNum> {
         let state = self.presence.mailbox.lock();
         state.session_num.filter(|_| state.durable)
     }
 
-    /// Together with the message among them that triggers plugins, if one does. Subscribers have them already, so that they
-    /// go also where there is no room and the connection is to end.
+    /// Submits the changes of ordinary messages, with the event of the last one if it triggers plugins. Subscribers have the messages
+    /// already, so the changes are submitted also without a permit, when the connection has to end while it waits for one.
     pub(super) async fn submit_ordinary(
         &mut self,
         ordinary: Ordinary,
@@ -142,8 +142,8 @@ impl Connection {
         stays.and(self.submitted(submitted, bytes, acks))
     }
 
-    /// QoS 2 events of the device: their ids are written behind them, so that a crash between the two repeats an event and
-    /// loses none.
+    /// Journals the packet identifiers of QoS 2 events. They stand behind the events in the journal, so a crash between the two repeats an
+    /// event and loses none.
     pub(crate) fn record_received(&self, received: &[u16]) {
         if let Some(session) = self.durable_session().filter(|_| !received.is_empty()) {
             let changes = received.iter().map(|id| BrokerChange::PublishReceived { session, id: *id }).collect();
@@ -151,7 +151,7 @@ impl Connection {
         }
     }
 
-    /// Writes down what became of messages that are written down. Each PUBREL waits for that.
+    /// Journals the client's acknowledgements of journaled messages. PUBREL is sent when its PUBREC is durable.
     pub(crate) fn journal_progress(&self, session: SessionNum, progress: ClientProgress) {
         let session_journal = self.presence.shared.topics.session_journal();
         let ClientProgress { finished, pubrec_received } = progress;
@@ -162,7 +162,7 @@ impl Connection {
                 .collect();
             let acks: Vec<_> =
                 pubrec_received.iter().map(|journaled| Ack::new(AckKind::PubRel, journaled.id)).collect();
-            // None: the journal is closed. The client sends PUBREC again on its next connection.
+            // If the journal is closed, the client sends PUBREC again on its next connection.
             if let Some(position) = session_journal.submit_soon(changes, self.waker_for(&acks, 0).into()) {
                 self.presence.mailbox.lock().session.ack_at(position, acks);
             }

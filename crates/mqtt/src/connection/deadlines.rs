@@ -1,5 +1,4 @@
-//! What a connection may take how long for: its keep-alive, the rest of a packet, reading what is sent to it, and how long its client
-//! may stay.
+//! The deadlines of a connection: the keep-alive, the rest of a packet, reading what is sent, and the expiry of the client's credentials.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +7,12 @@ use switchbox_model::limits;
 use switchbox_mqtt_codec::fault::{Fault, reason};
 
 impl Connection {
-    /// How long the client may send nothing. None: for ever.
+    /// How long the client may send nothing. `None` if without limit.
     fn keep_alive(&self) -> Option<Duration> {
         (self.keep_alive_ms > 0).then(|| Duration::from_millis(self.keep_alive_ms.into()))
     }
 
-    /// When to look at the time next.
+    /// When the next deadline has to be checked.
     pub(super) fn deadline(&self, now: Instant) -> Instant {
         let keep_alive = self.keep_alive().map(|limit| self.last_packet + limit);
         let blocked = self.blocked_since.map(|since| since + self.presence.shared.options.write_deadline);
@@ -25,7 +24,7 @@ impl Connection {
             .chain(attached)
             .chain(self.slow.as_ref().and_then(|slow| slow.window.deadline()));
         let next = keep_alive.into_iter().chain(blocked).chain(partial).chain(others).min();
-        // A day: nothing to wait for.
+        // Without a deadline the timer is set to a day.
         next.unwrap_or_else(|| now + Duration::from_secs(86_400)).max(now)
     }
 
@@ -50,7 +49,7 @@ impl Connection {
         }
         let silent = self.keep_alive().is_some_and(|limit| now >= self.last_packet + limit);
         if silent && !self.reads() {
-            // The host itself has stopped reading.
+            // The host itself does not read from the client at the moment.
             self.last_packet = now;
         } else if silent {
             return Err(Fault::new(reason::KEEP_ALIVE, "keep-alive time is over").into());

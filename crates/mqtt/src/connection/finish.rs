@@ -1,5 +1,5 @@
-//! The end of a connection: what was accepted is acknowledged, DISCONNECT says why, and what the host ended is logged and counted. Bounded
-//! in time.
+//! Finishes a connection: acknowledges what was accepted, sends DISCONNECT with the reason, and logs and counts connections that the host
+//! ended. Bounded in time.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ use crate::{
     connection::Connection, end::ConnectionEnd, mailbox::Close, socket::Socket, web::Closing, wire::CLOSE_TIMEOUT,
 };
 
-/// How long what was accepted may take to be durable and acknowledged.
+/// How long accepted packets may take to become durable and be acknowledged.
 const ACK_TIMEOUT: Duration = Duration::from_secs(1);
-/// The same where the client's new connection waits for this one to end.
+/// As [`ACK_TIMEOUT`], when the client's new connection waits for this one to end.
 const TAKEOVER_ACK_TIMEOUT: Duration = Duration::from_millis(250);
 
 impl Connection {
@@ -20,11 +20,11 @@ impl Connection {
     pub(crate) async fn finish(mut self: Box<Self>, end: ConnectionEnd) {
         let taken_over = matches!(end, ConnectionEnd::Closed(Close::TakenOver));
         let end = if taken_over { self.taken_over().await } else { end };
-        // What was written to the socket counts as sent: the client may have it.
+        // What was written to the socket counts as sent, because the client may have got it.
         self.record_sent();
         self.record_end(&end);
         let ack_timeout = if taken_over { TAKEOVER_ACK_TIMEOUT } else { ACK_TIMEOUT };
-        // Where a later packet ended the connection, the client would else send again what is in the journal.
+        // Without these acknowledgements the client would send packets again that are in the journal.
         let _ = tokio::time::timeout(ack_timeout, self.acknowledge_accepted()).await;
         let bytes = self.final_bytes(&end);
         let closing = end.closing();
@@ -40,15 +40,15 @@ impl Connection {
         let lost = matches!(end, ConnectionEnd::Lost(_));
         let Self { mut presence, mut stream, .. } = *self;
         presence.end = Some(end);
-        // The device is disconnected now, and its next connection waits no longer.
+        // Dropping the presence disconnects the device and lets its next connection begin.
         drop(presence);
         if matches!(stream, Socket::WebSocket(_)) && !lost {
-            // Closing the socket before the client's close frame comes would throw away the host's.
+            // Closing the socket before the client's close frame arrives could discard the host's close frame.
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, stream.wait_for_close()).await;
         }
     }
 
-    /// What is still to be written, and DISCONNECT where the client can read one. None: the client closed first.
+    /// The unsent bytes, and DISCONNECT if the protocol version has one. `None` if the client closed first.
     fn final_bytes(&mut self, end: &ConnectionEnd) -> Option<BytesMut> {
         let reason = end.reason()?;
         let mut bytes = std::mem::take(&mut self.unsent);
@@ -56,7 +56,7 @@ impl Connection {
         Some(bytes)
     }
 
-    /// Counts and logs what the host ended; a client that comes back and does the same again is logged once a minute.
+    /// Counts and logs a connection that the host ended, at most one line a minute for each client and reason.
     fn record_end(&self, end: &ConnectionEnd) {
         let (shared, client) = (&self.presence.shared, &self.presence.mailbox.name);
         let Some(label) = end.label() else {
@@ -79,7 +79,7 @@ impl Connection {
         }
     }
 
-    /// Writes the acknowledgements of all that was accepted, as soon as it is durable.
+    /// Sends the acknowledgements of all accepted packets, as soon as they are durable.
     async fn acknowledge_accepted(&mut self) -> Result<(), ConnectionEnd> {
         self.is_ending = true;
         loop {
@@ -97,8 +97,8 @@ impl Connection {
     }
 }
 
-/// Writes these bytes and waits a moment for the client to close.
+/// Writes these bytes and waits a short time for the client to close.
 pub(crate) async fn send_and_close(socket: &mut Socket, bytes: &[u8], closing: Closing<'_>) {
-    // Whatever goes wrong here, the connection is over.
+    // An error is ignored, because the connection ends anyway.
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(socket.send_and_close(bytes, closing))).await;
 }

@@ -1,5 +1,5 @@
-//! What a client's packets do: events to the journal, messages to the topics, acknowledgements to the session. Runs of
-//! events go to the journal as one batch. Never writes to the socket.
+//! Processes a client's packets: events go to the journal, messages to the topics, acknowledgements to the session. Runs of events are
+//! journaled as one batch. Does not write to the socket.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl Connection {
         metrics.packets_in.inc_by(packets.len() as u64);
         let result = self.process_each(packets, &mut batch, &mut reports).await;
         self.acknowledged(reports);
-        // What came before a wrong packet counts.
+        // The packets before a faulty one are processed.
         self.submit(&mut batch).await?;
         result
     }
@@ -39,7 +39,7 @@ impl Connection {
     ) -> Result<(), ConnectionEnd> {
         for packet in packets {
             scheduling::yield_if_due();
-            // What came before may have waited for others.
+            // The authorization may have changed while an earlier packet waited.
             self.revalidate_if_requested()?;
             match packet {
                 Packet::Publish(publish) => self.publish(publish, batch).await?,
@@ -53,7 +53,7 @@ impl Connection {
                 }
                 Packet::Subscribe(subscribe) => {
                     self.submit(batch).await?;
-                    // Rare, and large: no connection shall have room for it all the time.
+                    // Boxed: this future is large and rare, and would enlarge every connection's task.
                     Box::pin(self.subscribe(*subscribe)).await?;
                 }
                 Packet::Unsubscribe { id, filters } => {
@@ -88,7 +88,7 @@ impl Connection {
             AckKind::PubRel => {
                 let ack = session.pubrel(id);
                 match session_num {
-                    // The client may use the id for another message as soon as it has PUBCOMP.
+                    // Journaled before PUBCOMP is sent, because the client may use the identifier for another message after it.
                     Some(session) if ack.reason == 0 => {
                         batch.ordinary.pending.push(BrokerChange::PubRelReceived { session, id });
                         batch.ordinary.push(ack);
@@ -99,7 +99,7 @@ impl Connection {
             }
         };
         if let Some(item) = item {
-            // A refusal is no acknowledgement.
+            // A reason code of 0x80 or more refuses the message.
             reports.add(item, reason < 0x80);
         }
     }
@@ -110,7 +110,7 @@ impl Connection {
                 return Fault::protocol("a session expiry in DISCONNECT after none in CONNECT").into();
             }
             let secs = secs.min(limits::SESSION_EXPIRY_SECS);
-            // Where there was no place for the session, there is none now.
+            // If the session could not be kept at CONNECT, it is not kept now either.
             if !self.presence.session_expiry.is_zero() {
                 self.presence.session_expiry = Duration::from_secs(secs.into());
             }

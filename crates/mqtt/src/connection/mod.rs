@@ -1,5 +1,5 @@
-//! One client's connection, and the one loop that waits for its socket, its mailbox and the time. While nothing happens it holds no buffers.
-//! The files beside it say what each of these brings about.
+//! One client's connection: the loop that waits for its socket, its mailbox and its deadlines. An idle connection holds no buffers. The
+//! other files of this module process what the loop finds.
 
 pub(crate) mod batch;
 mod client_publish;
@@ -40,13 +40,13 @@ use switchbox_support::{
     scheduling::{Metered, PriorityClass},
 };
 
-/// Bytes of answers that may wait before a client is read no more.
+/// The socket is not read while so many bytes wait to be written.
 const UNSENT_BYTES: usize = 256 * 1024;
-/// Packets after which others have their turn. A client whose next packet is always there already would else never let its
-/// thread go, and with it the thread that looks after all sockets.
+/// The task yields after so many packets. Otherwise a client that always has another packet ready would keep its thread, and with it the
+/// thread that polls all sockets.
 const TURN_PACKETS: u32 = 256;
 
-/// Why a connection is served no more, where it was.
+/// Why the loop ends.
 enum Stop {
     End(ConnectionEnd),
     Migrate,
@@ -58,7 +58,7 @@ impl From<ConnectionEnd> for Stop {
     }
 }
 
-/// A client that was let in.
+/// An admitted client.
 pub(crate) struct Admitted {
     pub(crate) presence: Presence,
     pub(crate) peer: Peer,
@@ -70,48 +70,48 @@ pub(crate) struct Admitted {
     pub(crate) expires_at: Option<Instant>,
 }
 
-/// A connection that goes on in another priority class; none when it has ended.
+/// A connection that has to continue in another priority class; `None` if it has ended.
 pub(crate) type Migration = Option<Box<Connection>>;
 
 pub(crate) struct Connection {
     pub(crate) presence: Presence,
     pub(crate) peer: Peer,
     pub(crate) connection_epoch: u64,
-    /// Bytes that wait to be written, before all that is in the mailbox.
+    /// Bytes that are written before anything from the mailbox.
     pub(crate) unsent: BytesMut,
     /// Topics by their aliases, from 1.
     pub(crate) aliases: Vec<Option<Arc<str>>>,
-    /// Of new subscriptions, what there was no room for yet.
+    /// New subscriptions whose retained messages have not all been queued.
     pub(crate) retained_left: Vec<RetainedLeft>,
-    /// It is about to end: nothing but acknowledgements is written any more.
+    /// The connection is ending: only acknowledgements are sent.
     pub(crate) is_ending: bool,
-    /// The log has told that events of this client are dropped.
+    /// The log has a line that events of this client are dropped.
     pub(crate) drops_logged: bool,
     pub(crate) slow: Option<Box<SlowState>>,
     pub(crate) unwritten: Unwritten,
     pub(crate) stream: Socket,
     decoder: Decoder,
-    /// Bytes of a packet that is not whole.
+    /// The bytes of an incomplete packet.
     partial: BytesMut,
-    /// What is wrong with the bytes after the packets that were read last.
+    /// The fault in the bytes after the last complete packets.
     fault: Option<Fault>,
-    /// 0 = for ever.
+    /// 0 = no limit.
     keep_alive_ms: u32,
     last_packet: Instant,
     blocked_since: Option<Instant>,
     /// Since when the rest of a packet is missing.
     partial_since: Option<Instant>,
-    /// When what the client was let in by runs out.
+    /// When the token, key or certificate expires that admitted the client.
     pub(crate) expires_at: Option<Instant>,
-    /// Packets since the connection last let others have their turn.
+    /// Packets since the task last yielded.
     turn: u32,
-    /// Whose threads it is served on.
+    /// The priority class whose runtime it runs on.
     pub(crate) class: PriorityClass,
 }
 
 impl Connection {
     pub(crate) fn new(stream: Socket, partial: BytesMut, admitted: Admitted) -> Self {
-        // While nothing comes, nothing is held.
+        // An idle connection holds no buffer.
         let partial = if partial.is_empty() { BytesMut::new() } else { partial };
         let Admitted { presence, peer, decoder, keep_alive, connection_epoch, unsent, expires_at } = admitted;
         Self {
@@ -139,8 +139,8 @@ impl Connection {
         }
     }
 
-    /// Serves the client until it ends, or somebody asks for its end; or until it is to go on in another priority class, and gives it
-    /// back. Boxed, lest the task have room for it several times.
+    /// Serves the client until the connection ends. Returns the connection if it has to continue in another priority class. Boxed, so that
+    /// the task's memory does not hold it several times.
     pub(crate) async fn run(mut self: Box<Self>) -> Migration {
         match Metered::new(self.presence.cpu_budget.clone(), self.class, self.serve()).await {
             Stop::End(end) => Box::pin(self.finish(end)).await,
@@ -149,10 +149,11 @@ impl Connection {
         None
     }
 
-    /// As [`Self::run`], on other threads than before.
+    /// As [`Self::run`], on another runtime than before.
     pub(crate) async fn resume_here(mut self: Box<Self>) -> Migration {
         if let Err(error) = self.stream.move_here() {
-            // Such as for want of file descriptors: then those threads wake these.
+            // This fails for example without a free file descriptor. The socket then stays registered with the other runtime, which wakes
+            // this task.
             tracing::debug!(%error, client = %self.presence.mailbox.name, "the socket stays where it was");
         }
         self.run().await
@@ -169,15 +170,15 @@ impl Connection {
         }
     }
 
-    /// Writes what there is, then waits for the next thing to happen and does it. What it has begun to process it ends, also
-    /// where the connection is to end meanwhile: what waits there knows of that.
+    /// Writes what is queued, then waits for the next event and processes it. Processing that has begun is not cancelled when the
+    /// connection has to end: the code that waits there checks for that itself.
     async fn step(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), Stop> {
         self.presence.mailbox.work.clear();
         self.check_journal()?;
         self.revalidate_if_requested()?;
         if !self.partial.is_empty() {
             let packets = self.decode_partial();
-            // What came with CONNECT may end in half a packet, too.
+            // The bytes after CONNECT may end in an incomplete packet.
             self.update_partial_since(!packets.is_empty());
             Box::pin(self.process(packets)).await?;
         }
@@ -190,7 +191,7 @@ impl Connection {
         self.check_priority_class(now)?;
         if self.has_room_for_retained() {
             Box::pin(self.send_retained()).await?;
-            // There may be many times as many.
+            // There may be many more, so the task yields between pages.
             tokio::task::yield_now().await;
             return Ok(());
         }
@@ -206,12 +207,12 @@ impl Connection {
                     if ready.map_err(ConnectionEnd::from)?.is_readable() && self.reads() {
                         let packets = self.read()?;
                         self.turn += u32::try_from(packets.len()).unwrap_or(TURN_PACKETS) + 1;
-                        // Large, and soon over: no connection shall have room for it all the time.
+                        // Boxed: this future is large and short-lived, and would enlarge every connection's task.
                         Box::pin(self.process(packets)).await?;
                     }
                 }
                 close = presence.mailbox.asked_to_close() => return Err(ConnectionEnd::Closed(close).into()),
-                // For what it has written already, such as what it published to itself, it need not go round once more.
+                // A wake-up for something that was written already, such as the client's own message, needs no further round.
                 () = presence.mailbox.work.notified() => if !presence.mailbox.work.is_woken() { continue },
                 () = timer.as_mut() => {
                     let now = clock::instant();
@@ -228,7 +229,7 @@ impl Connection {
         Ok(())
     }
 
-    /// What to wait for at the socket. None: nothing.
+    /// What to wait for at the socket. `None` if it is neither read nor written.
     fn interest(&self) -> Option<Interest> {
         match (self.reads(), self.unsent.is_empty() && self.stream.is_flushed()) {
             (true, true) => Some(Interest::READABLE),
@@ -238,7 +239,7 @@ impl Connection {
         }
     }
 
-    /// A packet that is too large is counted, and the log says what bounds it.
+    /// Counts a packet that is too large, and logs which settings bound it.
     fn log_if_large(&mut self, fault: &Fault) {
         const SETTINGS: &str = "devices.max-telemetry-bytes, devices.max-state-bytes and mqtt.max-message-bytes";
         if fault.reason == reason::TOO_LARGE {
@@ -250,7 +251,7 @@ impl Connection {
         }
     }
 
-    /// Whether the client is still in the right priority class. Nothing of what it sent is under way here.
+    /// Returns an error if the client has to move to another priority class. Called when no packet of the client is being processed.
     fn check_priority_class(&mut self, now: Instant) -> Result<(), Stop> {
         let class = self.presence.cpu_budget.class(self.class, now);
         if class == self.class {
@@ -263,7 +264,7 @@ impl Connection {
         Err(Stop::Migrate)
     }
 
-    /// False while the client must first take what waits for it, or the journal what it sent.
+    /// Returns false while too much waits for the client to read, or too much of what it sent waits for the journal.
     fn reads(&self) -> bool {
         self.unsent.len() < UNSENT_BYTES
             && !self.unwritten.is_full()

@@ -1,5 +1,5 @@
-//! What a PUBLISH comes to: an event of the client's device, a message on an ordinary topic, an answer to a method call, or a refusal.
-//! Never writes to the socket.
+//! Processes a PUBLISH: it becomes an event of the client's device, a message on an ordinary topic, an answer to a method call, or a
+//! refusal. Does not write to the socket.
 
 use bytes::Bytes;
 
@@ -19,7 +19,7 @@ use switchbox_mqtt_codec::{
 use switchbox_mqtt_session::session;
 use switchbox_support::clock;
 
-/// What a publish comes to.
+/// What a PUBLISH becomes.
 enum Action {
     Event(EventData),
     Message(Message),
@@ -30,9 +30,9 @@ enum Action {
     },
     /// A request about the device's config and state, which is answered.
     Twin(twin::Request),
-    /// Under `/devices/`, and not the client's own, or where a gateway may not publish: for who is a gateway.
+    /// A topic that is not the client's own, for a client that is a gateway.
     AsGateway(Publish),
-    /// Acknowledged, and nothing more.
+    /// It is acknowledged and dropped.
     AcknowledgeOnly,
     Refuse(PublishRefusal),
 }
@@ -113,7 +113,7 @@ impl Connection {
         Ok(())
     }
 
-    /// A QoS 2 message: false when it was here before.
+    /// Records a QoS 2 message. Returns false if it is a duplicate.
     fn receive(&self, id: u16) -> bool {
         let mut state = self.presence.mailbox.lock();
         match state.session.receive(id) {
@@ -180,7 +180,7 @@ fn acknowledgement(qos: QoS, id: u16) -> Option<Ack> {
 fn message(publish: Publish) -> Message {
     Message {
         topic: publish.topic,
-        // A message may stay for long, and would keep all that was read with it.
+        // Copied, because a message may be stored for long, and a slice would keep the whole read buffer.
         payload: Bytes::copy_from_slice(&publish.payload),
         qos: publish.qos,
         retain: publish.retain,

@@ -1,4 +1,4 @@
-//! Reads from the socket, and keeps what is no whole packet yet. While nothing comes, no buffer is held.
+//! Reads from the socket, and keeps the bytes of an incomplete packet. An idle connection holds no buffer.
 
 use std::{cell::RefCell, io};
 
@@ -12,12 +12,12 @@ use switchbox_support::clock;
 const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Where a worker thread reads into: never kept across an await.
+    /// The read buffer of a worker thread. It is not held across an await.
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
 }
 
 impl Connection {
-    /// Reads once, and gives the packets that are whole.
+    /// Reads once, and returns the complete packets.
     pub(super) fn read(&mut self) -> Result<Vec<Packet>, ConnectionEnd> {
         let packet_bytes = self.packet_bytes();
         READ.with_borrow_mut(|scratch| {
@@ -48,7 +48,7 @@ impl Connection {
         })
     }
 
-    /// Since when the rest of a packet is missing: since the last that was whole, if there was one.
+    /// Sets since when the rest of a packet is missing: since the last complete packet.
     pub(super) fn update_partial_since(&mut self, some_whole: bool) {
         self.partial_since = match self.partial_since {
             _ if self.partial.is_empty() && !self.stream.is_half_read() => None,
@@ -57,7 +57,7 @@ impl Connection {
         };
     }
 
-    /// The largest packet that is read.
+    /// The largest packet that is accepted.
     fn packet_bytes(&self) -> usize {
         self.presence.shared.options.payloads.packet_bytes()
     }

@@ -1,4 +1,4 @@
-//! What is acknowledged at once, what is refused, and how the log is told of that. Never writes to the socket.
+//! Acknowledges packets at once, or refuses them and logs that. Does not write to the socket.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use switchbox_mqtt_codec::{
 use switchbox_support::clock;
 
 impl Connection {
-    /// A publish that is not allowed: MQTT 5 has a reason code for it, 3.1.1 only the end of the connection.
+    /// Refuses a publish that is not allowed: by a reason code in MQTT 5, by the end of the connection in MQTT 3.1.1.
     pub(crate) fn refuse(
         &mut self,
         topic: &str,
@@ -28,7 +28,7 @@ impl Connection {
         self.acknowledge_refused(refusal, ack)
     }
 
-    /// MQTT 5.
+    /// Acknowledges a refused publish with its reason code, for MQTT 5.
     pub(crate) fn acknowledge_refused(
         &mut self,
         refusal: &PublishRefusal,
@@ -41,8 +41,7 @@ impl Connection {
         self.acknowledge_now(Ack { reason: refusal.reason, text: Some(refusal.text), ..ack })
     }
 
-    /// One log line a minute for a client and what it is refused, also where it comes back and asks for it again; all are
-    /// counted.
+    /// Counts a refusal and logs it, at most one line a minute for each client and kind of refusal, also over several connections.
     pub(crate) fn log_refusal(&mut self, what: &'static str, topic: &str, text: &str) {
         self.log_line((what, what), topic, text);
     }

@@ -1,5 +1,5 @@
-//! The retained messages of a new subscription: they go into the session's queue as it has room. Between, only how far they
-//! came is held.
+//! The retained messages of new subscriptions. They are queued in the session as it has room; in between, only the position in the retained
+//! messages is held.
 
 use std::sync::Arc;
 
@@ -8,29 +8,29 @@ use switchbox_model::QoS;
 use switchbox_mqtt_session::topics::{Delivered, Delivery, PendingChanges, Subscriber as _};
 use switchbox_support::scheduling;
 
-/// Where to go on with a subscription.
+/// The position in the retained messages of one subscription.
 pub(crate) struct RetainedLeft {
     pub(crate) filter: Box<str>,
     pub(crate) qos: QoS,
     pub(crate) id: Option<u32>,
-    /// The topic of the last one; None: from the start.
+    /// The topic of the last message that was queued. `None` at the start.
     pub(crate) after: Option<Arc<str>>,
 }
 
 impl Connection {
-    /// As many as there is room for. The rest stays with the connection, and waits for what waits there already.
+    /// Queues as many retained messages as there is room for. The rest waits, behind those of earlier subscriptions.
     pub(crate) fn begin_retained(&mut self, new: RetainedLeft, pending: &mut PendingChanges) {
         self.forget_retained(&new.filter);
         let left = if self.retained_left.is_empty() { self.offer_retained(new, pending) } else { Some(new) };
         self.retained_left.extend(left);
     }
 
-    /// The subscription is over.
+    /// The subscription ended.
     pub(crate) fn forget_retained(&mut self, filter: &str) {
         self.retained_left.retain(|left| *left.filter != *filter);
     }
 
-    /// Some wait, and the queue is half empty: not for each place that becomes free are all looked through.
+    /// Returns true if retained messages wait and the queue is half empty. The next page is not looked up for each place that becomes free.
     pub(crate) fn has_room_for_retained(&self) -> bool {
         !self.retained_left.is_empty() && self.presence.mailbox.lock().session.is_half_empty()
     }
@@ -43,7 +43,7 @@ impl Connection {
         self.write_durably(pending).await
     }
 
-    /// A page of them, as there may be many more. Gives where to go on, unless these were the last.
+    /// Queues one page of retained messages. Returns the position of the next page, or `None` if this was the last.
     fn offer_retained(&self, mut left: RetainedLeft, pending: &mut PendingChanges) -> Option<RetainedLeft> {
         let Presence { shared, mailbox, .. } = &self.presence;
         let page = shared.topics.retained(&left.filter, left.after.as_deref());

@@ -10,21 +10,21 @@ use crate::{
     presence::Presence,
 };
 
-/// How soon a connection that waits finds out that something changed.
+/// How often a waiting connection checks whether its authorization changed.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl Connection {
-    /// Looks again where somebody asked for it.
+    /// Checks the authorization again if that was requested.
     pub(crate) fn revalidate_if_requested(&mut self) -> Result<(), ConnectionEnd> {
         if self.presence.mailbox.take_revalidation() { self.revalidate() } else { Ok(()) }
     }
 
-    /// Whether what the client was let in by has run out.
+    /// Returns an error if the credentials that admitted the client have expired.
     pub(crate) fn check_end(&self, now: Instant) -> Result<(), ConnectionEnd> {
         if self.expires_at.is_some_and(|at| now >= at) { Err(ConnectionEnd::Closed(Close::Expired)) } else { Ok(()) }
     }
 
-    /// Waits for this as long as the client may stay and nobody asks for the end of its connection.
+    /// Waits for the future, until the client's authorization ends or the connection is asked to close.
     pub(crate) async fn or_revoked<T>(&self, wanted: impl Future<Output = T>) -> Result<T, ConnectionEnd> {
         let over = async {
             loop {
@@ -44,7 +44,8 @@ impl Connection {
         }
     }
 
-    /// As far as something changed. What else depends on it comes when the connection goes on.
+    /// Checks the authorization if it may have changed. The request stays set, so that the connection's loop does the full revalidation
+    /// later.
     fn check_still_authorized(&self) -> Result<(), ConnectionEnd> {
         let Presence { shared, auth_context, mailbox, .. } = &self.presence;
         if !mailbox.needs_revalidation() {
@@ -57,7 +58,7 @@ impl Connection {
     }
 }
 
-/// What was waited for, if it came, and whether the client stays.
+/// Splits a result into the value, if there is one, and whether the connection may continue.
 pub(crate) fn split_end<T>(waited: Result<T, ConnectionEnd>) -> (Option<T>, Result<(), ConnectionEnd>) {
     match waited {
         Ok(got) => (Some(got), Ok(())),

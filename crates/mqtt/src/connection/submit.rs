@@ -1,4 +1,4 @@
-//! Hands a client's events to the journal, where that has room: waiting for it is what slows a fast client down. Never writes to the
+//! Submits a client's events to the journal. Waiting for room in the journal's queue slows a fast client down. Does not write to the
 //! socket.
 
 use std::{task::Waker, time::Instant};
@@ -17,20 +17,20 @@ use switchbox_model::limits;
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 
 impl Connection {
-    /// Hands the batch to the journal.
+    /// Submits the batch to the journal.
     pub(crate) async fn submit(&mut self, batch: &mut Batch) -> Result<(), ConnectionEnd> {
         let events = self.submit_events(batch).await;
         if batch.ordinary.is_empty() {
             return events;
         }
-        // Also where there was no room for the events: others may have it already. Boxed, as no connection shall have room for
-        // it all the time.
+        // Submitted also if there was no room for the events, because subscribers may have the messages already. Boxed: this future would
+        // enlarge every connection's task.
         let ordinary = std::mem::take(&mut batch.ordinary);
         events.and(Box::pin(self.submit_ordinary(ordinary, None)).await)
     }
 
-    /// Waiting for room in the journal is what slows a fast client down. Where the connection is to end instead, the events are
-    /// not accepted: the client has them yet.
+    /// Waits for room in the journal's queue, which slows a fast client down. If the connection has to end instead, the events are not
+    /// accepted, and the client still has them.
     async fn submit_events(&mut self, batch: &mut Batch) -> Result<(), ConnectionEnd> {
         let permit = self.reserve_or_drop(batch).await?;
         if batch.events.is_empty() {
@@ -77,7 +77,7 @@ impl Connection {
         }
     }
 
-    /// Hands a message of QoS 0 that triggers plugins to the journal, where that has room to spare.
+    /// Submits a message of QoS 0 that triggers plugins, if the journal's queue has room to spare.
     pub(crate) async fn submit_droppable(&mut self, event: NewEvent) -> Result<(), ConnectionEnd> {
         let bytes = weight(&event.data);
         let Some(permit) = self.reserve_droppable(bytes).await? else {
@@ -101,14 +101,14 @@ impl Connection {
         self.or_revoked(shared.host.ingest.reserve_droppable(bytes, self.class)).await?.map_err(closed)
     }
 
-    /// What the journal wakes when it has this. None where nothing is done then: nothing is to be acknowledged, and the client is
-    /// read all the same.
+    /// The waker for the commit of a batch. `None` if the connection has nothing to do then: there is nothing to acknowledge, and the
+    /// client is still read.
     pub(super) fn waker_for(&self, acks: &[Ack], bytes: usize) -> Option<Waker> {
         (!acks.is_empty() || self.unwritten.fills(bytes)).then(|| Waker::from(self.presence.mailbox.clone()))
     }
 
-    /// It goes to the journal, which has it at this position; it is acknowledged then, behind what was submitted before. The error, if
-    /// the journal takes it: more is unacknowledged than the client may have.
+    /// A batch was submitted and has this position: queues its acknowledgements for that position. Returns an error if the journal is
+    /// closed, or if the client has more unacknowledged publishes than its receive maximum.
     pub(super) fn submitted(
         &mut self,
         position: Result<QueuePosition, ingest::Error>,
@@ -119,7 +119,7 @@ impl Connection {
         let position = match position {
             Ok(position) => position,
             Err(error) => {
-                // Without acknowledgement the client sends it again, on its next connection.
+                // Without an acknowledgement the client sends the message again on its next connection.
                 let received = acks.iter().filter(|ack| ack.kind == AckKind::PubRec);
                 received.for_each(|ack| state.session.unreceive(ack.id));
                 return Err(closed(error));
@@ -130,7 +130,7 @@ impl Connection {
         self.check_receive_maximum(state.session.unacknowledged())
     }
 
-    /// The error: the journal will never have what was submitted, so it is not acknowledged.
+    /// Returns an error if the journal failed and submitted events wait for it: they will not be journaled, so they are not acknowledged.
     pub(super) fn check_journal(&self) -> Result<(), ConnectionEnd> {
         let ingest = &self.presence.shared.host.ingest;
         match ingest.failed().filter(|_| self.unwritten.waits(ingest.committed())) {

@@ -1,4 +1,4 @@
-//! SUBSCRIBE and UNSUBSCRIBE: what each filter stands for, and its answer. Never reads or writes the socket.
+//! Processes SUBSCRIBE and UNSUBSCRIBE, and answers each filter. Does not read or write the socket.
 
 use std::sync::Arc;
 
@@ -24,10 +24,10 @@ use switchbox_store::{self as store, OnCommit, Reply};
 use switchbox_support::scheduling;
 
 impl Connection {
-    /// Answers in `unsent`, which is written before anything that the subscriptions bring.
-    /// It is durable before, where the session is to outlive its connection.
+    /// Adds SUBACK to `unsent`, which is written before any message of the subscriptions. If the session outlives its connection, the
+    /// subscriptions are durable before.
     pub(crate) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), ConnectionEnd> {
-        // Before anything is done, as the client would not hear of it.
+        // Checked before anything is done, because the client would not get the SUBACK.
         self.peer.check_answer(subscribe.filters.len())?;
         let mut pending = PendingChanges::default();
         let mut codes = Vec::with_capacity(subscribe.filters.len());
@@ -68,7 +68,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits until it is durable.
+    /// Journals the pending changes and waits until they are durable.
     pub(crate) async fn write_durably(&self, pending: PendingChanges) -> Result<(), ConnectionEnd> {
         if pending.is_empty() {
             return Ok(());
@@ -86,7 +86,7 @@ impl Connection {
         told.unwrap_or(Err(store::Error::Closed)).map_err(failed)
     }
 
-    /// The QoS granted, or the reason code and words.
+    /// Subscribes the client to one filter that is not an attached device's. Returns the granted QoS, or the reason code and its text.
     fn subscribe_own(
         &mut self,
         filter: &Filter,

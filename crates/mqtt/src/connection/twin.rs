@@ -1,4 +1,4 @@
-//! What a client asks of its device's config and state, and its answer. Never writes to the socket.
+//! Answers a client's requests for its device's config and state. Does not write to the socket.
 
 use std::{sync::Arc, task::Wake as _};
 
@@ -15,7 +15,7 @@ use switchbox_model::Message;
 use switchbox_mqtt_codec::packet::Ack;
 use switchbox_rules::json::Problem;
 
-/// A request that is answered under its id.
+/// A request with the id for its answer.
 pub(super) enum Request {
     Get {
         rid: String,
@@ -27,7 +27,7 @@ pub(super) enum Request {
     },
 }
 
-/// Statuses of answers, which are those of HTTP.
+/// The statuses of answers: those of HTTP.
 mod status {
     pub(super) const OK: u16 = 200;
     pub(super) const NO_CONTENT: u16 = 204;
@@ -36,7 +36,7 @@ mod status {
 }
 
 impl Connection {
-    /// `ack`: of the publish that asks.
+    /// Processes a request. `ack` acknowledges its PUBLISH.
     pub(super) async fn twin(&mut self, request: Request, ack: Option<Ack>) -> Result<(), ConnectionEnd> {
         let Some(device) = self.presence.device.clone() else { return Ok(()) };
         match request {
@@ -55,7 +55,7 @@ impl Connection {
         }
     }
 
-    /// Answered when it is durable.
+    /// Patches the device's state. The answer is sent when the new state is durable.
     async fn patch_state(
         &mut self,
         device: &Arc<Device>,
@@ -71,7 +71,7 @@ impl Connection {
             if result.is_ok() {
                 reply(&answered, &reply_topic(status::NO_CONTENT, &request_id, Some(version)), Bytes::new());
             }
-            // Its acknowledgement waits for the same position.
+            // The PUBACK waits for the same position.
             answered.wake();
         };
         let refused = match twin::is_state_patch(patch) {
@@ -92,7 +92,7 @@ impl Connection {
     }
 }
 
-/// Into the client's session, where it takes answers.
+/// Queues the answer in the client's session, if it subscribes to answers.
 fn reply(mailbox: &Mailbox, topic: &str, payload: Bytes) {
     mailbox.reply(Arc::new(Message::new(topic, payload)));
 }

@@ -1,21 +1,21 @@
-//! How much of a client's is on its way to the journal: past a limit, its socket is not read.
+//! Counts the bytes of a client's events that are not in the journal yet. At a limit, its socket is not read.
 
 use switchbox_core::ingest::QueuePosition;
 use switchbox_model::limits::UNWRITTEN_BYTES;
 
-/// Counted in two parts, so that nothing is allocated: what was submitted since the last part was complete counts until the last of it is
-/// in the journal.
+/// The bytes are counted in two generations, so that nothing is allocated. All bytes of a generation count until its last event is in the
+/// journal.
 #[derive(Debug, Default)]
 pub(crate) struct Unwritten {
     older: QueuePosition,
-    /// Of the last that was submitted.
+    /// The position of the last submitted event.
     newer: QueuePosition,
     older_bytes: u32,
     newer_bytes: u32,
 }
 
 impl Unwritten {
-    /// So many bytes more would be too many.
+    /// Returns true if so many more bytes would reach the limit.
     pub(super) fn fills(&self, bytes: usize) -> bool {
         self.older_bytes as usize + self.newer_bytes as usize + bytes >= UNWRITTEN_BYTES
     }
@@ -24,13 +24,13 @@ impl Unwritten {
         self.fills(0)
     }
 
-    /// `position` is not before that of an earlier call.
+    /// Counts submitted bytes. `position` must not be before that of an earlier call.
     pub(super) fn push(&mut self, position: QueuePosition, bytes: usize) {
         self.newer = position.max(self.newer);
         self.newer_bytes = self.newer_bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
-    /// The journal has all up to there.
+    /// The journal is committed up to this position.
     pub(super) fn commit(&mut self, position: QueuePosition) {
         if self.newer <= position {
             (self.older_bytes, self.newer_bytes) = (0, 0);
@@ -39,7 +39,7 @@ impl Unwritten {
         }
     }
 
-    /// The journal does not have all that was submitted.
+    /// Returns true if submitted events are not committed yet.
     pub(super) fn waits(&self, committed: QueuePosition) -> bool {
         self.newer > committed
     }

@@ -1,5 +1,5 @@
-//! What becomes of what is sent to a client: that it was sent, that the client acknowledges it. Where its window stays full, the
-//! log, a counter and the device's last error say so: its configs and commands wait.
+//! Watches the in-flight window of a client. If the window stays full, its configs and commands wait: the log, a counter and the device's
+//! last error say so. Also reports deliveries as sent.
 
 use std::time::{Duration, Instant};
 
@@ -13,18 +13,18 @@ use switchbox_model::{
 use switchbox_mqtt_session::topics::WaitBudget;
 use switchbox_support::clock;
 
-/// How often a connection that is taken over is read from once more.
+/// At most so many reads of a connection that is taken over.
 const LAST_READS: usize = 4;
-/// How long a window may be full without an acknowledgement before that is told.
+/// How long a window may be full without an acknowledgement before that is reported.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
-/// What only a connection has that is slow, or publishes to slow ones.
+/// State that only a slow connection needs, or one that publishes to slow subscribers.
 #[derive(Default)]
 pub(crate) struct SlowState {
-    /// What was encoded and the socket did not take yet.
+    /// Reports for deliveries that are encoded but not written to the socket yet.
     pub(crate) sent: DeliveryReports,
     pub(crate) window: WindowWatch,
-    /// What it may wait for slow subscribers.
+    /// Its budget for waiting for slow subscribers.
     pub(crate) wait_budget: WaitBudget,
 }
 
@@ -40,7 +40,7 @@ struct Stuck {
 }
 
 impl WindowWatch {
-    /// What the window is stuck on now. None: it is not full, or nothing waits.
+    /// Records the oldest message in the window. `None` if the window is not full or nothing waits.
     pub(crate) fn update(&mut self, on: Option<u16>, now: Instant) {
         match (&mut self.0, on) {
             (Some(stuck), Some(on)) if stuck.on == on => {}
@@ -48,12 +48,12 @@ impl WindowWatch {
         }
     }
 
-    /// When that is to be told.
+    /// When a full window has to be reported.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.0.as_ref().filter(|stuck| !stuck.told).map(|stuck| stuck.since + STUCK_AFTER)
     }
 
-    /// True once: it is to be told now.
+    /// Returns true once when a full window has to be reported.
     pub(crate) fn take_report(&mut self, now: Instant) -> bool {
         let due = self.deadline().is_some_and(|at| at <= now);
         if let Some(stuck) = self.0.as_mut().filter(|_| due) {
@@ -64,8 +64,8 @@ impl WindowWatch {
 }
 
 impl Connection {
-    /// What the client sent before it came back on another connection counts, above all its DISCONNECT, which takes its will
-    /// away. The new connection waits meanwhile, so no more is read than is there.
+    /// Processes the packets that the client sent before it connected again, above all a DISCONNECT, which cancels its will. The new
+    /// connection waits meanwhile, so only packets that have arrived are read.
     pub(crate) async fn taken_over(&mut self) -> ConnectionEnd {
         for _ in 0..LAST_READS {
             match self.read() {
@@ -80,7 +80,7 @@ impl Connection {
         ConnectionEnd::Closed(Close::TakenOver)
     }
 
-    /// What was encoded may have reached the client.
+    /// Reports encoded deliveries as sent, because they may have reached the client.
     pub(crate) fn record_sent(&mut self) {
         if let Some(slow) = &mut self.slow {
             let sent = std::mem::take(&mut slow.sent);

@@ -1,4 +1,4 @@
-//! Writes what the mailbox has: acknowledgements and messages, gathered, and as much as the socket takes. Tells the hub what was sent.
+//! Encodes acknowledgements and messages from the mailbox in batches, writes as much as the socket accepts, and reports sent deliveries.
 
 use std::{borrow::Cow, cell::RefCell, io};
 
@@ -17,16 +17,16 @@ use switchbox_support::{clock, scheduling};
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 128 * 1024;
-/// Bytes gathered before others may use the session in between: the journal's writer, and publishers.
+/// After so many bytes the session's lock is released for a moment, for publishers that wait for it.
 const LOCKED_BYTES: usize = 8 * 1024;
 
 thread_local! {
-    /// Where a worker thread gathers what it writes: never kept across an await.
+    /// The write buffer of a worker thread. It is not held across an await.
     static WRITE: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
 impl Connection {
-    /// Writes until there is nothing more, or the socket takes no more.
+    /// Writes until the mailbox is empty or the socket accepts no more.
     pub(super) fn write(&mut self) -> Result<(), ConnectionEnd> {
         let mut sent = self.slow.as_mut().map(|slow| std::mem::take(&mut slow.sent)).unwrap_or_default();
         loop {
@@ -57,7 +57,7 @@ impl Connection {
         }
     }
 
-    /// Encodes what the mailbox has, and adds to `sent` what the hub wants to know of. True: there may be more.
+    /// Encodes packets from the mailbox, and adds their delivery reports to `sent`. Returns true if there may be more.
     fn fill(&mut self, out: &mut BytesMut, sent: &mut DeliveryReports) -> bool {
         let Presence { mailbox, device, shared, dialect, .. } = &self.presence;
         let now = clock::instant();
@@ -85,7 +85,7 @@ impl Connection {
                 Some(OutgoingPacket::Ack(ack)) => self.peer.ack(&ack, out),
                 Some(OutgoingPacket::Publish { id, dup, item }) => {
                     published += 1;
-                    // A retransmission frees no place in the queue: its first transmission did.
+                    // A retransmission frees no place in the queue, as its first transmission did.
                     taken += u64::from(!dup);
                     let traces = &shared.metrics.traces;
                     let receiver = Receiver { device: device.as_ref(), dialect: *dialect, known_config, traces };

@@ -2,18 +2,18 @@
 
 use serde::Deserialize;
 
-/// Other fields are for others.
+/// Unknown fields are ignored.
 #[derive(Deserialize)]
 struct Attach {
     authorization: Option<String>,
 }
 
-/// The device's token, where there is one; the error is for the gateway.
+/// The device's token, if there is one. The error text is for the gateway.
 pub fn token(payload: &[u8]) -> Result<Option<String>, &'static str> {
     if payload.is_empty() {
         return Ok(None);
     }
-    // The parser's own words could hold a part of the token.
+    // The parser's error text is not used, because it could contain a part of the token.
     let attach: Attach = serde_json::from_slice(payload)
         .map_err(|_| "the payload must be empty, {} or {\"authorization\": \"JWT\"}, and this is no such JSON")?;
     Ok(attach.authorization.filter(|token| !token.is_empty()))

@@ -11,19 +11,19 @@ const METHODS: &str = "$iothub/methods/";
 const TWIN: &str = "$iothub/twin/";
 /// The longest request id that is answered, bytes.
 const REQUEST_ID_BYTES: usize = 128;
-/// The property of a message that was published as retained, which it is not kept as.
+/// The property of a message that was published with RETAIN, as it is not stored as retained.
 const RETAINED: (&str, &str) = ("mqtt-retain", "true");
 /// The property of a will.
 const WILL: (&str, &str) = ("iothub-MessageType", "Will");
 
-/// Takes `devices/{d}/messages/` off. `None`: the topic is another's, or none of these.
+/// Strips `devices/{d}/messages/`. `None` if the topic is another device's or has another form.
 fn messages<'a>(device: &DeviceId, topic: &'a str) -> Option<&'a str> {
     let (id, rest) = topic.strip_prefix("devices/")?.split_once('/')?;
     let own = id == device.as_str() || url_encoding::decode(id).is_some_and(|id| id == device.as_str());
     rest.strip_prefix("messages/").filter(|_| own)
 }
 
-/// Reads the topic of a publish by `device` (`None`: a client that is no device).
+/// Reads the topic of a publish by `device`, or by a client that is no device.
 pub(super) fn publish<'a>(device: Option<&DeviceId>, topic: &'a str, retain: bool) -> Publish<'a> {
     let Some(device) = device else { return Publish::Refused(TopicRefusal::NoDevice) };
     if let Some(rest) = topic.strip_prefix(METHODS) {
@@ -87,13 +87,13 @@ fn twin(rest: &str) -> Publish<'_> {
     }
 }
 
-/// Among the parameters of a topic.
+/// The request id among the parameters of a topic.
 fn request_id(query: &str) -> Option<&str> {
     let rid = query.strip_prefix('?')?.split('&').find_map(|pair| pair.strip_prefix("$rid="))?;
     (rid.len() <= REQUEST_ID_BYTES && !rid.contains(['+', '#', '/'])).then_some(rid)
 }
 
-/// Reads the filter of a subscription by `device` (`None`: a client that is no device).
+/// Reads the filter of a subscription by `device`, or by a client that is no device.
 pub(super) fn subscribe(device: Option<&DeviceId>, filter: &str) -> Subscribe {
     let Some(device) = device else { return Subscribe::Refused(TopicRefusal::NoDevice) };
     match filter {

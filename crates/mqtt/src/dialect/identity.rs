@@ -1,11 +1,11 @@
-//! Who a client says it is at CONNECT, as its dialect writes that. Pure: nothing is proved here.
+//! Reads the identity that a client claims at CONNECT, in the form of its dialect. Pure: nothing is proved here.
 
 use super::Dialect;
 use switchbox_auth::{Signed, Signer};
 use switchbox_azure::{Hubs, Right, Sas, SasError, UserName, sas};
 use switchbox_model::{DeviceId, DeviceName, InvalidName};
 
-/// What the client shows of that.
+/// The fields of CONNECT that have it.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectFields<'a> {
     pub client_id: &'a str,
@@ -13,15 +13,15 @@ pub struct ConnectFields<'a> {
     pub password: Option<&'a [u8]>,
 }
 
-/// A client that says more than its client id.
+/// The claimed identity of a client whose user name names its device.
 pub struct ClaimedIdentity {
     pub dialect: Dialect,
     pub device: DeviceName,
-    /// `None`: it shows a certificate, a token of the other dialect, or a password.
+    /// `None` if it uses a certificate, a token of the other dialect, or a password.
     pub signed: Option<Signed>,
 }
 
-/// Why what a client says cannot be so.
+/// Why a claimed identity is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     #[error("{0} is a module of a device, and modules are not in this version; register it as a device of its own")]
@@ -36,7 +36,7 @@ pub enum IdentityError {
     Policy { device: DeviceName, policy: &'static str },
 }
 
-/// Returns `None` if the client is of the other dialect, where its client id says all.
+/// Returns `None` if the client uses the other dialect, in which the client id is the identity.
 pub fn read_identity(shown: ConnectFields<'_>, hubs: &Hubs) -> Result<Option<ClaimedIdentity>, IdentityError> {
     let Some(name) = shown.user_name.and_then(UserName::parse) else { return Ok(None) };
     if let Some(module) = name.module {

@@ -9,7 +9,7 @@ use switchbox_model::{DeviceId, QoS};
 
 const ROOT: &str = "/devices/";
 
-/// Takes `/devices/{d}/` off; None where the topic is not of the hub.
+/// Strips `/devices/{d}/`. `None` if the topic is an ordinary one.
 fn own<'a>(device: Option<&DeviceId>, topic: &'a str) -> Option<Result<&'a str, TopicRefusal>> {
     let rest = topic.strip_prefix(ROOT)?;
     let Some(device) = device else { return Some(Err(TopicRefusal::NoDevice)) };
@@ -20,15 +20,15 @@ fn own<'a>(device: Option<&DeviceId>, topic: &'a str) -> Option<Result<&'a str, 
     }))
 }
 
-/// The device that a topic or a filter under `/devices/` names, of any client; the error is what stands in its place. None:
-/// not a topic of the hub.
+/// The device that a topic or a filter under `/devices/` names. The error is the text in place of a device id. `None` for an ordinary
+/// topic.
 #[must_use]
 pub fn addressee(topic: &str) -> Option<Result<DeviceId, &str>> {
     let id = topic.strip_prefix(ROOT)?.split('/').next().unwrap_or_default();
     Some(DeviceId::new(id).map_err(|_| id))
 }
 
-/// Reads the topic of a publish by `device` (None: a client that is no device).
+/// Reads the topic of a publish by `device`, or by a client that is no device.
 #[must_use]
 pub fn publish<'a>(device: Option<&DeviceId>, topic: &'a str) -> Publish<'a> {
     let rest = match own(device, topic) {
@@ -67,7 +67,7 @@ pub fn is_status(status: u16) -> bool {
     (100..=599).contains(&status)
 }
 
-/// Reads the filter of a subscription by `device` (None: a client that is no device).
+/// Reads the filter of a subscription by `device`, or by a client that is no device.
 #[must_use]
 pub fn subscribe(device: Option<&DeviceId>, filter: &str) -> Subscribe {
     match own(device, filter) {
@@ -81,7 +81,7 @@ pub fn subscribe(device: Option<&DeviceId>, filter: &str) -> Subscribe {
     }
 }
 
-/// The highest QoS that a feed is delivered with.
+/// The highest QoS of deliveries to a device.
 pub const MAX_DOWNLINK_QOS: QoS = QoS::AtLeastOnce;
 
 /// The topic that this is delivered on, in pieces.

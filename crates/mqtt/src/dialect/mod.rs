@@ -1,7 +1,7 @@
-//! Topics to operations and back. Pure: reads text, decides nothing about who is connected, sends nothing.
+//! Maps topics to operations and back. Pure: reads and writes text only.
 //!
-//! A dialect is a module that reads topics and writes them, and a line in each function of [`Dialect`]. Nothing else of the server
-//! knows of which dialect a client is.
+//! A dialect is a module that reads and writes topics, and a line in each function of [`Dialect`]. No other part of the server depends on
+//! the dialect of a client.
 
 pub mod attach;
 pub mod azure;
@@ -17,7 +17,7 @@ pub use operation::{Control, Publish, Subscribe, TopicRefusal};
 use switchbox_delivery::Outbound;
 use switchbox_model::{DeviceId, Property, limits};
 
-/// In which topics a client speaks.
+/// The topics that a client uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
     /// Google Cloud IoT Core and ClearBlade IoT Core; ordinary topics too.
@@ -26,19 +26,19 @@ pub enum Dialect {
     AzureIotHub,
 }
 
-/// How a dialect's server differs beside its topics.
+/// How dialects differ besides their topics.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// The client may publish with QoS 2.
     pub exactly_once: bool,
-    /// The config in force is sent on subscribe, as a whole document. Otherwise the client asks for it, and is sent what changes.
+    /// The current config is sent on subscribe, as a whole document. Otherwise the client requests it, and later changes are sent.
     pub sends_config: bool,
-    /// The device may speak for others.
+    /// The device may be a gateway.
     pub gateways: bool,
     pub subscriptions: usize,
-    /// The longest that a client may be silent for, and what counts for one that promises nothing.
+    /// The longest keep-alive, which also holds for a client that asks for none.
     pub keep_alive_secs: Option<u16>,
-    /// The topic says what stands beside a payload; otherwise the packet does.
+    /// Properties are in the topic; otherwise they are in the packet.
     pub properties_in_topic: bool,
     /// What an empty payload of a method call is sent as.
     pub no_arguments: &'static [u8],
@@ -70,7 +70,7 @@ impl Dialect {
         }
     }
 
-    /// Reads the topic of a publish by `device` (`None`: a client that is no device).
+    /// Reads the topic of a publish by `device`, or by a client that is no device.
     #[must_use]
     pub fn publish<'a>(self, device: Option<&DeviceId>, topic: &'a str, retain: bool) -> Publish<'a> {
         match self {
@@ -79,7 +79,7 @@ impl Dialect {
         }
     }
 
-    /// Reads the filter of a subscription by `device` (`None`: a client that is no device).
+    /// Reads the filter of a subscription by `device`, or by a client that is no device.
     #[must_use]
     pub fn subscribe(self, device: Option<&DeviceId>, filter: &str) -> Subscribe {
         match self {
@@ -97,7 +97,7 @@ impl Dialect {
         }
     }
 
-    /// The response topic of a method call (MQTT 5). `None`: the call's own topic says where the answer goes.
+    /// The response topic of a method call (MQTT 5). `None` if the answer's topic follows from the call's topic.
     #[must_use]
     pub fn response_topic(self, device: &DeviceId, name: &str, rid: u64) -> Option<String> {
         match self {
@@ -106,8 +106,8 @@ impl Dialect {
         }
     }
 
-    /// Where a will of the device's on this topic is kept, and what it says beside its payload. `None`: as the client wrote it. A
-    /// will may be published when it is not known any more in which dialect it was written.
+    /// The topic under which a will of the device is stored, and its properties. `None` if it is stored as the client wrote it. Stored
+    /// wills do not depend on the dialect, because the dialect is not known when a stored will is published.
     pub fn will(self, device: &DeviceId, topic: &str) -> Option<Result<(String, Vec<Property>), TopicRefusal>> {
         match self {
             Self::IotCore => None,

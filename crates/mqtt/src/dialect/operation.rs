@@ -1,4 +1,4 @@
-//! What a topic means, in whichever dialect it is written.
+//! The meaning of a topic, independent of its dialect.
 
 use switchbox_delivery::DownlinkKind;
 use switchbox_model::Property;
@@ -8,7 +8,7 @@ use switchbox_model::Property;
 pub enum Publish<'a> {
     Event {
         subfolder: &'a str,
-        /// Those that stand in the topic.
+        /// The properties in the topic.
         properties: Vec<Property>,
     },
     State,
@@ -20,19 +20,19 @@ pub enum Publish<'a> {
     GetTwin {
         rid: &'a str,
     },
-    /// An answer to a method call. What the topic does not say stands in the properties.
+    /// An answer to a method call. Fields that are not in the topic are in the packet's properties.
     Answer {
         rid: Option<u64>,
         status: Option<u16>,
     },
-    /// A gateway begins to speak for the device, or ends it.
+    /// A gateway attaches or detaches the device.
     Control(Control),
-    /// Not a topic of the hub.
+    /// An ordinary topic.
     Ordinary,
     Refused(TopicRefusal),
 }
 
-/// What a gateway wants of a device's topics.
+/// A request of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
     Attach,
@@ -51,7 +51,7 @@ pub enum Subscribe {
     Refused(TopicRefusal),
 }
 
-/// Why a topic of the hub may not be used.
+/// Why a topic of a device may not be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicRefusal {
     NoDevice,

@@ -1,5 +1,5 @@
-//! Documents as a client is told of them that asks for its config and state in one, and is told what changes: JSON objects with
-//! `$version`. A config or a state that is no JSON object counts as an empty one. Pure.
+//! Config and state as a client of Azure IoT Hub gets them: JSON objects with `$version`, both on request and then each change. A config or
+//! a state that is no JSON object counts as an empty one. Pure.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ pub fn document((config, config_version): (&[u8], u64), (state, state_version): 
     format!("{{\"desired\":{},\"reported\":{}}}", side(config, config_version), side(state, state_version))
 }
 
-/// The merge patch that makes one config the other. `None`: the new one is no JSON object.
+/// The merge patch from one config to the other. `None` if the new one is no JSON object.
 pub fn config_change(before: &[u8], after: &[u8], version: u64) -> Option<String> {
     let after = object(after).ok()?;
     let mut change = String::from("{");
@@ -22,7 +22,7 @@ pub fn config_change(before: &[u8], after: &[u8], version: u64) -> Option<String
     Some(end(change, version))
 }
 
-/// Whether a client may send this as a merge patch on its state: a JSON object, with no member of the host's own.
+/// Whether a client may send this as a merge patch on its state: a JSON object whose members do not begin with `$`.
 #[must_use]
 pub fn is_state_patch(patch: &[u8]) -> bool {
     !patch.trim_ascii().is_empty()
@@ -48,7 +48,7 @@ fn put(text: &mut String, key: &str, value: &str) {
     let _ = write!(text, "{comma}{key}:{value}");
 }
 
-/// What the merge patch has, without the brackets.
+/// Writes the members of the merge patch.
 fn differ(before: &Object<'_>, after: &Object<'_>, change: &mut String) {
     for member in before.sorted().filter(|member| after.get(&member.key).is_none()) {
         put(change, member.key_text, "null");

@@ -1,4 +1,4 @@
-//! Attaches devices to a gateway's connection, looks at them again when something changes, and detaches them. Never reads a topic.
+//! Attaches devices to a gateway's connection, checks their authorization again when it changes, and detaches them. Does not read topics.
 
 use std::{sync::Arc, time::Instant};
 
@@ -24,7 +24,7 @@ use switchbox_model::{
 use switchbox_support::clock;
 
 impl Connection {
-    /// The client is a gateway, also where it has become one since it connected.
+    /// Returns true if the client is a gateway, also if it became one after it connected.
     pub(crate) fn is_gateway(&mut self) -> bool {
         if self.presence.gateway.is_none() {
             self.presence.gateway = Gateway::of(self.presence.device.as_ref());
@@ -33,7 +33,7 @@ impl Connection {
         self.presence.device.as_ref().is_some_and(is)
     }
 
-    /// Speaks for the device from now on. For one that is attached already the token counts that was shown last.
+    /// Attaches the device. If it is attached already, the new token replaces the one before.
     pub(crate) async fn attach(&mut self, id: &DeviceId, payload: &Bytes) -> Result<(), Failure> {
         let failed = |text: String| Failure::new(ErrorType::Attachment, id.as_str(), text);
         let auth_context = self.admit_attached(id, payload).await?;
@@ -57,7 +57,7 @@ impl Connection {
             resume_attached(&online, &device, mailbox);
             shared.gateway_routes.add(device.num, mailbox);
             devices.attached.insert(id.clone(), Attachment { device, online, link, auth_context, expires_at });
-            // What changed while it was decided.
+            // The authorization may have changed while it was checked.
             mailbox.revalidate();
         }
         devices.update_expiry();
@@ -87,7 +87,7 @@ impl Connection {
         })
     }
 
-    /// What was attached under this device's id and is over: somebody else has it, or it was another device.
+    /// Detaches what is attached under this device's id, if another connection has the device now or the id belonged to a deleted device.
     fn detach_former(&mut self, device: &Device) {
         let id = &device.name.id;
         let former = self.presence.gateway.as_ref().and_then(|gateway| gateway.attached.get(id));
@@ -101,7 +101,7 @@ impl Connection {
         }
     }
 
-    /// Speaks for the device no more. False: it did not.
+    /// Detaches the device. Returns false if it was not attached.
     pub(crate) fn detach(&mut self, id: &DeviceId, why: &str) -> bool {
         self.record_sent();
         let Presence { shared, mailbox, gateway: Some(gateway), .. } = &mut self.presence else { return false };
@@ -112,7 +112,7 @@ impl Connection {
         true
     }
 
-    /// Looks again at whether the client may stay, and those that it speaks for.
+    /// Checks the authorization of the client and of its attached devices again.
     pub(crate) fn revalidate(&mut self) -> Result<(), ConnectionEnd> {
         let Presence { shared, auth_context, device, gateway, .. } = &mut self.presence;
         let until =
@@ -138,7 +138,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Detaches those whose tokens have run out.
+    /// Detaches devices whose tokens have expired.
     pub(crate) fn expire_attached(&mut self, now: Instant) {
         let Some(gateway) = &self.presence.gateway else { return };
         let is_over = |attachment: &Attachment| attachment.expires_at.is_some_and(|at| now >= at);
@@ -150,7 +150,7 @@ impl Connection {
 
     fn detach_ended(&mut self, ended: Vec<(DeviceId, String)>) {
         for (id, why) in ended {
-            // Not where another connection has it by now.
+            // The error is not recorded if another connection has the device by now.
             if let Some(attachment) = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&id)) {
                 let (kind, message) = (ErrorKind::PermissionDenied, format!("detached: {why}"));
                 attachment.device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
@@ -162,7 +162,7 @@ impl Connection {
         }
     }
 
-    /// What the client acknowledged goes to the devices that it was for.
+    /// Reports what was sent and acknowledged, for each device.
     pub(crate) fn acknowledged(&self, reports: DeliveryReports) {
         let DeliveryReports { own, config_sent, attached } = reports;
         if let (Some(online), true) = (&self.presence.online, config_sent || !own.is_empty()) {
@@ -170,7 +170,7 @@ impl Connection {
         }
         for (device, receipt) in attached {
             let found = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&device.name.id));
-            // One that was detached gets it again when it is back.
+            // A detached device gets the delivery again when it is attached again.
             if let Some(attachment) = found.filter(|attachment| attachment.device.num == device.num) {
                 attachment.online.acknowledged([receipt]);
             }
@@ -179,7 +179,7 @@ impl Connection {
 }
 
 impl Presence {
-    /// The gateway's connection ended, and with it those that it speaks for.
+    /// The gateway's connection ended, so its devices are detached.
     pub(crate) fn leave_attached(&mut self, end: &ConnectionEnd) {
         let Some(gateway) = self.gateway.take() else { return };
         let why = format!("its gateway left: {}", end.text());

@@ -1,5 +1,5 @@
-//! A device that a gateway speaks for, as delivery sees it: a link into the gateway's mailbox. One for each attachment, so
-//! that nothing late of an earlier one comes over it. Never touches the gateway's own feeds.
+//! The link of an attached device: deliveries to it go into the gateway's mailbox. Each attachment has a link of its own, so that a late
+//! delivery of an earlier attachment is not sent.
 
 use std::sync::{
     Arc, OnceLock,
@@ -19,7 +19,7 @@ pub(crate) struct AttachedLink {
     mailbox: Arc<Mailbox>,
     connection_epoch: u64,
     ended_reason: Arc<OnceLock<String>>,
-    /// The device acknowledges no command: the gateway's subscription has QoS 0.
+    /// The gateway subscribes to the device's commands with QoS 0, so they are not acknowledged.
     commands_unconfirmed: AtomicBool,
 }
 
@@ -34,18 +34,18 @@ impl AttachedLink {
         })
     }
 
-    /// Why nothing comes over it any more.
+    /// Why the link has ended.
     pub(crate) fn ended_reason(&self) -> Option<&str> {
         self.ended_reason.get().map(String::as_str)
     }
 
-    /// The gateway's subscriptions to the device's topics have changed.
+    /// Reads the QoS of the commands again, after the gateway's subscriptions to the device's topics changed.
     pub(crate) fn update_commands_unconfirmed(&self, state: &State) {
         let qos = state.attached_downlink_qos(&self.device.name.id, DownlinkKind::Commands);
         self.commands_unconfirmed.store(qos == Some(QoS::AtMostOnce), Ordering::Release);
     }
 
-    /// Nothing more is to come, and what came and was not sent goes.
+    /// Ends the link and removes its deliveries that were not sent yet.
     pub(crate) fn end(&self, why: &str) {
         let mut state = self.mailbox.lock();
         let _ = self.ended_reason.set(why.to_owned());
@@ -76,7 +76,7 @@ impl Link for AttachedLink {
         self.ended_reason().is_none() && self.mailbox.has_room_for_unconfirmed(self.connection_epoch)
     }
 
-    /// Not the gateway's connection: that one only lets go of the device.
+    /// Ends this link alone; the gateway's connection detaches the device and stays open.
     fn close(&self, reason: &str) {
         let _ = self.ended_reason.set(reason.to_owned());
         self.mailbox.revalidate();

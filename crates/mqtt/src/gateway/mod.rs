@@ -1,4 +1,5 @@
-//! The devices that a connection speaks for as a gateway. Each is connected to the hub as if it had a connection of its own.
+//! The devices that a connection has attached as a gateway. To the rest of the host each is connected like a device with a connection of
+//! its own.
 
 mod attach;
 pub(crate) mod attached_device;
@@ -24,15 +25,15 @@ pub(crate) struct Attachment {
     expires_at: Option<Instant>,
 }
 
-/// What a connection has because its client is a gateway.
+/// The state of a connection whose client is a gateway.
 #[derive(Default)]
 pub(crate) struct Gateway {
     attached: HashMap<DeviceId, Attachment>,
-    /// When the first of their tokens runs out.
+    /// The earliest expiry of their tokens.
     expires_at: Option<Instant>,
 }
 
-/// Why something that a gateway asked for was not done.
+/// Why a request of a gateway failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: ErrorType,
@@ -52,7 +53,7 @@ impl Gateway {
         device.is_some_and(|device| device.spec().gateway.is_some()).then(Box::default)
     }
 
-    /// None: not attached, or somebody else has it by now.
+    /// Returns `None` if the device is not attached, or another connection has it by now.
     pub(crate) fn get(&self, id: &DeviceId) -> Option<&Attachment> {
         self.attached.get(id).filter(|attachment| attachment.link.ended_reason().is_none())
     }

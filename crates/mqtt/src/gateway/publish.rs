@@ -1,6 +1,5 @@
-//! What a gateway publishes for its devices, and how it is notified of what failed: on its errors topic if it subscribed to
-//! that, with the failed message acknowledged; else only the log has it, and the message is not acknowledged. Never decides
-//! who may be attached.
+//! Processes what a gateway publishes for its devices, and reports failures. If the gateway subscribes to its errors topic, the failure is
+//! published there and the failed message is acknowledged. Otherwise the failure is only logged, and the message is not acknowledged.
 
 use std::sync::Arc;
 
@@ -23,13 +22,13 @@ use switchbox_mqtt_codec::{
 use switchbox_mqtt_session::session::{Body, Expected, Item, OfferResult};
 use switchbox_support::clock;
 
-/// What a publish under `/devices/` asks for that is not the client's own.
+/// What a publish under `/devices/` on another device's topic asks for.
 enum Request<'a> {
     Control(Control, DeviceId),
     For(DeviceId, dialect::Publish<'a>),
 }
 
-/// The error: why its topic means nothing.
+/// Reads the topic. The error says why it has no meaning.
 fn request(topic: &str) -> Result<Request<'_>, Failure> {
     let invalid = |id: &str, text: String| Failure::new(ErrorType::InvalidTopic, id, text);
     let id = match iot_core::addressee(topic) {
@@ -45,7 +44,7 @@ fn request(topic: &str) -> Result<Request<'_>, Failure> {
 }
 
 impl Connection {
-    /// A publish under `/devices/` that is no telemetry, state or answer of the client's own.
+    /// Processes a publish under `/devices/` that is no telemetry, state or answer of the client's own device.
     pub(crate) async fn publish_as_gateway(
         &mut self,
         publish: Publish,
@@ -129,7 +128,7 @@ impl Connection {
         }
     }
 
-    /// A publish of the gateway's own is not allowed. Those that it speaks for stay connected.
+    /// Refuses a publish on the gateway's own topics. Its attached devices stay connected.
     pub(crate) fn refuse_gateways_own(
         &mut self,
         topic: &str,
@@ -148,7 +147,7 @@ impl Connection {
         self.acknowledge_refused(refusal, ack)
     }
 
-    /// A message of the gateway's failed.
+    /// Reports a failed message of the gateway, and acknowledges it if the gateway got the report.
     fn fail(&mut self, failure: &Failure, info: MessageInfo, ack: Option<Ack>) -> Result<(), ConnectionEnd> {
         let text = format!("{}: {}", failure.kind.as_str(), failure.text);
         self.log_line(("gateway message", failure.kind.as_str()), &info.topic, &text);
@@ -168,20 +167,20 @@ impl Connection {
         }
     }
 
-    /// The same for a filter that names none of its devices.
+    /// Reports a failed filter that names none of the gateway's devices.
     pub(crate) fn fail_own_subscription(&mut self, text: &str, filter: &str, packet_id: u16) {
         if self.is_gateway() {
             self.fail_subscription(&Failure::new(ErrorType::InvalidTopic, "", text), filter, packet_id);
         }
     }
 
-    /// A filter of the gateway's failed; its SUBACK says so too.
+    /// Reports a failed filter of the gateway, in addition to the SUBACK.
     pub(crate) fn fail_subscription(&mut self, failure: &Failure, filter: &str, packet_id: u16) {
         let info = MessageInfo { message_type: "SUBSCRIBE", topic: filter.to_owned(), packet_id };
         self.publish_error(failure, Some(info));
     }
 
-    /// Tells the gateway of an acknowledgement that nothing waits for.
+    /// Reports an acknowledgement that was not expected.
     pub(crate) fn check_expected(&mut self, kind: AckKind, id: u16) {
         let expected = self.presence.mailbox.lock().session.expects(kind, id);
         let (error, text) = match expected {
@@ -205,7 +204,7 @@ impl Connection {
         self.publish_error(&Failure::new(error, "", text), Some(info));
     }
 
-    /// False: the gateway does not listen.
+    /// Publishes the failure on the gateway's errors topic. Returns false if the gateway does not subscribe to it.
     pub(crate) fn publish_error(&self, failure: &Failure, info: Option<MessageInfo>) -> bool {
         let Some(gateway) = &self.presence.device else { return false };
         let mut state = self.presence.mailbox.lock();
@@ -237,7 +236,7 @@ pub(crate) fn not_attached(id: &DeviceId) -> Failure {
     Failure::new(ErrorType::DeviceNotFound, id.as_str(), format!("{id} is not attached"))
 }
 
-/// MQTT 5 says so in the acknowledgement too.
+/// The reason code of an acknowledgement in MQTT 5.
 fn reason_of(kind: ErrorType) -> u8 {
     match kind {
         ErrorType::InvalidTopic => reason::TOPIC_INVALID,

@@ -1,4 +1,4 @@
-//! Over whose connection each attached device is spoken for, so that a change of the device is looked at there.
+//! The gateway connection of each attached device. A change of the device makes that connection check its authorization.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -19,7 +19,7 @@ impl GatewayRoutes {
         self.0.lock().insert(device, gateway.clone());
     }
 
-    /// Unless another gateway has the device by now.
+    /// Removes the route, unless another gateway has the device by now.
     pub(crate) fn remove(&self, device: DeviceNum, gateway: &Mailbox) {
         if let Entry::Occupied(route) = self.0.lock().entry(device)
             && route.get().id() == gateway.id()

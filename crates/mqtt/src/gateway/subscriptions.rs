@@ -1,5 +1,5 @@
-//! A gateway's subscriptions to the topics of its devices. They belong to its session: they are suspended while a
-//! device is not attached. Never reads or writes the socket.
+//! A gateway's subscriptions to the topics of its devices. They belong to the gateway's session, and are suspended while a device is not
+//! attached. Does not read or write the socket.
 
 use crate::{
     connection::{Connection, subscribe::stored},
@@ -17,11 +17,12 @@ use switchbox_model::{DeviceId, QoS, broker::BrokerChange, limits};
 use switchbox_mqtt_codec::{fault::reason, packet::Filter};
 use switchbox_mqtt_session::topics::{self, PendingChanges};
 
-/// The reason code of the SUBACK, and what is told.
+/// The reason code of the SUBACK, and the failure to report.
 pub(crate) type Denied = (u8, Failure);
 
 impl Connection {
-    /// Whose the filter is, where the client is a gateway and it is not its own; the error is what stands in the id's place.
+    /// The device of the filter, if the client is a gateway and the filter is not the gateway's own. The error is the text in place of a
+    /// device id.
     pub(crate) fn attached_device_of(&mut self, filter: &str) -> Option<Result<DeviceId, String>> {
         let id = iot_core::addressee(topics::matched_part(filter))?;
         let own = self.presence.device.as_ref()?.name.id.clone();
@@ -82,7 +83,7 @@ impl Connection {
         }
     }
 
-    /// False: there was no such subscription.
+    /// Removes a subscription to an attached device's topic. Returns false if there was none.
     pub(crate) fn unsubscribe_for(&self, filter: &str) -> bool {
         let Some(Ok(id)) = iot_core::addressee(filter) else { return false };
         let (kind, another) = {

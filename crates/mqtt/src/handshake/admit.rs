@@ -1,4 +1,4 @@
-//! Whether a client that sent CONNECT is let in: by what it proves, what it asks for, and whether there is a session for it.
+//! Admits or refuses a client that sent CONNECT: checks its credentials and its requests, and claims its session.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -39,7 +39,7 @@ use switchbox_mqtt_codec::{
 };
 use switchbox_support::scheduling::CpuBudget;
 
-/// Lets the client in, or says why not.
+/// Admits the client. The error says why it is refused.
 pub(super) async fn admit(
     shared: Arc<ServerContext>,
     mut connect: Connect,
@@ -61,12 +61,12 @@ pub(super) async fn admit(
         session_present: false,
         packet_bytes: shared.options.payloads.packet_bytes(),
         assigned_id: assigned.as_deref(),
-        // The longest value that it can get: the size of the CONNACK is checked with it.
+        // The longest value that it can have, because the size of the CONNACK is checked with it.
         session_expiry_secs: (connect.session_expiry_secs > 0).then_some(granted_expiry),
         keep_alive_secs: told_keep_alive,
         response_info: answers.as_deref(),
     };
-    // Checked before a session is made that the client would never learn of.
+    // Checked before a session is opened that the client would not learn about.
     if !peer.connack(&accepted, &mut BytesMut::new()) {
         let fault = Fault::new(reason::TOO_LARGE, "CONNACK would be over the client's maximum packet size");
         return Err(fault.into());
@@ -83,13 +83,13 @@ pub(super) async fn admit(
     metrics.connects.inc();
     metrics.packets_out.inc();
     resume(&presence);
-    // Credentials may have changed before this connection was registered for such changes.
+    // The credentials may have changed before the connection was registered for such changes.
     presence.mailbox.revalidate();
     let expires_at = expires_at(presence.auth_context.end());
     Ok(Admitted { presence, peer, decoder, keep_alive, connection_epoch, unsent, expires_at })
 }
 
-/// Who the client is. Its password is forgotten then.
+/// Authenticates the client. Clears its password afterwards.
 async fn authenticate(
     shared: &ServerContext,
     connect: &mut Connect,
@@ -118,7 +118,7 @@ async fn authenticate(
     admitted.map(|auth_context| (auth_context, dialect)).map_err(|refusal| auth_refusal(&refusal))
 }
 
-/// The session is the client's from now on.
+/// Claims the client's session.
 async fn claim_session(
     shared: &ServerContext,
     auth_context: &AuthContext,
@@ -134,7 +134,7 @@ async fn claim_session(
     Ok((key, claimed))
 }
 
-/// The connection begins, as others see it.
+/// Connects the client's device and waits until the session's start is durable.
 async fn begin_presence(
     shared: Arc<ServerContext>,
     (auth_context, dialect): (AuthContext, Dialect),
@@ -164,7 +164,7 @@ async fn begin_presence(
     Ok((presence, connection_epoch))
 }
 
-/// Whether the client may leave this will.
+/// Checks whether the client may have this will.
 fn check_will(shared: &ServerContext, auth_context: &AuthContext, will: &mut Option<Box<Will>>) -> Result<(), Fault> {
     drop_bridge_notification(shared, auth_context, will);
     let device = auth_context.principal.device();
@@ -175,7 +175,8 @@ fn check_will(shared: &ServerContext, auth_context: &AuthContext, will: &mut Opt
     will.as_deref().map_or(Ok(()), check)
 }
 
-/// A bridge says by its will that it is gone. One that may not say so where it does is let in without.
+/// Drops the will by which a bridge publishes that it is disconnected, if the bridge may not publish it, so that the bridge is admitted
+/// without it.
 fn drop_bridge_notification(shared: &ServerContext, auth_context: &AuthContext, will: &mut Option<Box<Will>>) {
     let may = |topic: &str| auth::may(&auth_context.access, auth::Action::Publish, topic).is_ok();
     if will.take_if(|will| bridge::is_notification(&will.topic) && !may(&will.topic)).is_some() {
@@ -183,7 +184,7 @@ fn drop_bridge_notification(shared: &ServerContext, auth_context: &AuthContext, 
     }
 }
 
-/// Whose session it is, and the client's name for the log.
+/// The key of the client's session, and the client's name for the log.
 fn session_key_and_name(principal: &Principal, client_id: &str) -> (Key, Arc<str>) {
     match principal {
         Principal::Device(device) => (Key::Device(device.num), device.name.id.as_str().into()),
@@ -202,7 +203,7 @@ fn peer(connect: &Connect) -> Peer {
     Peer { version, maximum_packet, problem_info, aliases: Aliases::new(topic_aliases) }
 }
 
-/// What counts as one client: a device, or an account with all its clients.
+/// The CPU budget: one for each device or client, one for all clients of an account.
 fn cpu_budget(shared: &ServerContext, principal: &Principal) -> Arc<CpuBudget> {
     match principal {
         Principal::Service(service) => shared.cpu_budgets.of(&service.name.to_string()),
@@ -210,7 +211,7 @@ fn cpu_budget(shared: &ServerContext, principal: &Principal) -> Arc<CpuBudget> {
     }
 }
 
-/// How the topics begin that the client may have answers sent to, if it may subscribe to any.
+/// The prefix of the topics on which the client may receive answers, if it may subscribe to them.
 fn response_topic_prefix(auth_context: &AuthContext, client_id: &str) -> Option<String> {
     let prefix = match &auth_context.principal {
         Principal::Device(device) => format!("responses/{}/{}/", device.name.registry.id(), device.name.id),
@@ -220,20 +221,20 @@ fn response_topic_prefix(auth_context: &AuthContext, client_id: &str) -> Option<
     (allowed && !client_id.contains(['+', '#'])).then_some(prefix)
 }
 
-/// What the client is told to keep instead of what it asked for: 3.1.1 has no word for it.
+/// The server keep-alive in CONNACK, if the client asked for none or too long a one. MQTT 3.1.1 has no such field.
 fn server_keep_alive(version: Version, asked_secs: u16) -> Option<u16> {
     let too_long = asked_secs == 0 || asked_secs > limits::KEEP_ALIVE_SECS;
     (version == Version::V5 && too_long).then_some(limits::KEEP_ALIVE_SECS)
 }
 
-/// One and a half times what the client promised, or the most that it may; `None` = for ever.
+/// One and a half times the keep-alive that the client asked for, or the longest that it may have. `None` = no limit.
 fn keep_alive(promised_secs: u16, most_secs: Option<u16>) -> Option<Duration> {
     let promised = Some(promised_secs).filter(|secs| *secs > 0);
     let secs = promised.into_iter().chain(most_secs).min()?;
     Some(Duration::from_millis(u64::from(secs) * 1_500))
 }
 
-/// No device can have such an id, so a client that comes back with it is no device either.
+/// Assigns a random client id. No device can have such an id.
 fn assign_id() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("_auto-{:016x}{:016x}", random(), random())

@@ -1,4 +1,4 @@
-//! From an accepted socket to a client that is let in, or a CONNACK that says why not. Never reads a second packet.
+//! Turns an accepted socket into an admitted client, or refuses it by a CONNACK. Does not read a second packet.
 
 mod admit;
 mod refuse;
@@ -28,7 +28,7 @@ use switchbox_mqtt_codec::{
     packet::Connect,
 };
 
-/// Lets a client in. None: it was refused and told so, it never said who it is, or it is to leave before that.
+/// Admits a client. Returns `None` if it was refused, sent no CONNECT in time, or was asked to leave.
 pub(crate) async fn handshake(
     shared: Arc<ServerContext>,
     stream: TcpStream,
@@ -54,7 +54,7 @@ pub(crate) async fn handshake(
     }
 }
 
-/// TLS and WebSocket, where the listener has them.
+/// Does the TLS and WebSocket handshakes, if the listener has them.
 async fn open(
     shared: &ServerContext,
     stream: TcpStream,
@@ -78,7 +78,7 @@ async fn open(
     None
 }
 
-/// CONNECT, and what came after it.
+/// Reads CONNECT. Returns it with the bytes after it.
 async fn first_packet(
     shared: &ServerContext,
     socket: &mut Socket,
@@ -107,10 +107,10 @@ async fn first_packet(
     None
 }
 
-/// Reads until CONNECT is whole; also gives what came after it.
+/// Reads until CONNECT is complete. Returns it with the bytes after it.
 async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesMut), connect::ConnectError>> {
     const PIECE: usize = 512;
-    // Who says nothing takes no memory. Never grows, as that would leave a copy behind: there is a secret in it.
+    // A silent client takes no buffer. The buffer does not grow, because growing would leave a copy of the secret in memory.
     socket.ready(Interest::READABLE).await?;
     let mut buffer = Zeroizing::new(Vec::with_capacity(limits::CONNECT_PACKET_BYTES + PIECE));
     let mut piece = Zeroizing::new([0; PIECE]);

@@ -1,4 +1,4 @@
-//! Tells a client that it is not let in, and the log why. 3.1.1 has words for some reasons only.
+//! Refuses a client by CONNACK, and logs the reason. MQTT 3.1.1 has codes for some reasons only.
 
 use std::{
     io,
@@ -25,7 +25,7 @@ use switchbox_mqtt_codec::{
 };
 use switchbox_transport::admission::network;
 
-/// What the client is told, and what the log is.
+/// The reason for the client, and the text for the log.
 pub(super) struct ConnectRefusal {
     fault: Fault,
     why: String,
@@ -37,7 +37,7 @@ impl From<Fault> for ConnectRefusal {
     }
 }
 
-/// The log has the reason; the client learns only that it is refused, lest it learn which devices there are.
+/// The log has the reason. The client learns only that it is refused, so that it cannot find out which devices exist.
 pub(super) fn auth_refusal(refusal: &AuthRefusal) -> ConnectRefusal {
     let fault = match refusal {
         AuthRefusal::NotAuthorised(_) => Fault::new(reason::NOT_AUTHORISED, "not authorised"),
@@ -46,7 +46,7 @@ pub(super) fn auth_refusal(refusal: &AuthRefusal) -> ConnectRefusal {
     ConnectRefusal { fault, why: format!("not let in: {refusal}") }
 }
 
-/// Says why. 3.1.1 has an answer for some reasons only; what is no MQTT gets none.
+/// Logs the refusal and answers by CONNACK. MQTT 3.1.1 has codes for some reasons only, and bytes that are not MQTT get no answer.
 pub(super) async fn refuse(
     shared: &ServerContext,
     socket: &mut Socket,
@@ -75,22 +75,22 @@ pub(super) async fn refuse(
     send_and_close(socket, &answer, web::closing(&fault)).await;
 }
 
-/// The log is told of a client that does not get as far as MQTT.
+/// Logs a client that failed before CONNECT.
 pub(super) fn log_failure(shared: &ServerContext, address: IpAddr, what: &str) {
     if let Some(more) = shared.refusals_logged.allow(network(address), Instant::now()) {
         tracing::warn!(%address, "a client did not get as far as CONNECT: {what}{more}");
     }
 }
 
-/// The time for CONNECT is over.
+/// CONNECT did not come before its deadline.
 pub(super) fn late(shared: &ServerContext, address: IpAddr, what: &str) {
     shared.metrics.limit(limits::names::CONNECT_DEADLINE);
     let secs = shared.options.connect_deadline.as_secs_f32();
     log_failure(shared, address, &format!("{what} did not end within {secs} s (mqtt.connect-deadline-seconds)"));
 }
 
-/// The connection ended before CONNECT was whole. One that never said anything, as the probes of load balancers do, is nothing to
-/// tell of.
+/// The connection ended before CONNECT was complete. A client that sent nothing, such as a load balancer's probe, is not logged as a
+/// warning.
 pub(super) async fn broken(shared: &ServerContext, socket: &mut Socket, address: IpAddr, error: io::Error) {
     let Some(failure) = error.get_ref().and_then(|error| error.downcast_ref::<Failure>()) else {
         tracing::debug!(%address, %error, "a client left before CONNECT");
@@ -101,7 +101,7 @@ pub(super) async fn broken(shared: &ServerContext, socket: &mut Socket, address:
     send_and_close(socket, &[], Closing { status: failure.status, text: failure.text }).await;
 }
 
-/// What went wrong in a handshake, with what to do about it where that is known.
+/// The text of a handshake error, with advice if there is any.
 pub(super) fn explained(error: &io::Error) -> String {
     let text = error.to_string();
     let incompatible = ["NoSignatureSchemesInCommon", "NoCipherSuitesInCommon", "NoKxGroupsInCommon"];

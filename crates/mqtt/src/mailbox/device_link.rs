@@ -1,4 +1,4 @@
-//! A client's own device, as delivery sees its connection.
+//! The link of a client's own device: deliveries to it go into the client's mailbox.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -6,7 +6,7 @@ use super::{Mailbox, closing::Close};
 use crate::device_delivery::DeviceDelivery;
 use switchbox_delivery::{Link, Outbound};
 
-/// A device's connection, as delivery sees it. One for each connection, so that a late delivery does not reach the next.
+/// The link of one connection. Each connection has its own, so that a late delivery does not reach the next one.
 pub(crate) struct DeviceLink {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) connection_epoch: u64,

@@ -1,6 +1,6 @@
-//! What other threads hand over to a session without its lock: deliveries to devices, and messages that the journal has now. It
-//! waits here until the session's lock is taken next, mostly by the connection's own task, and goes into the session in the order in
-//! which it came. So the journal's writer, which hands over most, never waits for a connection that encodes.
+//! The queue by which other threads hand deliveries and journaled messages to a session without its lock. The items are moved into the
+//! session, in their order, when the session's lock is taken next, mostly by the connection's task. So the journal's writer never waits for
+//! a connection that is encoding.
 
 use std::sync::{
     Arc, OnceLock,
@@ -20,15 +20,15 @@ use switchbox_mqtt_session::session::Deliverable as _;
 #[derive(Debug)]
 pub(super) enum InboxItem {
     Delivery {
-        /// Of the connection that it is for.
+        /// The epoch of the connection that it is for.
         connection_epoch: u64,
         delivery: DeviceDelivery,
-        /// Of a device that a gateway speaks for: set when it no longer does.
+        /// For an attached device: set when the device is detached.
         detached: Option<Arc<OnceLock<String>>>,
     },
-    /// An answer to a request of the client's.
+    /// An answer to a request of the client.
     Reply(Arc<Message>),
-    /// A message that has its place in the session's queue.
+    /// A journaled message, whose place in the session's queue is reserved.
     Journaled { num: MessageNum, message: Arc<Message>, recipient: Recipient },
 }
 
@@ -43,7 +43,7 @@ struct InboxItems {
 impl InboxItems {
     fn push(&mut self, handed: InboxItem) {
         if self.items.is_empty() {
-            // Mostly one thing waits, and nothing holds memory while nothing does.
+            // Mostly one item waits, and an empty inbox holds no memory.
             self.items.reserve_exact(1);
         }
         self.items.push(handed);
@@ -63,7 +63,8 @@ impl Inbox {
         self.is_filled.store(true, Ordering::Release);
     }
 
-    /// False: with the `queued` messages and `queued_bytes` of the session's queue there would be more than the queue may hold.
+    /// Adds an item that counts against the session's queue, which has `queued` messages and `queued_bytes` now. Returns false if the queue
+    /// would be over its limits.
     pub(super) fn push_counted(&self, handed: InboxItem, (queued, queued_bytes): (usize, usize)) -> bool {
         let mut waiting = self.waiting.lock();
         let bytes = match &handed {
@@ -87,7 +88,7 @@ impl Inbox {
         (waiting.counted, waiting.counted_bytes)
     }
 
-    /// All that waits. To be called with the session's lock, which keeps the order.
+    /// Takes all items. The caller holds the session's lock, which keeps the order.
     pub(super) fn take(&self) -> Vec<InboxItem> {
         if !self.is_filled.load(Ordering::Acquire) {
             return Vec::new();

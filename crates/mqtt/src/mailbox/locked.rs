@@ -1,4 +1,5 @@
-//! A session's state under its lock. How full the queue is can be read without the lock: it is published when the lock is let go.
+//! A session's state under its lock. How full the queue is can be read without the lock, because it is published whenever the lock is
+//! released.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -9,12 +10,12 @@ use parking_lot::MutexGuard;
 
 use super::State;
 
-/// How full a session's queue was when its lock was let go last.
+/// How full a session's queue was when its lock was last released.
 #[derive(Debug, Default)]
 pub(super) struct Fullness(AtomicU64);
 
 impl Fullness {
-    /// Messages, and their bytes.
+    /// The number of messages, and their bytes.
     pub(super) fn read(&self) -> (usize, usize) {
         let packed = self.0.load(Ordering::Acquire);
         ((packed >> 32) as usize, (packed & u64::from(u32::MAX)) as usize)
@@ -33,7 +34,7 @@ pub(crate) struct LockedState<'a> {
 }
 
 impl LockedState<'_> {
-    /// Lets others have the lock for a moment, where some wait for it.
+    /// Releases the lock for a moment if other threads wait for it.
     pub(crate) fn bump(&mut self) {
         MutexGuard::bump(&mut self.state);
     }

@@ -1,5 +1,5 @@
-//! What others put before a client's connection: messages, deliveries of the hub, acknowledgements that became durable,
-//! the request to close. Outlives the connection where the session does. Never writes to a socket.
+//! A client's session, and what other tasks hand to its connection: messages, deliveries to devices, wake-ups for commits, the request to
+//! close. Outlives the connection if the session does. Does not write to a socket.
 
 mod closing;
 mod device_link;
@@ -47,34 +47,34 @@ use switchbox_support::{clock, metrics::Metrics};
 pub(crate) struct State {
     pub(crate) session: Session<DeviceDelivery>,
     pub(crate) subscriptions: Subscriptions,
-    /// Those to the topics of devices that the client speaks for as a gateway, and of devices that it spoke for: these are
-    /// suspended until it attaches them again.
+    /// Subscriptions of a gateway to topics of its devices, also of devices that are not attached any more: these are suspended until the
+    /// gateway attaches them again.
     pub(crate) attached_subscriptions: HashMap<DeviceId, Vec<AttachedSubscription>>,
-    /// Counts the session's connections: what was meant for an earlier one is told from what is for this one.
+    /// Counts the session's connections, to recognise deliveries for an earlier one.
     pub(crate) connection_epoch: u64,
     pub(crate) online: bool,
     pub(crate) closing: Option<Close>,
     /// A publisher waits for room.
     pub(crate) publisher_waits: bool,
-    /// Of publishers that wait for room.
+    /// The allowance for publishers that wait for room.
     pub(crate) slow_consumer: SlowConsumer,
-    /// Under which number the journal knows the session.
+    /// The session's number in the journal.
     pub(crate) session_num: Option<SessionNum>,
-    /// It outlives its connection, so what it is to get with QoS 1 and 2 is written down.
+    /// The session outlives its connection, so its messages of QoS 1 and 2 are journaled.
     pub(crate) durable: bool,
-    /// Of what all clients that are away have.
+    /// What the session counts for in the limits for offline clients.
     pub(crate) usage: SessionUsage,
-    /// The config that the client has, where it is sent only what changes.
+    /// The config that the client has, if it is sent only changes.
     pub(crate) known_config: Bytes,
 }
 
 impl State {
-    /// The QoS that a feed is subscribed with.
+    /// The QoS of the subscription to this kind of delivery. `None` if there is none.
     pub(crate) fn downlink_qos(&self, kind: DownlinkKind) -> Option<QoS> {
         self.subscriptions.downlink_qos(kind)
     }
 
-    /// The same for a device that the client speaks for as a gateway.
+    /// As [`Self::downlink_qos`], for an attached device.
     pub(crate) fn attached_downlink_qos(&self, device: &DeviceId, kind: DownlinkKind) -> Option<QoS> {
         let of_device = self.attached_subscriptions.get(device)?.iter();
         of_device.filter(|subscription| subscription.kind == kind).map(|subscription| subscription.qos).max()
@@ -87,22 +87,22 @@ pub(crate) struct Mailbox {
     /// The device's or client's name, for the log.
     pub(crate) name: Arc<str>,
     state: Mutex<State>,
-    /// What others handed over, for the session.
+    /// Items that other threads handed over to the session.
     inbox: Inbox,
     fullness: Fullness,
-    /// The number of the connection that takes deliveries; 0 = none does.
+    /// The epoch of the connection that accepts deliveries. 0 = none does.
     open_epoch: AtomicU64,
-    /// The client's own device acknowledges no command: its subscription has QoS 0.
+    /// The client subscribes to its own commands with QoS 0, so they are not acknowledged.
     commands_unconfirmed: AtomicBool,
-    /// A delivery found no room.
+    /// A delivery found no room, so expired items have to be removed.
     purge: AtomicBool,
-    /// Something changed that decides whether the client may stay.
+    /// The client's authorization may have changed.
     revalidate: AtomicBool,
-    /// The queue takes nothing, whatever it is.
+    /// The queue has no room for any message.
     queue_full: AtomicBool,
-    /// Something is in the session for the connection to write, or it has to look at something else.
+    /// Wakes the connection's task for new items or requests.
     pub(crate) work: WakeSignal,
-    /// The connection is to end.
+    /// The connection has been asked to end.
     closing: Notify,
     /// The connection has ended.
     pub(crate) gone: Notify,
@@ -148,7 +148,7 @@ impl Mailbox {
         })
     }
 
-    /// The session of an earlier process.
+    /// A mailbox with a stored session.
     pub(crate) fn restore(
         name: Arc<str>,
         metrics: Metrics,
@@ -168,33 +168,32 @@ impl Mailbox {
         mailbox
     }
 
-    /// What waits counts together with what waits for others, while the client is away.
+    /// Updates what the queue counts for in the limits for offline clients.
     fn update_quota(&self, state: &mut State) {
         let bytes = if state.online { 0 } else { state.session.queued_bytes() };
         self.owner_quota.set(&mut state.usage, bytes);
     }
 
-    /// The session is to be kept when its client is away. The error is the limit that leaves no place for it.
+    /// Counts the session as one that is kept for an offline client. The error is the limit that leaves no room.
     pub(crate) fn keep_session(&self) -> Result<(), limits::LimitName> {
         self.owner_quota.keep_session(&mut self.lock().usage)
     }
 
-    /// The session is kept for a client that is away: its subscriptions count together with those of others. The error is the
-    /// limit that leaves no room for them.
+    /// Counts the session's subscriptions among those of offline clients. The error is the limit that leaves no room.
     pub(crate) fn keep_subscriptions(&self) -> Result<(), limits::LimitName> {
         let mut state = self.lock();
         let memory_bytes = state.subscriptions.memory_bytes();
         self.owner_quota.keep_subscriptions(&mut state.usage, memory_bytes)
     }
 
-    /// The session is over: nothing of it is there any more.
+    /// The session ended: it counts for nothing any more.
     pub(crate) fn release_quota(&self, state: &mut State) {
         self.owner_quota.set(&mut state.usage, 0);
         self.owner_quota.forget_subscriptions(&mut state.usage);
         self.owner_quota.forget_session(&mut state.usage);
     }
 
-    /// The session's state, with all that was handed over until now.
+    /// Locks the session's state, and moves the items of the inbox into it.
     pub(crate) fn lock(&self) -> LockedState<'_> {
         let mut state = self.state.lock();
         for handed in self.inbox.take() {
@@ -203,7 +202,7 @@ impl Mailbox {
         LockedState { state, fullness: &self.fullness }
     }
 
-    /// A connection begins; returns its number among those of the session.
+    /// A connection begins. Returns its epoch.
     pub(crate) fn begin(&self, receive_maximum: u16) -> u64 {
         let mut state = self.lock();
         state.connection_epoch += 1;
@@ -211,7 +210,7 @@ impl Mailbox {
         self.update_quota(&mut state);
         self.owner_quota.forget_subscriptions(&mut state.usage);
         state.closing = None;
-        // What became durable since then was acknowledged to an earlier connection, if to any.
+        // Acknowledgements for an earlier connection are not sent on this one.
         state.session.commit(self.session_journal.committed());
         state.session.connect(receive_maximum);
         self.update_commands_unconfirmed(&state, SubscriptionTarget::Downlink(DownlinkKind::Commands, QoS::AtMostOnce));
@@ -244,7 +243,7 @@ impl Mailbox {
         Some(removed)
     }
 
-    /// A subscription to this has changed.
+    /// Reads the QoS of the commands again, after a subscription changed.
     fn update_commands_unconfirmed(&self, state: &State, changed: SubscriptionTarget) {
         if !matches!(changed, SubscriptionTarget::Downlink(DownlinkKind::Commands, _)) {
             return;
@@ -253,7 +252,7 @@ impl Mailbox {
         self.commands_unconfirmed.store(unconfirmed, Ordering::Release);
     }
 
-    /// Asks the connection to find out whether its client may stay.
+    /// Asks the connection to check its authorization again.
     pub(crate) fn revalidate(&self) {
         self.revalidate.store(true, Ordering::Release);
         self.work.wake_now();
@@ -267,7 +266,7 @@ impl Mailbox {
         self.needs_revalidation() && self.revalidate.swap(false, Ordering::Acquire)
     }
 
-    /// Lets publishers that wait go on, where there is room again.
+    /// Notifies waiting publishers that there may be room again.
     pub(crate) fn notify_room(&self, state: &mut State) {
         self.queue_full.store(false, Ordering::Relaxed);
         if std::mem::take(&mut state.publisher_waits) {
@@ -275,19 +274,19 @@ impl Mailbox {
         }
     }
 
-    /// There was no room for a message.
+    /// Records that there was no room for a message.
     fn mark_queue_full(&self, state: &mut State) {
         state.publisher_waits = true;
         self.queue_full.store(state.online && state.session.is_full_for_good(), Ordering::Relaxed);
     }
 
-    /// Into the session's queue, where there is room or what expired makes some.
+    /// Queues an item in the session, and removes expired ones if there is no room.
     pub(crate) fn offer(&self, state: &mut State, item: Item<DeviceDelivery>) -> OfferResult {
         self.make_room(state, item.size());
         state.session.offer(item)
     }
 
-    /// Where there is no room for so much more, what expired gives up its place.
+    /// Removes expired items if there is no room for so many more bytes.
     fn make_room(&self, state: &mut State, bytes: usize) {
         if state.session.has_room(bytes) && (state.online || self.owner_quota.room(bytes).is_ok()) {
             return;
@@ -295,7 +294,7 @@ impl Mailbox {
         self.purge(state);
     }
 
-    /// Lets go of what ran out of time in the queue.
+    /// Removes expired items from the queue.
     fn purge(&self, state: &mut State) {
         let purged = state.session.purge(clock::instant());
         if purged == 0 {
@@ -310,7 +309,7 @@ impl Mailbox {
         }
     }
 
-    /// The client answered this method call, so nobody waits for its acknowledgement any more.
+    /// The client answered this method call, so its PUBACK is not waited for any more.
     pub(crate) fn answered(&self, call: u64) {
         self.lock().session.release_deliveries(|device_delivery| device_delivery.is_call(call));
     }
@@ -323,7 +322,7 @@ impl Mailbox {
             && bytes + more_bytes <= limits::SESSION_QUEUE_BYTES / 2
     }
 
-    /// An answer to a request of the client's, where it takes them. Takes no lock of the session: some come from the journal's writer.
+    /// Queues an answer to a request of the client. Does not take the session's lock, because the journal's writer calls it.
     pub(crate) fn reply(&self, message: Arc<Message>) {
         self.inbox.push(InboxItem::Reply(message));
         self.work.wake_now();
@@ -339,13 +338,13 @@ impl Mailbox {
         }
     }
 
-    /// This connection takes deliveries: it has not ended, and nobody asked for its end.
+    /// Returns true if this connection accepts deliveries: it has neither ended nor been asked to.
     fn is_open(&self, connection_epoch: u64) -> bool {
         self.open_epoch.load(Ordering::Acquire) == connection_epoch
     }
 
-    /// Hands over a delivery without the session's lock; [`WakeSignal::wake`] is to follow. False: the connection takes none, or
-    /// its queue is full.
+    /// Hands over a delivery without the session's lock; the caller calls [`WakeSignal::wake`] afterwards. Returns false if the connection
+    /// has ended or its queue is full.
     pub(crate) fn hand_over(
         &self,
         connection_epoch: u64,
@@ -358,7 +357,7 @@ impl Mailbox {
         let is_config = delivery.downlink_kind() == DownlinkKind::Config;
         let handed = InboxItem::Delivery { connection_epoch, delivery, detached: detached.cloned() };
         if is_config {
-            // The session keeps the newest alone of those that wait.
+            // Not bounded, because the session keeps only the newest config waiting.
             self.inbox.push(handed);
         } else if !self.inbox.push_counted(handed, self.fullness.read()) {
             self.metrics.limit(limits::names::SESSION_QUEUE);
@@ -370,7 +369,7 @@ impl Mailbox {
         true
     }
 
-    /// Puts what was handed over into the session.
+    /// Moves an item of the inbox into the session.
     fn add_to_session(&self, state: &mut State, handed: InboxItem) {
         let (connection_epoch, delivery, detached) = match handed {
             InboxItem::Journaled { num, message, recipient } => {
@@ -397,7 +396,7 @@ impl Mailbox {
         }
     }
 
-    /// What ran out of time in the queue goes, where a delivery found no room.
+    /// Removes expired items if a delivery found no room.
     pub(crate) fn purge_if_requested(&self, state: &mut State) {
         if self.purge.load(Ordering::Relaxed) && self.purge.swap(false, Ordering::Acquire) {
             self.purge(state);

@@ -1,4 +1,4 @@
-//! A client as the topics see it: messages go into its session, or wait for a place that was kept for them while they are written down.
+//! A client as a subscriber: messages are queued in its session, or get a reserved place and are queued when they are durable.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -62,7 +62,7 @@ impl Subscriber for Mailbox {
     fn not_journaled(&self, message: &Message, recipient: &Recipient) {
         let mut state = self.lock();
         state.session.unreserve(recipient.id, message);
-        // Where the session is over, nothing of it counts any more.
+        // An ended session counts for nothing any more.
         if state.session_num.is_some() {
             self.update_quota(&mut state);
         }
@@ -91,7 +91,7 @@ impl Subscriber for Mailbox {
     }
 }
 
-/// A message that stands in the journal, as its session holds it.
+/// A journaled message as an item of a session.
 pub(crate) fn journaled_item(num: MessageNum, message: Arc<Message>, recipient: Recipient) -> Item<DeviceDelivery> {
     let Recipient { id, qos, retain, ids, shared, .. } = recipient;
     Item { qos, body: Body::Message { message, retain, ids, shared }, journaled: Some(Journaled { num, id }) }

@@ -3,9 +3,9 @@
 
 use bytes::{BufMut, BytesMut};
 
-/// What a control frame may hold, bytes.
+/// Limit of a control frame's payload, bytes.
 const CONTROL_BYTES: usize = 125;
-/// The longest frame, bytes. None is held, so this only turns away what no client can mean.
+/// The longest frame, bytes. Frames are not held in memory, so the limit only refuses lengths that no client can mean.
 const FRAME_BYTES: u64 = u32::MAX as u64;
 /// The longest header of a client's frame, bytes.
 const HEADER_BYTES: usize = 14;
@@ -27,11 +27,11 @@ pub(crate) mod status {
     pub(crate) const TOO_BIG: u16 = 1009;
 }
 
-/// What the client did against RFC 6455, or against MQTT over WebSocket. The connection ends by it.
+/// A violation of RFC 6455 or of MQTT over WebSocket by the client. It ends the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub(crate) struct Failure {
-    /// Of the close frame.
+    /// The status code for the close frame.
     pub(crate) status: u16,
     pub(crate) text: &'static str,
 }
@@ -40,14 +40,14 @@ fn protocol(text: &'static str) -> Failure {
     Failure { status: status::PROTOCOL, text }
 }
 
-/// What some bytes of the client held.
+/// What was found in some bytes of the client.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Decoded {
-    /// Bytes of binary messages: they stand at the beginning of the place now.
+    /// Bytes of binary messages. They have been moved to the beginning of the buffer.
     pub(super) payload: usize,
     /// The newest ping, which is to be answered; the ones before it need no answer.
     pub(super) ping: Option<Vec<u8>>,
-    /// Nothing that follows counts: the client's close frame came, with the status code to answer it with; or a failure.
+    /// Set when nothing more is read: the client's close frame came, with the status code for the answer, or a failure.
     pub(super) end: Option<Result<Option<u16>, Failure>>,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Decoded {
 struct Frame {
     last: bool,
     opcode: u8,
-    /// Bytes of the payload that have not come.
+    /// Bytes of the payload that are still to come.
     left: u64,
     mask: [u8; 4],
 }
@@ -67,26 +67,26 @@ impl Frame {
     }
 }
 
-/// Where the client is in its stream of frames.
+/// The state of the decoder between two reads.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     header: [u8; HEADER_BYTES],
     /// Bytes of the header that have come.
     header_bytes: usize,
     frame: Option<Frame>,
-    /// A message has begun, and its last frame has not ended.
+    /// Whether a message has begun whose last frame has not ended.
     in_message: bool,
-    /// What has come of a control frame.
+    /// The bytes of a control frame that have come.
     control: Vec<u8>,
 }
 
 impl Frames {
-    /// A frame or a message has begun, and its end has not come.
+    /// Whether a frame or a message has begun whose end has not come.
     pub(super) fn is_half_read(&self) -> bool {
         self.header_bytes > 0 || self.frame.is_some() || self.in_message
     }
 
-    /// Takes the frames apart and moves the payload of binary messages to the beginning of the place.
+    /// Decodes frames in place: it moves the payload of binary messages to the beginning of `bytes`.
     pub(super) fn take(&mut self, bytes: &mut [u8]) -> Decoded {
         let mut taken = Decoded::default();
         let mut at = 0;
@@ -151,7 +151,7 @@ impl Frames {
     }
 }
 
-/// None: it goes on beyond the end.
+/// Reads a frame's header. `None`: more bytes are needed.
 fn header(bytes: &[u8]) -> Result<Option<Frame>, Failure> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     if first & 0x70 != 0 {
@@ -181,7 +181,7 @@ fn header(bytes: &[u8]) -> Result<Option<Frame>, Failure> {
     Ok(rest.first_chunk().map(|mask| Frame { last, opcode, left, mask: *mask }))
 }
 
-/// Turns the mask on, so that the next byte meets its first one.
+/// Unmasks the bytes and rotates the mask, so that its first byte belongs to the next byte of the payload.
 fn unmask(bytes: &mut [u8], mask: &mut [u8; 4]) {
     let mut pieces = bytes.chunks_exact_mut(4);
     let word = u32::from_ne_bytes(*mask);
@@ -207,7 +207,7 @@ fn answer_to(close: &[u8]) -> Result<Option<u16>, Failure> {
     }
 }
 
-/// Writes one frame of the host's.
+/// Writes one frame of the host.
 pub(super) fn put(opcode: u8, payload: &[u8], to: &mut BytesMut) {
     to.reserve(10 + payload.len());
     to.put_u8(0x80 | opcode);
@@ -225,7 +225,7 @@ pub(super) fn put(opcode: u8, payload: &[u8], to: &mut BytesMut) {
     to.put_slice(payload);
 }
 
-/// The payload of a close frame; of the words as much as fits.
+/// The payload of a close frame. `words` is cut to what fits.
 pub(super) fn close(status: Option<u16>, words: &str) -> Vec<u8> {
     let Some(status) = status else { return Vec::new() };
     let mut length = words.len().min(CONTROL_BYTES - 2);

@@ -1,5 +1,5 @@
-//! MQTT over WebSocket (MQTT 5, section 6): binary messages, cut and joined however the client likes, are one stream of bytes. What is
-//! bounded is the packet, never the message or the frame: no more of either is held than a packet.
+//! MQTT over WebSocket (MQTT 5, section 6): binary messages, cut and joined however the client likes, are one stream of bytes. The size of
+//! packets is limited, but not that of messages and frames: no more than a packet is held in memory.
 
 mod frames;
 mod upgrade;
@@ -17,7 +17,7 @@ use switchbox_model::limits;
 use switchbox_mqtt_codec::fault::{Fault, reason};
 use switchbox_support::metrics::Metrics;
 
-/// Reads that bring no payload, before others get their turn.
+/// Limit of reads without payload before other tasks run.
 const EMPTY_READS: usize = 4;
 
 /// Why the host closes a connection, for its close frame.
@@ -27,7 +27,7 @@ pub(super) struct Closing<'a> {
     pub(super) text: &'a str,
 }
 
-/// How WebSocket says that a fault ended the connection.
+/// The close frame for a fault that ended the connection.
 pub(super) fn closing(fault: &Fault) -> Closing<'_> {
     let status = match fault.reason {
         reason::MALFORMED | reason::PROTOCOL => status::PROTOCOL,
@@ -37,10 +37,10 @@ pub(super) fn closing(fault: &Fault) -> Closing<'_> {
     Closing { status, text: &fault.text }
 }
 
-/// Why nothing more is read.
+/// The reason why nothing more is read.
 #[derive(Debug, Clone, Copy)]
 enum ReadEnd {
-    /// The client's close frame came, and was answered.
+    /// The client's close frame has come and was answered.
     Closed,
     Failed(Failure),
 }
@@ -48,24 +48,24 @@ enum ReadEnd {
 pub(super) struct WebSocket {
     wire: Wire,
     frames: Frames,
-    /// What came behind the upgrade request before it was answered.
+    /// Bytes that came behind the upgrade request before it was answered.
     early: BytesMut,
-    /// Frames that wait for the wire.
+    /// Frames that are not written yet.
     out: BytesMut,
     /// The newest ping that was not answered yet.
     ping: Option<Vec<u8>>,
     read_end: Option<ReadEnd>,
-    /// The host's close frame was written, or waits in `out`.
+    /// Whether the host's close frame was written or waits in `out`.
     closed: bool,
 }
 
-/// The upgrade was refused, and the client was told why.
+/// The reason of a refused upgrade. The client has been sent it.
 #[derive(Debug, thiserror::Error)]
 #[error("the WebSocket upgrade was refused: {0}")]
 struct UpgradeRefused(String);
 
 impl WebSocket {
-    /// Does the handshake; the caller limits its time.
+    /// Does the handshake. The caller limits its time.
     pub(super) async fn accept(mut wire: Wire, origins: Origins, metrics: &Metrics) -> io::Result<Self> {
         let mut head = BytesMut::new();
         match read_head(&mut wire, &mut head, origins).await? {
@@ -91,7 +91,7 @@ impl WebSocket {
         &mut self.wire
     }
 
-    /// A frame or a message has begun to come, and its rest has not.
+    /// Whether a frame or a message has begun whose rest has not come.
     pub(super) fn is_half_read(&self) -> bool {
         self.read_end.is_none() && self.frames.is_half_read()
     }
@@ -103,7 +103,7 @@ impl WebSocket {
         self.wire.ready(interest).await
     }
 
-    /// Gives what there is of messages, however much of them is still to come. An error that is a [`Failure`] is the client's.
+    /// Reads the payload that has come, of whole and unfinished messages. An error that is a [`Failure`] is a fault of the client.
     pub(super) fn try_read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         for _ in 0..EMPTY_READS {
             match self.read_end {
@@ -130,7 +130,7 @@ impl WebSocket {
                 return Ok(taken.payload);
             }
         }
-        // The socket still counts as readable, so this goes on after the others.
+        // The socket still counts as readable, so reading goes on after other tasks have run.
         Err(ErrorKind::WouldBlock.into())
     }
 
@@ -146,7 +146,7 @@ impl WebSocket {
         Ok(length)
     }
 
-    /// Takes no more bytes while some that it took wait for the wire.
+    /// Takes bytes only when those that it took before are written.
     pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.closed {
             return Err(ErrorKind::BrokenPipe.into());
@@ -169,7 +169,7 @@ impl WebSocket {
                     Err(error) => return Err(error),
                 }
             }
-            // While nothing happens, nothing is held.
+            // An idle connection holds no buffer.
             self.out = BytesMut::new();
             match self.ping.take() {
                 Some(ping) if !self.closed => frames::put(frames::PONG, &ping, &mut self.out),
@@ -188,20 +188,20 @@ impl WebSocket {
         }
     }
 
-    /// Sends a close frame without waiting: with the failure of the client, where there was one.
+    /// Sends a close frame without waiting. If the client caused a failure, the frame has its status.
     pub(super) fn close(&mut self, closing: Closing<'_>) {
         let closing = match &self.read_end {
             Some(ReadEnd::Failed(failure)) => Closing { status: failure.status, text: failure.text },
             _ => closing,
         };
         self.put_close(Some(closing.status), closing.text);
-        // Whatever goes wrong here, the connection is over.
+        // Errors are ignored, as the connection ends anyway.
         let _ = self.try_flush();
         self.wire.close();
     }
 }
 
-/// Reads the request, and nothing of what comes behind it is lost: that stays in `head`.
+/// Reads the upgrade request. Bytes behind it stay in `head`.
 async fn read_head(
     wire: &mut Wire,
     head: &mut BytesMut,
@@ -216,8 +216,8 @@ async fn read_head(
             Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         };
-        // What is no request shows at once, and a request ends with a line: a header that comes byte by byte is not read anew
-        // for each of them.
+        // The request is parsed only at its first bytes, to refuse other protocols at once, and at ends of lines: a request that comes byte
+        // by byte is not parsed again for each byte.
         let worth_reading = head.is_empty() || new.contains(&b'\n');
         head.extend_from_slice(new);
         if worth_reading {

@@ -1,4 +1,5 @@
-//! The HTTP request that a WebSocket begins with (RFC 6455, section 4): taken, or refused with an answer that says what to do. Pure.
+//! The HTTP request that a WebSocket begins with (RFC 6455, section 4): it is accepted, or refused with an answer that says what to do.
+//! Pure.
 
 use std::net::IpAddr;
 
@@ -7,18 +8,18 @@ use tungstenite::handshake::derive_accept_key;
 
 use switchbox_model::limits::{self, LimitName, names};
 
-/// The one subprotocol there is.
+/// The only subprotocol.
 const PROTOCOL: &str = "mqtt";
 const VERSION: &str = "13";
-/// Characters of what a client offers that an answer and the log repeat.
+/// How many characters of a client's values an answer and the log repeat.
 const REPEATED: usize = 200;
 
 /// Which web pages may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origins {
-    /// Every client must prove who it is: any page.
+    /// Any page may connect, as every client must authenticate.
     Any,
-    /// Enrolment is open: only pages of this machine, lest any page that somebody here visits act as a device.
+    /// Only pages of this machine may connect, as enrolment is open: any page in a browser on this network could act as a device otherwise.
     Loopback,
 }
 
@@ -54,15 +55,15 @@ impl UpgradeRefusal {
     }
 }
 
-/// A request that is taken.
+/// An accepted request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Upgrade {
     pub(super) answer: Vec<u8>,
-    /// Bytes of the request.
+    /// The length of the request, bytes.
     pub(super) length: usize,
 }
 
-/// The request has more bytes or lines than are read.
+/// The refusal of a request with too many bytes or header lines.
 pub(super) fn too_large() -> UpgradeRefusal {
     let (bytes, lines) = (limits::UPGRADE_BYTES, limits::UPGRADE_HEADERS);
     let text = format!("the request's header is larger than {bytes} bytes or has more than {lines} lines");
@@ -70,7 +71,7 @@ pub(super) fn too_large() -> UpgradeRefusal {
     UpgradeRefusal { limit: Some(names::UPGRADE_BYTES), ..refusal }
 }
 
-/// None: the request is not all there.
+/// Reads the request. `None`: more bytes are needed.
 pub(super) fn read(bytes: &[u8], origins: Origins) -> Result<Option<Upgrade>, UpgradeRefusal> {
     let mut headers = [httparse::EMPTY_HEADER; limits::UPGRADE_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
@@ -97,7 +98,7 @@ fn no_request(bytes: &[u8], error: httparse::Error) -> UpgradeRefusal {
     })
 }
 
-/// The client's key.
+/// Checks the headers. Returns the client's key.
 fn check<'h>(request: &httparse::Request<'_, 'h>, origins: Origins) -> Result<&'h str, UpgradeRefusal> {
     if request.method != Some("GET") {
         let text = "a WebSocket begins with GET";
@@ -138,7 +139,7 @@ fn check<'h>(request: &httparse::Request<'_, 'h>, origins: Origins) -> Result<&'
     Ok(key)
 }
 
-/// Several lines are one list (RFC 6455, section 11.3.4).
+/// Several header lines form one list (RFC 6455, section 11.3.4).
 fn check_protocol(headers: &[httparse::Header<'_>]) -> Result<(), UpgradeRefusal> {
     let offered: Vec<_> = tokens(headers, "sec-websocket-protocol").collect();
     if offered.contains(&PROTOCOL) {
@@ -161,7 +162,7 @@ fn check_origin(headers: &[httparse::Header<'_>], origins: Origins) -> Result<()
     Err(UpgradeRefusal::new("403 Forbidden", text))
 }
 
-/// What is no text counts as empty.
+/// The values of a header. One that is not text counts as empty.
 fn values<'a, 'h>(headers: &'a [httparse::Header<'h>], name: &'a str) -> impl Iterator<Item = &'h str> + 'a {
     let named = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
     named.map(|header| std::str::from_utf8(header.value).unwrap_or_default().trim())
@@ -171,7 +172,7 @@ fn tokens<'a, 'h: 'a>(headers: &'a [httparse::Header<'h>], name: &'a str) -> imp
     values(headers, name).flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())
 }
 
-/// `http://localhost:8080` and the like.
+/// Whether the origin is of this machine, such as `http://localhost:8080`.
 fn is_loopback(origin: &str) -> bool {
     let host = origin.split_once("://").map_or(origin, |(_, rest)| rest);
     let host = match host.strip_prefix('[') {

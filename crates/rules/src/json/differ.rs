@@ -12,7 +12,7 @@ pub struct Difference<'d, 'a> {
     /// The names of the members that lead there.
     pub keys: Vec<&'d [u8]>,
     pub desired: &'d Value<'a>,
-    /// `None`: the device has not reported it.
+    /// `None` when the device has not reported it.
     pub reported: Option<&'d Value<'a>>,
 }
 

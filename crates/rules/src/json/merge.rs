@@ -22,8 +22,8 @@ pub enum Problem {
     TooLarge { bytes: usize, limit: usize },
 }
 
-/// The document after the patch, at most `limit` bytes. `None`: the patch changes nothing, as each member that it names has
-/// that value already (a number may be written otherwise) or, for null, is not there. An empty document counts as `{}`.
+/// The document after the patch, at most `limit` bytes. `None` when the patch changes nothing: each member that it names has that value
+/// already (a number may be written in another way), or is missing already if the patch has null. An empty document counts as `{}`.
 pub fn patched(document: &[u8], patch: &[u8], limit: usize) -> Result<Option<String>, Problem> {
     if patch.trim_ascii().is_empty() {
         return Err(Problem::Empty);

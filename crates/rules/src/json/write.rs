@@ -18,7 +18,7 @@ pub fn pretty(value: &Value<'_>) -> String {
     out
 }
 
-/// `level`: how far in this value stands; `None`: all on one line.
+/// `level`: the depth of this value, for its indentation. With `None` everything is on one line.
 fn write(out: &mut String, value: &Value<'_>, level: Option<usize>) {
     let inside = level.map(|level| level + 1);
     match &value.kind {

@@ -46,7 +46,7 @@ impl FieldLimit {
         Err(TooMuch { limit, text })
     }
 
-    /// The same for a length.
+    /// Checks a length in the same way.
     pub fn check_len(self, what: &str, found: usize) -> Result<(), TooMuch> {
         self.check(what, found as u64)
     }

@@ -46,7 +46,7 @@ impl Expression {
         Ok(Self { cron, zone, hourly })
     }
 
-    /// The first time after this one. `None`: there is none that can be written down.
+    /// The first time that the expression names after this one. `None` when it names no time before the year 10000.
     pub(super) fn after(&self, now: Timestamp) -> Option<Timestamp> {
         if self.hourly { self.next_in_rhythm(now) } else { self.next_listed(now) }
     }

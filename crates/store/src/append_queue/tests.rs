@@ -13,7 +13,7 @@ fn event() -> Event {
     Event { seq: Seq(0), time_ms: 0, device, durable: true, data: EventData::Connected }
 }
 
-/// None: it would wait.
+/// `None` when it would wait.
 fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => Some(done),

@@ -7,7 +7,7 @@ use std::{
 
 use super::*;
 
-/// None: it would wait.
+/// `None` when it would wait.
 fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => Some(done),
