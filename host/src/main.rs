@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Events are made on one thread and let go on another all the time: what the system's allocator is slow at.
+/// Events are allocated on one thread and freed on another, for which the system's allocator is slow.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

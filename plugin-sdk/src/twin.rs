@@ -42,7 +42,7 @@ pub struct Difference {
     /// A JSON pointer (RFC 6901), such as `/light/level`.
     pub path: String,
     pub desired: Value,
-    /// None: the device has not reported it.
+    /// `None` when the device has not reported it.
     pub reported: Option<Value>,
     /// Since when, RFC 3339.
     pub since: String,

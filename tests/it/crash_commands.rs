@@ -75,7 +75,7 @@ fn got(message: &Message) -> Got {
 
 fn round(host_folder: &HostFolder, round: u64, dice: &mut Dice, evidence: &mut Evidence) {
     let host = host_folder.start();
-    // One lamp is away, one says nothing, the others acknowledge; in each round others.
+    // One lamp is offline, one does not answer, the others acknowledge. The roles change in each round.
     let lamps: Vec<_> = (0..LAMPS)
         .filter(|n| !(*n as u64 + round).is_multiple_of(4))
         .map(|n| (n, subscribed(&host, n, (n as u64 + round) % 4 != 1)))

@@ -29,7 +29,7 @@ fn clean(host: &Process, id: &str) -> Raw {
     Raw::connect(host.mqtt(), &connect(id, true, 0, None)).0
 }
 
-/// The session `to` is subscribed to `a` with QoS 1, and its client is away.
+/// The session `to` is subscribed to `a` with QoS 1, and its client is offline.
 fn away(host: &Process) {
     let (mut to, _) = kept(host, "to");
     to.subscribe("a", 1);

@@ -28,7 +28,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// The same with a token or a password.
+    /// A session with a token or a password.
     #[must_use]
     pub fn with_secret(client_id: &str, secret: &str) -> Self {
         Self { secret: Some(secret.to_owned()), ..Self::new(client_id) }
@@ -166,7 +166,7 @@ impl Device {
         Self { id, client, shared, reader: Some(reader), published: 0, subscribed: 0 }
     }
 
-    /// Publishes; the number stands in [`Seen::acknowledged`] when it is acknowledged. None: the connection is no more.
+    /// Publishes. The returned number is in [`Seen::acknowledged`] when it is acknowledged. `None` when the connection has ended.
     pub fn send(&mut self, topic: &str, qos: QoS, payload: impl Into<Vec<u8>>) -> Option<u64> {
         let number = self.published;
         {
@@ -196,7 +196,7 @@ impl Device {
         self.publish(&topic, payload);
     }
 
-    /// Subscribes with QoS 1 and waits for the SUBACK. False: refused.
+    /// Subscribes with QoS 1 and waits for the SUBACK. Returns false when it is refused.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! Chance for the tests that kill the host, told beforehand so that a failure can be had again.
+//! Random numbers for the tests that kill the host. The seed is printed first, so that a failure can be repeated.
 
 use std::env;
 

@@ -28,7 +28,7 @@ pub fn puppet(host_folder: &HostFolder, name: &str, trigger: (&str, &str), actio
     limited_puppet(host_folder, name, trigger, "", actions);
 }
 
-/// The same with more limits.
+/// Installs a puppet with additional limits.
 ///
 /// # Panics
 ///
@@ -69,7 +69,7 @@ pub fn component_of(builtin: &str) -> Vec<u8> {
     builtins::find(builtin).unwrap_or_else(|| panic!("there is no builtin:{builtin}")).to_vec()
 }
 
-/// The same component with a custom section more: it does the same under another digest.
+/// Adds a custom section to the component, which gives it another digest and does not change what it does.
 #[must_use]
 pub fn stamped(component: &[u8], mark: &str) -> Vec<u8> {
     let name = b"mark";

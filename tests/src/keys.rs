@@ -7,7 +7,7 @@ use switchbox_support::clock;
 
 use crate::{HostFolder, Process};
 
-/// Arguments of a host that lets in only who proves who it is.
+/// Arguments of a host that requires credentials.
 pub const CLOSED: &[&str] = &["--enroll", "closed"];
 
 /// Seconds since 1970.

@@ -66,7 +66,7 @@ impl HostFolder {
         Process::start(self, &[])
     }
 
-    /// The same with more arguments.
+    /// Starts the program with additional arguments and waits until it is ready.
     #[must_use]
     pub fn start_with(&self, more: &[&str]) -> Process {
         Process::start(self, more)
@@ -91,7 +91,7 @@ impl Process {
         Self::spawn_with(host_folder, &[])
     }
 
-    /// The same with more arguments.
+    /// Starts `switchbox serve` on free ports with additional arguments.
     ///
     /// # Panics
     ///
@@ -105,7 +105,7 @@ impl Process {
         Self::run(host_folder, arguments.into_iter().chain(ports).chain(more.iter().map(OsStr::new)))
     }
 
-    /// The same, started by another program, whose last arguments are the program and its arguments.
+    /// Starts the host by another program, whose last arguments are the host's program and arguments.
     ///
     /// # Panics
     ///
@@ -224,7 +224,7 @@ impl Process {
         self.ready().admin_tls.as_deref().expect("no TLS")
     }
 
-    /// Runs `switchbox` with these arguments against this host, in the place's folder; gives what it prints.
+    /// Runs `switchbox` with these arguments against this host, in the host's folder. Returns what it prints.
     ///
     /// # Panics
     ///
@@ -236,7 +236,7 @@ impl Process {
         String::from_utf8(output.stdout).expect("no text").trim_end().to_owned()
     }
 
-    /// The same, not yet started.
+    /// The command of [`Self::cli`], not started yet.
     #[must_use]
     pub fn command(&self, host_folder: &HostFolder, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
@@ -257,7 +257,7 @@ impl Process {
         Device::connect(self.mqtt(), Session::new(id))
     }
 
-    /// Where this text stands in the program's memory. None: that cannot be read here.
+    /// The address of this text in the program's memory. `None` when that cannot be read here.
     ///
     /// # Panics
     ///

@@ -80,7 +80,7 @@ impl Raw {
         self.0.write_all(bytes).expect("the connection is gone");
     }
 
-    /// False: the connection is gone.
+    /// Returns false when the connection has ended.
     #[must_use]
     pub fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).is_ok()

@@ -1,6 +1,5 @@
-//! How many answers to reading calls may be in memory at a time: those that are being made, and large ones that their callers have
-//! not read yet. A caller that reads nothing is given up by its connection;
-//! until then it holds its own place only.
+//! Limits the answers to reading calls in memory: those that are being made, and large ones that their callers have not read yet. A
+//! connection that does not read is closed; until then it holds one permit.
 
 use std::{
     collections::HashMap,

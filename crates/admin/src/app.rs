@@ -1,4 +1,4 @@
-//! What every handler sees: the parts of the host that the API speaks for, and the API's own state.
+//! The state of all handlers: the parts of the host that they use, and the API's own state.
 
 use std::{
     net::IpAddr,

@@ -1,7 +1,7 @@
-//! The audit log: who wrote what through this API, when, and what came of it. Lines of JSON in files of the data folder that are
-//! only ever appended to; nothing but this module writes there, and plugins have no files at all. Room for a call's line is reserved
-//! before the call is carried out; its line is in the file before the call is answered, and on the disk soon after. A file is named
-//! by where it begins in the whole log, so that a place in the log stays the same when old files go.
+//! The audit log: which caller changed what through this API, when, and with which result. Lines of JSON in files of the data folder that
+//! are only ever appended to; nothing but this module writes there, and plugins have no files at all. Room for a call's line is reserved
+//! before the call is carried out; its line is in the file before the call is answered, and on the disk soon after. A file is named by
+//! where it begins in the whole log, so that a place in the log stays the same when old files go.
 
 use std::{
     fs::{self, File, OpenOptions},

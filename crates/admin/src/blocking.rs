@@ -1,4 +1,4 @@
-//! Work that blocks on the disk, beside the calls.
+//! Runs work that blocks on the disk on other threads than those of calls.
 
 use super::error::{Error, Kind};
 

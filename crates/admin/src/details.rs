@@ -1,5 +1,5 @@
-//! What one call is about, beside its path: the things that it was found to name, and those of its fields that matter and are no
-//! secret. For the audit log and for the caller. Handlers say it to the call that they run in, wherever they are.
+//! The details of a call for the audit log and the caller: the objects that it names, and its important fields that are no secret. Handlers
+//! record them for the call in whose task they run.
 
 use std::{fmt::Display, sync::Arc};
 

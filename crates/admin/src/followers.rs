@@ -1,5 +1,4 @@
-//! Who follows the events: so many in all, and no more than half of them with one token, so that one program's does not keep
-//! others from looking.
+//! Limits the followers of events: in all, and to half of that for one token, so that one program does not keep others out.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! What the API does with the bodies of its clients, without a client. Only what is pure: nothing is stored, sent or hashed.
+//! Entry points for fuzzing the parsers of bodies. Only pure code is called: nothing is stored, sent or hashed.
 
 use axum::{extract::Query, http::Uri};
 use schemars::JsonSchema;

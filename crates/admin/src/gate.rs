@@ -1,5 +1,5 @@
-//! Who may call: shows a token whose scope is wide enough, not too often, with a body that is not too large. Every write goes into
-//! the audit log, with what came of it; one that cannot be written there is not carried out.
+//! Admits calls: checks the token and its scope, the rate, and the size of the body. Every write is logged in the audit log with its
+//! result. A write that cannot be logged is not carried out.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

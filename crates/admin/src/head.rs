@@ -1,5 +1,5 @@
-//! What the head of a call may hold: its URL and its headers. Checked before a call is routed, so that no part of a path, no query
-//! parameter and no header is read before it is measured.
+//! What the head of a call may hold: its URL and its headers. It is checked before a call is routed, so that the sizes of the path,
+//! parameters and headers are known to be in bounds when they are read.
 
 use axum::{
     extract::{Request, State},

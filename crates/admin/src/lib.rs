@@ -1,5 +1,5 @@
-//! The HTTP API for operators and their programs: Google Cloud IoT Core's resources, and Switchbox's own beside them.
-//! Never decides what a change means: it asks the parts of the host that do, and shows what they answer.
+//! The HTTP API for operators and their programs: Google Cloud IoT Core's resources, and Switchbox's own beside them. It converts calls and
+//! answers; the other parts of the host carry them out.
 
 mod answers;
 mod app;

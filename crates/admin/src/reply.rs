@@ -1,4 +1,4 @@
-//! Where the API meets HTTP: status codes, bodies, what a request carries. The only file that knows both sides.
+//! Converts between the API's types and HTTP: status codes, bodies, and what a request carries.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Looks at the host every few seconds, and adds what it has counted to the series.
+//! Reads the host's counters every few seconds, and adds them to the series.
 
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;

@@ -1,5 +1,5 @@
-//! A caller of the API among the subscribers of ordinary topics. It never holds a publisher up: what it has no room for it misses, and
-//! it counts that.
+//! A caller of the API as a subscriber of ordinary topics. It does not delay publishers: messages for which it has no room are dropped and
+//! counted.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! `switchbox token`: who may call a running host's API.
+//! `switchbox token`: the access tokens of a running host's API.
 
 use clap::Subcommand;
 use serde_json::Value;

@@ -26,7 +26,7 @@ const AUTHORITY_DAYS: i64 = 3_650;
 /// What Apple's systems take at most.
 const CERTIFICATE_DAYS: i64 = 825;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
-/// The least that anybody takes, and small clients compute long enough with it.
+/// The smallest size that is generally accepted. Larger keys are slow on small clients.
 const RSA_BITS: usize = 2_048;
 
 /// Make certificates for TLS: an authority (CA) of your own, and by it those of the host and of devices

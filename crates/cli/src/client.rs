@@ -48,7 +48,7 @@ impl Client {
         Self::with(admin, token, data, Vec::new())
     }
 
-    /// The same, with authorities that are trusted beside the machine's own.
+    /// Makes a client that trusts these authorities in addition to those of the machine.
     pub(super) fn with(
         admin: &str,
         token: Option<String>,
@@ -68,7 +68,7 @@ impl Client {
         Self { agent: config.new_agent(), base, token, data: data.to_owned(), names: Names::default() }
     }
 
-    /// The same client, for a command in which device names may be short.
+    /// This client, for a command in which device names may be short.
     pub(super) fn in_registry_of(self, names: &Names) -> Self {
         Self { names: names.clone(), ..self }
     }
@@ -185,7 +185,7 @@ impl Client {
         self.call_text(Method::GET, path, None)
     }
 
-    /// The same, for a body that is JSON already.
+    /// Sends a PATCH whose body is JSON text already.
     pub(super) fn patch_text(&self, path: &str, body: String) -> anyhow::Result<String> {
         self.call_text(Method::PATCH, path, Some(body))
     }
@@ -234,7 +234,7 @@ impl Client {
     }
 }
 
-/// What the host warns of is for who reads the terminal, whatever is done with the answer.
+/// Prints the host's warnings to standard error, so that they are seen although the answer goes to a program.
 fn show_warnings(answer: &Value) {
     let warnings = answer.get("warnings").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     for warning in warnings.iter().filter_map(Value::as_str) {

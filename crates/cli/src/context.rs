@@ -1,5 +1,5 @@
-//! Which host a command talks to when nobody says: `switchbox serve` writes where it runs into a file of its user, and the
-//! other commands read it. The file names data folders and addresses; it holds no secret.
+//! Which host a command talks to by default: `switchbox serve` writes where it runs into a file of its user, and the other commands read
+//! it. The file names data folders and addresses; it holds no secret.
 
 use std::{
     env,
@@ -155,8 +155,7 @@ fn same(one: &Path, other: &Path) -> bool {
     one == other || matches!((whole(one), whole(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-/// True if its process is there and something accepts connections at its address. The number of a process that has ended is
-/// used again, hence the second condition.
+/// Whether its process exists and its address accepts connections. The second condition is needed because process numbers are used again.
 fn runs(host: &Started) -> bool {
     let pid = i32::try_from(host.pid).ok().and_then(rustix::process::Pid::from_raw);
     // EPERM: it is there, and another user's.

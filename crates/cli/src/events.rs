@@ -20,7 +20,7 @@ use switchbox_admin_api::Time;
 use switchbox_model::{DeviceName, RegistryName};
 use switchbox_support::terminal::{self, Style, paint};
 
-/// Events that are shown where nobody says how many.
+/// How many events are shown by default.
 const LIMIT: u32 = 20;
 
 /// Events, newest first; with --follow those to come, as they come
@@ -105,7 +105,7 @@ fn number(event: &Value) -> u64 {
     field(event, "id").parse().unwrap_or(u64::MAX)
 }
 
-/// Gives what a stream of server-sent events tells to `tell`, each with its kind, until the host ends it.
+/// Passes each item of a stream of server-sent events, with its kind, to `tell`, until the host ends the stream.
 pub(super) fn each(stream: impl Read, mut tell: impl FnMut(&str, Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut kind = String::new();
     for read in BufReader::new(stream).lines() {

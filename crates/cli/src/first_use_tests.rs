@@ -1,4 +1,4 @@
-//! What somebody who is new to the command line tries, against a real host.
+//! Tests of what new users of the command line try, against a real host.
 
 use std::thread;
 

@@ -66,12 +66,12 @@ impl Host {
         self.data.as_deref()
     }
 
-    /// The same host, without what `--data` says.
+    /// This host without `--data`.
     pub(super) fn without_data(&self) -> Self {
         Self { data: None, ..self.clone() }
     }
 
-    /// The same, for a command in which device names may be short.
+    /// A client of this host, for a command in which device names may be short.
     pub(super) fn client_in(&self, names: &Names) -> anyhow::Result<Client> {
         Ok(self.client()?.in_registry_of(names))
     }
@@ -80,7 +80,7 @@ impl Host {
         if self.json { Output::Json } else { self.output.unwrap_or(Output::Table) }
     }
 
-    /// True if what comes one after the other is to be JSON, a line each.
+    /// Whether a stream is printed as JSON lines.
     pub(super) fn wants_json(&self) -> bool {
         self.output() != Output::Table
     }
@@ -95,7 +95,7 @@ impl Host {
         terminal::json_piece(&json).into_owned()
     }
 
-    /// The same for an answer in which documents stand byte for byte.
+    /// Shows an answer that holds documents byte for byte.
     pub(super) fn show_document(&self, answer: &switchbox_rules::json::Value<'_>, text: String) -> String {
         let json = match self.output() {
             Output::Table => return text,

@@ -1,4 +1,4 @@
-//! `switchbox hub`: a registry as programs for Azure IoT Hub see it.
+//! `switchbox hub`: what programs for Azure IoT Hub need to use a registry.
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::Value;

@@ -33,7 +33,7 @@ impl<A: Action> OnHost<A> {
     }
 }
 
-/// The same for actions in which devices are named.
+/// Runs an action in which devices are named.
 #[derive(Debug, clap::Args)]
 pub struct OnDevices<A: Action> {
     #[command(flatten)]

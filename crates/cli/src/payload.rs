@@ -28,7 +28,7 @@ pub(super) fn shown(value: Option<&Value>) -> anyhow::Result<String> {
     Ok(String::from_utf8(bytes).unwrap_or_else(|_| format!("base64:{text}")))
 }
 
-/// The same for bytes that were read.
+/// Shows bytes in the same way.
 pub(super) fn readable(bytes: Option<&Base64>) -> String {
     let Some(Base64(bytes)) = bytes else { return String::new() };
     String::from_utf8(bytes.to_vec()).unwrap_or_else(|_| format!("base64:{}", STANDARD.encode(bytes)))

@@ -26,7 +26,7 @@ const TYPES: [(&str, PublicKeyFormat); 6] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     path: PathBuf,
-    /// What it is said to be. `None`: it is found by reading it.
+    /// The format that the user gave. With `None` it is detected.
     format: Option<PublicKeyFormat>,
     expires: Option<Time>,
 }

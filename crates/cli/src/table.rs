@@ -21,7 +21,7 @@ pub(super) fn details(rows: &[Vec<String>]) -> String {
 }
 
 struct Layout {
-    /// Of the terminal. `None`: it is none.
+    /// The columns of the terminal. `None` when the output is no terminal.
     width: Option<usize>,
     /// The last column is wrapped, not cut.
     wraps: bool,

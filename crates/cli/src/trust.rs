@@ -1,4 +1,4 @@
-//! Whom the command line trusts when it talks to a host by https: whom this machine trusts, and who is named.
+//! The authorities that the command line trusts for https: those of this machine, and those that are named.
 
 use std::{path::Path, sync::Arc};
 

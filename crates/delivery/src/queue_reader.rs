@@ -32,7 +32,7 @@ fn wake_after(pause: Duration, inner: &Arc<Inner>, online_device: &Arc<OnlineDev
         let (inner, online_device, runtime) = (inner.clone(), online_device.clone(), inner.runtime.clone());
         let panics = inner.metrics.panics.clone();
         // After a panic the device gets its queue when it connects again.
-        let reading = tasks::contained(panics, "command feeder", async move {
+        let reading = tasks::contained(panics, "command queue reader", async move {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }

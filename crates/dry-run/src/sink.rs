@@ -247,7 +247,7 @@ impl Recording {
     }
 }
 
-/// Readable for the host's user alone. Another file of the same name is replaced, not written over: somebody may be reading it.
+/// Readable for the host's user alone. Another file of the same name is replaced, not written over: a program may be reading it.
 fn create(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

@@ -42,7 +42,7 @@ impl Service {
         self.shared.topics.restore_retained(docs.retained, now);
         let restored: Vec<_> = docs.sessions.into_iter().map(|doc| self.restore_session(doc, &device, now)).collect();
         if !restored.is_empty() {
-            tracing::info!(count = restored.len(), "sessions of clients that are away were taken up");
+            tracing::info!(count = restored.len(), "sessions of offline clients were restored");
         }
         // All sessions exist before the first will is published, so that each gets it.
         for Restored { key, mailbox, will, remaining_expiry } in restored {

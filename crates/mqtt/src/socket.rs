@@ -1,5 +1,4 @@
-//! A client's bytes, whatever carries them: TCP, TLS, and MQTT over WebSocket on either. Reads and writes what can be
-//! read and written at once, and waits for more only in [`Socket::ready`].
+//! A client's connection: TCP, TLS, or MQTT over WebSocket on either. It reads and writes without waiting; only [`Socket::ready`] waits.
 
 use std::{
     io::{self, ErrorKind},

@@ -1,4 +1,4 @@
-//! The host's statistics under `$SYS/broker/`, named as mosquitto names them: published while somebody subscribes to them, and given to a
+//! The host's statistics under `$SYS/broker/`, named as mosquitto names them: published while a client subscribes to them, and given to a
 //! new subscription as retained messages are. None of them is stored.
 
 use std::{
@@ -50,7 +50,7 @@ impl SysTopics {
         Arc::new(Self { shared: Arc::downgrade(shared), started: clock::instant(), state: Mutex::default() })
     }
 
-    /// Publishes what has changed, at each interval in which somebody subscribes.
+    /// Publishes what has changed, at each interval in which a client subscribes.
     pub(super) async fn run(self: Arc<Self>, every: Duration, shutdown: CancellationToken) {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! What happened in the folder, as the host is told of it.
+//! Changes in the folder, as they are reported to the host.
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -47,7 +47,7 @@ struct File {
     stamp: Stamp,
     /// When it began to look like this.
     since: Instant,
-    /// None: it has not come to rest.
+    /// `None` while the file is still changing.
     content: Option<Content>,
     /// A component's bytes, until they are taken.
     bytes: Option<Bytes>,
@@ -120,7 +120,7 @@ impl Files {
         file.bytes.clone()
     }
 
-    /// Nobody wants bytes any more for now.
+    /// Drops the bytes that were not taken.
     pub(super) fn forget_bytes(&mut self) {
         self.files.values_mut().for_each(|file| file.bytes = None);
     }

@@ -35,7 +35,7 @@ pub struct Service {
     files: files::Files,
     plan: plan::Plan,
     changes: mpsc::Sender<Change>,
-    /// None where the system has no notifications left: then there is only the poll.
+    /// `None` when the system has no notifications left. Then the folder is only polled.
     notifications: Option<notifications::Notifications>,
     told: mpsc::Receiver<()>,
     /// Of lines that the folder cannot be read.
@@ -43,7 +43,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Makes the folder and begins to be told of changes.
+    /// Creates the folder and subscribes to its changes.
     pub fn new(options: Options) -> Result<(Self, mpsc::Receiver<Change>), Error> {
         let failed = |source| Error { folder: options.folder.display().to_string(), source };
         std::fs::create_dir_all(&options.folder).map_err(failed)?;
@@ -58,7 +58,7 @@ impl Service {
         Ok((Self { options, files, plan: plan::Plan::default(), changes, notifications, told, lost }, receiver))
     }
 
-    /// Looks until it is told to stop or nobody takes the changes any more.
+    /// Reports changes until `shutdown` or until the receiver of the changes is dropped.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let began = tokio::time::Instant::now();
         let mut first_look = true;
@@ -102,7 +102,7 @@ impl Service {
         }
     }
 
-    /// What runs keeps running while the folder cannot be read. True: it cannot.
+    /// Logs that the folder cannot be read, or that it can again. Plugins keep running meanwhile. Returns true when it cannot be read.
     fn record_read(&mut self, read: std::io::Result<()>, was_lost: bool) -> bool {
         let folder = self.options.folder.display();
         match read {

@@ -7,7 +7,7 @@ use std::{path::PathBuf, time::Duration};
 pub struct Options {
     /// Made when it is not there.
     pub folder: PathBuf,
-    /// How often to look without having been told of a change.
+    /// How often the folder is read without a notification.
     pub poll: Duration,
     /// A file is read when it looked the same twice, so far apart.
     pub settle: Duration,

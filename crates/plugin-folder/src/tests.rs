@@ -92,7 +92,7 @@ async fn a_plugin_is_added_replaced_edited_and_removed() {
     assert_eq!(watched.next().await, "a = a.wasm 2, disabled");
     watched.write("a.toml", "enabled = true # again");
     assert_eq!(watched.next().await, "a = a.wasm 2");
-    // The same bytes and the same meaning are no change.
+    // A file that is written again with the same bytes or the same meaning is no change.
     watched.write("a.wasm", component(2));
     watched.write("a.toml", "# nothing");
     watched.nothing_more().await;

@@ -103,7 +103,7 @@ impl Component {
         self.start_at(setup, host, clock::now_ms()).await
     }
 
-    /// The same, with the time that the guest's clock has while it starts, milliseconds since the Unix epoch.
+    /// Starts an instance whose clock has the given time while it starts, milliseconds since the Unix epoch.
     pub async fn start_at(&self, setup: Arc<Setup>, host: Arc<dyn Host>, time_ms: u64) -> Result<Instance, CallError> {
         let mut store = sandbox::store(self.0.engine.wasmtime(), Arc::clone(&setup), Some(host), time_ms);
         let (guest, on_event) = self.instantiate(&mut store).await?;

@@ -29,11 +29,11 @@ const MIN_INSTANCES: u32 = 8;
 
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The folder for compiled code, written by this host alone. `None`: compiles each time.
+    /// The folder for compiled code. Only this host writes it. With `None` components are compiled each time.
     pub cache: Option<PathBuf>,
     /// Instances at the same time.
     pub max_instances: u32,
-    /// The runtime whose threads compile. `None`: the caller's.
+    /// The runtime whose threads compile. With `None` it is the caller's.
     pub background: Option<Handle>,
     /// Supervises the thread that interrupts running guests.
     pub tasks: Tasks,

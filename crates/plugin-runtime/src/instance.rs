@@ -1,4 +1,4 @@
-//! One running guest: gives it events one at a time and returns their effects. Applies no effect. A guest that trapped is never
+//! One running guest, which handles one event at a time and returns its effects. The caller applies them. A guest that trapped is not
 //! called again.
 
 use std::{pin::pin, sync::Arc};

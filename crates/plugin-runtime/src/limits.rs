@@ -46,9 +46,9 @@ pub struct Limits {
     pub host_call_time: Duration,
     /// Effects per event, writes of the plugin's own state included.
     pub effects_per_event: u32,
-    /// Effects on one device or topic. `None`: the default, see [`Limits::rate_per_device`].
+    /// Effects on one device or topic in a second. With `None` the default applies, see [`Limits::rate_per_device`].
     pub rate_per_target: Option<Rate>,
-    /// Effects on one device or topic that may come at once. `None`: as many as the rate has in a second.
+    /// The burst of effects on one device or topic. With `None` it is as many as the rate has in a second.
     pub burst_per_target: Option<NonZeroU32>,
     /// Effects on all devices and topics together.
     pub effects_per_second: NonZeroU32,

@@ -27,12 +27,12 @@ pub enum ComponentRef {
 /// The checked contents of `NAME.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PluginSettings {
-    /// `None`: the `.wasm` of the same name.
+    /// The component. With `None` it is the `.wasm` of the same name.
     pub component: Option<ComponentRef>,
     pub enabled: bool,
-    /// `None`: those of the component's description.
+    /// With `None` those of the component's description apply.
     pub triggers: Option<Vec<Trigger>>,
-    /// `None`: the host's setting decides whether consent is needed.
+    /// With `None` the host's setting decides whether consent is needed.
     pub grants: Option<GrantPatterns>,
     pub limits: Limits,
     /// When a new version of these settings is rolled back.

@@ -18,7 +18,7 @@ pub struct Trigger {
     /// A glob on the device's id; for `topic` a topic filter. Not used for timers.
     #[serde(default = "any")]
     pub device: String,
-    /// Telemetry only: a glob on the sub-folder. `None`: any.
+    /// For telemetry only: a glob on the sub-folder. With `None` every sub-folder matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subfolder: Option<String>,
 }

@@ -42,7 +42,7 @@ pub enum GrantPolicy {
     Consent,
 }
 
-/// How callers of the admin API show who they are.
+/// How callers of the admin API authenticate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdminAuth {
@@ -59,7 +59,7 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
-    /// An authority whose certificates let in the device that their common name names, PEM.
+    /// An authority (PEM). A certificate that it issued authenticates the device that the common name gives.
     pub client_authority: Option<PathBuf>,
 }
 
@@ -137,16 +137,16 @@ pub struct Settings {
     pub command_deliveries: u32,
     /// Which registry clients of Azure IoT Hub mean.
     pub hubs: Hubs,
-    /// Where programs of Azure IoT Hub's service side call. None: nowhere.
+    /// The address for programs of Azure IoT Hub's service side. With `None` there is no such listener.
     pub azure_https: Option<SocketAddr>,
-    /// Where the event endpoint listens, with TLS and without. None: nowhere.
+    /// The addresses of the event endpoint, with TLS and without. With `None` there is no such listener.
     pub azure_amqps: Option<SocketAddr>,
     pub azure_amqp: Option<SocketAddr>,
     /// Partitions of the event endpoint.
     pub azure_partitions: u16,
     /// Hosts that may be called over HTTP for methods.
     pub allowed_hosts: AllowedHosts,
-    /// None: there are no traces.
+    /// Where traces are sent. With `None` there are no traces.
     pub tracing: Option<Tracing>,
     /// Bytes of the journal kept for looking back, beyond what is still needed.
     pub journal_keep_bytes: u64,

@@ -1,5 +1,5 @@
-//! The queue before the writer: bounded in bytes, and the one place where events get their sequence numbers, so that
-//! numbers grow in the order of the journal.
+//! The queue of the writer, bounded in bytes. Events get their sequence numbers only here, so that numbers grow in the order of the
+//! journal.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

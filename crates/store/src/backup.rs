@@ -1,6 +1,6 @@
-//! A copy of a data folder, also of one that a host is using. First the documents, as of one transaction, then the journal, which knows at
-//! least as much: so the copy starts, and has everything that was acknowledged before it was begun. While it is made the host trims
-//! nothing: it may not take away what is still to be copied.
+//! Copies a data folder, also of a running host: first the documents, in one transaction, then the journal, which has at least as much. So
+//! a host can start on the copy, which has everything that was acknowledged before the copy began. The host does not trim the journal
+//! meanwhile.
 
 use std::{
     collections::BTreeMap,

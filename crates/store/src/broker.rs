@@ -1,5 +1,5 @@
-//! Writes and loads the broker's documents. Changes are folded before they are written: a message that its client has acknowledged
-//! by then is never written at all.
+//! Writes and loads the broker's documents. Changes are folded before they are written: a message that its client has acknowledged by then
+//! is not written.
 
 use std::{
     collections::{BTreeMap, HashMap},

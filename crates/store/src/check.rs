@@ -1,4 +1,4 @@
-//! Looks at all of a store that no host uses, and says what is in it and what is wrong. Changes nothing.
+//! Checks a whole store that no host uses, and reports its content and its faults. It changes nothing.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Values in the columns of `state.db`, and the numbers of its table `meta`. Below all files with statements.
+//! Conversion of values in columns of `state.db`, and the numbers of its table `meta`. All files with statements use it.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 

@@ -1,5 +1,4 @@
-//! What follows when an entry is in the journal: a callback on the writer's thread, or a task is woken that looks how far the journal has
-//! got. Writes nothing itself.
+//! What follows the commit of an entry: a callback on the writer's thread, or waking a task that reads how far the journal has got.
 
 use std::{
     sync::{

@@ -1,5 +1,5 @@
-//! Dead letters on their way to `state.db`. A letter that makes room for a newer one before it was written never is: a plugin that
-//! rejects all that a device sends would otherwise have each event written twice and deleted once. Pure.
+//! Dead letters on their way to `state.db`. A letter that is replaced by a newer one before it is written is not written: otherwise a
+//! plugin that rejects all events of a device would have each event written twice and deleted once. Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Whether the store can be opened: looks at the journal and at `state.db`, changes nothing, and refuses with the reason and with what to
-//! do about it.
+//! Decides from the journal and `state.db` whether the store can be opened. It changes nothing. A refusal has the reason and what to do
+//! about it.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The expiry of stored messages, where the wall clock is set: none has more time left than its whole life.
+//! Adjusts the expiry of stored messages after the wall clock was set: no message has more time left than its whole lifetime.
 
 use rusqlite::{Transaction, params};
 

@@ -1,4 +1,4 @@
-//! What the rest of the host does with the store: queues entries, waits for them, and reads.
+//! The interface to the store for the rest of the host: queueing entries, waiting for them, and reading.
 
 use std::sync::{Arc, Weak};
 

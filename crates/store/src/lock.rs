@@ -1,5 +1,5 @@
-//! One host a data folder. The folder itself is locked, which nothing in it can undo; and the file `lock` in it, which is all that
-//! versions before 0.2 look at.
+//! Locks a data folder for one host. The folder itself is locked, as changes in it do not affect that lock. The file `lock` in it is locked
+//! as well, for versions before 0.2.
 
 use std::{
     fs::{File, TryLockError},

@@ -1,4 +1,4 @@
-//! Opens the store, replays what the documents miss, and starts its threads.
+//! Opens the store, replays the journal entries that the documents miss, and starts its threads.
 
 use std::sync::{Arc, mpsc};
 

@@ -1,4 +1,4 @@
-//! Room in the queue before the writer, counted in bytes and given out before an entry is queued.
+//! Permits for room in the writer's queue, in bytes. A caller gets one before it queues an entry.
 
 use std::{
     sync::Arc,

@@ -1,4 +1,4 @@
-//! The statements for what becomes of the plugins: which are there, which are off, and what of them is deleted.
+//! The statements for the lifecycle of plugins: which exist, which are off, and what is deleted with them.
 
 use rusqlite::{Connection, Transaction, params};
 

@@ -1,4 +1,4 @@
-//! Folders that are the host's alone: what is in them is its users', such as hashes of passwords and what devices say.
+//! Folders that only the host's user can read, as they hold data such as hashes of passwords and telemetry.
 
 use std::{fs, io, path::Path};
 

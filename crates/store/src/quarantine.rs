@@ -1,5 +1,5 @@
-//! Where bytes go that are cut from the journal: the folder `damaged` in the data folder, a folder in it for each time. Nothing there is
-//! ever deleted or read by the host.
+//! Keeps bytes that are cut from the journal, in the folder `damaged` of the data folder, with a folder for each time. The host does not
+//! delete or read them.
 
 use std::{
     fs::{self, File},

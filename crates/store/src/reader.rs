@@ -1,4 +1,4 @@
-//! Reads beside the writers. Blocking: callers move it off the event path.
+//! Reads from the store while it is written. The calls block, so callers run them on other threads than those of events.
 
 use std::{path::Path, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! Makes a damaged store one that starts: what cannot be read, and what would build on it, is moved to the folder `damaged`. Deletes
-//! nothing, and says which rows went.
+//! Repairs a damaged store, so that a host can start on it: unreadable rows, and rows that depend on them, are moved to the folder
+//! `damaged`. It deletes nothing, and reports the rows that it moved.
 
 use std::{
     fs::{self, File},

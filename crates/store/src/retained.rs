@@ -1,5 +1,5 @@
-//! The retained messages among the broker's documents. Publishers that race for a topic may come in another order than that in
-//! which the host took their messages: the number decides.
+//! The retained messages among the broker's documents. Messages of concurrent publishers of a topic may be written in another order than
+//! the host accepted them in, so the highest number wins.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,5 +1,5 @@
-//! What outlives the trimming of the journal: the events and executions that explain a document which is still there, and, as
-//! long as there is room, executions in which something happened. Looks before the files go; writes nothing itself.
+//! Finds what has to be kept before the journal is trimmed: events and executions that explain a current document, and, as long as there is
+//! room, executions with effects. The materialiser writes it.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

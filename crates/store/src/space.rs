@@ -1,5 +1,5 @@
-//! Room on the disk. A file of zeros is kept in reserve: where a disk is full at a start, it is let go, so that `state.db` can take
-//! what the journal has, and the journal can be trimmed. While there is little room the journal keeps less.
+//! Free space on the disk. A file of zeros is kept in reserve. If the disk is full at a start, the file is removed, so that `state.db` can
+//! be brought up to date and the journal can be trimmed. While space is short the journal keeps less.
 
 use std::{
     fs,

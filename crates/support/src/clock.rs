@@ -84,7 +84,7 @@ impl Watch {
     }
 }
 
-/// The wall clock, read once: gives the wall time of moments soon after, for callers that have those anyway.
+/// A reading of the wall clock that converts later instants into wall time, for callers that have read the monotonic clock already.
 #[derive(Debug, Clone, Copy)]
 pub struct Anchor {
     at: Instant,

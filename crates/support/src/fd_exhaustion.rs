@@ -10,7 +10,7 @@ static WAITING: SiteLimit = SiteLimit::new(1);
 /// Between two tries.
 pub const PAUSE: Duration = Duration::from_millis(100);
 
-/// True if the call failed only because the process, or the system, has no free file descriptor.
+/// Whether the call failed only because the process, or the system, has no free file descriptor.
 #[must_use]
 pub fn is_cause_of(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))

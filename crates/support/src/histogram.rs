@@ -46,7 +46,7 @@ impl Histogram {
         self.record_traced(took, None);
     }
 
-    /// The same, with the trace that it belongs to, if that is sampled.
+    /// Records a duration, with the trace that it belongs to, if that is sampled.
     pub fn record_traced(&self, took: Duration, trace: Option<TraceId>) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
@@ -66,7 +66,7 @@ impl Histogram {
         self.0.exemplars.lock().clone()
     }
 
-    /// The same between two readings of the wall clock in milliseconds; one that went back in between counts as no time.
+    /// Records the time between two readings of the wall clock in milliseconds. It counts as zero if the clock went back.
     pub fn record_between_ms(&self, from_ms: u64, to_ms: u64, trace: Option<TraceId>) {
         self.record_traced(Duration::from_millis(to_ms.saturating_sub(from_ms)), trace);
     }

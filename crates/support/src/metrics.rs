@@ -63,7 +63,7 @@ metrics! {
     PLUGIN_SECONDS: "histogram", "plugin_seconds", [], "Time that a guest computed for one event";
     PLUGIN_WAIT_SECONDS: "histogram", "plugin_wait_seconds", [], "Time from an event to the worker of a plugin that takes it, counted in steps of a millisecond";
     COMMIT_SECONDS: "histogram", "commit_seconds", [], "Time that a durable commit took to be on the disk";
-    DELIVERY_SECONDS: "histogram", "delivery_seconds", [], "Time from a config version to the device's PUBACK, counted in steps of a millisecond; that of a device that was away is long";
+    DELIVERY_SECONDS: "histogram", "delivery_seconds", [], "Time from a config version to the device's PUBACK, counted in steps of a millisecond; that of a device that was offline is long";
     PLUGIN_QUEUED: "gauge", "plugin_queued", ["plugin"], "Events that wait in memory for the plugin";
     PLUGIN_LIMIT_HITS: "counter", "plugin_limit_hits", ["plugin", "limit"], "Times the plugin hit a limit, by its name";
     LIMIT_HITS: "counter", "limit_hits", ["limit"], "Times a limit of the host was hit, by its name";
@@ -137,7 +137,7 @@ pub struct Counters {
     pub closed: Family<Reason, Counter>,
     /// Connections open now.
     pub connections: Gauge,
-    /// CONNECTs that were let in.
+    /// CONNECTs that were accepted.
     pub connects: Counter,
     /// Connection tasks that panicked; each is a defect.
     pub connection_panics: Counter,

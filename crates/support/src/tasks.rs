@@ -70,7 +70,7 @@ pub fn spawn_contained(
     tokio::spawn(contained(panics, name, task))
 }
 
-/// The same, for a task that is started by other means.
+/// Contains panics in a task that is spawned by other means.
 pub async fn contained(panics: Panics, name: &'static str, task: impl Future<Output = ()>) {
     if let Err(panic) = caught(task).await {
         count_panic(&panics, name, &panic.0);
@@ -100,7 +100,7 @@ impl Tasks {
         self.spawn_on(&runtime::Handle::current(), name, shutdown, task)
     }
 
-    /// The same, on the threads of this runtime.
+    /// Spawns a contained task on the threads of this runtime.
     pub fn spawn_on(
         &self,
         runtime: &runtime::Handle,
@@ -133,7 +133,7 @@ impl Tasks {
         thread::Builder::new().name(name.into()).spawn(move || tasks.run(name, work)).map(drop)
     }
 
-    /// Runs the work of a thread that must not panic. `None`: it did.
+    /// Runs the work of a thread, and contains a panic. Returns `None` if it panicked.
     pub fn run<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> Option<T> {
         let done = catch_unwind(AssertUnwindSafe(work));
         done.map_err(|payload| self.panicked(name, &Panicked::new(&*payload))).ok()
@@ -182,9 +182,9 @@ mod tests {
     async fn a_panic_that_is_contained_is_counted_and_the_host_stays_ready() {
         let metrics = Metrics::default();
         let tasks = Tasks::new(metrics.clone());
-        spawn_contained(metrics.panics.clone(), "feeder", async { panic!("once") }).await.unwrap();
+        spawn_contained(metrics.panics.clone(), "worker", async { panic!("once") }).await.unwrap();
         assert_eq!(tasks.failed(), []);
-        assert_eq!(metrics.panics_of("feeder"), 1);
+        assert_eq!(metrics.panics_of("worker"), 1);
     }
 
     #[tokio::test]

@@ -74,7 +74,7 @@ pub fn is_terminal() -> bool {
     !cfg!(test) && io::stdout().is_terminal()
 }
 
-/// How many columns the terminal has. `None`: standard output is no terminal.
+/// How many columns the terminal has. `None` when standard output is no terminal.
 #[must_use]
 pub fn width() -> Option<usize> {
     let columns = || terminal_size::terminal_size().map_or(80, |(terminal_size::Width(columns), _)| columns);
@@ -112,8 +112,8 @@ fn colours_wanted() -> bool {
     set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Stands before the two characters of a style until the text is printed. Outside text cannot hold it: it begins with a character
-/// that Unicode gives no meaning, and goes on with what this process has drawn.
+/// Stands before the two characters of a style until the text is printed. Text from outside cannot contain it: it begins with a character
+/// that Unicode leaves unassigned, and continues with random characters of this process.
 fn mark() -> &'static str {
     static MARK: OnceLock<String> = OnceLock::new();
     MARK.get_or_init(|| format!("\u{fdd0}{:016x}", RandomState::new().hash_one(0)))
@@ -154,7 +154,7 @@ pub fn json_piece(text: &str) -> Cow<'_, str> {
     if is_terminal() { json(text) } else { Cow::Borrowed(text) }
 }
 
-/// How many columns the text takes up, each character by itself.
+/// How many columns the text takes up. Characters are counted one by one.
 #[must_use]
 pub fn columns(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()

@@ -8,7 +8,7 @@ use super::context::{Context, SpanId, TraceId};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ids {
     key: u64,
-    /// A trace whose id has a lower half below this is sampled. `None`: all are.
+    /// A trace whose id has a lower half below this is sampled. With `None` all are.
     below: Option<u64>,
 }
 

@@ -311,7 +311,7 @@ impl Traces {
         goes_out.then(|| traceparent(context.trace, self.ids.effect(key), context.sampled))
     }
 
-    /// The same as a user property of MQTT 5.
+    /// The trace context as a user property of MQTT 5.
     #[must_use]
     pub fn property(&self, key: &EffectKey) -> Option<Property> {
         Some((PROPERTY.to_owned(), self.traceparent(key)?))
@@ -336,7 +336,7 @@ impl Traces {
         context
     }
 
-    /// The trace that the event goes on with: another program's by its property, or that of a command that ended.
+    /// The trace that the event belongs to: that of another program, by its property, or that of a command that ended.
     fn continued(&self, event: &Event) -> Option<Context> {
         match &event.data {
             EventData::Telemetry { properties, .. } | EventData::Topic { properties, .. } => {

@@ -48,7 +48,7 @@ impl Host {
         self.registry.set_password(&self.device(id), Some(hash), None).await.unwrap();
     }
 
-    /// Sets the config, also to the bytes that it has; gives its version.
+    /// Sets the config, also to the bytes that it has already. Returns its version.
     pub async fn set_config(&self, id: &str, payload: &str) -> u64 {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
         let config = NewConfig { payload, force: true, expected: None };
@@ -76,7 +76,7 @@ impl Host {
 
     /// What the journal says of devices' connections and deliveries, in words.
     pub async fn told(&self) -> Vec<String> {
-        // So that what nobody waits for is written as well.
+        // Submits a barrier, so that entries without a waiting caller are written as well.
         let _ = self.store.flush(None).await;
         let (mut told, mut from) = (Vec::new(), 0);
         loop {

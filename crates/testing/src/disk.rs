@@ -85,7 +85,7 @@ struct Held<M> {
 }
 
 impl<M: Machine> Machine for Held<M> {
-    /// The writer tells nobody that an entry is durable before this has returned.
+    /// The writer does not report an entry as durable before this has returned.
     fn apply(&mut self, entry: Entry, docs: &mut Vec<Doc>) -> Reply {
         if is_publish(&entry) {
             self.disk.wait();

@@ -3,7 +3,7 @@
 
 use std::env;
 
-/// False: the test is to be skipped.
+/// Whether the tool is there. If not, the test is skipped.
 ///
 /// # Panics
 ///

@@ -11,7 +11,7 @@ use switchbox_azure_service as azure_service;
 use switchbox_settings::Settings;
 use switchbox_transport::tls;
 
-/// Ports that nobody is let in at yet.
+/// Ports that are taken but not served yet.
 pub(super) struct Ports {
     service: Option<azure_service::Ports>,
     events: Option<azure_amqp::Ports>,
@@ -82,7 +82,7 @@ fn events_parts(parts: &Parts) -> azure_amqp::Parts {
     }
 }
 
-/// Where programs of Azure IoT Hub call. None: nowhere.
+/// The address for programs of Azure IoT Hub. `None` when there is no such listener.
 pub struct Listening {
     pub https: Option<SocketAddr>,
     pub amqps: Option<SocketAddr>,
@@ -99,7 +99,7 @@ impl Listening {
         [https, amqps, amqp].into_iter().flatten()
     }
 
-    /// Waits until all have ended, after the host was told to stop.
+    /// Waits until all listeners have ended. The shutdown has begun before.
     pub(super) async fn stop(self) -> Result<(), tokio::task::JoinError> {
         for task in self.tasks {
             task.await?;

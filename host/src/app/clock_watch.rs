@@ -1,4 +1,4 @@
-//! Notices that somebody sets the wall clock, and tells those whose timers and deadlines are times of it.
+//! Detects that the wall clock was set, and notifies the parts whose timers and deadlines depend on it.
 
 use std::{
     sync::Arc,
@@ -18,7 +18,7 @@ use switchbox_support::{
 
 /// How soon a step is noticed.
 const EVERY: Duration = Duration::from_secs(1);
-/// Steps in a minute that the log tells of.
+/// Log lines a minute about such steps.
 const LOGGED: u32 = 5;
 
 pub(super) async fn run(
@@ -49,7 +49,7 @@ pub(super) async fn run(
                 Err(store::Error::Closed) => return,
                 Err(error) => tracing::error!(%error, "timers cannot be computed anew"),
             },
-            // What clients were let in by may have run out.
+            // Credentials of connected clients may have expired.
             Step::Ahead(_) => registry.announce(Changed::Clock),
         }
     }

@@ -1,4 +1,4 @@
-//! `switchbox serve`: a host from its settings until somebody ends it.
+//! `switchbox serve`: runs a host from its settings until it is stopped.
 
 use std::path::Path;
 

@@ -63,7 +63,7 @@ struct Start<'a> {
     fatal: Arc<Mutex<Option<String>>>,
 }
 
-/// Ports that nobody is let in at yet.
+/// Ports that are taken but not served yet.
 struct TakenPorts {
     tls: Option<tls::Handle>,
     mqtt: (mqtt::Options, mqtt::Ports),

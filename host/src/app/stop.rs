@@ -30,7 +30,7 @@ impl Host {
         self.stop_noting(&|_| ()).await
     }
 
-    /// The same; `note` gets what is waited for.
+    /// Stops like [`Self::stop`], and reports to `note` what is waited for.
     pub async fn stop_noting(self, note: &(dyn Fn(&'static str) + Sync)) -> anyhow::Result<()> {
         self.ready.store(false, Ordering::Release);
         self.shutdown.cancel();

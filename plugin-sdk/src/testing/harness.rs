@@ -71,7 +71,7 @@ impl<P: Plugin> Harness<P> {
         self.change(device, |device| device.about.metadata.push(entry))
     }
 
-    /// Somebody else gives the device this config.
+    /// Sets the device's config as an operator would.
     #[track_caller]
     pub fn desire(&mut self, device: &str, config: impl Serialize) -> &mut Self {
         let config = serde_json::to_vec(&config).unwrap_or_else(|e| panic!("no JSON can be made of it: {e}"));
@@ -125,7 +125,7 @@ impl<P: Plugin> Harness<P> {
         self.event(device, EventData::Disconnected(reason.into()))
     }
 
-    /// What the host tells a plugin that sees timers, when it is new or changed.
+    /// Fires the timer that a new or changed plugin with timers gets from the host.
     #[track_caller]
     pub fn start(&mut self) -> Outcome {
         let due = self.host.world().now;

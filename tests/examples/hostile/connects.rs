@@ -77,7 +77,7 @@ fn client(host_folder: &HostFolder) -> ClientConfig {
         .expect("no TLS")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    // Each is somebody who was never here.
+    // Each is a client that never connected before.
     config.resumption = rustls::client::Resumption::disabled();
     config
 }

@@ -1,4 +1,4 @@
-//! A mosquitto broker that is bridged to the host as it is by default, in both directions, while either of the two is away.
+//! A mosquitto broker that is bridged to the host as it is by default, in both directions, while either of the two is offline.
 
 use std::{
     fs,
@@ -145,7 +145,7 @@ fn exchange(host: &Process, broker: &Broker, name: &str) {
     }
 }
 
-/// What a client that was away is to get under this name: at first nothing.
+/// What a client gets under this name that was offline: nothing at first.
 fn waited(at: impl Fn() -> Command, name: &str, count: usize) -> String {
     let filter = format!("{name}/#");
     let mut command = at();
@@ -210,7 +210,7 @@ fn a_mosquitto_bridge_works_as_it_is_in_both_directions_and_over_a_restart_of_ei
         (late.stdout == b"1 still here\n").then_some(())
     });
 
-    // While the host is away, the broker keeps what is for it.
+    // While the host is stopped, the broker keeps what is for it.
     let at_host = |host: &Process, count| waited(|| mosquitto_at(host), "waited", count);
     assert_eq!(at_host(&host, 0), "");
     host.stop();
@@ -220,7 +220,7 @@ fn a_mosquitto_bridge_works_as_it_is_in_both_directions_and_over_a_restart_of_ei
     is_connected(&host, "1");
     exchange(&host, &broker, "second");
 
-    // While the broker is away, the host keeps what is for it.
+    // While the broker is stopped, the host keeps what is for it.
     let port = broker.port;
     let at_broker = |broker: &Broker, count| waited(|| broker.client("mosquitto_sub", &[]), "later", count);
     assert_eq!(at_broker(&broker, 0), "");

@@ -1,5 +1,5 @@
-//! Plugins that mean harm: a component that is let in and then misuses each call, each text and each start. Another plugin is
-//! served meanwhile, and the host's memory stays where it was.
+//! Malicious plugins: a component that is accepted and then misuses each call, each text and each start. Another plugin is served
+//! meanwhile, and the host's memory does not grow.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The other device: does nothing wrong, and wants to be served while somebody else is attacking.
+//! A well-behaved device, which has to be served during an attack.
 
 use std::{
     io::Write,
@@ -32,7 +32,7 @@ impl Healthy {
         Self { conn, hops: 0 }
     }
 
-    /// A new connection, which takes a handshake of its own. Gives how long it took.
+    /// Makes a new connection with a handshake. Returns how long it took.
     #[must_use]
     pub fn reconnect(target: &Target) -> Duration {
         let began = Instant::now();
@@ -40,7 +40,7 @@ impl Healthy {
         began.elapsed()
     }
 
-    /// Event out with QoS 1, through journal and plugin, config in. Gives how long that took.
+    /// Publishes an event with QoS 1, waits until a plugin has answered it with a config, and returns how long that took.
     ///
     /// # Panics
     ///

@@ -59,7 +59,7 @@ pub(super) const ROWS: &[Row] = &[
             }
         }
     }),
-    row("queue-of-the-absent", "lets a session that is away be filled to the brim", |attack| {
+    row("queue-of-the-absent", "lets the queue of an offline session be filled", |attack| {
         let away = Login { properties: FOR_EVER.into(), clean: false, ..attack.target.eve("absent") };
         let mut conn = attack.target.let_in(&away);
         conn.send(&subscribe(1, ["attack/absent"], 1));

@@ -118,7 +118,7 @@ impl Target {
         memory_mib(self.pid, "VmHWM:")
     }
 
-    /// How many events the plugin has handled, well or not. None: there is no such plugin, or the token has no call left.
+    /// How many events the plugin has handled, well or not. `None` when there is no such plugin or the token has no call left.
     pub(super) fn handled(&self, name: &str) -> Option<u64> {
         let answer = self.api.get(&format!("/v1/plugins/{name}"));
         (answer.status == 200).then(|| answer.ok()["counters"]["events"].as_u64().unwrap_or(0))
@@ -158,7 +158,7 @@ impl Target {
         Login { user, password: Some(self.other_service_token.clone()), ..Login::new(id) }
     }
 
-    /// What the API says of a plugin. None: there is none yet, or the row before has used up the token's calls.
+    /// What the API says of a plugin. `None` when there is none yet, or the row before has used up the token's calls.
     pub(super) fn plugin(&self, name: &str) -> Option<String> {
         let answer = self.api.get(&format!("/v1/plugins/{name}"));
         (![404, 429].contains(&answer.status)).then(|| answer.ok().to_string())
@@ -168,7 +168,7 @@ impl Target {
         until("to be let in", || self.try_in(login))
     }
 
-    /// None: the host sheds, or says no.
+    /// Returns `None` when the host sheds or refuses the connection.
     pub(super) fn try_in(&self, login: &Login) -> Option<Conn> {
         let mut conn = Conn::open(self.mqtt)?;
         conn.send(&login.packet());

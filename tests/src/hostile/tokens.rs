@@ -1,4 +1,4 @@
-//! Who pretends to be somebody.
+//! Attackers with forged credentials.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hmac;
@@ -36,7 +36,7 @@ pub(super) const ROWS: &[Row] = &[
         let tokens = [("HS256", pem), ("RS256", pem), ("ES256", pem), ("HS256", &der[..]), ("HS256", b"")];
         tried(attack, "confused", &tokens.map(|(algorithm, secret)| with_hmac(algorithm, &claims, secret)));
     }),
-    row("wrong-audience", "shows a token of its own that is for somebody else", |attack| {
+    row("wrong-audience", "shows a token of its own that is for another host", |attack| {
         let sign = |audience| token(attack.target.key(), audience, now(), now() + 600);
         tried(attack, "mallory", &["other", "", "Local", "serviceAccounts/eve", "local,other"].map(sign));
     }),

@@ -86,7 +86,7 @@ pub(super) const ROWS: &[Row] = &[
     }),
 ];
 
-/// The same noise each time.
+/// Pseudo-random bytes, the same in each run.
 pub(super) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let next = std::iter::repeat_with(move || {

@@ -114,11 +114,11 @@ pub fn subscribe<'a>(id: u16, filters: impl IntoIterator<Item = &'a str>, option
 }
 
 thread_local! {
-    /// This thread lets others go on after each packet.
+    /// Whether this thread yields after each packet.
     static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The calling thread lets others go on after each packet from now on.
+/// Makes the calling thread yield after each packet from now on.
 pub(super) fn enable_yielding() {
     GIVES_WAY.set(true);
 }
@@ -130,7 +130,7 @@ fn give_way() {
 }
 
 impl Conn {
-    /// None: the host takes no more.
+    /// Connects. `None` when the host accepts no more connections.
     #[must_use]
     pub fn open(host: SocketAddr) -> Option<Self> {
         let opened = TcpStream::connect(host).ok().map(Self::of);
@@ -163,7 +163,7 @@ impl Conn {
         Self(stream)
     }
 
-    /// Writes in pieces. False: the host has closed, or reads no more.
+    /// Writes in pieces. Returns false when the host has closed or stopped reading.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         bytes.chunks(PIECE).all(|piece| {
             let sent = self.0.write_all(piece).is_ok();
@@ -179,7 +179,7 @@ impl Conn {
         Some(byte[0])
     }
 
-    /// The next MQTT packet. None: the host has closed.
+    /// The next MQTT packet. `None` when the host has closed.
     pub fn packet(&mut self) -> Option<(u8, Vec<u8>)> {
         let first = self.byte()?;
         let (mut rest, mut shift) = (0, 0);

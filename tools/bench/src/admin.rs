@@ -26,7 +26,7 @@ impl Admin {
         Self { url: url.trim_end_matches('/').to_owned(), token: token.trim().to_owned() }
     }
 
-    /// What tells this version of a plugin from another.
+    /// A mark that distinguishes this version of a plugin from another.
     pub(super) async fn plugin_version(&self, name: &str) -> Option<String> {
         let text = self.get(&format!("/v1/plugins/{name}")).await?;
         let plugin: Value = serde_json::from_str(&text).ok()?;

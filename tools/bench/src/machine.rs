@@ -1,5 +1,4 @@
-//! What the machine is and what a process costs it, from /proc; and how long its disk takes. None where the system
-//! does not say.
+//! What the machine is and what a process costs it, from /proc; and how long its disk takes. `None` where the system does not report it.
 
 use std::{
     fs::{self, File},

@@ -141,7 +141,7 @@ impl<'a> Demo<'a> {
             return false;
         }
         self.wait(self.pause()).await;
-        self.begin(Step::LampLeaves, "somebody pulls the lamp's plug").await;
+        self.begin(Step::LampLeaves, "the lamp is unplugged").await;
         if !self.until(ARRIVES, |progress| !progress.lamp_is_there()).await {
             self.progress.fail("lamp-1 does not go offline");
             return false;

@@ -84,7 +84,7 @@ async fn plugins(addr: SocketAddr, stubborn: bool) {
             let publish = match event {
                 Event::Incoming(Packet::Publish(publish)) => publish,
                 Event::Incoming(Packet::SubAck(_)) => {
-                    ready_tx.take().expect("once").send(()).expect("somebody waits");
+                    ready_tx.take().expect("once").send(()).expect("the receiver waits");
                     continue;
                 }
                 _ => continue,

@@ -1,5 +1,5 @@
-//! The HTTP bridge: what a device that speaks no MQTT sends and fetches, shown to be that device by the token or password that it
-//! would connect with. Waits until what it sent is durable, as a PUBACK does.
+//! The HTTP bridge: a device that does not use MQTT sends events and fetches its config. It authenticates with the token or password that
+//! it would connect with. The answer comes when the event is durable, like a PUBACK.
 
 use std::{
     net::{IpAddr, SocketAddr},

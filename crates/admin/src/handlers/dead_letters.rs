@@ -1,4 +1,4 @@
-//! Dead letters: what no plugin could handle, for an operator to look at, to drive again or to throw away.
+//! Dead letters: events that plugins could not handle. Operators list, redrive and delete them.
 
 use axum::{
     Json,

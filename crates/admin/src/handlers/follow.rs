@@ -1,5 +1,5 @@
-//! The journal as it grows, as server-sent events (text/event-stream). A slow client gets an item that says how much
-//! it missed; one that comes back says with `Last-Event-ID` how far it had got.
+//! The journal as it grows, as server-sent events (text/event-stream). A slow client gets an item with the number of those that it missed.
+//! A client that reconnects sends `Last-Event-ID` with its position.
 
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Is it alive, is it ready, what has it counted.
+//! `/healthz`, `/readyz` and `/metrics`.
 
 use axum::{
     Json,

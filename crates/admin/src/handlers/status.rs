@@ -1,4 +1,4 @@
-//! How the host is, in one answer: for a page or a command that shows it to a person.
+//! The status of the host in one answer, for the console and `switchbox status`.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! What an entry of the journal means: the one place where entries become devices, documents and deliveries. Runs on the
-//! writer's thread after the commit, and at start for what the documents miss. Both give the same documents: what is done depends
-//! on the entries alone, on no clock, setting or connection (`replay_tests.rs`).
+//! Applies journal entries: the only place where entries become devices, documents and deliveries. It runs on the writer's thread after the
+//! commit, and at the start for the entries that the documents miss. Both give the same documents, as the result depends on the entries
+//! alone and not on clocks, settings or connections (`replay_tests.rs`).
 
 mod dead_letters;
 

@@ -1,4 +1,4 @@
-//! What can be asked about, and how it is written. Pure.
+//! The ids of things that can be explained, and their textual form. Pure.
 
 use switchbox_model::{DeviceName, PluginName, RegistryName, Seq};
 

@@ -1,4 +1,4 @@
-//! An explanation as a person reads it. Pure.
+//! Formats an explanation as text for people. Pure.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! All that is known of one event: the event, what plugins made of it, and the devices that they called meanwhile.
+//! The history of one event: the event, the executions of plugins that handled it, and their method calls.
 
 use super::Handle;
 use switchbox_model::{CallRecord, Cause, EffectKey, Entry, Event, Handled, HeldBack, PluginName, Seq};

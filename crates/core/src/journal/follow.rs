@@ -1,5 +1,5 @@
-//! Reading the journal as it grows. A follower keeps a place in the journal and nothing else, so a slow one costs no
-//! memory: what it could not keep up with is left out, and it gets how much that was.
+//! Follows the journal as it grows. A follower keeps only a position in the journal, so a slow one costs no memory. If it cannot keep up,
+//! items are left out, and it gets their number.
 
 use std::collections::VecDeque;
 

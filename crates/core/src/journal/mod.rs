@@ -1,5 +1,4 @@
-//! Looking back: events, executions and dead letters as the journal has them. Reads only; how they look to a caller is the
-//! business of the admin API.
+//! Reads events, executions and dead letters from the journal. The admin API converts them for callers.
 
 mod event_history;
 mod filter;

@@ -1,5 +1,5 @@
-//! From which device an event came, for many events in a row: those of executions that stand together stand together too,
-//! so the row that was read last mostly has the next one.
+//! Finds the devices of many events in a row. The events of adjacent executions are mostly adjacent too, so the row that was read last
+//! usually has the next one.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! A page of what stands in the journal: so many items at most, and so many bytes.
+//! A page of items of the journal, limited in number and bytes.
 
 use super::weight::Weight;
 use switchbox_model::{DeadLetter, limits::ADMIN_PAGE_BYTES};

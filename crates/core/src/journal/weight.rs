@@ -1,4 +1,4 @@
-//! How large events and executions are as JSON, about and never less by much: pages end before they are too large.
+//! Estimates the size of events and executions as JSON, so that pages end before they are too large. An estimate may be a little too small.
 
 use switchbox_model::{DeadLetter, Effect, Event, EventData, Handled, Outcome, Property};
 

@@ -1,4 +1,4 @@
-//! Commands: the operator's calls on a device's queue, and what a command in the journal means.
+//! Commands: the operator's calls on a device's queue, and the application of commands in the journal.
 
 use std::{sync::Arc, time::Duration};
 
@@ -53,9 +53,9 @@ pub(super) struct Committed {
     pub(super) cause: Cause,
 }
 
-/// Puts it into the device's queue. What cannot be there gets its final status from the sweep for what is due: its
-/// end is an event of its own, and events get their numbers before the journal is written. The document is the same whether or not the
-/// device is connected, as it is when the journal is replayed.
+/// Puts the command into the device's queue. A command for which there is no room or no device gets its final status from the command
+/// expiry: its end is an event of its own, and events get their numbers before the journal is written. The document is the same whether or
+/// not the device is connected, as it is when the journal is replayed.
 pub(super) fn apply(
     queues: &CommandQueues,
     sink: &dyn EffectSink,

@@ -1,5 +1,5 @@
-//! Committed effects: what they make of the devices' documents; an operator asks for the same through [`Handle`].
-//! Never sends anything: it hands over to a [`EffectSink`] what is to be delivered.
+//! Applies committed effects to the documents of devices. Operators submit effects through [`Handle`]. Deliveries are handed to an
+//! [`EffectSink`]; nothing is sent here.
 
 mod commands;
 mod operator;

@@ -1,4 +1,4 @@
-//! Effects that an operator asks for: checked here, and then written to the journal as those of plugins are.
+//! Checks the effects that an operator submits, and writes them to the journal like those of plugins.
 
 use bytes::Bytes;
 

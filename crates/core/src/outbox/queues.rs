@@ -1,5 +1,5 @@
-//! The devices' command queues as far as they are in memory: which commands are open, never their content. Decides which
-//! task may end a command, so that each ends once.
+//! The part of the command queues that is in memory: which commands are open, without their content. It decides which task may end a
+//! command, so that each ends once.
 
 use std::sync::{
     Arc,

@@ -1,5 +1,5 @@
-//! How much a device, a registry or a service account may hold. Asked where an entry is applied, where it is known what is there
-//! already, and before an entry is written, of what its call alone brings.
+//! Limits for the content of a device, a registry or a service account. A call's own content is checked before its entry is written. The
+//! total is checked when the entry is applied.
 
 use switchbox_model::{
     limits::{TooMuch, fields},

@@ -1,4 +1,4 @@
-//! One device as the host sees it.
+//! One device in memory.
 
 use std::sync::{
     Arc,

@@ -1,5 +1,5 @@
-//! The gateway over which a device was last heard of. An event of the device costs no more than the time's store; the journal has
-//! it when the device is attached, and again when that ends.
+//! The gateway over which a device last sent something. An event of the device costs one atomic store of the time. It is journaled when the
+//! device is attached and when it is detached.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

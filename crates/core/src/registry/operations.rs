@@ -1,5 +1,5 @@
-//! What operators ask for: each is one entry of the journal, which is made or refused as a whole where it is applied. Waits until it is
-//! durable. Nothing is decided here from what the registry is now, as it may be another one by then.
+//! The operations of operators. Each is one journal entry, which is accepted or refused as a whole when it is applied, and the caller waits
+//! until it is durable. Nothing is decided here from the current registry, as it may change until then.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! Service accounts: programs that are no devices, what they may do, and what operators ask for of them.
+//! Service accounts of programs that are no devices: their permissions, and the operations of operators on them.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Timers of plugins: when they are due, and the clock that turns them into events. An event in the journal is the firing: what
-//! applies the journal takes the timer away, or makes it due again, in the same entry. Never handles an event.
+//! Timers of plugins: when they are due, and the clock that turns them into events. The event in the journal is the firing: applying its
+//! entry removes the timer or sets its next due time.
 
 mod firing;
 mod schedule;

@@ -1,4 +1,4 @@
-//! The timers of all plugins as documents: what a set, a cancel and a firing make of them. Pure.
+//! The timers of a plugin: applies setting, cancelling and firing. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,4 +1,4 @@
-//! What fires while a plugin is away.
+//! Tests of timers that are due while a plugin does not run.
 
 use super::*;
 

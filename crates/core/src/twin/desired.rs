@@ -1,5 +1,5 @@
-//! Desired as changes make it. The journal's application and the plugins' calls both count versions with this code, so a plugin
-//! gets the same conflicts that its effects will meet.
+//! Applies changes to the desired document. The journal's application and the plugins' calls both count versions with this code, so a
+//! plugin gets the same conflicts that its effects will meet.
 
 use bytes::Bytes;
 use switchbox_rules::json::Problem;

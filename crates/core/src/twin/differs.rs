@@ -1,4 +1,5 @@
-//! Whether a device differs from what is desired, for lists of many devices: the newest versions alone, without their history.
+//! Whether the reported document of a device differs from the desired one, for lists of many devices. Only the newest versions are
+//! compared.
 
 use switchbox_rules::json::{Tolerance, differences, object};
 

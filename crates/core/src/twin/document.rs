@@ -1,5 +1,5 @@
-//! The twin document, made of the versions that are kept. Since when a path differs is computed from their history, so that
-//! it costs nothing while configs are made and survives every restart. Both documents stand in it byte for byte.
+//! Makes the twin document of the versions that are kept. The time since when a path differs is computed from their history, so that it
+//! costs nothing when configs are made and needs no storage. Both documents are in it byte for byte.
 
 use switchbox_rules::json::{Difference, Invalid, Object, Tolerance, differences, fulfils, object};
 

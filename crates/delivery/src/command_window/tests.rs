@@ -112,7 +112,7 @@ fn no_more_is_handed_over_than_may_be_in_flight_until_half_is_acknowledged() {
     assert!(!window.begin_reading(), "less than half is");
     window.ended(&[most / 2]);
     assert!(window.begin_reading());
-    assert!(!window.begin_reading(), "somebody reads the store already");
+    assert!(!window.begin_reading(), "a reader of the store runs already");
     assert_eq!(window.next_read(), Some((most, COMMANDS_IN_FLIGHT / 2)));
 }
 

@@ -191,7 +191,7 @@ async fn members_of_a_shared_subscription_take_turns() {
     }
     assert_eq!(members.each_ref().map(|member| member.deliveries().len()), [2, 2, 2]);
     assert_eq!(alone.deliveries().len(), 6);
-    // Who is away, or full, is passed over while another can take it.
+    // A member that is offline or full is passed over while another can take the message.
     members[0].connected.store(false, Ordering::Relaxed);
     *members[1].capacity.lock() = 2;
     for _ in 0..4 {

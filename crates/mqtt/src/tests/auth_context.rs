@@ -79,9 +79,9 @@ async fn a_kept_session_loses_the_subscriptions_that_its_client_may_not_have_any
         assert_eq!(lamp.subscribe(false, filter, 1).await, 1);
     }
     drop(lamp);
-    until("it is away", || server.metrics.connections.get() == 0).await;
+    until("it is offline", || server.metrics.connections.get() == 0).await;
     let mut other = server.v4("_client-x").await;
-    other.send(&publish(0x32, "news/a", 1, None, "while it is away")).await;
+    other.send(&publish(0x32, "news/a", 1, None, "while it is offline")).await;
     other.expect(&ack(0x40, 1)).await;
 
     // Devices have only their own topics where enrolment is closed.
@@ -98,14 +98,14 @@ async fn a_kept_session_loses_the_subscriptions_that_its_client_may_not_have_any
     assert_eq!(server.refused("kept subscription"), 1);
 }
 
-/// A device that is away is deleted; waits until it has no session any more, and none is kept of it.
+/// An offline device is deleted; waits until it has no session any more, and none is kept of it.
 async fn forgets_who_was_deleted(delete: impl AsyncFn(&TestServer)) {
     let server = TestServer::start().await;
     let kept = connect_v4("lamp-1", 0, 60);
     let (mut lamp, _) = server.connect(&kept).await;
     lamp.subscribe(false, "news", 1).await;
     drop(lamp);
-    until("it is away", || server.metrics.connections.get() == 0).await;
+    until("it is offline", || server.metrics.connections.get() == 0).await;
     server.not_told("a session ended").await;
     delete(&server).await;
     server.told("a session ended").await;

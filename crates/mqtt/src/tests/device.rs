@@ -226,7 +226,7 @@ async fn a_kept_session_sends_a_command_again_under_its_packet_id_unless_it_has_
         client.expect(&publish(0x32, COMMANDS, packet_id, None, "go")).await;
     }
     drop(client);
-    until("it is away", || server.metrics.connections.get() == 0).await;
+    until("it is offline", || server.metrics.connections.get() == 0).await;
     server.host.delivery.cancel(&server.host.device("lamp-1"), "ended").await.unwrap();
     let (mut client, present) = server.resume(&hello).await;
     assert!(present);
@@ -249,7 +249,7 @@ async fn a_command_sent_before_has_dup_and_may_be_refused() {
         if first == 0x32 {
             server.told("lamp-1 was sent command 1").await;
             drop(client);
-            until("it is away", || server.metrics.connections.get() == 0).await;
+            until("it is offline", || server.metrics.connections.get() == 0).await;
         } else {
             // 0x83: implementation specific error.
             client.send(&[0x40, 3, 0, 1, 0x83]).await;
@@ -401,7 +401,7 @@ async fn one_version_of_a_config_is_in_flight_once_however_often_its_device_subs
         assert_eq!(client.subscribe(false, CONFIG, 1).await, 1);
         client.expect_silence().await;
         drop(client);
-        until("it is away", || server.metrics.connections.get() == 0).await;
+        until("it is offline", || server.metrics.connections.get() == 0).await;
         client = server.resume(&hello).await.0;
         client.expect(&publish(0x3a, CONFIG, 1, None, "on")).await;
     }

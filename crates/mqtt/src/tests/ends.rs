@@ -92,7 +92,7 @@ async fn what_was_accepted_is_acknowledged_before_others_end_the_connection() {
         let mut next = server.open().await;
         match label {
             "taken over" => next.send(&connect_v4("lamp-1", 2, 60)).await,
-            "administrative" => server.host.delivery.close(server.host.device("lamp-1").num, "somebody asked"),
+            "administrative" => server.host.delivery.close(server.host.device("lamp-1").num, "an operator asked"),
             _ => server.host.disk.step(),
         }
         ends(&server, Some(label)).await;

@@ -404,7 +404,7 @@ async fn a_gateway_that_leaves_takes_its_devices_and_its_kept_session_goes_on_wh
         gateway.expect(&publish(0x32, COMMANDS, id, None, "go")).await;
     }
     drop(gateway);
-    until("it is away", || server.metrics.connections.get() == 0).await;
+    until("it is offline", || server.metrics.connections.get() == 0).await;
     let told = server.host.told().await;
     assert!(told.iter().any(|line| line.starts_with("bound disconnected: its gateway left")), "{told:?}");
     server.host.delivery.cancel(&server.host.device("bound"), "ended").await.unwrap();

@@ -119,7 +119,7 @@ async fn a_kept_session_keeps_subscriptions_and_messages() {
         other.send(&publish(0x32, "news", 1, None, "1")).await;
         client.expect(&publish(0x32, "news", 1, properties, "1")).await;
         drop(client);
-        until("it is away", || server.metrics.connections.get() == 1).await;
+        until("it is offline", || server.metrics.connections.get() == 1).await;
         other.expect(&ack(0x40, 1)).await;
         other.send(&publish(0x32, "news", 2, None, "2")).await;
         other.send(&publish(0x30, "news", 0, None, "lost")).await;
@@ -132,15 +132,15 @@ async fn a_kept_session_keeps_subscriptions_and_messages() {
         client.send(&[ack(0x40, 1), ack(0x40, 2)].concat()).await;
         client.expect_silence().await;
         drop((client, other));
-        until("all are away", || server.metrics.connections.get() == 0).await;
+        until("all are offline", || server.metrics.connections.get() == 0).await;
         // Clean start throws it away.
         let clean = if v5 { connect_v5(id, 2, &[]) } else { connect_v4(id, 2, 60) };
         let (_, present) = server.resume(&clean).await;
         assert!(!present);
-        until("all are away", || server.metrics.connections.get() == 0).await;
+        until("all are offline", || server.metrics.connections.get() == 0).await;
         let (_, present) = server.resume(&bytes).await;
         assert!(!present);
-        until("all are away", || server.metrics.connections.get() == 0).await;
+        until("all are offline", || server.metrics.connections.get() == 0).await;
     }
 }
 
@@ -176,7 +176,7 @@ async fn a_will_comes_when_the_connection_is_lost_and_not_after_goodbye() {
         if expect {
             watcher.expect(&publish(0x30, "wills/w", 0, None, "gone")).await;
         } else {
-            until("it is away", || server.metrics.connections.get() == 1).await;
+            until("it is offline", || server.metrics.connections.get() == 1).await;
             watcher.expect_silence().await;
         }
     }
@@ -195,7 +195,7 @@ async fn a_will_waits_for_its_delay_and_a_return_cancels_it() {
     pass(Duration::from_millis(1_200)).await;
     watcher.expect_silence().await;
     drop(client);
-    until("it is away", || server.metrics.connections.get() == 1).await;
+    until("it is offline", || server.metrics.connections.get() == 1).await;
     pass(Duration::from_millis(800)).await;
     watcher.expect_silence().await;
     pass(Duration::from_millis(300)).await;
@@ -209,13 +209,13 @@ async fn a_session_that_ends_publishes_the_will_that_waited() {
     watcher.subscribe(false, "wills/#", 0).await;
     let (client, _) = server.resume(&will_v5("_client-w", "wills/w", 60, &EXPIRY)).await;
     drop(client);
-    until("it is away", || server.metrics.connections.get() == 1).await;
+    until("it is offline", || server.metrics.connections.get() == 1).await;
     let _clean = server.v5("_client-w").await;
     watcher.expect(&publish(0x30, "wills/w", 0, None, "gone")).await;
 }
 
 #[tokio::test]
-async fn a_devices_will_on_its_own_topic_is_telemetry_and_on_anothers_is_refused() {
+async fn a_devices_will_on_its_own_topic_is_telemetry_and_on_that_of_another_is_refused() {
     let server = TestServer::start().await;
     let (client, _) = server.resume(&will_v5("lamp-1", "/devices/lamp-1/events/will", 0, &[])).await;
     drop(client);
@@ -243,12 +243,12 @@ async fn a_session_expires() {
     let bytes = connect_v5("_client-e", 0, &[0x11, 0, 0, 0, 1]);
     let (client, _) = server.resume(&bytes).await;
     drop(client);
-    until("it is away", || server.metrics.connections.get() == 0).await;
+    until("it is offline", || server.metrics.connections.get() == 0).await;
     pass(Duration::from_millis(800)).await;
     let (client, present) = server.resume(&bytes).await;
     assert!(present);
     drop(client);
-    until("it is away", || server.metrics.connections.get() == 0).await;
+    until("it is offline", || server.metrics.connections.get() == 0).await;
     server.not_told("a session ended").await;
     pass(Duration::from_millis(1_100)).await;
     server.told("a session ended").await;
@@ -262,7 +262,7 @@ async fn a_full_queue_of_a_client_that_is_away_drops_the_newest_and_says_so() {
     let (mut to, _) = server.resume(&kept).await;
     to.subscribe(true, "a", 1).await;
     drop(to);
-    until("it is away", || server.metrics.connections.get() == 0).await;
+    until("it is offline", || server.metrics.connections.get() == 0).await;
     let mut from = server.v4("_client-from").await;
     let most = u16::try_from(switchbox_model::limits::SESSION_QUEUE).unwrap();
     for n in 1..=most + 3 {

@@ -1,5 +1,5 @@
-//! WebSocket frames (RFC 6455, section 5): the client's are taken apart as their bytes come, so that a frame and a message may be
-//! of any length and nothing is kept of them but a header or a control frame. Pure.
+//! WebSocket frames (RFC 6455, section 5): those of the client are decoded as their bytes come, so frames and messages may have any length,
+//! and only a header or a control frame is buffered. Pure.
 
 use bytes::{BufMut, BytesMut};
 

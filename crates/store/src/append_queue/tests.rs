@@ -51,7 +51,7 @@ fn events_are_numbered_in_the_order_of_the_log() {
 }
 
 #[test]
-fn what_nobody_waits_for_goes_with_what_somebody_does() {
+fn what_no_caller_waits_for_goes_with_what_one_waits_for() {
     let append_queue = AppendQueue::new(1024, 1);
     append_queue.push_unawaited(Entry::Barrier);
     append_queue.append(None, Entry::of_events(vec![event()]), true, None, OnCommit::Nothing);

@@ -19,13 +19,13 @@ use rustix::time::{ClockId, clock_gettime};
 use super::yielding;
 use switchbox_model::limits::{PROCESSOR_BURST, PROCESSOR_SHARE};
 
-/// A piece of work that takes no longer holds nobody up.
+/// A piece of work that takes no longer delays no other client noticeably.
 const SHORT: Duration = Duration::from_micros(50);
-/// By how much more a longer one counts.
+/// The factor by which a longer piece of work counts.
 const LONG_WEIGHT: u32 = 3;
 /// One piece of work counts as this long at most: what took longer was probably interrupted.
 const PIECE: Duration = Duration::from_millis(1);
-/// What the disk takes as long for as the processor may: as much work.
+/// Bytes for the disk that count like a millisecond of processor time.
 const BYTES_PER_MS: usize = 64 * 1024;
 /// Longest time after which a debt is forgotten, so that a client is not held for what it once did.
 const DEBT: Duration = Duration::from_millis(500);

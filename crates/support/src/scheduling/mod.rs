@@ -23,11 +23,11 @@ pub use self::{
     yielding::{YieldBetweenPolls, has_foreground, yield_if_due, yield_if_due_at},
 };
 
-/// How much less of a busy processor a thread of the background gets: about a third of what one of the foreground does, so that
-/// it goes on.
+/// The niceness of background threads. On a busy processor such a thread gets about a third of the time of a foreground thread, so that it
+/// does not stop.
 const NICE: i32 = 5;
 
-/// The same of a thread whose work may be left undone: a tenth.
+/// The niceness of threads whose work may be left undone. Such a thread gets about a tenth.
 const NICE_OF_LAST: i32 = 10;
 
 /// Lets the calling thread run behind all others of the process, the background's included: for work that may be left undone where there is
@@ -40,7 +40,7 @@ pub fn use_lowest_priority() {
 #[derive(Debug)]
 pub struct Background {
     handle: Handle,
-    /// None: it has ended.
+    /// `None` when the thread has ended.
     runtime: Option<Runtime>,
 }
 

@@ -1,6 +1,6 @@
-//! When a thread that may be interrupted asks to be. The system's scheduler looks whether another thread should go on when one
-//! wakes up, and at its ticks, which are milliseconds apart: a thread that was woken just before may wait for the tick. So a thread
-//! that has much to do asks it to look more often, while there is a foreground to give way to.
+//! Decides when a thread of low priority yields the processor. The system's scheduler looks whether another thread should go on when one
+//! wakes up, and at its ticks, which are milliseconds apart: a thread that was woken just before may wait for the tick. So a thread that
+//! has much to do asks it to look more often, while there is a foreground to give way to.
 
 use std::{
     cell::Cell,
@@ -15,7 +15,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-/// How long a thread goes on before it gives way.
+/// How long a thread runs before it yields.
 const TURN: Duration = Duration::from_micros(100);
 /// Pieces of work, of a few microseconds each, between two looks at the clock.
 const PIECES: u8 = 8;
@@ -33,7 +33,7 @@ struct Turn {
 }
 
 thread_local! {
-    /// None: the thread gives way to nobody.
+    /// `None` when the thread does not yield.
     static TURN_HERE: Cell<Option<Turn>> = const { Cell::new(None) };
 }
 
@@ -50,13 +50,13 @@ pub(super) fn record_foreground_work(now: Instant) {
     }
 }
 
-/// The calling thread is one that gives way from now on.
+/// Makes the calling thread yield from now on.
 pub(super) fn enable_yielding() {
     TURN_HERE.set(Some(Turn { began: Instant::now(), pieces: 0 }));
 }
 
-/// To be called between small pieces of work that may be many, holding no lock: a thread of the background gives way to others
-/// when it has gone on for a while; any other goes on at once.
+/// Yields the processor if this is a background thread that has run for a while. In other threads it does nothing. It is called between
+/// small pieces of work, without holding a lock.
 pub fn yield_if_due() {
     if let Some(turn) = TURN_HERE.get() {
         if turn.pieces < PIECES {
@@ -67,12 +67,12 @@ pub fn yield_if_due() {
     }
 }
 
-/// Whether there is somebody to give way to.
+/// Whether a foreground thread has run within the last milliseconds.
 pub fn has_foreground(now: Instant) -> bool {
-    lingers(FOREGROUND_MS.load(Ordering::Relaxed), ms(now))
+    is_recent(FOREGROUND_MS.load(Ordering::Relaxed), ms(now))
 }
 
-fn lingers(foreground_ms: u64, now_ms: u64) -> bool {
+fn is_recent(foreground_ms: u64, now_ms: u64) -> bool {
     now_ms.saturating_sub(foreground_ms) <= FOREGROUND_WINDOW_MS
 }
 
@@ -116,11 +116,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_foreground_lingers() {
-        assert!(lingers(1_000, 1_000));
-        assert!(lingers(1_000, 1_000 + FOREGROUND_WINDOW_MS));
-        assert!(!lingers(1_000, 1_001 + FOREGROUND_WINDOW_MS));
-        assert!(lingers(1_000, 999), "another thread's clock may be behind");
+    fn the_foreground_counts_for_a_moment() {
+        assert!(is_recent(1_000, 1_000));
+        assert!(is_recent(1_000, 1_000 + FOREGROUND_WINDOW_MS));
+        assert!(!is_recent(1_000, 1_001 + FOREGROUND_WINDOW_MS));
+        assert!(is_recent(1_000, 999), "another thread's clock may be behind");
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl ConnectionTable {
         Ok(self.last_number)
     }
 
-    /// Closes the oldest unauthenticated connection. False: none is older than its timeout.
+    /// Closes the oldest unauthenticated connection. Returns false if none is older than its timeout.
     fn evict_oldest(&mut self, now: Instant) -> bool {
         let Some(oldest) = self.unauthenticated.first_entry() else { return false };
         if now.saturating_duration_since(oldest.get().since) < UNAUTHENTICATED_TIMEOUT {

@@ -89,7 +89,7 @@ struct Inner {
     options: Options,
     metrics: Metrics,
     connection_table: Mutex<ConnectionTable>,
-    /// None: all addresses together.
+    /// The rates of new connections: of each address, and of all together.
     rates: Rates<IpAddr>,
     all: Rates<()>,
 }
@@ -98,7 +98,7 @@ struct Inner {
 #[derive(Debug)]
 pub struct ConnectionPermit {
     admission: Arc<Inner>,
-    /// None: it is of this machine, which is not counted.
+    /// `None` for connections of this machine, which are not counted.
     address: Option<IpAddr>,
     number: u64,
     leave: Arc<Notify>,
@@ -120,7 +120,7 @@ impl Admission {
         Self(Arc::new(Inner { options, metrics, connection_table: Mutex::default(), rates, all: Rates::new(1) }))
     }
 
-    /// None: there is no room; the limit is counted.
+    /// Admits a connection. `None` when there is no room. The limit is counted then.
     #[must_use]
     pub fn enter(&self, address: IpAddr) -> Option<ConnectionPermit> {
         self.enter_at(address, Instant::now())
@@ -168,12 +168,12 @@ impl Inner {
 }
 
 impl ConnectionPermit {
-    /// The client has shown who it is.
+    /// The client has authenticated.
     pub fn mark_authenticated(&self) {
         self.admission.connection_table.lock().mark_authenticated(self.number);
     }
 
-    /// Returns when the client has to go, because others wait who have not had as long.
+    /// Returns when the connection has to be closed, to make room for newer unauthenticated connections.
     pub async fn eviction_requested(&self) {
         self.leave.notified().await;
         self.admission.metrics.limit(self.admission.options.names.unauthenticated);

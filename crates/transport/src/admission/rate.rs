@@ -1,5 +1,4 @@
-//! How often somebody may do something: a bucket for each, filled again with time. Bounded: past so many, all that are new share
-//! one bucket.
+//! Rate limits: a token bucket for each key. The number of buckets is limited. Beyond it all new keys share one bucket.
 
 use std::{
     hash::Hash,
@@ -22,15 +21,15 @@ pub struct Rate {
 /// The buckets of all. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Rates<K> {
-    /// Buckets of their own that there may be.
+    /// How many keys may have buckets of their own.
     most: usize,
     began: Instant,
-    /// None: of those for whom there was no bucket left.
+    /// `None` for the bucket that is shared when there is none left.
     buckets: Arc<Mutex<HashMap<Option<K>, TokenBucket>>>,
 }
 
 impl<K: Eq + Hash> Rates<K> {
-    /// So many are told apart.
+    /// `most`: how many keys may have buckets of their own.
     #[must_use]
     pub fn new(most: usize) -> Self {
         Self { most, began: Instant::now(), buckets: Arc::default() }

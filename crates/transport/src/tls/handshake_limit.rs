@@ -1,5 +1,4 @@
-//! Who computes for a handshake: no more threads at a time than half of the cores, as the others are for those who are let in
-//! already.
+//! Limits the threads that compute for handshakes to half of the cores. The other cores serve connected clients.
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::ready};
 

@@ -1,5 +1,5 @@
-//! TLS 1.2 and 1.3 for all listeners: certificates from files, taken up anew when the files change, and encrypted
-//! streams. Never decides who a client is: it only shows which certificate the client holds the key of.
+//! TLS 1.2 and 1.3 for all listeners: certificates from files, which are reloaded when they change, and encrypted streams. It does not
+//! authenticate clients; it says which certificate the client holds the key of.
 
 mod handshake_limit;
 mod stream;
@@ -104,8 +104,8 @@ impl Handle {
         self.0.loaded.read().authorities.clone()
     }
 
-    /// Takes the files up anew when they change. What cannot be used is told once, and what was in force stays.
-    /// `renewed` is called after each time.
+    /// Reloads the files when they change. A file that cannot be used is logged once, and the previous one stays in force. `renewed` is
+    /// called after each reload.
     pub async fn watch(self, shutdown: CancellationToken, renewed: impl Fn() + Send) {
         let mut seen = state(&self.0.files);
         loop {

@@ -119,7 +119,7 @@ impl Stream {
                 return Ok(0);
             }
         }
-        // The socket still counts as readable, so this goes on after the others.
+        // The socket still counts as readable, so reading goes on after other tasks have run.
         Err(ErrorKind::WouldBlock.into())
     }
 
@@ -129,7 +129,7 @@ impl Stream {
         let state = match self.tls.process_new_packets() {
             Ok(state) => state,
             Err(error) => {
-                // The alert says what was wrong; nobody waits until it is taken.
+                // The alert says what was wrong. The client need not read it, so there is no wait.
                 let _ = self.try_flush();
                 return Err(io::Error::new(ErrorKind::InvalidData, error));
             }
@@ -151,7 +151,7 @@ impl Stream {
         Ok(length)
     }
 
-    /// True: all that was taken is with the socket.
+    /// Returns true when the socket has all bytes that were taken.
     pub fn try_flush(&mut self) -> io::Result<bool> {
         while self.tls.wants_write() {
             let written = self.tls.write_tls(&mut Wire(&self.tcp));

@@ -1,5 +1,5 @@
-//! Makes sure that a client holds the key of the certificate that it shows, and nothing more: whose certificate it is, is
-//! decided when the client says who it wants to be. A client without a certificate is not turned away here.
+//! Verifies that a client holds the private key of its certificate, and nothing more. Whether the certificate belongs to the claimed device
+//! is checked at CONNECT. A client without a certificate is accepted here.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Commands: sending one, what became of it, taking it back.
+//! Commands: sending, listing and cancelling them.
 
 use axum::{
     Extension, Json,

@@ -1,4 +1,4 @@
-//! One credential more or less, of a device, a service account or a registry.
+//! Adds or removes a credential of a device, a service account or a registry.
 
 use crate::registry::maps::Maps;
 use switchbox_model::{

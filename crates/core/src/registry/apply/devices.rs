@@ -1,4 +1,4 @@
-//! Changes of devices, and of what gateways speak for.
+//! Applies changes of devices and of their bindings to gateways.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What a change of the journal does to registries, devices and service accounts: all of it, or nothing where it is refused.
-//! Deterministic: it looks at nothing but what earlier entries made.
+//! Applies a change to registries, devices and service accounts: as a whole, or not at all if it is refused. It is deterministic, as it
+//! depends on earlier entries only.
 
 mod credentials;
 mod devices;

@@ -60,7 +60,7 @@ impl TestServer {
 
     /// Waits until so many are connected.
     async fn connected(&self, count: i64) {
-        until("the others are away", || self.metrics.connections.get() == count).await;
+        until("the others are offline", || self.metrics.connections.get() == count).await;
     }
 
     /// Sends these bytes on a new connection that was let in, and gives how it ends: the reason code, 0 without one.

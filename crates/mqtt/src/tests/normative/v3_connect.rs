@@ -19,7 +19,7 @@ async fn v3_3_1_2_1_a_connect_of_another_protocol_is_not_processed() {
 }
 
 #[tokio::test]
-async fn v3_3_1_2_5_and_4_5_0_1_what_comes_while_a_kept_session_is_away_is_stored() {
+async fn v3_3_1_2_5_and_4_5_0_1_what_comes_while_a_kept_session_is_offline_is_stored() {
     let server = TestServer::start().await;
     let kept = connect_v4("_client", 0, 60);
     let (mut client, _) = server.resume(&kept).await;

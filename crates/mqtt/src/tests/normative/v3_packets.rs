@@ -55,7 +55,7 @@ async fn v3_2_3_1_5_and_4_3_1_1_qos_0_goes_out_without_packet_id_and_dup() {
     client.expect(&[0x30, 6, 0, 1, b'a', 0, 7, b'x']).await;
     from.publish_1(false, "a", "x").await;
     client.expect(&[0x30, 4, 0, 1, b'a', b'x']).await;
-    // A duplicate, to somebody who gets it with QoS 0.
+    // A duplicate, to a subscriber with QoS 0.
     from.send(&publish(0x3a, "a", 7, None, "y")).await;
     client.expect(&[0x30, 4, 0, 1, b'a', b'y']).await;
 }

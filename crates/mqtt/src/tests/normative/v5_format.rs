@@ -109,7 +109,7 @@ async fn v5_2_2_1_2_and_2_2_2_1_and_4_3_1_1_qos_0_goes_out_without_id_and_no_pro
     let mut from = server.v5("_client-from").await;
     from.send(&publish(0x30, "a", 0, Some(&[]), "\0\u{7}x")).await;
     client.expect(&[0x30, 7, 0, 1, b'a', 0, 0, 7, b'x']).await;
-    // A duplicate, to somebody who gets it with QoS 0.
+    // A duplicate, to a subscriber with QoS 0.
     from.send(&publish(0x3a, "a", 7, Some(&[]), "x")).await;
     client.expect(&[0x30, 5, 0, 1, b'a', 0, b'x']).await;
     client.send(&unsubscribe(true, &["a"])).await;

@@ -66,7 +66,7 @@ async fn v5_3_3_1_9_a_shared_subscription_brings_no_retained_messages() {
 }
 
 #[tokio::test]
-async fn v5_4_8_2_a_member_that_is_away_is_passed_over_while_another_is_connected() {
+async fn v5_4_8_2_a_member_that_is_offline_is_passed_over_while_another_is_connected() {
     let server = TestServer::start().await;
     let offline = member(&server, "_client-away", true, 1).await;
     let mut here = member(&server, "_client-here", false, 1).await;
