@@ -14,6 +14,9 @@ pub(super) struct Desired {
     pub(super) document: Vec<u8>,
 }
 
+/// A timer's name, with its schedule and payload. Without these the timer is cancelled.
+type StagedTimer = (String, Option<(Schedule, Vec<u8>)>);
+
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Staged {
@@ -28,7 +31,7 @@ pub(super) struct Staged {
     /// Each write with its key; without a value the key is deleted.
     pub(super) state: BTreeMap<String, Option<Entry>>,
     pub(super) state_writes: usize,
-    pub(super) timers: Vec<(String, Option<(Schedule, Vec<u8>)>)>,
+    pub(super) timers: Vec<StagedTimer>,
     pub(super) messages: Vec<SentMessage>,
 }
 
