@@ -41,7 +41,8 @@ def telemetry(data):
 
 
 def on_message(message):
-    say("c2d", data=message.data.decode(), id=message.message_id, properties=message.custom_properties)
+    own = {"contentType": message.content_type, "correlationId": message.correlation_id}
+    say("c2d", data=message.data.decode(), id=message.message_id, properties=message.custom_properties, **own)
 
 
 def on_patch(patch):

@@ -44,6 +44,7 @@ struct Ready {
     wss: Option<SocketAddr>,
     admin_tls: Option<String>,
     admin: String,
+    azure_amqp: Option<SocketAddr>,
 }
 
 /// A program that was started and may be ready. Dropping it kills it.
@@ -192,6 +193,16 @@ impl Process {
     #[must_use]
     pub fn mqtts(&self) -> SocketAddr {
         self.ready().mqtts.expect("no TLS")
+    }
+
+    /// The event endpoint without TLS.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    #[must_use]
+    pub fn azure_amqp(&self) -> SocketAddr {
+        self.ready().azure_amqp.expect("no event endpoint")
     }
 
     /// Where devices connect over WebSocket.

@@ -3,6 +3,7 @@
 //! `examples/hostile.rs` measures with them.
 
 mod admin;
+mod amqp;
 mod attack;
 mod components;
 mod floods;
@@ -46,6 +47,7 @@ pub fn rows() -> Vec<Row> {
         tokens::ROWS,
         web::ROWS,
         admin::ROWS,
+        amqp::ROWS,
         components::ROWS,
         guests::ROWS,
         operator::ROWS,

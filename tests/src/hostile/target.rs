@@ -19,6 +19,10 @@ pub struct Target {
     pub ws: SocketAddr,
     /// Host and port of the admin API.
     pub admin: SocketAddr,
+    /// The event endpoint, without TLS.
+    pub(super) amqp: SocketAddr,
+    /// The key of the hub's policy `service`.
+    pub(super) hub_key: String,
     pub pid: u32,
     pub plugins: PathBuf,
     pub log: PathBuf,
@@ -58,7 +62,20 @@ impl Target {
         );
         let (pem, key_pem) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
         let free = "127.0.0.1:0";
-        let doors = ["--enroll", "closed", "--mqtt-tls", free, "--ws", free, "--tls-cert", &pem, "--tls-key", &key_pem];
+        let doors = [
+            "--enroll",
+            "closed",
+            "--mqtt-tls",
+            free,
+            "--ws",
+            free,
+            "--azure-amqp",
+            free,
+            "--tls-cert",
+            &pem,
+            "--tls-key",
+            &key_pem,
+        ];
         let host = host_folder.start_with(&[&doors, more].concat());
         for id in ["healthy", "mallory", "oscar"] {
             let _ = host.cli(host_folder, &["device", "create", id, "--new-key"]);
@@ -79,7 +96,11 @@ impl Target {
         let (device_key, until) = (private_key(host_folder, "mallory"), now() + 12 * 3_600);
         let sign = |key: &SigningKey, audience: &str| key.token(audience, now(), until).expect("no token");
         let admin_token = fs::read_to_string(host_folder.data().join("admin-token")).expect("no admin token");
+        let hub = host.cli(host_folder, &["hub", "connection-string", "--policy", "service"]);
+        let hub_key = hub.split(';').find_map(|part| part.strip_prefix("SharedAccessKey=")).expect("no key").trim();
         Self {
+            amqp: host.azure_amqp(),
+            hub_key: hub_key.to_owned(),
             mqtt: host.mqtt(),
             mqtts: host.mqtts(),
             ws: host.ws(),

@@ -27,6 +27,8 @@ pub enum Action {
         ttl_ms: u64,
         #[serde(default = "once")]
         times: u32,
+        #[serde(default)]
+        properties: Vec<(String, String)>,
     },
     /// Tells the device's config which command of which device ended how.
     ReportSettled { device: String },
@@ -89,9 +91,14 @@ fn act(action: &Action, event: &Event, host: &Host) -> Outcome {
     let named = |device: &String| if device.is_empty() { event.device.clone() } else { device.clone() };
     match action {
         Action::Config { device } => host.set_config(&named(device), payload)?,
-        Action::Command { device, ttl_ms, times } => {
+        Action::Command { device, ttl_ms, times, properties } => {
             let options = CommandOptions { subfolder: String::new(), ttl_ms: *ttl_ms };
-            (0..*times).try_for_each(|_| host.send_command_with(&named(device), payload, &options).map(|_| ()))?;
+            let said: Vec<_> = properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let send = || match said.is_empty() {
+                true => host.send_command_with(&named(device), payload, &options),
+                false => host.send_command_with_properties(&named(device), payload, &options, &said),
+            };
+            (0..*times).try_for_each(|_| send().map(|_| ()))?;
         }
         Action::ReportSettled { device } => {
             if let EventData::CommandSettled(settled) = &event.data {

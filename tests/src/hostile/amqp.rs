@@ -1,0 +1,242 @@
+//! The event endpoint, from outside: frames of wrong sizes, links without end, credit that is never used.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{Attack, Conn, Row, row};
+
+pub(super) const ROWS: &[Row] = &[
+    row("amqp-wrong-sizes", "announces AMQP frames of no size, of less than their head, and of 4 GB", |attack| {
+        let sizes = [0, 1, 7, 8, 9, 65_537, 0x7fff_ffff, u32::MAX];
+        while attack.goes_on() {
+            for size in sizes {
+                for begun in [&SASL[..], &opened(&anonymous())] {
+                    let mut conn = connected(attack);
+                    conn.send(begun);
+                    conn.send(&[&size.to_be_bytes()[..], &[2, 0, 0, 0], &[0x40; 20_000]].concat());
+                    let _ = conn.glance();
+                }
+            }
+        }
+    }),
+    row("amqp-wrong-frames", "sends performatives that are cut off, nested, of no type, and in no order", |attack| {
+        let bomb = [&[0, 0x53, 0x10][..], &[0, 0x53, 0x70].repeat(20_000)].concat();
+        let wrong = [
+            frame(&[]),
+            frame(&[0, 0x53, 0x10, 0xd0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+            frame(&[0, 0x53, 0x10, 0xc0, 0xff, 0xff]),
+            frame(&bomb),
+            performative(0x99, &[]),
+            performative(0x14, &[uint(7), uint(0)]),
+            performative(0x12, &[]),
+            performative(0x15, &[vec![0x41], uint(0), uint(u32::MAX)]),
+        ];
+        while attack.goes_on() {
+            for bytes in &wrong {
+                let mut conn = connected(attack);
+                conn.send(&opened(&anonymous()));
+                conn.send(bytes);
+                let _ = conn.glance();
+            }
+        }
+    }),
+    row(
+        "amqp-endless-sessions",
+        "begins sessions and attaches links without end, with and without a token",
+        |attack| {
+            let most = most(attack);
+            while attack.goes_on() {
+                for proof in [anonymous(), plain(attack)] {
+                    let mut conn = connected(attack);
+                    conn.send(&opened(&proof));
+                    for channel in 0..200 {
+                        let begin = on(channel, &begin());
+                        let links: Vec<u8> = (0..200).flat_map(|handle| on(channel, &attach(handle, "$cbs"))).collect();
+                        if !conn.send(&begin) || !conn.send(&links) {
+                            break;
+                        }
+                    }
+                    let _ = conn.glance();
+                }
+                within(attack, most);
+            }
+        },
+    )
+    .asserts("the host takes at most 64 MiB more"),
+    row("amqp-credit", "gives credit for 4,294,967,295 events on 8 links, and reads and settles none", |attack| {
+        let most = most(attack);
+        let mut held = Vec::new();
+        for _ in 0..20 {
+            let mut conn = connected(attack);
+            conn.send(&opened(&plain(attack)));
+            conn.send(&begin());
+            for handle in 0..8 {
+                let address = format!("default/ConsumerGroups/$Default/Partitions/{}", handle % 4);
+                conn.send(&attach(handle, &address));
+                conn.send(&credit(handle));
+            }
+            held.push(conn);
+        }
+        let mut device = attack.target.let_in(&attack.target.mallory());
+        let event = super::wire::publish(0x30, "/devices/mallory/events", 0, &[], &[b'x'; 8_000]);
+        attack.drips(|_| {
+            device.send(&event);
+            within(attack, most);
+        });
+    })
+    .asserts("the host takes at most 64 MiB more"),
+    row("amqp-endless-message", "sends a token in transfers that never end", |attack| {
+        let most = most(attack);
+        while attack.goes_on() {
+            let mut conn = connected(attack);
+            conn.send(&opened(&anonymous()));
+            conn.send(&[begin(), send_to(0, "$cbs")].concat());
+            let piece =
+                [performative(0x14, &[uint(0), uint(0), vec![0xa0, 1, 0], uint(0), vec![0x42], vec![0x41]])].concat();
+            let piece = longer(&piece, &[b'x'; 30_000]);
+            for _ in 0..1_000 {
+                if !conn.send(&piece) {
+                    break;
+                }
+            }
+            let _ = conn.glance();
+            within(attack, most);
+        }
+    })
+    .asserts("the host takes at most 64 MiB more"),
+    row("amqp-without-token", "asks for events, and sends to devices, with no token and with wrong ones", |attack| {
+        while attack.goes_on() {
+            let wrong = sasl("PLAIN", format!("\0service\0{}", STANDARD.encode([7; 32])).as_bytes());
+            for proof in [anonymous(), wrong] {
+                let mut conn = connected(attack);
+                conn.send(&opened(&proof));
+                conn.send(&begin());
+                conn.send(&attach(0, "default/ConsumerGroups/$Default/Partitions/0"));
+                conn.send(&[credit(0), send_to(1, "/messages/devicebound")].concat());
+                let answer = conn.glance();
+                let is_transfer = |bytes: &[u8]| bytes == [0, 0x53, 0x14];
+                assert!(!answer.windows(3).any(is_transfer), "events without a token");
+            }
+        }
+    })
+    .asserts("no event is sent"),
+];
+
+const SASL: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
+const HEADER: [u8; 8] = *b"AMQP\x00\x01\x00\x00";
+
+/// What the host may have from now on, MiB.
+fn most(attack: &Attack) -> u64 {
+    attack.target.reset_peak();
+    attack.target.resident_mib() + 64
+}
+
+fn within(attack: &Attack, most: u64) {
+    let peak = attack.target.peak_mib();
+    assert!(peak <= most, "the host took {peak} MiB, and may have {most}");
+}
+
+fn connected(attack: &Attack) -> Conn {
+    Conn::open(attack.target.amqp).expect("no connection")
+}
+
+/// A SASL frame, with the header before it.
+fn sasl(mechanism: &str, response: &[u8]) -> Vec<u8> {
+    let fields = [text(0xa3, mechanism.as_bytes()), binary(response)];
+    let mut init = performative(0x41, &fields);
+    init[5] = 1;
+    [&SASL[..], &init].concat()
+}
+
+fn anonymous() -> Vec<u8> {
+    sasl("ANONYMOUS", b"")
+}
+
+/// The policy's own key.
+fn plain(attack: &Attack) -> Vec<u8> {
+    sasl("PLAIN", format!("\0service\0{}", attack.target.hub_key).as_bytes())
+}
+
+/// A connection that is open.
+fn opened(proof: &[u8]) -> Vec<u8> {
+    [proof, &HEADER, &performative(0x10, &[text(0xa1, b"mallory")])].concat()
+}
+
+fn begin() -> Vec<u8> {
+    performative(0x11, &[vec![0x40], uint(0), uint(u32::MAX), uint(u32::MAX)])
+}
+
+/// A link over which the host is to send.
+fn attach(handle: u32, from: &str) -> Vec<u8> {
+    let name = format!("{from}-{handle}");
+    let ends = [described(0x28, &[text(0xa1, from.as_bytes())]), described(0x29, &[text(0xa1, b"here")])];
+    let [source, target] = ends;
+    let fields = [text(0xa1, name.as_bytes()), uint(handle), vec![0x41], vec![0x40], vec![0x40], source, target];
+    performative(0x12, &fields)
+}
+
+/// A link over which the attacker sends.
+fn send_to(handle: u32, to: &str) -> Vec<u8> {
+    let name = format!("{to}-{handle}");
+    let ends = [described(0x28, &[text(0xa1, b"here")]), described(0x29, &[text(0xa1, to.as_bytes())])];
+    let [source, target] = ends;
+    let none = || vec![0x40];
+    let fields = [
+        text(0xa1, name.as_bytes()),
+        uint(handle),
+        vec![0x42],
+        none(),
+        none(),
+        source,
+        target,
+        none(),
+        none(),
+        uint(0),
+    ];
+    performative(0x12, &fields)
+}
+
+fn credit(handle: u32) -> Vec<u8> {
+    let most = || uint(u32::MAX);
+    performative(0x13, &[uint(0), most(), uint(0), most(), uint(handle), uint(0), most()])
+}
+
+fn uint(number: u32) -> Vec<u8> {
+    [&[0x70][..], &number.to_be_bytes()].concat()
+}
+
+fn text(kind: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[kind, u8::try_from(bytes.len()).expect("too long a text")], bytes].concat()
+}
+
+fn binary(bytes: &[u8]) -> Vec<u8> {
+    text(0xa0, bytes)
+}
+
+fn described(code: u8, fields: &[Vec<u8>]) -> Vec<u8> {
+    let items = fields.concat();
+    let size = u32::try_from(items.len() + 4).expect("too long a list");
+    let count = u32::try_from(fields.len()).expect("too long a list");
+    [&[0, 0x53, code, 0xd0][..], &size.to_be_bytes(), &count.to_be_bytes(), &items].concat()
+}
+
+fn frame(body: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(body.len() + 8).expect("too long a frame");
+    [&size.to_be_bytes()[..], &[2, 0, 0, 0], body].concat()
+}
+
+fn performative(code: u8, fields: &[Vec<u8>]) -> Vec<u8> {
+    frame(&described(code, fields))
+}
+
+/// The same frame of another session.
+fn on(channel: u16, frame: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    frame[6..8].copy_from_slice(&channel.to_be_bytes());
+    frame
+}
+
+/// The same frame, with a payload behind it.
+fn longer(frame: &[u8], payload: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(frame.len() + payload.len()).expect("too long a frame");
+    [&size.to_be_bytes()[..], &frame[4..], payload].concat()
+}
