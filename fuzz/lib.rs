@@ -63,6 +63,16 @@ pub fn azure(data: &[u8]) {
     if let Ok(found) = azure::ConnectionString::parse(part()) {
         assert_eq!(azure::ConnectionString::parse(&found.to_string()), Ok(found));
     }
+    if let Some(found) = azure::provisioning::Registering::parse(part()) {
+        assert!(!found.scope.is_empty() && !found.registration_id.is_empty());
+    }
+    let _ = dialect::Dialect::AzureProvisioning.publish(None, topic, false);
+    let _ = dialect::Dialect::AzureProvisioning.subscribe(None, topic);
+    let header = part();
+    let (name, value) = header.split_once(':').unwrap_or((header, ""));
+    if let Some((name, value)) = azure::headers::read(name, value.as_bytes()) {
+        let _ = azure::headers::write(&name, &value);
+    }
 }
 
 pub fn plugin_settings(data: &[u8]) {

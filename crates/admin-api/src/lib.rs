@@ -9,6 +9,7 @@ mod commands;
 mod credentials;
 mod devices;
 mod documents;
+mod enrollments;
 mod enums;
 mod explain;
 mod gateways;
@@ -39,6 +40,7 @@ pub use documents::{
     Cause, DeviceConfig, DeviceState, Fate, ListDeviceConfigVersionsResponse, ListDeviceStatesResponse,
     ModifyCloudToDeviceConfigRequest,
 };
+pub use enrollments::{Enrollment, ListEnrollmentsResponse};
 pub use enums::{
     CertificateFormat, GatewayAuthMethod, GatewayType, HttpState, LogLevel, MqttState, PublicKeyFormat, UnknownName,
 };

@@ -90,7 +90,7 @@ fn registry(body: &[u8]) {
     let mut changed = RegistrySpec::default();
     let patched = convert::registry_patch(spec.clone(), &all).map(|patch| patch.apply(&mut changed));
     assert_eq!(patched.map(|()| &changed), Ok(&spec), "an update of all fields makes the registry that was written");
-    let doc = RegistryDoc { name, spec, created_ms: 0, revision: 0 };
+    let doc = RegistryDoc { name, spec, enrollments: std::sync::Arc::default(), created_ms: 0, revision: 0 };
     for shown in both(&convert::registry(&doc)) {
         let again = read(shown.as_bytes()).and_then(convert::registry_spec);
         assert_eq!(again.as_ref(), Ok(&doc.spec), "what is shown can be sent back");

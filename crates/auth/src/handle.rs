@@ -40,7 +40,7 @@ const REFUSAL_TIME: Duration = Duration::from_millis(250);
 pub struct Handle {
     pub(super) registry: registry::Handle,
     pub(super) enroll: Enroll,
-    prover: Prover,
+    pub(super) prover: Prover,
     metrics: Metrics,
     tls: Option<tls::Handle>,
     full_log_limit: Arc<LogLimits<()>>,
@@ -250,6 +250,12 @@ impl Handle {
         AuthContext { access, ..AuthContext::open(principal) }
     }
 
+    /// What the host's certificate calls it, first.
+    #[must_use]
+    pub fn host_name(&self) -> Option<String> {
+        self.tls.as_ref().and_then(|tls| tls.names().into_iter().next())
+    }
+
     /// Whether the device still exists.
     #[must_use]
     pub fn is_registered(&self, device: DeviceNum) -> bool {
@@ -294,7 +300,7 @@ pub(super) fn record_failure(device: &Device, refusal: &AuthRefusal) {
 }
 
 /// Holds a refusal back.
-async fn answer<T>(began: Instant, decided: Result<T, AuthRefusal>) -> Result<T, AuthRefusal> {
+pub(super) async fn answer<T>(began: Instant, decided: Result<T, AuthRefusal>) -> Result<T, AuthRefusal> {
     if matches!(decided, Err(AuthRefusal::NotAuthorised(_))) {
         tokio::time::sleep_until((began + REFUSAL_TIME).into()).await;
     }

@@ -3,6 +3,7 @@
 //! A refused client gets the same answer after the same time, whatever was wrong. The log has the reason.
 
 pub mod access;
+mod attestation;
 mod auth_context;
 mod certificates;
 mod credentials;
@@ -16,6 +17,7 @@ pub mod keys;
 pub mod password;
 pub mod pem;
 mod proving;
+pub mod provisioning;
 mod refusal;
 pub mod signing;
 pub mod symmetric;

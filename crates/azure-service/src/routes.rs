@@ -11,7 +11,7 @@ use crate::{
     app::App,
     error::{Code, ServiceError},
     guard::{self, Guard},
-    handlers::{bulk, device_messages, devices, methods, query, statistics, twins},
+    handlers::{bulk, device_messages, devices, methods, provisioning, query, statistics, twins},
 };
 use switchbox_azure::Right::{self, RegistryRead, RegistryWrite, ServiceConnect};
 use switchbox_model::limits::HUB_API_BODY_BYTES;
@@ -61,6 +61,9 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/devices/{id}/messages/devicebound", get(device_messages::fetch))
         .route("/devices/{id}/messages/devicebound/{token}", delete(device_messages::settle))
         .route("/devices/{id}/messages/devicebound/{token}/abandon", post(device_messages::abandon))
+        .route("/{scope}/registrations/{id}/register", put(provisioning::register))
+        .route("/{scope}/registrations/{id}/operations/{operation}", get(provisioning::status))
+        .route("/{scope}/registrations/{id}", post(provisioning::look_up))
         .route("/statistics/devices", with(RegistryRead, get(statistics::devices)))
         .route("/statistics/service", with(ServiceConnect, get(statistics::service)));
     for (path, what) in NOT_HERE {

@@ -6,6 +6,7 @@ pub mod headers;
 pub mod hubs;
 pub mod policy;
 pub mod properties;
+pub mod provisioning;
 pub mod sas;
 pub mod url_encoding;
 pub mod user_name;

@@ -90,7 +90,8 @@ impl Sas {
         let signature = decode(sig.ok_or(SasError::Missing("sig"))?).ok_or(SasError::Unreadable("sig"))?;
         let expires = se.ok_or(SasError::Missing("se"))?;
         let policy = match skn.unwrap_or_default() {
-            "" => None,
+            // A device that is not registered yet writes the second.
+            "" | "registration" => None,
             name => {
                 let name = decode(name).ok_or(SasError::Unreadable("skn"))?;
                 Some(Policy::find(&name).ok_or(SasError::Policy)?)

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    admin_token, audit, cert, dead_letters, device, events, explain, gateway, hub,
+    admin_token, audit, cert, dead_letters, device, enrollment, events, explain, gateway, hub,
     on_host::{OnDevices, OnHost},
     plugin, plugin_logs,
     printed::{Printed, show},
@@ -24,6 +24,8 @@ pub enum Command {
     Registry(OnHost<registry::Action>),
     /// Registries as programs for Azure IoT Hub see them
     Hub(OnHost<hub::Action>),
+    /// Devices that are registered when they first ask for it
+    Enrollment(OnDevices<enrollment::Action>),
     /// Accounts of programs that are no devices, such as a dashboard that watches
     Service(OnHost<service::Action>),
     /// Look at plugins of a running host, switch them on and off
@@ -53,6 +55,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Gateway(options) => options.run()?.into(),
         Command::Registry(options) => options.run()?.into(),
         Command::Hub(options) => options.run()?.into(),
+        Command::Enrollment(options) => options.run()?.into(),
         Command::Service(options) => options.run()?.into(),
         Command::Plugin(plugin::Options { host, action: plugin::Action::Logs(options) }) => {
             return plugin_logs::run(&host, &options).map(|()| ExitCode::SUCCESS);

@@ -15,6 +15,7 @@ pub mod context;
 mod credential;
 mod dead_letters;
 mod device;
+mod enrollment;
 mod events;
 mod example;
 mod exit;

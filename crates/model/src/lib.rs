@@ -5,6 +5,7 @@ pub mod call;
 pub mod cause;
 pub mod command;
 pub mod effect;
+pub mod enrollment;
 pub mod entry;
 pub mod event;
 pub mod execution;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use switchbox_rules::names::{DeviceNum, RegistryName, ServiceName};
 
 use super::{
+    enrollment::Enrollment,
     patch::{CredentialOwner, DevicePatch, NewDevice, RegistryPatch, ServicePatch},
     registry::{Credential, PasswordHash, RegistrySpec, ServiceSpec},
 };
@@ -83,5 +84,15 @@ pub enum RegistryChange {
     CredentialRemoved {
         owner: CredentialOwner,
         key: String,
+    },
+    /// A registry has one enrolment more; `id` is new.
+    EnrollmentCreated {
+        name: RegistryName,
+        id: String,
+        enrollment: Box<Enrollment>,
+    },
+    EnrollmentDeleted {
+        name: RegistryName,
+        id: String,
     },
 }

@@ -78,6 +78,8 @@ pub(super) fn content(
         dialect::Publish::Control(_)
         | dialect::Publish::Ordinary
         | dialect::Publish::GetTwin { .. }
+        | dialect::Publish::Register { .. }
+        | dialect::Publish::RegistrationStatus { .. }
         | dialect::Publish::StatePatch { .. } => Err(TopicRefusal::Unknown.into()),
     }
 }

@@ -12,7 +12,7 @@ use super::{
     session_key, will,
 };
 use crate::dialect::Dialect;
-use switchbox_auth::AuthContext;
+use switchbox_auth::{AuthContext, provisioning::Registrant};
 use switchbox_core::registry::Device;
 use switchbox_delivery::{DownlinkKind, Online};
 use switchbox_model::{
@@ -31,6 +31,8 @@ pub(super) struct Presence {
     pub(super) device: Option<Arc<Device>>,
     pub(super) dialect: Dialect,
     pub(super) auth_context: AuthContext,
+    /// It is a device that is not registered yet.
+    pub(super) registrant: Option<Box<Registrant>>,
     pub(super) online: Option<Online>,
     /// Set when the device is a gateway.
     pub(super) gateway: Option<Box<Gateway>>,

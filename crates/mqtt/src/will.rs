@@ -49,7 +49,10 @@ pub(super) fn check(
         Publish::Refused(refused) => Err(Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {refused}"))),
         Publish::Answer { .. } => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot answer a method call")),
         Publish::Control(_) => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot attach or detach a device")),
-        Publish::GetTwin { .. } | Publish::StatePatch { .. } => {
+        Publish::GetTwin { .. }
+        | Publish::StatePatch { .. }
+        | Publish::Register { .. }
+        | Publish::RegistrationStatus { .. } => {
             Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot ask for anything"))
         }
         Publish::State => check_size(payloads.state()),

@@ -174,6 +174,10 @@ pub const HUB_API_CALL_BURST: f64 = 2_000.0;
 pub const HUB_API_BODY_BYTES: usize = 1024 * 1024;
 /// Devices that one call of the service side changes.
 pub const HUB_BULK: usize = 100;
+/// Enrolments of a registry.
+pub const ENROLLMENTS: usize = 1_000;
+/// What an enrolment gives to a device, bytes: its payload, its metadata.
+pub const ENROLLMENT_BYTES: usize = 8 * 1024;
 /// Messages that a device sends to a hub in one call.
 pub const HUB_MESSAGES: usize = 500;
 /// Queries and lists of devices that are made for programs of hubs at a time; others wait.

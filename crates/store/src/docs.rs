@@ -1,6 +1,6 @@
 //! The documents of `state.db`, as the machine writes them and as they are read.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
@@ -9,6 +9,7 @@ use switchbox_model::{
     CallRecord, CommandStatus, DeadLetter, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq, ServiceName,
     broker::BrokerChange,
     cause::{Cause, EffectKey},
+    enrollment::Enrollment,
     lifecycle::{Identity, PluginChange, RolledBack},
     registry::{DeviceError, DeviceSpec, GatewayAccess, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
     timer::Timer,
@@ -114,6 +115,8 @@ pub enum Doc {
 pub struct RegistryDoc {
     pub name: RegistryName,
     pub spec: RegistrySpec,
+    /// By their ids.
+    pub enrollments: Arc<BTreeMap<String, Enrollment>>,
     pub created_ms: u64,
     /// Another one after each change; no two registries, devices or accounts ever have the same.
     pub revision: u64,

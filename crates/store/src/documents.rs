@@ -1,6 +1,9 @@
 //! The statements that write documents.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde::Serialize;
 
 use super::{
     Error, broker,
@@ -15,7 +18,7 @@ use super::{
     kept, plugins, timers,
     write_batch::WriteBatch,
 };
-use switchbox_model::{CallRecord, Seq, limits::CALLS_KEPT};
+use switchbox_model::{CallRecord, Seq, enrollment::Enrollment, limits::CALLS_KEPT, registry::RegistrySpec};
 
 /// Writes the batch in one transaction.
 pub(super) fn write(db: &mut Connection, batch: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
@@ -113,11 +116,21 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
     }
 }
 
+/// A registry's column `spec`: the enrolments stand beside the fields of the spec.
+#[derive(Serialize)]
+struct RegistryColumn<'a> {
+    #[serde(flatten)]
+    spec: &'a RegistrySpec,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    enrollments: &'a BTreeMap<String, Enrollment>,
+}
+
 fn write_registry(tx: &Transaction<'_>, registry: &RegistryDoc) -> Result<(), Error> {
     let statement = "INSERT INTO registry (name, created_ms, spec, revision) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (name) DO UPDATE SET spec = excluded.spec, revision = excluded.revision";
-    let RegistryDoc { name, spec, created_ms, revision } = registry;
-    execute(tx, statement, params![name.as_str(), created_ms, json(spec)?, revision])?;
+    let RegistryDoc { name, spec, enrollments, created_ms, revision } = registry;
+    let column = RegistryColumn { spec, enrollments };
+    execute(tx, statement, params![name.as_str(), created_ms, json(&column)?, revision])?;
     raise_meta(tx, LAST_REVISION, *revision)
 }
 

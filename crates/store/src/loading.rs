@@ -1,8 +1,9 @@
 //! Loads all documents that the host keeps in memory, at its start.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rusqlite::Connection;
+use serde::Deserialize;
 
 use super::{
     Error, broker,
@@ -15,7 +16,9 @@ use super::{
     loaded::Loaded,
     plugins, timers,
 };
-use switchbox_model::{DeviceId, DeviceName, DeviceNum, QoS, Seq, ServiceName, registry::PasswordHash};
+use switchbox_model::{
+    DeviceId, DeviceName, DeviceNum, QoS, Seq, ServiceName, enrollment::Enrollment, registry::PasswordHash,
+};
 
 pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
     let mut loaded = Loaded {
@@ -38,12 +41,22 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
     Ok(loaded)
 }
 
+/// What stands beside the fields of the spec in a registry's column.
+#[derive(Deserialize)]
+struct Enrollments {
+    #[serde(default)]
+    enrollments: BTreeMap<String, Enrollment>,
+}
+
 /// Registries, and the accounts of programs.
 fn registries_and_services(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
     each(db, "SELECT name, spec, created_ms, revision FROM registry", |r| {
         let name = registry_name(&r.get::<_, String>(0)?)?;
-        let spec = from_json(&r.get::<_, String>(1)?)?;
-        loaded.registries.push(RegistryDoc { name, spec, created_ms: r.get(2)?, revision: r.get(3)? });
+        let text = r.get::<_, String>(1)?;
+        let spec = from_json(&text)?;
+        let Enrollments { enrollments } = from_json(&text)?;
+        let (created_ms, revision) = (r.get(2)?, r.get(3)?);
+        loaded.registries.push(RegistryDoc { name, spec, enrollments: enrollments.into(), created_ms, revision });
         Ok(())
     })?;
     each(db, "SELECT name, spec, password, created_ms, revision FROM service", |r| {

@@ -3,4 +3,5 @@
 mod https;
 mod identity;
 mod messages;
+mod provisioning;
 mod sdk;

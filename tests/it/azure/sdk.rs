@@ -35,7 +35,7 @@ fn free_address() -> Option<String> {
 
 impl Hub {
     /// Devices over MQTT, and over WebSocket.
-    fn start() -> Option<Self> {
+    pub(super) fn start() -> Option<Self> {
         Self::with(|name| ["--wss".into(), format!("{name}:443")].into())
     }
 
@@ -59,8 +59,8 @@ impl Hub {
         let made = ["cert", "server", &name, "--folder", &certs];
         assert!(Process::run(&host_folder, made.map(AsRef::as_ref)).wait().success(), "no certificate");
         let (cert, key) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
-        let (mqtts, more) = (format!("{name}:8883"), more(&name));
-        let tls = ["--tls-cert", &cert, "--tls-key", &key, "--mqtt-tls", &mqtts];
+        let (mqtts, hubs, more) = (format!("{name}:8883"), format!("{name}=default"), more(&name));
+        let tls = ["--tls-cert", &cert, "--tls-key", &key, "--mqtt-tls", &mqtts, "--azure-hubs", &hubs];
         let more: Vec<_> = more.iter().map(String::as_str).collect();
         let host = host_folder.start_with(&[&tls[..], &more, CLOSED].concat());
         let _ = host.cli(&host_folder, &["device", "create", "sink-1"]);
@@ -259,5 +259,24 @@ fn python_renews_its_token_and_goes_on() {
     });
     assert_eq!(call(&hub, "end", "1"), json!({"got": 1}));
     program.said("ended", |_| true);
+    hub.host.stop();
+}
+
+#[test]
+fn a_plugins_command_reaches_python_with_its_properties() {
+    let Some(hub) = Hub::start() else { return };
+    let properties = r#"[["$content-type", "text/plain"], ["$correlation-id", "c-7"], ["room", "hall & é"]]"#;
+    let action = format!("{{ command = {{ device = \"azure-1\", ttl-ms = 60000, properties = {properties} }} }}");
+    switchbox_tests::puppet(&hub.place, "sender", ("telemetry", "switch-*"), &action);
+    hub.host.admin().wait_plugin("sender", "to run", |plugin| plugin["state"] == "running");
+    let identity = hub.connection_string("azure-1");
+    let Some(program) = python(&hub, "sync", "mqtt", &[&identity]) else { return };
+    program.said("ready", |_| true);
+    let key = registered(&hub.host, &hub.place, "switch-1");
+    let mut switch = Device::connect(hub.host.mqtt(), Session::with_secret("switch-1", &token(&key)));
+    switch.event("ring");
+    let came = program.said("c2d", |line| line["data"] == "ring");
+    assert_eq!(came["properties"]["room"], "hall & é", "{came}");
+    assert_eq!((&came["contentType"], &came["correlationId"]), (&json!("text/plain"), &json!("c-7")), "{came}");
     hub.host.stop();
 }

@@ -3,6 +3,7 @@
 mod body;
 mod device;
 mod device_filter;
+mod enrollment;
 mod enums;
 mod explain;
 mod history;
@@ -19,6 +20,7 @@ pub(super) use body::read;
 pub(super) use body::read_with;
 pub(super) use device::{credential, device, device_patch, device_spec, endpoint, list_mask};
 pub(super) use device_filter::DeviceFilter;
+pub(super) use enrollment::{enrollment, shown as enrollment_shown};
 pub(super) use enums::{command_status, event_kind, gateway_filter};
 pub(super) use explain::{branches, chain};
 pub(super) use history::{command, command_name, config, config_for_device, dead_letter, event, execution, state};

@@ -180,7 +180,13 @@ mod tests {
             "credentials": [{"publicKeyCertificate": {"format": 1, "certificate": certificate(2020, 3000)}}],
         });
         let name = RegistryName::of("p", "l", "hall").unwrap();
-        let doc = RegistryDoc { name, spec: read(&written.to_string()).unwrap(), created_ms: 0, revision: 0 };
+        let doc = RegistryDoc {
+            name,
+            spec: read(&written.to_string()).unwrap(),
+            enrollments: std::sync::Arc::default(),
+            created_ms: 0,
+            revision: 0,
+        };
         let mut shown: Value = serde_json::to_value(registry(&doc)).unwrap();
         Objects::of::<api::DeviceRegistry>().number(&mut shown);
         let fields = shown.as_object_mut().unwrap();

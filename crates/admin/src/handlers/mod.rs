@@ -4,6 +4,7 @@ pub(super) mod bridge;
 pub(super) mod dead_letters;
 pub(super) mod devices;
 pub(super) mod dry_run;
+pub(super) mod enrollments;
 pub(super) mod explain;
 pub(super) mod follow;
 pub(super) mod gateways;

@@ -4,15 +4,15 @@ use super::call::{Call, Shape::Any, delete, get, json, patch, post, verb};
 use crate::handlers::{
     bridge,
     devices::{self, commands},
-    gateways, hub, registries, twin,
+    enrollments, gateways, hub, registries, twin,
 };
 use switchbox_admin_api::{
-    BindDeviceToGatewayRequest, Command, Device, DeviceConfig, DeviceCredential, DeviceRegistry,
+    BindDeviceToGatewayRequest, Command, Device, DeviceConfig, DeviceCredential, DeviceRegistry, Enrollment,
     HubConnectionStringRequest, HubConnectionStringResponse, InvokeMethodRequest, InvokeMethodResponse,
     ListCommandsResponse, ListDeviceConfigVersionsResponse, ListDeviceRegistriesResponse, ListDeviceStatesResponse,
-    ListDevicesResponse, ModifyCloudToDeviceConfigRequest, PruneDevicesRequest, PruneDevicesResponse,
-    PublishEventRequest, PurgeCommandsResponse, RegistryCredential, Scope, SendCommandToDeviceRequest,
-    SendCommandToDeviceResponse, SetPasswordRequest, SetStateRequest, Twin,
+    ListDevicesResponse, ListEnrollmentsResponse, ModifyCloudToDeviceConfigRequest, PruneDevicesRequest,
+    PruneDevicesResponse, PublishEventRequest, PurgeCommandsResponse, RegistryCredential, Scope,
+    SendCommandToDeviceRequest, SendCommandToDeviceResponse, SetPasswordRequest, SetStateRequest, Twin,
 };
 
 const REGISTRIES: &str = "/v1/projects/{p}/locations/{l}/registries";
@@ -25,6 +25,7 @@ pub(super) fn calls() -> Vec<Call> {
 }
 
 fn registries() -> Vec<Call> {
+    let enrollment = |rest: &str| format!("{REGISTRY}/enrollments{rest}");
     let policies =
         |verb_name| verb(REGISTRY, verb_name, registries::no_policies).says("Policies (not in this version)");
     vec![
@@ -68,6 +69,16 @@ fn registries() -> Vec<Call> {
             .says("The connection string of a policy or a device, as SDKs of Azure IoT Hub take it; it holds a secret")
             .takes(json::<HubConnectionStringRequest>())
             .answers(json::<HubConnectionStringResponse>()),
+        get(&enrollment(""), enrollments::list)
+            .says("The enrolments of a registry: what devices may prove that are not registered yet")
+            .params(&["pageSize", "pageToken"])
+            .answers(json::<ListEnrollmentsResponse>()),
+        post(&enrollment(""), enrollments::create)
+            .says("Makes an enrolment; the answer is the only one that has its keys")
+            .takes(json::<Enrollment>())
+            .answers(json::<Enrollment>()),
+        get(&enrollment("/{e}"), enrollments::get).says("An enrolment").answers(json::<Enrollment>()),
+        delete(&enrollment("/{e}"), enrollments::delete).says("Deletes an enrolment; devices that it registered stay"),
         policies("getIamPolicy").scope(Scope::Read),
         policies("setIamPolicy"),
         policies("testIamPermissions").scope(Scope::Read),

@@ -4,6 +4,7 @@ pub(crate) mod bulk;
 pub(crate) mod device_messages;
 pub(crate) mod devices;
 pub(crate) mod methods;
+pub(crate) mod provisioning;
 pub(crate) mod query;
 pub(crate) mod statistics;
 pub(crate) mod twins;

@@ -35,6 +35,7 @@ use switchbox_model::{
 use switchbox_store::{CommandDoc, ConfigVersion, OnCommit, Opened, Options, backup, open, testing::documents};
 use switchbox_support::metrics::Metrics;
 
+mod enrollments;
 mod entries;
 
 /// Devices that take each second command.

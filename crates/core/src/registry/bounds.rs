@@ -2,6 +2,7 @@
 //! total is checked when the entry is applied.
 
 use switchbox_model::{
+    enrollment::{Attestation, Enrollment},
     limits::{TooMuch, fields},
     registry::{DeviceSpec, RegistrySpec, ServiceSpec},
     symmetric::SymmetricKeys,
@@ -28,4 +29,15 @@ pub(super) fn check_service(spec: &ServiceSpec) -> Result<(), TooMuch> {
     fields::CREDENTIALS.check_len("credentials of a service account", spec.credentials.len())?;
     fields::SERVICE_FILTERS.check_len("publish", spec.publish.len())?;
     fields::SERVICE_FILTERS.check_len("subscribe", spec.subscribe.len())
+}
+
+pub(super) fn check_enrollment(enrollment: &Enrollment) -> Result<(), TooMuch> {
+    match &enrollment.attestation {
+        Attestation::Keys(keys) => check_keys(keys)?,
+        Attestation::Certificate(pem) => fields::CREDENTIAL.check_len("the certificate", pem.len())?,
+    }
+    let metadata = enrollment.metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
+    fields::ENROLLMENT.check_len("metadata of an enrolment", metadata)?;
+    fields::ENROLLMENT.check_len("payload", enrollment.payload.as_ref().map_or(0, String::len))?;
+    fields::CONFIG.check_len("a config", enrollment.config.as_ref().map_or(0, String::len))
 }

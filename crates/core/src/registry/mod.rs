@@ -100,6 +100,8 @@ impl Changed {
             | RegistryChange::RegistryDeleted { .. }
             | RegistryChange::DeviceCreated(_)
             | RegistryChange::DevicesPruned { .. }
+            | RegistryChange::EnrollmentCreated { .. }
+            | RegistryChange::EnrollmentDeleted { .. }
             | RegistryChange::Bound { .. } => None,
         }
     }

@@ -11,6 +11,7 @@ use tokio::sync::OwnedRwLockWriteGuard;
 use super::{Error, Handle, bounds, device::Device};
 use switchbox_model::{
     DeviceName, DeviceNum, Entry, RegistryChange, RegistryName,
+    enrollment::Enrollment,
     limits::fields,
     patch::{CredentialOwner, DevicePatch, FirstConfig, NewDevice, RegistryPatch},
     registry::{Credential, DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec},
@@ -67,6 +68,25 @@ impl Handle {
     ) -> Result<(), Error> {
         let change = RegistryChange::AuthorityRemoved { name: name.clone(), certificate };
         self.change(change, revision, &registry(name)).await
+    }
+
+    /// Refused if there is one with this id, or one for the same device.
+    pub async fn create_enrollment(
+        &self,
+        name: &RegistryName,
+        id: String,
+        enrollment: Enrollment,
+    ) -> Result<(), Error> {
+        bounds::check_enrollment(&enrollment)?;
+        let what = format!("enrolment {id}");
+        let change = RegistryChange::EnrollmentCreated { name: name.clone(), id, enrollment: Box::new(enrollment) };
+        self.change(change, None, &what).await
+    }
+
+    /// Devices that were registered by it stay.
+    pub async fn delete_enrollment(&self, name: &RegistryName, id: String) -> Result<(), Error> {
+        let what = format!("enrolment {id}");
+        self.change(RegistryChange::EnrollmentDeleted { name: name.clone(), id }, None, &what).await
     }
 
     pub async fn delete_registry(&self, name: &RegistryName, revision: Option<u64>) -> Result<(), Error> {

@@ -9,6 +9,7 @@ mod inbound;
 mod publish;
 mod read;
 mod refuse;
+mod register;
 mod retained;
 mod revalidate;
 mod submit;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::{
     bridge,
-    connection::{Connection, batch::Batch, twin},
+    connection::{Connection, batch::Batch, register, twin},
     content::{Content, PublishRefusal, check_size, content},
     dialect::{self, TopicRefusal},
     end::ConnectionEnd,
@@ -30,6 +30,8 @@ enum Action {
     },
     /// A request about the device's config and state, which is answered.
     Twin(twin::Request),
+    /// A request of a device that is not registered yet.
+    Register(register::Request),
     /// A topic that is not the client's own, for a client that is a gateway.
     AsGateway(Publish),
     /// It is acknowledged and dropped.
@@ -76,6 +78,7 @@ impl Connection {
                 self.submit(batch).await?;
                 return Box::pin(self.twin(request, ack)).await;
             }
+            Action::Register(request) => return Box::pin(self.register(request, ack)).await,
             Action::AsGateway(publish) => return Box::pin(self.publish_as_gateway(publish, ack, batch)).await,
             Action::AcknowledgeOnly => self.submit(batch).await?,
             Action::Refuse(refusal) => {
@@ -159,6 +162,10 @@ impl Connection {
             dialect::Publish::GetTwin { rid } => Action::Twin(twin::Request::Get { rid: rid.to_owned() }),
             dialect::Publish::StatePatch { rid } => {
                 Action::Twin(twin::Request::Patch { rid: rid.to_owned(), patch: publish.payload })
+            }
+            dialect::Publish::Register { rid } => Action::Register(register::Request::Register { rid: rid.to_owned() }),
+            dialect::Publish::RegistrationStatus { rid } => {
+                Action::Register(register::Request::Status { rid: rid.to_owned() })
             }
             meaning => match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
                 Ok(Content::Event(data)) => Action::Event(data),

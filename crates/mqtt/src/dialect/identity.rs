@@ -2,8 +2,12 @@
 
 use super::Dialect;
 use switchbox_auth::{Signed, Signer};
-use switchbox_azure::{Hubs, Right, Sas, SasError, UserName, sas};
-use switchbox_model::{DeviceId, DeviceName, InvalidName};
+use switchbox_azure::{
+    Hubs, Right, Sas, SasError, UserName,
+    provisioning::{self, Registering},
+    sas,
+};
+use switchbox_model::{DeviceId, DeviceName, InvalidName, RegistryName};
 
 /// The fields of CONNECT that have it.
 #[derive(Debug, Clone, Copy)]
@@ -14,11 +18,29 @@ pub struct ConnectFields<'a> {
 }
 
 /// The claimed identity of a client whose user name names its device.
-pub struct ClaimedIdentity {
-    pub dialect: Dialect,
-    pub device: DeviceName,
-    /// `None` if it uses a certificate, a token of the other dialect, or a password.
-    pub signed: Option<Signed>,
+pub enum ClaimedIdentity {
+    Device {
+        device: DeviceName,
+        /// `None`: it shows a certificate, a token of the other dialect, or a password.
+        signed: Option<Signed>,
+    },
+    /// A device that is not registered yet.
+    Registrant {
+        registry: RegistryName,
+        registration_id: String,
+        /// `None`: it shows a certificate.
+        signed: Option<Signed>,
+    },
+}
+
+impl ClaimedIdentity {
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Device { .. } => Dialect::AzureIotHub,
+            Self::Registrant { .. } => Dialect::AzureProvisioning,
+        }
+    }
 }
 
 /// Why a claimed identity is refused.
@@ -32,12 +54,17 @@ pub enum IdentityError {
     Name(#[from] InvalidName),
     #[error("{device}: the shared access signature: {error}")]
     Sas { device: DeviceName, error: SasError },
+    #[error("registration {id}: the shared access signature: {error}")]
+    RegistrationSas { id: String, error: SasError },
     #[error("{device}: the policy {policy} does not allow {}", Right::DeviceConnect)]
     Policy { device: DeviceName, policy: &'static str },
 }
 
 /// Returns `None` if the client uses the other dialect, in which the client id is the identity.
 pub fn read_identity(shown: ConnectFields<'_>, hubs: &Hubs) -> Result<Option<ClaimedIdentity>, IdentityError> {
+    if let Some(registering) = shown.user_name.and_then(Registering::parse) {
+        return registrant(registering, shown).map(Some);
+    }
     let Some(name) = shown.user_name.and_then(UserName::parse) else { return Ok(None) };
     if let Some(module) = name.module {
         return Err(IdentityError::Module(format!("{}/{module}", name.device)));
@@ -49,7 +76,32 @@ pub fn read_identity(shown: ConnectFields<'_>, hubs: &Hubs) -> Result<Option<Cla
     let device = DeviceName { registry: hubs.registry(name.host), id: DeviceId::new(name.device)? };
     let token = shown.password.filter(|password| sas::is_token(password));
     let signed = token.map(|token| signed(&device, name.host, token)).transpose()?;
-    Ok(Some(ClaimedIdentity { dialect: Dialect::AzureIotHub, device, signed }))
+    Ok(Some(ClaimedIdentity::Device { device, signed }))
+}
+
+fn registrant(registering: Registering<'_>, shown: ConnectFields<'_>) -> Result<ClaimedIdentity, IdentityError> {
+    let Registering { scope, registration_id } = registering;
+    if shown.client_id != registration_id {
+        let (client_id, device) = (shown.client_id.to_owned(), registration_id.to_owned());
+        return Err(IdentityError::OtherDevice { client_id, device });
+    }
+    let registry = provisioning::registry(scope)?;
+    let wrong = |error| IdentityError::RegistrationSas { id: registration_id.to_owned(), error };
+    let token = shown.password.filter(|password| sas::is_token(password));
+    let signed = token.map(|token| {
+        let token = Sas::parse(token).map_err(wrong)?;
+        if token.policy.is_some() || !token.covers(scope, &format!("registrations/{registration_id}")) {
+            return Err(wrong(SasError::Resource));
+        }
+        Ok(by_device(token, Signer::Device))
+    });
+    let (registration_id, signed) = (registration_id.to_owned(), signed.transpose()?);
+    Ok(ClaimedIdentity::Registrant { registry, registration_id, signed })
+}
+
+fn by_device(token: Sas, signer: Signer) -> Signed {
+    let (text, expires_ms) = (token.signed(), token.expires_secs.saturating_mul(1_000));
+    Signed { text, signature: token.signature, expires_ms, signer, key_may_be_text: false }
 }
 
 fn signed(device: &DeviceName, host: &str, token: &[u8]) -> Result<Signed, IdentityError> {
@@ -63,9 +115,7 @@ fn signed(device: &DeviceName, host: &str, token: &[u8]) -> Result<Signed, Ident
         Some(policy) if policy.allows(Right::DeviceConnect) => Signer::Registry(policy.name().to_owned()),
         Some(policy) => return Err(IdentityError::Policy { device: device.clone(), policy: policy.name() }),
     };
-    let text = token.signed();
-    let expires_ms = token.expires_secs.saturating_mul(1_000);
-    Ok(Signed { text, signature: token.signature, expires_ms, signer, key_may_be_text: false })
+    Ok(by_device(token, signer))
 }
 
 #[cfg(test)]
@@ -89,16 +139,33 @@ mod tests {
         let token = |policy| sas::sign("hub.example/devices/lamp-1", b"key", 7, policy);
         for (policy, signer) in [(None, Signer::Device), (Some(Policy::Device), Signer::Registry("device".to_owned()))]
         {
-            let read_identity = read("lamp-1", USER, &token(policy)).unwrap().unwrap();
-            assert_eq!(
-                read_identity.device.to_string(),
-                "projects/local/locations/local/registries/hall/devices/lamp-1"
-            );
-            let signed = read_identity.signed.unwrap();
+            let Some(ClaimedIdentity::Device { device, signed: Some(signed) }) = read("lamp-1", USER, &token(policy)).unwrap()
+            else {
+                panic!("{policy:?}")
+            };
+            assert_eq!(device.to_string(), "projects/local/locations/local/registries/hall/devices/lamp-1");
             assert_eq!((signed.signer, signed.expires_ms), (signer, 7_000));
         }
-        assert!(read("lamp-1", USER, "my password").unwrap().unwrap().signed.is_none());
+        assert!(matches!(read("lamp-1", USER, "my password"), Ok(Some(ClaimedIdentity::Device { signed: None, .. }))));
         assert!(read("lamp-1", "lamp-1", "x").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_device_that_is_not_registered_names_its_scope() {
+        let user = "hall/registrations/lamp-9/api-version=2019-03-31";
+        let token = sas::sign("hall/registrations/lamp-9", b"key", 7, None) + "&skn=registration";
+        let Some(ClaimedIdentity::Registrant { registry, registration_id, signed }) = read("lamp-9", user, &token).unwrap()
+        else {
+            panic!("{user}")
+        };
+        assert_eq!((registry.id(), &*registration_id, signed.unwrap().expires_ms), ("hall", "lamp-9", 7_000));
+        for (client_id, token) in [
+            ("lamp-8", token.clone()),
+            ("lamp-9", sas::sign("hall/registrations/lamp-8", b"key", 7, None)),
+            ("lamp-9", sas::sign("hall", b"key", 7, Some(Policy::Owner))),
+        ] {
+            assert!(read(client_id, user, &token).is_err(), "{token}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod attach;
 pub mod azure;
+mod azure_provisioning;
 pub mod gateway_errors;
 pub mod identity;
 pub mod iot_core;
@@ -24,6 +25,8 @@ pub enum Dialect {
     #[default]
     IotCore,
     AzureIotHub,
+    /// A device that is not registered yet, and may do nothing else.
+    AzureProvisioning,
 }
 
 /// How dialects differ besides their topics.
@@ -57,7 +60,7 @@ impl Dialect {
                 properties_in_topic: false,
                 no_arguments: b"",
             },
-            Self::AzureIotHub => Rules {
+            Self::AzureIotHub | Self::AzureProvisioning => Rules {
                 exactly_once: false,
                 sends_config: false,
                 gateways: false,
@@ -76,6 +79,7 @@ impl Dialect {
         match self {
             Self::IotCore => iot_core::publish(device, topic),
             Self::AzureIotHub => azure::publish(device, topic, retain),
+            Self::AzureProvisioning => azure_provisioning::publish(topic),
         }
     }
 
@@ -85,6 +89,7 @@ impl Dialect {
         match self {
             Self::IotCore => iot_core::subscribe(device, filter),
             Self::AzureIotHub => azure::subscribe(device, filter),
+            Self::AzureProvisioning => azure_provisioning::subscribe(filter),
         }
     }
 
@@ -93,7 +98,10 @@ impl Dialect {
     pub fn topic<'a>(self, device: &'a DeviceId, item: &'a Outbound) -> [Cow<'a, str>; 6] {
         match self {
             Self::IotCore => iot_core::topic(device, item),
-            Self::AzureIotHub => [azure::topic(device, item), "".into(), "".into(), "".into(), "".into(), "".into()],
+            // A client that is no device gets nothing of one.
+            Self::AzureIotHub | Self::AzureProvisioning => {
+                [azure::topic(device, item), "".into(), "".into(), "".into(), "".into(), "".into()]
+            }
         }
     }
 
@@ -102,7 +110,7 @@ impl Dialect {
     pub fn response_topic(self, device: &DeviceId, name: &str, rid: u64) -> Option<String> {
         match self {
             Self::IotCore => Some(iot_core::response_topic(device, name, rid)),
-            Self::AzureIotHub => None,
+            Self::AzureIotHub | Self::AzureProvisioning => None,
         }
     }
 
@@ -111,7 +119,7 @@ impl Dialect {
     pub fn will(self, device: &DeviceId, topic: &str) -> Option<Result<(String, Vec<Property>), TopicRefusal>> {
         match self {
             Self::IotCore => None,
-            Self::AzureIotHub => {
+            Self::AzureIotHub | Self::AzureProvisioning => {
                 Some(azure::will(device, topic).map(|properties| (iot_core::events_topic(device), properties)))
             }
         }

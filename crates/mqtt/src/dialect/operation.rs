@@ -20,6 +20,14 @@ pub enum Publish<'a> {
     GetTwin {
         rid: &'a str,
     },
+    /// A device that is not registered yet wants to be, to be answered under the request id.
+    Register {
+        rid: &'a str,
+    },
+    /// It asks what became of that, to be answered under the request id.
+    RegistrationStatus {
+        rid: &'a str,
+    },
     /// An answer to a method call. Fields that are not in the topic are in the packet's properties.
     Answer {
         rid: Option<u64>,

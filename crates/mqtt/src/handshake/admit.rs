@@ -28,7 +28,10 @@ use crate::{
     will,
 };
 use switchbox_auth as auth;
-use switchbox_auth::{AuthContext, Credentials, Principal};
+use switchbox_auth::{
+    AuthContext, Credentials, Principal,
+    provisioning::{Registering, Registrant},
+};
 use switchbox_model::limits;
 use switchbox_mqtt_codec::{
     aliases::Aliases,
@@ -45,17 +48,18 @@ pub(super) async fn admit(
     mut connect: Connect,
     socket: &Socket,
 ) -> Result<Admitted, ConnectRefusal> {
-    let (auth_context, dialect) = authenticate(&shared, &mut connect, socket).await?;
+    let proved = authenticate(&shared, &mut connect, socket).await?;
+    let (auth_context, dialect) = (&proved.auth_context, proved.dialect);
     let assigned = connect.client_id.is_empty().then(assign_id);
     if let Some(id) = &assigned {
         connect.client_id = id.clone().into();
     }
     let device = auth_context.principal.device().map(|device| &**device);
     connect.will.as_mut().map_or(Ok(()), |will| will::translate(dialect, device, will))?;
-    check_will(&shared, &auth_context, &mut connect.will)?;
+    check_will(&shared, auth_context, &mut connect.will)?;
     let granted_expiry = connect.session_expiry_secs.min(limits::SESSION_EXPIRY_SECS);
     let peer = peer(&connect);
-    let answers = if connect.response_info { response_topic_prefix(&auth_context, &connect.client_id) } else { None };
+    let answers = if connect.response_info { response_topic_prefix(auth_context, &connect.client_id) } else { None };
     let told_keep_alive = server_keep_alive(connect.version, connect.keep_alive_secs);
     let mut accepted = Accepted {
         session_present: false,
@@ -71,12 +75,12 @@ pub(super) async fn admit(
         let fault = Fault::new(reason::TOO_LARGE, "CONNACK would be over the client's maximum packet size");
         return Err(fault.into());
     }
-    let (key, claimed) = claim_session(&shared, &auth_context, &connect, granted_expiry).await?;
+    let (key, claimed) = claim_session(&shared, auth_context, &connect, granted_expiry).await?;
     accepted.session_expiry_secs = (claimed.expiry_secs != connect.session_expiry_secs).then_some(claimed.expiry_secs);
     accepted.session_present = claimed.present;
     let keep_alive = keep_alive(told_keep_alive.unwrap_or(connect.keep_alive_secs), dialect.rules().keep_alive_secs);
     let decoder = Decoder::new(peer.version).of_bridge(connect.bridge);
-    let (presence, connection_epoch) = begin_presence(shared, (auth_context, dialect), connect, (key, claimed)).await?;
+    let (presence, connection_epoch) = begin_presence(shared, proved, connect, (key, claimed)).await?;
     let mut unsent = BytesMut::new();
     peer.connack(&accepted, &mut unsent);
     let metrics = &presence.shared.metrics;
@@ -89,33 +93,50 @@ pub(super) async fn admit(
     Ok(Admitted { presence, peer, decoder, keep_alive, connection_epoch, unsent, expires_at })
 }
 
-/// Authenticates the client. Clears its password afterwards.
-async fn authenticate(
-    shared: &ServerContext,
-    connect: &mut Connect,
-    socket: &Socket,
-) -> Result<(AuthContext, Dialect), ConnectRefusal> {
+/// Who a client turned out to be.
+struct Proved {
+    auth_context: AuthContext,
+    dialect: Dialect,
+    /// It is a device that is not registered yet.
+    registrant: Option<Box<Registrant>>,
+}
+
+/// Who the client is. Its password is forgotten then.
+async fn authenticate(shared: &ServerContext, connect: &mut Connect, socket: &Socket) -> Result<Proved, ConnectRefusal> {
     let (client_id, user_name) = (&*connect.client_id, connect.user_name.as_deref());
     let password = connect.password.as_deref().map(Vec::as_slice);
-    let identity = identity::read_identity(ConnectFields { client_id, user_name, password }, &shared.options.hubs);
-    let admitted = match &identity {
-        Ok(identity) => {
-            let credentials = Credentials {
-                client_id,
-                user_name,
-                password,
-                address: address(socket),
-                certificates: socket.peer_certificates(),
-                device: identity.as_ref().map(|identity| &identity.device),
-                signed: identity.as_ref().and_then(|identity| identity.signed.as_ref()),
+    let claim = identity::read_identity(ConnectFields { client_id, user_name, password }, &shared.options.hubs);
+    let dialect = claim.as_ref().ok().and_then(Option::as_ref).map_or(Dialect::IotCore, identity::ClaimedIdentity::dialect);
+    let (address, certificates) = (address(socket), socket.peer_certificates());
+    let proved = match &claim {
+        Ok(Some(identity::ClaimedIdentity::Registrant { registry, registration_id, signed })) => {
+            let signed = signed.as_ref();
+            let who = Registering { registry, registration_id, address, certificates, signed };
+            shared.host.auth.admit_registrant(who).await.map(|registrant| Proved {
+                auth_context: registrant.auth_context(),
+                dialect,
+                registrant: Some(Box::new(registrant)),
+            })
+        }
+        Ok(claim) => {
+            let (device, signed) = match claim {
+                Some(identity::ClaimedIdentity::Device { device, signed }) => (Some(device), signed.as_ref()),
+                _ => (None, None),
             };
-            shared.host.auth.admit(credentials).await
+            let credentials = Credentials { client_id, user_name, password, address, certificates, device, signed };
+            let admitted = shared.host.auth.admit(credentials).await;
+            admitted.map(|auth_context| Proved { auth_context, dialect, registrant: None })
         }
         Err(why) => Err(shared.host.auth.refuse(why).await),
     };
     connect.password = None;
-    let dialect = identity.ok().flatten().map_or(Dialect::IotCore, |identity| identity.dialect);
-    admitted.map(|auth_context| (auth_context, dialect)).map_err(|refusal| auth_refusal(&refusal))
+    let proved = proved.map_err(|refusal| auth_refusal(&refusal))?;
+    if let Some(registrant) = &proved.registrant {
+        // It leaves nothing behind, and takes nobody's session.
+        connect.client_id = format!("$dps/{}/{}", registrant.registry(), registrant.registration_id()).into();
+        (connect.clean, connect.session_expiry_secs, connect.will) = (true, 0, None);
+    }
+    Ok(proved)
 }
 
 /// Claims the client's session.
@@ -137,7 +158,7 @@ async fn claim_session(
 /// Connects the client's device and waits until the session's start is durable.
 async fn begin_presence(
     shared: Arc<ServerContext>,
-    (auth_context, dialect): (AuthContext, Dialect),
+    Proved { auth_context, dialect, registrant }: Proved,
     connect: Connect,
     (key, ClaimedSession { mailbox, expiry_secs, changes, .. }): (Key, ClaimedSession),
 ) -> Result<(Presence, u64), ConnectRefusal> {
@@ -153,6 +174,7 @@ async fn begin_presence(
         device,
         dialect,
         auth_context,
+        registrant,
         will: connect.will,
         session_expiry: Duration::from_secs(expiry_secs.into()),
         may_keep: connect.session_expiry_secs > 0,

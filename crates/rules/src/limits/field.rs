@@ -71,6 +71,8 @@ pub mod fields {
     pub const ACCESS_KEYS: FieldLimit = FieldLimit::new(names::ACCESS_KEYS, limits::ACCESS_KEYS, Items);
     pub const AUTHORITIES: FieldLimit =
         FieldLimit::new(names::REGISTRY_AUTHORITIES, limits::REGISTRY_AUTHORITIES, Items);
+    pub const ENROLLMENTS: FieldLimit = FieldLimit::new(names::ENROLLMENTS, limits::ENROLLMENTS, Items);
+    pub const ENROLLMENT: FieldLimit = FieldLimit::new(names::ENROLLMENT_BYTES, limits::ENROLLMENT_BYTES, Bytes);
     pub const EVENT_TOPICS: FieldLimit = FieldLimit::new(names::EVENT_TOPICS, limits::EVENT_TOPICS, Items);
     /// A topic of Google's Pub/Sub, which is kept and shown.
     pub const EVENT_TOPIC: FieldLimit = FieldLimit::new(names::EVENT_TOPIC_BYTES, limits::TOPIC_BYTES, Bytes);

@@ -99,6 +99,8 @@ table! {
         ENDPOINT_HEAD_BYTES = "endpoint_head_bytes",
         ENDPOINT_URL_BYTES = "endpoint_url_bytes",
         ENROLLED_NEVER_USED = "enrolled_never_used",
+        ENROLLMENTS = "enrollments",
+        ENROLLMENT_BYTES = "enrollment_bytes",
         EVENT_TOPICS = "event_topics",
         EVENT_TOPIC_BYTES = "event_topic_bytes",
         EXPLANATION = "explanation",

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use proptest::{collection::vec, option::of, prelude::*};
 
+use super::enrollments;
 use switchbox_model::{
     CallRecord, CallResult, Cause, CommandStatus, DeviceId, DeviceName, DeviceNum, Effect, EffectKey, Entry, Event,
     EventData, HandledInRun, HandledRun, HeldBack, KvWrite, Outcome, PluginName, QoS, RegistryChange, RegistryName,
@@ -387,6 +388,11 @@ fn registry_change() -> impl Strategy<Value = RegistryChange> {
         2 => (owner(), credential())
             .prop_map(|(owner, credential)| RegistryChange::CredentialAdded { owner, credential }),
         1 => (owner(), pem()).prop_map(|(owner, key)| RegistryChange::CredentialRemoved { owner, key }),
+        2 => (registry_name(), enrollments::id(), enrollments::enrollment(keys(), pem())).prop_map(|(name, id, enrollment)| {
+            RegistryChange::EnrollmentCreated { name, id, enrollment: Box::new(enrollment) }
+        }),
+        1 => (registry_name(), enrollments::id())
+            .prop_map(|(name, id)| RegistryChange::EnrollmentDeleted { name, id }),
     ]
 }
 

@@ -3,8 +3,11 @@
 
 mod credentials;
 mod devices;
+mod enrollments;
 mod registries;
 mod services;
+
+use std::sync::Arc;
 
 use super::maps::Maps;
 use switchbox_model::{DeviceNum, RegistryChange, patch::CredentialOwner};
@@ -32,7 +35,9 @@ impl Maps {
     fn apply_one(&mut self, change: RegistryChange, docs: &mut Vec<Doc>) -> Result<(), EntryRefusal> {
         match change {
             RegistryChange::RegistryCreated { name, spec, time_ms } => {
-                self.create_registry(RegistryDoc { name, spec: *spec, created_ms: time_ms, revision: 0 }, docs)
+                let enrollments = Arc::default();
+                let doc = RegistryDoc { name, spec: *spec, enrollments, created_ms: time_ms, revision: 0 };
+                self.create_registry(doc, docs)
             }
             RegistryChange::RegistryPatched { name, patch } => self.patch_registry(&name, &patch, docs),
             RegistryChange::RegistryDeleted { name } => self.delete_registry(name, docs),
@@ -57,6 +62,10 @@ impl Maps {
             RegistryChange::CredentialRemoved { owner, key } => self.remove_credential(&owner, &key, docs),
             RegistryChange::AuthorityAdded { name, certificate } => self.add_authority(&name, certificate, docs),
             RegistryChange::AuthorityRemoved { name, certificate } => self.remove_authority(&name, &certificate, docs),
+            RegistryChange::EnrollmentCreated { name, id, enrollment } => {
+                self.create_enrollment(&name, id, *enrollment, docs)
+            }
+            RegistryChange::EnrollmentDeleted { name, id } => self.delete_enrollment(&name, &id, docs),
             // `apply` has done it.
             RegistryChange::DevicesPruned { .. } => Ok(()),
         }
@@ -87,6 +96,8 @@ impl Maps {
             | RegistryChange::DevicesPruned { .. }
             | RegistryChange::ServiceCreated { .. }
             | RegistryChange::Bound { .. }
+            | RegistryChange::EnrollmentCreated { .. }
+            | RegistryChange::EnrollmentDeleted { .. }
             | RegistryChange::Unbound { .. } => None,
         }
     }

@@ -43,11 +43,16 @@ impl Maps {
         change(&mut doc.spec)?;
         bounds::check_registry(&doc.spec).map_err(EntryRefusal::TooMuch)?;
         doc.revision = self.next_revision();
+        self.put_registry(doc, docs);
+        Ok(())
+    }
+
+    /// In the place of what the registry was.
+    pub(super) fn put_registry(&mut self, doc: RegistryDoc, docs: &mut Vec<Doc>) {
         docs.push(Doc::Registry(doc.clone()));
-        if let Some(registry) = self.registries.get_mut(name) {
+        if let Some(registry) = self.registries.get_mut(&doc.name) {
             registry.doc = doc;
         }
-        Ok(())
     }
 
     pub(super) fn delete_registry(&mut self, name: RegistryName, docs: &mut Vec<Doc>) -> Result<(), EntryRefusal> {

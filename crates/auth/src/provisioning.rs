@@ -1,0 +1,266 @@
+//! Devices that are not registered yet: what they prove by an enrolment, and their registration.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Instant};
+
+use rustls::pki_types::CertificateDer;
+
+use super::{
+    access::Access,
+    attestation::{candidates, derived, pem},
+    auth_context::{AccessExpiry, AuthContext, Principal, Proof},
+    certificates,
+    handle::{Handle, answer},
+    refusal::{AuthRefusal, refused},
+    symmetric::{self, Signed},
+};
+use switchbox_core::registry::{self, Device, Registration};
+use switchbox_model::{
+    Cause, DeviceId, DeviceName, RegistryName,
+    enrollment::{Attestation, ENROLLMENT, Enrollment},
+    patch::{DevicePatch, FirstConfig},
+    registry::{Credential, DeviceSpec},
+    symmetric::SymmetricKeys,
+};
+use switchbox_support::clock;
+
+pub use super::attestation::certificate;
+
+/// What a device shows that wants to be registered.
+#[derive(Clone, Copy)]
+pub struct Registering<'a> {
+    pub registry: &'a RegistryName,
+    pub registration_id: &'a str,
+    pub address: IpAddr,
+    /// Those of the TLS handshake, its own first, whose key it holds.
+    pub certificates: &'a [CertificateDer<'static>],
+    /// `None`: it shows a certificate.
+    pub signed: Option<&'a Signed>,
+}
+
+/// A device that has proved that an enrolment is for it.
+#[derive(Debug, Clone)]
+pub struct Registrant {
+    registry: RegistryName,
+    registration_id: String,
+    enrollment: String,
+    /// What the device proves itself with from then on.
+    with: With,
+    end: AccessExpiry,
+}
+
+#[derive(Debug, Clone)]
+enum With {
+    Keys(Box<SymmetricKeys>),
+    Certificate(Box<Credential>),
+}
+
+/// A device that is registered, with what its enrolment tells it.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    pub device: Arc<Device>,
+    pub payload: Option<String>,
+}
+
+/// Why a device is not registered.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RegisterError {
+    #[error("the enrolment {0} was deleted, disabled or changed")]
+    Gone(String),
+    #[error("the device id {0:?} cannot be one: {1}")]
+    Id(String, String),
+    #[error("there is a device {0} that another enrolment or an operator registered")]
+    Taken(DeviceId),
+    #[error("the device is not registered yet")]
+    NotYet,
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+}
+
+impl RegisterError {
+    /// As HTTP says it.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Gone(_) => 401,
+            Self::Id(..) => 400,
+            Self::Taken(_) => 409,
+            Self::NotYet => 404,
+            Self::Registry(registry::Error::Store(_)) => 503,
+            Self::Registry(_) => 400,
+        }
+    }
+}
+
+impl Registrant {
+    #[must_use]
+    pub fn registration_id(&self) -> &str {
+        &self.registration_id
+    }
+
+    #[must_use]
+    pub fn registry(&self) -> &RegistryName {
+        &self.registry
+    }
+
+    /// What a connection of it may do: nothing but to ask for its registration.
+    #[must_use]
+    pub fn auth_context(&self) -> AuthContext {
+        AuthContext { principal: Principal::Client, access: Access::Own, proof: Proof::None, end: self.end }
+    }
+}
+
+impl Handle {
+    /// Finds the enrolment that is for the device, and checks that it is the device.
+    pub async fn admit_registrant(&self, who: Registering<'_>) -> Result<Registrant, AuthRefusal> {
+        let began = Instant::now();
+        answer(began, self.prove_registrant(who)).await
+    }
+
+    fn prove_registrant(&self, who: Registering<'_>) -> Result<Registrant, AuthRefusal> {
+        let found = self.registry.registry(who.registry);
+        let enrollments = found.map(|registry| registry.enrollments).unwrap_or_default();
+        let (proved, end) = match who.signed {
+            Some(signed) => self.by_keys(who, &enrollments, signed)?,
+            None => by_certificate(who, &enrollments)?,
+        };
+        let (id, with) = proved;
+        match enrollments.get(&id) {
+            Some(enrollment) if !enrollment.disabled => {
+                let (registry, registration_id) = (who.registry.clone(), who.registration_id.to_owned());
+                Ok(Registrant { registry, registration_id, enrollment: id, with, end })
+            }
+            _ => Err(refused(format!("the enrolment {id} is disabled"))),
+        }
+    }
+
+    fn by_keys(
+        &self,
+        who: Registering<'_>,
+        enrollments: &BTreeMap<String, Enrollment>,
+        signed: &Signed,
+    ) -> Result<((String, With), AccessExpiry), AuthRefusal> {
+        let found = candidates(enrollments, who.registration_id).find_map(|(id, enrollment)| {
+            let Attestation::Keys(keys) = &enrollment.attestation else { return None };
+            let keys = match enrollment.registration_id {
+                Some(_) => keys.clone(),
+                None => derived(keys, who.registration_id)?,
+            };
+            symmetric::signer(&keys, signed).is_some().then_some((id, keys))
+        });
+        let name = format!("registration {:?} of {}", who.registration_id, who.registry);
+        let keys = found.as_ref().map(|(_, keys)| keys);
+        let (_, end) = self.prover.prove_signed(&name, keys, signed, who.address)?;
+        let (id, keys) = found.ok_or_else(|| refused(format!("{name}: no enrolment has such a key")))?;
+        Ok(((id.clone(), With::Keys(Box::new(keys))), end))
+    }
+
+    /// Registers the device, or gives the registered one what it proves itself with now.
+    pub async fn register(&self, registrant: &Registrant) -> Result<Registered, RegisterError> {
+        let enrollment = self.enrollment(registrant)?;
+        let name = device_name(registrant, &enrollment)?;
+        let device = match self.registry.find(&name) {
+            Some(device) => self.renew(registrant, device).await?,
+            None => match self.registry.create(name.clone(), registration(registrant, &enrollment)).await {
+                // Registered by another connection of it meanwhile.
+                Err(registry::Error::Exists(_)) => {
+                    let device = self.registry.find(&name).ok_or(RegisterError::NotYet)?;
+                    self.renew(registrant, device).await?
+                }
+                created => created?,
+            },
+        };
+        Ok(Registered { device, payload: enrollment.payload })
+    }
+
+    /// The device, if it is registered.
+    pub fn registered(&self, registrant: &Registrant) -> Result<Registered, RegisterError> {
+        let enrollment = self.enrollment(registrant)?;
+        let device = self.registry.find(&device_name(registrant, &enrollment)?).ok_or(RegisterError::NotYet)?;
+        match is_by(&device, &registrant.enrollment) {
+            true => Ok(Registered { device, payload: enrollment.payload }),
+            false => Err(RegisterError::Taken(device.name.id.clone())),
+        }
+    }
+
+    /// As it is now.
+    fn enrollment(&self, registrant: &Registrant) -> Result<Enrollment, RegisterError> {
+        let found = self.registry.registry(&registrant.registry);
+        let found = found.and_then(|registry| registry.enrollments.get(&registrant.enrollment).cloned());
+        found
+            .filter(|enrollment| !enrollment.disabled)
+            .ok_or_else(|| RegisterError::Gone(registrant.enrollment.clone()))
+    }
+
+    async fn renew(&self, registrant: &Registrant, device: Arc<Device>) -> Result<Arc<Device>, RegisterError> {
+        if !is_by(&device, &registrant.enrollment) {
+            return Err(RegisterError::Taken(device.name.id.clone()));
+        }
+        let spec = device.spec();
+        let patch = match &registrant.with {
+            With::Keys(keys) if spec.symmetric_keys.as_ref() != Some(keys) => {
+                DevicePatch { symmetric_keys: Some(Some(keys.clone())), ..DevicePatch::default() }
+            }
+            With::Certificate(certificate) if !spec.credentials.contains(certificate) => {
+                DevicePatch { credentials: Some(vec![certificate.as_ref().clone()]), ..DevicePatch::default() }
+            }
+            _ => return Ok(device),
+        };
+        self.registry.patch(&device, patch, None).await?;
+        Ok(device)
+    }
+}
+
+fn by_certificate(
+    who: Registering<'_>,
+    enrollments: &BTreeMap<String, Enrollment>,
+) -> Result<((String, With), AccessExpiry), AuthRefusal> {
+    let wrong = |error: String| refused(format!("registration {:?} of {}: {error}", who.registration_id, who.registry));
+    let own = who.certificates.first().ok_or_else(|| wrong("it shows no signature and no certificate".into()))?;
+    let id = DeviceId::new(who.registration_id).map_err(|error| wrong(error.to_string()))?;
+    let credential = certificate(&pem(own)).ok_or_else(|| wrong("its certificate cannot be read".into()))?;
+    let mut problem = "no enrolment is for its certificate".to_owned();
+    for (name, enrollment) in candidates(enrollments, who.registration_id) {
+        let Attestation::Certificate(text) = &enrollment.attestation else { continue };
+        let (spec, authorities) = match enrollment.registration_id {
+            Some(_) => {
+                let credentials = certificate(text).into_iter().collect();
+                (DeviceSpec { credentials, ..DeviceSpec::default() }, Vec::new())
+            }
+            None => (DeviceSpec::default(), certificates::authorities(std::slice::from_ref(text))),
+        };
+        match certificates::prove(who.certificates, &id, &spec, &authorities, clock::now_ms()) {
+            Ok((_, expires_ms)) => {
+                let with = With::Certificate(Box::new(credential));
+                return Ok(((name.clone(), with), AccessExpiry(Some(expires_ms))));
+            }
+            Err(error) => problem = error.to_string(),
+        }
+    }
+    Err(wrong(problem))
+}
+
+fn device_name(registrant: &Registrant, enrollment: &Enrollment) -> Result<DeviceName, RegisterError> {
+    let id = match &enrollment.device_id {
+        Some(id) => id.clone(),
+        None => DeviceId::new(&registrant.registration_id)
+            .map_err(|error| RegisterError::Id(registrant.registration_id.clone(), error.to_string()))?,
+    };
+    Ok(DeviceName { registry: registrant.registry.clone(), id })
+}
+
+fn registration(registrant: &Registrant, enrollment: &Enrollment) -> Registration {
+    let mut spec = DeviceSpec { metadata: enrollment.metadata.clone(), ..DeviceSpec::default() };
+    spec.metadata.insert(ENROLLMENT.to_owned(), registrant.enrollment.clone());
+    match &registrant.with {
+        With::Keys(keys) => spec.symmetric_keys = Some(keys.clone()),
+        With::Certificate(certificate) => spec.credentials.push(certificate.as_ref().clone()),
+    }
+    let cause = Cause::Api { who: format!("enrolment {}", registrant.enrollment) };
+    let config = enrollment.config.as_ref().map(|config| FirstConfig { payload: config.clone().into(), cause });
+    Registration { spec, config, ..Registration::default() }
+}
+
+/// The device was registered by this enrolment.
+fn is_by(device: &Device, enrollment: &str) -> bool {
+    device.spec().metadata.get(ENROLLMENT).is_some_and(|by| by == enrollment)
+}

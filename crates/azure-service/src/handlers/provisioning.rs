@@ -1,0 +1,147 @@
+//! Provisioning over HTTPS: a device that is not registered yet proves that an enrolment is for it, registers, and asks to which hub it
+//! belongs.
+
+use std::collections::HashMap;
+
+use axum::{
+    Json,
+    extract::{FromRequestParts, Path, State},
+    http::{HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde_json::Value;
+
+use crate::{
+    app::{App, RateKey},
+    bounds,
+    error::{Code, ServiceError},
+    guard::{address_of, host, in_time, is_versioned, text},
+};
+use switchbox_auth::{
+    AuthRefusal, Signed, Signer,
+    provisioning::{RegisterError, Registered, Registering, Registrant},
+};
+use switchbox_azure::{Sas, provisioning};
+use switchbox_http_server::ConnectionInfo;
+use switchbox_support::{clock, log_limit::SiteLimit};
+use switchbox_transport::admission::network;
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static REFUSED: SiteLimit = SiteLimit::new(10);
+
+/// The device that calls, proved, and the host name that it called.
+pub(crate) struct RegistrantCaller {
+    registrant: Registrant,
+    host: String,
+}
+
+impl FromRequestParts<App> for RegistrantCaller {
+    type Rejection = ServiceError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ServiceError> {
+        let address = address_of(parts);
+        // Proofs are few, so all of them have the rate of wrong ones.
+        in_time(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED)?;
+        let path = Path::<HashMap<String, String>>::from_request_parts(parts, app).await;
+        let Path(path) = path.map_err(|error| ServiceError::invalid(error.body_text()))?;
+        let part = |name: &str| path.get(name).map(String::as_str).unwrap_or_default();
+        let registrant = admit(app, part("scope"), part("id"), parts).await.inspect_err(|error| {
+            app.parts.metrics.refuse("hub_token");
+            if let Some(more) = REFUSED.note() {
+                tracing::info!(%address, %error, "a device was not let in to be registered{more}");
+            }
+        })?;
+        if let Some(info) = parts.extensions.get::<ConnectionInfo>() {
+            info.known();
+        }
+        is_versioned(&parts.uri)?;
+        let host = host(parts).split(':').next().unwrap_or_default().to_owned();
+        Ok(Self { registrant, host })
+    }
+}
+
+async fn admit(app: &App, scope: &str, id: &str, parts: &Parts) -> Result<Registrant, ServiceError> {
+    let refused = |text: String| ServiceError::new(Code::Unauthorized, text);
+    let registry = provisioning::registry(scope).map_err(|error| ServiceError::invalid(error.to_string()))?;
+    let signed = match text(&parts.headers, &header::AUTHORIZATION) {
+        Some(token) => Some(signed(scope, id, token).map_err(refused)?),
+        None => None,
+    };
+    let certificates = parts.extensions.get::<ConnectionInfo>().map(ConnectionInfo::certificates).unwrap_or_default();
+    let who = Registering {
+        registry: &registry,
+        registration_id: id,
+        address: address_of(parts),
+        certificates,
+        signed: signed.as_ref(),
+    };
+    app.parts.auth.admit_registrant(who).await.map_err(|refusal| match refusal {
+        AuthRefusal::Unavailable(why) => ServiceError::new(Code::Throttled, why),
+        refusal => refused(refusal.to_string()),
+    })
+}
+
+fn signed(scope: &str, id: &str, token: &str) -> Result<Signed, String> {
+    let token = Sas::parse(token.as_bytes()).map_err(|error| format!("the token cannot be used: {error}"))?;
+    if token.policy.is_some() || !token.covers(scope, &format!("registrations/{id}")) {
+        return Err("the token is for another ID scope, or for another registration".into());
+    }
+    let (text, expires_ms) = (token.signed(), token.expires_secs.saturating_mul(1_000));
+    Ok(Signed { text, signature: token.signature, expires_ms, signer: Signer::Device, key_may_be_text: false })
+}
+
+/// Answered when the device is on the disk; what became of it is asked for by the operation's id.
+pub(crate) async fn register(State(app): State<App>, caller: RegistrantCaller) -> Result<Response, NotRegistered> {
+    let registered = app.parts.auth.register(&caller.registrant).await?;
+    tracing::info!(device = %registered.device.name, "registered by an enrolment");
+    let body = provisioning::assigning(caller.registrant.registration_id());
+    let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(provisioning::RETRY_AFTER_SECS));
+    Ok(response)
+}
+
+pub(crate) async fn status(State(app): State<App>, caller: RegistrantCaller) -> Result<Json<Value>, NotRegistered> {
+    let registered = app.parts.auth.registered(&caller.registrant)?;
+    Ok(Json(assigned(&app, &caller, &registered, |assigned| assigned.answer())))
+}
+
+/// The registration as it is.
+pub(crate) async fn look_up(State(app): State<App>, caller: RegistrantCaller) -> Result<Json<Value>, NotRegistered> {
+    let registered = app.parts.auth.registered(&caller.registrant)?;
+    Ok(Json(assigned(&app, &caller, &registered, |assigned| assigned.state())))
+}
+
+/// The hub is the host that the device called, unless a setting gives its registry a name.
+fn assigned(
+    app: &App,
+    caller: &RegistrantCaller,
+    registered: &Registered,
+    shown: impl FnOnce(&provisioning::Assigned<'_>) -> Value,
+) -> Value {
+    let device = registered.device.registered();
+    shown(&provisioning::Assigned {
+        registration_id: caller.registrant.registration_id(),
+        hub: app.hubs.host(caller.registrant.registry()).unwrap_or(&caller.host),
+        device_id: registered.device.name.id.as_str(),
+        created: &clock::rfc3339(registered.device.created_ms),
+        etag: &device.revision.to_string(),
+        payload: registered.payload.as_deref(),
+    })
+}
+
+/// Why a device is not registered, in the shape of the provisioning service.
+pub(crate) struct NotRegistered(RegisterError);
+
+impl From<RegisterError> for NotRegistered {
+    fn from(error: RegisterError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for NotRegistered {
+    fn into_response(self) -> Response {
+        let status = self.0.status();
+        let body = Json(provisioning::error(status, &self.0.to_string()));
+        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body).into_response()
+    }
+}

@@ -1,0 +1,34 @@
+//! Enrolments, about few devices, so that they meet.
+
+use std::collections::BTreeMap;
+
+use proptest::{option::of, prelude::*};
+
+use switchbox_model::{
+    enrollment::{Attestation, Enrollment},
+    symmetric::SymmetricKeys,
+};
+
+pub(super) fn id() -> impl Strategy<Value = String> {
+    prop_oneof![Just("hall".to_owned()), Just("cellar".to_owned())]
+}
+
+pub(super) fn enrollment(
+    keys: impl Strategy<Value = SymmetricKeys>,
+    pem: impl Strategy<Value = String>,
+) -> impl Strategy<Value = Enrollment> {
+    let attestation = prop_oneof![keys.prop_map(Attestation::Keys), pem.prop_map(Attestation::Certificate)];
+    let payload = of(Just("{}".to_owned()));
+    (of(Just("lamp".to_owned())), attestation, prop::bool::ANY, payload, 0..1_000_000_u64).prop_map(
+        |(registration_id, attestation, disabled, payload, created_ms)| Enrollment {
+            registration_id,
+            device_id: None,
+            attestation,
+            disabled,
+            config: payload.clone(),
+            payload,
+            metadata: BTreeMap::from([("room".to_owned(), "hall".to_owned())]),
+            created_ms,
+        },
+    )
+}
