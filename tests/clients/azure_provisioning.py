@@ -26,7 +26,7 @@ except Exception as error:
     say("refused", text=str(error))
     sys.exit(0)
 state = result.registration_state
-say("registered", status=result.status, hub=state.assigned_hub, device=state.device_id, payload=state.response_payload)
+say("registered", status=result.status, hub=state.assigned_hub, device=state.device_id, payload=json.loads(state.response_payload))
 if len(proof) == 1:
     device = IoTHubDeviceClient.create_from_symmetric_key(proof[0], state.assigned_hub, state.device_id, **options)
 else:
