@@ -5,6 +5,7 @@ mod calls;
 mod commands;
 mod concurrent;
 mod dry_runs;
+mod enrollments;
 mod following;
 mod gateways;
 mod guarding;
