@@ -267,12 +267,12 @@ fn a_plugins_command_reaches_python_with_its_properties() {
     let Some(hub) = Hub::start() else { return };
     let properties = r#"[["$content-type", "text/plain"], ["$correlation-id", "c-7"], ["room", "hall & é"]]"#;
     let action = format!("{{ command = {{ device = \"azure-1\", ttl-ms = 60000, properties = {properties} }} }}");
-    switchbox_tests::puppet(&hub.place, "sender", ("telemetry", "switch-*"), &action);
+    switchbox_tests::puppet(&hub.host_folder, "sender", ("telemetry", "switch-*"), &action);
     hub.host.admin().wait_plugin("sender", "to run", |plugin| plugin["state"] == "running");
     let identity = hub.connection_string("azure-1");
     let Some(program) = python(&hub, "sync", "mqtt", &[&identity]) else { return };
     program.said("ready", |_| true);
-    let key = registered(&hub.host, &hub.place, "switch-1");
+    let key = registered(&hub.host, &hub.host_folder, "switch-1");
     let mut switch = Device::connect(hub.host.mqtt(), Session::with_secret("switch-1", &token(&key)));
     switch.event("ring");
     let came = program.said("c2d", |line| line["data"] == "ring");

@@ -47,12 +47,12 @@ impl FromRequestParts<App> for RegistrantCaller {
         let part = |name: &str| path.get(name).map(String::as_str).unwrap_or_default();
         let registrant = admit(app, part("scope"), part("id"), parts).await.inspect_err(|error| {
             app.parts.metrics.refuse("hub_token");
-            if let Some(more) = REFUSED.note() {
+            if let Some(more) = REFUSED.allow() {
                 tracing::info!(%address, %error, "a device was not let in to be registered{more}");
             }
         })?;
         if let Some(info) = parts.extensions.get::<ConnectionInfo>() {
-            info.known();
+            info.mark_authenticated();
         }
         is_versioned(&parts.uri)?;
         let host = host(parts).split(':').next().unwrap_or_default().to_owned();

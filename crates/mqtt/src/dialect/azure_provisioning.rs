@@ -1,6 +1,6 @@
 //! The topics of Azure's Device Provisioning Service, for devices that are not registered yet (docs/azure.md). Pure.
 
-use super::operation::{Publish, TopicRefusal, Subscribe};
+use super::operation::{Publish, Subscribe, TopicRefusal};
 use switchbox_azure::provisioning::{ANSWERS, Request};
 
 pub(super) fn publish(topic: &str) -> Publish<'_> {

@@ -139,7 +139,8 @@ mod tests {
         let token = |policy| sas::sign("hub.example/devices/lamp-1", b"key", 7, policy);
         for (policy, signer) in [(None, Signer::Device), (Some(Policy::Device), Signer::Registry("device".to_owned()))]
         {
-            let Some(ClaimedIdentity::Device { device, signed: Some(signed) }) = read("lamp-1", USER, &token(policy)).unwrap()
+            let Some(ClaimedIdentity::Device { device, signed: Some(signed) }) =
+                read("lamp-1", USER, &token(policy)).unwrap()
             else {
                 panic!("{policy:?}")
             };
@@ -154,7 +155,8 @@ mod tests {
     fn a_device_that_is_not_registered_names_its_scope() {
         let user = "hall/registrations/lamp-9/api-version=2019-03-31";
         let token = sas::sign("hall/registrations/lamp-9", b"key", 7, None) + "&skn=registration";
-        let Some(ClaimedIdentity::Registrant { registry, registration_id, signed }) = read("lamp-9", user, &token).unwrap()
+        let Some(ClaimedIdentity::Registrant { registry, registration_id, signed }) =
+            read("lamp-9", user, &token).unwrap()
         else {
             panic!("{user}")
         };

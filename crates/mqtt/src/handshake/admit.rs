@@ -102,11 +102,16 @@ struct Proved {
 }
 
 /// Who the client is. Its password is forgotten then.
-async fn authenticate(shared: &ServerContext, connect: &mut Connect, socket: &Socket) -> Result<Proved, ConnectRefusal> {
+async fn authenticate(
+    shared: &ServerContext,
+    connect: &mut Connect,
+    socket: &Socket,
+) -> Result<Proved, ConnectRefusal> {
     let (client_id, user_name) = (&*connect.client_id, connect.user_name.as_deref());
     let password = connect.password.as_deref().map(Vec::as_slice);
     let claim = identity::read_identity(ConnectFields { client_id, user_name, password }, &shared.options.hubs);
-    let dialect = claim.as_ref().ok().and_then(Option::as_ref).map_or(Dialect::IotCore, identity::ClaimedIdentity::dialect);
+    let dialect =
+        claim.as_ref().ok().and_then(Option::as_ref).map_or(Dialect::IotCore, identity::ClaimedIdentity::dialect);
     let (address, certificates) = (address(socket), socket.peer_certificates());
     let proved = match &claim {
         Ok(Some(identity::ClaimedIdentity::Registrant { registry, registration_id, signed })) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::registry::{bounds, maps::Maps};
 use switchbox_model::{RegistryName, enrollment::Enrollment, limits::fields};
-use switchbox_store::{Doc, Refused};
+use switchbox_store::{Doc, EntryRefusal};
 
 impl Maps {
     pub(super) fn create_enrollment(
@@ -13,16 +13,16 @@ impl Maps {
         id: String,
         enrollment: Enrollment,
         docs: &mut Vec<Doc>,
-    ) -> Result<(), Refused> {
-        let doc = self.registry(name).ok_or(Refused::NotFound)?;
+    ) -> Result<(), EntryRefusal> {
+        let doc = self.registry(name).ok_or(EntryRefusal::NotFound)?;
         let is_same =
             |other: &Enrollment| other.registration_id.is_some() && other.registration_id == enrollment.registration_id;
         if doc.enrollments.contains_key(&id) || doc.enrollments.values().any(is_same) {
-            return Err(Refused::AlreadyExists);
+            return Err(EntryRefusal::AlreadyExists);
         }
         let count = doc.enrollments.len() + 1;
-        fields::ENROLLMENTS.check_len("enrolments of a registry", count).map_err(Refused::TooMuch)?;
-        bounds::check_enrollment(&enrollment).map_err(Refused::TooMuch)?;
+        fields::ENROLLMENTS.check_len("enrolments of a registry", count).map_err(EntryRefusal::TooMuch)?;
+        bounds::check_enrollment(&enrollment).map_err(EntryRefusal::TooMuch)?;
         let mut doc = doc.clone();
         Arc::make_mut(&mut doc.enrollments).insert(id, enrollment);
         doc.revision = self.next_revision();
@@ -35,10 +35,10 @@ impl Maps {
         name: &RegistryName,
         id: &str,
         docs: &mut Vec<Doc>,
-    ) -> Result<(), Refused> {
-        let mut doc = self.registry(name).ok_or(Refused::NotFound)?.clone();
+    ) -> Result<(), EntryRefusal> {
+        let mut doc = self.registry(name).ok_or(EntryRefusal::NotFound)?.clone();
         if Arc::make_mut(&mut doc.enrollments).remove(id).is_none() {
-            return Err(Refused::NotFound);
+            return Err(EntryRefusal::NotFound);
         }
         doc.revision = self.next_revision();
         self.put_registry(doc, docs);
