@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::limits::human_duration;
+use switchbox_rules::duration;
 
 /// Most events of a window.
 const EVENTS_MOST: u64 = 1_000_000;
@@ -19,7 +19,7 @@ pub struct GuardSettings {
     /// Events of the window.
     pub events: u64,
     /// Its time.
-    #[serde(with = "human_duration")]
+    #[serde(with = "duration")]
     pub time: Duration,
     /// So many traps and exceeded limits roll the version back; 0: none does.
     pub traps: u64,
@@ -63,7 +63,7 @@ impl GuardSettings {
             problems.push(("events", format!("must be at most {EVENTS_MOST}")));
         }
         if self.time > TIME_MOST {
-            problems.push(("time", format!("must be at most {}", humantime::format_duration(TIME_MOST))));
+            problems.push(("time", format!("must be at most {}", duration::text(TIME_MOST))));
         }
         for (key, count) in [("errors", self.errors), ("dead-letters", self.dead_letters)] {
             if count == Some(0) {

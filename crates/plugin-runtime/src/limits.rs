@@ -2,11 +2,12 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 pub use super::rate::Rate;
 pub use switchbox_model::limits::plugin_names as names;
 use switchbox_model::limits::{EFFECTS_PER_EVENT, HOST_CALLS};
+use switchbox_rules::duration;
 pub use switchbox_rules::size::Size;
 
 /// More than any device can take: it bounds a loop inside the host and never slows a real device down.
@@ -28,10 +29,10 @@ const MAX_COUNT: u32 = 1_000_000;
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Limits {
     /// Guest time per event, sleeping included; host waits are not.
-    #[serde(with = "human_duration")]
+    #[serde(with = "duration")]
     pub deadline: Duration,
     /// Guest time for `describe` and for `start`.
-    #[serde(with = "human_duration")]
+    #[serde(with = "duration")]
     pub start_deadline: Duration,
     /// Linear memory of an instance.
     pub memory: Size,
@@ -42,7 +43,7 @@ pub struct Limits {
     /// Calls of the host per event.
     pub host_calls: u32,
     /// Waiting for devices per event.
-    #[serde(with = "human_duration")]
+    #[serde(with = "duration")]
     pub host_call_time: Duration,
     /// Effects per event, writes of the plugin's own state included.
     pub effects_per_event: u32,
@@ -91,7 +92,7 @@ impl Limits {
         let mut problems = Vec::new();
         let mut durations = |key, value: Duration, most: Duration| {
             if value.is_zero() || value > most {
-                problems.push((key, format!("must be more than 0 and at most {}", humantime::format_duration(most))));
+                problems.push((key, format!("must be more than 0 and at most {}", duration::text(most))));
             }
         };
         durations("deadline", self.deadline, Duration::from_secs(60));
@@ -113,20 +114,6 @@ impl Limits {
             problems.push(("memory", format!("must be more than 0 and at most {}", Size(MAX_MEMORY))));
         }
         problems
-    }
-}
-
-pub(super) mod human_duration {
-    use super::{Deserialize, Deserializer, Duration, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(*duration))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text)
-            .map_err(|_| serde::de::Error::custom(format!("{text:?} is no duration; write it as 100ms, 5s or 1m")))
     }
 }
 

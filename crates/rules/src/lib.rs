@@ -1,9 +1,11 @@
 //! The rules that the host and the plugin SDK share, so that a test on an author's machine and the host decide alike: names, limits,
 //! topic filters, patterns of devices, grants, arguments of host calls, token buckets, sizes and JSON documents. Pure: no clock, no files, no sockets.
 //!
-//! With the feature `patterns`: globs and grants, and with the feature `schedules`: when timers are due. A plugin itself needs neither.
+//! What a plugin itself does not need is a feature: `patterns` (globs and grants), `schedules` (when timers are due), `durations` (their text form).
 
 pub mod calls;
+#[cfg(feature = "durations")]
+pub mod duration;
 #[cfg(feature = "patterns")]
 pub mod grants;
 pub mod json;

@@ -140,16 +140,16 @@ impl Connections {
         let most = check.at_least(Key::MqttMaxConnections, 1);
         let per_address = check.at_least(Key::MqttMaxConnectionsPerAddress, 1);
         let per_second = check.at_least(Key::MqttMaxConnectsPerSecond, 1);
-        let connect_deadline = check.seconds(Key::MqttConnectDeadlineSeconds);
-        let packet_deadline = check.seconds(Key::MqttPacketDeadlineSeconds);
-        let sys_interval = check.between(Key::MqttSysIntervalSeconds, 0, limits::DEADLINE_SECS_MOST);
+        let connect_deadline = check.deadline(Key::MqttConnectDeadline);
+        let packet_deadline = check.deadline(Key::MqttPacketDeadline);
+        let sys_interval = check.interval(Key::MqttSysInterval);
         Some(Self {
             most: most?,
             per_address: per_address?,
             per_second: per_second?,
             connect_deadline: connect_deadline?,
             packet_deadline: packet_deadline?,
-            sys_interval: Duration::from_secs(sys_interval?),
+            sys_interval: sys_interval?,
         })
     }
 }

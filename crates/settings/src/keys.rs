@@ -6,10 +6,46 @@
 pub enum Kind {
     /// A text, shown as this in the help.
     Text(&'static str),
-    /// A whole number, shown as this.
-    Number(&'static str),
+    /// Texts: in the file an array, elsewhere separated by commas. Each is shown as this.
+    List(&'static str),
+    /// A whole number.
+    Number,
+    /// A number of bytes, which may be written with a unit.
+    Size,
+    /// A number from 0 to 1.
+    Ratio,
+    /// A time with its unit.
+    Duration,
     /// `true` or `false`; as a flag without a value.
     Switch,
+}
+
+impl Kind {
+    /// What stands for a value in the help. `None`: a flag without a value.
+    #[must_use]
+    pub const fn placeholder(self) -> Option<&'static str> {
+        match self {
+            Self::Text(shown) | Self::List(shown) => Some(shown),
+            Self::Number => Some("N"),
+            Self::Size => Some("BYTES"),
+            Self::Ratio => Some("RATIO"),
+            Self::Duration => Some("TIME"),
+            Self::Switch => None,
+        }
+    }
+
+    /// What a value in the settings file must be.
+    pub(super) const fn in_file(self) -> &'static str {
+        match self {
+            Self::Text(_) => "a text in quotes",
+            Self::List(_) => "an array of texts, or a text in quotes with commas",
+            Self::Number => "a whole number",
+            Self::Size => "a whole number, or a text such as \"64MiB\"",
+            Self::Ratio => "a number from 0 to 1",
+            Self::Duration => "a text such as \"20s\"",
+            Self::Switch => "true or false",
+        }
+    }
 }
 
 /// One setting, as the file, the environment, the command line and the documentation name it.
@@ -52,7 +88,7 @@ macro_rules! settings {
     };
 }
 
-use Kind::{Number, Switch, Text};
+use Kind::{Duration, List, Number, Ratio, Size, Switch, Text};
 
 settings! {
     Data: "data", "data", Text("DIR"), "switchbox-data",
@@ -67,20 +103,20 @@ settings! {
         "Address for MQTT over WebSocket";
     MqttWssListen: "mqtt.wss-listen", "wss", Text("ADDR"), "",
         "Address for MQTT over WebSocket with TLS";
-    MqttMaxConnections: "mqtt.max-connections", "max-connections", Number("N"), "20000",
+    MqttMaxConnections: "mqtt.max-connections", "max-connections", Number, "20000",
         "MQTT connections at a time";
-    MqttMaxConnectionsPerAddress: "mqtt.max-connections-per-address", "max-connections-per-address", Number("N"), "1000",
+    MqttMaxConnectionsPerAddress: "mqtt.max-connections-per-address", "max-connections-per-address", Number, "1000",
         "MQTT connections at a time from one address other than this machine";
-    MqttMaxConnectsPerSecond: "mqtt.max-connects-per-second", "max-connects-per-second", Number("N"), "5000",
+    MqttMaxConnectsPerSecond: "mqtt.max-connects-per-second", "max-connects-per-second", Number, "5000",
         "New MQTT connections in a second; twice as many at once";
-    MqttMaxMessageBytes: "mqtt.max-message-bytes", "max-message-bytes", Number("BYTES"), "262144",
+    MqttMaxMessageBytes: "mqtt.max-message-bytes", "max-message-bytes", Size, "262144",
         "Largest message on an ordinary topic; at most 1 MiB";
-    MqttConnectDeadlineSeconds: "mqtt.connect-deadline-seconds", "connect-deadline-seconds", Number("SECONDS"), "20",
-        "Time for TLS, WebSocket and CONNECT together; 1 to 600";
-    MqttPacketDeadlineSeconds: "mqtt.packet-deadline-seconds", "packet-deadline-seconds", Number("SECONDS"), "60",
-        "Time for the rest of a packet that has begun; 1 to 600";
-    MqttSysIntervalSeconds: "mqtt.sys-interval-seconds", "sys-interval-seconds", Number("SECONDS"), "10",
-        "Time between two statistics under $SYS/ while an account subscribes to them; at most 600, 0 = none";
+    MqttConnectDeadline: "mqtt.connect-deadline", "connect-deadline", Duration, "20s",
+        "Time for TLS, WebSocket and CONNECT together; 1s to 10m";
+    MqttPacketDeadline: "mqtt.packet-deadline", "packet-deadline", Duration, "60s",
+        "Time for the rest of a packet that has begun; 1s to 10m";
+    MqttSysInterval: "mqtt.sys-interval", "sys-interval", Duration, "10s",
+        "Time between two statistics under $SYS/ while an account subscribes to them; 1s to 10m, 0s = none";
     TlsCert: "tls.cert", "tls-cert", Text("FILE"), "",
         "The host's certificate and those between it and its authority (PEM); reloaded when it changes";
     TlsKey: "tls.key", "tls-key", Text("FILE"), "",
@@ -93,7 +129,7 @@ settings! {
         "Address of the admin API with TLS; needs tls.cert and tls.key";
     AdminAuth: "admin.auth", "admin-auth", Text("HOW"), "token",
         "token or none: what callers of the admin API must show";
-    AdminCorsOrigins: "admin.cors-origins", "admin-cors-origins", Text("ORIGINS"), "",
+    AdminCorsOrigins: "admin.cors-origins", "admin-cors-origins", List("ORIGIN,…"), "",
         "Origins of web pages that may call the admin API, separated by commas";
     PluginsFolder: "plugins.folder", "plugins", Text("DIR"), "",
         "The watched folder of plugins; empty: `plugins` in the data folder";
@@ -101,15 +137,15 @@ settings! {
         "asked or consent: what a plugin without [grants] in its settings gets";
     DevicesEnroll: "devices.enroll", "enroll", Text("HOW"), "",
         "open or closed: whether unknown devices are registered when they connect; empty: open if every listener is on a loopback address";
-    DevicesQueuedCommands: "devices.queued-commands", "queued-commands", Number("N"), "1000",
+    DevicesQueuedCommands: "devices.queued-commands", "queued-commands", Number, "1000",
         "Commands that may wait for one device";
-    DevicesCommandDeliveries: "devices.command-deliveries", "command-deliveries", Number("N"), "10",
+    DevicesCommandDeliveries: "devices.command-deliveries", "command-deliveries", Number, "10",
         "How often a device may give a command back that it fetched, until it is rejected; 1 to 100";
-    DevicesMaxTelemetryBytes: "devices.max-telemetry-bytes", "max-telemetry-bytes", Number("BYTES"), "262144",
+    DevicesMaxTelemetryBytes: "devices.max-telemetry-bytes", "max-telemetry-bytes", Size, "262144",
         "Largest telemetry of a device; at most 1 MiB";
-    DevicesMaxStateBytes: "devices.max-state-bytes", "max-state-bytes", Number("BYTES"), "65536",
+    DevicesMaxStateBytes: "devices.max-state-bytes", "max-state-bytes", Size, "65536",
         "Largest state of a device; at most 1 MiB";
-    AzureHubs: "azure.hubs", "azure-hubs", Text("HOST=REGISTRY,…"), "",
+    AzureHubs: "azure.hubs", "azure-hubs", List("HOST=REGISTRY,…"), "",
         "Host names by which clients of Azure IoT Hub call a registry, separated by commas; any other name is the default registry";
     AzureHttpsListen: "azure.https-listen", "azure-https", Text("ADDR"), "",
         "Address for programs with service SDKs of Azure IoT Hub and for its devices over HTTPS, which call port 443; needs tls.cert and tls.key";
@@ -117,25 +153,25 @@ settings! {
         "Address of the event endpoint over AMQP 1.0, which SDKs of Azure call at port 5671; needs tls.cert and tls.key";
     AzureAmqpListen: "azure.amqp-listen", "azure-amqp", Text("ADDR"), "",
         "The same without TLS, which SDKs call at port 5672 with UseDevelopmentEmulator=true";
-    AzurePartitions: "azure.partitions", "azure-partitions", Number("N"), "4",
+    AzurePartitions: "azure.partitions", "azure-partitions", Number, "4",
         "Partitions of the event endpoint; another number moves devices to other partitions; 1 to 32";
-    MethodsAllowedHosts: "methods.allowed-hosts", "allowed-hosts", Text("HOST,…"), "",
+    MethodsAllowedHosts: "methods.allowed-hosts", "allowed-hosts", List("HOST,…"), "",
         "Hosts that method calls may go to over HTTP, separated by commas: names, *.names, addresses, ranges, each with or without :port";
-    JournalKeepBytes: "journal.keep-bytes", "journal-keep-bytes", Number("BYTES"), "268435456",
+    JournalKeepBytes: "journal.keep-bytes", "journal-keep-bytes", Size, "268435456",
         "Bytes of the journal kept for looking back, beyond what is still needed";
-    JournalKeepExecutionsBytes: "journal.keep-executions-bytes", "journal-keep-executions-bytes", Number("BYTES"), "67108864",
+    JournalKeepExecutionsBytes: "journal.keep-executions-bytes", "journal-keep-executions-bytes", Size, "67108864",
         "Bytes of executions in which something happened that are kept longer than the journal";
-    JournalQueueBytes: "journal.queue-bytes", "journal-queue-bytes", Number("BYTES"), "67108864",
+    JournalQueueBytes: "journal.queue-bytes", "journal-queue-bytes", Size, "67108864",
         "Bytes of events that may wait for the journal; beyond it publishers wait";
     TracingOtlpEndpoint: "tracing.otlp-endpoint", "otlp-endpoint", Text("URL"), "",
         "Collector of OpenTelemetry traces by OTLP over HTTP, such as http://127.0.0.1:4318; empty: no traces";
-    TracingSampleRatio: "tracing.sample-ratio", "trace-sample-ratio", Text("RATIO"), "0.01",
+    TracingSampleRatio: "tracing.sample-ratio", "trace-sample-ratio", Ratio, "0.01",
         "Part of the traces that begin here which are sampled, 0 to 1; one that another program began is as that program says";
     TracingHeadersFile: "tracing.headers-file", "otlp-headers-file", Text("FILE"), "",
         "A file with headers for the collector, one `Name: value` a line; needs https, or a loopback address";
-    DiskReserveBytes: "disk.reserve-bytes", "disk-reserve-bytes", Number("BYTES"), "33554432",
+    DiskReserveBytes: "disk.reserve-bytes", "disk-reserve-bytes", Size, "33554432",
         "Bytes kept in reserve on the disk, so that a start on a full one can trim the journal; 0 = none";
-    DiskWarnFreeBytes: "disk.warn-free-bytes", "disk-warn-free-bytes", Number("BYTES"), "268435456",
+    DiskWarnFreeBytes: "disk.warn-free-bytes", "disk-warn-free-bytes", Size, "268435456",
         "With less free space the journal keeps less and a warning is logged";
 }
 
@@ -152,13 +188,8 @@ impl Key {
         format!("SWITCHBOX_{}", self.name().to_uppercase().replace(['.', '-'], "_"))
     }
 
-    pub(super) fn is_number(self) -> bool {
-        matches!(self.spec().kind, Number(_))
-    }
-
-    /// A number of bytes, which may be written with a unit.
-    pub(super) fn is_size(self) -> bool {
-        matches!(self.spec().kind, Number("BYTES"))
+    pub(super) const fn kind(self) -> Kind {
+        self.spec().kind
     }
 
     pub(super) fn of(name: &str) -> Option<Self> {

@@ -9,6 +9,7 @@ mod merge_tests;
 mod problem;
 #[cfg(test)]
 mod tests;
+mod toml_value;
 mod tracing;
 mod value;
 
@@ -178,8 +179,7 @@ impl Settings {
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (key, (value, origin)) in &self.in_force {
-            let is_number = key.is_number() && value.bytes().all(|byte| byte.is_ascii_digit());
-            let value = if is_number { value.clone() } else { toml::Value::String(value.clone()).to_string() };
+            let value = toml_value::in_file(key.kind(), value);
             writeln!(f, "{:<48} # {origin}", format!("{} = {value}", key.name()))?;
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{ALL, Key, Origin, Problem, Problems, Settings, Spec, check::check, value::Values};
+use super::{ALL, Key, Origin, Problem, Problems, Settings, Spec, check::check, toml_value::text_of, value::Values};
 
 /// Merges defaults, the text of a settings file, the environment and flags, the later over the earlier.
 pub fn resolve(
@@ -47,20 +47,10 @@ fn flatten(prefix: &str, table: &toml::Table, values: &mut Values, problems: &mu
         let name = format!("{prefix}{name}");
         let mut problem = |text: String| problems.push(Problem { key: name.clone(), origin: Origin::File, text });
         match (Key::of(&name), value) {
-            (Some(key), toml::Value::String(text)) if !key.is_number() || key.is_size() => {
-                values.insert(key, (text.clone(), Origin::File));
-            }
-            (Some(key), toml::Value::Integer(number)) if key.is_number() => {
-                values.insert(key, (number.to_string(), Origin::File));
-            }
-            (Some(key), other) => {
-                let wanted = match (key.is_size(), key.is_number()) {
-                    (true, _) => "a whole number, or a text such as \"64MiB\"",
-                    (_, true) => "a whole number",
-                    _ => "a text in quotes",
-                };
-                problem(format!("must be {wanted}, not {}", other.type_str()));
-            }
+            (Some(key), value) => match text_of(key.kind(), value) {
+                Some(text) => drop(values.insert(key, (text, Origin::File))),
+                None => problem(format!("must be {}, not {}", key.kind().in_file(), value.type_str())),
+            },
             (None, toml::Value::Table(inner)) if is_table(&name) => {
                 flatten(&format!("{name}."), inner, values, problems);
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::{collection::vec, option, prelude::*, sample::Index, test_runner::Config};
 
 use super::*;
+use crate::toml_value::{in_file, text_of};
 
 /// Values among which there are allowed ones, and wrong ones, for every key.
 const VALUES: &[&str] = &[
@@ -32,6 +33,11 @@ const VALUES: &[&str] = &[
     "http://b.example:8080",
     "a.example",
     "10.0.0.1",
+    "a.example,10.0.0.1",
+    "20s",
+    "90m",
+    "0.5",
+    "true",
 ];
 
 /// Where a value stands.
@@ -42,14 +48,12 @@ fn placed() -> impl Strategy<Value = Vec<(Index, Placed)>> {
     vec((any::<Index>(), somewhere), 0..12)
 }
 
-/// Numbers stand without quotes; what is no number cannot stand there.
+/// The line of the settings file; not every value can stand there for every setting.
 fn line(key: Key, value: &str) -> Option<String> {
-    let number = key.is_number();
-    if number && value.parse::<i64>().map_or(true, |number| number.to_string() != value) {
-        return None;
-    }
-    let value = if number { value.to_owned() } else { toml::Value::String(value.to_owned()).to_string() };
-    Some(format!("{} = {value}\n", key.name()))
+    let written = in_file(key.kind(), value);
+    let read: toml::Table = format!("x = {written}").parse().ok()?;
+    let same = text_of(key.kind(), read.get("x")?).is_some_and(|text| text == value);
+    same.then(|| format!("{} = {written}\n", key.name()))
 }
 
 /// Without where the values come from.

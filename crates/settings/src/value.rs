@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Enroll, Key, Origin, Problem, TlsFiles};
+use super::{Enroll, Key, Kind, Origin, Problem, TlsFiles};
 use switchbox_azure::Hubs;
 use switchbox_model::{AllowedHosts, PayloadLimits, limits};
-use switchbox_rules::size::Size;
+use switchbox_rules::{duration, size::Size};
 
 /// Each with where it is from.
 pub(super) type Values = BTreeMap<Key, (String, Origin)>;
@@ -71,7 +71,7 @@ impl<'a> Check<'a> {
     /// A whole number; a number of bytes also with a unit, as in the settings of plugins.
     fn number<T: FromStr>(&self, key: Key) -> Option<T> {
         let text = self.text(key);
-        if key.is_size() {
+        if key.kind() == Kind::Size {
             return text.parse::<Size>().ok()?.0.to_string().parse().ok();
         }
         text.parse().ok()
@@ -100,8 +100,23 @@ impl<'a> Check<'a> {
         found
     }
 
-    pub(super) fn seconds(&mut self, key: Key) -> Option<Duration> {
-        self.between(key, 1, limits::DEADLINE_SECS_MOST).map(Duration::from_secs)
+    /// A time from one second to the longest deadline.
+    pub(super) fn deadline(&mut self, key: Key) -> Option<Duration> {
+        self.duration(key, |time| time >= Duration::from_secs(1), "from 1s")
+    }
+
+    /// As [`Check::deadline`], or no time at all.
+    pub(super) fn interval(&mut self, key: Key) -> Option<Duration> {
+        self.duration(key, |time| time.is_zero() || time >= Duration::from_secs(1), "0s, or from 1s")
+    }
+
+    fn duration(&mut self, key: Key, is_allowed: impl Fn(Duration) -> bool, from: &str) -> Option<Duration> {
+        let most = Duration::from_secs(limits::DEADLINE_SECS_MOST);
+        let found = duration::parse(self.text(key)).and_then(|time| match is_allowed(time) && time <= most {
+            true => Ok(time),
+            false => Err(format!("must be {from} to {}, not {:?}", duration::text(most), self.text(key))),
+        });
+        found.map_err(|text| self.problem(key, text)).ok()
     }
 
     pub(super) fn payloads(&mut self) -> Option<PayloadLimits> {

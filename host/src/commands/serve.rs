@@ -46,7 +46,7 @@ impl FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = |spec: &Spec| match spec.kind {
             Kind::Switch => matches.get_flag(spec.name).then(|| "true".to_owned()),
-            Kind::Text(_) | Kind::Number(_) => matches.get_one::<String>(spec.name).cloned(),
+            _ => matches.get_one::<String>(spec.name).cloned(),
         };
         Ok(Self(settings::ALL.iter().filter_map(|spec| Some((spec.key, given(spec)?))).collect()))
     }
@@ -59,9 +59,9 @@ impl FromArgMatches for Flags {
 
 fn argument(spec: &Spec) -> Arg {
     let argument = Arg::new(spec.name).long(spec.flag);
-    match spec.kind {
-        Kind::Switch => argument.action(ArgAction::SetTrue).help(spec.description),
-        Kind::Text(value) | Kind::Number(value) => {
+    match spec.kind.placeholder() {
+        None => argument.action(ArgAction::SetTrue).help(spec.description),
+        Some(value) => {
             let default = if spec.default.is_empty() { String::new() } else { format!(" [default: {}]", spec.default) };
             argument.value_name(value).help(format!("{}{default}", spec.description))
         }

@@ -40,7 +40,7 @@ fn an_account_that_was_given_them_reads_statistics_as_those_of_mosquitto() {
         return;
     }
     let host_folder = HostFolder::new();
-    let host = host_folder.start_with(&[CLOSED, &["--sys-interval-seconds", "1"]].concat());
+    let host = host_folder.start_with(&[CLOSED, &["--sys-interval", "1s"]].concat());
     let lists = ["--subscribe", "$SYS/#", "--publish", "kept/#"];
     let password = account(&host, &host_folder, "monitor", &lists);
     let mut program = Device::connect(host.mqtt(), Session::of_service("monitor", "program", &password));
@@ -95,7 +95,7 @@ fn an_account_that_was_given_them_reads_statistics_as_those_of_mosquitto() {
 #[test]
 fn neither_a_device_nor_an_account_with_a_wildcard_gets_statistics_and_nobody_publishes_them() {
     let host_folder = HostFolder::new();
-    let host = host_folder.start_with(&["--sys-interval-seconds", "1"]);
+    let host = host_folder.start_with(&["--sys-interval", "1s"]);
     let mut device = host.device("lamp-1");
     for (filter, granted) in [("$SYS/#", false), ("$SYS/broker/uptime", false), ("$share/g/$SYS/#", false), ("#", true)]
     {
@@ -124,7 +124,7 @@ fn neither_a_device_nor_an_account_with_a_wildcard_gets_statistics_and_nobody_pu
 #[test]
 fn there_are_none_where_they_are_off() {
     let host_folder = HostFolder::new();
-    let host = host_folder.start_with(&[CLOSED, &["--sys-interval-seconds", "0"]].concat());
+    let host = host_folder.start_with(&[CLOSED, &["--sys-interval", "0s"]].concat());
     let lists = ["--subscribe", "$SYS/#", "--subscribe", "last", "--publish", "last"];
     let password = account(&host, &host_folder, "monitor", &lists);
     let mut monitor = Device::connect(host.mqtt(), Session::of_service("monitor", "program", &password));

@@ -29,7 +29,7 @@ fn a_client_that_knows_rsa_alone_gets_in_with_a_certificate_for_it_and_else_the_
     assert!(rsa_alone(&host_folder, host.mqtts(), "certs/ca.pem"));
     host.stop();
 
-    let host = start(&host_folder, &["--connect-deadline-seconds", "1"]);
+    let host = start(&host_folder, &["--connect-deadline", "1s"]);
     assert!(!rsa_alone(&host_folder, host.mqtts(), "certs/ca.pem"), "the host's key is EC now");
     host.logged(&["TLS handshake failed", "127.0.0.1", "--key-type rsa"]);
     // A client that is slow, or speaks something else, is told of as well.
@@ -37,10 +37,10 @@ fn a_client_that_knows_rsa_alone_gets_in_with_a_certificate_for_it_and_else_the_
     plain.write_all(b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01x").unwrap();
     host.logged(&["TLS handshake failed", "127.0.0.1", "does not speak TLS"]);
     let _silent = TcpStream::connect(host.mqtts()).unwrap();
-    host.logged(&["TLS handshake did not end within 1 s", "127.0.0.1", "mqtt.connect-deadline-seconds"]);
+    host.logged(&["TLS handshake did not end within 1 s", "127.0.0.1", "mqtt.connect-deadline"]);
     let mut half = TcpStream::connect(host.mqtt()).unwrap();
     half.write_all(&[0x10]).unwrap();
-    host.logged(&["CONNECT did not end within 1 s", "127.0.0.1", "mqtt.connect-deadline-seconds"]);
+    host.logged(&["CONNECT did not end within 1 s", "127.0.0.1", "mqtt.connect-deadline"]);
     host.stop();
 }
 

@@ -34,8 +34,8 @@ fn readable(spec: &Spec) -> String {
     match (spec.default.parse::<u64>(), spec.kind) {
         (_, Kind::Switch) => "`false`".into(),
         (Err(_), _) if spec.default.is_empty() => "empty".into(),
-        (Ok(bytes), Kind::Number("BYTES")) if bytes >= mib => format!("`{bytes}` ({} MiB)", bytes / mib),
-        (Ok(bytes), Kind::Number("BYTES")) => format!("`{bytes}` ({} KiB)", bytes / 1024),
+        (Ok(bytes), Kind::Size) if bytes >= mib => format!("`{bytes}` ({} MiB)", bytes / mib),
+        (Ok(bytes), Kind::Size) => format!("`{bytes}` ({} KiB)", bytes / 1024),
         _ => format!("`{}`", spec.default),
     }
 }
@@ -52,7 +52,9 @@ Every setting can stand in three places; the later counts more:
 3. a flag of `switchbox serve`
 
 `switchbox serve --print-settings` shows what is in force and where each value comes from. All problems are reported at once, each
-with its key. A change counts from the next start of the host. A number of bytes may have a unit: `\"256MiB\"` (in quotes in the file).
+with its key. A change counts from the next start of the host. Values in the file have the
+types of TOML: `true`, `5000`, `0.5`, `[\"a.example\", \"b.example\"]`; elsewhere a list is separated by commas. A number of bytes may have a unit, `\"256MiB\"`; a
+time has one, `\"20s\"`.
 
 ```toml
 data = \"/var/lib/switchbox\"
@@ -70,9 +72,9 @@ max-connections = 5000
             table = Some(of);
             write!(page, "\n## {of}\n\n| setting | flag | default | meaning |\n| --- | --- | --- | --- |\n").unwrap();
         }
-        let flag = match spec.kind {
-            Kind::Switch => format!("`--{}`", spec.flag),
-            Kind::Text(value) | Kind::Number(value) => format!("`--{} {value}`", spec.flag),
+        let flag = match spec.kind.placeholder() {
+            None => format!("`--{}`", spec.flag),
+            Some(value) => format!("`--{} {value}`", spec.flag),
         };
         writeln!(page, "| `{}` | {flag} | {} | {} |", spec.name, readable(spec), spec.description).unwrap();
     }

@@ -38,8 +38,7 @@ impl Connection {
         if self.partial_since.is_some_and(|since| now >= since + options.packet_deadline) && self.reads() {
             self.presence.shared.metrics.limit(limits::names::PACKET_DEADLINE);
             let secs = options.packet_deadline.as_secs();
-            let text =
-                format!("the client did not send the rest of a packet in {secs} s (mqtt.packet-deadline-seconds)");
+            let text = format!("the client did not send the rest of a packet in {secs} s (mqtt.packet-deadline)");
             return Err(ConnectionEnd::Late { limit: limits::names::PACKET_DEADLINE, text });
         }
         self.check_end(now)?;

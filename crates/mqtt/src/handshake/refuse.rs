@@ -86,7 +86,7 @@ pub(super) fn log_failure(shared: &ServerContext, address: IpAddr, what: &str) {
 pub(super) fn late(shared: &ServerContext, address: IpAddr, what: &str) {
     shared.metrics.limit(limits::names::CONNECT_DEADLINE);
     let secs = shared.options.connect_deadline.as_secs_f32();
-    log_failure(shared, address, &format!("{what} did not end within {secs} s (mqtt.connect-deadline-seconds)"));
+    log_failure(shared, address, &format!("{what} did not end within {secs} s (mqtt.connect-deadline)"));
 }
 
 /// The connection ended before CONNECT was complete. A client that sent nothing, such as a load balancer's probe, is not logged as a
