@@ -5,9 +5,9 @@ mod collector;
 
 use std::{collections::BTreeSet, fs, net::TcpListener};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use switchbox_tests::{
-    HostFolder, Process,
+    Admin, HostFolder, Process,
     raw::{self, Raw, ack, publish, text},
     until,
 };
@@ -47,14 +47,23 @@ fn property(flags: &str) -> Vec<u8> {
 
 /// The next config: its `traceparent`, if it has one. Acknowledged.
 fn config(sink: &mut Raw) -> Option<String> {
+    let (topic, traceparent) = message(sink);
+    assert_eq!(topic, "/devices/sink-1/config");
+    traceparent
+}
+
+/// The next message: its topic, and its `traceparent` if it has one. Acknowledged.
+fn message(sink: &mut Raw) -> (String, Option<String>) {
     let packet = sink.packet();
     assert_eq!(packet[0] & 0xf6, 0x32, "{packet:?}");
-    let topic = text("/devices/sink-1/config");
-    let at = packet.windows(topic.len()).position(|bytes| bytes == topic).unwrap() + topic.len();
+    let begins = if packet[1] & 0x80 == 0 { 2 } else { 3 };
+    let length = usize::from(u16::from_be_bytes([packet[begins], packet[begins + 1]]));
+    let at = begins + 2 + length;
+    let topic = String::from_utf8(packet[begins + 2..at].to_vec()).unwrap();
     sink.send(&ack(0x40, u16::from_be_bytes([packet[at], packet[at + 1]])));
     let name = text("traceparent");
-    let at = packet.windows(name.len()).position(|bytes| bytes == name)? + name.len() + 2;
-    Some(String::from_utf8(packet[at..at + 55].to_vec()).unwrap())
+    let at = packet.windows(name.len()).position(|bytes| bytes == name).map(|at| at + name.len() + 2);
+    (topic, at.map(|at| String::from_utf8(packet[at..at + 55].to_vec()).unwrap()))
 }
 
 /// The value of an attribute.
@@ -193,5 +202,84 @@ fn a_collector_that_never_answers_holds_nothing_up_and_what_is_dropped_is_counte
         dropped()
     });
     assert!(count > 0);
+    host.stop();
+}
+
+/// Spans of a trace that another program began at the API, each the parent of the next.
+fn chain(collector: &Collector, names: &[&str]) -> Vec<Value> {
+    let spans: Vec<_> = names.iter().map(|name| collector.named(name)).collect();
+    let mut parent = PARENT.to_owned();
+    for span in &spans {
+        assert_eq!((&span["traceId"], &span["parentSpanId"]), (&json!(TRACE), &json!(parent)), "{span}");
+        parent = span["spanId"].as_str().unwrap().to_owned();
+    }
+    spans
+}
+
+#[test]
+fn a_call_of_the_api_goes_on_with_its_callers_trace_down_to_the_device() {
+    let (collector, place) = (Collector::start(), Place::new());
+    let host = start(&place, &collector.url(), &["--trace-sample-ratio", "0"]);
+    let mut sink = sink(&host);
+    sink.subscribe("/devices/sink-1/commands/#", 1);
+    sink.subscribe("/devices/sink-1/methods/#", 1);
+    let parent = format!("00-{TRACE}-{PARENT}-01");
+    let device = "/v1/projects/{p}/locations/{l}/registries/{r}/devices/{d}";
+    let names = ["modifyCloudToDeviceConfig", "sendCommandToDevice", "invokeMethod"];
+    let [configures, commands, invokes] = names.map(|verb| format!("POST {device}:{verb}"));
+    let post = |verb: &str, body: Value| {
+        host.admin().post_traced(&Admin::device_path("sink-1", &format!(":{verb}")), &body, &parent).ok()
+    };
+
+    drop(post("modifyCloudToDeviceConfig", json!({"binaryData": "b24="})));
+    let goes_out = config(&mut sink).unwrap();
+    let spans = chain(&collector, &[&configures, "effect config", "settlement config"]);
+    assert_eq!(goes_out, format!("00-{TRACE}-{}-01", spans[1]["spanId"].as_str().unwrap()));
+    assert_eq!(spans[0]["kind"], 2, "{spans:?}");
+
+    drop(post("sendCommandToDevice", json!({"binaryData": "b24=", "ttl": "60s"})));
+    let (topic, goes_out) = message(&mut sink);
+    assert_eq!(topic, "/devices/sink-1/commands");
+    let spans = chain(&collector, &[&commands, "effect command", "settlement command"]);
+    assert_eq!(goes_out.unwrap(), format!("00-{TRACE}-{}-01", spans[1]["spanId"].as_str().unwrap()));
+    for span in &spans[1..] {
+        let _ = host.admin().get(&format!("/v1/explain/{}", attribute(span, "switchbox.explain"))).ok();
+    }
+
+    let goes_out = std::thread::scope(|scope| {
+        let called =
+            scope.spawn(|| post("invokeMethod", json!({"method": "dim", "payload": "NTA=", "timeout": "60s"})));
+        let (topic, goes_out) = message(&mut sink);
+        let answer = topic.replace("/request/", "/response/") + "/200";
+        sink.send(&publish(0x30, &answer, 0, &[], "dimmed"));
+        assert_eq!(called.join().unwrap()["status"], 200);
+        goes_out.unwrap()
+    });
+    let spans = chain(&collector, &[&invokes, "method call"]);
+    assert_eq!(goes_out, format!("00-{TRACE}-{}-01", spans[1]["spanId"].as_str().unwrap()));
+    // A caller that is not let in makes no span, and one without `traceparent` none where none is sampled.
+    drop(
+        host.admin().post(&Admin::device_path("sink-1", ":modifyCloudToDeviceConfig"), &json!({"binaryData": ""})).ok(),
+    );
+    assert_eq!(config(&mut sink), None);
+    host.stop();
+    assert_eq!(collector.spans().len(), 8, "{:?}", collector.spans());
+}
+
+#[test]
+fn a_state_belongs_to_the_trace_that_its_device_names() {
+    let (collector, place) = (Collector::start(), Place::new());
+    place.plugin(
+        "states.toml",
+        "component = \"builtin:hop-relay\"\n[[trigger]]\nevent = \"state\"\ndevice = \"switch-1\"\n",
+    );
+    let host = start(&place, &collector.url(), &["--trace-sample-ratio", "0"]);
+    host.admin().wait_plugin("states", "to run", |plugin| plugin["state"] == "running");
+    let mut switch = device(&host, "switch-1");
+    switch.send(&publish(0x32, "/devices/switch-1/state", 1, &property("01"), &record(1)));
+    let event = collector.named("event state");
+    assert_eq!((&event["traceId"], &event["parentSpanId"]), (&json!(TRACE), &json!(PARENT)), "{event}");
+    let execution = collector.named("execution states");
+    assert_eq!((&execution["traceId"], &execution["parentSpanId"]), (&json!(TRACE), &event["spanId"]), "{execution}");
     host.stop();
 }

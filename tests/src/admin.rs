@@ -93,6 +93,17 @@ impl Admin {
         answer(self.agent.post(self.url(path)).header("authorization", self.bearer()).send_json(body))
     }
 
+    /// As [`Admin::post`], with `traceparent`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    #[must_use]
+    pub fn post_traced(&self, path: &str, body: &Value, traceparent: &str) -> Answer {
+        let call = self.agent.post(self.url(path)).header("authorization", self.bearer());
+        answer(call.header("traceparent", traceparent).send_json(body))
+    }
+
     /// # Panics
     ///
     /// When there is no answer.

@@ -22,6 +22,7 @@ use super::{
     details::{self, Details},
     error::{Error, Kind},
     rate::{self, Caller},
+    traces,
     verb_paths::shown,
 };
 use switchbox_admin_api::{Scope, TOKEN_FILE};
@@ -32,6 +33,7 @@ use switchbox_support::{
     log_limit::{SiteLimit, SuppressionNote},
     tasks::spawn_contained,
 };
+use switchbox_telemetry as telemetry;
 use switchbox_transport::admission::{Rate, network};
 
 /// Of such lines the log gets ten a minute, and how many there are.
@@ -56,11 +58,16 @@ pub(super) struct Gate {
     pub(super) scope: Scope,
     pub(super) body_bytes: usize,
     pub(super) takes_if_match: bool,
+    /// For traces: the method, and the path with the names of its parts.
+    pub(super) call: Arc<str>,
 }
 
 pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let counters = gate.app.parts.counters.clone();
-    let response = checked(gate, request, next).await;
+    let (call, traced) = (gate.call.clone(), traces::begins(&counters, &request));
+    let context = traced.as_ref().and_then(telemetry::Call::context);
+    let response = telemetry::within(context, checked(gate, request, next)).await;
+    traces::ended(&counters, traced, &call, response.status());
     // What a call was refused by, wherever that was.
     if let Some(limit) = response.extensions().get::<LimitName>() {
         counters.limit(*limit);
@@ -96,9 +103,10 @@ async fn checked(gate: Gate, request: Request, next: Next) -> Response {
     if !is_write(&gate, &request) {
         return gate.read(&name, details::of(details.clone(), next.run(request)), &details).await;
     }
+    let done = telemetry::within(telemetry::current(), write(gate.app, name, address, request, next, details));
     // The write runs in a task of its own, so that it is completed and logged although the caller hangs up. Supervision: a panic is resumed
     // below, where the connection's task counts it.
-    let done = tokio::spawn(write(gate.app, name, address, request, next, details));
+    let done = tokio::spawn(done);
     done.await.unwrap_or_else(|error| match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(_) => Error::new(Kind::Unavailable, "the host is stopping").into_response(),
@@ -130,9 +138,10 @@ async fn write(
         }
     };
     let call = call_of(&request);
+    let ran = telemetry::within(telemetry::current(), next.run(request));
     // One that panics has its line as well.
     // Supervision: a panic becomes the answer.
-    let ran = tokio::spawn(details::of(details.clone(), next.run(request))).await;
+    let ran = tokio::spawn(details::of(details.clone(), ran)).await;
     let response = ran.unwrap_or_else(|error| {
         Error::new(Kind::Internal, format!("the call failed on its way, and may be done in part: {error}"))
             .into_response()

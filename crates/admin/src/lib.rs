@@ -34,6 +34,7 @@ pub mod testing;
 mod tests;
 mod tokens;
 mod topic_tap;
+mod traces;
 mod verb_paths;
 mod web;
 

@@ -318,7 +318,7 @@ impl TestHost {
     fn event(&self, id: &str, data: EventData) {
         let (done, durable) = mpsc::sync_channel(1);
         let room = self.runtime.block_on(self.ingest.reserve(1024, PriorityClass::Foreground)).unwrap();
-        let event = ingest::NewEvent { durable: true, data };
+        let event = ingest::NewEvent::new(true, data);
         self.ingest.submit(&self.device(id), vec![event], room, Box::new(move |result| done.send(result).unwrap()));
         durable.recv().unwrap().unwrap();
     }

@@ -22,6 +22,7 @@ use switchbox_model::{
     registry::MethodEndpoint,
 };
 use switchbox_proxy as proxy;
+use switchbox_telemetry as telemetry;
 
 /// Why a method call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,7 +82,8 @@ impl Handle {
         let who = device.name.to_string();
         let Some(proxy) = self.inner.proxy.get() else { return Err(CallError::Offline(who)) };
         let id = self.inner.calls.next_rid.fetch_add(1, Ordering::Relaxed);
-        let call = proxy::Call { id, device: who.clone(), method: name.to_owned(), payload, timeout };
+        let traceparent = telemetry::current_traceparent();
+        let call = proxy::Call { id, device: who.clone(), method: name.to_owned(), payload, timeout, traceparent };
         let answer = proxy.call(&endpoint.url, call).await;
         let answer = answer.map_err(|error| endpoint_error(who, error))?;
         Ok(Response { status: answer.status, payload: answer.body })
@@ -110,6 +112,9 @@ impl Handle {
         let waiting = online_device.calls();
         let answer = waiting.begin(rid).ok_or_else(|| CallError::Busy(who(), limits::METHODS_IN_FLIGHT))?;
         let _guard = WaitingCallGuard { waiting, rid };
+        if let Some(traces) = self.inner.metrics.traces.on() {
+            traces.method_goes_out(rid);
+        }
         let expires = Instant::now() + timeout;
         if !online_device.link().deliver(Outbound::Method { rid, name: name.into(), payload, expires }) {
             return Err(CallError::Busy(who(), limits::SESSION_QUEUE));

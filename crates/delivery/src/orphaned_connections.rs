@@ -19,7 +19,7 @@ impl Handle {
             }
             let data = EventData::Disconnected { reason: REASON.to_owned() };
             let permit = self.inner.ingest.reserve(REASON.len(), PriorityClass::Foreground).await?;
-            self.inner.ingest.submit(&device, vec![NewEvent { durable: false, data }], permit, Box::new(|_| ()));
+            self.inner.ingest.submit(&device, vec![NewEvent::new(false, data)], permit, Box::new(|_| ()));
         }
         Ok(())
     }

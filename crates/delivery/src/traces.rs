@@ -6,15 +6,16 @@ use switchbox_core::{ingest::EndedCommand, registry::Device};
 use switchbox_model::{CommandStatus, DeviceName, EffectKey, Message};
 use switchbox_store::ConfigVersion;
 use switchbox_support::metrics::Metrics;
-use switchbox_telemetry::{Ended, TraceId, Tracer};
+use switchbox_telemetry::{Asked, EffectId, Ended, TraceId, Tracer};
 
 use super::link::Outbound;
 
 /// The device acknowledged this config just now. Returns its trace if it has a span.
 pub(super) fn config_acknowledged(metrics: &Metrics, device: &DeviceName, config: &ConfigVersion) -> Option<TraceId> {
     let traces = metrics.traces.on()?;
+    let key = config.cause.effect_key();
     traces.ended(Ended {
-        key: &config.cause.effect_key()?,
+        effect: of_config(key.as_ref(), config),
         device,
         config: Some(config.version),
         from_ms: Some(config.time_ms),
@@ -26,25 +27,40 @@ pub(super) fn config_acknowledged(metrics: &Metrics, device: &DeviceName, config
 /// Commands ended just now.
 pub(super) fn commands_ended(metrics: &Metrics, device: &DeviceName, status: CommandStatus, ended: &[EndedCommand]) {
     let Some(traces) = metrics.traces.on() else { return };
-    // Commands of operators have ids that are no effect keys.
-    for key in ended.iter().filter_map(|command| command.id.parse::<EffectKey>().ok()) {
+    for command in ended {
+        let key = command.id.parse::<EffectKey>().ok();
+        let effect = of_command(key.as_ref(), &command.id);
         let is_error = matches!(status, CommandStatus::Expired | CommandStatus::Rejected);
-        traces.ended(Ended { key: &key, device, config: None, from_ms: None, status: status.as_str(), is_error });
+        traces.ended(Ended { effect, device, config: None, from_ms: None, status: status.as_str(), is_error });
     }
+}
+
+/// `key`: of a plugin's effect.
+fn of_config<'a>(key: Option<&'a EffectKey>, config: &ConfigVersion) -> EffectId<'a> {
+    let asked = || Asked::Config { device: config.device, time_ms: config.time_ms };
+    key.map_or_else(|| EffectId::Operator(asked()), EffectId::Plugin)
+}
+
+fn of_command<'a>(key: Option<&'a EffectKey>, id: &'a str) -> EffectId<'a> {
+    key.map_or(EffectId::Operator(Asked::Command { id }), EffectId::Plugin)
 }
 
 /// The `traceparent` of a delivery to a device. `None` if traces are off, or the delivery belongs to no trace.
 #[must_use]
 pub fn traceparent(tracer: &Tracer, device: &Device, outbound: &Outbound) -> Option<String> {
     let traces = tracer.on()?;
-    let key = match outbound {
+    match outbound {
         Outbound::Config { version, .. } => {
-            device.config().filter(|config| config.version == *version)?.cause.effect_key()?
+            let config = device.config().filter(|config| config.version == *version)?;
+            let key = config.cause.effect_key();
+            traces.traceparent(of_config(key.as_ref(), &config))
         }
-        Outbound::Command { id, .. } => id.parse().ok()?,
-        Outbound::Method { .. } => return None,
-    };
-    traces.traceparent(&key)
+        Outbound::Command { id, .. } => {
+            let key = id.parse::<EffectKey>().ok();
+            traces.traceparent(of_command(key.as_ref(), id))
+        }
+        Outbound::Method { rid, .. } => traces.method_traceparent(*rid),
+    }
 }
 
 /// The message that a plugin published as this effect, with `traceparent` among its user properties.

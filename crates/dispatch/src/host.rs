@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
-use super::{context::Context, runner::Runner};
+use super::{context::Context, runner::Runner, traces};
 use switchbox_core::{
     registry::{self, Device},
     twin,
@@ -13,6 +13,7 @@ use switchbox_model::{DeviceId, DeviceName, DeviceNum, PluginName, RegistryName,
 use switchbox_plugin_runtime::{
     ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
 };
+use switchbox_telemetry as telemetry;
 
 /// Each instance has one of its own, so that processors do not share one reference count.
 pub(super) struct PluginHost {
@@ -144,10 +145,16 @@ impl Host for PluginHost {
             let stop = context.stopping.clone();
             // A device must not act on an event that a crash could still undo.
             context.store.wait_until_durable(call.seq).await.map_err(|_| stopping())?;
-            tokio::select! {
-                answer = connections.call(device, call.method, call.payload, call.timeout) => answer,
-                () = stop.cancelled() => Err(stopping()),
-            }
+            let (traced, name) = (traces::method_begins(&context.metrics, &call), device.name.clone());
+            let called = async move {
+                tokio::select! {
+                    answer = connections.call(device, call.method, call.payload, call.timeout) => answer,
+                    () = stop.cancelled() => Err(stopping()),
+                }
+            };
+            let answer = telemetry::within(traced.as_ref().and_then(|(call, _)| call.context()), called).await;
+            traces::method_ended(&context.metrics, traced, &name, &answer);
+            answer
         })
     }
 }

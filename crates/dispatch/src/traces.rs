@@ -1,8 +1,10 @@
-//! Gives executions to the tracer, if traces are on.
+//! Gives executions and their method calls to the tracer, if traces are on.
 
 use super::{queue::Job, runner::Runner, version::Version};
-use switchbox_plugin_runtime::{Execution, Verdict};
-use switchbox_telemetry::{self as telemetry, TraceId};
+use switchbox_model::{CallRecord, DeviceName};
+use switchbox_plugin_runtime::{Execution, MethodCall, MethodError, MethodResponse, Verdict};
+use switchbox_support::metrics::Metrics;
+use switchbox_telemetry::{self as telemetry, Call, TraceId};
 
 /// It ended just now. Returns its trace if it has a span.
 pub(super) fn execution(runner: &Runner, version: &Version, job: &Job, execution: &Execution) -> Option<TraceId> {
@@ -27,4 +29,22 @@ pub(super) fn execution(runner: &Runner, version: &Version, job: &Job, execution
 /// The trace of a job's event, if it is sampled.
 pub(super) fn of(runner: &Runner, job: &Job) -> Option<TraceId> {
     runner.context.metrics.traces.on()?.sampled(&job.event)
+}
+
+/// An execution is about to call a method. Returns the call's span, and its id; `None` if traces are off.
+pub(super) fn method_begins(metrics: &Metrics, call: &MethodCall) -> Option<(Call, String)> {
+    let traced = metrics.traces.on()?.method_of(call.seq, &call.plugin, call.attempt, call.index);
+    Some((traced, CallRecord::id_of(call.seq, &call.plugin, call.index)))
+}
+
+/// It ended just now.
+pub(super) fn method_ended(
+    metrics: &Metrics,
+    traced: Option<(Call, String)>,
+    device: &DeviceName,
+    answer: &Result<MethodResponse, MethodError>,
+) {
+    if let (Some((call, id)), Some(traces)) = (traced, metrics.traces.on()) {
+        traces.method_ended(call, id, device, answer.as_ref().err().map(ToString::to_string));
+    }
 }

@@ -7,11 +7,17 @@ use crate::dialect::{self, TopicRefusal, iot_core};
 use switchbox_model::{EventData, PayloadLimit, PayloadLimits};
 use switchbox_mqtt_codec::{fault::reason, packet::Publish};
 use switchbox_support::metrics::Metrics;
+use switchbox_telemetry::Context;
 
 /// The content of a publish on a device's topic.
 pub(super) enum Content {
-    Event(EventData),
-    Answer { rid: u64, status: u16, payload: bytes::Bytes },
+    /// With the trace that its sender names, where the event does not keep that.
+    Event(EventData, Option<Box<Context>>),
+    Answer {
+        rid: u64,
+        status: u16,
+        payload: bytes::Bytes,
+    },
 }
 
 pub(super) struct PublishRefusal {
@@ -64,11 +70,13 @@ pub(super) fn content(
             let (payload, subfolder) = (publish.payload, subfolder.to_owned());
             let mut properties = properties(publish.properties);
             properties.append(&mut in_topic);
-            Ok(Content::Event(EventData::Telemetry { subfolder, payload, properties }))
+            Ok(Content::Event(EventData::Telemetry { subfolder, payload, properties }, None))
         }
         dialect::Publish::State => {
             check_size(metrics, size, payloads.state())?;
-            Ok(Content::Event(EventData::State { version: 0, payload: publish.payload }))
+            let said = publish.properties.as_ref().zip(metrics.traces.on());
+            let trace = said.and_then(|(said, traces)| traces.named(&said.user)).map(Box::new);
+            Ok(Content::Event(EventData::State { version: 0, payload: publish.payload }, trace))
         }
         dialect::Publish::Answer { rid, status } => {
             check_size(metrics, size, payloads.answer())?;

@@ -91,7 +91,7 @@ pub(super) fn publish(
     tracing::debug!(client, topic = %will.topic, "publishing the will");
     let device = auth_context.principal.device();
     if let Some((device, data)) = device.and_then(|device| event(device, &will).map(|data| (device, data))) {
-        let event = NewEvent { durable: will.qos != QoS::AtMostOnce, data };
+        let event = NewEvent::new(will.qos != QoS::AtMostOnce, data);
         let (changes, on_commit) = pending.into_parts(OnCommit::Nothing);
         shared.host.ingest.submit_with(device, event, changes, on_commit);
         return None;

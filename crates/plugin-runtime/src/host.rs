@@ -48,6 +48,9 @@ pub struct MethodCall {
     pub plugin: PluginName,
     /// The event that is being handled: the host makes no call before it is durable.
     pub seq: Seq,
+    pub attempt: u32,
+    /// Its place among the calls of the execution.
+    pub index: u32,
     pub device: DeviceNum,
     pub method: String,
     pub payload: Bytes,

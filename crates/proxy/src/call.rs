@@ -16,6 +16,8 @@ pub struct Call {
     pub method: String,
     pub payload: Bytes,
     pub timeout: Duration,
+    /// For the header of this name.
+    pub traceparent: Option<String>,
 }
 
 /// What the endpoint answered: HTTP's status and body, whatever they are.

@@ -40,16 +40,19 @@ where
 fn request(endpoint: &Endpoint, call: Call) -> Result<Request<Full<Bytes>>, Error> {
     let path = endpoint.uri.path_and_query().map_or("/", |path| path.as_str());
     let host = endpoint.uri.authority().map_or(endpoint.host.as_str(), |authority| authority.as_str());
-    Request::post(path)
+    let request = Request::post(path)
         .header(header::HOST, host)
         .header(header::CONTENT_TYPE, "application/octet-stream")
         .header(header::CONNECTION, "close")
         .header(header::USER_AGENT, concat!("switchbox/", env!("CARGO_PKG_VERSION")))
         .header("switchbox-method", call.method)
         .header("switchbox-call-id", call.id)
-        .header("switchbox-device", call.device)
-        .body(Full::new(call.payload))
-        .map_err(|error| Error::Invalid(error.to_string()))
+        .header("switchbox-device", call.device);
+    let request = match call.traceparent {
+        Some(traceparent) => request.header("traceparent", traceparent),
+        None => request,
+    };
+    request.body(Full::new(call.payload)).map_err(|error| Error::Invalid(error.to_string()))
 }
 
 /// Reads no more than may be kept.

@@ -44,6 +44,7 @@ fn call() -> Call {
         method: "dim".into(),
         payload: Bytes::from_static(b"question"),
         timeout: Duration::from_secs(30),
+        traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
     }
 }
 
@@ -58,6 +59,7 @@ async fn a_call_is_one_post_that_says_what_is_called() {
         "post /methods?x=1 http/1.1\r\n",
         &format!("host: localhost:{port}\r\n"),
         "switchbox-method: dim\r\n",
+        "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n",
         "switchbox-call-id: 7\r\n",
         "switchbox-device: projects/p/locations/l/registries/r/devices/lamp-1\r\n",
         "\r\n\r\nquestion",

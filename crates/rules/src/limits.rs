@@ -111,6 +111,8 @@ pub const GRANTS: usize = 1_024;
 pub const PATTERNS_BYTES: usize = 32 * 1024;
 /// A plugin's settings as JSON, bytes.
 pub const SETTINGS_BYTES: usize = 256 * 1024;
+/// What a component says of its settings: all texts of the schema, and 64 for each field and each choice, bytes.
+pub const SETTINGS_SCHEMA_BYTES: usize = 32 * 1024;
 /// Dead letters of one plugin; past it, its oldest go.
 pub const DEAD_LETTERS: usize = 1_000;
 /// Clients of the admin API that follow the events at a time.
@@ -327,7 +329,8 @@ pub const SESSIONS_SUBSCRIPTION_BYTES: usize = 128 * 1024 * 1024;
 pub const SUBSCRIPTIONS_EASY_BYTES: usize = 8 * 1024;
 /// Spans of traces that wait for the collector; more are dropped.
 pub const TRACE_SPANS: usize = 8_192;
-/// Events whose trace another program began that are remembered for their effects; the oldest are forgotten.
+/// Events, effects of operators and method calls whose trace another program or a call of the API began, that are remembered for
+/// what comes of them; the oldest are forgotten.
 pub const TRACE_CONTEXTS: usize = 16_384;
 /// Longest time that a session is kept for an offline client, seconds.
 pub const SESSION_EXPIRY_SECS: u32 = 7 * 24 * 3_600;

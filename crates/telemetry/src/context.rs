@@ -25,11 +25,11 @@ impl fmt::Display for SpanId {
     }
 }
 
-/// The trace that an event belongs to.
+/// A place in a trace: what happens there belongs to the trace, and has this parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Context {
+pub struct Context {
     pub(crate) trace: TraceId,
-    /// What brought the event about, in another program or here. `None` for an event that begins the trace.
+    /// What brought it about, in another program or here. `None` for what begins the trace.
     pub(crate) parent: Option<SpanId>,
     pub(crate) sampled: bool,
 }
@@ -47,6 +47,13 @@ impl Context {
         let trace = Some(hex(trace, 32)?).filter(|trace| *trace != 0)?;
         let parent = u64::try_from(hex(parent, 16)?).ok().filter(|parent| *parent != 0)?;
         Some(Self { trace: TraceId(trace), parent: Some(SpanId(parent)), sampled: flags & 1 == 1 })
+    }
+}
+
+impl Context {
+    /// For what goes out with the parent of this place as its parent.
+    pub(crate) fn traceparent(&self) -> Option<String> {
+        Some(traceparent(self.trace, self.parent?, self.sampled))
     }
 }
 

@@ -2,7 +2,10 @@
 
 use switchbox_model::{EffectKey, PluginName, Seq};
 
-use super::context::{Context, SpanId, TraceId};
+use super::{
+    context::{Context, SpanId, TraceId},
+    memory::Key,
+};
 
 /// Makes the ids of one run of the host.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +24,13 @@ enum Kind {
     Effect,
     Ended,
     Entry,
+    CallTrace,
+    Call,
+    OperatorTrace,
+    OperatorEffect,
+    OperatorEnded,
+    MethodTrace,
+    Method,
 }
 
 impl Ids {
@@ -32,10 +42,46 @@ impl Ids {
 
     /// Of an event that begins a trace.
     pub(crate) fn begun(self, seq: Seq) -> Context {
-        let low = self.of(Kind::Trace, &[seq.0]);
-        let high = self.of(Kind::Trace, &[seq.0, low]);
+        self.begun_by(Kind::Trace, seq.0)
+    }
+
+    /// Of a call of the API that begins a trace.
+    pub(crate) fn begun_by_call(self, number: u64) -> Context {
+        self.begun_by(Kind::CallTrace, number)
+    }
+
+    /// Of an operator's effect whose trace is not known: its errors alone have spans.
+    pub(crate) fn begun_by_operator(self, key: Key) -> Context {
+        Context { sampled: false, ..self.begun_by(Kind::OperatorTrace, hash(key)) }
+    }
+
+    /// The same of a method call.
+    pub(crate) fn begun_by_method(self, id: &str) -> Context {
+        Context { sampled: false, ..self.begun_by(Kind::MethodTrace, text(id)) }
+    }
+
+    fn begun_by(self, kind: Kind, number: u64) -> Context {
+        let low = self.of(kind, &[number]);
+        let high = self.of(kind, &[number, low]);
         let sampled = self.below.is_none_or(|below| low < below);
         Context { trace: TraceId(u128::from(high.max(1)) << 64 | u128::from(low)), parent: None, sampled }
+    }
+
+    pub(crate) fn call(self, number: u64) -> SpanId {
+        self.span(Kind::Call, &[number])
+    }
+
+    pub(crate) fn method(self, id: &str) -> SpanId {
+        self.span(Kind::Method, &[text(id)])
+    }
+
+    pub(crate) fn operator_effect(self, key: Key) -> SpanId {
+        self.span(Kind::OperatorEffect, &[hash(key)])
+    }
+
+    /// How the operator's effect ended.
+    pub(crate) fn operator_ended(self, key: Key) -> SpanId {
+        self.span(Kind::OperatorEnded, &[hash(key)])
     }
 
     pub(crate) fn event(self, seq: Seq) -> SpanId {
@@ -69,7 +115,16 @@ impl Ids {
     }
 }
 
-fn text(text: &str) -> u64 {
+fn hash(key: Key) -> u64 {
+    match key {
+        Key::Event(seq) => seq.0,
+        Key::Config(device, time_ms) => mix(mix(device.0) ^ time_ms),
+        Key::Command(id) | Key::Method(id) => id,
+    }
+}
+
+/// FNV-1a.
+pub(crate) fn text(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -4,14 +4,21 @@
 //! Most ids are derived from the ids that things have anyway (`explain` takes the same), so nothing has to be passed from an event to its
 //! execution, to the log and to the device's connection.
 
+mod asked;
+mod calls;
 mod context;
+mod current;
 mod ids;
 mod memory;
+mod operator;
 mod otlp;
 mod queue;
 mod span;
 mod tracer;
 
-pub use context::{PROPERTY, TraceId};
+pub use asked::Asked;
+pub use calls::Call;
+pub use context::{Context, PROPERTY, TraceId};
+pub use current::{current, current_traceparent, within};
 pub use queue::{Batch, SpanQueue};
-pub use tracer::{Ended, Execution, Outcome, Spans, Tracer, Traces};
+pub use tracer::{EffectId, Ended, Execution, LimitHits, Outcome, Spans, Tracer, Traces};

@@ -6,6 +6,10 @@ use super::context::{SpanId, TraceId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SpanKind {
     Internal = 1,
+    /// It answers another program.
+    Server = 2,
+    /// It asks another program, and waits for the answer.
+    Client = 3,
     /// It hands something to another program.
     Producer = 4,
     /// It takes something from another program.

@@ -3,8 +3,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -20,9 +20,10 @@ use switchbox_model::{
 use tokio::sync::mpsc;
 
 use super::{
+    asked::Asked,
     context::{Context, PROPERTY, SpanId, TraceId, traceparent},
     ids::Ids,
-    memory::Memory,
+    memory::{Key, Memory},
     span::{Span, SpanKind},
 };
 
@@ -47,14 +48,26 @@ pub struct Tracer {
 /// Traces are on.
 #[derive(Debug)]
 pub struct Traces {
-    ids: Ids,
+    pub(crate) ids: Ids,
     live: AtomicBool,
     /// An event came that belongs to another's trace: only then [`Memory`] is looked at.
     remembers: AtomicBool,
     memory: Mutex<Memory>,
     queue: mpsc::Sender<Span>,
     counted: Counted,
-    now_us: fn() -> u64,
+    limits: OnceLock<LimitHits>,
+    /// Calls of the API so far.
+    pub(crate) calls: AtomicU64,
+    pub(crate) now_us: fn() -> u64,
+}
+
+/// How often the tracer's limits were hit.
+#[derive(Debug, Clone)]
+pub struct LimitHits {
+    /// Of spans that wait.
+    pub spans: Counter,
+    /// Of traces that are remembered.
+    pub contexts: Counter,
 }
 
 /// What a plugin did with an event.
@@ -73,12 +86,19 @@ pub struct Execution<'a> {
 
 /// Spans of an entry of the log.
 #[derive(Debug)]
-pub struct Spans(Vec<Span>);
+pub struct Spans(pub(crate) Vec<Span>);
+
+/// Whose effect it is.
+#[derive(Debug, Clone, Copy)]
+pub enum EffectId<'a> {
+    Plugin(&'a EffectKey),
+    Operator(Asked<'a>),
+}
 
 /// How an effect ended at its device.
 #[derive(Debug, Clone, Copy)]
 pub struct Ended<'a> {
-    pub key: &'a EffectKey,
+    pub effect: EffectId<'a>,
     pub device: &'a DeviceName,
     /// Its version; `None` for a command.
     pub config: Option<u64>,
@@ -101,9 +121,18 @@ impl Tracer {
             memory: Mutex::default(),
             queue,
             counted: counted.clone(),
+            limits: OnceLock::new(),
+            calls: AtomicU64::new(0),
             now_us,
         };
         (Self { traces: Some(Arc::new(traces)), counted: counted.clone() }, spans, counted)
+    }
+
+    /// Where hits of its limits are counted. To be given once; nothing while traces are off.
+    pub fn count_limits(&self, hits: impl FnOnce() -> LimitHits) {
+        if let Some(traces) = &self.traces {
+            let _ = traces.limits.set(hits());
+        }
     }
 
     /// The log has been replayed: what happens from now on is new.
@@ -250,20 +279,11 @@ impl Traces {
     }
 
     fn effect(&self, trace: TraceId, parent: SpanId, key: &EffectKey, effect: &Effect, ms: u64) -> Span {
-        let what = match effect {
-            Effect::Config { .. } | Effect::ConfigForced { .. } => "config",
-            Effect::Command { .. } => "command",
-            Effect::Kv(_) => "state write",
-            Effect::Publish { .. } => "publish",
-            Effect::PatchDesired { .. } => "config patch",
-            Effect::TimerSet(_) => "timer",
-            Effect::TimerCancel { .. } => "timer cancel",
-        };
         let span = Span {
             trace,
             id: self.ids.effect(key),
             parent: Some(parent),
-            name: format!("effect {what}"),
+            name: format!("effect {}", effect_name(effect)),
             kind: SpanKind::Producer,
             start_us: ms.saturating_mul(1_000),
             end_us: (self.now_us)(),
@@ -277,16 +297,19 @@ impl Traces {
     /// An effect ended at its device. One that failed has a span also where its trace is not sampled. Returns its trace if it has a
     /// span.
     pub fn ended(&self, ended: Ended<'_>) -> Option<TraceId> {
-        let Ended { key, device, config, from_ms, status, is_error } = ended;
-        let context = self.context(key.seq);
+        let Ended { effect, device, config, from_ms, status, is_error } = ended;
+        let (context, parent, id) = match effect {
+            EffectId::Plugin(key) => (self.context(key.seq), self.ids.effect(key), self.ids.ended(key)),
+            EffectId::Operator(asked) => self.of_operator(asked),
+        };
         if !context.sampled && !is_error {
             return None;
         }
         let end_us = (self.now_us)();
         let span = Span {
             trace: context.trace,
-            id: self.ids.ended(key),
-            parent: Some(self.ids.effect(key)),
+            id,
+            parent: Some(parent),
             name: format!("settlement {}", if config.is_some() { "config" } else { "command" }),
             kind: SpanKind::Internal,
             start_us: from_ms.map_or(end_us, |ms| ms.saturating_mul(1_000)),
@@ -295,7 +318,12 @@ impl Traces {
             links: Vec::new(),
             error: is_error.then(|| status.to_owned()),
         };
-        let explain = config.map_or_else(|| key.to_string(), |version| format!("{device}/configVersions/{version}"));
+        let explain = match (config, effect) {
+            (Some(version), _) => format!("{device}/configVersions/{version}"),
+            (None, EffectId::Plugin(key)) => key.to_string(),
+            (None, EffectId::Operator(Asked::Command { id })) => id.to_owned(),
+            (None, EffectId::Operator(Asked::Config { .. })) => device.to_string(),
+        };
         let span = span.with("switchbox.explain", explain).with("switchbox.device", device.to_string());
         self.send(span.with("switchbox.status", status.to_owned()));
         Some(context.trace)
@@ -304,8 +332,15 @@ impl Traces {
     /// What goes out with an effect: `traceparent`, with the effect as the parent. `None` if its trace is not sampled, and no other
     /// program began it.
     #[must_use]
-    pub fn traceparent(&self, key: &EffectKey) -> Option<String> {
-        let remembered = self.remembered(key.seq);
+    pub fn traceparent(&self, effect: EffectId<'_>) -> Option<String> {
+        let key = match effect {
+            EffectId::Plugin(key) => key,
+            EffectId::Operator(asked) => {
+                let Context { trace, sampled, .. } = self.recall(asked.key())?;
+                return Some(traceparent(trace, self.ids.operator_effect(asked.key()), sampled));
+            }
+        };
+        let remembered = self.recall(Key::Event(key.seq));
         let context = remembered.unwrap_or_else(|| self.ids.begun(key.seq));
         let goes_out = context.sampled || remembered.is_some();
         goes_out.then(|| traceparent(context.trace, self.ids.effect(key), context.sampled))
@@ -314,48 +349,87 @@ impl Traces {
     /// The trace context as a user property of MQTT 5.
     #[must_use]
     pub fn property(&self, key: &EffectKey) -> Option<Property> {
-        Some((PROPERTY.to_owned(), self.traceparent(key)?))
+        Some((PROPERTY.to_owned(), self.traceparent(EffectId::Plugin(key))?))
+    }
+
+    /// What a sender names among the properties of a message whose event does not keep them.
+    #[must_use]
+    pub fn named(&self, properties: &[Property]) -> Option<Context> {
+        named(properties)
+    }
+
+    /// The event belongs to the trace of what brought it about.
+    pub fn join(&self, seq: Seq, context: Context) {
+        self.remember(Key::Event(seq), context);
     }
 
     fn context(&self, seq: Seq) -> Context {
-        self.remembered(seq).unwrap_or_else(|| self.ids.begun(seq))
+        self.recall(Key::Event(seq)).unwrap_or_else(|| self.ids.begun(seq))
     }
 
-    fn remembered(&self, seq: Seq) -> Option<Context> {
+    pub(crate) fn recall(&self, key: Key) -> Option<Context> {
         if !self.remembers.load(Ordering::Relaxed) {
             return None;
         }
-        self.memory.lock().get(seq)
+        self.memory.lock().get(key)
+    }
+
+    pub(crate) fn remember(&self, key: Key, context: Context) {
+        self.remembers.store(true, Ordering::Relaxed);
+        if !self.memory.lock().insert(key, context)
+            && let Some(hits) = self.limits.get()
+        {
+            hits.contexts.inc();
+        }
     }
 
     /// Where another brought the event about, its trace is remembered for the effects.
     fn context_of(&self, event: &Event) -> Context {
-        let Some(context) = self.continued(event) else { return self.ids.begun(event.seq) };
-        self.remembers.store(true, Ordering::Relaxed);
-        self.memory.lock().insert(event.seq, context);
+        let Some(context) = self.continued(event) else { return self.context(event.seq) };
+        self.remember(Key::Event(event.seq), context);
         context
     }
 
     /// The trace that the event belongs to: that of another program, by its property, or that of a command that ended.
     fn continued(&self, event: &Event) -> Option<Context> {
         match &event.data {
-            EventData::Telemetry { properties, .. } | EventData::Topic { properties, .. } => {
-                let (_, value) = properties.iter().find(|(name, _)| name == PROPERTY)?;
-                Context::parse(value)
-            }
-            EventData::CommandSettled { id, .. } => {
-                let key: EffectKey = id.parse().ok()?;
-                Some(Context { parent: Some(self.ids.effect(&key)), ..self.context(key.seq) })
-            }
+            EventData::Telemetry { properties, .. } | EventData::Topic { properties, .. } => named(properties),
+            EventData::CommandSettled { id, .. } => match id.parse::<EffectKey>() {
+                Ok(key) => Some(Context { parent: Some(self.ids.effect(&key)), ..self.context(key.seq) }),
+                Err(_) => {
+                    let key = Asked::Command { id }.key();
+                    Some(Context { parent: Some(self.ids.operator_effect(key)), ..self.recall(key)? })
+                }
+            },
             _ => None,
         }
     }
 
     /// Never waits.
-    fn send(&self, span: Span) {
+    pub(crate) fn send(&self, span: Span) {
         if self.queue.try_send(span).is_err() {
             self.counted.get_or_create(&Outcome { outcome: "dropped: queue full" }).inc();
+            if let Some(hits) = self.limits.get() {
+                hits.spans.inc();
+            }
         }
+    }
+}
+
+fn named(properties: &[Property]) -> Option<Context> {
+    let (_, value) = properties.iter().find(|(name, _)| name == PROPERTY)?;
+    Context::parse(value)
+}
+
+pub(crate) fn effect_name(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::Config { .. } | Effect::ConfigForced { .. } => "config",
+        Effect::Command { .. } => "command",
+        Effect::Kv(_) => "state write",
+        Effect::Publish { .. } => "publish",
+        Effect::PatchDesired { .. } => "config patch",
+        Effect::TimerSet(_) => "timer",
+        Effect::TimerCancel { .. } => "timer cancel",
     }
 }
 

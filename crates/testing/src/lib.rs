@@ -101,7 +101,7 @@ impl Host {
         let registry = registry::Handle::load(store.clone(), &opened.loaded);
         let metrics = Metrics::default();
         let tasks = Tasks::new(metrics.clone());
-        let ingest = ingest::Handle::new(store.clone(), options.plugins);
+        let ingest = ingest::Handle::new(store.clone(), options.plugins, metrics.traces.clone());
         let loaded_queues = std::mem::take(&mut opened.loaded.commands);
         let queues = outbox::CommandQueues::new(loaded_queues, opened.loaded.queue_limit);
         let delivery = delivery::Handle::new(delivery::Parts {
@@ -119,7 +119,7 @@ impl Host {
         let mut loaded = std::mem::take(&mut opened.loaded);
         delivery.start_publishing(std::mem::take(&mut loaded.outgoing));
         let service = Some(opened.start(disk.before(engine), |_| {}).unwrap());
-        let outbox = outbox::Handle::new(store.clone(), queues);
+        let outbox = outbox::Handle::new(store.clone(), queues, metrics.traces.clone());
         outbox.limit_queues(options.queued_commands).await.unwrap();
         registry.make_default().await.unwrap();
         delivery.close_orphaned_connections().await.unwrap();

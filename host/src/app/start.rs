@@ -137,7 +137,7 @@ impl<'a> Start<'a> {
         let dispatch = dispatch::Handle::new(store.clone(), registry.clone(), self.tasks.clone(), metrics.clone());
         let shown = MirrorTopics::default();
         let offer = Mirrored::new(dispatch.clone(), &shown);
-        let ingest = ingest::Handle::new(store.clone(), Arc::new(offer));
+        let ingest = ingest::Handle::new(store.clone(), Arc::new(offer), metrics.traces.clone());
         let loaded_queues = std::mem::take(&mut opened.loaded.commands);
         let queues = outbox::CommandQueues::new(loaded_queues, opened.loaded.queue_limit);
         let delivery = delivery::Handle::new(delivery::Parts {
@@ -159,7 +159,8 @@ impl<'a> Start<'a> {
         let service = opened.start(engine, self.stop_on_failure())?;
         // Where the disk is full, what may go makes room for what comes.
         store.trim(loaded.low_water).await?;
-        outbox::Handle::new(store.clone(), queues.clone()).limit_queues(settings.queued_commands).await?;
+        let outbox = outbox::Handle::new(store.clone(), queues.clone(), metrics.traces.clone());
+        outbox.limit_queues(settings.queued_commands).await?;
         registry.make_default().await?;
         Ok(Opened { store, service, registry, queues, ingest, delivery, dispatch, shown, loaded })
     }
@@ -224,7 +225,7 @@ impl<'a> Start<'a> {
         let sessions = topics::SessionJournal::new(store.clone(), &opened.loaded.broker);
         Parts {
             auth: auth::Handle::new(registry.clone(), self.settings.enroll, tls.cloned(), metrics.clone()),
-            outbox: outbox::Handle::new(store.clone(), opened.queues.clone()),
+            outbox: outbox::Handle::new(store.clone(), opened.queues.clone(), metrics.traces.clone()),
             topics: topics::Handle::new(metrics.clone(), sessions),
             store,
             registry,

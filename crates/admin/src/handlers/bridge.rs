@@ -133,7 +133,7 @@ async fn send(app: &App, device: &Arc<Device>, data: EventData) -> ApiResult<Emp
         // The caller may have gone.
         let _ = done.send(result);
     });
-    app.parts.ingest.submit(device, vec![NewEvent { durable: true, data }], room, done);
+    app.parts.ingest.submit(device, vec![NewEvent::new(true, data)], room, done);
     durable.await.unwrap_or(Err(ingest::Error::Closed))?;
     Ok(Json(Empty {}))
 }

@@ -18,6 +18,7 @@ use switchbox_core::ingest::{self, OnCommit};
 use switchbox_model::{Message, QoS, broker::Owner};
 use switchbox_mqtt_session::topics::{self, Publisher, WaitBudget};
 use switchbox_support::scheduling::PriorityClass;
+use switchbox_telemetry as telemetry;
 
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1_000;
@@ -90,6 +91,10 @@ pub(crate) async fn publish(
     details::object(&wanted.topic);
     let mut message = Message::new(&wanted.topic, payload);
     (message.qos, message.retain) = (qos, wanted.retain);
+    let traceparent = app.parts.counters.traces.on().and_then(|_| telemetry::current_traceparent());
+    if let Some(traceparent) = traceparent {
+        message.properties.get_or_insert_default().user.push((telemetry::PROPERTY.to_owned(), traceparent));
+    }
     let message = Arc::new(message);
     if let Some(event) = app.parts.ingest.topic_event(&message) {
         let permit = app.parts.ingest.reserve(message.size(), PriorityClass::Background).await?;

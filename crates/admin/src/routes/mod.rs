@@ -39,7 +39,9 @@ pub(super) fn routes(app: App) -> Router {
     let document = Document::of(&calls);
     for call in calls {
         let (scope, body_bytes, takes_if_match) = (call.scope, call.body_bytes, call.takes_if_match);
-        let gate = Gate { app: app.clone(), scope, body_bytes, takes_if_match };
+        let verb = call.verb.map(|verb| format!(":{verb}")).unwrap_or_default();
+        let name = format!("{} {}{verb}", call.method, call.path).into();
+        let gate = Gate { app: app.clone(), scope, body_bytes, takes_if_match, call: name };
         let route: MethodRouter<App> = call.route.layer(DefaultBodyLimit::max(call.body_bytes));
         let route: MethodRouter<App> = route.layer(Extension(BodyBytes(call.body_bytes)));
         let route = match call.takes {

@@ -62,7 +62,7 @@ fn event(app: &App, payload: Bytes, properties: Vec<Property>) -> Result<NewEven
         return Err(ServiceError::new(Code::RequestTooLarge, text).limit(limit.limit));
     }
     let data = EventData::Telemetry { subfolder: String::new(), payload, properties };
-    Ok(NewEvent { durable: true, data })
+    Ok(NewEvent::new(true, data))
 }
 
 /// Answered when all of it is on the disk.

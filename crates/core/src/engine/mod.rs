@@ -135,12 +135,19 @@ impl Engine {
 
     fn operator(&self, time_ms: u64, cause: &Cause, effects: Vec<Effect>, docs: &mut Vec<Doc>) -> Reply {
         let origin = Origin { time_ms, cause: &|_| cause.clone() };
+        let traces = self.metrics.traces.on();
+        let spans = traces.map(|traces| traces.operator(time_ms, &effects));
+        let device = effects.first().and_then(Effect::device);
         let mut replies = Vec::new();
-        match self.effects(&origin, effects, Some(&mut replies), docs) {
-            Err(refused) => Reply::Refused(refused),
-            Ok(()) if replies.is_empty() => Reply::Done,
-            Ok(()) => Reply::Configs(replies),
+        if let Err(refused) = self.effects(&origin, effects, Some(&mut replies), docs) {
+            return Reply::Refused(refused);
         }
+        if let (Some(traces), Some(spans)) = (traces, spans) {
+            let name = || Some(self.registry.get(device?)?.name.clone());
+            let config = || Some(format!("{}/configVersions/{}", name()?, replies.first()?.version));
+            traces.committed(spans.explained(config));
+        }
+        if replies.is_empty() { Reply::Done } else { Reply::Configs(replies) }
     }
 
     fn settled(&self, settlements: Vec<Settlement>, docs: &mut Vec<Doc>) {

@@ -15,6 +15,8 @@ use crate::registry::Device;
 use switchbox_model::{CommandStatus, EffectKey, Entry, Event, EventData, Message, QoS, Seq, broker::BrokerChange};
 use switchbox_store as store;
 use switchbox_support::{clock, scheduling::PriorityClass};
+use switchbox_telemetry as telemetry;
+use switchbox_telemetry::{Context, Tracer};
 
 pub use store::{OnCommit, QueuePermit, QueuePosition};
 
@@ -27,6 +29,15 @@ pub struct NewEvent {
     /// QoS 1 and 2: to be acknowledged when durable.
     pub durable: bool,
     pub data: EventData,
+    /// The trace that its sender named, where the event itself does not keep that.
+    pub trace: Option<Box<Context>>,
+}
+
+impl NewEvent {
+    #[must_use]
+    pub fn new(durable: bool, data: EventData) -> Self {
+        Self { durable, data, trace: None }
+    }
 }
 
 /// A command that has reached its final status.
@@ -75,6 +86,7 @@ pub struct Handle {
     store: store::Handle,
     sink: Arc<dyn EventSink>,
     offering: Arc<Offering>,
+    traces: Tracer,
 }
 
 /// Locks that are held from numbering events until they are offered. Events of one device are offered in the order of the journal
@@ -125,8 +137,8 @@ impl std::fmt::Debug for Handle {
 
 impl Handle {
     #[must_use]
-    pub fn new(store: store::Handle, sink: Arc<dyn EventSink>) -> Self {
-        Self { store, sink, offering: Arc::default() }
+    pub fn new(store: store::Handle, sink: Arc<dyn EventSink>, traces: Tracer) -> Self {
+        Self { store, sink, offering: Arc::default(), traces }
     }
 
     /// Waits until the journal's queue has room for about so many bytes: this is where back-pressure on publishers
@@ -197,7 +209,7 @@ impl Handle {
             None if newest.is_empty() => Bytes::from_static(b"{}"),
             None => newest,
         };
-        let event = NewEvent { durable: true, data: EventData::State { version: 0, payload } };
+        let event = NewEvent::new(true, EventData::State { version: 0, payload });
         let submitter = device.clone();
         let done: EventsCommitted = Box::new(move |result| {
             if result.is_err() {
@@ -219,7 +231,7 @@ impl Handle {
         let properties = message.properties.as_ref().map(|properties| properties.user.clone()).unwrap_or_default();
         let (topic, payload) = (message.topic.as_ref().into(), message.payload.clone());
         let data = EventData::Topic { topic, payload, properties };
-        Some(NewEvent { durable: message.qos != QoS::AtMostOnce, data })
+        Some(NewEvent::new(message.qos != QoS::AtMostOnce, data))
     }
 
     /// As [`Handle::submit`], for an event of [`Handle::topic_event`]. The changes that the same message makes are written in the
@@ -292,7 +304,7 @@ impl Handle {
 
     /// Records that the device connected or disconnected. Does not wait for room in the queue: there are at most two for each connection.
     pub fn lifecycle(&self, device: &Arc<Device>, data: EventData) {
-        self.append(Batch::of_device(device, vec![NewEvent { durable: false, data }]), Entry::of_events);
+        self.append(Batch::of_device(device, vec![NewEvent::new(false, data)]), Entry::of_events);
     }
 
     /// Appends the batch under the order of its device or topic. `entry` makes the entry of the events. Returns `None` if the journal is
@@ -309,9 +321,10 @@ impl Handle {
         let Batch { device, events, before, permit, on_commit } = batch;
         let time_ms = clock::now_ms();
         let sync = events.iter().any(|event| event.durable);
+        let joined = self.joined(&events);
         let events: Vec<Event> = events
             .into_iter()
-            .map(|NewEvent { durable, mut data }| {
+            .map(|NewEvent { durable, mut data, .. }| {
                 if let (EventData::State { version, payload }, Some(device)) = (&mut data, device) {
                     *version = device.next_state_version();
                     device.state_submitted(payload);
@@ -321,8 +334,21 @@ impl Handle {
             .collect();
         let _offering = self.offering.under_way.read();
         let (seq, position) = self.store.append(before, entry(events.clone()), sync, permit, on_commit)?;
+        for (index, context) in joined {
+            self.traces.on().iter().for_each(|traces| traces.join(Seq(seq.0 + index), context));
+        }
         self.offer_appended(device, events, Some(seq));
         Some(position)
+    }
+
+    /// Which events, by their places, belong to a trace: that which their sender named, or that of the API call under way.
+    fn joined(&self, events: &[NewEvent]) -> Vec<(u64, Context)> {
+        if self.traces.on().is_none() {
+            return Vec::new();
+        }
+        let around = telemetry::current();
+        let context = |event: &NewEvent| event.trace.as_deref().copied().or(around);
+        (0..).zip(events).filter_map(|(index, event)| Some((index, context(event)?))).collect()
     }
 
     /// `seq` is the number of the first event. The caller holds `Offering::under_way`.
@@ -347,5 +373,5 @@ fn on_commit(done: Option<EventsCommitted>) -> OnCommit {
 
 /// A command's number, and the event that it ended.
 fn settled(EndedCommand { num, id, status }: EndedCommand) -> (u64, NewEvent) {
-    (num, NewEvent { durable: true, data: EventData::CommandSettled { id, status } })
+    (num, NewEvent::new(true, EventData::CommandSettled { id, status }))
 }

@@ -12,6 +12,7 @@ use switchbox_model::{
 use switchbox_store as store;
 use switchbox_store::{ConfigReply, EntryRefusal, Reply};
 use switchbox_support::clock;
+use switchbox_telemetry::Tracer;
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -47,12 +48,13 @@ pub struct NewConfig {
 pub struct Handle {
     store: store::Handle,
     pub(super) queues: CommandQueues,
+    traces: Tracer,
 }
 
 impl Handle {
     #[must_use]
-    pub fn new(store: store::Handle, queues: CommandQueues) -> Self {
-        Self { store, queues }
+    pub fn new(store: store::Handle, queues: CommandQueues, traces: Tracer) -> Self {
+        Self { store, queues, traces }
     }
 
     /// Called at each start: if the setting for the length of command queues has changed, writes it into the journal. A replay needs it, as
@@ -99,7 +101,11 @@ impl Handle {
     }
 
     pub(super) async fn submit(&self, effect: Effect, cause: Cause) -> Result<Reply, Error> {
-        let entry = Entry::Operator { time_ms: clock::now_ms(), cause, effects: vec![effect] };
+        let (time_ms, effects) = (clock::now_ms(), vec![effect]);
+        if let Some(traces) = self.traces.on() {
+            traces.asked(time_ms, &effects);
+        }
+        let entry = Entry::Operator { time_ms, cause, effects };
         Ok(self.store.call(entry).await?)
     }
 }

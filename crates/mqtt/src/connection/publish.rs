@@ -18,10 +18,11 @@ use switchbox_mqtt_codec::{
 };
 use switchbox_mqtt_session::session;
 use switchbox_support::clock;
+use switchbox_telemetry::Context;
 
 /// What a PUBLISH becomes.
 enum Action {
-    Event(EventData),
+    Event(EventData, Option<Box<Context>>),
     Message(Message),
     Answer {
         rid: u64,
@@ -54,11 +55,11 @@ impl Connection {
         let (qos, id) = (publish.qos, publish.id);
         let topic = publish.topic.clone();
         match self.action(publish) {
-            Action::Event(data) => {
+            Action::Event(data, trace) => {
                 if !batch.takes_own() {
                     self.submit(batch).await?;
                 }
-                batch.push(data, qos, ack);
+                batch.push((data, trace), qos, ack);
                 return Ok(());
             }
             Action::Message(message) => {
@@ -168,7 +169,7 @@ impl Connection {
                 Action::Register(register::Request::Status { rid: rid.to_owned() })
             }
             meaning => match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
-                Ok(Content::Event(data)) => Action::Event(data),
+                Ok(Content::Event(data, trace)) => Action::Event(data, trace),
                 Ok(Content::Answer { rid, status, payload }) => Action::Answer { rid, status, payload },
                 Err(refusal) => Action::Refuse(refusal),
             },

@@ -110,11 +110,11 @@ impl Connection {
         let shared = &self.presence.shared;
         match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
             Err(refusal) => Ok(Err(Failure::new(ErrorType::Unknown, id.as_str(), refusal.in_full()))),
-            Ok(Content::Event(data)) => {
+            Ok(Content::Event(data, trace)) => {
                 if !batch.takes_of(&device) {
                     self.submit(batch).await?;
                 }
-                batch.push_of(device, data, qos, ack);
+                batch.push_of(device, (data, trace), qos, ack);
                 Ok(Ok(Acknowledge::WhenDurable))
             }
             Ok(Content::Answer { rid, status, payload }) => {

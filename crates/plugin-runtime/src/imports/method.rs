@@ -92,6 +92,8 @@ impl State {
         let call = MethodCall {
             plugin: self.setup.name.clone(),
             seq: self.call.seq,
+            attempt: self.call.attempt,
+            index: u32::try_from(self.call.calls.len()).unwrap_or(u32::MAX),
             device: view.num,
             method,
             payload: payload.into(),

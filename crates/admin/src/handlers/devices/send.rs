@@ -21,6 +21,7 @@ use switchbox_model::{
 };
 use switchbox_store::ConfigReply;
 use switchbox_support::clock;
+use switchbox_telemetry as telemetry;
 
 pub(super) async fn config(
     app: &App,
@@ -64,7 +65,13 @@ pub(super) async fn method(
     fields::METHOD_TIMEOUT.check("timeout", secs).map_err(|error| Error::from(error).of_field("timeout"))?;
     let (id, time_ms, began) = (new_id()?, clock::now_ms(), Instant::now());
     let request = CallRecord::beginning(&wanted.payload.0);
-    let called = app.parts.delivery.call(device, &wanted.method, wanted.payload.0, timeout).await;
+    let traces = app.parts.counters.traces.on();
+    let traced = traces.map(|traces| traces.method(&id));
+    let called = app.parts.delivery.call(device, &wanted.method, wanted.payload.0, timeout);
+    let called = telemetry::within(traced.as_ref().and_then(telemetry::Call::context), called).await;
+    if let (Some(traces), Some(traced)) = (traces, traced) {
+        traces.method_ended(traced, id.clone(), &device.name, called.as_ref().err().map(ToString::to_string));
+    }
     let record = CallRecord {
         id: id.clone(),
         cause: Cause::Api { who: who.0.clone() },

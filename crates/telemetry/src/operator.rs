@@ -1,0 +1,65 @@
+//! What operators ask for through the API: configs and commands, which belong to the trace of the call.
+
+use switchbox_model::Effect;
+
+use super::{
+    asked::Asked,
+    context::{Context, SpanId},
+    current::current,
+    span::{Span, SpanKind},
+    tracer::{Spans, Traces, effect_name},
+};
+
+impl Traces {
+    /// The call under way is about to ask for these effects.
+    pub fn asked(&self, time_ms: u64, effects: &[Effect]) {
+        let Some(context) = current() else { return };
+        for asked in effects.iter().filter_map(|effect| Asked::of(effect, time_ms)) {
+            self.remember(asked.key(), context);
+        }
+    }
+
+    /// An operator's effects that are committed and about to be applied, for [`Traces::committed`].
+    #[must_use]
+    pub fn operator(&self, time_ms: u64, effects: &[Effect]) -> Spans {
+        let span = |effect| {
+            let asked = Asked::of(effect, time_ms)?;
+            let context = self.recall(asked.key()).filter(|context| context.sampled)?;
+            let span = Span {
+                trace: context.trace,
+                id: self.ids.operator_effect(asked.key()),
+                parent: context.parent,
+                name: format!("effect {}", effect_name(effect)),
+                kind: SpanKind::Producer,
+                start_us: time_ms.saturating_mul(1_000),
+                end_us: 0,
+                attributes: Vec::new(),
+                links: Vec::new(),
+                error: None,
+            };
+            Some(match asked {
+                Asked::Command { id } => span.with("switchbox.explain", id.to_owned()),
+                Asked::Config { .. } => span,
+            })
+        };
+        Spans(effects.iter().filter_map(span).collect())
+    }
+
+    /// The trace of an operator's effect, the effect's span, and the span of its end.
+    pub(crate) fn of_operator(&self, asked: Asked<'_>) -> (Context, SpanId, SpanId) {
+        let key = asked.key();
+        let context = self.recall(key).unwrap_or_else(|| self.ids.begun_by_operator(key));
+        (context, self.ids.operator_effect(key), self.ids.operator_ended(key))
+    }
+}
+
+impl Spans {
+    /// What `explain` takes, for those whose id is known only after they were applied.
+    #[must_use]
+    pub fn explained(mut self, id: impl Fn() -> Option<String>) -> Self {
+        for span in self.0.iter_mut().filter(|span| span.attributes.is_empty()) {
+            span.attributes.extend(id().map(|id| ("switchbox.explain", id.into())));
+        }
+        self
+    }
+}
