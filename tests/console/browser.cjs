@@ -87,6 +87,7 @@ class Console {
     async picture(name) {
         const folder = process.env.CONSOLE_SCREENSHOTS;
         if (!folder) return;
+        await this.page.evaluate(() => scrollTo(0, 0));
         await this.page.screenshot({ path: `${folder}/console-${name}.png` });
     }
 }
@@ -101,4 +102,4 @@ async function start(base, options = {}) {
     return new Console(base, context, page);
 }
 
-module.exports = { start, LIMIT };
+module.exports = { Console, start, LIMIT };

@@ -1,6 +1,8 @@
 //! deploy/ as its own tools see it: Prometheus' `promtool` reads a real host's metrics, the rules, their tests, and every expression of
 //! the dashboard; systemd reads the unit.
 
+mod running;
+
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 use serde_json::Value;

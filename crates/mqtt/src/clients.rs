@@ -63,6 +63,8 @@ struct Table {
     /// How many sessions have a connection, and the maximum of that.
     live: usize,
     most_live: usize,
+    /// Sessions that ended because their clients were away for too long.
+    expired: u64,
     closed: bool,
 }
 
@@ -81,6 +83,8 @@ pub(super) struct SessionCounts {
     pub(super) live: usize,
     /// The maximum of `live` since the start.
     pub(super) most_live: usize,
+    /// Those that ended because their clients were away for too long.
+    pub(super) expired: u64,
 }
 
 pub(super) struct Clients {
@@ -238,7 +242,7 @@ impl Clients {
 
     pub(super) fn counts(&self) -> SessionCounts {
         let table = self.table.lock();
-        SessionCounts { all: table.slots.len(), live: table.live, most_live: table.most_live }
+        SessionCounts { all: table.slots.len(), live: table.live, most_live: table.most_live, expired: table.expired }
     }
 
     /// Closes the connection that has the session. Returns false if the session is free.

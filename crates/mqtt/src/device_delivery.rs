@@ -130,3 +130,15 @@ impl DeliveryReports {
         }
     }
 }
+
+/// Bytes of what the client is sent, as it was handed over.
+pub(crate) fn payload_len(item: &Item<DeviceDelivery>) -> usize {
+    match &item.body {
+        Body::Message { message, .. } => message.payload.len(),
+        Body::Device(DeviceDelivery { outbound, .. }) => match outbound {
+            Outbound::Config { payload, .. } | Outbound::Command { payload, .. } | Outbound::Method { payload, .. } => {
+                payload.len()
+            }
+        },
+    }
+}

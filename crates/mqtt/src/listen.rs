@@ -120,6 +120,7 @@ pub(super) async fn accept(
         match listener.accept().await {
             Ok((stream, _)) => {
                 back_off = BACK_OFF.0;
+                metrics.sockets.inc();
                 if arrivals.send((stream, options.clone())).await.is_err() {
                     return;
                 }

@@ -84,6 +84,11 @@ impl OfflineSessions {
         }))
     }
 
+    /// Bytes of the messages that wait in all of them.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.0.totals.queued.load(Ordering::Relaxed)
+    }
+
     pub(super) fn of(&self, owner: Owner) -> OwnerQuota {
         let own = match &owner {
             Owner::Everyone => self.0.everyone.clone(),

@@ -32,9 +32,10 @@ struct State {
 }
 
 /// The counters whose averages are published.
-fn loads(metrics: &Metrics) -> [(&'static str, u64); 8] {
+fn loads(metrics: &Metrics) -> [(&'static str, u64); 9] {
     [
         ("load/connections", metrics.connects.get()),
+        ("load/sockets", metrics.sockets.get()),
         ("load/messages/received", metrics.packets_in.get()),
         ("load/messages/sent", metrics.packets_out.get()),
         ("load/publish/received", metrics.publishes_in.get()),
@@ -100,7 +101,7 @@ impl SysTopics {
         let metrics = &shared.metrics;
         let up = clock::instant().saturating_duration_since(self.started).as_secs();
         let sessions = shared.clients.counts();
-        let (subscriptions, retained) = shared.topics.counts();
+        let (subscriptions, retained, retained_bytes) = shared.topics.counts();
         let mut found = vec![
             message("version", format!("switchbox version {}", env!("CARGO_PKG_VERSION"))),
             message("uptime", format!("{up} seconds")),
@@ -110,14 +111,18 @@ impl SysTopics {
         number("clients/connected", sessions.live as u64);
         number("clients/disconnected", sessions.all.saturating_sub(sessions.live) as u64);
         number("clients/maximum", sessions.most_live as u64);
+        number("clients/expired", sessions.expired);
         number("messages/received", metrics.packets_in.get());
         number("messages/sent", metrics.packets_out.get());
         number("publish/messages/received", metrics.publishes_in.get());
         number("publish/messages/sent", metrics.publishes_out.get());
         number("publish/messages/dropped", metrics.dropped_in_all.get());
+        number("publish/bytes/received", metrics.publish_bytes_in.get());
+        number("publish/bytes/sent", metrics.publish_bytes_out.get());
         number("bytes/received", metrics.bytes_in.get());
         number("bytes/sent", metrics.bytes_out.get());
         number("retained messages/count", retained as u64);
+        number("store/messages/bytes", (retained_bytes + shared.clients.offline_sessions.queued_bytes()) as u64);
         number("subscriptions/count", subscriptions as u64);
         let mut state = self.state.lock();
         if let Some(resident) = memory::resident_bytes() {

@@ -10,7 +10,7 @@ use prometheus_client::{
 
 use super::histogram::Histogram;
 use switchbox_model::limits::{self, LimitName};
-use switchbox_telemetry::Tracer;
+use switchbox_telemetry::{LimitHits, Tracer};
 
 /// One metric, as `/metrics` and the documentation name it.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +49,9 @@ metrics! {
     MQTT_PACKETS_OUT: "counter", "mqtt_packets_out", [], "Packets sent to clients that were accepted, but for the DISCONNECT of the host";
     MQTT_IN_BYTES: "counter", "mqtt_in_bytes", [], "Bytes received behind CONNECT, without what TLS and WebSocket add";
     MQTT_OUT_BYTES: "counter", "mqtt_out_bytes", [], "Bytes sent from CONNACK on, without what TLS and WebSocket add";
+    MQTT_PUBLISH_IN_BYTES: "counter", "mqtt_publish_in_bytes", [], "Bytes of the payloads of PUBLISH packets received";
+    MQTT_PUBLISH_OUT_BYTES: "counter", "mqtt_publish_out_bytes", [], "Bytes of the payloads of PUBLISH packets sent";
+    MQTT_SOCKETS: "counter", "mqtt_sockets", [], "Connections that listeners of MQTT accepted, before TLS, WebSocket and CONNECT";
     MQTT_CONNECTION_PANICS: "counter", "mqtt_connection_panics", [], "Connection tasks that panicked; each is a defect";
     DEVICES: "gauge", "devices", [], "Devices registered";
     DEVICES_CONNECTED: "gauge", "devices_connected", [], "Devices connected now";
@@ -152,6 +155,11 @@ pub struct Counters {
     /// Bytes of those, as MQTT has them.
     pub bytes_in: Counter,
     pub bytes_out: Counter,
+    /// Bytes of the payloads of PUBLISH packets.
+    pub publish_bytes_in: Counter,
+    pub publish_bytes_out: Counter,
+    /// Connections that listeners accepted, before any handshake.
+    pub sockets: Counter,
     /// Commands that reached a final status, by that status.
     pub commands_ended: Family<Reason, Counter>,
     /// Method calls over HTTP, by how they ended.
@@ -176,7 +184,11 @@ impl Metrics {
     /// With spans for this tracer.
     #[must_use]
     pub fn with_traces(traces: Tracer) -> Self {
-        Self(Arc::new(Counters { traces, ..Counters::default() }))
+        let metrics = Self(Arc::new(Counters { traces, ..Counters::default() }));
+        let hits = |limit| metrics.limits.get_or_create(&Limit::of(limit)).clone();
+        let names = (limits::names::TRACE_SPANS, limits::names::TRACE_CONTEXTS);
+        metrics.traces.count_limits(|| LimitHits { spans: hits(names.0), contexts: hits(names.1) });
+        metrics
     }
 
     /// The histograms, which may have exemplars.
@@ -240,10 +252,11 @@ impl Metrics {
         self.dropped_in_all.inc_by(count);
     }
 
-    /// Counts packets that go to a client, and how many of them are PUBLISH.
-    pub fn sent(&self, packets: u64, publishes: u64) {
+    /// Counts packets that go to a client, how many of them are PUBLISH, and the bytes of their payloads.
+    pub fn sent(&self, packets: u64, (publishes, payload_bytes): (u64, u64)) {
         self.packets_out.inc_by(packets);
         self.publishes_out.inc_by(publishes);
+        self.publish_bytes_out.inc_by(payload_bytes);
     }
 
     /// Counts a method call over HTTP.
@@ -266,6 +279,9 @@ impl Metrics {
         add.one(MQTT_PACKETS_OUT, self.packets_out.clone());
         add.one(MQTT_IN_BYTES, self.bytes_in.clone());
         add.one(MQTT_OUT_BYTES, self.bytes_out.clone());
+        add.one(MQTT_PUBLISH_IN_BYTES, self.publish_bytes_in.clone());
+        add.one(MQTT_PUBLISH_OUT_BYTES, self.publish_bytes_out.clone());
+        add.one(MQTT_SOCKETS, self.sockets.clone());
         add.one(COMMANDS_ENDED, self.commands_ended.clone());
         add.one(PROXY_CALLS, self.proxy_calls.clone());
         add.one(MQTT_DROPPED, self.dropped.clone());

@@ -41,7 +41,7 @@ pub(super) fn render(parts: &Parts) -> Arc<dyn Fn(Exposition) -> String + Send +
         }
         gauge(&mut text, metrics::DEVICES, devices.devices());
         gauge(&mut text, metrics::DEVICES_CONNECTED, delivery.connected());
-        let (subscriptions, retained) = topics.counts();
+        let (subscriptions, retained, _) = topics.counts();
         gauge(&mut text, metrics::MQTT_SUBSCRIPTIONS, subscriptions);
         gauge(&mut text, metrics::MQTT_RETAINED_MESSAGES, retained);
         gauge(&mut text, metrics::COMMANDS_OPEN, delivery.open_commands());

@@ -47,12 +47,12 @@ fn an_account_that_was_given_them_reads_statistics_as_those_of_mosquitto() {
     assert!(program.subscribe("$SYS/broker/connection/#"));
     publish(&host, ["-i", "other", "-u", "serviceAccounts/monitor", "-P", &password, "-r", "-t", "kept/1", "-m", "x"]);
     // All there are come at once, as retained messages do.
-    let all: BTreeMap<_, _> = read(&host, &password, "$SYS/#", 41)
+    let all: BTreeMap<_, _> = read(&host, &password, "$SYS/#", 48)
         .into_iter()
         .inspect(|(retained, topic, _)| assert!(*retained, "{topic}"))
         .map(|(_, topic, payload)| (topic.trim_start_matches("$SYS/broker/").to_owned(), payload))
         .collect();
-    assert_eq!(all.len(), 41, "{all:?}");
+    assert_eq!(all.len(), 48, "{all:?}");
     assert_eq!(all["version"], format!("switchbox version {}", env!("CARGO_PKG_VERSION")));
     assert!(all["uptime"].ends_with(" seconds"), "{all:?}");
     let number = |name: &str| all[name].parse::<f64>().unwrap_or_else(|_| panic!("{name}: {all:?}"));
@@ -66,6 +66,10 @@ fn an_account_that_was_given_them_reads_statistics_as_those_of_mosquitto() {
         ("publish/messages/received", 1.0),
         ("publish/messages/sent", 0.0),
         ("publish/messages/dropped", 0.0),
+        ("publish/bytes/received", 1.0),
+        ("clients/expired", 0.0),
+        ("store/messages/bytes", 1.0),
+        ("load/sockets/1min", 0.1),
         ("bytes/received", 10.0),
         ("bytes/sent", 4.0),
         ("retained messages/count", 1.0),

@@ -1,5 +1,5 @@
 //! `switchbox bench`: what this host does on this machine, and mosquitto beside it. Starts both as child processes and
-//! drives them with one load client; never measures a host that it did not start.
+//! drives them with one load client; measures a host that it did not start only where that is asked for.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,6 +22,7 @@ mod pairs;
 mod plan;
 mod progress;
 mod report;
+mod running;
 mod sample;
 mod servers;
 mod swap;
@@ -34,6 +35,7 @@ use frames::Qos;
 use plan::Traffic;
 use progress::Progress;
 use report::{Memory, Method, Mosquitto, Report, divide};
+use running::Running;
 use sample::Timing;
 use servers::Server;
 use throughput::{Measure, Runs, Servers};
@@ -82,6 +84,9 @@ pub struct Options {
     /// Do not compare with mosquitto
     #[arg(long, conflicts_with = "mosquitto")]
     pub no_mosquitto: bool,
+    /// Measure nothing but the relay of this host, which runs already with `builtin:hop-relay`; prints a line for each load
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["component", "data", "mosquitto", "json"])]
+    pub host: Option<std::net::SocketAddr>,
     /// Write the results to this file too, as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -94,6 +99,11 @@ pub struct Options {
 /// # Errors
 /// When the host or mosquitto cannot be started or driven, or a file cannot be written.
 pub async fn run(options: Options) -> anyhow::Result<()> {
+    if let Some(host) = options.host {
+        let Options { qos, connections, window, client_threads: threads, warm_up, time, .. } = &options;
+        let (window, threads, warm_up, time) = (*window, *threads, *warm_up, *time);
+        return running::measure(&Running { host, qos, connections, window, threads, warm_up, time }).await;
+    }
     let parent = options.data.clone().unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::Builder::new().prefix("switchbox-bench-").tempdir_in(&parent);
     let folder = folder.with_context(|| format!("cannot make a folder in {}", parent.display()))?;

@@ -1,12 +1,12 @@
 //! `switchbox device list`, `get`, `state` and `config get`: what is known of devices, as a person reads it.
 
-use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::{
     answer::{field, items, or_dash, typed, yes},
     client::Client,
     credential,
+    exit::{Code, failed},
     payload::{readable, shown},
     table::{self, table},
     url::escape,
@@ -114,7 +114,7 @@ pub(super) fn configs(client: &Client, device: &str, all: bool) -> anyhow::Resul
         fields: &["version", "cloudUpdateTime", "deviceAckTime"],
     };
     let none = || format!("{device} has no config yet; make one with `switchbox device config set {device} DATA`");
-    shows.of(client, device, all)?.with_context(none)
+    shows.of(client, device, all)?.ok_or_else(|| failed(Code::NotFound, none()).into())
 }
 
 pub(super) fn states(client: &Client, device: &str, newest: bool) -> anyhow::Result<(Value, String)> {
@@ -128,7 +128,7 @@ pub(super) fn states(client: &Client, device: &str, newest: bool) -> anyhow::Res
     let none = || {
         format!("{device} has not reported a state yet; a device reports it by a publish to /devices/{device}/state")
     };
-    shows.of(client, device, !newest)?.with_context(none)
+    shows.of(client, device, !newest)?.ok_or_else(|| failed(Code::NotFound, none()).into())
 }
 
 /// How the kept versions of a document are asked for and shown.

@@ -255,10 +255,11 @@ impl Handle {
         let _ = self.0.statistics.set(statistics);
     }
 
-    /// Subscriptions of all clients on ordinary topics, and retained messages.
+    /// Subscriptions of all clients on ordinary topics, retained messages, and bytes of these.
     #[must_use]
-    pub fn counts(&self) -> (usize, usize) {
-        (self.0.subscriptions.load(Ordering::Relaxed), self.0.retained.lock().count())
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let (retained, bytes) = self.0.retained.lock().count();
+        (self.0.subscriptions.load(Ordering::Relaxed), retained, bytes)
     }
 
     /// Delivers a message of the host, under `registries/` or `$SYS/`, to its subscribers. Does not wait: a subscriber whose queue is full

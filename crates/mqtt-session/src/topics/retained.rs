@@ -119,8 +119,9 @@ impl Retained {
         gone
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.messages.len()
+    /// With their bytes.
+    pub(super) fn count(&self) -> (usize, usize) {
+        (self.messages.len(), self.bytes)
     }
 
     /// The next page of matching messages, in the order of their topics, after the topic `after` if it is given. Looks at [`PAGE_TOPICS`]

@@ -149,9 +149,16 @@ impl Clients {
             tokio::time::sleep(delay).await;
             clients.publish_will(&key, id);
             tokio::time::sleep(expiry.saturating_sub(delay)).await;
+            clients.count_expired(&key, id);
             clients.end_session(&key, id);
         });
         slot.cleanup = Some(task.abort_handle());
+    }
+
+    fn count_expired(&self, key: &Key, id: u64) {
+        let mut table = self.table.lock();
+        let expired = table.slots.get(key).is_some_and(|slot| slot.is_away(id));
+        table.expired += u64::from(expired);
     }
 
     fn publish_will(self: &Arc<Self>, key: &Key, id: u64) {

@@ -18,11 +18,17 @@ use switchbox_support::{clock, scheduling};
 
 impl Connection {
     pub(crate) async fn process(&mut self, packets: Vec<Packet>) -> Result<(), ConnectionEnd> {
-        let publishes = packets.iter().filter(|packet| matches!(packet, Packet::Publish(_))).count();
+        let payload = |packet: &Packet| match packet {
+            Packet::Publish(publish) => Some(publish.payload.len()),
+            _ => None,
+        };
+        let (publishes, bytes) =
+            packets.iter().filter_map(payload).fold((0, 0), |(count, bytes), more| (count + 1, bytes + more));
         let mut batch = Batch { publishes, ..Batch::default() };
         let mut reports = DeliveryReports::default();
         let metrics = &self.presence.shared.metrics;
         metrics.publishes_in.inc_by(publishes as u64);
+        metrics.publish_bytes_in.inc_by(bytes as u64);
         metrics.packets_in.inc_by(packets.len() as u64);
         let result = self.process_each(packets, &mut batch, &mut reports).await;
         self.acknowledged(reports);

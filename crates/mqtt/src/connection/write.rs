@@ -6,7 +6,7 @@ use bytes::{Buf as _, BytesMut};
 
 use crate::{
     connection::Connection,
-    device_delivery::DeliveryReports,
+    device_delivery::{DeliveryReports, payload_len},
     encode_publish::{self, Receiver},
     end::ConnectionEnd,
     mailbox::State,
@@ -61,7 +61,7 @@ impl Connection {
     fn fill(&mut self, out: &mut BytesMut, sent: &mut DeliveryReports) -> bool {
         let Presence { mailbox, device, shared, dialect, .. } = &self.presence;
         let now = clock::instant();
-        let (mut packets, mut published, mut taken) = (0, 0, 0);
+        let (mut packets, mut published, mut taken) = (0, (0, 0), 0);
         let mut refused = DeliveryReports::default();
         let committed = shared.host.ingest.committed();
         self.unwritten.commit(committed);
@@ -84,19 +84,17 @@ impl Connection {
                 None => break false,
                 Some(OutgoingPacket::Ack(ack)) => self.peer.ack(&ack, out),
                 Some(OutgoingPacket::Publish { id, dup, item }) => {
-                    published += 1;
+                    published.0 += 1;
                     // A retransmission frees no place in the queue, as its first transmission did.
                     taken += u64::from(!dup);
                     let traces = &shared.metrics.traces;
                     let receiver = Receiver { device: device.as_ref(), dialect: *dialect, known_config, traces };
                     if encode_publish::publish(&mut self.peer, (id, dup), &item, receiver, now, out) {
+                        published.1 += payload_len(&item) as u64;
                         sent.sent(&item, dup);
                     } else {
                         shared.metrics.drop_message("larger than the client takes");
-                        let item = match item {
-                            Cow::Owned(item) => Some(item),
-                            Cow::Borrowed(_) => session.forget(id),
-                        };
+                        let item = if let Cow::Owned(item) = item { Some(item) } else { session.forget(id) };
                         item.into_iter().for_each(|item| refused.add(item, false));
                     }
                 }
