@@ -48,6 +48,7 @@ pub(crate) async fn follow(
         kind: params.one("kind").map(convert::event_kind).transpose()?,
         events: plugin.is_none(),
         executions: executions.then(|| ExecutionFilter { plugin, ..ExecutionFilter::default() }),
+        sampled: sample.most.is_some(),
     };
     let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(read_cursor).transpose()?;
     let permit = enter(&app, &who)?;

@@ -81,14 +81,19 @@ fn a_device_is_followed_with_what_is_done_for_it() {
 fn who_is_too_slow_is_told_how_much_he_missed() {
     let host = host();
     let mut follower = follow(&host, None, events());
+    let mut sampled = follow(&host, None, FollowFilter { sampled: true, ..events() });
     let large: &'static str = "x".repeat(250 * 1024).leak();
     for _ in 0..20 {
         host.telemetry("a", large);
     }
     let missed = told(&host, &mut follower);
     assert!(matches!(missed[..], [(_, Followed::Missed(20))]), "{:?}", missed.len());
+    // A sample goes on with the newest one.
+    let newest = told(&host, &mut sampled);
+    assert!(matches!(newest[..], [(_, Followed::Missed(19)), (_, Followed::Event(_))]), "{:?}", newest.len());
     host.telemetry("a", "next");
     assert_eq!(payloads(&told(&host, &mut follower)), [b"next"]);
+    assert_eq!(payloads(&told(&host, &mut sampled)), [b"next"]);
     // Who comes back from there has missed nothing more.
     let mut again = follow(&host, Some(missed[0].0), events());
     assert_eq!(payloads(&told(&host, &mut again)), [b"next"]);

@@ -12,6 +12,9 @@ use switchbox_store::JournalPage;
 const PAGE_BYTES: usize = 256 * 1024;
 /// A follower that is further behind than this skips to the end of the journal.
 const BEHIND_BYTES: u64 = 4 * 1024 * 1024;
+/// The same two where a sample is wanted: what is left out anyway need not be read.
+const SAMPLED_PAGE_BYTES: usize = 64 * 1024;
+const SAMPLED_BEHIND_BYTES: u64 = 256 * 1024;
 /// Events whose executions are recognised as belonging to the followed device.
 const RECENT: usize = 4_096;
 
@@ -35,6 +38,8 @@ pub struct FollowFilter {
     pub events: bool,
     /// The executions that the follower gets. With `None` it gets none.
     pub executions: Option<ExecutionFilter>,
+    /// Not all are wanted: one that is behind goes on with the newest record of the journal.
+    pub sampled: bool,
 }
 
 /// What a follower gets.
@@ -77,14 +82,25 @@ impl Follower {
     /// What came since the last time; nothing when nothing did.
     pub async fn next(&mut self) -> Result<Vec<(Cursor, Followed)>, store::Error> {
         let mut told = Vec::new();
-        if self.store.journal_bytes_from(self.row).await? > BEHIND_BYTES {
+        let (page_bytes, most_behind) = match self.filter.sampled {
+            true => (SAMPLED_PAGE_BYTES, SAMPLED_BEHIND_BYTES),
+            false => (PAGE_BYTES, BEHIND_BYTES),
+        };
+        let is_behind = self.store.journal_bytes_from(self.row).await? > most_behind;
+        if is_behind && self.filter.sampled {
+            // Its first event tells how much is between.
+            let (row, _) = self.store.journal_end();
+            if row > self.row {
+                (self.row, self.skip) = (row, 0);
+            }
+        } else if is_behind {
             let (row, seq) = self.store.journal_end();
             told.extend(self.missed(Seq(seq.0 + 1), Cursor { row, index: usize::MAX - 1, seq }));
             (self.row, self.skip) = (row + 1, 0);
             self.last = Some(seq);
             return Ok(told);
         }
-        let JournalPage { rows, next } = self.store.journal_page(self.row, PAGE_BYTES).await?;
+        let JournalPage { rows, next } = self.store.journal_page(self.row, page_bytes).await?;
         for row in rows {
             let known = if row.row == self.row { std::mem::take(&mut self.skip) } else { 0 };
             let mut index = 0;
