@@ -4,8 +4,9 @@
 //! [`export!`]: crate::export
 
 use crate::{
-    Event, Host, Plugin,
+    Event, Field, Host, Plugin, SettingsSchema,
     bindings::exports::switchbox::plugin::handler::{Description, Disposition},
+    schema_bindings::exports::switchbox::plugin::settings_schema as wit,
 };
 
 /// What [`export!`](crate::export) comes to where there is nothing to export: the compiler says what is missing.
@@ -20,6 +21,11 @@ pub fn describe<P: Plugin>(name: &str, version: &str, settings: &str) -> Descrip
     P::describe(&settings).into_wit(name, version, defaults)
 }
 
+#[must_use]
+pub fn fields<P: SettingsSchema>() -> Vec<wit::Field> {
+    P::fields().into_iter().map(Field::into_wit).collect()
+}
+
 pub fn start<P: Plugin>(settings: &str) -> Result<P, String> {
     P::start(serde_json::from_str(settings).map_err(|e| format!("settings: {e}"))?)
 }
@@ -32,9 +38,28 @@ pub fn on_event<P: Plugin>(plugin: Option<&mut P>, event: &Event, host: &Host) -
 }
 
 /// Makes the component of a plugin: `switchbox_plugin::export!(MyPlugin);`, once in a crate of type `cdylib`. Its name
-/// and version are the package's.
+/// and version are the package's. `export!(MyPlugin, settings_schema);` exports its [`SettingsSchema`] as well.
 #[macro_export]
 macro_rules! export {
+    ($plugin:ty, settings_schema) => {
+        $crate::export!($plugin);
+
+        #[cfg(target_family = "wasm")]
+        #[allow(unsafe_code, reason = "exported functions of the canonical ABI")]
+        const _: () = {
+            struct Schema;
+
+            impl $crate::schema_bindings::exports::switchbox::plugin::settings_schema::Guest for Schema {
+                fn fields()
+                -> ::std::vec::Vec<$crate::schema_bindings::exports::switchbox::plugin::settings_schema::Field>
+                {
+                    $crate::component::fields::<$plugin>()
+                }
+            }
+
+    $crate::schema_bindings::export_schema!(Schema with_types_in $crate::schema_bindings);
+        };
+    };
     ($plugin:ty) => {
         // The generated exports take pointers from the host, as the canonical ABI has it; nothing else here is unsafe.
         // Their names are none that a linker takes elsewhere.

@@ -59,6 +59,7 @@
 //! the `.wasm` into the host's plugin folder, and it runs.
 //!
 //! * [`Plugin`] is the trait, with a handler for each kind of event; [`export!`] makes a component of it.
+//! * [`SettingsSchema`], if you like, says what its settings may be; the host checks that and makes a form of it.
 //! * [`Description`] says which events the plugin sees and what it asks to be allowed.
 //! * [`Host`] is what a handler can do. Its refusals are [`Error`]s; `?` makes a [`Disposition`] of them.
 //! * [`testing`] has the fake host. The crate never talks to a real one outside of a component.
@@ -74,6 +75,9 @@ mod host;
 mod imports;
 mod json;
 mod plugin;
+mod schema;
+#[doc(hidden)]
+pub mod schema_bindings;
 mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -94,6 +98,7 @@ pub use event::{
 };
 pub use host::{Devices, Host};
 pub use plugin::{NoSettings, Plugin};
+pub use schema::{Field, SettingsSchema};
 pub use state::State;
 pub use twin::{Difference, Twin};
 pub use values::{CommandOptions, ConfigVersion, Cron, Device, Entry, Level, PublishOptions, Response, Schedule};

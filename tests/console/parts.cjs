@@ -27,7 +27,7 @@ async function overview({ console, page }) {
     // A reload, as of somebody who comes back: until the page shows how many devices there are.
     const began = Date.now();
     await page.reload();
-    await page.getByRole("definition").filter({ hasText: "10,005" }).waitFor();
+    await page.getByRole("definition").filter({ hasText: "10,009" }).waitFor();
     const took = Date.now() - began;
     await console.text(/1 dead letter/);
     await page.getByRole("definition").filter({ hasText: /half; 95 % .*: to the device's PUBACK/ }).waitFor();
@@ -93,6 +93,31 @@ async function device({ console, page, ask }) {
     await page.getByLabel("Method", { exact: true }).fill("dim");
     await console.click("Call");
     await page.getByRole("alert").filter({ hasText: "lamp-2" }).waitFor();
+    await page.getByLabel("Command", { exact: true }).fill("too late");
+    await page.getByLabel("Time-to-live, seconds").fill("0.2");
+    await console.click("Send command");
+    await watched.getByText("its time-to-live was over before the device took it").waitFor();
+    await console.open("#/device/lamp-1?tab=send", "lamp-1");
+    await page.getByLabel("Command", { exact: true }).fill("blink");
+    await console.click("Send command");
+    await watched.getByText("It has ended").waitFor();
+    await watched.getByText("acknowledged", { exact: true }).waitFor();
+    await page.getByLabel("Method", { exact: true }).fill("dim");
+    await page.getByLabel("Payload", { exact: true }).fill("50");
+    await console.click("Call");
+    await ask("answer");
+    await console.text("The device answered");
+    await page.getByRole("status").filter({ hasText: "The device answered 200" }).getByLabel("payload").filter({ hasText: "<i>dimmed</i>" }).waitFor();
+    await console.open("#/device/lamp-1", "lamp-1");
+    const gets = page.getByRole("group", { name: "What it gets, newest first" });
+    await gets.getByRole("row").filter({ hasText: "command" }).filter({ hasText: "blink" }).filter({ hasText: "acknowledged" }).waitFor();
+    await gets.getByRole("row").filter({ hasText: "config 1" }).filter({ hasText: "plugin wake" }).waitFor();
+    await console.open("#/device/lamp-2?tab=twin", "lamp-2");
+    await page.getByLabel("JSON merge patch").fill('{"level": 1}');
+    await console.click("Send");
+    await console.text("Desired was changed.");
+    await console.open("#/device/lamp-1?tab=log", "lamp-1");
+    await page.getByRole("list", { name: "Connections, newest first" }).getByText("connected", { exact: true }).first().waitFor();
     await console.open("#/device/switch-1", "switch-1");
     await page.getByText("live", { exact: true }).waitFor();
     await ask("switch");
@@ -120,6 +145,25 @@ async function why({ console, page }) {
     await console.picture("why");
     await chain.getByRole("link", { name: /^event / }).click();
     await console.text("none of its triggers matches");
+    await console.open("#/why/lamp-2", "Why lamp-2?");
+    await chain.getByText("an operator").waitFor();
+    await page.getByText("It is not connected").first().waitFor();
+}
+
+/// What kept something from happening: a grant, a rate, that the plugin is disabled.
+async function whyNot({ console, page, ask }) {
+    const denied = await ask("deny");
+    await console.open(`#/why/${denied}`, `Why ${denied}?`);
+    await page.getByText(/denied/).first().waitFor();
+    await page.locator(".box").filter({ hasText: "plugin narrow" }).getByRole("button", { name: "try it on this event" }).first().click();
+    await page.getByText("Grants denied: config lamp-2").first().waitFor();
+    await page.locator("dd").filter({ hasText: "it is disabled" }).first().waitFor();
+    await ask("slow");
+    await console.open("#/device/lamp-3", "lamp-3");
+    await page.getByRole("group", { name: "What it gets, newest first" }).getByText("config 6", { exact: true }).waitFor();
+    await console.open("#/why/lamp-3", "Why lamp-3?");
+    await page.getByText(/^held back for \d+ ms$/).first().waitFor();
+    await console.text(/rate-per-target/);
 }
 
 async function plugins({ console, page }) {
@@ -130,6 +174,7 @@ async function plugins({ console, page }) {
     await console.click("Start");
     await console.heading("relay");
     await page.getByText("running", { exact: true }).waitFor();
+    await page.getByRole("group", { name: "Versions, the newest first" }).getByText("in force", { exact: true }).waitFor();
     await console.click("disable");
     await page.getByText("disabled", { exact: true }).waitFor();
     await console.open("#/plugins/wake", "wake");
@@ -140,10 +185,25 @@ async function plugins({ console, page }) {
     await console.click("Try");
     await page.getByText("It would be done").waitFor();
     await page.getByText("device: lamp-1").first().waitFor();
+    // What is typed stays, however often the page reads the plugin again meanwhile.
     await target.fill("lamp-2");
+    for (let n = 0; n < 2; n += 1) await page.waitForResponse(/\/v1\/plugins\/wake$/);
     await console.click("Save");
     await page.waitForFunction(() => [...document.querySelectorAll("code")].some((one) => one.textContent.includes("config lamp-2")));
+    // A form with titles, bounds and help, as the component's schema says.
+    await console.open("#/plugins/heat", "heat");
+    const hysteresis = page.getByLabel("Hysteresis, °C");
+    const held = await hysteresis.evaluate((input) => [input.type, input.min, input.max, input.value]);
+    if (JSON.stringify(held) !== '["number","0.01","9.9","0.5"]') throw new Error(`the field is ${held}`);
+    await console.text("The heater goes on so much below the desired temperature");
     await console.picture("plugin");
+    await hysteresis.fill("12");
+    await console.click("Save");
+    if (await hysteresis.evaluate((input) => input.validity.valid)) throw new Error("12 is taken");
+    await hysteresis.fill("0.7");
+    await console.click("Save");
+    await console.click("go back to it");
+    await page.waitForFunction(() => [...document.querySelectorAll("input")].some((one) => one.name === "hysteresis" && one.value === "0.5"));
 }
 
 async function letters({ console, page }) {
@@ -181,6 +241,11 @@ async function access({ console, page }) {
     await page.getByRole("cell", { name: "made-in-the-console" }).waitFor();
     await console.click("read again");
     await page.getByRole("cell", { name: "POST /v1/tokens" }).first().waitFor();
+    const hub = page.getByRole("group", { name: "Gateways" }).getByRole("row").filter({ hasText: "hub-1" });
+    await hub.filter({ hasText: "connected" }).getByRole("link", { name: "behind-1" }).nth(1).waitFor();
+    await hub.getByRole("link", { name: "behind-1" }).first().click();
+    await console.heading("behind-1");
+    await page.getByRole("definition").getByRole("link", { name: "hub-1" }).first().waitFor();
 }
 
 async function graph({ console, page }) {
@@ -262,7 +327,7 @@ async function restart({ console, page, ask }) {
     await page.getByRole("alert").filter({ hasText: "The host does not answer" }).waitFor();
     await ask("start");
     await console.text("The host has restarted.");
-    await page.getByRole("definition").filter({ hasText: "10,005" }).waitFor();
+    await page.getByRole("definition").filter({ hasText: "10,009" }).waitFor();
 }
 
 async function readOnly({ console, page, readToken }) {
@@ -282,4 +347,4 @@ async function readOnly({ console, page, readToken }) {
     if (status !== 403) throw new Error(`the host answers ${status}`);
 }
 
-module.exports = { login, overview, devices, device, live, why, plugins, letters, topics, access, graph, hostile, everyPage, keyboard, flood, restart, readOnly };
+module.exports = { login, overview, devices, device, live, why, plugins, letters, whyNot, topics, access, graph, hostile, everyPage, keyboard, flood, restart, readOnly };

@@ -12,7 +12,7 @@ use std::{
 use serde_json::json;
 use switchbox_core::registry::Registration;
 use switchbox_model::{DeviceId, DeviceName, RegistryName};
-use switchbox_tests::{Device, HOSTILE, HostFolder, Process, events, runs, there, workspace};
+use switchbox_tests::{Device, HOSTILE, HostFolder, Process, events, runs, there, until, workspace};
 
 /// How many devices there are beside those that do something.
 const DEVICES: usize = 10_000;
@@ -21,6 +21,9 @@ const MARKUP: &str = "<img src=x onerror=window.pwned=2>";
 /// The same without a blank, for a plugin that logs what it is told.
 const LOGGED: &str = "<img/src=x/onerror=window.pwned=5>";
 const AWAKE: &str = r#"{"state":"awake"}"#;
+const ASLEEP: &str = r#"{"state":"asleep"}"#;
+const REGISTRY: &str = "/v1/projects/local/locations/local/registries/default";
+const CHROMIUM: &str = "/usr/bin/chromium";
 /// Events of one burst.
 const BURST: usize = 1_000;
 
@@ -44,6 +47,16 @@ fn register(host_folder: &HostFolder) {
     host.stop();
 }
 
+/// A plugin for each thing that the pages show of plugins.
+fn install(host_folder: &HostFolder) {
+    host_folder.plugin("wake.toml", "component = \"builtin:switch-wakes-device\"\n");
+    host_folder.plugin("heat.toml", "component = \"builtin:thermostat\"\n");
+    let slow = "source = \"slow-1\"\ntarget = \"lamp-3\"\n[limits]\nrate-per-target = \"20/s\"\nburst-per-target = 1\n";
+    host_folder.plugin("slow.toml", format!("component = \"builtin:switch-wakes-device\"\n[settings]\n{slow}"));
+    host_folder.plugin("hostile.toml", "[[trigger]]\nevent = \"telemetry\"\ndevice = \"villain-1\"\n");
+    host_folder.plugin("hostile.wasm", std::fs::read(HOSTILE).unwrap());
+}
+
 /// A host whose next start has the same addresses.
 fn start(host_folder: &HostFolder, addresses: &[String; 2]) -> Process {
     let (data, plugins) = (host_folder.data(), host_folder.plugins());
@@ -57,9 +70,12 @@ fn start(host_folder: &HostFolder, addresses: &[String; 2]) -> Process {
 
 /// Something happens that the pages show: a lamp that a switch wakes, and an event that the plugin rejects.
 fn act(host: &Process) -> Devices {
-    let [lamp, switch, noise, villain] = ["lamp-1", "switch-1", "noise", "villain-1"].map(|id| host.device(id));
-    let mut devices = Devices { lamp, switch, noise, villain };
+    let [lamp, switch, noise, villain, slow] =
+        ["lamp-1", "switch-1", "noise", "villain-1", "slow-1"].map(|id| host.device(id));
+    let mut devices = Devices { lamp, switch, noise, villain, slow, _hub: gateway(host) };
     devices.lamp.subscribe_config();
+    assert!(devices.lamp.subscribe("/devices/lamp-1/commands/#"));
+    assert!(devices.lamp.subscribe("/devices/lamp-1/methods/#"));
     devices.switch.event(MARKUP);
     devices.switch.event(AWAKE);
     devices.lamp.message_with("awake");
@@ -72,39 +88,78 @@ struct Devices {
     switch: Device,
     noise: Device,
     villain: Device,
+    slow: Device,
+    /// It speaks for behind-1.
+    _hub: Device,
+}
+
+impl Devices {
+    /// The lamp answers a method call.
+    fn answer(&mut self) {
+        let call = self.lamp.message("a call", |message| message.topic.contains("/methods/dim/request/"));
+        let rid = call.topic.rsplit('/').next().unwrap().to_owned();
+        self.lamp.publish(&format!("/devices/lamp-1/methods/dim/response/{rid}/200"), "<i>dimmed</i>");
+    }
+
+    /// Faster than the plugin's rate lets it go on.
+    fn hurry(&mut self) {
+        for _ in 0..3 {
+            self.slow.event(AWAKE);
+            self.slow.event(ASLEEP);
+        }
+    }
+}
+
+/// A gateway with a device attached.
+fn gateway(host: &Process) -> Device {
+    for device in [json!({"id": "hub-1", "gatewayConfig": {"gatewayType": "GATEWAY"}}), json!({"id": "behind-1"})] {
+        drop(host.admin().post(&format!("{REGISTRY}/devices"), &device).ok());
+    }
+    let bound = json!({"gatewayId": "hub-1", "deviceId": "behind-1"});
+    drop(host.admin().post(&format!("{REGISTRY}:bindDeviceToGateway"), &bound).ok());
+    let mut hub = host.device("hub-1");
+    hub.publish("/devices/behind-1/attach", "");
+    hub
+}
+
+/// An event of a plugin that wants to set a config that it was not granted: its number.
+fn deny(host_folder: &HostFolder, host: &Process, villain: &mut Device) -> String {
+    let settings =
+        "component = \"builtin:switch-wakes-device\"\n[settings]\nsource = \"villain-*\"\ntarget = \"lamp-2\"\n";
+    host_folder.plugin("narrow.toml", format!("{settings}[grants]\nconfig = [\"lamp-9\"]\n"));
+    host.admin().wait_plugin("narrow", "to run", |plugin| plugin["state"] == "running");
+    villain.event(AWAKE);
+    until("its dead letter", || {
+        let letters = host.admin().dead_letters();
+        letters.iter().find_map(|letter| Some(letter["event"]["id"].as_str()?.to_owned()))
+    })
 }
 
 #[test]
 fn every_page_works_in_a_browser_and_gives_nothing_away() {
     let folder = workspace().join(".ci/tools/node");
-    let modules = ["axe-core", "playwright-core"].map(|module| folder.join("node_modules").join(module).is_dir());
-    let chromium = Path::new("/usr/bin/chromium");
-    let installed = chromium.exists() && modules == [true; 2] && runs(Command::new("node").arg("--version"));
+    let modules = ["axe-core", "playwright-core"].map(|name| folder.join("node_modules").join(name).is_dir());
+    let installed = Path::new(CHROMIUM).exists() && modules == [true; 2] && runs(Command::new("node").arg("--version"));
     if !there("Chromium with playwright-core and axe-core", installed) {
         return;
     }
     let host_folder = HostFolder::new();
     register(&host_folder);
-    host_folder.plugin("wake.toml", "component = \"builtin:switch-wakes-device\"\n");
-    host_folder.plugin("heat.toml", "component = \"builtin:thermostat\"\n");
-    host_folder.plugin("hostile.toml", "[[trigger]]\nevent = \"telemetry\"\ndevice = \"villain-1\"\n");
-    host_folder.plugin("hostile.wasm", std::fs::read(HOSTILE).unwrap());
+    install(&host_folder);
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let addresses = [free(), free()];
     let mut host = Some(start(&host_folder, &addresses));
     let mut devices = host.as_ref().map(act);
     let admin = host.as_ref().unwrap().admin();
-    let _lamp =
-        admin.post("/v1/projects/local/locations/local/registries/default/devices", &json!({"id": "lamp-2"})).ok();
+    for id in ["lamp-2", "lamp-3"] {
+        drop(admin.post(&format!("{REGISTRY}/devices"), &json!({ "id": id })).ok());
+    }
     let read = admin.post("/v1/tokens", &json!({"name": "reader", "scope": "read"})).ok();
     let token = std::fs::read_to_string(host_folder.data().join("admin-token")).unwrap();
 
-    let mut command = Command::new("node");
-    command.arg(workspace().join("tests/console/run.cjs"));
-    command.args([&format!("http://{}", addresses[1]), token.trim(), read["token"].as_str().unwrap()]);
-    command.env("NODE_FOLDER", &folder).env("CHROMIUM", chromium);
-    command.env("PROFILE_FOLDER", host_folder.root().join("chromium"));
-    let mut browser = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let given = [&format!("http://{}", addresses[1]), token.trim(), read["token"].as_str().unwrap()];
+    let mut browser =
+        driver(&host_folder, &folder, given).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut answers = browser.stdin.take().unwrap();
     let mut said = Vec::new();
     for line in BufReader::new(browser.stdout.take().unwrap()).lines() {
@@ -114,7 +169,11 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
             said.push(line);
             continue;
         };
+        let mut answer = "done".to_owned();
         match asked {
+            "answer" => devices.as_mut().unwrap().answer(),
+            "slow" => devices.as_mut().unwrap().hurry(),
+            "deny" => answer = deny(&host_folder, host.as_ref().unwrap(), &mut devices.as_mut().unwrap().villain),
             "switch" => devices.as_mut().unwrap().switch.event(AWAKE),
             "villain" => devices.as_mut().unwrap().villain.event(format!("argue log.write {} {LOGGED}", LOGGED.len())),
             "flood" => flood(&mut devices.as_mut().unwrap().noise),
@@ -125,14 +184,23 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
             "start" => host = Some(start(&host_folder, &addresses)),
             other => panic!("asked for {other}"),
         }
-        writeln!(answers, "done").unwrap();
+        writeln!(answers, "{answer}").unwrap();
     }
     assert!(browser.wait().unwrap().success(), "{said:#?}");
     let parts =
         ["login", "overview", "devices", "device", "live", "why", "plugins", "letters", "topics", "access", "graph"];
-    for part in parts.iter().chain(&["hostile", "everyPage", "keyboard", "flood", "restart", "readOnly"]) {
+    for part in parts.iter().chain(&["whyNot", "hostile", "everyPage", "keyboard", "flood", "restart", "readOnly"]) {
         assert!(said.iter().any(|line| line.starts_with(&format!("ok {part} "))), "{part}: {said:#?}");
     }
+}
+
+/// What drives the browser.
+fn driver(host_folder: &HostFolder, folder: &Path, given: [&str; 3]) -> Command {
+    let mut command = Command::new("node");
+    command.arg(workspace().join("tests/console/run.cjs")).args(given);
+    command.env("NODE_FOLDER", folder).env("CHROMIUM", CHROMIUM);
+    command.env("PROFILE_FOLDER", host_folder.root().join("chromium"));
+    command
 }
 
 fn flood(device: &mut Device) {

@@ -38,6 +38,11 @@ impl GatewaySetup {
         let _ = self.host.cli(&self.host_folder, arguments);
     }
 
+    /// What the gateway speaks for now, as the command line has it.
+    fn attached(&self) -> String {
+        self.host.cli(&self.place, &["gateway", "devices", "hub", "--attached"])
+    }
+
     /// The gateway, reading its errors.
     fn hub(&self) -> Device {
         let mut hub = Device::connect(self.host.mqtt(), Session::with_secret("hub", &token(&self.hub)));
@@ -75,8 +80,10 @@ fn a_gateway_does_for_its_device_what_the_device_could_do_itself() {
     let command = admin.post(&Admin::device_path("lamp", ":sendCommandToDevice"), &queued).ok();
     let mut hub = setup.hub();
     assert_eq!(setup.lamp("connected"), false);
+    assert_eq!(setup.lamp("attachedGatewayId"), Value::Null);
     attach(&mut hub, "lamp", "");
-    assert_eq!(setup.lamp("connected"), true);
+    assert_eq!((setup.lamp("connected"), setup.lamp("attachedGatewayId")), (json!(true), json!("hub")));
+    assert!(setup.attached().contains("lamp"));
     attach(&mut hub, "lamp", "{}");
 
     hub.publish("/devices/lamp/events/button", "pressed");
@@ -105,7 +112,8 @@ fn a_gateway_does_for_its_device_what_the_device_could_do_itself() {
     assert_eq!((&answered["status"], &answered["payload"]), (&json!(201), &json!("ZGltbWVk")));
 
     hub.publish("/devices/lamp/detach", "");
-    assert_eq!(setup.lamp("connected"), false);
+    assert_eq!((setup.lamp("connected"), setup.lamp("attachedGatewayId")), (json!(false), Value::Null));
+    assert!(!setup.attached().contains("lamp"));
     assert!(errors(&hub).is_empty(), "{:?}", errors(&hub));
     until("its end in the journal", || {
         let events = admin.get("/v1/events?device=lamp&kind=disconnected").ok().to_string();

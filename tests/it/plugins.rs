@@ -14,6 +14,7 @@ use std::{
 };
 
 use rumqttc::QoS;
+use serde_json::json;
 use switchbox_model::Outcome;
 use switchbox_tests::{
     COUNTER, Device, HOSTILE, HostFolder, Journal, Process, component_of, config, events, stamped, until,
@@ -252,5 +253,30 @@ fn a_plugin_that_has_work_waiting_ends_when_it_is_to_and_so_does_the_host() {
     }
     host_folder.remove_plugin("taken-away.toml");
     until("the plugin to go", || admin.plugin("taken-away").is_none().then_some(()));
+    host.stop();
+}
+
+#[test]
+fn settings_outside_of_what_the_component_says_are_refused_by_the_api_and_in_the_file() {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("heat.toml", "component = \"builtin:thermostat\"\n");
+    let host = host_folder.start();
+    let admin = host.admin();
+    let shown = admin.wait_plugin("heat", "to run", |plugin| plugin["state"] == "running");
+    let fields: Vec<_> =
+        shown["settingsSchema"].as_array().unwrap().iter().map(|field| field["name"].clone()).collect();
+    assert_eq!(fields, ["thermostat", "heater", "temperature", "hysteresis"], "{shown}");
+    let change = |settings| admin.patch("/v1/plugins/heat", &json!({ "settings": settings }));
+    let refused = change(json!({"hysteresis": 12, "heater": ""}));
+    let text = refused.body["error"]["message"].as_str().unwrap().to_owned();
+    assert_eq!(refused.status, 400, "{text}");
+    assert!(text.contains("heater must not be empty; hysteresis is 12, and must be at most 9.9"), "{text}");
+    drop(change(json!({"hysteresis": 1.5})).ok());
+    admin.wait_plugin("heat", "to have it", |plugin| plugin["settings"].as_str().unwrap().contains("1.5"));
+    // A file is looked at when it is loaded: what ran before goes on.
+    host_folder.plugin("heat.toml", "component = \"builtin:thermostat\"\n[settings]\ntemperature = 1000\n");
+    let shown = admin.wait_plugin("heat", "to say what is wrong", |plugin| !plugin["lastError"].is_null());
+    assert!(shown["lastError"].as_str().unwrap().contains("temperature is 1000, and must be at most 100"), "{shown}");
+    assert_eq!(shown["state"], "running", "{shown}");
     host.stop();
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, net::TcpListener};
 
 use serde_json::{Value, json};
 use switchbox_tests::{
-    Admin, HostFolder, Process,
+    Admin, HostFolder, Process, puppet,
     raw::{self, Raw, ack, publish, text},
     until,
 };
@@ -218,8 +218,8 @@ fn chain(collector: &Collector, names: &[&str]) -> Vec<Value> {
 
 #[test]
 fn a_call_of_the_api_goes_on_with_its_callers_trace_down_to_the_device() {
-    let (collector, place) = (Collector::start(), Place::new());
-    let host = start(&place, &collector.url(), &["--trace-sample-ratio", "0"]);
+    let (collector, host_folder) = (Collector::start(), HostFolder::new());
+    let host = start(&host_folder, &collector.url(), &["--trace-sample-ratio", "0"]);
     let mut sink = sink(&host);
     sink.subscribe("/devices/sink-1/commands/#", 1);
     sink.subscribe("/devices/sink-1/methods/#", 1);
@@ -268,12 +268,12 @@ fn a_call_of_the_api_goes_on_with_its_callers_trace_down_to_the_device() {
 
 #[test]
 fn a_state_belongs_to_the_trace_that_its_device_names() {
-    let (collector, place) = (Collector::start(), Place::new());
-    place.plugin(
+    let (collector, host_folder) = (Collector::start(), HostFolder::new());
+    host_folder.plugin(
         "states.toml",
         "component = \"builtin:hop-relay\"\n[[trigger]]\nevent = \"state\"\ndevice = \"switch-1\"\n",
     );
-    let host = start(&place, &collector.url(), &["--trace-sample-ratio", "0"]);
+    let host = start(&host_folder, &collector.url(), &["--trace-sample-ratio", "0"]);
     host.admin().wait_plugin("states", "to run", |plugin| plugin["state"] == "running");
     let mut switch = device(&host, "switch-1");
     switch.send(&publish(0x32, "/devices/switch-1/state", 1, &property("01"), &record(1)));
@@ -281,5 +281,22 @@ fn a_state_belongs_to_the_trace_that_its_device_names() {
     assert_eq!((&event["traceId"], &event["parentSpanId"]), (&json!(TRACE), &json!(PARENT)), "{event}");
     let execution = collector.named("execution states");
     assert_eq!((&execution["traceId"], &execution["parentSpanId"]), (&json!(TRACE), &event["spanId"]), "{execution}");
+    host.stop();
+}
+
+#[test]
+fn a_plugins_method_call_belongs_to_the_trace_of_its_event() {
+    let (collector, host_folder) = (Collector::start(), HostFolder::new());
+    puppet(&host_folder, "caller", ("telemetry", "source-*"), r#"{ method = { device = "sink-1", name = "dim" } }"#);
+    let host = start(&host_folder, &collector.url(), &["--trace-sample-ratio", "0"]);
+    host.admin().wait_plugin("caller", "to run", |plugin| plugin["state"] == "running");
+    let (mut sink, mut source) = (sink(&host), device(&host, "source-1"));
+    sink.subscribe("/devices/sink-1/methods/#", 1);
+    source.send(&publish(0x32, "/devices/source-1/events", 1, &property("01"), "{}"));
+    let (topic, goes_out) = message(&mut sink);
+    sink.send(&publish(0x30, &(topic.replace("/request/", "/response/") + "/200"), 0, &[], "dimmed"));
+    let spans = chain(&collector, &["event telemetry", "execution caller", "method call"]);
+    assert_eq!(goes_out.unwrap(), format!("00-{TRACE}-{}-01", spans[2]["spanId"].as_str().unwrap()));
+    assert!(attribute(&spans[2], "switchbox.explain").ends_with(".caller.m0"), "{spans:?}");
     host.stop();
 }

@@ -32,6 +32,9 @@ pub struct Device {
     pub create_time: Option<Time>,
     /// Only the host says it.
     pub connected: Option<bool>,
+    /// The gateway that it is attached to now. Only the host says it.
+    // Bounded by the body: it is thrown away.
+    pub attached_gateway_id: Option<String>,
     /// Whether the device is refused.
     pub blocked: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -55,8 +55,8 @@ pub use hub::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey, S
 pub use plugins::{
     Builtin, GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginVersionsResponse, ListPluginsResponse,
     Plugin, PluginCounters, PluginFile, PluginGuard, PluginPatch, PluginRecording, PluginRolledBack, PluginTimers,
-    PluginVersion, RecordPluginRequest, RollbackRequest, TryMethodAnswer, TryPluginRequest, TryPluginResponse,
-    VersionRolledBack,
+    PluginVersion, RecordPluginRequest, RollbackRequest, SettingsField, SettingsKind, TryMethodAnswer,
+    TryPluginRequest, TryPluginResponse, VersionRolledBack,
 };
 pub use property::Property;
 pub use registries::{

@@ -12,7 +12,7 @@ use super::scalars::{Base64, Int64, Time};
 
 /// A plugin: its state, versions, counters and limits.
 #[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Plugin {
     pub name: String,
@@ -28,6 +28,9 @@ pub struct Plugin {
     pub settings: String,
     /// What the component has where the settings say nothing: JSON.
     pub default_settings: String,
+    /// What the settings may be, if the component says so; the host refuses others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub settings_schema: Vec<SettingsField>,
     pub triggers: Vec<String>,
     /// What the component asks for.
     pub grants: Vec<String>,
@@ -94,6 +97,39 @@ pub struct PluginGuard {
     pub seconds: Int64,
 }
 
+/// One of a plugin's settings.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SettingsField {
+    pub name: String,
+    /// A few words.
+    pub title: String,
+    /// A sentence, or empty.
+    pub help: String,
+    pub kind: SettingsKind,
+    /// Of a number, or of a text's length in characters.
+    pub least: Option<f64>,
+    pub most: Option<f64>,
+    /// A number without a fraction.
+    pub whole: bool,
+    /// One of these texts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+}
+
+/// What a setting is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SettingsKind {
+    #[default]
+    Text,
+    Number,
+    /// True or false.
+    Flag,
+    Choice,
+}
+
 /// A version that was rolled back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -105,7 +141,7 @@ pub struct PluginRolledBack {
     pub until: String,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ListPluginsResponse {
     pub plugins: Vec<Plugin>,

@@ -6,6 +6,7 @@ use switchbox_admin_api::{
     Builtin, Plugin, PluginRecording, PluginVersion, RecordPluginRequest, TryPluginRequest, TryPluginResponse,
 };
 use switchbox_model::{DeviceName, Event, PluginName};
+use switchbox_plugin_runtime::PluginSettings;
 
 /// A future in a box, so that the trait can be an object.
 pub type PluginFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -21,6 +22,9 @@ pub trait Plugins: Send + Sync {
     fn versions(&self, name: &PluginName) -> PluginFuture<'_, Vec<PluginVersion>>;
     /// The component of the version with this number, if the host keeps it.
     fn version_component(&self, name: &PluginName, number: u64) -> PluginFuture<'_, std::io::Result<Option<Vec<u8>>>>;
+    /// Whether the settings file says what the component that it names may be told. `Err` says what is wrong; nothing is known of
+    /// another component than the one that runs.
+    fn check_settings(&self, name: &PluginName, file: &PluginSettings) -> Result<(), String>;
     /// Deletes the state and the timers of a plugin whose files are gone.
     fn delete_kept(&self, name: &PluginName) -> PluginFuture<'_, Result<(), DeleteError>>;
     /// Hands the event of a dead letter to its plugin again, when its queue has room; the letter goes when the event is

@@ -28,6 +28,7 @@ use switchbox_core::{explain, ingest, journal, registry::Device};
 use switchbox_delivery as delivery;
 use switchbox_delivery::{Link, Outbound};
 use switchbox_model::{DeviceName, Event, EventData, PayloadLimits, PluginName, RegistryName};
+use switchbox_plugin_runtime::PluginSettings;
 use switchbox_settings::AdminAuth;
 use switchbox_support::scheduling::PriorityClass;
 use switchbox_testing::Host;
@@ -86,6 +87,10 @@ impl Plugins for OnePlugin {
     fn version_component(&self, _: &PluginName, number: u64) -> PluginFuture<'_, std::io::Result<Option<Vec<u8>>>> {
         let before = (number == 1).then(|| b"\0asm\x0d\0\x01\0before".to_vec());
         Box::pin(async { Ok(before) })
+    }
+
+    fn check_settings(&self, _: &PluginName, _: &PluginSettings) -> Result<(), String> {
+        Ok(())
     }
 
     fn delete_kept(&self, name: &PluginName) -> PluginFuture<'_, Result<(), DeleteError>> {

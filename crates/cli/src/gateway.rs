@@ -53,8 +53,12 @@ pub enum Action {
     Unbind { gateway: String, device: String },
     /// All gateways of a registry
     List,
-    /// The devices that are bound to a gateway
-    Devices { gateway: String },
+    /// The devices that are bound to a gateway, or with --attached those that it speaks for now
+    Devices {
+        gateway: String,
+        #[arg(long)]
+        attached: bool,
+    },
 }
 
 impl on_host::Action for Action {
@@ -77,10 +81,11 @@ impl on_host::Action for Action {
                 let answer = associate(client, "unbindDeviceFromGateway", gateway, device)?;
                 Ok((answer, format!("{device} is not bound to {gateway} any more")))
             }
-            Self::List => list(client, &client.home()?, "gatewayType=GATEWAY"),
-            Self::Devices { gateway } => {
+            Self::List => list(client, &client.home()?, "gatewayListOptions.gatewayType=GATEWAY"),
+            Self::Devices { gateway, attached } => {
                 let DeviceName { registry, id } = client.device(gateway)?;
-                list(client, &registry, &format!("associationsGatewayId={}", escape(id.as_str())))
+                let option = if *attached { "attachedTo" } else { "gatewayListOptions.associationsGatewayId" };
+                list(client, &registry, &format!("{option}={}", escape(id.as_str())))
             }
         }
     }
@@ -115,13 +120,14 @@ fn associate(client: &Client, verb: &str, gateway: &str, device: &str) -> anyhow
 
 fn list(client: &Client, registry: &RegistryName, option: &str) -> anyhow::Result<(Value, String)> {
     let base = escape(&format!("/v1/{registry}/devices"));
-    let query = format!("gatewayListOptions.{option}&fieldMask=connected,blocked,gatewayConfig");
+    let query = format!("{option}&fieldMask=connected,blocked,gatewayConfig,attachedGatewayId");
     let answer = client.all(&format!("{base}?{query}"), "devices")?;
     let row = |device: Device| {
         let method = device.gateway_config.and_then(|config| config.gateway_auth_method);
         let connected = device.connected == Some(true);
-        vec![or_dash(device.id), yes(connected), yes(device.blocked), or_dash(method)]
+        let gateway = device.attached_gateway_id;
+        vec![or_dash(device.id), yes(connected), yes(device.blocked), or_dash(gateway), or_dash(method)]
     };
     let rows: Vec<_> = typed::<ListDevicesResponse>(&answer)?.devices.into_iter().map(row).collect();
-    Ok((answer, table(&["DEVICE", "CONNECTED", "BLOCKED", "ATTACHES BY"], &rows)))
+    Ok((answer, table(&["DEVICE", "CONNECTED", "BLOCKED", "ATTACHED TO", "ATTACHES BY"], &rows)))
 }

@@ -4,7 +4,7 @@ import { html, useState } from "./html.js";
 import { call } from "./api.js";
 import { useApi } from "./data.js";
 import { CredentialsOf } from "./device_credentials.js";
-import { DEFAULT, link, registryPath } from "./names.js";
+import { Gateways } from "./gateways.js";
 import { Action, Ask, Badge, Choice, Copy, Dialog, Field, Form, Loaded, Page, Section, Table, Time } from "./parts.js";
 import { filter } from "./route.js";
 
@@ -65,16 +65,6 @@ function Accounts() {
         <${Form} needs="admin" label="Make an account" submit=${submit}><${Field} label="Name" name="id" required /><${Lists} /><//><//>`;
 }
 
-function Attached({ gateway }) {
-    const list = useApi(registryPath(DEFAULT, `/devices?pageSize=200&fieldMask=id,connected&gatewayListOptions.associationsGatewayId=${encodeURIComponent(gateway)}`));
-    return html`<${Loaded} of=${list} empty=${(data) => !data.devices?.length && "speaks for none"}>${(data) => html`${data.devices.map((one) => html`<a key=${one.id} href=${link("device", one.id)}>${one.id}</a> `)}${data.nextPageToken && "and more"}`}<//>`;
-}
-
-function Gateways() {
-    const list = useApi(registryPath(DEFAULT, "/devices?pageSize=50&fieldMask=id,connected,gatewayConfig&gatewayListOptions.gatewayType=GATEWAY"));
-    return html`<${Section} title="Gateways and what is bound to them"><${Loaded} of=${list} empty=${(data) => !data.devices?.length && "There is none in the default registry."}>${(data) => html`<dl class="facts">${data.devices.map((one) => html`<dt key=${one.id}><a href=${link("device", one.id)}>${one.id}</a> ${one.connected && html`<${Badge} kind="good">connected<//>`}</dt><dd><${Attached} gateway=${one.id} /></dd>`)}</dl>${data.nextPageToken && html`<p><a href=${link("devices", "", { gateway: "GATEWAY" })}>all gateways</a></p>`}`}<//><//>`;
-}
-
 function Audit({ query }) {
     const list = useApi(`/v1/audit?pageSize=50${query.after ? `&pageToken=${encodeURIComponent(query.after)}` : ""}`);
     return html`<${Section} title="Who changed what" actions=${html`<button onClick=${list.reload}>read again</button>`}><${Loaded} of=${list} empty=${(data) => !data.lines?.length && "Nobody changed anything."}>${(data) => html`<${Table} label="Audit log, newest first" head=${["When", "Who", "From", "Call", "Object", "With", "Result"]}>
@@ -83,5 +73,5 @@ function Audit({ query }) {
 }
 
 export function Access({ query }) {
-    return html`<${Page} title="Access"><div class="columns"><${Tokens} /><${Accounts} /></div><${Gateways} /><${Audit} query=${query} /><//>`;
+    return html`<${Page} title="Access"><div class="columns"><${Tokens} /><${Accounts} /></div><${Gateways} query=${query} /><${Audit} query=${query} /><//>`;
 }

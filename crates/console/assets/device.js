@@ -5,17 +5,19 @@ import { call } from "./api.js";
 import { useApi } from "./data.js";
 import { Commands } from "./device_commands.js";
 import { Credentials } from "./device_credentials.js";
+import { Gets } from "./device_gets.js";
+import { newest } from "./device_reach.js";
 import { Twin } from "./device_twin.js";
-import { Metadata, newest } from "./devices.js";
+import { Metadata } from "./devices.js";
 import { EventList } from "./event_row.js";
 import { Flow } from "./live.js";
-import { devicePath, link, parts } from "./names.js";
+import { beside, devicePath, link, parts } from "./names.js";
 import { Action, Ask, Badge, Dialog, Field, Form, Loaded, Page, Section, Time } from "./parts.js";
 import { go } from "./route.js";
 import { useFollow } from "./stream.js";
 import { touches } from "./triggers.js";
 
-function Facts({ device }) {
+function Facts({ device, name }) {
     const gateway = device.gatewayConfig ?? {};
     const error = device.lastErrorStatus;
     return html`<${Section} title="What it is"><dl class="facts">
@@ -23,7 +25,8 @@ function Facts({ device }) {
         <dt>Number</dt><dd class="mono">${device.numId}</dd><dt>Registered</dt><dd><${Time} at=${device.createTime} /></dd>
         <dt>Last seen</dt><dd><${Time} at=${newest(device)} /></dd><dt>Metadata</dt><dd><${Metadata} of=${device.metadata} /></dd>
         ${gateway.gatewayType === "GATEWAY" && html`<dt>Gateway</dt><dd>${gateway.gatewayAuthMethod}</dd>`}
-        ${gateway.lastAccessedGatewayId && html`<dt>Last gateway</dt><dd><a href=${link("device", gateway.lastAccessedGatewayId)}>${gateway.lastAccessedGatewayId}</a> <${Time} at=${gateway.lastAccessedGatewayTime} /></dd>`}
+        ${device.attachedGatewayId && html`<dt>Attached to</dt><dd><a href=${link("device", beside(name, device.attachedGatewayId))}>${device.attachedGatewayId}</a></dd>`}
+        ${gateway.lastAccessedGatewayId && html`<dt>Last gateway</dt><dd><a href=${link("device", beside(name, gateway.lastAccessedGatewayId))}>${gateway.lastAccessedGatewayId}</a> <${Time} at=${gateway.lastAccessedGatewayTime} /></dd>`}
         ${device.methodEndpoint && html`<dt>Methods go to</dt><dd>${device.methodEndpoint.url}</dd>`}
         ${error && html`<dt>Last error</dt><dd><span class="problem">${error.message}</span> <${Time} at=${device.lastErrorTime} /></dd>`}</dl><//>`;
 }
@@ -31,9 +34,9 @@ function Facts({ device }) {
 function Tail({ name }) {
     const [paused, setPaused] = useState(false);
     const flow = useFollow(`/v1/events:follow?executions=true&perSecond=40&device=${encodeURIComponent(name)}`, paused);
-    return html`<${Section} title="Now" actions=${html`<button aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? "go on" : "pause"}</button>`}>
-        <${Flow} of=${flow} /><p class="hint">What it sends, and what plugins do for that or to it. What was before: <a href=${link("live", "", { device: name })}>Live</a> begins now as well; <a href=${link("device", name, { tab: "log" })}>connections</a> are kept.</p>
-        ${flow.rows.length === 0 && html`<p class="dim">Nothing yet.</p>`}<${EventList} rows=${flow.rows.slice(0, 60)} label="Events of the device, newest first" /><//>`;
+    return html`<${Section} title="What it sends" actions=${html`<button aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? "go on" : "pause"}</button>`}>
+        <${Flow} of=${flow} /><p class="hint">What it sends, and what plugins do for that or to it; what it gets stands below. What was before: <a href=${link("live", "", { device: name })}>Live</a> begins now as well; <a href=${link("device", name, { tab: "log" })}>connections</a> are kept.</p>
+        ${flow.rows.length === 0 && html`<p class="dim">Nothing yet.</p>`}<${EventList} rows=${flow.rows.slice(0, 60)} label="Events of the device, newest first" /><//><${Gets} name=${name} />`;
 }
 
 function Log({ name }) {
@@ -86,7 +89,7 @@ export function Device({ what: name, query }) {
     const actions = found.data && html`<${Action} needs="admin" run=${() => setDialog("metadata")}>metadata<//>
         <${Action} needs="admin" run=${block(!found.data.blocked)}>${found.data.blocked ? "unblock" : "block"}<//><${Action} needs="admin" kind="danger" run=${() => setDialog("delete")}>delete<//>`;
     return html`<${Page} title=${parts(name).id} actions=${actions}><${Loaded} of=${found}>${(device) => html`
-        <${Facts} device=${device} />
+        <${Facts} device=${device} name=${name} />
         <nav class="tabs" aria-label="Of this device">${TABS.map(([key, title]) => html`<a key=${key} href=${link("device", name, { tab: key })} aria-current=${key === tab ? "page" : undefined}>${title}</a>`)}</nav>
         ${tab === "" && html`<${Tail} name=${name} />`}${tab === "twin" && html`<${Twin} name=${name} />`}${tab === "send" && html`<${Commands} name=${name} />`}
         ${tab === "credentials" && html`<${Credentials} name=${name} device=${device} reload=${found.reload} />`}${tab === "log" && html`<${Log} name=${name} />`}${tab === "rules" && html`<${Rules} name=${name} />`}

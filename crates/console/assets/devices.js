@@ -4,12 +4,14 @@ import { html, useEffect, useRef, useState } from "./html.js";
 import { call, may } from "./api.js";
 import { useApi } from "./data.js";
 import { CreateDevice } from "./create_device.js";
+import { newest } from "./device_reach.js";
+import { Registry } from "./gateways.js";
 import { DEFAULT, devicePath, link, registryPath } from "./names.js";
 import { Action, Ask, Badge, Choice, Dialog, Field, Form, Loaded, Page, Section, Table, Time, say } from "./parts.js";
 import { filter } from "./route.js";
 
 const PAGE = 50;
-const FIELDS = "id,name,connected,blocked,metadata,gatewayConfig,lastEventTime,lastHeartbeatTime,lastStateTime";
+const FIELDS = "id,name,connected,blocked,metadata,gatewayConfig,lastEventTime,lastHeartbeatTime,lastStateTime,lastConfigAckTime";
 /// Calls of a bulk change that are under way at a time.
 const BESIDE = 6;
 
@@ -27,8 +29,6 @@ function address(registry, query) {
 
 function Filters({ registry, query }) {
     const set = (name) => (value) => filter({ [name]: value, after: "" });
-    const registries = useApi("/v1/projects/local/locations/local/registries?pageSize=1000");
-    const names = registries.data?.deviceRegistries?.map((one) => one.name) ?? [];
     const [search, setSearch] = useState(query.search ?? "");
     const waits = useRef();
     useEffect(() => setSearch(query.search ?? ""), [query.search]);
@@ -46,10 +46,8 @@ function Filters({ registry, query }) {
         <${Choice} label="Kind" value=${query.gateway ?? ""} options=${[["", "all"], ["GATEWAY", "gateways"], ["NON_GATEWAY", "no gateways"]]} onChange=${set("gateway")} />
         <${Choice} label="Last seen" value=${query.seen ?? ""} options=${SEEN} onChange=${set("seen")} />
         <${Field} label="Metadata" placeholder="room=hall" value=${query.metadata ?? ""} onChange=${(event) => set("metadata")(event.target.value.trim())} />
-        ${names.length > 1 && html`<${Choice} label="Registry" value=${registry} options=${names.map((name) => [name, name.split("/").at(-1)])} onChange=${set("registry")} />`}</form>`;
+        <${Registry} registry=${registry} change=${set("registry")} /></form>`;
 }
-
-export const newest = (device) => [device.lastEventTime, device.lastHeartbeatTime, device.lastStateTime].filter(Boolean).sort().at(-1);
 
 export function Metadata({ of }) {
     const pairs = Object.entries(of ?? {});

@@ -63,9 +63,11 @@ function circling(edges) {
     return ({ source, target }) => leads(target, source);
 }
 
+const rate = (count, ms) => `${((count / ms) * 60_000).toFixed(1)} a minute`;
+
 const cut = (text) => (text.length > 24 ? `${text.slice(0, 23)}…` : text);
 
-function Drawing({ edges }) {
+function Drawing({ edges, ms }) {
     const column = (name) => [...new Set(edges.map((edge) => edge[name]))].slice(0, DRAWN);
     const [sources, plugins, targets] = [column("source"), column("plugin"), column("target")];
     const height = Math.max(sources.length, plugins.length, targets.length) * ROW + 10;
@@ -86,8 +88,9 @@ function Drawing({ edges }) {
     const most = Math.max(1, ...[...lines.values()].map((line) => line.count));
     const box = (x, kind) => ([name, y]) => html`<g key=${name}><title>${name}</title><rect class="node ${kind}" x=${x} y=${y - 12} width=${BOX} height="24" rx="6" /><text x=${x + 9} y=${y + 4}>${cut(name)}</text></g>`;
     return html`<div class="scroll" tabindex="0" role="group" aria-label="Drawing; the table below says the same"><svg width=${WIDTH} height=${height} viewBox=${`0 0 ${WIDTH} ${height}`} role="img" aria-label=${`${sources.length} sources, ${plugins.length} plugins, ${targets.length} targets`}>
-        ${[...lines].map(([key, { path, loop, count }]) => html`<path key=${key} class=${`edge ${loop ? "loop" : ""}`} d=${path} stroke-width=${1 + (3 * count) / most} />`)}
-        ${[...at1].map(box(x1, ""))}${[...at2].map(box(x2, "plugin"))}${[...at3].map(box(x3, ""))}</svg></div>`;
+        ${[...lines].map(([key, { path, loop, count }]) => html`<path key=${key} class=${`edge ${loop ? "loop" : ""}`} d=${path} stroke-width=${1 + (3 * count) / most}><title>${rate(count, ms)}${loop ? ", in a circle" : ""}</title></path>`)}
+        ${[...at1].map(box(x1, ""))}${[...at2].map(box(x2, "plugin"))}${[...at3].map(box(x3, ""))}
+        ${[...at3].map(([name, y]) => html`<text key=${`rate ${name}`} class="rate" x=${x3 - 6} y=${y - 6}>${rate(edges.reduce((sum, edge) => sum + (edge.target === name ? edge.count : 0), 0), ms)}</text>`)}</svg></div>`;
 }
 
 const Name = ({ name, device }) => (device ? html`<a href=${link("device", name)}>${name}</a>` : html`<code>${name}</code>`);
@@ -101,7 +104,7 @@ export function Graph() {
     }), { every: 10_000 });
     return html`<${Page} title="Graph" hint="Which device moves which, through which plugin."><${Loaded} of=${found} empty=${(data) => data.edges.length === 0 && "No plugin moved anything, as far back as the newest thousand executions and events go."}>${({ edges, unknown, ms, count }) => html`
         <${Section} title="What moves what"><p class="hint">A sample: the newest ${number(count)} executions in which something happened, of the last ${span(ms)}${unknown ? `; ${number(unknown)} of them are left out: their event was of a topic or timer, or of a device that is gone, and is not among the newest thousand` : ""}. Lines in red go in a circle.</p>
-            <${Drawing} edges=${edges} /><//>
+            <${Drawing} edges=${edges} ms=${ms} /><//>
         <${Section} title="In words"><${Table} label="What moves what" head=${["From", "Plugin", "To", "What", "How often", ""]}>${edges.slice(0, 200).map((edge) => html`<tr key=${JSON.stringify(edge)}><td>${edge.source}</td><td><a href=${link("plugins", edge.plugin)}>${edge.plugin}</a></td><td><${Name} name=${edge.target} device=${edge.device} /></td><td>${edge.kind}</td>
-            <td class="num">${number(edge.count)}, ${((edge.count / ms) * 60_000).toFixed(1)} a minute</td><td>${edge.loop && html`<${Badge} kind="bad">in a circle<//>`}</td></tr>`)}<//>${edges.length > 200 && html`<p class="dim">and ${edges.length - 200} more</p>`}<//>`}<//><//>`;
+            <td class="num">${number(edge.count)}, ${rate(edge.count, ms)}</td><td>${edge.loop && html`<${Badge} kind="bad">in a circle<//>`}</td></tr>`)}<//>${edges.length > 200 && html`<p class="dim">and ${edges.length - 200} more</p>`}<//>`}<//><//>`;
 }

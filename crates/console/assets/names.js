@@ -14,6 +14,12 @@ export function short(name) {
     return registry === DEFAULT ? id : name;
 }
 
+/// The name of another device of the same registry.
+export function beside(name, id) {
+    const { registry } = parts(name);
+    return registry === DEFAULT ? id : `${registry}/devices/${id}`;
+}
+
 const encoded = (path) => path.split("/").map(encodeURIComponent).join("/");
 
 export function devicePath(name, rest = "") {

@@ -163,15 +163,31 @@ export function Form({ submit, children, label = "OK", needs = "operate", kind =
     return html`<form class="form ${kind}" onSubmit=${act}>${children}<${Problem} error=${error} /><div class="actions"><button class="main" disabled=${busy}>${label}</button></div></form>`;
 }
 
+/// What a person has typed or chosen stays while the page is drawn again with news; only another `value` replaces it.
+function useValue(value, more) {
+    const field = useRef();
+    useLayoutEffect(() => {
+        if (value !== undefined) field.current.value = value;
+    }, [value, more]);
+    return field;
+}
+
+function Input({ value, ...rest }) {
+    return html`<input ref=${useValue(value)} ...${rest} />`;
+}
+
+function Select({ value, options, onChange, ...rest }) {
+    return html`<select ref=${useValue(value, options.length)} onChange=${(event) => onChange?.(event.target.value)} ...${rest}>${options.map(([key, text]) => html`<option key=${key} value=${key}>${text}</option>`)}</select>`;
+}
+
 export function Field({ label, hint, children, ...rest }) {
     const id = useId();
     const says = hint ? `${id}-hint` : undefined;
-    return html`<div class="field"><label for=${id}>${label}</label>${children ? children(id) : html`<input id=${id} autocomplete="off" aria-describedby=${says} ...${rest} />`}${hint && html`<small id=${says}>${hint}</small>`}</div>`;
+    return html`<div class="field"><label for=${id}>${label}</label>${children ? children(id) : html`<${Input} id=${id} autocomplete="off" aria-describedby=${says} ...${rest} />`}${hint && html`<small id=${says}>${hint}</small>`}</div>`;
 }
 
-export function Choice({ label, value, options, onChange, ...rest }) {
-    return html`<${Field} label=${label}>${(id) => html`<select id=${id} value=${value} onChange=${(event) => onChange?.(event.target.value)} ...${rest}>
-        ${options.map(([key, text]) => html`<option value=${key} selected=${key === value}>${text}</option>`)}</select>`}<//>`;
+export function Choice({ label, hint, ...rest }) {
+    return html`<${Field} label=${label} hint=${hint}>${(id) => html`<${Select} id=${id} ...${rest} />`}<//>`;
 }
 
 /// Asks before something is done that cannot be undone.

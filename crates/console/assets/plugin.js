@@ -10,6 +10,7 @@ import { Action, Ask, Badge, Field, Form, Loaded, Page, Section, Table, Time, cl
 import { Settings } from "./plugin_settings.js";
 import { State, upload } from "./plugin_state.js";
 import { Try } from "./plugin_try.js";
+import { Versions } from "./plugin_versions.js";
 import { filter, go } from "./route.js";
 
 const of = (name) => `/v1/plugins/${encodeURIComponent(name)}`;
@@ -50,7 +51,7 @@ function Grants({ plugin, done }) {
         say("The grants were written into its settings file; the host loads it now.");
         done();
     };
-    const rows = asked.map((grant) => html`<label class="check" key=${grant}><input type="checkbox" name=${grant} checked=${inForce.has(grant) || plugin.state === "waiting-for-consent"} disabled=${!may("admin")} /> <code>${grant}</code> ${inForce.has(grant) ? html`<${Badge} kind="good">in force<//>` : html`<${Badge} kind="warn">not granted<//>`}</label>`);
+    const rows = asked.map((grant) => html`<label class="check" key=${grant}><input type="checkbox" name=${grant} defaultChecked=${inForce.has(grant) || plugin.state === "waiting-for-consent"} disabled=${!may("admin")} /> <code>${grant}</code> ${inForce.has(grant) ? html`<${Badge} kind="good">in force<//>` : html`<${Badge} kind="warn">not granted<//>`}</label>`);
     const other = plugin.grantsInForce.filter((grant) => !asked.includes(grant));
     return html`<${Section} title="What it may do"><p class="hint">What the component asks for, and what of that is granted.</p>
         ${asked.length === 0 ? html`<p class="dim">It asks for nothing.</p>` : may("admin") ? html`<${Form} needs="admin" label=${plugin.state === "waiting-for-consent" ? "Consent to what is ticked" : "Grant what is ticked"} submit=${submit}>${rows}<//>` : rows}
@@ -88,7 +89,7 @@ export function Plugin({ name, query }) {
         <${Action} needs="admin" run=${run("rollback")}>roll back<//><${Action} needs="admin" kind="danger" run=${() => setAsk(true)}>remove<//>`;
     return html`<${Page} title=${name} hint=${found.data?.summary} actions=${actions}><${Loaded} of=${found}>${(plugin) => html`<${Facts} plugin=${plugin} />
         <div class="columns"><${Settings} plugin=${plugin} done=${found.reload} key=${plugin.settings} /><${Grants} plugin=${plugin} done=${found.reload} key=${plugin.state + plugin.grantsInForce} /></div>
-        ${may("admin") && html`<${Try} name=${name} />`}<${Past} name=${name} query=${query} />${may("admin") && html`<${Replace} name=${name} done=${found.reload} />`}`}<//>
+        <${Versions} name=${name} digest=${plugin.digest} done=${found.reload} />${may("admin") && html`<${Try} name=${name} />`}<${Past} name=${name} query=${query} />${may("admin") && html`<${Replace} name=${name} done=${found.reload} />`}`}<//>
         ${ask && html`<${Ask} title=${`Remove ${name}?`} text="Its files are deleted from the plugin folder. Its state and timers are kept." label="Remove" close=${() => setAsk(false)} run=${async () => {
             await call("DELETE", of(name));
             go("plugins");

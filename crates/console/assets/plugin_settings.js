@@ -1,8 +1,9 @@
-// The settings of a plugin as a form, made from its default settings: a field for each, of the kind that the default has.
+// The settings of a plugin as a form: fields with titles, bounds, choices and help where its component has a schema, and else made
+// from its default settings, a field for each, of the kind that the default has.
 
 import { html } from "./html.js";
 import { call, may } from "./api.js";
-import { Field, Form, Section, say } from "./parts.js";
+import { Choice, Field, Form, Section, say } from "./parts.js";
 
 const parsed = (text) => {
     try {
@@ -34,19 +35,40 @@ function read(kind, entered, name) {
     }
 }
 
-function One({ name, kind, value, fallback, disabled }) {
+/// What a number or a text may be, in words.
+function bounds({ kind, least, most, whole }) {
+    const of = kind === "text" ? " characters" : whole ? ", whole" : "";
+    if (kind === "text" && most == null) return least > 1 ? `At least ${least} characters. ` : least ? "Not empty. " : "";
+    if (least != null && most != null) return `${least} to ${most}${of}. `;
+    if (most != null) return `At most ${most}${of}. `;
+    return least != null ? `At least ${least}${of}. ` : "";
+}
+
+/// A field of the schema; the browser holds to the bounds, and so does the host.
+function Described({ name, of, value, fallback, disabled }) {
+    const hint = `${of.help ? `${of.help} ` : ""}${bounds(of)}Default: ${JSON.stringify(fallback)}`;
+    const { least, most } = of;
+    if (of.kind === "flag") return html`<label class="check"><input type="checkbox" name=${name} defaultChecked=${value} disabled=${disabled} /> ${of.title} <small>${hint}</small></label>`;
+    if (of.kind === "choice") return html`<${Choice} label=${of.title} hint=${hint} name=${name} value=${value} options=${of.choices.map((one) => [one, one])} disabled=${disabled} />`;
+    const held = of.kind === "number" ? { type: "number", min: least, max: most, step: of.whole ? 1 : "any" } : { minlength: least || undefined, maxlength: most, required: least > 0 };
+    return html`<${Field} label=${of.title} hint=${hint} name=${name} value=${value} disabled=${disabled} required=${of.kind === "number"} ...${held} />`;
+}
+
+function One({ name, kind, of, value, fallback, disabled }) {
+    if (of) return html`<${Described} name=${name} of=${of} value=${value} fallback=${fallback} disabled=${disabled} />`;
     const hint = fallback === undefined ? "Not among the component's default settings." : `Default: ${JSON.stringify(fallback)}`;
-    if (kind === "flag") return html`<label class="check"><input type="checkbox" name=${name} checked=${value} disabled=${disabled} /> ${name} <small>${hint}</small></label>`;
+    if (kind === "flag") return html`<label class="check"><input type="checkbox" name=${name} defaultChecked=${value} disabled=${disabled} /> ${name} <small>${hint}</small></label>`;
     if (kind === "json") return html`<${Field} label=${`${name} (JSON)`} hint=${hint}>${(id) => html`<textarea id=${id} name=${name} disabled=${disabled} spellcheck="false">${JSON.stringify(value, null, 2)}</textarea>`}<//>`;
     return html`<${Field} label=${name} hint=${hint} name=${name} type=${kind} step="any" value=${value} disabled=${disabled} />`;
 }
 
 export function Settings({ plugin, done }) {
     const [defaults, given] = [parsed(plugin.defaultSettings), parsed(plugin.settings)];
-    const names = [...new Set([...Object.keys(defaults), ...Object.keys(given)])];
+    const schema = new Map((plugin.settingsSchema ?? []).map((field) => [field.name, field]));
+    const names = [...new Set([...schema.keys(), ...Object.keys(defaults), ...Object.keys(given)])];
     const fields = names.map((name) => {
         const value = given[name] ?? defaults[name];
-        return { name, value, fallback: defaults[name], kind: kindOf(defaults[name] ?? given[name]) };
+        return { name, value, of: schema.get(name), fallback: defaults[name], kind: kindOf(defaults[name] ?? given[name]) };
     });
     const submit = async (entered) => {
         const settings = {};

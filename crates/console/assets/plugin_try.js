@@ -2,7 +2,7 @@
 
 import { html, useState } from "./html.js";
 import { call } from "./api.js";
-import { Badge, Choice, Field, Form, Section, Table, number } from "./parts.js";
+import { Action, Badge, Choice, Field, Form, Section, Table, number } from "./parts.js";
 
 const KINDS = [["telemetry", "telemetry of a device"], ["state", "reported state of a device"], ["topic", "message on an ordinary topic"], ["timer", "timer that fired"]];
 
@@ -30,6 +30,13 @@ function Answer({ of }) {
         <${Lines} label="Calls of the host" head=${["Call", "Question and answer"]} rows=${calls} />
         ${of.logs.length > 0 && html`<pre tabindex="0" aria-label="log lines of the try">${of.logs.join("\n")}</pre>`}
         <p class="hint">${number(of.guestMicros)} µs, ${number(Math.round(of.memoryBytes / 1024))} KiB of memory. Grants used: ${of.grantsUsed.join(", ") || "none"}. Grants denied: ${of.grantsDenied.join(", ") || "none"}.${of.limitsHit.length > 0 && ` Limits hit: ${of.limitsHit.join(", ")}.`}</p></div>`;
+}
+
+/// What the plugin would do with an event of the journal, as it is now: which grants would be denied, and why it does nothing.
+export function TryAgain({ plugin, event }) {
+    const [answer, setAnswer] = useState(null);
+    const run = async () => setAnswer(await call("POST", `/v1/plugins/${encodeURIComponent(plugin)}:try`, { eventNumber: event }));
+    return html`<div><${Action} needs="admin" kind="plain" run=${run}>try it on this event<//>${answer && html`<${Answer} of=${answer} />`}</div>`;
 }
 
 export function Try({ name }) {

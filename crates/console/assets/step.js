@@ -1,8 +1,10 @@
 // One step of an explanation, as a box.
 
 import { html } from "./html.js";
+import { Reach } from "./device_reach.js";
 import { link } from "./names.js";
 import { Badge, DeviceLink, Payload, clock, span } from "./parts.js";
+import { TryAgain } from "./plugin_try.js";
 import { says } from "./event_row.js";
 
 const kindOf = (step) => Object.keys(step ?? {}).find((key) => key !== "branches");
@@ -46,6 +48,7 @@ function Execution({ execution: of }) {
         <span class="dim mono" title=${of.digest}>${of.digest.slice(0, 19)}</span> ${took && html`<span class="dim">${took}</span>`} ${of.attempt > 1 && html`<${Badge} kind="warn">attempt ${of.attempt}<//>`}`}>
         ${failed && html`<span class="problem">${of.error}</span>`}<${Logs} lines=${of.logs} />
         ${of.outcome === "done" && of.effects?.length === 0 && html`<span class="dim">It did nothing for this event.</span>`}
+        ${(failed || of.effects?.length === 0) && html`<${TryAgain} plugin=${of.plugin} event=${of.event} />`}
         ${of.outcome === undefined && html`<span class="dim">Only that it ran is still known.</span>`}<//>`;
 }
 
@@ -54,12 +57,13 @@ function Config({ config: of }) {
     const [kind, text] = FATES[of.fate] ?? ["plain", of.fate];
     return html`<${Box} kind="effect" at=${of.cloudUpdateTime} top=${html`<strong><a href=${link("why", `${of.device}@${of.version}`)}>config version ${of.version}</a> of <${DeviceLink} name=${of.device} /></strong> <${Badge} kind=${kind}>${text}<//>`}>
         ${of.unchanged && html`<span class="dim">The same bytes as before: nothing was sent.</span>`}<${Payload} data=${of.binaryData} />
-        ${of.deviceAckTime && html`<span class="after">acknowledged ${span(Date.parse(of.deviceAckTime) - Date.parse(of.cloudUpdateTime))} later, at ${clock(of.deviceAckTime)}</span>`}<//>`;
+        ${of.fate === "waiting" && html`<${Reach} name=${of.device} made=${of.cloudUpdateTime} />`}
+        ${of.deviceAckTime && html`<span class="after">sent → acknowledged ${span(Date.parse(of.deviceAckTime) - Date.parse(of.cloudUpdateTime))} later, at ${clock(of.deviceAckTime)}</span>`}<//>`;
 }
 
 function Command({ command: of }) {
     return html`<${Box} kind=${COMMANDS[of.status] === "bad" ? "bad" : "effect"} at=${of.createTime} top=${html`<strong><a href=${link("why", of.id)}>command</a> to <${DeviceLink} name=${of.device} /></strong> <${CommandStatus} status=${of.status} />`}>
-        ${of.subfolder && html`<span class="dim">${of.subfolder}</span>`}<${Payload} data=${of.binaryData} /><${Times} times=${of.times} /><//>`;
+        ${of.subfolder && html`<span class="dim">${of.subfolder}</span>`}<${Payload} data=${of.binaryData} /><${Times} times=${of.times} />${["queued", "sent"].includes(of.status) && html`<${Reach} name=${of.device} />`}<//>`;
 }
 
 function Call({ methodCall: of }) {

@@ -4,6 +4,7 @@ import { html } from "./html.js";
 import { useApi } from "./data.js";
 import { link } from "./names.js";
 import { Loaded, Section } from "./parts.js";
+import { TryAgain } from "./plugin_try.js";
 import { takes } from "./triggers.js";
 
 function reason(plugin, event) {
@@ -24,6 +25,6 @@ export function WhyNot({ event, branches }) {
         <${Loaded} of=${plugins} empty=${(data) => data.plugins.length === 0 && "There is no plugin, so nothing can come of an event."}>${(data) => {
             const idle = data.plugins.filter((plugin) => !ran.has(plugin.name));
             return idle.length === 0 ? html`<p class="dim">Every plugin handled it.</p>`
-                : html`<dl class="facts">${idle.map((plugin) => html`<dt key=${plugin.name}><a href=${link("plugins", plugin.name)}>${plugin.name}</a></dt><dd>${reason(plugin, event)}</dd>`)}</dl>`;
+                : html`<dl class="facts">${idle.map((plugin) => html`<dt key=${plugin.name}><a href=${link("plugins", plugin.name)}>${plugin.name}</a></dt><dd>${reason(plugin, event)} ${plugin.state === "running" && html`<${TryAgain} plugin=${plugin.name} event=${event.id} />`}</dd>`)}</dl>`;
         }}<//><//>`;
 }

@@ -100,6 +100,12 @@ impl Handle {
         self.inner.online.read().contains_key(&device)
     }
 
+    /// The device is connected, and a gateway speaks for it: the one that it was heard of over last.
+    #[must_use]
+    pub fn is_attached(&self, device: DeviceNum) -> bool {
+        self.inner.online.read().get(&device).is_some_and(|online_device| online_device.link().is_gateway())
+    }
+
     /// Returns true if the device is connected and subscribes to this.
     #[must_use]
     pub fn is_subscribed(&self, device: DeviceNum, kind: DownlinkKind) -> bool {

@@ -44,6 +44,10 @@ pub trait Link: Send + Sync {
     fn confirms_commands(&self) -> bool {
         true
     }
+    /// It is a gateway's connection.
+    fn is_gateway(&self) -> bool {
+        false
+    }
     /// Returns true if the queue is short enough that a new delivery is sent soon.
     fn has_room(&self) -> bool {
         true

@@ -12,6 +12,7 @@ use switchbox_model::PluginName;
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::{
     CallError, Description, EffectiveGrants, LoadError, PluginSettings, Setup, Triggers, WasmEngine, ineffective,
+    schema,
 };
 use switchbox_store as store;
 
@@ -81,6 +82,9 @@ impl Compiler {
         let component = self.compile(component.bytes).await?;
         let text = settings.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
         let description = component.describe(&text).await?;
+        if let Some(settings) = &settings.settings {
+            schema::check(&description.schema, settings).map_err(Error::Settings)?;
+        }
         let triggers = settings.triggers.as_deref().unwrap_or(&description.triggers);
         let triggers = Triggers::new(triggers).map_err(Error::Settings)?;
         if self.consent && settings.grants.is_none() && !description.grants.is_empty() {

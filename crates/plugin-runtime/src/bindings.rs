@@ -43,6 +43,49 @@ pub(super) mod exports {
     });
 }
 
+/// What a component says of its settings.
+#[allow(unsafe_code, reason = "generated")]
+pub(super) mod schema {
+    use wasmtime::component::{ComponentType, Lift};
+
+    #[derive(Debug, Clone, Copy, ComponentType, Lift)]
+    #[component(record)]
+    pub(crate) struct Length {
+        pub(crate) least: u32,
+        pub(crate) most: Option<u32>,
+    }
+
+    #[derive(Debug, Clone, Copy, ComponentType, Lift)]
+    #[component(record)]
+    pub(crate) struct Range {
+        pub(crate) least: Option<f64>,
+        pub(crate) most: Option<f64>,
+        pub(crate) whole: bool,
+    }
+
+    #[derive(Debug, Clone, ComponentType, Lift)]
+    #[component(variant)]
+    pub(crate) enum Kind {
+        #[component(name = "text")]
+        Text(Length),
+        #[component(name = "number")]
+        Number(Range),
+        #[component(name = "flag")]
+        Flag,
+        #[component(name = "choice")]
+        Choice(Vec<String>),
+    }
+
+    #[derive(Debug, Clone, ComponentType, Lift)]
+    #[component(record)]
+    pub(crate) struct Field {
+        pub(crate) name: String,
+        pub(crate) title: String,
+        pub(crate) help: String,
+        pub(crate) kind: Kind,
+    }
+}
+
 /// Events as `wit/` has them, borrowed.
 #[allow(unsafe_code, reason = "generated")]
 pub(super) mod events {

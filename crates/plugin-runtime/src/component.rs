@@ -9,7 +9,10 @@ use wasmtime::component::{Component as Compiled, ComponentExportIndex, InstanceP
 
 use super::{
     binary::{self, Kind, MAX_COMPONENT_BYTES},
-    bindings::exports::{Handling, HandlingIndices},
+    bindings::{
+        exports::{Handling, HandlingIndices},
+        schema::Field,
+    },
     compile, contents, convert,
     description::Description,
     engine::WasmEngine,
@@ -20,7 +23,8 @@ use super::{
     instance::{Instance, OnEvent},
     limits::{Limits, MAX_MEMORY, Size},
     sandbox::{self, State},
-    surface::{HANDLER, check_exports, check_imports},
+    schema,
+    surface::{HANDLER, SETTINGS_SCHEMA, check_exports, check_imports},
     text,
 };
 use switchbox_model::PluginName;
@@ -40,6 +44,8 @@ struct Inner {
     pre: InstancePre<State>,
     indices: HandlingIndices,
     on_event: ComponentExportIndex,
+    /// `fields` of the settings' schema, if the component has one.
+    fields: Option<ComponentExportIndex>,
 }
 
 impl std::fmt::Debug for Component {
@@ -88,14 +94,36 @@ impl Component {
             grants: EffectiveGrants::none(),
         };
         let mut store = sandbox::store(self.0.engine.wasmtime(), Arc::new(setup), None, 0);
-        let (guest, _) = self.instantiate(&mut store).await?;
+        let (guest, _, instance) = self.instantiate(&mut store).await?;
         let settings = store.data().setup.settings.clone();
         let meter = Arc::clone(&store.data().meter);
         let call = guest.switchbox_plugin_handler().call_describe(&mut store, &settings);
         let described = tasks::caught(sandbox::measured(&meter, call)).await;
         let described = described.map_err(|panic| panicked("describe", &panic))?;
         let described = described.map_err(|error| self.failed("describe", &store, &error))?;
-        convert::description(described).map_err(CallError::Description)
+        let described = convert::description(described).map_err(CallError::Description)?;
+        let Some(index) = self.0.fields else { return Ok(described) };
+        let fields = self.schema_fields(&mut store, &instance, index).await?;
+        let fields = schema::read(fields, &described.default_settings);
+        let schema = fields.map_err(|error| CallError::Description(format!("settings-schema: {error}")))?;
+        Ok(Description { schema, ..described })
+    }
+
+    /// What the component says that its settings may be.
+    async fn schema_fields(
+        &self,
+        store: &mut wasmtime::Store<State>,
+        instance: &wasmtime::component::Instance,
+        index: ComponentExportIndex,
+    ) -> Result<Vec<Field>, CallError> {
+        let what = "fields of settings-schema";
+        let func = instance.get_typed_func::<(), (Vec<Field>,)>(&mut *store, index);
+        let func = func.map_err(|error| self.failed(what, store, &error))?;
+        let meter = Arc::clone(&store.data().meter);
+        let called = tasks::caught(sandbox::measured(&meter, func.call_async(&mut *store, ()))).await;
+        let (fields,) =
+            called.map_err(|panic| panicked(what, &panic))?.map_err(|error| self.failed(what, store, &error))?;
+        Ok(fields)
     }
 
     /// A new instance that has been given its settings and may be given events.
@@ -106,7 +134,7 @@ impl Component {
     /// Starts an instance whose clock has the given time while it starts, milliseconds since the Unix epoch.
     pub async fn start_at(&self, setup: Arc<Setup>, host: Arc<dyn Host>, time_ms: u64) -> Result<Instance, CallError> {
         let mut store = sandbox::store(self.0.engine.wasmtime(), Arc::clone(&setup), Some(host), time_ms);
-        let (guest, on_event) = self.instantiate(&mut store).await?;
+        let (guest, on_event, _) = self.instantiate(&mut store).await?;
         let meter = Arc::clone(&store.data().meter);
         let call = guest.switchbox_plugin_handler().call_start(&mut store, &setup.settings);
         let started = tasks::caught(sandbox::measured(&meter, call)).await;
@@ -118,7 +146,10 @@ impl Component {
     }
 
     /// Instantiation and the call after it share one deadline.
-    async fn instantiate(&self, store: &mut wasmtime::Store<State>) -> Result<(Handling, OnEvent), CallError> {
+    async fn instantiate(
+        &self,
+        store: &mut wasmtime::Store<State>,
+    ) -> Result<(Handling, OnEvent, wasmtime::component::Instance), CallError> {
         let deadline = store.data().setup.limits.start_deadline;
         sandbox::arm(store, deadline);
         let meter = Arc::clone(&store.data().meter);
@@ -128,7 +159,7 @@ impl Component {
             let guest = self.0.indices.load(&mut *store, &instance)?;
             let on_event = instance.get_func(&mut *store, self.0.on_event);
             let on_event = on_event.ok_or_else(|| wasmtime::format_err!("there is no on-event"))?;
-            Ok((guest, OnEvent::new(on_event, store)?))
+            Ok((guest, OnEvent::new(on_event, store)?, instance))
         });
         made.map_err(|error| match error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>() {
             Some(full) => CallError::PoolExhausted(full.to_string()),
@@ -192,11 +223,13 @@ fn finish(engine: &WasmEngine, checked: Checked, code: &[u8], size: usize) -> Re
     let handler = compiled.get_export_index(None, HANDLER);
     let on_event = handler.and_then(|handler| compiled.get_export_index(Some(&handler), "on-event"));
     let on_event = on_event.ok_or_else(|| other(wasmtime::format_err!("it has no on-event")))?;
+    let schema = compiled.get_export_index(None, SETTINGS_SCHEMA);
+    let fields = schema.and_then(|schema| compiled.get_export_index(Some(&schema), "fields"));
     // A refused component is not stored in the cache.
     if let Some(cache) = engine.cache().filter(|_| is_new) {
         cache.put(&digest, code);
     }
-    Ok(Component(Arc::new(Inner { engine: engine.clone(), digest, size, pre, indices, on_event })))
+    Ok(Component(Arc::new(Inner { engine: engine.clone(), digest, size, pre, indices, on_event, fields })))
 }
 
 const CORE_MODULE: &str = "it is a core WebAssembly module. Build it for the target wasm32-wasip2, or make a component of it \

@@ -91,6 +91,7 @@ pub(super) fn description(described: wit::Description) -> Result<Description, St
         triggers,
         grants,
         default_settings: described.default_settings,
+        schema: Vec::new(),
     })
 }
 

@@ -1,9 +1,9 @@
 //! The answer of a component's `describe`.
 
-use super::{grants::Grant, trigger::Trigger};
+use super::{grants::Grant, schema::Field, trigger::Trigger};
 
 /// The answer of a component's `describe`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Description {
     pub name: String,
     pub version: String,
@@ -13,4 +13,6 @@ pub struct Description {
     pub grants: Vec<Grant>,
     /// JSON.
     pub default_settings: String,
+    /// What the settings may be; empty if the component does not say.
+    pub schema: Vec<Field>,
 }

@@ -26,6 +26,7 @@ mod meter;
 mod output;
 mod rate;
 mod sandbox;
+pub mod schema;
 pub mod settings;
 mod surface;
 mod text;

@@ -5,6 +5,9 @@ use super::{error::LoadError, text, wasi};
 /// What a component must export.
 pub(super) const HANDLER: &str = "switchbox:plugin/handler@0.1.0";
 
+/// What it may export beside that.
+pub(super) const SETTINGS_SCHEMA: &str = "switchbox:plugin/settings-schema@0.1.0";
+
 /// The capabilities' package and version.
 const PACKAGE: &str = "switchbox:plugin/";
 const VERSION: &str = "@0.1.0";

@@ -1,6 +1,9 @@
 //! The plugins as the admin API sees them.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     dry_runs,
@@ -9,11 +12,13 @@ use super::{
 use switchbox_admin::{DeleteError, DryRunError, PluginFuture, Plugins, RedriveError};
 use switchbox_admin_api::{
     Builtin, Int64, Plugin, PluginCounters, PluginGuard, PluginRecording, PluginRolledBack, PluginTimers,
-    PluginVersion, RecordPluginRequest, Time, TryPluginRequest, TryPluginResponse, VersionRolledBack,
+    PluginVersion, RecordPluginRequest, SettingsField, SettingsKind, Time, TryPluginRequest, TryPluginResponse,
+    VersionRolledBack,
 };
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::{GuardStatus, Manager, PluginState, PluginStatus};
 use switchbox_model::{DeviceName, Event, PluginName};
+use switchbox_plugin_runtime::{PluginSettings, schema, settings::ComponentRef};
 use switchbox_plugin_versions::{History, Version};
 
 pub(super) struct Views {
@@ -74,6 +79,19 @@ impl Plugins for Views {
             });
             read.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
         })
+    }
+
+    fn check_settings(&self, name: &PluginName, file: &PluginSettings) -> Result<(), String> {
+        let (Some(running), Some(settings)) = (self.plugins.get(name), &file.settings) else { return Ok(()) };
+        let (Some(component), Some(described)) = (running.component, running.description) else { return Ok(()) };
+        let same = match &file.component {
+            Some(ComponentRef::Builtin(builtin)) => component == format!("builtin:{builtin}"),
+            Some(ComponentRef::File(file)) => {
+                Path::new(&component).file_name().is_some_and(|name| name == file.as_str())
+            }
+            None => !component.starts_with("builtin:"),
+        };
+        if same { schema::check(&described.schema, settings) } else { Ok(()) }
     }
 
     fn delete_kept(&self, name: &PluginName) -> PluginFuture<'_, Result<(), DeleteError>> {
@@ -137,6 +155,7 @@ fn view(status: PluginStatus) -> Plugin {
         version: described.as_ref().map(|d| d.version.clone()).unwrap_or_default(),
         summary: described.as_ref().map(|d| d.summary.clone()).unwrap_or_default(),
         settings: status.settings,
+        settings_schema: described.iter().flat_map(|d| &d.schema).map(settings_field).collect(),
         default_settings: described.map(|d| d.default_settings).unwrap_or_default(),
         triggers: status.triggers.iter().map(trigger).collect(),
         grants: status.grants.iter().map(grant).collect(),
@@ -196,6 +215,24 @@ fn version(version: Version) -> PluginVersion {
         imports: about.imports,
         rolled_back: version.rolled_back.map(|back| VersionRolledBack { why: back.why, time: Time(back.time_ms) }),
         ..PluginVersion::default()
+    }
+}
+
+fn settings_field(field: &schema::Field) -> SettingsField {
+    let schema::Field { name, title, help, kind } = field;
+    let shown =
+        SettingsField { name: name.clone(), title: title.clone(), help: help.clone(), ..SettingsField::default() };
+    match kind {
+        schema::Kind::Text { least, most } => {
+            SettingsField { kind: SettingsKind::Text, least: Some((*least).into()), most: most.map(f64::from), ..shown }
+        }
+        schema::Kind::Number { least, most, whole } => {
+            SettingsField { kind: SettingsKind::Number, least: *least, most: *most, whole: *whole, ..shown }
+        }
+        schema::Kind::Flag => SettingsField { kind: SettingsKind::Flag, ..shown },
+        schema::Kind::Choice(choices) => {
+            SettingsField { kind: SettingsKind::Choice, choices: choices.clone(), ..shown }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod control;
 
-use switchbox_plugin::{StateUpdate, prelude::*, serde_json::Value};
+use switchbox_plugin::{Field, SettingsSchema, StateUpdate, prelude::*, serde_json::Value};
 
 /// What an operator can set.
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,7 +69,26 @@ fn number(document: &Value) -> Option<f64> {
     document.get("temperature").and_then(Value::as_f64)
 }
 
-switchbox_plugin::export!(Thermostat);
+impl SettingsSchema for Thermostat {
+    fn fields() -> Vec<Field> {
+        vec![
+            Field::text("thermostat", "Thermostat")
+                .required()
+                .help("The device that reports {\"temperature\": 19.5} as its state."),
+            Field::text("heater", "Heater")
+                .required()
+                .help("The device whose desired twin gets {\"heating\": true} or false."),
+            Field::number("temperature", "Temperature, °C")
+                .between(-50.0, 100.0)
+                .help("What it should be where the thermostat's desired twin does not say."),
+            Field::number("hysteresis", "Hysteresis, °C")
+                .between(0.01, 9.9)
+                .help("The heater goes on so much below the desired temperature, and off so much above."),
+        ]
+    }
+}
+
+switchbox_plugin::export!(Thermostat, settings_schema);
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use switchbox_tests::{Place, runs, there, until, workspace};
+use switchbox_tests::{HostFolder, runs, there, until, workspace};
 
 use crate::tidy::deploy::expressions;
 
@@ -26,16 +26,16 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    fn start(place: &Place) -> Self {
+    fn start(host_folder: &HostFolder) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(program());
-        command.current_dir(place.root().join("prometheus")).args([
+        command.current_dir(host_folder.root().join("prometheus")).args([
             "--config.file=prometheus.yml".to_owned(),
             "--storage.tsdb.path=data".to_owned(),
             format!("--web.listen-address=127.0.0.1:{port}"),
             "--enable-feature=exemplar-storage".to_owned(),
         ]);
-        let log = fs::File::create(place.root().join("prometheus.log")).unwrap();
+        let log = fs::File::create(host_folder.root().join("prometheus.log")).unwrap();
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Self { child, base: format!("http://127.0.0.1:{port}/api/v1") }
     }
@@ -86,10 +86,10 @@ fn prometheus_reads_a_host_and_alerts_when_it_is_gone() {
     if !there("prometheus", runs(Command::new(program()).arg("--version"))) {
         return;
     }
-    let place = Place::new();
-    place.plugin("wake.toml", "component = \"builtin:switch-wakes-device\"\n");
-    let host = place.start();
-    let folder = place.root().join("prometheus");
+    let host_folder = HostFolder::new();
+    host_folder.plugin("wake.toml", "component = \"builtin:switch-wakes-device\"\n");
+    let host = host_folder.start();
+    let folder = host_folder.root().join("prometheus");
     fs::create_dir_all(&folder).unwrap();
     let source = workspace().join("deploy/prometheus");
     let configuration = fs::read_to_string(source.join("prometheus.yml")).unwrap();
@@ -101,7 +101,7 @@ fn prometheus_reads_a_host_and_alerts_when_it_is_gone() {
     fs::write(folder.join("switchbox.token"), token["token"].as_str().unwrap()).unwrap();
     host.device("lamp-1").event("{}");
 
-    let prometheus = Prometheus::start(&place);
+    let prometheus = Prometheus::start(&host_folder);
     until("the target to be up", || (prometheus.target()["health"] == "up").then_some(()));
     until("a metric of the host", || prometheus.value("switchbox_build_info").filter(|value| *value == 1.0));
     let rules = until("every rule to be evaluated", || {

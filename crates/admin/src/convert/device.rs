@@ -8,6 +8,7 @@ use switchbox_core::{
     twin,
 };
 use switchbox_model::{
+    DeviceId,
     limits::fields,
     patch::{DevicePatch, GatewayPatch},
     registry::{Credential, DeviceError, DeviceSpec, GatewayAuth, MethodEndpoint},
@@ -105,7 +106,12 @@ pub(crate) fn list_mask(mask: Option<Mask>) -> Mask {
 }
 
 /// The whole device as the API shows it.
-pub(crate) fn device(device: &Device, registered: &Registered, connected: bool) -> api::Device {
+pub(crate) fn device(
+    device: &Device,
+    registered: &Registered,
+    connected: bool,
+    attached_gateway: Option<&DeviceId>,
+) -> api::Device {
     let Registered { spec, password, endpoint, .. } = registered;
     let (seen, newest) = (device.seen(), device.state());
     let (error_time, error_status) = match device.error() {
@@ -120,6 +126,7 @@ pub(crate) fn device(device: &Device, registered: &Registered, connected: bool) 
         num_id: Some(Int64(device.num.num_id())),
         create_time: Some(Time(device.created_ms)),
         connected: Some(connected),
+        attached_gateway_id: attached_gateway.map(ToString::to_string),
         blocked: spec.blocked,
         credentials: spec.credentials.iter().map(credential_out).collect(),
         has_password: password.is_some().then_some(true),

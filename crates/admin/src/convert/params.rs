@@ -44,9 +44,8 @@ fn bound(name: &str) -> Option<Bound> {
         "deviceIds" | "deviceNumIds" => Some(Bound::List),
         "pageSize" | "numVersions" | "numStates" | "pageToken" => Some(Bound::One),
         "fieldMask" | "updateMask" => Some(Bound::One),
-        "search" | "connected" | "blocked" | "differs" | "metadata" | "seenSince" | "perSecond" | "filter" => {
-            Some(Bound::One)
-        }
+        "search" | "connected" | "blocked" | "differs" | "metadata" | "seenSince" | "attachedTo" => Some(Bound::One),
+        "perSecond" | "filter" => Some(Bound::One),
         "device" | "event" | "kind" | "plugin" | "status" | "since" => Some(Bound::One),
         "all" | "executions" | "interesting" | "logged" | "purgeState" | "withDevice" => Some(Bound::One),
         "localVersion" | "versionToUpdate" | "tolerance" => Some(Bound::One),

@@ -39,7 +39,12 @@ const LARGEST_PAGE: usize = 10_000;
 fn whole(app: &App, device: &Device) -> (api::Device, Registered) {
     let registered = device.registered();
     let connected = app.parts.delivery.is_connected(device.num);
-    (convert::device(device, &registered, connected), registered)
+    (convert::device(device, &registered, connected, gateway_of(app, device).as_ref()), registered)
+}
+
+/// The gateway that the device is attached to now.
+fn gateway_of(app: &App, device: &Device) -> Option<DeviceId> {
+    app.parts.delivery.is_attached(device.num).then(|| device.gateway_access())?.map(|access| access.gateway)
 }
 
 /// Shows the device to the caller that has just created or changed it, with warnings.
@@ -68,6 +73,7 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
         "differs",
         "metadata",
         "seenSince",
+        "attachedTo",
         "gatewayListOptions.gatewayType",
         "gatewayListOptions.associationsGatewayId",
         "gatewayListOptions.associationsDeviceId",
@@ -83,10 +89,12 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
     let registry = registry_name(&p, &l, &r)?;
     let associated = gateways::associated(&app, &registry, &params)?;
     let filter = DeviceFilter::read(&params)?;
+    let attached_to = params.one("attachedTo").map(DeviceId::new).transpose()?;
     let keep = |device: &Device| {
         (ids.is_empty() || ids.contains(device.name.id.as_str()))
             && (nums.is_empty() || nums.contains(device.num.num_id().to_string().as_str()))
             && associated.as_ref().is_none_or(|nums| nums.binary_search(&device.num).is_ok())
+            && attached_to.as_ref().is_none_or(|gateway| gateway_of(&app, device).as_ref() == Some(gateway))
             && gateways.is_none_or(|gateways| device.spec().gateway.is_some() == gateways)
             && filter.takes(device, || app.parts.delivery.is_connected(device.num))
     };

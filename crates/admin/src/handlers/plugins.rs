@@ -15,11 +15,12 @@ use crate::{
     edit,
     error::{Error, Kind},
     gate::AdminPrincipal,
-    plugins::DeleteError,
+    plugins::{DeleteError, Plugins},
     reply::{ApiResult, Body, Empty, Raw},
 };
 use switchbox_admin_api::{ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch};
 use switchbox_model::PluginName;
+use switchbox_plugin_runtime::PluginSettings;
 
 /// Without what only some calls say.
 fn of(name: &PluginName) -> PluginFile {
@@ -67,7 +68,14 @@ pub(crate) async fn put(
     };
     let file = blocking({
         let (folder, name) = (app.folder.by(&who), name.clone());
-        move || if is_component { folder.put_component(&name, &body) } else { folder.put_settings(&name, &body) }
+        let plugins = app.parts.plugins.clone();
+        move || {
+            if is_component {
+                return folder.put_component(&name, &body);
+            }
+            check_settings(plugins.as_ref(), &name, &String::from_utf8_lossy(&body))?;
+            folder.put_settings(&name, &body)
+        }
     })
     .await?;
     Ok(Json(PluginFile { file: Some(file.display().to_string()), ..of(&name) }))
@@ -85,12 +93,13 @@ pub(crate) async fn patch(
 }
 
 async fn change(app: &App, name: PluginName, who: &str, wanted: PluginPatch) -> ApiResult<PluginFile> {
-    let (folder, answer) = (app.folder.by(who), of(&name));
+    let (folder, plugins, answer) = (app.folder.by(who), app.parts.plugins.clone(), of(&name));
     blocking(move || {
         folder.edit(&name, |text| {
             let mut text = text.to_owned();
             if !wanted.settings.is_empty() {
                 text = edit::merge_settings(&text, &wanted.settings)?;
+                check_settings(plugins.as_ref(), &name, &text)?;
             }
             if let Some(enabled) = wanted.enabled {
                 text = edit::set_enabled(&text, enabled)?;
@@ -100,6 +109,14 @@ async fn change(app: &App, name: PluginName, who: &str, wanted: PluginPatch) -> 
     })
     .await?;
     Ok(Json(answer))
+}
+
+/// Refuses settings that the plugin's component does not take. What else is wrong with a file is told when it is loaded.
+fn check_settings(plugins: &dyn Plugins, name: &PluginName, text: &str) -> Result<(), Error> {
+    match PluginSettings::parse(text) {
+        Ok(file) => plugins.check_settings(name, &file).map_err(Error::invalid),
+        Err(_) => Ok(()),
+    }
 }
 
 pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<Empty> {

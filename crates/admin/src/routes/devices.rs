@@ -101,6 +101,7 @@ fn devices() -> Vec<Call> {
                 "differs",
                 "metadata",
                 "seenSince",
+                "attachedTo",
                 "gatewayListOptions.gatewayType",
                 "gatewayListOptions.associationsGatewayId",
                 "gatewayListOptions.associationsDeviceId",

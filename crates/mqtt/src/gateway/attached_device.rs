@@ -72,6 +72,10 @@ impl Link for AttachedLink {
         !self.commands_unconfirmed.load(Ordering::Acquire)
     }
 
+    fn is_gateway(&self) -> bool {
+        true
+    }
+
     fn has_room(&self) -> bool {
         self.ended_reason().is_none() && self.mailbox.has_room_for_unconfirmed(self.connection_epoch)
     }
