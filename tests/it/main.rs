@@ -2,6 +2,7 @@
 //! switchbox-tests --test it crash::` runs one suite.
 
 mod admin;
+mod approvals;
 mod azure;
 mod azure_events;
 mod azure_service;
@@ -33,6 +34,7 @@ mod plugins;
 mod restart;
 mod sandbox;
 mod services;
+mod shadows;
 mod tidy;
 mod timers;
 mod topics;

@@ -53,9 +53,10 @@ pub use history::{
 pub use host::{AuditLine, CreateTokenRequest, ListAuditResponse, ListTokensResponse, Listeners, Token};
 pub use hub::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey, SymmetricKeys};
 pub use plugins::{
-    Builtin, GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginVersionsResponse, ListPluginsResponse,
-    Plugin, PluginCounters, PluginFile, PluginGuard, PluginPatch, PluginRecording, PluginRolledBack, PluginTimers,
-    PluginVersion, RecordPluginRequest, RollbackRequest, SettingsField, SettingsKind, TryMethodAnswer,
+    Approval, Builtin, CanaryPluginRequest, GrantRequest, GrantResponse, ListApprovalsResponse, ListBuiltinsResponse,
+    ListPluginVersionsResponse, ListPluginsResponse, Plugin, PluginCanary, PluginCounters, PluginFile, PluginGuard,
+    PluginPatch, PluginRecording, PluginRolledBack, PluginShadow, PluginTimers, PluginVersion, RecordPluginRequest,
+    RejectRequest, RollbackRequest, SettingsField, SettingsKind, ShadowExample, ShadowPluginRequest, TryMethodAnswer,
     TryPluginRequest, TryPluginResponse, VersionRolledBack,
 };
 pub use property::Property;

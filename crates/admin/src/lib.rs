@@ -40,6 +40,6 @@ mod web;
 
 pub use app::Parts;
 pub use authors::Authors;
-pub use plugins::{DeleteError, DryRunError, PluginFuture, Plugins, RedriveError};
+pub use plugins::{ApprovalError, DeleteError, DryRunError, PluginFuture, Plugins, RedriveError};
 pub use ports::{Error, Options, Ports};
 pub use service::Service;

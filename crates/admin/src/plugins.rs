@@ -2,8 +2,11 @@
 
 use std::{future::Future, path::PathBuf, pin::Pin};
 
+use bytes::Bytes;
+
 use switchbox_admin_api::{
-    Builtin, Plugin, PluginRecording, PluginVersion, RecordPluginRequest, TryPluginRequest, TryPluginResponse,
+    Approval, Builtin, CanaryPluginRequest, Plugin, PluginCanary, PluginRecording, PluginShadow, PluginVersion,
+    RecordPluginRequest, ShadowPluginRequest, TryPluginRequest, TryPluginResponse,
 };
 use switchbox_model::{DeviceName, Event, PluginName};
 use switchbox_plugin_runtime::PluginSettings;
@@ -42,6 +45,34 @@ pub trait Plugins: Send + Sync {
     fn record(&self, name: &PluginName, request: RecordPluginRequest) -> Result<PluginRecording, DryRunError>;
     /// `None` when there is no recording.
     fn stop_recording(&self, name: &PluginName) -> Option<PluginRecording>;
+    /// Begins to run a candidate beside a plugin, of which nothing is carried out.
+    fn shadow(
+        &self,
+        name: &PluginName,
+        request: ShadowPluginRequest,
+    ) -> PluginFuture<'_, Result<PluginShadow, DryRunError>>;
+    /// `None`: there is no shadow.
+    fn shadow_status(&self, name: &PluginName) -> Option<PluginShadow>;
+    /// `None`: there is no shadow.
+    fn stop_shadow(&self, name: &PluginName) -> Option<PluginShadow>;
+    /// Begins a canary, or changes for whom the one that goes on acts.
+    fn canary(
+        &self,
+        name: &PluginName,
+        request: CanaryPluginRequest,
+    ) -> PluginFuture<'_, Result<PluginCanary, DryRunError>>;
+    /// `None`: there is none.
+    fn canary_status(&self, name: &PluginName) -> Option<PluginCanary>;
+    /// `None`: there is none.
+    fn abort_canary(&self, name: &PluginName) -> Option<PluginCanary>;
+    /// The component and the settings file that put the canary in force, where they are not those in force. `None`: none goes on.
+    fn canary_files(&self, name: &PluginName) -> Option<(Option<Bytes>, Option<String>)>;
+    /// Effects that wait for an operator's approval, oldest first.
+    fn approvals(&self) -> Vec<Approval>;
+    /// Commits the effects that wait under this id.
+    fn approve(&self, id: &str, who: &str) -> PluginFuture<'_, Result<(), ApprovalError>>;
+    /// Drops the effects that wait under this id; their event becomes a dead letter.
+    fn reject(&self, id: &str, who: &str, reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>>;
     /// Where the plugin's newest recording is, or would be.
     fn recording_file(&self, name: &PluginName) -> PathBuf;
 }
@@ -67,6 +98,15 @@ pub enum RedriveError {
     NotRunning(String),
     #[error("dead letter {0} is being driven again already")]
     UnderWay(u64),
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Why an operator's decision on waiting effects is not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApprovalError {
+    #[error("{0}")]
+    NotFound(String),
     #[error("{0}")]
     Failed(String),
 }

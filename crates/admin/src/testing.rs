@@ -18,10 +18,11 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::{DeleteError, DryRunError, Options, Parts, PluginFuture, Plugins, RedriveError, Service};
+use crate::{ApprovalError, DeleteError, DryRunError, Options, Parts, PluginFuture, Plugins, RedriveError, Service};
 use switchbox_admin_api::{
-    Base64, Builtin, Int64, Listeners, Plugin, PluginRecording, PluginVersion, RecordPluginRequest, TOKEN_FILE,
-    TryPluginRequest, TryPluginResponse,
+    Approval, Base64, Builtin, CanaryPluginRequest, Int64, Listeners, Plugin, PluginCanary, PluginRecording,
+    PluginShadow, PluginVersion, RecordPluginRequest, ShadowPluginRequest, TOKEN_FILE, TryPluginRequest,
+    TryPluginResponse,
 };
 use switchbox_azure::Hubs;
 use switchbox_core::{explain, ingest, journal, registry::Device};
@@ -134,6 +135,63 @@ impl Plugins for OnePlugin {
     fn stop_recording(&self, name: &PluginName) -> Option<PluginRecording> {
         let ended = Some("stopped".to_owned());
         (name.as_str() == "relay").then(|| PluginRecording { ended, ..PluginRecording::default() })
+    }
+
+    fn shadow(
+        &self,
+        name: &PluginName,
+        request: ShadowPluginRequest,
+    ) -> PluginFuture<'_, Result<PluginShadow, DryRunError>> {
+        let begun = match (name.as_str(), request.share) {
+            ("relay", share) => Ok(PluginShadow { share: share.unwrap_or(1.0), ..PluginShadow::default() }),
+            _ => Err(DryRunError::Refused(format!("plugin {name} is not running"))),
+        };
+        Box::pin(async { begun })
+    }
+
+    fn shadow_status(&self, name: &PluginName) -> Option<PluginShadow> {
+        (name.as_str() == "relay").then(PluginShadow::default)
+    }
+
+    fn stop_shadow(&self, name: &PluginName) -> Option<PluginShadow> {
+        self.shadow_status(name)
+    }
+
+    fn canary(
+        &self,
+        name: &PluginName,
+        request: CanaryPluginRequest,
+    ) -> PluginFuture<'_, Result<PluginCanary, DryRunError>> {
+        let begun = match name.as_str() {
+            "relay" => Ok(PluginCanary { share: request.share, devices: request.devices, ..PluginCanary::default() }),
+            _ => Err(DryRunError::Refused(format!("plugin {name} is not running"))),
+        };
+        Box::pin(async { begun })
+    }
+
+    fn canary_status(&self, name: &PluginName) -> Option<PluginCanary> {
+        (name.as_str() == "relay").then(PluginCanary::default)
+    }
+
+    fn abort_canary(&self, name: &PluginName) -> Option<PluginCanary> {
+        self.canary_status(name)
+    }
+
+    fn canary_files(&self, name: &PluginName) -> Option<(Option<Bytes>, Option<String>)> {
+        (name.as_str() == "relay").then(|| (None, Some("enabled = true\n".into())))
+    }
+
+    fn approvals(&self) -> Vec<Approval> {
+        vec![Approval { id: "7.relay".into(), plugin: "relay".into(), targets: 12, ..Approval::default() }]
+    }
+
+    fn approve(&self, id: &str, _who: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
+        let done = if id == "7.relay" { Ok(()) } else { Err(ApprovalError::NotFound(format!("no effects {id}"))) };
+        Box::pin(async { done })
+    }
+
+    fn reject(&self, id: &str, who: &str, _reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
+        self.approve(id, who)
     }
 
     fn recording_file(&self, name: &PluginName) -> PathBuf {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    admin_token, audit, cert, dead_letters, device, enrollment, events, explain, gateway, hub,
+    admin_token, approvals, audit, cert, dead_letters, device, enrollment, events, explain, gateway, hub,
     on_host::{OnDevices, OnHost},
     plugin, plugin_logs,
     printed::{Printed, show},
@@ -40,6 +40,8 @@ pub enum Command {
     Events(events::Options),
     /// Events that a plugin rejected, or could not handle in five tries
     DeadLetters(OnHost<dead_letters::Action>),
+    /// Effects of plugins that wait for approval, because they reach more than the plugin's limits allow
+    Approvals(OnHost<approvals::Action>),
 }
 
 /// Runs the command and prints its answer.
@@ -66,6 +68,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(options) => explain::run(&options)?.into(),
         Command::Cert(options) => cert::run(&options)?.into(),
         Command::DeadLetters(options) => options.run()?.into(),
+        Command::Approvals(options) => options.run()?.into(),
     };
     show(&printed.text)?;
     Ok(ExitCode::from(printed.code))

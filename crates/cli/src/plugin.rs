@@ -10,7 +10,8 @@ use super::{
     client::Client,
     exit::wrong,
     host::Host,
-    plugin_logs, plugin_new, plugin_record, plugin_replay, plugin_test, plugin_try, plugin_versions,
+    plugin_canary, plugin_logs, plugin_new, plugin_record, plugin_replay, plugin_shadow, plugin_test, plugin_try,
+    plugin_versions,
     printed::Printed,
     table::{self, table},
     url::escape,
@@ -49,6 +50,10 @@ pub(super) enum Action {
     Record(plugin_record::Options),
     /// Replay a recording, without a host: the same component gives the same effects, another one its differences
     Replay(plugin_replay::Options),
+    /// Run a candidate beside it: it sees its events, nothing that it wants is carried out, and what differs is shown
+    Shadow(plugin_shadow::Options),
+    /// Let a candidate act for some devices, then for more, for all, or for none; without options: how it fares
+    Canary(plugin_canary::Options),
     /// Run the cases in a plugin's folder in the sandbox, without a host
     Test(plugin_test::Options),
     /// What it wrote to its log, and its failures, the newest last
@@ -87,6 +92,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Printed> {
         Action::Try(asked) => return plugin_try::run(&options.host, asked).map(Printed::from),
         Action::Record(asked) => return plugin_record::run(&options.host, asked).map(Printed::from),
         Action::Replay(asked) => return plugin_replay::run(&options.host, asked),
+        Action::Shadow(asked) => return plugin_shadow::run(&options.host, asked).map(Printed::from),
+        Action::Canary(asked) => return plugin_canary::run(&options.host, asked).map(Printed::from),
         Action::Test(asked) => return plugin_test::run(asked),
         Action::History { name } => return plugin_versions::history(&options.host, name).map(Printed::from),
         Action::Diff(asked) => return plugin_versions::diff(&options.host, asked).map(Printed::from),
@@ -122,6 +129,8 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
         | Action::Try(_)
         | Action::Record(_)
         | Action::Replay(_)
+        | Action::Shadow(_)
+        | Action::Canary(_)
         | Action::Test(_)
         | Action::History { .. }
         | Action::Diff(_)
@@ -215,6 +224,7 @@ fn details(plugin: Plugin) -> String {
         ("triggers".to_owned(), plugin.triggers.join(", ")),
         ("asks for".to_owned(), plugin.grants.join(", ")),
         ("may do".to_owned(), plugin.grants_in_force.join(", ")),
+        ("wait for approval".to_owned(), plugin.waiting_for_approval.to_string()),
         ("lastError".to_owned(), plugin.last_error.unwrap_or_default()),
         ("warnings".to_owned(), plugin.warnings.join(", ")),
     ];

@@ -2,7 +2,7 @@
 //! its events from the journal again until it has caught up. Handles no event itself.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -66,6 +66,10 @@ struct Inner {
     waiting: usize,
     /// Events whose effects are held back.
     held_back: usize,
+    /// Events whose effects wait for approval.
+    awaiting: BTreeSet<Seq>,
+    /// Tasks that wait for approvals.
+    approving: usize,
     stopped: bool,
 }
 
@@ -221,6 +225,24 @@ impl Backlog {
         self.done.notify_waiters();
     }
 
+    /// The effects of the event wait for approval. The caller has to call [`Backlog::approved`] afterwards.
+    pub(super) fn wait_for_approval(&self, seq: Seq) {
+        let mut inner = self.inner.lock();
+        inner.awaiting.insert(seq);
+        inner.approving += 1;
+    }
+
+    /// `decided`: the event is handled. Otherwise it stays in the journal as one that is not.
+    pub(super) fn approved(&self, seq: Seq, decided: bool) {
+        let mut inner = self.inner.lock();
+        inner.approving -= 1;
+        if decided {
+            inner.awaiting.remove(&seq);
+        }
+        drop(inner);
+        self.done.notify_waiters();
+    }
+
     /// While the guard exists, one worker counts as waiting for a device, so that another may run in its place.
     pub(super) fn count_as_waiting(&self) -> WaitingWorker<'_> {
         let mut inner = self.inner.lock();
@@ -278,7 +300,7 @@ impl Backlog {
     pub(super) fn oldest(&self) -> Option<Seq> {
         let inner = self.inner.lock();
         let in_journal = inner.catch_up.as_ref().map(|catch_up| catch_up.cursor);
-        [inner.queues.oldest(), in_journal].into_iter().flatten().min()
+        [inner.queues.oldest(), in_journal, inner.awaiting.first().copied()].into_iter().flatten().min()
     }
 
     /// The number of events queued in memory, and whether more wait in the journal.
@@ -300,7 +322,7 @@ impl Backlog {
             self.room.notify_one();
             let busy = {
                 let inner = self.inner.lock();
-                inner.workers + inner.held_back
+                inner.workers + inner.held_back + inner.approving
             };
             if busy == 0 {
                 return;

@@ -13,8 +13,8 @@ use tokio::runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    connections::Connections, cycles::Cycles, kv::Kv, lifecycle::Lifecycles, recordings::Recordings,
-    recovery::Recovery, warnings::Warnings,
+    approvals::Approvals, connections::Connections, cycles::Cycles, kv::Kv, lifecycle::Lifecycles,
+    recordings::Recordings, recovery::Recovery, warnings::Warnings,
 };
 use switchbox_core::{registry, timers};
 use switchbox_model::{PluginName, Seq, lifecycle::RolledBack};
@@ -26,6 +26,7 @@ pub(super) struct Context {
     pub(super) registry: registry::Handle,
     pub(super) kv: Kv,
     pub(super) recordings: Recordings,
+    pub(super) approvals: Approvals,
     pub(super) timers: timers::Handle,
     pub(super) tasks: TaskTracker,
     pub(super) supervisor: Tasks,
@@ -58,6 +59,7 @@ impl Context {
             registry,
             kv: Kv::default(),
             recordings: Recordings::default(),
+            approvals: Approvals::default(),
             timers: timers::Handle::default(),
             tasks: TaskTracker::new(),
             supervisor,

@@ -58,6 +58,6 @@ async fn commit_held_back(runner: &Arc<Runner>, mut uncommitted: Uncommitted, he
     entries.submit().await;
     match next {
         NextStep::Retry(job) => retry(runner, *job, JobBatch { key, jobs: VecDeque::new() }),
-        NextStep::Handled | NextStep::HoldBack(..) => runner.backlog.finish(key),
+        NextStep::Handled | NextStep::HoldBack(..) | NextStep::Approve(..) => runner.backlog.finish(key),
     }
 }

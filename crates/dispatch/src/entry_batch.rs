@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     behaviour::Observation,
+    canary::Canary,
     queue::Job,
     runner::Runner,
     status::Tally,
@@ -97,21 +98,46 @@ impl<'a> EntryBatch<'a> {
             Verdict::Retry(text) | Verdict::Reject(text) => text,
             Verdict::GuestFailed(text) | Verdict::HostPanicked(text) => text,
         };
-        self.runner.versions.under_guard() && self.flush_observed(text)
+        let at_once = self.runner.versions.under_guard() || self.runner.canary().is_some();
+        at_once && self.flush_observed(text)
     }
 
     /// `text`: how the last of the executions failed.
     fn flush_observed(&mut self, text: &str) -> bool {
         let Some(version) = self.observed.take() else { return false };
+        let colon = if text.is_empty() { "" } else { ": " };
+        if let Some(canary) = self.canary(&version) {
+            let why = canary.observe(self.observations.drain(..), &self.runner.version());
+            return self.end_canary(&version, why.map(|why| format!("{why}{colon}{text}")));
+        }
         let back = self.runner.versions.observe(&version, self.observations.drain(..));
         let Some((instead, why)) = back else { return false };
-        let colon = if text.is_empty() { "" } else { ": " };
         self.rolled_back(&version, &instead, &format!("{why}{colon}{text}"));
+        true
+    }
+
+    /// The canary that goes on, if this is its version.
+    fn canary(&self, version: &Arc<Version>) -> Option<Arc<Canary>> {
+        self.runner.canary().filter(|canary| Arc::ptr_eq(&canary.version, version))
+    }
+
+    fn end_canary(&self, version: &Version, why: Option<String>) -> bool {
+        let Some(why) = why else { return false };
+        tracing::error!(
+            plugin = %self.runner.name, digest = %version.digest,
+            "the guard ended the canary; the version in force acts for all devices: {why}"
+        );
+        self.runner.end_canary(&format!("the guard ended it: {why}"));
         true
     }
 
     /// An event of this version became a dead letter.
     pub(super) fn observe_dead_letter(&mut self, version: &Arc<Version>) {
+        if let Some(canary) = self.canary(version) {
+            let why = canary.observe_dead_letter(&self.runner.version());
+            self.end_canary(version, why);
+            return;
+        }
         if let Some((instead, why)) = self.runner.versions.observe_dead_letter(version) {
             self.rolled_back(version, &instead, &why);
         }

@@ -1,7 +1,10 @@
 //! The loop guard: limits the rate of one plugin's effects, per device, per topic and in total, by token buckets. Pure: the
 //! caller gives the time.
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Duration,
+};
 
 use hashbrown::HashMap;
 
@@ -216,6 +219,16 @@ fn targets(effects: &[Effect]) -> impl Iterator<Item = (usize, Target<'_>, u32)>
         }
         let count = 1 + effects.iter().skip(place + 1).filter(same).count();
         Some((place, target, u32::try_from(count).unwrap_or(u32::MAX)))
+    })
+}
+
+/// Each target once: the device if it is one, and what stands for it.
+pub(super) fn distinct_targets(effects: &[Effect]) -> impl Iterator<Item = (Option<DeviceNum>, u64)> {
+    targets(effects).map(|(_, target, _)| {
+        let device = if let Target::Device(device) = target { Some(device) } else { None };
+        let mut hasher = DefaultHasher::new();
+        target.hash(&mut hasher);
+        (device, hasher.finish())
     })
 }
 

@@ -66,6 +66,11 @@ impl PluginKv {
         Ok(writes)
     }
 
+    /// Every key with its value and revision.
+    pub(super) fn all(&self) -> Vec<(String, (Bytes, u64))> {
+        self.entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect()
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -1,12 +1,18 @@
 //! Gives events to plugins: matches triggers, queues events by device, runs workers, retries, and appends the effects to the
 //! journal. Owns the running plugins. Applies no effect itself.
 
+mod approvals;
+mod approving;
 mod backlog;
 mod behaviour;
+mod blast_radius;
+mod canary;
+mod canarying;
 mod catch_up;
 mod connections;
 mod context;
 mod cycles;
+mod decisions;
 mod delay;
 mod entry_batch;
 mod guard;
@@ -28,6 +34,9 @@ mod removal;
 mod retry;
 mod routes;
 mod runner;
+mod shadow;
+mod shadow_feed;
+mod shadowing;
 mod status;
 mod traces;
 mod try_out;
@@ -39,13 +48,17 @@ mod worker;
 
 use std::sync::Arc;
 
+pub use approvals::Approval;
+pub use canarying::{CanaryFiles, CanaryRequest, CanaryStatus};
 pub use connections::Connections;
+pub use decisions::ApprovalError;
 pub use lifecycle::REMOVED_KEPT;
 pub use manager::Manager;
 pub use prepare::{Component, Error, version_id};
 pub use recording::{RecordError, RecordRequest};
 pub use redrive::RedriveError;
 pub use removal::DeleteError;
+pub use shadowing::{ShadowError, ShadowRequest, ShadowStatus};
 pub use status::{GuardStatus, PluginState, PluginStatus, Totals};
 pub use try_out::{TryError, TryRequest, TryResult};
 

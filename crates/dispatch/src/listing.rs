@@ -45,6 +45,7 @@ impl Manager {
                 .clone()
                 .or_else(|| runner.as_ref().and_then(|runner| runner.counters.last_error())),
             queued,
+            waiting_for_approval: self.context.approvals.count(name),
             lagging,
             warnings: {
                 let of_files = version.iter().flat_map(|version| version.warnings.iter().cloned());

@@ -204,6 +204,7 @@ impl Manager {
                 self.context.lifecycles.lock().change(name, |lifecycle| lifecycle.identity = Some(identity));
             }
             self.forget_rolled_back(name, &version.id).await?;
+            runner.end_canary("another version came into force");
             runner.versions.replace(version);
             self.context.routes_changed();
             return Ok(());

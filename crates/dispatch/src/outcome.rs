@@ -6,10 +6,12 @@ use std::{
 };
 
 use super::{
-    entry_batch::EntryBatch, guard::Admission, queue::Job, retry::ATTEMPTS, uncommitted::Uncommitted, version::Version,
+    blast_radius::Exceeded, entry_batch::EntryBatch, guard::Admission, queue::Job, retry::ATTEMPTS, shadow_feed,
+    uncommitted::Uncommitted, version::Version,
 };
 use switchbox_core::timers;
-use switchbox_model::{Effect, Handled, HandledInRun, Outcome};
+use switchbox_dry_run::{effect::OutcomeLine, recorder::RecordedCalls};
+use switchbox_model::{Effect, Handled, HandledInRun, Outcome, limits};
 use switchbox_plugin_runtime::{Execution, Verdict, limits::names};
 use switchbox_support::clock;
 
@@ -20,6 +22,8 @@ pub(super) enum NextStep {
     Retry(Box<Job>),
     /// Its effects are held back for so long.
     HoldBack(Box<Uncommitted>, Duration),
+    /// Its effects wait for an operator's approval.
+    Approve(Box<Uncommitted>, Exceeded),
 }
 
 /// Decides what happens after one execution.
@@ -28,12 +32,14 @@ pub(super) async fn decide(
     version: &Arc<Version>,
     job: Job,
     execution: Execution,
+    asked: Option<RecordedCalls>,
 ) -> NextStep {
     let runner = entries.runner;
     let now = Instant::now();
     let time_ms = entries.account(version, &job, &execution, now);
     log_limits_hit(entries, &job, &execution, now);
     let rolled_back = entries.observe(version, &execution);
+    let ended = OutcomeLine::of(&execution.verdict);
     let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
     if !calls.is_empty() {
         entries.add_calls(version, &job, calls);
@@ -48,8 +54,10 @@ pub(super) async fn decide(
     }
     let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
     let admission = if problem.is_none() { runner.admit(version, &job, &effects, now) } else { Admission::Now };
-    let plain = problem.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
+    let exceeded = if problem.is_none() { runner.exceeds(version, &effects) } else { None };
+    let plain = problem.is_none() && exceeded.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
     if plain && matches!(admission, Admission::Now) {
+        shadow_feed::plain(runner, version, &job, &effects, asked, took_us);
         let outcome = Outcome::Done { effects };
         let handled = HandledInRun { seq: job.event.seq, attempt: job.attempt, took_us, logs, outcome };
         entries.handled_timer(&job);
@@ -66,21 +74,51 @@ pub(super) async fn decide(
         logs,
         outcome: Outcome::Done { effects },
     };
-    let mut uncommitted = Uncommitted { version: version.clone(), job, handled, kv, why_held: String::new() };
+    let (version, outcome, why_held) = (version.clone(), ended, String::new());
+    let uncommitted = Uncommitted { version, job, outcome, handled, kv, asked, why_held };
     if let Some(problem) = problem {
         return give_up(entries, uncommitted, problem);
     }
+    if let Some(exceeded) = exceeded {
+        return approve(entries, uncommitted, exceeded);
+    }
+    paced(entries, uncommitted, admission).await
+}
+
+/// Commits the effects as fast as their targets' rates allow.
+async fn paced(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, admission: Admission) -> NextStep {
+    let runner = entries.runner;
     match admission {
         Admission::Now => finish(entries, uncommitted).await,
         Admission::Later { wait, hit } => {
-            uncommitted.why_held = runner.record_delay(version, hit, wait, uncommitted.effects());
+            uncommitted.why_held = runner.record_delay(&uncommitted.version, hit, wait, uncommitted.effects());
             NextStep::HoldBack(Box::new(uncommitted), wait)
         }
         Admission::Never { wait, hit } => {
-            let text = runner.too_long(version, hit, wait, uncommitted.effects());
+            let text = runner.too_long(&uncommitted.version, hit, wait, uncommitted.effects());
             give_up(entries, uncommitted, Problem { text, retry: false })
         }
     }
+}
+
+/// The effects wait for approval, if there is room for them.
+fn approve(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted, exceeded: Exceeded) -> NextStep {
+    let runner = entries.runner;
+    if runner.context.approvals.count(&runner.name) < limits::APPROVALS {
+        return NextStep::Approve(Box::new(uncommitted), exceeded);
+    }
+    runner.counters.limit(names::APPROVALS);
+    let (limit, waiting) = (exceeded.limit, limits::APPROVALS);
+    refuse(
+        entries,
+        uncommitted,
+        format!("limits.{limit}: needs approval, and {waiting} events of the plugin wait for it"),
+    )
+}
+
+/// The event becomes a dead letter, and its effects are dropped.
+pub(super) fn refuse(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted, text: String) -> NextStep {
+    give_up(entries, uncommitted, Problem { text, retry: false })
 }
 
 fn log_limits_hit(entries: &EntryBatch<'_>, job: &Job, execution: &Execution, now: Instant) {
@@ -120,17 +158,19 @@ pub(super) async fn finish(entries: &mut EntryBatch<'_>, uncommitted: Uncommitte
 }
 
 /// A retry, or a dead letter after the last attempt.
-fn give_up(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted, problem: Problem) -> NextStep {
+fn give_up(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, problem: Problem) -> NextStep {
     let runner = entries.runner;
-    let Uncommitted { version, job, mut handled, .. } = uncommitted;
     runner.counters.set_last_error(&problem.text);
-    if problem.retry && job.attempt < ATTEMPTS {
+    if problem.retry && uncommitted.job.attempt < ATTEMPTS {
+        let job = uncommitted.job;
         runner.counters.retried();
         if let Some(more) = runner.log_limits.allow("retry", Instant::now()) {
             tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; trying again{more}", problem.text);
         }
         return NextStep::Retry(Box::new(job));
     }
+    shadow_feed::committed(runner, &mut uncommitted);
+    let Uncommitted { version, job, mut handled, .. } = uncommitted;
     runner.counters.dead();
     if let Some(more) = runner.log_limits.allow("dead letter", Instant::now()) {
         tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; to the dead letters{more}", problem.text);
@@ -156,6 +196,7 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
     let of_timers = (0..).zip(uncommitted.effects()).filter(|(_, effect)| is_of_timer(effect));
     let timers: Vec<(u32, Effect)> = of_timers.map(|(index, effect)| (index, effect.clone())).collect();
     if uncommitted.kv.is_empty() && timers.is_empty() && !conditional {
+        shadow_feed::committed(entries.runner, &mut uncommitted);
         entries.add(uncommitted.handled, &uncommitted.job, None);
         return Ok(());
     }
@@ -181,11 +222,13 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
         entries.add(handled, &uncommitted.job, None);
         entries.submit().await;
     }
-    if let Some(held) = held {
+    if let Some(held) = &held {
         held.apply(uncommitted.job.event.seq, timers);
     }
     let mut data = state.data.lock();
     writes.iter().for_each(|write| data.apply(write));
+    drop(data);
+    shadow_feed::committed(entries.runner, &mut uncommitted);
     Ok(())
 }
 

@@ -4,13 +4,14 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    blast_radius::Exceeded,
     cycles::Node,
     guard::{Admission, LONGEST_DELAY, LimitHit},
     queue::Job,
     runner::Runner,
     version::Version,
 };
-use switchbox_model::{Effect, EventData};
+use switchbox_model::{Cause, Effect, EventData};
 use switchbox_plugin_runtime::limits::names;
 
 /// Characters of the text that explains what was held back. It contains the target's name.
@@ -32,6 +33,21 @@ impl Runner {
             }
         }
         admission
+    }
+
+    /// The limit of targets that the effects are over, if there is one.
+    pub(super) fn exceeds(&self, version: &Version, effects: &[Effect]) -> Option<Exceeded> {
+        let limits = &version.setup.limits;
+        if limits.max_targets_per_event.is_none() && limits.max_new_targets_per_minute.is_none() {
+            return None;
+        }
+        let minute = self.context.started.elapsed().as_secs() / 60;
+        let by_it = |cause: &Cause| matches!(cause, Cause::Plugin { plugin, .. } if *plugin == self.name);
+        let was_reached = |device| {
+            let device = self.context.registry.get(device);
+            device.and_then(|device| device.config()).is_some_and(|config| by_it(&config.cause))
+        };
+        self.blast_radius.lock().admit(effects, limits, minute, was_reached)
     }
 
     fn source(&self, job: &Job) -> Option<Node> {

@@ -80,6 +80,18 @@ impl Compiler {
         id: String,
     ) -> Result<Prepared, Error> {
         let component = self.compile(component.bytes).await?;
+        self.check(context, name, component, settings, id).await
+    }
+
+    /// The same for a component that is compiled already.
+    pub(super) async fn check(
+        &self,
+        context: &Arc<Context>,
+        name: &PluginName,
+        component: plugin::Component,
+        settings: &PluginSettings,
+        id: String,
+    ) -> Result<Prepared, Error> {
         let text = settings.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
         let description = component.describe(&text).await?;
         if let Some(settings) = &settings.settings {
@@ -112,6 +124,7 @@ impl Compiler {
             triggers_set: settings.triggers.is_some(),
             token_rates,
             guard: settings.guard.clone(),
+            files: settings.clone(),
             behaviour: Mutex::default(),
         };
         for warning in &version.warnings {

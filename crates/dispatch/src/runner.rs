@@ -2,18 +2,24 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     backlog::{Backlog, BacklogTask, CatchUp},
+    blast_radius::BlastRadius,
+    canary::Canary,
     context::Context,
     guard::Guard,
     queue::Job,
+    shadow::Shadow,
     status::Counters,
     version::{Version, Versions},
 };
@@ -44,12 +50,20 @@ pub(super) struct Runner {
     pub(super) log_limits: LogLimits<&'static str>,
     /// The loop guard.
     pub(super) guard: Mutex<Guard>,
+    pub(super) blast_radius: Mutex<BlastRadius>,
     /// Permits for held-back effects.
     pub(super) delayed: Arc<Semaphore>,
     /// Cancelled when the plugin stops: held-back effects are dropped, and their events stay in the journal.
     pub(super) ending: CancellationToken,
     pub(super) versions: Versions,
     pub(super) backlog: Backlog,
+    /// The newest one, also if it has ended.
+    shadow: RwLock<Option<Arc<Shadow>>>,
+    /// There is or was one. Read for every event, where the lock would be shared by all workers.
+    has_shadow: AtomicBool,
+    /// The newest one, also if it has ended.
+    canary: RwLock<Option<Arc<Canary>>>,
+    has_canary: AtomicBool,
     /// Dead letters that are queued again or being handled.
     dead_letters: Mutex<HashSet<u64>>,
 }
@@ -78,16 +92,65 @@ impl Runner {
             counters: Counters::default(),
             log_limits: LogLimits::new(LINES_A_MINUTE),
             guard: Mutex::default(),
+            blast_radius: Mutex::default(),
             delayed: Arc::new(Semaphore::new(DELAYED_UNITS)),
             ending: CancellationToken::new(),
             versions: Versions::new(version),
             backlog: Backlog::new(catch_up, begin(me.clone())),
+            shadow: RwLock::default(),
+            has_shadow: AtomicBool::new(false),
+            canary: RwLock::default(),
+            has_canary: AtomicBool::new(false),
             dead_letters: Mutex::default(),
         })
     }
 
     pub(super) fn version(&self) -> Arc<Version> {
         self.versions.current()
+    }
+
+    /// The one that goes on.
+    pub(super) fn shadow(&self) -> Option<Arc<Shadow>> {
+        if !self.has_shadow.load(Ordering::Acquire) {
+            return None;
+        }
+        self.last_shadow().filter(|shadow| !shadow.ending.is_cancelled())
+    }
+
+    pub(super) fn last_shadow(&self) -> Option<Arc<Shadow>> {
+        self.shadow.read().clone()
+    }
+
+    pub(super) fn set_shadow(&self, shadow: Arc<Shadow>) {
+        *self.shadow.write() = Some(shadow);
+        self.has_shadow.store(true, Ordering::Release);
+    }
+
+    /// The one that goes on.
+    pub(super) fn canary(&self) -> Option<Arc<Canary>> {
+        if !self.has_canary.load(Ordering::Acquire) {
+            return None;
+        }
+        self.last_canary().filter(|canary| !canary.is_over())
+    }
+
+    pub(super) fn last_canary(&self) -> Option<Arc<Canary>> {
+        self.canary.read().clone()
+    }
+
+    pub(super) fn set_canary(&self, canary: Arc<Canary>) {
+        *self.canary.write() = Some(canary);
+        self.has_canary.store(true, Ordering::Release);
+        self.versions.recheck_instances();
+    }
+
+    /// The version in force acts for all devices from the next event on.
+    pub(super) fn end_canary(&self, why: &str) {
+        if let Some(canary) = self.canary() {
+            canary.end(why);
+            self.has_canary.store(false, Ordering::Release);
+            self.versions.recheck_instances();
+        }
     }
 
     pub(super) fn wants(&self, device: Option<&Arc<Device>>, event: &Event) -> bool {

@@ -204,6 +204,8 @@ pub struct PluginStatus {
     pub last_error: Option<String>,
     /// Events that wait in memory.
     pub queued: usize,
+    /// Events whose effects wait for an operator's approval.
+    pub waiting_for_approval: usize,
     /// More events wait in the journal.
     pub lagging: bool,
     /// Warnings for the operator, such as plugins that trigger each other; oldest first.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{queue::Job, version::Version};
+use switchbox_dry_run::{effect::OutcomeLine, recorder::RecordedCalls};
 use switchbox_model::{Effect, Handled, Outcome};
 use switchbox_plugin_runtime::KvChange;
 
@@ -13,8 +14,12 @@ pub(super) const ENTRY_BYTES: usize = 128;
 pub(super) struct Uncommitted {
     pub(super) version: Arc<Version>,
     pub(super) job: Job,
+    /// How the guest ended it.
+    pub(super) outcome: OutcomeLine,
     pub(super) handled: Handled,
     pub(super) kv: Vec<KvChange>,
+    /// What the plugin asked of the host, if that is noted.
+    pub(super) asked: Option<RecordedCalls>,
     /// The limit that holds its effects back; empty if none does.
     pub(super) why_held: String,
 }
@@ -43,7 +48,7 @@ pub(super) fn outcome_weight(outcome: &Outcome) -> usize {
     }
 }
 
-fn weight(effects: &[Effect]) -> usize {
+pub(super) fn weight(effects: &[Effect]) -> usize {
     effects
         .iter()
         .map(|effect| match effect {

@@ -17,7 +17,7 @@ use super::{
     version_guard,
 };
 use switchbox_plugin_runtime::{
-    Component, Description, Grant, GrantPatterns, Setup, Trigger, Triggers, guard::GuardSettings,
+    Component, Description, Grant, GrantPatterns, PluginSettings, Setup, Trigger, Triggers, guard::GuardSettings,
 };
 
 /// A component with its settings, ready to handle events.
@@ -42,6 +42,8 @@ pub(super) struct Version {
     /// The rate limits of its effects.
     pub(super) token_rates: TokenRates,
     pub(super) guard: GuardSettings,
+    /// Its settings file.
+    pub(super) files: PluginSettings,
     /// What it has done since it is active.
     pub(super) behaviour: Mutex<Behaviour>,
 }

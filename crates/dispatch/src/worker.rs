@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tracing::Instrument as _;
 
 use super::{
-    delay,
+    approving, delay,
     entry_batch::EntryBatch,
     outcome::{self, NextStep},
     queue::JobBatch,
@@ -27,8 +27,15 @@ struct Running {
     /// The epoch in which it was the current version.
     epoch: u64,
     instance: Instance,
-    /// `None`: it is not recorded.
+    /// `None`: nothing is noted of what it asks.
     recorded: Option<RecordedInstance>,
+}
+
+/// A worker's instances.
+#[derive(Default)]
+struct Instances {
+    in_force: Option<Running>,
+    canary: Option<Running>,
 }
 
 /// Spawns one more worker.
@@ -38,7 +45,7 @@ pub(super) fn start(runner: &Arc<Runner>) {
 
 async fn run(runner: Arc<Runner>) {
     let _place = LostWorker(&runner);
-    let mut running = None;
+    let mut running = Instances::default();
     let mut handled = 0;
     while let Some(batch) = runner.backlog.next().await {
         handled += batch.jobs.len();
@@ -61,35 +68,40 @@ impl Drop for LostWorker<'_> {
     }
 }
 
-async fn handle(runner: &Arc<Runner>, running: &mut Option<Running>, mut batch: JobBatch) {
+async fn handle(runner: &Arc<Runner>, instances: &mut Instances, mut batch: JobBatch) {
     let mut entries = EntryBatch::new(runner);
     // The first job has waited longest.
     if let Some(first) = batch.jobs.front() {
         entries.record_wait(first);
     }
     while let Some(job) = batch.jobs.pop_front() {
-        let next = match ready(runner, running).await {
+        let canary = runner.canary().filter(|canary| canary.acts_for(&job)).map(|canary| canary.version.clone());
+        let running = if canary.is_some() { &mut instances.canary } else { &mut instances.in_force };
+        let next = match ready(runner, running, canary).await {
             Ok(Running { version, instance, recorded, .. }) => {
                 let device = job.device.as_ref().map(|device| &device.name);
                 let (plugin, event, attempt) = (&runner.name, job.event.seq, job.attempt);
                 let span = tracing::debug_span!("execution", %plugin, %event, attempt);
                 let execution = instance.handle(Call { event: &job.event, device, attempt }).instrument(span).await;
-                if let Some(recorded) = recorded {
-                    recorded.record(runner, &job, &execution);
-                }
-                outcome::decide(&mut entries, version, job, execution).await
+                let asked = recorded.as_ref().map(|recorded| recorded.record(runner, &job, &execution));
+                outcome::decide(&mut entries, version, job, execution, asked).await
             }
             Err(failed) => {
                 let (version, error) = *failed;
-                outcome::decide(&mut entries, &version, job, not_started(&error)).await
+                outcome::decide(&mut entries, &version, job, not_started(&error), None).await
             }
         };
-        if matches!(next, NextStep::Handled) {
-            continue;
-        }
+        let next = match next {
+            NextStep::Handled => continue,
+            NextStep::Approve(uncommitted, exceeded) => {
+                approving::hold(runner, uncommitted, exceeded);
+                continue;
+            }
+            next => next,
+        };
         entries.submit().await;
         match next {
-            NextStep::Handled => {}
+            NextStep::Handled | NextStep::Approve(..) => {}
             NextStep::Retry(job) => retry(runner, *job, batch),
             NextStep::HoldBack(uncommitted, wait) => delay::hold_back(runner, uncommitted, wait, batch).await,
         }
@@ -99,10 +111,11 @@ async fn handle(runner: &Arc<Runner>, running: &mut Option<Running>, mut batch: 
     runner.backlog.finish(batch.key);
 }
 
-/// A usable instance of the current version. The error: which version does not start, and why.
+/// A usable instance of the canary, or else of the current version. The error: which version does not start, and why.
 async fn ready<'a>(
     runner: &Arc<Runner>,
     running: &'a mut Option<Running>,
+    canary: Option<Arc<Version>>,
 ) -> Result<&'a mut Running, Box<(Arc<Version>, CallError)>> {
     // Read before the version: if it changes in between, the next event looks up the version again.
     let epoch = runner.versions.epoch();
@@ -110,14 +123,16 @@ async fn ready<'a>(
     let next = match good {
         Some(good) if good.epoch == epoch => good,
         good => {
-            let (version, recording) = (runner.version(), runner.context.recordings.of(&runner.name));
+            let (version, recording) =
+                (canary.unwrap_or_else(|| runner.version()), runner.context.recordings.of(&runner.name));
+            let shadowed = runner.shadow().is_some();
             let as_wanted = |good: &Running| match &good.recorded {
-                None => recording.is_none(),
-                Some(recorded) => recorded.is_of(recording.as_ref()),
+                None => recording.is_none() && !shadowed,
+                Some(recorded) => recorded.is_of(recording.as_ref(), shadowed),
             };
             match good.filter(|good| Arc::ptr_eq(&good.version, &version) && as_wanted(good)) {
                 Some(same) => Running { epoch, ..same },
-                None => match recorded_instance::start(runner, &version, recording).await {
+                None => match recorded_instance::start(runner, &version, recording, shadowed).await {
                     Ok((instance, recorded)) => Running { version, epoch, instance, recorded },
                     Err(error) => return Err(Box::new((version, error))),
                 },

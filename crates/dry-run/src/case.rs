@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     call::HostCall,
+    compare::{self, EffectDifference},
     effect::{EffectLine, OutcomeLine, effects_of},
     event::{EventLine, SandboxEvent},
     recorder::Recorder,
@@ -125,13 +126,10 @@ fn compare_event(number: usize, expected: &EventResult, actual: &EventResult, fo
     if expected.outcome != actual.outcome {
         found.push(format!("event {number}: expected {}, was {}", outcome(expected), outcome(actual)));
     }
-    for at in 0..expected.effects.len().max(actual.effects.len()) {
-        let (wanted, got) = (expected.effects.get(at), actual.effects.get(at));
-        if wanted.map(EffectLine::readable) == got.map(EffectLine::readable) {
-            continue;
-        }
-        let to_text = |effect: Option<&EffectLine>| effect.map_or_else(|| "none".to_owned(), EffectLine::to_text);
-        found.push(format!("event {number}, effect {}: expected {}, was {}", at + 1, to_text(wanted), to_text(got)));
+    let equal = |wanted: &EffectLine, got: &EffectLine| wanted.readable() == got.readable();
+    for EffectDifference { number: effect, was, is } in compare::effects_by(&expected.effects, &actual.effects, equal) {
+        let shown = |effect: Option<EffectLine>| effect.map_or_else(|| "none".to_owned(), |effect| effect.to_text());
+        found.push(format!("event {number}, effect {effect}: expected {}, was {}", shown(was), shown(is)));
     }
     if expected.methods != actual.methods {
         let text = |call: &HostCall| serde_json::to_string(call).unwrap_or_default();

@@ -101,11 +101,8 @@ pub fn effects_of(execution: &Execution, name: &dyn Fn(DeviceNum) -> Option<Devi
 }
 
 /// The same for effects and writes that were taken out of an execution.
-pub(crate) fn lines(
-    effects: &[Effect],
-    kv: &[KvChange],
-    name: &dyn Fn(DeviceNum) -> Option<DeviceName>,
-) -> Vec<EffectLine> {
+#[must_use]
+pub fn lines(effects: &[Effect], kv: &[KvChange], name: &dyn Fn(DeviceNum) -> Option<DeviceName>) -> Vec<EffectLine> {
     let effects = effects.iter().filter_map(|effect| line(effect, name));
     effects.chain(kv.iter().map(write)).collect()
 }
@@ -155,6 +152,20 @@ fn write(change: &KvChange) -> EffectLine {
 }
 
 impl EffectLine {
+    /// As it is named in files.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Config { .. } => "config",
+            Self::PatchDesired { .. } => "patch-desired",
+            Self::Command { .. } => "command",
+            Self::Publish { .. } => "publish",
+            Self::TimerSet { .. } => "timer-set",
+            Self::TimerCancel { .. } => "timer-cancel",
+            Self::State { .. } => "state",
+        }
+    }
+
     /// In a few words, without its bytes.
     #[must_use]
     pub fn title(&self) -> String {

@@ -4,16 +4,20 @@
 
 pub mod call;
 pub mod case;
+pub mod compare;
 pub mod effect;
 pub mod event;
+pub mod forked;
 pub mod live;
 pub mod mask;
 pub mod names;
 pub mod offline;
+pub mod own_state;
 pub mod payload;
 pub mod recorded;
 pub mod recorder;
 pub mod recording;
 pub mod replay;
+pub mod shadow_report;
 pub mod sink;
 pub mod world;

@@ -33,7 +33,7 @@ struct CallLog {
 }
 
 /// The host calls of one execution, with their answers.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct RecordedCalls {
     pub calls: Vec<HostCall>,
     /// The devices that were looked up.

@@ -15,7 +15,8 @@ use switchbox_plugin_runtime::{
 };
 
 use crate::{
-    effect::{EffectLine, OutcomeLine, effects_of},
+    compare,
+    effect::{OutcomeLine, effects_of},
     event::SandboxEvent,
     recorded::{RecordedWorld, shared},
     recording::{ExecutionLine, Line, ReadError, Reader, StartLine, VersionLine},
@@ -208,8 +209,8 @@ impl Replay {
             Some(unanswered) => differs.push(unanswered),
             None => {
                 let now = effects_of(&execution, &|num| running.world.name(num));
-                compare(&effects, &now, &mut differs);
-                compare_outcomes(&outcome, &OutcomeLine::of(&execution.verdict), &mut differs);
+                differs.extend(compare::effects(&effects, &now).iter().map(ToString::to_string));
+                differs.extend(compare::outcomes(&outcome, &OutcomeLine::of(&execution.verdict)));
                 differs.extend(compared.not_called.iter().map(|call| format!("{call} is not called any more")));
             }
         }
@@ -223,30 +224,6 @@ impl Replay {
         }
         self.running.insert(number, running);
         Ok(())
-    }
-}
-
-/// Compares the recorded effects with the new ones, index by index.
-pub(crate) fn compare(was: &[EffectLine], is: &[EffectLine], differs: &mut Vec<String>) {
-    for at in 0..was.len().max(is.len()) {
-        let number = at + 1;
-        match (was.get(at), is.get(at)) {
-            (Some(was), Some(is)) if was == is => {}
-            (Some(was), Some(is)) => {
-                differs.push(format!("effect {number}: was {}, is {}", was.to_text(), is.to_text()))
-            }
-            (Some(was), None) => differs.push(format!("effect {number}: was {}, is none", was.to_text())),
-            (None, Some(is)) => differs.push(format!("effect {number}: was none, is {}", is.to_text())),
-            (None, None) => {}
-        }
-    }
-}
-
-/// The texts of a failure say where in the component it was, which another build of the same rule does not share.
-fn compare_outcomes(was: &OutcomeLine, is: &OutcomeLine, differs: &mut Vec<String>) {
-    let same = was == is || matches!((was, is), (OutcomeLine::Failed(_), OutcomeLine::Failed(_)));
-    if !same {
-        differs.push(format!("outcome: was {}, is {}", was.to_text(), is.to_text()));
     }
 }
 

@@ -7,9 +7,12 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::{live::MethodAnswer, names, payload::Payload};
+use crate::{live::MethodAnswer, names, own_state::OwnState, payload::Payload};
 use switchbox_core::twin;
-use switchbox_model::{Cause, DeviceName, DeviceNum, Effect, InvalidName, PluginName, RegistryName, limits};
+use switchbox_model::{
+    Cause, DeviceName, DeviceNum, Effect, InvalidName, PluginName, RegistryName, limits,
+    timer::{Schedule, Timer},
+};
 use switchbox_plugin_runtime::{
     Capability, ConfigView, DeviceView, Execution, Host, MethodCall, MethodError, MethodResponse, Verdict,
     host::BoxFuture,
@@ -64,8 +67,7 @@ pub struct CaseWorld {
 struct WorldState {
     /// Each with its number, which is its place from 1.
     devices: Vec<Device>,
-    kv: BTreeMap<String, (Bytes, u64)>,
-    timers: Vec<String>,
+    own: OwnState,
 }
 
 struct Device {
@@ -87,8 +89,8 @@ impl CaseWorld {
             world.add(names::parse(&name)?, about);
         }
         let mut state = world.state.lock();
-        state.kv = kv.into_iter().map(|(key, value)| (key, (value.0, 1))).collect();
-        state.timers = timers;
+        let kv = kv.into_iter().map(|(key, value)| (key, (value.0, 1)));
+        state.own = OwnState::new(kv, timers.into_iter().map(set));
         drop(state);
         Ok(world)
     }
@@ -113,14 +115,13 @@ impl CaseWorld {
         for effect in &execution.effects {
             state.apply(effect);
         }
-        for change in &execution.kv {
-            let revision = state.kv.get(&change.key).map_or(0, |(_, revision)| *revision);
-            match &change.value {
-                Some(value) => drop(state.kv.insert(change.key.clone(), (value.clone(), revision + 1))),
-                None => drop(state.kv.remove(&change.key)),
-            }
-        }
+        state.own.apply(execution);
     }
+}
+
+/// A timer of which a case says that it is set, and not when it is due.
+fn set(name: String) -> Timer {
+    Timer { name, schedule: Schedule::Once, payload: Bytes::new(), due_ms: u64::MAX }
 }
 
 impl WorldState {
@@ -145,8 +146,6 @@ impl WorldState {
                     let _ = device.config.patch(patch);
                 }
             }
-            Effect::TimerSet(timer) if !self.timers.contains(&timer.name) => self.timers.push(timer.name.clone()),
-            Effect::TimerCancel { name } => self.timers.retain(|timer| timer != name),
             _ => {}
         }
     }
@@ -237,17 +236,15 @@ impl Host for CaseWorld {
     }
 
     fn kv_get(&self, _: &PluginName, key: &str) -> Option<(Bytes, u64)> {
-        self.state.lock().kv.get(key).cloned()
+        self.state.lock().own.get(key)
     }
 
     fn kv_keys(&self, _: &PluginName, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
-        let state = self.state.lock();
-        let keys = state.kv.keys().filter(|key| key.starts_with(prefix));
-        keys.filter(|key| after.is_none_or(|after| key.as_str() > after)).take(limit).cloned().collect()
+        self.state.lock().own.keys(prefix, after, limit)
     }
 
     fn kv_bytes(&self, _: &PluginName) -> usize {
-        self.state.lock().kv.iter().map(|(key, (value, _))| key.len() + value.len()).sum()
+        self.state.lock().own.bytes()
     }
 
     fn command_room(&self, _: DeviceNum) -> usize {
@@ -255,11 +252,11 @@ impl Host for CaseWorld {
     }
 
     fn timers(&self, _: &PluginName) -> usize {
-        self.state.lock().timers.len()
+        self.state.lock().own.timers()
     }
 
     fn has_timer(&self, _: &PluginName, name: &str) -> bool {
-        self.state.lock().timers.iter().any(|timer| timer == name)
+        self.state.lock().own.has_timer(name)
     }
 
     fn call_method(&self, call: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {

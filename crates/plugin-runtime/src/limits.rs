@@ -53,6 +53,12 @@ pub struct Limits {
     pub burst_per_target: Option<NonZeroU32>,
     /// Effects on all devices and topics together.
     pub effects_per_second: NonZeroU32,
+    /// Devices and topics that one event may reach without an operator's approval. `None`: any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_targets_per_event: Option<NonZeroU32>,
+    /// Devices and topics that the plugin has not reached before and may reach in a minute without an operator's approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_new_targets_per_minute: Option<NonZeroU32>,
 }
 
 impl Default for Limits {
@@ -69,6 +75,8 @@ impl Default for Limits {
             rate_per_target: None,
             burst_per_target: None,
             effects_per_second: EFFECTS_PER_SECOND,
+            max_targets_per_event: None,
+            max_new_targets_per_minute: None,
         }
     }
 }

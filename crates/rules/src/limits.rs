@@ -41,6 +41,22 @@ pub const TWIN_DIFFERENCES: usize = 1_000;
 pub const TWIN_DIFFERENCE_BYTES: usize = 256 * 1024;
 /// Versions of config and of state kept for each device.
 pub const VERSIONS_KEPT: usize = 10;
+/// Plugins with a shadow at the same time.
+pub const SHADOWS: usize = 4;
+/// Events that wait for one shadow.
+pub const SHADOW_QUEUE: usize = 1_000;
+/// Bytes of the events that wait for one shadow.
+pub const SHADOW_QUEUE_BYTES: usize = 16 * 1024 * 1024;
+/// Examples of differences that a shadow's report has.
+pub const SHADOW_EXAMPLES: usize = 20;
+/// Events of one plugin whose effects may wait for an operator's approval.
+pub const APPROVALS: usize = 100;
+/// Longest reason for a rejection, bytes.
+pub const APPROVAL_REASON_BYTES: usize = 1_024;
+/// How long effects wait for an operator's approval.
+pub const APPROVAL_TIME: Duration = Duration::from_secs(24 * 3_600);
+/// Effects of one event that are shown for its approval.
+pub const APPROVAL_EFFECTS: usize = 100;
 /// Versions of a plugin that are kept.
 pub const PLUGIN_VERSIONS: usize = 10;
 /// Bytes of the components of one plugin's versions that are kept.

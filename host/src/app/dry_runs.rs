@@ -1,4 +1,4 @@
-//! Tries and recordings of plugins, between the words of the admin API and those of `dispatch`.
+//! Tries, recordings and shadows of plugins, between the words of the admin API and those of `dispatch`.
 
 use std::time::Duration;
 
@@ -8,9 +8,13 @@ use serde_json::{Map, Value};
 
 use switchbox_admin::DryRunError;
 use switchbox_admin_api::{
-    Int64, PluginRecording, RecordPluginRequest, Time, TryMethodAnswer, TryPluginRequest, TryPluginResponse,
+    Approval, CanaryPluginRequest, Int64, PluginCanary, PluginRecording, PluginShadow, RecordPluginRequest,
+    ShadowExample, ShadowPluginRequest, Time, TryMethodAnswer, TryPluginRequest, TryPluginResponse,
 };
-use switchbox_dispatch::{Component, RecordError, RecordRequest, TryError, TryRequest, TryResult};
+use switchbox_dispatch::{
+    CanaryRequest, CanaryStatus, Component, RecordError, RecordRequest, ShadowError, ShadowRequest, ShadowStatus,
+    TryError, TryRequest, TryResult,
+};
 use switchbox_dry_run::{effect::OutcomeLine, event::EventLine, live::MethodAnswer, payload::Payload, sink::Status};
 use switchbox_model::{DeviceName, Event, PluginName};
 use switchbox_plugin_runtime::PluginSettings;
@@ -111,5 +115,98 @@ pub(super) fn recording(status: Status) -> PluginRecording {
         skipped: Int64(skipped),
         bytes: Int64(bytes),
         ended,
+    }
+}
+
+pub(super) fn shadow_request(asked: ShadowPluginRequest) -> Result<ShadowRequest, DryRunError> {
+    let ShadowPluginRequest { component, settings, share } = asked;
+    let settings = settings.map(|text| PluginSettings::parse(&text)).transpose();
+    let settings = settings.map_err(|error| DryRunError::Invalid(format!("settings: {error}")))?;
+    let component = component.map(|component| Component { origin: "the candidate".into(), bytes: component.0 });
+    Ok(ShadowRequest { component, settings, share })
+}
+
+pub(super) fn canary_request(asked: CanaryPluginRequest) -> Result<CanaryRequest, DryRunError> {
+    let CanaryPluginRequest { component, settings, share, devices } = asked;
+    let settings = match settings {
+        None => None,
+        Some(text) => match PluginSettings::parse(&text) {
+            Ok(settings) => Some((settings, text)),
+            Err(error) => return Err(DryRunError::Invalid(format!("settings: {error}"))),
+        },
+    };
+    let component = component.map(|component| Component { origin: "the candidate".into(), bytes: component.0 });
+    Ok(CanaryRequest { component, settings, share, devices })
+}
+
+pub(super) fn canary(status: CanaryStatus) -> PluginCanary {
+    PluginCanary {
+        digest: status.digest,
+        since: Time(status.since_ms),
+        ended: status.ended,
+        share: status.share,
+        devices: status.devices,
+        events: Int64(status.events),
+        traps: Int64(status.traps),
+        errors: Int64(status.errors),
+        dead_letters: Int64(status.dead_letters),
+        median_micros: Int64(status.median_us),
+        in_force_median_micros: Int64(status.in_force_median_us),
+    }
+}
+
+pub(super) fn not_shadowed(error: &ShadowError) -> DryRunError {
+    let text = error.to_string();
+    match error {
+        ShadowError::Invalid(_) => DryRunError::Invalid(text),
+        ShadowError::NotRunning(_)
+        | ShadowError::UnderWay(_)
+        | ShadowError::TooMany
+        | ShadowError::NeedsConsent
+        | ShadowError::Prepare(_) => DryRunError::Refused(text),
+    }
+}
+
+pub(super) fn shadow(status: ShadowStatus) -> PluginShadow {
+    let ShadowStatus { digest, since_ms, share, dropped, queued, ended, report } = status;
+    let mean = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX) / report.events.max(1);
+    let example = |example: &switchbox_dry_run::shadow_report::Example| ShadowExample {
+        event: Int64(example.event),
+        device: example.device.clone(),
+        kind: example.kind.clone(),
+        differs: example.differs.clone(),
+    };
+    PluginShadow {
+        digest,
+        since: Time(since_ms),
+        ended,
+        share,
+        events: Int64(report.events),
+        equal: Int64(report.equal),
+        different: Int64(report.different),
+        only_old: Int64(report.only_old),
+        only_new: Int64(report.only_new),
+        errors: Int64(report.errors),
+        dropped: Int64(dropped),
+        queued: Int64(queued as u64),
+        old_micros: Int64(mean(report.old_time)),
+        new_micros: Int64(mean(report.new_time)),
+        examples: report.examples.iter().map(example).collect(),
+        kinds: report.kinds,
+    }
+}
+
+pub(super) fn approval(waiting: switchbox_dispatch::Approval) -> Approval {
+    Approval {
+        id: waiting.id(),
+        plugin: waiting.plugin.to_string(),
+        event: Int64(waiting.seq.0),
+        device: Some(waiting.device).filter(|device| !device.is_empty()),
+        digest: waiting.digest,
+        since: Time(waiting.since_ms),
+        why: waiting.why,
+        targets: waiting.targets,
+        effects: waiting.effects.iter().map(object).collect(),
+        effect_count: waiting.effect_count,
     }
 }

@@ -5,15 +5,17 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+
 use super::{
     dry_runs,
     plugin_texts::{grant, trigger},
 };
-use switchbox_admin::{DeleteError, DryRunError, PluginFuture, Plugins, RedriveError};
+use switchbox_admin::{ApprovalError, DeleteError, DryRunError, PluginFuture, Plugins, RedriveError};
 use switchbox_admin_api::{
-    Builtin, Int64, Plugin, PluginCounters, PluginGuard, PluginRecording, PluginRolledBack, PluginTimers,
-    PluginVersion, RecordPluginRequest, SettingsField, SettingsKind, Time, TryPluginRequest, TryPluginResponse,
-    VersionRolledBack,
+    Approval, Builtin, CanaryPluginRequest, Int64, Plugin, PluginCanary, PluginCounters, PluginGuard, PluginRecording,
+    PluginRolledBack, PluginShadow, PluginTimers, PluginVersion, RecordPluginRequest, SettingsField, SettingsKind,
+    ShadowPluginRequest, Time, TryPluginRequest, TryPluginResponse, VersionRolledBack,
 };
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::{GuardStatus, Manager, PluginState, PluginStatus};
@@ -139,6 +141,64 @@ impl Plugins for Views {
         self.plugins.stop_recording(name).map(dry_runs::recording)
     }
 
+    fn shadow(
+        &self,
+        name: &PluginName,
+        request: ShadowPluginRequest,
+    ) -> PluginFuture<'_, Result<PluginShadow, DryRunError>> {
+        let name = name.clone();
+        Box::pin(async move {
+            let begun = self.plugins.shadow(&name, dry_runs::shadow_request(request)?).await;
+            begun.map(dry_runs::shadow).map_err(|error| dry_runs::not_shadowed(&error))
+        })
+    }
+
+    fn shadow_status(&self, name: &PluginName) -> Option<PluginShadow> {
+        self.plugins.shadow_status(name).map(dry_runs::shadow)
+    }
+
+    fn stop_shadow(&self, name: &PluginName) -> Option<PluginShadow> {
+        self.plugins.stop_shadow(name).map(dry_runs::shadow)
+    }
+
+    fn canary(
+        &self,
+        name: &PluginName,
+        request: CanaryPluginRequest,
+    ) -> PluginFuture<'_, Result<PluginCanary, DryRunError>> {
+        let name = name.clone();
+        Box::pin(async move {
+            let begun = self.plugins.canary(&name, dry_runs::canary_request(request)?).await;
+            begun.map(dry_runs::canary).map_err(|error| dry_runs::not_shadowed(&error))
+        })
+    }
+
+    fn canary_status(&self, name: &PluginName) -> Option<PluginCanary> {
+        self.plugins.canary_status(name).map(dry_runs::canary)
+    }
+
+    fn abort_canary(&self, name: &PluginName) -> Option<PluginCanary> {
+        self.plugins.abort_canary(name).map(dry_runs::canary)
+    }
+
+    fn canary_files(&self, name: &PluginName) -> Option<(Option<Bytes>, Option<String>)> {
+        self.plugins.canary_files(name).map(|files| (files.component, files.settings))
+    }
+
+    fn approvals(&self) -> Vec<Approval> {
+        self.plugins.approvals().into_iter().map(dry_runs::approval).collect()
+    }
+
+    fn approve(&self, id: &str, who: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
+        let (id, who) = (id.to_owned(), who.to_owned());
+        Box::pin(async move { self.plugins.approve(&id, &who).await.map_err(|error| not_decided(&error)) })
+    }
+
+    fn reject(&self, id: &str, who: &str, reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
+        let (id, who, reason) = (id.to_owned(), who.to_owned(), reason.to_owned());
+        Box::pin(async move { self.plugins.reject(&id, &who, &reason).await.map_err(|error| not_decided(&error)) })
+    }
+
     fn recording_file(&self, name: &PluginName) -> PathBuf {
         self.plugins.recording_file(name)
     }
@@ -171,6 +231,7 @@ fn view(status: PluginStatus) -> Plugin {
         },
         queued: status.queued,
         lagging: status.lagging,
+        waiting_for_approval: status.waiting_for_approval,
         timers: PluginTimers { count: status.timers, next_time: status.next_timer_ms.map(Time) },
         last_error: status.last_error,
         guard: status.guard.map(guard),
@@ -183,6 +244,14 @@ fn view(status: PluginStatus) -> Plugin {
         recording: None,
         limits_hit: totals.limits_hit,
         warnings: status.warnings,
+    }
+}
+
+fn not_decided(error: &dispatch::ApprovalError) -> ApprovalError {
+    let text = error.to_string();
+    match error {
+        dispatch::ApprovalError::NotFound(_) => ApprovalError::NotFound(text),
+        dispatch::ApprovalError::Stopping | dispatch::ApprovalError::Store(_) => ApprovalError::Failed(text),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Dry runs and recordings of plugins. The dispatcher carries them out.
+//! Dry runs, recordings and shadows of plugins. The dispatcher carries them out.
 
 use std::{
     fs::File,
@@ -22,7 +22,9 @@ use crate::{
     plugins::DryRunError,
     reply::{ApiResult, Body},
 };
-use switchbox_admin_api::{PluginRecording, RecordPluginRequest, TryPluginRequest, TryPluginResponse};
+use switchbox_admin_api::{
+    PluginRecording, PluginShadow, RecordPluginRequest, ShadowPluginRequest, TryPluginRequest, TryPluginResponse,
+};
 use switchbox_model::{DeviceName, Event, PluginName, Seq, limits::fields};
 
 /// What is read of a recording at a time, bytes.
@@ -119,7 +121,40 @@ pub(crate) async fn recording(
     Ok(([(header::CONTENT_TYPE, "application/jsonl")], Stream::from_stream(chunks)).into_response())
 }
 
-fn refused(error: DryRunError) -> Error {
+pub(crate) async fn shadow(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+    Body(request): Body<ShadowPluginRequest>,
+) -> ApiResult<PluginShadow> {
+    params.only(&[])?;
+    let name = PluginName::new(&name)?;
+    app.parts.plugins.shadow(&name, request).await.map(Json).map_err(refused)
+}
+
+pub(crate) async fn shadow_status(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+) -> ApiResult<PluginShadow> {
+    params.only(&[])?;
+    let name = PluginName::new(&name)?;
+    let found = app.parts.plugins.shadow_status(&name);
+    found.map(Json).ok_or_else(|| Error::not_found(format!("shadow of plugin {name}")))
+}
+
+pub(crate) async fn stop_shadow(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+) -> ApiResult<PluginShadow> {
+    params.only(&[])?;
+    let name = PluginName::new(&name)?;
+    let stopped = app.parts.plugins.stop_shadow(&name);
+    stopped.map(Json).ok_or_else(|| Error::not_found(format!("shadow of plugin {name}")))
+}
+
+pub(super) fn refused(error: DryRunError) -> Error {
     match error {
         DryRunError::Refused(text) => Error::new(Kind::FailedPrecondition, text),
         DryRunError::Invalid(text) => Error::invalid(text),

@@ -1,6 +1,8 @@
 //! What each call does: reads its arguments, asks the part of the host that does it, and converts the answer.
 
+pub(super) mod approvals;
 pub(super) mod bridge;
+pub(super) mod canary;
 pub(super) mod dead_letters;
 pub(super) mod devices;
 pub(super) mod dry_run;

@@ -1,13 +1,14 @@
 //! Plugins.
 
 use super::call::{Call, Shape::Other, delete, get, json, patch, put, verb};
-use crate::handlers::{dry_run, grant, plugins, rollback};
+use crate::handlers::{approvals, canary, dry_run, grant, plugins, rollback};
 
 /// The largest component, bytes.
 const COMPONENT_BYTES: usize = 64 * 1024 * 1024;
 use switchbox_admin_api::{
-    GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginVersionsResponse, ListPluginsResponse, Plugin,
-    PluginFile, PluginPatch, PluginRecording, RecordPluginRequest, RollbackRequest, TryPluginRequest,
+    Approval, CanaryPluginRequest, GrantRequest, GrantResponse, ListApprovalsResponse, ListBuiltinsResponse,
+    ListPluginVersionsResponse, ListPluginsResponse, Plugin, PluginCanary, PluginFile, PluginPatch, PluginRecording,
+    PluginShadow, RecordPluginRequest, RejectRequest, RollbackRequest, ShadowPluginRequest, TryPluginRequest,
     TryPluginResponse,
 };
 
@@ -17,7 +18,7 @@ const TRY_BYTES: usize = COMPONENT_BYTES / 3 * 4 + 2 * 1024 * 1024;
 const PLUGIN: &str = "/v1/plugins/{name}";
 
 pub(super) fn calls() -> Vec<Call> {
-    vec![
+    let mut calls = vec![
         get("/v1/plugins", plugins::list).says("All plugins").answers(json::<ListPluginsResponse>()),
         get("/v1/builtins", plugins::builtins)
             .says("The plugins that are part of the host")
@@ -52,6 +53,14 @@ pub(super) fn calls() -> Vec<Call> {
             .says("Writes grants into a plugin's settings file: those in the body, or all that it asks for")
             .takes(json::<GrantRequest>())
             .answers(json::<GrantResponse>()),
+    ];
+    calls.extend(candidates());
+    calls
+}
+
+/// What is tried before it acts, acts for some, or waits for an operator.
+fn candidates() -> Vec<Call> {
+    vec![
         verb(PLUGIN, "try", dry_run::try_event)
             .says("Gives a plugin an event in an instance of its own, and answers what it would do; nothing is carried out")
             .takes(json::<TryPluginRequest>())
@@ -67,5 +76,34 @@ pub(super) fn calls() -> Vec<Call> {
         get("/v1/plugins/{name}/recording", dry_run::recording)
             .says("A plugin's newest recording so far, in the form of docs/recordings.md")
             .answers(Other(&["application/jsonl"])),
+        verb(PLUGIN, "shadow", dry_run::shadow)
+            .says("Runs a candidate beside a plugin: it sees the plugin's events, and what it wants is compared and not carried out")
+            .takes(json::<ShadowPluginRequest>())
+            .body_bytes(TRY_BYTES)
+            .answers(json::<PluginShadow>()),
+        verb(PLUGIN, "stopShadow", dry_run::stop_shadow).says("Ends a plugin's shadow").answers(json::<PluginShadow>()),
+        get("/v1/plugins/{name}/shadow", dry_run::shadow_status)
+            .says("What a plugin's shadow has found so far")
+            .answers(json::<PluginShadow>()),
+        verb(PLUGIN, "canary", canary::begin)
+            .says("Lets a candidate act for some devices, or changes for which the one that goes on acts")
+            .takes(json::<CanaryPluginRequest>())
+            .body_bytes(TRY_BYTES)
+            .answers(json::<PluginCanary>()),
+        verb(PLUGIN, "promoteCanary", canary::promote)
+            .says("Writes a plugin's canary into the watched folder, so that it acts for all devices")
+            .answers(json::<PluginFile>()),
+        verb(PLUGIN, "abortCanary", canary::abort).says("Ends a plugin's canary").answers(json::<PluginCanary>()),
+        get("/v1/plugins/{name}/canary", canary::status)
+            .says("How a plugin's canary fares")
+            .answers(json::<PluginCanary>()),
+        get("/v1/approvals", approvals::list)
+            .says("Effects of plugins that wait for an operator's approval, oldest first")
+            .answers(json::<ListApprovalsResponse>()),
+        get("/v1/approvals/{id}", approvals::get).says("Effects that wait for approval").answers(json::<Approval>()),
+        verb("/v1/approvals/{id}", "approve", approvals::approve).says("Commits effects that wait for approval"),
+        verb("/v1/approvals/{id}", "reject", approvals::reject)
+            .says("Drops effects that wait for approval; their event becomes a dead letter")
+            .takes(json::<RejectRequest>()),
     ]
 }

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, OwnedMutexGuard};
 
 pub use firing::run;
-pub use schedule::first;
+pub use schedule::{first, next};
 pub use table::Table;
 use table::{Fired, Timers};
 
@@ -105,6 +105,14 @@ impl HeldTimers {
     pub fn start(&self, version: String, now_ms: u64) {
         self.cell.state.lock().timers.set(start(version, now_ms), None);
         self.inner.changed.notify_one();
+    }
+
+    /// The plugin's own timers, and those that have fired and are not handled.
+    #[must_use]
+    pub fn all(&self) -> Vec<Timer> {
+        let state = self.cell.state.lock();
+        let fired = state.unhandled.values().map(|(again, _)| again.timer.clone());
+        fired.chain(state.timers.all().filter(|timer| timer.name != START).cloned()).collect()
     }
 
     /// The plugin's timers are deleted.

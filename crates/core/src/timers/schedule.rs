@@ -18,7 +18,7 @@ pub fn first(wanted: RequestedSchedule, now_ms: u64) -> Result<(Schedule, u64), 
 /// When a timer that was due at `due_ms` and fired at `now_ms` comes again: at its next regular time after now, so that what
 /// was missed comes once.
 #[must_use]
-pub(super) fn next(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option<u64> {
+pub fn next(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option<u64> {
     let next = match schedule {
         Schedule::Once | Schedule::After { .. } => return None,
         Schedule::Start => LAST_MS,

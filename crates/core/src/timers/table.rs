@@ -46,6 +46,10 @@ impl Timers {
         self.by_name.contains_key(name)
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &Timer> {
+        self.by_name.values().map(|(timer, _)| timer)
+    }
+
     pub(super) fn next_due(&self) -> Option<u64> {
         self.by_due.first().map(|(due_ms, _)| *due_ms)
     }

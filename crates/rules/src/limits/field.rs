@@ -62,6 +62,9 @@ pub mod fields {
 
     /// The id of a device, registry, plugin or service account. Its type checks it.
     pub const ID: FieldLimit = FieldLimit::new(names::ID_BYTES, limits::ID_BYTES, Bytes);
+    /// Why effects that wait for approval are not to happen.
+    pub const APPROVAL_REASON: FieldLimit =
+        FieldLimit::new(names::APPROVAL_REASON_BYTES, limits::APPROVAL_REASON_BYTES, Bytes);
     pub const METADATA: FieldLimit = FieldLimit::new(names::METADATA_BYTES, limits::METADATA_BYTES, Bytes);
     pub const CREDENTIALS: FieldLimit = FieldLimit::new(names::CREDENTIALS, limits::CREDENTIALS, Items);
     pub const CREDENTIAL: FieldLimit = FieldLimit::new(names::CREDENTIAL_BYTES, limits::CREDENTIAL_BYTES, Bytes);

@@ -80,6 +80,7 @@ table! {
         ADMIN_TOKENS = "admin_tokens",
         ADMIN_TOKEN_NAME_BYTES = "admin_token_name_bytes",
         ADMIN_WRITE_TIME = "admin_write_time",
+        APPROVAL_REASON_BYTES = "approval_reason_bytes",
         ATTACHED_DEVICES = "attached_devices",
         COMMAND_BYTES = "command_bytes",
         COMMAND_PROPERTIES = "command_properties",
@@ -170,6 +171,8 @@ table! {
         SESSIONS_SUBSCRIPTION_BYTES = "sessions_subscription_bytes",
         SESSIONS_SUBSCRIPTION_BYTES_OF_ONE = "sessions_subscription_bytes_of_one",
         SESSION_QUEUE = "session_queue",
+        SHADOWS = "shadows",
+        SHADOW_QUEUE = "shadow_queue",
         STATE_BYTES = "state_bytes",
         TRACE_CONTEXTS = "trace_contexts",
         TRACE_SPANS = "trace_spans",
@@ -192,6 +195,8 @@ table! {
     /// Those of one plugin: the label of `switchbox_plugin_limit_hits_total`, and what its executions and error texts name. Where
     /// a limit is a setting, its key under `[limits]` is the same.
     plugin {
+        APPROVALS = "approvals",
+        APPROVAL_TIME = "approval-time",
         CALL_BYTES = "call-bytes",
         COMMAND_BYTES = "command-bytes",
         COMMAND_PROPERTIES = "command-properties",
@@ -220,6 +225,8 @@ table! {
         LIST_BYTES = "list-bytes",
         LIST_ENTRIES = "list-entries",
         LOG_LINES = "log-lines",
+        MAX_NEW_TARGETS_PER_MINUTE = "max-new-targets-per-minute",
+        MAX_TARGETS_PER_EVENT = "max-targets-per-event",
         MEMORY = "memory",
         MESSAGE_BYTES = "message-bytes",
         METHOD_BYTES = "method-bytes",

@@ -1,0 +1,91 @@
+//! Effects that wait for an operator's approval. They are in memory alone; their event is unhandled in the journal until they are
+//! committed or refused, so after a restart the plugin handles it again, and what it wants then waits again.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use switchbox_model::{PluginName, Seq, limits};
+
+/// Effects that wait, for an operator to look at.
+#[derive(Debug, Clone)]
+pub struct Approval {
+    pub seq: Seq,
+    pub plugin: PluginName,
+    /// `sha256:…` of the component that wanted them.
+    pub digest: String,
+    /// The device that the event came from; empty: it came from none.
+    pub device: String,
+    pub since_ms: u64,
+    /// The limit, and by how much they are over it.
+    pub why: String,
+    pub targets: usize,
+    /// The first of them, as docs/recordings.md has them.
+    pub effects: Vec<switchbox_dry_run::effect::EffectLine>,
+    pub effect_count: usize,
+}
+
+impl Approval {
+    /// As it is written: the id of the execution.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}.{}", self.seq, self.plugin)
+    }
+}
+
+/// What an operator decided.
+pub(super) enum Decision {
+    Approved { who: String },
+    Rejected { who: String, reason: String },
+}
+
+/// What an operator decided, and who is told when it is done.
+pub(super) struct Decided {
+    pub(super) decision: Decision,
+    pub(super) done: oneshot::Sender<()>,
+}
+
+struct Waiting {
+    approval: Approval,
+    decide: oneshot::Sender<Decided>,
+}
+
+/// Those of all plugins.
+#[derive(Default)]
+pub(super) struct Approvals(Mutex<BTreeMap<(Seq, PluginName), Waiting>>);
+
+/// How long effects wait.
+pub(super) const WAIT_AT_MOST: Duration = limits::APPROVAL_TIME;
+
+impl Approvals {
+    pub(super) fn count(&self, plugin: &PluginName) -> usize {
+        self.0.lock().keys().filter(|(_, of)| of == plugin).count()
+    }
+
+    pub(super) fn add(&self, approval: Approval) -> oneshot::Receiver<Decided> {
+        let (decide, decided) = oneshot::channel();
+        let key = (approval.seq, approval.plugin.clone());
+        self.0.lock().insert(key, Waiting { approval, decide });
+        decided
+    }
+
+    pub(super) fn remove(&self, seq: Seq, plugin: &PluginName) {
+        self.0.lock().remove(&(seq, plugin.clone()));
+    }
+
+    /// Oldest first.
+    pub(super) fn list(&self) -> Vec<Approval> {
+        self.0.lock().values().map(|waiting| waiting.approval.clone()).collect()
+    }
+
+    /// `None`: nothing waits under this id. What is returned ends when the decision is carried out.
+    pub(super) fn decide(&self, id: &str, decision: Decision) -> Option<oneshot::Receiver<()>> {
+        let (seq, plugin) = id.split_once('.')?;
+        let key = (Seq(seq.parse().ok()?), PluginName::new(plugin).ok()?);
+        let waiting = self.0.lock().remove(&key)?;
+        let (done, is_done) = oneshot::channel();
+        waiting.decide.send(Decided { decision, done }).ok()?;
+        Some(is_done)
+    }
+}

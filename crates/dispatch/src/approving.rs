@@ -1,0 +1,111 @@
+//! Holds the effects of an event until an operator has approved or rejected them. Other events go on meanwhile, those of the same device
+//! too.
+
+use std::sync::Arc;
+
+use super::{
+    approvals::{Approval, Decided, Decision, WAIT_AT_MOST},
+    blast_radius::Exceeded,
+    entry_batch::EntryBatch,
+    guard::distinct_targets,
+    outcome::{self, NextStep},
+    runner::Runner,
+    uncommitted::Uncommitted,
+};
+use switchbox_dry_run::effect::lines;
+use switchbox_model::{Seq, limits};
+use switchbox_plugin_runtime::limits::names;
+use switchbox_support::clock;
+
+/// What waits, in words.
+fn approval(runner: &Runner, uncommitted: &Uncommitted, exceeded: Exceeded) -> Approval {
+    let registry = &runner.context.registry;
+    let name = |num| registry.get(num).map(|device| device.name.clone());
+    let effects = uncommitted.effects();
+    let shown = effects.get(..effects.len().min(limits::APPROVAL_EFFECTS)).unwrap_or_default();
+    let Exceeded { limit, targets, most } = exceeded;
+    let what = if limit == names::MAX_TARGETS_PER_EVENT { "targets" } else { "new targets in this minute" };
+    Approval {
+        seq: uncommitted.job.event.seq,
+        plugin: runner.name.clone(),
+        digest: uncommitted.version.digest.to_string(),
+        device: uncommitted.job.device.as_ref().map(|device| device.name.id.to_string()).unwrap_or_default(),
+        since_ms: clock::now_ms(),
+        why: format!("limits.{limit}: {targets} {what}, where {most} need no approval"),
+        targets: distinct_targets(effects).count(),
+        effects: lines(shown, &[], &name),
+        effect_count: effects.len(),
+    }
+}
+
+/// Holds the effects; the worker goes on with the next event.
+pub(super) fn hold(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, exceeded: Exceeded) {
+    let approval = approval(runner, &uncommitted, exceeded);
+    let (seq, why) = (approval.seq, approval.why.clone());
+    runner.counters.limit(exceeded.limit);
+    if let Some(more) = runner.log_limits.allow("approval", std::time::Instant::now()) {
+        let (plugin, id) = (&runner.name, approval.id());
+        tracing::warn!(%plugin, "effects wait for approval: {why}; `switchbox approvals show {id}`{more}");
+    }
+    runner.backlog.wait_for_approval(seq);
+    let decided = runner.context.approvals.add(approval);
+    let began = tokio::time::Instant::now();
+    let mut held = Held { runner: runner.clone(), seq, decided: false };
+    runner.context.spawn(async move {
+        let runner = held.runner.clone();
+        let decided = tokio::select! {
+            decided = decided => decided.ok(),
+            () = tokio::time::sleep(WAIT_AT_MOST) => None,
+            // The event is in the journal and will be handled again.
+            () = runner.ending.cancelled() => return drop(held),
+        };
+        let mut uncommitted = *uncommitted;
+        uncommitted.why_held = match &decided {
+            Some(Decided { decision: Decision::Approved { who }, .. }) => format!("{why}; approved by {who}"),
+            _ => why.clone(),
+        };
+        let mut entries = EntryBatch::new(&runner);
+        let next = match &decided {
+            Some(Decided { decision: Decision::Approved { .. }, .. }) => {
+                runner.blast_radius.lock().agreed(uncommitted.effects());
+                entries.add_held_back(&mut uncommitted, began.elapsed());
+                outcome::finish(&mut entries, uncommitted).await
+            }
+            Some(Decided { decision: Decision::Rejected { who, reason }, .. }) => {
+                let colon = if reason.is_empty() { "" } else { ": " };
+                outcome::refuse(&mut entries, uncommitted, format!("{why}; rejected by {who}{colon}{reason}"))
+            }
+            None => {
+                let hours = WAIT_AT_MOST.as_secs() / 3_600;
+                runner.counters.limit(names::APPROVAL_TIME);
+                outcome::refuse(&mut entries, uncommitted, format!("{why}; nobody approved them within {hours} hours"))
+            }
+        };
+        entries.submit().await;
+        held.decided = true;
+        if let NextStep::Retry(job) = next {
+            // What they were to change has changed meanwhile: the plugin handles the event again.
+            runner.backlog.redrive(*job);
+        }
+        drop(held);
+        if let Some(decided) = decided {
+            // The caller may have gone away.
+            let _ = decided.done.send(());
+        }
+    });
+}
+
+/// Counts one event as waiting until it is dropped, also by a panic.
+struct Held {
+    runner: Arc<Runner>,
+    seq: Seq,
+    /// What became of the event is queued for the journal.
+    decided: bool,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.runner.context.approvals.remove(self.seq, &self.runner.name);
+        self.runner.backlog.approved(self.seq, self.decided);
+    }
+}

@@ -1,0 +1,131 @@
+//! A canary: a candidate that acts for some devices, while the version in force acts for the others. Each event is handled by one of them,
+//! and both have the plugin's one state, so a device's state is there for whichever acts for it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::{
+    behaviour::{Behaviour, Observation},
+    queue::Job,
+    shadow::{is_in, share_key},
+    version::Version,
+    version_guard,
+};
+use switchbox_rules::pattern::{GlobSet, check_patterns, globs};
+use switchbox_support::clock;
+
+/// For whom a canary acts.
+#[derive(Debug, Clone)]
+pub(super) enum Chosen {
+    /// For so many of 10,000 devices.
+    Share(u64),
+    /// For the devices whose id matches.
+    Devices(String, GlobSet),
+}
+
+impl Chosen {
+    /// # Errors
+    ///
+    /// A text that names the pattern that is no glob.
+    pub(super) fn devices(pattern: &str) -> Result<Self, String> {
+        check_patterns(std::iter::once(pattern))?;
+        Ok(Self::Devices(pattern.to_owned(), globs(&[pattern.to_owned()])?))
+    }
+}
+
+/// See the module.
+pub(super) struct Canary {
+    pub(super) version: Arc<Version>,
+    /// What it is made of, to be put in force. `None`: as the version in force has it.
+    pub(super) component: Option<bytes::Bytes>,
+    pub(super) settings: Option<String>,
+    pub(super) since_ms: u64,
+    chosen: RwLock<Chosen>,
+    over: AtomicBool,
+    ended: Mutex<Option<String>>,
+}
+
+impl Canary {
+    pub(super) fn new(
+        version: Arc<Version>,
+        component: Option<bytes::Bytes>,
+        settings: Option<String>,
+        chosen: Chosen,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            version,
+            component,
+            settings,
+            since_ms: clock::now_ms(),
+            chosen: RwLock::new(chosen),
+            over: AtomicBool::new(false),
+            ended: Mutex::default(),
+        })
+    }
+
+    pub(super) fn chosen(&self) -> Chosen {
+        self.chosen.read().clone()
+    }
+
+    pub(super) fn choose(&self, chosen: Chosen) {
+        *self.chosen.write() = chosen;
+    }
+
+    /// Timers and the like belong to the version in force.
+    pub(super) fn acts_for(&self, job: &Job) -> bool {
+        match &*self.chosen.read() {
+            Chosen::Share(share) => share_key(&job.event).is_some_and(|key| is_in(Some(key), *share)),
+            Chosen::Devices(_, globs) => {
+                job.device.as_ref().is_some_and(|device| globs.is_match(device.name.id.as_str()))
+            }
+        }
+    }
+
+    pub(super) fn end(&self, why: &str) {
+        self.ended.lock().get_or_insert_with(|| why.to_owned());
+        self.over.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    pub(super) fn ended(&self) -> Option<String> {
+        self.ended.lock().clone()
+    }
+
+    pub(super) fn behaviour(&self) -> Behaviour {
+        self.version.behaviour.lock().clone()
+    }
+
+    /// Adds what it did. Returns why it has to end, if its guard says so; the window of the guard has no end for it.
+    pub(super) fn observe(
+        &self,
+        observations: impl Iterator<Item = Observation>,
+        in_force: &Version,
+    ) -> Option<String> {
+        let before = in_force.behaviour.lock().clone();
+        let mut new = self.version.behaviour.lock();
+        observations.for_each(|observation| new.add(observation));
+        version_guard::violated(&self.version.guard, &new, Some(&before))
+    }
+
+    /// The same for a dead letter.
+    pub(super) fn observe_dead_letter(&self, in_force: &Version) -> Option<String> {
+        self.version.behaviour.lock().dead_letters += 1;
+        self.observe(std::iter::empty(), in_force)
+    }
+}
+
+/// Microseconds, for people.
+pub(super) fn median_us(behaviour: &Behaviour) -> u64 {
+    let median = behaviour.median_guest_time().unwrap_or(Duration::ZERO);
+    u64::try_from(median.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,43 @@
+//! An operator's decisions on effects that wait for approval.
+
+use super::{
+    approvals::{Approval, Decision},
+    manager::Manager,
+};
+use switchbox_store as store;
+
+/// Why a decision is not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ApprovalError {
+    #[error("no effects wait for approval under {0}")]
+    NotFound(String),
+    #[error("the host is stopping; the effects wait for approval again when it is back")]
+    Stopping,
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Manager {
+    /// Effects that wait for an operator's approval, oldest first.
+    #[must_use]
+    pub fn approvals(&self) -> Vec<Approval> {
+        self.context.approvals.list()
+    }
+
+    /// Commits the effects that wait under this id. They are in the journal when it returns.
+    pub async fn approve(&self, id: &str, who: &str) -> Result<(), ApprovalError> {
+        self.decide(id, Decision::Approved { who: who.to_owned() }).await
+    }
+
+    /// Drops them; their event becomes a dead letter.
+    pub async fn reject(&self, id: &str, who: &str, reason: &str) -> Result<(), ApprovalError> {
+        self.decide(id, Decision::Rejected { who: who.to_owned(), reason: reason.to_owned() }).await
+    }
+
+    async fn decide(&self, id: &str, decision: Decision) -> Result<(), ApprovalError> {
+        let done = self.context.approvals.decide(id, decision);
+        let done = done.ok_or_else(|| ApprovalError::NotFound(id.chars().take(300).collect()))?;
+        done.await.map_err(|_| ApprovalError::Stopping)?;
+        Ok(self.context.store.flush(None).await?)
+    }
+}

@@ -1,0 +1,159 @@
+//! A shadow's queue and its report. The plugin in force hands over what it did with an event, and never waits: what finds no room is
+//! dropped and counted.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{queue::Job, uncommitted::weight, version::Version};
+use switchbox_dry_run::{effect::OutcomeLine, recorder::RecordedCalls, shadow_report::ShadowReport};
+use switchbox_model::{DeviceName, Effect, Event, EventData, limits, limits::names};
+use switchbox_plugin_runtime::KvChange;
+use switchbox_support::{clock, metrics::Metrics};
+
+/// What the plugin in force did with an event.
+pub(super) struct Seen {
+    pub(super) event: Event,
+    pub(super) device: Option<DeviceName>,
+    pub(super) attempt: u32,
+    pub(super) outcome: OutcomeLine,
+    pub(super) effects: Vec<Effect>,
+    pub(super) kv: Vec<KvChange>,
+    pub(super) asked: RecordedCalls,
+    pub(super) guest_us: u32,
+    bytes: usize,
+}
+
+/// The same, still in the hands of the plugin in force.
+pub(super) struct Did<'a> {
+    pub(super) outcome: OutcomeLine,
+    pub(super) effects: &'a [Effect],
+    pub(super) kv: &'a [KvChange],
+    pub(super) asked: Option<RecordedCalls>,
+    pub(super) guest_us: u32,
+}
+
+/// A candidate beside a plugin in force.
+pub(super) struct Shadow {
+    /// The version in force that it is compared with.
+    of: Arc<Version>,
+    pub(super) candidate: Arc<Version>,
+    /// Of 10,000 devices.
+    share: u64,
+    pub(super) since_ms: u64,
+    queue: mpsc::Sender<Box<Seen>>,
+    queued_bytes: AtomicUsize,
+    dropped: AtomicU64,
+    pub(super) report: Mutex<ShadowReport>,
+    pub(super) ending: CancellationToken,
+    ended: Mutex<Option<String>>,
+}
+
+/// A share is of so many.
+pub(super) const WHOLE: u64 = 10_000;
+
+impl Shadow {
+    pub(super) fn new(of: Arc<Version>, candidate: Arc<Version>, share: u64) -> (Arc<Self>, mpsc::Receiver<Box<Seen>>) {
+        let (queue, receiver) = mpsc::channel(limits::SHADOW_QUEUE);
+        let shadow = Self {
+            of,
+            candidate,
+            share,
+            since_ms: clock::now_ms(),
+            queue,
+            queued_bytes: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
+            report: Mutex::default(),
+            ending: CancellationToken::new(),
+            ended: Mutex::default(),
+        };
+        (Arc::new(shadow), receiver)
+    }
+
+    pub(super) fn end(&self, why: &str) {
+        self.ended.lock().get_or_insert_with(|| why.to_owned());
+        self.ending.cancel();
+    }
+
+    /// Why it ended. `None`: it goes on.
+    pub(super) fn ended(&self) -> Option<String> {
+        self.ended.lock().clone()
+    }
+
+    pub(super) fn share(&self) -> u64 {
+        self.share
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    /// Takes over what `version` did with the event, if the shadow is to see it.
+    pub(super) fn offer(&self, version: &Arc<Version>, job: &Job, did: Did<'_>, metrics: &Metrics) {
+        if self.ending.is_cancelled() || !is_in(share_key(&job.event), self.share) {
+            return;
+        }
+        if !Arc::ptr_eq(version, &self.of) {
+            return self.end("another version of the plugin came into force");
+        }
+        let Did { outcome, effects, kv, asked, guest_us } = did;
+        let writes = kv.iter().map(|change| change.key.len() + change.value.as_ref().map_or(0, bytes::Bytes::len));
+        let bytes = job.event.data.payload().len() + weight(effects) + writes.sum::<usize>();
+        if self.queued_bytes.load(Ordering::Relaxed) + bytes > limits::SHADOW_QUEUE_BYTES {
+            return self.drop_one(metrics);
+        }
+        let seen = Seen {
+            event: job.event.clone(),
+            device: job.device.as_ref().map(|device| device.name.clone()),
+            attempt: job.attempt,
+            outcome,
+            effects: effects.to_vec(),
+            kv: kv.to_vec(),
+            asked: asked.unwrap_or_default(),
+            guest_us,
+            bytes,
+        };
+        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if self.queue.try_send(Box::new(seen)).is_err() {
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.drop_one(metrics);
+        }
+    }
+
+    fn drop_one(&self, metrics: &Metrics) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        metrics.limit(names::SHADOW_QUEUE);
+    }
+
+    /// The event has left the queue.
+    pub(super) fn taken(&self, seen: &Seen) {
+        self.queued_bytes.fetch_sub(seen.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Devices are chosen whole, so that order and state hold. `None`: a timer, which belongs to all of them.
+pub(super) fn share_key(event: &Event) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    match (&event.data, event.device) {
+        (EventData::Timer { .. }, _) => return None,
+        (EventData::Topic { topic, .. }, None) => topic.hash(&mut hasher),
+        (_, device) => device.map(|device| device.0).hash(&mut hasher),
+    }
+    Some(hasher.finish())
+}
+
+pub(super) fn is_in(key: Option<u64>, share: u64) -> bool {
+    key.is_none_or(|key| key % WHOLE < share)
+}

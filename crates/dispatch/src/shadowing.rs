@@ -1,0 +1,269 @@
+//! Shadows of plugins: a candidate (another component, or other settings) sees the events of the plugin in force, in an instance of its
+//! own with a state of its own, and nothing that it wants is done. What it wanted is compared with what the plugin in force did.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+
+use super::{
+    host::PluginHost,
+    manager::Manager,
+    prepare::{Component, Error, Prepared, version_id},
+    runner::Runner,
+    shadow::{Seen, Shadow, WHOLE},
+    version::Version,
+};
+use switchbox_dry_run::{
+    effect::{OutcomeLine, lines},
+    forked::Forked,
+    own_state::OwnState,
+    shadow_report::{Came, ShadowReport},
+};
+use switchbox_model::{DeviceName, Event, EventData, PluginName, Seq, limits, limits::names};
+use switchbox_plugin_runtime::{Call, Instance, PluginSettings};
+use switchbox_support::clock;
+
+/// How often a shadow looks whether a timer is due that it alone has.
+const TICK: Duration = Duration::from_secs(1);
+/// A timer that both have fires for the plugin in force within this time.
+const GRACE_MS: u64 = 5_000;
+
+/// What is to run beside the plugin in force, and for whom.
+#[derive(Debug, Default)]
+pub struct ShadowRequest {
+    /// `None`: the component in force.
+    pub component: Option<Component>,
+    /// `None`: the settings in force.
+    pub settings: Option<PluginSettings>,
+    /// Of all devices, more than 0 and at most 1. `None`: all.
+    pub share: Option<f64>,
+}
+
+/// What a shadow has found so far.
+#[derive(Debug, Clone)]
+pub struct ShadowStatus {
+    /// `sha256:…` of the candidate.
+    pub digest: String,
+    pub since_ms: u64,
+    /// Of all devices.
+    pub share: f64,
+    /// Events that found no room in its queue.
+    pub dropped: u64,
+    /// Events that wait for it.
+    pub queued: usize,
+    /// Why it ended. `None`: it goes on.
+    pub ended: Option<String>,
+    pub report: ShadowReport,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ShadowError {
+    #[error("plugin {0} is not running")]
+    NotRunning(PluginName),
+    #[error("plugin {0} has a shadow already")]
+    UnderWay(PluginName),
+    #[error("the limit \"{}\" is reached: {} plugins have a shadow", names::SHADOWS, limits::SHADOWS)]
+    TooMany,
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the candidate asks for grants, and its settings have no [grants]")]
+    NeedsConsent,
+    #[error(transparent)]
+    Prepare(#[from] Error),
+}
+
+impl Manager {
+    /// Begins to run a candidate beside the plugin in force, in the place of a shadow that has ended.
+    pub async fn shadow(&self, name: &PluginName, request: ShadowRequest) -> Result<ShadowStatus, ShadowError> {
+        let runner = self.routes.runner(name).ok_or_else(|| ShadowError::NotRunning(name.clone()))?;
+        let share = share_of(request.share)?;
+        let of = runner.version();
+        let candidate = self.candidate(name, &of, request.component, request.settings).await?;
+        let _one_at_a_time = self.tries.acquire().await;
+        let going_on = |runner: &Arc<Runner>| runner.shadow().is_some();
+        if going_on(&runner) {
+            return Err(ShadowError::UnderWay(name.clone()));
+        }
+        if self.routes.table().iter().filter(|runner| going_on(runner)).count() >= limits::SHADOWS {
+            self.context.metrics.limit(names::SHADOWS);
+            return Err(ShadowError::TooMany);
+        }
+        let (shadow, queue) = Shadow::new(of, candidate, share);
+        let own = attach(&runner, &shadow).await;
+        runner.versions.recheck_instances();
+        self.context.spawn(run(runner.clone(), shadow.clone(), own, queue));
+        Ok(status(&shadow))
+    }
+
+    /// A version of the plugin that is not in force.
+    pub(super) async fn candidate(
+        &self,
+        name: &PluginName,
+        of: &Version,
+        component: Option<Component>,
+        settings: Option<PluginSettings>,
+    ) -> Result<Arc<Version>, ShadowError> {
+        if component.is_none() && settings.is_none() {
+            return Err(ShadowError::Invalid("name another component, other settings, or both".into()));
+        }
+        let settings = settings.unwrap_or_else(|| of.files.clone());
+        let (compiled, id) = match component {
+            Some(component) => {
+                let id = version_id(&component.bytes, &settings);
+                (self.compiler.compile(component.bytes).await?, id)
+            }
+            None => (of.component.clone(), format!("{} with other settings", of.id)),
+        };
+        match self.compiler.check(&self.context, name, compiled, &settings, id).await? {
+            Prepared::Version(version) => Ok(Arc::from(version)),
+            Prepared::NeedsConsent(_) => Err(ShadowError::NeedsConsent),
+        }
+    }
+
+    /// Ends the plugin's shadow. `None`: it has none, and had none since it came into force.
+    pub fn stop_shadow(&self, name: &PluginName) -> Option<ShadowStatus> {
+        let runner = self.routes.runner(name)?;
+        let shadow = runner.last_shadow()?;
+        shadow.end("stopped");
+        runner.versions.recheck_instances();
+        Some(status(&shadow))
+    }
+
+    /// What the plugin's newest shadow has found so far.
+    #[must_use]
+    pub fn shadow_status(&self, name: &PluginName) -> Option<ShadowStatus> {
+        self.routes.runner(name)?.last_shadow().map(|shadow| status(&shadow))
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 10,000")]
+pub(super) fn share_of(share: Option<f64>) -> Result<u64, ShadowError> {
+    let share = share.unwrap_or(1.0);
+    if !(share > 0.0 && share <= 1.0) {
+        return Err(ShadowError::Invalid("a share is more than 0 and at most 1".into()));
+    }
+    Ok(((share * 10_000.0).round() as u64).clamp(1, WHOLE))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "at most 10,000")]
+fn status(shadow: &Shadow) -> ShadowStatus {
+    ShadowStatus {
+        digest: shadow.candidate.digest.to_string(),
+        since_ms: shadow.since_ms,
+        share: shadow.share() as f64 / WHOLE as f64,
+        dropped: shadow.dropped(),
+        queued: shadow.queued(),
+        ended: shadow.ended(),
+        report: shadow.report.lock().clone(),
+    }
+}
+
+/// From here on what is committed is handed to the shadow. Returns the state as it is before that.
+async fn attach(runner: &Arc<Runner>, shadow: &Arc<Shadow>) -> OwnState {
+    let state = runner.context.kv.of(&runner.name);
+    let _order = state.order.lock().await;
+    let timers = runner.context.timers.hold(&runner.name).await;
+    let own = OwnState::new(state.data.lock().all().into_iter(), timers.all().into_iter());
+    runner.set_shadow(shadow.clone());
+    own
+}
+
+/// One shadow at work.
+struct AtWork {
+    runner: Arc<Runner>,
+    shadow: Arc<Shadow>,
+    world: Arc<Forked>,
+    instance: Option<Instance>,
+    /// The newest event that it has seen.
+    last: Seq,
+}
+
+async fn run(runner: Arc<Runner>, shadow: Arc<Shadow>, own: OwnState, mut queue: mpsc::Receiver<Box<Seen>>) {
+    let live = PluginHost::for_start_check(&runner.context);
+    let world = Arc::new(Forked::new(live, own));
+    let mut at_work = AtWork { runner, shadow, world, instance: None, last: Seq(0) };
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (ending, stopping) = (at_work.shadow.ending.clone(), at_work.runner.ending.clone());
+    loop {
+        tokio::select! {
+            biased;
+            () = ending.cancelled() => return,
+            () = stopping.cancelled() => return at_work.shadow.end("the plugin was stopped"),
+            seen = queue.recv() => match seen {
+                Some(seen) => at_work.handle(*seen).await,
+                None => return,
+            },
+            _ = tick.tick() => at_work.fire_own_timers().await,
+        }
+    }
+}
+
+impl AtWork {
+    async fn handle(&mut self, seen: Seen) {
+        self.shadow.taken(&seen);
+        self.last = seen.event.seq;
+        let id = seen.device.as_ref().map_or("", |device| device.id.as_str());
+        let wants = match &seen.event.data {
+            EventData::Timer { name, .. } => self.world.own.lock().fire(name, seen.event.time_ms),
+            data => self.shadow.candidate.triggers.match_event(data, id),
+        };
+        self.world.begin(seen.asked.calls);
+        let new = if wants { self.execute(&seen.event, seen.device.as_ref(), seen.attempt).await } else { nothing() };
+        let registry = &self.runner.context.registry;
+        let name = |num| registry.get(num).map(|device| device.name.clone());
+        let old = Came {
+            outcome: seen.outcome,
+            effects: lines(&seen.effects, &seen.kv, &name),
+            guest_time: Duration::from_micros(seen.guest_us.into()),
+        };
+        self.shadow.report.lock().add(seen.event.seq.0, id, &old, &new);
+        tokio::task::yield_now().await;
+    }
+
+    async fn execute(&mut self, event: &Event, device: Option<&DeviceName>, attempt: u32) -> Came {
+        let candidate = &self.shadow.candidate;
+        let running = match self.instance.take().filter(|good| !good.poisoned()) {
+            Some(good) => good,
+            None => {
+                match candidate.component.start_at(candidate.setup.clone(), self.world.clone(), event.time_ms).await {
+                    Ok(instance) => instance,
+                    Err(error) => return Came { outcome: OutcomeLine::Failed(error.to_string()), ..nothing() },
+                }
+            }
+        };
+        let execution = self.instance.insert(running).handle(Call { event, device, attempt }).await;
+        let registry = &self.runner.context.registry;
+        let name = |num| self.world.name(num).or_else(|| registry.get(num).map(|device| device.name.clone()));
+        let effects = lines(&execution.effects, &execution.kv, &name);
+        self.world.own.lock().apply(&execution);
+        Came { outcome: OutcomeLine::of(&execution.verdict), effects, guest_time: execution.guest_time }
+    }
+
+    /// Timers that the plugin in force does not have fire for the shadow alone.
+    async fn fire_own_timers(&mut self) {
+        let now_ms = clock::now_ms();
+        while let Some(timer) = {
+            let own = self.world.own.lock();
+            own.overdue(now_ms.saturating_sub(GRACE_MS)).cloned()
+        } {
+            self.world.own.lock().fire(&timer.name, now_ms);
+            self.world.begin(Vec::new());
+            let plugin = self.runner.name.to_string();
+            let data = EventData::Timer {
+                plugin,
+                name: timer.name,
+                payload: timer.payload,
+                due_ms: timer.due_ms,
+                late: false,
+            };
+            let event = Event { seq: self.last, time_ms: now_ms, device: None, durable: true, data };
+            let new = self.execute(&event, None, 1).await;
+            self.shadow.report.lock().add(self.last.0, "", &nothing(), &new);
+        }
+    }
+}
+
+fn nothing() -> Came {
+    Came { outcome: OutcomeLine::Done, effects: Vec::new(), guest_time: Duration::ZERO }
+}

@@ -1,0 +1,190 @@
+//! The world of a shadow: what the plugin in force read while it handled the event, with a state and timers of its own. What that one did
+//! not ask is read from the live host. Methods are never called: a call that the plugin in force made too has its answer.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::{
+    call::{HostCall, MethodLine},
+    names,
+    own_state::OwnState,
+};
+use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName};
+use switchbox_plugin_runtime::{
+    ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
+};
+
+/// See the module.
+pub struct Forked {
+    live: Arc<dyn Host>,
+    now: Mutex<Now>,
+    pub own: Mutex<OwnState>,
+}
+
+#[derive(Default)]
+struct Now {
+    answers: Vec<HostCall>,
+    names: HashMap<DeviceNum, DeviceName>,
+}
+
+impl Forked {
+    #[must_use]
+    pub fn new(live: Arc<dyn Host>, own: OwnState) -> Self {
+        Self { live, now: Mutex::default(), own: Mutex::new(own) }
+    }
+
+    /// The next execution begins: what the plugin in force asked in its own of the same event.
+    pub fn begin(&self, answers: Vec<HostCall>) {
+        *self.now.lock() = Now { answers, names: HashMap::new() };
+    }
+
+    /// The name of a device that was looked up in this execution.
+    #[must_use]
+    pub fn name(&self, num: DeviceNum) -> Option<DeviceName> {
+        self.now.lock().names.get(&num).cloned()
+    }
+
+    fn named(&self, num: DeviceNum, name: &DeviceName) {
+        self.now.lock().names.insert(num, name.clone());
+    }
+
+    fn short(&self, num: DeviceNum) -> String {
+        self.now.lock().names.get(&num).map(names::short).unwrap_or_default()
+    }
+
+    fn answer<T>(&self, fits: impl Fn(&HostCall) -> Option<T>) -> Option<T> {
+        self.now.lock().answers.iter().find_map(fits)
+    }
+}
+
+impl Host for Forked {
+    fn device(&self, name: &DeviceName) -> Option<DeviceView> {
+        let num = self.live.resolve(name)?;
+        self.named(num, name);
+        let wanted = names::short(name);
+        let recorded = self.answer(|call| match call {
+            HostCall::Device { device, answer } if *device == wanted => Some(answer.clone()),
+            _ => None,
+        });
+        match recorded {
+            Some(answer) => answer.map(|line| line.view(num, name.clone())),
+            None => self.live.device(name),
+        }
+    }
+
+    fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
+        let num = self.live.resolve(name)?;
+        self.named(num, name);
+        Some(num)
+    }
+
+    fn list(
+        &self,
+        registry: &RegistryName,
+        pattern: &str,
+        after: Option<&str>,
+        limit: usize,
+        wanted: &dyn Fn(&str) -> bool,
+        take: &mut dyn FnMut(DeviceView) -> bool,
+    ) {
+        let (home, from) = (registry.to_string(), after.map(str::to_owned));
+        let recorded = self.answer(|call| match call {
+            HostCall::List { registry, pattern: glob, after, limit: most, answer }
+                if (registry, glob.as_str(), after, *most) == (&home, pattern, &from, limit) =>
+            {
+                Some(answer.clone())
+            }
+            _ => None,
+        });
+        let Some(lines) = recorded else {
+            return self.live.list(registry, pattern, after, limit, wanted, &mut |view| {
+                self.named(view.num, &view.name);
+                take(view)
+            });
+        };
+        for line in lines {
+            let Ok(name) = names::parse(&line.name) else { continue };
+            let Some(num) = self.live.resolve(&name) else { continue };
+            self.named(num, &name);
+            if wanted(name.id.as_str()) && !take(line.view(num, name)) {
+                return;
+            }
+        }
+    }
+
+    fn config(&self, device: DeviceNum) -> Option<ConfigView> {
+        let wanted = self.short(device);
+        let recorded = self.answer(|call| match call {
+            HostCall::Config { device, answer } if *device == wanted => Some(answer.clone()),
+            _ => None,
+        });
+        match recorded {
+            Some(answer) => answer.map(|line| line.view()),
+            None => self.live.config(device),
+        }
+    }
+
+    fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>> {
+        let wanted = self.short(device);
+        let recorded = self.answer(|call| match call {
+            HostCall::Twin { device, answer } if *device == wanted => Some(answer.clone()),
+            _ => None,
+        });
+        match recorded {
+            Some(answer) => {
+                let answer = answer.map(|document| String::from_utf8_lossy(&document.0).into_owned());
+                Box::pin(std::future::ready(answer))
+            }
+            None => self.live.twin(device),
+        }
+    }
+
+    fn kv_get(&self, _: &PluginName, key: &str) -> Option<(Bytes, u64)> {
+        self.own.lock().get(key)
+    }
+
+    fn kv_keys(&self, _: &PluginName, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        self.own.lock().keys(prefix, after, limit)
+    }
+
+    fn kv_bytes(&self, _: &PluginName) -> usize {
+        self.own.lock().bytes()
+    }
+
+    fn command_room(&self, device: DeviceNum) -> usize {
+        let wanted = self.short(device);
+        let recorded = self.answer(|call| match call {
+            HostCall::CommandRoom { device, answer } if *device == wanted => Some(*answer),
+            _ => None,
+        });
+        recorded.unwrap_or_else(|| self.live.command_room(device))
+    }
+
+    fn timers(&self, _: &PluginName) -> usize {
+        self.own.lock().timers()
+    }
+
+    fn has_timer(&self, _: &PluginName, name: &str) -> bool {
+        self.own.lock().has_timer(name)
+    }
+
+    fn call_method(&self, wanted: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {
+        let to = self.short(wanted.device);
+        let recorded = self.answer(|call| match call {
+            HostCall::Method { device, method, payload, answer, .. }
+                if *device == to
+                    && *method == wanted.method
+                    && payload.0 == wanted.payload
+                    && *answer != MethodLine::NoAnswer =>
+            {
+                answer.answer()
+            }
+            _ => None,
+        });
+        let none =
+            || Err(MethodError::Offline("a shadow calls no device; the plugin in force did not call this".into()));
+        Box::pin(std::future::ready(recorded.unwrap_or_else(none)))
+    }
+}

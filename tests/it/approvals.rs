@@ -1,0 +1,91 @@
+//! Effects that reach more than a plugin may wait for an operator, visibly, over a restart, and nothing else waits with them.
+
+use serde_json::{Value, json};
+use switchbox_tests::{Admin, Place, Process, limited_puppet, until};
+
+/// A puppet that gives each of these devices the event as its config.
+fn place(limits: &str, devices: u32) -> Place {
+    let place = Place::new();
+    let actions: Vec<_> = (0..devices).map(|n| format!("{{ config = {{ device = \"lamp-{n}\" }} }}")).collect();
+    limited_puppet(&place, "fleet", ("telemetry", "switch-*"), limits, &actions.join(", "));
+    place
+}
+
+fn waiting(host: &Process, count: usize) -> Vec<Value> {
+    until("effects to wait", || {
+        let found = host.admin().get("/v1/approvals").ok()["approvals"].as_array().unwrap().clone();
+        (found.len() == count).then_some(found)
+    })
+}
+
+fn version(host: &Process, lamp: &str) -> Value {
+    let configs = host.admin().get(&Admin::device_path(lamp, "/configVersions")).ok();
+    configs["deviceConfigs"][0]["version"].clone()
+}
+
+#[test]
+fn effects_on_too_many_targets_wait_for_an_operator_also_over_a_restart() {
+    let place = place("max-targets-per-event = 3", 5);
+    let host = place.start();
+    host.admin().wait_plugin("fleet", "to run", |plugin| plugin["state"] == "running");
+    (0..5).for_each(|n| drop(host.device(&format!("lamp-{n}"))));
+    let mut switch = host.device("switch-1");
+    (0..3).for_each(|n| switch.event(format!("on {n}")));
+    let found = waiting(&host, 3);
+    assert_eq!((&found[0]["targets"], &found[0]["effectCount"]), (&json!(5), &json!(5)), "{found:?}");
+    assert!(found[0]["why"].as_str().unwrap().contains("max-targets-per-event: 5 targets"), "{found:?}");
+    let ids: Vec<_> = found.iter().map(|approval| approval["id"].as_str().unwrap().to_owned()).collect();
+    let plugin = host.admin().plugin("fleet").unwrap();
+    assert_eq!((&plugin["waitingForApproval"], &plugin["counters"]["done"]), (&json!(3), &json!(3)), "{plugin}");
+    assert_eq!(version(&host, "lamp-0"), Value::Null, "nothing has happened");
+    let text = host.cli(&place, &["approvals", "show", &ids[0]]);
+    assert!(text.contains("config lamp-4 on 0"), "{text}");
+    host.cli(&place, &["approvals", "approve", &ids[0]]);
+    assert_eq!([version(&host, "lamp-0"), version(&host, "lamp-4")], ["1", "1"]);
+    let text = host.cli(&place, &["explain", &ids[0]]);
+    assert!(text.contains("approved by"), "{text}");
+    host.cli(&place, &["approvals", "reject", &ids[1], "--reason", "the wrong floor"]);
+    let letters = host.admin().dead_letters();
+    assert!(letters[0]["error"].as_str().unwrap().contains("the wrong floor"), "{letters:?}");
+    let none = host.admin().post(&format!("/v1/approvals/{}:approve", ids[1]), &json!({}));
+    assert_eq!(none.status, 404);
+    host.kill();
+
+    // What was decided stays so, and what was not waits again under its name.
+    let host = place.start();
+    let found = waiting(&host, 1);
+    assert_eq!(found[0]["id"], ids[2].as_str());
+    assert_eq!((version(&host, "lamp-0"), host.admin().dead_letters().len()), (json!("1"), 1));
+    let _ = host.admin().post(&format!("/v1/approvals/{}:approve", ids[2]), &json!({})).ok();
+    assert_eq!(version(&host, "lamp-0"), "2");
+    host.kill();
+    let host = place.start();
+    host.admin().wait_plugin("fleet", "to run", |plugin| plugin["state"] == "running");
+    assert_eq!((version(&host, "lamp-0"), waiting(&host, 0).len()), (json!("2"), 0));
+    host.stop();
+}
+
+#[test]
+fn a_plugin_that_reaches_new_targets_too_fast_waits_and_goes_on_with_those_that_it_has() {
+    let place = Place::new();
+    let limits = "max-new-targets-per-minute = 2";
+    limited_puppet(&place, "echo", ("telemetry", "switch-*"), limits, "{ config = {} }");
+    let host = place.start();
+    host.admin().wait_plugin("echo", "to run", |plugin| plugin["state"] == "running");
+    let mut switches: Vec<_> = (0..5).map(|n| host.device(&format!("switch-{n}"))).collect();
+    switches.iter_mut().for_each(|switch| switch.event("one"));
+    // A minute may have begun meanwhile.
+    let some = until("some to wait", || {
+        let found = host.admin().get("/v1/approvals").ok()["approvals"].as_array().unwrap().clone();
+        (!found.is_empty()).then_some(found)
+    });
+    assert!(some[0]["why"].as_str().unwrap().contains("new targets in this minute"), "{some:?}");
+    host.admin().wait_plugin("echo", "to see all", |plugin| plugin["counters"]["done"] == 5);
+    switches[0].event("two");
+    let topic = Admin::device_path("switch-0", "/configVersions");
+    until("the one that it has to go on", || {
+        let configs = host.admin().get(&topic).ok();
+        (configs["deviceConfigs"][0]["version"] == "2").then_some(())
+    });
+    host.stop();
+}

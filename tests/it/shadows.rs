@@ -1,0 +1,110 @@
+//! A candidate beside a plugin in force: it sees the same events, nothing that it wants is done, and what differs is found.
+
+mod canaries;
+
+use std::fs;
+
+use rumqttc::QoS;
+use serde_json::{Value, json};
+use switchbox_tests::{COUNTER, Place, Process, events};
+
+/// The counter's settings. The deadline leaves room for a busy machine.
+fn counting(more: &str) -> String {
+    format!("[limits]\ndeadline = \"30s\"\n[settings]\n{more}\n")
+}
+
+fn place() -> Place {
+    let place = Place::new();
+    place.plugin("counter.toml", counting(""));
+    place.plugin("counter.wasm", fs::read(COUNTER).unwrap());
+    place
+}
+
+/// What the shadow has found when it has seen so many events.
+fn report(host: &Process, events: u64) -> Value {
+    switchbox_tests::until("the shadow to have seen all", || {
+        let report = host.admin().get("/v1/plugins/counter/shadow").ok();
+        let count = |field: &str| report[field].as_str().unwrap().parse::<u64>().unwrap();
+        (count("events") + count("dropped") >= events && count("queued") == 0).then_some(report)
+    })
+}
+
+fn count(report: &Value, field: &str) -> u64 {
+    report[field].as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_shadow_finds_one_wrong_effect_in_ten_thousand_events() {
+    const EVENTS: u64 = 10_000;
+    /// So many are sent before the shadow has seen those before.
+    const TOGETHER: u64 = 500;
+    let place = place();
+    let host = place.start();
+    let admin = host.admin();
+    admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    drop(host.device("tally-source-1"));
+    let mut source = host.device("source-1");
+    // The candidate begins with the state that the plugin has.
+    (0..3).for_each(|n| source.event(format!("before {n}")));
+    let settings = place.root().join("candidate.toml");
+    fs::write(&settings, counting("wrong_at = \"7777\"")).unwrap();
+    let arguments = ["plugin", "shadow", "counter", "--settings", settings.to_str().unwrap()];
+    let text = host.cli(&place, &arguments);
+    assert!(text.contains("goes on") && text.contains("100% of devices"), "{text}");
+    let again = host.admin().post("/v1/plugins/counter:shadow", &json!({"settings": ""}));
+    assert!(again.status == 400 && again.body.to_string().contains("has a shadow already"), "{again:?}");
+    for n in 0..EVENTS {
+        source.send(&events("source-1"), QoS::AtLeastOnce, n.to_string());
+        if (n + 1) % TOGETHER == 0 {
+            report(&host, n + 1);
+        }
+    }
+    let report = report(&host, EVENTS);
+    assert_eq!((count(&report, "events"), count(&report, "dropped")), (EVENTS, 0), "{report}");
+    assert_eq!((count(&report, "equal"), count(&report, "different")), (EVENTS - 1, 1), "{report}");
+    assert_eq!(report["kinds"], json!({"different config": 1}), "{report}");
+    let differs = report["examples"][0]["differs"][0].as_str().unwrap();
+    assert!(differs.contains(r#""marker":"","count":7781,"text":"7777""#) && differs.contains("wrong"), "{differs}");
+    // Nothing of it was done: the device's config and the count are those of the plugin in force.
+    let config = admin.get(&switchbox_tests::Admin::device_path("tally-source-1", "/configVersions")).ok();
+    assert_eq!(config["deviceConfigs"].as_array().unwrap().len(), 10, "{config}");
+    assert_eq!(config["deviceConfigs"][0]["version"], (EVENTS + 3).to_string());
+    let text = host.cli(&place, &["plugin", "shadow", "counter", "--stop"]);
+    assert!(text.contains("ended: stopped") && text.contains("different config"), "{text}");
+    host.stop();
+}
+
+#[test]
+fn a_shadow_of_some_devices_names_failures_and_ends_with_the_version_that_it_is_compared_with() {
+    let place = place();
+    let host = place.start();
+    let admin = host.admin();
+    admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let none = host.admin().get("/v1/plugins/counter/shadow");
+    assert_eq!(none.status, 404);
+    let begun =
+        admin.post("/v1/plugins/counter:shadow", &json!({"settings": counting("trap = true"), "share": 0.5})).ok();
+    assert_eq!(begun["share"], 0.5);
+    let mut devices: Vec<_> = (0..20).map(|n| host.device(&format!("source-{n}"))).collect();
+    (0..20).for_each(|n| drop(host.device(&format!("tally-source-{n}"))));
+    devices.iter_mut().for_each(|device| (0..2).for_each(|n| device.event(n.to_string())));
+    admin.wait_plugin("counter", "to handle all", |plugin| plugin["counters"]["done"] == 40);
+    let seen = switchbox_tests::until("the shadow to be done", || {
+        let report = host.admin().get("/v1/plugins/counter/shadow").ok();
+        (report["queued"] == "0" && count(&report, "events") % 2 == 0).then_some(report)
+    });
+    let errors = count(&seen, "errors");
+    assert!(errors == count(&seen, "events") && (2..40).contains(&errors) && errors % 2 == 0, "whole devices: {seen}");
+    assert!(seen["examples"][0]["differs"].to_string().contains("told to trap"), "{seen}");
+    assert!(admin.dead_letters().is_empty());
+    // Another version in force: there is nothing to compare with any more.
+    place.plugin("counter.toml", counting("marker = \"new\""));
+    admin.wait_plugin("counter", "to be edited", |plugin| plugin["settings"].to_string().contains("new"));
+    devices.iter_mut().for_each(|device| device.event("later"));
+    admin.wait_plugin("counter", "to handle all", |plugin| plugin["counters"]["done"] == 60);
+    switchbox_tests::until("the shadow to end", || {
+        let report = host.admin().get("/v1/plugins/counter/shadow").ok();
+        report["ended"].as_str().is_some_and(|why| why.contains("another version")).then_some(())
+    });
+    host.stop();
+}

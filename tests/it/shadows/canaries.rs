@@ -1,0 +1,75 @@
+//! A candidate that acts for some devices.
+
+use super::*;
+use switchbox_tests::{Device, until};
+
+/// A source with the target that is told its count.
+fn pair(host: &Process, n: u32) -> (Device, Device) {
+    let source = format!("source-{n}");
+    let mut tally = host.device(&format!("tally-{source}"));
+    tally.subscribe_config();
+    (host.device(&source), tally)
+}
+
+/// Which version acted, and what it counted.
+fn round_trip((source, tally): &mut (Device, Device), text: &str) -> (String, u64) {
+    source.event(text);
+    let told = tally.message_with(&format!(r#""text":"{text}""#)).text();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    (told["marker"].as_str().unwrap().to_owned(), told["count"].as_u64().unwrap())
+}
+
+#[test]
+fn a_canary_acts_for_some_devices_with_the_state_that_they_have_until_it_is_promoted() {
+    let place = place();
+    place.plugin("counter.toml", counting("marker = \"old\""));
+    let host = place.start();
+    let admin = host.admin();
+    admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let mut pairs: Vec<_> = (0..8).map(|n| pair(&host, n)).collect();
+    let mut all = |text: &str| -> Vec<_> { pairs.iter_mut().map(|pair| round_trip(pair, text)).collect() };
+    assert!(all("a").iter().all(|told| *told == ("old".to_owned(), 1)));
+    let settings = place.root().join("candidate.toml");
+    fs::write(&settings, counting("marker = \"new\"")).unwrap();
+    let candidate = settings.to_str().unwrap();
+    let text = host.cli(&place, &["plugin", "canary", "counter", "--settings", candidate, "--devices", "source-[01]"]);
+    assert!(text.contains("goes on") && text.contains("source-[01]"), "{text}");
+    let markers = |told: &[(String, u64)]| told.iter().map(|(marker, _)| marker.clone()).collect::<Vec<_>>();
+    let told = all("b");
+    assert_eq!(markers(&told), ["new", "new", "old", "old", "old", "old", "old", "old"]);
+    assert!(told.iter().all(|(_, count)| *count == 2), "{told:?}");
+    // A step, and the devices keep their owner and their count.
+    let _ = host.cli(&place, &["plugin", "canary", "counter", "--share", "50%"]);
+    let [first, second] = [all("c"), all("d")];
+    assert_eq!(markers(&first), markers(&second));
+    assert!(first.iter().all(|(_, count)| *count == 3) && second.iter().all(|(_, count)| *count == 4));
+    let _ = host.cli(&place, &["plugin", "canary", "counter", "--abort"]);
+    assert!(all("e").iter().all(|told| *told == ("old".to_owned(), 5)));
+    let _ = host.cli(&place, &["plugin", "canary", "counter", "--settings", candidate, "--share", "10%"]);
+    let text = host.cli(&place, &["plugin", "canary", "counter", "--promote"]);
+    assert!(text.contains("comes into force"), "{text}");
+    admin.wait_plugin("counter", "to be promoted", |plugin| plugin["settings"].to_string().contains("new"));
+    assert!(all("f").iter().all(|told| *told == ("new".to_owned(), 6)));
+    let ended = admin.get("/v1/plugins/counter/canary").ok();
+    assert!(ended["ended"].as_str().unwrap().contains("another version"), "{ended}");
+    host.stop();
+}
+
+#[test]
+fn the_guard_ends_a_canary_and_its_event_goes_to_the_version_in_force() {
+    let place = place();
+    let host = place.start();
+    host.admin().wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let mut pair = pair(&host, 0);
+    let body = json!({"settings": counting("trap = true"), "devices": "source-0"});
+    let _ = host.admin().post("/v1/plugins/counter:canary", &body).ok();
+    assert_eq!(round_trip(&mut pair, "a"), (String::new(), 1));
+    let canary = until("the canary to end", || {
+        let canary = host.admin().get("/v1/plugins/counter/canary").ok();
+        canary.get("ended").is_some().then_some(canary)
+    });
+    assert!(canary["ended"].as_str().unwrap().contains("told to trap"), "{canary}");
+    host.logged(&["counter", "the guard ended the canary"]);
+    assert!(host.admin().dead_letters().is_empty());
+    host.stop();
+}
