@@ -1,14 +1,14 @@
 //! Effects that reach more than a plugin may wait for an operator, visibly, over a restart, and nothing else waits with them.
 
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, Place, Process, limited_puppet, until};
+use switchbox_tests::{Admin, HostFolder, Process, limited_puppet, until};
 
 /// A puppet that gives each of these devices the event as its config.
-fn place(limits: &str, devices: u32) -> Place {
-    let place = Place::new();
+fn host_folder(limits: &str, devices: u32) -> HostFolder {
+    let host_folder = HostFolder::new();
     let actions: Vec<_> = (0..devices).map(|n| format!("{{ config = {{ device = \"lamp-{n}\" }} }}")).collect();
-    limited_puppet(&place, "fleet", ("telemetry", "switch-*"), limits, &actions.join(", "));
-    place
+    limited_puppet(&host_folder, "fleet", ("telemetry", "switch-*"), limits, &actions.join(", "));
+    host_folder
 }
 
 fn waiting(host: &Process, count: usize) -> Vec<Value> {
@@ -25,8 +25,8 @@ fn version(host: &Process, lamp: &str) -> Value {
 
 #[test]
 fn effects_on_too_many_targets_wait_for_an_operator_also_over_a_restart() {
-    let place = place("max-targets-per-event = 3", 5);
-    let host = place.start();
+    let host_folder = host_folder("max-targets-per-event = 3", 5);
+    let host = host_folder.start();
     host.admin().wait_plugin("fleet", "to run", |plugin| plugin["state"] == "running");
     (0..5).for_each(|n| drop(host.device(&format!("lamp-{n}"))));
     let mut switch = host.device("switch-1");
@@ -38,13 +38,13 @@ fn effects_on_too_many_targets_wait_for_an_operator_also_over_a_restart() {
     let plugin = host.admin().plugin("fleet").unwrap();
     assert_eq!((&plugin["waitingForApproval"], &plugin["counters"]["done"]), (&json!(3), &json!(3)), "{plugin}");
     assert_eq!(version(&host, "lamp-0"), Value::Null, "nothing has happened");
-    let text = host.cli(&place, &["approvals", "show", &ids[0]]);
+    let text = host.cli(&host_folder, &["approvals", "show", &ids[0]]);
     assert!(text.contains("config lamp-4 on 0"), "{text}");
-    host.cli(&place, &["approvals", "approve", &ids[0]]);
+    let _ = host.cli(&host_folder, &["approvals", "approve", &ids[0]]);
     assert_eq!([version(&host, "lamp-0"), version(&host, "lamp-4")], ["1", "1"]);
-    let text = host.cli(&place, &["explain", &ids[0]]);
+    let text = host.cli(&host_folder, &["explain", &ids[0]]);
     assert!(text.contains("approved by"), "{text}");
-    host.cli(&place, &["approvals", "reject", &ids[1], "--reason", "the wrong floor"]);
+    let _ = host.cli(&host_folder, &["approvals", "reject", &ids[1], "--reason", "the wrong floor"]);
     let letters = host.admin().dead_letters();
     assert!(letters[0]["error"].as_str().unwrap().contains("the wrong floor"), "{letters:?}");
     let none = host.admin().post(&format!("/v1/approvals/{}:approve", ids[1]), &json!({}));
@@ -52,14 +52,14 @@ fn effects_on_too_many_targets_wait_for_an_operator_also_over_a_restart() {
     host.kill();
 
     // What was decided stays so, and what was not waits again under its name.
-    let host = place.start();
+    let host = host_folder.start();
     let found = waiting(&host, 1);
     assert_eq!(found[0]["id"], ids[2].as_str());
     assert_eq!((version(&host, "lamp-0"), host.admin().dead_letters().len()), (json!("1"), 1));
     let _ = host.admin().post(&format!("/v1/approvals/{}:approve", ids[2]), &json!({})).ok();
     assert_eq!(version(&host, "lamp-0"), "2");
     host.kill();
-    let host = place.start();
+    let host = host_folder.start();
     host.admin().wait_plugin("fleet", "to run", |plugin| plugin["state"] == "running");
     assert_eq!((version(&host, "lamp-0"), waiting(&host, 0).len()), (json!("2"), 0));
     host.stop();
@@ -67,10 +67,10 @@ fn effects_on_too_many_targets_wait_for_an_operator_also_over_a_restart() {
 
 #[test]
 fn a_plugin_that_reaches_new_targets_too_fast_waits_and_goes_on_with_those_that_it_has() {
-    let place = Place::new();
+    let host_folder = HostFolder::new();
     let limits = "max-new-targets-per-minute = 2";
-    limited_puppet(&place, "echo", ("telemetry", "switch-*"), limits, "{ config = {} }");
-    let host = place.start();
+    limited_puppet(&host_folder, "echo", ("telemetry", "switch-*"), limits, "{ config = {} }");
+    let host = host_folder.start();
     host.admin().wait_plugin("echo", "to run", |plugin| plugin["state"] == "running");
     let mut switches: Vec<_> = (0..5).map(|n| host.device(&format!("switch-{n}"))).collect();
     switches.iter_mut().for_each(|switch| switch.event("one"));

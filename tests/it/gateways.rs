@@ -40,7 +40,7 @@ impl GatewaySetup {
 
     /// What the gateway speaks for now, as the command line has it.
     fn attached(&self) -> String {
-        self.host.cli(&self.place, &["gateway", "devices", "hub", "--attached"])
+        self.host.cli(&self.host_folder, &["gateway", "devices", "hub", "--attached"])
     }
 
     /// The gateway, reading its errors.

@@ -6,18 +6,18 @@ use std::fs;
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
-use switchbox_tests::{COUNTER, Place, Process, events};
+use switchbox_tests::{COUNTER, HostFolder, Process, events};
 
 /// The counter's settings. The deadline leaves room for a busy machine.
 fn counting(more: &str) -> String {
     format!("[limits]\ndeadline = \"30s\"\n[settings]\n{more}\n")
 }
 
-fn place() -> Place {
-    let place = Place::new();
-    place.plugin("counter.toml", counting(""));
-    place.plugin("counter.wasm", fs::read(COUNTER).unwrap());
-    place
+fn host_folder() -> HostFolder {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.toml", counting(""));
+    host_folder.plugin("counter.wasm", fs::read(COUNTER).unwrap());
+    host_folder
 }
 
 /// What the shadow has found when it has seen so many events.
@@ -38,18 +38,18 @@ fn a_shadow_finds_one_wrong_effect_in_ten_thousand_events() {
     const EVENTS: u64 = 10_000;
     /// So many are sent before the shadow has seen those before.
     const TOGETHER: u64 = 500;
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let admin = host.admin();
     admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
     drop(host.device("tally-source-1"));
     let mut source = host.device("source-1");
     // The candidate begins with the state that the plugin has.
     (0..3).for_each(|n| source.event(format!("before {n}")));
-    let settings = place.root().join("candidate.toml");
+    let settings = host_folder.root().join("candidate.toml");
     fs::write(&settings, counting("wrong_at = \"7777\"")).unwrap();
     let arguments = ["plugin", "shadow", "counter", "--settings", settings.to_str().unwrap()];
-    let text = host.cli(&place, &arguments);
+    let text = host.cli(&host_folder, &arguments);
     assert!(text.contains("goes on") && text.contains("100% of devices"), "{text}");
     let again = host.admin().post("/v1/plugins/counter:shadow", &json!({"settings": ""}));
     assert!(again.status == 400 && again.body.to_string().contains("has a shadow already"), "{again:?}");
@@ -69,15 +69,15 @@ fn a_shadow_finds_one_wrong_effect_in_ten_thousand_events() {
     let config = admin.get(&switchbox_tests::Admin::device_path("tally-source-1", "/configVersions")).ok();
     assert_eq!(config["deviceConfigs"].as_array().unwrap().len(), 10, "{config}");
     assert_eq!(config["deviceConfigs"][0]["version"], (EVENTS + 3).to_string());
-    let text = host.cli(&place, &["plugin", "shadow", "counter", "--stop"]);
+    let text = host.cli(&host_folder, &["plugin", "shadow", "counter", "--stop"]);
     assert!(text.contains("ended: stopped") && text.contains("different config"), "{text}");
     host.stop();
 }
 
 #[test]
 fn a_shadow_of_some_devices_names_failures_and_ends_with_the_version_that_it_is_compared_with() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     let admin = host.admin();
     admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
     let none = host.admin().get("/v1/plugins/counter/shadow");
@@ -91,14 +91,17 @@ fn a_shadow_of_some_devices_names_failures_and_ends_with_the_version_that_it_is_
     admin.wait_plugin("counter", "to handle all", |plugin| plugin["counters"]["done"] == 40);
     let seen = switchbox_tests::until("the shadow to be done", || {
         let report = host.admin().get("/v1/plugins/counter/shadow").ok();
-        (report["queued"] == "0" && count(&report, "events") % 2 == 0).then_some(report)
+        (report["queued"] == "0" && count(&report, "events").is_multiple_of(2)).then_some(report)
     });
     let errors = count(&seen, "errors");
-    assert!(errors == count(&seen, "events") && (2..40).contains(&errors) && errors % 2 == 0, "whole devices: {seen}");
+    assert!(
+        errors == count(&seen, "events") && (2..40).contains(&errors) && errors.is_multiple_of(2),
+        "whole devices: {seen}"
+    );
     assert!(seen["examples"][0]["differs"].to_string().contains("told to trap"), "{seen}");
     assert!(admin.dead_letters().is_empty());
     // Another version in force: there is nothing to compare with any more.
-    place.plugin("counter.toml", counting("marker = \"new\""));
+    host_folder.plugin("counter.toml", counting("marker = \"new\""));
     admin.wait_plugin("counter", "to be edited", |plugin| plugin["settings"].to_string().contains("new"));
     devices.iter_mut().for_each(|device| device.event("later"));
     admin.wait_plugin("counter", "to handle all", |plugin| plugin["counters"]["done"] == 60);

@@ -99,7 +99,7 @@ impl Admin {
     ///
     /// When there is no answer.
     #[must_use]
-    pub fn post_traced(&self, path: &str, body: &Value, traceparent: &str) -> Answer {
+    pub fn post_traced(&self, path: &str, body: &Value, traceparent: &str) -> AdminResponse {
         let call = self.agent.post(self.url(path)).header("authorization", self.bearer());
         answer(call.header("traceparent", traceparent).send_json(body))
     }

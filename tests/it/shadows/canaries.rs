@@ -21,32 +21,33 @@ fn round_trip((source, tally): &mut (Device, Device), text: &str) -> (String, u6
 
 #[test]
 fn a_canary_acts_for_some_devices_with_the_state_that_they_have_until_it_is_promoted() {
-    let place = place();
-    place.plugin("counter.toml", counting("marker = \"old\""));
-    let host = place.start();
+    let host_folder = host_folder();
+    host_folder.plugin("counter.toml", counting("marker = \"old\""));
+    let host = host_folder.start();
     let admin = host.admin();
     admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
     let mut pairs: Vec<_> = (0..8).map(|n| pair(&host, n)).collect();
     let mut all = |text: &str| -> Vec<_> { pairs.iter_mut().map(|pair| round_trip(pair, text)).collect() };
     assert!(all("a").iter().all(|told| *told == ("old".to_owned(), 1)));
-    let settings = place.root().join("candidate.toml");
+    let settings = host_folder.root().join("candidate.toml");
     fs::write(&settings, counting("marker = \"new\"")).unwrap();
     let candidate = settings.to_str().unwrap();
-    let text = host.cli(&place, &["plugin", "canary", "counter", "--settings", candidate, "--devices", "source-[01]"]);
+    let text =
+        host.cli(&host_folder, &["plugin", "canary", "counter", "--settings", candidate, "--devices", "source-[01]"]);
     assert!(text.contains("goes on") && text.contains("source-[01]"), "{text}");
     let markers = |told: &[(String, u64)]| told.iter().map(|(marker, _)| marker.clone()).collect::<Vec<_>>();
     let told = all("b");
     assert_eq!(markers(&told), ["new", "new", "old", "old", "old", "old", "old", "old"]);
     assert!(told.iter().all(|(_, count)| *count == 2), "{told:?}");
     // A step, and the devices keep their owner and their count.
-    let _ = host.cli(&place, &["plugin", "canary", "counter", "--share", "50%"]);
+    let _ = host.cli(&host_folder, &["plugin", "canary", "counter", "--share", "50%"]);
     let [first, second] = [all("c"), all("d")];
     assert_eq!(markers(&first), markers(&second));
     assert!(first.iter().all(|(_, count)| *count == 3) && second.iter().all(|(_, count)| *count == 4));
-    let _ = host.cli(&place, &["plugin", "canary", "counter", "--abort"]);
+    let _ = host.cli(&host_folder, &["plugin", "canary", "counter", "--abort"]);
     assert!(all("e").iter().all(|told| *told == ("old".to_owned(), 5)));
-    let _ = host.cli(&place, &["plugin", "canary", "counter", "--settings", candidate, "--share", "10%"]);
-    let text = host.cli(&place, &["plugin", "canary", "counter", "--promote"]);
+    let _ = host.cli(&host_folder, &["plugin", "canary", "counter", "--settings", candidate, "--share", "10%"]);
+    let text = host.cli(&host_folder, &["plugin", "canary", "counter", "--promote"]);
     assert!(text.contains("comes into force"), "{text}");
     admin.wait_plugin("counter", "to be promoted", |plugin| plugin["settings"].to_string().contains("new"));
     assert!(all("f").iter().all(|told| *told == ("new".to_owned(), 6)));
@@ -57,8 +58,8 @@ fn a_canary_acts_for_some_devices_with_the_state_that_they_have_until_it_is_prom
 
 #[test]
 fn the_guard_ends_a_canary_and_its_event_goes_to_the_version_in_force() {
-    let place = place();
-    let host = place.start();
+    let host_folder = host_folder();
+    let host = host_folder.start();
     host.admin().wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
     let mut pair = pair(&host, 0);
     let body = json!({"settings": counting("trap = true"), "devices": "source-0"});
