@@ -98,7 +98,7 @@ fn a_device_of_another_registry_is_named_in_every_form_everywhere() {
     run(&["gateway", "make", "hub", "--registry", "hall"]).unwrap();
     let hub = full.replace("lamp-1", "hub");
     assert_eq!(run(&["gateway", "bind", &hub, "lamp-1"]).unwrap(), format!("lamp-1 is bound to {hub}"));
-    assert!(has_row(&run(&["gateway", "devices", "hall/hub"]).unwrap(), "lamp-1 no no -"));
+    assert!(has_row(&run(&["gateway", "devices", "hall/hub"]).unwrap(), "lamp-1 no no - -"));
     let apart = run(&["device", "get", "hall/lamp-1", "--registry", "default"]).unwrap_err();
     assert!(apart.contains("leave one of the two out"), "{apart}");
 }

@@ -80,8 +80,8 @@ pub(crate) struct Connection {
     pub(crate) connection_epoch: u64,
     /// Bytes that are written before anything from the mailbox.
     pub(crate) unsent: BytesMut,
-    /// Topics by their aliases, from 1.
-    pub(crate) aliases: Vec<Option<Arc<str>>>,
+    /// Topics by their aliases, from 1. A slice takes 8 bytes less of each connection than a vector.
+    pub(crate) aliases: Box<[Option<Arc<str>>]>,
     /// New subscriptions whose retained messages have not all been queued.
     pub(crate) retained_left: Vec<RetainedLeft>,
     /// The connection is ending: only acknowledgements are sent.
@@ -120,7 +120,7 @@ impl Connection {
             peer,
             connection_epoch,
             unsent,
-            aliases: Vec::new(),
+            aliases: Box::default(),
             retained_left: Vec::new(),
             is_ending: false,
             drops_logged: false,

@@ -105,7 +105,9 @@ impl Connection {
         }
         if !publish.topic.is_empty() {
             if self.aliases.len() <= at {
-                self.aliases.resize(at + 1, None);
+                let mut aliases = std::mem::take(&mut self.aliases).into_vec();
+                aliases.resize(at + 1, None);
+                self.aliases = aliases.into();
             }
             if let Some(known) = self.aliases.get_mut(at) {
                 *known = Some(publish.topic.clone());

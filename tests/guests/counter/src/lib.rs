@@ -62,7 +62,9 @@ impl Plugin for Counter {
         for _ in 0..=u32::from(self.settings.twice) {
             host.set_config_json(&format!("tally-{device}"), &Count { marker, count, text })?;
         }
-        (0..self.settings.spin * 1_000).for_each(|round| drop(std::hint::black_box(round)));
+        (0..self.settings.spin * 1_000).for_each(|round| {
+            std::hint::black_box(round);
+        });
         let nines = self.settings.trap_nines;
         assert!(nines == 0 || count % 10_u64.pow(nines) != 10_u64.pow(nines) - 1, "told to trap at some");
         // With effects under way, which must not stay.
