@@ -172,7 +172,7 @@ class Collector(http.server.BaseHTTPRequestHandler):
 def tracing(given):
     collector = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
     threading.Thread(target=collector.serve_forever, daemon=True).start()
-    sampled = f'[tracing]\notlp-endpoint = "http://127.0.0.1:{collector.server_port}"\nsample-ratio = "0.01"\n'
+    sampled = f'[tracing]\notlp-endpoint = "http://127.0.0.1:{collector.server_port}"\nsample-ratio = 0.01\n'
     hosts = {"off": (given.program, ""), "1 %": (given.program, sampled)}
     if given.other:
         hosts["without"] = (given.other, "")
