@@ -359,7 +359,9 @@ impl Drop for Process {
         } else {
             // A guest's panic stands behind the host's own words for it.
             let own = |line: &str| line.starts_with("thread '") && line.contains("panicked at");
-            assert!(!log.lines().any(own), "the host panicked:\n{}", tail(&log));
+            let panicked =
+                log.lines().position(own).map(|at| log.lines().skip(at).take(3).collect::<Vec<_>>().join("\n"));
+            assert!(panicked.is_none(), "the host panicked:\n{}\n{}", panicked.unwrap_or_default(), tail(&log));
         }
     }
 }

@@ -5,6 +5,7 @@
 //! does not have.
 
 mod bridge;
+mod candidates;
 mod commands;
 mod credentials;
 mod devices;
@@ -28,6 +29,10 @@ mod topics;
 mod twin;
 
 pub use bridge::{DeviceStateData, PublishEventRequest, SetStateRequest};
+pub use candidates::{
+    Approval, CanaryPluginRequest, ListApprovalsResponse, PluginCanary, PluginShadow, RejectRequest, ShadowExample,
+    ShadowPluginRequest,
+};
 pub use commands::{
     Command, InvokeMethodRequest, InvokeMethodResponse, ListCommandsResponse, PurgeCommandsResponse,
     SendCommandToDeviceRequest, SendCommandToDeviceResponse,
@@ -53,10 +58,9 @@ pub use history::{
 pub use host::{AuditLine, CreateTokenRequest, ListAuditResponse, ListTokensResponse, Listeners, Token};
 pub use hub::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey, SymmetricKeys};
 pub use plugins::{
-    Approval, Builtin, CanaryPluginRequest, GrantRequest, GrantResponse, ListApprovalsResponse, ListBuiltinsResponse,
-    ListPluginVersionsResponse, ListPluginsResponse, Plugin, PluginCanary, PluginCounters, PluginFile, PluginGuard,
-    PluginPatch, PluginRecording, PluginRolledBack, PluginShadow, PluginTimers, PluginVersion, RecordPluginRequest,
-    RejectRequest, RollbackRequest, SettingsField, SettingsKind, ShadowExample, ShadowPluginRequest, TryMethodAnswer,
+    Builtin, GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginVersionsResponse, ListPluginsResponse,
+    Plugin, PluginCounters, PluginFile, PluginGuard, PluginPatch, PluginRecording, PluginRolledBack, PluginTimers,
+    PluginVersion, RecordPluginRequest, RollbackRequest, SettingsField, SettingsKind, TryMethodAnswer,
     TryPluginRequest, TryPluginResponse, VersionRolledBack,
 };
 pub use property::Property;

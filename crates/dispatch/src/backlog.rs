@@ -20,8 +20,9 @@ const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 const BATCH: usize = 32;
 /// Workers of one plugin that compute. Workers that wait for a device's answer are not counted.
 const COMPUTING_MAX: usize = 2;
-/// Ranges of events read from the journal that are remembered. An event is offered late by far less time than reading one range takes.
-const READS_REMEMBERED: usize = 16;
+/// Ranges of events read from the journal that are remembered, for events that are offered after they were read. A thread that offers
+/// may be without a processor for long, and a range may be short.
+const READS_REMEMBERED: usize = 4_096;
 /// Workers of one plugin in all.
 const WORKERS_MAX: usize = 1_024;
 
@@ -58,8 +59,11 @@ pub(super) struct OfferResult {
 struct Inner {
     queues: EventQueues,
     catch_up: Option<CatchUp>,
-    /// The ranges of events that were read from the journal lately: from the first number, to before the second.
+    /// The ranges of events that were read from the journal lately, in ascending order: from the first number, to before the second.
     read: VecDeque<(Seq, Seq)>,
+    /// The number behind the newest event that was queued or read. An earlier event that is offered now was overtaken: the journal is
+    /// not read from there on, because what overtook it would be handled a second time.
+    accepted_to: Seq,
     workers: usize,
     idle: usize,
     /// Workers that wait for a device's answer.
@@ -76,7 +80,8 @@ struct Inner {
 impl Inner {
     /// The event was read from the journal.
     fn was_read(&self, seq: Seq) -> bool {
-        self.read.iter().rev().any(|(from, to)| *from <= seq && seq < *to)
+        let behind = self.read.partition_point(|(from, _)| *from <= seq);
+        behind.checked_sub(1).and_then(|at| self.read.get(at)).is_some_and(|(_, to)| seq < *to)
     }
 
     fn remember_read(&mut self, read: (Seq, Seq)) {
@@ -120,7 +125,7 @@ impl Backlog {
                 // It was in the journal but not offered yet when the plugin read the journal up to it.
                 continue;
             }
-            let is_late = inner.catch_up.as_ref().is_some_and(|catch_up| seq < catch_up.from);
+            let is_late = seq < inner.catch_up.as_ref().map_or(inner.accepted_to, |catch_up| catch_up.from);
             if let Some(catch_up) = inner.catch_up.as_mut().filter(|_| !is_late) {
                 catch_up.newest = catch_up.newest.max(seq);
             } else if !is_late && (inner.queues.len() >= QUEUE_EVENTS || inner.queues.bytes() >= QUEUE_BYTES) {
@@ -128,6 +133,7 @@ impl Backlog {
                 inner.catch_up = Some(CatchUp { from: seq, cursor: seq, newest: seq, handled: HashSet::new() });
                 (self.start)(BacklogTask::CatchUp);
             } else {
+                inner.accepted_to = inner.accepted_to.max(Seq(seq.0 + 1));
                 inner.queues.push_reserving(job, jobs.size_hint().0);
                 offered.queued += 1;
             }
@@ -287,8 +293,10 @@ impl Backlog {
         self.ensure_workers(&mut inner);
         let Some(catch_up) = &mut inner.catch_up else { return true };
         catch_up.cursor = catch_up.cursor.max(next);
-        if catch_up.cursor > catch_up.newest {
-            let read = (catch_up.from, catch_up.cursor);
+        let (from, cursor, newest) = (catch_up.from, catch_up.cursor, catch_up.newest);
+        inner.accepted_to = inner.accepted_to.max(cursor);
+        if cursor > newest {
+            let read = (from, cursor);
             inner.catch_up = None;
             inner.remember_read(read);
             return true;
@@ -367,5 +375,38 @@ mod tests {
         assert_eq!(offer(full + 3), 0, "it is read from the journal");
         assert!(backlog.queue_read(Vec::new(), Seq(full + 5)));
         assert_eq!(offer(full + 4), 0, "it was read from the journal");
+    }
+
+    #[test]
+    fn an_event_that_was_overtaken_never_makes_the_journal_be_read_again() {
+        let first = CatchUp { from: Seq(0), cursor: Seq(1), newest: Seq(0), handled: HashSet::new() };
+        let backlog = Backlog::new(first, |_| ());
+        assert!(backlog.queue_read(Vec::new(), Seq(1)));
+        let offer = |seq| backlog.offer(std::iter::once(job(seq)));
+        let full = QUEUE_EVENTS as u64;
+        (2..=full + 1).for_each(|seq| assert_eq!(offer(seq).queued, 1));
+        let late = offer(1);
+        assert!(
+            late.queued == 1 && !late.falls_behind,
+            "it is queued, though the queue is full: the others are not read again"
+        );
+        assert!(offer(full + 2).falls_behind);
+    }
+
+    #[test]
+    fn an_event_is_not_taken_twice_however_long_after_it_was_read_it_is_offered() {
+        let first = CatchUp { from: Seq(0), cursor: Seq(1), newest: Seq(0), handled: HashSet::new() };
+        let backlog = Backlog::new(first, |_| ());
+        assert!(backlog.queue_read(Vec::new(), Seq(1)));
+        let offer = |seq| backlog.offer(std::iter::once(job(seq)));
+        let full = QUEUE_EVENTS as u64;
+        (1..=full).for_each(|seq| assert_eq!(offer(seq).queued, 1));
+        // Short ranges, each with one event that is not offered yet.
+        let ranges: Vec<_> = (0..100).map(|n| full + 1 + 2 * n).collect();
+        for from in &ranges {
+            assert!(offer(*from).falls_behind);
+            assert!(backlog.queue_read(Vec::new(), Seq(from + 2)));
+        }
+        ranges.iter().for_each(|from| assert_eq!(offer(from + 1).queued, 0, "{from}"));
     }
 }
