@@ -63,7 +63,7 @@ pub fn azure(data: &[u8]) {
     if let Ok(found) = azure::ConnectionString::parse(part()) {
         assert_eq!(azure::ConnectionString::parse(&found.to_string()), Ok(found));
     }
-    if let Some(found) = azure::provisioning::Registering::parse(part()) {
+    if let Some(found) = azure::provisioning::RegistrationUser::parse(part()) {
         assert!(!found.scope.is_empty() && !found.registration_id.is_empty());
     }
     let _ = dialect::Dialect::AzureProvisioning.publish(None, topic, false);

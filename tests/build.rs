@@ -9,7 +9,7 @@ fn main() {
             "tests/guests/counter",
             "tests/guests/deputy",
             "tests/guests/hostile",
-            "tests/guests/puppet",
+            "tests/guests/scripted",
         ],
         |components: &[Component]| {
             for component in components {

@@ -66,7 +66,7 @@ fn a_write_is_in_the_audit_log_also_when_its_caller_hangs_up_before_the_answer()
 }
 
 #[test]
-fn who_asks_for_what_there_is_not_is_slowed_down_too() {
+fn a_client_that_uses_unknown_ids_is_throttled_too() {
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     for call in ["GET /nothing", "GET /v1/plugins:nothing", "PUT /healthz"] {
@@ -76,7 +76,7 @@ fn who_asks_for_what_there_is_not_is_slowed_down_too() {
             assert!(conn.send(burst.as_bytes()));
             let mut answers = String::new();
             while answers.matches("HTTP/1.1 ").count() < 100 {
-                answers.push_str(&String::from_utf8_lossy(&conn.glance()));
+                answers.push_str(&String::from_utf8_lossy(&conn.read_available()));
             }
             answers.contains("HTTP/1.1 429 ").then_some(())
         });
@@ -152,7 +152,7 @@ fn what_unauthenticated_clients_sent_does_not_act_on_a_terminal() {
 }
 
 #[test]
-fn who_follows_the_events_is_let_go_when_his_token_is_deleted() {
+fn a_follower_of_events_is_disconnected_when_its_token_is_deleted() {
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     let make = || host.admin().post("/v1/tokens", &json!({"name": "wall", "scope": "read"})).ok()["token"].take();
@@ -165,7 +165,7 @@ fn who_follows_the_events_is_let_go_when_his_token_is_deleted() {
     host.device("lamp-1").event("for all to see");
     let mut seen = String::new();
     until("the event", || {
-        seen.push_str(&String::from_utf8_lossy(&follower.glance()));
+        seen.push_str(&String::from_utf8_lossy(&follower.read_available()));
         seen.contains("telemetry").then_some(())
     });
     assert_eq!(host.admin().delete("/v1/tokens/wall").status, 200);
@@ -173,7 +173,7 @@ fn who_follows_the_events_is_let_go_when_his_token_is_deleted() {
     make();
     // The stream's last chunk.
     until("the end of the stream", || {
-        seen.push_str(&String::from_utf8_lossy(&follower.glance()));
+        seen.push_str(&String::from_utf8_lossy(&follower.read_available()));
         seen.ends_with("\r\n0\r\n\r\n").then_some(())
     });
     host.stop();

@@ -1,13 +1,13 @@
 //! Effects that reach more than a plugin may wait for an operator, visibly, over a restart, and nothing else waits with them.
 
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, HostFolder, Process, limited_puppet, until};
+use switchbox_tests::{Admin, HostFolder, Process, limited_scripted_plugin, until};
 
-/// A puppet that gives each of these devices the event as its config.
+/// A scripted plugin that gives each of these devices the event as its config.
 fn host_folder(limits: &str, devices: u32) -> HostFolder {
     let host_folder = HostFolder::new();
     let actions: Vec<_> = (0..devices).map(|n| format!("{{ config = {{ device = \"lamp-{n}\" }} }}")).collect();
-    limited_puppet(&host_folder, "fleet", ("telemetry", "switch-*"), limits, &actions.join(", "));
+    limited_scripted_plugin(&host_folder, "fleet", ("telemetry", "switch-*"), limits, &actions.join(", "));
     host_folder
 }
 
@@ -69,7 +69,7 @@ fn effects_on_too_many_targets_wait_for_an_operator_also_over_a_restart() {
 fn a_plugin_that_reaches_new_targets_too_fast_waits_and_goes_on_with_those_that_it_has() {
     let host_folder = HostFolder::new();
     let limits = "max-new-targets-per-minute = 2";
-    limited_puppet(&host_folder, "echo", ("telemetry", "switch-*"), limits, "{ config = {} }");
+    limited_scripted_plugin(&host_folder, "echo", ("telemetry", "switch-*"), limits, "{ config = {} }");
     let host = host_folder.start();
     host.admin().wait_plugin("echo", "to run", |plugin| plugin["state"] == "running");
     let mut switches: Vec<_> = (0..5).map(|n| host.device(&format!("switch-{n}"))).collect();

@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, net::TcpListener, process::Command};
 
 use serde_json::Value;
-use switchbox_tests::{HostFolder, Process, python_with, runs, there, until, workspace};
+use switchbox_tests::{HostFolder, Process, is_available, python_with, runs, until, workspace};
 
 fn start(host_folder: &HostFolder, hub: &str) -> Process {
     host_folder.start_with(&["--azure-amqp", &format!("{hub}:5672")])
@@ -37,7 +37,7 @@ fn bodies(events: &[Value]) -> BTreeSet<&str> {
 #[test]
 fn azures_event_hubs_sdk_reads_the_journal_over_a_restart() {
     let hub = "127.0.12.1";
-    if !there("azure-eventhub", python_with("azure.eventhub").is_some()) {
+    if !is_available("azure-eventhub", python_with("azure.eventhub").is_some()) {
         return;
     }
     let host_folder = HostFolder::new();
@@ -83,7 +83,7 @@ fn rhea_receives_the_events_of_one_device_by_a_selector() {
     let hub = "127.0.12.2";
     let folder = workspace().join(".ci/tools/node");
     let installed = folder.join("node_modules/rhea").is_dir() && runs(Command::new("node").arg("--version"));
-    if !there("rhea", installed) {
+    if !is_available("rhea", installed) {
         return;
     }
     let host_folder = HostFolder::new();

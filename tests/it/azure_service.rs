@@ -6,11 +6,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use switchbox_tests::{Device, HostFolder, Process, python_with, runs, there, workspace};
+use switchbox_tests::{Device, HostFolder, Process, is_available, python_with, runs, workspace};
 
 /// A host whose hub is an address of loopback, with the file of its authority. `None`: nobody may take such a port here.
 fn start(hub: &str) -> Option<(HostFolder, Process, String)> {
-    if !there("the right to take port 443", std::net::TcpListener::bind((hub, 443)).is_ok()) {
+    if !is_available("the right to take port 443", std::net::TcpListener::bind((hub, 443)).is_ok()) {
         return None;
     }
     let host_folder = HostFolder::new();
@@ -62,7 +62,7 @@ fn converse(mut script: Command, mut lamp: Option<&mut Device>) -> String {
 fn azures_service_sdk_for_python_works_unmodified() {
     let hub = "127.0.11.1";
     let python = python_with("azure.iot.hub");
-    if !there("azure-iot-hub", python.is_some()) {
+    if !is_available("azure-iot-hub", python.is_some()) {
         return;
     }
     let Some((host_folder, host, authority)) = start(hub) else { return };
@@ -86,7 +86,7 @@ fn azures_service_sdk_for_node_works_unmodified() {
     let hub = "127.0.11.2";
     let folder = workspace().join(".ci/tools/node");
     let installed = folder.join("node_modules/azure-iothub").is_dir() && runs(Command::new("node").arg("--version"));
-    if !there("azure-iothub", installed) {
+    if !is_available("azure-iothub", installed) {
         return;
     }
     let Some((host_folder, host, authority)) = start(hub) else { return };

@@ -15,7 +15,7 @@ use std::{
 };
 
 use serde_json::json;
-use switchbox_tests::{Admin, HostFolder, Process, python_with, runs, there, until, workspace};
+use switchbox_tests::{Admin, HostFolder, Process, is_available, python_with, runs, until, workspace};
 
 fn start() -> (HostFolder, Process) {
     let host_folder = HostFolder::new();
@@ -60,7 +60,7 @@ fn printed(mut subscriber: Command) -> String {
 
 #[test]
 fn mosquitto_publishes_in_every_version_and_quality() {
-    if !there(
+    if !is_available(
         "mosquitto_pub",
         runs(Command::new("mosquitto_pub").arg("--help")) || Path::new("/usr/bin/mosquitto_pub").exists(),
     ) {
@@ -113,7 +113,7 @@ fn base64(text: &str) -> String {
 
 #[test]
 fn mosquitto_keeps_retained_messages_and_wills() {
-    if !there(
+    if !is_available(
         "mosquitto_sub",
         Path::new("/usr/bin/mosquitto_sub").exists() || runs(Command::new("mosquitto_sub").arg("--help")),
     ) {
@@ -227,7 +227,7 @@ fn script(interpreter: impl AsRef<OsStr>, name: &str, at: SocketAddr, version: &
 #[test]
 fn paho_for_python_does_all_that_a_device_does() {
     let python = python_with("paho.mqtt.enums");
-    if !there("paho-mqtt 2", python.is_some()) {
+    if !is_available("paho-mqtt 2", python.is_some()) {
         return;
     }
     let (_place, host) = start();
@@ -242,7 +242,7 @@ fn paho_for_python_does_all_that_a_device_does() {
 fn mqtt_js_does_all_that_a_device_does_over_websocket_and_tls_too() {
     let folder = workspace().join(".ci/tools/node");
     let installed = folder.join("node_modules/mqtt").is_dir() && runs(Command::new("node").arg("--version"));
-    if !there("MQTT.js", installed) {
+    if !is_available("MQTT.js", installed) {
         return;
     }
     for (protocol, at) in [
@@ -265,7 +265,7 @@ fn mqtt_js_does_all_that_a_device_does_over_websocket_and_tls_too() {
 fn the_public_samples_of_cloud_iot_core_work_with_only_their_endpoints_changed() {
     let folder = workspace().join(".ci/tools/node");
     let installed = ["mqtt", "googleapis"].iter().all(|name| folder.join("node_modules").join(name).is_dir());
-    if !there("MQTT.js and googleapis", installed && runs(Command::new("node").arg("--version"))) {
+    if !is_available("MQTT.js and googleapis", installed && runs(Command::new("node").arg("--version"))) {
         return;
     }
     let (host_folder, host) = start_in(HostFolder::new(), &["--enroll", "closed"]);

@@ -28,7 +28,7 @@ impl Shell<'_> {
 }
 
 #[test]
-fn scripts_can_tell_by_the_exit_code_what_went_wrong() {
+fn the_exit_code_says_what_went_wrong() {
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     let shell = Shell { host_folder: &host_folder, host: &host };

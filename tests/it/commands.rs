@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use switchbox_support::clock;
-use switchbox_tests::{Admin, Device, HostFolder, Message, PUPPET, Process, Session, until};
+use switchbox_tests::{Admin, Device, HostFolder, Message, Process, SCRIPTED, Session, until};
 
 const LONG: &str = "600s";
 
@@ -166,7 +166,7 @@ fn a_cancelled_command_does_not_come() {
 }
 
 #[test]
-fn a_full_queue_tells_operators_and_plugins() {
+fn a_full_queue_is_reported_to_operators_and_plugins() {
     let host_folder = HostFolder::new();
     let settings = host_folder.root().join("settings.toml");
     let data = host_folder.data().display().to_string();
@@ -176,7 +176,7 @@ fn a_full_queue_tells_operators_and_plugins() {
          [admin]\nlisten = \"127.0.0.1:0\"\n[devices]\nqueued-commands = 2\n"
     );
     std::fs::write(&settings, text).unwrap();
-    host_folder.plugin("sender.wasm", std::fs::read(PUPPET).unwrap());
+    host_folder.plugin("sender.wasm", std::fs::read(SCRIPTED).unwrap());
     host_folder.plugin(
         "sender.toml",
         format!("{SLOW}[settings]\nactions = [{{command = {{device = \"lamp-1\", ttl-ms = 600000}}}}]\n"),
@@ -234,7 +234,7 @@ fn a_command_comes_with_dup_after_a_kill_in_the_moment_in_which_it_was_sent() {
 #[test]
 fn a_plugin_gets_the_end_of_every_command_once_through_a_kill() {
     let host_folder = HostFolder::new();
-    host_folder.plugin("listener.wasm", std::fs::read(PUPPET).unwrap());
+    host_folder.plugin("listener.wasm", std::fs::read(SCRIPTED).unwrap());
     let trigger = "[[trigger]]\nevent = \"command-settled\"\ndevice = \"lamp-*\"\n";
     let report = "[settings]\nactions = [{report-settled = {device = \"report\"}}]\n";
     host_folder.plugin("listener.toml", format!("{trigger}{SLOW}{report}"));

@@ -12,7 +12,7 @@ use std::{
 use serde_json::json;
 use switchbox_core::registry::Registration;
 use switchbox_model::{DeviceId, DeviceName, RegistryName};
-use switchbox_tests::{Device, HOSTILE, HostFolder, Process, events, runs, there, until, workspace};
+use switchbox_tests::{Device, HOSTILE, HostFolder, Process, events, is_available, runs, until, workspace};
 
 /// How many devices there are beside those that do something.
 const DEVICES: usize = 10_000;
@@ -140,7 +140,7 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
     let folder = workspace().join(".ci/tools/node");
     let modules = ["axe-core", "playwright-core"].map(|name| folder.join("node_modules").join(name).is_dir());
     let installed = Path::new(CHROMIUM).exists() && modules == [true; 2] && runs(Command::new("node").arg("--version"));
-    if !there("Chromium with playwright-core and axe-core", installed) {
+    if !is_available("Chromium with playwright-core and axe-core", installed) {
         return;
     }
     let host_folder = HostFolder::new();

@@ -15,7 +15,7 @@ use rumqttc::QoS;
 use switchbox_model::Outcome;
 use switchbox_store::ConfigVersion;
 use switchbox_tests::{
-    COUNTER, Device, Dice, HostFolder, InProcess, Journal, LIMIT, Process, config, crash_plan, events, until,
+    COUNTER, Device, HostFolder, InProcess, Journal, LIMIT, Process, Random, config, crash_plan, events, until,
 };
 
 const SOURCES: usize = 6;
@@ -108,7 +108,7 @@ fn received(device: &Device) -> Received {
 }
 
 /// Kills the host before it is ready, wherever it is then.
-fn kill_at_start(host_folder: &HostFolder, dice: &mut Dice) {
+fn kill_at_start(host_folder: &HostFolder, dice: &mut Random) {
     let mut host = Process::spawn(host_folder);
     let lines = usize::try_from(dice.below(4)).unwrap_or(0);
     until("the start to get somewhere", || {

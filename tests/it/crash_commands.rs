@@ -10,7 +10,9 @@ use std::{
 
 use serde_json::json;
 use switchbox_model::{CommandStatus, EventData};
-use switchbox_tests::{Admin, Device, Dice, HostFolder, Journal, LIMIT, Message, Process, Session, crash_plan, until};
+use switchbox_tests::{
+    Admin, Device, HostFolder, Journal, LIMIT, Message, Process, Random, Session, crash_plan, until,
+};
 
 const LAMPS: usize = 4;
 /// Commands to one lamp in one round.
@@ -40,7 +42,7 @@ struct Evidence {
 
 /// Sends commands to one lamp until the host is gone, and cancels some of them.
 fn send(admin: &Admin, lamp_number: usize, from: u64, seed: u64, answers: &AtomicUsize) -> Vec<(String, u64)> {
-    let mut dice = Dice(seed);
+    let mut dice = Random(seed);
     let mut taken: Vec<(String, u64)> = Vec::new();
     for number in (from..).take(MOST) {
         let ttl = if dice.below(4) == 0 { "0.05s" } else { "3600s" };
@@ -73,7 +75,7 @@ fn got(message: &Message) -> Got {
     (number.expect("no number"), message.dup)
 }
 
-fn round(host_folder: &HostFolder, round: u64, dice: &mut Dice, evidence: &mut Evidence) {
+fn round(host_folder: &HostFolder, round: u64, dice: &mut Random, evidence: &mut Evidence) {
     let host = host_folder.start();
     // One lamp is offline, one does not answer, the others acknowledge. The roles change in each round.
     let lamps: Vec<_> = (0..LAMPS)

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use rumqttc::QoS;
 use serde_json::{Value, json};
 use switchbox_model::{Effect, EventData};
-use switchbox_tests::{Admin, Device, Dice, HostFolder, Journal, LIMIT, Process, Session, crash_plan, deputy, events};
+use switchbox_tests::{
+    Admin, Device, HostFolder, Journal, LIMIT, Process, Random, Session, crash_plan, deputy, events,
+};
 
 const LAMPS: u64 = 3;
 /// Orders of one round.
@@ -21,7 +23,7 @@ fn subscriber(host: &Process, id: &str) -> Device {
 }
 
 /// Sets timers and patches configs, and kills the host after so many reports.
-fn round(host_folder: &HostFolder, round: u64, dice: &mut Dice) {
+fn round(host_folder: &HostFolder, round: u64, dice: &mut Random) {
     let host = host_folder.start();
     let report = subscriber(&host, "report");
     let mut boss = Device::connect(host.mqtt(), Session::new("boss"));

@@ -16,7 +16,7 @@ use switchbox_support::clock;
 use switchbox_tests::{
     Admin, CLOSED, Device, HostFolder, Journal, Process, Session,
     hostile::{Conn, Login},
-    not_on_this_system, now, registered, token, until,
+    now, registered, skip_on_this_system, token, until,
 };
 
 fn connect(host: &Process, id: &str, secret: &str) -> Device {
@@ -24,7 +24,7 @@ fn connect(host: &Process, id: &str, secret: &str) -> Device {
 }
 
 #[test]
-fn a_device_is_let_in_with_a_token_of_its_key_and_the_log_alone_says_why_another_is_not() {
+fn a_device_is_accepted_with_a_token_of_its_key_and_only_the_log_says_why_another_is_refused() {
     let host_folder = HostFolder::new();
     let host = host_folder.start_with(CLOSED);
     let key = registered(&host, &host_folder, "lamp-1");
@@ -87,7 +87,7 @@ fn a_host_that_crashes_leaves_no_core_dump() {
         shell.args(["-c", &script]).current_dir(host_folder.root()).stdout(Stdio::null()).status().unwrap()
     };
     if !crash("kill -ABRT $$").core_dumped() {
-        not_on_this_system("this system leaves no core dumps at all");
+        skip_on_this_system("this system leaves no core dumps at all");
         return;
     }
     let mut host = host_folder.start_with(CLOSED);
@@ -174,14 +174,14 @@ fn the_secret_that_let_a_client_in_is_not_in_the_hosts_memory_any_more() {
     for (secret, there) in [(signed.as_str(), false), (&password, false), ("a will is kept", true)] {
         match host.memory_with(secret) {
             Some(places) => assert_eq!(!places.is_empty(), there, "{places:?}"),
-            None => not_on_this_system("the memory of another process cannot be read here"),
+            None => skip_on_this_system("the memory of another process cannot be read here"),
         }
     }
     host.stop();
 }
 
 #[test]
-fn who_guesses_is_slowed_down_and_nobody_else() {
+fn a_client_that_guesses_is_throttled_and_no_other() {
     let host_folder = HostFolder::new();
     let host = host_folder.start_with(CLOSED);
     let key = registered(&host, &host_folder, "lamp-1");
@@ -199,7 +199,7 @@ fn who_guesses_is_slowed_down_and_nobody_else() {
 }
 
 #[test]
-fn who_guesses_elsewhere_locks_nobody_out() {
+fn failures_from_another_address_lock_no_client_out() {
     let host_folder = HostFolder::new();
     let host = host_folder.start_with(CLOSED);
     let _ = host.cli(&host_folder, &["device", "create", "lamp-1"]);
@@ -208,7 +208,7 @@ fn who_guesses_elsewhere_locks_nobody_out() {
     until("the guesses to be slowed down", || {
         let mut conn = Conn::open_from([127, 0, 0, 2].into(), host.mqtt());
         conn.send(&Login::with_password("lamp-1", "a guess").packet());
-        assert!(!conn.is_let_in());
+        assert!(!conn.is_accepted());
         let slowed =
             |line: &str| line.contains("127.0.0.2") && line.contains("too many wrong passwords for this client");
         host.log().lines().any(slowed).then_some(())

@@ -6,7 +6,7 @@ mod running;
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 use serde_json::Value;
-use switchbox_tests::{HostFolder, runs, there, until, workspace};
+use switchbox_tests::{HostFolder, is_available, runs, until, workspace};
 
 use crate::tidy::deploy::expressions;
 
@@ -28,7 +28,7 @@ fn promtool(arguments: &[&str], folder: &Path, input: Option<&str>) {
 }
 
 fn has_promtool() -> bool {
-    there("promtool", runs(Command::new("promtool").arg("--version")))
+    is_available("promtool", runs(Command::new("promtool").arg("--version")))
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn value(text: &str, name: &str) -> f64 {
 /// With the program where the unit wants it: systemd looks whether it is there.
 #[test]
 fn systemd_reads_the_unit() {
-    if !there("systemd-analyze", runs(Command::new("systemd-analyze").arg("--version"))) {
+    if !is_available("systemd-analyze", runs(Command::new("systemd-analyze").arg("--version"))) {
         return;
     }
     let host_folder = HostFolder::new();

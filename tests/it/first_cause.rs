@@ -2,7 +2,9 @@
 //! ended. Each test is named after what lies between.
 
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, Device, HostFolder, Message, Process, config, deputy, limited_puppet, puppet, until};
+use switchbox_tests::{
+    Admin, Device, HostFolder, Message, Process, config, deputy, limited_scripted_plugin, scripted_plugin, until,
+};
 
 fn listening(host: &Process, id: &str) -> Device {
     let mut device = host.device(id);
@@ -65,7 +67,7 @@ fn a_timer_leads_back_to_the_event_that_set_it_also_after_a_restart() {
 }
 
 #[test]
-fn a_plugins_start_is_told_as_such() {
+fn a_plugins_start_is_reported_as_a_start() {
     let host_folder = HostFolder::new();
     deputy(&host_folder, "deputy");
     let host = host_folder.start();
@@ -79,14 +81,14 @@ fn a_plugins_start_is_told_as_such() {
 #[test]
 fn a_message_between_plugins_leads_back_to_what_the_first_one_saw() {
     let host_folder = HostFolder::new();
-    puppet(
+    scripted_plugin(
         &host_folder,
         "caller",
         ("telemetry", "switch-*"),
         r#"{ publish = { topic = "bus/zero" } }, { publish = { topic = "bus/one", qos = 1 } }"#,
     );
-    puppet(&host_folder, "zero", ("topic", "bus/zero"), r#"{ config = { device = "lamp-0" } }"#);
-    puppet(&host_folder, "one", ("topic", "bus/one"), r#"{ config = { device = "lamp-1" } }"#);
+    scripted_plugin(&host_folder, "zero", ("topic", "bus/zero"), r#"{ config = { device = "lamp-0" } }"#);
+    scripted_plugin(&host_folder, "one", ("topic", "bus/one"), r#"{ config = { device = "lamp-1" } }"#);
     let host = host_folder.start();
     let (lamp_0, lamp_1) = (listening(&host, "lamp-0"), listening(&host, "lamp-1"));
     host.device("switch-1").event("on");
@@ -108,9 +110,9 @@ fn a_message_between_plugins_leads_back_to_what_the_first_one_saw() {
 /// Two plugins that answer each other for ever, with a command for lamp-1 in each round.
 fn ping_pong(host_folder: &HostFolder) {
     let slow = "rate-per-target = \"100/s\"";
-    limited_puppet(host_folder, "there", ("topic", "ping"), slow, r#"{ publish = { topic = "pong" } }"#);
+    limited_scripted_plugin(host_folder, "there", ("topic", "ping"), slow, r#"{ publish = { topic = "pong" } }"#);
     let back = r#"{ publish = { topic = "ping" } }, { command = { device = "lamp-1", ttl-ms = 600000 } }"#;
-    limited_puppet(host_folder, "back", ("topic", "pong"), slow, back);
+    limited_scripted_plugin(host_folder, "back", ("topic", "pong"), slow, back);
 }
 
 #[test]
@@ -156,15 +158,20 @@ fn an_explanation_has_no_more_payloads_than_fit_in_an_answer() {
 }
 
 #[test]
-fn the_end_of_a_command_leads_back_to_who_sent_it() {
+fn the_end_of_a_command_leads_back_to_its_sender() {
     let host_folder = HostFolder::new();
-    puppet(
+    scripted_plugin(
         &host_folder,
         "sender",
         ("telemetry", "switch-*"),
         r#"{ command = { device = "lamp-1", ttl-ms = 600000 } }"#,
     );
-    puppet(&host_folder, "listener", ("command-settled", "*"), r#"{ report-settled = { device = "report" } }"#);
+    scripted_plugin(
+        &host_folder,
+        "listener",
+        ("command-settled", "*"),
+        r#"{ report-settled = { device = "report" } }"#,
+    );
     let host = host_folder.start();
     let admin = host.admin();
     let report = listening(&host, "report");
@@ -210,7 +217,7 @@ fn coming_and_reporting_are_first_causes_themselves() {
 #[test]
 fn a_call_that_is_refused_at_once_is_remembered_too() {
     let host_folder = HostFolder::new();
-    puppet(
+    scripted_plugin(
         &host_folder,
         "caller",
         ("telemetry", "switch-*"),

@@ -123,7 +123,7 @@ fn a_gateway_does_for_its_device_what_the_device_could_do_itself() {
 }
 
 #[test]
-fn each_method_lets_in_who_shows_what_it_asks_for() {
+fn each_method_accepts_a_device_that_meets_its_requirements() {
     for (method, bound, shows_token, attached) in [
         ("association-only", true, false, true),
         ("association-only", false, true, false),
@@ -146,7 +146,7 @@ fn each_method_lets_in_who_shows_what_it_asks_for() {
 }
 
 #[test]
-fn who_may_not_be_attached_is_refused() {
+fn a_device_that_may_not_be_attached_is_refused() {
     let setup = GatewaySetup::new("device-auth-token-only", false);
     let other = registered(&setup.host, &setup.host_folder, "other");
     let _ = registered(&setup.host, &setup.host_folder, "shut-out");
@@ -203,7 +203,7 @@ fn without_a_subscription_to_errors_only_the_log_has_it_and_nothing_is_acknowled
 }
 
 #[test]
-fn with_open_doors_a_gateway_introduces_devices_that_nobody_has_registered() {
+fn with_open_enrolment_a_gateway_registers_unknown_devices() {
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     let _ = host.cli(&host_folder, &["device", "create", "hub"]);

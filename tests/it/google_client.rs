@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use switchbox_tests::{Device, HostFolder, Process, Session, python_with, there, workspace};
+use switchbox_tests::{Device, HostFolder, Process, Session, is_available, python_with, workspace};
 
 const LAMP: &str = "projects/acme/locations/europe-west1/registries/hall/devices/lamp-1";
 
@@ -44,7 +44,7 @@ fn converse(mut script: Command, host: &Process) -> String {
 #[test]
 fn googles_client_library_works_with_only_its_endpoint_changed() {
     let python = python_with("google.cloud.iot_v1, cryptography");
-    if !there("google-cloud-iot", python.is_some()) {
+    if !is_available("google-cloud-iot", python.is_some()) {
         return;
     }
     let host_folder = HostFolder::new();

@@ -3,9 +3,9 @@
 
 use rumqttc::QoS;
 use serde_json::Value;
-use switchbox_tests::{Admin, Device, HostFolder, config, events, limited_puppet, until};
+use switchbox_tests::{Admin, Device, HostFolder, config, events, limited_scripted_plugin, until};
 
-/// Runs the puppet under this name.
+/// Runs the scripted plugin under this name.
 fn hits(plugin: &Value) -> u64 {
     plugin["limitsHit"]["rate-per-target"].as_u64().unwrap_or(0)
 }
@@ -16,7 +16,7 @@ const ECHO: &str = "{ config = {} }";
 fn effects_over_the_rate_wait_and_all_come_in_their_order() {
     let host_folder = HostFolder::new();
     let limits = "rate-per-target = \"20/s\"\nburst-per-target = 1";
-    limited_puppet(&host_folder, "echo", ("telemetry", "switch-*"), limits, ECHO);
+    limited_scripted_plugin(&host_folder, "echo", ("telemetry", "switch-*"), limits, ECHO);
     let host = host_folder.start();
     let mut switch = host.device("switch-1");
     switch.subscribe_config();
@@ -37,7 +37,7 @@ fn effects_over_the_rate_wait_and_all_come_in_their_order() {
 fn other_devices_go_on_and_what_is_held_back_survives_a_stop() {
     let host_folder = HostFolder::new();
     let limits = "rate-per-target = \"7/m\"\nburst-per-target = 1";
-    limited_puppet(&host_folder, "echo", ("telemetry", "switch-*"), limits, ECHO);
+    limited_scripted_plugin(&host_folder, "echo", ("telemetry", "switch-*"), limits, ECHO);
     let host = host_folder.start();
     let mut slow = host.device("switch-1");
     slow.subscribe_config();
@@ -63,7 +63,7 @@ fn other_devices_go_on_and_what_is_held_back_survives_a_stop() {
 #[test]
 fn what_would_wait_too_long_goes_to_the_dead_letters_with_the_reason() {
     let host_folder = HostFolder::new();
-    limited_puppet(&host_folder, "echo", ("telemetry", "switch-*"), "rate-per-target = \"1/m\"", ECHO);
+    limited_scripted_plugin(&host_folder, "echo", ("telemetry", "switch-*"), "rate-per-target = \"1/m\"", ECHO);
     let host = host_folder.start();
     let mut switch = host.device("switch-1");
     switch.event("first");
@@ -77,10 +77,10 @@ fn what_would_wait_too_long_goes_to_the_dead_letters_with_the_reason() {
 }
 
 #[test]
-fn explain_tells_what_a_rate_held_back_apart_from_what_the_device_took() {
+fn explain_separates_the_delay_of_a_rate_limit_from_the_delay_of_the_device() {
     let host_folder = HostFolder::new();
     let limits = "rate-per-target = \"2/s\"\nburst-per-target = 1";
-    limited_puppet(&host_folder, "echo", ("telemetry", "switch-*"), limits, ECHO);
+    limited_scripted_plugin(&host_folder, "echo", ("telemetry", "switch-*"), limits, ECHO);
     let host = host_folder.start();
     let mut switch = host.device("switch-1");
     switch.subscribe_config();
@@ -113,8 +113,20 @@ fn explain_tells_what_a_rate_held_back_apart_from_what_the_device_took() {
 fn plugins_that_feed_each_other_through_topics_are_named() {
     let host_folder = HostFolder::new();
     let limits = "rate-per-target = \"50/s\"";
-    limited_puppet(&host_folder, "plugin-a", ("topic", "ping"), limits, r#"{ publish = { topic = "pong", qos = 1 } }"#);
-    limited_puppet(&host_folder, "plugin-b", ("topic", "pong"), limits, r#"{ publish = { topic = "ping", qos = 1 } }"#);
+    limited_scripted_plugin(
+        &host_folder,
+        "plugin-a",
+        ("topic", "ping"),
+        limits,
+        r#"{ publish = { topic = "pong", qos = 1 } }"#,
+    );
+    limited_scripted_plugin(
+        &host_folder,
+        "plugin-b",
+        ("topic", "pong"),
+        limits,
+        r#"{ publish = { topic = "ping", qos = 1 } }"#,
+    );
     let host = host_folder.start();
     host.device("phone").publish("ping", "x");
     let cycle = "plugin-a → pong → plugin-b → ping → plugin-a";
@@ -134,8 +146,8 @@ fn named(admin: &Admin, plugin: &str, cycle: &str) {
 fn plugins_that_feed_each_other_through_devices_are_named() {
     let host_folder = HostFolder::new();
     let to = |device: &str| format!("{{ config = {{ device = \"{device}\" }} }}");
-    limited_puppet(&host_folder, "plugin-a", ("telemetry", "switch-1"), "", &to("lamp-1"));
-    limited_puppet(&host_folder, "plugin-b", ("telemetry", "lamp-1"), "", &to("switch-1"));
+    limited_scripted_plugin(&host_folder, "plugin-a", ("telemetry", "switch-1"), "", &to("lamp-1"));
+    limited_scripted_plugin(&host_folder, "plugin-b", ("telemetry", "lamp-1"), "", &to("switch-1"));
     let host = host_folder.start();
     let (mut switch, mut lamp) = (host.device("switch-1"), host.device("lamp-1"));
     switch.subscribe_config();

@@ -15,7 +15,7 @@ use std::{
 use base64::Engine as _;
 use rumqttc::{QoS, v5};
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, AdminResponse, Device, HostFolder, LIMIT, Process, puppet, until};
+use switchbox_tests::{Admin, AdminResponse, Device, HostFolder, LIMIT, Process, scripted_plugin, until};
 
 fn base64(text: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(text)
@@ -53,7 +53,7 @@ fn refused(answer: &AdminResponse, status: u16, word: &str, text: &str) {
 }
 
 #[test]
-fn who_is_not_there_or_does_not_listen_fails_at_once() {
+fn a_call_to_a_device_that_is_offline_or_not_subscribed_fails_at_once() {
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     let admin = host.admin();
@@ -83,7 +83,7 @@ fn a_device_that_leaves_while_it_is_called_ends_the_call() {
 }
 
 #[test]
-fn an_answer_that_comes_too_late_is_dropped_counted_and_told_of_once() {
+fn an_answer_that_comes_too_late_is_dropped_counted_and_logged_once() {
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     let admin = host.admin();
@@ -150,7 +150,12 @@ fn a_device_answers_by_response_topic_and_correlation_data() {
 fn calls_under_way_on_one_device_find_their_own_answers() {
     const SOURCES: usize = 40;
     let host_folder = HostFolder::new();
-    puppet(&host_folder, "caller", ("telemetry", "source-*"), r#"{ method = { device = "lamp-1", name = "dim" } }"#);
+    scripted_plugin(
+        &host_folder,
+        "caller",
+        ("telemetry", "source-*"),
+        r#"{ method = { device = "lamp-1", name = "dim" } }"#,
+    );
     let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     subscribe_methods(&mut lamp);
@@ -196,7 +201,12 @@ fn endpoint() -> u16 {
 #[test]
 fn a_device_with_an_endpoint_is_called_over_http() {
     let host_folder = HostFolder::new();
-    puppet(&host_folder, "caller", ("telemetry", "source-1"), r#"{ method = { device = "pump-1", name = "dim" } }"#);
+    scripted_plugin(
+        &host_folder,
+        "caller",
+        ("telemetry", "source-1"),
+        r#"{ method = { device = "pump-1", name = "dim" } }"#,
+    );
     let port = endpoint();
     let host = host_folder.start_with(&["--allowed-hosts", &format!("127.0.0.1:{port}")]);
     let admin = host.admin();

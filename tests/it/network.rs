@@ -17,11 +17,11 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
 use serde_json::json;
-use switchbox_tests::{Admin, CLOSED, HostFolder, Process, there, until};
+use switchbox_tests::{Admin, CLOSED, HostFolder, Process, is_available, until};
 
 fn mosquitto_is_there() -> bool {
     let found = Command::new("mosquitto_pub").arg("--help").stdout(Stdio::null()).status().is_ok();
-    there("mosquitto_pub", found)
+    is_available("mosquitto_pub", found)
 }
 
 /// Runs the program without a host; gives what it prints.

@@ -20,12 +20,12 @@ fn more_connects_than_the_host_takes_in_a_second_are_closed_as_they_come() {
     let host_folder = HostFolder::new();
     let host = host_folder.start_with(&["--max-connects-per-second", "10"]);
     let mut lamp = host.device("lamp-1");
-    let let_in = |number: usize| {
+    let try_connect = |number: usize| {
         let mut conn = Conn::open(host.mqtt())?;
         conn.send(&Login::new(&format!("flood-{number}")).packet());
-        conn.is_let_in().then_some(conn)
+        conn.is_accepted().then_some(conn)
     };
-    let flood: Vec<_> = (0..300).filter_map(let_in).collect();
+    let flood: Vec<_> = (0..300).filter_map(try_connect).collect();
     assert!(flood.len() < 300, "all were let in");
     assert!(hits(&host.admin(), "connects_per_second") > 0);
     host.logged(&["connections are closed as they come", "connects_per_second"]);
@@ -33,32 +33,32 @@ fn more_connects_than_the_host_takes_in_a_second_are_closed_as_they_come() {
     let mut number = 1_000;
     until("a new client to be let in when the flood is over", || {
         number += 1;
-        let_in(number)
+        try_connect(number)
     });
     host.stop();
 }
 
 #[test]
-fn a_host_that_is_full_closes_who_comes_and_serves_who_is_there() {
+fn a_host_that_is_full_closes_new_connections_and_serves_those_it_has() {
     let host_folder = HostFolder::new();
     let host = host_folder.start_with(&["--max-connections", "2"]);
     let (mut first, second) = (host.device("lamp-1"), host.device("lamp-2"));
-    let let_in = || {
+    let try_connect = || {
         let mut conn = Conn::open(host.mqtt())?;
         conn.send(&Login::new("lamp-3").packet());
-        conn.is_let_in().then_some(conn)
+        conn.is_accepted().then_some(conn)
     };
-    assert!(let_in().is_none(), "there were two already");
+    assert!(try_connect().is_none(), "there were two already");
     assert!(hits(&host.admin(), "connections") > 0);
     host.logged(&["limit", "connections"]);
     first.event("who is there is served");
     drop(second);
-    until("a new client in the place of who left", let_in);
+    until("a new client in the place of who left", try_connect);
     host.stop();
 }
 
 #[test]
-fn those_who_ask_the_admin_api_nothing_keep_nobody_from_it() {
+fn idle_connections_to_the_admin_api_keep_no_caller_out() {
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     let admin = host.admin().address().parse().unwrap();
@@ -75,9 +75,9 @@ fn sends_again_and_again(host: &switchbox_tests::Process, packets: &[u8], times:
     for _ in 0..times {
         let mut conn = Conn::open(host.mqtt()).expect("no connection");
         conn.send(connect);
-        assert!(conn.is_let_in());
+        assert!(conn.is_accepted());
         conn.send(packets);
-        let _ = conn.newest_stderr();
+        let _ = conn.read_to_end();
     }
 }
 

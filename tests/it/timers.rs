@@ -254,7 +254,7 @@ fn a_timer_that_cannot_be_is_refused_with_what_to_do() {
 
 /// A restart is nothing new to a plugin, a crash neither.
 #[test]
-fn a_plugin_is_told_when_it_is_new_or_changed_and_only_then() {
+fn a_plugin_is_started_when_it_is_new_or_changed_and_only_then() {
     let host_folder = host_folder();
     let handled = |host: &Process, times: u64| {
         host.admin().wait_plugin("deputy", "to be told", |plugin| plugin["counters"]["done"].as_u64() == Some(times));

@@ -2,12 +2,12 @@
 //! plugins, and a crash loses none of it.
 
 use rumqttc::QoS;
-use switchbox_tests::{HostFolder, Journal, Session, puppet};
+use switchbox_tests::{HostFolder, Journal, Session, scripted_plugin};
 
 #[test]
 fn a_plugin_publishes_to_all_that_subscribe() {
     let host_folder = HostFolder::new();
-    puppet(
+    scripted_plugin(
         &host_folder,
         "alarm",
         ("telemetry", "door-*"),
@@ -30,7 +30,7 @@ fn a_plugin_publishes_to_all_that_subscribe() {
 #[test]
 fn a_message_of_any_client_triggers_a_plugin() {
     let host_folder = HostFolder::new();
-    puppet(&host_folder, "app", ("topic", "home/+/request"), r#"{ config = { device = "lamp-1" } }"#);
+    scripted_plugin(&host_folder, "app", ("topic", "home/+/request"), r#"{ config = { device = "lamp-1" } }"#);
     let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     lamp.subscribe_config();
@@ -55,8 +55,13 @@ fn a_message_of_any_client_triggers_a_plugin() {
 #[test]
 fn what_a_plugin_publishes_triggers_another() {
     let host_folder = HostFolder::new();
-    puppet(&host_folder, "first", ("telemetry", "switch-*"), r#"{ publish = { topic = "middle/x", qos = 1 } }"#);
-    puppet(&host_folder, "second", ("topic", "middle/#"), r#"{ config = { device = "lamp-1" } }"#);
+    scripted_plugin(
+        &host_folder,
+        "first",
+        ("telemetry", "switch-*"),
+        r#"{ publish = { topic = "middle/x", qos = 1 } }"#,
+    );
+    scripted_plugin(&host_folder, "second", ("topic", "middle/#"), r#"{ config = { device = "lamp-1" } }"#);
     let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     lamp.subscribe_config();
@@ -76,8 +81,13 @@ fn a_crash_loses_no_message_of_an_acknowledged_event() {
     const ROUNDS: usize = 5;
     const EVENTS: usize = 40;
     let host_folder = HostFolder::new();
-    puppet(&host_folder, "first", ("telemetry", "switch-*"), r#"{ publish = { topic = "middle/x", qos = 1 } }"#);
-    puppet(&host_folder, "second", ("topic", "middle/#"), r#"{ config = { device = "lamp-1" } }"#);
+    scripted_plugin(
+        &host_folder,
+        "first",
+        ("telemetry", "switch-*"),
+        r#"{ publish = { topic = "middle/x", qos = 1 } }"#,
+    );
+    scripted_plugin(&host_folder, "second", ("topic", "middle/#"), r#"{ config = { device = "lamp-1" } }"#);
     for round in 0..ROUNDS {
         let host = host_folder.start();
         drop(host.device("lamp-1"));

@@ -7,9 +7,9 @@ use std::{collections::BTreeSet, fs, net::TcpListener};
 
 use serde_json::{Value, json};
 use switchbox_tests::{
-    Admin, HostFolder, Process, puppet,
+    Admin, HostFolder, Process,
     raw::{self, Raw, ack, publish, text},
-    until,
+    scripted_plugin, until,
 };
 
 use collector::Collector;
@@ -287,7 +287,12 @@ fn a_state_belongs_to_the_trace_that_its_device_names() {
 #[test]
 fn a_plugins_method_call_belongs_to_the_trace_of_its_event() {
     let (collector, host_folder) = (Collector::start(), HostFolder::new());
-    puppet(&host_folder, "caller", ("telemetry", "source-*"), r#"{ method = { device = "sink-1", name = "dim" } }"#);
+    scripted_plugin(
+        &host_folder,
+        "caller",
+        ("telemetry", "source-*"),
+        r#"{ method = { device = "sink-1", name = "dim" } }"#,
+    );
     let host = start(&host_folder, &collector.url(), &["--trace-sample-ratio", "0"]);
     host.admin().wait_plugin("caller", "to run", |plugin| plugin["state"] == "running");
     let (mut sink, mut source) = (sink(&host), device(&host, "source-1"));

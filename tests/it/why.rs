@@ -56,7 +56,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
 }
 
 #[test]
-fn why_a_lamp_turned_on_is_told_exactly_also_after_a_restart() {
+fn why_a_lamp_turned_on_is_explained_exactly_also_after_a_restart() {
     let host_folder = HostFolder::new();
     host_folder.plugin("wake.toml", WAKE);
     host_folder.plugin("other.toml", format!("{WAKE}[[trigger]]\nevent = \"connected\"\n"));

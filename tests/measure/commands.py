@@ -5,7 +5,7 @@ Starts the program given twice, each with the same devices; in one of the two ho
 Then the same device connects, subscribes and gets its config at one host and at the other, by turns, so that what else goes
 on in the machine falls on both. Only the standard library; only loopback.
 
-    tests/measure/commands.py PROGRAM PUPPET.wasm [--devices 10000] [--sleepers 100] [--commands 1000] [--rounds 4]
+    tests/measure/commands.py PROGRAM SCRIPTED.wasm [--devices 10000] [--sleepers 100] [--commands 1000] [--rounds 4]
 """
 
 import argparse
@@ -189,10 +189,10 @@ def connect(host, name):
     return config, both
 
 
-def prepare(program, puppet, folder, names, configured):
+def prepare(program, scripted_plugin, folder, names, configured):
     """A host with all devices, some of them with a config."""
     os.makedirs(f"{folder}/plugins")
-    shutil.copy(puppet, f"{folder}/plugins/sender.wasm")
+    shutil.copy(scripted_plugin, f"{folder}/plugins/sender.wasm")
     with open(f"{folder}/plugins/sender.toml", "w") as settings:
         settings.write(SETTINGS)
     host = Host(program, folder)
@@ -239,7 +239,7 @@ def report(found, empty, full):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
-    parser.add_argument("puppet")
+    parser.add_argument("scripted")
     parser.add_argument("--devices", type=int, default=10_000)
     parser.add_argument("--sleepers", type=int, default=100)
     parser.add_argument("--commands", type=int, default=1_000)
@@ -249,7 +249,7 @@ def main():
     sleepers = [f"sleeper-{n}" for n in range(options.sleepers)]
     names = sleepers + [f"idle-{n}" for n in range(options.devices - options.sleepers)]
     with tempfile.TemporaryDirectory(prefix="switchbox-measure-") as folder:
-        hosts = [prepare(options.program, options.puppet, f"{folder}/{n}", names, sleepers) for n in range(2)]
+        hosts = [prepare(options.program, options.scripted, f"{folder}/{n}", names, sleepers) for n in range(2)]
         before = [host.still() for host in hosts]
         empty, full = hosts
         fill(full, sleepers, options.commands, b"x" * options.bytes)

@@ -5,7 +5,7 @@ Starts the program given with one plugin that calls the device that it is notifi
 something at once, and one device answers each of their calls after a while. Timed from the first event's first byte until the
 last device has been told what was answered. Only the standard library; only loopback.
 
-    tests/measure/methods.py PROGRAM PUPPET.wasm [--calls 1000] [--answer-ms 100] [--rounds 5]
+    tests/measure/methods.py PROGRAM SCRIPTED.wasm [--calls 1000] [--answer-ms 100] [--rounds 5]
 """
 
 import argparse
@@ -86,14 +86,14 @@ def round_of(callers, slow, listener, number, answer_ms):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
-    parser.add_argument("puppet")
+    parser.add_argument("scripted")
     parser.add_argument("--calls", type=int, default=1_000)
     parser.add_argument("--answer-ms", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="switchbox-measure-") as folder:
         os.makedirs(f"{folder}/plugins")
-        shutil.copy(options.puppet, f"{folder}/plugins/caller.wasm")
+        shutil.copy(options.scripted, f"{folder}/plugins/caller.wasm")
         with open(f"{folder}/plugins/caller.toml", "w") as settings:
             settings.write(SETTINGS)
         host = Host(options.program, folder)

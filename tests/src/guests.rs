@@ -13,27 +13,27 @@ pub const DEPUTY: &str = env!("GUEST_DEPUTY");
 /// Misbehaves on request; see `guests/hostile`.
 pub const HOSTILE: &str = env!("GUEST_HOSTILE");
 
-/// Does what its settings say; see `guests/puppet`.
-pub const PUPPET: &str = env!("GUEST_PUPPET");
+/// Does what its settings say; see `guests/scripted`.
+pub const SCRIPTED: &str = env!("GUEST_SCRIPTED");
 
 /// More than a guest takes on the busiest machine.
 const LONG_DEADLINES: &str = "deadline = \"30s\"\nhost-call-time = \"60s\"\n";
 
-/// Runs the puppet under this name for events of this kind and device, with these actions.
+/// Runs the scripted plugin under this name for events of this kind and device, with these actions.
 ///
 /// # Panics
 ///
 /// When the file system fails.
-pub fn puppet(host_folder: &HostFolder, name: &str, trigger: (&str, &str), actions: &str) {
-    limited_puppet(host_folder, name, trigger, "", actions);
+pub fn scripted_plugin(host_folder: &HostFolder, name: &str, trigger: (&str, &str), actions: &str) {
+    limited_scripted_plugin(host_folder, name, trigger, "", actions);
 }
 
-/// Installs a puppet with additional limits.
+/// Installs a scripted with additional limits.
 ///
 /// # Panics
 ///
 /// When the file system fails.
-pub fn limited_puppet(
+pub fn limited_scripted_plugin(
     host_folder: &HostFolder,
     name: &str,
     (event, device): (&str, &str),
@@ -42,7 +42,7 @@ pub fn limited_puppet(
 ) {
     let trigger = format!("[[trigger]]\nevent = \"{event}\"\ndevice = \"{device}\"\n");
     let settings = format!("{trigger}[limits]\n{LONG_DEADLINES}{limits}\n[settings]\nactions = [{actions}]\n");
-    install(host_folder, name, PUPPET, settings);
+    install(host_folder, name, SCRIPTED, settings);
 }
 
 /// Runs the deputy under this name.

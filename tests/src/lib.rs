@@ -3,7 +3,6 @@
 
 mod admin;
 mod device;
-mod dice;
 mod guests;
 mod host_folder;
 pub mod hostile;
@@ -12,6 +11,7 @@ mod journal;
 mod keys;
 mod memory;
 mod process;
+mod random;
 pub mod raw;
 mod terminal;
 mod tools;
@@ -19,14 +19,16 @@ mod wait;
 
 pub use admin::{Admin, AdminResponse};
 pub use device::{Device, Message, Seen, Session};
-pub use dice::{Dice, crash_plan};
-pub use guests::{COUNTER, DEPUTY, HOSTILE, PUPPET, component_of, deputy, limited_puppet, puppet, stamped};
+pub use guests::{
+    COUNTER, DEPUTY, HOSTILE, SCRIPTED, component_of, deputy, limited_scripted_plugin, scripted_plugin, stamped,
+};
 pub use host_folder::HostFolder;
 pub use in_process::InProcess;
 pub use journal::{Execution, Journal};
 pub use keys::{CLOSED, now, private_key, registered, token};
 pub use process::{Process, program};
-pub use switchbox_testing::{not_on_this_system, there};
+pub use random::{Random, crash_plan};
+pub use switchbox_testing::{is_available, skip_on_this_system};
 pub use terminal::{acts, has_terminal, on_a_terminal};
 pub use tools::{more_descriptors, python_with, runs, workspace};
 pub use wait::{LIMIT, until, until_within};

@@ -2,12 +2,12 @@
 
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::{runs, there};
+use crate::{is_available, runs};
 
 /// Whether programs can be run on a terminal here.
 #[must_use]
 pub fn has_terminal() -> bool {
-    there("script, of bsdutils", runs(Command::new("script").arg("--version")))
+    is_available("script, of bsdutils", runs(Command::new("script").arg("--version")))
 }
 
 /// Runs the command with these arguments more, in the words of a shell, on a terminal of 100 columns. Gives how it ended and

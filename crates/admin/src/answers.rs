@@ -29,7 +29,7 @@ const SLICE_BYTES: usize = 64 * 1024;
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Answers {
+pub(super) struct LargeAnswers {
     all: Arc<Semaphore>,
     /// Those of each token, by its name.
     of_token: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
@@ -50,15 +50,15 @@ impl TooManyAnswers {
     pub(super) const RETRY: Duration = WAIT;
 }
 
-impl Default for Answers {
+impl Default for LargeAnswers {
     fn default() -> Self {
         Self { all: Arc::new(Semaphore::new(limits::ADMIN_ANSWERS)), of_token: Arc::default(), wait: WAIT }
     }
 }
 
-impl Answers {
+impl LargeAnswers {
     /// Waits for a place for a caller, for a while.
-    pub(super) async fn enter(&self, token: &str) -> Result<AnswerPermit, TooManyAnswers> {
+    pub(super) async fn acquire_permit(&self, token: &str) -> Result<AnswerPermit, TooManyAnswers> {
         let own = self.of(token);
         let both =
             async { Ok::<_, TooManyAnswers>(AnswerPermit([acquire(own).await?, acquire(self.all.clone()).await?])) };
@@ -131,18 +131,18 @@ mod tests {
 
     #[tokio::test]
     async fn one_token_has_half_of_the_places_and_small_answers_hold_none() {
-        let answers = Answers { wait: Duration::from_millis(10), ..Answers::default() };
+        let answers = LargeAnswers { wait: Duration::from_millis(10), ..LargeAnswers::default() };
         let mut held = Vec::new();
         for _ in 0..limits::ADMIN_ANSWERS_PER_TOKEN {
             let large = Response::new(Body::from(vec![b'x'; limits::ADMIN_SMALL_ANSWER_BYTES + 1]));
-            held.push(with_permit(answers.enter("a").await.unwrap(), large));
+            held.push(with_permit(answers.acquire_permit("a").await.unwrap(), large));
         }
-        assert_eq!(answers.enter("a").await.unwrap_err(), TooManyAnswers);
-        let small = with_permit(answers.enter("b").await.unwrap(), Response::new(Body::from("small")));
+        assert_eq!(answers.acquire_permit("a").await.unwrap_err(), TooManyAnswers);
+        let small = with_permit(answers.acquire_permit("b").await.unwrap(), Response::new(Body::from("small")));
         assert_eq!(answers.all.available_permits(), limits::ADMIN_ANSWERS_PER_TOKEN);
         drop(small);
         let read = held.pop().unwrap().into_body().collect().await.unwrap().to_bytes();
         assert_eq!(read.len(), limits::ADMIN_SMALL_ANSWER_BYTES + 1);
-        assert!(answers.enter("a").await.is_ok());
+        assert!(answers.acquire_permit("a").await.is_ok());
     }
 }

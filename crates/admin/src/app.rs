@@ -55,7 +55,7 @@ pub(super) struct App {
     /// `None` when callers need no token.
     pub(super) tokens: Option<tokens::Tokens>,
     pub(super) rates: rate::Rates,
-    pub(super) answers: answers::Answers,
+    pub(super) answers: answers::LargeAnswers,
     pub(super) audit: audit::Audit,
     pub(super) cors_origins: Arc<[String]>,
     pub(super) payloads: PayloadLimits,

@@ -22,12 +22,12 @@ use switchbox_store::private;
 /// The folder in the data folder.
 const FOLDER: &str = "audit";
 /// Lines of as long a time go to the disk together: the log of events waits behind each time.
-pub(super) const TOGETHER: Duration = Duration::from_millis(100);
+pub(super) const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 /// Read at a time when looking back: thousands of lines.
 const LOOK_BACK_BYTES: u64 = 1024 * 1024;
 
 /// Lines that are kept in memory while they cannot be written: those of calls that were under way when that began.
-const OWED: usize = 1_000;
+const MAX_UNWRITTEN: usize = 1_000;
 
 #[derive(Debug)]
 struct Current {
@@ -85,7 +85,7 @@ impl Audit {
     }
 
     /// Whether the last attempt to write or to reserve a line succeeded.
-    pub(super) fn works(&self) -> bool {
+    pub(super) fn is_writable(&self) -> bool {
         !self.broken.load(Ordering::Acquire)
     }
 
@@ -105,7 +105,7 @@ impl Audit {
         let mut current = self.current.lock();
         let written = self.prepare(&mut current).and_then(|()| current.write(&text));
         self.broken.store(written.is_err(), Ordering::Release);
-        if written.is_err() && current.owed.len() < OWED {
+        if written.is_err() && current.owed.len() < MAX_UNWRITTEN {
             current.owed.push(text);
         }
         written
@@ -113,7 +113,7 @@ impl Audit {
 
     /// Makes a file ready that is there and not full, with all lines that are owed.
     fn prepare(&self, current: &mut Current) -> io::Result<()> {
-        if is_gone(&current.file)? {
+        if is_deleted(&current.file)? {
             tracing::error!(folder = %self.folder.display(), "a file of the audit log was removed; a new one is begun");
             private::make_folder(&self.folder)?;
             self.next(current)?;
@@ -136,7 +136,7 @@ impl Audit {
         Ok(())
     }
 
-    /// Whether the caller has to call [`Audit::sync`], [`TOGETHER`] from now, for what was appended. It is true for one of many callers.
+    /// Whether the caller has to call [`Audit::sync`], [`SYNC_INTERVAL`] from now, for what was appended. It is true for one of many callers.
     pub(super) fn wants_sync(&self) -> bool {
         !self.to_sync.swap(true, Ordering::AcqRel)
     }
@@ -155,7 +155,7 @@ impl Audit {
     }
 
     /// At most `limit` lines before this place, newest first, each with its place. Blocks for as long as the disk takes.
-    pub(super) fn back(&self, before: Option<u64>, limit: usize) -> io::Result<Vec<(u64, Line)>> {
+    pub(super) fn read_back(&self, before: Option<u64>, limit: usize) -> io::Result<Vec<(u64, Line)>> {
         let mut found = Vec::new();
         for start in starts(&self.folder)?.into_iter().rev() {
             let mut end = fs::metadata(path(&self.folder, start))?.len();
@@ -185,7 +185,7 @@ impl Current {
     /// Has the file system set blocks aside for all lines under way and one more.
     fn reserve(&mut self) -> io::Result<()> {
         let wanted = self.reserved + limits::AUDIT_LINE_BYTES;
-        set_aside(&self.file, self.bytes, wanted)?;
+        preallocate(&self.file, self.bytes, wanted)?;
         self.reserved = wanted;
         Ok(())
     }
@@ -193,7 +193,7 @@ impl Current {
 
 /// Sets blocks aside behind the end of the file, whose length stays. Some file systems cannot.
 #[cfg(target_os = "linux")]
-fn set_aside(file: &File, from: u64, bytes: u64) -> io::Result<()> {
+fn preallocate(file: &File, from: u64, bytes: u64) -> io::Result<()> {
     use rustix::{
         fs::{FallocateFlags, fallocate},
         io::Errno,
@@ -205,18 +205,18 @@ fn set_aside(file: &File, from: u64, bytes: u64) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn set_aside(_file: &File, _from: u64, _bytes: u64) -> io::Result<()> {
+fn preallocate(_file: &File, _from: u64, _bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
 /// Whether the file was removed, so that what is written into it cannot be read.
 #[cfg(unix)]
-fn is_gone(file: &File) -> io::Result<bool> {
+fn is_deleted(file: &File) -> io::Result<bool> {
     Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) == 0)
 }
 
 #[cfg(not(unix))]
-fn is_gone(_file: &File) -> io::Result<bool> {
+fn is_deleted(_file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
@@ -308,7 +308,7 @@ mod tests {
         assert!(audit.wants_sync(), "for what is appended from now on");
         let (mut seen, mut before) = (Vec::new(), None);
         loop {
-            let page = audit.back(before, 700).unwrap();
+            let page = audit.read_back(before, 700).unwrap();
             let Some((last, _)) = page.last() else { break };
             before = Some(*last);
             seen.extend(statuses(&page));
@@ -324,7 +324,7 @@ mod tests {
         OpenOptions::new().append(true).open(&file).unwrap().write_all(b"{\"time\":\"").unwrap();
         let audit = Audit::open(folder.path()).unwrap();
         audit.append(&line(2)).unwrap();
-        assert_eq!(statuses(&audit.back(None, 10).unwrap()), [2, 1]);
+        assert_eq!(statuses(&audit.read_back(None, 10).unwrap()), [2, 1]);
     }
 
     #[test]
@@ -337,12 +337,12 @@ mod tests {
         fs::remove_dir_all(&at).unwrap();
         // Where the folder was, nothing can be made.
         fs::write(&at, "").unwrap();
-        assert!(audit.reserve().is_err() && !audit.works());
+        assert!(audit.reserve().is_err() && !audit.is_writable());
         assert!(under_way.append(&line(1)).is_err());
         fs::remove_file(&at).unwrap();
         audit.reserve().unwrap().append(&line(2)).unwrap();
-        assert!(audit.works());
-        assert_eq!(statuses(&audit.back(None, 10).unwrap()), [2, 1]);
+        assert!(audit.is_writable());
+        assert_eq!(statuses(&audit.read_back(None, 10).unwrap()), [2, 1]);
         // A disk that is full.
         let full = tempfile::tempdir().unwrap();
         fs::create_dir(full.path().join(FOLDER)).unwrap();
@@ -383,7 +383,7 @@ mod tests {
         let full = limits::AUDIT_FILE_BYTES;
         let expected: Vec<_> = (2..).map(|n| n * full).take(limits::AUDIT_FILES).collect();
         assert_eq!(files(), expected);
-        let newest = audit.back(None, 1).unwrap();
+        let newest = audit.read_back(None, 1).unwrap();
         assert_eq!(newest.first().map(|(at, line)| (*at, line.status)), Some((files()[limits::AUDIT_FILES - 1], 6)));
     }
 }

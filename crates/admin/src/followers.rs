@@ -40,7 +40,7 @@ impl TooManyFollowers {
 
 impl Followers {
     /// `token`: its name.
-    pub(super) fn enter(&self, token: &str) -> Result<FollowerPermit, TooManyFollowers> {
+    pub(super) fn acquire_permit(&self, token: &str) -> Result<FollowerPermit, TooManyFollowers> {
         let mut counts = self.0.lock();
         if counts.values().sum::<usize>() >= FOLLOWERS {
             return Err(TooManyFollowers::All);
@@ -73,13 +73,13 @@ mod tests {
     #[test]
     fn one_token_has_half_of_the_places_and_gives_them_back() {
         let followers = Followers::default();
-        let enter = |token: &str| std::iter::from_fn(|| followers.enter(token).ok()).collect::<Vec<_>>();
+        let enter = |token: &str| std::iter::from_fn(|| followers.acquire_permit(token).ok()).collect::<Vec<_>>();
         let first = enter("first");
         assert_eq!(first.len(), FOLLOWERS_PER_TOKEN);
-        assert_eq!(followers.enter("first").unwrap_err(), TooManyFollowers::Token);
+        assert_eq!(followers.acquire_permit("first").unwrap_err(), TooManyFollowers::Token);
         let second = enter("second");
         assert_eq!(first.len() + second.len(), FOLLOWERS);
-        assert_eq!(followers.enter("third").unwrap_err(), TooManyFollowers::All);
+        assert_eq!(followers.acquire_permit("third").unwrap_err(), TooManyFollowers::All);
         drop(first);
         assert_eq!(enter("third").len(), FOLLOWERS_PER_TOKEN);
         drop(second);

@@ -26,7 +26,7 @@ use super::{
     verb_paths::shown,
 };
 use switchbox_admin_api::{Scope, TOKEN_FILE};
-use switchbox_http_server::{ConnectionInfo, timely};
+use switchbox_http_server::{ConnectionInfo, with_body_deadline};
 use switchbox_model::limits::{self, LimitName};
 use switchbox_support::{
     clock,
@@ -77,7 +77,8 @@ pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next
 
 async fn checked(gate: Gate, request: Request, next: Next) -> Response {
     let address = address_of(&request);
-    let mut request = request.map(|body| timely(body, &gate.app.parts.counters, limits::names::ADMIN_BODY_TIME));
+    let mut request =
+        request.map(|body| with_body_deadline(body, &gate.app.parts.counters, limits::names::ADMIN_BODY_TIME));
     let (name, scope) = match gate.admit(request.headers(), address.ip()) {
         Ok(admitted) => admitted,
         Err(error) => return error.into_response(),
@@ -148,11 +149,11 @@ async fn write(
     });
     let line = line(name, address, call, response.status(), Some(&details));
     note(&app, line, Some(reserved)).await;
-    named(response, &details)
+    with_object_header(response, &details)
 }
 
 /// Names in a header what the call was found to be about: a path may name a device by its number.
-fn named(mut response: Response, details: &Details) -> Response {
+fn with_object_header(mut response: Response, details: &Details) -> Response {
     if let Some(object) = details.header() {
         response.headers_mut().insert(OBJECT, object);
     }
@@ -210,21 +211,21 @@ impl Gate {
     /// Whose call this is, and what that caller may do.
     fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<(String, Scope), Error> {
         if !self.scope.needs_token() {
-            self.in_time(Caller::Address(network(address)), rate::CALLS)?;
-            return self.passes(headers).map(|()| ("nobody".into(), self.scope));
+            self.check_rate(Caller::Address(network(address)), rate::CALLS)?;
+            return self.check_origin_of_call(headers).map(|()| ("nobody".into(), self.scope));
         }
-        let shown = self.shown(headers);
+        let shown = self.find_token(headers);
         if let Err(error) = &shown {
             self.app.parts.counters.refuse("admin_token");
             // Only calls with a wrong token are limited, so that they do not keep out other callers at the same address.
-            self.in_time(Caller::Unauthenticated(network(address)), rate::UNAUTHENTICATED)?;
+            self.check_rate(Caller::Unauthenticated(network(address)), rate::UNAUTHENTICATED)?;
             return Err(error.clone());
         }
         shown
     }
 
     /// A device that needs no credential is admitted like a caller that needs no token.
-    fn passes(&self, headers: &HeaderMap) -> Result<(), Error> {
+    fn check_origin_of_call(&self, headers: &HeaderMap) -> Result<(), Error> {
         let bare = self.scope == Scope::Device && !headers.contains_key(header::AUTHORIZATION);
         if bare && !from_this_machine(text(headers, &header::HOST), text(headers, &header::ORIGIN)) {
             return Err(only_from_here());
@@ -232,7 +233,7 @@ impl Gate {
         Ok(())
     }
 
-    fn shown(&self, headers: &HeaderMap) -> Result<(String, Scope), Error> {
+    fn find_token(&self, headers: &HeaderMap) -> Result<(String, Scope), Error> {
         let Some(tokens) = &self.app.tokens else {
             let here = from_this_machine(text(headers, &header::HOST), text(headers, &header::ORIGIN));
             return if here { Ok(("anybody".into(), Scope::Admin)) } else { Err(only_from_here()) };
@@ -253,7 +254,7 @@ impl Gate {
             return Err(Error::new(Kind::PermissionDenied, text));
         }
         if self.scope.needs_token() {
-            self.in_time(Caller::Token(name.to_owned()), rate::CALLS)?;
+            self.check_rate(Caller::Token(name.to_owned()), rate::CALLS)?;
         }
         if content_length(headers).is_some_and(|length| length > self.body_bytes) {
             return Err(Error::too_large(self.body_bytes));
@@ -267,10 +268,10 @@ impl Gate {
     /// Carries a reading call out. Of those that show a token only so many have their answers in memory.
     async fn read(&self, name: &str, call: impl Future<Output = Response>, details: &Details) -> Response {
         if !self.scope.needs_token() {
-            return named(call.await, details);
+            return with_object_header(call.await, details);
         }
-        match self.app.answers.enter(name).await {
-            Ok(permit) => answers::with_permit(permit, named(call.await, details)),
+        match self.app.answers.acquire_permit(name).await {
+            Ok(permit) => answers::with_permit(permit, with_object_header(call.await, details)),
             Err(full) => {
                 self.app.parts.counters.limit(limits::names::ADMIN_ANSWERS);
                 let error = Error::new(Kind::ResourceExhausted, full.to_string());
@@ -279,12 +280,12 @@ impl Gate {
         }
     }
 
-    fn in_time(&self, caller: Caller, rate: Rate) -> Result<(), Error> {
-        in_time(&self.app, caller, rate)
+    fn check_rate(&self, caller: Caller, rate: Rate) -> Result<(), Error> {
+        check_rate(&self.app, caller, rate)
     }
 }
 
-fn in_time(app: &App, caller: Caller, rate: Rate) -> Result<(), Error> {
+fn check_rate(app: &App, caller: Caller, rate: Rate) -> Result<(), Error> {
     app.rates.take(caller, rate).map_err(|wait| {
         app.parts.counters.limit(limits::names::ADMIN_RATE);
         Error::too_often(wait)
@@ -292,8 +293,8 @@ fn in_time(app: &App, caller: Caller, rate: Rate) -> Result<(), Error> {
 }
 
 /// Checks the rate of calls of an address for paths that do not exist.
-pub(super) fn check_rate(app: &App, request: &Request) -> Result<(), Error> {
-    in_time(app, Caller::Address(network(address_of(request).ip())), rate::CALLS)
+pub(super) fn check_unauthenticated_rate(app: &App, request: &Request) -> Result<(), Error> {
+    check_rate(app, Caller::Address(network(address_of(request).ip())), rate::CALLS)
 }
 
 fn line(who: String, address: SocketAddr, call: String, status: StatusCode, details: Option<&Details>) -> Line {
@@ -324,7 +325,7 @@ async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
         let log = app.audit.clone();
         // No caller waits for this task.
         spawn_contained(app.parts.counters.panics.clone(), "sync of the audit log", async move {
-            tokio::time::sleep(audit::TOGETHER).await;
+            tokio::time::sleep(audit::SYNC_INTERVAL).await;
             if let Err(error) = blocking(move || Ok(log.sync()?)).await
                 && let Some(more) = AUDIT_NOT_SYNCED.allow()
             {
@@ -364,7 +365,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_token_only_this_machine_is_let_in() {
+    fn without_a_token_only_this_machine_is_accepted() {
         for (host, origin, admitted) in [
             (Some("127.0.0.1:8080"), None, true),
             (Some("localhost:8080"), Some("http://localhost:8080"), true),

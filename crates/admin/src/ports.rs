@@ -52,7 +52,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    pub async fn take(options: &Options) -> Result<Self, Error> {
+    pub async fn bind(options: &Options) -> Result<Self, Error> {
         let with_tls = options.tls.as_ref().map(|(address, _)| *address);
         let reachable = [Some(options.listen), with_tls].into_iter().flatten().find(|at| !at.ip().is_loopback());
         if let (AdminAuth::None, Some(reachable)) = (options.auth, reachable) {

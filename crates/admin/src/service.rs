@@ -34,7 +34,7 @@ pub struct Service {
 impl Service {
     /// Takes the ports, and reads or makes the token.
     pub async fn bind(options: Options, parts: Parts) -> Result<Self, Error> {
-        let ports = Ports::take(&options).await?;
+        let ports = Ports::bind(&options).await?;
         Self::new(options, ports, parts)
     }
 
@@ -49,7 +49,7 @@ impl Service {
             folder: folder::Folder::new(options.plugins, parts.authors.clone()),
             tokens,
             rates: rate::Rates::new(limits::ADMIN_CALLERS),
-            answers: answers::Answers::default(),
+            answers: answers::LargeAnswers::default(),
             audit: audit::Audit::open(&options.data).map_err(Error::Audit)?,
             cors_origins: options.cors_origins.into(),
             payloads: options.payloads,

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_can_never_allow_anything_is_told_with_the_reason() {
+    fn an_entry_that_can_never_allow_anything_is_reported_with_the_reason() {
         use Action::{Publish, Subscribe};
         for (action, filter, part) in [
             (Publish, "alerts/#", None),

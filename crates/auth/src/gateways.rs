@@ -29,42 +29,42 @@ struct Facts {
 
 /// Why a gateway may not speak for a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Obstacle {
+enum AttachError {
     NoGateway,
     IsGateway,
     NotBound,
     NoToken,
 }
 
-fn asks_for_token(method: GatewayAuth) -> bool {
+fn requires_token(method: GatewayAuth) -> bool {
     matches!(method, GatewayAuth::DeviceAuthTokenOnly | GatewayAuth::AssociationAndDeviceAuthToken)
 }
 
-fn asks_for_binding(method: GatewayAuth) -> bool {
+fn requires_binding(method: GatewayAuth) -> bool {
     matches!(method, GatewayAuth::AssociationOnly | GatewayAuth::AssociationAndDeviceAuthToken)
 }
 
-fn judge(facts: Facts) -> Result<(), Obstacle> {
-    let method = facts.method.ok_or(Obstacle::NoGateway)?;
+fn check(facts: Facts) -> Result<(), AttachError> {
+    let method = facts.method.ok_or(AttachError::NoGateway)?;
     if facts.device_is_gateway {
-        return Err(Obstacle::IsGateway);
+        return Err(AttachError::IsGateway);
     }
-    if asks_for_binding(method) && !facts.bound {
-        return Err(Obstacle::NotBound);
+    if requires_binding(method) && !facts.bound {
+        return Err(AttachError::NotBound);
     }
-    if asks_for_token(method) && !facts.token && !facts.open {
-        return Err(Obstacle::NoToken);
+    if requires_token(method) && !facts.token && !facts.open {
+        return Err(AttachError::NoToken);
     }
     Ok(())
 }
 
-fn text(obstacle: Obstacle, gateway: &DeviceName, device: &DeviceName) -> String {
+fn text(error: AttachError, gateway: &DeviceName, device: &DeviceName) -> String {
     let (gateway, device) = (&gateway.id, &device.id);
-    match obstacle {
-        Obstacle::NoGateway => format!("{gateway} is no gateway"),
-        Obstacle::IsGateway => format!("{device} is a gateway itself, and gateways are not attached"),
-        Obstacle::NotBound => format!("{device} is not bound to {gateway}"),
-        Obstacle::NoToken => format!("{gateway} must show a token of {device}: {{\"authorization\": \"JWT\"}}"),
+    match error {
+        AttachError::NoGateway => format!("{gateway} is no gateway"),
+        AttachError::IsGateway => format!("{device} is a gateway itself, and gateways are not attached"),
+        AttachError::NotBound => format!("{device} is not bound to {gateway}"),
+        AttachError::NoToken => format!("{gateway} must show a token of {device}: {{\"authorization\": \"JWT\"}}"),
     }
 }
 
@@ -81,11 +81,11 @@ impl Handle {
         let name = DeviceName { registry: gateway.name.registry.clone(), id: id.clone() };
         let device = match self.registry.find(&name) {
             Some(device) => device,
-            None if self.enroll == Enroll::Open && method.is_some() => self.introduce(gateway, name).await?,
+            None if self.enroll == Enroll::Open && method.is_some() => self.register_and_bind(gateway, name).await?,
             None => return Err(refused(format!("device {id} is not registered"))),
         };
         // A token is ignored where none is required.
-        let (proof, end) = match token.filter(|_| method.is_some_and(asks_for_token)) {
+        let (proof, end) = match token.filter(|_| method.is_some_and(requires_token)) {
             Some(token) => self.prove_token(&device, token).inspect_err(|refusal| record_failure(&device, refusal))?,
             None => (Proof::None, AccessExpiry::default()),
         };
@@ -102,7 +102,7 @@ impl Handle {
         proving::by_token(&device.name.to_string(), device.name.registry.project(), &spec.credentials, token.as_bytes())
     }
 
-    async fn introduce(&self, gateway: &Device, name: DeviceName) -> Result<Arc<Device>, AuthRefusal> {
+    async fn register_and_bind(&self, gateway: &Device, name: DeviceName) -> Result<Arc<Device>, AuthRefusal> {
         let device = self.enroll(name).await?;
         self.registry.bind(gateway, &device).await.map_err(refused)?;
         Ok(device)
@@ -121,7 +121,7 @@ impl Handle {
             token: attached.proof != Proof::None,
             open: self.enroll == Enroll::Open && !has_credentials(device),
         };
-        judge(facts).map(|()| end).map_err(|obstacle| text(obstacle, &gateway.name, &device.name))
+        check(facts).map(|()| end).map_err(|error| text(error, &gateway.name, &device.name))
     }
 }
 
@@ -131,8 +131,8 @@ mod tests {
 
     #[test]
     fn each_method_asks_for_what_its_name_says() {
+        use AttachError::{IsGateway, NoGateway, NoToken, NotBound};
         use GatewayAuth::{AssociationAndDeviceAuthToken, AssociationOnly, DeviceAuthTokenOnly};
-        use Obstacle::{IsGateway, NoGateway, NoToken, NotBound};
         // By (bound, token).
         let all = [(false, false), (false, true), (true, false), (true, true)];
         for (method, expect) in [
@@ -143,12 +143,12 @@ mod tests {
         ] {
             for ((bound, token), expect) in all.into_iter().zip(expect) {
                 let facts = Facts { method, device_is_gateway: false, bound, token, open: false };
-                assert_eq!(judge(facts), expect, "{facts:?}");
+                assert_eq!(check(facts), expect, "{facts:?}");
                 let nested = Facts { device_is_gateway: true, ..facts };
-                assert_eq!(judge(nested), Err(if method.is_some() { IsGateway } else { NoGateway }), "{nested:?}");
+                assert_eq!(check(nested), Err(if method.is_some() { IsGateway } else { NoGateway }), "{nested:?}");
                 // Open enrolment asks for no token of a device that has no key, and for a binding all the same.
                 let open = Facts { open: true, ..facts };
-                assert_eq!(judge(open), if expect == Err(NoToken) { Ok(()) } else { expect }, "{open:?}");
+                assert_eq!(check(open), if expect == Err(NoToken) { Ok(()) } else { expect }, "{open:?}");
             }
         }
     }

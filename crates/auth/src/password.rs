@@ -83,7 +83,7 @@ impl Checker {
         &self,
         password: &[u8],
         hash: Option<PasswordHash>,
-        asker: PasswordCaller,
+        caller: PasswordCaller,
     ) -> Result<bool, Error> {
         let exists = hash.is_some();
         if password.len() > limits::PASSWORD_BYTES {
@@ -91,12 +91,12 @@ impl Checker {
         }
         let Some(hash) = hash.or_else(|| self.decoy.clone()) else { return Ok(false) };
         let [known, unauthenticated] = &*self.waiting;
-        let count = if asker == PasswordCaller::Known { known } else { unauthenticated };
+        let count = if caller == PasswordCaller::Known { known } else { unauthenticated };
         let waiting = WaitingCount(count);
         if count.fetch_add(1, Ordering::Relaxed) >= limits::PASSWORD_CHECKS_WAITING {
             return Err(Error::Busy);
         }
-        let in_line = match asker {
+        let in_line = match caller {
             PasswordCaller::Known => None,
             PasswordCaller::Unknown => {
                 Some(self.unauthenticated.clone().acquire_owned().await.map_err(|_| Error::Busy)?)
@@ -162,7 +162,7 @@ mod tests {
         while let Some(done) = waiting.join_next().await {
             order.push(done.unwrap().unwrap());
         }
-        let place = order.iter().position(|asker| *asker == PasswordCaller::Known).unwrap();
+        let place = order.iter().position(|caller| *caller == PasswordCaller::Known).unwrap();
         assert!(place <= 2 * limits::PASSWORD_CHECKS, "{place} were checked before it");
         assert_eq!(order.len(), limits::PASSWORD_CHECKS_WAITING + 1);
     }

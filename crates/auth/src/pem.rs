@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_section_is_told_by_its_kind() {
+    fn what_is_no_section_is_refused_by_its_kind() {
         for (text, expect) in [
             ("", PemError::None),
             ("-----BEGIN A", PemError::None),

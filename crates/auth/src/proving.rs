@@ -55,7 +55,7 @@ impl Prover {
             return by_token(claimed.name, claimed.audience, claimed.keys, secret);
         }
         let attempt = self.begin(credentials.address, claimed.name)?;
-        match self.checker.check(secret, claimed.password.clone(), attempt.asker()).await {
+        match self.checker.check(secret, claimed.password.clone(), attempt.password_caller()).await {
             Ok(true) => {
                 attempt.succeeded(Instant::now());
                 Ok((Proof::Password(claimed.password), AccessExpiry::default()))

@@ -27,7 +27,7 @@ pub use super::attestation::certificate;
 
 /// What a device shows that wants to be registered.
 #[derive(Clone, Copy)]
-pub struct Registering<'a> {
+pub struct RegistrationRequest<'a> {
     pub registry: &'a RegistryName,
     pub registration_id: &'a str,
     pub address: IpAddr,
@@ -44,12 +44,12 @@ pub struct Registrant {
     registration_id: String,
     enrollment: String,
     /// What the device proves itself with from then on.
-    with: With,
+    with: RegistrantProof,
     end: AccessExpiry,
 }
 
 #[derive(Debug, Clone)]
-enum With {
+enum RegistrantProof {
     Keys(Box<SymmetricKeys>),
     Certificate(Box<Credential>),
 }
@@ -111,12 +111,12 @@ impl Registrant {
 
 impl Handle {
     /// Finds the enrolment that is for the device, and checks that it is the device.
-    pub async fn admit_registrant(&self, who: Registering<'_>) -> Result<Registrant, AuthRefusal> {
+    pub async fn admit_registrant(&self, who: RegistrationRequest<'_>) -> Result<Registrant, AuthRefusal> {
         let began = Instant::now();
         answer(began, self.prove_registrant(who)).await
     }
 
-    fn prove_registrant(&self, who: Registering<'_>) -> Result<Registrant, AuthRefusal> {
+    fn prove_registrant(&self, who: RegistrationRequest<'_>) -> Result<Registrant, AuthRefusal> {
         let found = self.registry.registry(who.registry);
         let enrollments = found.map(|registry| registry.enrollments).unwrap_or_default();
         let (proved, end) = match who.signed {
@@ -135,10 +135,10 @@ impl Handle {
 
     fn by_keys(
         &self,
-        who: Registering<'_>,
+        who: RegistrationRequest<'_>,
         enrollments: &BTreeMap<String, Enrollment>,
         signed: &Signed,
-    ) -> Result<((String, With), AccessExpiry), AuthRefusal> {
+    ) -> Result<((String, RegistrantProof), AccessExpiry), AuthRefusal> {
         let found = candidates(enrollments, who.registration_id).find_map(|(id, enrollment)| {
             let Attestation::Keys(keys) = &enrollment.attestation else { return None };
             let keys = match enrollment.registration_id {
@@ -151,7 +151,7 @@ impl Handle {
         let keys = found.as_ref().map(|(_, keys)| keys);
         let (_, end) = self.prover.prove_signed(&name, keys, signed, who.address)?;
         let (id, keys) = found.ok_or_else(|| refused(format!("{name}: no enrolment has such a key")))?;
-        Ok(((id.clone(), With::Keys(Box::new(keys))), end))
+        Ok(((id.clone(), RegistrantProof::Keys(Box::new(keys))), end))
     }
 
     /// Registers the device, or gives the registered one what it proves itself with now.
@@ -197,10 +197,10 @@ impl Handle {
         }
         let spec = device.spec();
         let patch = match &registrant.with {
-            With::Keys(keys) if spec.symmetric_keys.as_ref() != Some(keys) => {
+            RegistrantProof::Keys(keys) if spec.symmetric_keys.as_ref() != Some(keys) => {
                 DevicePatch { symmetric_keys: Some(Some(keys.clone())), ..DevicePatch::default() }
             }
-            With::Certificate(certificate) if !spec.credentials.contains(certificate) => {
+            RegistrantProof::Certificate(certificate) if !spec.credentials.contains(certificate) => {
                 DevicePatch { credentials: Some(vec![certificate.as_ref().clone()]), ..DevicePatch::default() }
             }
             _ => return Ok(device),
@@ -211,9 +211,9 @@ impl Handle {
 }
 
 fn by_certificate(
-    who: Registering<'_>,
+    who: RegistrationRequest<'_>,
     enrollments: &BTreeMap<String, Enrollment>,
-) -> Result<((String, With), AccessExpiry), AuthRefusal> {
+) -> Result<((String, RegistrantProof), AccessExpiry), AuthRefusal> {
     let wrong = |error: String| refused(format!("registration {:?} of {}: {error}", who.registration_id, who.registry));
     let own = who.certificates.first().ok_or_else(|| wrong("it shows no signature and no certificate".into()))?;
     let id = DeviceId::new(who.registration_id).map_err(|error| wrong(error.to_string()))?;
@@ -230,7 +230,7 @@ fn by_certificate(
         };
         match certificates::prove(who.certificates, &id, &spec, &authorities, clock::now_ms()) {
             Ok((_, expires_ms)) => {
-                let with = With::Certificate(Box::new(credential));
+                let with = RegistrantProof::Certificate(Box::new(credential));
                 return Ok(((name.clone(), with), AccessExpiry(Some(expires_ms))));
             }
             Err(error) => problem = error.to_string(),
@@ -252,8 +252,8 @@ fn registration(registrant: &Registrant, enrollment: &Enrollment) -> Registratio
     let mut spec = DeviceSpec { metadata: enrollment.metadata.clone(), ..DeviceSpec::default() };
     spec.metadata.insert(ENROLLMENT.to_owned(), registrant.enrollment.clone());
     match &registrant.with {
-        With::Keys(keys) => spec.symmetric_keys = Some(keys.clone()),
-        With::Certificate(certificate) => spec.credentials.push(certificate.as_ref().clone()),
+        RegistrantProof::Keys(keys) => spec.symmetric_keys = Some(keys.clone()),
+        RegistrantProof::Certificate(certificate) => spec.credentials.push(certificate.as_ref().clone()),
     }
     let cause = Cause::Api { who: format!("enrolment {}", registrant.enrollment) };
     let config = enrollment.config.as_ref().map(|config| FirstConfig { payload: config.clone().into(), cause });

@@ -19,14 +19,14 @@ use switchbox_model::limits::{self, LimitName};
 use switchbox_transport::admission::network;
 
 /// Failures that cost nothing yet: an address has many devices, each may once have an old password.
-const FREE: [u32; 2] = [5, 50];
+const FREE_FAILURES: [u32; 2] = [5, 50];
 /// The first pause; every further failure doubles it.
-const PAUSE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// After so long without a failure those before are forgotten.
-const FORGET: Duration = Duration::from_secs(600);
+const FORGET_FAILURES_AFTER: Duration = Duration::from_secs(600);
 /// So long it is remembered that a client got in from an address.
-const REMEMBER: Duration = Duration::from_secs(7 * 86_400);
+const KNOWN_FOR: Duration = Duration::from_secs(7 * 86_400);
 
 /// Why an attempt is not even looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -71,8 +71,8 @@ impl Record {
         self.known_until.is_some_and(|until| now < until)
     }
 
-    fn counts(&self, now: Instant) -> bool {
-        self.is_known(now) || now.duration_since(self.last) < FORGET
+    fn is_recent(&self, now: Instant) -> bool {
+        self.is_known(now) || now.duration_since(self.last) < FORGET_FAILURES_AFTER
     }
 }
 
@@ -127,27 +127,27 @@ impl Throttle {
 }
 
 impl Attempt<'_> {
-    pub(super) fn asker(&self) -> PasswordCaller {
+    pub(super) fn password_caller(&self) -> PasswordCaller {
         if self.known { PasswordCaller::Known } else { PasswordCaller::Unknown }
     }
 
     pub(super) fn succeeded(self, now: Instant) {
-        let record = Record { failures: 0, last: now, until: now, known_until: Some(now + REMEMBER) };
-        self.throttle.table.lock().keep(self.client, record, now);
+        let record = Record { failures: 0, last: now, until: now, known_until: Some(now + KNOWN_FOR) };
+        self.throttle.table.lock().store_record(self.client, record, now);
     }
 
     pub(super) fn failed(self, now: Instant) {
         let mut table = self.throttle.table.lock();
-        for (who, free) in [self.client, Subject::Address(self.address)].into_iter().zip(FREE) {
+        for (who, free) in [self.client, Subject::Address(self.address)].into_iter().zip(FREE_FAILURES) {
             let before = table.records.get(&who);
-            let recent = before.filter(|record| now.duration_since(record.last) < FORGET);
+            let recent = before.filter(|record| now.duration_since(record.last) < FORGET_FAILURES_AFTER);
             let failures = recent.map_or(0, |record| record.failures).saturating_add(1);
             let pause = match failures.checked_sub(free + 1) {
                 None => Duration::ZERO,
-                Some(over) => PAUSE.saturating_mul(1 << over.min(16)).min(LONGEST_PAUSE),
+                Some(over) => FIRST_PAUSE.saturating_mul(1 << over.min(16)).min(LONGEST_PAUSE),
             };
             let known_until = before.and_then(|record| record.known_until);
-            table.keep(who, Record { failures, last: now, until: now + pause, known_until }, now);
+            table.store_record(who, Record { failures, last: now, until: now + pause, known_until }, now);
         }
     }
 }
@@ -168,9 +168,9 @@ impl Drop for Attempt<'_> {
 impl Table {
     /// Makes room: first by removing old entries, then the one that was used longest ago. Entries of clients that authenticated before are
     /// removed only when there are no others, so that many addresses with many names cannot push known clients out.
-    fn keep(&mut self, who: Subject, record: Record, now: Instant) {
+    fn store_record(&mut self, who: Subject, record: Record, now: Instant) {
         if self.records.len() >= limits::FAILURES_KEPT && !self.records.contains_key(&who) {
-            self.records.retain(|_, record| record.counts(now));
+            self.records.retain(|_, record| record.is_recent(now));
             if self.records.len() >= limits::FAILURES_KEPT
                 && let Some(oldest) = self
                     .records
@@ -202,19 +202,19 @@ mod tests {
     fn guessing_is_slowed_down_for_the_address_and_the_client_alone() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         assert_eq!(fail(&throttle, HERE, "lamp-1", 100, now), 6);
-        assert_eq!(throttle.begin(HERE, "lamp-1", now).unwrap_err(), Throttled::Client(PAUSE));
+        assert_eq!(throttle.begin(HERE, "lamp-1", now).unwrap_err(), Throttled::Client(FIRST_PAUSE));
         assert!(throttle.begin(HERE, "lamp-2", now).is_ok(), "another client of the address");
         assert!(throttle.begin(THERE, "lamp-1", now).is_ok(), "the client from another address");
-        let later = now + PAUSE;
+        let later = now + FIRST_PAUSE;
         throttle.begin(HERE, "lamp-1", later).unwrap().failed(later);
-        assert_eq!(throttle.begin(HERE, "lamp-1", later).unwrap_err(), Throttled::Client(2 * PAUSE));
-        let later = later + 2 * PAUSE;
+        assert_eq!(throttle.begin(HERE, "lamp-1", later).unwrap_err(), Throttled::Client(2 * FIRST_PAUSE));
+        let later = later + 2 * FIRST_PAUSE;
         throttle.begin(HERE, "lamp-1", later).unwrap().succeeded(later);
         assert!(throttle.begin(HERE, "lamp-1", later).is_ok());
     }
 
     #[test]
-    fn an_address_that_tries_many_clients_is_slowed_down_but_not_who_got_in_from_it() {
+    fn an_address_that_tries_many_clients_is_throttled_but_no_client_that_was_accepted_from_it() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         throttle.begin(HERE, "lamp-1", now).unwrap().succeeded(now);
         let tried = (0..100).take_while(|n| fail(&throttle, HERE, &format!("x-{n}"), 1, now) == 1).count();
@@ -232,9 +232,9 @@ mod tests {
             .collect();
         assert_eq!(throttle.begin(HERE, "x", now).unwrap_err(), Throttled::Busy);
         assert!(throttle.begin(THERE, "x", now).is_ok());
-        throttle.table.lock().keep(
+        throttle.table.lock().store_record(
             Subject::Client(HERE, throttle.hasher.hash_one("known")),
-            Record { failures: 0, last: now, until: now, known_until: Some(now + REMEMBER) },
+            Record { failures: 0, last: now, until: now, known_until: Some(now + KNOWN_FOR) },
             now,
         );
         assert!(throttle.begin(HERE, "known", now).is_ok(), "unknown callers do not take the places of known ones");
@@ -250,25 +250,25 @@ mod tests {
             throttle.begin(address, "lamp-1", now).unwrap().failed(now);
         }
         assert_eq!(throttle.table.lock().records.len(), limits::FAILURES_KEPT);
-        let later = now + FORGET;
+        let later = now + FORGET_FAILURES_AFTER;
         throttle.begin(HERE, "lamp-1", later).unwrap().failed(later);
         assert_eq!(throttle.table.lock().records.len(), 2);
         assert!(throttle.table.lock().under_way.is_empty());
     }
 
     #[test]
-    fn who_got_in_before_is_known_for_days_however_many_others_fail() {
+    fn a_client_that_was_accepted_is_known_for_days_however_many_others_fail() {
         let (throttle, now) = (Throttle::default(), Instant::now());
-        let asker = |at| throttle.begin(HERE, "lamp-1", at).unwrap().asker();
-        assert_eq!(asker(now), PasswordCaller::Unknown);
+        let caller = |at| throttle.begin(HERE, "lamp-1", at).unwrap().password_caller();
+        assert_eq!(caller(now), PasswordCaller::Unknown);
         throttle.begin(HERE, "lamp-1", now).unwrap().succeeded(now);
-        let later = now + REMEMBER / 2;
+        let later = now + KNOWN_FOR / 2;
         for n in 0..limits::FAILURES_KEPT as u32 {
             throttle.begin(IpAddr::from(n.to_be_bytes()), "lamp-1", later).unwrap().failed(later);
         }
-        assert_eq!(asker(later), PasswordCaller::Known);
+        assert_eq!(caller(later), PasswordCaller::Known);
         throttle.begin(HERE, "lamp-1", later).unwrap().failed(later);
-        assert_eq!(asker(later), PasswordCaller::Known);
-        assert_eq!(asker(now + REMEMBER), PasswordCaller::Unknown);
+        assert_eq!(caller(later), PasswordCaller::Known);
+        assert_eq!(caller(now + KNOWN_FOR), PasswordCaller::Unknown);
     }
 }

@@ -6,27 +6,27 @@ use fe2o3_amqp_types::{
 };
 
 use crate::{
+    authorization::ConnectionAuth,
     context::Context,
-    grant::Grants,
-    requests::{Outcome, Request, field},
+    requests::{Request, Response, field},
 };
 
-pub(crate) async fn answer(context: &Context, grants: &Grants, request: Request) -> Outcome {
+pub(crate) async fn respond(context: &Context, auth: &ConnectionAuth, request: Request) -> Response {
     if field(&request, "operation").as_deref() != Some("put-token") {
-        return Outcome::refused(400, "the only operation of $cbs is put-token");
+        return Response::error(400, "the only operation of $cbs is put-token");
     }
     let kind = field(&request, "type").unwrap_or_default();
     if kind != "servicebus.windows.net:sastoken" {
-        return Outcome::refused(400, "the type of a token is servicebus.windows.net:sastoken; no other is supported");
+        return Response::error(400, "the type of a token is servicebus.windows.net:sastoken; no other is supported");
     }
     let token = match &request.body {
         Body::Value(AmqpValue(Value::String(token))) => token.clone(),
         Body::Value(AmqpValue(Value::Binary(token))) => String::from_utf8(token.to_vec()).unwrap_or_default(),
-        _ => return Outcome::refused(400, "the body of put-token is the token, a text"),
+        _ => return Response::error(400, "the body of put-token is the token, a text"),
     };
-    match grants.put(context, &token).await {
+    match auth.put_token(context, &token).await {
         // Azure's SDK for Node takes no other number of success.
-        Ok(()) => Outcome::done(200, Value::Null),
-        Err(why) => Outcome::refused(401, why),
+        Ok(()) => Response::ok(200, Value::Null),
+        Err(why) => Response::error(401, why),
     }
 }

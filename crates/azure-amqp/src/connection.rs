@@ -12,10 +12,10 @@ use tokio::{
 
 use crate::{
     all_fields::AllFields,
+    authorization::ConnectionAuth,
     context::Context,
-    grant::Grants,
     links::Session,
-    sasl::{self, Shown},
+    sasl::{self, SaslClient},
 };
 use switchbox_model::limits::{HUB_AMQP_FRAME_BYTES, HUB_AMQP_LINKS, HUB_AMQP_SESSIONS, names};
 use switchbox_transport::admission::ConnectionPermit;
@@ -23,13 +23,13 @@ use switchbox_transport::admission::ConnectionPermit;
 /// How long a client may take to open a connection.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a connection may be open without a proof.
-const PROOF_TIMEOUT: Duration = Duration::from_secs(30);
+const AUTH_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the frames that close a connection may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A client that says nothing for so long is gone.
 const IDLE_TIMEOUT_MS: u32 = 240_000;
-/// Sessions of a client that has shown no proof.
-const UNPROVED: usize = 2;
+/// Sessions of a client that has not authenticated.
+const UNAUTHENTICATED_SESSIONS: usize = 2;
 /// Frames that wait to be written, of a connection and of each session.
 const FRAMES: usize = 64;
 
@@ -37,34 +37,34 @@ pub(crate) async fn serve<S>(context: Context, stream: S, address: IpAddr, permi
 where
     S: AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static,
 {
-    let grants = Grants::new(address);
-    let mut connection = match timeout(OPEN_TIMEOUT, open(&context, &grants, stream)).await {
+    let auth = ConnectionAuth::new(address);
+    let mut connection = match timeout(OPEN_TIMEOUT, open(&context, &auth, stream)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!(%address, %error, "an AMQP connection was not opened"),
         Err(_) => return context.parts.metrics.limit(names::HUB_AMQP_OPEN_TIME),
     };
     let mut sessions = JoinSet::new();
-    if let Some(why) = run(&context, &grants, &mut connection, &mut sessions, &permit).await {
+    if let Some(why) = run(&context, &auth, &mut connection, &mut sessions, &permit).await {
         let error = Error::new(AmqpError::UnauthorizedAccess, Some(why.to_owned()), None);
         let _ = timeout(CLOSE_TIMEOUT, connection.close_with_error(error)).await;
     }
 }
 
 /// SASL, and the frames `open` of both sides.
-async fn open<S>(context: &Context, grants: &Grants, mut stream: S) -> Result<ListenerConnectionHandle, String>
+async fn open<S>(context: &Context, auth: &ConnectionAuth, mut stream: S) -> Result<ListenerConnectionHandle, String>
 where
     S: AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static,
 {
-    let shown = sasl::begin(&mut stream).await.map_err(|error| error.to_string())?;
-    let proved = match &shown {
-        Shown::NoSasl | Shown::Anonymous => Ok(()),
-        Shown::Plain(plain) => grants.plain(context, plain).await,
+    let client = sasl::negotiate(&mut stream).await.map_err(|error| error.to_string())?;
+    let proved = match &client {
+        SaslClient::NoSasl | SaslClient::Anonymous => Ok(()),
+        SaslClient::Plain(plain) => auth.sasl_plain(context, plain).await,
     };
     let mut early = &[][..];
-    if matches!(shown, Shown::NoSasl) {
+    if matches!(client, SaslClient::NoSasl) {
         early = &sasl::AMQP_HEADER;
     } else {
-        sasl::conclude(&mut stream, proved.is_ok()).await.map_err(|error| error.to_string())?;
+        sasl::send_outcome(&mut stream, proved.is_ok()).await.map_err(|error| error.to_string())?;
     }
     proved?;
     let acceptor = ConnectionAcceptor::builder()
@@ -80,36 +80,36 @@ where
 /// Takes sessions until the connection ends, or has to: then the text says why.
 async fn run(
     context: &Context,
-    grants: &Grants,
+    auth: &ConnectionAuth,
     connection: &mut ListenerConnectionHandle,
     sessions: &mut JoinSet<()>,
     permit: &ConnectionPermit,
 ) -> Option<&'static str> {
     let acceptor = SessionAcceptor::builder().handle_max(HUB_AMQP_LINKS as u32).buffer_size(FRAMES).build();
-    let proof = tokio::time::sleep(PROOF_TIMEOUT);
+    let proof = tokio::time::sleep(AUTH_TIMEOUT);
     tokio::pin!(proof);
     loop {
-        if grants.is_proved() {
+        if auth.is_authenticated() {
             permit.mark_authenticated();
         }
         tokio::select! {
             incoming = connection.next_incoming_session() => {
-                if sessions.len() >= UNPROVED && !grants.is_proved() {
+                if sessions.len() >= UNAUTHENTICATED_SESSIONS && !auth.is_authenticated() {
                     context.parts.metrics.limit(names::HUB_AMQP_LINKS);
                     return Some("there are too many sessions before a token was put to $cbs");
                 }
                 match acceptor.accept_incoming_session(incoming?, connection).await {
-                    Ok(session) => drop(sessions.spawn(Session::new(context.clone(), grants.clone()).run(session))),
+                    Ok(session) => drop(sessions.spawn(Session::new(context.clone(), auth.clone()).run(session))),
                     Err(error) => tracing::debug!(%error, "an AMQP session was not begun"),
                 }
             }
             Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
-            () = grants.proved(), if !grants.is_proved() => {}
-            () = &mut proof, if !grants.is_proved() => {
+            () = auth.authenticated(), if !auth.is_authenticated() => {}
+            () = &mut proof, if !auth.is_authenticated() => {
                 context.parts.metrics.limit(names::HUB_AMQP_PROOF_TIME);
                 return Some("no token that counts was put to $cbs in time");
             }
-            () = grants.ran_out() => return Some("the token ran out"),
+            () = auth.expired() => return Some("the token ran out"),
             () = permit.eviction_requested() => return Some("there are too many connections"),
             () = context.shutdown.cancelled() => return Some("the host is stopping"),
         }

@@ -8,7 +8,7 @@ use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, tasks::Tasks};
 use tokio_util::sync::CancellationToken;
 
-use crate::places::Places;
+use crate::feedback_cursor::FeedbackCursors;
 
 /// The parts of the host that the endpoint reads.
 #[derive(Clone)]
@@ -27,6 +27,6 @@ pub(crate) struct Context {
     pub(crate) parts: Parts,
     pub(crate) hubs: Hubs,
     pub(crate) partitions: u16,
-    pub(crate) feedback: Places,
+    pub(crate) feedback: FeedbackCursors,
     pub(crate) shutdown: CancellationToken,
 }

@@ -9,17 +9,17 @@ use fe2o3_amqp_types::{
     primitives::{SimpleValue, Value},
 };
 
-use crate::{context::Context, grant::Grants};
+use crate::{authorization::ConnectionAuth, context::Context};
 use switchbox_azure::url_encoding;
 use switchbox_core::outbox::{self, NewCommand};
 use switchbox_model::{Cause, DeviceId, DeviceName, Property, RegistryName, event::about};
 use switchbox_support::clock;
 
 /// How long a message waits for its device that does not say so.
-const TTL: Duration = Duration::from_secs(3_600);
+const DEFAULT_TTL: Duration = Duration::from_secs(3_600);
 
 /// Takes messages until the link ends, one after the other: while one is on its way to the disk, the next ones wait in the socket.
-pub(crate) async fn serve(context: &Context, grants: &Grants, mut link: Receiver) {
+pub(crate) async fn serve(context: &Context, auth: &ConnectionAuth, mut link: Receiver) {
     loop {
         let delivery = match link.recv::<Body<Value>>().await {
             Ok(delivery) => delivery,
@@ -28,7 +28,7 @@ pub(crate) async fn serve(context: &Context, grants: &Grants, mut link: Receiver
                 break;
             }
         };
-        let settled = match take(context, grants, &delivery).await {
+        let settled = match accept_message(context, auth, &delivery).await {
             Ok(()) => link.accept(&delivery).await,
             Err(error) => link.reject(&delivery, Some(error)).await,
         };
@@ -40,15 +40,19 @@ pub(crate) async fn serve(context: &Context, grants: &Grants, mut link: Receiver
     let _ = link.close().await;
 }
 
-async fn take(context: &Context, grants: &Grants, delivery: &Delivery<Body<Value>>) -> Result<(), Error> {
-    let grant = grants.to_read().map_err(|why| error(AmqpError::UnauthorizedAccess, why))?;
+async fn accept_message(
+    context: &Context,
+    auth: &ConnectionAuth,
+    delivery: &Delivery<Body<Value>>,
+) -> Result<(), Error> {
+    let authorization = auth.require_service_connect().map_err(|why| error(AmqpError::UnauthorizedAccess, why))?;
     let message = delivery.message();
-    let name = addressee(&grant.registry, message)?;
+    let name = addressee(&authorization.registry, message)?;
     let device = context.parts.registry.find(&name);
     let missing = || error(AmqpError::NotFound, format!("device {} is not registered", name.id));
     let device = device.ok_or_else(missing)?;
     let command = command(message)?;
-    let cause = Cause::Api { who: format!("hub policy {}", grant.policy.name()) };
+    let cause = Cause::Api { who: format!("hub policy {}", authorization.policy.name()) };
     context.parts.outbox.send_command(&device, command, cause).await.map_err(|why| {
         let condition = match &why {
             outbox::Error::QueueFull { .. } => AmqpError::ResourceLimitExceeded,
@@ -81,10 +85,10 @@ fn addressee(registry: &RegistryName, message: &Message<Body<Value>>) -> Result<
 }
 
 fn command(message: &Message<Body<Value>>) -> Result<NewCommand, Error> {
-    let said = message.properties.clone().unwrap_or_default();
-    let expires = said.absolute_expiry_time.as_ref().map(|at| u64::try_from(at.milliseconds()).unwrap_or(0));
+    let of_sender = message.properties.clone().unwrap_or_default();
+    let expires = of_sender.absolute_expiry_time.as_ref().map(|at| u64::try_from(at.milliseconds()).unwrap_or(0));
     let ttl = match expires {
-        None => TTL,
+        None => DEFAULT_TTL,
         Some(at_ms) => {
             let left_ms = at_ms.checked_sub(clock::now_ms()).filter(|left_ms| *left_ms > 0);
             let left_ms = left_ms.ok_or_else(|| error(AmqpError::InvalidField, "absolute-expiry-time is over already"));
@@ -103,11 +107,11 @@ fn command(message: &Message<Body<Value>>) -> Result<NewCommand, Error> {
         Body::Sequence(_) => return Err(error(AmqpError::NotImplemented, "the body of a message is data, or a text")),
     };
     let of_message = [
-        (about::MESSAGE_ID, said.message_id.as_ref().map(text_of_id)),
-        (about::CORRELATION_ID, said.correlation_id.as_ref().map(text_of_id)),
-        (about::USER_ID, said.user_id.map(|id| String::from_utf8_lossy(&id).into_owned())),
-        (about::CONTENT_TYPE, said.content_type.map(|kind| kind.as_str().to_owned())),
-        (about::CONTENT_ENCODING, said.content_encoding.map(|kind| kind.as_str().to_owned())),
+        (about::MESSAGE_ID, of_sender.message_id.as_ref().map(text_of_id)),
+        (about::CORRELATION_ID, of_sender.correlation_id.as_ref().map(text_of_id)),
+        (about::USER_ID, of_sender.user_id.map(|id| String::from_utf8_lossy(&id).into_owned())),
+        (about::CONTENT_TYPE, of_sender.content_type.map(|kind| kind.as_str().to_owned())),
+        (about::CONTENT_ENCODING, of_sender.content_encoding.map(|kind| kind.as_str().to_owned())),
     ];
     let of_message = of_message.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     let mut properties: Vec<Property> = of_message.collect();

@@ -1,5 +1,5 @@
 //! `/messages/servicebound/feedback`: what became of messages to devices, of those whose senders asked for that. It is read from the
-//! journal. The place of a registry's reader is in memory: after a start it is one hour back, so what was told may be told again.
+//! journal. The cursor of a registry's reader is in memory: after a start it is one hour back, so what was told may be told again.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use fe2o3_amqp_types::{
 use serde_json::{Value, json};
 
 use crate::{
+    authorization::ConnectionAuth,
     context::Context,
-    grant::Grants,
-    reader::{Found, Reader, Wants},
-    start::Start,
+    reader::{DeviceEvent, EventSelection, Reader},
+    start_position::StartPosition,
 };
 use switchbox_model::{CommandStatus, EventData, Property, RegistryName, event::about};
 use switchbox_store as store;
@@ -25,17 +25,17 @@ use switchbox_support::clock;
 const ACK: &str = "iothub-ack";
 const CONTENT_TYPE: &str = "application/vnd.microsoft.iothub.feedback.json";
 /// How far back the first reader begins.
-const KEPT_FOR: Duration = Duration::from_secs(3_600);
+const LOOK_BACK: Duration = Duration::from_secs(3_600);
 /// What one message tells of at most.
-const BATCH: usize = 64;
+const MAX_RECORDS: usize = 64;
 
-pub(crate) async fn serve(context: &Context, grants: &Grants, mut link: Sender) {
-    let told = match grants.to_read() {
-        Ok(grant) => run(context, &grant.registry, &mut link).await,
+pub(crate) async fn serve(context: &Context, auth: &ConnectionAuth, mut link: Sender) {
+    let ended = match auth.require_service_connect() {
+        Ok(authorization) => run(context, &authorization.registry, &mut link).await,
         Err(why) => Err(Error::new(AmqpError::UnauthorizedAccess, Some(why), None)),
     };
     // The other side may be gone already.
-    let _ = match told {
+    let _ = match ended {
         Ok(()) => link.close().await,
         Err(error) => link.close_with_error(error).await,
     };
@@ -44,22 +44,22 @@ pub(crate) async fn serve(context: &Context, grants: &Grants, mut link: Sender) 
 /// Until the link ends.
 async fn run(context: &Context, registry: &RegistryName, link: &mut Sender) -> Result<(), Error> {
     let failed = |error: store::Error| Error::new(AmqpError::InternalError, Some(error.to_string()), None);
-    let place = context.feedback.of(registry);
-    let mut place = tokio::select! {
-        place = place.lock() => place,
+    let cursor = context.feedback.of(registry);
+    let mut cursor = tokio::select! {
+        cursor = cursor.lock() => cursor,
         _ = link.on_detach() => return Ok(()),
     };
-    let kept_ms = u64::try_from(KEPT_FOR.as_millis()).unwrap_or(0);
-    let start = Start::Since(clock::now_ms().saturating_sub(kept_ms));
-    let next = match place.next {
+    let look_back_ms = u64::try_from(LOOK_BACK.as_millis()).unwrap_or(0);
+    let start = StartPosition::Since(clock::now_ms().saturating_sub(look_back_ms));
+    let next = match cursor.next {
         Some(next) => next,
         None => start.find(&context.parts.store).await.map_err(failed)?,
     };
-    let mut reader = Reader::at(context, registry.clone(), Wants::CommandEnds, next);
+    let mut reader = Reader::at(context, registry.clone(), EventSelection::CommandEnds, next);
     loop {
-        let waiting = &mut place.waiting;
+        let waiting = &mut cursor.waiting;
         while !waiting.is_empty() {
-            let most = waiting.len().min(BATCH);
+            let most = waiting.len().min(MAX_RECORDS);
             match link.send(message(waiting.get(..most).unwrap_or_default())).await {
                 // A reader that rejects them does not want them again.
                 Ok(Outcome::Accepted(_) | Outcome::Rejected(_)) => drop(waiting.drain(..most)),
@@ -69,9 +69,9 @@ async fn run(context: &Context, registry: &RegistryName, link: &mut Sender) -> R
         }
         let page = reader.page().await.map_err(failed)?;
         for found in page.found {
-            place.waiting.extend(record(context, &found).await.map_err(failed)?);
+            cursor.waiting.extend(record(context, &found).await.map_err(failed)?);
         }
-        place.next = Some(reader.next());
+        cursor.next = Some(reader.next());
         if page.is_end {
             tokio::select! {
                 _ = link.on_detach() => return Ok(()),
@@ -94,15 +94,15 @@ fn message(records: &[Value]) -> Message<Data> {
 }
 
 /// What is told of a command's end. `None`: its sender did not ask for that, or the host does not keep the command any more.
-async fn record(context: &Context, found: &Found) -> Result<Option<Value>, store::Error> {
+async fn record(context: &Context, found: &DeviceEvent) -> Result<Option<Value>, store::Error> {
     let EventData::CommandSettled { id, status } = &found.event.data else { return Ok(None) };
     let Some(command) = context.parts.store.command(found.device.num, id.clone()).await? else { return Ok(None) };
     let wants = property(&command.properties, ACK).unwrap_or_default();
     if !is_wanted(wants, *status) {
         return Ok(None);
     }
-    let given_up = context.parts.delivery.was_given_up(found.device.num, command.num);
-    let code = code(*status, given_up);
+    let count_exceeded = context.parts.delivery.delivery_count_exceeded(found.device.num, command.num);
+    let code = code(*status, count_exceeded);
     Ok(Some(json!({
         "originalMessageId": property(&command.properties, about::MESSAGE_ID).unwrap_or(id),
         "enqueuedTimeUtc": clock::rfc3339(found.event.time_ms),
@@ -128,10 +128,10 @@ fn is_wanted(wants: &str, status: CommandStatus) -> bool {
 }
 
 /// As Azure calls an end.
-fn code(status: CommandStatus, given_up: bool) -> &'static str {
+fn code(status: CommandStatus, count_exceeded: bool) -> &'static str {
     match status {
         CommandStatus::Acknowledged => "Success",
-        CommandStatus::Rejected if given_up => "DeliveryCountExceeded",
+        CommandStatus::Rejected if count_exceeded => "DeliveryCountExceeded",
         CommandStatus::Rejected => "Rejected",
         CommandStatus::Purged => "Purged",
         _ => "Expired",
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sender_is_told_what_it_asked_for() {
+    fn a_sender_gets_the_feedback_that_it_asked_for() {
         use CommandStatus::{Acknowledged, Expired, Purged, Rejected};
         for (wants, good, bad) in [
             ("full", true, true),
@@ -155,7 +155,7 @@ mod tests {
             assert_eq!((is_wanted(wants, Acknowledged), is_wanted(wants, Expired)), (good, bad), "{wants}");
         }
         let codes = [(Acknowledged, false), (Rejected, true), (Rejected, false), (Purged, false), (Expired, false)];
-        let codes = codes.map(|(status, given_up)| code(status, given_up));
+        let codes = codes.map(|(status, count_exceeded)| code(status, count_exceeded));
         assert_eq!(codes, ["Success", "DeliveryCountExceeded", "Rejected", "Purged", "Expired"]);
     }
 }

@@ -3,24 +3,24 @@
 
 mod address;
 mod all_fields;
+mod authorization;
 mod cbs;
 mod connection;
 mod context;
 mod devicebound;
 mod feedback;
-mod grant;
+mod feedback_cursor;
 mod links;
 mod management;
 mod message;
 mod partitions;
-mod places;
 mod reader;
 mod requests;
 mod sasl;
 mod selector;
 mod server;
 mod service;
-mod start;
+mod start_position;
 mod streaming;
 
 pub use context::Parts;

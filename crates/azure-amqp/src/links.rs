@@ -13,16 +13,15 @@ use tokio::task::JoinSet;
 
 use crate::{
     address::Address,
+    authorization::ConnectionAuth,
     cbs,
     context::Context,
-    devicebound, feedback,
-    grant::Grants,
-    management,
-    reader::{Reader, Wants},
-    requests::Answers,
+    devicebound, feedback, management,
+    reader::{EventSelection, Reader},
+    requests::ResponseQueue,
     selector::{self, Term},
-    start::{self, Start},
-    streaming::Streaming,
+    start_position::{self, StartPosition},
+    streaming::PartitionStream,
 };
 use switchbox_model::{
     RegistryName,
@@ -30,28 +29,28 @@ use switchbox_model::{
 };
 
 /// Links of a session of a client that has shown no proof.
-const UNPROVED: usize = 4;
+const UNAUTHENTICATED_LINKS: usize = 4;
 
 /// What the links of one session share.
 #[derive(Clone)]
 pub(crate) struct Session {
     pub(crate) context: Context,
-    pub(crate) grants: Grants,
-    cbs: Arc<Answers>,
-    management: Arc<Answers>,
+    pub(crate) auth: ConnectionAuth,
+    cbs: Arc<ResponseQueue>,
+    management: Arc<ResponseQueue>,
 }
 
 /// A reader's place that was found to be right.
-struct Wanted {
+struct EventSource {
     registry: RegistryName,
     partition: u16,
-    start: Start,
+    start: StartPosition,
     filter: Vec<Term>,
 }
 
 impl Session {
-    pub(crate) fn new(context: Context, grants: Grants) -> Self {
-        Self { context, grants, cbs: Arc::new(Answers::new()), management: Arc::new(Answers::new()) }
+    pub(crate) fn new(context: Context, auth: ConnectionAuth) -> Self {
+        Self { context, auth, cbs: Arc::new(ResponseQueue::new()), management: Arc::new(ResponseQueue::new()) }
     }
 
     /// Until the session ends.
@@ -72,7 +71,7 @@ impl Session {
                 attach = handle.next_incoming_attach() => attach,
             };
             let Some(attach) = attach else { break };
-            let most = if self.grants.is_proved() { HUB_AMQP_LINKS } else { UNPROVED };
+            let most = if self.auth.is_authenticated() { HUB_AMQP_LINKS } else { UNAUTHENTICATED_LINKS };
             if links.len() >= most {
                 self.context.parts.metrics.limit(names::HUB_AMQP_LINKS);
                 let error =
@@ -80,17 +79,17 @@ impl Session {
                 let _ = handle.end_with_error(error).await;
                 return;
             }
-            let wanted = self.wanted(&attach);
+            let target = self.check_attach(&attach);
             let settle = attach.snd_settle_mode.clone();
             let acceptor = if attach.role == Role::Sender { &receiving } else { &sending };
             let Ok(endpoint) = acceptor.accept_incoming_attach(attach, &mut handle).await else { continue };
             let session = self.clone();
-            links.spawn(async move { session.serve(endpoint, wanted, settle).await });
+            links.spawn(async move { session.serve(endpoint, target, settle).await });
         }
     }
 
     /// What a link is for, or why there is none such.
-    fn wanted(&self, attach: &Attach) -> Result<(Address, Option<Wanted>), Error> {
+    fn check_attach(&self, attach: &Attach) -> Result<(Address, Option<EventSource>), Error> {
         let text = match attach.role {
             Role::Sender => match attach.target.as_deref() {
                 Some(TargetArchetype::Target(target)) => target.address.clone(),
@@ -99,10 +98,10 @@ impl Session {
             Role::Receiver => attach.source.as_ref().and_then(|source| source.address.clone()),
         };
         let address = Address::parse(&text.unwrap_or_default());
-        let wanted = match (&address, &attach.role) {
+        let target = match (&address, &attach.role) {
             (Address::Cbs | Address::Management, _) => None,
             (Address::ToDevices, Role::Sender) | (Address::Feedback, Role::Receiver) => {
-                self.grants.to_read().map_err(|why| error(AmqpError::UnauthorizedAccess, why))?;
+                self.auth.require_service_connect().map_err(|why| error(AmqpError::UnauthorizedAccess, why))?;
                 None
             }
             (Address::ToDevices, Role::Receiver) => {
@@ -113,7 +112,7 @@ impl Session {
             }
             (Address::Events { entity, partition }, Role::Receiver) => {
                 let filter = attach.source.as_ref().and_then(|source| source.filter.as_ref());
-                Some(self.events(entity, partition, filter)?)
+                Some(self.event_source(entity, partition, filter)?)
             }
             (Address::Events { .. }, Role::Sender) => {
                 return Err(error(
@@ -126,12 +125,13 @@ impl Session {
                 return Err(error(AmqpError::NotFound, text));
             }
         };
-        Ok((address, wanted))
+        Ok((address, target))
     }
 
-    fn events(&self, entity: &str, partition: &str, filter: Option<&FilterSet>) -> Result<Wanted, Error> {
-        let grant = self.grants.to_read().map_err(|why| error(AmqpError::UnauthorizedAccess, why))?;
-        let registry = grant.registry;
+    fn event_source(&self, entity: &str, partition: &str, filter: Option<&FilterSet>) -> Result<EventSource, Error> {
+        let authorization =
+            self.auth.require_service_connect().map_err(|why| error(AmqpError::UnauthorizedAccess, why))?;
+        let registry = authorization.registry;
         if entity != registry.id() && !entity.eq_ignore_ascii_case("messages/events") {
             let text = format!("the hub's endpoint is called {:?}, not {entity:?}", registry.id());
             return Err(error(AmqpError::NotFound, text));
@@ -144,37 +144,37 @@ impl Session {
             )
         })?;
         let terms = terms(filter)?;
-        let (start, filter) = start::split(terms).map_err(|why| error(AmqpError::InvalidField, why))?;
-        Ok(Wanted { registry, partition: number, start, filter })
+        let (start, filter) = start_position::split(terms).map_err(|why| error(AmqpError::InvalidField, why))?;
+        Ok(EventSource { registry, partition: number, start, filter })
     }
 
     async fn serve(
         self,
         endpoint: LinkEndpoint,
-        wanted: Result<(Address, Option<Wanted>), Error>,
+        target: Result<(Address, Option<EventSource>), Error>,
         settle: fe2o3_amqp_types::definitions::SenderSettleMode,
     ) {
-        let (context, grants) = (self.context.clone(), self.grants.clone());
-        match (endpoint, wanted) {
+        let (context, auth) = (self.context.clone(), self.auth.clone());
+        match (endpoint, target) {
             (LinkEndpoint::Sender(link), Err(error)) => drop(link.close_with_error(error).await),
             (LinkEndpoint::Receiver(link), Err(error)) => drop(link.close_with_error(error).await),
             (LinkEndpoint::Receiver(link), Ok((Address::Cbs, _))) => {
-                self.cbs.serve(link, |request| cbs::answer(&context, &grants, request)).await;
+                self.cbs.serve(link, |request| cbs::respond(&context, &auth, request)).await;
             }
             (LinkEndpoint::Sender(link), Ok((Address::Cbs, _))) => self.cbs.send(link).await,
             (LinkEndpoint::Receiver(link), Ok((Address::ToDevices, _))) => {
-                devicebound::serve(&context, &grants, link).await;
+                devicebound::serve(&context, &auth, link).await;
             }
             (LinkEndpoint::Sender(link), Ok((Address::Feedback, _))) => {
-                feedback::serve(&context, &grants, link).await;
+                feedback::serve(&context, &auth, link).await;
             }
             (LinkEndpoint::Receiver(link), Ok(_)) => {
-                self.management.serve(link, |request| management::answer(&context, &grants, request)).await;
+                self.management.serve(link, |request| management::respond(&context, &auth, request)).await;
             }
             (LinkEndpoint::Sender(link), Ok((_, None))) => self.management.send(link).await,
-            (LinkEndpoint::Sender(link), Ok((_, Some(Wanted { registry, partition, start, filter })))) => {
-                match Reader::begin(&context, registry, Wants::Telemetry { partition }, start).await {
-                    Ok(reader) => Streaming { link, settle, reader, filter }.run().await,
+            (LinkEndpoint::Sender(link), Ok((_, Some(EventSource { registry, partition, start, filter })))) => {
+                match Reader::begin(&context, registry, EventSelection::Telemetry { partition }, start).await {
+                    Ok(reader) => PartitionStream { link, settle, reader, filter }.run().await,
                     Err(why) => drop(link.close_with_error(error(AmqpError::InternalError, why.to_string())).await),
                 }
             }

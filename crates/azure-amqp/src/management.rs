@@ -3,10 +3,10 @@
 use fe2o3_amqp_types::primitives::{Array, OrderedMap, Timestamp, Value};
 
 use crate::{
+    authorization::ConnectionAuth,
     context::Context,
-    grant::Grants,
     partitions,
-    requests::{Outcome, Request, field},
+    requests::{Request, Response, field},
 };
 use switchbox_core::registry::Device;
 use switchbox_model::{Event, EventData, RegistryName, Seq};
@@ -17,28 +17,28 @@ const ROWS: usize = 4_096;
 /// The same that are read in one go.
 const CHUNK: usize = 256;
 
-pub(crate) async fn answer(context: &Context, grants: &Grants, request: Request) -> Outcome {
-    let grant = match grants.to_read() {
-        Ok(grant) => grant,
-        Err(why) => return Outcome::refused(401, why),
+pub(crate) async fn respond(context: &Context, auth: &ConnectionAuth, request: Request) -> Response {
+    let authorization = match auth.require_service_connect() {
+        Ok(authorization) => authorization,
+        Err(why) => return Response::error(401, why),
     };
     if field(&request, "operation").as_deref() != Some("READ") {
-        return Outcome::refused(400, "the only operation of $management is READ");
+        return Response::error(400, "the only operation of $management is READ");
     }
     let name = field(&request, "name").unwrap_or_default();
     match field(&request, "type").as_deref() {
-        Some("com.microsoft:eventhub") => Outcome::done(200, hub(context, &grant.registry, name)),
+        Some("com.microsoft:eventhub") => Response::ok(200, hub(context, &authorization.registry, name)),
         Some("com.microsoft:partition") => {
             let partition = field(&request, "partition").unwrap_or_default();
             let Some(number) = partition.parse().ok().filter(|number| *number < context.partitions) else {
-                return Outcome::refused(404, format!("there is no partition {partition}"));
+                return Response::error(404, format!("there is no partition {partition}"));
             };
-            match of_partition(context, &grant.registry, name, number).await {
-                Ok(body) => Outcome::done(200, body),
-                Err(error) => Outcome::refused(503, error.to_string()),
+            match of_partition(context, &authorization.registry, name, number).await {
+                Ok(body) => Response::ok(200, body),
+                Err(error) => Response::error(503, error.to_string()),
             }
         }
-        _ => Outcome::refused(400, "the types of $management are com.microsoft:eventhub and com.microsoft:partition"),
+        _ => Response::error(400, "the types of $management are com.microsoft:eventhub and com.microsoft:partition"),
     }
 }
 

@@ -8,7 +8,7 @@ use fe2o3_amqp_types::{
     primitives::{Binary, OrderedMap, SimpleValue, Symbol, Timestamp, Value},
 };
 
-use crate::{reader::Found, selector::Term};
+use crate::{reader::DeviceEvent, selector::Term};
 use switchbox_model::{Event, EventData, event::about};
 
 const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
@@ -16,10 +16,10 @@ const OFFSET: &str = "x-opt-offset";
 const ENQUEUED_TIME: &str = "x-opt-enqueued-time";
 const DEVICE_ID: &str = "iothub-connection-device-id";
 /// How many events of the journal were trimmed before a reader came to them. Stands on the first message behind the gap.
-const MISSED: &str = "x-opt-switchbox-missed";
+const MISSED_EVENTS: &str = "x-opt-switchbox-missed";
 
 /// The annotations of an event that can be compared as text.
-fn annotation(found: &Found, name: &str) -> Option<String> {
+fn annotation(found: &DeviceEvent, name: &str) -> Option<String> {
     match name {
         SEQUENCE_NUMBER | OFFSET => Some(found.event.seq.0.to_string()),
         ENQUEUED_TIME | "iothub-enqueuedtime" => Some(found.event.time_ms.to_string()),
@@ -33,11 +33,11 @@ fn annotation(found: &Found, name: &str) -> Option<String> {
 const SOURCE: &str = "Telemetry";
 
 /// Whether it passes all of these comparisons. One of an annotation that an event does not have holds never.
-pub(crate) fn passes(found: &Found, terms: &[Term]) -> bool {
+pub(crate) fn matches(found: &DeviceEvent, terms: &[Term]) -> bool {
     terms.iter().all(|term| annotation(found, &term.annotation).is_some_and(|value| term.holds(&value)))
 }
 
-pub(crate) fn message(found: Found, missed: u64) -> Message<Data> {
+pub(crate) fn message(found: DeviceEvent, missed: u64) -> Message<Data> {
     let annotations = annotations(&found, missed);
     let Event { data, .. } = found.event;
     let EventData::Telemetry { subfolder, payload, properties } = data else { return of(annotations, Vec::new()) };
@@ -73,7 +73,7 @@ fn of(annotations: MessageAnnotations, payload: Vec<u8>) -> Message<Data> {
     }
 }
 
-fn annotations(found: &Found, missed: u64) -> MessageAnnotations {
+fn annotations(found: &DeviceEvent, missed: u64) -> MessageAnnotations {
     let (seq, time_ms) = (found.event.seq.0, i64::try_from(found.event.time_ms).unwrap_or(i64::MAX));
     let time = || Value::Timestamp(Timestamp::from_milliseconds(time_ms));
     let text = |text: &str| Value::String(text.to_owned());
@@ -87,7 +87,7 @@ fn annotations(found: &Found, missed: u64) -> MessageAnnotations {
     put("iothub-enqueuedtime", time());
     put("iothub-message-source", text(SOURCE));
     if missed > 0 {
-        put(MISSED, Value::Long(i64::try_from(missed).unwrap_or(i64::MAX)));
+        put(MISSED_EVENTS, Value::Long(i64::try_from(missed).unwrap_or(i64::MAX)));
     }
     MessageAnnotations(annotations)
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{context::Context, partitions, start::Start};
+use crate::{context::Context, partitions, start_position::StartPosition};
 use switchbox_core::registry::Device;
 use switchbox_model::{Event, EventData, RegistryName, Seq};
 use switchbox_store as store;
@@ -11,11 +11,11 @@ use switchbox_store::JournalPage;
 /// Bytes of the log that are read in one go.
 const PAGE_BYTES: usize = 256 * 1024;
 /// A reader at the end looks again after this also if nothing woke it.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Which events of a registry a reader wants.
+/// Which events of a registry a reader selection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Wants {
+pub(crate) enum EventSelection {
     /// The telemetry of devices in this partition.
     Telemetry { partition: u16 },
     /// How commands ended.
@@ -23,7 +23,7 @@ pub(crate) enum Wants {
 }
 
 /// An event with the device that it is of.
-pub(crate) struct Found {
+pub(crate) struct DeviceEvent {
     pub(crate) event: Event,
     pub(crate) device: Arc<Device>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Found {
 /// What one look gives.
 #[derive(Default)]
 pub(crate) struct Page {
-    pub(crate) found: Vec<Found>,
+    pub(crate) found: Vec<DeviceEvent>,
     /// Events of the journal that are gone, and would have been read before these.
     pub(crate) missed: u64,
     /// There is nothing behind it yet.
@@ -42,7 +42,7 @@ pub(crate) struct Reader {
     store: store::Handle,
     context: Context,
     registry: RegistryName,
-    wants: Wants,
+    selection: EventSelection,
     /// The next event, and the row to look for it from on.
     next: Seq,
     row: i64,
@@ -52,16 +52,21 @@ impl Reader {
     pub(crate) async fn begin(
         context: &Context,
         registry: RegistryName,
-        wants: Wants,
-        start: Start,
+        selection: EventSelection,
+        start: StartPosition,
     ) -> Result<Self, store::Error> {
         let next = start.find(&context.parts.store).await?;
-        Ok(Self::at(context, registry, wants, next))
+        Ok(Self::at(context, registry, selection, next))
     }
 
     /// Goes on where another reader was.
-    pub(crate) fn at(context: &Context, registry: RegistryName, wants: Wants, (next, row): (Seq, i64)) -> Self {
-        Self { store: context.parts.store.clone(), context: context.clone(), registry, wants, next, row }
+    pub(crate) fn at(
+        context: &Context,
+        registry: RegistryName,
+        selection: EventSelection,
+        (next, row): (Seq, i64),
+    ) -> Self {
+        Self { store: context.parts.store.clone(), context: context.clone(), registry, selection, next, row }
     }
 
     /// The next event, and the row to look for it from on.
@@ -81,34 +86,36 @@ impl Reader {
                 page.missed += event.seq.0 - self.next.0;
             }
             self.next = Seq(event.seq.0 + 1);
-            page.found.extend(self.take(event));
+            page.found.extend(self.select(event));
         }
         self.row = self.row.max(next);
         Ok(page)
     }
 
     /// Events of devices that were deleted belong to no hub any more.
-    fn take(&self, event: Event) -> Option<Found> {
-        let is_kind = match self.wants {
-            Wants::Telemetry { .. } => matches!(event.data, EventData::Telemetry { .. }),
-            Wants::CommandEnds => matches!(event.data, EventData::CommandSettled { .. }),
+    fn select(&self, event: Event) -> Option<DeviceEvent> {
+        let is_kind = match self.selection {
+            EventSelection::Telemetry { .. } => matches!(event.data, EventData::Telemetry { .. }),
+            EventSelection::CommandEnds => matches!(event.data, EventData::CommandSettled { .. }),
         };
         if !is_kind {
             return None;
         }
         let device = self.context.parts.registry.get(event.device?)?;
         let mine = device.name.registry == self.registry
-            && match self.wants {
-                Wants::Telemetry { partition } => partitions::of(&device.name.id, self.context.partitions) == partition,
-                Wants::CommandEnds => true,
+            && match self.selection {
+                EventSelection::Telemetry { partition } => {
+                    partitions::of(&device.name.id, self.context.partitions) == partition
+                }
+                EventSelection::CommandEnds => true,
             };
-        mine.then_some(Found { event, device })
+        mine.then_some(DeviceEvent { event, device })
     }
 
     /// Waits until there may be more.
     pub(crate) async fn wait(&self) {
         let next = self.next.max(Seq(self.store.journal_end().1.0 + 1));
         // Over in either case: the next look says what is there.
-        let _ = tokio::time::timeout(LOOK_AGAIN, self.store.wait_until_durable(next)).await;
+        let _ = tokio::time::timeout(POLL_INTERVAL, self.store.wait_until_durable(next)).await;
     }
 }

@@ -8,22 +8,22 @@ use fe2o3_amqp_types::{
 };
 use tokio::sync::{Mutex, mpsc};
 
-/// Answers that wait for their link.
-const WAITING: usize = 16;
+/// ResponseQueue that wait for their link.
+const MAX_QUEUED_RESPONSES: usize = 16;
 
 pub(crate) type Request = Message<Body<Value>>;
-pub(crate) type Answer = Message<AmqpValue<Value>>;
+pub(crate) type ResponseMessage = Message<AmqpValue<Value>>;
 
 /// The answers of one node to one session.
-pub(crate) struct Answers {
-    to: mpsc::Sender<Answer>,
+pub(crate) struct ResponseQueue {
+    to: mpsc::Sender<ResponseMessage>,
     /// Taken by the link that sends them.
-    from: Mutex<mpsc::Receiver<Answer>>,
+    from: Mutex<mpsc::Receiver<ResponseMessage>>,
 }
 
-impl Answers {
+impl ResponseQueue {
     pub(crate) fn new() -> Self {
-        let (to, from) = mpsc::channel(WAITING);
+        let (to, from) = mpsc::channel(MAX_QUEUED_RESPONSES);
         Self { to, from: Mutex::new(from) }
     }
 
@@ -47,9 +47,9 @@ impl Answers {
     }
 
     /// Takes requests until the link ends. An error of `answer` is what the client gets as the answer.
-    pub(crate) async fn serve<F>(&self, mut link: Receiver, mut answer: impl FnMut(Request) -> F)
+    pub(crate) async fn serve<F>(&self, mut link: Receiver, mut respond: impl FnMut(Request) -> F)
     where
-        F: Future<Output = Outcome>,
+        F: Future<Output = Response>,
     {
         while let Ok(delivery) = link.recv::<Body<Value>>().await {
             if link.accept(&delivery).await.is_err() {
@@ -57,12 +57,12 @@ impl Answers {
             }
             let request = delivery.into_message();
             let id = request.properties.as_ref().and_then(|properties| properties.message_id.clone());
-            let outcome = answer(request).await;
+            let response = respond(request).await;
             // It never waits for a client that takes no answers: what the client sends meanwhile would be kept.
-            if self.to.try_send(outcome.message(id)).is_err() {
+            if self.to.try_send(response.message(id)).is_err() {
                 let error = Error::new(
                     AmqpError::ResourceLimitExceeded,
-                    Some(format!("{WAITING} answers wait for their link already")),
+                    Some(format!("{MAX_QUEUED_RESPONSES} answers wait for their link already")),
                     None,
                 );
                 return drop(link.close_with_error(error).await);
@@ -73,22 +73,22 @@ impl Answers {
 }
 
 /// What becomes of a request.
-pub(crate) struct Outcome {
+pub(crate) struct Response {
     pub(crate) status: i32,
     pub(crate) text: String,
     pub(crate) body: Value,
 }
 
-impl Outcome {
-    pub(crate) fn done(status: i32, body: Value) -> Self {
+impl Response {
+    pub(crate) fn ok(status: i32, body: Value) -> Self {
         Self { status, text: "OK".into(), body }
     }
 
-    pub(crate) fn refused(status: i32, text: impl Into<String>) -> Self {
+    pub(crate) fn error(status: i32, text: impl Into<String>) -> Self {
         Self { status, text: text.into(), body: Value::Null }
     }
 
-    fn message(self, id: Option<MessageId>) -> Answer {
+    fn message(self, id: Option<MessageId>) -> ResponseMessage {
         let mut fields: OrderedMap<String, SimpleValue> = OrderedMap::new();
         fields.insert("status-code".into(), SimpleValue::Int(self.status));
         fields.insert("status-description".into(), SimpleValue::String(self.text.clone()));

@@ -18,25 +18,25 @@ const FRAME_HEADER: usize = 8;
 const FRAME_BYTES: usize = 4 * 1024;
 
 /// What a client showed by PLAIN.
-pub(crate) struct Plain {
+pub(crate) struct PlainCredentials {
     pub(crate) policy: String,
     pub(crate) key: String,
 }
 
 /// What a client began with.
-pub(crate) enum Shown {
+pub(crate) enum SaslClient {
     /// It has sent the header of AMQP already.
     NoSasl,
     Anonymous,
-    Plain(Plain),
+    Plain(PlainCredentials),
 }
 
-/// Reads what the client shows. The caller answers with [`conclude`].
-pub(crate) async fn begin(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Shown> {
+/// Reads what the client shows. The caller answers with [`send_outcome`].
+pub(crate) async fn negotiate(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<SaslClient> {
     let mut header = [0; 8];
     stream.read_exact(&mut header).await?;
     if header == AMQP_HEADER {
-        return Ok(Shown::NoSasl);
+        return Ok(SaslClient::NoSasl);
     }
     stream.write_all(&HEADER).await?;
     if header != HEADER {
@@ -48,24 +48,26 @@ pub(crate) async fn begin(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) ->
     write(stream, &SaslMechanisms { sasl_server_mechanisms: Array(mechanisms) }).await?;
     let init: SaslInit = serde_amqp::from_slice(&read(stream).await?).map_err(|error| invalid(error.to_string()))?;
     match init.mechanism.as_str() {
-        "ANONYMOUS" | "MSSBCBS" => Ok(Shown::Anonymous),
+        "ANONYMOUS" | "MSSBCBS" => Ok(SaslClient::Anonymous),
         "PLAIN" => {
             let response = init.initial_response.as_ref().map(|response| response.to_vec()).unwrap_or_default();
-            plain(&response).map(Shown::Plain).ok_or_else(|| invalid("PLAIN without a user name and a password"))
+            plain_credentials(&response)
+                .map(SaslClient::Plain)
+                .ok_or_else(|| invalid("PLAIN without a user name and a password"))
         }
         other => Err(invalid(format!("there is no mechanism {:?}", other.chars().take(40).collect::<String>()))),
     }
 }
 
 /// Says whether the client is let in.
-pub(crate) async fn conclude(stream: &mut (impl AsyncWrite + Unpin), admitted: bool) -> io::Result<()> {
+pub(crate) async fn send_outcome(stream: &mut (impl AsyncWrite + Unpin), admitted: bool) -> io::Result<()> {
     let code = if admitted { SaslCode::Ok } else { SaslCode::Auth };
     write(stream, &SaslOutcome { code, additional_data: None }).await
 }
 
-fn plain(response: &[u8]) -> Option<Plain> {
+fn plain_credentials(response: &[u8]) -> Option<PlainCredentials> {
     let mut parts = std::str::from_utf8(response).ok()?.split('\0').skip(1);
-    Some(Plain { policy: parts.next()?.to_owned(), key: parts.next()?.to_owned() })
+    Some(PlainCredentials { policy: parts.next()?.to_owned(), key: parts.next()?.to_owned() })
 }
 
 async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
@@ -103,14 +105,14 @@ mod tests {
 
     use super::*;
 
-    async fn begun(bytes: &[u8]) -> io::Result<Shown> {
+    async fn begun(bytes: &[u8]) -> io::Result<SaslClient> {
         let (mut client, mut host) = tokio::io::duplex(64 * 1024);
         client.write_all(bytes).await.unwrap();
         client.shutdown().await.unwrap();
-        begin(&mut host).await
+        negotiate(&mut host).await
     }
 
-    async fn with_init(mechanism: &str, response: &[u8]) -> io::Result<Shown> {
+    async fn with_init(mechanism: &str, response: &[u8]) -> io::Result<SaslClient> {
         let init = SaslInit {
             mechanism: Symbol::from(mechanism),
             initial_response: Some(Binary::from(response.to_vec())),
@@ -123,10 +125,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_shows_nothing_or_a_policy_with_its_key() {
-        assert!(matches!(with_init("ANONYMOUS", b"").await, Ok(Shown::Anonymous)));
-        let Ok(Shown::Plain(plain)) = with_init("PLAIN", b"\0service\0secret").await else { panic!() };
+        assert!(matches!(with_init("ANONYMOUS", b"").await, Ok(SaslClient::Anonymous)));
+        let Ok(SaslClient::Plain(plain)) = with_init("PLAIN", b"\0service\0secret").await else { panic!() };
         assert_eq!((plain.policy.as_str(), plain.key.as_str()), ("service", "secret"));
-        assert!(matches!(begun(&AMQP_HEADER).await, Ok(Shown::NoSasl)));
+        assert!(matches!(begun(&AMQP_HEADER).await, Ok(SaslClient::NoSasl)));
         assert!(with_init("PLAIN", b"service").await.is_err());
         assert!(with_init("SCRAM-SHA-256", b"").await.is_err());
     }

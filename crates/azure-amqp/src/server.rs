@@ -57,11 +57,11 @@ async fn accept(context: Context, at: Listener, admission: Admission) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            Some(ended) = connections.join_next(), if !connections.is_empty() => note(&ended),
+            Some(ended) = connections.join_next(), if !connections.is_empty() => log_panic(&ended),
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    if let Some(permit) = admission.enter(peer.ip()) {
-                        connections.spawn(admitted(context.clone(), stream, at.tls.clone(), permit));
+                    if let Some(permit) = admission.admit(peer.ip()) {
+                        connections.spawn(serve_stream(context.clone(), stream, at.tls.clone(), permit));
                     }
                 }
                 Err(error) => {
@@ -76,7 +76,7 @@ async fn accept(context: Context, at: Listener, admission: Admission) {
     }
 }
 
-fn note(ended: &Result<(), tokio::task::JoinError>) {
+fn log_panic(ended: &Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
@@ -84,7 +84,7 @@ fn note(ended: &Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn admitted(context: Context, stream: TcpStream, tls: Option<tls::Handle>, permit: ConnectionPermit) {
+async fn serve_stream(context: Context, stream: TcpStream, tls: Option<tls::Handle>, permit: ConnectionPermit) {
     let Ok(peer) = stream.peer_addr() else { return };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not set");

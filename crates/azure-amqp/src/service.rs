@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     context::{Context, Parts},
-    places::Places,
+    feedback_cursor::FeedbackCursors,
     server::{self, Listener},
 };
 use switchbox_azure::Hubs;
@@ -39,7 +39,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    pub async fn take(options: &Options) -> Result<Self, Error> {
+    pub async fn bind(options: &Options) -> Result<Self, Error> {
         let (hubs, partitions) = (options.hubs.clone(), options.partitions);
         let mut ports = Self { listeners: Vec::new(), plain: None, with_tls: None, hubs, partitions };
         if let Some(address) = options.plain {
@@ -75,7 +75,7 @@ impl Service {
     /// Serves until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
         let Ports { listeners, hubs, partitions, .. } = self.ports;
-        let feedback = Places::default();
+        let feedback = FeedbackCursors::default();
         let context = Context { parts: self.parts, hubs, partitions, feedback, shutdown };
         server::serve(context, listeners).await;
     }

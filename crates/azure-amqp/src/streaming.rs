@@ -13,29 +13,29 @@ use fe2o3_amqp_types::{
 
 use crate::{
     message,
-    reader::{Found, Reader},
+    reader::{DeviceEvent, Reader},
     selector::Term,
 };
 use switchbox_support::log_limit::SiteLimit;
 
 /// Bytes of events that a consumer has got and not settled; with more it gets no other.
-const UNSETTLED_BYTES: usize = 4 * 1024 * 1024;
+const MAX_UNSETTLED_BYTES: usize = 4 * 1024 * 1024;
 /// The same, how many.
-const UNSETTLED: usize = 2_048;
+const MAX_UNSETTLED: usize = 2_048;
 
 /// Of such lines the log gets ten a minute, and how many there are.
-static MISSED: SiteLimit = SiteLimit::new(10);
+static MISSED_LOG: SiteLimit = SiteLimit::new(10);
 
 type Delivery = DeliveryFut<Result<Outcome, SendError>>;
 
-pub(crate) struct Streaming {
+pub(crate) struct PartitionStream {
     pub(crate) link: Sender,
     pub(crate) settle: SenderSettleMode,
     pub(crate) reader: Reader,
     pub(crate) filter: Vec<Term>,
 }
 
-impl Streaming {
+impl PartitionStream {
     /// Until the link ends, or the journal cannot be read.
     pub(crate) async fn run(mut self) {
         let mut unsettled = Unsettled::default();
@@ -51,7 +51,7 @@ impl Streaming {
             };
             missed += page.missed;
             if page.missed > 0
-                && let Some(more) = MISSED.allow()
+                && let Some(more) = MISSED_LOG.allow()
             {
                 tracing::warn!(
                     missed = page.missed,
@@ -59,7 +59,7 @@ impl Streaming {
                 );
             }
             for found in page.found {
-                if !message::passes(&found, &self.filter) {
+                if !message::matches(&found, &self.filter) {
                     continue;
                 }
                 if self.send(found, std::mem::take(&mut missed), &mut unsettled).await.is_err() {
@@ -78,7 +78,7 @@ impl Streaming {
         }
     }
 
-    async fn send(&mut self, found: Found, missed: u64, unsettled: &mut Unsettled) -> Result<(), SendError> {
+    async fn send(&mut self, found: DeviceEvent, missed: u64, unsettled: &mut Unsettled) -> Result<(), SendError> {
         let bytes = found.event.data.payload().len();
         let settled = self.settle == SenderSettleMode::Settled;
         let message = message::message(found, missed);
@@ -103,7 +103,7 @@ impl Unsettled {
     async fn push(&mut self, delivery: Delivery, bytes: usize) -> Result<(), SendError> {
         self.bytes += bytes;
         self.deliveries.push_back((delivery, bytes));
-        while self.deliveries.len() > UNSETTLED || self.bytes > UNSETTLED_BYTES {
+        while self.deliveries.len() > MAX_UNSETTLED || self.bytes > MAX_UNSETTLED_BYTES {
             let Some((oldest, bytes)) = self.deliveries.pop_front() else { break };
             oldest.await?;
             self.bytes -= bytes;

@@ -11,7 +11,7 @@ use crate::{
     app::{App, RateKey},
     bounds,
     error::{Code, ServiceError},
-    guard::{address_of, host, in_time, is_versioned, registry, text},
+    guard::{address_of, check_api_version, check_rate, host, registry, text},
 };
 use switchbox_auth::{AuthRefusal, Credentials, Principal, Signed, Signer};
 use switchbox_azure::{Right, Sas};
@@ -37,20 +37,20 @@ impl FromRequestParts<App> for DeviceCaller {
         let id = id.map_err(|error| ServiceError::invalid(error.to_string()))?;
         let address = address_of(parts);
         let admitted = match admit(app, id, parts).await {
-            Ok(device) => in_time(app, RateKey::Device(device.num), bounds::CALLS).map(|()| device),
+            Ok(device) => check_rate(app, RateKey::Device(device.num), bounds::CALLS).map(|()| device),
             Err(error) => {
                 app.parts.metrics.refuse("hub_token");
                 if let Some(more) = REFUSED.allow() {
                     tracing::info!(%address, %error, "a device was not let in over HTTPS{more}");
                 }
-                in_time(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED).and(Err(error))
+                check_rate(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED).and(Err(error))
             }
         };
         let device = admitted?;
         if let Some(info) = parts.extensions.get::<ConnectionInfo>() {
             info.mark_authenticated();
         }
-        is_versioned(&parts.uri)?;
+        check_api_version(&parts.uri)?;
         Ok(Self(device))
     }
 }

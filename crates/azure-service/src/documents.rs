@@ -20,7 +20,7 @@ struct Read {
 }
 
 /// The document in force, without `$metadata`.
-pub(crate) fn plain(newest: Option<Version<'_>>) -> Value {
+pub(crate) fn without_metadata(newest: Option<Version<'_>>) -> Value {
     let (number, mut document) =
         newest.map_or_else(Default::default, |version| (version.number, object(version.payload)));
     document.insert("$version".into(), number.into());
@@ -28,7 +28,7 @@ pub(crate) fn plain(newest: Option<Version<'_>>) -> Value {
 }
 
 /// The document in force, with `$metadata`. Newest first, as the store has them.
-pub(crate) fn whole<'a>(versions: impl Iterator<Item = Version<'a>>) -> Value {
+pub(crate) fn with_metadata<'a>(versions: impl Iterator<Item = Version<'a>>) -> Value {
     let read = |version: Version<'_>| Read {
         number: version.number,
         time_ms: version.time_ms,
@@ -100,7 +100,7 @@ mod tests {
             time_ms: *time_ms,
             payload: text.as_bytes(),
         });
-        let document = whole(versions);
+        let document = with_metadata(versions);
         assert_eq!(document["$version"], 4);
         assert_eq!(document["b"], json!({"c": 2, "d": 3}));
         let metadata = &document["$metadata"];
@@ -110,8 +110,8 @@ mod tests {
             let time = format!("1970-01-01T00:00:0{version}.000Z");
             assert_eq!(found["$lastUpdated"], time, "{pointer}");
         }
-        let empty = whole(std::iter::empty());
+        let empty = with_metadata(std::iter::empty());
         assert_eq!(empty, json!({"$version": 0, "$metadata": {"$lastUpdated": NEVER}}));
-        assert_eq!(plain(None), json!({"$version": 0}));
+        assert_eq!(without_metadata(None), json!({"$version": 0}));
     }
 }

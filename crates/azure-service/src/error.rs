@@ -97,7 +97,7 @@ impl ServiceError {
     }
 
     /// What a part of Azure is for that there is not here.
-    pub(crate) fn not_here(what: &str) -> Self {
+    pub(crate) fn not_supported(what: &str) -> Self {
         Self::new(Code::NotSupported, format!("{what}: not supported by this host; docs/azure.md lists what is"))
     }
 
@@ -188,7 +188,7 @@ impl From<CancelError> for ServiceError {
 impl From<SettleError> for ServiceError {
     fn from(error: SettleError) -> Self {
         let code = match &error {
-            SettleError::NotHeld => Code::DeviceMessageLockLost,
+            SettleError::NotLocked => Code::DeviceMessageLockLost,
             SettleError::Journal(_) => Code::ServiceUnavailable,
         };
         Self::new(code, error.to_string())

@@ -42,7 +42,7 @@ impl IfMatch {
     pub(crate) fn allows(&self, tag: &str) -> bool {
         match self {
             Self::Absent | Self::Any => true,
-            Self::Tag(wanted) => wanted == tag,
+            Self::Tag(requested) => requested == tag,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 use switchbox_auth::{AuthRefusal, Signed, Signer};
 use switchbox_azure::{Policy, Right, Sas};
-use switchbox_http_server::{ConnectionInfo, timely};
+use switchbox_http_server::{ConnectionInfo, with_body_deadline};
 use switchbox_model::{
     RegistryName,
     limits::{LimitName, fields, names},
@@ -39,8 +39,8 @@ pub(crate) struct Guard {
 pub(crate) async fn bound(State(app): State<App>, request: Request, next: Next) -> Response {
     let response = match measure(&request) {
         Ok(()) => {
-            let timely = |body| timely(body, &app.parts.metrics, names::HUB_API_BODY_TIME);
-            next.run(request.map(timely)).await
+            let with_deadline = |body| with_body_deadline(body, &app.parts.metrics, names::HUB_API_BODY_TIME);
+            next.run(request.map(with_deadline)).await
         }
         Err(error) => error.into_response(),
     };
@@ -79,7 +79,7 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     if let Some(info) = parts.extensions.get::<ConnectionInfo>() {
         info.mark_authenticated();
     }
-    if let Err(error) = is_versioned(&parts.uri) {
+    if let Err(error) = check_api_version(&parts.uri) {
         return error.into_response();
     }
     let (who, call) = (caller.who(), format!("{} {}", parts.method, parts.uri.path()));
@@ -117,18 +117,18 @@ async fn admit(app: &App, right: Right, parts: &Parts, address: IpAddr) -> Resul
         }
         let policy = sas.policy.ok_or_else(|| refused("the token names no policy (skn)".into()))?;
         let registry = registry(app, host);
-        prove(app, &registry, policy, &sas, address).await?;
+        authenticate(app, &registry, policy, &sas, address).await?;
         Ok(Caller { registry, policy })
     };
     let caller = match shown.await {
         Ok(caller) => caller,
         Err(error) => {
             // Only callers that are wrong are slowed down: nobody can keep another at the same address out.
-            in_time(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED)?;
+            check_rate(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED)?;
             return Err(error);
         }
     };
-    in_time(app, RateKey::Policy(caller.registry.clone(), caller.policy.name()), bounds::CALLS)?;
+    check_rate(app, RateKey::Policy(caller.registry.clone(), caller.policy.name()), bounds::CALLS)?;
     if !caller.policy.allows(right) {
         let text =
             format!("the policy {} does not have the right {right}, which this call needs", caller.policy.name());
@@ -137,7 +137,7 @@ async fn admit(app: &App, right: Right, parts: &Parts, address: IpAddr) -> Resul
     Ok(caller)
 }
 
-async fn prove(
+async fn authenticate(
     app: &App,
     registry: &RegistryName,
     policy: Policy,
@@ -167,14 +167,18 @@ pub(crate) fn registry(app: &App, host: &str) -> RegistryName {
     app.hubs.registry(host.split(':').next().unwrap_or_default())
 }
 
-pub(crate) fn in_time(app: &App, who: RateKey, rate: switchbox_transport::admission::Rate) -> Result<(), ServiceError> {
+pub(crate) fn check_rate(
+    app: &App,
+    who: RateKey,
+    rate: switchbox_transport::admission::Rate,
+) -> Result<(), ServiceError> {
     app.rates.take(who, rate).map_err(|wait| {
         ServiceError::new(Code::Throttled, "too many calls; call again later").limit(names::HUB_API_RATE).wait(wait)
     })
 }
 
 /// The version decides the shape of what is said; this host speaks one, which all later SDKs take.
-pub(crate) fn is_versioned(uri: &Uri) -> Result<(), ServiceError> {
+pub(crate) fn check_api_version(uri: &Uri) -> Result<(), ServiceError> {
     let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     let version = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("api-version")).map(|(_, version)| version).next();
     let is_date = |version: &str| {

@@ -73,18 +73,18 @@ enum Keys {
     /// By a certificate of one of the registry's authorities.
     Authority,
     /// Nothing is said.
-    Same,
+    Unchanged,
 }
 
 impl IdentityIn {
     /// What an Edge device has, and what else is not here.
     pub(crate) fn check(&self) -> Result<(), ServiceError> {
         if self.capabilities.as_ref().and_then(|capabilities| capabilities.iot_edge) == Some(true) {
-            return Err(ServiceError::not_here("capabilities.iotEdge"));
+            return Err(ServiceError::not_supported("capabilities.iotEdge"));
         }
         let scoped = self.device_scope.as_ref().is_some_and(|scope| !scope.is_empty());
         if scoped || self.parent_scopes.as_ref().is_some_and(|scopes| !scopes.is_empty()) {
-            return Err(ServiceError::not_here("deviceScope and parentScopes"));
+            return Err(ServiceError::not_supported("deviceScope and parentScopes"));
         }
         let reason = self.status_reason.as_ref().map_or(0, String::len);
         if reason > REASON_BYTES {
@@ -103,12 +103,12 @@ impl IdentityIn {
     }
 
     fn keys(&self) -> Result<Keys, ServiceError> {
-        let Some(authentication) = &self.authentication else { return Ok(Keys::Same) };
+        let Some(authentication) = &self.authentication else { return Ok(Keys::Unchanged) };
         let thumbprints = authentication.x509_thumbprint.as_ref();
         let has_thumbprint =
             thumbprints.is_some_and(|x509| x509.primary_thumbprint.is_some() || x509.secondary_thumbprint.is_some());
         match authentication.kind.as_deref().unwrap_or("sas") {
-            _ if has_thumbprint => Err(ServiceError::not_here(
+            _ if has_thumbprint => Err(ServiceError::not_supported(
                 "authentication.x509Thumbprint (register the device's key as a credential, or its authority)",
             )),
             "sas" => {
@@ -117,7 +117,7 @@ impl IdentityIn {
                 Ok(Keys::Symmetric(given(keys.primary_key), given(keys.secondary_key)))
             }
             "certificateAuthority" => Ok(Keys::Authority),
-            other => Err(ServiceError::not_here(&format!(
+            other => Err(ServiceError::not_supported(&format!(
                 "authentication.type {other:?} (sas and certificateAuthority are)"
             ))),
         }
@@ -127,7 +127,7 @@ impl IdentityIn {
     pub(crate) fn spec(&self) -> Result<DeviceSpec, ServiceError> {
         let symmetric_keys = match self.keys()? {
             Keys::Symmetric(primary, secondary) => Some(Box::new(keys(primary, secondary, None)?)),
-            Keys::Same => Some(Box::new(keys(None, None, None)?)),
+            Keys::Unchanged => Some(Box::new(keys(None, None, None)?)),
             Keys::Authority => None,
         };
         let reason = self.status_reason.clone().map(|reason| (STATUS_REASON.to_owned(), reason));
@@ -142,7 +142,7 @@ impl IdentityIn {
                 Some(Some(Box::new(keys(primary, secondary, before.symmetric_keys.as_deref())?)))
             }
             Keys::Authority => Some(None),
-            Keys::Same => None,
+            Keys::Unchanged => None,
         };
         let blocked = self.status.as_ref().map(|_| self.blocked()).transpose()?;
         let metadata_keys = BTreeMap::from([(STATUS_REASON.to_owned(), self.status_reason.clone())]);
@@ -197,7 +197,7 @@ pub(crate) fn last_activity(device: &Device) -> Value {
 }
 
 /// The identity as callers get it.
-pub(crate) fn shown(app: &App, device: &Device, registered: &Registered) -> Value {
+pub(crate) fn to_json(app: &App, device: &Device, registered: &Registered) -> Value {
     let spec = &registered.spec;
     let key =
         |pick: fn(&SymmetricKeys) -> &SymmetricKey| spec.symmetric_keys.as_ref().map(|keys| pick(keys).0.to_string());
@@ -211,7 +211,7 @@ pub(crate) fn shown(app: &App, device: &Device, registered: &Registered) -> Valu
         "connectionStateUpdatedTime": NEVER,
         "statusUpdatedTime": NEVER,
         "lastActivityTime": last_activity(device),
-        "cloudToDeviceMessageCount": waiting(app, device),
+        "cloudToDeviceMessageCount": waiting_messages(app, device),
         "capabilities": { "iotEdge": false },
         "authentication": {
             "type": authentication_type(spec),
@@ -222,6 +222,6 @@ pub(crate) fn shown(app: &App, device: &Device, registered: &Registered) -> Valu
 }
 
 /// Messages that wait for the device.
-pub(crate) fn waiting(app: &App, device: &Device) -> usize {
+pub(crate) fn waiting_messages(app: &App, device: &Device) -> usize {
     app.parts.delivery.open_commands_of(device.num)
 }

@@ -17,7 +17,7 @@ use switchbox_azure::Right::{self, RegistryRead, RegistryWrite, ServiceConnect};
 use switchbox_model::limits::HUB_API_BODY_BYTES;
 
 /// Parts of Azure's API that are not here.
-const NOT_HERE: [(&str, &str); 17] = [
+const NOT_SUPPORTED: [(&str, &str); 17] = [
     ("/devices/{id}/modules", "modules"),
     ("/devices/{id}/modules/{module}", "modules"),
     ("/devices/{id}/applyConfigurationContent", "configurations of Edge devices"),
@@ -66,8 +66,8 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/{scope}/registrations/{id}", post(provisioning::look_up))
         .route("/statistics/devices", with(RegistryRead, get(statistics::devices)))
         .route("/statistics/service", with(ServiceConnect, get(statistics::service)));
-    for (path, what) in NOT_HERE {
-        let refused = move || async move { ServiceError::not_here(what) };
+    for (path, what) in NOT_SUPPORTED {
+        let refused = move || async move { ServiceError::not_supported(what) };
         router = router.route(path, with(ServiceConnect, any(refused)));
     }
     router

@@ -40,7 +40,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    pub async fn take(options: &Options) -> Result<Self, Error> {
+    pub async fn bind(options: &Options) -> Result<Self, Error> {
         let failed = |source| Error::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;

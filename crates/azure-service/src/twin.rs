@@ -13,21 +13,22 @@ use switchbox_core::registry::Device;
 use switchbox_model::limits::VERSIONS_KEPT;
 
 /// What a query compares: without `$metadata`, and without the documents that it does not look at.
-pub(crate) fn light(app: &App, device: &Device, needs: Needs) -> Value {
+pub(crate) fn partial(app: &App, device: &Device, needs: Needs) -> Value {
     let config = device.config().filter(|_| needs.desired);
     let state = device.state().filter(|_| needs.reported);
     let desired = config.as_ref().map(|config| version(config.version, config.time_ms, &config.payload));
     let reported = state.as_ref().map(|state| version(state.version, state.time_ms, &state.payload));
-    let properties = json!({ "desired": documents::plain(desired), "reported": documents::plain(reported) });
+    let properties =
+        json!({ "desired": documents::without_metadata(desired), "reported": documents::without_metadata(reported) });
     build(app, device, properties, needs.tags)
 }
 
 /// All of it.
-pub(crate) async fn whole(app: &App, device: &Device) -> Result<Value, ServiceError> {
+pub(crate) async fn full(app: &App, device: &Device) -> Result<Value, ServiceError> {
     let configs = app.parts.store.configs(device.num, VERSIONS_KEPT).await?;
     let states = app.parts.store.states(device.num, VERSIONS_KEPT).await?;
-    let desired = documents::whole(configs.iter().map(|c| version(c.version, c.time_ms, &c.payload)));
-    let reported = documents::whole(states.iter().map(|s| version(s.version, s.time_ms, &s.payload)));
+    let desired = documents::with_metadata(configs.iter().map(|c| version(c.version, c.time_ms, &c.payload)));
+    let reported = documents::with_metadata(states.iter().map(|s| version(s.version, s.time_ms, &s.payload)));
     Ok(build(app, device, json!({ "desired": desired, "reported": reported }), true))
 }
 
@@ -47,7 +48,7 @@ fn build(app: &App, device: &Device, properties: Value, with_tags: bool) -> Valu
         "statusUpdateTime": documents::NEVER,
         "connectionState": identity::connection_state(app, device),
         "lastActivityTime": identity::last_activity(device),
-        "cloudToDeviceMessageCount": identity::waiting(app, device),
+        "cloudToDeviceMessageCount": identity::waiting_messages(app, device),
         "authenticationType": identity::authentication_type(spec),
         "x509Thumbprint": { "primaryThumbprint": null, "secondaryThumbprint": null },
         "modelId": "",

@@ -8,7 +8,7 @@ use switchbox_model::event::{Property, about};
 use crate::url_encoding::{decode, encode};
 
 /// Most pairs of one bag.
-pub const PAIRS: usize = 100;
+pub const MAX_PAIRS: usize = 100;
 
 /// A bag's names of what a message says of itself, with the host's.
 const NAMES: [(&str, &str); 7] = [
@@ -24,7 +24,7 @@ const NAMES: [(&str, &str); 7] = [
 /// Why a bag is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BagError {
-    #[error("the topic has more than {PAIRS} properties")]
+    #[error("the topic has more than {MAX_PAIRS} properties")]
     TooMany,
     #[error("a property in the topic is no UTF-8")]
     NoText,
@@ -33,9 +33,9 @@ pub enum BagError {
 /// Reads a bag. A name alone has the empty value.
 pub fn read(bag: &str) -> Result<Vec<Property>, BagError> {
     let pairs = bag.split('&').filter(|pair| !pair.is_empty());
-    let mut properties = Vec::with_capacity(bag.split('&').count().min(PAIRS));
+    let mut properties = Vec::with_capacity(bag.split('&').count().min(MAX_PAIRS));
     for pair in pairs {
-        if properties.len() == PAIRS {
+        if properties.len() == MAX_PAIRS {
             return Err(BagError::TooMany);
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -87,8 +87,8 @@ mod tests {
         }
         assert_eq!(read("a=%FF"), Err(BagError::NoText));
         assert_eq!(read("%FF=a"), Err(BagError::NoText));
-        assert!(read(&"a=1&".repeat(PAIRS)).is_ok());
-        assert_eq!(read(&"a=1&".repeat(PAIRS + 1)), Err(BagError::TooMany));
+        assert!(read(&"a=1&".repeat(MAX_PAIRS)).is_ok());
+        assert_eq!(read(&"a=1&".repeat(MAX_PAIRS + 1)), Err(BagError::TooMany));
     }
 
     #[test]

@@ -9,26 +9,26 @@ const REGISTRATIONS: &str = "$dps/registrations/";
 /// The longest request id that is answered, bytes.
 const REQUEST_ID_BYTES: usize = 128;
 /// What a client subscribes to for its answers.
-pub const ANSWERS: &str = "$dps/registrations/res/#";
+pub const RESPONSE_FILTER: &str = "$dps/registrations/res/#";
 /// After how many seconds a device is to ask what became of its registration.
 pub const RETRY_AFTER_SECS: u64 = 1;
 
 /// A device by its ID scope and its registration id, of the user name `{scope}/registrations/{id}/api-version=…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Registering<'a> {
+pub struct RegistrationUser<'a> {
     pub scope: &'a str,
     pub registration_id: &'a str,
 }
 
-impl<'a> Registering<'a> {
+impl<'a> RegistrationUser<'a> {
     /// Returns `None` if the user name is of another kind.
     #[must_use]
     pub fn parse(user_name: &'a str) -> Option<Self> {
         let (scope, rest) = user_name.split_once("/registrations/")?;
         let (registration_id, query) = rest.split_once('/')?;
         let is_versioned = query.trim_start_matches('?').split('&').any(|pair| pair.starts_with("api-version="));
-        let is_said = !scope.is_empty() && !scope.contains('/') && !registration_id.is_empty();
-        (is_versioned && is_said).then_some(Self { scope, registration_id })
+        let is_complete = !scope.is_empty() && !scope.contains('/') && !registration_id.is_empty();
+        (is_versioned && is_complete).then_some(Self { scope, registration_id })
     }
 }
 
@@ -62,7 +62,7 @@ impl<'a> Request<'a> {
 
 /// The topic of an answer. SDKs look for exactly two `$` in it.
 #[must_use]
-pub fn answer_topic(status: u16, rid: &str, retry: bool) -> String {
+pub fn response_topic(status: u16, rid: &str, retry: bool) -> String {
     let retry = if retry { format!("&retry-after={RETRY_AFTER_SECS}") } else { String::new() };
     format!("{REGISTRATIONS}res/{status}/?$rid={rid}{retry}")
 }
@@ -88,13 +88,13 @@ pub fn operation(registration_id: &str) -> String {
 }
 
 #[must_use]
-pub fn assigning(registration_id: &str) -> Value {
+pub fn pending_json(registration_id: &str) -> Value {
     json!({ "operationId": operation(registration_id), "status": "assigning" })
 }
 
 impl Assigned<'_> {
     #[must_use]
-    pub fn state(&self) -> Value {
+    pub fn registration_json(&self) -> Value {
         let payload = self.payload.and_then(|payload| serde_json::from_str::<Value>(payload).ok());
         let mut state = json!({
             "registrationId": self.registration_id,
@@ -113,15 +113,15 @@ impl Assigned<'_> {
     }
 
     #[must_use]
-    pub fn answer(&self) -> Value {
+    pub fn status_json(&self) -> Value {
         let operation = operation(self.registration_id);
-        json!({ "operationId": operation, "status": "assigned", "registrationState": self.state() })
+        json!({ "operationId": operation, "status": "assigned", "registrationState": self.registration_json() })
     }
 }
 
 /// An error as the service writes it.
 #[must_use]
-pub fn error(status: u16, text: &str) -> Value {
+pub fn error_json(status: u16, text: &str) -> Value {
     json!({ "errorCode": u32::from(status) * 1_000, "message": text })
 }
 
@@ -130,10 +130,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_says_who_it_is() {
-        let expect = Some(Registering { scope: "default", registration_id: "lamp-1" });
+    fn a_user_name_identifies_the_device() {
+        let expect = Some(RegistrationUser { scope: "default", registration_id: "lamp-1" });
         for query in ["api-version=2019-03-31&ClientVersion=x%2F1", "?ClientVersion=x&api-version=2021-06-01"] {
-            assert_eq!(Registering::parse(&format!("default/registrations/lamp-1/{query}")), expect);
+            assert_eq!(RegistrationUser::parse(&format!("default/registrations/lamp-1/{query}")), expect);
         }
         for other in [
             "hub.example/lamp-1/?api-version=2021-04-12",
@@ -143,7 +143,7 @@ mod tests {
             "default/registrations//api-version=1",
             "a/b/registrations/lamp-1/api-version=1",
         ] {
-            assert_eq!(Registering::parse(other), None, "{other}");
+            assert_eq!(RegistrationUser::parse(other), None, "{other}");
         }
     }
 
@@ -162,12 +162,12 @@ mod tests {
         ] {
             assert_eq!(Request::parse(topic), expect, "{topic}");
         }
-        assert_eq!(answer_topic(202, "7", true), "$dps/registrations/res/202/?$rid=7&retry-after=1");
-        assert_eq!(answer_topic(200, "7", false).matches('$').count(), 2);
+        assert_eq!(response_topic(202, "7", true), "$dps/registrations/res/202/?$rid=7&retry-after=1");
+        assert_eq!(response_topic(200, "7", false).matches('$').count(), 2);
     }
 
     #[test]
-    fn a_device_is_told_where_it_belongs() {
+    fn a_device_gets_the_name_of_its_hub() {
         let assigned = Assigned {
             registration_id: "lamp-1",
             hub: "plant.example",
@@ -176,10 +176,10 @@ mod tests {
             etag: "7",
             payload: Some(r#"{"room":"hall"}"#),
         };
-        let answer = assigned.answer();
+        let answer = assigned.status_json();
         assert_eq!(answer["registrationState"]["assignedHub"], "plant.example");
         assert_eq!(answer["registrationState"]["payload"]["room"], "hall");
-        assert_eq!(answer["operationId"], assigning("lamp-1")["operationId"]);
-        assert!(Assigned { payload: None, ..assigned }.state().get("payload").is_none());
+        assert_eq!(answer["operationId"], pending_json("lamp-1")["operationId"]);
+        assert!(Assigned { payload: None, ..assigned }.registration_json().get("payload").is_none());
     }
 }

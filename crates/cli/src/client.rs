@@ -135,7 +135,7 @@ impl Client {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         // The stream may be silent for as long as nothing happens.
-        let answer = request.config().timeout_global(None).build().call().with_context(|| self.nobody())?;
+        let answer = request.config().timeout_global(None).build().call().with_context(|| self.no_host())?;
         if answer.status().is_success() {
             return Ok(answer.into_body().into_reader());
         }
@@ -144,12 +144,12 @@ impl Client {
         Err(self.refused(status, &serde_json::from_str(&text).unwrap_or(Value::Null)))
     }
 
-    fn misspelt(&self) -> Failed {
+    fn invalid_address(&self) -> Failed {
         let base = &self.base;
         failed(Code::Arguments, format!("{base} is no address of a host; write --admin like http://127.0.0.1:8080"))
     }
 
-    fn nobody(&self) -> Failed {
+    fn no_host(&self) -> Failed {
         let data = self.data.display();
         let text = format!(
             "no host answers at {}; start it with `switchbox serve --data {data}`, or name another with --data or --admin",
@@ -196,13 +196,13 @@ impl Client {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let answer = match body {
-            None => self.agent.run(request.body(()).with_context(|| self.misspelt())?),
+            None => self.agent.run(request.body(()).with_context(|| self.invalid_address())?),
             Some(body) => {
                 let request = request.header("content-type", "application/json");
-                self.agent.run(request.body(body).with_context(|| self.misspelt())?)
+                self.agent.run(request.body(body).with_context(|| self.invalid_address())?)
             }
         };
-        let answer = answer.with_context(|| self.nobody())?;
+        let answer = answer.with_context(|| self.no_host())?;
         let status = answer.status();
         let text = answer.into_body().into_with_config().limit(ANSWER_BYTES).read_to_string()?;
         if status.is_success() {

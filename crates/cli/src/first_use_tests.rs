@@ -104,7 +104,7 @@ fn a_device_of_another_registry_is_named_in_every_form_everywhere() {
 }
 
 #[test]
-fn the_end_of_a_command_is_told_with_its_status_and_a_name_to_go_on_with() {
+fn the_end_of_a_command_is_shown_with_its_status_and_an_id_for_explain() {
     let host = TestHost::new();
     let run = as_operator(&host);
     run(&["registry", "create", "hall"]).unwrap();

@@ -26,7 +26,7 @@ struct OneLine<W = Stderr> {
 }
 
 /// Escapes what would act on a terminal but for a change of colour.
-fn but_colours(text: &str) -> String {
+fn escape_except_colours(text: &str) -> String {
     let mut pieces = text.split('\u{1b}');
     let mut shown = terminal::line(pieces.next().unwrap_or_default()).into_owned();
     for piece in pieces {
@@ -46,7 +46,7 @@ impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let (text, end) = event.strip_suffix(b"\n").map_or((event, &b""[..]), |text| (text, b"\n"));
         let text = String::from_utf8_lossy(text);
-        let shown = if self.colours { but_colours(&text) } else { terminal::line(&text).into_owned() };
+        let shown = if self.colours { escape_except_colours(&text) } else { terminal::line(&text).into_owned() };
         self.out.write_all(&[shown.as_bytes(), end].concat())?;
         Ok(event.len())
     }

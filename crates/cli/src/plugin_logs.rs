@@ -34,7 +34,7 @@ pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<()> {
     let client = host.client()?;
     // Opened before the past is read, so that nothing falls between the two.
     let stream = client.stream(&format!("/v1/events:follow?{}", query(&options.name)?))?;
-    let past = there(&client, options)?;
+    let past = kept_executions(&client, options)?;
     let known: HashSet<_> = past.iter().map(identity).collect();
     let print = |line: &Line| match host.wants_json() {
         true => show(&terminal::json_piece(&line.json().to_string())),
@@ -51,7 +51,7 @@ pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<()> {
 /// Those that are there.
 pub(super) fn listed(host: &Host, options: &Options) -> anyhow::Result<String> {
     let client = host.client()?;
-    let past = there(&client, options)?;
+    let past = kept_executions(&client, options)?;
     let lines = newest(&past, options.limit);
     let texts: Vec<_> = lines.iter().map(|line| terminal::piece(&line.text()).into_owned()).collect();
     let answer = json!({ "lines": lines.iter().map(Line::json).collect::<Vec<_>>() });
@@ -59,7 +59,7 @@ pub(super) fn listed(host: &Host, options: &Options) -> anyhow::Result<String> {
 }
 
 /// The executions that are kept. Of a plugin that never was, it is an error that there are none.
-fn there(client: &Client, options: &Options) -> anyhow::Result<Vec<Value>> {
+fn kept_executions(client: &Client, options: &Options) -> anyhow::Result<Vec<Value>> {
     let past = past(client, options)?;
     if past.is_empty() {
         client.get(&format!("/v1/plugins/{}", escape(&options.name)))?;

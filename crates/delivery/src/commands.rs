@@ -154,7 +154,7 @@ impl Handle {
         let Inner { registry, queues, ingest, .. } = self.inner.as_ref();
         if queues.len(device.num) > 0 {
             // Held until the entry is applied: its events are offered to plugins before, so it must not be refused then.
-            let _held = registry.hold_changes().await;
+            let _held = registry.lock_changes().await;
             registry.check_delete(device, revision)?;
             let status = CommandStatus::Purged;
             let ended = self.inner.claim(device, status, self.all_open(device.num).await?.into_iter());

@@ -25,23 +25,23 @@ pub struct Fetched {
     /// By which the device says what became of it.
     pub token: String,
     /// How often it was given back before.
-    pub given_back: u32,
+    pub delivery_count: u32,
 }
 
 /// What became of a command that was fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Taken,
-    Refused,
+pub enum FetchedOutcome {
+    Completed,
+    Rejected,
     /// It is to be fetched again. Too often, and it counts as refused.
-    GivenBack,
+    Abandoned,
 }
 
 /// Why a device cannot say what became of a command.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SettleError {
     #[error("the device holds no command under this lock token: its minute is over, or the command has ended")]
-    NotHeld,
+    NotLocked,
     #[error(transparent)]
     Journal(#[from] ingest::Error),
 }
@@ -63,7 +63,7 @@ impl Handle {
             };
             for command in page.commands {
                 after = command.num;
-                if let Some(fetched) = self.give(command) {
+                if let Some(fetched) = self.try_lock(command) {
                     return Ok(Some(fetched));
                 }
             }
@@ -73,7 +73,7 @@ impl Handle {
         }
     }
 
-    fn give(&self, command: CommandDoc) -> Option<Fetched> {
+    fn try_lock(&self, command: CommandDoc) -> Option<Fetched> {
         let (inner, device, num, now_ms) = (&self.inner, command.device, command.num, clock::now_ms());
         let is_open = |device, num| inner.queues.is_open(device, num);
         let is_over =
@@ -81,37 +81,44 @@ impl Handle {
         if is_over || !is_open(device, num) {
             return None;
         }
-        let (token, given_back) = inner.held.hold(device, num, &command.id, Instant::now(), &is_open)?;
+        let (token, delivery_count) = inner.command_locks.lock(device, num, &command.id, Instant::now(), &is_open)?;
         inner.settle(vec![Settlement::CommandSent { device, num, time_ms: now_ms }]);
-        Some(Fetched { command, token, given_back })
+        Some(Fetched { command, token, delivery_count })
     }
 
     /// The command was rejected because its device gave it back too often; known of the newest such commands since the start.
     #[must_use]
-    pub fn was_given_up(&self, device: DeviceNum, num: u64) -> bool {
-        self.inner.held.was_given_up(device, num)
+    pub fn delivery_count_exceeded(&self, device: DeviceNum, num: u64) -> bool {
+        self.inner.command_locks.is_exceeded(device, num)
     }
 
     /// Says what became of a command that was fetched, and waits until that is durable.
-    pub async fn settle_fetched(&self, device: &Arc<Device>, token: &str, verdict: Verdict) -> Result<(), SettleError> {
+    pub async fn settle_fetched(
+        &self,
+        device: &Arc<Device>,
+        token: &str,
+        outcome: FetchedOutcome,
+    ) -> Result<(), SettleError> {
         let inner = &self.inner;
-        let (num, id) = inner.held.release(device.num, token, Instant::now()).ok_or(SettleError::NotHeld)?;
-        let status = match verdict {
-            Verdict::Taken => CommandStatus::Acknowledged,
-            Verdict::Refused => CommandStatus::Rejected,
-            Verdict::GivenBack if inner.held.give_back(device.num, num) < inner.command_deliveries => return Ok(()),
-            Verdict::GivenBack => {
-                inner.held.give_up(device.num, num);
+        let (num, id) = inner.command_locks.release(device.num, token, Instant::now()).ok_or(SettleError::NotLocked)?;
+        let status = match outcome {
+            FetchedOutcome::Completed => CommandStatus::Acknowledged,
+            FetchedOutcome::Rejected => CommandStatus::Rejected,
+            FetchedOutcome::Abandoned if inner.command_locks.abandon(device.num, num) < inner.command_deliveries => {
+                return Ok(());
+            }
+            FetchedOutcome::Abandoned => {
+                inner.command_locks.record_exceeded(device.num, num);
                 CommandStatus::Rejected
             }
         };
-        let (tell, told) = oneshot::channel();
+        let (committed, is_committed) = oneshot::channel();
         let done: EventsCommitted = Box::new(move |result| {
-            let _ = tell.send(result);
+            let _ = committed.send(result);
         });
         if inner.end_commands(device, status, std::iter::once((num, id)), Some(done)) == 0 {
-            return Err(SettleError::NotHeld);
+            return Err(SettleError::NotLocked);
         }
-        Ok(told.await.map_err(|_| ingest::Error::Closed)??)
+        Ok(is_committed.await.map_err(|_| ingest::Error::Closed)??)
     }
 }

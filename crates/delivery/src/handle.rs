@@ -7,7 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
 use super::{
-    held_commands::HeldCommands, link::DownlinkKind, online_device::OnlineDevice, publish_queue,
+    command_locks::CommandLocks, link::DownlinkKind, online_device::OnlineDevice, publish_queue,
     waiting_calls::CallStats,
 };
 use switchbox_core::{
@@ -62,7 +62,7 @@ pub(super) struct Inner {
     /// Devices for which a config was queued, and whose connections are woken when the whole commit is applied.
     pub(super) to_wake: Mutex<Vec<Arc<OnlineDevice>>>,
     pub(super) calls: CallStats,
-    pub(super) held: HeldCommands,
+    pub(super) command_locks: CommandLocks,
     pub(super) command_deliveries: u32,
     pub(super) outgoing: Arc<publish_queue::PublishQueue>,
     pub(super) proxy: OnceLock<proxy::Handle>,
@@ -83,7 +83,7 @@ impl Handle {
             online: RwLock::default(),
             to_wake: Mutex::default(),
             calls: CallStats::default(),
-            held: HeldCommands::default(),
+            command_locks: CommandLocks::default(),
             command_deliveries,
             outgoing: Arc::default(),
             proxy: OnceLock::new(),

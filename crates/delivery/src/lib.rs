@@ -2,12 +2,12 @@
 //! or packets.
 
 mod command_expiry;
+mod command_locks;
 mod command_window;
 mod commands;
 mod connections;
 mod fetching;
 mod handle;
-mod held_commands;
 mod link;
 mod methods;
 mod online;
@@ -23,7 +23,7 @@ mod waiting_calls;
 
 pub use self::{
     commands::CancelError,
-    fetching::{Fetched, SettleError, Verdict},
+    fetching::{Fetched, FetchedOutcome, SettleError},
     handle::{Handle, Parts},
     link::{DeliveryReport, DownlinkKind, Link, Outbound},
     methods::CallError,

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_the_answer_of_a_call_that_was_given_up() {
+    fn an_abandoned_call_is_not_waited_for() {
         let waiting = WaitingCalls::default();
         let call = waiting.begin(1).unwrap();
         drop(WaitingCallGuard { waiting: &waiting, rid: 1 });

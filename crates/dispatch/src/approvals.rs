@@ -46,17 +46,17 @@ pub(super) struct Decided {
     pub(super) done: oneshot::Sender<()>,
 }
 
-struct Waiting {
+struct PendingApproval {
     approval: Approval,
     decide: oneshot::Sender<Decided>,
 }
 
 /// Those of all plugins.
 #[derive(Default)]
-pub(super) struct Approvals(Mutex<BTreeMap<(Seq, PluginName), Waiting>>);
+pub(super) struct Approvals(Mutex<BTreeMap<(Seq, PluginName), PendingApproval>>);
 
 /// How long effects wait.
-pub(super) const WAIT_AT_MOST: Duration = limits::APPROVAL_TIME;
+pub(super) const MAX_WAIT: Duration = limits::APPROVAL_TIME;
 
 impl Approvals {
     pub(super) fn count(&self, plugin: &PluginName) -> usize {
@@ -66,7 +66,7 @@ impl Approvals {
     pub(super) fn add(&self, approval: Approval) -> oneshot::Receiver<Decided> {
         let (decide, decided) = oneshot::channel();
         let key = (approval.seq, approval.plugin.clone());
-        self.0.lock().insert(key, Waiting { approval, decide });
+        self.0.lock().insert(key, PendingApproval { approval, decide });
         decided
     }
 

@@ -73,7 +73,7 @@ struct Inner {
     /// Events whose effects wait for approval.
     awaiting: BTreeSet<Seq>,
     /// Tasks that wait for approvals.
-    approving: usize,
+    approval_tasks: usize,
     stopped: bool,
 }
 
@@ -235,13 +235,13 @@ impl Backlog {
     pub(super) fn wait_for_approval(&self, seq: Seq) {
         let mut inner = self.inner.lock();
         inner.awaiting.insert(seq);
-        inner.approving += 1;
+        inner.approval_tasks += 1;
     }
 
     /// `decided`: the event is handled. Otherwise it stays in the journal as one that is not.
-    pub(super) fn approved(&self, seq: Seq, decided: bool) {
+    pub(super) fn approval_ended(&self, seq: Seq, decided: bool) {
         let mut inner = self.inner.lock();
-        inner.approving -= 1;
+        inner.approval_tasks -= 1;
         if decided {
             inner.awaiting.remove(&seq);
         }
@@ -330,7 +330,7 @@ impl Backlog {
             self.room.notify_one();
             let busy = {
                 let inner = self.inner.lock();
-                inner.workers + inner.held_back + inner.approving
+                inner.workers + inner.held_back + inner.approval_tasks
             };
             if busy == 0 {
                 return;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use switchbox_model::Effect;
 use switchbox_plugin_runtime::{Execution, Verdict};
 
-use super::guard::target_counts;
+use super::loop_guard::target_counts;
 
 /// Parts of an octave that are told apart.
 const PARTS: usize = 4;
@@ -20,11 +20,11 @@ pub(super) struct Observation {
     effects: u32,
     targets: u32,
     on_targets: u32,
-    ended: Ended,
+    ended: ExecutionEnd,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
+enum ExecutionEnd {
     Done,
     /// It refused the event or wants it again.
     Error,
@@ -35,9 +35,9 @@ enum Ended {
 impl Observation {
     pub(super) fn of(execution: &Execution) -> Self {
         let ended = match execution.verdict {
-            Verdict::Done => Ended::Done,
-            Verdict::Retry(_) | Verdict::Reject(_) => Ended::Error,
-            Verdict::GuestFailed(_) | Verdict::HostPanicked(_) => Ended::Trap,
+            Verdict::Done => ExecutionEnd::Done,
+            Verdict::Retry(_) | Verdict::Reject(_) => ExecutionEnd::Error,
+            Verdict::GuestFailed(_) | Verdict::HostPanicked(_) => ExecutionEnd::Trap,
         };
         let (targets, on_targets) = target_counts(&execution.effects);
         Self {
@@ -89,9 +89,9 @@ impl Behaviour {
     pub(super) fn add(&mut self, observation: Observation) {
         self.events += 1;
         match observation.ended {
-            Ended::Trap => self.traps += 1,
-            Ended::Error => self.errors += 1,
-            Ended::Done => {
+            ExecutionEnd::Trap => self.traps += 1,
+            ExecutionEnd::Error => self.errors += 1,
+            ExecutionEnd::Done => {
                 self.done += 1;
                 self.effects += u64::from(observation.effects);
                 self.targets += u64::from(observation.targets);
@@ -155,7 +155,7 @@ mod tests {
                 effects: 2,
                 targets: 1,
                 on_targets: 2,
-                ended: Ended::Done,
+                ended: ExecutionEnd::Done,
             });
         }
         let median = behaviour.median_guest_time().unwrap();

@@ -3,7 +3,7 @@
 
 use hashbrown::HashSet;
 
-use super::guard::distinct_targets;
+use super::loop_guard::distinct_targets;
 use switchbox_model::{DeviceNum, Effect, limits::LimitName};
 use switchbox_plugin_runtime::{Limits, limits::names};
 
@@ -54,16 +54,16 @@ impl BlastRadius {
             return Some(Exceeded { limit: names::MAX_NEW_TARGETS_PER_MINUTE, targets: all_new, most });
         }
         self.new_in_minute = all_new;
-        targets.iter().for_each(|(_, hash)| self.note(*hash));
+        targets.iter().for_each(|(_, hash)| self.record(*hash));
         None
     }
 
     /// An operator has agreed to these.
-    pub(super) fn agreed(&mut self, effects: &[Effect]) {
-        distinct_targets(effects).for_each(|(_, hash)| self.note(hash));
+    pub(super) fn record_approved(&mut self, effects: &[Effect]) {
+        distinct_targets(effects).for_each(|(_, hash)| self.record(hash));
     }
 
-    fn note(&mut self, hash: u64) {
+    fn record(&mut self, hash: u64) {
         if self.known.len() < TARGETS_MAX {
             self.known.insert(hash);
         }
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(admit(5..6, 0), Some("max-new-targets-per-minute"));
         assert_eq!(admit(100..103, 0), None, "they were reached before");
         assert_eq!([admit(0..3, 0), admit(5..8, 1)], [None; 2], "the next minute");
-        radius.agreed(&configs(20..30));
+        radius.record_approved(&configs(20..30));
         assert_eq!(radius.admit(&configs(20..23), &limits, 1, |_| false), None);
         assert_eq!(radius.admit(&configs(0..99), &Limits::default(), 1, |_| false), None, "there is no limit");
     }

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use super::{
     behaviour::{Behaviour, Observation},
     queue::Job,
-    shadow::{is_in, share_key},
+    shadow::{is_in_share, share_key},
     version::Version,
     version_guard,
 };
@@ -23,14 +23,14 @@ use switchbox_support::clock;
 
 /// For whom a canary acts.
 #[derive(Debug, Clone)]
-pub(super) enum Chosen {
+pub(super) enum CanaryScope {
     /// For so many of 10,000 devices.
     Share(u64),
     /// For the devices whose id matches.
     Devices(String, GlobSet),
 }
 
-impl Chosen {
+impl CanaryScope {
     /// # Errors
     ///
     /// A text that names the pattern that is no glob.
@@ -47,7 +47,7 @@ pub(super) struct Canary {
     pub(super) component: Option<bytes::Bytes>,
     pub(super) settings: Option<String>,
     pub(super) since_ms: u64,
-    chosen: RwLock<Chosen>,
+    scope: RwLock<CanaryScope>,
     over: AtomicBool,
     ended: Mutex<Option<String>>,
 }
@@ -57,32 +57,32 @@ impl Canary {
         version: Arc<Version>,
         component: Option<bytes::Bytes>,
         settings: Option<String>,
-        chosen: Chosen,
+        scope: CanaryScope,
     ) -> Arc<Self> {
         Arc::new(Self {
             version,
             component,
             settings,
             since_ms: clock::now_ms(),
-            chosen: RwLock::new(chosen),
+            scope: RwLock::new(scope),
             over: AtomicBool::new(false),
             ended: Mutex::default(),
         })
     }
 
-    pub(super) fn chosen(&self) -> Chosen {
-        self.chosen.read().clone()
+    pub(super) fn scope(&self) -> CanaryScope {
+        self.scope.read().clone()
     }
 
-    pub(super) fn choose(&self, chosen: Chosen) {
-        *self.chosen.write() = chosen;
+    pub(super) fn set_scope(&self, scope: CanaryScope) {
+        *self.scope.write() = scope;
     }
 
     /// Timers and the like belong to the version in force.
     pub(super) fn acts_for(&self, job: &Job) -> bool {
-        match &*self.chosen.read() {
-            Chosen::Share(share) => share_key(&job.event).is_some_and(|key| is_in(Some(key), *share)),
-            Chosen::Devices(_, globs) => {
+        match &*self.scope.read() {
+            CanaryScope::Share(share) => share_key(&job.event).is_some_and(|key| is_in_share(Some(key), *share)),
+            CanaryScope::Devices(_, globs) => {
                 job.device.as_ref().is_some_and(|device| globs.is_match(device.name.id.as_str()))
             }
         }

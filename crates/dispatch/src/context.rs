@@ -46,11 +46,11 @@ pub(super) struct Context {
     pub(super) cycles: Mutex<Cycles>,
     pub(super) warnings: Mutex<Warnings>,
     pub(super) connections: OnceLock<Arc<dyn Connections>>,
-    pub(super) on_rolled_back: OnceLock<OnTakenBack>,
+    pub(super) on_rolled_back: OnceLock<OnRolledBack>,
 }
 
 /// Called when a version was rolled back, on a worker: it must not block.
-pub(super) type OnTakenBack = Box<dyn Fn(&PluginName, &RolledBack) + Send + Sync>;
+pub(super) type OnRolledBack = Box<dyn Fn(&PluginName, &RolledBack) + Send + Sync>;
 
 impl Context {
     pub(super) fn new(store: store::Handle, registry: registry::Handle, supervisor: Tasks, metrics: Metrics) -> Self {

@@ -179,7 +179,7 @@ impl<'a> EntryBatch<'a> {
             seq: handled.seq,
             attempt: handled.attempt,
             held_ms: u64::try_from(held.as_millis()).unwrap_or(u64::MAX),
-            why: std::mem::take(&mut uncommitted.why_held),
+            why: std::mem::take(&mut uncommitted.hold_reason),
         };
         self.bytes += ENTRY_BYTES + held_back.why.len();
         self.entries.push((Entry::HeldBack(held_back), None));

@@ -1,28 +1,28 @@
 //! Gives events to plugins: matches triggers, queues events by device, runs workers, retries, and appends the effects to the
 //! journal. Owns the running plugins. Applies no effect itself.
 
+mod approval_decisions;
+mod approval_wait;
 mod approvals;
-mod approving;
 mod backlog;
 mod behaviour;
 mod blast_radius;
 mod canary;
-mod canarying;
+mod canary_control;
 mod catch_up;
 mod connections;
 mod context;
 mod cycles;
-mod decisions;
 mod delay;
+mod effect_admission;
 mod entry_batch;
-mod guard;
 mod host;
 mod kv;
 mod lifecycle;
 mod listing;
+mod loop_guard;
 mod manager;
 mod outcome;
-mod pacing;
 mod prepare;
 mod queue;
 mod recorded_instance;
@@ -36,10 +36,10 @@ mod routes;
 mod runner;
 mod shadow;
 mod shadow_feed;
-mod shadowing;
+mod shadow_run;
 mod status;
 mod traces;
-mod try_out;
+mod try_event;
 mod uncommitted;
 mod version;
 mod version_guard;
@@ -48,19 +48,19 @@ mod worker;
 
 use std::sync::Arc;
 
+pub use approval_decisions::ApprovalError;
 pub use approvals::Approval;
-pub use canarying::{CanaryFiles, CanaryRequest, CanaryStatus};
+pub use canary_control::{CanaryFiles, CanaryRequest, CanaryStatus};
 pub use connections::Connections;
-pub use decisions::ApprovalError;
 pub use lifecycle::REMOVED_KEPT;
 pub use manager::Manager;
 pub use prepare::{Component, Error, version_id};
 pub use recording::{RecordError, RecordRequest};
 pub use redrive::RedriveError;
 pub use removal::DeleteError;
-pub use shadowing::{ShadowError, ShadowRequest, ShadowStatus};
+pub use shadow_run::{ShadowError, ShadowRequest, ShadowStatus};
 pub use status::{GuardStatus, PluginState, PluginStatus, Totals};
-pub use try_out::{TryError, TryRequest, TryResult};
+pub use try_event::{TryError, TryRequest, TryResult};
 
 use context::Context;
 use queue::Job;

@@ -39,7 +39,7 @@ use switchbox_store::Loaded;
 use switchbox_support::{clock, log_limit::LogLimits};
 
 /// Plugins that are tried on an event at the same time; others wait.
-const TRIED_TOGETHER: usize = 4;
+const MAX_CONCURRENT_TRIES: usize = 4;
 
 #[derive(Default)]
 /// What the folder holds under one name, whether it runs or not.
@@ -92,7 +92,7 @@ impl Manager {
             routes: dispatch.routes.clone(),
             compiler: Compiler::new(engine, consent),
             recordings,
-            tries: Semaphore::new(TRIED_TOGETHER),
+            tries: Semaphore::new(MAX_CONCURRENT_TRIES),
             installed: Mutex::default(),
             log_limits: LogLimits::new(10),
             changing: Mutex::default(),
@@ -221,7 +221,7 @@ impl Manager {
             resumed => {
                 let next = self.context.store.next_seq();
                 let (from, handled) = resumed.unwrap_or_else(|| (next, std::collections::HashSet::new()));
-                self.context.recovery.lock().hold(name.clone(), from);
+                self.context.recovery.lock().keep_position(name.clone(), from);
                 self.change(name, PluginChange::On { from, identity: identity.clone() }).await?;
                 self.context.lifecycles.lock().change(name, |lifecycle| {
                     (lifecycle.identity, lifecycle.off_ms, lifecycle.removed) = (Some(identity), None, false);
@@ -243,7 +243,7 @@ impl Manager {
 
     /// Gives a plugin that sees timers the event that it is new, or that its component or settings changed; once for each version.
     async fn start_timer(&self, name: &PluginName, version: String) -> Result<(), Error> {
-        let timers = self.context.timers.hold(name).await;
+        let timers = self.context.timers.lock(name).await;
         if timers.started(&version) {
             return Ok(());
         }

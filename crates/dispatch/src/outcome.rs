@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    blast_radius::Exceeded, entry_batch::EntryBatch, guard::Admission, queue::Job, retry::ATTEMPTS, shadow_feed,
+    blast_radius::Exceeded, entry_batch::EntryBatch, loop_guard::Admission, queue::Job, retry::ATTEMPTS, shadow_feed,
     uncommitted::Uncommitted, version::Version,
 };
 use switchbox_core::timers;
@@ -32,7 +32,7 @@ pub(super) async fn decide(
     version: &Arc<Version>,
     job: Job,
     execution: Execution,
-    asked: Option<RecordedCalls>,
+    recorded_calls: Option<RecordedCalls>,
 ) -> NextStep {
     let runner = entries.runner;
     let now = Instant::now();
@@ -57,7 +57,7 @@ pub(super) async fn decide(
     let exceeded = if problem.is_none() { runner.exceeds(version, &effects) } else { None };
     let plain = problem.is_none() && exceeded.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
     if plain && matches!(admission, Admission::Now) {
-        shadow_feed::plain(runner, version, &job, &effects, asked, took_us);
+        shadow_feed::offer_plain(runner, version, &job, &effects, recorded_calls, took_us);
         let outcome = Outcome::Done { effects };
         let handled = HandledInRun { seq: job.event.seq, attempt: job.attempt, took_us, logs, outcome };
         entries.handled_timer(&job);
@@ -74,28 +74,28 @@ pub(super) async fn decide(
         logs,
         outcome: Outcome::Done { effects },
     };
-    let (version, outcome, why_held) = (version.clone(), ended, String::new());
-    let uncommitted = Uncommitted { version, job, outcome, handled, kv, asked, why_held };
+    let (version, outcome, hold_reason) = (version.clone(), ended, String::new());
+    let uncommitted = Uncommitted { version, job, outcome, handled, kv, recorded_calls, hold_reason };
     if let Some(problem) = problem {
         return give_up(entries, uncommitted, problem);
     }
     if let Some(exceeded) = exceeded {
         return approve(entries, uncommitted, exceeded);
     }
-    paced(entries, uncommitted, admission).await
+    commit_at_rate(entries, uncommitted, admission).await
 }
 
 /// Commits the effects as fast as their targets' rates allow.
-async fn paced(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, admission: Admission) -> NextStep {
+async fn commit_at_rate(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, admission: Admission) -> NextStep {
     let runner = entries.runner;
     match admission {
         Admission::Now => finish(entries, uncommitted).await,
         Admission::Later { wait, hit } => {
-            uncommitted.why_held = runner.record_delay(&uncommitted.version, hit, wait, uncommitted.effects());
+            uncommitted.hold_reason = runner.record_delay(&uncommitted.version, hit, wait, uncommitted.effects());
             NextStep::HoldBack(Box::new(uncommitted), wait)
         }
         Admission::Never { wait, hit } => {
-            let text = runner.too_long(&uncommitted.version, hit, wait, uncommitted.effects());
+            let text = runner.delay_too_long(&uncommitted.version, hit, wait, uncommitted.effects());
             give_up(entries, uncommitted, Problem { text, retry: false })
         }
     }
@@ -169,7 +169,7 @@ fn give_up(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, problem: 
         }
         return NextStep::Retry(Box::new(job));
     }
-    shadow_feed::committed(runner, &mut uncommitted);
+    shadow_feed::offer_committed(runner, &mut uncommitted);
     let Uncommitted { version, job, mut handled, .. } = uncommitted;
     runner.counters.dead();
     if let Some(more) = runner.log_limits.allow("dead letter", Instant::now()) {
@@ -196,7 +196,7 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
     let of_timers = (0..).zip(uncommitted.effects()).filter(|(_, effect)| is_of_timer(effect));
     let timers: Vec<(u32, Effect)> = of_timers.map(|(index, effect)| (index, effect.clone())).collect();
     if uncommitted.kv.is_empty() && timers.is_empty() && !conditional {
-        shadow_feed::committed(entries.runner, &mut uncommitted);
+        shadow_feed::offer_committed(entries.runner, &mut uncommitted);
         entries.add(uncommitted.handled, &uncommitted.job, None);
         return Ok(());
     }
@@ -204,7 +204,7 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
     let context = entries.runner.context.clone();
     let state = context.kv.of(&entries.runner.name);
     let _order = state.order.lock().await;
-    let held = if timers.is_empty() { None } else { Some(context.timers.hold(&entries.runner.name).await) };
+    let held = if timers.is_empty() { None } else { Some(context.timers.lock(&entries.runner.name).await) };
     let planned = state.data.lock().plan(&uncommitted.kv);
     let writes = match planned {
         Ok(writes) => writes,
@@ -228,7 +228,7 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
     let mut data = state.data.lock();
     writes.iter().for_each(|write| data.apply(write));
     drop(data);
-    shadow_feed::committed(entries.runner, &mut uncommitted);
+    shadow_feed::offer_committed(entries.runner, &mut uncommitted);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::{context::Context, guard::TokenRates, host::PluginHost, version::Version};
+use super::{context::Context, host::PluginHost, loop_guard::TokenRates, version::Version};
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::{

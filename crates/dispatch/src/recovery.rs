@@ -71,7 +71,7 @@ impl Recovery {
     }
 
     /// Keeps a position in the journal for a plugin that is about to run.
-    pub(super) fn hold(&mut self, plugin: PluginName, from: Seq) {
+    pub(super) fn keep_position(&mut self, plugin: PluginName, from: Seq) {
         self.from.insert(plugin, from);
     }
 

@@ -65,14 +65,14 @@ impl Manager {
     pub(super) async fn switch_off(&self, name: &PluginName, removed: bool) -> Result<(), Error> {
         let timers = &self.context.timers;
         // No timer fires from here on.
-        timers.hold(name).await.pause();
+        timers.lock(name).await.pause();
         let ended = self.routes.remove(name);
         for runner in &ended {
             runner.stop().await;
         }
         self.context.warnings.lock().forget(name);
         let was_waiting = self.context.recovery.lock().forget(name);
-        if ended.is_empty() && !was_waiting && !self.keeps_something(name) {
+        if ended.is_empty() && !was_waiting && !self.has_kept_state(name) {
             return Ok(());
         }
         let was_off_as =
@@ -80,7 +80,7 @@ impl Manager {
         if ended.is_empty() && !was_waiting && was_off_as.unwrap_or((true, false)) == (true, removed) {
             return Ok(());
         }
-        let held = timers.hold(name).await;
+        let held = timers.lock(name).await;
         let (time_ms, due_again) = (clock::now_ms(), held.unhandled());
         self.change(name, PluginChange::Off { time_ms, removed, due_again: due_again.clone() }).await?;
         held.due_again(due_again);
@@ -91,7 +91,7 @@ impl Manager {
         Ok(())
     }
 
-    fn keeps_something(&self, name: &PluginName) -> bool {
+    fn has_kept_state(&self, name: &PluginName) -> bool {
         self.context.lifecycles.lock().get(name).is_some()
             || self.context.kv.of(name).data.lock().bytes() > 0
             || self.context.timers.count(name) > 0
@@ -141,7 +141,7 @@ impl Manager {
     async fn delete(&self, name: &PluginName) -> Result<(), store::Error> {
         let state = self.context.kv.of(name);
         let _order = state.order.lock().await;
-        let timers = self.context.timers.hold(name).await;
+        let timers = self.context.timers.lock(name).await;
         self.change(name, PluginChange::Deleted).await?;
         timers.forget();
         state.data.lock().clear();

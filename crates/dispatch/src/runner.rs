@@ -17,7 +17,7 @@ use super::{
     blast_radius::BlastRadius,
     canary::Canary,
     context::Context,
-    guard::Guard,
+    loop_guard::LoopGuard,
     queue::Job,
     shadow::Shadow,
     status::Counters,
@@ -49,7 +49,7 @@ pub(super) struct Runner {
     /// Limits log lines about its events, by their subject.
     pub(super) log_limits: LogLimits<&'static str>,
     /// The loop guard.
-    pub(super) guard: Mutex<Guard>,
+    pub(super) guard: Mutex<LoopGuard>,
     pub(super) blast_radius: Mutex<BlastRadius>,
     /// Permits for held-back effects.
     pub(super) delayed: Arc<Semaphore>,

@@ -20,24 +20,24 @@ use switchbox_plugin_runtime::KvChange;
 use switchbox_support::{clock, metrics::Metrics};
 
 /// What the plugin in force did with an event.
-pub(super) struct Seen {
+pub(super) struct ObservedEvent {
     pub(super) event: Event,
     pub(super) device: Option<DeviceName>,
     pub(super) attempt: u32,
     pub(super) outcome: OutcomeLine,
     pub(super) effects: Vec<Effect>,
     pub(super) kv: Vec<KvChange>,
-    pub(super) asked: RecordedCalls,
+    pub(super) recorded_calls: RecordedCalls,
     pub(super) guest_us: u32,
     bytes: usize,
 }
 
 /// The same, still in the hands of the plugin in force.
-pub(super) struct Did<'a> {
+pub(super) struct InForceResult<'a> {
     pub(super) outcome: OutcomeLine,
     pub(super) effects: &'a [Effect],
     pub(super) kv: &'a [KvChange],
-    pub(super) asked: Option<RecordedCalls>,
+    pub(super) recorded_calls: Option<RecordedCalls>,
     pub(super) guest_us: u32,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Shadow {
     /// Of 10,000 devices.
     share: u64,
     pub(super) since_ms: u64,
-    queue: mpsc::Sender<Box<Seen>>,
+    queue: mpsc::Sender<Box<ObservedEvent>>,
     queued_bytes: AtomicUsize,
     dropped: AtomicU64,
     pub(super) report: Mutex<ShadowReport>,
@@ -58,10 +58,14 @@ pub(super) struct Shadow {
 }
 
 /// A share is of so many.
-pub(super) const WHOLE: u64 = 10_000;
+pub(super) const SHARE_SCALE: u64 = 10_000;
 
 impl Shadow {
-    pub(super) fn new(of: Arc<Version>, candidate: Arc<Version>, share: u64) -> (Arc<Self>, mpsc::Receiver<Box<Seen>>) {
+    pub(super) fn new(
+        of: Arc<Version>,
+        candidate: Arc<Version>,
+        share: u64,
+    ) -> (Arc<Self>, mpsc::Receiver<Box<ObservedEvent>>) {
         let (queue, receiver) = mpsc::channel(limits::SHADOW_QUEUE);
         let shadow = Self {
             of,
@@ -101,27 +105,27 @@ impl Shadow {
     }
 
     /// Takes over what `version` did with the event, if the shadow is to see it.
-    pub(super) fn offer(&self, version: &Arc<Version>, job: &Job, did: Did<'_>, metrics: &Metrics) {
-        if self.ending.is_cancelled() || !is_in(share_key(&job.event), self.share) {
+    pub(super) fn offer(&self, version: &Arc<Version>, job: &Job, result: InForceResult<'_>, metrics: &Metrics) {
+        if self.ending.is_cancelled() || !is_in_share(share_key(&job.event), self.share) {
             return;
         }
         if !Arc::ptr_eq(version, &self.of) {
             return self.end("another version of the plugin came into force");
         }
-        let Did { outcome, effects, kv, asked, guest_us } = did;
+        let InForceResult { outcome, effects, kv, recorded_calls, guest_us } = result;
         let writes = kv.iter().map(|change| change.key.len() + change.value.as_ref().map_or(0, bytes::Bytes::len));
         let bytes = job.event.data.payload().len() + weight(effects) + writes.sum::<usize>();
         if self.queued_bytes.load(Ordering::Relaxed) + bytes > limits::SHADOW_QUEUE_BYTES {
             return self.drop_one(metrics);
         }
-        let seen = Seen {
+        let seen = ObservedEvent {
             event: job.event.clone(),
             device: job.device.as_ref().map(|device| device.name.clone()),
             attempt: job.attempt,
             outcome,
             effects: effects.to_vec(),
             kv: kv.to_vec(),
-            asked: asked.unwrap_or_default(),
+            recorded_calls: recorded_calls.unwrap_or_default(),
             guest_us,
             bytes,
         };
@@ -138,7 +142,7 @@ impl Shadow {
     }
 
     /// The event has left the queue.
-    pub(super) fn taken(&self, seen: &Seen) {
+    pub(super) fn dequeued(&self, seen: &ObservedEvent) {
         self.queued_bytes.fetch_sub(seen.bytes, Ordering::Relaxed);
     }
 }
@@ -154,6 +158,6 @@ pub(super) fn share_key(event: &Event) -> Option<u64> {
     Some(hasher.finish())
 }
 
-pub(super) fn is_in(key: Option<u64>, share: u64) -> bool {
-    key.is_none_or(|key| key % WHOLE < share)
+pub(super) fn is_in_share(key: Option<u64>, share: u64) -> bool {
+    key.is_none_or(|key| key % SHARE_SCALE < share)
 }

@@ -1,35 +1,35 @@
-//! Hands what the plugin in force did to its shadow, if it has one: when it is committed, so that both states have the same order.
+//! Passes the results of the plugin in force to its shadow. This happens when a result is committed, so that both states change in the same order.
 
 use std::sync::Arc;
 
-use super::{queue::Job, runner::Runner, shadow::Did, uncommitted::Uncommitted, version::Version};
+use super::{queue::Job, runner::Runner, shadow::InForceResult, uncommitted::Uncommitted, version::Version};
 use switchbox_dry_run::{effect::OutcomeLine, recorder::RecordedCalls};
 use switchbox_model::Effect;
 
 /// An event without writes of state.
-pub(super) fn plain(
+pub(super) fn offer_plain(
     runner: &Runner,
     version: &Arc<Version>,
     job: &Job,
     effects: &[Effect],
-    asked: Option<RecordedCalls>,
+    recorded_calls: Option<RecordedCalls>,
     guest_us: u32,
 ) {
     let Some(shadow) = runner.shadow() else { return };
-    let did = Did { outcome: OutcomeLine::Done, effects, kv: &[], asked, guest_us };
-    shadow.offer(version, job, did, &runner.context.metrics);
+    let result = InForceResult { outcome: OutcomeLine::Done, effects, kv: &[], recorded_calls, guest_us };
+    shadow.offer(version, job, result, &runner.context.metrics);
 }
 
 /// Any event. Called under the locks of the plugin's state and timers where it writes them.
-pub(super) fn committed(runner: &Runner, uncommitted: &mut Uncommitted) {
+pub(super) fn offer_committed(runner: &Runner, uncommitted: &mut Uncommitted) {
     let Some(shadow) = runner.shadow() else { return };
-    let asked = uncommitted.asked.take();
-    let did = Did {
+    let recorded_calls = uncommitted.recorded_calls.take();
+    let result = InForceResult {
         outcome: uncommitted.outcome.clone(),
         effects: uncommitted.effects(),
         kv: &uncommitted.kv,
-        asked,
+        recorded_calls,
         guest_us: uncommitted.handled.took_us,
     };
-    shadow.offer(&uncommitted.version, &uncommitted.job, did, &runner.context.metrics);
+    shadow.offer(&uncommitted.version, &uncommitted.job, result, &runner.context.metrics);
 }

@@ -18,10 +18,10 @@ pub(super) struct Uncommitted {
     pub(super) outcome: OutcomeLine,
     pub(super) handled: Handled,
     pub(super) kv: Vec<KvChange>,
-    /// What the plugin asked of the host, if that is noted.
-    pub(super) asked: Option<RecordedCalls>,
+    /// The host calls of the execution, if they are recorded.
+    pub(super) recorded_calls: Option<RecordedCalls>,
     /// The limit that holds its effects back; empty if none does.
-    pub(super) why_held: String,
+    pub(super) hold_reason: String,
 }
 
 impl Uncommitted {

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     behaviour::{Behaviour, Observation},
-    guard::TokenRates,
+    loop_guard::TokenRates,
     version_guard,
 };
 use switchbox_plugin_runtime::{

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tracing::Instrument as _;
 
 use super::{
-    approving, delay,
+    approval_wait, delay,
     entry_batch::EntryBatch,
     outcome::{self, NextStep},
     queue::JobBatch,
@@ -83,8 +83,8 @@ async fn handle(runner: &Arc<Runner>, instances: &mut Instances, mut batch: JobB
                 let (plugin, event, attempt) = (&runner.name, job.event.seq, job.attempt);
                 let span = tracing::debug_span!("execution", %plugin, %event, attempt);
                 let execution = instance.handle(Call { event: &job.event, device, attempt }).instrument(span).await;
-                let asked = recorded.as_ref().map(|recorded| recorded.record(runner, &job, &execution));
-                outcome::decide(&mut entries, version, job, execution, asked).await
+                let recorded_calls = recorded.as_ref().map(|recorded| recorded.record(runner, &job, &execution));
+                outcome::decide(&mut entries, version, job, execution, recorded_calls).await
             }
             Err(failed) => {
                 let (version, error) = *failed;
@@ -94,7 +94,7 @@ async fn handle(runner: &Arc<Runner>, instances: &mut Instances, mut batch: JobB
         let next = match next {
             NextStep::Handled => continue,
             NextStep::Approve(uncommitted, exceeded) => {
-                approving::hold(runner, uncommitted, exceeded);
+                approval_wait::wait_for_approval(runner, uncommitted, exceeded);
                 continue;
             }
             next => next,

@@ -17,52 +17,52 @@ use switchbox_plugin_runtime::{
 };
 
 /// See the module.
-pub struct Forked {
+pub struct ForkedWorld {
     live: Arc<dyn Host>,
-    now: Mutex<Now>,
+    current: Mutex<CurrentExecution>,
     pub own: Mutex<OwnState>,
 }
 
 #[derive(Default)]
-struct Now {
+struct CurrentExecution {
     answers: Vec<HostCall>,
     names: HashMap<DeviceNum, DeviceName>,
 }
 
-impl Forked {
+impl ForkedWorld {
     #[must_use]
     pub fn new(live: Arc<dyn Host>, own: OwnState) -> Self {
-        Self { live, now: Mutex::default(), own: Mutex::new(own) }
+        Self { live, current: Mutex::default(), own: Mutex::new(own) }
     }
 
     /// The next execution begins: what the plugin in force asked in its own of the same event.
     pub fn begin(&self, answers: Vec<HostCall>) {
-        *self.now.lock() = Now { answers, names: HashMap::new() };
+        *self.current.lock() = CurrentExecution { answers, names: HashMap::new() };
     }
 
     /// The name of a device that was looked up in this execution.
     #[must_use]
     pub fn name(&self, num: DeviceNum) -> Option<DeviceName> {
-        self.now.lock().names.get(&num).cloned()
+        self.current.lock().names.get(&num).cloned()
     }
 
-    fn named(&self, num: DeviceNum, name: &DeviceName) {
-        self.now.lock().names.insert(num, name.clone());
+    fn remember_name(&self, num: DeviceNum, name: &DeviceName) {
+        self.current.lock().names.insert(num, name.clone());
     }
 
     fn short(&self, num: DeviceNum) -> String {
-        self.now.lock().names.get(&num).map(names::short).unwrap_or_default()
+        self.current.lock().names.get(&num).map(names::short).unwrap_or_default()
     }
 
     fn answer<T>(&self, fits: impl Fn(&HostCall) -> Option<T>) -> Option<T> {
-        self.now.lock().answers.iter().find_map(fits)
+        self.current.lock().answers.iter().find_map(fits)
     }
 }
 
-impl Host for Forked {
+impl Host for ForkedWorld {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         let num = self.live.resolve(name)?;
-        self.named(num, name);
+        self.remember_name(num, name);
         let wanted = names::short(name);
         let recorded = self.answer(|call| match call {
             HostCall::Device { device, answer } if *device == wanted => Some(answer.clone()),
@@ -76,7 +76,7 @@ impl Host for Forked {
 
     fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
         let num = self.live.resolve(name)?;
-        self.named(num, name);
+        self.remember_name(num, name);
         Some(num)
     }
 
@@ -100,14 +100,14 @@ impl Host for Forked {
         });
         let Some(lines) = recorded else {
             return self.live.list(registry, pattern, after, limit, wanted, &mut |view| {
-                self.named(view.num, &view.name);
+                self.remember_name(view.num, &view.name);
                 take(view)
             });
         };
         for line in lines {
             let Ok(name) = names::parse(&line.name) else { continue };
             let Some(num) = self.live.resolve(&name) else { continue };
-            self.named(num, &name);
+            self.remember_name(num, &name);
             if wanted(name.id.as_str()) && !take(line.view(num, name)) {
                 return;
             }

@@ -19,7 +19,7 @@ use switchbox_plugin_runtime::{
 #[derive(Default)]
 pub struct RecordedWorld {
     current: Mutex<CurrentExecution>,
-    numbers: Mutex<Numbers>,
+    numbers: Mutex<DeviceNumbers>,
     /// The plugin may read other devices than the one that was recorded: its lists would have others.
     other_reads: bool,
 }
@@ -36,12 +36,12 @@ struct CurrentExecution {
 
 /// Devices have numbers in a host, and names in a file.
 #[derive(Default)]
-struct Numbers {
+struct DeviceNumbers {
     of: HashMap<DeviceName, DeviceNum>,
     names: Vec<DeviceName>,
 }
 
-impl Numbers {
+impl DeviceNumbers {
     fn of(&mut self, name: &DeviceName) -> DeviceNum {
         if let Some(num) = self.of.get(name) {
             return *num;

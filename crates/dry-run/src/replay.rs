@@ -62,7 +62,7 @@ pub struct Replayed {
 }
 
 /// At most so many differences are reported in detail.
-const DIFFERENCES_KEPT: usize = 100;
+const MAX_DIFFERENCES: usize = 100;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -77,7 +77,7 @@ pub enum Error {
 }
 
 /// Instances that are held at the same time. A plugin that has little to do has a new one for most of its events.
-const INSTANCES_HELD: usize = 64;
+const MAX_INSTANCES: usize = 64;
 
 struct Running {
     /// `None` if it was dropped to hold others. A new one is started if the recording goes on with it.
@@ -150,15 +150,15 @@ impl Replay {
         let (setup, other_reads) = self.versions.get(&start.version).cloned().ok_or_else(missing)?;
         let (world, host) = shared(other_reads);
         let instance = Some(self.begin(&setup, &world, host, &start).await?);
-        self.hold(start.instance);
+        self.insert_instance(start.instance);
         self.running.insert(start.instance, Running { instance, used: false, world, start, setup });
         Ok(())
     }
 
     /// Holds one more instance, and drops the one that has had no event for longest if there are too many.
-    fn hold(&mut self, number: u32) {
+    fn insert_instance(&mut self, number: u32) {
         self.held.push_back(number);
-        while self.held.len() > INSTANCES_HELD {
+        while self.held.len() > MAX_INSTANCES {
             let Some(oldest) = self.held.pop_front() else { return };
             let Some(running) = self.running.get_mut(&oldest) else { continue };
             if std::mem::take(&mut running.used) {
@@ -193,7 +193,7 @@ impl Replay {
             None => {
                 // The recorded one went on, so this one goes on with a new instance.
                 self.held.retain(|held| *held != number);
-                self.hold(number);
+                self.insert_instance(number);
                 let host: Arc<dyn Host> = running.world.clone();
                 self.begin(&running.setup, &running.world, host, &running.start).await?
             }
@@ -217,7 +217,7 @@ impl Replay {
         self.result.executions += 1;
         if !differs.is_empty() {
             self.result.different += 1;
-            if self.result.differences.len() < DIFFERENCES_KEPT {
+            if self.result.differences.len() < MAX_DIFFERENCES {
                 let difference = Difference { line: at, event: event.number, device: event.device, differs, masked };
                 self.result.differences.push(difference);
             }

@@ -18,7 +18,7 @@ const TEXT_CHARS: usize = 500;
 
 /// What came of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Came {
+pub struct ExecutionSummary {
     pub outcome: OutcomeLine,
     pub effects: Vec<EffectLine>,
     pub guest_time: Duration,
@@ -56,7 +56,7 @@ pub struct ShadowReport {
 
 impl ShadowReport {
     /// Adds an event that both have handled.
-    pub fn add(&mut self, event: u64, device: &str, old: &Came, new: &Came) {
+    pub fn add(&mut self, event: u64, device: &str, old: &ExecutionSummary, new: &ExecutionSummary) {
         self.events += 1;
         self.old_time += old.guest_time;
         self.new_time += new.guest_time;
@@ -90,28 +90,32 @@ impl ShadowReport {
 mod tests {
     use super::*;
 
-    fn came(outcome: OutcomeLine, configs: &[&str]) -> Came {
+    fn summary(outcome: OutcomeLine, configs: &[&str]) -> ExecutionSummary {
         let config = |payload: &&str| EffectLine::Config {
             device: "lamp-1".into(),
             payload: crate::payload::Payload(bytes::Bytes::copy_from_slice(payload.as_bytes())),
             expected: None,
         };
-        Came { outcome, effects: configs.iter().map(config).collect(), guest_time: Duration::from_micros(10) }
+        ExecutionSummary {
+            outcome,
+            effects: configs.iter().map(config).collect(),
+            guest_time: Duration::from_micros(10),
+        }
     }
 
     #[test]
     fn differences_are_counted_by_kind_with_few_examples() {
         let mut report = ShadowReport::default();
-        let done = |configs: &[&str]| came(OutcomeLine::Done, configs);
+        let done = |configs: &[&str]| summary(OutcomeLine::Done, configs);
         for (old, new) in [
             (done(&["a"]), done(&["a"])),
             (done(&["a"]), done(&["b"])),
             (done(&["a"]), done(&["a", "b"])),
             (done(&["a"]), done(&[])),
             (done(&[]), done(&["a"])),
-            (done(&["a"]), came(OutcomeLine::Failed("trap".into()), &[])),
-            (came(OutcomeLine::Failed("here".into()), &[]), came(OutcomeLine::Failed("there".into()), &[])),
-            (done(&[]), came(OutcomeLine::Reject("no".into()), &[])),
+            (done(&["a"]), summary(OutcomeLine::Failed("trap".into()), &[])),
+            (summary(OutcomeLine::Failed("here".into()), &[]), summary(OutcomeLine::Failed("there".into()), &[])),
+            (done(&[]), summary(OutcomeLine::Reject("no".into()), &[])),
         ] {
             report.add(7, "switch-1", &old, &new);
         }

@@ -102,7 +102,7 @@ struct BodyDeadline {
 }
 
 /// Wraps the body so that it fails when it takes too long. The failure is counted as `limit`.
-pub fn timely(body: Body, metrics: &Metrics, limit: LimitName) -> Body {
+pub fn with_body_deadline(body: Body, metrics: &Metrics, limit: LimitName) -> Body {
     if body.is_end_stream() { body } else { Body::new(BodyDeadline::new(body, BODY_TIMEOUT, metrics.clone(), limit)) }
 }
 
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_does_not_read_is_given_up() {
+    async fn a_client_that_does_not_read_is_disconnected() {
         let metrics = Metrics::default();
         let (mut client, host) = tokio::io::duplex(10);
         let mut host =

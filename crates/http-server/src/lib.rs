@@ -6,5 +6,5 @@ mod deadlines;
 mod server;
 
 pub use bounds::{Bounds, Names};
-pub use deadlines::timely;
+pub use deadlines::with_body_deadline;
 pub use server::{ConnectionInfo, Listener, Server, Tls};

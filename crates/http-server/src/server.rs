@@ -119,9 +119,9 @@ impl Server {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(ended) = connections.join_next() => note(what, &ended),
+                Some(ended) = connections.join_next() => log_panic(what, &ended),
                 Some((stream, peer, tls)) = arrived.recv() => {
-                    if let Some(permit) = admission.enter(peer.ip()) {
+                    if let Some(permit) = admission.admit(peer.ip()) {
                         let served = connection(shared.clone(), stream, peer, tls, permit);
                         connections.spawn(YieldBetweenPolls::new(served));
                     }
@@ -137,7 +137,7 @@ impl Server {
     }
 }
 
-fn note(what: &str, ended: &Result<(), tokio::task::JoinError>) {
+fn log_panic(what: &str, ended: &Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     Error,
     blocks::{BlockFile, Blocks},
-    preallocated::SPARE,
+    preallocated::FILE_EXTENSION,
     record::JournalPosition,
     runs::{self, FIRST, Range, Run},
     segment::{self, Segment},
@@ -255,7 +255,7 @@ fn list(folder: &Path) -> Result<Listed, Error> {
                 listed.bytes += entry.metadata().map_err(problem)?.len();
                 listed.files.push(path);
             }
-            Some(SPARE) => listed.preallocated.push(path),
+            Some(FILE_EXTENSION) => listed.preallocated.push(path),
             Some(GAP) => listed.gaps.extend(gap_of_name(&path)),
             _ => {}
         }

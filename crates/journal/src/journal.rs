@@ -133,7 +133,7 @@ impl Journal {
         if full && has_rows {
             self.roll(before)?;
         } else if until > segment::AHEAD {
-            self.preallocated.want(self.segment_bytes);
+            self.preallocated.request(self.segment_bytes);
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ impl Journal {
                 // Writing continues in the last file until a file descriptor is free.
                 if let Some(spare) = spare {
                     fs::rename(path, &spare)?;
-                    self.preallocated.put_back(spare);
+                    self.preallocated.return_unused(spare);
                 }
                 if let Some(more) = self.short.allow(Instant::now()) {
                     tracing::warn!(%error, "no new file of the journal can be opened (ulimit -n); the last one grows{more}");
@@ -194,7 +194,7 @@ impl Journal {
             if segment.is_read() || !reuse {
                 fs::remove_file(segment.path())?;
             } else {
-                self.preallocated.put(segment.path())?;
+                self.preallocated.recycle(segment.path())?;
             }
         }
         Ok(())

@@ -13,35 +13,35 @@ use crate::blocks::{BlockFile, Blocks};
 use switchbox_support::scheduling;
 
 /// How the names of such files end.
-pub(crate) const SPARE: &str = "spare";
+pub(crate) const FILE_EXTENSION: &str = "spare";
 /// Files kept to be used again.
-pub(crate) const KEPT: usize = 4;
+pub(crate) const MAX_READY: usize = 4;
 /// Zeros written at once: a commit waits behind as many.
-const PIECE: usize = 64 * 1024;
+const WRITE_BYTES: usize = 64 * 1024;
 /// How long the disk is left to the foreground's commits between two pieces. 100 MiB are made in a second so, which is more than
 /// the journal grows by.
-const PAUSE_BETWEEN_PIECES: Duration = Duration::from_micros(500);
+const PAUSE_BETWEEN_WRITES: Duration = Duration::from_micros(500);
 
 pub(crate) struct Preallocator {
     folder: PathBuf,
     ready: Vec<PathBuf>,
-    made: u64,
+    created: u64,
     making: Option<JoinHandle<io::Result<PathBuf>>>,
 }
 
 impl Preallocator {
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), ready: Vec::new(), made: 0, making: None }
+        Self { folder: folder.to_owned(), ready: Vec::new(), created: 0, making: None }
     }
 
     fn next_path(&mut self) -> PathBuf {
-        self.made += 1;
-        self.folder.join(format!("{}.{SPARE}", self.made))
+        self.created += 1;
+        self.folder.join(format!("{}.{FILE_EXTENSION}", self.created))
     }
 
     /// Keeps a file that has no readers for later use, or removes it when there are enough.
-    pub(crate) fn put(&mut self, path: &Path) -> io::Result<()> {
-        if self.ready.len() >= KEPT {
+    pub(crate) fn recycle(&mut self, path: &Path) -> io::Result<()> {
+        if self.ready.len() >= MAX_READY {
             return fs::remove_file(path);
         }
         let spare = self.next_path();
@@ -51,7 +51,7 @@ impl Preallocator {
     }
 
     /// Keeps a file that was given out and not used.
-    pub(crate) fn put_back(&mut self, path: PathBuf) {
+    pub(crate) fn return_unused(&mut self, path: PathBuf) {
         self.ready.push(path);
     }
 
@@ -72,7 +72,7 @@ impl Preallocator {
     }
 
     /// Sees to it that a file of so many bytes will be ready soon. Waits for nothing.
-    pub(crate) fn want(&mut self, bytes: u64) {
+    pub(crate) fn request(&mut self, bytes: u64) {
         self.collect();
         if !self.ready.is_empty() || self.making.is_some() {
             return;
@@ -80,7 +80,7 @@ impl Preallocator {
         let path = self.next_path();
         let work = move || {
             scheduling::request_long_slices();
-            make(path, bytes)
+            preallocate(path, bytes)
         };
         // Supervision: it may fail; the journal then makes its file by itself, and the next one is made ahead again.
         let started = thread::Builder::new().name("journal-spare".into()).spawn(work);
@@ -108,14 +108,14 @@ impl Drop for Preallocator {
     }
 }
 
-fn make(path: PathBuf, bytes: u64) -> io::Result<PathBuf> {
+fn preallocate(path: PathBuf, bytes: u64) -> io::Result<PathBuf> {
     let file = BlockFile::open(&path)?;
     let mut zeros = Blocks::default();
-    zeros.resize(PIECE);
-    for at in (0..bytes).step_by(PIECE) {
+    zeros.resize(WRITE_BYTES);
+    for at in (0..bytes).step_by(WRITE_BYTES) {
         file.write(zeros.bytes(), at, true)?;
         if scheduling::has_foreground(Instant::now()) {
-            thread::sleep(PAUSE_BETWEEN_PIECES);
+            thread::sleep(PAUSE_BETWEEN_WRITES);
         }
     }
     file.sync_with_length()?;
@@ -131,39 +131,39 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut preallocated = Preallocator::new(folder.path());
         assert_eq!(preallocated.take(), None);
-        let bytes = 3 * PIECE as u64;
-        preallocated.want(bytes);
-        preallocated.want(bytes);
+        let bytes = 3 * WRITE_BYTES as u64;
+        preallocated.request(bytes);
+        preallocated.request(bytes);
         let spare = std::iter::from_fn(|| Some(preallocated.take())).flatten().next().unwrap();
         let found = fs::read(&spare).unwrap();
         assert!(found.len() as u64 == bytes && found.iter().all(|byte| *byte == 0));
-        assert_eq!((preallocated.take(), preallocated.made), (None, 1));
+        assert_eq!((preallocated.take(), preallocated.created), (None, 1));
     }
 
     #[test]
     fn files_are_used_again_and_not_hoarded() {
         let folder = tempfile::tempdir().unwrap();
         let mut preallocated = Preallocator::new(folder.path());
-        for number in 0..=KEPT {
+        for number in 0..=MAX_READY {
             let path = folder.path().join(number.to_string());
             fs::write(&path, "old").unwrap();
-            preallocated.put(&path).unwrap();
+            preallocated.recycle(&path).unwrap();
         }
-        preallocated.want(1);
+        preallocated.request(1);
         let taken: Vec<_> = std::iter::from_fn(|| preallocated.take()).collect();
-        assert_eq!(taken.len(), KEPT);
+        assert_eq!(taken.len(), MAX_READY);
         assert!(taken.iter().all(|path| fs::read(path).unwrap() == b"old"), "one more was made");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), KEPT);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MAX_READY);
     }
 
     #[test]
     fn nothing_is_written_any_more_when_the_log_is_closed() {
         let folder = tempfile::tempdir().unwrap();
         let mut preallocated = Preallocator::new(folder.path());
-        preallocated.want(16 * PIECE as u64);
+        preallocated.request(16 * WRITE_BYTES as u64);
         drop(preallocated);
         let lengths: Vec<_> =
             fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).collect();
-        assert_eq!(lengths, [16 * PIECE as u64]);
+        assert_eq!(lengths, [16 * WRITE_BYTES as u64]);
     }
 }

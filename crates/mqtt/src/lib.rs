@@ -37,7 +37,7 @@ mod wire;
 
 pub use self::{
     host_parts::HostParts,
-    listen::{ListenError, ListenerOptions, Ports, take_ports},
+    listen::{ListenError, ListenerOptions, Ports, bind_ports},
     options::Options,
     service::{Handle, Service},
     web::Origins,

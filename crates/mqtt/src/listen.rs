@@ -60,7 +60,7 @@ impl Ports {
 }
 
 /// Binds the ports of the listeners.
-pub async fn take_ports(listeners: &[ListenerOptions]) -> Result<Ports, ListenError> {
+pub async fn bind_ports(listeners: &[ListenerOptions]) -> Result<Ports, ListenError> {
     let (mut sockets, mut addrs) = (Vec::new(), Vec::new());
     for ListenerOptions { listen: addr, .. } in listeners {
         let failed = |source| ListenError { addr: *addr, source };

@@ -14,7 +14,7 @@ use super::{
     connection_tasks::ConnectionTasks,
     handshake::handshake,
     host_parts::HostParts,
-    listen::{self, Arrival, ListenError, ListenerOptions, Ports, take_ports},
+    listen::{self, Arrival, ListenError, ListenerOptions, Ports, bind_ports},
     options::Options,
     server_context::ServerContext,
     sys_topics::SysTopics,
@@ -57,7 +57,7 @@ impl Service {
         topics: topics::Handle,
         metrics: Metrics,
     ) -> Result<Self, ListenError> {
-        let ports = take_ports(&options.listeners).await?;
+        let ports = bind_ports(&options.listeners).await?;
         Ok(Self::new(options, ports, host, topics, metrics))
     }
 
@@ -126,7 +126,7 @@ impl ServerContext {
     ) {
         // A client that is gone already has no address.
         let Ok(peer) = stream.peer_addr() else { return };
-        let Some(permit) = admission.enter(peer.ip()) else { return };
+        let Some(permit) = admission.admit(peer.ip()) else { return };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }

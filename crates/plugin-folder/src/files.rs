@@ -239,7 +239,9 @@ fn read(path: &Path, name: &str, file: &mut File, settling: bool, read_whole: im
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
         // It is read at a later look; until then its plugin is what it was.
-        Err(error) if fd_exhaustion::is_cause_of(&error) => return fd_exhaustion::note("reading the plugin folder"),
+        Err(error) if fd_exhaustion::is_cause_of(&error) => {
+            return fd_exhaustion::log_waiting("reading the plugin folder");
+        }
         Err(error) => {
             file.content = Some(broken(component, format!("{name} cannot be read: {error}")));
             return;

@@ -102,7 +102,7 @@ async fn a_plugin_is_added_replaced_edited_and_removed() {
 }
 
 #[tokio::test]
-async fn a_half_written_component_is_not_told_of() {
+async fn a_half_written_component_is_not_reported() {
     let mut watched = Watched::empty().await;
     let whole = component(7);
     watched.write("a.wasm", &whole[..10]);
@@ -128,7 +128,7 @@ async fn a_file_renamed_into_place_is_whole_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_with_file_and_key() {
+async fn what_is_wrong_is_reported_with_file_and_key() {
     let mut watched = Watched::empty().await;
     for (file, text, expect) in [
         ("a.wasm", "#!/bin/sh", "a broken: a.wasm: this is no component: the file does not begin with \\0asm"),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     components, migrate,
-    version::{Ran, RolledBack, Version},
+    version::{NewVersion, RolledBack, Version},
 };
 use switchbox_model::{PluginName, limits};
 
@@ -53,7 +53,7 @@ impl History {
     /// # Errors
     ///
     /// The folder cannot be written.
-    pub fn ran(&self, plugin: &PluginName, ran: Ran, bytes: Option<&[u8]>) -> io::Result<()> {
+    pub fn record_version(&self, plugin: &PluginName, ran: NewVersion, bytes: Option<&[u8]>) -> io::Result<()> {
         let _changing = self.changing.lock();
         let mut file = self.read(plugin);
         if file.versions.last().is_some_and(|last| last.id == ran.id && last.rolled_back.is_none()) {
@@ -70,7 +70,7 @@ impl History {
                 file.next
             }
         };
-        let Ran { id, digest, component, settings, time_ms, by, about } = ran;
+        let NewVersion { id, digest, component, settings, time_ms, by, about } = ran;
         file.versions.push(Version { number, id, digest, component, settings, time_ms, by, about, rolled_back: None });
         let old = file.versions.len().saturating_sub(limits::PLUGIN_VERSIONS);
         file.versions.drain(..old);
@@ -84,7 +84,7 @@ impl History {
     /// # Errors
     ///
     /// The folder cannot be written.
-    pub fn rolled_back(&self, plugin: &PluginName, id: &str, rolled_back: RolledBack) -> io::Result<()> {
+    pub fn record_rollback(&self, plugin: &PluginName, id: &str, rolled_back: RolledBack) -> io::Result<()> {
         let _changing = self.changing.lock();
         let mut file = self.read(plugin);
         let Some(version) = file.versions.iter_mut().rev().find(|version| version.id == id) else { return Ok(()) };
@@ -106,7 +106,7 @@ impl History {
 
     /// Whether the bytes of its component are kept.
     #[must_use]
-    pub fn keeps(&self, version: &Version) -> bool {
+    pub fn has_component(&self, version: &Version) -> bool {
         components::size(&self.folder, &version.digest).is_some()
     }
 

@@ -8,4 +8,4 @@ mod migrate;
 mod version;
 
 pub use history::History;
-pub use version::{About, Ran, RolledBack, Version};
+pub use version::{NewVersion, RolledBack, Summary, Version};

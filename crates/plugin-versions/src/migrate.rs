@@ -7,14 +7,14 @@ use serde::Deserialize;
 
 use super::{
     components,
-    version::{About, Version},
+    version::{Summary, Version},
 };
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime::digest;
 
 /// A version as earlier hosts kept it.
 #[derive(Deserialize)]
-struct Ran {
+struct EarlierVersion {
     version: String,
     /// `builtin:…`, or the digest of a component of the watched folder.
     component: String,
@@ -34,8 +34,8 @@ pub(super) fn versions(folder: &Path, plugin: &PluginName) -> Vec<Version> {
             let _ = components::keep(folder, &digest(&bytes), &bytes);
         }
     }
-    let ran: Vec<Ran> = serde_json::from_slice(&text).unwrap_or_default();
-    let version = |(number, ran): (u64, Ran)| Version {
+    let ran: Vec<EarlierVersion> = serde_json::from_slice(&text).unwrap_or_default();
+    let version = |(number, ran): (u64, EarlierVersion)| Version {
         number,
         id: ran.version,
         // Which bytes a built-in had then is not known any more.
@@ -44,7 +44,7 @@ pub(super) fn versions(folder: &Path, plugin: &PluginName) -> Vec<Version> {
         settings: ran.settings,
         time_ms,
         by: None,
-        about: About::default(),
+        about: Summary::default(),
         rolled_back: None,
     };
     (1..).zip(ran).map(version).collect()

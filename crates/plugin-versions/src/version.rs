@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What a version asks for and may do, as text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct About {
+pub struct Summary {
     /// The component's own version.
     pub version: String,
     pub triggers: Vec<String>,
@@ -44,19 +44,19 @@ pub struct Version {
     #[serde(default)]
     pub by: Option<String>,
     #[serde(flatten)]
-    pub about: About,
+    pub about: Summary,
     #[serde(default)]
     pub rolled_back: Option<RolledBack>,
 }
 
 /// A version that came into force now.
 #[derive(Debug, Clone)]
-pub struct Ran {
+pub struct NewVersion {
     pub id: String,
     pub digest: String,
     pub component: String,
     pub settings: Arc<str>,
     pub time_ms: u64,
     pub by: Option<String>,
-    pub about: About,
+    pub about: Summary,
 }

@@ -126,7 +126,7 @@ async fn an_answer_is_bounded_in_time_and_size() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_reached_is_named() {
+async fn a_host_that_cannot_be_reached_is_named() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let error = handle("localhost").call(&format!("http://localhost:{free}"), call()).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable(..)) && error.to_string().contains(&free.to_string()), "{error}");

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_grant_and_who_withholds_it() {
+    fn a_refusal_names_the_grant_and_what_withholds_it() {
         let home = RegistryName::default_registry();
         let check = |grants: EffectiveGrants, device: &str| {
             let device = DeviceName::parse(device, &home).unwrap();

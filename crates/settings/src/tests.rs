@@ -149,7 +149,7 @@ fn the_journals_queue_has_room_for_the_largest_payload() {
 }
 
 #[test]
-fn what_other_machines_can_reach_needs_tls_or_a_word_and_lets_nobody_register_himself() {
+fn a_listener_for_other_machines_needs_tls_or_allow_insecure_and_closed_enrolment() {
     let tls = [(Key::TlsCert, "c.pem"), (Key::TlsKey, "k.pem")];
     let settings = |more: &[(Key, &str)]| {
         let flags: Vec<_> = more.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
@@ -174,7 +174,7 @@ fn what_other_machines_can_reach_needs_tls_or_a_word_and_lets_nobody_register_hi
 }
 
 #[test]
-fn headers_for_a_collector_go_where_nobody_else_reads_them() {
+fn headers_for_a_collector_are_sent_only_over_a_private_connection() {
     let resolved = |endpoint: &str| {
         let flags = [(Key::TracingOtlpEndpoint, endpoint.to_owned()), (Key::TracingHeadersFile, "/headers".to_owned())];
         resolve(None, &nothing, &flags)

@@ -49,7 +49,7 @@ impl BrokerFold {
             BrokerChange::MessagesFinished { session, nums } => {
                 for num in nums {
                     match self.queued.remove(&(session, num)) {
-                        Some(_) => self.let_go(num),
+                        Some(_) => self.release_message(num),
                         None => self.gone.push((session, num)),
                     }
                 }
@@ -63,7 +63,7 @@ impl BrokerFold {
                 let waiting: Vec<_> = self.queued.range(all).map(|(key, _)| *key).collect();
                 for key in waiting {
                     self.queued.remove(&key);
-                    self.let_go(key.1);
+                    self.release_message(key.1);
                 }
                 self.others.push(change);
             }
@@ -87,7 +87,7 @@ impl BrokerFold {
         }
     }
 
-    fn let_go(&mut self, num: MessageNum) {
+    fn release_message(&mut self, num: MessageNum) {
         let Some((_, queued)) = self.messages.get_mut(&num) else { return };
         *queued -= 1;
         if *queued == 0 {

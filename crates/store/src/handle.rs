@@ -138,7 +138,7 @@ impl Handle {
 
     /// Trims the journal: drops rows that are before `low_water`, are in the documents, and exceed the bytes to keep.
     pub async fn trim(&self, low_water: Seq) -> Result<(), Error> {
-        let keep = self.space.keep(self.keep_bytes);
+        let keep = self.space.retention_bytes(self.keep_bytes);
         let row = self.read(move |reader| Ok(reader.trimmable(low_water, keep, reader.applied()?))).await?;
         let Some(row) = row else { return Ok(()) };
         let retention_state = self.retention_state.clone();
@@ -147,7 +147,7 @@ impl Handle {
         let (done, kept) = tokio::sync::oneshot::channel();
         self.append_queue.push([Item::Keep { change: Box::new(change), done }]);
         kept.await.map_err(|_| Error::Closed)?;
-        self.append_queue.push([Item::Trim { row, reuse: !self.space.is_little() }]);
+        self.append_queue.push([Item::Trim { row, reuse: !self.space.is_low() }]);
         Ok(())
     }
 

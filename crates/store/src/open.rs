@@ -58,7 +58,7 @@ pub fn open(options: Options) -> Result<Opened, Error> {
     let Decided { found, applied, loaded } = decide(folder)?;
     // Nothing was changed so far.
     let space = Arc::new(Space::new(folder, options.reserve_bytes, options.warn_free_bytes));
-    space.let_go().map_err(|e| problem(&e))?;
+    space.release_reserve().map_err(|e| problem(&e))?;
     lock.make_file()?;
     if let Some(torn) = &found.torn {
         let aside = quarantine::keep_torn(folder, torn).map_err(|e| problem(&e))?;

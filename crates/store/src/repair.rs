@@ -126,7 +126,7 @@ impl<'a> Repair<'a> {
         let failed = self.failed();
         if let Some(damage) = damage {
             self.done.lines.push(damage.to_string());
-            self.mend(damage).map_err(&failed)?;
+            self.rewrite_behind_damage(damage).map_err(&failed)?;
         }
         if self.end.row < self.applied {
             let line = format!(
@@ -145,7 +145,7 @@ impl<'a> Repair<'a> {
 
     /// Moves all files aside from the damaged one on, and writes those runs again that can stay: of rows that `state.db` has already,
     /// or with nothing missing before them. What builds on missing rows that it does not have is cut.
-    fn mend(&mut self, damage: &Damage) -> io::Result<()> {
+    fn rewrite_behind_damage(&mut self, damage: &Damage) -> io::Result<()> {
         let files = inspect::files(&self.found.folder).map_err(io::Error::other)?;
         let affected: Vec<_> = files.into_iter().filter(|path| *path >= damage.path).collect();
         for path in &affected {
@@ -163,7 +163,7 @@ impl<'a> Repair<'a> {
             let missing = run.first_row - 1 - self.end.row;
             cut |= missing > 0 && run.first_row - 1 > self.applied;
             if cut {
-                self.say_cut(
+                self.report_cut(
                     run.first_row,
                     run.last_row,
                     "stand behind missing rows that state.db does not have; they were cut",
@@ -171,7 +171,7 @@ impl<'a> Repair<'a> {
                 continue;
             }
             if missing > 0 {
-                self.say_cut(self.end.row + 1, run.first_row - 1, "cannot be read; state.db has what they changed");
+                self.report_cut(self.end.row + 1, run.first_row - 1, "cannot be read; state.db has what they changed");
                 self.record_gap(run.first_row - 1)?;
             }
             self.keep(path, run)?;
@@ -186,7 +186,7 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
-    fn say_cut(&mut self, first: i64, last: i64, what: &str) {
+    fn report_cut(&mut self, first: i64, last: i64, what: &str) {
         self.done.lines.push(format!("rows {first} to {last} {what}"));
     }
 

@@ -17,9 +17,9 @@ use switchbox_model::{Cause, EffectKey, Entry, Event, Handled, PluginName, Seq};
 
 /// Files are looked through for executions in which something happened no more often than this: a host that fills them
 /// faster keeps those of some files only, and of these no more than the first.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const SCAN_INTERVAL: Duration = Duration::from_secs(10);
 /// Executions that are kept of such a file, and as many more that failed, took long or were tried again.
-const LOOK_MOST: usize = 1_000;
+const MAX_SCANNED: usize = 1_000;
 /// How far behind an event its execution is looked for, bytes and pages of that size.
 const PAGE_BYTES: usize = 1024 * 1024;
 const PAGES: usize = 32;
@@ -57,21 +57,21 @@ impl Retention {
         let mut change = KeptChange::default();
         let Some(trimmed) = reader.oldest_files(row) else { return Ok(change) };
         if trimmed.last >= self.horizon {
-            self.learn(&reader.documents(), trimmed.before, &mut change)?;
+            self.read_references(&reader.documents(), trimmed.before, &mut change)?;
             self.horizon = low_water;
         }
         self.known = self.known.split_off(&Seq(trimmed.before.0 + 1));
         for (seq, references) in self.known.range(..=trimmed.last) {
             for reference in references {
-                if still(&reader.documents(), reference.document)? {
+                if is_stored(&reader.documents(), reference.document)? {
                     change.keep.push((find(reader, *seq, reference)?, KeepReason::Referenced));
                 }
             }
         }
-        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
+        if self.looked.is_none_or(|looked| looked.elapsed() >= SCAN_INTERVAL) {
             self.looked = Some(Instant::now());
             let hurries = std::mem::take(&mut self.hurries);
-            look_through(reader, trimmed.first_file, hurries, &mut change)?;
+            scan_executions(reader, trimmed.first_file, hurries, &mut change)?;
         } else {
             self.hurries = true;
         }
@@ -79,7 +79,7 @@ impl Retention {
     }
 
     /// Reads what all documents refer to.
-    fn learn(&mut self, db: &Connection, after: Seq, change: &mut KeptChange) -> Result<(), Error> {
+    fn read_references(&mut self, db: &Connection, after: Seq, change: &mut KeptChange) -> Result<(), Error> {
         self.known.clear();
         let mut all = HashSet::new();
         let mut note = |document, cause: &str| {
@@ -110,7 +110,7 @@ impl Retention {
     }
 }
 
-fn still(db: &Connection, document: Document) -> Result<bool, Error> {
+fn is_stored(db: &Connection, document: Document) -> Result<bool, Error> {
     let found: Option<i64> = match document {
         Document::Config { device, version } => db
             .prepare_cached("SELECT 1 FROM config WHERE device = ?1 AND version = ?2")?
@@ -157,7 +157,7 @@ fn is_of(handled: &Handled, reference: &Reference) -> bool {
 
 /// Executions in which something happened, with their events where those stand in the same file. A caller in a hurry does not look
 /// for more that are notable when there are enough.
-fn look_through(
+fn scan_executions(
     reader: &Reader,
     (first, last): (i64, i64),
     hurries: bool,
@@ -165,7 +165,7 @@ fn look_through(
 ) -> Result<(), Error> {
     let mut events: HashMap<Seq, (Event, Option<EffectKey>)> = HashMap::new();
     let (mut from, mut taken) = (first, 0);
-    while from <= last && !(hurries && taken >= LOOK_MOST) {
+    while from <= last && !(hurries && taken >= MAX_SCANNED) {
         let page = reader.journal_page(from, PAGE_BYTES)?;
         if page.rows.is_empty() {
             break;
@@ -175,7 +175,7 @@ fn look_through(
             match entry {
                 Entry::Handled(run) => {
                     for handled in run.each().filter(Handled::is_interesting) {
-                        let most = if handled.is_notable() { 2 * LOOK_MOST } else { LOOK_MOST };
+                        let most = if handled.is_notable() { 2 * MAX_SCANNED } else { MAX_SCANNED };
                         if taken >= most {
                             continue;
                         }

@@ -16,7 +16,7 @@ use switchbox_support::log_limit::LogLimit;
 const FILE: &str = "reserve";
 const CHUNK: usize = 256 * 1024;
 /// The reserve is made where so many times as much is free.
-const MAKE_AT: u64 = 4;
+const RESERVE_FACTOR: u64 = 4;
 
 #[derive(Debug)]
 pub(super) struct Space {
@@ -48,17 +48,17 @@ impl Space {
         self.free().map_or(0, |free| self.warn_bytes.saturating_sub(free))
     }
 
-    pub(super) fn is_little(&self) -> bool {
+    pub(super) fn is_low(&self) -> bool {
         self.missing() > 0
     }
 
     /// How much of the journal is to be kept, where `bytes` are wanted.
-    pub(super) fn keep(&self, bytes: u64) -> u64 {
+    pub(super) fn retention_bytes(&self, bytes: u64) -> u64 {
         bytes.saturating_sub(self.missing())
     }
 
     /// Frees the reserve when less space than it is left.
-    pub(super) fn let_go(&self) -> io::Result<()> {
+    pub(super) fn release_reserve(&self) -> io::Result<()> {
         let free = self.free()?;
         if free >= self.reserve_bytes {
             return Ok(());
@@ -84,7 +84,7 @@ impl Space {
                 "little room is left on the disk; the journal keeps less (disk.warn-free-bytes), and without room the host stops"
             );
         }
-        if self.reserve_bytes > 0 && free / MAKE_AT >= self.reserve_bytes && !self.reserve().exists() {
+        if self.reserve_bytes > 0 && free / RESERVE_FACTOR >= self.reserve_bytes && !self.reserve().exists() {
             self.make()?;
         }
         Ok(())
@@ -111,19 +111,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reserve_is_made_and_let_go_only_where_there_is_little_room() {
+    fn the_reserve_is_made_and_removed_only_where_there_is_little_room() {
         let folder = tempfile::tempdir().unwrap();
         let space = Space::new(folder.path(), 100_000, 0);
         space.check().unwrap();
         assert_eq!(fs::metadata(space.reserve()).unwrap().len(), 100_000);
-        space.let_go().unwrap();
+        space.release_reserve().unwrap();
         assert!(space.reserve().exists());
         let full = Space { reserve_bytes: u64::MAX, ..Space::new(folder.path(), 0, u64::MAX) };
-        full.let_go().unwrap();
-        full.let_go().unwrap();
+        full.release_reserve().unwrap();
+        full.release_reserve().unwrap();
         full.check().unwrap();
         assert!(!space.reserve().exists());
-        assert!(full.is_little() && full.keep(1_000) == 0);
-        assert!(!space.is_little() && space.keep(1_000) == 1_000);
+        assert!(full.is_low() && full.retention_bytes(1_000) == 0);
+        assert!(!space.is_low() && space.retention_bytes(1_000) == 1_000);
     }
 }

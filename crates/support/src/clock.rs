@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_of_the_wall_clock_is_told_once_and_by_how_much() {
+    fn a_step_of_the_wall_clock_is_reported_once_with_its_size() {
         let start = super::Anchor { ms: 1_000_000, ..super::Anchor::now() };
         let at = |secs: u64, ms: u64| super::Anchor { at: start.at + Duration::from_secs(secs), ms };
         let mut watch = Watch::new(start);

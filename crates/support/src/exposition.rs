@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn who_names_open_metrics_gets_it() {
+    fn a_scraper_that_names_open_metrics_gets_it() {
         for (accept, expected) in [
             ("", Exposition::Plain),
             ("*/*", Exposition::Plain),

@@ -17,7 +17,7 @@ pub fn is_cause_of(error: &io::Error) -> bool {
 }
 
 /// Logs that this waits for a file descriptor.
-pub fn note(what: &str) {
+pub fn log_waiting(what: &str) {
     if let Some(more) = WAITING.allow() {
         tracing::warn!("no file descriptor is free (ulimit -n), so this is tried again until one is: {what}{more}");
     }
@@ -27,7 +27,7 @@ pub fn note(what: &str) {
 pub async fn retry<T, F: Future<Output = io::Result<T>>>(what: &str, mut attempt: impl FnMut() -> F) -> io::Result<T> {
     loop {
         match attempt().await {
-            Err(error) if is_cause_of(&error) => note(what),
+            Err(error) if is_cause_of(&error) => log_waiting(what),
             done => return done,
         }
         tokio::time::sleep(PAUSE).await;

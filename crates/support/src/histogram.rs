@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_as_near_as_the_buckets_tell() {
+    fn percentiles_are_as_precise_as_the_buckets() {
         let histogram = Histogram::default();
         assert_eq!(histogram.buckets().percentile_us(50), None);
         for us in (1..=100).map(|n| n * 10) {

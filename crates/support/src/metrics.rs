@@ -265,37 +265,37 @@ impl Metrics {
     }
 
     pub fn register(&self, registry: &mut Registry) {
-        let mut add = Adding(registry);
-        add.one(LIMIT_HITS, self.limits.clone());
-        add.one(MQTT_REFUSED, self.refused.clone());
-        add.one(PANICS, self.panics.0.clone());
-        add.one(MQTT_CLOSED, self.closed.clone());
-        add.one(MQTT_CONNECTIONS, self.connections.clone());
-        add.one(MQTT_CONNECTS, self.connects.clone());
-        add.one(MQTT_CONNECTION_PANICS, self.connection_panics.clone());
-        add.one(MQTT_PUBLISHES_IN, self.publishes_in.clone());
-        add.one(MQTT_PUBLISHES_OUT, self.publishes_out.clone());
-        add.one(MQTT_PACKETS_IN, self.packets_in.clone());
-        add.one(MQTT_PACKETS_OUT, self.packets_out.clone());
-        add.one(MQTT_IN_BYTES, self.bytes_in.clone());
-        add.one(MQTT_OUT_BYTES, self.bytes_out.clone());
-        add.one(MQTT_PUBLISH_IN_BYTES, self.publish_bytes_in.clone());
-        add.one(MQTT_PUBLISH_OUT_BYTES, self.publish_bytes_out.clone());
-        add.one(MQTT_SOCKETS, self.sockets.clone());
-        add.one(COMMANDS_ENDED, self.commands_ended.clone());
-        add.one(PROXY_CALLS, self.proxy_calls.clone());
-        add.one(MQTT_DROPPED, self.dropped.clone());
+        let mut add = Registrar(registry);
+        add.register(LIMIT_HITS, self.limits.clone());
+        add.register(MQTT_REFUSED, self.refused.clone());
+        add.register(PANICS, self.panics.0.clone());
+        add.register(MQTT_CLOSED, self.closed.clone());
+        add.register(MQTT_CONNECTIONS, self.connections.clone());
+        add.register(MQTT_CONNECTS, self.connects.clone());
+        add.register(MQTT_CONNECTION_PANICS, self.connection_panics.clone());
+        add.register(MQTT_PUBLISHES_IN, self.publishes_in.clone());
+        add.register(MQTT_PUBLISHES_OUT, self.publishes_out.clone());
+        add.register(MQTT_PACKETS_IN, self.packets_in.clone());
+        add.register(MQTT_PACKETS_OUT, self.packets_out.clone());
+        add.register(MQTT_IN_BYTES, self.bytes_in.clone());
+        add.register(MQTT_OUT_BYTES, self.bytes_out.clone());
+        add.register(MQTT_PUBLISH_IN_BYTES, self.publish_bytes_in.clone());
+        add.register(MQTT_PUBLISH_OUT_BYTES, self.publish_bytes_out.clone());
+        add.register(MQTT_SOCKETS, self.sockets.clone());
+        add.register(COMMANDS_ENDED, self.commands_ended.clone());
+        add.register(PROXY_CALLS, self.proxy_calls.clone());
+        add.register(MQTT_DROPPED, self.dropped.clone());
         for (spec, histogram) in self.histograms() {
-            add.one(spec, histogram.clone());
+            add.register(spec, histogram.clone());
         }
-        add.one(TRACE_SPANS, self.traces.counted());
+        add.register(TRACE_SPANS, self.traces.counted());
     }
 }
 
-struct Adding<'a>(&'a mut Registry);
+struct Registrar<'a>(&'a mut Registry);
 
-impl Adding<'_> {
-    fn one(&mut self, spec: Spec, metric: impl Metric) {
+impl Registrar<'_> {
+    fn register(&mut self, spec: Spec, metric: impl Metric) {
         self.0.register(spec.name, spec.description, metric);
     }
 }

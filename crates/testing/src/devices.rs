@@ -61,7 +61,7 @@ impl Host {
     }
 
     /// Sends a command `go` that says this beside its payload.
-    pub async fn send_command_saying(&self, device: &str, properties: &[(&str, &str)]) {
+    pub async fn send_command_with(&self, device: &str, properties: &[(&str, &str)]) {
         let properties = properties.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let (id, ttl) = ("says".into(), Duration::from_secs(60));
         let command = NewCommand { id, subfolder: String::new(), payload: "go".into(), properties, ttl };
@@ -75,23 +75,23 @@ impl Host {
     }
 
     /// What the journal says of devices' connections and deliveries, in words.
-    pub async fn told(&self) -> Vec<String> {
+    pub async fn journal_texts(&self) -> Vec<String> {
         // Submits a barrier, so that entries without a waiting caller are written as well.
         let _ = self.store.flush(None).await;
-        let (mut told, mut from) = (Vec::new(), 0);
+        let (mut texts, mut from) = (Vec::new(), 0);
         loop {
             let page = self.store.journal_page(from, 1 << 20).await.unwrap();
             if page.rows.is_empty() {
-                return told;
+                return texts;
             }
             from = page.next;
             for entry in page.rows.into_iter().flat_map(|row| row.entries) {
-                self.tell(&entry, &mut told);
+                self.add_texts(&entry, &mut texts);
             }
         }
     }
 
-    fn tell(&self, entry: &Entry, told: &mut Vec<String>) {
+    fn add_texts(&self, entry: &Entry, texts: &mut Vec<String>) {
         let id = |num| self.registry.get(num).map_or_else(|| format!("{num:?}"), |device| device.name.id.to_string());
         for event in entry.events() {
             let what = match &event.data {
@@ -101,20 +101,20 @@ impl Host {
                 EventData::CommandSettled { id, status } => format!("{} command {id}", status.as_str()),
                 _ => continue,
             };
-            told.extend(event.device.map(|num| format!("{} {what}", id(num))));
+            texts.extend(event.device.map(|num| format!("{} {what}", id(num))));
         }
         if let Entry::Broker(changes) = entry {
             let ended = changes.iter().filter(|change| matches!(change, BrokerChange::Ended { .. }));
-            told.extend(ended.map(|_| "a session ended".to_owned()));
+            texts.extend(ended.map(|_| "a session ended".to_owned()));
         }
         let Entry::Settled(settlements) = entry else { return };
         for settlement in settlements {
             match settlement {
                 Settlement::ConfigAcknowledged { device, version, .. } => {
-                    told.push(format!("{} acknowledged config {version}", id(*device)));
+                    texts.push(format!("{} acknowledged config {version}", id(*device)));
                 }
                 Settlement::CommandSent { device, num, .. } => {
-                    told.push(format!("{} was sent command {num}", id(*device)));
+                    texts.push(format!("{} was sent command {num}", id(*device)));
                 }
                 _ => {}
             }

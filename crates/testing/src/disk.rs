@@ -32,12 +32,12 @@ impl Disk {
     }
 
     /// From now on no telemetry, state or message becomes durable, nor what is written behind it, until [`Self::release`].
-    pub fn hold(&self) {
+    pub fn block(&self) {
         self.gate.0.lock().held = true;
     }
 
     /// Lets the first entry pass that is held, and what is written between it and the next.
-    pub fn step(&self) {
+    pub fn release_next(&self) {
         self.gate.0.lock().passes += 1;
         self.gate.1.notify_all();
     }
@@ -67,8 +67,8 @@ impl Disk {
     }
 
     /// The machine, which an entry that is held reaches when it is released.
-    pub(super) fn before<M: Machine>(&self, machine: M) -> impl Machine + use<M> {
-        Held { machine, disk: self.clone() }
+    pub(super) fn in_front_of<M: Machine>(&self, machine: M) -> impl Machine + use<M> {
+        BlockingMachine { machine, disk: self.clone() }
     }
 
     fn wait(&self) {
@@ -79,12 +79,12 @@ impl Disk {
     }
 }
 
-struct Held<M> {
+struct BlockingMachine<M> {
     machine: M,
     disk: Disk,
 }
 
-impl<M: Machine> Machine for Held<M> {
+impl<M: Machine> Machine for BlockingMachine<M> {
     /// The writer does not report an entry as durable before this has returned.
     fn apply(&mut self, entry: Entry, docs: &mut Vec<Doc>) -> Reply {
         if is_publish(&entry) {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     disk::Disk,
     events::Events,
-    tools::{not_on_this_system, there},
+    tools::{is_available, skip_on_this_system},
 };
 use switchbox_auth as auth;
 use switchbox_auth::Enroll;
@@ -118,7 +118,7 @@ impl Host {
         opened.replay(&mut engine).unwrap();
         let mut loaded = std::mem::take(&mut opened.loaded);
         delivery.start_publishing(std::mem::take(&mut loaded.outgoing));
-        let service = Some(opened.start(disk.before(engine), |_| {}).unwrap());
+        let service = Some(opened.start(disk.in_front_of(engine), |_| {}).unwrap());
         let outbox = outbox::Handle::new(store.clone(), queues, metrics.traces.clone());
         outbox.limit_queues(options.queued_commands).await.unwrap();
         registry.make_default().await.unwrap();

@@ -9,20 +9,20 @@ use std::env;
 ///
 /// If it is not there and `CI` is `true`.
 #[must_use]
-pub fn there(what: &str, found: bool) -> bool {
+pub fn is_available(what: &str, found: bool) -> bool {
     let on_ci = env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(found || !on_ci, "{what} is not there; .ci/run installs it");
     if !found {
-        tell(&format!("{what} is not there; .ci/run installs it"));
+        print_skip(&format!("{what} is not there; .ci/run installs it"));
     }
     found
 }
 
 /// The system itself does not allow what the test does, wherever it runs. Says so.
-pub fn not_on_this_system(why: &str) {
-    tell(why);
+pub fn skip_on_this_system(why: &str) {
+    print_skip(why);
 }
 
-fn tell(why: &str) {
+fn print_skip(why: &str) {
     eprintln!("skipped: {why}");
 }

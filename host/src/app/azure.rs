@@ -18,19 +18,19 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    pub(super) async fn take(settings: &Settings, tls: Option<&tls::Handle>) -> anyhow::Result<Self> {
+    pub(super) async fn bind(settings: &Settings, tls: Option<&tls::Handle>) -> anyhow::Result<Self> {
         let service = match settings.azure_https.zip(tls.cloned()) {
             Some((listen, tls)) => {
                 let (hubs, payloads) = (settings.hubs.clone(), settings.payloads);
                 let options = azure_service::Options { listen, tls, hubs, payloads };
-                Some(azure_service::Ports::take(&options).await?)
+                Some(azure_service::Ports::bind(&options).await?)
             }
             None => None,
         };
         let (plain, with_tls) = (settings.azure_amqp, settings.azure_amqps.zip(tls.cloned()));
         let events = if plain.is_some() || with_tls.is_some() {
             let (hubs, partitions) = (settings.hubs.clone(), settings.azure_partitions);
-            Some(azure_amqp::Ports::take(&azure_amqp::Options { plain, with_tls, hubs, partitions }).await?)
+            Some(azure_amqp::Ports::bind(&azure_amqp::Options { plain, with_tls, hubs, partitions }).await?)
         } else {
             None
         };

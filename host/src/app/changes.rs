@@ -12,7 +12,7 @@ use switchbox_model::{PluginName, lifecycle::RolledBack};
 use switchbox_plugin_folder::{Change, Source};
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::PluginSettings;
-use switchbox_plugin_versions::{self as versions, About, History, Ran};
+use switchbox_plugin_versions::{self as versions, History, NewVersion, Summary};
 use switchbox_support::clock;
 
 /// Makes the changes. Cheap to clone.
@@ -74,14 +74,14 @@ impl Loader {
             self.plugins.runs_instead(name, &rolled_back);
             return done;
         }
-        let ran = Ran {
+        let ran = NewVersion {
             id,
             digest: String::new(),
             component: file_name(&component.origin).to_owned(),
             settings: text.clone(),
             time_ms: clock::now_ms(),
             by: self.authors.of(name, &component.bytes, text.as_bytes()),
-            about: About::default(),
+            about: Summary::default(),
         };
         let bytes = component.bytes.clone();
         let done = self.plugins.upsert(name, component, settings).await;
@@ -111,14 +111,14 @@ impl Loader {
     }
 
     /// For a roll-back. That this fails costs no more than that.
-    async fn remember(&self, name: &PluginName, ran: Ran, bytes: Bytes, status: &PluginStatus) {
+    async fn remember(&self, name: &PluginName, ran: NewVersion, bytes: Bytes, status: &PluginStatus) {
         let (history, plugin) = (self.history.clone(), name.clone());
         let about = plugin_texts::about(status);
         let written = blocking(move || {
-            let about = About { imports: plugin::imports(&bytes), ..about };
-            let ran = Ran { digest: plugin::digest(&bytes), about, ..ran };
+            let about = Summary { imports: plugin::imports(&bytes), ..about };
+            let ran = NewVersion { digest: plugin::digest(&bytes), about, ..ran };
             let own = (!ran.component.starts_with("builtin:")).then_some(&*bytes);
-            history.ran(&plugin, ran, own)
+            history.record_version(&plugin, ran, own)
         });
         if let Some(Err(error)) = written.await {
             tracing::warn!(plugin = %name, %error, "the version cannot be kept for a rollback");
@@ -136,7 +136,7 @@ pub(super) fn record_rolled_back(history: &History, name: &PluginName, rolled_ba
     let RolledBack { version, error, time_ms, .. } = rolled_back.clone();
     // Supervision: a panic costs only what the history says of this version.
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = history.rolled_back(&name, &version, versions::RolledBack { why: error, time_ms }) {
+        if let Err(error) = history.record_rollback(&name, &version, versions::RolledBack { why: error, time_ms }) {
             tracing::warn!(plugin = %name, %error, "the history of versions cannot be written");
         }
     });

@@ -160,7 +160,7 @@ pub(super) fn not_shadowed(error: &ShadowError) -> DryRunError {
     match error {
         ShadowError::Invalid(_) => DryRunError::Invalid(text),
         ShadowError::NotRunning(_)
-        | ShadowError::UnderWay(_)
+        | ShadowError::AlreadyRunning(_)
         | ShadowError::TooMany
         | ShadowError::NeedsConsent
         | ShadowError::Prepare(_) => DryRunError::Refused(text),

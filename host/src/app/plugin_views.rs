@@ -62,7 +62,7 @@ impl Plugins for Views {
             let read = tokio::task::spawn_blocking(move || {
                 let versions = history.versions(&name).into_iter().rev();
                 let shown = |version: Version| {
-                    let (kept, in_force) = (history.keeps(&version), running.as_ref() == Some(&version.id));
+                    let (kept, in_force) = (history.has_component(&version), running.as_ref() == Some(&version.id));
                     PluginVersion { kept, in_force, ..self::version(version) }
                 };
                 versions.map(shown).collect()

@@ -42,7 +42,7 @@ impl Host {
     /// touches its data.
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let start = Start::new(settings)?;
-        let ports = start.take_ports().await?;
+        let ports = start.bind_ports().await?;
         let mut opened = start.open_store().await?;
         let recovered = start.recover_plugins(&mut opened).await?;
         let restored = start.restore_sessions(ports, &mut opened, &recovered)?;
@@ -64,7 +64,7 @@ struct Start<'a> {
 }
 
 /// Ports that are taken but not served yet.
-struct TakenPorts {
+struct BoundPorts {
     tls: Option<tls::Handle>,
     mqtt: (mqtt::Options, mqtt::Ports),
     admin: (admin::Options, admin::Ports),
@@ -116,15 +116,15 @@ impl<'a> Start<'a> {
         Ok(Self { settings, background, metrics, tasks, shutdown, exporter, fatal })
     }
 
-    async fn take_ports(&self) -> anyhow::Result<TakenPorts> {
+    async fn bind_ports(&self) -> anyhow::Result<BoundPorts> {
         let connections = descriptors::connections(self.settings, descriptors::raise())?;
         let tls = self.settings.tls.clone().map(tls::Handle::load).transpose()?;
         let mqtt = options::mqtt(self.settings, connections.mqtt, tls.as_ref(), &self.tasks);
-        let mqtt_ports = mqtt::take_ports(&mqtt.listeners).await?;
+        let mqtt_ports = mqtt::bind_ports(&mqtt.listeners).await?;
         let admin = options::admin(self.settings, connections.admin, tls.clone());
-        let admin_ports = admin::Ports::take(&admin).await?;
-        let azure = azure::Ports::take(self.settings, tls.as_ref()).await?;
-        Ok(TakenPorts { tls, mqtt: (mqtt, mqtt_ports), admin: (admin, admin_ports), azure })
+        let admin_ports = admin::Ports::bind(&admin).await?;
+        let azure = azure::Ports::bind(self.settings, tls.as_ref()).await?;
+        Ok(BoundPorts { tls, mqtt: (mqtt, mqtt_ports), admin: (admin, admin_ports), azure })
     }
 
     /// Reads the journal, replays it, and begins to write.
@@ -195,11 +195,11 @@ impl<'a> Start<'a> {
 
     fn restore_sessions(
         &self,
-        ports: TakenPorts,
+        ports: BoundPorts,
         opened: &mut Opened,
         recovered: &Recovered,
     ) -> anyhow::Result<Restored> {
-        let TakenPorts { tls, mqtt: (options, mqtt_ports), admin: (admin_options, admin_ports), azure } = ports;
+        let BoundPorts { tls, mqtt: (options, mqtt_ports), admin: (admin_options, admin_ports), azure } = ports;
         let parts = self.parts(opened, recovered, tls.as_ref());
         let _ = opened.shown.set(parts.topics.clone());
         let host_parts = mqtt::HostParts {

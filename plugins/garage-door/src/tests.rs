@@ -40,7 +40,7 @@ fn a_door_that_says_no_is_no_success() {
 }
 
 #[test]
-fn the_phone_is_told_when_the_door_cannot_be_reached() {
+fn the_phone_gets_an_error_when_the_door_cannot_be_reached() {
     let mut t = garage();
     t.offline_device("door-1");
     for door in ["door-1", "door-9", "lamp-1"] {

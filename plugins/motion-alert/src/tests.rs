@@ -35,7 +35,7 @@ fn a_sensor_that_moves_alerts_the_phone() {
 }
 
 #[test]
-fn a_sensor_is_quiet_for_a_minute_and_then_tells_what_was_untold() {
+fn a_sensor_is_quiet_for_a_minute_and_then_reports_what_it_held_back() {
     let mut t = harness();
     t.at(1_000).telemetry("motion-1", MOVES).unwrap();
     t.at(2_000).telemetry("motion-1", MOVES).unwrap();

@@ -33,7 +33,7 @@ fn the_desired_twin_of_the_thermostat_says_what_it_should_be() {
 }
 
 #[test]
-fn what_else_the_heater_is_told_stays() {
+fn other_fields_of_the_heaters_config_stay() {
     let mut t = harness();
     t.desire("heater-1", json!({"fan": "low", "heating": false}));
     report(&mut t, 15.0);

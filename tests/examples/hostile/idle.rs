@@ -31,7 +31,7 @@ fn all(host: &Process, devices: usize) -> Vec<Conn> {
         let mut conn = until("to be let in: see ulimit -n", || {
             let mut conn = Conn::open(host.mqtt())?;
             conn.send(&Login { keep_alive_secs: 3_600, ..Login::new(&id) }.packet());
-            conn.is_let_in().then_some(conn)
+            conn.is_accepted().then_some(conn)
         });
         conn.send(&subscribe(1, [&*config(&id), &*format!("/devices/{id}/commands/#")], 1));
         conn.packet_of(9).expect("no SUBACK");

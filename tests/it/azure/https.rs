@@ -8,13 +8,13 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use switchbox_azure::{ConnectionString, sas};
-use switchbox_tests::{Admin, now, there, until, workspace};
+use switchbox_tests::{Admin, is_available, now, until, workspace};
 
 use super::sdk::{Hub, Program, telemetry};
 
 fn node(hub: &Hub, connection_string: &str) -> Option<Program> {
     let folder = workspace().join(".ci/tools/node");
-    if !there("azure-iot-device-http for Node", folder.join("node_modules/azure-iot-device-http").exists()) {
+    if !is_available("azure-iot-device-http for Node", folder.join("node_modules/azure-iot-device-http").exists()) {
         return None;
     }
     let mut command = Command::new("node");
@@ -131,7 +131,7 @@ fn curl(hub: &Hub, method: &str, path: &str, headers: &[&str], body: &str, more:
 }
 
 #[test]
-fn only_the_device_itself_is_let_in_and_what_is_wrong_is_said() {
+fn only_the_device_itself_is_accepted_and_errors_say_what_is_wrong() {
     let Some(hub) = Hub::over_https(&[]) else { return };
     let (own, other) = (hub.connection_string("azure-1"), hub.connection_string("azure-2"));
     let token = |key: &[u8], device: &str| sign(&hub, key, device);

@@ -20,7 +20,7 @@ fn session(id: &str, token: &str) -> Session {
 }
 
 #[test]
-fn a_device_is_let_in_by_either_of_its_keys_or_by_a_policy_and_the_log_says_why_another_is_not() {
+fn a_device_is_accepted_with_either_of_its_keys_or_a_policy_and_the_log_says_why_another_is_refused() {
     let host_folder = HostFolder::new();
     let host = host_folder.start_with(CLOSED);
     let printed = host.cli(&host_folder, &["device", "create", "lamp-1", "--sas"]);

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use switchbox_tests::{python_with, there, until, workspace};
+use switchbox_tests::{is_available, python_with, until, workspace};
 
 use super::{
     https::Caller,
@@ -12,7 +12,7 @@ use super::{
 
 fn sender(hub: &Hub, messages: &Value) -> Option<Program> {
     let folder = workspace().join(".ci/tools/node");
-    if !there("azure-iothub", folder.join("node_modules/azure-iothub").is_dir()) {
+    if !is_available("azure-iothub", folder.join("node_modules/azure-iothub").is_dir()) {
         return None;
     }
     let mut command = Command::new("node");
@@ -40,7 +40,7 @@ fn messages() -> Value {
 }
 
 #[test]
-fn messages_of_node_reach_a_device_and_every_end_is_told_of() {
+fn messages_of_node_reach_a_device_and_every_end_gives_feedback() {
     let Some(hub) = Hub::over_https(&["--command-deliveries", "2"]) else { return };
     let (connected, fetching) = (hub.connection_string("azure-1"), hub.connection_string("azure-2"));
     let _ = hub.connection_string("azure-3");
@@ -89,7 +89,7 @@ fn messages_of_node_reach_a_device_and_every_end_is_told_of() {
 #[test]
 fn a_message_of_python_reaches_a_device() {
     let python = python_with("azure.iot.hub");
-    if !there("azure-iot-hub", python.is_some()) {
+    if !is_available("azure-iot-hub", python.is_some()) {
         return;
     }
     let Some(hub) = Hub::over_https(&[]) else { return };

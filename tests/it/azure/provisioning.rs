@@ -4,13 +4,14 @@ use std::process::Command;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, CLOSED, runs, there, workspace};
+use switchbox_tests::{Admin, CLOSED, is_available, runs, workspace};
 
 use super::sdk::{Hub, Program};
 
 fn python(hub: &Hub, transport: &str, id: &str, proof: &[&str]) -> Option<Program> {
     let python = workspace().join(".ci/tools/azure/bin/python");
-    if !there("azure-iot-device for Python", runs(Command::new(&python).args(["-c", "import azure.iot.device"]))) {
+    if !is_available("azure-iot-device for Python", runs(Command::new(&python).args(["-c", "import azure.iot.device"])))
+    {
         return None;
     }
     let mut command = Command::new(python);
@@ -22,7 +23,7 @@ fn python(hub: &Hub, transport: &str, id: &str, proof: &[&str]) -> Option<Progra
 fn node(hub: &Hub, transport: &str, id: &str, key: &str) -> Option<Program> {
     let folder = workspace().join(".ci/tools/node");
     let installed = folder.join("node_modules/azure-iot-provisioning-device").exists();
-    if !there("azure-iot-provisioning-device for Node", installed) {
+    if !is_available("azure-iot-provisioning-device for Node", installed) {
         return None;
     }
     let mut command = Command::new("node");

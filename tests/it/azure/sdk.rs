@@ -11,8 +11,8 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use switchbox_tests::{
-    Admin, CLOSED, Device, HostFolder, Process, Session, not_on_this_system, registered, runs, there, token, until,
-    workspace,
+    Admin, CLOSED, Device, HostFolder, Process, Session, is_available, registered, runs, skip_on_this_system, token,
+    until, workspace,
 };
 
 /// A host on the ports that the SDKs connect to, which cannot be told others.
@@ -50,7 +50,7 @@ impl Hub {
 
     fn with(more: impl Fn(&str) -> Vec<String>) -> Option<Self> {
         let Some(name) = free_address() else {
-            not_on_this_system("port 443 cannot be taken");
+            skip_on_this_system("port 443 cannot be taken");
             return None;
         };
         let host_folder = HostFolder::new();
@@ -125,7 +125,8 @@ impl Drop for Program {
 
 pub(super) fn python(hub: &Hub, how: &str, transport: &str, identity: &[&str]) -> Option<Program> {
     let python = workspace().join(".ci/tools/azure/bin/python");
-    if !there("azure-iot-device for Python", runs(Command::new(&python).args(["-c", "import azure.iot.device"]))) {
+    if !is_available("azure-iot-device for Python", runs(Command::new(&python).args(["-c", "import azure.iot.device"])))
+    {
         return None;
     }
     let mut command = Command::new(python);
@@ -135,7 +136,7 @@ pub(super) fn python(hub: &Hub, how: &str, transport: &str, identity: &[&str]) -
 
 fn node(hub: &Hub, transport: &str, connection_string: &str) -> Option<Program> {
     let folder: PathBuf = workspace().join(".ci/tools/node");
-    if !there("azure-iot-device for Node", folder.join("node_modules/azure-iot-device-mqtt").exists()) {
+    if !is_available("azure-iot-device for Node", folder.join("node_modules/azure-iot-device-mqtt").exists()) {
         return None;
     }
     let mut command = Command::new("node");
@@ -267,7 +268,7 @@ fn a_plugins_command_reaches_python_with_its_properties() {
     let Some(hub) = Hub::start() else { return };
     let properties = r#"[["$content-type", "text/plain"], ["$correlation-id", "c-7"], ["room", "hall & é"]]"#;
     let action = format!("{{ command = {{ device = \"azure-1\", ttl-ms = 60000, properties = {properties} }} }}");
-    switchbox_tests::puppet(&hub.host_folder, "sender", ("telemetry", "switch-*"), &action);
+    switchbox_tests::scripted_plugin(&hub.host_folder, "sender", ("telemetry", "switch-*"), &action);
     hub.host.admin().wait_plugin("sender", "to run", |plugin| plugin["state"] == "running");
     let identity = hub.connection_string("azure-1");
     let Some(program) = python(&hub, "sync", "mqtt", &[&identity]) else { return };

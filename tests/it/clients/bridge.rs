@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use switchbox_tests::{HostFolder, Process, there, until};
+use switchbox_tests::{HostFolder, Process, is_available, until};
 
 use super::mosquitto;
 
@@ -191,7 +191,7 @@ fn publish(host: &Process, topic: &str, payload: &str) {
 #[test]
 fn a_mosquitto_bridge_works_as_it_is_in_both_directions_and_over_a_restart_of_either() {
     let program = program();
-    if !there("mosquitto", program.is_some()) {
+    if !is_available("mosquitto", program.is_some()) {
         return;
     }
     let program = program.unwrap();

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
-use switchbox_tests::{Admin, runs, there, until, workspace};
+use switchbox_tests::{Admin, is_available, runs, until, workspace};
 
 use super::{base64, start};
 
@@ -15,7 +15,7 @@ fn a_browser_publishes_a_thousand_messages_in_one_go_and_all_arrive() {
     let modules = ["mqtt", "playwright-core"].map(|module| folder.join("node_modules").join(module).is_dir());
     let chromium = Path::new("/usr/bin/chromium");
     let installed = chromium.exists() && modules == [true; 2] && runs(Command::new("node").arg("--version"));
-    if !there("Chromium with playwright-core and MQTT.js", installed) {
+    if !is_available("Chromium with playwright-core and MQTT.js", installed) {
         return;
     }
     let (host_folder, host) = start();

@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, path::Path, process::Command};
 
 use rumqttc::QoS;
-use switchbox_tests::{CLOSED, Device, HostFolder, Journal, Process, Session, runs, there};
+use switchbox_tests::{CLOSED, Device, HostFolder, Journal, Process, Session, is_available, runs};
 
 use super::{mosquitto, printed, publish};
 
 fn has_mosquitto() -> bool {
-    there(
+    is_available(
         "mosquitto_sub",
         runs(Command::new("mosquitto_sub").arg("--help")) || Path::new("/usr/bin/mosquitto_sub").exists(),
     )
@@ -97,7 +97,7 @@ fn an_account_that_was_given_them_reads_statistics_as_those_of_mosquitto() {
 }
 
 #[test]
-fn neither_a_device_nor_an_account_with_a_wildcard_gets_statistics_and_nobody_publishes_them() {
+fn neither_a_device_nor_an_account_with_a_wildcard_gets_statistics_and_no_client_publishes_them() {
     let host_folder = HostFolder::new();
     let host = host_folder.start_with(&["--sys-interval", "1s"]);
     let mut device = host.device("lamp-1");

@@ -7,7 +7,7 @@ use std::{collections::HashMap, time::Duration};
 
 use switchbox_model::EventData;
 use switchbox_tests::{
-    Dice, HostFolder, Journal, Process, crash_plan,
+    HostFolder, Journal, Process, Random, crash_plan,
     raw::{Raw, ack, connect, packet, text},
 };
 
@@ -74,7 +74,7 @@ impl Kind {
 }
 
 /// Connects all, lets them go, and kills the host a moment later.
-fn lose(host: Process, round: u64, dice: &mut Dice) {
+fn lose(host: Process, round: u64, dice: &mut Random) {
     let (will, online, back) = (format!("offline {round}"), format!("online {round}"), format!("back {round}"));
     let clients: Vec<_> = KINDS
         .iter()

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use switchbox_tests::{HostFolder, runs, there, until, workspace};
+use switchbox_tests::{HostFolder, is_available, runs, until, workspace};
 
 use crate::tidy::deploy::expressions;
 
@@ -83,7 +83,7 @@ impl Drop for Prometheus {
 
 #[test]
 fn prometheus_reads_a_host_and_alerts_when_it_is_gone() {
-    if !there("prometheus", runs(Command::new(program()).arg("--version"))) {
+    if !is_available("prometheus", runs(Command::new(program()).arg("--version"))) {
         return;
     }
     let host_folder = HostFolder::new();

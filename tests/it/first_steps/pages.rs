@@ -3,7 +3,7 @@
 
 use std::{fs, process::Command};
 
-use switchbox_tests::{there, workspace};
+use switchbox_tests::{is_available, workspace};
 
 use super::{
     lists::{LOOKS, NOT_RUN, PRINTS},
@@ -30,7 +30,7 @@ const HTTP: &[&str] = &["docs/http-api.md"];
 /// None: a program that the pages use is not installed.
 fn followed(pages: &[&str], before: &[&str]) -> Option<Reader> {
     for program in ["mosquitto_pub", "openssl", "curl"] {
-        if !there(program, Command::new(program).arg("--help").output().is_ok()) {
+        if !is_available(program, Command::new(program).arg("--help").output().is_ok()) {
             return None;
         }
     }

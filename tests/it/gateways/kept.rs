@@ -30,7 +30,7 @@ fn a_kept_session_sends_a_devices_command_again_under_its_packet_id_when_it_is_a
 }
 
 #[test]
-fn the_gateway_over_which_a_device_was_last_heard_of_is_shown_and_outlives_the_host() {
+fn the_last_gateway_of_a_device_is_shown_and_survives_a_restart() {
     let GatewaySetup { host_folder, host, hub: hub_key, lamp: lamp_key } = GatewaySetup::new("association-only", true);
     let shown = |host: &Process| {
         let config = host.admin().get(&Admin::device_path("lamp", "")).ok()["gatewayConfig"].take();

@@ -3,11 +3,11 @@
 use super::*;
 
 #[test]
-fn a_plugin_that_waits_for_a_slow_device_holds_up_nobody_else() {
+fn a_plugin_that_waits_for_a_slow_device_delays_no_other_plugin() {
     const SLOW: usize = 12;
     let host_folder = HostFolder::new();
-    puppet(&host_folder, "caller", ("telemetry", "*-*"), r#"{ method = { name = "dim" } }"#);
-    puppet(&host_folder, "other", ("telemetry", "slow-*"), r#"{ config = { device = "lamp-1" } }"#);
+    scripted_plugin(&host_folder, "caller", ("telemetry", "*-*"), r#"{ method = { name = "dim" } }"#);
+    scripted_plugin(&host_folder, "other", ("telemetry", "slow-*"), r#"{ config = { device = "lamp-1" } }"#);
     let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     lamp.subscribe_config();
@@ -41,7 +41,7 @@ fn a_plugin_that_waits_for_a_slow_device_holds_up_nobody_else() {
 /// began to.
 fn many_calls(host_folder: &HostFolder) -> (Process, Device, Device, Instant) {
     let action = r#"{ method = { device = "lamp-1", name = "dim", report = "done/x" } }"#;
-    puppet(host_folder, "caller", ("topic", "call/+"), action);
+    scripted_plugin(host_folder, "caller", ("topic", "call/+"), action);
     let host = host_folder.start();
     let mut lamp = host.device("lamp-1");
     subscribe_methods(&mut lamp);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_admin_api_is_reached_with_tls_by_who_trusts_its_authority() {
+fn the_admin_api_is_reached_with_tls_by_clients_that_trust_its_authority() {
     let host_folder = HostFolder::new();
     let host = start(&host_folder, &["--admin-tls", "127.0.0.1:0"]);
     let url = host.admin_tls().replace("127.0.0.1", "localhost");

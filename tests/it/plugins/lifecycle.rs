@@ -7,7 +7,7 @@ use switchbox_tests::{HostFolder, events, stamped, until};
 use super::{Pair, counter, counting, expected};
 
 #[test]
-fn what_was_rolled_back_is_shown_and_stays_rolled_back_over_a_restart() {
+fn a_rollback_is_shown_and_survives_a_restart() {
     let host_folder = HostFolder::new();
     host_folder.plugin("counter.wasm", counter());
     host_folder.plugin("counter.toml", counting("good", ""));

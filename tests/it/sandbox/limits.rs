@@ -56,7 +56,7 @@ async fn an_endless_loop_ends_in_time() {
 }
 
 #[tokio::test]
-async fn an_endless_loop_holds_up_nobody() {
+async fn an_endless_loop_delays_no_other_plugin() {
     let limits = Limits { deadline: Duration::from_millis(50), ..Limits::default() };
     let mut looping = start(World::new(), limits).await;
     let mut other = start(World::new(), Limits::default()).await;

@@ -15,7 +15,7 @@ fn guest() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_is_no_component_is_told_apart() {
+async fn what_is_no_component_is_recognised() {
     for (bytes, expect) in [
         (wat::parse_str("(module)").unwrap(), "wasm32-wasip2"),
         (b"#!/bin/sh\n".to_vec(), "does not begin with"),

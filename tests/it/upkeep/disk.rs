@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use switchbox_tests::{HostFolder, not_on_this_system, there};
+use switchbox_tests::{HostFolder, is_available, skip_on_this_system};
 
 pub struct Disk {
     /// Holds the namespace. Unfreezes and unmounts the disk when its standard input is closed, also by the end of this process.
@@ -22,7 +22,7 @@ impl Disk {
     /// A disk of memory. Returns `None` if this machine does not allow it.
     pub fn of_memory(host_folder: &HostFolder, size: &str) -> Option<Self> {
         let disk = Self::mount(host_folder, &format!("mount -t tmpfs -o mode=700,size={size} none \"$data\""));
-        there("a disk that can be mounted (it takes root)", disk.is_some()).then_some(disk).flatten()
+        is_available("a disk that can be mounted (it takes root)", disk.is_some()).then_some(disk).flatten()
     }
 
     /// A file with an ext4 file system on it, which can be frozen and can turn read-only. Returns `None` if this machine does not
@@ -35,9 +35,9 @@ impl Disk {
         );
         let disk = claims.then(|| Self::mount(host_folder, &make)).flatten();
         if claims {
-            return there("a loop device that can be mounted", disk.is_some()).then_some(disk).flatten();
+            return is_available("a loop device that can be mounted", disk.is_some()).then_some(disk).flatten();
         }
-        not_on_this_system("a disk that fails takes root, loop devices and mkfs.ext4");
+        skip_on_this_system("a disk that fails takes root, loop devices and mkfs.ext4");
         None
     }
 

@@ -15,7 +15,7 @@ pub(super) const ROWS: &[Row] = &[
             "a%2f..%2f..%2fevil",
             "%2fetc%2fpasswd",
         ];
-        while attack.goes_on() {
+        while attack.continues() {
             for path in paths {
                 let put = with_token(
                     attack,
@@ -50,7 +50,7 @@ pub(super) const ROWS: &[Row] = &[
             format!("x-forwarded-for: 127.0.0.1\r\nx-auth: {token}\r\n"),
             format!("authorization: Bearer x\r\nauthorization: Bearer {token}\r\n"),
         ];
-        while attack.goes_on() {
+        while attack.continues() {
             for headers in &wrong {
                 let status = asked(attack, &request("GET", "/v1/plugins", headers, ""));
                 assert!(matches!(status, 0 | 400 | 401 | 403 | 429), "{status} for {headers}");
@@ -61,7 +61,7 @@ pub(super) const ROWS: &[Row] = &[
         }
     }),
     row("admin-host-tricks", "says another host, a whole URL, and both kinds of length", |attack| {
-        while attack.goes_on() {
+        while attack.continues() {
             for bytes in [
                 "GET /v1/plugins HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n",
                 "GET http://evil.example/v1/plugins HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
@@ -79,7 +79,7 @@ pub(super) const ROWS: &[Row] = &[
     }),
     row("admin-slow-headers", "sends headers byte by byte on 100 connections (slow loris)", |attack| {
         let mut slow = attack.open(attack.target.admin, 100, b"GET /healthz HTTP/1.1\r\nhost: x\r\nx: ");
-        attack.drips(|_| {
+        attack.repeat_slowly(|_| {
             slow.iter_mut().for_each(|conn| {
                 let _ = conn.send(b"y");
             })
@@ -91,7 +91,7 @@ pub(super) const ROWS: &[Row] = &[
             head(attack, "POST", "/v1/projects/local/locations/local/registries")
         );
         let mut slow = attack.open(attack.target.admin, 100, head.as_bytes());
-        attack.drips(|_| {
+        attack.repeat_slowly(|_| {
             slow.iter_mut().for_each(|conn| {
                 let _ = conn.send(b" ");
             })
@@ -99,12 +99,12 @@ pub(super) const ROWS: &[Row] = &[
     }),
     row("admin-idle-connections", "opens 500 connections and asks nothing", |attack| {
         let _held = attack.open(attack.target.admin, 500, b"");
-        attack.drips(|_| ());
+        attack.repeat_slowly(|_| ());
     }),
     row("admin-header-bomb", "sends 10,000 headers, and one of 1 MB", |attack| {
         let many: String = (0..10_000).map(|n| format!("x-{n}: y\r\n")).collect();
         let large = format!("x: {}\r\n", "y".repeat(1_000_000));
-        while attack.goes_on() {
+        while attack.continues() {
             for headers in [&many, &large] {
                 let status = asked(attack, &request("GET", "/healthz", headers, ""));
                 assert!(is_no(status), "{status}");
@@ -114,7 +114,7 @@ pub(super) const ROWS: &[Row] = &[
     row("admin-oversized-body", "announces 10 GB, and sends 3 MB to where 1 MiB is the limit", |attack| {
         let path = "/v1/projects/local/locations/local/registries";
         let large = format!("{{\"id\":\"{}\"}}", "x".repeat(3_000_000));
-        while attack.goes_on() {
+        while attack.continues() {
             let huge = format!("{}content-length: 10000000000\r\n\r\n{{", head(attack, "POST", path));
             assert!(is_no(asked(attack, &huge)));
             let status = asked(attack, &with_token(attack, "POST", path, "", &large));
@@ -124,7 +124,7 @@ pub(super) const ROWS: &[Row] = &[
     row("admin-endless-chunks", "sends chunks without an end", |attack| {
         let head = format!("{}transfer-encoding: chunked\r\n\r\n", head(attack, "PUT", "/v1/plugins/endless"));
         let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
-        while attack.goes_on() {
+        while attack.continues() {
             let mut conn = Conn::open(attack.target.admin).expect("no connection");
             conn.send(head.as_bytes());
             // The largest component has 64 MiB.
@@ -143,7 +143,7 @@ pub(super) const ROWS: &[Row] = &[
             "{\"id\":\"x\"".into(),
             "\0".repeat(100_000),
         ];
-        while attack.goes_on() {
+        while attack.continues() {
             for bomb in &bombs {
                 let status =
                     asked(attack, &with_token(attack, "POST", device, "content-type: application/json\r\n", bomb));
@@ -154,7 +154,7 @@ pub(super) const ROWS: &[Row] = &[
     row("admin-deaf-pipeline", "asks for /openapi.json a thousand times and reads no answer", |attack| {
         let burst = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1_000);
         let mut deaf = attack.open(attack.target.admin, 20, b"");
-        while attack.goes_on() {
+        while attack.continues() {
             deaf.iter_mut().for_each(|conn| {
                 let _ = conn.send(burst.as_bytes());
             });
@@ -177,7 +177,7 @@ pub(super) const ROWS: &[Row] = &[
         }
         let page = with_token(attack, "GET", path, "", "");
         let mut deaf = attack.open(attack.target.admin, 20, b"");
-        while attack.goes_on() {
+        while attack.continues() {
             deaf.iter_mut().for_each(|conn| {
                 let _ = conn.send(page.as_bytes());
             });
@@ -187,7 +187,7 @@ pub(super) const ROWS: &[Row] = &[
     row("bridge-abuse", "pretends over HTTP to be the other device", |attack| {
         let path = "/v1/projects/local/locations/local/registries/default/devices/healthy:publishEvent";
         let body = "{\"binaryData\":\"eA==\"}";
-        while attack.goes_on() {
+        while attack.continues() {
             for bearer in [&*attack.target.device_token, "x", ""] {
                 let headers = format!("authorization: Bearer {bearer}\r\ncontent-type: application/json\r\n");
                 let status = asked(attack, &request("POST", path, &headers, body));

@@ -7,13 +7,13 @@ use super::{Attack, Conn, Row, row};
 pub(super) const ROWS: &[Row] = &[
     row("amqp-wrong-sizes", "announces AMQP frames of no size, of less than their head, and of 4 GB", |attack| {
         let sizes = [0, 1, 7, 8, 9, 65_537, 0x7fff_ffff, u32::MAX];
-        while attack.goes_on() {
+        while attack.continues() {
             for size in sizes {
                 for begun in [&SASL[..], &opened(&anonymous())] {
                     let mut conn = connected(attack);
                     conn.send(begun);
                     conn.send(&[&size.to_be_bytes()[..], &[2, 0, 0, 0], &[0x40; 20_000]].concat());
-                    let _ = conn.glance();
+                    let _ = conn.read_available();
                 }
             }
         }
@@ -30,12 +30,12 @@ pub(super) const ROWS: &[Row] = &[
             performative(0x12, &[]),
             performative(0x15, &[vec![0x41], uint(0), uint(u32::MAX)]),
         ];
-        while attack.goes_on() {
+        while attack.continues() {
             for bytes in &wrong {
                 let mut conn = connected(attack);
                 conn.send(&opened(&anonymous()));
                 conn.send(bytes);
-                let _ = conn.glance();
+                let _ = conn.read_available();
             }
         }
     }),
@@ -44,7 +44,7 @@ pub(super) const ROWS: &[Row] = &[
         "begins sessions and attaches links without end, with and without a token",
         |attack| {
             let most = most(attack);
-            while attack.goes_on() {
+            while attack.continues() {
                 for proof in [anonymous(), plain(attack)] {
                     let mut conn = connected(attack);
                     conn.send(&opened(&proof));
@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Row] = &[
                             break;
                         }
                     }
-                    let _ = conn.glance();
+                    let _ = conn.read_available();
                 }
                 within(attack, most);
             }
@@ -76,9 +76,9 @@ pub(super) const ROWS: &[Row] = &[
             }
             held.push(conn);
         }
-        let mut device = attack.target.let_in(&attack.target.mallory());
+        let mut device = attack.target.connect_accepted(&attack.target.mallory());
         let event = super::wire::publish(0x30, "/devices/mallory/events", 0, &[], &[b'x'; 8_000]);
-        attack.drips(|_| {
+        attack.repeat_slowly(|_| {
             device.send(&event);
             within(attack, most);
         });
@@ -86,7 +86,7 @@ pub(super) const ROWS: &[Row] = &[
     .asserts("the host takes at most 64 MiB more"),
     row("amqp-endless-message", "sends a token in transfers that never end", |attack| {
         let most = most(attack);
-        while attack.goes_on() {
+        while attack.continues() {
             let mut conn = connected(attack);
             conn.send(&opened(&anonymous()));
             conn.send(&[begin(), send_to(0, "$cbs")].concat());
@@ -98,13 +98,13 @@ pub(super) const ROWS: &[Row] = &[
                     break;
                 }
             }
-            let _ = conn.glance();
+            let _ = conn.read_available();
             within(attack, most);
         }
     })
     .asserts("the host takes at most 64 MiB more"),
     row("amqp-without-token", "asks for events, and sends to devices, with no token and with wrong ones", |attack| {
-        while attack.goes_on() {
+        while attack.continues() {
             let wrong = sasl("PLAIN", format!("\0service\0{}", STANDARD.encode([7; 32])).as_bytes());
             for proof in [anonymous(), wrong] {
                 let mut conn = connected(attack);
@@ -112,7 +112,7 @@ pub(super) const ROWS: &[Row] = &[
                 conn.send(&begin());
                 conn.send(&attach(0, "default/ConsumerGroups/$Default/Partitions/0"));
                 conn.send(&[credit(0), send_to(1, "/messages/devicebound")].concat());
-                let answer = conn.glance();
+                let answer = conn.read_available();
                 let is_transfer = |bytes: &[u8]| bytes == [0, 0x53, 0x14];
                 assert!(!answer.windows(3).any(is_transfer), "events without a token");
             }

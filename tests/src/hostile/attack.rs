@@ -45,7 +45,7 @@ pub struct Attack {
 }
 
 /// The tempo of a slow attacker.
-pub(super) const DRIP: Duration = Duration::from_millis(20);
+pub(super) const SLOW_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Attack {
     /// Lets the other device be watched from now on: for rows whose rounds take long.
@@ -54,19 +54,19 @@ impl Attack {
     }
 
     /// Begins a round; false when it is called off.
-    pub(super) fn goes_on(&self) -> bool {
+    pub(super) fn continues(&self) -> bool {
         self.rounds.fetch_add(1, Ordering::SeqCst);
         self.on.load(Ordering::SeqCst)
     }
 
     /// Does so now and then until it is called off.
-    pub(super) fn drips(&self, mut drip: impl FnMut(usize)) {
+    pub(super) fn repeat_slowly(&self, mut drip: impl FnMut(usize)) {
         let mut at = 0;
-        while self.goes_on() {
+        while self.continues() {
             drip(at);
             at += 1;
             // Sleeps at the pace of an attacker.
-            std::thread::sleep(DRIP);
+            std::thread::sleep(SLOW_INTERVAL);
         }
     }
 

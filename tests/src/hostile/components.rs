@@ -7,7 +7,7 @@ use super::{Attack, Row, row};
 pub(super) const ROWS: &[Row] = &[
     row("oversized-component", "puts a component of 4 GB into the folder (a hole, which costs no disk)", |attack| {
         let path = attack.target.plugins.join("oversized.wasm");
-        while attack.goes_on() {
+        while attack.continues() {
             let file = fs::File::create(&path).expect("no file");
             file.set_len(4 * 1024 * 1024 * 1024).expect("no room");
             refused(attack, "oversized");
@@ -109,7 +109,7 @@ fn tried(attack: &Attack, name: &str, texts: &[String]) {
 
 fn written(attack: &Attack, name: &str, components: &[Vec<u8>]) {
     let path = attack.target.plugins.join(format!("{name}.wasm"));
-    while attack.goes_on() {
+    while attack.continues() {
         for bytes in components {
             fs::write(&path, bytes).expect("no room");
             refused(attack, name);

@@ -105,7 +105,7 @@ fn bounded(attack: &Attack, events: &[String]) {
     run(attack, name);
     let idle = attack.target.resident_mib();
     attack.target.reset_peak();
-    let mut conn = attack.target.let_in(&attack.target.mallory());
+    let mut conn = attack.target.connect_accepted(&attack.target.mallory());
     let mut sent = 0;
     for event in events.iter().cycle() {
         sent += 1;
@@ -117,7 +117,7 @@ fn bounded(attack: &Attack, events: &[String]) {
         let most = idle + GROWTH_MIB + if again { KEPT_BY_GUESTS_MIB } else { 0 };
         assert!(peak <= most, "{event}: the host took {peak} MiB, and {idle} before");
         // All of them, also when it is called off early.
-        if !attack.goes_on() && sent >= events.len() as u64 {
+        if !attack.continues() && sent >= events.len() as u64 {
             break;
         }
     }
@@ -136,7 +136,7 @@ fn tried(attack: &Attack, name: &str, settings: &[&str]) {
             attack.target.plugin(name).filter(|text| text.contains("\"lastError\":\""))
         });
         assert!(!text.contains("\"running\"") && text.len() < 100_000, "it runs, or says too much: {text:.300}");
-        if !attack.goes_on() {
+        if !attack.continues() {
             break;
         }
     }

@@ -26,7 +26,7 @@ impl Healthy {
     #[must_use]
     pub fn connect(target: &Target) -> Self {
         let login = Login { password: Some(target.healthy_token.clone()), keep_alive_secs: 0, ..Login::new("healthy") };
-        let mut conn = target.let_in(&login);
+        let mut conn = target.connect_accepted(&login);
         conn.send(&subscribe(1, [&*config("healthy")], 1));
         conn.packet_of(9).expect("no SUBACK");
         Self { conn, hops: 0 }

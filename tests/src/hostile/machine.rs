@@ -36,7 +36,7 @@ pub(super) const ROWS: &[Row] = &[
                 guests::remove(attack, "large");
                 let back = until_within(AT_ONCE, || (target.resident_mib() <= before + AFTERWARDS_MIB).then_some(()));
                 assert!(back.is_some(), "the host has {} MiB, and {before} before", target.resident_mib());
-                if !attack.goes_on() {
+                if !attack.continues() {
                     break;
                 }
             }
@@ -63,7 +63,7 @@ pub(super) const ROWS: &[Row] = &[
             }
             let most = before + 3;
             until("the compiled code of what was replaced to go", || (compiled() <= most).then_some(()));
-            if !attack.goes_on() && number >= 2 {
+            if !attack.continues() && number >= 2 {
                 break;
             }
         }
@@ -79,17 +79,17 @@ pub(super) const ROWS: &[Row] = &[
             attack.begin();
             // Clocks may differ by ten minutes: so long it counts after its end.
             let counts_for_one_second = target.key_of_mallory().token("local", now() - 900, now() - 599);
-            let mut conn = target.let_in_with(counts_for_one_second);
+            let mut conn = target.connect_with(counts_for_one_second);
             ends(&mut conn);
-            let mut conn = target.let_in_with(target.key_of_mallory().token("local", now(), now() + 1_800));
+            let mut conn = target.connect_with(target.key_of_mallory().token("local", now(), now() + 1_800));
             // Builds for use have no test clock: there nothing can be set ahead.
             if target.set_clock(7_200_000, "the wall clock went ahead") {
                 ends(&mut conn);
             }
             target.set_clock(0, "the wall clock went back");
-            while attack.goes_on() {
+            while attack.continues() {
                 // Sleeps until the attack is called off, as nothing more is to be done.
-                std::thread::sleep(super::DRIP);
+                std::thread::sleep(super::SLOW_INTERVAL);
             }
         },
     )
@@ -98,13 +98,13 @@ pub(super) const ROWS: &[Row] = &[
 
 fn ends(conn: &mut Conn) {
     let began = Instant::now();
-    let _ = conn.newest_stderr();
+    let _ = conn.read_to_end();
     assert!(began.elapsed() < AT_ONCE, "it ended after {:?}", began.elapsed());
 }
 
 impl Target {
-    fn let_in_with(&self, token: Result<String, impl std::fmt::Debug>) -> Conn {
-        self.let_in(&Login { password: Some(token.expect("no token")), ..Login::new("mallory") })
+    fn connect_with(&self, token: Result<String, impl std::fmt::Debug>) -> Conn {
+        self.connect_accepted(&Login { password: Some(token.expect("no token")), ..Login::new("mallory") })
     }
 
     fn key_of_mallory(&self) -> &SigningKey {

@@ -27,7 +27,7 @@ pub use self::{
     wire::{Conn, Login},
 };
 use self::{
-    attack::{DRIP, row},
+    attack::{SLOW_INTERVAL, row},
     target::RSA_PUBLIC,
 };
 use crate::now;

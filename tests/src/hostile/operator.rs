@@ -12,7 +12,7 @@ use super::{
 use crate::{Admin, acts, has_terminal, on_a_terminal, until};
 
 /// Clears the screen, sets the title, rings, colours, turns the text around, and begins a line that the host never wrote.
-const EVIL: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{202e}\u{2066}x\r\nFORGED";
+const CONTROL_TEXT: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{202e}\u{2066}x\r\nFORGED";
 /// An address of its own, so that the log has lines left for it.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 /// How long the folder of plugins is away. It is looked for every 100 ms.
@@ -24,7 +24,7 @@ pub(super) const ROWS: &[Row] = &[
         "puts escape sequences, bidirectional marks and line ends into payloads, topics, names, ids and headers",
         |attack| {
             let before = log(&attack.target).len();
-            attack.target.posts(":modifyCloudToDeviceConfig", &json!({"binaryData": STANDARD.encode(EVIL)}));
+            attack.target.posts(":modifyCloudToDeviceConfig", &json!({"binaryData": STANDARD.encode(CONTROL_TEXT)}));
             attack.begin();
             loop {
                 unauthenticated(attack);
@@ -33,7 +33,7 @@ pub(super) const ROWS: &[Row] = &[
                 let raw = log.lines().find(|line| line.starts_with("FORGED") || line.chars().any(acts));
                 assert!(raw.is_none(), "in the log: {raw:?}");
                 assert!(log.contains("FORGED"), "nothing of it was logged at all");
-                if !attack.goes_on() {
+                if !attack.continues() {
                     break;
                 }
             }
@@ -49,9 +49,9 @@ pub(super) const ROWS: &[Row] = &[
         loop {
             long(attack);
             for arguments in LISTS {
-                attack.target.ends_well(arguments);
+                attack.target.run_ok(arguments);
             }
-            if !attack.goes_on() {
+            if !attack.continues() {
                 break;
             }
         }
@@ -70,7 +70,7 @@ pub(super) const ROWS: &[Row] = &[
             std::thread::sleep(AWAY);
             fs::remove_file(aside.join("half.toml")).expect("no such file");
             fs::rename(&aside, plugins).expect("the folder does not come back");
-            if !attack.goes_on() {
+            if !attack.continues() {
                 break;
             }
         }
@@ -107,30 +107,30 @@ fn log(target: &Target) -> String {
 /// Says it in every place that takes text of a client.
 fn unauthenticated(attack: &Attack) {
     let target = &attack.target;
-    let mut mallory = target.let_in(&target.mallory());
-    let topics = ["events", "events/rejected", "state", &format!("events/{EVIL}"), EVIL];
+    let mut mallory = target.connect_accepted(&target.mallory());
+    let topics = ["events", "events/rejected", "state", &format!("events/{CONTROL_TEXT}"), CONTROL_TEXT];
     for (id, topic) in (1_u16..).zip(topics) {
-        if !mallory.send(&publish(0x32, &format!("/devices/mallory/{topic}"), id, &[], EVIL.as_bytes())) {
+        if !mallory.send(&publish(0x32, &format!("/devices/mallory/{topic}"), id, &[], CONTROL_TEXT.as_bytes())) {
             break;
         }
         let _ = mallory.packet();
     }
     // Each of these may end its connection.
-    let eve = target.eve(EVIL);
-    let will = Some((format!("attack/{EVIL}"), EVIL.to_owned(), true));
-    let header = STANDARD.encode(format!("{{\"alg\":{}}}", json!(EVIL)));
-    let claims = STANDARD.encode(json!({"aud": EVIL, "iat": EVIL, "exp": EVIL}).to_string());
+    let eve = target.eve(CONTROL_TEXT);
+    let will = Some((format!("attack/{CONTROL_TEXT}"), CONTROL_TEXT.to_owned(), true));
+    let header = STANDARD.encode(format!("{{\"alg\":{}}}", json!(CONTROL_TEXT)));
+    let claims = STANDARD.encode(json!({"aud": CONTROL_TEXT, "iat": CONTROL_TEXT, "exp": CONTROL_TEXT}).to_string());
     let logins = [
-        Login { user: EVIL.to_owned(), ..Login::with_password(EVIL, EVIL) },
-        Login::with_password(&format!("mallory{EVIL}"), &format!("{header}.{claims}.AAAA")),
-        Login { user: format!("serviceAccounts/{EVIL}"), ..eve.clone() },
+        Login { user: CONTROL_TEXT.to_owned(), ..Login::with_password(CONTROL_TEXT, CONTROL_TEXT) },
+        Login::with_password(&format!("mallory{CONTROL_TEXT}"), &format!("{header}.{claims}.AAAA")),
+        Login { user: format!("serviceAccounts/{CONTROL_TEXT}"), ..eve.clone() },
         Login { will, ..eve.clone() },
     ];
     let packets = [
-        subscribe(1, [EVIL, &format!("attack/{EVIL}")], 1),
-        publish(0x33, &format!("attack/{EVIL}"), 1, &[], EVIL.as_bytes()),
-        publish(0x32, EVIL, 1, &[], EVIL.as_bytes()),
-        publish(0x32, &format!("/devices/{EVIL}/attach"), 1, &[], EVIL.as_bytes()),
+        subscribe(1, [CONTROL_TEXT, &format!("attack/{CONTROL_TEXT}")], 1),
+        publish(0x33, &format!("attack/{CONTROL_TEXT}"), 1, &[], CONTROL_TEXT.as_bytes()),
+        publish(0x32, CONTROL_TEXT, 1, &[], CONTROL_TEXT.as_bytes()),
+        publish(0x32, &format!("/devices/{CONTROL_TEXT}/attach"), 1, &[], CONTROL_TEXT.as_bytes()),
     ];
     for login in logins {
         let mut conn = Conn::open_from(ADDRESS, target.mqtt);
@@ -142,7 +142,7 @@ fn unauthenticated(attack: &Attack) {
     {
         let mut conn = Conn::open_from(ADDRESS, target.mqtt);
         conn.send(&[&login.packet()[..], words].concat());
-        let _ = (conn.packet(), conn.glance());
+        let _ = (conn.packet(), conn.read_available());
     }
     let escape = "\u{1b}[2J\u{202e}";
     for head in [
@@ -152,11 +152,11 @@ fn unauthenticated(attack: &Attack) {
         for listener in [target.ws, target.admin, target.mqtt] {
             let mut conn = Conn::open_from(ADDRESS, listener);
             conn.send(head.as_bytes());
-            let _ = conn.glance();
+            let _ = conn.read_available();
         }
     }
     guests::run(attack, "words");
-    for words in [format!("argue log.write 60 {EVIL}"), EVIL.to_owned()] {
+    for words in [format!("argue log.write 60 {CONTROL_TEXT}"), CONTROL_TEXT.to_owned()] {
         mallory.send(&publish(0x32, "/devices/mallory/events", 9, &[], words.as_bytes()));
         let _ = mallory.packet();
     }
@@ -167,7 +167,7 @@ fn unauthenticated(attack: &Attack) {
 /// Looks at all of it on a terminal.
 fn operator(target: &Target) {
     for arguments in LISTS.iter().chain(&["plugin logs words", "plugin get words"]) {
-        let shown = target.ends_well(arguments);
+        let shown = target.run_ok(arguments);
         let raw = shown.lines().find(|line| line.starts_with("FORGED") || line.chars().any(acts));
         assert!(raw.is_none(), "{arguments} shows {raw:?}");
     }
@@ -178,7 +178,7 @@ fn long(attack: &Attack) {
     let target = &attack.target;
     let word = |bytes: usize| "y".repeat(bytes);
     let state = format!("{{\"a\":\"{}\"}}", word(65_536 - 8));
-    let mut mallory = target.let_in(&target.mallory());
+    let mut mallory = target.connect_accepted(&target.mallory());
     for (topic, payload) in [("state", &state), ("events", &word(262_144)), ("events/rejected", &word(262_144))] {
         mallory.send(&publish(0x32, &format!("/devices/mallory/{topic}"), 1, &[], payload.as_bytes()));
         let puback = mallory.packet_of(4).expect("the longest there may be is refused");
@@ -216,7 +216,7 @@ impl Target {
     /// # Panics
     ///
     /// When it does not end with 0.
-    fn ends_well(&self, arguments: &str) -> String {
+    fn run_ok(&self, arguments: &str) -> String {
         let letter = || self.api.dead_letters().last().map(|letter| letter["id"].to_string().replace('"', ""));
         let arguments = match arguments {
             "dead-letters show" => format!("{arguments} {}", letter().expect("no dead letter")),

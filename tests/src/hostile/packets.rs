@@ -44,11 +44,11 @@ pub(super) const ROWS: &[Row] = &[
     row("half-packets", "sends half a PUBLISH on 100 connections and stops", |attack| {
         let half = publish(0x32, "/devices/mallory/events", 1, &[], &[b'x'; 200_000]);
         let mut held: Vec<_> =
-            (0..100).map(|n| attack.target.let_in(&attack.target.eve(&format!("half-{n}")))).collect();
+            (0..100).map(|n| attack.target.connect_accepted(&attack.target.eve(&format!("half-{n}")))).collect();
         held.iter_mut().for_each(|conn| {
             let _ = conn.send(&half[..100_000]);
         });
-        attack.drips(|_| ());
+        attack.repeat_slowly(|_| ());
     }),
     row("reserved-flags", "sets flags that must not be set", |attack| {
         let subscription = subscribe(1, ["attack/a"], 0);
@@ -87,26 +87,26 @@ pub(super) const ROWS: &[Row] = &[
             "%00",
             "../..",
         ];
-        while attack.goes_on() {
-            let mut eve = attack.target.let_in(&attack.target.eve("letters"));
+        while attack.continues() {
+            let mut eve = attack.target.connect_accepted(&attack.target.eve("letters"));
             for topic in topics {
                 let topic = format!("attack/{topic}");
                 eve.send(&subscribe(1, [&*topic], 0));
                 eve.send(&publish(0x30, &topic, 0, &[], b"x"));
             }
             eve.send(&packet(0xc0, &[]));
-            let _ = eve.glance();
+            let _ = eve.read_available();
         }
     }),
     row("deep-topics", "publishes and subscribes with 30,000 levels", |attack| {
         let deep = format!("attack/{}", "a/".repeat(30_000));
-        while attack.goes_on() {
+        while attack.continues() {
             for bytes in [
                 publish(0x32, &deep, 1, &[], b"x"),
                 subscribe(1, [&*deep], 1),
                 subscribe(1, [&*deep.replace('a', "+")], 1),
             ] {
-                let mut eve = attack.target.let_in(&attack.target.eve("deep"));
+                let mut eve = attack.target.connect_accepted(&attack.target.eve("deep"));
                 eve.send(&bytes);
                 let _ = eve.packet();
             }
@@ -148,7 +148,7 @@ pub(super) const ROWS: &[Row] = &[
             "serviceAccounts/eve",
             &*long,
         ];
-        while attack.goes_on() {
+        while attack.continues() {
             for id in odd {
                 attack.target.refuses(&Login { id: id.to_owned(), ..attack.target.mallory() }, &format!("as {id:?}"));
             }
@@ -160,13 +160,13 @@ pub(super) const ROWS: &[Row] = &[
         let property = [&[0x26][..], &text("n"), &text(&"v".repeat(100))].concat();
         let many = property.repeat(500);
         let endless = property.repeat(4_000);
-        while attack.goes_on() {
-            let mut eve = attack.target.let_in(&attack.target.eve("properties"));
+        while attack.continues() {
+            let mut eve = attack.target.connect_accepted(&attack.target.eve("properties"));
             for _ in 0..20 {
                 eve.send(&publish(0x30, "attack/properties", 0, &many, b"x"));
             }
             eve.send(&publish(0x30, "attack/properties", 0, &endless, b"x"));
-            let _ = eve.newest_stderr();
+            let _ = eve.read_to_end();
             let login = Login { properties: many.clone(), ..attack.target.eve("properties") };
             attack.target.refuses(&login, "with a CONNECT of 50 kB");
         }
@@ -185,22 +185,22 @@ fn with_filter(filter: &[u8]) -> Vec<u8> {
 
 /// Each ends the connection of a client that was let in.
 fn rejected(attack: &Attack, all: &[Vec<u8>]) {
-    while attack.goes_on() {
+    while attack.continues() {
         for bytes in all {
-            let mut eve = attack.target.let_in(&attack.target.eve("malformed"));
+            let mut eve = attack.target.connect_accepted(&attack.target.eve("malformed"));
             eve.send(bytes);
-            let _ = eve.newest_stderr();
+            let _ = eve.read_to_end();
         }
     }
 }
 
 /// Each ends the connection of a client that has said nothing before.
 fn rejected_at_once(attack: &Attack, all: &[Vec<u8>]) {
-    while attack.goes_on() {
+    while attack.continues() {
         for bytes in all {
             let mut conn = Conn::open(attack.target.mqtt).expect("no connection");
             conn.send(bytes);
-            assert_ne!(conn.newest_stderr().first(), Some(&0x20), "an answer to {:?}", &bytes[..bytes.len().min(8)]);
+            assert_ne!(conn.read_to_end().first(), Some(&0x20), "an answer to {:?}", &bytes[..bytes.len().min(8)]);
         }
     }
 }

@@ -18,9 +18,9 @@ const CALLS: usize = 40;
 
 pub(super) const ROWS: &[Row] = &[
     row("account-hoard", "keeps sessions and retained messages, more than one account may have", |attack| {
-        let mut hoarder = attack.target.let_in(&attack.target.eve("hoarder"));
+        let mut hoarder = attack.target.connect_accepted(&attack.target.eve("hoarder"));
         let mut number = 0_u32;
-        while attack.goes_on() {
+        while attack.continues() {
             for _ in 0..20 {
                 number += 1;
                 let for_ever = vec![0x11, 0xff, 0xff, 0xff, 0xff];
@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Row] = &[
                     clean: false,
                     ..attack.target.eve(&format!("hoard-{}", number % 4_000))
                 };
-                let _ = attack.target.try_in(&kept);
+                let _ = attack.target.try_connect(&kept);
             }
             // All that there may be, in the first round.
             let bursts = if number == 20 { 21 } else { 1 };
@@ -37,27 +37,27 @@ pub(super) const ROWS: &[Row] = &[
                 retain(&mut hoarder, &mut number);
             }
             // Another account has room: what it retains is there for who subscribes.
-            let mut modest = attack.target.let_in(&attack.target.adam("modest"));
+            let mut modest = attack.target.connect_accepted(&attack.target.adam("modest"));
             for (id, payload) in [(1, &b""[..]), (2, b"x")] {
                 modest.send(&publish(0x33, "attack/modest", id, &[], payload));
                 let puback = modest.packet_of(4).expect("no PUBACK");
                 assert!(puback.get(2).is_none_or(|code| *code < 0x80), "not kept for another account: {puback:?}");
             }
             modest.send(&subscribe(3, ["attack/modest"], 0));
-            let is_kept = until_within(IN_TIME, || (modest.glance().ends_with(b"x")).then_some(()));
+            let is_kept = until_within(IN_TIME, || (modest.read_available().ends_with(b"x")).then_some(()));
             assert!(is_kept.is_some(), "acknowledged for another account, and not kept");
         }
     })
     .asserts("another account's retained messages are kept"),
     row("slow-takers", "lets twenty subscribers take a message now and then, and publishes to them", |attack| {
         let one_by_one = |n| Login { properties: vec![0x21, 0, 1], ..attack.target.eve(&format!("slow-{n}")) };
-        let mut slow: Vec<Conn> = (0..20).map(|n| attack.target.let_in(&one_by_one(n))).collect();
+        let mut slow: Vec<Conn> = (0..20).map(|n| attack.target.connect_accepted(&one_by_one(n))).collect();
         for conn in &mut slow {
             conn.send(&subscribe(1, ["attack/slow"], 1));
             conn.packet_of(9).expect("no SUBACK");
         }
-        let mut fast = attack.target.let_in(&attack.target.eve("fast"));
-        while attack.goes_on() {
+        let mut fast = attack.target.connect_accepted(&attack.target.eve("fast"));
+        while attack.continues() {
             let began = Instant::now();
             for id in 1..=MESSAGES {
                 fast.send(&publish(0x32, "attack/slow", id, &[], b"x"));
@@ -75,10 +75,10 @@ pub(super) const ROWS: &[Row] = &[
     })
     .asserts("400 messages are published within 20 s"),
     row("answers-without-puback", "answers method calls and acknowledges none of them", |attack| {
-        let mut mallory = attack.target.let_in(&attack.target.mallory());
+        let mut mallory = attack.target.connect_accepted(&attack.target.mallory());
         mallory.send(&subscribe(1, ["/devices/mallory/methods/#"], 1));
         mallory.packet_of(9).expect("no SUBACK");
-        while attack.goes_on() {
+        while attack.continues() {
             std::thread::scope(|scope| {
                 let calls = scope.spawn(|| (0..CALLS).map(|_| call(attack)).collect::<Vec<_>>());
                 (0..CALLS).for_each(|_| answer(&mut mallory));

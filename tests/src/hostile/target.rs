@@ -185,15 +185,15 @@ impl Target {
         (![404, 429].contains(&answer.status)).then(|| answer.ok().to_string())
     }
 
-    pub(super) fn let_in(&self, login: &Login) -> Conn {
-        until("to be let in", || self.try_in(login))
+    pub(super) fn connect_accepted(&self, login: &Login) -> Conn {
+        until("to be let in", || self.try_connect(login))
     }
 
     /// Returns `None` when the host sheds or refuses the connection.
-    pub(super) fn try_in(&self, login: &Login) -> Option<Conn> {
+    pub(super) fn try_connect(&self, login: &Login) -> Option<Conn> {
         let mut conn = Conn::open(self.mqtt)?;
         conn.send(&login.packet());
-        conn.is_let_in().then_some(conn)
+        conn.is_accepted().then_some(conn)
     }
 
     /// # Panics
@@ -202,7 +202,7 @@ impl Target {
     pub(super) fn refuses(&self, login: &Login, why: &str) {
         let mut conn = Conn::open(self.mqtt).expect("no connection");
         conn.send(&login.packet());
-        assert!(!conn.is_let_in(), "let in {why}");
+        assert!(!conn.is_accepted(), "let in {why}");
     }
 }
 

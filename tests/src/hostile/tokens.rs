@@ -42,7 +42,7 @@ pub(super) const ROWS: &[Row] = &[
     }),
     row("another's-token", "shows a good token under other names", |attack| {
         let good = &attack.target.device_token;
-        while attack.goes_on() {
+        while attack.continues() {
             for id in ["healthy", "confused", "default/healthy", "nobody", "mallory/../healthy", "Mallory"] {
                 attack.target.refuses(&Login::with_password(id, good), "with another's token");
             }
@@ -88,7 +88,7 @@ pub(super) const ROWS: &[Row] = &[
             "SharedAccessSignature sr=%ff&sig=%ff&se=99999999999999999999&skn=%ff".to_owned(),
             attack.target.device_token.clone(),
         ];
-        while attack.goes_on() {
+        while attack.continues() {
             for (id, token) in
                 ["healthy", "mallory", "nobody"].iter().flat_map(|id| tokens.iter().map(move |token| (id, token)))
             {
@@ -103,7 +103,7 @@ pub(super) const ROWS: &[Row] = &[
     }),
     row("password-guessing", "guesses passwords of many devices at once", |attack| {
         let mut guess = 0;
-        while attack.goes_on() {
+        while attack.continues() {
             let mut open = Vec::new();
             for _ in 0..10 {
                 guess += 1;
@@ -112,7 +112,7 @@ pub(super) const ROWS: &[Row] = &[
                 open.extend(attack.open(attack.target.mqtt, 1, &login.packet()));
             }
             for conn in &mut open {
-                assert!(!conn.is_let_in(), "a guess was right");
+                assert!(!conn.is_accepted(), "a guess was right");
             }
         }
     }),
@@ -129,7 +129,7 @@ fn token(key: &SigningKey, audience: &str, from: u64, until: u64) -> String {
 }
 
 fn tried(attack: &Attack, id: &str, secrets: &[String]) {
-    while attack.goes_on() {
+    while attack.continues() {
         for secret in secrets {
             let head: String = secret.chars().take(60).collect();
             attack.target.refuses(&Login::with_password(id, secret), &format!("as {id} with {head}"));

@@ -5,54 +5,54 @@ use super::{Conn, Row, row};
 pub(super) const ROWS: &[Row] = &[
     row("tls-silence", "opens 300 TLS connections and says nothing", |attack| {
         let _held = attack.open(attack.target.mqtts, 300, b"");
-        attack.drips(|_| ());
+        attack.repeat_slowly(|_| ());
     }),
     row("tls-slow-handshake", "sends a ClientHello byte by byte on 100 connections", |attack| {
         let mut slow = attack.open(attack.target.mqtts, 100, b"");
-        attack.drips(|at| {
+        attack.repeat_slowly(|at| {
             slow.iter_mut().for_each(|conn| {
                 let _ = conn.send(&HELLO[at % HELLO.len()..][..1]);
             })
         });
     }),
     row("tls-garbage", "sends random bytes for a handshake", |attack| {
-        while attack.goes_on() {
+        while attack.continues() {
             let mut conns = attack.open(attack.target.mqtts, 50, &noise(4_000));
-            conns.iter_mut().for_each(|conn| drop(conn.newest_stderr()));
+            conns.iter_mut().for_each(|conn| drop(conn.read_to_end()));
         }
     }),
     row("tls-huge-record", "announces TLS records longer than there may be", |attack| {
-        while attack.goes_on() {
+        while attack.continues() {
             let record = [&[22, 3, 1, 0xff, 0xff][..], &[1; 60_000]].concat();
             let mut conns = attack.open(attack.target.mqtts, 20, &record);
-            conns.iter_mut().for_each(|conn| drop(conn.newest_stderr()));
+            conns.iter_mut().for_each(|conn| drop(conn.read_to_end()));
         }
     }),
     row("tls-handshake-storm", "begins handshakes and leaves when the host has signed", |attack| {
-        while attack.goes_on() {
+        while attack.continues() {
             let mut conns = attack.open(attack.target.mqtts, 20, HELLO);
             for conn in &mut conns {
-                let answer = conn.glance();
+                let answer = conn.read_available();
                 assert!(answer.is_empty() || matches!(answer[0], 21 | 22), "no TLS: {answer:?}");
             }
         }
     }),
     row("plain-on-tls", "speaks plain MQTT where TLS is spoken", |attack| {
-        while attack.goes_on() {
+        while attack.continues() {
             let mut conns = attack.open(attack.target.mqtts, 20, &attack.target.mallory().packet());
             for conn in &mut conns {
-                assert_ne!(conn.newest_stderr().first(), Some(&0x20), "let in without TLS");
+                assert_ne!(conn.read_to_end().first(), Some(&0x20), "let in without TLS");
             }
         }
     }),
     row("http-on-mqtt", "speaks HTTP to the MQTT port", |attack| {
-        while attack.goes_on() {
+        while attack.continues() {
             let mut conns = attack.open(attack.target.mqtt, 20, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n");
-            conns.iter_mut().for_each(|conn| drop(conn.newest_stderr()));
+            conns.iter_mut().for_each(|conn| drop(conn.read_to_end()));
         }
     }),
     row("connection-flood", "connects and leaves as fast as it can, from one address", |attack| {
-        while attack.goes_on() {
+        while attack.continues() {
             for _ in 0..200 {
                 let _ = Conn::open(attack.target.mqtt);
             }
@@ -60,23 +60,23 @@ pub(super) const ROWS: &[Row] = &[
     }),
     row("connections-without-connect", "opens 500 connections and never says who it is", |attack| {
         let _held = attack.open(attack.target.mqtt, 500, b"");
-        attack.drips(|_| ());
+        attack.repeat_slowly(|_| ());
     }),
     row("descriptors-taken", "opens 1,099 connections and says nothing, more than 1,024 descriptors", |attack| {
         crate::more_descriptors();
         let _held = attack.open(attack.target.mqtt, 1_099, b"");
-        attack.drips(|_| ());
+        attack.repeat_slowly(|_| ());
     })
     .asserts("the same with 1,024 descriptors is in `tests/it/upkeep.rs`"),
     row("half-connect", "sends half a CONNECT on 200 connections and stops", |attack| {
         let connect = attack.target.mallory().packet();
         let _held = attack.open(attack.target.mqtt, 200, &connect[..connect.len() / 2]);
-        attack.drips(|_| ());
+        attack.repeat_slowly(|_| ());
     }),
     row("connect-byte-by-byte", "sends CONNECT one byte at a time on 50 connections", |attack| {
         let connect = attack.target.mallory().packet();
         let mut slow = attack.open(attack.target.mqtt, 50, b"");
-        attack.drips(|at| {
+        attack.repeat_slowly(|at| {
             if let Some(byte) = connect.get(at..=at) {
                 slow.iter_mut().for_each(|conn| {
                     let _ = conn.send(byte);

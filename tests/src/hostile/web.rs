@@ -6,7 +6,7 @@ pub(super) const ROWS: &[Row] = &[
     row("websocket-bytes", "sends CONNECT in WebSocket frames of one byte", |attack| {
         let connect = attack.target.mallory().packet();
         let frames: Vec<u8> = connect.iter().flat_map(|byte| frame(0x82, &[*byte])).collect();
-        while attack.goes_on() {
+        while attack.continues() {
             let mut conn = upgraded(attack);
             conn.send(&frames);
             let (first, _) = conn.packet().expect("no answer");
@@ -15,10 +15,10 @@ pub(super) const ROWS: &[Row] = &[
     }),
     row("websocket-half-open", "sends half of an upgrade request on 200 connections and stops", |attack| {
         let _held = attack.open(attack.target.ws, 200, &UPGRADE.as_bytes()[..60]);
-        attack.drips(|_| ());
+        attack.repeat_slowly(|_| ());
     }),
     row("websocket-header-bomb", "sends headers without end", |attack| {
-        while attack.goes_on() {
+        while attack.continues() {
             let mut conn = Conn::open(attack.target.ws).expect("no connection");
             conn.send(b"GET /mqtt HTTP/1.1\r\n");
             for n in 0..5_000 {
@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
                     break;
                 }
             }
-            let _ = conn.newest_stderr();
+            let _ = conn.read_to_end();
         }
     }),
     row("websocket-huge-frame", "announces frames of 2⁶³ bytes and of 1 GB", |attack| {
@@ -43,13 +43,13 @@ pub(super) const ROWS: &[Row] = &[
         "sends one message without end that is made of good packets, and reads no answer",
         |attack| {
             let ping = frame(0x00, &[0xc0, 0].repeat(60));
-            while attack.goes_on() {
+            while attack.continues() {
                 let mut conn = upgraded(attack);
                 let connect = attack.target.mallory().packet();
                 let (one, other) = connect.split_at(100.min(connect.len()));
                 conn.send(&[frame(0x02, one), pieces(other)].concat());
                 for _ in 0..2_000 {
-                    if !attack.goes_on() || !conn.send(&ping.repeat(20)) {
+                    if !attack.continues() || !conn.send(&ping.repeat(20)) {
                         break;
                     }
                 }
@@ -72,7 +72,7 @@ pub(super) const ROWS: &[Row] = &[
     }),
     row("websocket-ping-flood", "sends pings and reads no pong", |attack| {
         let burst = frame(0x89, b"ping").repeat(2_000);
-        while attack.goes_on() {
+        while attack.continues() {
             let mut conn = upgraded(attack);
             for _ in 0..20 {
                 conn.send(&burst);
@@ -104,11 +104,11 @@ fn upgraded(attack: &Attack) -> Conn {
 }
 
 fn ended_by(attack: &Attack, all: &[Vec<u8>]) {
-    while attack.goes_on() {
+    while attack.continues() {
         for bytes in all {
             let mut conn = upgraded(attack);
             conn.send(bytes);
-            let _ = conn.newest_stderr();
+            let _ = conn.read_to_end();
         }
     }
 }

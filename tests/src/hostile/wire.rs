@@ -115,16 +115,16 @@ pub fn subscribe<'a>(id: u16, filters: impl IntoIterator<Item = &'a str>, option
 
 thread_local! {
     /// Whether this thread yields after each packet.
-    static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
+    static YIELDS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Makes the calling thread yield after each packet from now on.
 pub(super) fn enable_yielding() {
-    GIVES_WAY.set(true);
+    YIELDS.set(true);
 }
 
-fn give_way() {
-    if GIVES_WAY.get() {
+fn yield_if_enabled() {
+    if YIELDS.get() {
         std::thread::yield_now();
     }
 }
@@ -134,7 +134,7 @@ impl Conn {
     #[must_use]
     pub fn open(host: SocketAddr) -> Option<Self> {
         let opened = TcpStream::connect(host).ok().map(Self::of);
-        give_way();
+        yield_if_enabled();
         opened
     }
 
@@ -167,7 +167,7 @@ impl Conn {
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         bytes.chunks(PIECE).all(|piece| {
             let sent = self.0.write_all(piece).is_ok();
-            give_way();
+            yield_if_enabled();
             sent
         })
     }
@@ -207,7 +207,7 @@ impl Conn {
     }
 
     /// Whether a CONNACK says yes.
-    pub fn is_let_in(&mut self) -> bool {
+    pub fn is_accepted(&mut self) -> bool {
         self.packet().is_some_and(|(first, body)| first == 0x20 && body.get(1) == Some(&0))
     }
 
@@ -216,7 +216,7 @@ impl Conn {
     /// # Panics
     ///
     /// When the host does not close.
-    pub fn newest_stderr(&mut self) -> Vec<u8> {
+    pub fn read_to_end(&mut self) -> Vec<u8> {
         let mut words = Vec::new();
         match self.0.read_to_end(&mut words) {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
@@ -229,7 +229,7 @@ impl Conn {
 
     /// The status of the HTTP answer. 0: the host closed without one.
     pub fn status(&mut self) -> u16 {
-        status(&String::from_utf8_lossy(&self.newest_stderr()))
+        status(&String::from_utf8_lossy(&self.read_to_end()))
     }
 
     /// Reads up to the end of an HTTP head.
@@ -241,7 +241,7 @@ impl Conn {
     }
 
     /// What has come, without waiting long.
-    pub fn glance(&mut self) -> Vec<u8> {
+    pub fn read_available(&mut self) -> Vec<u8> {
         let mut bytes = vec![0; 64 * 1024];
         self.0.set_read_timeout(Some(WRITE_TIMEOUT)).expect("no time limit");
         let length = self.0.read(&mut bytes).unwrap_or(0);

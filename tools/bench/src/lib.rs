@@ -13,7 +13,6 @@ use switchbox_support::{clock, terminal};
 mod admin;
 mod frames;
 mod histogram;
-mod lanes;
 mod link;
 mod load;
 mod machine;
@@ -25,6 +24,7 @@ mod report;
 mod running;
 mod sample;
 mod servers;
+mod streams;
 mod swap;
 mod table;
 #[cfg(test)]
@@ -247,7 +247,7 @@ impl<'a> Bench<'a> {
         let progress = Progress::new(1);
         progress.step("swapping the plugin under load");
         let server = self.host("swap").await?;
-        let load = swap::Meanwhile {
+        let load = swap::SwapLoad {
             connections: 10,
             window: usize::from(self.options.window),
             threads: self.measure.threads,
@@ -274,12 +274,12 @@ impl<'a> Bench<'a> {
 
     fn empty_report(&self) -> Report {
         let mut message = Vec::new();
-        lanes::first_message(&mut message, "hop-1", 1, 0, lanes::Raises::Server);
+        streams::first_message(&mut message, "hop-1", 1, 0, streams::HopsRaisedBy::Server);
         Report {
             switchbox: env!("CARGO_PKG_VERSION"),
             started: clock::rfc3339(clock::now_ms()),
             optimised: !cfg!(debug_assertions),
-            machine: machine::Machine::look(self.folder),
+            machine: machine::Machine::inspect(self.folder),
             mosquitto: self.mosquitto.as_ref().map(|(_, version)| Mosquitto {
                 version: version.clone(),
                 settings: servers::MOSQUITTO_SETTINGS.lines().map(str::to_owned).collect(),

@@ -18,8 +18,8 @@ use tokio::{
 use super::{
     frames::{self, Frame, Qos},
     histogram::Histogram,
-    lanes::{Arrival, Faults, Lanes, Raises, first_message},
     plan::{Plan, RunState},
+    streams::{Arrival, Faults, HopsRaisedBy, Streams, first_message},
 };
 
 /// Keep-alive of every connection: longer than any run, so that no ping disturbs it.
@@ -50,12 +50,12 @@ impl Link {
         stream.set_nodelay(true)?;
         let mut link = Self { stream, input: Vec::new(), filled: 0, output: Vec::with_capacity(256) };
         frames::connect(&mut link.output, client_id, KEEP_ALIVE_S);
-        match link.ask().await.with_context(|| format!("{client_id} waits for its CONNACK"))? {
+        match link.request().await.with_context(|| format!("{client_id} waits for its CONNACK"))? {
             (2, 0) => {}
             (_, code) => bail!("the server refuses {client_id} with code {code}"),
         }
         frames::subscribe(&mut link.output, 1, filter, qos);
-        match link.ask().await.with_context(|| format!("{client_id} waits for its SUBACK"))? {
+        match link.request().await.with_context(|| format!("{client_id} waits for its SUBACK"))? {
             (9, 0 | 1) => Ok(link),
             (_, code) => bail!("the server refuses {client_id} the subscription to {filter} with code {code:#x}"),
         }
@@ -63,7 +63,7 @@ impl Link {
 
     /// Sends what is in `output` and waits for one acknowledgement: the frame's type and its code. Bytes behind it
     /// (a config that was in force before) stay in `input`.
-    async fn ask(&mut self) -> anyhow::Result<(u8, u8)> {
+    async fn request(&mut self) -> anyhow::Result<(u8, u8)> {
         self.flush().await?;
         loop {
             if let Some((frame, length)) = frames::first(self.pending())? {
@@ -87,7 +87,7 @@ impl Link {
     /// Asks for a sign of life and waits for it.
     pub(super) async fn ping(&mut self) -> anyhow::Result<()> {
         self.output.extend_from_slice(&frames::PING);
-        self.ask().await.map(drop)
+        self.request().await.map(drop)
     }
 
     fn pending(&self) -> &[u8] {
@@ -124,59 +124,67 @@ impl Link {
     }
 }
 
-/// A link with its lanes.
-pub(super) struct Circuit {
+/// A link with its streams.
+pub(super) struct LoadConnection {
     link: Link,
     topic: String,
     qos: Qos,
-    raises: Raises,
-    lanes: Lanes,
+    hops_raised_by: HopsRaisedBy,
+    streams: Streams,
     last_id: u16,
     counters: Rc<Counters>,
 }
 
-impl Circuit {
+impl LoadConnection {
     /// Connects as number `number` of the plan.
     pub(super) async fn open(plan: &Plan, number: usize, counters: Rc<Counters>) -> anyhow::Result<Self> {
         let (client_id, filter, topic) = plan.names(number);
         let mut link = Link::open(plan.addr, &client_id, &filter, plan.qos).await?;
         link.input.resize(READ_BYTES, 0);
-        let lanes = Lanes::new(plan.run, plan.window, Instant::now());
-        Ok(Self { link, topic, qos: plan.qos, raises: plan.traffic.raises(), lanes, last_id: 0, counters })
+        let streams = Streams::new(plan.run, plan.window, Instant::now());
+        Ok(Self {
+            link,
+            topic,
+            qos: plan.qos,
+            hops_raised_by: plan.traffic.hops_raised_by(),
+            streams,
+            last_id: 0,
+            counters,
+        })
     }
 
-    /// Sends the first message of every lane and keeps them going round until the run is stopped and all are home.
+    /// Sends the first message of every stream and keeps them going round until the run is stopped and all are home.
     pub(super) async fn run(&mut self, plan: &Plan) -> anyhow::Result<()> {
         let mut message = Vec::with_capacity(128);
-        for lane in 0..plan.window {
+        for stream in 0..plan.window {
             message.clear();
-            first_message(&mut message, &plan.device(&self.topic), plan.run, lane, self.raises);
+            first_message(&mut message, &plan.device(&self.topic), plan.run, stream, self.hops_raised_by);
             let id = next_id(self.qos, &mut self.last_id);
             frames::publish_parts(&mut self.link.output, &self.topic, id, [&message, b"", b""]);
         }
-        self.lanes.restart(Instant::now());
+        self.streams.restart(Instant::now());
         loop {
             self.link.flush().await?;
-            if self.lanes.all_home() {
+            if self.streams.all_ended() {
                 self.link.output.extend_from_slice(&frames::DISCONNECT);
                 return self.link.flush().await;
             }
             self.link.fill().await?;
-            self.turn()?;
+            self.answer_received()?;
         }
     }
 
     pub(super) fn faults(&self) -> Faults {
-        self.lanes.faults()
+        self.streams.faults()
     }
 
     /// Answers everything that has come in.
-    fn turn(&mut self) -> anyhow::Result<()> {
+    fn answer_received(&mut self) -> anyhow::Result<()> {
         let now = Instant::now();
         let stopped = self.counters.shared.stop.load(Relaxed);
         let recording = self.counters.shared.recording.load(Relaxed);
         let (mut done, mut completed) = (0, 0);
-        let Self { link, topic, qos, raises, lanes, last_id, counters } = self;
+        let Self { link, topic, qos, hops_raised_by, streams, last_id, counters } = self;
         let input = link.input.get(..link.filled).unwrap_or_default();
         let mut round_trips = counters.round_trips.borrow_mut();
         while let Some((frame, length)) = frames::first(input.get(done..).unwrap_or_default())? {
@@ -185,21 +193,21 @@ impl Circuit {
             if let Some(id) = acknowledge {
                 frames::puback(&mut link.output, id);
             }
-            let Some(numbers) = lanes.read(payload) else { continue };
-            let Arrival::Next { took } = lanes.arrive(&numbers, now) else { continue };
+            let Some(numbers) = streams.read(payload) else { continue };
+            let Arrival::Next { took } = streams.arrive(&numbers, now) else { continue };
             completed += 1;
             if recording {
                 round_trips.record(took);
             }
             if stopped {
-                lanes.retire(&numbers);
+                streams.end_stream(&numbers);
                 continue;
             }
             let id = next_id(*qos, last_id);
             let mut digits = Digits::default();
-            let parts = match raises {
-                Raises::Server => [payload, b"", b""],
-                Raises::Client => [
+            let parts = match hops_raised_by {
+                HopsRaisedBy::Server => [payload, b"", b""],
+                HopsRaisedBy::Client => [
                     payload.get(..numbers.hops_at.start).unwrap_or_default(),
                     digits.of(numbers.hops + 1),
                     payload.get(numbers.hops_at.end..).unwrap_or_default(),

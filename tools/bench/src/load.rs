@@ -17,9 +17,9 @@ use tokio::{
 
 use super::{
     histogram::Histogram,
-    lanes::Faults,
-    link::{Circuit, Counters},
+    link::{Counters, LoadConnection},
     plan::{Plan, RunState},
+    streams::Faults,
 };
 
 /// How long all connections together may take to be made.
@@ -31,7 +31,7 @@ const END: Duration = Duration::from_secs(10);
 
 /// What one run has found, when it is over.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct LoadResult {
     pub(super) faults: Faults,
     pub(super) round_trips: Histogram,
     /// Why connections broke, the first few.
@@ -42,7 +42,7 @@ pub(super) struct Tally {
 pub(super) struct Load {
     shared: Arc<RunState>,
     stop: watch::Sender<bool>,
-    threads: Vec<oneshot::Receiver<Tally>>,
+    threads: Vec<oneshot::Receiver<LoadResult>>,
 }
 
 impl Load {
@@ -55,7 +55,7 @@ impl Load {
         let count = plan.threads.clamp(1, plan.connections.max(1));
         for index in 0..count {
             let (ready_tx, ready_rx) = oneshot::channel();
-            let (tally_tx, tally_rx) = oneshot::channel();
+            let (result_tx, result_rx) = oneshot::channel();
             let thread = Thread {
                 plan: plan.clone(),
                 numbers: (1..=plan.connections).filter(|number| number % count == index).collect(),
@@ -65,11 +65,11 @@ impl Load {
             std::thread::Builder::new()
                 .name(format!("load-{index}"))
                 .spawn(move || {
-                    let _ = tally_tx.send(thread.run(ready_tx));
+                    let _ = result_tx.send(thread.run(ready_tx));
                 })
                 .context("cannot start a thread for the load client")?;
             ready.push(ready_rx);
-            threads.push(tally_rx);
+            threads.push(result_rx);
         }
         let load = Self { shared, stop, threads };
         for thread in ready {
@@ -98,15 +98,15 @@ impl Load {
     }
 
     /// Lets what is under way come home and adds up.
-    pub(super) async fn finish(self) -> anyhow::Result<Tally> {
+    pub(super) async fn finish(self) -> anyhow::Result<LoadResult> {
         self.shared.stop.store(true, Relaxed);
         let _ = self.stop.send(true);
-        let mut total = Tally::default();
+        let mut total = LoadResult::default();
         for thread in self.threads {
-            let tally = timeout(DRAIN + END, thread).await.context("the load client does not end")??;
-            total.faults.add(tally.faults);
-            total.round_trips.merge(&tally.round_trips);
-            total.errors.extend(tally.errors);
+            let result = timeout(DRAIN + END, thread).await.context("the load client does not end")??;
+            total.faults.add(result.faults);
+            total.round_trips.merge(&result.round_trips);
+            total.errors.extend(result.errors);
         }
         total.errors.truncate(3);
         Ok(total)
@@ -122,37 +122,37 @@ struct Thread {
 }
 
 impl Thread {
-    fn run(self, ready: oneshot::Sender<anyhow::Result<()>>) -> Tally {
+    fn run(self, ready: oneshot::Sender<anyhow::Result<()>>) -> LoadResult {
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => LocalSet::new().block_on(&runtime, self.circulate(ready)),
+            Ok(runtime) => LocalSet::new().block_on(&runtime, self.run_connections(ready)),
             Err(error) => {
                 let _ = ready.send(Err(error.into()));
-                Tally::default()
+                LoadResult::default()
             }
         }
     }
 
-    async fn circulate(mut self, ready: oneshot::Sender<anyhow::Result<()>>) -> Tally {
+    async fn run_connections(mut self, ready: oneshot::Sender<anyhow::Result<()>>) -> LoadResult {
         let counters = Rc::new(Counters {
             shared: self.shared.clone(),
             round_trips: RefCell::default(),
             last_completion: Cell::new(Instant::now()),
         });
         let opened = timeout(CONNECT, self.open(&counters)).await;
-        let circuits = match opened.context("the connections are not made in time").and_then(|opened| opened) {
-            Ok(circuits) => circuits,
+        let connections = match opened.context("the connections are not made in time").and_then(|opened| opened) {
+            Ok(connections) => connections,
             Err(error) => {
                 let _ = ready.send(Err(error));
-                return Tally::default();
+                return LoadResult::default();
             }
         };
         counters.last_completion.set(Instant::now());
         let mut tasks = JoinSet::new();
         let faults = Rc::new(RefCell::new(Faults::default()));
-        for circuit in circuits {
-            let mut circuit = Accounted { circuit, faults: faults.clone() };
+        for connection in connections {
+            let mut connection = CountsFaults { connection, faults: faults.clone() };
             let plan = self.plan.clone();
-            tasks.spawn_local(async move { circuit.circuit.run(&plan).await });
+            tasks.spawn_local(async move { connection.connection.run(&plan).await });
         }
         let _ = ready.send(Ok(()));
         // An error here means that the owner is gone: stop as well.
@@ -166,26 +166,26 @@ impl Thread {
         })
         .await;
         tasks.shutdown().await;
-        Tally { faults: faults.take(), round_trips: counters.round_trips.take(), errors }
+        LoadResult { faults: faults.take(), round_trips: counters.round_trips.take(), errors }
     }
 
-    async fn open(&self, counters: &Rc<Counters>) -> anyhow::Result<Vec<Circuit>> {
-        let mut circuits = Vec::with_capacity(self.numbers.len());
+    async fn open(&self, counters: &Rc<Counters>) -> anyhow::Result<Vec<LoadConnection>> {
+        let mut connections = Vec::with_capacity(self.numbers.len());
         for number in &self.numbers {
-            circuits.push(Circuit::open(&self.plan, *number, counters.clone()).await?);
+            connections.push(LoadConnection::open(&self.plan, *number, counters.clone()).await?);
         }
-        Ok(circuits)
+        Ok(connections)
     }
 }
 
 /// Adds its faults to the thread's when it ends, however it ends.
-struct Accounted {
-    circuit: Circuit,
+struct CountsFaults {
+    connection: LoadConnection,
     faults: Rc<RefCell<Faults>>,
 }
 
-impl Drop for Accounted {
+impl Drop for CountsFaults {
     fn drop(&mut self) {
-        self.faults.borrow_mut().add(self.circuit.faults());
+        self.faults.borrow_mut().add(self.connection.faults());
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn look(data: &Path) -> Self {
+    pub(super) fn inspect(data: &Path) -> Self {
         Self {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_mib: field("/proc/meminfo", "MemTotal").and_then(|kib| kilobytes(&kib)).map(|bytes| bytes >> 20),

@@ -9,16 +9,16 @@ use super::{frames::Qos, link::Link, machine, plan::Traffic, report::Resident, s
 
 const CONNECT: Duration = Duration::from_secs(60);
 /// The resident size is taken when it has not changed for so long.
-const STILL: Duration = Duration::from_millis(400);
-const STILL_WITHIN: usize = 15;
+const QUIET: Duration = Duration::from_millis(400);
+const QUIET_TIMEOUT: usize = 15;
 
 /// Makes `count` connections that subscribe and then say nothing, and sees that they live. None where the system does
 /// not say how large a process is.
 pub(super) async fn idle(server: &Server, traffic: Traffic, count: usize) -> anyhow::Result<Option<Resident>> {
-    let Some(before_bytes) = still(server.pid).await else { return Ok(None) };
+    let Some(before_bytes) = wait_until_quiet(server.pid).await else { return Ok(None) };
     let mut links =
         timeout(CONNECT, connect(server, traffic, count)).await.context("the idle connections take too long")??;
-    let after_bytes = still(server.pid).await.unwrap_or_default();
+    let after_bytes = wait_until_quiet(server.pid).await.unwrap_or_default();
     let alive = async {
         for link in &mut links {
             link.ping().await?;
@@ -44,10 +44,10 @@ async fn connect(server: &Server, traffic: Traffic, count: usize) -> anyhow::Res
 }
 
 /// The resident size once it stands still.
-async fn still(pid: u32) -> Option<u64> {
+async fn wait_until_quiet(pid: u32) -> Option<u64> {
     let mut last = machine::resident_bytes(pid)?;
-    for _ in 0..STILL_WITHIN {
-        sleep(STILL).await;
+    for _ in 0..QUIET_TIMEOUT {
+        sleep(QUIET).await;
         let now = machine::resident_bytes(pid)?;
         if now.abs_diff(last) < 64 * 1024 {
             return Some(now.max(last));

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{frames::Qos, lanes::Raises};
+use super::{frames::Qos, streams::HopsRaisedBy};
 
 /// What goes round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +18,10 @@ pub(super) enum Traffic {
 }
 
 impl Traffic {
-    pub(super) fn raises(self) -> Raises {
+    pub(super) fn hops_raised_by(self) -> HopsRaisedBy {
         match self {
-            Self::Relay => Raises::Server,
-            Self::Echo => Raises::Client,
+            Self::Relay => HopsRaisedBy::Server,
+            Self::Echo => HopsRaisedBy::Client,
         }
     }
 }

@@ -43,10 +43,10 @@ pub(super) async fn measure(running: &Running<'_>) -> anyhow::Result<()> {
             let load = Load::start(&plan).await?;
             tokio::time::sleep(warm_up).await;
             let rate = load.measure(time).await;
-            let tally = load.finish().await?;
-            anyhow::ensure!(tally.errors.is_empty(), "a connection broke: {}", tally.errors.join("; "));
+            let result = load.finish().await?;
+            anyhow::ensure!(result.errors.is_empty(), "a connection broke: {}", result.errors.join("; "));
             let line = json!({
-                "connections": connections, "window": window, "qos": qos, "relay": Sample::new(rate, &tally),
+                "connections": connections, "window": window, "qos": qos, "relay": Sample::new(rate, &result),
             });
             terminal::print(&line.to_string())?;
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::{histogram::Histogram, lanes::Faults, load::Tally};
+use super::{histogram::Histogram, load::LoadResult, streams::Faults};
 
 /// What one run, or the median of several, has shown.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -36,14 +36,14 @@ pub(super) fn maybe_micros<S: Serializer>(value: &Option<Duration>, serializer: 
 }
 
 impl Sample {
-    pub(super) fn new(rate: f64, tally: &Tally) -> Self {
-        let Faults { lost, duplicated, skipped } = tally.faults;
-        let percentile = |share| tally.round_trips.percentile(share).unwrap_or_default();
+    pub(super) fn new(rate: f64, result: &LoadResult) -> Self {
+        let Faults { lost, duplicated, skipped } = result.faults;
+        let percentile = |share| result.round_trips.percentile(share).unwrap_or_default();
         Self {
             round_trips_per_s: rate,
             p50: percentile(0.5),
             p99: percentile(0.99),
-            longest: tally.round_trips.longest().unwrap_or_default(),
+            longest: result.round_trips.longest().unwrap_or_default(),
             lost,
             duplicated,
             skipped,

@@ -22,14 +22,14 @@ use super::{
 };
 
 /// How long the host may take to notice a change of the folder and to run the new version.
-const NOTICED: Duration = Duration::from_secs(10);
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The relay is watched so long after the new version runs.
-const AFTER: Duration = Duration::from_millis(500);
+const WATCH_AFTER: Duration = Duration::from_millis(500);
 /// The relay is watched so long where the host cannot be asked.
-const BLIND: Duration = Duration::from_secs(3);
+const UNOBSERVED_WAIT: Duration = Duration::from_secs(3);
 
 /// The load that runs meanwhile.
-pub(super) struct Meanwhile {
+pub(super) struct SwapLoad {
     pub(super) connections: usize,
     pub(super) window: usize,
     pub(super) threads: usize,
@@ -49,7 +49,7 @@ pub(super) async fn under_load(
     server: &Server,
     plugins: &Path,
     component: Option<&Path>,
-    load: &Meanwhile,
+    load: &SwapLoad,
     runs: &mut Runs,
 ) -> anyhow::Result<Swap> {
     let plan = Plan {
@@ -67,7 +67,7 @@ pub(super) async fn under_load(
     let relay = Load::start(&plan).await?;
     sleep(load.warm_up).await;
     relay.take_pause();
-    sleep(BLIND).await;
+    sleep(UNOBSERVED_WAIT).await;
     let undisturbed = relay.take_pause();
     let mut swaps = Vec::new();
     for (what, change) in changes {
@@ -75,9 +75,9 @@ pub(super) async fn under_load(
         let in_force = folder.apply(change).await?;
         swaps.push(SwapPause { what, in_force, pause: relay.take_pause() });
     }
-    let tally = relay.finish().await?;
-    runs.note(&tally.errors);
-    let faults = tally.faults;
+    let result = relay.finish().await?;
+    runs.add_errors(&result.errors);
+    let faults = result.faults;
     Ok(Swap {
         connections: load.connections,
         undisturbed,
@@ -96,7 +96,7 @@ fn changes(component: Option<&Path>, times: usize) -> anyhow::Result<Vec<(&'stat
     };
     if let Some(bytes) = bytes {
         // Back through the versions that the host knows, from the last but one to the first without a note.
-        let versions: Vec<_> = (0..times).map(|turn| with_note(&bytes, turn)).collect();
+        let versions: Vec<_> = (0..times).map(|turn| with_custom_section(&bytes, turn)).collect();
         let change = |what| move |bytes: &Vec<u8>| (what, Change::Component(bytes.clone()));
         let own = component.map(|_| &bytes);
         changes.extend(own.into_iter().chain(&versions).map(change("a new component")));
@@ -106,7 +106,7 @@ fn changes(component: Option<&Path>, times: usize) -> anyhow::Result<Vec<(&'stat
 }
 
 /// The same component with a custom section more: another digest, so that the host has to compile it anew.
-fn with_note(component: &[u8], turn: usize) -> Vec<u8> {
+fn with_custom_section(component: &[u8], turn: usize) -> Vec<u8> {
     let name = b"bench";
     let note = format!("{:08}", turn + 1);
     let mut bytes = component.to_vec();
@@ -146,14 +146,14 @@ impl Folder {
         }
         let begun = Instant::now();
         let Some(before) = before else {
-            sleep(BLIND).await;
+            sleep(UNOBSERVED_WAIT).await;
             return Ok(None);
         };
-        while begun.elapsed() < NOTICED {
+        while begun.elapsed() < NOTICE_TIMEOUT {
             sleep(Duration::from_millis(20)).await;
             if self.version().await.is_some_and(|now| now != before) {
                 let took = begun.elapsed();
-                sleep(AFTER).await;
+                sleep(WATCH_AFTER).await;
                 return Ok(Some(took));
             }
         }
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_note_makes_another_component_that_is_still_one() {
         let empty = [0, b'a', b's', b'm', 0x0d, 0, 1, 0];
-        let (one, two) = (with_note(&empty, 0), with_note(&empty, 1));
+        let (one, two) = (with_custom_section(&empty, 0), with_custom_section(&empty, 1));
         assert_ne!(one, two);
         let engine = wasmtime::Engine::default();
         for bytes in [one, two] {

@@ -9,17 +9,17 @@ use tokio::{
 
 use super::{
     frames::{self, Qos},
-    lanes::Faults,
-    load::{Load, Tally},
+    load::{Load, LoadResult},
     memory,
     plan::{Plan, Traffic},
     servers::{Server, find_mosquitto},
+    streams::Faults,
 };
 
 /// What the relay does wrong with its n-th message.
-type Fault = fn(u64) -> Deed;
+type Fault = fn(u64) -> Misbehaviour;
 
-enum Deed {
+enum Misbehaviour {
     Relay,
     Drop,
     Double,
@@ -49,17 +49,17 @@ async fn serve(mut stream: TcpStream, fault: Fault) {
                 1 => output.extend_from_slice(&[0x20, 2, 0, 0]),
                 8 => {
                     output.extend_from_slice(&[0x90, 3, frame[2], frame[3], 1]);
-                    let old = br#"{"hops":900,"lane":0,"run":0}"#;
+                    let old = br#"{"hops":900,"stream":0,"run":0}"#;
                     frames::publish_parts(&mut output, "config", Some(1), [old, b"", b""]);
                 }
                 3 => {
                     seen += 1;
                     let times = match fault(seen) {
-                        Deed::Relay => [1].as_slice(),
-                        Deed::Drop => &[],
-                        Deed::Double => &[1, 1],
-                        Deed::Skip => &[2],
-                        Deed::Hangup => return,
+                        Misbehaviour::Relay => [1].as_slice(),
+                        Misbehaviour::Drop => &[],
+                        Misbehaviour::Double => &[1, 1],
+                        Misbehaviour::Skip => &[2],
+                        Misbehaviour::Hangup => return,
                     };
                     for more in times {
                         answer(&frame, *more, &mut output);
@@ -102,7 +102,7 @@ const MOMENT: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs a plan until so many round trips are done.
-async fn reach(plan: &Plan, round_trips: u64) -> Tally {
+async fn reach(plan: &Plan, round_trips: u64) -> LoadResult {
     let load = Load::start(plan).await.expect("started");
     let reached = async {
         load.measure(MOMENT).await;
@@ -115,7 +115,7 @@ async fn reach(plan: &Plan, round_trips: u64) -> Tally {
 }
 
 /// Runs a plan until something has moved, and then nothing for a while.
-async fn exhaust(plan: &Plan) -> Tally {
+async fn exhaust(plan: &Plan) -> LoadResult {
     let load = Load::start(plan).await.expect("started");
     let (mut before, mut idle) = (0, 0);
     while before == 0 || idle < 10 {
@@ -129,10 +129,10 @@ async fn exhaust(plan: &Plan) -> Tally {
 #[tokio::test]
 async fn a_faultless_relay_is_found_faultless() {
     for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
-        let addr = relay(|_| Deed::Relay).await;
-        let tally = reach(&plan(addr, Traffic::Relay, qos), 2_000).await;
-        assert_eq!((tally.faults, tally.errors.len()), (Faults::default(), 0), "{:?}", tally.errors);
-        assert!(tally.round_trips.percentile(0.5).expect("measured") > Duration::ZERO);
+        let addr = relay(|_| Misbehaviour::Relay).await;
+        let result = reach(&plan(addr, Traffic::Relay, qos), 2_000).await;
+        assert_eq!((result.faults, result.errors.len()), (Faults::default(), 0), "{:?}", result.errors);
+        assert!(result.round_trips.percentile(0.5).expect("measured") > Duration::ZERO);
     }
 }
 
@@ -140,10 +140,22 @@ async fn a_faultless_relay_is_found_faultless() {
 async fn every_fault_of_a_relay_is_counted() {
     let connections = 3;
     for (fault, round_trips, each) in [
-        ((|n| if n == 50 { Deed::Drop } else { Deed::Relay }) as Fault, 2_000, Faults { lost: 1, ..Faults::default() }),
-        (|n| if n == 50 { Deed::Double } else { Deed::Relay }, 2_000, Faults { duplicated: 1, ..Faults::default() }),
-        (|n| if n == 50 { Deed::Skip } else { Deed::Relay }, 2_000, Faults { skipped: 1, ..Faults::default() }),
-        (|_| Deed::Drop, 0, Faults { lost: 4, ..Faults::default() }),
+        (
+            (|n| if n == 50 { Misbehaviour::Drop } else { Misbehaviour::Relay }) as Fault,
+            2_000,
+            Faults { lost: 1, ..Faults::default() },
+        ),
+        (
+            |n| if n == 50 { Misbehaviour::Double } else { Misbehaviour::Relay },
+            2_000,
+            Faults { duplicated: 1, ..Faults::default() },
+        ),
+        (
+            |n| if n == 50 { Misbehaviour::Skip } else { Misbehaviour::Relay },
+            2_000,
+            Faults { skipped: 1, ..Faults::default() },
+        ),
+        (|_| Misbehaviour::Drop, 0, Faults { lost: 4, ..Faults::default() }),
     ] {
         let addr = relay(fault).await;
         let found = reach(&plan(addr, Traffic::Relay, Qos::AtLeastOnce), round_trips).await.faults;
@@ -153,11 +165,11 @@ async fn every_fault_of_a_relay_is_counted() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_is_an_error_and_its_lanes_are_lost() {
-    let addr = relay(|n| if n == 50 { Deed::Hangup } else { Deed::Relay }).await;
-    let tally = exhaust(&plan(addr, Traffic::Relay, Qos::AtMostOnce)).await;
-    assert_eq!((tally.faults.lost, tally.errors.len()), (12, 3), "{:?}", tally.errors);
-    assert!(tally.errors.iter().all(|error| error.contains("connection")), "{:?}", tally.errors);
+async fn a_broken_connection_is_an_error_and_its_streams_are_lost() {
+    let addr = relay(|n| if n == 50 { Misbehaviour::Hangup } else { Misbehaviour::Relay }).await;
+    let result = exhaust(&plan(addr, Traffic::Relay, Qos::AtMostOnce)).await;
+    assert_eq!((result.faults.lost, result.errors.len()), (12, 3), "{:?}", result.errors);
+    assert!(result.errors.iter().all(|error| error.contains("connection")), "{:?}", result.errors);
 }
 
 #[tokio::test]
@@ -172,15 +184,15 @@ async fn a_server_that_is_not_there_is_an_error_at_once() {
 #[tokio::test]
 async fn mosquitto_is_measured_and_ended() {
     let found = find_mosquitto(None).await;
-    if !switchbox_testing::there("mosquitto", found.is_some()) {
+    if !switchbox_testing::is_available("mosquitto", found.is_some()) {
         return;
     }
     let (program, _) = found.expect("it is there");
     let folder = tempfile::tempdir().expect("folder");
     let server = Server::mosquitto(&program, folder.path()).await.expect("started");
     for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
-        let tally = reach(&plan(server.mqtt, Traffic::Echo, qos), 1_000).await;
-        assert_eq!((tally.faults, tally.errors.len()), (Faults::default(), 0), "{:?}", tally.errors);
+        let result = reach(&plan(server.mqtt, Traffic::Echo, qos), 1_000).await;
+        assert_eq!((result.faults, result.errors.len()), (Faults::default(), 0), "{:?}", result.errors);
     }
     let idle = memory::idle(&server, Traffic::Echo, 50).await.expect("they live");
     assert!(idle.is_none_or(|resident| resident.before_bytes > 0));

@@ -124,19 +124,19 @@ impl Measure {
         let rate = load.measure(self.duration).await;
         let (server_then, client_then) = used();
         let (took, completed) = (begun.elapsed(), load.completed() - completed);
-        let tally = load.finish().await?;
-        runs.note(&tally.errors);
+        let result = load.finish().await?;
+        runs.add_errors(&result.errors);
         let spent =
             |before: Option<Duration>, after: Option<Duration>| Some(after?.saturating_sub(before?).as_secs_f64());
         Ok(Sample {
             server_us: divide(spent(server, server_then).map(|seconds| seconds * 1e6), Some(completed as f64)),
             client_cores: divide(spent(client, client_then), Some(took.as_secs_f64())),
-            ..Sample::new(rate, &tally)
+            ..Sample::new(rate, &result)
         })
     }
 }
 
-/// Numbers the runs, and keeps what went wrong in them.
+/// Numbers the runs and collects their errors.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     last: u64,
@@ -151,7 +151,7 @@ impl Runs {
         self.last
     }
 
-    pub(super) fn note(&mut self, errors: &[String]) {
+    pub(super) fn add_errors(&mut self, errors: &[String]) {
         self.errors.extend(errors.iter().map(|error| format!("run {}: {error}", self.last)));
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    device::{Seen, What},
+    device::{DeviceEvent, DeviceReport},
     payload::{hops, summary},
 };
 use switchbox_support::terminal;
@@ -62,7 +62,7 @@ struct Hops {
 
 impl Printer {
     /// Writes to standard output; colours when it is a terminal and `NO_COLOR` is not set.
-    pub(super) fn printing() -> Self {
+    pub(super) fn to_stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self::new(terminal::raw(), wanted && terminal::is_terminal())
     }
@@ -86,47 +86,49 @@ impl Printer {
     }
 
     /// A line with the time since the beginning and a name.
-    pub(super) fn note(&mut self, name: &str, colour: Colour, text: &str) {
+    pub(super) fn event_line(&mut self, name: &str, colour: Colour, text: &str) {
         let time = self.paint(Colour::Dim, &format!("{:7.2} s", self.begun.elapsed().as_secs_f64()));
         let name = self.paint(colour, &format!("{name:<ID_WIDTH$}"));
         self.line(&format!("{time}  {name} {text}"));
     }
 
     /// What a device did, unless it is a hop too many for the eye.
-    pub(super) fn show(&mut self, seen: &Seen) {
-        if !self.worth_showing(seen) {
+    pub(super) fn show(&mut self, seen: &DeviceReport) {
+        if !self.is_shown(seen) {
             return;
         }
         let (colour, text) = match &seen.what {
-            What::Connected => (Colour::Green, "is connected".to_owned()),
-            What::Subscribed { topic } => (Colour::Dim, format!("listens to {topic}")),
-            What::Refused { topic } => (Colour::Red, format!("is refused its subscription to {topic}")),
-            What::Sent { topic, payload } => {
+            DeviceEvent::Connected => (Colour::Green, "is connected".to_owned()),
+            DeviceEvent::Subscribed { topic } => (Colour::Dim, format!("listens to {topic}")),
+            DeviceEvent::Refused { topic } => (Colour::Red, format!("is refused its subscription to {topic}")),
+            DeviceEvent::Sent { topic, payload } => {
                 (Colour::Plain, format!("→ {:<6}  {}", own_part(topic, &seen.device), summary(payload)))
             }
-            What::Received { topic, payload } => {
+            DeviceEvent::Received { topic, payload } => {
                 (Colour::Bold, format!("← {:<6}  {}", own_part(topic, &seen.device), summary(payload)))
             }
-            What::Paused { wait } => (Colour::Dim, format!("holds back for {wait:.0?}")),
-            What::Silence { waited } => (Colour::Red, format!("has heard nothing for {waited:.0?}, starts again")),
-            What::Dropped { topic } => (Colour::Red, format!("cannot send on {topic}: too much waits already")),
-            What::Offline { reason, retry } => {
+            DeviceEvent::Paused { wait } => (Colour::Dim, format!("holds back for {wait:.0?}")),
+            DeviceEvent::Silence { waited } => {
+                (Colour::Red, format!("has last_message nothing for {waited:.0?}, starts again"))
+            }
+            DeviceEvent::Dropped { topic } => (Colour::Red, format!("cannot send on {topic}: too much waits already")),
+            DeviceEvent::Offline { reason, retry } => {
                 (Colour::Red, format!("is offline: {reason}; tries again in {retry:.1?}"))
             }
-            What::Left => (Colour::Dim, "has left".to_owned()),
+            DeviceEvent::Left => (Colour::Dim, "has left".to_owned()),
         };
         let text = self.paint(colour, &terminal::line(&text)) + &self.rate(seen);
-        self.note(&seen.device, device_colour(&seen.device), &text);
+        self.event_line(&seen.device, device_colour(&seen.device), &text);
     }
 
-    fn worth_showing(&mut self, seen: &Seen) -> bool {
+    fn is_shown(&mut self, seen: &DeviceReport) -> bool {
         match &seen.what {
-            What::Sent { payload, .. } if hops(payload).is_some() => self.hop_sent(&seen.device, Instant::now()),
-            What::Received { payload, .. } if hops(payload).is_some() => {
+            DeviceEvent::Sent { payload, .. } if hops(payload).is_some() => self.hop_sent(&seen.device, Instant::now()),
+            DeviceEvent::Received { payload, .. } if hops(payload).is_some() => {
                 self.hops.get_mut(&seen.device).is_none_or(|hops| std::mem::take(&mut hops.answer_due))
             }
             // Holding back is what a hop device with a rate does all the time.
-            What::Paused { .. } => false,
+            DeviceEvent::Paused { .. } => false,
             _ => true,
         }
     }
@@ -149,8 +151,8 @@ impl Printer {
     }
 
     /// How fast a device goes round, where that is more than is shown.
-    fn rate(&self, seen: &Seen) -> String {
-        let hop = matches!(&seen.what, What::Received { payload, .. } if hops(payload).is_some());
+    fn rate(&self, seen: &DeviceReport) -> String {
+        let hop = matches!(&seen.what, DeviceEvent::Received { payload, .. } if hops(payload).is_some());
         let rate = self.hops.get(&seen.device).and_then(|hops| hops.rate);
         match rate.filter(|rate| hop && *rate > 1.5 / HOP_EVERY.as_secs_f64()) {
             Some(rate) => self.paint(Colour::Dim, &format!("   {rate:.0} a second")),
@@ -192,26 +194,26 @@ mod tests {
         }
     }
 
-    fn told(colours: bool, seen: &[(&str, What)]) -> Vec<String> {
+    fn told(colours: bool, seen: &[(&str, DeviceEvent)]) -> Vec<String> {
         let page = Page::default();
         let mut printer = Printer::new(Box::new(page.clone()), colours);
         for (device, what) in seen {
-            printer.show(&Seen { device: (*device).to_owned(), what: what.clone() });
+            printer.show(&DeviceReport { device: (*device).to_owned(), what: what.clone() });
         }
         let bytes = page.0.lock().expect("not poisoned").clone();
         String::from_utf8(bytes).expect("text").lines().map(|line| line[11..].to_owned()).collect()
     }
 
-    fn sent(device: &'static str, payload: &'static str) -> (&'static str, What) {
-        (device, What::Sent { topic: format!("/devices/{device}/events"), payload: payload.into() })
+    fn sent(device: &'static str, payload: &'static str) -> (&'static str, DeviceEvent) {
+        (device, DeviceEvent::Sent { topic: format!("/devices/{device}/events"), payload: payload.into() })
     }
 
-    fn received(device: &'static str, payload: &'static str) -> (&'static str, What) {
-        (device, What::Received { topic: format!("/devices/{device}/config"), payload: payload.into() })
+    fn received(device: &'static str, payload: &'static str) -> (&'static str, DeviceEvent) {
+        (device, DeviceEvent::Received { topic: format!("/devices/{device}/config"), payload: payload.into() })
     }
 
     #[test]
-    fn a_line_says_who_which_way_and_what() {
+    fn a_line_names_the_device_the_direction_and_the_payload() {
         let lines = told(
             false,
             &[
@@ -219,7 +221,7 @@ mod tests {
                 received("lamp-1", r#"{"state":"asleep"}"#),
                 received("lamp-1", r#"{"colour":"red"}"#),
                 received("lamp-1", "\u{1b}[2J\n"),
-                ("phone-1", What::Sent { topic: "garage/door-1/request".to_owned(), payload: "open".into() }),
+                ("phone-1", DeviceEvent::Sent { topic: "garage/door-1/request".to_owned(), payload: "open".into() }),
             ],
         );
         let expect = [
@@ -241,10 +243,11 @@ mod tests {
 
     #[test]
     fn colours_are_there_only_when_wanted() {
-        let seen = [("lamp-1", What::Connected)];
+        let seen = [("lamp-1", DeviceEvent::Connected)];
         assert_eq!(told(false, &seen), ["lamp-1       is connected"]);
         let page = Page::default();
-        Printer::new(Box::new(page.clone()), true).show(&Seen { device: "lamp-1".to_owned(), what: What::Connected });
+        Printer::new(Box::new(page.clone()), true)
+            .show(&DeviceReport { device: "lamp-1".to_owned(), what: DeviceEvent::Connected });
         assert!(String::from_utf8_lossy(&page.0.lock().expect("not poisoned")).contains("\x1b[32mlamp-1"));
     }
 }

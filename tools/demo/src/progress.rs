@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    device::{Seen, What},
+    device::{DeviceEvent, DeviceReport},
     payload::{hops, state},
     verdict::Verdict,
 };
 
 /// So many hops without a fault are a relay that works.
-const ENOUGH_HOPS: u64 = 10;
+const MIN_HOPS: u64 = 10;
 
 /// The step of the second scenario that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) struct Progress {
     /// What hop-1 sent last and waits for.
     sent: Option<u64>,
     /// hop-1 has connected and sent nothing yet: the config in force may come, whatever it is.
-    old_may_come: bool,
+    stale_config_expected: bool,
     /// Configs of hop-1 that were not one hop more than what it sent.
     wrong: u64,
     lamp: Option<String>,
@@ -53,41 +53,41 @@ impl Progress {
         self.woke = None;
     }
 
-    pub(super) fn record(&mut self, seen: &Seen, now: Instant) {
+    pub(super) fn record(&mut self, seen: &DeviceReport, now: Instant) {
         match (seen.device.as_str(), &seen.what) {
             ("hop-1", what) => self.record_hop(what),
-            ("switch-1", What::Connected) => self.switch_there = true,
-            ("switch-1", What::Offline { .. }) => self.switch_there = false,
+            ("switch-1", DeviceEvent::Connected) => self.switch_there = true,
+            ("switch-1", DeviceEvent::Offline { .. }) => self.switch_there = false,
             ("lamp-1", what) => self.record_lamp(what, now),
             _ => {}
         }
     }
 
-    fn record_hop(&mut self, what: &What) {
+    fn record_hop(&mut self, what: &DeviceEvent) {
         match what {
-            What::Subscribed { .. } => self.hop_there = true,
-            What::Connected => self.old_may_come = true,
-            What::Sent { payload, .. } => {
+            DeviceEvent::Subscribed { .. } => self.hop_there = true,
+            DeviceEvent::Connected => self.stale_config_expected = true,
+            DeviceEvent::Sent { payload, .. } => {
                 self.sent = hops(payload);
-                self.old_may_come = false;
+                self.stale_config_expected = false;
             }
-            What::Received { payload, .. } => match (self.sent.take(), hops(payload)) {
+            DeviceEvent::Received { payload, .. } => match (self.sent.take(), hops(payload)) {
                 (Some(sent), Some(received)) if received == sent + 1 => self.rounds += 1,
-                (None, Some(_)) if self.old_may_come => {}
+                (None, Some(_)) if self.stale_config_expected => {}
                 _ => self.wrong += 1,
             },
             // What was under way then may come back or not.
-            What::Offline { .. } => self.sent = None,
+            DeviceEvent::Offline { .. } => self.sent = None,
             _ => {}
         }
     }
 
-    fn record_lamp(&mut self, what: &What, now: Instant) {
+    fn record_lamp(&mut self, what: &DeviceEvent, now: Instant) {
         match what {
-            What::Connected => self.lamp_connected = Some(now),
-            What::Subscribed { .. } => self.lamp_there = true,
-            What::Left | What::Offline { .. } => self.lamp_there = false,
-            What::Received { payload, .. } => {
+            DeviceEvent::Connected => self.lamp_connected = Some(now),
+            DeviceEvent::Subscribed { .. } => self.lamp_there = true,
+            DeviceEvent::Left | DeviceEvent::Offline { .. } => self.lamp_there = false,
+            DeviceEvent::Received { payload, .. } => {
                 self.lamp = state(payload);
                 let returns = self.step == Some(Step::LampReturns);
                 if returns && self.woke.is_none() && self.lamp_is("awake") {
@@ -99,12 +99,12 @@ impl Progress {
         }
     }
 
-    pub(super) fn all_there(&self) -> bool {
+    pub(super) fn all_connected(&self) -> bool {
         self.hop_there && self.switch_there && self.lamp_there
     }
 
     pub(super) fn hops_worked(&self) -> bool {
-        self.rounds >= ENOUGH_HOPS
+        self.rounds >= MIN_HOPS
     }
 
     pub(super) fn lamp_is(&self, state: &str) -> bool {
@@ -153,24 +153,24 @@ mod tests {
         text.into()
     }
 
-    fn record(progress: &mut Progress, device: &str, what: What, now: Instant) {
-        progress.record(&Seen { device: device.to_owned(), what }, now);
+    fn record(progress: &mut Progress, device: &str, what: DeviceEvent, now: Instant) {
+        progress.record(&DeviceReport { device: device.to_owned(), what }, now);
     }
 
     fn hop(progress: &mut Progress, sent: Option<u64>, received: Option<u64>) {
         let topic = String::new();
         let body = |hops| payload(format!("{{\"hops\":{hops}}}"));
         if let Some(hops) = sent {
-            record(progress, "hop-1", What::Sent { topic: topic.clone(), payload: body(hops) }, Instant::now());
+            record(progress, "hop-1", DeviceEvent::Sent { topic: topic.clone(), payload: body(hops) }, Instant::now());
         }
         if let Some(hops) = received {
-            record(progress, "hop-1", What::Received { topic, payload: body(hops) }, Instant::now());
+            record(progress, "hop-1", DeviceEvent::Received { topic, payload: body(hops) }, Instant::now());
         }
     }
 
     fn lamp(progress: &mut Progress, state: &str, now: Instant) {
         let payload = payload(format!("{{\"state\":\"{state}\"}}"));
-        record(progress, "lamp-1", What::Received { topic: String::new(), payload }, now);
+        record(progress, "lamp-1", DeviceEvent::Received { topic: String::new(), payload }, now);
     }
 
     fn worked(progress: &Progress) -> [bool; 2] {
@@ -180,9 +180,9 @@ mod tests {
     #[test]
     fn a_relay_works_when_every_config_is_one_hop_more() {
         let mut progress = Progress::default();
-        record(&mut progress, "hop-1", What::Connected, Instant::now());
+        record(&mut progress, "hop-1", DeviceEvent::Connected, Instant::now());
         hop(&mut progress, None, Some(812));
-        for n in 812..812 + ENOUGH_HOPS {
+        for n in 812..812 + MIN_HOPS {
             assert!(!progress.hops_worked());
             hop(&mut progress, Some(n), Some(n + 1));
         }
@@ -200,11 +200,11 @@ mod tests {
         assert!(!progress.lamp_is("awake"), "what it was told before does not count");
         lamp(&mut progress, "asleep", start);
         progress.begin(Step::LampLeaves);
-        record(&mut progress, "lamp-1", What::Left, start);
+        record(&mut progress, "lamp-1", DeviceEvent::Left, start);
         assert!(!progress.lamp_is_there());
         progress.begin(Step::SwitchSays);
         progress.begin(Step::LampReturns);
-        record(&mut progress, "lamp-1", What::Connected, start);
+        record(&mut progress, "lamp-1", DeviceEvent::Connected, start);
         lamp(&mut progress, "asleep", start);
         assert_eq!(progress.woke(), None);
         lamp(&mut progress, "awake", start + Duration::from_millis(7));
@@ -222,14 +222,14 @@ mod tests {
     }
 
     #[test]
-    fn everyone_has_to_be_there() {
+    fn every_device_has_to_be_connected() {
         let mut progress = Progress::default();
         let now = Instant::now();
-        let subscribed = || What::Subscribed { topic: String::new() };
+        let subscribed = || DeviceEvent::Subscribed { topic: String::new() };
         record(&mut progress, "hop-1", subscribed(), now);
         record(&mut progress, "lamp-1", subscribed(), now);
-        assert!(!progress.all_there());
-        record(&mut progress, "switch-1", What::Connected, now);
-        assert!(progress.all_there());
+        assert!(!progress.all_connected());
+        record(&mut progress, "switch-1", DeviceEvent::Connected, now);
+        assert!(progress.all_connected());
     }
 }

@@ -1,4 +1,4 @@
-//! The two scenarios of the demo: the hop relay, and the switch that wakes its lamp. Gives three simulated devices their orders
+//! The two scenarios of the demo: the hop relay, and the switch that wakes its lamp. Gives three simulated devices their commands
 //! and prints what they do.
 
 use std::{
@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    device::{self, Kind, Order, Seen, VirtualDevice},
+    device::{self, DeviceCommand, DeviceKind, DeviceReport, VirtualDevice},
     host_location::HostLocation,
     printer::{Colour, Printer},
     progress::{Progress, Step},
@@ -24,17 +24,17 @@ use switchbox_cli::interrupted;
 
 /// hop-1 goes no faster: a demo should not heat the room. `switchbox bench` shows what the host can do.
 const HOPS_PER_SECOND: f64 = 1_000.0;
-/// Seen things that may wait to be told; the devices wait when they do.
+/// DeviceReport things that may wait to be told; the devices wait when they do.
 const QUEUE: usize = 256;
 /// How long a device may take to connect.
-const CONNECTS: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a config may take to reach its device.
-const ARRIVES: Duration = Duration::from_secs(5);
+const CONFIG_TIMEOUT: Duration = Duration::from_secs(5);
 /// A pause for the eye between two acts, when there is time.
 const PAUSE: Duration = Duration::from_millis(1_500);
 /// This share of the whole time is the pause when the time is short: one round of the switch has four.
 const PAUSES: u32 = 8;
-const GOODBYE: Duration = Duration::from_secs(2);
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Acts both scenarios until the time is over or Ctrl-C. True if both worked; else the reason has been printed.
 pub(super) async fn run(location: &HostLocation, length: Option<Duration>) -> bool {
@@ -53,24 +53,24 @@ struct Demo<'a> {
     location: &'a HostLocation,
     printer: Printer,
     progress: Progress,
-    seen: mpsc::Receiver<Seen>,
-    seen_tx: mpsc::Sender<Seen>,
+    seen: mpsc::Receiver<DeviceReport>,
+    reports_tx: mpsc::Sender<DeviceReport>,
     devices: JoinSet<()>,
-    switch: Option<mpsc::Sender<Order>>,
-    lamp: Option<mpsc::Sender<Order>>,
+    switch: Option<mpsc::Sender<DeviceCommand>>,
+    lamp: Option<mpsc::Sender<DeviceCommand>>,
     length: Option<Duration>,
     begun: Instant,
 }
 
 impl<'a> Demo<'a> {
     fn new(location: &'a HostLocation, length: Option<Duration>) -> Self {
-        let (seen_tx, seen) = mpsc::channel(QUEUE);
+        let (reports_tx, seen) = mpsc::channel(QUEUE);
         Self {
             location,
-            printer: Printer::printing(),
+            printer: Printer::to_stdout(),
             progress: Progress::default(),
             seen,
-            seen_tx,
+            reports_tx,
             devices: JoinSet::new(),
             switch: None,
             lamp: None,
@@ -88,9 +88,9 @@ impl<'a> Demo<'a> {
         self.printer.line("");
     }
 
-    /// Starts a device; what it returns gives it orders.
-    fn start(&mut self, id: &str, kind: Kind, rate: Option<f64>) -> mpsc::Sender<Order> {
-        let (order, orders) = mpsc::channel(4);
+    /// Starts a device; what it returns gives it commands.
+    fn start(&mut self, id: &str, kind: DeviceKind, rate: Option<f64>) -> mpsc::Sender<DeviceCommand> {
+        let (order, commands) = mpsc::channel(4);
         let simulated = VirtualDevice {
             id: id.to_owned(),
             kind,
@@ -98,22 +98,22 @@ impl<'a> Demo<'a> {
             port: self.location.mqtt.port(),
             rate,
             every: None,
-            orders: Some(orders),
+            commands: Some(commands),
         };
-        self.devices.spawn(device::run(simulated, self.seen_tx.clone()));
+        self.devices.spawn(device::run(simulated, self.reports_tx.clone()));
         order
     }
 
     /// Both scenarios, the second again and again.
     async fn act(&mut self) {
-        let hop = self.start("hop-1", Kind::Hop, Some(HOPS_PER_SECOND));
-        self.switch = Some(self.start("switch-1", Kind::Switch, None));
-        self.lamp = Some(self.start("lamp-1", Kind::Lamp, None));
-        if !self.until(CONNECTS, |progress| progress.all_there()).await {
+        let hop = self.start("hop-1", DeviceKind::Hop, Some(HOPS_PER_SECOND));
+        self.switch = Some(self.start("switch-1", DeviceKind::Switch, None));
+        self.lamp = Some(self.start("lamp-1", DeviceKind::Lamp, None));
+        if !self.until(CONNECT_TIMEOUT, |progress| progress.all_connected()).await {
             self.progress.fail("not every device could connect and subscribe");
             return;
         }
-        if !self.until(ARRIVES, |progress| progress.hops_worked()).await {
+        if !self.until(CONFIG_TIMEOUT, |progress| progress.hops_worked()).await {
             self.progress.fail("hop-1's record does not come back with one hop more");
             return;
         }
@@ -136,34 +136,34 @@ impl<'a> Demo<'a> {
     /// The lamp falls asleep, goes offline, is told to wake, and wakes when it is back. False when it does not.
     async fn round(&mut self) -> bool {
         self.begin(Step::LampSleeps, "switch-1 lets the lamp sleep").await;
-        if !self.until(ARRIVES, |progress| progress.lamp_is("asleep")).await {
+        if !self.until(CONFIG_TIMEOUT, |progress| progress.lamp_is("asleep")).await {
             self.progress.fail("lamp-1 is not told to sleep");
             return false;
         }
         self.wait(self.pause()).await;
         self.begin(Step::LampLeaves, "the lamp is unplugged").await;
-        if !self.until(ARRIVES, |progress| !progress.lamp_is_there()).await {
+        if !self.until(CONFIG_TIMEOUT, |progress| !progress.lamp_is_there()).await {
             self.progress.fail("lamp-1 does not go offline");
             return false;
         }
         self.wait(self.pause()).await;
         self.begin(Step::SwitchSays, "switch-1 says awake, but lamp-1 is offline; the config is kept").await;
         self.wait(self.pause()).await;
-        self.printer.note("", Colour::Plain, "the lamp's plug is in again");
+        self.printer.event_line("", Colour::Plain, "the lamp's plug is in again");
         self.progress.begin(Step::LampReturns);
-        self.lamp = Some(self.start("lamp-1", Kind::Lamp, None));
-        if !self.until(CONNECTS, |progress| progress.lamp_is_there()).await {
+        self.lamp = Some(self.start("lamp-1", DeviceKind::Lamp, None));
+        if !self.until(CONNECT_TIMEOUT, |progress| progress.lamp_is_there()).await {
             self.progress.fail("lamp-1 cannot connect again");
             return false;
         }
-        if !self.until(ARRIVES, |progress| progress.lamp_is("awake")).await {
+        if !self.until(CONFIG_TIMEOUT, |progress| progress.lamp_is("awake")).await {
             self.progress.fail("lamp-1 comes back and is not told to wake");
             return false;
         }
         if let Some(after) = self.progress.woke() {
             let text = format!("lamp-1 woke {after:.1?} after it connected");
             let text = self.printer.paint(Colour::Green, &text);
-            self.printer.note("", Colour::Plain, &text);
+            self.printer.event_line("", Colour::Plain, &text);
         }
         self.wait(self.pause()).await;
         true
@@ -171,17 +171,17 @@ impl<'a> Demo<'a> {
 
     /// Says what happens and gives the order for it.
     async fn begin(&mut self, step: Step, text: &str) {
-        self.printer.note("", Colour::Plain, text);
+        self.printer.event_line("", Colour::Plain, text);
         self.progress.begin(step);
-        let publish = |state: &'static str| Order::Publish(Bytes::from_static(state.as_bytes()));
-        let (device, order) = match step {
+        let publish = |state: &'static str| DeviceCommand::Publish(Bytes::from_static(state.as_bytes()));
+        let (device, command) = match step {
             Step::LampSleeps => (&self.switch, publish(r#"{"state":"asleep"}"#)),
             Step::SwitchSays => (&self.switch, publish(r#"{"state":"awake"}"#)),
-            Step::LampLeaves | Step::LampReturns => (&self.lamp, Order::Disconnect),
+            Step::LampLeaves | Step::LampReturns => (&self.lamp, DeviceCommand::Disconnect),
         };
         if let Some(device) = device {
-            // The channel holds more orders than a round gives, and a device that has ended shows by what it does not do.
-            let _ = device.try_send(order);
+            // The channel holds more commands than a round gives, and a device that has ended shows by what it does not do.
+            let _ = device.try_send(command);
         }
     }
 
@@ -215,7 +215,8 @@ impl<'a> Demo<'a> {
         self.lamp = None;
         // Dropping the receiver ends every device.
         self.seen.close();
-        let _ = tokio::time::timeout(GOODBYE, async { while self.devices.join_next().await.is_some() {} }).await;
+        let _ =
+            tokio::time::timeout(DISCONNECT_TIMEOUT, async { while self.devices.join_next().await.is_some() {} }).await;
         self.devices.abort_all();
         let verdicts = self.progress.verdicts(took);
         let worked = conclude(&mut self.printer, &verdicts);

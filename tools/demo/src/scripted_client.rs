@@ -7,7 +7,7 @@ use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::{
-    device::{Seen, What},
+    device::{DeviceEvent, DeviceReport},
     host_location::HostLocation,
     printer::Printer,
 };
@@ -76,17 +76,17 @@ impl ScriptedClient {
         });
         let mut this = Self { id: id.to_owned(), client, received, reader };
         this.expect("connect", |one| matches!(one, Received::Connected)).await?;
-        this.show(printer, What::Connected);
+        this.show(printer, DeviceEvent::Connected);
         for filter in filters {
             this.client.try_subscribe(*filter, QoS::AtLeastOnce).map_err(|e| format!("{id} cannot subscribe: {e}"))?;
             this.expect("subscribe", |one| matches!(one, Received::Subscribed)).await?;
-            this.show(printer, What::Subscribed { topic: (*filter).to_owned() });
+            this.show(printer, DeviceEvent::Subscribed { topic: (*filter).to_owned() });
         }
         Ok(this)
     }
 
-    fn show(&self, printer: &mut Printer, what: What) {
-        printer.show(&Seen { device: self.id.clone(), what });
+    fn show(&self, printer: &mut Printer, what: DeviceEvent) {
+        printer.show(&DeviceReport { device: self.id.clone(), what });
     }
 
     async fn expect(&mut self, what: &str, is: impl Fn(&Received) -> bool) -> Result<(), String> {
@@ -101,7 +101,7 @@ impl ScriptedClient {
         let sent = self.client.try_publish(topic, QoS::AtLeastOnce, false, payload.as_bytes().to_vec());
         sent.map_err(|e| format!("{} cannot publish: {e}", self.id))?;
         let payload = Bytes::copy_from_slice(payload.as_bytes());
-        self.show(printer, What::Sent { topic: topic.to_owned(), payload });
+        self.show(printer, DeviceEvent::Sent { topic: topic.to_owned(), payload });
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl ScriptedClient {
         let message = timeout(limit, next).await.ok().flatten();
         let message = message.ok_or_else(|| format!("{} receives nothing for {limit:.0?}", self.id))?;
         let Message { topic, payload } = message.clone();
-        self.show(printer, What::Received { topic, payload });
+        self.show(printer, DeviceEvent::Received { topic, payload });
         Ok(message)
     }
 }

@@ -55,13 +55,13 @@ pub(super) async fn motion_alert(location: &HostLocation, printer: &mut Printer)
 
 pub(super) async fn night_restart(location: &HostLocation, printer: &mut Printer) -> Result<String, String> {
     create_camera(location).await?;
-    printer.note(
+    printer.event_line(
         "",
         Colour::Plain,
         "camera-1 sleeps; its metadata says night-restart = true; the night is the next full minute",
     );
     wait_for_command(location).await?;
-    printer.note("", Colour::Plain, "the night came: a command waits for camera-1, which wakes up now");
+    printer.event_line("", Colour::Plain, "the night came: a command waits for camera-1, which wakes up now");
     let mut camera = ScriptedClient::connect(location, printer, "camera-1", &["/devices/camera-1/commands/#"]).await?;
     let command = camera.receive(printer, SOON).await?;
     check("the command", &String::from_utf8_lossy(&command.payload).into(), &json!("RESTART"))?;

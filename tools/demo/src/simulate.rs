@@ -5,23 +5,23 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::{
-    device::{self, Kind, Order, Seen, VirtualDevice, What},
+    device::{self, DeviceCommand, DeviceEvent, DeviceKind, DeviceReport, VirtualDevice},
     printer::{Colour, Printer},
 };
 use switchbox_cli::{context, interrupted};
 
 /// Hops a second unless told otherwise: a person can follow them.
 const HOP_RATE: f64 = 4.0;
-/// Seen things that may wait to be printed; a device waits when they do.
+/// DeviceReport things that may wait to be printed; a device waits when they do.
 const QUEUE: usize = 64;
 /// How long a device may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(2);
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Be a device: connect to a host and show what is sent and received
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// What the device does
-    pub(super) kind: Kind,
+    pub(super) kind: DeviceKind,
     /// The device's id [default: the kind and -1, such as hop-1]
     #[arg(long, value_name = "DEVICE")]
     pub(super) id: Option<String>,
@@ -48,11 +48,11 @@ impl Options {
         Ok((found.ip().to_string(), found.port()))
     }
 
-    fn device(&self, (host, port): &(String, u16), orders: mpsc::Receiver<Order>) -> VirtualDevice {
+    fn device(&self, (host, port): &(String, u16), commands: mpsc::Receiver<DeviceCommand>) -> VirtualDevice {
         let (name, rate) = match self.kind {
-            Kind::Hop => ("hop-1", Some(HOP_RATE)),
-            Kind::Switch => ("switch-1", None),
-            Kind::Lamp => ("lamp-1", None),
+            DeviceKind::Hop => ("hop-1", Some(HOP_RATE)),
+            DeviceKind::Switch => ("switch-1", None),
+            DeviceKind::Lamp => ("lamp-1", None),
         };
         VirtualDevice {
             id: self.id.clone().unwrap_or_else(|| name.to_owned()),
@@ -61,7 +61,7 @@ impl Options {
             port: *port,
             rate: self.rate.or(rate),
             every: Some(self.every),
-            orders: Some(orders),
+            commands: Some(commands),
         }
     }
 }
@@ -71,15 +71,15 @@ impl Options {
 /// # Errors
 /// When the device was never connected.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let (order, orders) = mpsc::channel(1);
-    let (seen_tx, mut seen) = mpsc::channel(QUEUE);
+    let (order, commands) = mpsc::channel(1);
+    let (reports_tx, mut seen) = mpsc::channel(QUEUE);
     let address = options.address()?;
-    let simulated = options.device(&address, orders);
-    let mut printer = Printer::printing();
+    let simulated = options.device(&address, commands);
+    let mut printer = Printer::to_stdout();
     let (host, port) = &address;
-    printer.note(&simulated.id, Colour::Bold, &format!("connects to {host}:{port}; Ctrl-C ends it"));
+    printer.event_line(&simulated.id, Colour::Bold, &format!("connects to {host}:{port}; Ctrl-C ends it"));
     let mut totals = Totals::new();
-    let running = tokio::spawn(device::run(simulated, seen_tx));
+    let running = tokio::spawn(device::run(simulated, reports_tx));
     let over = over(options.length);
     tokio::pin!(over);
     loop {
@@ -95,9 +95,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         }
     }
     // The device may be gone already; then it needs no goodbye.
-    let _ = order.try_send(Order::Disconnect);
+    let _ = order.try_send(DeviceCommand::Disconnect);
     let goodbye = async { while seen.recv().await.is_some() {} };
-    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    let _ = tokio::time::timeout(DISCONNECT_TIMEOUT, goodbye).await;
     running.abort();
     printer.line(&totals.text());
     anyhow::ensure!(
@@ -132,11 +132,11 @@ impl Totals {
         Self { since: Instant::now(), connected: 0, sent: 0, received: 0 }
     }
 
-    fn count(&mut self, seen: &Seen) {
+    fn count(&mut self, seen: &DeviceReport) {
         match seen.what {
-            What::Connected => self.connected += 1,
-            What::Sent { .. } => self.sent += 1,
-            What::Received { .. } => self.received += 1,
+            DeviceEvent::Connected => self.connected += 1,
+            DeviceEvent::Sent { .. } => self.sent += 1,
+            DeviceEvent::Received { .. } => self.received += 1,
             _ => {}
         }
     }

@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     HostLocation, Options,
-    device::{self, Kind, Order, Seen, VirtualDevice, What},
+    device::{self, DeviceCommand, DeviceEvent, DeviceKind, DeviceReport, VirtualDevice},
     payload::{hops, state},
     run,
 };
@@ -43,7 +43,7 @@ impl Broker {
         let program = ["mosquitto", "/usr/sbin/mosquitto"].into_iter().find_map(|program| {
             Command::new(program).arg("-c").arg(&settings).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
         });
-        if !switchbox_testing::there("mosquitto", program.is_some()) {
+        if !switchbox_testing::is_available("mosquitto", program.is_some()) {
             return None;
         }
         let child = program?;
@@ -58,9 +58,9 @@ impl Broker {
         Some(broker)
     }
 
-    fn device(&self, id: &str, kind: Kind) -> VirtualDevice {
+    fn device(&self, id: &str, kind: DeviceKind) -> VirtualDevice {
         let (host, port) = (self.addr.ip().to_string(), self.addr.port());
-        VirtualDevice { id: id.to_owned(), kind, host, port, rate: None, every: None, orders: None }
+        VirtualDevice { id: id.to_owned(), kind, host, port, rate: None, every: None, commands: None }
     }
 }
 
@@ -102,7 +102,7 @@ async fn plugins(addr: SocketAddr, stubborn: bool) {
     ready.await.expect("subscribed");
 }
 
-async fn until(seen: &mut mpsc::Receiver<Seen>, wanted: impl Fn(&What) -> bool) -> What {
+async fn until(seen: &mut mpsc::Receiver<DeviceReport>, wanted: impl Fn(&DeviceEvent) -> bool) -> DeviceEvent {
     let find = async {
         loop {
             let one = seen.recv().await.expect("the device runs").what;
@@ -115,17 +115,18 @@ async fn until(seen: &mut mpsc::Receiver<Seen>, wanted: impl Fn(&What) -> bool) 
 }
 
 #[tokio::test]
-async fn a_hop_device_goes_round_and_leaves_when_told() {
+async fn a_hop_device_relays_until_it_gets_the_command_to_disconnect() {
     let Some(broker) = Broker::start().await else { return };
     plugins(broker.addr, false).await;
     let (events, mut seen) = mpsc::channel(16);
-    let (order, orders) = mpsc::channel(1);
-    let device = VirtualDevice { orders: Some(orders), ..broker.device("hop-1", Kind::Hop) };
+    let (order, commands) = mpsc::channel(1);
+    let device = VirtualDevice { commands: Some(commands), ..broker.device("hop-1", DeviceKind::Hop) };
     let running = tokio::spawn(device::run(device, events));
-    let arrived = |what: &What| matches!(what, What::Received { payload, .. } if hops(payload) >= Some(20));
+    let arrived =
+        |what: &DeviceEvent| matches!(what, DeviceEvent::Received { payload, .. } if hops(payload) >= Some(20));
     until(&mut seen, arrived).await;
-    order.send(Order::Disconnect).await.expect("it listens");
-    until(&mut seen, |what| *what == What::Left).await;
+    order.send(DeviceCommand::Disconnect).await.expect("it listens");
+    until(&mut seen, |what| *what == DeviceEvent::Left).await;
     timeout(TIMEOUT, running).await.expect("it ends").expect("without a panic");
 }
 
@@ -134,12 +135,12 @@ async fn a_rate_holds_a_hop_device_back() {
     let Some(broker) = Broker::start().await else { return };
     plugins(broker.addr, false).await;
     let (events, mut seen) = mpsc::channel(16);
-    let device = VirtualDevice { rate: Some(20.0), ..broker.device("hop-1", Kind::Hop) };
+    let device = VirtualDevice { rate: Some(20.0), ..broker.device("hop-1", DeviceKind::Hop) };
     let running = tokio::spawn(device::run(device, events));
-    until(&mut seen, |what| matches!(what, What::Sent { .. })).await;
+    until(&mut seen, |what| matches!(what, DeviceEvent::Sent { .. })).await;
     let begun = std::time::Instant::now();
-    until(&mut seen, |what| matches!(what, What::Paused { .. })).await;
-    until(&mut seen, |what| matches!(what, What::Sent { payload, .. } if hops(payload) == Some(4))).await;
+    until(&mut seen, |what| matches!(what, DeviceEvent::Paused { .. })).await;
+    until(&mut seen, |what| matches!(what, DeviceEvent::Sent { payload, .. } if hops(payload) == Some(4))).await;
     assert!(begun.elapsed() >= Duration::from_millis(190), "four hops took {:?}", begun.elapsed());
     drop(seen);
     timeout(TIMEOUT, running).await.expect("it ends when nobody listens").expect("without a panic");
@@ -152,21 +153,24 @@ async fn a_device_comes_back_when_its_host_does() {
     let (host, port) = (free.ip().to_string(), free.port());
     let device = VirtualDevice {
         id: "switch-1".to_owned(),
-        kind: Kind::Switch,
+        kind: DeviceKind::Switch,
         host,
         port,
         rate: None,
         every: Some(TIMEOUT),
-        orders: None,
+        commands: None,
     };
     let _running = tokio::spawn(device::run(device, events));
     for _ in 0..2 {
-        let offline = until(&mut seen, |what| matches!(what, What::Offline { .. })).await;
-        assert!(matches!(&offline, What::Offline { reason, .. } if reason == "nobody listens there"), "{offline:?}");
+        let offline = until(&mut seen, |what| matches!(what, DeviceEvent::Offline { .. })).await;
+        assert!(
+            matches!(&offline, DeviceEvent::Offline { reason, .. } if reason == "nobody listens there"),
+            "{offline:?}"
+        );
         let Some(broker) = Broker::on(free).await else { return };
-        until(&mut seen, |what| matches!(what, What::Sent { .. })).await;
+        until(&mut seen, |what| matches!(what, DeviceEvent::Sent { .. })).await;
         drop(broker);
-        until(&mut seen, |what| matches!(what, What::Offline { .. })).await;
+        until(&mut seen, |what| matches!(what, DeviceEvent::Offline { .. })).await;
     }
 }
 

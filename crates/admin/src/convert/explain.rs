@@ -45,7 +45,7 @@ fn step(step: &Step, names: Names<'_>) -> api::Step {
         }
         Step::DeadLetter(letter) => api::Step::DeadLetter(Box::new(history::dead_letter(letter, names))),
         Step::Refused => api::Step::Refused(true),
-        Step::Earlier => api::Step::Earlier(true),
+        Step::EarlierNotShown => api::Step::Earlier(true),
         Step::Gone(gone) => api::Step::Gone(self::gone(gone, names)),
     }
 }
@@ -84,14 +84,14 @@ fn execution(step: &ExecutionStep, names: Names<'_>) -> api::Execution {
 }
 
 fn config(step: &ConfigStep, names: Names<'_>) -> api::DeviceConfig {
-    let fate = match step.fate {
+    let outcome = match step.outcome {
         ConfigOutcome::Acknowledged { .. } => api::Fate::Acknowledged,
         ConfigOutcome::Waiting => api::Fate::Waiting,
         ConfigOutcome::Superseded { .. } => api::Fate::Superseded,
     };
     api::DeviceConfig {
         device: Some(name_or_num(step.version.device, names)),
-        fate: Some(fate),
+        fate: Some(outcome),
         unchanged: step.unchanged.then_some(true),
         ..history::config(&step.version)
     }

@@ -22,7 +22,7 @@ pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, para
     params.only(&[])?;
     let wanted = Id::parse(&id).map_err(|error| Error::invalid(error.to_string()))?;
     let explanation = app.parts.explain.explain(&wanted).await?;
-    if explanation.cut || explanation.chain.contains(&Step::Earlier) {
+    if explanation.cut || explanation.chain.contains(&Step::EarlierNotShown) {
         app.parts.counters.limit(names::EXPLANATION);
     }
     let notes = notes(&app, &explanation).await;

@@ -82,7 +82,7 @@ pub(super) fn streamed(source: impl Source) -> Sse<impl Stream<Item = Result<Eve
 
 /// One place of those that there are for followers.
 pub(super) fn enter(app: &App, who: &AdminPrincipal) -> Result<FollowerPermit, Error> {
-    app.followers.enter(&who.0).map_err(|full| {
+    app.followers.acquire_permit(&who.0).map_err(|full| {
         app.parts.counters.limit(full.limit());
         Error::new(Kind::ResourceExhausted, full.to_string())
     })

@@ -28,7 +28,7 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     if !app.is_ready() {
         return no("not ready\n");
     }
-    if !app.audit.works() {
+    if !app.audit.is_writable() {
         // Tries to reserve a line itself, as there may be no calls that write.
         let log = app.audit.clone();
         if blocking(move || Ok(log.reserve().map(drop)?)).await.is_err() {

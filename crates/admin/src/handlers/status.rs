@@ -62,7 +62,8 @@ fn problems(app: &App) -> Vec<String> {
     let failed = app.parts.tasks.failed();
     let failed = failed.iter().map(|(task, how)| format!("the task \"{task}\" {how}; restart the host"));
     let not_ready = (!app.is_ready()).then(|| "the host takes no clients".to_owned());
-    let no_audit = (!app.audit.works()).then(|| "the audit log cannot be written, so writes are refused".to_owned());
+    let no_audit =
+        (!app.audit.is_writable()).then(|| "the audit log cannot be written, so writes are refused".to_owned());
     failed.chain(not_ready).chain(no_audit).collect()
 }
 

@@ -58,7 +58,7 @@ pub(crate) async fn audit(State(app): State<App>, params: Params) -> Page {
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let before = params.one("pageToken").map(|text| text.parse().map_err(|_| bad_token(text))).transpose()?;
     let log = app.audit.clone();
-    let lines = blocking(move || Ok(log.back(before, limit)?)).await?;
+    let lines = blocking(move || Ok(log.read_back(before, limit)?)).await?;
     let mut list = List::new("lines");
     let shown = lines.iter().take_while(|(_, line)| list.push(line)).last();
     let more = |at: u64| at > 0 && (lines.len() == limit || lines.last().is_some_and(|(last, _)| *last != at));

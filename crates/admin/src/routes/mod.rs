@@ -55,22 +55,22 @@ pub(super) fn routes(app: App) -> Router {
         let path = call.verb.map_or(call.path.clone(), |verb| format!("{}/:{verb}", call.path));
         router = router.route(&path, route);
     }
-    let console = switchbox_console::routes().layer(middleware::from_fn_with_state(app.clone(), in_time));
-    let router = router.merge(console).fallback(nothing).method_not_allowed_fallback(not_so);
+    let console = switchbox_console::routes().layer(middleware::from_fn_with_state(app.clone(), check_rate));
+    let router = router.merge(console).fallback(not_found).method_not_allowed_fallback(method_not_allowed);
     let router = router.layer(Extension(document)).with_state(app.clone());
     router.layer(middleware::from_fn_with_state(app, head::check))
 }
 
 /// The files of the console need no token, so they count as what an address without one may ask for.
-async fn in_time(State(app): State<App>, request: Request, next: middleware::Next) -> Response {
-    match gate::check_rate(&app, &request) {
+async fn check_rate(State(app): State<App>, request: Request, next: middleware::Next) -> Response {
+    match gate::check_unauthenticated_rate(&app, &request) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
 }
 
-async fn nothing(State(app): State<App>, request: Request) -> Error {
-    if let Err(error) = gate::check_rate(&app, &request) {
+async fn not_found(State(app): State<App>, request: Request) -> Error {
+    if let Err(error) = gate::check_unauthenticated_rate(&app, &request) {
         return error;
     }
     let uri = request.uri();
@@ -80,8 +80,8 @@ async fn nothing(State(app): State<App>, request: Request) -> Error {
     }
 }
 
-async fn not_so(State(app): State<App>, request: Request) -> Error {
-    if let Err(error) = gate::check_rate(&app, &request) {
+async fn method_not_allowed(State(app): State<App>, request: Request) -> Error {
+    if let Err(error) = gate::check_unauthenticated_rate(&app, &request) {
         return error;
     }
     let (method, uri) = (request.method(), request.uri());

@@ -44,7 +44,7 @@ fn a_device_sends_and_fetches_over_http_what_it_would_over_mqtt() {
 }
 
 #[test]
-fn only_the_device_itself_is_let_in_over_http() {
+fn only_the_device_itself_is_accepted_over_http() {
     let host = host();
     let operator = format!("Bearer {}", host.token.as_deref().unwrap());
     let path = format!("{LAMP}:publishEvent");

@@ -16,7 +16,7 @@ fn device(rest: &str) -> String {
 }
 
 #[test]
-fn only_who_shows_the_token_is_let_in() {
+fn only_a_caller_with_the_token_is_accepted() {
     let host = TestHost::new();
     for (headers, text) in [
         (vec![], "a bearer token is needed: the one in admin-token in the host's data folder"),
@@ -42,7 +42,7 @@ fn only_who_shows_the_token_is_let_in() {
 }
 
 #[test]
-fn without_a_token_no_web_page_is_let_in() {
+fn without_a_token_no_web_page_is_accepted() {
     let host = TestHost::with(AdminAuth::None);
     assert_eq!(host.raw("GET", "/v1/plugins", &[], None).0, 200);
     assert_eq!(host.raw("GET", "/v1/plugins", &[("origin", "http://evil.example")], None).0, 403);

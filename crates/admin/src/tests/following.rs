@@ -18,16 +18,16 @@ fn follow(host: &TestHost, after: Option<Cursor>, filter: FollowFilter) -> Follo
     host.runtime.block_on(host.parts.journal.follow(after, filter)).unwrap()
 }
 
-fn told(host: &TestHost, follower: &mut Follower) -> Vec<(Cursor, Followed)> {
+fn next_items(host: &TestHost, follower: &mut Follower) -> Vec<(Cursor, Followed)> {
     host.runtime.block_on(follower.next()).unwrap()
 }
 
-fn payloads(told: &[(Cursor, Followed)]) -> Vec<&[u8]> {
-    let payload = |told: &'_ (Cursor, Followed)| match &told.1 {
+fn payloads(items: &[(Cursor, Followed)]) -> Vec<&[u8]> {
+    let payload = |items: &'_ (Cursor, Followed)| match &items.1 {
         Followed::Event(Event { data, .. }) => Some(data.payload().to_vec().leak() as &[u8]),
         _ => None,
     };
-    told.iter().filter_map(payload).collect()
+    items.iter().filter_map(payload).collect()
 }
 
 fn events() -> FollowFilter {
@@ -35,19 +35,19 @@ fn events() -> FollowFilter {
 }
 
 #[test]
-fn who_comes_back_goes_on_where_he_was() {
+fn a_follower_that_returns_continues_at_its_cursor() {
     let host = host();
     host.telemetry("a", "before");
     let mut follower = follow(&host, None, events());
-    assert!(told(&host, &mut follower).is_empty());
+    assert!(next_items(&host, &mut follower).is_empty());
     for payload in ["1", "2", "3"] {
         host.telemetry("a", payload);
     }
-    let first = told(&host, &mut follower);
+    let first = next_items(&host, &mut follower);
     assert_eq!(payloads(&first), [b"1", b"2", b"3"]);
-    assert!(told(&host, &mut follower).is_empty());
+    assert!(next_items(&host, &mut follower).is_empty());
     let mut again = follow(&host, Some(first[0].0), events());
-    assert_eq!(payloads(&told(&host, &mut again)), [b"2", b"3"]);
+    assert_eq!(payloads(&next_items(&host, &mut again)), [b"2", b"3"]);
 }
 
 #[test]
@@ -71,14 +71,14 @@ fn a_device_is_followed_with_what_is_done_for_it() {
         };
         host.runtime.block_on(host.parts.store.call(Entry::from(handled))).unwrap();
     }
-    let told = told(&host, &mut follower);
-    assert_eq!(payloads(&told), [b"mine"]);
-    assert!(matches!(&told[1].1, Followed::Execution(handled) if handled.seq == Seq(1)), "{told:?}");
-    assert_eq!(told.len(), 2);
+    let items = next_items(&host, &mut follower);
+    assert_eq!(payloads(&items), [b"mine"]);
+    assert!(matches!(&items[1].1, Followed::Execution(handled) if handled.seq == Seq(1)), "{items:?}");
+    assert_eq!(items.len(), 2);
 }
 
 #[test]
-fn who_is_too_slow_is_told_how_much_he_missed() {
+fn a_slow_follower_is_given_the_number_of_missed_items() {
     let host = host();
     let mut follower = follow(&host, None, events());
     let mut sampled = follow(&host, None, FollowFilter { sampled: true, ..events() });
@@ -86,15 +86,15 @@ fn who_is_too_slow_is_told_how_much_he_missed() {
     for _ in 0..20 {
         host.telemetry("a", large);
     }
-    let missed = told(&host, &mut follower);
+    let missed = next_items(&host, &mut follower);
     assert!(matches!(missed[..], [(_, Followed::Missed(20))]), "{:?}", missed.len());
     // A sample goes on with the newest one.
-    let newest = told(&host, &mut sampled);
+    let newest = next_items(&host, &mut sampled);
     assert!(matches!(newest[..], [(_, Followed::Missed(19)), (_, Followed::Event(_))]), "{:?}", newest.len());
     host.telemetry("a", "next");
-    assert_eq!(payloads(&told(&host, &mut follower)), [b"next"]);
-    assert_eq!(payloads(&told(&host, &mut sampled)), [b"next"]);
+    assert_eq!(payloads(&next_items(&host, &mut follower)), [b"next"]);
+    assert_eq!(payloads(&next_items(&host, &mut sampled)), [b"next"]);
     // Who comes back from there has missed nothing more.
     let mut again = follow(&host, Some(missed[0].0), events());
-    assert_eq!(payloads(&told(&host, &mut again)), [b"next"]);
+    assert_eq!(payloads(&next_items(&host, &mut again)), [b"next"]);
 }

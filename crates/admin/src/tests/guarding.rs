@@ -46,7 +46,7 @@ fn a_scope_lets_do_what_it_holds_and_no_more() {
 }
 
 #[test]
-fn a_token_that_is_deleted_lets_nobody_in() {
+fn a_token_that_is_deleted_admits_no_caller() {
     let host = TestHost::new();
     let bearer = token(&host, "operate");
     assert_eq!(as_token(&host, &bearer, "GET", "/v1/plugins", &json!(null)).0, 200);
@@ -62,7 +62,7 @@ fn a_token_that_is_deleted_lets_nobody_in() {
 }
 
 #[test]
-fn every_write_is_in_the_audit_log_with_who_and_what_came_of_it() {
+fn every_write_is_in_the_audit_log_with_its_caller_and_status() {
     let host = TestHost::new();
     let bearer = token(&host, "read");
     let devices = format!("{REGISTRY}/devices");
@@ -196,7 +196,7 @@ fn a_token_that_may_not_write_cannot_make_the_audit_log_forget() {
 }
 
 #[test]
-fn who_guesses_tokens_is_slowed_down_and_who_has_one_is_not() {
+fn a_caller_with_wrong_tokens_is_throttled_and_one_with_a_token_is_not() {
     let host = TestHost::new();
     let guess = || host.answer("GET", "/v1/plugins", &[("authorization", "Bearer guess")], None);
     let slowed = std::iter::repeat_with(guess).take(10_000).find(|answer| answer.status() != 401).unwrap();

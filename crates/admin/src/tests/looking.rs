@@ -59,7 +59,7 @@ fn devices_are_found_by_what_they_are_like() {
 
 /// A look at the journal finds what came in a tenth of a second; of that a follower that asks for ten a second gets one.
 #[test]
-fn a_follower_may_take_a_sample_and_is_told_what_was_left_out() {
+fn a_follower_may_take_a_sample_and_gets_the_number_of_omitted_items() {
     let host = TestHost::new();
     host.ok("POST", DEVICES, Some(&json!({"id": "a"})));
     host.telemetry("a", "0");

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_token_file_lets_nobody_in() {
+    fn an_empty_token_file_admits_no_caller() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin-token");
         fs::write(&path, "\n").unwrap();

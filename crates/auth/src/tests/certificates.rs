@@ -49,7 +49,7 @@ impl Authority {
 }
 
 #[test]
-fn a_certificate_lets_in_whom_it_is_registered_for_or_whom_an_authority_names_until_it_expires() {
+fn a_certificate_admits_the_device_it_is_registered_for_or_an_authority_names_until_it_expires() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     let (own, registered) = ours.signs("lamp-1");
     let (others, _) = ours.signs("lamp-2");

@@ -60,7 +60,7 @@ async fn one(app: &App, caller: &Caller, item: &Item) -> Result<(), ServiceError
     let id = item.identity.device_id.as_deref().filter(|id| !id.is_empty());
     let id = id.ok_or_else(|| ServiceError::invalid("id is missing"))?;
     if item.module_id.is_some() {
-        return Err(ServiceError::not_here("modules"));
+        return Err(ServiceError::not_supported("modules"));
     }
     let tag = |tag: &Option<String>| {
         let tag = tag.as_deref().ok_or_else(|| ServiceError::invalid("the import mode needs an ETag"))?;

@@ -23,7 +23,7 @@ use switchbox_core::{
     ingest::{self, NewEvent},
     registry::Device,
 };
-use switchbox_delivery::{Fetched, Verdict};
+use switchbox_delivery::{Fetched, FetchedOutcome};
 use switchbox_model::{EventData, Property, event::about, limits::fields};
 use switchbox_support::{clock, scheduling::PriorityClass};
 
@@ -78,14 +78,14 @@ pub(crate) async fn send(
         fields::HUB_MESSAGES.check_len("messages in one call", messages.len())?;
         messages.into_iter().map(|message| message.event(&app)).collect::<Result<_, _>>()?
     } else {
-        let properties = said(request.headers());
+        let properties = header_properties(request.headers());
         vec![event(&app, crate::body::bytes(request, &app).await?, properties)?]
     };
     submit(&app, &device, events).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn said(headers: &HeaderMap) -> Vec<Property> {
+fn header_properties(headers: &HeaderMap) -> Vec<Property> {
     headers.iter().filter_map(|(name, value)| headers::read(name.as_str(), value.as_bytes())).collect()
 }
 
@@ -115,12 +115,12 @@ pub(crate) async fn fetch(
 
 /// The headers that a command has of its own, and then those of its properties.
 fn message(device: &Device, fetched: Fetched) -> Response {
-    let Fetched { command, token, given_back } = fetched;
+    let Fetched { command, token, delivery_count } = fetched;
     let own = [
         ("etag", format!("\"{token}\"")),
         ("iothub-sequencenumber", command.num.to_string()),
         ("iothub-enqueuedtime", clock::rfc3339(command.created_ms)),
-        ("iothub-deliverycount", given_back.to_string()),
+        ("iothub-deliverycount", delivery_count.to_string()),
         ("iothub-to", format!("/devices/{}/messages/devicebound", device.name.id)),
     ];
     let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
@@ -151,8 +151,8 @@ pub(crate) async fn settle(
 ) -> Result<StatusCode, ServiceError> {
     let is_reject = |pair: &str| pair.split('=').next().is_some_and(|name| name.eq_ignore_ascii_case("reject"));
     let is_reject = uri.query().is_some_and(|query| query.split('&').any(is_reject));
-    let verdict = if is_reject { Verdict::Refused } else { Verdict::Taken };
-    app.parts.delivery.settle_fetched(&device, &token, verdict).await?;
+    let outcome = if is_reject { FetchedOutcome::Rejected } else { FetchedOutcome::Completed };
+    app.parts.delivery.settle_fetched(&device, &token, outcome).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -162,6 +162,6 @@ pub(crate) async fn abandon(
     DeviceCaller(device): DeviceCaller,
     Path((_, token)): Path<(String, String)>,
 ) -> Result<StatusCode, ServiceError> {
-    app.parts.delivery.settle_fetched(&device, &token, Verdict::GivenBack).await?;
+    app.parts.delivery.settle_fetched(&device, &token, FetchedOutcome::Abandoned).await?;
     Ok(StatusCode::NO_CONTENT)
 }

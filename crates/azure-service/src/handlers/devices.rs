@@ -21,7 +21,7 @@ use crate::{
 use switchbox_core::registry::{self, Device, Registration};
 
 /// Devices that one list has at most.
-const MOST: usize = 1_000;
+const MAX_LISTED: usize = 1_000;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Top {
@@ -31,7 +31,7 @@ pub(crate) struct Top {
 /// The identity, with its ETag.
 fn answer(app: &App, device: &Device) -> Response {
     let registered = device.registered();
-    let mut response = Json(identity::shown(app, device, &registered)).into_response();
+    let mut response = Json(identity::to_json(app, device, &registered)).into_response();
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", etag::of_identity(&registered))) {
         response.headers_mut().insert(header::ETAG, tag);
     }
@@ -45,9 +45,9 @@ pub(crate) async fn list(
 ) -> Result<Json<Value>, ServiceError> {
     let Query(Top { top }) = top.map_err(|error| ServiceError::invalid(error.body_text()))?;
     let _place = app.queries.acquire().await;
-    let limit = top.filter(|top| (1..=MOST).contains(top)).unwrap_or(MOST);
+    let limit = top.filter(|top| (1..=MAX_LISTED).contains(top)).unwrap_or(MAX_LISTED);
     let devices = app.parts.registry.list(&caller.registry, None, limit, &|_| true).unwrap_or_default();
-    let shown = devices.iter().map(|device| identity::shown(&app, device, &device.registered()));
+    let shown = devices.iter().map(|device| identity::to_json(&app, device, &device.registered()));
     Ok(Json(shown.collect()))
 }
 
@@ -65,16 +65,16 @@ pub(crate) async fn put(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     if_match: IfMatch,
-    Body(wanted): Body<IdentityIn>,
+    Body(requested): Body<IdentityIn>,
 ) -> Result<Response, ServiceError> {
-    if wanted.device_id.as_ref().is_some_and(|named| *named != id) {
+    if requested.device_id.as_ref().is_some_and(|named| *named != id) {
         return Err(ServiceError::invalid("deviceId in the body is another one than in the path"));
     }
     let device = match if_match {
-        IfMatch::Absent => create(&app, &caller, &id, &wanted).await?,
+        IfMatch::Absent => create(&app, &caller, &id, &requested).await?,
         _ => {
             let device = app.find(&caller, &id)?;
-            update(&app, &device, &if_match, &wanted).await?;
+            update(&app, &device, &if_match, &requested).await?;
             device
         }
     };
@@ -85,10 +85,10 @@ pub(super) async fn create(
     app: &App,
     caller: &Caller,
     id: &str,
-    wanted: &IdentityIn,
+    requested: &IdentityIn,
 ) -> Result<Arc<Device>, ServiceError> {
-    wanted.check()?;
-    let with = Registration { spec: wanted.spec()?, ..Registration::default() };
+    requested.check()?;
+    let with = Registration { spec: requested.spec()?, ..Registration::default() };
     Ok(app.parts.registry.create(app.name(caller, id)?, with).await?)
 }
 
@@ -96,12 +96,12 @@ pub(super) async fn update(
     app: &App,
     device: &Device,
     if_match: &IfMatch,
-    wanted: &IdentityIn,
+    requested: &IdentityIn,
 ) -> Result<(), ServiceError> {
-    wanted.check()?;
+    requested.check()?;
     let registered = device.registered();
     let revision = revision(device, if_match)?;
-    app.parts.registry.patch(device, wanted.patch(&registered.spec)?, revision).await?;
+    app.parts.registry.patch(device, requested.patch(&registered.spec)?, revision).await?;
     Ok(())
 }
 

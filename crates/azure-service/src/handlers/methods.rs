@@ -23,7 +23,7 @@ use switchbox_support::clock;
 /// What a caller that says no time-out waits, seconds.
 const TIMEOUT: u64 = 30;
 /// A device that is waited for is looked for so often.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,19 +39,19 @@ pub(crate) async fn invoke(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    Body(wanted): Body<MethodIn>,
+    Body(requested): Body<MethodIn>,
 ) -> Result<Json<Value>, ServiceError> {
     let device = app.find(&caller, &id)?;
-    let name = wanted.method_name.ok_or_else(|| ServiceError::invalid("methodName is missing"))?;
-    let answer_secs = wanted.response_timeout_in_seconds.unwrap_or(TIMEOUT);
-    let connect_secs = wanted.connect_timeout_in_seconds.unwrap_or(0);
+    let name = requested.method_name.ok_or_else(|| ServiceError::invalid("methodName is missing"))?;
+    let answer_secs = requested.response_timeout_in_seconds.unwrap_or(TIMEOUT);
+    let connect_secs = requested.connect_timeout_in_seconds.unwrap_or(0);
     fields::METHOD_TIMEOUT.check("responseTimeoutInSeconds", answer_secs)?;
     fields::METHOD_TIMEOUT.check("connectTimeoutInSeconds", connect_secs)?;
     if answer_secs == 0 {
         return Err(ServiceError::invalid("responseTimeoutInSeconds must be more than 0"));
     }
-    wait_for(&app, &device, Duration::from_secs(connect_secs)).await;
-    let payload = Bytes::from(wanted.payload.to_string());
+    wait_until_callable(&app, &device, Duration::from_secs(connect_secs)).await;
+    let payload = Bytes::from(requested.payload.to_string());
     let (time_ms, began, request) = (clock::now_ms(), Instant::now(), CallRecord::beginning(&payload));
     let called = app.parts.delivery.call(&device, &name, payload, Duration::from_secs(answer_secs)).await;
     let result = match &called {
@@ -74,13 +74,13 @@ pub(crate) async fn invoke(
 }
 
 /// Waits until the device takes calls, or the time is over. One with an endpoint of its own takes them at any time.
-async fn wait_for(app: &App, device: &Device, most: Duration) {
+async fn wait_until_callable(app: &App, device: &Device, most: Duration) {
     let until = Instant::now() + most;
     while device.endpoint().is_none()
         && !app.parts.delivery.is_subscribed(device.num, DownlinkKind::Methods)
         && Instant::now() < until
     {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

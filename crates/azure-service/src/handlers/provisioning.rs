@@ -15,11 +15,11 @@ use crate::{
     app::{App, RateKey},
     bounds,
     error::{Code, ServiceError},
-    guard::{address_of, host, in_time, is_versioned, text},
+    guard::{address_of, check_api_version, check_rate, host, text},
 };
 use switchbox_auth::{
     AuthRefusal, Signed, Signer,
-    provisioning::{RegisterError, Registered, Registering, Registrant},
+    provisioning::{RegisterError, Registered, Registrant, RegistrationRequest},
 };
 use switchbox_azure::{Sas, provisioning};
 use switchbox_http_server::ConnectionInfo;
@@ -41,7 +41,7 @@ impl FromRequestParts<App> for RegistrantCaller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ServiceError> {
         let address = address_of(parts);
         // Proofs are few, so all of them have the rate of wrong ones.
-        in_time(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED)?;
+        check_rate(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED)?;
         let path = Path::<HashMap<String, String>>::from_request_parts(parts, app).await;
         let Path(path) = path.map_err(|error| ServiceError::invalid(error.body_text()))?;
         let part = |name: &str| path.get(name).map(String::as_str).unwrap_or_default();
@@ -54,7 +54,7 @@ impl FromRequestParts<App> for RegistrantCaller {
         if let Some(info) = parts.extensions.get::<ConnectionInfo>() {
             info.mark_authenticated();
         }
-        is_versioned(&parts.uri)?;
+        check_api_version(&parts.uri)?;
         let host = host(parts).split(':').next().unwrap_or_default().to_owned();
         Ok(Self { registrant, host })
     }
@@ -68,7 +68,7 @@ async fn admit(app: &App, scope: &str, id: &str, parts: &Parts) -> Result<Regist
         None => None,
     };
     let certificates = parts.extensions.get::<ConnectionInfo>().map(ConnectionInfo::certificates).unwrap_or_default();
-    let who = Registering {
+    let who = RegistrationRequest {
         registry: &registry,
         registration_id: id,
         address: address_of(parts),
@@ -94,7 +94,7 @@ fn signed(scope: &str, id: &str, token: &str) -> Result<Signed, String> {
 pub(crate) async fn register(State(app): State<App>, caller: RegistrantCaller) -> Result<Response, NotRegistered> {
     let registered = app.parts.auth.register(&caller.registrant).await?;
     tracing::info!(device = %registered.device.name, "registered by an enrolment");
-    let body = provisioning::assigning(caller.registrant.registration_id());
+    let body = provisioning::pending_json(caller.registrant.registration_id());
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(provisioning::RETRY_AFTER_SECS));
     Ok(response)
@@ -102,13 +102,13 @@ pub(crate) async fn register(State(app): State<App>, caller: RegistrantCaller) -
 
 pub(crate) async fn status(State(app): State<App>, caller: RegistrantCaller) -> Result<Json<Value>, NotRegistered> {
     let registered = app.parts.auth.registered(&caller.registrant)?;
-    Ok(Json(assigned(&app, &caller, &registered, |assigned| assigned.answer())))
+    Ok(Json(assigned(&app, &caller, &registered, |assigned| assigned.status_json())))
 }
 
 /// The registration as it is.
 pub(crate) async fn look_up(State(app): State<App>, caller: RegistrantCaller) -> Result<Json<Value>, NotRegistered> {
     let registered = app.parts.auth.registered(&caller.registrant)?;
-    Ok(Json(assigned(&app, &caller, &registered, |assigned| assigned.state())))
+    Ok(Json(assigned(&app, &caller, &registered, |assigned| assigned.registration_json())))
 }
 
 /// The hub is the host that the device called, unless a setting gives its registry a name.
@@ -141,7 +141,7 @@ impl From<RegisterError> for NotRegistered {
 impl IntoResponse for NotRegistered {
     fn into_response(self) -> Response {
         let status = self.0.status();
-        let body = Json(provisioning::error(status, &self.0.to_string()));
+        let body = Json(provisioning::error_json(status, &self.0.to_string()));
         (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body).into_response()
     }
 }

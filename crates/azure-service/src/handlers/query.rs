@@ -29,11 +29,11 @@ const ITEM_TYPE: HeaderName = HeaderName::from_static("x-ms-item-type");
 /// Rows of a page unless the caller says another number.
 const ROWS: usize = 100;
 /// Rows of a page at most.
-const MOST_ROWS: usize = 1_000;
+const MAX_ROWS: usize = 1_000;
 /// Devices that are looked at before others have their turn.
 const CHUNK: usize = 256;
 /// Devices that one page looks at: behind them it ends, however few rows it has.
-const LOOKED_AT: usize = 20_000;
+const MAX_SCANNED: usize = 20_000;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct QueryIn {
@@ -70,7 +70,7 @@ pub(crate) async fn query(
     let rows = match text(&headers, &MAX_ITEMS) {
         None => ROWS,
         Some(count) => {
-            count.trim().parse().ok().filter(|rows| *rows > 0).map_or(ROWS, |rows: usize| rows.min(MOST_ROWS))
+            count.trim().parse().ok().filter(|rows| *rows > 0).map_or(ROWS, |rows: usize| rows.min(MAX_ROWS))
         }
     };
     let from = text(&headers, &CONTINUATION).filter(|text| !text.is_empty()).map(Continuation::read).transpose()?;
@@ -103,7 +103,7 @@ async fn grouped(app: &App, caller: &Caller, query: &Query) -> Result<Option<Vec
     loop {
         let devices = app.parts.registry.list(&caller.registry, after.as_ref(), CHUNK, &|_| true).unwrap_or_default();
         for device in &devices {
-            let twin = twin::light(app, device, needs);
+            let twin = twin::partial(app, device, needs);
             if query.matches(&twin) {
                 groups.add(&twin)?;
             }
@@ -140,14 +140,14 @@ async fn page(
             break;
         }
         for device in devices {
-            if rows.len() >= most || looked_at >= LOOKED_AT {
+            if rows.len() >= most || looked_at >= MAX_SCANNED {
                 more = true;
                 break 'page;
             }
             looked_at += 1;
-            let light = twin::light(app, &device, needs);
+            let light = twin::partial(app, &device, needs);
             if query.matches(&light) {
-                let row = if query.is_of_twins() { twin::whole(app, &device).await? } else { query.row(light) };
+                let row = if query.is_of_twins() { twin::full(app, &device).await? } else { query.row(light) };
                 let row_bytes = row.to_string().len();
                 if bytes + row_bytes > HUB_PAGE_BYTES && !rows.is_empty() {
                     app.parts.metrics.limit(names::HUB_PAGE_BYTES);

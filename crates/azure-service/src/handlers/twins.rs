@@ -25,7 +25,7 @@ use switchbox_core::{
 use switchbox_model::{patch::DevicePatch, registry::DeviceSpec};
 
 /// How often tags are computed anew, as the device was changed meanwhile.
-const TRIES: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 
 /// What a caller may change. Reported, and what the host makes itself, is read and left alone.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -57,7 +57,7 @@ impl TwinIn {
 }
 
 async fn answer(app: &App, device: &Device) -> Result<Response, ServiceError> {
-    let twin = twin::whole(app, device).await?;
+    let twin = twin::full(app, device).await?;
     let tag = format!("\"{}\"", twin.get("etag").and_then(Value::as_str).unwrap_or_default());
     let mut response = Json(twin).into_response();
     if let Ok(tag) = HeaderValue::from_str(&tag) {
@@ -79,10 +79,10 @@ pub(crate) async fn change(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     if_match: IfMatch,
-    Body(wanted): Body<TwinIn>,
+    Body(requested): Body<TwinIn>,
 ) -> Result<Response, ServiceError> {
     let device = app.find(&caller, &id)?;
-    patch(&app, &caller, &device, &if_match, &wanted).await?;
+    patch(&app, &caller, &device, &if_match, &requested).await?;
     answer(&app, &device).await
 }
 
@@ -91,10 +91,10 @@ pub(crate) async fn replace(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     if_match: IfMatch,
-    Body(wanted): Body<TwinIn>,
+    Body(requested): Body<TwinIn>,
 ) -> Result<Response, ServiceError> {
     let device = app.find(&caller, &id)?;
-    let (desired, new_tags) = (wanted.desired()?.unwrap_or_default(), wanted.tags.unwrap_or_default());
+    let (desired, new_tags) = (requested.desired()?.unwrap_or_default(), requested.tags.unwrap_or_default());
     let expected = expected(&device, &if_match)?;
     set_tags(&app, &device, &if_match, &|spec| Ok(tags::replaced(spec, &new_tags))).await?;
     let payload = Bytes::from(Value::Object(desired).to_string());
@@ -109,11 +109,11 @@ pub(super) async fn patch(
     caller: &Caller,
     device: &Device,
     if_match: &IfMatch,
-    wanted: &TwinIn,
+    requested: &TwinIn,
 ) -> Result<(), ServiceError> {
-    let desired = wanted.desired()?;
+    let desired = requested.desired()?;
     let expected = expected(device, if_match)?;
-    if let Some(patch) = &wanted.tags {
+    if let Some(patch) = &requested.tags {
         let patch = Value::Object(patch.clone());
         set_tags(app, device, if_match, &|spec| tags::patched(spec, &patch)).await?;
     }
@@ -136,7 +136,7 @@ fn expected(device: &Device, if_match: &IfMatch) -> Result<Option<u64>, ServiceE
 type Change<'a> = &'a (dyn Fn(&DeviceSpec) -> Result<Option<DevicePatch>, ServiceError> + Sync);
 
 async fn set_tags(app: &App, device: &Device, if_match: &IfMatch, change: Change<'_>) -> Result<(), ServiceError> {
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let registered = device.registered();
         let Some(patch) = change(&registered.spec)? else { return Ok(()) };
         match app.parts.registry.patch(device, patch, Some(registered.revision)).await {

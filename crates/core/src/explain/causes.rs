@@ -7,14 +7,14 @@ use super::{
 use switchbox_model::{Cause, Effect, EffectKey, Event, EventData, Handled, Outcome, limits};
 
 /// Links of a chain at most: causes that go round for ever end here.
-const LONGEST: usize = 64;
+const MAX_LINKS: usize = 64;
 
 impl Handle {
     /// What led to the event, and the event. `by`: the effect that it came of.
-    pub(super) async fn until(&self, event: Event, by: Option<EffectKey>) -> Result<Vec<Step>, Error> {
-        let Before { mut steps, cause } = self.before(&event, by).await?;
+    pub(super) async fn chain_to_event(&self, event: Event, by: Option<EffectKey>) -> Result<Vec<Step>, Error> {
+        let EventOrigin { mut steps, cause } = self.event_origin(&event, by).await?;
         if let Some(cause) = cause {
-            let mut chain = self.because(cause).await?;
+            let mut chain = self.chain_to_cause(cause).await?;
             chain.append(&mut steps);
             steps = chain;
         }
@@ -23,13 +23,13 @@ impl Handle {
     }
 
     /// What led to an effect, from where it began.
-    pub(super) async fn because(&self, cause: Cause) -> Result<Vec<Step>, Error> {
+    pub(super) async fn chain_to_cause(&self, cause: Cause) -> Result<Vec<Step>, Error> {
         let mut steps = Vec::new();
         let mut next = Some(cause);
         let mut bytes = 0;
         while let Some(cause) = next.take() {
-            if steps.len() >= LONGEST || bytes > limits::EXPLANATION_BYTES {
-                steps.push(Step::Earlier);
+            if steps.len() >= MAX_LINKS || bytes > limits::EXPLANATION_BYTES {
+                steps.push(Step::EarlierNotShown);
                 break;
             }
             match cause {
@@ -47,7 +47,7 @@ impl Handle {
                         steps.push(Step::Gone(Gone::Event(seq)));
                         break;
                     };
-                    let before = self.before(&event, history.by).await?;
+                    let before = self.event_origin(&event, history.by).await?;
                     bytes += event.data.payload().len();
                     steps.push(Step::Event(Box::new(event)));
                     steps.extend(before.steps.into_iter().rev());
@@ -60,28 +60,30 @@ impl Handle {
     }
 
     /// What an event came of, where the host itself brought it about.
-    async fn before(&self, event: &Event, by: Option<EffectKey>) -> Result<Before, Error> {
+    async fn event_origin(&self, event: &Event, by: Option<EffectKey>) -> Result<EventOrigin, Error> {
         if let (EventData::CommandSettled { id, .. }, Some(device)) = (&event.data, event.device) {
             let Some(command) = self.command_of(device, id).await? else {
-                return Ok(Before::from(Step::Gone(Gone::Command { device, id: id.clone() })));
+                return Ok(EventOrigin::from(Step::Gone(Gone::Command { device, id: id.clone() })));
             };
             let cause = Some(command.cause.clone());
-            return Ok(Before { cause, ..Before::from(Step::Command(Box::new(command))) });
+            return Ok(EventOrigin { cause, ..EventOrigin::from(Step::Command(Box::new(command))) });
         }
-        let Some(EffectKey { seq, plugin, index }) = by else { return Ok(Before::default()) };
+        let Some(EffectKey { seq, plugin, index }) = by else { return Ok(EventOrigin::default()) };
         let history = self.journal.event_history(seq, Some(&plugin)).await?;
         // What failed and was tried again has the effects of the last try.
         let done = |handled: &Handled| handled.plugin == plugin && matches!(handled.outcome, Outcome::Done { .. });
         let Some(handled) = history.handled.into_iter().rfind(done) else {
-            return Ok(Before::from(Step::Gone(Gone::Execution { seq, plugin })));
+            return Ok(EventOrigin::from(Step::Gone(Gone::Execution { seq, plugin })));
         };
         let Handled { digest, attempt, outcome, .. } = handled;
         let effect = match outcome {
             Outcome::Done { effects } => effects.into_iter().nth(usize::try_from(index).unwrap_or(usize::MAX)),
             Outcome::Dead { .. } => None,
         };
-        let mut before =
-            Before { cause: Some(Cause::Plugin { seq, plugin, digest, attempt, index }), ..Before::default() };
+        let mut before = EventOrigin {
+            cause: Some(Cause::Plugin { seq, plugin, digest, attempt, index }),
+            ..EventOrigin::default()
+        };
         // Of what was published the event says all that there is to say.
         if let Some(Effect::TimerSet(timer)) = effect {
             before.steps.push(Step::TimerSet(timer));
@@ -92,14 +94,14 @@ impl Handle {
 
 /// What an event came of.
 #[derive(Default)]
-struct Before {
+struct EventOrigin {
     /// In order.
     steps: Vec<Step>,
     /// What led to the first of them.
     cause: Option<Cause>,
 }
 
-impl From<Step> for Before {
+impl From<Step> for EventOrigin {
     fn from(step: Step) -> Self {
         Self { steps: vec![step], cause: None }
     }

@@ -89,7 +89,7 @@ pub enum Step {
     /// It was there, but is no longer kept.
     Gone(Gone),
     /// More led to what follows than is shown.
-    Earlier,
+    EarlierNotShown,
 }
 
 /// What is still known of something that is gone.
@@ -136,7 +136,7 @@ impl From<Handled> for ExecutionStep {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigStep {
     pub version: ConfigVersion,
-    pub fate: ConfigOutcome,
+    pub outcome: ConfigOutcome,
     /// The effect asked for what this version, which was in force, says already. So it made none of its own.
     pub unchanged: bool,
 }
@@ -156,12 +156,12 @@ impl ConfigStep {
     /// `newest`: the version in force.
     #[must_use]
     pub fn new(version: ConfigVersion, newest: u64) -> Self {
-        let fate = match version.acknowledged_ms {
+        let outcome = match version.acknowledged_ms {
             Some(at) => ConfigOutcome::Acknowledged { after_ms: at.saturating_sub(version.time_ms) },
             None if newest > version.version => ConfigOutcome::Superseded { by: version.version + 1 },
             None => ConfigOutcome::Waiting,
         };
-        Self { version, fate, unchanged: false }
+        Self { version, outcome, unchanged: false }
     }
 }
 

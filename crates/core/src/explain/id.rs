@@ -34,7 +34,7 @@ pub enum Id {
         index: u32,
     },
     /// A command or a method call of an operator.
-    Operators(String),
+    OperatorRequest(String),
     DeadLetter(u64),
 }
 
@@ -66,14 +66,14 @@ fn read(text: &str, home: &RegistryName) -> Option<Id> {
         return Some(Id::Event(Seq(seq)));
     }
     if text.starts_with("api.") {
-        return Some(Id::Operators(text.to_owned()));
+        return Some(Id::OperatorRequest(text.to_owned()));
     }
     if let Some((device, version)) = text.rsplit_once("/configVersions/").or_else(|| text.rsplit_once('@')) {
         return Some(Id::Config { device: device_name(device)?, version: Some(version.parse().ok()?) });
     }
     // A command is named by its id; the resource name around it says nothing more.
     if let Some((_, id)) = text.rsplit_once("/commands/") {
-        return of_plugin(id).or_else(|| id.starts_with("api.").then(|| Id::Operators(id.to_owned())));
+        return of_plugin(id).or_else(|| id.starts_with("api.").then(|| Id::OperatorRequest(id.to_owned())));
     }
     of_plugin(text).or_else(|| Some(Id::Config { device: device_name(text)?, version: None }))
 }
@@ -121,8 +121,8 @@ mod tests {
                 &format!("{full}/commands/42.wake.1"),
                 Some(Id::Effect { seq: Seq(42), plugin: plugin("wake"), index: 1 }),
             ),
-            ("api.00ff", Some(Id::Operators("api.00ff".into()))),
-            (&format!("{full}/commands/api.00ff"), Some(Id::Operators("api.00ff".into()))),
+            ("api.00ff", Some(Id::OperatorRequest("api.00ff".into()))),
+            (&format!("{full}/commands/api.00ff"), Some(Id::OperatorRequest("api.00ff".into()))),
             ("deadLetters/3", Some(Id::DeadLetter(3))),
             ("", None),
             ("lamp-1@x", None),

@@ -19,7 +19,7 @@ impl Handle {
             Id::Config { device, version } => self.config(&self.device(device)?, *version).await,
             Id::Effect { seq, plugin, index } => self.effect(*seq, plugin, *index).await,
             Id::Call { seq, plugin, index } => self.call(*seq, plugin, *index).await,
-            Id::Operators(id) => self.operators(id).await,
+            Id::OperatorRequest(id) => self.operator_request(id).await,
             Id::DeadLetter(id) => self.dead_letter(*id).await,
         }
     }
@@ -36,7 +36,7 @@ impl Handle {
                 break;
             }
         }
-        Ok(Explanation { chain: self.until(event, history.by).await?, branches, cut })
+        Ok(Explanation { chain: self.chain_to_event(event, history.by).await?, branches, cut })
     }
 
     async fn execution(&self, seq: Seq, plugin: &PluginName) -> Result<Explanation, Error> {
@@ -46,7 +46,7 @@ impl Handle {
         };
         let Branch { step, branches } = self.branch(handled, &history, false).await?;
         let mut chain = match history.event {
-            Some(event) => self.until(event, history.by).await?,
+            Some(event) => self.chain_to_event(event, history.by).await?,
             None => vec![Step::Gone(Gone::Event(seq))],
         };
         chain.push(step);
@@ -61,7 +61,7 @@ impl Handle {
             let what = version.map_or_else(|| "a config".to_owned(), |version| format!("config version {version}"));
             return Err(Self::missing(format!("{what} for {}", device.name)));
         };
-        let mut chain = self.because(found.cause.clone()).await?;
+        let mut chain = self.chain_to_cause(found.cause.clone()).await?;
         chain.push(Step::Config(Box::new(ConfigStep::new(found, newest))));
         Ok(Explanation { chain, branches: Vec::new(), cut: false })
     }
@@ -93,14 +93,14 @@ impl Handle {
         let Some(call) = calls.into_iter().rfind(|call| call.id == id) else {
             return Err(Self::missing(format!("method call {id}")));
         };
-        let mut chain = self.because(call.cause.clone()).await?;
+        let mut chain = self.chain_to_cause(call.cause.clone()).await?;
         chain.push(Step::Call(Box::new(call)));
         Ok(Explanation { chain, branches: Vec::new(), cut: false })
     }
 
-    async fn operators(&self, id: &str) -> Result<Explanation, Error> {
+    async fn operator_request(&self, id: &str) -> Result<Explanation, Error> {
         let Some(call) = self.store.call_record(id.to_owned()).await? else { return self.command(id).await };
-        let mut chain = self.because(call.cause.clone()).await?;
+        let mut chain = self.chain_to_cause(call.cause.clone()).await?;
         chain.push(Step::Call(Box::new(call)));
         Ok(Explanation { chain, branches: Vec::new(), cut: false })
     }
@@ -108,7 +108,7 @@ impl Handle {
     async fn command(&self, id: &str) -> Result<Explanation, Error> {
         let command = self.store.command_by_id(id.to_owned()).await?;
         let command = command.ok_or_else(|| Self::missing(format!("a command or a method call {id}")))?;
-        let mut chain = self.because(command.cause.clone()).await?;
+        let mut chain = self.chain_to_cause(command.cause.clone()).await?;
         chain.push(Step::Command(Box::new(command)));
         Ok(Explanation { chain, branches: Vec::new(), cut: false })
     }
@@ -117,7 +117,7 @@ impl Handle {
         let letter = self.journal.dead_letter(id).await?;
         let letter = letter.ok_or_else(|| Self::missing(format!("dead letter {id}")))?;
         let by = self.journal.event_history(letter.event.seq, Some(&letter.plugin)).await?.by;
-        let mut chain = self.until(letter.event.clone(), by).await?;
+        let mut chain = self.chain_to_event(letter.event.clone(), by).await?;
         chain.push(Step::DeadLetter(Box::new(letter)));
         Ok(Explanation { chain, branches: Vec::new(), cut: false })
     }
@@ -133,7 +133,7 @@ impl Handle {
             let held = history.held_back(&handled.plugin, handled.attempt);
             branches.extend(held.map(|held| Step::HeldBack(Box::new(held.clone())).into()));
             for (index, effect) in (0..).zip(effects) {
-                branches.push(self.fate(&handled, index, effect).await?.into());
+                branches.push(self.effect_step(&handled, index, effect).await?.into());
             }
         }
         Ok(Branch { step: Step::Execution(Box::new(handled.into())), branches })

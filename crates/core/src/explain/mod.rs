@@ -3,11 +3,11 @@
 
 mod causes;
 mod chain;
-mod fate;
+mod effect_step;
+mod format;
 mod id;
 mod lookup;
 mod text;
-mod words;
 
 pub use chain::{Branch, ConfigOutcome, ConfigStep, ExecutionStep, Explanation, Gone, Step, settled_after_ms};
 pub use id::{FORMS, Id, InvalidId};

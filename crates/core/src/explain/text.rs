@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     chain::{Branch, ConfigOutcome, ConfigStep, ExecutionStep, Explanation, Gone, Step, settled_after_ms},
-    words::{Names, bytes, name, span, time},
+    format::{Names, bytes, name, span, time},
 };
 use switchbox_model::{
     CallRecord, CallResult, CommandStatus, Event, EventData, Outcome,
@@ -22,7 +22,7 @@ pub(super) fn render(explanation: &Explanation, names: Names<'_>) -> String {
     }
     branches(&mut text, &explanation.branches, 0, names);
     if explanation.branches.is_empty()
-        && let Some(nothing) = explanation.chain.last().and_then(nothing_came)
+        && let Some(nothing) = explanation.chain.last().and_then(no_effects_line)
     {
         let _ = writeln!(text, "→ {nothing}");
     }
@@ -35,7 +35,7 @@ pub(super) fn render(explanation: &Explanation, names: Names<'_>) -> String {
 fn branches(text: &mut String, branches: &[Branch], depth: usize, names: Names<'_>) {
     for branch in branches {
         let _ = write!(text, "{:indent$}→ {}", "", line(&branch.step, names), indent = depth * 2);
-        if let (true, Some(nothing)) = (branch.branches.is_empty(), nothing_came(&branch.step)) {
+        if let (true, Some(nothing)) = (branch.branches.is_empty(), no_effects_line(&branch.step)) {
             let _ = write!(text, " → {nothing}");
         }
         text.push('\n');
@@ -43,7 +43,7 @@ fn branches(text: &mut String, branches: &[Branch], depth: usize, names: Names<'
     }
 }
 
-fn nothing_came(step: &Step) -> Option<&'static str> {
+fn no_effects_line(step: &Step) -> Option<&'static str> {
     match step {
         Step::Event(_) => Some("no plugin has handled it"),
         Step::Execution(execution) => {
@@ -56,12 +56,12 @@ fn nothing_came(step: &Step) -> Option<&'static str> {
 
 /// One line, whatever devices and plugins put into it.
 fn line(step: &Step, names: Names<'_>) -> String {
-    terminal::line(&words_of(step, names)).into_owned()
+    terminal::line(&step_text(step, names)).into_owned()
 }
 
-fn words_of(step: &Step, names: Names<'_>) -> String {
+fn step_text(step: &Step, names: Names<'_>) -> String {
     match step {
-        Step::Event(event) => happened(event, names),
+        Step::Event(event) => event_line(event, names),
         Step::Operator { who } => format!("an operator ({who}) called the admin API"),
         Step::Execution(execution) => handled(execution),
         Step::HeldBack(held) => format!("held back for {} by {}", span(held.held_ms), held.why),
@@ -90,7 +90,7 @@ fn words_of(step: &Step, names: Names<'_>) -> String {
             "nothing of it: what it was made on had changed meanwhile, and the event was tried again".into()
         }
         Step::Gone(gone) => gone_line(gone, names),
-        Step::Earlier => "(it began earlier; explain the first event below to go on)".into(),
+        Step::EarlierNotShown => "(it began earlier; explain the first event below to go on)".into(),
     }
 }
 
@@ -105,7 +105,7 @@ fn gone_line(gone: &Gone, names: Names<'_>) -> String {
     }
 }
 
-fn happened(event: &Event, names: Names<'_>) -> String {
+fn event_line(event: &Event, names: Names<'_>) -> String {
     let who = || event.device.map_or_else(|| "the host".to_owned(), |num| name(num, names));
     let what = match &event.data {
         EventData::Telemetry { subfolder, payload, .. } if subfolder.is_empty() => {
@@ -173,20 +173,20 @@ fn micros(took_us: u32) -> String {
 }
 
 fn config_line(config: &ConfigStep, names: Names<'_>) -> String {
-    let ConfigStep { version, fate, unchanged } = config;
-    let fate = match fate {
+    let ConfigStep { version, outcome, unchanged } = config;
+    let outcome = match outcome {
         _ if *unchanged => "in force already, so nothing changed".into(),
         ConfigOutcome::Acknowledged { after_ms } => format!("sent → acknowledged {} later", span(*after_ms)),
         ConfigOutcome::Waiting => "waits for the device to acknowledge it".into(),
         ConfigOutcome::Superseded { by } => format!("replaced by version {by} before the device acknowledged it"),
     };
     let device = name(version.device, names);
-    format!("config version {} for {device}: {} → {fate}", version.version, bytes(&version.payload))
+    format!("config version {} for {device}: {} → {outcome}", version.version, bytes(&version.payload))
 }
 
 fn command_line(command: &CommandDoc, names: Names<'_>) -> String {
     let later = settled_after_ms(command).map(|ms| format!(" {} later", span(ms))).unwrap_or_default();
-    let fate = match command.status {
+    let outcome = match command.status {
         CommandStatus::Queued => "queued".into(),
         CommandStatus::Sent => format!("sent{later}, not acknowledged yet"),
         CommandStatus::Acknowledged => format!("sent → acknowledged{later}"),
@@ -198,18 +198,28 @@ fn command_line(command: &CommandDoc, names: Names<'_>) -> String {
         }
     };
     let folder = if command.subfolder.is_empty() { String::new() } else { format!(" on {}", command.subfolder) };
-    format!("command {} for {}{folder}: {} → {fate}", command.id, name(command.device, names), bytes(&command.payload))
+    format!(
+        "command {} for {}{folder}: {} → {outcome}",
+        command.id,
+        name(command.device, names),
+        bytes(&command.payload)
+    )
 }
 
 fn call_line(call: &CallRecord, names: Names<'_>) -> String {
-    let fate = match &call.result {
+    let outcome = match &call.result {
         CallResult::Answered { status, payload } => {
             format!("answered {status} {} after {}", bytes(payload), span(call.took_ms))
         }
         CallResult::Failed(why) => format!("no answer after {}: {why}", span(call.took_ms)),
     };
     let (device, request) = (name(call.device, names), bytes(&call.request));
-    format!("method {} of {device} called with {request} at {} ({}) → {fate}", call.method, time(call.time_ms), call.id)
+    format!(
+        "method {} of {device} called with {request} at {} ({}) → {outcome}",
+        call.method,
+        time(call.time_ms),
+        call.id
+    )
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ const PAGE_ROWS: usize = 16 * 1024;
 /// Pages that a search for the executions of one device looks through at most.
 const DEVICE_PAGES: usize = 64;
 /// A [`Position`] with this row is among what outlived the journal: rows of the journal begin with 1.
-const OUTLIVED: i64 = 0;
+const KEPT_RECORDS_ROW: i64 = 0;
 /// Dead letters that are read in one go.
 const DEAD_LETTERS: usize = 100;
 
@@ -106,8 +106,8 @@ impl Handle {
         limit: usize,
         filter: &ExecutionFilter,
     ) -> Result<Page<Handled>, store::Error> {
-        if let Some(position) = before.filter(|position| position.row == OUTLIVED) {
-            return self.outlived(position.index, Items::new(limit), filter).await;
+        if let Some(position) = before.filter(|position| position.row == KEPT_RECORDS_ROW) {
+            return self.kept_records(position.index, Items::new(limit), filter).await;
         }
         let mut ended = false;
         let (items, next) = self
@@ -122,12 +122,12 @@ impl Handle {
         match next {
             _ if ended => Ok(items.page(None)),
             Some(next) => Ok(items.page(Some(next))),
-            None => self.outlived(usize::MAX, items, filter).await,
+            None => self.kept_records(usize::MAX, items, filter).await,
         }
     }
 
     /// Those that outlived the journal, onto a page that others may stand on.
-    async fn outlived(
+    async fn kept_records(
         &self,
         before: usize,
         mut items: Items<Handled>,
@@ -142,13 +142,13 @@ impl Handle {
             for (num, kept) in found {
                 let taken = kept.handled.filter(|handled| filter.takes(handled));
                 if taken.is_some_and(|handled| items.push(handled).is_err()) {
-                    return Ok(items.page(Some(Position { row: OUTLIVED, index: before })));
+                    return Ok(items.page(Some(Position { row: KEPT_RECORDS_ROW, index: before })));
                 }
                 before = usize::try_from(num).unwrap_or(0);
             }
             before = oldest;
         }
-        Ok(items.page(Some(Position { row: OUTLIVED, index: before })))
+        Ok(items.page(Some(Position { row: KEPT_RECORDS_ROW, index: before })))
     }
 
     /// In order of their ids, after `after`; with `plugin` only those of that one. Not many more bytes than a page has.

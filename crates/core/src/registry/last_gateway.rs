@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_told_of_what_it_does_not_have_and_an_older_word_of_it_changes_nothing() {
+    fn what_the_journal_does_not_have_is_recorded_and_an_older_record_changes_nothing() {
         let (last, [hub, other]) = (LastGateway::default(), ["hub", "other"].map(|id| DeviceId::new(id).unwrap()));
         assert_eq!((last.get(), last.take_new()), (None, None));
         last.attached(&hub, 1);

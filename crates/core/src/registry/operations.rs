@@ -160,7 +160,7 @@ impl Handle {
     }
 
     /// While it is held no other change of the registry is made: what [`Handle::check_delete`] says stays so.
-    pub async fn hold_changes(&self) -> OwnedRwLockWriteGuard<()> {
+    pub async fn lock_changes(&self) -> OwnedRwLockWriteGuard<()> {
         self.order.clone().write_owned().await
     }
 

@@ -39,7 +39,7 @@ pub async fn run(timers: Handle, ingest: ingest::Handle, shutdown: CancellationT
 
 async fn fire(timers: &Handle, ingest: &ingest::Handle, plugin: &PluginName) -> Result<(), ingest::Error> {
     let permit = ingest.reserve(ENTRY_BYTES, PriorityClass::Foreground).await?;
-    let held = timers.hold(plugin).await;
+    let held = timers.lock(plugin).await;
     // The journal computes the next times from the same moment.
     let now_ms = clock::now_ms();
     let fired = held.take(now_ms, TOGETHER);

@@ -70,14 +70,14 @@ pub struct Handle {
 
 /// The exclusive right to set, cancel and fire the timers of a plugin.
 #[derive(Debug)]
-pub struct HeldTimers {
+pub struct LockedTimers {
     plugin: PluginName,
     cell: Arc<PluginTimers>,
     inner: Arc<Inner>,
     _order: OwnedMutexGuard<()>,
 }
 
-impl HeldTimers {
+impl LockedTimers {
     /// These effects of the event are queued for the journal, each with its place among all of them.
     pub fn apply(&self, seq: Seq, effects: Vec<(u32, Effect)>) {
         let mut state = self.cell.state.lock();
@@ -207,13 +207,13 @@ impl Handle {
     /// one entry of the journal with whatever else depends on the clock.
     pub async fn clock_set(&self, store: &store::Handle, now_ms: u64) -> Result<(), store::Error> {
         let plugins: Vec<_> = self.inner.plugins.read().keys().cloned().collect();
-        let mut held = Vec::with_capacity(plugins.len());
+        let mut locked = Vec::with_capacity(plugins.len());
         for plugin in plugins {
-            held.push(self.hold(&plugin).await);
+            locked.push(self.lock(&plugin).await);
         }
         store.call(Entry::ClockSet { time_ms: now_ms }).await?;
-        for held in held {
-            let mut state = held.cell.state.lock();
+        for locked in locked {
+            let mut state = locked.cell.state.lock();
             state.timers.realign(now_ms);
             state.running_since_ms = state.running_since_ms.map(|since_ms| since_ms.min(now_ms));
         }
@@ -256,10 +256,10 @@ impl Handle {
     }
 
     /// Waits until the plugin's timers are free, and takes the exclusive right to change them.
-    pub async fn hold(&self, plugin: &PluginName) -> HeldTimers {
+    pub async fn lock(&self, plugin: &PluginName) -> LockedTimers {
         let cell = self.of(plugin);
         let order = cell.order.clone().lock_owned().await;
-        HeldTimers { plugin: plugin.clone(), cell, inner: self.inner.clone(), _order: order }
+        LockedTimers { plugin: plugin.clone(), cell, inner: self.inner.clone(), _order: order }
     }
 
     /// The plugins that run and have a timer, with the next time of each.

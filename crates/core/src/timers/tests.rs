@@ -22,11 +22,11 @@ async fn what_fired_and_was_not_handled_when_the_plugin_went_off_fires_again() {
     let docs =
         [doc(&plugin, "done", Schedule::Once), doc(&plugin, "lost", Schedule::Once), doc(&plugin, "every", every)];
     timers.load(&docs);
-    assert_eq!(names(timers.hold(&plugin).await.take(20, 9)), [""; 0], "it does not run yet");
+    assert_eq!(names(timers.lock(&plugin).await.take(20, 9)), [""; 0], "it does not run yet");
     timers.resume(&plugin);
-    assert_eq!(names(timers.hold(&plugin).await.take(20, 9)), ["done", "every", "lost"]);
+    assert_eq!(names(timers.lock(&plugin).await.take(20, 9)), ["done", "every", "lost"]);
     timers.handled(&plugin, "done");
-    let held = timers.hold(&plugin).await;
+    let held = timers.lock(&plugin).await;
     held.pause();
     let mut unhandled = held.unhandled();
     unhandled.sort_by(|one, other| one.timer.name.cmp(&other.timer.name));
@@ -36,9 +36,9 @@ async fn what_fired_and_was_not_handled_when_the_plugin_went_off_fires_again() {
     drop(held);
     assert_eq!(timers.count(&plugin), 2);
     timers.resume(&plugin);
-    assert_eq!(names(timers.hold(&plugin).await.take(20, 9)), ["every", "lost"]);
+    assert_eq!(names(timers.lock(&plugin).await.take(20, 9)), ["every", "lost"]);
     timers.handled(&plugin, "every");
     timers.handled(&plugin, "lost");
-    assert_eq!(timers.hold(&plugin).await.unhandled(), []);
+    assert_eq!(timers.lock(&plugin).await.unhandled(), []);
     assert_eq!(timers.next_due_of(&plugin), Some(1_010), "it goes on as before");
 }

@@ -145,7 +145,7 @@ fn more_instances_than_are_held_at_once_are_replayed() {
     let line = |kind: &str| FORMAT_1.lines().find(|line| line.contains(kind)).unwrap().to_owned();
     let mut text = [line("\"kind\":\"recording\""), line("\"kind\":\"version\"")].join("\n") + "\n";
     let of = |line: String, n: usize| line.replace("\"instance\":1", &format!("\"instance\":{n}")) + "\n";
-    for n in 1..=INSTANCES_HELD * 3 {
+    for n in 1..=MAX_INSTANCES * 3 {
         text.push_str(&of(line("\"kind\":\"start\""), n));
         text.push_str(&of(line("\"kind\":\"execution\""), n));
         // One that began long ago goes on.
@@ -154,7 +154,7 @@ fn more_instances_than_are_held_at_once_are_replayed() {
     let result = run(replayed(&text, "garage-door", None));
     assert_eq!(
         (result.executions, result.different),
-        (INSTANCES_HELD as u64 * 6, 0),
+        (MAX_INSTANCES as u64 * 6, 0),
         "{:?}",
         result.differences.first()
     );

@@ -5,7 +5,7 @@ use std::fs;
 use super::*;
 use crate::{
     JournalRow,
-    preallocated::{self, SPARE},
+    preallocated::{self, FILE_EXTENSION},
 };
 use switchbox_model::{Entry, Event, EventData};
 
@@ -189,7 +189,7 @@ fn a_file_that_was_only_begun_is_begun_again() {
 }
 
 #[test]
-fn only_what_nobody_needs_is_trimmed_and_its_files_are_used_again() {
+fn only_what_is_not_needed_is_trimmed_and_its_files_are_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open_with(folder.path(), SMALL).unwrap();
     (1..=100).for_each(|number| append(&mut journal, number));
@@ -202,13 +202,17 @@ fn only_what_nobody_needs_is_trimmed_and_its_files_are_used_again() {
     let full = count("log");
     journal.trim(row, true).unwrap();
     assert_eq!(all(&journal), (row + 1..=100).collect::<Vec<_>>());
-    let (trimmed, spare) = (count("log"), count(SPARE));
+    let (trimmed, spare) = (count("log"), count(FILE_EXTENSION));
     assert!(trimmed < full);
-    assert_eq!(spare, preallocated::KEPT.min(full - trimmed), "what goes is kept to be used again, up to so many");
+    assert_eq!(spare, preallocated::MAX_READY.min(full - trimmed), "what goes is kept to be used again, up to so many");
     (101..=120).for_each(|number| append(&mut journal, number));
     let begun = count("log") - trimmed;
     assert!(begun > 0);
-    assert_eq!(count(SPARE), spare.saturating_sub(begun), "a file that is begun takes the place of a spare one");
+    assert_eq!(
+        count(FILE_EXTENSION),
+        spare.saturating_sub(begun),
+        "a file that is begun takes the place of a spare one"
+    );
     (121..=140).for_each(|number| append(&mut journal, number));
     drop(journal);
     let journal = Journal::open_with(folder.path(), SMALL).unwrap();

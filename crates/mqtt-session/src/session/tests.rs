@@ -330,7 +330,7 @@ fn packet_ids_wrap_round_and_skip_those_in_use() {
 }
 
 #[test]
-fn what_is_written_down_has_its_id_before_and_tells_its_end() {
+fn a_recorded_span_has_its_id_before_it_ends_and_records_its_end() {
     let mut session = S::new();
     session.connect(10);
     let (first, second) = (journaled(&mut session, QoS::AtLeastOnce, 1), journaled(&mut session, QoS::ExactlyOnce, 2));

@@ -97,7 +97,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn who_takes_nothing_is_waited_for_once() {
+    fn a_subscriber_that_takes_nothing_is_waited_for_once() {
         let mut slow_consumer = SlowConsumer::default();
         let began = Instant::now();
         slow_consumer.waited(began, began + 600 * MS);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_waits_for_a_tenth_of_its_time_and_paces_itself_by_who_keeps_up() {
+    fn a_publisher_waits_for_a_tenth_of_its_time_and_keeps_pace_with_fast_subscribers() {
         let mut budget = WaitBudget::default();
         let (began, mut now, mut waited) = (Instant::now(), Instant::now(), Duration::ZERO);
         while now < began + 10_000 * MS {

@@ -227,7 +227,7 @@ async fn what_a_member_left_goes_to_another() {
 }
 
 #[test]
-fn what_the_host_shows_reaches_only_who_asked_for_it_by_name() {
+fn messages_of_the_host_reach_only_clients_that_named_their_topics() {
     let topics = Handle::new(Metrics::default(), SessionJournal::default());
     let filters =
         ["registries/#", "$share/g/registries/+/devices/a/state", "registries/r/devices/b/#", "#", "+/+/#", "$shown/#"];

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{connection::Connection, end::ConnectionEnd};
 use switchbox_auth::provisioning::{RegisterError, Registered, Registrant};
-use switchbox_azure::provisioning::{Assigned, answer_topic, assigning, error};
+use switchbox_azure::provisioning::{Assigned, error_json, pending_json, response_topic};
 use switchbox_model::Message;
 use switchbox_mqtt_codec::packet::Ack;
 use switchbox_support::clock;
@@ -31,7 +31,7 @@ impl Connection {
             Request::Register { rid } => match auth.register(&registrant).await {
                 Ok(registered) => {
                     tracing::info!(device = %registered.device.name, "registered by an enrolment");
-                    (rid, 202, assigning(registrant.registration_id()))
+                    (rid, 202, pending_json(registrant.registration_id()))
                 }
                 Err(why) => refused(rid, &registrant, &why),
             },
@@ -40,7 +40,7 @@ impl Connection {
                 Err(why) => refused(rid, &registrant, &why),
             },
         };
-        let topic = answer_topic(status, &rid, status == 202);
+        let topic = response_topic(status, &rid, status == 202);
         self.presence.mailbox.reply(Arc::new(Message::new(&topic, Bytes::from(body.to_string()))));
         ack.map_or(Ok(()), |ack| self.acknowledge_now(ack))
     }
@@ -58,11 +58,11 @@ impl Connection {
             etag: &device.revision.to_string(),
             payload: registered.payload.as_deref(),
         }
-        .answer()
+        .status_json()
     }
 }
 
 fn refused(rid: String, registrant: &Registrant, why: &RegisterError) -> (String, u16, serde_json::Value) {
     tracing::info!(registration = registrant.registration_id(), %why, "a device was not registered");
-    (rid, why.status(), error(why.status(), &why.to_string()))
+    (rid, why.status(), error_json(why.status(), &why.to_string()))
 }

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_that_stays_full_is_told_of_once_and_one_that_moves_never() {
+    fn a_window_that_stays_full_is_logged_once_and_one_that_moves_never() {
         let began = Instant::now();
         let mut window = WindowWatch::default();
         window.update(Some(1), began);

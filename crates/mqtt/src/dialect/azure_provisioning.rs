@@ -1,7 +1,7 @@
 //! The topics of Azure's Device Provisioning Service, for devices that are not registered yet (docs/azure.md). Pure.
 
 use super::operation::{Publish, Subscribe, TopicRefusal};
-use switchbox_azure::provisioning::{ANSWERS, Request};
+use switchbox_azure::provisioning::{RESPONSE_FILTER, Request};
 
 pub(super) fn publish(topic: &str) -> Publish<'_> {
     match Request::parse(topic) {
@@ -12,7 +12,7 @@ pub(super) fn publish(topic: &str) -> Publish<'_> {
 }
 
 pub(super) fn subscribe(filter: &str) -> Subscribe {
-    if filter == ANSWERS { Subscribe::Replies } else { Subscribe::Refused(TopicRefusal::NoHubTopic) }
+    if filter == RESPONSE_FILTER { Subscribe::Replies } else { Subscribe::Refused(TopicRefusal::NoHubTopic) }
 }
 
 #[cfg(test)]

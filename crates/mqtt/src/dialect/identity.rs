@@ -4,7 +4,7 @@ use super::Dialect;
 use switchbox_auth::{Signed, Signer};
 use switchbox_azure::{
     Hubs, Right, Sas, SasError, UserName,
-    provisioning::{self, Registering},
+    provisioning::{self, RegistrationUser},
     sas,
 };
 use switchbox_model::{DeviceId, DeviceName, InvalidName, RegistryName};
@@ -62,7 +62,7 @@ pub enum IdentityError {
 
 /// Returns `None` if the client uses the other dialect, in which the client id is the identity.
 pub fn read_identity(shown: ConnectFields<'_>, hubs: &Hubs) -> Result<Option<ClaimedIdentity>, IdentityError> {
-    if let Some(registering) = shown.user_name.and_then(Registering::parse) {
+    if let Some(registering) = shown.user_name.and_then(RegistrationUser::parse) {
         return registrant(registering, shown).map(Some);
     }
     let Some(name) = shown.user_name.and_then(UserName::parse) else { return Ok(None) };
@@ -79,8 +79,8 @@ pub fn read_identity(shown: ConnectFields<'_>, hubs: &Hubs) -> Result<Option<Cla
     Ok(Some(ClaimedIdentity::Device { device, signed }))
 }
 
-fn registrant(registering: Registering<'_>, shown: ConnectFields<'_>) -> Result<ClaimedIdentity, IdentityError> {
-    let Registering { scope, registration_id } = registering;
+fn registrant(registering: RegistrationUser<'_>, shown: ConnectFields<'_>) -> Result<ClaimedIdentity, IdentityError> {
+    let RegistrationUser { scope, registration_id } = registering;
     if shown.client_id != registration_id {
         let (client_id, device) = (shown.client_id.to_owned(), registration_id.to_owned());
         return Err(IdentityError::OtherDevice { client_id, device });

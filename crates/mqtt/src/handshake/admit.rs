@@ -30,7 +30,7 @@ use crate::{
 use switchbox_auth as auth;
 use switchbox_auth::{
     AuthContext, Credentials, Principal,
-    provisioning::{Registering, Registrant},
+    provisioning::{Registrant, RegistrationRequest},
 };
 use switchbox_model::limits;
 use switchbox_mqtt_codec::{
@@ -116,7 +116,7 @@ async fn authenticate(
     let proved = match &claim {
         Ok(Some(identity::ClaimedIdentity::Registrant { registry, registration_id, signed })) => {
             let signed = signed.as_ref();
-            let who = Registering { registry, registration_id, address, certificates, signed };
+            let who = RegistrationRequest { registry, registration_id, address, certificates, signed };
             shared.host.auth.admit_registrant(who).await.map(|registrant| Proved {
                 auth_context: registrant.auth_context(),
                 dialect,

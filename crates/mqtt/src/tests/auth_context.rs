@@ -9,7 +9,7 @@ use switchbox_core::registry::Changed;
 use switchbox_model::{DeviceNum, Message, QoS, registry::DeviceSpec};
 
 #[tokio::test]
-async fn who_may_not_stay_is_told_so_and_leaves_no_will() {
+async fn a_client_whose_access_ends_gets_a_disconnect_and_leaves_no_will() {
     let server = TestServer::start().await;
     let mut watcher = server.v5("_client-watcher").await;
     assert_eq!(watcher.subscribe(true, "gone", 0).await, 0);
@@ -22,13 +22,15 @@ async fn who_may_not_stay_is_told_so_and_leaves_no_will() {
     server.block("lamp-1").await;
     assert_eq!(lamp.expect_end().await, Some(0x87));
     server
-        .told("lamp-1 disconnected: device projects/local/locations/local/registries/default/devices/lamp-1 is blocked")
+        .wait_for_log(
+            "lamp-1 disconnected: device projects/local/locations/local/registries/default/devices/lamp-1 is blocked",
+        )
         .await;
     watcher.expect_silence().await;
 }
 
 #[tokio::test]
-async fn who_may_not_stay_is_cut_off_also_in_the_middle_of_what_it_sent() {
+async fn a_client_whose_access_ends_is_disconnected_in_the_middle_of_what_it_sent() {
     let server = TestServer::start().await;
     let _full = full(&server, "_client-full", "a").await;
     let mut watcher = server.v4("_client-watcher").await;
@@ -43,20 +45,20 @@ async fn who_may_not_stay_is_cut_off_also_in_the_middle_of_what_it_sent() {
 }
 
 #[tokio::test]
-async fn who_may_not_stay_is_cut_off_also_where_it_waits_for_the_journal() {
+async fn a_client_whose_access_ends_is_disconnected_while_it_waits_for_the_journal() {
     for topic in ["/devices/lamp-1/events", "plugin/a"] {
         let server = TestServer::start().await;
         let mut lamp = server.v5("lamp-1").await;
         let _full = server.occupy(QUEUE_BYTES).await;
         lamp.send(&publish(0x32, topic, 1, Some(&[]), "x")).await;
-        server.has_read(1).await;
+        server.wait_for_publishes(1).await;
         server.block_later("lamp-1");
         assert_eq!(lamp.expect_end().await, Some(0x87), "{topic}");
     }
 }
 
 #[tokio::test]
-async fn a_change_that_takes_nothing_away_disturbs_nobody() {
+async fn a_change_that_revokes_nothing_disconnects_no_client() {
     let server = TestServer::start().await;
     let mut lamp = server.v5("lamp-1").await;
     server.host.change("lamp-1", |spec| spec.log_level = Some("DEBUG".into())).await;
@@ -99,23 +101,23 @@ async fn a_kept_session_loses_the_subscriptions_that_its_client_may_not_have_any
 }
 
 /// An offline device is deleted; waits until it has no session any more, and none is kept of it.
-async fn forgets_who_was_deleted(delete: impl AsyncFn(&TestServer)) {
+async fn deleted_clients_are_forgotten(delete: impl AsyncFn(&TestServer)) {
     let server = TestServer::start().await;
     let kept = connect_v4("lamp-1", 0, 60);
     let (mut lamp, _) = server.connect(&kept).await;
     lamp.subscribe(false, "news", 1).await;
     drop(lamp);
     until("it is offline", || server.metrics.connections.get() == 0).await;
-    server.not_told("a session ended").await;
+    server.assert_not_logged("a session ended").await;
     delete(&server).await;
-    server.told("a session ended").await;
+    server.wait_for_log("a session ended").await;
     // The next device of this name has nothing of it.
     assert!(!server.resume(&kept).await.1);
 }
 
 #[tokio::test]
 async fn a_device_that_is_deleted_while_it_is_away_leaves_no_session() {
-    forgets_who_was_deleted(async |server| {
+    deleted_clients_are_forgotten(async |server| {
         server.host.registry.delete(&server.host.device("lamp-1"), None).await.unwrap();
     })
     .await;
@@ -123,7 +125,7 @@ async fn a_device_that_is_deleted_while_it_is_away_leaves_no_session() {
 
 #[tokio::test]
 async fn a_device_whose_deletion_is_lost_among_too_many_changes_leaves_no_session_either() {
-    forgets_who_was_deleted(async |server| {
+    deleted_clients_are_forgotten(async |server| {
         let (registry, lamp) = (server.host.registry.clone(), server.host.device("lamp-1"));
         // All at once, while this thread is not the server's: it sees the last of them only.
         let deleting = std::thread::spawn(move || {

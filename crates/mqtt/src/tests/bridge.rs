@@ -76,7 +76,7 @@ async fn a_bridge_gets_no_message_of_its_own_and_those_of_others_as_they_were_pu
 }
 
 #[tokio::test]
-async fn a_bridge_that_may_not_tell_of_itself_is_let_in_and_served() {
+async fn a_bridge_that_may_not_publish_its_state_is_accepted_and_served() {
     const STATE: &str = "$SYS/broker/connection/there.hub/state";
     let will = |topic: &str| [text(topic), text("0")].concat();
     let proof = [text("unused"), text("word")].concat();

@@ -59,7 +59,7 @@ async fn what_was_accepted_is_acknowledged_before_a_later_packet_ends_the_connec
         let none: Option<&[u8]> = if v5 { Some(&[]) } else { None };
         for (name, ender, label) in enders(v5) {
             let server = TestServer::start().await;
-            server.host.disk.hold();
+            server.host.disk.block();
             let mut client = connected(&server, v5).await;
             let events = [publish(0x32, EVENTS, 1, none, "kept"), publish(0x34, EVENTS, 2, none, "kept too")].concat();
             // The host may be done before all of it is sent.
@@ -80,7 +80,7 @@ async fn what_was_accepted_is_acknowledged_before_others_end_the_connection() {
         let server = TestServer::start().await;
         let mut client = connected(&server, v5).await;
         let mut other = server.v4("lamp-2").await;
-        server.host.disk.hold();
+        server.host.disk.block();
         if label == "revoked" {
             // The journal has the change after the first event that is held, and before the second.
             other.send(&publish(0x32, "/devices/lamp-2/events", 1, None, "of another")).await;
@@ -93,7 +93,7 @@ async fn what_was_accepted_is_acknowledged_before_others_end_the_connection() {
         match label {
             "taken over" => next.send(&connect_v4("lamp-1", 2, 60)).await,
             "administrative" => server.host.delivery.close(server.host.device("lamp-1").num, "an operator asked"),
-            _ => server.host.disk.step(),
+            _ => server.host.disk.release_next(),
         }
         ends(&server, Some(label)).await;
         client.expect(&ack(0x40, 1)).await;
@@ -107,7 +107,7 @@ async fn what_was_accepted_is_acknowledged_before_others_end_the_connection() {
 #[tokio::test]
 async fn what_was_accepted_is_acknowledged_where_the_client_says_that_nothing_more_comes() {
     let server = TestServer::start().await;
-    server.host.disk.hold();
+    server.host.disk.block();
     let mut client = server.v4("lamp-1").await;
     client.send(&publish(0x32, EVENTS, 1, None, "kept")).await;
     client.0.shutdown().await.unwrap();
@@ -119,7 +119,7 @@ async fn what_was_accepted_is_acknowledged_where_the_client_says_that_nothing_mo
 #[tokio::test]
 async fn a_journal_that_hangs_does_not_keep_the_connection() {
     let server = TestServer::start().await;
-    server.host.disk.hold();
+    server.host.disk.block();
     let mut client = server.v4("lamp-1").await;
     let began = Instant::now();
     client.send(&[publish(0x32, EVENTS, 1, None, "held"), vec![0, 0]].concat()).await;
@@ -130,7 +130,7 @@ async fn a_journal_that_hangs_does_not_keep_the_connection() {
 #[tokio::test]
 async fn a_client_that_disconnects_gets_acknowledgements_and_no_messages_any_more() {
     let server = TestServer::start().await;
-    server.host.disk.hold();
+    server.host.disk.block();
     let mut client = server.v4("lamp-1").await;
     client.subscribe(false, "a", 1).await;
     client.send(&[publish(0x32, EVENTS, 1, None, "kept"), vec![0xe0, 0]].concat()).await;

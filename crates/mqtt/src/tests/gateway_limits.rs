@@ -40,7 +40,7 @@ async fn a_gateway_attaches_so_many_devices_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_publishes_where_or_what_it_may_not_is_told_and_keeps_its_devices() {
+async fn a_gateway_that_publishes_what_it_may_not_gets_an_error_and_keeps_its_devices() {
     // Devices have only their own topics where enrolment is closed.
     let server = TestServer::start_as(switchbox_testing::folder(), Enroll::Closed).await;
     register(&server).await;

@@ -112,7 +112,7 @@ async fn mqtt_works_over_both_versions_of_tls_with_the_largest_messages() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_or_nonsense_to_tls_is_closed_and_counted() {
+async fn a_client_that_sends_nothing_or_nonsense_to_tls_is_closed_and_counted() {
     let certificate = certificate();
     let server = certificate.server(None, Options { connect_deadline: SHORT, ..Options::default() }).await;
     let mut silent = server.open().await;

@@ -104,15 +104,15 @@ impl TestServer {
     }
 
     /// Waits until so many messages of clients have been read.
-    async fn has_read(&self, publishes: u64) {
+    async fn wait_for_publishes(&self, publishes: u64) {
         until("the messages are read", || self.metrics.publishes_in.get() == publishes).await;
     }
 
     /// Waits until the log says this.
-    async fn told(&self, line: &str) {
+    async fn wait_for_log(&self, line: &str) {
         let deadline = std::time::Instant::now() + TIMEOUT;
         loop {
-            let told = self.host.told().await;
+            let told = self.host.journal_texts().await;
             if told.iter().any(|one| one == line) {
                 return;
             }
@@ -122,8 +122,8 @@ impl TestServer {
         }
     }
 
-    async fn not_told(&self, line: &str) {
-        let told = self.host.told().await;
+    async fn assert_not_logged(&self, line: &str) {
+        let told = self.host.journal_texts().await;
         assert!(told.iter().all(|one| one != line), "{told:?}");
     }
 

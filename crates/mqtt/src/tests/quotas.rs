@@ -47,7 +47,7 @@ async fn a_publisher_of_mqtt_5_reads_that_its_retained_message_is_not_kept() {
 }
 
 #[tokio::test]
-async fn an_account_that_keeps_too_many_sessions_is_told_and_others_keep_theirs() {
+async fn an_account_with_too_many_kept_sessions_is_refused_more_and_others_keep_theirs() {
     let metrics = Metrics::default();
     let topics = switchbox_mqtt_session::topics::Handle::new(
         metrics.clone(),

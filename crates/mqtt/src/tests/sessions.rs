@@ -40,12 +40,12 @@ fn will_v5(id: &str, topic: &str, delay_secs: u8, session: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn the_old_connection_is_closed_and_detached_before_the_new_one_is_let_in() {
+async fn the_old_connection_is_closed_and_detached_before_the_new_one_is_accepted() {
     let server = TestServer::start().await;
     let mut old = server.v5("lamp-1").await;
     // The same device by another of its names.
     let _new = server.v4("projects/local/locations/local/registries/default/devices/lamp-1").await;
-    let log = server.host.told().await;
+    let log = server.host.journal_texts().await;
     assert_eq!(log, ["lamp-1 connected", "lamp-1 disconnected: taken over by a new connection", "lamp-1 connected"]);
     assert_eq!(old.expect_end().await, Some(0x8e));
 }
@@ -66,7 +66,7 @@ async fn many_takeovers_at_once_leave_one_connection() {
         alive += usize::from(client.try_packet().await.is_some());
     }
     assert_eq!(alive, 1);
-    let log = server.host.told().await;
+    let log = server.host.journal_texts().await;
     assert_eq!(log.iter().filter(|l| l.ends_with(" connected")).count(), 20);
     assert_eq!(log.len(), 39);
 }
@@ -160,8 +160,8 @@ async fn a_kept_session_takes_up_the_feeds_of_its_device() {
     let (mut client, present) = server.resume(&connect_v4("lamp-1", 0, 60)).await;
     assert!(present);
     client.expect(&publish(0x32, CONFIG, 2, None, "off")).await;
-    server.not_told("lamp-1 disconnected: connection lost").await;
-    server.told("lamp-1 disconnected: disconnected by the client").await;
+    server.assert_not_logged("lamp-1 disconnected: connection lost").await;
+    server.wait_for_log("lamp-1 disconnected: disconnected by the client").await;
 }
 
 #[tokio::test]
@@ -249,9 +249,9 @@ async fn a_session_expires() {
     assert!(present);
     drop(client);
     until("it is offline", || server.metrics.connections.get() == 0).await;
-    server.not_told("a session ended").await;
+    server.assert_not_logged("a session ended").await;
     pass(Duration::from_millis(1_100)).await;
-    server.told("a session ended").await;
+    server.wait_for_log("a session ended").await;
     assert!(!server.resume(&bytes).await.1);
 }
 
@@ -292,9 +292,9 @@ async fn a_silent_client_is_closed_and_keep_alive_0_is_for_ever() {
 }
 
 #[tokio::test]
-async fn at_shutdown_what_becomes_durable_is_acknowledged_and_clients_are_told() {
+async fn at_shutdown_what_becomes_durable_is_acknowledged_and_clients_get_a_disconnect() {
     let mut server = TestServer::start().await;
-    server.host.disk.hold();
+    server.host.disk.block();
     let mut client = server.v5("lamp-1").await;
     let mut idle = server.v4("_client").await;
     client.send(&publish(0x32, "/devices/lamp-1/events", 1, Some(&[]), "a")).await;
@@ -307,7 +307,7 @@ async fn at_shutdown_what_becomes_durable_is_acknowledged_and_clients_are_told()
     let start = Instant::now();
     server.service.take().unwrap().await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(2));
-    server.told("lamp-1 disconnected: server shutting down").await;
+    server.wait_for_log("lamp-1 disconnected: server shutting down").await;
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ async fn a_qos_2_event_that_waited_for_the_journal_is_accepted_from_the_next_con
     let (mut lamp, _) = server.resume(&hello).await;
     let full = server.occupy(QUEUE_BYTES).await;
     lamp.send(&publish(0x34, EVENTS, 7, Some(&[]), "once")).await;
-    server.has_read(1).await;
+    server.wait_for_publishes(1).await;
     let (mut lamp, present) = server.resume(&hello).await;
     assert!(present);
     drop(full);
@@ -81,7 +81,7 @@ async fn a_message_that_triggers_a_plugin_is_written_with_what_it_brings_about_a
     let (mut from, _) = server.resume(&hello).await;
     let full = server.occupy(QUEUE_BYTES).await;
     from.send(&publish(0x34, "plugin/a", 9, Some(&[]), "once")).await;
-    server.has_read(1).await;
+    server.wait_for_publishes(1).await;
     let (mut from, _) = server.resume(&hello).await;
     from.send(&publish(0x3c, "plugin/a", 9, Some(&[]), "once")).await;
     from.expect(&ack(0x50, 9)).await;
@@ -104,7 +104,7 @@ fn is_topic_event(entry: &Entry) -> bool {
 }
 
 #[tokio::test]
-async fn who_had_room_gets_what_its_publisher_still_waited_with_for_others() {
+async fn a_subscriber_with_room_gets_what_its_publisher_still_waits_to_give_others() {
     let server = TestServer::start().await;
     let mut one = full(&server, "_client-one", "a/1").await;
     let mut other = full(&server, "_client-other", "a/2").await;
@@ -128,7 +128,7 @@ async fn who_had_room_gets_what_its_publisher_still_waited_with_for_others() {
 }
 
 #[tokio::test]
-async fn who_takes_nothing_is_not_waited_for_again_because_it_comes_back() {
+async fn a_subscriber_that_takes_nothing_is_not_waited_for_again_after_it_reconnects() {
     let server = TestServer::start().await;
     let hello = connect_v5("_client-full", 0, &[&KEPT[..], &[0x21, 0, 1]].concat());
     let _full = full(&server, "_client-full", "a").await;

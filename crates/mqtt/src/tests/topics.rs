@@ -258,7 +258,7 @@ async fn a_message_that_triggers_a_plugin_is_durable_before_its_acknowledgement(
     let server = TestServer::start().await;
     let mut client = server.v5("_client").await;
     client.subscribe(true, "plugin/#", 0).await;
-    server.host.disk.hold();
+    server.host.disk.block();
     client.send(&publish(0x32, "plugin/a", 7, Some(&[]), "1")).await;
     client.send(&publish(0x34, "plugin/a", 8, Some(&[]), "2")).await;
     client.send(&publish(0x32, "other", 9, Some(&[]), "3")).await;

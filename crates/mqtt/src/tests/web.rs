@@ -159,7 +159,7 @@ async fn whatever_the_host_ends_it_says_so_with_a_close_frame() {
 }
 
 #[tokio::test]
-async fn who_is_taken_over_and_who_is_there_when_the_host_stops_gets_a_close_frame() {
+async fn a_client_gets_a_close_frame_at_a_takeover_and_when_the_host_stops() {
     let mut server = server(Options::default()).await;
     let (addr, hello) = (server.addr, connect_v4("lamp-1", 2, 60));
     let connect = move || {

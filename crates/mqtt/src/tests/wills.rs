@@ -106,7 +106,7 @@ async fn a_will_comes_before_what_its_client_does_next_also_under_load() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn who_says_goodbye_leaves_no_will_also_where_it_comes_back_at_once() {
+async fn a_client_that_disconnects_leaves_no_will_even_if_it_reconnects_at_once() {
     let server = TestServer::start().await;
     let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "status/#", 0).await;

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_of_other_machines_are_told_from_those_of_this_one() {
+    fn pages_of_other_machines_are_distinguished_from_those_of_this_one() {
         for (origin, expect) in [
             ("http://localhost:8080", true),
             ("https://127.0.0.1", true),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_upgrade_is_told_what_to_do() {
+    fn every_wrong_upgrade_gets_an_answer_that_says_what_to_do() {
         const NONE: usize = usize::MAX;
         for (replaced, lines, expect, says) in [
             (NONE, &[][..], "101", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),

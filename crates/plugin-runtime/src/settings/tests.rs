@@ -53,7 +53,7 @@ fn an_empty_file_is_all_defaults() {
 }
 
 #[test]
-fn all_problems_are_told_with_their_keys() {
+fn all_problems_are_reported_with_their_keys() {
     for (text, keys) in [
         ("enabeld = true", &["enabeld"] as &[&str]),
         ("enabled = 1", &["enabled"]),

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_much_is_told_with_its_limit() {
+    fn what_is_too_much_is_reported_with_its_limit() {
         assert_eq!(fields::CONFIG.check_len("a config", 65_536), Ok(()));
         let error = fields::CONFIG.check_len("a config", 65_537).unwrap_err();
         assert_eq!(error.to_string(), "a config of 65537 bytes is larger than 65536 (limit config_bytes)");

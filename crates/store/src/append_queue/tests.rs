@@ -105,7 +105,7 @@ fn nothing_is_expected_of_a_queue_that_is_closed() {
 }
 
 #[test]
-fn nobody_waits_for_an_event_that_will_never_be_in_the_log() {
+fn no_caller_waits_for_an_event_that_will_never_be_in_the_journal() {
     let append_queue = AppendQueue::new(1024, 1);
     assert!(at_once(append_queue.wait_until_durable(Seq(1))).is_none());
     append_queue.record_ended();

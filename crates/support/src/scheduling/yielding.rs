@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_is_to_give_way_takes_turns_and_a_long_one_ends() {
+    fn only_background_threads_yield_and_only_after_a_long_turn() {
         let later = Instant::now() + Duration::from_secs(1);
         yield_if_due_at(later);
         assert!(TURN_HERE.get().is_none(), "this thread need not");

@@ -122,15 +122,15 @@ impl Admission {
 
     /// Admits a connection. `None` when there is no room. The limit is counted then.
     #[must_use]
-    pub fn enter(&self, address: IpAddr) -> Option<ConnectionPermit> {
-        self.enter_at(address, Instant::now())
+    pub fn admit(&self, address: IpAddr) -> Option<ConnectionPermit> {
+        self.admit_at(address, Instant::now())
     }
 
-    fn enter_at(&self, address: IpAddr, now: Instant) -> Option<ConnectionPermit> {
+    fn admit_at(&self, address: IpAddr, now: Instant) -> Option<ConnectionPermit> {
         // Loopback addresses are not counted: a process on this machine has cheaper ways to harm the host.
         let address = Some(address.to_canonical()).filter(|address| !address.is_loopback()).map(network);
         let leave = Arc::new(Notify::new());
-        let entered = self.in_time(address, now).and_then(|()| {
+        let entered = self.check_rate(address, now).and_then(|()| {
             let mut connection_table = self.0.connection_table.lock();
             connection_table.enter(&self.0.options, address, leave.clone(), now)
         });
@@ -144,7 +144,7 @@ impl Admission {
     }
 
     /// An address first uses up what is its own, so that a flood from one is shed before it costs others anything.
-    fn in_time(&self, address: Option<IpAddr>, now: Instant) -> Result<(), LimitName> {
+    fn check_rate(&self, address: Option<IpAddr>, now: Instant) -> Result<(), LimitName> {
         let Options { per_second, per_address, names, .. } = self.0.options;
         if let Some(address) = address {
             // All that may be there may also come at once, as after an outage.
@@ -208,7 +208,7 @@ mod tests {
 
         /// Known at once, so that unauthenticated connections do not matter.
         fn enter_known(&self, from: &str, now: Instant) -> Option<ConnectionPermit> {
-            self.enter_at(address(from), now).inspect(ConnectionPermit::mark_authenticated)
+            self.admit_at(address(from), now).inspect(ConnectionPermit::mark_authenticated)
         }
     }
 
@@ -263,7 +263,7 @@ mod tests {
     #[tokio::test]
     async fn the_oldest_unauthenticated_connection_makes_room_once_it_had_its_time() {
         let (admission, now) = (admission(OPTIONS), Instant::now());
-        let enter = |at| admission.enter_at(address("127.0.0.1"), at);
+        let enter = |at| admission.admit_at(address("127.0.0.1"), at);
         let mut held: Vec<_> = (0..3).map(|_| enter(now).unwrap()).collect();
         assert!(enter(now).is_none(), "all came just now");
         assert_eq!(admission.hits(limits::names::UNAUTHENTICATED_CONNECTIONS), 1);

@@ -63,7 +63,7 @@ mod tests {
     const MOST: usize = 100;
 
     #[test]
-    fn who_has_used_up_his_bucket_waits_and_no_other_does() {
+    fn a_caller_with_an_empty_bucket_waits_and_no_other_does() {
         let (rates, start) = (Rates::new(MOST), Instant::now());
         let at = |ms| start + Duration::from_millis(ms);
         for (ms, who, expected) in [

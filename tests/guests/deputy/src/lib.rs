@@ -6,7 +6,7 @@ use switchbox_plugin::{Schedule, StateUpdate, TimerFired, prelude::*, serde_json
 /// One thing to do.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Order {
+enum Instruction {
     Patch {
         device: String,
         patch: Value,
@@ -65,7 +65,7 @@ impl Plugin for Deputy {
     }
 
     fn on_telemetry(&mut self, _: &Telemetry, event: &Event, host: &Host) -> Outcome {
-        event.json::<Vec<Order>>()?.iter().try_for_each(|order| obey(order, host))
+        event.json::<Vec<Instruction>>()?.iter().try_for_each(|instruction| obey(instruction, host))
     }
 
     fn on_state(&mut self, state: &StateUpdate, event: &Event, host: &Host) -> Outcome {
@@ -91,26 +91,28 @@ impl Plugin for Deputy {
     }
 }
 
-fn obey(order: &Order, host: &Host) -> Outcome {
-    match order {
-        Order::Patch { device, patch, expected: None } => host.patch_desired(device, patch)?,
-        Order::Patch { device, patch, expected: Some(version) } => host.patch_desired_if(device, *version, patch)?,
-        Order::Twin { device } => {
+fn obey(instruction: &Instruction, host: &Host) -> Outcome {
+    match instruction {
+        Instruction::Patch { device, patch, expected: None } => host.patch_desired(device, patch)?,
+        Instruction::Patch { device, patch, expected: Some(version) } => {
+            host.patch_desired_if(device, *version, patch)?
+        }
+        Instruction::Twin { device } => {
             let twin = host.twin(device)?;
             let paths: Vec<_> = twin.differs.iter().map(|difference| &difference.path).collect();
             let report = json!({"desired": twin.desired, "version": twin.desired_version, "differs": paths});
             host.set_config_json("report", &report)?;
         }
-        Order::After { timer, ms } => host.set_timer(timer, &Schedule::After(*ms), timer)?,
-        Order::At { timer, time_ms } => host.set_timer(timer, &Schedule::At(*time_ms), timer)?,
-        Order::Every { timer, ms } => host.set_timer(timer, &Schedule::Every(*ms), timer)?,
-        Order::Cron { timer, expression, time_zone } => {
+        Instruction::After { timer, ms } => host.set_timer(timer, &Schedule::After(*ms), timer)?,
+        Instruction::At { timer, time_ms } => host.set_timer(timer, &Schedule::At(*time_ms), timer)?,
+        Instruction::Every { timer, ms } => host.set_timer(timer, &Schedule::Every(*ms), timer)?,
+        Instruction::Cron { timer, expression, time_zone } => {
             let cron = switchbox_plugin::Cron { expression: expression.clone(), time_zone: time_zone.clone() };
             host.set_timer(timer, &Schedule::Cron(cron), timer)?;
         }
-        Order::Cancel { timer } => host.cancel_timer(timer)?,
-        Order::Say(value) => host.set_config_json("report", value)?,
-        Order::Fail => return Err(retry("told to fail")),
+        Instruction::Cancel { timer } => host.cancel_timer(timer)?,
+        Instruction::Say(value) => host.set_config_json("report", value)?,
+        Instruction::Fail => return Err(retry("told to fail")),
     }
     Ok(())
 }

@@ -8,9 +8,9 @@ use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Packet, QoS, Subs
 use tokio::sync::mpsc;
 
 use super::{
-    Kind, VirtualDevice,
+    DeviceKind, VirtualDevice,
     pace::{Backoff, Pace},
-    seen::{Seen, What},
+    report::{DeviceEvent, DeviceReport},
 };
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);
@@ -25,7 +25,7 @@ const SILENCE_LONGEST: Duration = Duration::from_secs(60);
 pub(super) struct Behaviour {
     device: VirtualDevice,
     client: AsyncClient,
-    pub(super) events: mpsc::Sender<Seen>,
+    pub(super) events: mpsc::Sender<DeviceReport>,
     pace: Pace,
     retries: Backoff,
     silences: Backoff,
@@ -36,12 +36,12 @@ pub(super) struct Behaviour {
     /// What it sends then; without it a hop device starts at 0, and a switch says the next state.
     waiting: Option<Bytes>,
     /// What a hop device was last answered at, or when it asked.
-    heard: Instant,
+    last_message: Instant,
     awake: bool,
 }
 
 impl Behaviour {
-    pub(super) fn new(device: VirtualDevice, client: AsyncClient, events: mpsc::Sender<Seen>) -> Self {
+    pub(super) fn new(device: VirtualDevice, client: AsyncClient, events: mpsc::Sender<DeviceReport>) -> Self {
         let now = Instant::now();
         Self {
             pace: Pace::new(device.rate, now),
@@ -54,14 +54,14 @@ impl Behaviour {
             leaving: false,
             due: None,
             waiting: None,
-            heard: now,
+            last_message: now,
             awake: false,
         }
     }
 
-    pub(super) async fn report(&self, what: What) {
+    pub(super) async fn report(&self, what: DeviceEvent) {
         // Nobody listens any more: `run` sees that for itself.
-        let _ = self.events.send(Seen { device: self.device.id.clone(), what }).await;
+        let _ = self.events.send(DeviceReport { device: self.device.id.clone(), what }).await;
     }
 
     fn topic(&self, kind: &str) -> String {
@@ -79,12 +79,12 @@ impl Behaviour {
 
     async fn connected(&mut self) {
         self.online = true;
-        self.retries.worked();
-        self.report(What::Connected).await;
+        self.retries.reset();
+        self.report(DeviceEvent::Connected).await;
         match self.device.kind {
-            Kind::Hop => self.subscribe(&["config"]).await,
-            Kind::Lamp => self.subscribe(&["config", "commands/#", "methods/#"]).await,
-            Kind::Switch => self.due = self.device.every.map(|_| Instant::now()),
+            DeviceKind::Hop => self.subscribe(&["config"]).await,
+            DeviceKind::Lamp => self.subscribe(&["config", "commands/#", "methods/#"]).await,
+            DeviceKind::Switch => self.due = self.device.every.map(|_| Instant::now()),
         }
     }
 
@@ -92,29 +92,29 @@ impl Behaviour {
         let filter = |kind: &&str| SubscribeFilter::new(self.topic(kind), QoS::AtLeastOnce);
         let filters: Vec<_> = kinds.iter().map(filter).collect();
         if self.client.try_subscribe_many(filters).is_err() {
-            self.report(What::Dropped { topic: self.topic("config") }).await;
+            self.report(DeviceEvent::Dropped { topic: self.topic("config") }).await;
         }
     }
 
     async fn subscribed(&mut self, codes: &[SubscribeReasonCode]) {
         let topic = self.topic("config");
         if codes.contains(&SubscribeReasonCode::Failure) {
-            return self.report(What::Refused { topic }).await;
+            return self.report(DeviceEvent::Refused { topic }).await;
         }
-        self.report(What::Subscribed { topic }).await;
-        if self.device.kind == Kind::Hop && self.due.is_none() {
-            self.heard = Instant::now();
-            self.due = Some(self.heard + OLD_CONFIG);
+        self.report(DeviceEvent::Subscribed { topic }).await;
+        if self.device.kind == DeviceKind::Hop && self.due.is_none() {
+            self.last_message = Instant::now();
+            self.due = Some(self.last_message + OLD_CONFIG);
         }
     }
 
     async fn received(&mut self, topic: String, payload: Bytes) {
-        self.report(What::Received { topic: topic.clone(), payload: payload.clone() }).await;
+        self.report(DeviceEvent::Received { topic: topic.clone(), payload: payload.clone() }).await;
         if let Some(call) = topic.strip_prefix(&self.topic("methods/")) {
             return self.answer_call(call, payload).await;
         }
-        if self.device.kind == Kind::Hop && !payload.is_empty() {
-            self.silences.worked();
+        if self.device.kind == DeviceKind::Hop && !payload.is_empty() {
+            self.silences.reset();
             self.answer(payload).await;
         }
     }
@@ -124,8 +124,8 @@ impl Behaviour {
         let Some((method, id)) = call.split_once("/request/") else { return };
         let topic = self.topic(&format!("methods/{method}/response/{id}/200"));
         let what = match self.client.try_publish(&topic, QoS::AtLeastOnce, false, payload.clone()) {
-            Ok(()) => What::Sent { topic, payload },
-            Err(_) => What::Dropped { topic },
+            Ok(()) => DeviceEvent::Sent { topic, payload },
+            Err(_) => DeviceEvent::Dropped { topic },
         };
         self.report(what).await;
     }
@@ -137,7 +137,7 @@ impl Behaviour {
         if ready > now {
             self.waiting = Some(payload);
             self.due = Some(ready);
-            self.report(What::Paused { wait: ready - now }).await;
+            self.report(DeviceEvent::Paused { wait: ready - now }).await;
         } else {
             self.publish(payload).await;
         }
@@ -148,39 +148,39 @@ impl Behaviour {
         let topic = self.topic("events");
         let now = Instant::now();
         if self.client.try_publish(&topic, QoS::AtLeastOnce, false, payload.clone()).is_err() {
-            return self.report(What::Dropped { topic }).await;
+            return self.report(DeviceEvent::Dropped { topic }).await;
         }
         self.pace.sent(now);
-        self.heard = now;
-        self.report(What::Sent { topic, payload }).await;
+        self.last_message = now;
+        self.report(DeviceEvent::Sent { topic, payload }).await;
         self.due = match self.device.kind {
-            Kind::Hop => Some(now + self.silences.failed(fastrand::f64())),
-            Kind::Switch => self.device.every.map(|every| self.pace.ready(now + every)),
-            Kind::Lamp => None,
+            DeviceKind::Hop => Some(now + self.silences.failed(fastrand::f64())),
+            DeviceKind::Switch => self.device.every.map(|every| self.pace.ready(now + every)),
+            DeviceKind::Lamp => None,
         };
     }
 
     /// The time has come that was set.
-    pub(super) async fn act(&mut self) {
+    pub(super) async fn act_when_due(&mut self) {
         self.due = None;
         if let Some(payload) = self.waiting.take() {
             return self.publish(payload).await;
         }
         match self.device.kind {
-            Kind::Hop => self.start_again().await,
-            Kind::Switch => {
+            DeviceKind::Hop => self.start_again().await,
+            DeviceKind::Switch => {
                 self.awake = !self.awake;
                 let state = if self.awake { r#"{"state":"awake"}"# } else { r#"{"state":"asleep"}"# };
                 self.publish(Bytes::from_static(state.as_bytes())).await;
             }
-            Kind::Lamp => {}
+            DeviceKind::Lamp => {}
         }
     }
 
     async fn start_again(&mut self) {
-        let waited = self.heard.elapsed();
+        let waited = self.last_message.elapsed();
         if waited >= SILENCE_FIRST / 2 {
-            self.report(What::Silence { waited }).await;
+            self.report(DeviceEvent::Silence { waited }).await;
         }
         let id = &self.device.id;
         let record = format!(r#"{{"deviceId":"{id}","registryId":"default","cloudRegion":"local","hops":0}}"#);
@@ -192,7 +192,7 @@ impl Behaviour {
         self.due = None;
         self.waiting = None;
         let retry = self.retries.failed(fastrand::f64());
-        self.report(What::Offline { reason: reason(error), retry }).await;
+        self.report(DeviceEvent::Offline { reason: reason(error), retry }).await;
         retry
     }
 
@@ -203,7 +203,7 @@ impl Behaviour {
         if self.online && self.client.try_disconnect().is_ok() {
             return false;
         }
-        self.report(What::Left).await;
+        self.report(DeviceEvent::Left).await;
         true
     }
 }

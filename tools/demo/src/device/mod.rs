@@ -3,7 +3,7 @@
 
 mod behaviour;
 mod pace;
-mod seen;
+mod report;
 
 use std::{
     future::pending,
@@ -19,7 +19,7 @@ use tokio::{
 
 use behaviour::Behaviour;
 
-pub(super) use seen::{Seen, What};
+pub(super) use report::{DeviceEvent, DeviceReport};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Messages that may wait for the connection; what comes after is dropped and said so.
@@ -27,7 +27,7 @@ const QUEUE: usize = 64;
 
 /// What a device does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Kind {
+pub(super) enum DeviceKind {
     /// Starts with hops 0 and publishes every config that it gets
     Hop,
     /// Says awake and asleep by turns
@@ -38,7 +38,7 @@ pub(super) enum Kind {
 
 /// What a virtual device is told while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum DeviceCommand {
     /// Publish this as telemetry.
     Publish(Bytes),
     /// Disconnect and end.
@@ -50,24 +50,24 @@ pub(super) enum Order {
 pub(super) struct VirtualDevice {
     /// Also its client id: the device's id alone, in the default registry.
     pub(super) id: String,
-    pub(super) kind: Kind,
+    pub(super) kind: DeviceKind,
     pub(super) host: String,
     pub(super) port: u16,
     /// At most so many messages a second; none = as fast as it is answered.
     pub(super) rate: Option<f64>,
     /// A switch speaks so often by itself; none = only on order.
     pub(super) every: Option<Duration>,
-    /// Without it nobody gives orders. Closing it gives no order either.
-    pub(super) orders: Option<mpsc::Receiver<Order>>,
+    /// `None`: the device gets no commands. Closing the channel is not a command.
+    pub(super) commands: Option<mpsc::Receiver<DeviceCommand>>,
 }
 
 /// Runs until it is told to disconnect, or until the receiver of `events` is gone.
-pub(super) async fn run(mut device: VirtualDevice, events: mpsc::Sender<Seen>) {
+pub(super) async fn run(mut device: VirtualDevice, events: mpsc::Sender<DeviceReport>) {
     let mut options = MqttOptions::new(&device.id, &device.host, device.port);
     options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
     let (client, mut connection) = AsyncClient::new(options, QUEUE);
     connection.network_options.set_tcp_nodelay(true);
-    let mut orders = device.orders.take();
+    let mut commands = device.commands.take();
     let mut behaviour = Behaviour::new(device, client, events);
     let mut retry = None;
     loop {
@@ -77,21 +77,21 @@ pub(super) async fn run(mut device: VirtualDevice, events: mpsc::Sender<Seen>) {
         let polled = loop {
             tokio::select! {
                 polled = &mut poll => break polled,
-                order = next_order(&mut orders) => match order {
-                    Some(Order::Publish(payload)) => behaviour.publish(payload).await,
-                    Some(Order::Disconnect) if behaviour.disconnect().await => return,
-                    Some(Order::Disconnect) => {}
-                    None => orders = None,
+                command = next_command(&mut commands) => match command {
+                    Some(DeviceCommand::Publish(payload)) => behaviour.publish(payload).await,
+                    Some(DeviceCommand::Disconnect) if behaviour.disconnect().await => return,
+                    Some(DeviceCommand::Disconnect) => {}
+                    None => commands = None,
                 },
-                () = at(behaviour.due) => behaviour.act().await,
+                () = wait_until(behaviour.due) => behaviour.act_when_due().await,
                 () = behaviour.events.closed() => return,
             }
         };
         match polled {
             Ok(Event::Incoming(packet)) => behaviour.incoming(packet).await,
-            Ok(Event::Outgoing(Outgoing::Disconnect)) => return behaviour.report(What::Left).await,
+            Ok(Event::Outgoing(Outgoing::Disconnect)) => return behaviour.report(DeviceEvent::Left).await,
             Ok(Event::Outgoing(_)) => {}
-            Err(_) if behaviour.leaving => return behaviour.report(What::Left).await,
+            Err(_) if behaviour.leaving => return behaviour.report(DeviceEvent::Left).await,
             Err(error) => retry = Some(behaviour.offline(&error).await),
         }
     }
@@ -104,14 +104,14 @@ async fn poll_after(wait: Option<Duration>, connection: &mut EventLoop) -> Resul
     connection.poll().await
 }
 
-async fn next_order(orders: &mut Option<mpsc::Receiver<Order>>) -> Option<Order> {
-    match orders {
-        Some(orders) => orders.recv().await,
+async fn next_command(commands: &mut Option<mpsc::Receiver<DeviceCommand>>) -> Option<DeviceCommand> {
+    match commands {
+        Some(commands) => commands.recv().await,
         None => pending().await,
     }
 }
 
-async fn at(due: Option<Instant>) {
+async fn wait_until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due.into()).await,
         None => pending().await,

@@ -46,7 +46,7 @@ impl Backoff {
         full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
     }
 
-    pub(super) fn worked(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
 }
@@ -88,7 +88,7 @@ mod tests {
         let waits: Vec<_> = (0..5).map(|_| backoff.failed(1.0).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 5, 5]);
         assert_eq!(backoff.failed(0.0), 5 * SECOND / 2, "jitter takes away at most half");
-        backoff.worked();
+        backoff.reset();
         assert_eq!(backoff.failed(1.0), SECOND);
         backoff.failures = u32::MAX;
         assert_eq!(backoff.failed(1.0), 5 * SECOND);

@@ -269,7 +269,7 @@ fn where_a_chain_begins_or_ends_has_its_words() {
     let command = Gone::Command { device: DeviceNum(1), id: "42.wake.0".into() };
     assert_shown([
         (Step::Operator { who: "admin-token".into() }, "an operator (admin-token) called the admin API".into()),
-        (Step::Earlier, "(it began earlier; explain the first event below to go on)".into()),
+        (Step::EarlierNotShown, "(it began earlier; explain the first event below to go on)".into()),
         (Step::Gone(Gone::Event(Seq(42))), "event 42, which is no longer kept".into()),
         (
             Step::Gone(Gone::Execution { seq: Seq(42), plugin: wake }),

@@ -64,7 +64,7 @@ impl TestServer {
     }
 
     /// Sends these bytes on a new connection that was let in, and gives how it ends: the reason code, 0 without one.
-    async fn fate(&self, v5: bool, bytes: &[u8]) -> u8 {
+    async fn close_code(&self, v5: bool, bytes: &[u8]) -> u8 {
         let mut client = if v5 { self.v5("_client-fated").await } else { self.v4("_client-fated").await };
         client.send(bytes).await;
         client.expect_end().await.unwrap_or(0)

@@ -8,18 +8,18 @@ async fn v3_1_5_3_1_and_3_8_3_1_a_text_that_is_not_utf_8_ends_the_connection() {
     // The last two are a surrogate and an overlong form.
     for wrong in [&[0xff][..], &[0xed, 0xa0, 0x80], &[0xc0, 0xaf]] {
         let topic = [&[0, u8::try_from(wrong.len()).unwrap()], wrong].concat();
-        assert_eq!(server.fate(false, &packet(0x30, &topic)).await, 0, "{wrong:?}");
+        assert_eq!(server.close_code(false, &packet(0x30, &topic)).await, 0, "{wrong:?}");
         let subscribe = [&[0, 1][..], &topic, &[0]].concat();
-        assert_eq!(server.fate(false, &packet(0x82, &subscribe)).await, 0, "{wrong:?}");
+        assert_eq!(server.close_code(false, &packet(0x82, &subscribe)).await, 0, "{wrong:?}");
     }
 }
 
 #[tokio::test]
 async fn v3_1_5_3_2_and_4_7_3_2_a_text_with_nul_ends_the_connection() {
     let server = TestServer::start().await;
-    assert_eq!(server.fate(false, &publish(0x30, "a\0b", 0, None, "x")).await, 0);
-    assert_eq!(server.fate(false, &packet(0x82, &[0, 1, 0, 3, b'a', 0, b'b', 0])).await, 0);
-    assert_eq!(server.fate(true, &packet(0x82, &[0, 1, 0, 0, 3, b'a', 0, b'b', 0])).await, 0x81);
+    assert_eq!(server.close_code(false, &publish(0x30, "a\0b", 0, None, "x")).await, 0);
+    assert_eq!(server.close_code(false, &packet(0x82, &[0, 1, 0, 3, b'a', 0, b'b', 0])).await, 0);
+    assert_eq!(server.close_code(true, &packet(0x82, &[0, 1, 0, 0, 3, b'a', 0, b'b', 0])).await, 0x81);
     let mut client = server.open().await;
     client.send(&connect_v4("a\0b", 2, 60)).await;
     assert!(client.try_packet().await.is_none_or(|connack| connack[3] != 0));
@@ -39,7 +39,7 @@ async fn v3_1_5_3_3_a_byte_order_mark_is_part_of_the_text() {
 async fn v3_2_2_2_2_wrong_flags_end_the_connection() {
     let server = TestServer::start().await;
     for first in [0x41, 0x52, 0x60, 0x71, 0x80, 0xa0, 0xc1, 0xe1] {
-        assert_eq!(server.fate(false, &packet(first, &[0, 1])).await, 0, "{first:x}");
+        assert_eq!(server.close_code(false, &packet(first, &[0, 1])).await, 0, "{first:x}");
     }
 }
 
@@ -47,7 +47,7 @@ async fn v3_2_2_2_2_wrong_flags_end_the_connection() {
 async fn v3_2_3_1_1_a_packet_id_is_never_0() {
     let server = TestServer::start().await;
     for bytes in [publish(0x32, "a", 0, None, "x"), subscribe(false, 0, "a", 0), packet(0xa2, &[0, 0, 0, 1, b'a'])] {
-        assert_eq!(server.fate(false, &bytes).await, 0);
+        assert_eq!(server.close_code(false, &bytes).await, 0);
     }
 }
 
@@ -62,7 +62,7 @@ async fn v3_3_1_0_1_the_first_packet_is_connect() {
 #[tokio::test]
 async fn v3_3_1_0_2_a_second_connect_ends_the_connection() {
     let server = TestServer::start().await;
-    assert_eq!(server.fate(false, &connect_v4("_client", 2, 60)).await, 0);
+    assert_eq!(server.close_code(false, &connect_v4("_client", 2, 60)).await, 0);
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn v3_3_3_1_5_to_11_the_last_retained_message_comes_to_new_subscriptions()
 async fn v3_3_3_2_2_and_4_7_1_1_a_topic_to_publish_to_has_no_wildcards() {
     let server = TestServer::start().await;
     for topic in ["a/+", "#", "a+"] {
-        assert_eq!(server.fate(false, &publish(0x30, topic, 0, None, "x")).await, 0, "{topic}");
+        assert_eq!(server.close_code(false, &publish(0x30, topic, 0, None, "x")).await, 0, "{topic}");
     }
 }
 
@@ -226,7 +226,7 @@ async fn v3_3_3_2_2_and_4_7_1_1_a_topic_to_publish_to_has_no_wildcards() {
 async fn v3_3_8_3_3_and_4_a_subscribe_has_a_filter_and_no_reserved_bits() {
     let server = TestServer::start().await;
     for bytes in [packet(0x82, &[0, 1]), subscribe(false, 1, "a", 4), subscribe(false, 1, "a", 3)] {
-        assert_eq!(server.fate(false, &bytes).await, 0);
+        assert_eq!(server.close_code(false, &bytes).await, 0);
     }
 }
 
@@ -265,7 +265,7 @@ async fn v3_3_10_4_1_to_6_unsubscribe_compares_filters_and_is_always_answered() 
     client.send(&publish(0x30, "a/b", 0, None, "x")).await;
     client.expect(&publish(0x30, "a/b", 0, None, "x")).await;
     client.expect_silence().await;
-    assert_eq!(server.fate(false, &packet(0xa2, &[0, 5])).await, 0);
+    assert_eq!(server.close_code(false, &packet(0xa2, &[0, 5])).await, 0);
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ async fn v3_4_3_3_1_qos_2_goes_out_step_by_step_and_no_step_back() {
 #[tokio::test]
 async fn v3_4_6_0_3_and_4_pubrec_and_pubrel_come_in_the_order_of_what_they_answer() {
     let server = TestServer::start().await;
-    server.host.disk.hold();
+    server.host.disk.block();
     let mut device = server.v4("lamp-1").await;
     device.send(&publish(0x34, "/devices/lamp-1/events", 1, None, "durable later")).await;
     device.send(&publish(0x34, "ordinary", 2, None, "at once")).await;
@@ -130,11 +130,11 @@ async fn v3_4_7_3_3_a_topic_may_be_as_long_as_its_length_can_say() {
 }
 
 #[tokio::test]
-async fn v3_4_8_0_1_who_breaks_the_protocol_is_closed_alone() {
+async fn v3_4_8_0_1_a_client_that_breaks_the_protocol_is_closed_alone() {
     let server = TestServer::start().await;
     let mut good = server.v4("_client-good").await;
     for bytes in [&[0x20, 2, 0, 0][..], &[0x90, 3, 0, 1, 0], &[0xb0, 2, 0, 1], &[0xd0, 0], &[0xf0, 0], &[0x00, 0]] {
-        assert_eq!(server.fate(false, bytes).await, 0, "{bytes:?}");
+        assert_eq!(server.close_code(false, bytes).await, 0, "{bytes:?}");
     }
     good.expect_silence().await;
 }

@@ -16,7 +16,7 @@ async fn v3_3_3_1_3_a_duplicate_coming_in_is_none_going_out() {
 async fn v3_3_3_1_2_and_4_dup_on_qos_0_and_qos_3_end_the_connection() {
     let server = TestServer::start().await;
     for first in [0x38, 0x36] {
-        assert_eq!(server.fate(false, &publish(first, "a", 1, None, "x")).await, 0, "{first:x}");
+        assert_eq!(server.close_code(false, &publish(first, "a", 1, None, "x")).await, 0, "{first:x}");
     }
 }
 
@@ -121,7 +121,7 @@ async fn v3_4_4_0_1_and_3_3_1_1_and_4_6_0_1_what_is_not_acknowledged_is_sent_aga
 #[tokio::test]
 async fn v3_4_6_0_2_acknowledgements_come_in_the_order_of_the_publishes() {
     let server = TestServer::start().await;
-    server.host.disk.hold();
+    server.host.disk.block();
     let mut device = server.v4("lamp-1").await;
     device.send(&publish(0x32, "/devices/lamp-1/events", 1, None, "durable later")).await;
     device.send(&publish(0x32, "ordinary", 2, None, "at once")).await;
@@ -168,7 +168,7 @@ async fn v3_4_7_2_1_a_wildcard_in_front_does_not_match_a_dollar() {
 #[tokio::test]
 async fn v3_4_7_3_1_and_4_topics_have_a_character_and_are_compared_as_they_are() {
     let server = TestServer::start().await;
-    assert_eq!(server.fate(false, &publish(0x30, "", 0, None, "x")).await, 0);
+    assert_eq!(server.close_code(false, &publish(0x30, "", 0, None, "x")).await, 0);
     let mut client = server.v4("_client").await;
     for filter in ["ACCOUNTS", "/finance", "a//b", "Sport/+"] {
         client.subscribe(false, filter, 0).await;

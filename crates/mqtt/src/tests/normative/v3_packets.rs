@@ -13,7 +13,7 @@ async fn v3_2_2_2_1_and_3_6_1_1_a_pubrel_has_its_flags() {
     client.send(&ack(0x50, 1)).await;
     client.expect(&ack(0x62, 1)).await;
     for first in [0x60, 0x61, 0x63, 0x64, 0x66, 0x6a, 0x6f] {
-        assert_eq!(server.fate(false, &ack(first, 1)).await, 0, "{first:x}");
+        assert_eq!(server.close_code(false, &ack(first, 1)).await, 0, "{first:x}");
     }
 }
 
@@ -110,9 +110,9 @@ async fn v3_3_3_2_1_a_publish_begins_with_its_topic() {
     let server = TestServer::start().await;
     // No room for the length, for the topic, for the packet id behind it; no UTF-8.
     for (first, body) in [(0x30, &[][..]), (0x30, &[0]), (0x30, &[0, 3, b'a']), (0x32, &[0, 1, b'a', 0])] {
-        assert_eq!(server.fate(false, &packet(first, body)).await, 0, "{body:?}");
+        assert_eq!(server.close_code(false, &packet(first, body)).await, 0, "{body:?}");
     }
-    assert_eq!(server.fate(false, &packet(0x30, &[0, 1, 0xfe])).await, 0);
+    assert_eq!(server.close_code(false, &packet(0x30, &[0, 1, 0xfe])).await, 0);
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn v3_3_3_2_3_the_topic_that_arrives_is_the_one_that_matches() {
 async fn v3_3_3_5_2_a_publish_that_is_not_allowed_ends_the_connection() {
     let server = TestServer::start().await;
     for (first, qos) in [(0x30, 0), (0x32, 1), (0x34, 2)] {
-        assert_eq!(server.fate(false, &publish(first, "/devices/lamp-9/events", 1, None, "x")).await, 0, "{qos}");
+        assert_eq!(server.close_code(false, &publish(first, "/devices/lamp-9/events", 1, None, "x")).await, 0, "{qos}");
     }
     assert!(server.events.payloads().is_empty());
 }
@@ -145,9 +145,9 @@ async fn v3_3_8_1_1_and_3_10_1_1_subscribe_and_unsubscribe_have_their_flags() {
     let server = TestServer::start().await;
     for flags in (0..16).filter(|flags| *flags != 2) {
         let subscribe = packet(0x80 | flags, &subscribe(false, 1, "a", 0)[2..]);
-        assert_eq!(server.fate(false, &subscribe).await, 0, "{flags:x}");
+        assert_eq!(server.close_code(false, &subscribe).await, 0, "{flags:x}");
         let unsubscribe = packet(0xa0 | flags, &unsubscribe(false, &["a"])[2..]);
-        assert_eq!(server.fate(false, &unsubscribe).await, 0, "{flags:x}");
+        assert_eq!(server.close_code(false, &unsubscribe).await, 0, "{flags:x}");
     }
 }
 
@@ -155,7 +155,7 @@ async fn v3_3_8_1_1_and_3_10_1_1_subscribe_and_unsubscribe_have_their_flags() {
 async fn v3_3_10_3_1_and_2_an_unsubscribe_has_a_filter_and_it_is_utf_8() {
     let server = TestServer::start().await;
     for body in [&[0, 5][..], &[0, 5, 0, 1, 0xff], &[0, 5, 0, 1, b'a', 0, 2, 0xc0, 0xaf], &[0, 5, 0, 2, b'a']] {
-        assert_eq!(server.fate(false, &packet(0xa2, body)).await, 0, "{body:?}");
+        assert_eq!(server.close_code(false, &packet(0xa2, body)).await, 0, "{body:?}");
     }
 }
 

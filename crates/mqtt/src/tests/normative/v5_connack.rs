@@ -4,7 +4,7 @@ use super::*;
 use switchbox_model::limits;
 
 #[tokio::test]
-async fn v5_3_1_0_1_and_3_14_0_1_the_first_packet_is_connect_and_nobody_else_gets_a_word() {
+async fn v5_3_1_0_1_and_3_14_0_1_the_first_packet_is_connect_or_the_server_sends_nothing() {
     let server = TestServer::start().await;
     let first = [publish(0x30, "a", 0, Some(&[]), "x"), subscribe(true, 1, "a", 0), vec![0xc0, 0], vec![0xe0, 0]];
     for bytes in first {
@@ -137,7 +137,7 @@ async fn v5_3_1_4_1_a_connect_that_does_not_conform_is_refused() {
 }
 
 #[tokio::test]
-async fn v5_3_1_4_2_and_3_2_2_7_and_8_who_may_not_come_in_is_told_by_a_code_of_the_table() {
+async fn v5_3_1_4_2_and_3_2_2_7_and_8_a_client_that_is_not_authorised_gets_a_code_of_the_table() {
     let server = TestServer::start().await;
     server.register_blocked().await;
     let method = [&[0x15][..], &text("SCRAM")].concat();

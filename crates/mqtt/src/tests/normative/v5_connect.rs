@@ -153,7 +153,7 @@ async fn v5_3_1_3_10_a_will_keeps_its_properties_and_their_order() {
 }
 
 #[tokio::test]
-async fn v5_3_1_4_3_a_takeover_is_told_with_0x8e() {
+async fn v5_3_1_4_3_a_takeover_is_announced_with_0x8e() {
     let server = TestServer::start().await;
     let mut old = server.v5("_client").await;
     let _new = server.v5("_client").await;
@@ -161,7 +161,7 @@ async fn v5_3_1_4_3_a_takeover_is_told_with_0x8e() {
 }
 
 #[tokio::test]
-async fn v5_3_2_2_what_the_server_bears_is_told() {
+async fn v5_3_2_2_the_server_announces_its_limits() {
     let server = TestServer::start().await;
     let (_, connack) = server.connect(&connect_v5("_client", 2, &[0x11, 0xff, 0xff, 0xff, 0xff])).await;
     assert_eq!(property(&connack, 0x11, 4).unwrap(), switchbox_model::limits::SESSION_EXPIRY_SECS.to_be_bytes());
@@ -203,7 +203,7 @@ async fn v5_3_14_2_2_2_disconnect_changes_the_session_expiry() {
 #[tokio::test]
 async fn v5_3_14_2_2_2_a_session_expiry_out_of_nothing_is_a_protocol_error() {
     let server = TestServer::start().await;
-    assert_eq!(server.fate(true, &packet(0xe0, &[0, 5, 0x11, 0, 0, 0, 9])).await, 0x82);
+    assert_eq!(server.close_code(true, &packet(0xe0, &[0, 5, 0x11, 0, 0, 0, 9])).await, 0x82);
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn v5_3_14_4_3_disconnect_with_0x04_leaves_the_will_and_0x00_does_not() {
 #[tokio::test]
 async fn v5_3_1_0_2_a_second_connect_is_a_protocol_error() {
     let server = TestServer::start().await;
-    assert_eq!(server.fate(true, &connect_v5("_client", 2, &[])).await, 0x82);
+    assert_eq!(server.close_code(true, &connect_v5("_client", 2, &[])).await, 0x82);
 }
 
 #[tokio::test]
@@ -233,6 +233,6 @@ async fn v5_4_12_0_1_an_unknown_authentication_method_is_refused_and_auth_withou
     assert_eq!(client.packet().await[3], 0x8c);
     assert!(client.try_packet().await.is_none());
     for bytes in [vec![0xf0, 0], packet(0xf0, &[0x18, 0]), packet(0xf0, &[0x19, 0])] {
-        assert_eq!(server.fate(true, &bytes).await, 0x82);
+        assert_eq!(server.close_code(true, &bytes).await, 0x82);
     }
 }

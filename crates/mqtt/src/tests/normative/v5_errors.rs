@@ -97,7 +97,7 @@ async fn v5_3_14_4_1_and_2_disconnect_is_the_last_that_is_sent() {
 }
 
 #[tokio::test]
-async fn v5_4_13_1_1_and_4_13_2_1_who_sends_what_is_wrong_is_told_why_and_closed_alone() {
+async fn v5_4_13_1_1_and_4_13_2_1_a_client_that_sends_what_is_wrong_gets_a_reason_and_is_closed_alone() {
     let server = TestServer::start().await;
     let mut good = server.v5("_client-good").await;
     let cases = [
@@ -113,7 +113,7 @@ async fn v5_4_13_1_1_and_4_13_2_1_who_sends_what_is_wrong_is_told_why_and_closed
         ("a packet over our maximum", vec![0x30, 0xff, 0xff, 0xff, 0x7f], 0x95),
     ];
     for (name, bytes, reason) in cases {
-        assert_eq!(server.fate(true, &bytes).await, reason, "{name}");
+        assert_eq!(server.close_code(true, &bytes).await, reason, "{name}");
     }
     good.expect_silence().await;
 }

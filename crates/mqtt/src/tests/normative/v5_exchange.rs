@@ -32,7 +32,7 @@ async fn v5_3_3_1_1_and_4_3_2_2_and_3_qos_1_goes_out_without_dup_and_waits_for_i
 async fn v5_3_3_1_2_and_4_dup_on_qos_0_and_qos_3_are_malformed() {
     let server = TestServer::start().await;
     for first in [0x38, 0x39, 0x36, 0x37, 0x3e] {
-        assert_eq!(server.fate(true, &publish(first, "a", 1, Some(&[]), "x")).await, 0x81, "{first:x}");
+        assert_eq!(server.close_code(true, &publish(first, "a", 1, Some(&[]), "x")).await, 0x81, "{first:x}");
     }
 }
 

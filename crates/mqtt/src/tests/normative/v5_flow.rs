@@ -61,7 +61,7 @@ async fn v5_4_9_more_than_our_receive_maximum_is_answered_with_0x93() {
 #[tokio::test]
 async fn v5_4_9_qos_1_counts_until_its_puback() {
     let server = TestServer::start().await;
-    server.host.disk.hold();
+    server.host.disk.block();
     let mut client = server.v5("lamp-1").await;
     let event = |id| publish(0x32, "/devices/lamp-1/events", id, Some(&[]), "x");
     let bytes: Vec<u8> = (1..=limits::RECEIVE_MAXIMUM).flat_map(event).collect();
@@ -74,7 +74,7 @@ async fn v5_4_9_qos_1_counts_until_its_puback() {
 #[tokio::test]
 async fn v5_3_2_2_15_a_packet_over_our_maximum_is_answered_with_0x95() {
     let server = TestServer::start().await;
-    assert_eq!(server.fate(true, &[0x30, 0xff, 0xff, 0xff, 0x7f]).await, 0x95);
+    assert_eq!(server.close_code(true, &[0x30, 0xff, 0xff, 0xff, 0x7f]).await, 0x95);
 }
 
 #[tokio::test]

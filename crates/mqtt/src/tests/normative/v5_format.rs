@@ -13,7 +13,7 @@ async fn v5_1_5_4_1_and_3_8_3_1_and_3_10_3_1_a_text_that_is_not_utf_8_is_malform
         let filter = packet(0x82, &[&[0, 1, 0], wrong, &[0]].concat());
         let unsubscribe = packet(0xa2, &[&[0, 1, 0], wrong].concat());
         for bytes in [topic, filter, unsubscribe] {
-            assert_eq!(server.fate(true, &bytes).await, 0x81, "{bytes:?}");
+            assert_eq!(server.close_code(true, &bytes).await, 0x81, "{bytes:?}");
         }
         assert_eq!(server.refusal(&connect_fields(true, 2, &[wrong])).await, Some(0x81), "{wrong:?}");
     }
@@ -22,10 +22,10 @@ async fn v5_1_5_4_1_and_3_8_3_1_and_3_10_3_1_a_text_that_is_not_utf_8_is_malform
 #[tokio::test]
 async fn v5_1_5_4_2_and_4_7_3_2_a_text_with_nul_is_refused() {
     let server = TestServer::start().await;
-    let topic = server.fate(true, &publish(0x30, "a\0b", 0, Some(&[]), "x")).await;
+    let topic = server.close_code(true, &publish(0x30, "a\0b", 0, Some(&[]), "x")).await;
     assert!(matches!(topic, 0x81 | 0x90), "{topic:x}");
-    assert_eq!(server.fate(true, &subscribe(true, 1, "a\0", 0)).await, 0x81);
-    assert_eq!(server.fate(true, &unsubscribe(true, &["\0"])).await, 0x81);
+    assert_eq!(server.close_code(true, &subscribe(true, 1, "a\0", 0)).await, 0x81);
+    assert_eq!(server.close_code(true, &unsubscribe(true, &["\0"])).await, 0x81);
     assert_eq!(server.refusal(&connect_v5("a\0b", 2, &[])).await, Some(0x81));
 }
 
@@ -72,7 +72,7 @@ async fn v5_1_5_7_1_both_texts_of_a_user_property_are_utf_8() {
             let unsubscribe = packet(0xa2, &[&[0, 1, length][..], &property, &text("a")].concat());
             let disconnect = packet(0xe0, &[&[0, length][..], &property].concat());
             for bytes in [publish, subscribe, unsubscribe, disconnect] {
-                assert_eq!(server.fate(true, &bytes).await, 0x81, "{bytes:?}");
+                assert_eq!(server.close_code(true, &bytes).await, 0x81, "{bytes:?}");
             }
             assert_eq!(server.refusal(&connect_v5("_client", 2, &property)).await, Some(0x81), "{property:?}");
         }
@@ -95,7 +95,7 @@ async fn v5_2_1_3_1_and_3_6_1_1_and_3_8_1_1_and_3_10_1_1_and_3_15_1_1_wrong_flag
         (0xf0, 0, &vec![]),
     ] {
         for flags in (0..16).filter(|flags| *flags != right) {
-            assert_eq!(server.fate(true, &packet(kind | flags, body)).await, 0x81, "{kind:x} {flags:x}");
+            assert_eq!(server.close_code(true, &packet(kind | flags, body)).await, 0x81, "{kind:x} {flags:x}");
         }
     }
 }
@@ -122,7 +122,7 @@ async fn v5_2_2_1_3_a_packet_id_of_0_is_malformed() {
     let unsubscribe = packet(0xa2, &[0, 0, 0, 0, 1, b'a']);
     let (one, two) = (publish(0x32, "a", 0, Some(&[]), "x"), publish(0x34, "a", 0, Some(&[]), "x"));
     for bytes in [one, two, subscribe(true, 0, "a", 0), unsubscribe, ack(0x40, 0), ack(0x62, 0)] {
-        assert_eq!(server.fate(true, &bytes).await, 0x81, "{bytes:?}");
+        assert_eq!(server.close_code(true, &bytes).await, 0x81, "{bytes:?}");
     }
 }
 

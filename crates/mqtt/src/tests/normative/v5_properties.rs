@@ -79,7 +79,7 @@ async fn v5_1_5_4_2_nul_in_a_property_is_malformed_in_every_packet() {
     let server = TestServer::start().await;
     for properties in [user("a\0", "b"), user("a", "\0"), [user("a", "b"), user("c", "d\0")].concat()] {
         for (name, bytes) in packets(&properties) {
-            assert_eq!(server.fate(true, &bytes).await, 0x81, "{name}");
+            assert_eq!(server.close_code(true, &bytes).await, 0x81, "{name}");
         }
         assert_eq!(server.refusal(&connect_v5("_client", 2, &properties)).await, Some(0x81));
         let will = connect_will("_client", 2, Some((&[], &properties)), "will", "x");
@@ -87,7 +87,7 @@ async fn v5_1_5_4_2_nul_in_a_property_is_malformed_in_every_packet() {
     }
     let reason = [&[0x1f][..], &text("\0")].concat();
     for (name, bytes) in packets(&reason).into_iter().filter(|(name, _)| !name.contains("S") || *name == "DISCONNECT") {
-        assert_eq!(server.fate(true, &bytes).await, 0x81, "{name}");
+        assert_eq!(server.close_code(true, &bytes).await, 0x81, "{name}");
     }
 }
 
@@ -103,7 +103,7 @@ async fn v5_2_2_2_2_a_property_that_comes_twice_is_a_protocol_error() {
         packet(0xe0, &[&[0][..], &block(&twice(&KEPT))].concat()),
         packet(0x40, &[&[0, 77, 0][..], &block(&twice(&[0x1f, 0, 0]))].concat()),
     ] {
-        assert_eq!(server.fate(true, &bytes).await, 0x82, "{bytes:x?}");
+        assert_eq!(server.close_code(true, &bytes).await, 0x82, "{bytes:x?}");
     }
     assert_eq!(server.refusal(&connect_v5("_client", 2, &twice(&KEPT))).await, Some(0x82));
     let will = connect_will("_client", 2, Some((&[], &twice(&AT_ONCE))), "will", "x");
@@ -116,9 +116,9 @@ async fn v5_4_13_a_value_that_is_not_allowed_is_a_protocol_error() {
     for properties in [&[0x21, 0, 0][..], &[0x27, 0, 0, 0, 0], &[0x17, 2], &[0x19, 2]] {
         assert_eq!(server.refusal(&connect_v5("_client", 2, properties)).await, Some(0x82), "{properties:x?}");
     }
-    assert_eq!(server.fate(true, &subscribe_with(&[0x0b, 0], "a", 0)).await, 0x82);
-    assert_eq!(server.fate(true, &publish(0x30, "a", 0, Some(&[0x0b, 0]), "x")).await, 0x82);
-    assert_eq!(server.fate(true, &publish(0x30, "a", 0, Some(&[0x23, 0, 0]), "x")).await, 0x94);
+    assert_eq!(server.close_code(true, &subscribe_with(&[0x0b, 0], "a", 0)).await, 0x82);
+    assert_eq!(server.close_code(true, &publish(0x30, "a", 0, Some(&[0x0b, 0]), "x")).await, 0x82);
+    assert_eq!(server.close_code(true, &publish(0x30, "a", 0, Some(&[0x23, 0, 0]), "x")).await, 0x94);
 }
 
 #[tokio::test]
@@ -126,12 +126,12 @@ async fn v5_2_2_2_2_an_unknown_or_unfinished_property_is_malformed() {
     let server = TestServer::start().await;
     for properties in [&[0x7f, 1][..], &[0x04], &[0x02, 0, 0, 0], &[0x26, 0, 1, b'a'], &[0x0b, 0x80], &[0x01, 2]] {
         for (name, bytes) in packets(properties) {
-            assert_eq!(server.fate(true, &bytes).await, 0x81, "{name} {properties:x?}");
+            assert_eq!(server.close_code(true, &bytes).await, 0x81, "{name} {properties:x?}");
         }
         assert_eq!(server.refusal(&connect_v5("_client", 2, properties)).await, Some(0x81), "{properties:x?}");
     }
     // One that another packet may have.
     for (name, bytes) in packets(&[0x13, 0, 1]) {
-        assert_eq!(server.fate(true, &bytes).await, 0x81, "{name}");
+        assert_eq!(server.close_code(true, &bytes).await, 0x81, "{name}");
     }
 }

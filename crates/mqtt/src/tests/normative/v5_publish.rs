@@ -62,7 +62,7 @@ async fn v5_3_3_1_5_to_8_the_last_retained_message_replaces_and_an_empty_one_cle
 }
 
 #[tokio::test]
-async fn v5_3_3_2_5_and_6_a_message_expires_in_a_queue_and_tells_the_time_left() {
+async fn v5_3_3_2_5_and_6_a_message_expires_in_a_queue_and_carries_the_remaining_time() {
     let server = TestServer::start().await;
     let kept = connect_v5("_client-to", 0, &KEPT);
     let (mut to, _) = server.connect(&kept).await;
@@ -89,7 +89,11 @@ async fn v5_3_3_2_5_and_6_a_message_expires_in_a_queue_and_tells_the_time_left()
 async fn v5_3_3_2_8_and_9_and_12_aliases_from_clients_are_kept_within_the_maximum() {
     let server = TestServer::start().await;
     for (alias, reason) in [(0, 0x94), (33, 0x94)] {
-        assert_eq!(server.fate(true, &publish(0x30, "a", 0, Some(&[0x23, 0, alias]), "x")).await, reason, "{alias}");
+        assert_eq!(
+            server.close_code(true, &publish(0x30, "a", 0, Some(&[0x23, 0, alias]), "x")).await,
+            reason,
+            "{alias}"
+        );
     }
     let mut client = server.v5("_client").await;
     client.subscribe(true, "#", 0).await;
@@ -132,10 +136,10 @@ async fn v5_3_1_2_26_and_27_and_3_3_2_11_aliases_to_clients_are_kept_within_thei
 async fn v5_3_3_2_13_and_14_and_19_a_response_topic_has_no_wildcards_and_texts_are_utf_8() {
     let server = TestServer::start().await;
     let properties = [&[0x08][..], &text("a/#")].concat();
-    assert_eq!(server.fate(true, &publish(0x30, "a", 0, Some(&properties), "x")).await, 0x90);
+    assert_eq!(server.close_code(true, &publish(0x30, "a", 0, Some(&properties), "x")).await, 0x90);
     for name in [0x08, 0x03] {
         let properties = [name, 0, 2, 0xc0, 0xaf];
-        assert_eq!(server.fate(true, &publish(0x30, "a", 0, Some(&properties), "x")).await, 0x81, "{name:x}");
+        assert_eq!(server.close_code(true, &publish(0x30, "a", 0, Some(&properties), "x")).await, 0x81, "{name:x}");
     }
 }
 
@@ -166,5 +170,5 @@ async fn v5_3_3_2_4_and_15_to_20_properties_are_passed_on_unaltered_and_in_order
 #[tokio::test]
 async fn v5_3_3_4_6_a_client_sends_no_subscription_identifier() {
     let server = TestServer::start().await;
-    assert_eq!(server.fate(true, &publish(0x30, "a", 0, Some(&[0x0b, 1]), "x")).await, 0x82);
+    assert_eq!(server.close_code(true, &publish(0x30, "a", 0, Some(&[0x0b, 1]), "x")).await, 0x82);
 }

@@ -13,7 +13,7 @@ async fn member(server: &TestServer, id: &str, kept: bool, options: u8) -> Clien
 #[tokio::test]
 async fn v5_3_8_3_4_no_local_on_a_shared_subscription_is_a_protocol_error() {
     let server = TestServer::start().await;
-    assert_eq!(server.fate(true, &subscribe(true, 1, "$share/g/a", 4)).await, 0x82);
+    assert_eq!(server.close_code(true, &subscribe(true, 1, "$share/g/a", 4)).await, 0x82);
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn v5_4_8_2_4_qos_2_in_flight_stays_with_its_member_while_its_session_live
 }
 
 #[tokio::test]
-async fn v5_4_8_2_5_when_a_session_ends_qos_1_goes_to_another_member_and_qos_2_to_nobody() {
+async fn v5_4_8_2_5_when_a_session_ends_qos_1_goes_to_another_member_and_qos_2_to_none() {
     let server = TestServer::start().await;
     let mut first = member(&server, "_client-1", false, 2).await;
     let mut from = server.v5("_client-from").await;
@@ -117,7 +117,7 @@ async fn v5_4_8_2_5_when_a_session_ends_qos_1_goes_to_another_member_and_qos_2_t
 }
 
 #[tokio::test]
-async fn v5_4_8_2_6_what_a_member_refuses_goes_to_nobody_else() {
+async fn v5_4_8_2_6_what_a_member_refuses_goes_to_no_other_member() {
     let server = TestServer::start().await;
     let mut first = member(&server, "_client-1", false, 1).await;
     let mut second = member(&server, "_client-2", false, 1).await;

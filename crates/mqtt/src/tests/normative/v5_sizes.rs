@@ -8,7 +8,7 @@ fn at_most(bytes: u8) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn v5_3_1_2_24_who_cannot_take_connack_is_refused_with_0x95() {
+async fn v5_3_1_2_24_a_client_that_cannot_take_connack_is_refused_with_0x95() {
     let server = TestServer::start().await;
     for most in [5, 10, 14] {
         let mut client = server.open().await;
@@ -52,7 +52,7 @@ async fn v5_3_2_2_19_a_refusal_leaves_out_words_that_the_client_cannot_take() {
 }
 
 #[tokio::test]
-async fn v5_3_1_2_24_who_cannot_take_an_answer_is_let_go_with_0x95() {
+async fn v5_3_1_2_24_a_client_that_cannot_take_an_answer_is_disconnected_with_0x95() {
     let server = TestServer::start().await;
     let filters = |count: usize| -> Vec<u8> { (0..count).flat_map(|n| text(&format!("a/{n}"))).collect() };
     let options =

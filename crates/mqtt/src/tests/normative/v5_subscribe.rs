@@ -26,17 +26,17 @@ async fn v5_3_3_4_2_to_4_overlapping_subscriptions_come_once_with_all_their_iden
 #[tokio::test]
 async fn v5_3_8_2_1_2_a_subscription_identifier_of_0_is_a_protocol_error() {
     let server = TestServer::start().await;
-    assert_eq!(server.fate(true, &subscribe_with(&[0x0b, 0], "a", 0)).await, 0x82);
+    assert_eq!(server.close_code(true, &subscribe_with(&[0x0b, 0], "a", 0)).await, 0x82);
 }
 
 #[tokio::test]
 async fn v5_3_8_3_2_and_5_a_subscribe_has_a_filter_and_no_reserved_bits() {
     let server = TestServer::start().await;
-    assert_eq!(server.fate(true, &packet(0x82, &[0, 1, 0])).await, 0x82);
+    assert_eq!(server.close_code(true, &packet(0x82, &[0, 1, 0])).await, 0x82);
     for options in [0x40, 0x80, 0x03] {
-        assert_eq!(server.fate(true, &subscribe(true, 1, "a", options)).await, 0x81, "{options:x}");
+        assert_eq!(server.close_code(true, &subscribe(true, 1, "a", options)).await, 0x81, "{options:x}");
     }
-    let retain_handling_3 = server.fate(true, &subscribe(true, 1, "a", 0x30)).await;
+    let retain_handling_3 = server.close_code(true, &subscribe(true, 1, "a", 0x30)).await;
     assert!(matches!(retain_handling_3, 0x81 | 0x82), "{retain_handling_3:x}");
 }
 
@@ -96,7 +96,7 @@ async fn v5_3_10_4_1_and_2_and_4_to_6_and_3_11_3_1_and_2_unsubscribe_compares_fi
 #[tokio::test]
 async fn v5_3_10_3_2_an_unsubscribe_has_a_filter() {
     let server = TestServer::start().await;
-    assert!(matches!(server.fate(true, &packet(0xa2, &[0, 5, 0])).await, 0x81 | 0x82));
+    assert!(matches!(server.close_code(true, &packet(0xa2, &[0, 5, 0])).await, 0x81 | 0x82));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ async fn v5_3_3_2_1_a_publish_begins_with_its_topic() {
     for (first, body) in
         [(0x30, &[][..]), (0x30, &[0]), (0x30, &[0, 3, b'a', 0]), (0x32, &[0, 1, b'a', 0]), (0x30, &[0, 1, 0xfe, 0])]
     {
-        assert_eq!(server.fate(true, &packet(first, body)).await, 0x81, "{body:?}");
+        assert_eq!(server.close_code(true, &packet(first, body)).await, 0x81, "{body:?}");
     }
 }
 
@@ -17,7 +17,7 @@ async fn v5_3_3_2_1_a_publish_begins_with_its_topic() {
 async fn v5_3_3_2_2_and_4_7_0_1_a_topic_to_publish_to_has_no_wildcards() {
     let server = TestServer::start().await;
     for topic in ["a/+", "#", "a+", "+", "a/#"] {
-        assert_eq!(server.fate(true, &publish(0x30, topic, 0, Some(&[]), "x")).await, 0x90, "{topic}");
+        assert_eq!(server.close_code(true, &publish(0x30, topic, 0, Some(&[]), "x")).await, 0x90, "{topic}");
     }
 }
 
@@ -108,7 +108,7 @@ async fn v5_4_7_2_1_a_wildcard_in_front_does_not_match_a_dollar() {
 #[tokio::test]
 async fn v5_4_7_3_1_and_4_topics_have_a_character_and_are_compared_as_they_are() {
     let server = TestServer::start().await;
-    assert!(matches!(server.fate(true, &publish(0x30, "", 0, Some(&[]), "x")).await, 0x82 | 0x90));
+    assert!(matches!(server.close_code(true, &publish(0x30, "", 0, Some(&[]), "x")).await, 0x82 | 0x90));
     let mut client = server.v5("_client").await;
     assert_eq!(client.subscribe(true, "", 0).await, 0x8f);
     // The last is an e with an accent in two characters.

@@ -21,7 +21,7 @@ fn lane_after(
 }
 
 #[test]
-fn who_uses_more_than_its_share_goes_to_the_background() {
+fn a_client_over_its_cpu_budget_goes_to_the_background() {
     for (count, piece_us, expected) in [
         (0, 0, PriorityClass::Foreground),
         (100, 40, PriorityClass::Foreground),
@@ -41,7 +41,7 @@ fn who_uses_more_than_its_share_goes_to_the_background() {
 }
 
 #[test]
-fn who_fills_the_disk_goes_to_the_background() {
+fn a_client_that_fills_the_disk_goes_to_the_background() {
     for (bytes, expected) in [(300_000, PriorityClass::Foreground), (340_000, PriorityClass::Background)] {
         let born = Instant::now();
         let cpu_budget = CpuBudget::new(born);
@@ -68,7 +68,7 @@ fn a_short_burst_changes_nothing() {
 }
 
 #[test]
-fn who_has_calmed_down_comes_back_and_soon() {
+fn a_budget_that_is_used_less_returns_to_the_foreground_soon() {
     let born = Instant::now();
     let cpu_budget = CpuBudget::new(born);
     assert_eq!(lane_after(&cpu_budget, PriorityClass::Background, born, 1_000, (10, MS)), PriorityClass::Background);
@@ -78,7 +78,7 @@ fn who_has_calmed_down_comes_back_and_soon() {
 }
 
 #[test]
-fn who_is_new_begins_in_the_background() {
+fn a_new_budget_begins_in_the_background() {
     let born = Instant::now();
     let cpu_budget = CpuBudget::new(born);
     assert_eq!(cpu_budget.class(PriorityClass::Background, born), PriorityClass::Background);

@@ -6,7 +6,7 @@ use switchbox_model::Seq;
 use switchbox_store as store;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Start {
+pub(crate) enum StartPosition {
     Earliest,
     Latest,
     /// With this event, or the first one behind it.
@@ -16,8 +16,8 @@ pub(crate) enum Start {
 }
 
 /// Where to begin, and the comparisons that are left to choose events by.
-pub(crate) fn split(terms: Vec<Term>) -> Result<(Start, Vec<Term>), String> {
-    let (mut start, mut rest) = (Start::Earliest, Vec::new());
+pub(crate) fn split(terms: Vec<Term>) -> Result<(StartPosition, Vec<Term>), String> {
+    let (mut start, mut rest) = (StartPosition::Earliest, Vec::new());
     for term in terms {
         let behind = match term.comparison {
             Comparison::Greater => 1,
@@ -30,13 +30,13 @@ pub(crate) fn split(terms: Vec<Term>) -> Result<(Start, Vec<Term>), String> {
         let wrong = || format!("{} is no position: {:?}", term.annotation, term.value);
         let number = || term.value.trim().parse::<i64>().map_err(|_| wrong());
         start = match (term.annotation.as_str(), term.value.as_str()) {
-            ("x-opt-offset", "@latest") => Start::Latest,
+            ("x-opt-offset", "@latest") => StartPosition::Latest,
             ("x-opt-offset" | "x-opt-sequence-number", _) => match u64::try_from(number()?) {
-                Ok(seq) => Start::At(Seq(seq.saturating_add(behind))),
-                Err(_) => Start::Earliest,
+                Ok(seq) => StartPosition::At(Seq(seq.saturating_add(behind))),
+                Err(_) => StartPosition::Earliest,
             },
             ("x-opt-enqueued-time" | "x-opt-enqueuedtimeutc", _) => {
-                Start::Since(u64::try_from(number()?).unwrap_or(0).saturating_add(behind))
+                StartPosition::Since(u64::try_from(number()?).unwrap_or(0).saturating_add(behind))
             }
             _ => {
                 rest.push(term);
@@ -47,7 +47,7 @@ pub(crate) fn split(terms: Vec<Term>) -> Result<(Start, Vec<Term>), String> {
     Ok((start, rest))
 }
 
-impl Start {
+impl StartPosition {
     /// The first event to read, and the row of the log to look for it from on.
     pub(crate) async fn find(self, store: &store::Handle) -> Result<(Seq, i64), store::Error> {
         let end = |(row, seq): (i64, Seq)| (Seq(seq.0 + 1), row + 1);
@@ -73,7 +73,7 @@ async fn since(store: &store::Handle, time_ms: u64) -> Result<(Seq, i64), store:
     let mut row = 0;
     while low < high {
         let middle = low + (high - low) / 2;
-        match first_behind(store, Seq(middle)).await? {
+        match first_event_from(store, Seq(middle)).await? {
             Some((found_row, seq, at_ms)) if at_ms < time_ms => (low, row) = (seq.0.max(middle) + 1, found_row),
             _ => high = middle,
         }
@@ -82,7 +82,7 @@ async fn since(store: &store::Handle, time_ms: u64) -> Result<(Seq, i64), store:
 }
 
 /// The first event from this number on: its row, its number and its time.
-async fn first_behind(store: &store::Handle, seq: Seq) -> Result<Option<(i64, Seq, u64)>, store::Error> {
+async fn first_event_from(store: &store::Handle, seq: Seq) -> Result<Option<(i64, Seq, u64)>, store::Error> {
     let Some(mut row) = store.row_of(seq).await? else { return Ok(None) };
     loop {
         let page = store.journal_page(row, 1).await?;
@@ -106,15 +106,15 @@ mod tests {
     #[test]
     fn positions_are_those_of_event_hubs_sdks() {
         for (selector, start, left) in [
-            ("", Start::Earliest, 0),
-            ("amqp.annotation.x-opt-offset > '-1'", Start::Earliest, 0),
-            ("amqp.annotation.x-opt-offset > '@latest'", Start::Latest, 0),
-            ("amqp.annotation.x-opt-offset > '41'", Start::At(Seq(42)), 0),
-            ("amqp.annotation.x-opt-sequence-number >= '42'", Start::At(Seq(42)), 0),
-            ("amqp.annotation.x-opt-enqueued-time > '1000'", Start::Since(1_001), 0),
+            ("", StartPosition::Earliest, 0),
+            ("amqp.annotation.x-opt-offset > '-1'", StartPosition::Earliest, 0),
+            ("amqp.annotation.x-opt-offset > '@latest'", StartPosition::Latest, 0),
+            ("amqp.annotation.x-opt-offset > '41'", StartPosition::At(Seq(42)), 0),
+            ("amqp.annotation.x-opt-sequence-number >= '42'", StartPosition::At(Seq(42)), 0),
+            ("amqp.annotation.x-opt-enqueued-time > '1000'", StartPosition::Since(1_001), 0),
             (
                 "amqp.annotation.x-opt-offset > '41' AND amqp.annotation.iothub-connection-device-id = 'a'",
-                Start::At(Seq(42)),
+                StartPosition::At(Seq(42)),
                 1,
             ),
         ] {

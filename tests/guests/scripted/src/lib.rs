@@ -60,11 +60,11 @@ fn once() -> u32 {
 }
 
 #[derive(Debug)]
-pub struct Puppet {
+pub struct Scripted {
     actions: Vec<Action>,
 }
 
-impl Plugin for Puppet {
+impl Plugin for Scripted {
     type Settings = Settings;
 
     fn describe(_: &Settings) -> Description {
@@ -131,4 +131,4 @@ fn act(action: &Action, event: &Event, host: &Host) -> Outcome {
     Ok(())
 }
 
-switchbox_plugin::export!(Puppet);
+switchbox_plugin::export!(Scripted);

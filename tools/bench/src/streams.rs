@@ -1,4 +1,4 @@
-//! What circulates and how it is checked: every message travels in a lane of its own, and a lane's hops must grow by
+//! What circulates and how it is checked: every message travels in a stream of its own, and a stream's hops must grow by
 //! exactly one each time round. Pure; knows no sockets.
 
 use std::{
@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Who raises `hops` on the way round.
+/// Which side increments `hops` in each round trip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Raises {
+pub(super) enum HopsRaisedBy {
     /// The plugin; the client publishes what it received.
     Server,
     /// Nobody but the client, because the server only forwards.
@@ -19,7 +19,7 @@ pub(super) enum Raises {
 /// What a message that came in turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
-    /// The lane's next hop, to be published again.
+    /// The stream's next hop, to be published again.
     Next { took: Duration },
     /// A hop that was counted before.
     Duplicate,
@@ -27,14 +27,14 @@ pub(super) enum Arrival {
     Foreign,
 }
 
-/// Faults seen by the lanes of one connection.
+/// Faults seen by the streams of one connection.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Faults {
-    /// Lanes whose message did not come back.
+    /// Streams whose message did not come back.
     pub(super) lost: u64,
     /// Messages that came back more than once.
     pub(super) duplicated: u64,
-    /// Hops that a lane jumped over: handled twice on the way, or overwritten by a newer one.
+    /// Hops that a stream jumped over: handled twice on the way, or overwritten by a newer one.
     pub(super) skipped: u64,
 }
 
@@ -46,95 +46,95 @@ impl Faults {
     }
 }
 
-struct Lane {
+struct Stream {
     expects: u64,
     since: Instant,
-    home: bool,
+    ended: bool,
 }
 
-/// The lanes of one connection.
-pub(super) struct Lanes {
+/// The streams of one connection.
+pub(super) struct Streams {
     run: u64,
-    lanes: Vec<Lane>,
+    streams: Vec<Stream>,
     faults: Faults,
     keys: [Key; 3],
 }
 
 /// A message's own numbers, and where `hops` stands in it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Numbers {
+pub(super) struct MessageFields {
     pub(super) hops: u64,
     pub(super) hops_at: Range<usize>,
-    lane: usize,
+    stream: usize,
     run: u64,
 }
 
-impl Lanes {
+impl Streams {
     pub(super) fn new(run: u64, window: usize, now: Instant) -> Self {
-        let lanes = (0..window).map(|_| Lane { expects: 1, since: now, home: false }).collect();
-        let keys = ["\"hops\":", "\"lane\":", "\"run\":"].map(Key::new);
-        Self { run, lanes, faults: Faults::default(), keys }
+        let streams = (0..window).map(|_| Stream { expects: 1, since: now, ended: false }).collect();
+        let keys = ["\"hops\":", "\"stream\":", "\"run\":"].map(Key::new);
+        Self { run, streams, faults: Faults::default(), keys }
     }
 
     /// The first messages are sent now.
     pub(super) fn restart(&mut self, now: Instant) {
-        for lane in &mut self.lanes {
-            lane.since = now;
+        for stream in &mut self.streams {
+            stream.since = now;
         }
     }
 
-    pub(super) fn read(&mut self, payload: &[u8]) -> Option<Numbers> {
-        let [hops, lane, run] = &mut self.keys;
+    pub(super) fn read(&mut self, payload: &[u8]) -> Option<MessageFields> {
+        let [hops, stream, run] = &mut self.keys;
         let (hops, hops_at) = hops.number(payload)?;
-        let (lane, _) = lane.number(payload)?;
+        let (stream, _) = stream.number(payload)?;
         let (run, _) = run.number(payload)?;
-        Some(Numbers { hops, hops_at, lane: usize::try_from(lane).ok()?, run })
+        Some(MessageFields { hops, hops_at, stream: usize::try_from(stream).ok()?, run })
     }
 
     /// Takes note of a message that came in.
-    pub(super) fn arrive(&mut self, numbers: &Numbers, now: Instant) -> Arrival {
-        let Some(lane) = self.lanes.get_mut(numbers.lane).filter(|_| numbers.run == self.run) else {
+    pub(super) fn arrive(&mut self, numbers: &MessageFields, now: Instant) -> Arrival {
+        let Some(stream) = self.streams.get_mut(numbers.stream).filter(|_| numbers.run == self.run) else {
             return Arrival::Foreign;
         };
-        if numbers.hops < lane.expects || lane.home {
+        if numbers.hops < stream.expects || stream.ended {
             self.faults.duplicated += 1;
             return Arrival::Duplicate;
         }
-        self.faults.skipped += numbers.hops - lane.expects;
-        lane.expects = numbers.hops + 1;
-        let took = now.saturating_duration_since(lane.since);
-        lane.since = now;
+        self.faults.skipped += numbers.hops - stream.expects;
+        stream.expects = numbers.hops + 1;
+        let took = now.saturating_duration_since(stream.since);
+        stream.since = now;
         Arrival::Next { took }
     }
 
-    /// The lane's message is not sent again.
-    pub(super) fn retire(&mut self, numbers: &Numbers) {
-        if let Some(lane) = self.lanes.get_mut(numbers.lane) {
-            lane.home = true;
+    /// The stream's message is not sent again.
+    pub(super) fn end_stream(&mut self, numbers: &MessageFields) {
+        if let Some(stream) = self.streams.get_mut(numbers.stream) {
+            stream.ended = true;
         }
     }
 
-    pub(super) fn all_home(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.home)
+    pub(super) fn all_ended(&self) -> bool {
+        self.streams.iter().all(|stream| stream.ended)
     }
 
-    /// To be asked when the run is over: lanes still under way are lost.
+    /// To be asked when the run is over: streams still under way are lost.
     pub(super) fn faults(&self) -> Faults {
-        let lost = self.lanes.iter().filter(|lane| !lane.home).count() as u64;
+        let lost = self.streams.iter().filter(|stream| !stream.ended).count() as u64;
         Faults { lost, ..self.faults }
     }
 }
 
-/// The first message of a lane: the hop relay's record with two fields of our own.
-pub(super) fn first_message(out: &mut Vec<u8>, device: &str, run: u64, lane: usize, raises: Raises) {
-    let hops = match raises {
-        Raises::Server => 0,
-        Raises::Client => 1,
+/// The first message of a stream: the hop relay's record with two fields of our own.
+pub(super) fn first_message(out: &mut Vec<u8>, device: &str, run: u64, stream: usize, hops_raised_by: HopsRaisedBy) {
+    let hops = match hops_raised_by {
+        HopsRaisedBy::Server => 0,
+        HopsRaisedBy::Client => 1,
     };
     // Writing to a Vec cannot fail.
     let _ = write!(
         out,
-        "{{\"deviceId\":\"{device}\",\"registryId\":\"default\",\"cloudRegion\":\"local\",\"hops\":{hops},\"lane\":{lane},\"run\":{run}}}"
+        "{{\"deviceId\":\"{device}\",\"registryId\":\"default\",\"cloudRegion\":\"local\",\"hops\":{hops},\"stream\":{stream},\"run\":{run}}}"
     );
 }
 
@@ -173,30 +173,30 @@ impl Key {
 mod tests {
     use super::*;
 
-    fn numbers(hops: u64, lane: usize, run: u64) -> Numbers {
-        Numbers { hops, hops_at: 0..0, lane, run }
+    fn numbers(hops: u64, stream: usize, run: u64) -> MessageFields {
+        MessageFields { hops, hops_at: 0..0, stream, run }
     }
 
     #[test]
     fn a_message_is_read_wherever_its_fields_stand() {
         let now = Instant::now();
-        let mut lanes = Lanes::new(4, 1, now);
+        let mut streams = Streams::new(4, 1, now);
         let mut first = Vec::new();
-        first_message(&mut first, "hop-1", 4, 0, Raises::Server);
+        first_message(&mut first, "hop-1", 4, 0, HopsRaisedBy::Server);
         for (payload, hops) in [
             (std::str::from_utf8(&first).expect("text"), Some(0)),
             (
-                r#"{"cloudRegion":"local","deviceId":"hop-1","hops":17,"lane":0,"registryId":"default","run":4}"#,
+                r#"{"cloudRegion":"local","deviceId":"hop-1","hops":17,"stream":0,"registryId":"default","run":4}"#,
                 Some(17),
             ),
-            (r#"{"cloudRegion":"local","deviceId":"hop-1","hops":1800,"lane":0,"run":4}"#, Some(1800)),
-            (r#"{ "run": 4, "lane": 0, "hops": 3 }"#, Some(3)),
-            (r#"{"hops":99999999999999999999,"lane":0,"run":4}"#, None),
-            (r#"{"hops":"3","lane":0,"run":4}"#, None),
-            (r#"{"hops":3,"lane":0}"#, None),
+            (r#"{"cloudRegion":"local","deviceId":"hop-1","hops":1800,"stream":0,"run":4}"#, Some(1800)),
+            (r#"{ "run": 4, "stream": 0, "hops": 3 }"#, Some(3)),
+            (r#"{"hops":99999999999999999999,"stream":0,"run":4}"#, None),
+            (r#"{"hops":"3","stream":0,"run":4}"#, None),
+            (r#"{"hops":3,"stream":0}"#, None),
             ("", None),
         ] {
-            let read = lanes.read(payload.as_bytes());
+            let read = streams.read(payload.as_bytes());
             assert_eq!(read.as_ref().map(|read| read.hops), hops, "{payload}");
             if let Some(read) = read {
                 assert_eq!(&payload[read.hops_at], hops.expect("read").to_string());
@@ -205,9 +205,9 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_tells_next_from_duplicate_skipped_and_foreign() {
+    fn a_stream_tells_next_from_duplicate_skipped_and_foreign() {
         let start = Instant::now();
-        let mut lanes = Lanes::new(7, 2, start);
+        let mut streams = Streams::new(7, 2, start);
         let later = start + Duration::from_millis(3);
         let next = |took| Arrival::Next { took };
         for (message, expect) in [
@@ -218,11 +218,11 @@ mod tests {
             (numbers(1, 1, 6), Arrival::Foreign),
             (numbers(1, 2, 7), Arrival::Foreign),
         ] {
-            assert_eq!(lanes.arrive(&message, later), expect, "{message:?}");
+            assert_eq!(streams.arrive(&message, later), expect, "{message:?}");
         }
-        lanes.retire(&numbers(5, 0, 7));
-        assert!(!lanes.all_home());
-        assert_eq!(lanes.arrive(&numbers(6, 0, 7), later), Arrival::Duplicate, "it was not sent again");
-        assert_eq!(lanes.faults(), Faults { lost: 1, duplicated: 2, skipped: 2 });
+        streams.end_stream(&numbers(5, 0, 7));
+        assert!(!streams.all_ended());
+        assert_eq!(streams.arrive(&numbers(6, 0, 7), later), Arrival::Duplicate, "it was not sent again");
+        assert_eq!(streams.faults(), Faults { lost: 1, duplicated: 2, skipped: 2 });
     }
 }

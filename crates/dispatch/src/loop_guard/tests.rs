@@ -25,7 +25,7 @@ fn token_rates(rate: &str, burst: Option<u32>) -> TokenRates {
 
 /// How long each of these effects has to wait, ms; none = refused.
 fn waits(token_rates: &TokenRates, effects: &[(u64, Effect)]) -> Vec<Option<u64>> {
-    let mut guard = Guard::default();
+    let mut guard = LoopGuard::default();
     let mut admit =
         |at: u64, effect: &Effect| guard.admit(std::slice::from_ref(effect), token_rates, at * MS, &mut |_| ());
     let wait = |admission| match admission {
@@ -68,7 +68,7 @@ fn each_device_and_topic_has_a_bucket_of_its_own() {
 
 #[test]
 fn an_events_effects_take_their_tokens_together_or_not_at_all() {
-    let (mut guard, token_rates) = (Guard::default(), token_rates("1/s", Some(2)));
+    let (mut guard, token_rates) = (LoopGuard::default(), token_rates("1/s", Some(2)));
     let mut admit = |effects: &[Effect]| guard.admit(effects, &token_rates, 0, &mut |_| ());
     let many: Vec<_> = (0..20).map(|_| config(2)).collect();
     let refused = [&[config(1)], &many[..]].concat();
@@ -85,7 +85,7 @@ fn an_events_effects_take_their_tokens_together_or_not_at_all() {
 #[test]
 fn all_targets_together_have_a_bucket_too() {
     let limits = Limits { effects_per_second: 10.try_into().unwrap(), ..Limits::default() };
-    let mut guard = Guard::default();
+    let mut guard = LoopGuard::default();
     let effects: Vec<_> = (0..15).map(config).collect();
     let hit = LimitHit { limit: names::EFFECTS_PER_SECOND, effect: 0 };
     let admission = guard.admit(&effects, &TokenRates::new(&limits), 0, &mut |_| ());
@@ -94,7 +94,7 @@ fn all_targets_together_have_a_bucket_too() {
 
 #[test]
 fn idle_buckets_are_forgotten_and_busy_ones_kept() {
-    let (mut guard, token_rates) = (Guard::default(), token_rates("1/s", Some(1)));
+    let (mut guard, token_rates) = (LoopGuard::default(), token_rates("1/s", Some(1)));
     for n in 0..10_000 {
         guard.admit(&[config(n)], &token_rates, n * 10 * MS, &mut |_| ());
     }
@@ -104,8 +104,8 @@ fn idle_buckets_are_forgotten_and_busy_ones_kept() {
 }
 
 #[test]
-fn a_busy_target_is_told_of_once_a_second() {
-    let (mut guard, token_rates) = (Guard::default(), token_rates("unlimited", None));
+fn a_busy_target_is_reported_once_a_second() {
+    let (mut guard, token_rates) = (LoopGuard::default(), token_rates("unlimited", None));
     let mut reported = Vec::new();
     for n in 0..100 {
         guard.admit(&[config(1)], &token_rates, n * 50 * MS, &mut |_| reported.push(n));

@@ -35,11 +35,11 @@ fn a_config_that_was_in_force_already_is_found_by_what_it_says() {
         (old(), set("{}"), None),
         (vec![], set("on"), None),
     ] {
-        match config_fate(versions, &handled, (0, &effect), DeviceNum(1)) {
+        match config_step(versions, &handled, (0, &effect), DeviceNum(1)) {
             Step::Config(step) => assert_eq!((Some(step.version.version), step.unchanged), (expected, true)),
             other => assert_eq!((expected, other), (None, Step::Gone(Gone::Config { device: DeviceNum(1) }))),
         }
     }
-    let nothing = config_fate(vec![], &handled, (0, &patch(r#"{"a":null}"#)), DeviceNum(1));
+    let nothing = config_step(vec![], &handled, (0, &patch(r#"{"a":null}"#)), DeviceNum(1));
     assert_eq!(nothing, Step::NothingToPatch { device: DeviceNum(1) });
 }

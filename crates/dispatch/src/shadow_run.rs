@@ -10,14 +10,14 @@ use super::{
     manager::Manager,
     prepare::{Component, Error, Prepared, version_id},
     runner::Runner,
-    shadow::{Seen, Shadow, WHOLE},
+    shadow::{ObservedEvent, SHARE_SCALE, Shadow},
     version::Version,
 };
 use switchbox_dry_run::{
     effect::{OutcomeLine, lines},
-    forked::Forked,
+    forked::ForkedWorld,
     own_state::OwnState,
-    shadow_report::{Came, ShadowReport},
+    shadow_report::{ExecutionSummary, ShadowReport},
 };
 use switchbox_model::{DeviceName, Event, EventData, PluginName, Seq, limits, limits::names};
 use switchbox_plugin_runtime::{Call, Instance, PluginSettings};
@@ -61,7 +61,7 @@ pub enum ShadowError {
     #[error("plugin {0} is not running")]
     NotRunning(PluginName),
     #[error("plugin {0} has a shadow already")]
-    UnderWay(PluginName),
+    AlreadyRunning(PluginName),
     #[error("the limit \"{}\" is reached: {} plugins have a shadow", names::SHADOWS, limits::SHADOWS)]
     TooMany,
     #[error("{0}")]
@@ -76,13 +76,13 @@ impl Manager {
     /// Begins to run a candidate beside the plugin in force, in the place of a shadow that has ended.
     pub async fn shadow(&self, name: &PluginName, request: ShadowRequest) -> Result<ShadowStatus, ShadowError> {
         let runner = self.routes.runner(name).ok_or_else(|| ShadowError::NotRunning(name.clone()))?;
-        let share = share_of(request.share)?;
+        let share = checked_share(request.share)?;
         let of = runner.version();
         let candidate = self.candidate(name, &of, request.component, request.settings).await?;
         let _one_at_a_time = self.tries.acquire().await;
         let going_on = |runner: &Arc<Runner>| runner.shadow().is_some();
         if going_on(&runner) {
-            return Err(ShadowError::UnderWay(name.clone()));
+            return Err(ShadowError::AlreadyRunning(name.clone()));
         }
         if self.routes.table().iter().filter(|runner| going_on(runner)).count() >= limits::SHADOWS {
             self.context.metrics.limit(names::SHADOWS);
@@ -137,12 +137,12 @@ impl Manager {
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 10,000")]
-pub(super) fn share_of(share: Option<f64>) -> Result<u64, ShadowError> {
+pub(super) fn checked_share(share: Option<f64>) -> Result<u64, ShadowError> {
     let share = share.unwrap_or(1.0);
     if !(share > 0.0 && share <= 1.0) {
         return Err(ShadowError::Invalid("a share is more than 0 and at most 1".into()));
     }
-    Ok(((share * 10_000.0).round() as u64).clamp(1, WHOLE))
+    Ok(((share * 10_000.0).round() as u64).clamp(1, SHARE_SCALE))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "at most 10,000")]
@@ -150,7 +150,7 @@ fn status(shadow: &Shadow) -> ShadowStatus {
     ShadowStatus {
         digest: shadow.candidate.digest.to_string(),
         since_ms: shadow.since_ms,
-        share: shadow.share() as f64 / WHOLE as f64,
+        share: shadow.share() as f64 / SHARE_SCALE as f64,
         dropped: shadow.dropped(),
         queued: shadow.queued(),
         ended: shadow.ended(),
@@ -162,57 +162,58 @@ fn status(shadow: &Shadow) -> ShadowStatus {
 async fn attach(runner: &Arc<Runner>, shadow: &Arc<Shadow>) -> OwnState {
     let state = runner.context.kv.of(&runner.name);
     let _order = state.order.lock().await;
-    let timers = runner.context.timers.hold(&runner.name).await;
+    let timers = runner.context.timers.lock(&runner.name).await;
     let own = OwnState::new(state.data.lock().all().into_iter(), timers.all().into_iter());
     runner.set_shadow(shadow.clone());
     own
 }
 
 /// One shadow at work.
-struct AtWork {
+struct RunningShadow {
     runner: Arc<Runner>,
     shadow: Arc<Shadow>,
-    world: Arc<Forked>,
+    world: Arc<ForkedWorld>,
     instance: Option<Instance>,
     /// The newest event that it has seen.
     last: Seq,
 }
 
-async fn run(runner: Arc<Runner>, shadow: Arc<Shadow>, own: OwnState, mut queue: mpsc::Receiver<Box<Seen>>) {
+async fn run(runner: Arc<Runner>, shadow: Arc<Shadow>, own: OwnState, mut queue: mpsc::Receiver<Box<ObservedEvent>>) {
     let live = PluginHost::for_start_check(&runner.context);
-    let world = Arc::new(Forked::new(live, own));
-    let mut at_work = AtWork { runner, shadow, world, instance: None, last: Seq(0) };
+    let world = Arc::new(ForkedWorld::new(live, own));
+    let mut running = RunningShadow { runner, shadow, world, instance: None, last: Seq(0) };
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (ending, stopping) = (at_work.shadow.ending.clone(), at_work.runner.ending.clone());
+    let (ending, stopping) = (running.shadow.ending.clone(), running.runner.ending.clone());
     loop {
         tokio::select! {
             biased;
             () = ending.cancelled() => return,
-            () = stopping.cancelled() => return at_work.shadow.end("the plugin was stopped"),
+            () = stopping.cancelled() => return running.shadow.end("the plugin was stopped"),
             seen = queue.recv() => match seen {
-                Some(seen) => at_work.handle(*seen).await,
+                Some(seen) => running.handle(*seen).await,
                 None => return,
             },
-            _ = tick.tick() => at_work.fire_own_timers().await,
+            _ = tick.tick() => running.fire_own_timers().await,
         }
     }
 }
 
-impl AtWork {
-    async fn handle(&mut self, seen: Seen) {
-        self.shadow.taken(&seen);
+impl RunningShadow {
+    async fn handle(&mut self, seen: ObservedEvent) {
+        self.shadow.dequeued(&seen);
         self.last = seen.event.seq;
         let id = seen.device.as_ref().map_or("", |device| device.id.as_str());
         let wants = match &seen.event.data {
             EventData::Timer { name, .. } => self.world.own.lock().fire(name, seen.event.time_ms),
             data => self.shadow.candidate.triggers.match_event(data, id),
         };
-        self.world.begin(seen.asked.calls);
-        let new = if wants { self.execute(&seen.event, seen.device.as_ref(), seen.attempt).await } else { nothing() };
+        self.world.begin(seen.recorded_calls.calls);
+        let new =
+            if wants { self.execute(&seen.event, seen.device.as_ref(), seen.attempt).await } else { empty_summary() };
         let registry = &self.runner.context.registry;
         let name = |num| registry.get(num).map(|device| device.name.clone());
-        let old = Came {
+        let old = ExecutionSummary {
             outcome: seen.outcome,
             effects: lines(&seen.effects, &seen.kv, &name),
             guest_time: Duration::from_micros(seen.guest_us.into()),
@@ -221,14 +222,16 @@ impl AtWork {
         tokio::task::yield_now().await;
     }
 
-    async fn execute(&mut self, event: &Event, device: Option<&DeviceName>, attempt: u32) -> Came {
+    async fn execute(&mut self, event: &Event, device: Option<&DeviceName>, attempt: u32) -> ExecutionSummary {
         let candidate = &self.shadow.candidate;
         let running = match self.instance.take().filter(|good| !good.poisoned()) {
             Some(good) => good,
             None => {
                 match candidate.component.start_at(candidate.setup.clone(), self.world.clone(), event.time_ms).await {
                     Ok(instance) => instance,
-                    Err(error) => return Came { outcome: OutcomeLine::Failed(error.to_string()), ..nothing() },
+                    Err(error) => {
+                        return ExecutionSummary { outcome: OutcomeLine::Failed(error.to_string()), ..empty_summary() };
+                    }
                 }
             }
         };
@@ -237,7 +240,7 @@ impl AtWork {
         let name = |num| self.world.name(num).or_else(|| registry.get(num).map(|device| device.name.clone()));
         let effects = lines(&execution.effects, &execution.kv, &name);
         self.world.own.lock().apply(&execution);
-        Came { outcome: OutcomeLine::of(&execution.verdict), effects, guest_time: execution.guest_time }
+        ExecutionSummary { outcome: OutcomeLine::of(&execution.verdict), effects, guest_time: execution.guest_time }
     }
 
     /// Timers that the plugin in force does not have fire for the shadow alone.
@@ -259,11 +262,11 @@ impl AtWork {
             };
             let event = Event { seq: self.last, time_ms: now_ms, device: None, durable: true, data };
             let new = self.execute(&event, None, 1).await;
-            self.shadow.report.lock().add(self.last.0, "", &nothing(), &new);
+            self.shadow.report.lock().add(self.last.0, "", &empty_summary(), &new);
         }
     }
 }
 
-fn nothing() -> Came {
-    Came { outcome: OutcomeLine::Done, effects: Vec::new(), guest_time: Duration::ZERO }
+fn empty_summary() -> ExecutionSummary {
+    ExecutionSummary { outcome: OutcomeLine::Done, effects: Vec::new(), guest_time: Duration::ZERO }
 }

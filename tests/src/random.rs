@@ -4,9 +4,9 @@ use std::env;
 
 /// Numbers that look random, the same for the same seed.
 #[derive(Debug)]
-pub struct Dice(pub u64);
+pub struct Random(pub u64);
 
-impl Dice {
+impl Random {
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
@@ -19,11 +19,11 @@ impl Dice {
 ///
 /// When a variable is set and is no number.
 #[must_use]
-pub fn crash_plan(rounds: u64) -> (u64, Dice) {
+pub fn crash_plan(rounds: u64) -> (u64, Random) {
     let setting = |name: &str, default: u64| {
         env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
     };
     let (rounds, seed) = (setting("SWITCHBOX_CRASH_ROUNDS", rounds), setting("SWITCHBOX_CRASH_SEED", 1_763_000_000));
     eprintln!("SWITCHBOX_CRASH_ROUNDS={rounds} SWITCHBOX_CRASH_SEED={seed}");
-    (rounds, Dice(seed))
+    (rounds, Random(seed))
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    canary::{Canary, Chosen, median_us},
+    canary::{Canary, CanaryScope, median_us},
     manager::Manager,
     prepare::Component,
     runner::Runner,
-    shadow::WHOLE,
-    shadowing::{ShadowError, share_of},
+    shadow::SHARE_SCALE,
+    shadow_run::{ShadowError, checked_share},
 };
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime::PluginSettings;
@@ -61,9 +61,9 @@ impl Manager {
     pub async fn canary(&self, name: &PluginName, request: CanaryRequest) -> Result<CanaryStatus, ShadowError> {
         let runner = self.routes.runner(name).ok_or_else(|| ShadowError::NotRunning(name.clone()))?;
         let CanaryRequest { component, settings, share, devices } = request;
-        let chosen = match (share, devices) {
-            (None, Some(devices)) => Chosen::devices(&devices).map_err(ShadowError::Invalid)?,
-            (Some(share), None) => Chosen::Share(share_of(Some(share))?),
+        let scope = match (share, devices) {
+            (None, Some(devices)) => CanaryScope::devices(&devices).map_err(ShadowError::Invalid)?,
+            (Some(share), None) => CanaryScope::Share(checked_share(Some(share))?),
             _ => {
                 return Err(ShadowError::Invalid(
                     "a canary acts either for a share or for a pattern of devices".into(),
@@ -73,9 +73,9 @@ impl Manager {
         let _one_at_a_time = self.tries.acquire().await;
         if let Some(canary) = runner.canary() {
             if component.is_some() || settings.is_some() {
-                return Err(ShadowError::UnderWay(name.clone()));
+                return Err(ShadowError::AlreadyRunning(name.clone()));
             }
-            canary.choose(chosen);
+            canary.set_scope(scope);
             runner.versions.recheck_instances();
             return Ok(status(&runner, &canary));
         }
@@ -84,7 +84,7 @@ impl Manager {
         let (settings, text) = settings.map_or((None, None), |(settings, text)| (Some(settings), Some(text)));
         let candidate = self.candidate(name, &of, component, settings).await?;
         tracing::info!(plugin = %name, digest = %candidate.digest, "a canary acts for some devices");
-        let canary = Canary::new(candidate, bytes, text, chosen);
+        let canary = Canary::new(candidate, bytes, text, scope);
         runner.set_canary(canary.clone());
         Ok(status(&runner, &canary))
     }
@@ -113,9 +113,9 @@ impl Manager {
 
 #[allow(clippy::cast_precision_loss, reason = "at most 10,000")]
 fn status(runner: &Arc<Runner>, canary: &Canary) -> CanaryStatus {
-    let (share, devices) = match canary.chosen() {
-        Chosen::Share(share) => (Some(share as f64 / WHOLE as f64), None),
-        Chosen::Devices(pattern, _) => (None, Some(pattern)),
+    let (share, devices) = match canary.scope() {
+        CanaryScope::Share(share) => (Some(share as f64 / SHARE_SCALE as f64), None),
+        CanaryScope::Devices(pattern, _) => (None, Some(pattern)),
     };
     let behaviour = canary.behaviour();
     CanaryStatus {

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::{
-    approvals::{Approval, Decided, Decision, WAIT_AT_MOST},
+    approvals::{Approval, Decided, Decision, MAX_WAIT},
     blast_radius::Exceeded,
     entry_batch::EntryBatch,
-    guard::distinct_targets,
+    loop_guard::distinct_targets,
     outcome::{self, NextStep},
     runner::Runner,
     uncommitted::Uncommitted,
@@ -39,7 +39,7 @@ fn approval(runner: &Runner, uncommitted: &Uncommitted, exceeded: Exceeded) -> A
 }
 
 /// Holds the effects; the worker goes on with the next event.
-pub(super) fn hold(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, exceeded: Exceeded) {
+pub(super) fn wait_for_approval(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, exceeded: Exceeded) {
     let approval = approval(runner, &uncommitted, exceeded);
     let (seq, why) = (approval.seq, approval.why.clone());
     runner.counters.limit(exceeded.limit);
@@ -50,24 +50,24 @@ pub(super) fn hold(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, exceeded
     runner.backlog.wait_for_approval(seq);
     let decided = runner.context.approvals.add(approval);
     let began = tokio::time::Instant::now();
-    let mut held = Held { runner: runner.clone(), seq, decided: false };
+    let mut waiting = WaitingEvent { runner: runner.clone(), seq, decided: false };
     runner.context.spawn(async move {
-        let runner = held.runner.clone();
+        let runner = waiting.runner.clone();
         let decided = tokio::select! {
             decided = decided => decided.ok(),
-            () = tokio::time::sleep(WAIT_AT_MOST) => None,
+            () = tokio::time::sleep(MAX_WAIT) => None,
             // The event is in the journal and will be handled again.
-            () = runner.ending.cancelled() => return drop(held),
+            () = runner.ending.cancelled() => return drop(waiting),
         };
         let mut uncommitted = *uncommitted;
-        uncommitted.why_held = match &decided {
+        uncommitted.hold_reason = match &decided {
             Some(Decided { decision: Decision::Approved { who }, .. }) => format!("{why}; approved by {who}"),
             _ => why.clone(),
         };
         let mut entries = EntryBatch::new(&runner);
         let next = match &decided {
             Some(Decided { decision: Decision::Approved { .. }, .. }) => {
-                runner.blast_radius.lock().agreed(uncommitted.effects());
+                runner.blast_radius.lock().record_approved(uncommitted.effects());
                 entries.add_held_back(&mut uncommitted, began.elapsed());
                 outcome::finish(&mut entries, uncommitted).await
             }
@@ -76,18 +76,18 @@ pub(super) fn hold(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, exceeded
                 outcome::refuse(&mut entries, uncommitted, format!("{why}; rejected by {who}{colon}{reason}"))
             }
             None => {
-                let hours = WAIT_AT_MOST.as_secs() / 3_600;
+                let hours = MAX_WAIT.as_secs() / 3_600;
                 runner.counters.limit(names::APPROVAL_TIME);
                 outcome::refuse(&mut entries, uncommitted, format!("{why}; nobody approved them within {hours} hours"))
             }
         };
         entries.submit().await;
-        held.decided = true;
+        waiting.decided = true;
         if let NextStep::Retry(job) = next {
             // What they were to change has changed meanwhile: the plugin handles the event again.
             runner.backlog.redrive(*job);
         }
-        drop(held);
+        drop(waiting);
         if let Some(decided) = decided {
             // The caller may have gone away.
             let _ = decided.done.send(());
@@ -96,16 +96,16 @@ pub(super) fn hold(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, exceeded
 }
 
 /// Counts one event as waiting until it is dropped, also by a panic.
-struct Held {
+struct WaitingEvent {
     runner: Arc<Runner>,
     seq: Seq,
     /// What became of the event is queued for the journal.
     decided: bool,
 }
 
-impl Drop for Held {
+impl Drop for WaitingEvent {
     fn drop(&mut self) {
         self.runner.context.approvals.remove(self.seq, &self.runner.name);
-        self.runner.backlog.approved(self.seq, self.decided);
+        self.runner.backlog.approval_ended(self.seq, self.decided);
     }
 }

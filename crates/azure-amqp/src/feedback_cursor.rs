@@ -12,7 +12,7 @@ use switchbox_model::{RegistryName, Seq};
 
 /// Where a reader has got.
 #[derive(Default)]
-pub(crate) struct Place {
+pub(crate) struct FeedbackCursor {
     /// The next event, and the row of the log to look for it from on. `None`: nobody has read yet.
     pub(crate) next: Option<(Seq, i64)>,
     /// What was read, and not accepted yet.
@@ -21,10 +21,10 @@ pub(crate) struct Place {
 
 /// The places of all registries that have feedback read. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Places(Arc<Mutex<HashMap<RegistryName, Arc<tokio::sync::Mutex<Place>>>>>);
+pub(crate) struct FeedbackCursors(Arc<Mutex<HashMap<RegistryName, Arc<tokio::sync::Mutex<FeedbackCursor>>>>>);
 
-impl Places {
-    pub(crate) fn of(&self, registry: &RegistryName) -> Arc<tokio::sync::Mutex<Place>> {
+impl FeedbackCursors {
+    pub(crate) fn of(&self, registry: &RegistryName) -> Arc<tokio::sync::Mutex<FeedbackCursor>> {
         match self.0.lock().entry(registry.clone()) {
             Entry::Occupied(place) => place.get().clone(),
             Entry::Vacant(place) => place.insert(Arc::default()).clone(),

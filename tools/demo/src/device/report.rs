@@ -6,13 +6,13 @@ use bytes::Bytes;
 
 /// Something that happened at a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct DeviceReport {
     pub(crate) device: String,
-    pub(crate) what: What,
+    pub(crate) what: DeviceEvent,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum DeviceEvent {
     Connected,
     Subscribed {
         topic: String,

@@ -95,7 +95,7 @@ pub(super) struct LimitHit {
 
 /// One plugin's buckets. Memory is bounded: an idle bucket is the same as none.
 #[derive(Debug, Default)]
-pub(super) struct Guard {
+pub(super) struct LoopGuard {
     all: TokenBucket,
     devices: HashMap<DeviceNum, TargetState>,
     topics: HashMap<Box<str>, TargetState>,
@@ -105,7 +105,7 @@ pub(super) struct Guard {
     prune_at: usize,
 }
 
-impl Guard {
+impl LoopGuard {
     /// Takes the tokens for all the effects, or for none. `now`: nanoseconds of a clock that never goes back. `on_busy` gets
     /// the index of an effect whose target has had [`BUSY_EFFECTS`] effects within a second, once a second.
     pub(super) fn admit(

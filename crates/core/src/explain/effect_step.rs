@@ -10,13 +10,13 @@ use switchbox_store::{CommandDoc, ConfigVersion};
 
 impl Handle {
     /// What became of an effect.
-    pub(super) async fn fate(&self, handled: &Handled, index: u32, effect: &Effect) -> Result<Step, Error> {
+    pub(super) async fn effect_step(&self, handled: &Handled, index: u32, effect: &Effect) -> Result<Step, Error> {
         Ok(match effect {
             Effect::Config { device, .. }
             | Effect::ConfigForced { device, .. }
             | Effect::PatchDesired { device, .. } => {
                 let versions = self.store.configs(*device, limits::VERSIONS_KEPT).await?;
-                config_fate(versions, handled, (index, effect), *device)
+                config_step(versions, handled, (index, effect), *device)
             }
             Effect::Command { device, id, .. } => match self.command_of(*device, id).await? {
                 Some(command) => Step::Command(Box::new(command)),
@@ -37,7 +37,7 @@ impl Handle {
 }
 
 /// What became of a config effect. `versions`: those of the device that are kept, newest first.
-fn config_fate(
+fn config_step(
     versions: Vec<ConfigVersion>,
     handled: &Handled,
     (index, effect): (u32, &Effect),
@@ -54,7 +54,7 @@ fn config_fate(
     if let Some(version) = versions.iter().find(|version| maker(version) == Some(index)) {
         return Step::Config(Box::new(ConfigStep::new(version.clone(), newest)));
     }
-    if versions.is_empty() && is_what_is_asked(b"", effect) {
+    if versions.is_empty() && changes_nothing(b"", effect) {
         return Step::NothingToPatch { device };
     }
     // The one that was in force then. Those of the same millisecond may have come before or after.
@@ -63,14 +63,14 @@ fn config_fate(
         .filter(|version| version.time_ms <= handled.time_ms && maker(version).is_none_or(|maker| maker < index))
         .partition(|version| version.time_ms == handled.time_ms);
     let mut in_force = same_time.into_iter().chain(before.into_iter().take(1));
-    match in_force.find(|version| is_what_is_asked(&version.payload, effect)) {
+    match in_force.find(|version| changes_nothing(&version.payload, effect)) {
         Some(version) => Step::Config(Box::new(ConfigStep { unchanged: true, ..ConfigStep::new(version, newest) })),
         None => Step::Gone(Gone::Config { device }),
     }
 }
 
 /// Whether the effect changes nothing in this config.
-fn is_what_is_asked(config: &[u8], effect: &Effect) -> bool {
+fn changes_nothing(config: &[u8], effect: &Effect) -> bool {
     match effect {
         Effect::Config { payload, .. } => payload == config,
         Effect::PatchDesired { patch, .. } => twin::patched(config, patch) == Ok(None),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{
     blast_radius::Exceeded,
     cycles::Node,
-    guard::{Admission, LONGEST_DELAY, LimitHit},
+    loop_guard::{Admission, LONGEST_DELAY, LimitHit},
     queue::Job,
     runner::Runner,
     version::Version,
@@ -112,7 +112,13 @@ impl Runner {
     }
 
     /// The text of a dead letter.
-    pub(super) fn too_long(&self, version: &Version, hit: LimitHit, wait: Duration, effects: &[Effect]) -> String {
+    pub(super) fn delay_too_long(
+        &self,
+        version: &Version,
+        hit: LimitHit,
+        wait: Duration,
+        effects: &[Effect],
+    ) -> String {
         self.counters.limit(hit.limit);
         let text = self.limit_text(version, hit, effects);
         format!(
