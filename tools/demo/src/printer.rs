@@ -62,7 +62,7 @@ struct Hops {
 
 impl Printer {
     /// Writes to standard output; colours when it is a terminal and `NO_COLOR` is not set.
-    pub(super) fn to_stdout() -> Self {
+    pub(super) fn for_terminal() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self::new(terminal::raw(), wanted && terminal::is_terminal())
     }

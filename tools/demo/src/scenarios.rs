@@ -67,7 +67,7 @@ impl<'a> Demo<'a> {
         let (reports_tx, seen) = mpsc::channel(QUEUE);
         Self {
             location,
-            printer: Printer::to_stdout(),
+            printer: Printer::for_terminal(),
             progress: Progress::default(),
             seen,
             reports_tx,

@@ -22,7 +22,7 @@ const MOMENT: Duration = Duration::from_millis(200);
 
 /// Plays the scenes in this order, each whatever became of the one before, within this time. True if all worked.
 pub(super) async fn run(location: &HostLocation, scenes: &[Scene], length: Option<Duration>) -> bool {
-    let mut printer = Printer::to_stdout();
+    let mut printer = Printer::for_terminal();
     title(location, &mut printer);
     let length = length.unwrap_or(LONGEST);
     let end = Instant::now() + length;

@@ -75,7 +75,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (reports_tx, mut seen) = mpsc::channel(QUEUE);
     let address = options.address()?;
     let simulated = options.device(&address, commands);
-    let mut printer = Printer::to_stdout();
+    let mut printer = Printer::for_terminal();
     let (host, port) = &address;
     printer.event_line(&simulated.id, Colour::Bold, &format!("connects to {host}:{port}; Ctrl-C ends it"));
     let mut totals = Totals::new();
