@@ -13,6 +13,7 @@ use switchbox_settings as settings;
 
 pub use admin::fuzzing::api_bodies;
 pub use auth::fuzzing::{keys, tokens};
+pub use switchbox_azure_amqp::fuzzing::frames as amqp_frames;
 pub use switchbox_mqtt_codec::fuzzing::packets as mqtt_packets;
 
 /// A topic and a filter, separated by a line break; and the same as what a gateway attaches a device with.

@@ -13,6 +13,7 @@ use tokio::{
 use crate::{
     all_fields::AllFields,
     authorization::ConnectionAuth,
+    checked_frames::CheckedFrames,
     context::Context,
     links::Session,
     sasl::{self, SaslClient},
@@ -31,7 +32,7 @@ const IDLE_TIMEOUT_MS: u32 = 240_000;
 /// Sessions of a client that has not authenticated.
 const UNAUTHENTICATED_SESSIONS: usize = 2;
 /// Frames that wait to be written, of a connection and of each session.
-const FRAMES: usize = 64;
+const FRAMES: usize = 32;
 
 pub(crate) async fn serve<S>(context: Context, stream: S, address: IpAddr, permit: ConnectionPermit)
 where
@@ -74,7 +75,8 @@ where
         .idle_time_out(IDLE_TIMEOUT_MS)
         .buffer_size(FRAMES)
         .build();
-    acceptor.accept(AllFields::new(stream, early)).await.map_err(|error| error.to_string())
+    let frames = CheckedFrames::new(stream, auth.clone(), context.parts.metrics.clone(), !early.is_empty());
+    acceptor.accept(AllFields::new(frames, early)).await.map_err(|error| error.to_string())
 }
 
 /// Takes sessions until the connection ends, or has to: then the text says why.

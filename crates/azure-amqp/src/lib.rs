@@ -5,11 +5,16 @@ mod address;
 mod all_fields;
 mod authorization;
 mod cbs;
+mod checked_frames;
 mod connection;
 mod context;
 mod devicebound;
+mod encoding;
 mod feedback;
 mod feedback_cursor;
+mod frame_check;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod links;
 mod management;
 mod message;

@@ -179,9 +179,17 @@ pub const HUB_AMQP_CONNECTIONS: usize = 200;
 pub const HUB_AMQP_SESSIONS: u16 = 64;
 pub const HUB_AMQP_LINKS: usize = 32;
 /// Largest AMQP frame, bytes.
-pub const HUB_AMQP_FRAME_BYTES: u32 = 64 * 1024;
+pub const HUB_AMQP_FRAME_BYTES: u32 = 16 * 1024;
 /// Largest AMQP message that a client sends, bytes.
 pub const HUB_AMQP_REQUEST_BYTES: usize = 256 * 1024;
+/// Bytes of messages of one AMQP connection of which only a part came.
+pub const HUB_AMQP_PARTIAL_BYTES: usize = 512 * 1024;
+/// The same before the client has put a valid token: a token is shorter.
+pub const HUB_AMQP_UNAUTHENTICATED_BYTES: usize = 16 * 1024;
+/// Deliveries that one AMQP `disposition` may settle.
+pub const HUB_AMQP_SETTLED: u32 = 4_096;
+/// The shortest idle time-out that an AMQP client may ask for, ms: a frame is sent to it twice in that time.
+pub const HUB_AMQP_IDLE_MS: u32 = 1_000;
 /// Connections to the service side of hubs at a time.
 pub const HUB_API_CONNECTIONS: usize = 200;
 /// Calls with one policy of one hub in a second.

@@ -6,7 +6,7 @@ use super::{Attack, Conn, Row, row};
 
 pub(super) const ROWS: &[Row] = &[
     row("amqp-wrong-sizes", "announces AMQP frames of no size, of less than their head, and of 4 GB", |attack| {
-        let sizes = [0, 1, 7, 8, 9, 65_537, 0x7fff_ffff, u32::MAX];
+        let sizes = [0, 1, 7, 8, 9, 16_385, 0x7fff_ffff, u32::MAX];
         while attack.continues() {
             for size in sizes {
                 for begun in [&SASL[..], &opened(&anonymous())] {
@@ -18,27 +18,33 @@ pub(super) const ROWS: &[Row] = &[
             }
         }
     }),
-    row("amqp-wrong-frames", "sends performatives that are cut off, nested, of no type, and in no order", |attack| {
-        let bomb = [&[0, 0x53, 0x10][..], &[0, 0x53, 0x70].repeat(20_000)].concat();
-        let wrong = [
-            frame(&[]),
-            frame(&[0, 0x53, 0x10, 0xd0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
-            frame(&[0, 0x53, 0x10, 0xc0, 0xff, 0xff]),
-            frame(&bomb),
-            performative(0x99, &[]),
-            performative(0x14, &[uint(7), uint(0)]),
-            performative(0x12, &[]),
-            performative(0x15, &[vec![0x41], uint(0), uint(u32::MAX)]),
-        ];
-        while attack.continues() {
-            for bytes in &wrong {
-                let mut conn = connected(attack);
-                conn.send(&opened(&anonymous()));
-                conn.send(bytes);
-                let _ = conn.read_available();
+    row(
+        "amqp-wrong-frames",
+        "sends performatives that are cut off, nested, of no type, and in no order, values within each other, and settles 2^32 deliveries at once",
+        |attack| {
+            let bomb = [&[0, 0x53, 0x10][..], &[0, 0x53, 0x70].repeat(4_000)].concat();
+            let wrong = [
+                frame(&[]),
+                frame(&[0, 0x53, 0x10, 0xd0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+                frame(&[0, 0x53, 0x10, 0xc0, 0xff, 0xff]),
+                frame(&bomb),
+                performative(0x99, &[]),
+                performative(0x14, &[uint(7), uint(0)]),
+                performative(0x12, &[]),
+                performative(0x15, &[vec![0x41], uint(0), uint(u32::MAX)]),
+                [begin(), performative(0x15, &[vec![0x41], uint(0), uint(u32::MAX), vec![0x41]])].concat(),
+                [begin(), send_to(0, "$cbs"), nested_message()].concat(),
+            ];
+            while attack.continues() {
+                for (bytes, proof) in wrong.iter().flat_map(|bytes| [(bytes, anonymous()), (bytes, plain(attack))]) {
+                    let mut conn = connected(attack);
+                    conn.send(&opened(&proof));
+                    conn.send(bytes);
+                    let _ = conn.read_available();
+                }
             }
-        }
-    }),
+        },
+    ),
     row(
         "amqp-endless-sessions",
         "begins sessions and attaches links without end, with and without a token",
@@ -92,7 +98,7 @@ pub(super) const ROWS: &[Row] = &[
             conn.send(&[begin(), send_to(0, "$cbs")].concat());
             let piece =
                 [performative(0x14, &[uint(0), uint(0), vec![0xa0, 1, 0], uint(0), vec![0x42], vec![0x41]])].concat();
-            let piece = longer(&piece, &[b'x'; 30_000]);
+            let piece = longer(&piece, &[b'x'; 16_000]);
             for _ in 0..1_000 {
                 if !conn.send(&piece) {
                     break;
@@ -154,6 +160,12 @@ fn anonymous() -> Vec<u8> {
 /// The policy's own key.
 fn plain(attack: &Attack) -> Vec<u8> {
     sasl("PLAIN", format!("\0service\0{}", attack.target.hub_key).as_bytes())
+}
+
+/// A value within a value, and so on, in one message.
+fn nested_message() -> Vec<u8> {
+    let transfer = performative(0x14, &[uint(0), uint(0), vec![0xa0, 1, 0], uint(0), vec![0x42], vec![0x42]]);
+    longer(&transfer, &[&[0, 0x53, 0x77][..], &[0, 0x40].repeat(7_000), &[0x40]].concat())
 }
 
 /// A connection that is open.

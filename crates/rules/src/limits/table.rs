@@ -113,6 +113,7 @@ table! {
         HUB_AMQP_CONNECTIONS_PER_ADDRESS = "hub_amqp_connections_per_address",
         HUB_AMQP_CONNECTS_PER_SECOND = "hub_amqp_connects_per_second",
         HUB_AMQP_CONNECTS_PER_SECOND_PER_ADDRESS = "hub_amqp_connects_per_second_per_address",
+        HUB_AMQP_FRAMES = "hub_amqp_frames",
         HUB_AMQP_LINKS = "hub_amqp_links",
         HUB_AMQP_OPEN_TIME = "hub_amqp_open_time",
         HUB_AMQP_PROOF_TIME = "hub_amqp_proof_time",

@@ -1,0 +1,147 @@
+//! A stream that gives its reader only frames that [`FrameCheck`] has looked at.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use crate::{
+    authorization::ConnectionAuth,
+    frame_check::{FrameCheck, WrongFrame},
+    sasl::AMQP_HEADER,
+};
+use switchbox_model::limits::names;
+use switchbox_support::metrics::Metrics;
+
+/// Bytes that are read at a time.
+const CHUNK: usize = 4_096;
+
+/// A stream after SASL. It is closed at the first frame that is not passed on.
+#[derive(Debug)]
+pub(crate) struct CheckedFrames<S> {
+    stream: S,
+    check: FrameCheck,
+    auth: ConnectionAuth,
+    metrics: Metrics,
+    /// The header of the protocol comes before the first frame.
+    is_header_read: bool,
+    /// Read, and not looked at: less than a frame and a chunk.
+    read: BytesMut,
+    /// Bytes at the beginning of `read` that may be passed on.
+    checked: usize,
+}
+
+impl<S> CheckedFrames<S> {
+    /// `is_header_read`: the stream begins with a frame, as the header was taken out of it.
+    pub(crate) fn new(stream: S, auth: ConnectionAuth, metrics: Metrics, is_header_read: bool) -> Self {
+        let check = FrameCheck::default();
+        Self { stream, check, auth, metrics, is_header_read, read: BytesMut::new(), checked: 0 }
+    }
+
+    /// Looks at the next frame if it is there as a whole.
+    fn advance(&mut self) -> Result<(), WrongFrame> {
+        if !self.is_header_read {
+            if self.read.len() >= AMQP_HEADER.len() {
+                // Another header is the library's to refuse.
+                self.is_header_read = true;
+                self.checked = AMQP_HEADER.len();
+            }
+            return Ok(());
+        }
+        if let Some(size) = FrameCheck::size(&self.read)?
+            && let Some(frame) = self.read.get(..size)
+        {
+            self.check.check(frame, self.auth.is_authenticated())?;
+            self.checked = size;
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, wrong: WrongFrame) -> io::Error {
+        self.metrics.limit(names::HUB_AMQP_FRAMES);
+        io::Error::new(io::ErrorKind::InvalidData, wrong)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for CheckedFrames<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.checked > 0 {
+                let size = self.checked.min(into.remaining());
+                into.put_slice(self.read.get(..size).unwrap_or_default());
+                self.read.advance(size);
+                self.checked -= size;
+                if self.read.is_empty() {
+                    // An idle connection keeps no buffer.
+                    self.read = BytesMut::new();
+                }
+                return Poll::Ready(Ok(()));
+            }
+            if let Err(wrong) = self.advance() {
+                return Poll::Ready(Err(self.refuse(wrong)));
+            }
+            if self.checked > 0 {
+                continue;
+            }
+            self.read.reserve(CHUNK);
+            let this = &mut *self;
+            if ready!(poll_read_buf(Pin::new(&mut this.stream), cx, &mut this.read))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for CheckedFrames<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn frames_come_as_they_are_up_to_the_first_wrong_one() {
+        let heartbeat = [0, 0, 0, 8, 2, 0, 0, 0];
+        let end = [0, 0, 0, 12, 2, 0, 0, 1, 0, 0x53, 0x17, 0x45];
+        let right = [&AMQP_HEADER[..], &heartbeat, &end, &heartbeat].concat();
+        let wrong = [0, 0, 0, 7, 2, 0, 0];
+        for piece in [1, 5, right.len()] {
+            for (given, outcome) in [(right.clone(), Ok(right.len())), ([&right[..], &wrong].concat(), Err(()))] {
+                let (mut client, server) = duplex(piece);
+                let reading = async move {
+                    let mut read = Vec::new();
+                    let auth = ConnectionAuth::new(Ipv4Addr::LOCALHOST.into());
+                    let mut frames = CheckedFrames::new(server, auth, Metrics::default(), false);
+                    let outcome = frames.read_to_end(&mut read).await;
+                    (outcome.map_err(drop), read)
+                };
+                let writing = async move {
+                    // Ends early where the reader does.
+                    let _ = client.write_all(&given).await;
+                };
+                let (read, ()) = tokio::join!(reading, writing);
+                assert_eq!(read, (outcome, right.clone()));
+            }
+        }
+    }
+}
