@@ -8,9 +8,9 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
-        mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -27,8 +27,9 @@ use switchbox_model::{DeviceName, Effect, Event, PluginName, limits};
 use switchbox_plugin_runtime::{Execution, KvChange, Verdict};
 use switchbox_support::{clock, scheduling, tasks::Tasks};
 
-/// How often the writer checks whether the recording has to end.
-const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the writer takes what waits for it. Nobody wakes it: a call of the kernel for each execution would cost the workers more
+/// than all else that they do for a recording.
+const WRITE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Executions that wait for the writer; their bytes are bounded beside it.
 const QUEUE: usize = 8 * 1024;
@@ -75,7 +76,6 @@ pub struct Recording {
     began_ms: u64,
     until_ms: Option<u64>,
     file: PathBuf,
-    queue: SyncSender<Message>,
     shared: Arc<Shared>,
     instances: AtomicU32,
     /// The versions that were seen, by what stands for each.
@@ -85,10 +85,9 @@ pub struct Recording {
 #[derive(Default)]
 struct Shared {
     closed: AtomicBool,
-    /// Bytes that wait for the writer, roughly.
+    queue: Mutex<Vec<Message>>,
+    /// Bytes that are not written yet, roughly.
     queued: AtomicU64,
-    /// Executions that wait for it.
-    waiting: AtomicUsize,
     executions: AtomicU64,
     skipped: AtomicU64,
     bytes: AtomicU64,
@@ -136,11 +135,9 @@ impl Recording {
         };
         let first = text_of(&first);
         file.write_all(&first).map_err(failed)?;
-        let (queue, messages) = mpsc::sync_channel(QUEUE + QUEUE_OF_STARTS);
         let shared = Arc::new(Shared { bytes: AtomicU64::new(first.len() as u64), ..Shared::default() });
         let writer = Writer {
             file: BufWriter::new(file),
-            messages,
             masks,
             shared: Arc::clone(&shared),
             until: options.time.map(|time| Instant::now() + time),
@@ -152,7 +149,6 @@ impl Recording {
             began_ms,
             until_ms: options.time.map(|time| began_ms.saturating_add(crate::call::millis(time))),
             file: options.file,
-            queue,
             shared,
             instances: AtomicU32::new(0),
             versions: Mutex::default(),
@@ -195,11 +191,11 @@ impl Recording {
             None => {
                 let new = number(versions.len());
                 versions.push(id.to_owned());
-                self.send(Message::Version(Box::new(version(new))));
+                self.send_start(Message::Version(Box::new(version(new))));
                 new
             }
         };
-        self.send(Message::Start(StartLine { instance, version, time_ms, calls: calls.calls }));
+        self.send_start(Message::Start(StartLine { instance, version, time_ms, calls: calls.calls }));
         instance
     }
 
@@ -217,12 +213,10 @@ impl Recording {
         }
         let weight = weight(event, &calls, execution);
         let full = self.shared.queued.load(Ordering::Relaxed) + weight > limits::RECORDING_QUEUE_BYTES;
-        if full || calls.too_large || self.shared.waiting.load(Ordering::Relaxed) >= QUEUE {
+        if full || calls.too_large {
             self.shared.skipped.fetch_add(1, Ordering::Relaxed);
             return false;
         }
-        self.shared.queued.fetch_add(weight, Ordering::Relaxed);
-        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         let captured = CapturedExecution {
             instance,
             event: event.clone(),
@@ -235,13 +229,24 @@ impl Recording {
             logs: execution.logs.clone(),
             guest_us: u64::try_from(execution.guest_time.as_micros()).unwrap_or(u64::MAX),
         };
-        self.send(Message::Execution(Box::new(captured), weight));
-        true
+        let message = Message::Execution(Box::new(captured), weight);
+        let mut queue = self.shared.queue.lock();
+        let has_room = queue.len() < QUEUE;
+        if has_room {
+            self.shared.queued.fetch_add(weight, Ordering::Relaxed);
+            queue.push(message);
+        } else {
+            self.shared.skipped.fetch_add(1, Ordering::Relaxed);
+        }
+        has_room
     }
 
-    /// A writer that has ended takes nothing, and needs nothing. One that gets no start would write what cannot be read.
-    fn send(&self, message: Message) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(message) {
+    /// Without the start of an instance, its executions could not be replayed: if there is no room for it, the recording ends.
+    fn send_start(&self, message: Message) {
+        let mut queue = self.shared.queue.lock();
+        if queue.len() < QUEUE + QUEUE_OF_STARTS {
+            queue.push(message);
+        } else {
             self.stop();
         }
     }
@@ -279,7 +284,6 @@ fn text_of(line: &Line) -> Vec<u8> {
 /// The thread.
 struct Writer {
     file: BufWriter<File>,
-    messages: Receiver<Message>,
     masks: Masks,
     shared: Arc<Shared>,
     until: Option<Instant>,
@@ -321,22 +325,17 @@ impl Writer {
 
     fn write_all(&mut self) -> EndReason {
         loop {
-            match self.messages.recv_timeout(CHECK_INTERVAL) {
-                Ok(message) => {
-                    if let Err(error) = self.take(message) {
-                        return EndReason::Failed(error);
-                    }
-                    while let Ok(message) = self.messages.try_recv() {
-                        if let Err(error) = self.take(message) {
-                            return EndReason::Failed(error);
-                        }
-                        if self.is_full() {
-                            return EndReason::Full;
-                        }
-                    }
+            // Before the queue is read: what was queued before the end is written.
+            let is_closed = self.shared.closed.load(Ordering::Relaxed) || Arc::strong_count(&self.shared) == 1;
+            let is_over = self.until.is_some_and(|until| Instant::now() >= until);
+            let queued = std::mem::take(&mut *self.shared.queue.lock());
+            for message in queued {
+                if let Err(error) = self.take(message) {
+                    return EndReason::Failed(error);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return EndReason::Stopped,
+                if self.is_full() {
+                    return EndReason::Full;
+                }
             }
             if let Err(error) = self.gap().and_then(|()| self.file.flush()) {
                 return EndReason::Failed(error);
@@ -344,12 +343,13 @@ impl Writer {
             if self.is_full() {
                 return EndReason::Full;
             }
-            if self.until.is_some_and(|until| Instant::now() >= until) {
+            if is_over {
                 return EndReason::TimeLimit;
             }
-            if self.shared.closed.load(Ordering::Relaxed) {
+            if is_closed {
                 return EndReason::Stopped;
             }
+            thread::sleep(WRITE_INTERVAL);
         }
     }
 
@@ -375,7 +375,6 @@ impl Writer {
             }
             Message::Execution(captured, weight) => {
                 self.shared.queued.fetch_sub(weight, Ordering::Relaxed);
-                self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
                 self.shared.executions.fetch_add(1, Ordering::Relaxed);
                 let mut line = captured.line();
                 line.masked = self.masks.execution(&mut line);
