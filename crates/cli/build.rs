@@ -1,10 +1,12 @@
-//! Packs the plugin SDK into the program, for `switchbox plugin new`: the sources of its two crates, the WIT interface and the
-//! lock file. What their manifests take from the workspace is written out, so that they stand alone.
+//! Packs what `switchbox plugin new` writes into the program: the plugin SDK, which is the sources of its two crates, the WIT interface
+//! and the lock file; and the interface for C. What the manifests take from the workspace is written out, so that they stand alone.
 
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
 };
+
+use wit_bindgen_core::{Files, wit_parser::Resolve};
 
 /// The folders of the SDK from the workspace's root on. They keep their places to each other.
 const FOLDERS: [&str; 3] = ["plugin-sdk", "crates/rules", "wit"];
@@ -33,7 +35,25 @@ fn main() -> io::Result<()> {
         "/// Path in the SDK's folder, and text.\nconst SDK: &[(&str, &str)] = &[\n{rows}];\n\n/// The lock file that the SDK \
          was tested with.\nconst LOCK: &str = include_str!({lock:?});\n"
     );
-    fs::write(out.join("sdk.rs"), text)
+    fs::write(out.join("sdk.rs"), text + &c_bindings(&root, &out)?)
+}
+
+/// The world `plugin` for C, and the adapter that a program with WASI 0.1 needs, as the C library of Debian is.
+fn c_bindings(root: &Path, out: &Path) -> io::Result<String> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(root.join("wit")).map_err(io::Error::other)?;
+    let world = resolve.select_world(&[package], Some("plugin")).map_err(io::Error::other)?;
+    let mut made = Files::default();
+    wit_bindgen_c::Opts::default().build().generate(&mut resolve, world, &mut made).map_err(io::Error::other)?;
+    let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+    let mut rows = String::new();
+    for (name, bytes) in made.iter().chain([("adapter.wasm", adapter)]) {
+        let path = out.join(name);
+        fs::write(&path, bytes)?;
+        let (name, path) = (format!("bindings/{name}"), path.display().to_string());
+        rows.push_str(&format!("    ({name:?}, include_bytes!({path:?})),\n"));
+    }
+    Ok(format!("\n/// Path in the project's folder, and bytes.\nconst C_BINDINGS: &[(&str, &[u8])] = &[\n{rows}];\n"))
 }
 
 fn read(path: &Path) -> io::Result<String> {

@@ -24,6 +24,7 @@ mod first_steps;
 mod gateways;
 mod google_client;
 mod hostile;
+mod languages;
 mod lifecycle;
 mod loops;
 mod methods;

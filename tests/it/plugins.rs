@@ -108,7 +108,7 @@ fn what_is_no_good_is_named_and_what_ran_before_runs_on() {
     let admin = host.admin();
     let mut pair = Pair::new(&host, "source-1");
     let wat = |text: &str| wat::parse_str(text).unwrap();
-    let sockets = r#"(component (import "wasi:sockets/tcp-create-socket@0.2.3" (instance)))"#;
+    let store = r#"(component (import "wasi:keyvalue/store@0.2.0" (instance)))"#;
     let old = r#"(component (component $c) (instance $i (instantiate $c))
         (export "switchbox:plugin/handler@0.2.0" (instance $i)))"#;
     let half = &counter()[..100_000];
@@ -116,7 +116,7 @@ fn what_is_no_good_is_named_and_what_ran_before_runs_on() {
     for (file, content, expect) in [
         ("counter.wasm", b"#!/bin/sh\n".to_vec(), "does not begin with"),
         ("counter.wasm", wat("(module)"), "wasm32-wasip2"),
-        ("counter.wasm", wat(sockets), "wasi:sockets/tcp-create-socket@0.2.3"),
+        ("counter.wasm", wat(store), "wasi:keyvalue/store@0.2.0"),
         ("counter.wasm", wat("(component)"), "does not export"),
         ("counter.wasm", wat(old), "switchbox:plugin/handler@0.2.0"),
         ("counter.wasm", half.to_vec(), "ends in the middle of a section"),

@@ -36,6 +36,10 @@ pub struct Plugin {
     pub grants: Vec<String>,
     /// What is left of that with the settings' `[grants]`: what it may do.
     pub grants_in_force: Vec<String>,
+    /// The interfaces that the component imports.
+    pub imports: Vec<String>,
+    /// Those of them of which the host refuses each call: sockets and HTTP of WASI.
+    pub refused_imports: Vec<String>,
     pub counters: PluginCounters,
     /// Events that wait in memory for it.
     pub queued: usize,

@@ -10,8 +10,9 @@ use super::{
     client::Client,
     exit::wrong,
     host::Host,
-    plugin_canary, plugin_logs, plugin_new, plugin_record, plugin_replay, plugin_shadow, plugin_test, plugin_try,
-    plugin_versions,
+    language::Language,
+    plugin_build, plugin_canary, plugin_logs, plugin_new, plugin_record, plugin_replay, plugin_shadow, plugin_test,
+    plugin_try, plugin_versions,
     printed::Printed,
     table::{self, table},
     url::escape,
@@ -36,10 +37,15 @@ pub(super) enum Action {
         /// Where to write it [default: a folder of that name, here]
         #[arg(long, value_name = "DIR")]
         folder: Option<PathBuf>,
+        /// The language of its rule
+        #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
+        lang: Language,
         /// The plugin-sdk folder of a checkout [default: the SDK of this program, written into the project]
         #[arg(long, value_name = "DIR")]
         sdk: Option<PathBuf>,
     },
+    /// Build the plugin in a folder with the tool chain of its language; says what to install where something is missing
+    Build(plugin_build::Options),
     /// All plugins
     List,
     /// Everything about one plugin
@@ -95,14 +101,15 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Printed> {
         Action::Shadow(asked) => return plugin_shadow::run(&options.host, asked).map(Printed::from),
         Action::Canary(asked) => return plugin_canary::run(&options.host, asked).map(Printed::from),
         Action::Test(asked) => return plugin_test::run(asked),
+        Action::Build(asked) => return plugin_build::run(asked).map(Printed::from),
         Action::History { name } => return plugin_versions::history(&options.host, name).map(Printed::from),
         Action::Diff(asked) => return plugin_versions::diff(&options.host, asked).map(Printed::from),
         Action::Rollback(asked) => return plugin_versions::rollback(&options.host, asked).map(Printed::from),
         _ => {}
     }
-    if let Action::New { name, folder, sdk } = &options.action {
+    if let Action::New { name, folder, lang, sdk } = &options.action {
         let folder = folder.clone().unwrap_or_else(|| name.into());
-        return Ok(next_steps(&plugin_new::create(name, &folder, sdk.as_deref())?).into());
+        return Ok(next_steps(&plugin_new::create(name, &folder, *lang, sdk.as_deref())?).into());
     }
     let (answer, text) = act(&options.host.client()?, &options.action)?;
     Ok(options.host.show(&answer, text).into())
@@ -125,6 +132,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
             Ok((answer, text))
         }
         Action::New { .. }
+        | Action::Build(_)
         | Action::Logs(_)
         | Action::Try(_)
         | Action::Record(_)
@@ -186,10 +194,11 @@ fn granted(grants: &[String]) -> anyhow::Result<GrantRequest> {
 }
 
 fn next_steps(created: &plugin_new::Created) -> String {
-    let plugin_new::Created { folder, build, component } = created;
+    let plugin_new::Created { folder, install, build, component } = created;
     let (folder, component) = (folder.display(), component.display());
+    let before = if install.is_empty() { "cargo test".to_owned() } else { install.join("\n  ") };
     format!(
-        "A plugin is in {folder}. What to do next:\n\n  cd {folder}\n  cargo test\n  {build}\n  switchbox plugin test .\n  cp {component} PLUGINS/\n\n\
+        "A plugin is in {folder}. What to do next:\n\n  cd {folder}\n  {before}\n  {build}\n  switchbox plugin test .\n  cp {component} PLUGINS/\n\n\
          where PLUGINS is the folder that the host watches (\"plugins\" in its ready line)."
     )
 }
@@ -224,6 +233,8 @@ fn details(plugin: Plugin) -> String {
         ("triggers".to_owned(), plugin.triggers.join(", ")),
         ("asks for".to_owned(), plugin.grants.join(", ")),
         ("may do".to_owned(), plugin.grants_in_force.join(", ")),
+        ("imports".to_owned(), plugin.imports.join(", ")),
+        ("refused imports".to_owned(), plugin.refused_imports.join(", ")),
         ("wait for approval".to_owned(), plugin.waiting_for_approval.to_string()),
         ("lastError".to_owned(), plugin.last_error.unwrap_or_default()),
         ("warnings".to_owned(), plugin.warnings.join(", ")),

@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-// `SDK` and `LOCK`: the plugin SDK, packed by build.rs.
+use super::language::Language;
+
+// `SDK` and `LOCK`: the plugin SDK; `C_BINDINGS`: the interface for C. Packed by build.rs.
 include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
 /// The folder in the project that the SDK is written to.
@@ -15,7 +17,19 @@ const SDK_FOLDER: &str = "sdk";
 /// Longest name, bytes: it stands in file names and in tables.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Where each file of the project goes, and what stands in it.
+/// The interface, in the SDK and in a project of another language.
+const WIT_FOLDER: &str = "wit";
+
+/// What a project of another language keeps out of its repository.
+const IGNORED: &str = "*.wasm\n__pycache__/\nbuild/\nnode_modules/\n.venv/\n";
+
+/// The first case, the same for each language.
+const CASE: [(&str, &str); 2] = [
+    ("cases/too-warm.json", include_str!("../templates/plugin/too-warm.json.txt")),
+    ("cases/too-warm.expected.json", include_str!("../templates/plugin/too-warm.expected.json.txt")),
+];
+
+/// Where each file of a Rust project goes, and what stands in it.
 const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../templates/plugin/Cargo.toml.txt")),
     (".cargo/config.toml", include_str!("../templates/plugin/config.toml.txt")),
@@ -23,12 +37,10 @@ const FILES: &[(&str, &str)] = &[
     ("README.md", include_str!("../templates/plugin/README.md.txt")),
     // The compiler that the SDK is built with, and the target with it.
     ("rust-toolchain.toml", include_str!("../../../rust-toolchain.toml")),
-    ("cases/too-warm.json", include_str!("../templates/plugin/too-warm.json.txt")),
-    ("cases/too-warm.expected.json", include_str!("../templates/plugin/too-warm.expected.json.txt")),
     ("src/lib.rs", include_str!("../templates/plugin/lib.rs.txt")),
 ];
 
-/// What cargo, the compiler or the project itself call something else already.
+/// What Rust's cargo, its compiler or the project itself call something else already.
 const RESERVED: &[&str] = &[
     "abstract",
     "alloc",
@@ -93,11 +105,52 @@ const RESERVED: &[&str] = &[
     "yield",
 ];
 
+/// The same for Python: its key words, and the modules that a rule imports.
+const RESERVED_IN_PYTHON: &[&str] = &[
+    "and",
+    "as",
+    "assert",
+    "async",
+    "await",
+    "break",
+    "class",
+    "componentize-py-types",
+    "continue",
+    "def",
+    "del",
+    "elif",
+    "else",
+    "except",
+    "finally",
+    "for",
+    "from",
+    "global",
+    "if",
+    "import",
+    "in",
+    "is",
+    "json",
+    "lambda",
+    "nonlocal",
+    "not",
+    "or",
+    "pass",
+    "raise",
+    "return",
+    "try",
+    "while",
+    "wit-world",
+    "with",
+    "yield",
+];
+
 /// A project, written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
     /// Where it is, absolute.
     pub folder: PathBuf,
+    /// The commands that install what builds it; none for Rust.
+    pub install: Vec<&'static str>,
     /// The command that builds it, in its folder.
     pub build: &'static str,
     /// Where that command puts the component, from the folder on.
@@ -110,6 +163,8 @@ pub enum Error {
     Name { name: String, rule: &'static str },
     #[error("{0} is there already and is not an empty folder")]
     NotEmpty(PathBuf),
+    #[error("--sdk is for Rust alone: the other languages need no SDK")]
+    SdkForOther,
     #[error("there is no SDK in {0}: name the plugin-sdk folder of a checkout, or leave --sdk out")]
     NoSdk(PathBuf),
     #[error("the path {0} is no UTF-8, which Cargo.toml needs")]
@@ -118,14 +173,22 @@ pub enum Error {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// Writes the project of the plugin `name` into `folder`, which must not be there yet or be empty. The SDK comes with it, in the
-/// folder `sdk`, unless `sdk` names the `plugin-sdk` folder of a checkout.
+/// Writes the project of the plugin `name` into `folder`, which must not be there yet or be empty. With a Rust project comes the SDK, in
+/// the folder `sdk`, unless `sdk` names the `plugin-sdk` folder of a checkout.
 ///
 /// # Errors
 ///
 /// The name is not allowed, the folder is not empty, `sdk` has no `Cargo.toml`, or a file cannot be written.
-pub fn create(name: &str, folder: &Path, sdk: Option<&Path>) -> Result<Created, Error> {
-    check(name).map_err(|rule| Error::Name { name: name.chars().take(80).collect(), rule })?;
+pub fn create(name: &str, folder: &Path, language: Language, sdk: Option<&Path>) -> Result<Created, Error> {
+    check(name, language).map_err(|rule| Error::Name { name: name.chars().take(80).collect(), rule })?;
+    match (language, sdk) {
+        (Language::Rust, sdk) => create_rust(name, folder, sdk),
+        (_, Some(_)) => Err(Error::SdkForOther),
+        (other, None) => create_other(name, folder, other),
+    }
+}
+
+fn create_rust(name: &str, folder: &Path, sdk: Option<&Path>) -> Result<Created, Error> {
     let sdk_path = match sdk {
         None => format!("{SDK_FOLDER}/plugin-sdk"),
         Some(sdk) => checkout(sdk)?,
@@ -136,7 +199,7 @@ pub fn create(name: &str, folder: &Path, sdk: Option<&Path>) -> Result<Created, 
 
     let crate_name = name.replace('-', "_");
     let sdk_toml = toml::Value::String(sdk_path).to_string();
-    for (path, template) in FILES {
+    for (path, template) in FILES.iter().chain(&CASE) {
         let text = template.replace("{{name}}", name).replace("{{crate}}", &crate_name).replace("{{sdk}}", &sdk_toml);
         write(&folder.join(path), &text)?;
     }
@@ -150,8 +213,44 @@ pub fn create(name: &str, folder: &Path, sdk: Option<&Path>) -> Result<Created, 
 
     Ok(Created {
         folder: folder.canonicalize().unwrap_or_else(|_| folder.into()),
+        install: Vec::new(),
         build: "cargo wasm",
         component: format!("target/wasm32-wasip2/release/{crate_name}.wasm").into(),
+    })
+}
+
+fn create_other(name: &str, folder: &Path, language: Language) -> Result<Created, Error> {
+    if !is_free(folder) {
+        return Err(Error::NotEmpty(folder.into()));
+    }
+    let file = language.file_name(name);
+    let build = language.build(&file);
+    let install = language.install();
+    let lines: Vec<_> = build.steps.iter().map(|step| step.line()).collect();
+    let fill = |template: &str| {
+        let filled =
+            template.replace("{{name}}", name).replace("{{file}}", &file).replace("{{language}}", language.title());
+        let filled = filled.replace("{{ending}}", language.ending().unwrap_or_default());
+        filled.replace("{{install}}", &install.join("\n")).replace("{{build}}", &lines.join("\n"))
+    };
+    for (path, template) in language.files().iter().chain(&CASE) {
+        write(&folder.join(fill(path)), fill(template))?;
+    }
+    write(&folder.join("README.md"), fill(include_str!("../templates/README.md.txt")))?;
+    write(&folder.join(".gitignore"), IGNORED)?;
+    for (path, text) in SDK.iter().filter(|(path, _)| Path::new(path).starts_with(WIT_FOLDER)) {
+        write(&folder.join(path), text)?;
+    }
+    if language == Language::C {
+        for (path, bytes) in C_BINDINGS {
+            write(&folder.join(path), bytes)?;
+        }
+    }
+    Ok(Created {
+        folder: folder.canonicalize().unwrap_or_else(|_| folder.into()),
+        install,
+        build: "switchbox plugin build .",
+        component: build.component,
     })
 }
 
@@ -162,7 +261,7 @@ fn checkout(sdk: &Path) -> Result<String, Error> {
     sdk.to_str().map(ToOwned::to_owned).ok_or_else(|| Error::NotText(sdk.clone()))
 }
 
-fn check(name: &str) -> Result<(), &'static str> {
+fn check(name: &str, language: Language) -> Result<(), &'static str> {
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
         return Err("must begin with a small letter");
     }
@@ -172,10 +271,12 @@ fn check(name: &str) -> Result<(), &'static str> {
     if name.len() > MAX_NAME_BYTES {
         return Err("must be at most 64 bytes long");
     }
-    if RESERVED.contains(&name.replace('_', "-").as_str()) {
-        return Err("means something else to cargo or to Rust");
+    let plain = name.replace('_', "-");
+    match language {
+        Language::Rust if RESERVED.contains(&plain.as_str()) => Err("means something else to cargo or to Rust"),
+        Language::Python if RESERVED_IN_PYTHON.contains(&plain.as_str()) => Err("means something else to Python"),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn is_free(folder: &Path) -> bool {
@@ -185,7 +286,7 @@ fn is_free(folder: &Path) -> bool {
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Error> {
+fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), Error> {
     let parent = path.parent().unwrap_or(path);
     fs::create_dir_all(parent)
         .and_then(|()| fs::write(path, text))

@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 
-use super::printed::{Printed, show};
+use super::{
+    language::RUST_BUILT,
+    printed::{Printed, show},
+};
 use switchbox_dry_run::{
     case::{Case, EventResult, differences, golden, run as run_case},
     offline,
@@ -24,8 +27,6 @@ const FAILED: u8 = 9;
 const CASES: &str = "cases";
 /// What a case's file of expectations ends with.
 const EXPECTED: &str = ".expected.json";
-/// Where a Rust project has its components.
-const BUILT: &str = "target/wasm32-wasip2/release";
 /// How often --watch looks for changes.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
@@ -147,11 +148,11 @@ fn component(options: &Options) -> anyhow::Result<PathBuf> {
     if let Some(path) = &options.component {
         return Ok(path.clone());
     }
-    let folders = [options.folder.clone(), options.folder.join(BUILT)];
+    let folders = [options.folder.clone(), options.folder.join(RUST_BUILT)];
     let found = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let components = found.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "wasm"));
     let newest = components.max_by_key(|path| changed(path));
-    let (folder, built) = (options.folder.display(), BUILT);
+    let (folder, built) = (options.folder.display(), RUST_BUILT);
     newest.with_context(|| {
         format!("there is no .wasm in {folder} nor in its {built}; build it, or name one with --component")
     })

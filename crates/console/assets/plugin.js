@@ -35,6 +35,7 @@ function Facts({ plugin }) {
         <dt>Waiting</dt><dd>${number(plugin.queued)}${plugin.lagging ? ", and more in the journal" : ""}</dd><dt>Cost per event</dt><dd><${Cost} name=${plugin.name} /></dd>
         <dt>Timers</dt><dd>${timers.count ? html`${timers.count}, the next <${Time} at=${timers.nextTime} />` : "none"}</dd>
         <dt>Limits hit</dt><dd>${limits.length ? limits.map(([limit, count]) => html`<${Badge} kind="warn" key=${limit}>${limit} ${number(count)} times<//> `) : "none"}</dd>
+        ${plugin.refusedImports?.length > 0 && html`<dt>Refused</dt><dd>each call of ${plugin.refusedImports.map((one) => html`<div key=${one}><code>${one}</code></div>`)}</dd>`}
         <dt>Triggers</dt><dd>${plugin.triggers.length ? plugin.triggers.map((one) => html`<div key=${one}><code>${one}</code></div>`) : "none"}</dd></dl><//>`;
 }
 

@@ -198,6 +198,8 @@ pub struct PluginStatus {
     pub grants: Vec<Grant>,
     /// What it may do: both asked for and granted.
     pub grants_in_force: Vec<Grant>,
+    /// The interfaces that the component imports.
+    pub imports: Vec<String>,
     /// JSON, as given to the component.
     pub settings: String,
     /// Why the newest files do not run, or the last error of an execution.

@@ -64,7 +64,7 @@ pub(super) async fn compile(engine: &WasmEngine, bytes: &Bytes) -> Result<Vec<u8
     let threads = engine.threads();
     let compiled = threads.spawn_blocking(move || engine.wasmtime().precompile_component(&bytes)).await;
     let compiled = compiled.map_err(|error| LoadError::Compile(error.to_string()))?;
-    compiled.map_err(|error| LoadError::Compile(text::cut(format!("{error:#}"))))
+    compiled.map_err(|error| does_not_compile(format!("{error:#}")))
 }
 
 /// Makes a component of compiled code.
@@ -123,8 +123,18 @@ fn code_or_error(status: ExitStatus, code: Vec<u8>, errors: &[u8]) -> Result<Vec
     } else if let Some(signal) = status.signal() {
         LoadError::Compile(format!("the process that compiled it was ended by signal {signal}"))
     } else {
-        LoadError::Compile(text::cut(errors.to_owned()))
+        does_not_compile(errors.to_owned())
     })
+}
+
+/// Says what to do where a tool chain has made a component whose calls are asynchronous.
+fn does_not_compile(error: String) -> LoadError {
+    let advice = if error.contains("component model async") {
+        "; plugins handle one event at a time: build it for synchronous calls (componentize-qjs: --sync)"
+    } else {
+        ""
+    };
+    LoadError::Compile(text::cut(error) + advice)
 }
 
 fn took_too_long() -> LoadError {
@@ -177,6 +187,11 @@ mod tests {
             (signal(Signal::ABORT), "memory allocation of 7 bytes failed", "\"compile-memory\""),
             (signal(Signal::KILL), "", "signal 9"),
             (ExitStatus::from_raw(1 << 8), "  unexpected end\n", "does not compile: unexpected end"),
+            (
+                ExitStatus::from_raw(1 << 8),
+                "`task.cancel` requires the component model async feature",
+                "feature; plugins handle one event at a time: build it for synchronous calls (componentize-qjs: --sync)",
+            ),
         ] {
             let error = code_or_error(status, Vec::new(), words.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(expect), "{error}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinError;
-use wasmtime::component::{Component as Compiled, ComponentExportIndex, InstancePre};
+use wasmtime::component::{Component as Compiled, ComponentExportIndex, InstancePre, Linker};
 
 use super::{
     binary::{self, Kind, MAX_COMPONENT_BYTES},
@@ -22,6 +22,7 @@ use super::{
     host::Host,
     instance::{Instance, OnEvent},
     limits::{Limits, MAX_MEMORY, Size},
+    refused,
     sandbox::{self, State},
     schema,
     surface::{HANDLER, SETTINGS_SCHEMA, check_exports, check_imports},
@@ -41,6 +42,8 @@ struct Inner {
     engine: WasmEngine,
     digest: String,
     size: usize,
+    /// The names of the interfaces.
+    imports: Vec<String>,
     pre: InstancePre<State>,
     indices: HandlingIndices,
     on_event: ComponentExportIndex,
@@ -82,6 +85,12 @@ impl Component {
     #[must_use]
     pub fn size(&self) -> usize {
         self.0.size
+    }
+
+    /// The interfaces that it imports, in its order.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.0.imports
     }
 
     /// Calls `describe` with these settings (JSON), in an instance of its own that may call no host function.
@@ -213,8 +222,10 @@ fn finish(engine: &WasmEngine, checked: Checked, code: &[u8], size: usize) -> Re
         None => compile::deserialize(engine, code)?,
     };
     let ty = compiled.component_type();
-    check_imports(ty.imports(engine.wasmtime()).map(|(name, _)| name))?;
-    let pre = engine.linker().instantiate_pre(&compiled).map_err(|error| LoadError::Import {
+    let imports: Vec<_> = ty.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
+    check_imports(imports.iter().map(String::as_str))?;
+    let linked = link(engine, &compiled).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    let pre = linked.instantiate_pre(&compiled).map_err(|error| LoadError::Import {
         name: "something that this host has in another form".into(),
         why: format!("{error:#}"),
     })?;
@@ -229,7 +240,14 @@ fn finish(engine: &WasmEngine, checked: Checked, code: &[u8], size: usize) -> Re
     if let Some(cache) = engine.cache().filter(|_| is_new) {
         cache.put(&digest, code);
     }
-    Ok(Component(Arc::new(Inner { engine: engine.clone(), digest, size, pre, indices, on_event, fields })))
+    Ok(Component(Arc::new(Inner { engine: engine.clone(), digest, size, imports, pre, indices, on_event, fields })))
+}
+
+/// The interfaces of the host, with those that the component imports in vain.
+fn link(engine: &WasmEngine, compiled: &Compiled) -> wasmtime::Result<Linker<State>> {
+    let mut linker = engine.linker().clone();
+    refused::link(&mut linker, compiled)?;
+    Ok(linker)
 }
 
 const CORE_MODULE: &str = "it is a core WebAssembly module. Build it for the target wasm32-wasip2, or make a component of it \

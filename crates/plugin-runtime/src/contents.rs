@@ -1,11 +1,12 @@
 //! Counts the items of a component before it is compiled, because compiling takes time and memory for each function and type,
 //! however small the file is. Reads the sections in one pass and collects the names of imports and exports.
 
-use wasmparser::{Parser, Payload};
+use wasmparser::{Instance, Parser, Payload};
 
 use super::{error::LoadError, limits::names};
 use switchbox_model::limits::{
-    COMPONENT_DEPTH, COMPONENT_FUNCTION_BYTES, COMPONENT_FUNCTIONS, COMPONENT_ITEMS, COMPONENT_MODULES, LimitName,
+    COMPONENT_DEPTH, COMPONENT_FUNCTION_BYTES, COMPONENT_FUNCTIONS, COMPONENT_INSTANCES, COMPONENT_ITEMS,
+    COMPONENT_MODULES, LimitName,
 };
 
 /// Counts of items, over all modules and components inside.
@@ -16,6 +17,9 @@ struct Counts {
     /// Types, imports, exports, tables, memories, globals, segments, instances, aliases and canonical functions.
     items: usize,
     depth: usize,
+    /// Core modules that are instantiated, each once. One within a component that is itself instantiated more than once counts once here;
+    /// the engine counts again.
+    instances: usize,
 }
 
 /// The names that the component itself imports and exports.
@@ -91,6 +95,13 @@ impl Counts {
                 at_most("bytes of code in one function", limit, bytes, COMPONENT_FUNCTION_BYTES)?;
             }
             other => {
+                if let Payload::InstanceSection(section) = other {
+                    let made =
+                        section.clone().into_iter().filter(|made| matches!(made, Ok(Instance::Instantiate { .. })));
+                    self.instances = self.instances.saturating_add(made.count());
+                    let most = COMPONENT_INSTANCES as usize;
+                    at_most("instances of modules", names::COMPONENT_INSTANCES, self.instances, most)?;
+                }
                 self.items = self.items.saturating_add(items(other));
                 at_most("types, imports, exports and the like", names::COMPONENT_ITEMS, self.items, COMPONENT_ITEMS)?;
             }
@@ -165,6 +176,12 @@ mod tests {
         of_module(&[section(1, 1, &[0x60, 0, 0]), section(3, count, &[0]), section(10, count, &code)])
     }
 
+    /// A component that instantiates one module so often.
+    fn instances(count: usize) -> Vec<u8> {
+        let module = b"\0asm\x01\0\0\0".to_vec();
+        component(&[[vec![1], leb(module.len()), module].concat(), section(2, count, &[0, 0, 0])])
+    }
+
     fn nested(depth: usize) -> Vec<u8> {
         (1..depth).fold(component(&[]), |inner, _| component(&[[vec![4], leb(inner.len()), inner].concat()]))
     }
@@ -181,6 +198,8 @@ mod tests {
             (functions(1, &long(COMPONENT_FUNCTION_BYTES + 1)), "component-function-bytes"),
             (of_module(&[section(1, COMPONENT_ITEMS, &[0x60, 0, 0])]), ""),
             (of_module(&[section(1, COMPONENT_ITEMS + 1, &[0x60, 0, 0])]), "component-items"),
+            (instances(COMPONENT_INSTANCES as usize), ""),
+            (instances(COMPONENT_INSTANCES as usize + 1), "component-instances"),
             (nested(COMPONENT_DEPTH), ""),
             (nested(COMPONENT_DEPTH + 1), "component-depth"),
             (nested(10_000), "component-depth"),

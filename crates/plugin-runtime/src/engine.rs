@@ -3,11 +3,14 @@
 use std::{collections::HashSet, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use tokio::runtime::Handle;
-use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, component::Linker};
+use wasmtime::{
+    Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, component::Linker,
+};
 
 use super::{
     bindings::imports::switchbox::plugin as api, cache::Cache, error::Error, limits::MAX_MEMORY, sandbox::State, wasi,
 };
+use switchbox_model::limits::COMPONENT_INSTANCES;
 use switchbox_support::tasks::Tasks;
 
 /// How often a running guest is interrupted.
@@ -20,9 +23,6 @@ const FIBER_STACK_BYTES: usize = 1024 * 1024;
 /// The range of a 32-bit address. If each memory has so much address space (not memory) to itself, the MMU traps accesses out of
 /// bounds, and compiled code has no bounds checks.
 const WHOLE_MEMORY: u64 = 1 << 32;
-
-/// Core modules in one component: a Rust component has three or four, one made by composition has more.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 
 /// A host that can have fewer instances than this does not start.
 const MIN_INSTANCES: u32 = 8;
@@ -139,6 +139,8 @@ fn compiling(reservation: u64) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
+        // So that a trap comes with the lines of the source, where the component has them.
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         .concurrency_support(false)
         .memory_reservation(reservation)
         .max_wasm_stack(GUEST_STACK_BYTES)
@@ -155,9 +157,9 @@ fn config(max_instances: u32, reservation: u64) -> Config {
         .total_memories(max_instances)
         .total_tables(core_instances)
         .total_stacks(max_instances)
-        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_core_instances_per_component(COMPONENT_INSTANCES)
         .max_memories_per_component(4)
-        .max_tables_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_tables_per_component(COMPONENT_INSTANCES)
         .max_memory_size(usize::try_from(MAX_MEMORY).unwrap_or(usize::MAX));
     let mut config = compiling(reservation);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));

@@ -3,6 +3,7 @@
 use wasmtime::{Trap, component::ResourceTableError};
 
 use super::{
+    frames,
     limits::{Size, names},
     text,
 };
@@ -39,7 +40,8 @@ pub(super) fn explain(error: &wasmtime::Error, stderr_tail: &str) -> Failure {
     } else if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
         (None, format!("the guest called exit({})", exit.0))
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
-        (None, format!("the guest trapped: {trap}"))
+        let place = frames::running(error).map(|place| format!(", {place}"));
+        (None, format!("the guest trapped: {trap}{}", place.unwrap_or_default()))
     } else {
         (None, format!("the guest failed: {}", error.root_cause()))
     };

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 pub use super::rate::Rate;
 pub use switchbox_model::limits::plugin_names as names;
 use switchbox_model::limits::{EFFECTS_PER_EVENT, HOST_CALLS};
-use switchbox_rules::duration;
 pub use switchbox_rules::size::Size;
+use switchbox_rules::{calls::raised_by, duration};
 
 /// More than any device can take: it bounds a loop inside the host and never slows a real device down.
 const RATE_PER_DEVICE: Rate = Rate::per_second(200_000);
@@ -18,6 +18,10 @@ const EFFECTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
 
 /// Bytes of memory that each instance of the pool has, so no plugin can have more.
 pub const MAX_MEMORY: u64 = 256 * 1024 * 1024;
+
+/// Most guest time of an event or of a start, and most waiting for devices of an event.
+const MAX_GUEST_TIME: Duration = Duration::from_secs(60);
+const MAX_HOST_CALL_TIME: Duration = Duration::from_secs(600);
 
 /// Most bytes of output of one event. All of it is in one entry of the journal.
 const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
@@ -82,6 +86,22 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The end of the text of a limit that was hit: the line of the settings file that gives twice as much. Empty where there is no more.
+    pub(super) fn raise(&self, key: &str) -> String {
+        let time = |now: Duration, most| (now < most).then(|| format!("\"{}\"", duration::text(most.min(2 * now))));
+        let size = |now: Size, most| (now.0 < most).then(|| format!("\"{}\"", Size(most.min(2 * now.0))));
+        let value = match key {
+            "deadline" => time(self.deadline, MAX_GUEST_TIME),
+            "start-deadline" => time(self.start_deadline, MAX_GUEST_TIME),
+            "host-call-time" => time(self.host_call_time, MAX_HOST_CALL_TIME),
+            "memory" => size(self.memory, MAX_MEMORY),
+            "output" => size(self.output, MAX_OUTPUT),
+            "log-lines" => Some(MAX_COUNT.min(self.log_lines.saturating_mul(2)).to_string()),
+            _ => None,
+        };
+        value.map(|value| raised_by(key, value)).unwrap_or_default()
+    }
+
     /// The rate for each device.
     #[must_use]
     pub fn rate_per_device(&self) -> Rate {
@@ -103,9 +123,9 @@ impl Limits {
                 problems.push((key, format!("must be more than 0 and at most {}", duration::text(most))));
             }
         };
-        durations("deadline", self.deadline, Duration::from_secs(60));
-        durations("start-deadline", self.start_deadline, Duration::from_secs(60));
-        durations("host-call-time", self.host_call_time, Duration::from_secs(600));
+        durations("deadline", self.deadline, MAX_GUEST_TIME);
+        durations("start-deadline", self.start_deadline, MAX_GUEST_TIME);
+        durations("host-call-time", self.host_call_time, MAX_HOST_CALL_TIME);
         if self.output.0 > MAX_OUTPUT {
             problems.push(("output", format!("must be at most {}", Size(MAX_OUTPUT))));
         }
@@ -128,6 +148,22 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_says_which_line_raises_it() {
+        let limits = Limits { memory: Size(MAX_MEMORY), start_deadline: Duration::from_secs(40), ..Limits::default() };
+        for (key, expect) in [
+            ("deadline", "; deadline = \"200ms\" under [limits] of its .toml raises it"),
+            ("start-deadline", "; start-deadline = \"1m\" under [limits] of its .toml raises it"),
+            ("host-call-time", "; host-call-time = \"1m\" under [limits] of its .toml raises it"),
+            ("output", "; output = \"128KiB\" under [limits] of its .toml raises it"),
+            ("log-lines", "; log-lines = 512 under [limits] of its .toml raises it"),
+            ("memory", ""),
+            ("stack", ""),
+        ] {
+            assert_eq!(limits.raise(key), expect);
+        }
+    }
 
     #[test]
     fn the_defaults_are_in_order() {

@@ -35,8 +35,7 @@ pub(super) struct Output(Arc<Mutex<Captured>>);
 struct Captured {
     lines: Vec<String>,
     bytes: usize,
-    max_bytes: usize,
-    max_lines: usize,
+    limits: Limits,
     /// The limit that was hit: later output is dropped.
     cut: Option<LimitName>,
     /// A line was too long, and only its beginning is kept.
@@ -49,11 +48,7 @@ struct Captured {
 
 impl Output {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self(Arc::new(Mutex::new(Captured {
-            max_bytes: limits.output.bytes(),
-            max_lines: limits.log_lines as usize,
-            ..Captured::default()
-        })))
+        Self(Arc::new(Mutex::new(Captured { limits: limits.clone(), ..Captured::default() })))
     }
 
     /// One line of the guest's log.
@@ -85,10 +80,11 @@ impl Captured {
         if self.cut.is_some() {
             return;
         }
-        if self.lines.len() >= self.max_lines {
-            self.cut(names::LOG_LINES, self.max_lines);
-        } else if self.bytes.saturating_add(message.len()) > self.max_bytes {
-            self.cut(names::OUTPUT, self.max_bytes);
+        let (max_lines, max_bytes) = (self.limits.log_lines as usize, self.limits.output.bytes());
+        if self.lines.len() >= max_lines {
+            self.cut(names::LOG_LINES, max_lines);
+        } else if self.bytes.saturating_add(message.len()) > max_bytes {
+            self.cut(names::OUTPUT, max_bytes);
         } else {
             self.bytes += message.len();
             let short = text::too_long(message);
@@ -99,7 +95,8 @@ impl Captured {
 
     fn cut(&mut self, limit: LimitName, value: usize) {
         self.cut = Some(limit);
-        self.lines.push(format!("warn: the limit \"{limit}\" ({value}) is reached; the rest is dropped"));
+        let more = self.limits.raise(limit.as_str());
+        self.lines.push(format!("warn: the limit \"{limit}\" ({value}) is reached; the rest is dropped{more}"));
     }
 
     fn write(&mut self, source: Source, bytes: &[u8]) {
@@ -111,6 +108,7 @@ impl Captured {
         if self.cut.is_some() {
             return;
         }
+        let max_bytes = self.limits.output.bytes();
         let (name, mut open) = match source {
             Source::Stdout => ("stdout", std::mem::take(&mut self.stdout)),
             Source::Stderr => ("stderr", std::mem::take(&mut self.stderr)),
@@ -118,7 +116,7 @@ impl Captured {
         let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
         while let Some(piece) = pieces.next() {
             open.extend_from_slice(piece);
-            if pieces.peek().is_some() || open.len() > self.max_bytes {
+            if pieces.peek().is_some() || open.len() > max_bytes {
                 self.line(name, &String::from_utf8_lossy(&open));
                 open.clear();
             }

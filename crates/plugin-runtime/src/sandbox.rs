@@ -11,7 +11,7 @@ use super::{
     execution::Setup,
     failure::{Failure, LimitHit, explain},
     host::Host,
-    limits::{Size, names},
+    limits::{Limits, names},
     meter::{Meter, Metered},
     output::Output,
 };
@@ -63,7 +63,7 @@ pub(super) fn store(engine: &Engine, setup: Arc<Setup>, host: Option<Arc<dyn Hos
         meter: Arc::clone(&meter),
         table,
         wasi: WasiCtx::builder().build(),
-        bounds: Bounds { memory: 0, max_memory: setup.limits.memory.bytes(), elements: 0 },
+        bounds: Bounds { memory: 0, setup: Arc::clone(&setup), elements: 0 },
         setup,
         host,
     };
@@ -101,11 +101,13 @@ pub(super) async fn measured<T>(meter: &Meter, call: impl Future<Output = T>) ->
 pub(super) fn failure(state: &State, error: &wasmtime::Error) -> Failure {
     let mut failure = explain(error, &state.output.stderr_tail());
     if failure.limit == Some(names::DEADLINE) {
-        let deadline = match state.call.phase {
-            Phase::Event => state.setup.limits.deadline,
-            Phase::Describe | Phase::Start => state.setup.limits.start_deadline,
+        let limits = &state.setup.limits;
+        let (key, deadline) = match state.call.phase {
+            Phase::Event => ("deadline", limits.deadline),
+            Phase::Describe | Phase::Start => ("start-deadline", limits.start_deadline),
         };
-        failure.text = failure.text.replacen("too long", &format!("longer than {deadline:?}"), 1);
+        let text = format!("longer than {deadline:?}{}", limits.raise(key));
+        failure.text = failure.text.replacen("too long", &text, 1);
     }
     failure
 }
@@ -113,16 +115,17 @@ pub(super) fn failure(state: &State, error: &wasmtime::Error) -> Failure {
 /// The size of the guest's memories and tables together.
 struct Bounds {
     memory: usize,
-    max_memory: usize,
+    setup: Arc<Setup>,
     elements: usize,
 }
 
 impl ResourceLimiter for Bounds {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.memory.saturating_add(desired.saturating_sub(current));
-        if total > self.max_memory {
-            let allowed = Size(self.max_memory as u64);
-            let text = format!("the guest wants {total} bytes of memory, {allowed} are allowed");
+        if total > self.setup.limits.memory.bytes() {
+            let Limits { memory: allowed, .. } = &self.setup.limits;
+            let more = self.setup.limits.raise(names::MEMORY.as_str());
+            let text = format!("the guest wants {total} bytes of memory, {allowed} are allowed{more}");
             return Err(LimitHit { limit: names::MEMORY, text }.into());
         }
         self.memory = total;

@@ -1,6 +1,6 @@
 //! Checks the names that a component imports and exports.
 
-use super::{error::LoadError, text, wasi};
+use super::{error::LoadError, refused, text, wasi};
 
 /// What a component must export.
 pub(super) const HANDLER: &str = "switchbox:plugin/handler@0.1.0";
@@ -33,14 +33,16 @@ fn import_allowed(name: &str) -> Result<(), String> {
         };
     }
     let (interface, version) = name.split_once('@').unwrap_or((name, ""));
-    if !wasi::INTERFACES.contains(&interface) {
-        return Err(
-            "which plugins may not use: they have no files, no sockets and no HTTP, and reach devices through \
-                    switchbox:plugin alone"
-                .into(),
-        );
+    if !wasi::INTERFACES.contains(&interface) && !refused::is_refused(interface) {
+        return Err("which plugins may not use: they reach devices through switchbox:plugin, and nothing else".into());
     }
     if version.starts_with("0.2.") { Ok(()) } else { Err("but this host speaks WASI 0.2".into()) }
+}
+
+/// Returns true if a component may import it, and each call of it gets an error.
+#[must_use]
+pub fn is_refused(import: &str) -> bool {
+    refused::is_refused(import)
 }
 
 pub(super) fn check_exports(names: &[String]) -> Result<(), LoadError> {
@@ -68,8 +70,10 @@ mod tests {
             ("wasi:io/poll@0.2.12", true),
             ("wasi:io/poll@0.3.0", false),
             ("wasi:io/poll", false),
-            ("wasi:sockets/tcp@0.2.3", false),
-            ("wasi:http/outgoing-handler@0.2.3", false),
+            ("wasi:sockets/tcp@0.2.3", true),
+            ("wasi:http/outgoing-handler@0.2.3", true),
+            ("wasi:http/types@0.3.0", false),
+            ("wasi:keyvalue/store@0.2.0", false),
             ("env", false),
         ] {
             assert_eq!(import_allowed(name).is_ok(), allowed, "{name}");

@@ -1,5 +1,5 @@
 //! The part of WASI that plugins get: clocks that stand still, repeatable random numbers, captured output, no files and no
-//! arguments. Sockets and HTTP are not linked, so a component that imports them does not load.
+//! arguments. What `refused.rs` links does nothing; a component that imports anything else does not load.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 

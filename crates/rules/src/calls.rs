@@ -247,16 +247,27 @@ pub fn no_qos(qos: u8) -> Refusal {
     Refusal::invalid(format!("qos {qos} is not 0, 1 or 2"))
 }
 
+/// The end of a limit's text: the line of the plugin's settings file that raises it to `value`, as TOML writes it.
+pub fn raised_by(key: &str, value: impl fmt::Display) -> String {
+    format!("; {key} = {value} under [limits] of its .toml raises it")
+}
+
 /// The error of an event that has as many effects as it may have, `most`.
 #[must_use]
 pub fn too_many_effects(most: u32) -> Refusal {
-    Refusal::over(names::EFFECTS_PER_EVENT, format!("{most} effects"))
+    Refusal::over(
+        names::EFFECTS_PER_EVENT,
+        format!("{most} effects{}", raised_by("effects-per-event", most.saturating_mul(2))),
+    )
 }
 
 /// The error of an event that has made as many calls as it may make, `most`.
 #[must_use]
 pub fn too_many_calls(most: u32) -> Refusal {
-    Refusal::over(names::HOST_CALLS, format!("{most} calls for one event"))
+    Refusal::over(
+        names::HOST_CALLS,
+        format!("{most} calls for one event{}", raised_by("host-calls", most.saturating_mul(2))),
+    )
 }
 
 /// The error of a plugin whose state would be too large.

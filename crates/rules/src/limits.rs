@@ -105,6 +105,8 @@ pub const COMPONENT_FUNCTIONS: usize = 100_000;
 pub const COMPONENT_FUNCTION_BYTES: usize = 1024 * 1024;
 /// Modules and components within a component, itself included.
 pub const COMPONENT_MODULES: usize = 200;
+/// Core modules that a component instantiates. A component of Rust has three or four, one of Python 38.
+pub const COMPONENT_INSTANCES: u32 = 64;
 /// How deep components may stand within each other.
 pub const COMPONENT_DEPTH: usize = 16;
 /// Types, imports, exports, tables, globals, segments, instances and the like of a component, in all.

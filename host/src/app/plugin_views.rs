@@ -20,7 +20,7 @@ use switchbox_admin_api::{
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::{GuardStatus, Manager, PluginState, PluginStatus};
 use switchbox_model::{DeviceName, Event, PluginName};
-use switchbox_plugin_runtime::{PluginSettings, schema, settings::ComponentRef};
+use switchbox_plugin_runtime::{PluginSettings, is_refused, schema, settings::ComponentRef};
 use switchbox_plugin_versions::{History, Version};
 
 pub(super) struct Views {
@@ -220,6 +220,8 @@ fn view(status: PluginStatus) -> Plugin {
         triggers: status.triggers.iter().map(trigger).collect(),
         grants: status.grants.iter().map(grant).collect(),
         grants_in_force: status.grants_in_force.iter().map(grant).collect(),
+        refused_imports: status.imports.iter().filter(|import| is_refused(import)).cloned().collect(),
+        imports: status.imports,
         counters: PluginCounters {
             events: totals.done + totals.rejected + totals.failed + totals.retried,
             done: totals.done,

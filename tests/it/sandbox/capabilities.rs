@@ -50,6 +50,7 @@ async fn each_call_answers_as_the_interface_says() {
         ("publish /devices/lamp-1/config", "Error::Denied("),
         ("publish $SYS/x", "Error::Denied("),
         ("publish alerts/#", "Error::Invalid("),
+        ("network 127.0.0.1:1883", "[Some(PermissionDenied), Some(PermissionDenied), Some(PermissionDenied), Some("),
         ("publish-qos", "Error::Invalid(\"qos 3"),
     ] {
         let execution = alone(World::new(), misdeed).await;

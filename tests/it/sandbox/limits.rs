@@ -14,8 +14,8 @@ fn failed(verdict: &Verdict) -> &str {
 #[tokio::test]
 async fn what_cannot_go_on_is_ended_and_named() {
     for (misdeed, limit, words) in [
-        ("loop", Some("deadline"), "longer than 1s"),
-        ("allocate", Some("memory"), "32MiB are allowed"),
+        ("loop", Some("deadline"), "longer than 1s; deadline = \"2s\" under [limits] of its .toml raises it"),
+        ("allocate", Some("memory"), "32MiB are allowed; memory = \"64MiB\" under [limits] of its .toml raises it"),
         ("recurse", Some("stack"), "too deep"),
         ("sleep 100000", Some("deadline"), "longer than 1s"),
         ("panic", None, "out of cheese"),

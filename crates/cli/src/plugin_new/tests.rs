@@ -26,7 +26,7 @@ fn cargo(project: &Path, arguments: &[&str]) -> PathBuf {
 fn a_new_project_builds_with_one_command_and_passes_its_tests() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("too-warm");
-    let created = create("too-warm", &folder, None).unwrap();
+    let created = create("too-warm", &folder, Language::Rust, None).unwrap();
     assert_eq!(created.folder, folder.canonicalize().unwrap());
 
     let ["cargo", command] = created.build.split(' ').collect::<Vec<_>>()[..] else { panic!("{}", created.build) };
@@ -47,8 +47,8 @@ fn a_new_project_builds_with_one_command_and_passes_its_tests() {
 #[test]
 fn every_placeholder_is_filled() {
     let place = tempfile::tempdir().unwrap();
-    create("too-warm", place.path(), None).unwrap();
-    for (path, _) in FILES {
+    create("too-warm", place.path(), Language::Rust, None).unwrap();
+    for (path, _) in FILES.iter().chain(&CASE) {
         let text = fs::read_to_string(place.path().join(path)).unwrap();
         assert!(!text.contains("{{"), "{path}");
     }
@@ -57,6 +57,49 @@ fn every_placeholder_is_filled() {
     }
     let readme = fs::read_to_string(place.path().join("README.md")).unwrap();
     assert!(readme.contains("release/too_warm.wasm PLUGINS/ "), "{readme}");
+}
+
+/// `tests/it/languages.rs` builds them.
+#[test]
+fn each_language_has_its_rule_its_types_and_the_commands_that_build_it() {
+    for (language, expect) in [
+        (Language::Js, &["too-warm.js", "types.d.ts", "package.json"][..]),
+        (Language::Ts, &["too-warm.ts", "types.d.ts", "package.json", "tsconfig.json"]),
+        (Language::Python, &["too_warm.py"]),
+        (
+            Language::C,
+            &["too-warm.c", "bindings/plugin.h", "bindings/plugin_component_type.o", "bindings/adapter.wasm"],
+        ),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let created = create("too-warm", place.path(), language, None).unwrap();
+        let file = language.file_name("too-warm");
+        assert_eq!(created.component, Path::new(&format!("{file}.wasm")));
+        let all = ["README.md", ".gitignore", "wit/plugin.wit", "cases/too-warm.json", "cases/too-warm.expected.json"];
+        for path in expect.iter().chain(&all) {
+            let bytes =
+                fs::read(place.path().join(path)).unwrap_or_else(|error| panic!("{language:?} {path}: {error}"));
+            let filled = path.starts_with("bindings/") || !String::from_utf8_lossy(&bytes).contains("{{");
+            assert!(filled, "{language:?} {path}");
+        }
+        let readme = fs::read_to_string(place.path().join("README.md")).unwrap();
+        for line in language
+            .build(&file)
+            .steps
+            .iter()
+            .map(crate::language::Step::line)
+            .chain(language.install().into_iter().map(ToOwned::to_owned))
+        {
+            assert!(readme.contains(&format!("\n{line}\n")), "{line} is not in {readme}");
+        }
+    }
+    let place = tempfile::tempdir().unwrap();
+    let error = create("a", &place.path().join("new"), Language::Js, Some(place.path())).unwrap_err();
+    assert!(matches!(error, Error::SdkForOther), "{error}");
+    let error = create("json", &place.path().join("new"), Language::Python, None).unwrap_err();
+    assert!(error.to_string().ends_with("means something else to Python"), "{error}");
+    assert!(!place.path().join("new").exists());
+    create("match", &place.path().join("new"), Language::C, None).unwrap();
 }
 
 #[test]
@@ -76,7 +119,7 @@ fn bad_names_are_refused_with_the_rule() {
         ("serde_json", "means something else to cargo or to Rust"),
         ("switchbox-plugin", "means something else to cargo or to Rust"),
     ] {
-        let error = create(name, &place.path().join("new"), None).unwrap_err();
+        let error = create(name, &place.path().join("new"), Language::Rust, None).unwrap_err();
         assert!(error.to_string().ends_with(rule), "{error}");
     }
     assert!(!place.path().join("new").exists());
@@ -85,14 +128,14 @@ fn bad_names_are_refused_with_the_rule() {
 #[test]
 fn nothing_is_written_where_something_is_or_without_an_sdk() {
     let place = tempfile::tempdir().unwrap();
-    let error = create("a", place.path(), Some(&place.path().join("nowhere"))).unwrap_err();
+    let error = create("a", place.path(), Language::Rust, Some(&place.path().join("nowhere"))).unwrap_err();
     assert!(matches!(error, Error::NoSdk(_)), "{error}");
     assert!(is_free(place.path()));
 
     fs::write(place.path().join("notes.txt"), "mine").unwrap();
-    let error = create("a", place.path(), None).unwrap_err();
+    let error = create("a", place.path(), Language::Rust, None).unwrap_err();
     assert!(matches!(error, Error::NotEmpty(_)), "{error}");
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
-    let error = create("a", &place.path().join("notes.txt"), None).unwrap_err();
+    let error = create("a", &place.path().join("notes.txt"), Language::Rust, None).unwrap_err();
     assert!(matches!(error, Error::NotEmpty(_)), "{error}");
 }

@@ -54,7 +54,8 @@ impl Host for State {
             Ok(Err(MethodError::Unavailable(text))) => Err(Error::Unavailable(text)),
             Err(_) => {
                 let limit = self.setup.limits.host_call_time;
-                let text = format!("{limit:?} of waiting for devices for one event");
+                let more = self.setup.limits.raise(names::HOST_CALL_TIME.as_str());
+                let text = format!("{limit:?} of waiting for devices for one event{more}");
                 Err(Error::Limit(self.call.hit(names::HOST_CALL_TIME, &text)))
             }
         };

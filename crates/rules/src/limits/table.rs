@@ -208,6 +208,7 @@ table! {
         COMPONENT_DEPTH = "component-depth",
         COMPONENT_FUNCTION_BYTES = "component-function-bytes",
         COMPONENT_FUNCTIONS = "component-functions",
+        COMPONENT_INSTANCES = "component-instances",
         COMPONENT_ITEMS = "component-items",
         COMPONENT_MODULES = "component-modules",
         CONFIG_BYTES = "config-bytes",

@@ -148,6 +148,7 @@ fn misdeed(what: &str, argument: &str, event: &Event) -> Result<(), Disposition>
         }
         "time" => time(),
         "outside" => outside(argument),
+        "network" => network(argument),
         other => return Err(Disposition::Reject(format!("unknown misdeed {other:?}"))),
     }
     Ok(())
@@ -227,6 +228,17 @@ fn outside(file: &str) {
     ];
     let found: Vec<_> = found.into_iter().filter_map(|(what, is_there)| is_there.then_some(what)).collect();
     report(&format!("of the machine: {found:?}"));
+}
+
+/// What the interfaces of the network answer.
+fn network(address: &str) {
+    let found = [
+        std::net::TcpStream::connect(address).err(),
+        std::net::TcpListener::bind("127.0.0.1:0").err(),
+        std::net::UdpSocket::bind("127.0.0.1:0").err(),
+        std::net::ToSocketAddrs::to_socket_addrs("localhost:80").err(),
+    ];
+    report(&format!("{:?}", found.map(|error| error.map(|error| error.kind()))));
 }
 
 fn time() {

@@ -1,0 +1,194 @@
+//! A plugin in each language: written by `plugin new`, built by `plugin build`, its case run by `plugin test`, and then run in a host. The
+//! tool chains are those that `.ci/run` installs; without one its test is skipped with a word, but never where `CI` is `true`.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use switchbox_tests::{HostFolder, Process, config, program, there, workspace};
+use tempfile::TempDir;
+
+/// Where `.ci/run` installs them.
+const TOOLS: [&str; 2] = [".ci/tools/languages/node/node_modules/.bin", ".ci/tools/languages/python/bin"];
+
+/// What a busy machine may need.
+const LIMITS: &str = "[limits]\ndeadline = \"30s\"\nstart-deadline = \"60s\"\n";
+
+/// Where programs are looked for.
+fn folders() -> Vec<PathBuf> {
+    let own = TOOLS.map(|folder| workspace().join(folder));
+    let path = env::var_os("PATH").unwrap_or_default();
+    own.into_iter().chain(env::split_paths(&path)).collect()
+}
+
+fn installed(tools: &[&str]) -> bool {
+    tools.iter().all(|tool| there(tool, folders().iter().any(|folder| folder.join(tool).exists())))
+}
+
+/// A plugin's project.
+struct Project {
+    place: TempDir,
+    language: &'static str,
+}
+
+impl Project {
+    fn new(language: &'static str, more: &[&str]) -> Self {
+        let project = Self { place: TempDir::new().unwrap(), language };
+        let folder = project.folder().display().to_string();
+        project.switchbox(&[&["plugin", "new", "too-warm", "--lang", language, "--folder", &folder], more].concat());
+        project
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.place.path().join("project")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Output {
+        let path: OsString = env::join_paths(folders()).unwrap();
+        let mut command = Command::new(program());
+        // Where the command line's own tests build such projects.
+        let target = workspace().join("target/new-plugin");
+        command.args(arguments).env("PATH", path).env("CARGO_TARGET_DIR", target).current_dir(self.place.path());
+        command.output().unwrap()
+    }
+
+    /// What a command prints that does its work.
+    fn switchbox(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{}: {arguments:?}: {said}", self.language);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Builds it and runs its cases. Returns where its component is.
+    fn built(&self) -> PathBuf {
+        let folder = self.folder().display().to_string();
+        let said = self.switchbox(&["plugin", "build", &folder]);
+        let component =
+            said.lines().last().and_then(|line| Some(line.split_once(" has ")?.0)).unwrap_or_default().to_owned();
+        assert!(said.trim_end().ends_with(" kB"), "{}: {said}", self.language);
+        let tested = self.switchbox(&["plugin", "test", &folder, "--component", &component]);
+        assert!(tested.starts_with("too-warm: ok\n1 cases of "), "{}: {tested}", self.language);
+        component.into()
+    }
+}
+
+/// A host with this component as the plugin `rule`, when it runs.
+fn host_with(component: &Path) -> (HostFolder, Process, Value) {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("rule.toml", LIMITS);
+    host_folder.plugin("rule.wasm", fs::read(component).unwrap());
+    let host = host_folder.start();
+    let plugin = host.admin().wait_plugin("rule", "to run", |plugin| plugin["state"] == "running");
+    (host_folder, host, plugin)
+}
+
+/// The rule does what its template says, refuses what is no reading, and goes on.
+fn follows(host: &Process) {
+    let admin = host.admin();
+    let mut fan = host.device("fan-1");
+    fan.subscribe_config();
+    let mut sensor = host.device("sensor-1");
+    for (sent, wanted) in [(r#"{"temperature": 30}"#, true), (r#"{"temperature": 20.5}"#, false)] {
+        sensor.event(sent);
+        let is_it = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|state| state["on"] == wanted);
+        fan.message("the config", |message| message.topic == config("fan-1") && is_it(&message.text()));
+    }
+    sensor.event("warm");
+    admin.wait_plugin("rule", "to reject it", |plugin| plugin["counters"]["rejected"] == 1);
+    sensor.event(r#"{"temperature": 31}"#);
+    fan.message("the config after", |message| message.text().contains("true"));
+}
+
+#[test]
+fn rust() {
+    let sdk = workspace().join("plugin-sdk").display().to_string();
+    let project = Project::new("rust", &["--sdk", &sdk]);
+    let (_folder, host, _) = host_with(&project.built());
+    follows(&host);
+    host.stop();
+}
+
+#[test]
+fn javascript_and_typescript() {
+    if !installed(&["componentize-qjs", "esbuild"]) {
+        return;
+    }
+    let project = Project::new("js", &[]);
+    let component = project.built();
+    let (host_folder, host, plugin) = host_with(&component);
+    assert_eq!(plugin["refusedImports"], Value::Array(Vec::new()), "{plugin}");
+    follows(&host);
+
+    // An exception comes with the lines of the source.
+    let rule = fs::read_to_string(project.folder().join("too-warm.js")).unwrap();
+    let broken = rule.replace("const on = temperature > settings.limit;", "const on = broken.limit;");
+    assert_ne!(rule, broken);
+    fs::write(project.folder().join("too-warm.js"), broken).unwrap();
+    project.switchbox(&["plugin", "build", &project.folder().display().to_string()]);
+    host_folder.plugin("rule.wasm", fs::read(&component).unwrap());
+    host.device("sensor-2").event(r#"{"temperature": 30}"#);
+    host.admin().wait_plugin("rule", "to say what is wrong", |plugin| {
+        let error = plugin["rolledBack"]["error"].as_str().or(plugin["lastError"].as_str()).unwrap_or_default();
+        error.contains("broken") && error.contains("onEvent")
+    });
+    host.stop();
+
+    let (_folder, host, _) = host_with(&Project::new("ts", &[]).built());
+    follows(&host);
+    host.stop();
+}
+
+#[test]
+fn python() {
+    if !installed(&["componentize-py"]) {
+        return;
+    }
+    let (_folder, host, plugin) = host_with(&Project::new("python", &[]).built());
+    let refused = plugin["refusedImports"].to_string();
+    assert!(refused.contains("wasi:sockets/tcp@0.2"), "{refused}");
+    follows(&host);
+    host.stop();
+}
+
+#[test]
+fn c() {
+    if !installed(&["clang-19", "wasm-tools"]) {
+        return;
+    }
+    let project = Project::new("c", &[]);
+    let component = project.built();
+    let (host_folder, host, _) = host_with(&component);
+    follows(&host);
+
+    // A trap comes with the functions and the lines of the source.
+    let source = project.folder().join("too-warm.c");
+    let rule = fs::read_to_string(&source).unwrap();
+    let begin = "    double temperature;\n";
+    let line = rule.lines().position(|line| line.trim() == "double temperature;").unwrap() + 2;
+    fs::write(&source, rule.replace(begin, &format!("{begin}    __builtin_trap();\n"))).unwrap();
+    project.switchbox(&["plugin", "build", &project.folder().display().to_string()]);
+    host_folder.plugin("rule.wasm", fs::read(&component).unwrap());
+    host.device("sensor-2").event(r#"{"temperature": 30}"#);
+    let place = format!("too-warm.c:{line}");
+    host.admin().wait_plugin("rule", "to say where it trapped", |plugin| {
+        let error = plugin["rolledBack"]["error"].as_str().or(plugin["lastError"].as_str()).unwrap_or_default();
+        error.contains("in exports_switchbox_plugin_handler_on_event") && error.contains(&place)
+    });
+    host.stop();
+}
+
+#[test]
+fn what_is_missing_is_named_with_the_line_that_installs_it() {
+    let project = Project::new("js", &[]);
+    let mut command = Command::new(program());
+    let output = command.args(["plugin", "build"]).arg(project.folder()).env("PATH", "/nowhere").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("componentize-qjs is not installed") && said.contains("\n  npm install"), "{said}");
+}
