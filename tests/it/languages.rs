@@ -26,8 +26,12 @@ fn folders() -> Vec<PathBuf> {
     own.into_iter().chain(env::split_paths(&path)).collect()
 }
 
+fn found(tool: &str) -> Option<PathBuf> {
+    folders().into_iter().map(|folder| folder.join(tool)).find(|program| program.exists())
+}
+
 fn installed(tools: &[&str]) -> bool {
-    tools.iter().all(|tool| there(tool, folders().iter().any(|folder| folder.join(tool).exists())))
+    tools.iter().all(|tool| there(tool, found(tool).is_some()))
 }
 
 /// A plugin's project.
@@ -105,6 +109,20 @@ fn follows(host: &Process) {
     fan.message("the config after", |message| message.text().contains("true"));
 }
 
+/// Builds the rule again, which was changed so that it fails; the host says where.
+fn fails(project: &Project, component: &Path, (host_folder, host): (&HostFolder, &Process), expect: &[&str]) {
+    project.switchbox(&["plugin", "build", &project.folder().display().to_string()]);
+    let admin = host.admin();
+    let before = admin.plugin("rule").unwrap()["digest"].clone();
+    host_folder.plugin("rule.wasm", fs::read(component).unwrap());
+    admin.wait_plugin("rule", "to run as it is now", |plugin| plugin["digest"] != before);
+    host.device("sensor-2").event(r#"{"temperature": 30}"#);
+    admin.wait_plugin("rule", "to say where it failed", |plugin| {
+        let error = plugin["rolledBack"]["error"].as_str().or(plugin["lastError"].as_str()).unwrap_or_default();
+        expect.iter().all(|expect| error.contains(expect))
+    });
+}
+
 #[test]
 fn rust() {
     let sdk = workspace().join("plugin-sdk").display().to_string();
@@ -130,13 +148,7 @@ fn javascript_and_typescript() {
     let broken = rule.replace("const on = temperature > settings.limit;", "const on = broken.limit;");
     assert_ne!(rule, broken);
     fs::write(project.folder().join("too-warm.js"), broken).unwrap();
-    project.switchbox(&["plugin", "build", &project.folder().display().to_string()]);
-    host_folder.plugin("rule.wasm", fs::read(&component).unwrap());
-    host.device("sensor-2").event(r#"{"temperature": 30}"#);
-    host.admin().wait_plugin("rule", "to say what is wrong", |plugin| {
-        let error = plugin["rolledBack"]["error"].as_str().or(plugin["lastError"].as_str()).unwrap_or_default();
-        error.contains("broken") && error.contains("onEvent")
-    });
+    fails(&project, &component, (&host_folder, &host), &["broken", "onEvent", "too-warm.js:"]);
     host.stop();
 
     let (_folder, host, _) = host_with(&Project::new("ts", &[]).built());
@@ -149,10 +161,19 @@ fn python() {
     if !installed(&["componentize-py"]) {
         return;
     }
-    let (_folder, host, plugin) = host_with(&Project::new("python", &[]).built());
+    let project = Project::new("python", &[]);
+    let component = project.built();
+    let (host_folder, host, plugin) = host_with(&component);
     let refused = plugin["refusedImports"].to_string();
     assert!(refused.contains("wasi:sockets/tcp@0.2"), "{refused}");
     follows(&host);
+
+    let source = project.folder().join("too_warm.py");
+    let rule = fs::read_to_string(&source).unwrap();
+    fs::write(&source, rule.replace("        on = temperature >", "        on = temperature > {}[1] >")).unwrap();
+    let line = rule.lines().position(|line| line.contains("on = temperature >")).unwrap() + 1;
+    let place = format!("too_warm.py\", line {line}, in on_event");
+    fails(&project, &component, (&host_folder, &host), &["KeyError: 1", &place]);
     host.stop();
 }
 
@@ -172,14 +193,8 @@ fn c() {
     let begin = "    double temperature;\n";
     let line = rule.lines().position(|line| line.trim() == "double temperature;").unwrap() + 2;
     fs::write(&source, rule.replace(begin, &format!("{begin}    __builtin_trap();\n"))).unwrap();
-    project.switchbox(&["plugin", "build", &project.folder().display().to_string()]);
-    host_folder.plugin("rule.wasm", fs::read(&component).unwrap());
-    host.device("sensor-2").event(r#"{"temperature": 30}"#);
     let place = format!("too-warm.c:{line}");
-    host.admin().wait_plugin("rule", "to say where it trapped", |plugin| {
-        let error = plugin["rolledBack"]["error"].as_str().or(plugin["lastError"].as_str()).unwrap_or_default();
-        error.contains("in exports_switchbox_plugin_handler_on_event") && error.contains(&place)
-    });
+    fails(&project, &component, (&host_folder, &host), &["in exports_switchbox_plugin_handler_on_event", &place]);
     host.stop();
 }
 
@@ -191,4 +206,48 @@ fn what_is_missing_is_named_with_the_line_that_installs_it() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("componentize-qjs is not installed") && said.contains("\n  npm install"), "{said}");
+}
+
+#[test]
+fn a_rule_in_javascript_runs_from_the_plugin_folder_where_its_tool_chain_is_named() {
+    if !installed(&["componentize-qjs"]) {
+        return;
+    }
+    let project = Project::new("js", &[]);
+    let rule = fs::read_to_string(project.folder().join("too-warm.js")).unwrap();
+    let host_folder = HostFolder::new();
+    host_folder.plugin("rule.toml", LIMITS);
+    host_folder.plugin("rule.js", &rule);
+    let host = host_folder.start();
+    let broken = host.admin().wait_plugin("rule", "to be broken", |plugin| plugin["state"] == "broken");
+    let advice = broken["lastError"].as_str().unwrap().to_owned();
+    assert!(advice.contains("npm install -g componentize-qjs@0.4.5") && advice.contains("--js-toolchain"), "{advice}");
+    host.stop();
+
+    let toolchain = found("componentize-qjs").unwrap().canonicalize().unwrap().display().to_string();
+    let start = || host_folder.start_with(&["--js-toolchain", &toolchain]);
+    let host = start();
+    host.admin().wait_plugin("rule", "to run", |plugin| plugin["state"] == "running");
+    follows(&host);
+    // What is wrong in it is said with its line, and what ran before goes on.
+    host_folder.plugin("rule.js", rule.replace("let settings", "let let settings"));
+    host.logged(&["ERROR", "rule.js is no component", "/rule.js:14:", "the version before keeps running"]);
+    let mut fan = host.device("fan-1");
+    fan.subscribe_config();
+    host.device("sensor-1").event(r#"{"temperature": -1}"#);
+    fan.message("the config of the version before", |message| message.text().contains("false"));
+    host.stop();
+
+    // What was made of it is made once.
+    host_folder.plugin("rule.js", &rule);
+    let kept = || -> Vec<_> {
+        let files = fs::read_dir(host_folder.data().join("scripts")).unwrap().map(|entry| entry.unwrap());
+        files.map(|file| (file.file_name(), file.metadata().unwrap().created().ok())).collect()
+    };
+    let before = kept();
+    assert_eq!(before.len(), 1, "{before:?}");
+    let host = start();
+    host.admin().wait_plugin("rule", "to run again", |plugin| plugin["state"] == "running");
+    assert_eq!(kept(), before);
+    host.stop();
 }

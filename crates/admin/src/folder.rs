@@ -113,7 +113,7 @@ impl Folder {
             return Err(Error::not_found(format!("plugin {name} in {}", self.path.display())));
         }
         // The component first: alone it would run with all that it asks for.
-        for ending in ["wasm", "toml"] {
+        for ending in ["wasm", "js", "toml"] {
             let path = self.path(name, ending);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(problem(&path, &error)),

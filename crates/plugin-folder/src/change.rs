@@ -16,6 +16,11 @@ pub enum Source {
         path: PathBuf,
         bytes: Bytes,
     },
+    /// A rule in JavaScript, of which a component has to be made.
+    Script {
+        path: PathBuf,
+        bytes: Bytes,
+    },
 }
 
 /// What happened in the folder.

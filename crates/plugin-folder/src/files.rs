@@ -14,8 +14,12 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::options::Options;
-use switchbox_plugin_runtime::{MAX_COMPONENT_BYTES, PluginSettings, inspect};
+use switchbox_model::limits::SCRIPT_BYTES;
+use switchbox_plugin_runtime::{MAX_COMPONENT_BYTES, PluginSettings, Problem, inspect};
 use switchbox_support::{clock, fd_exhaustion};
+
+/// What the name of a rule in JavaScript ends with.
+pub(super) const SCRIPT: &str = ".js";
 
 /// Largest settings file, bytes.
 const MAX_SETTINGS_BYTES: u64 = 256 * 1024;
@@ -38,6 +42,7 @@ struct Stamp {
 /// What is in a file at rest. The error says what is wrong with it.
 #[derive(Debug, Clone)]
 pub(super) enum Content {
+    /// Or a rule in JavaScript, of which one will be made.
     Component(Result<[u8; 32], String>),
     Settings(Result<Box<PluginSettings>, String>),
 }
@@ -168,7 +173,7 @@ impl Files {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
-            if name.starts_with('.') || !(name.ends_with(".wasm") || name.ends_with(".toml")) {
+            if name.starts_with('.') || ![".wasm", ".toml", SCRIPT].iter().any(|ending| name.ends_with(ending)) {
                 continue;
             }
             let path = entry.path();
@@ -228,10 +233,14 @@ fn is_old_for(stamp: Stamp, age: Duration) -> bool {
 
 /// Reads a file that looks at rest. When it changed meanwhile, it was not.
 fn read(path: &Path, name: &str, file: &mut File, settling: bool, read_whole: impl Fn(&Path) -> io::Result<Vec<u8>>) {
-    let component = name.ends_with(".wasm");
-    let limit = if component { MAX_COMPONENT_BYTES as u64 } else { MAX_SETTINGS_BYTES };
+    let (script, component) = (name.ends_with(SCRIPT), !name.ends_with(".toml"));
+    let (limit, limit_name) = match (script, component) {
+        (true, _) => (SCRIPT_BYTES, " (the limit \"script-bytes\")"),
+        (false, true) => (MAX_COMPONENT_BYTES as u64, ""),
+        (false, false) => (MAX_SETTINGS_BYTES, ""),
+    };
     if file.stamp.bytes > limit {
-        let error = format!("{name} has {} bytes, at most {limit} are allowed", file.stamp.bytes);
+        let error = format!("{name} has {} bytes, at most {limit} are allowed{limit_name}", file.stamp.bytes);
         file.content = Some(broken(component, error));
         return;
     }
@@ -259,8 +268,9 @@ fn read(path: &Path, name: &str, file: &mut File, settling: bool, read_whole: im
         file.content = Some(Content::Settings(settings.map(Box::new).map_err(|error| format!("{name}: {error}"))));
         return;
     }
-    let problem = inspect(&bytes).err();
-    file.incomplete = settling && problem.is_some_and(switchbox_plugin_runtime::Problem::may_be_unfinished);
+    // What is in a rule is for its tool chain to judge.
+    let problem = if script { bytes.is_empty().then_some(Problem::Empty) } else { inspect(&bytes).err() };
+    file.incomplete = settling && problem.is_some_and(Problem::may_be_unfinished);
     if file.incomplete {
         return;
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     change::{Change, Source},
-    files::{Content, Files},
+    files::{Content, Files, SCRIPT},
 };
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime::{PluginSettings, settings::ComponentRef};
@@ -81,7 +81,7 @@ fn make(name: &PluginName, files: &Files) -> Option<PluginSource> {
     let file = match &settings.component {
         Some(ComponentRef::Builtin(builtin)) => return Some(PluginSource::Builtin(builtin.clone(), settings)),
         Some(ComponentRef::File(file)) => file.clone(),
-        None => format!("{name}.wasm"),
+        None => component_file(name, files),
     };
     match files.content(&file) {
         Some(Content::Component(Ok(hash))) => Some(PluginSource::File(file, *hash, settings)),
@@ -94,6 +94,12 @@ fn make(name: &PluginName, files: &Files) -> Option<PluginSource> {
     }
 }
 
+/// A component goes before a rule in JavaScript that it may have been made of.
+fn component_file(name: &PluginName, files: &Files) -> String {
+    let (component, script) = (format!("{name}.wasm"), format!("{name}{SCRIPT}"));
+    if !files.has(&component) && files.has(&script) { script } else { component }
+}
+
 /// None while the bytes have to be read again.
 fn change(name: &PluginName, made: &PluginSource, files: &mut Files) -> Option<Change> {
     let name = name.clone();
@@ -104,7 +110,9 @@ fn change(name: &PluginName, made: &PluginSource, files: &mut Files) -> Option<C
             Change::Upsert { name, component: Source::Builtin(builtin.clone()), settings: settings.clone(), text }
         }
         PluginSource::File(file, _, settings) => {
-            let component = Source::File { path: files.path(file), bytes: files.bytes(file)? };
+            let (path, bytes) = (files.path(file), files.bytes(file)?);
+            let component =
+                if file.ends_with(SCRIPT) { Source::Script { path, bytes } } else { Source::File { path, bytes } };
             let text = files.text(&format!("{name}.toml")).unwrap_or_default();
             Change::Upsert { name, component, settings: settings.clone(), text }
         }

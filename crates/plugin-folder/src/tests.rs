@@ -55,6 +55,10 @@ impl Watched {
                 let enabled = if settings.enabled { "" } else { ", disabled" };
                 format!("{name} = {file} {}{enabled}", bytes.last().unwrap())
             }
+            Change::Upsert { name, component: Source::Script { path, bytes }, .. } => {
+                let file = path.file_name().unwrap().to_str().unwrap();
+                format!("{name} = {file} {}", String::from_utf8_lossy(&bytes))
+            }
             Change::Removed { name } => format!("{name} removed"),
             Change::Broken { name, error } => format!("{name} broken: {error}"),
             Change::FirstLook { .. } => "first look".into(),
@@ -68,6 +72,24 @@ impl Watched {
         fs::remove_file(self.folder.path().join("zz-last.toml")).unwrap();
         assert_eq!(self.next().await, "zz-last removed");
     }
+}
+
+#[tokio::test]
+async fn a_rule_in_javascript_makes_a_plugin_until_there_is_a_component() {
+    let mut watched = Watched::empty().await;
+    watched.write("a.js", "one");
+    assert_eq!(watched.next().await, "a = a.js one");
+    watched.write("a.js", "two");
+    assert_eq!(watched.next().await, "a = a.js two");
+    watched.write("a.wasm", component(7));
+    assert_eq!(watched.next().await, "a = a.wasm 7");
+    watched.write("a.js", "three");
+    watched.nothing_more().await;
+    fs::remove_file(watched.folder.path().join("a.wasm")).unwrap();
+    assert_eq!(watched.next().await, "a = a.js three");
+    watched.write("a.js", vec![b' '; 1024 * 1024 + 1]);
+    let limit = "a broken: a.js has 1048577 bytes, at most 1048576 are allowed (the limit \"script-bytes\")";
+    assert_eq!(watched.next().await, limit);
 }
 
 #[tokio::test]

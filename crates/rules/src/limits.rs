@@ -121,6 +121,10 @@ pub const COMPILE_TIME: Duration = Duration::from_secs(300);
 pub const COMPILED_FILES: usize = 256;
 /// Bytes of them.
 pub const COMPILED_BYTES: u64 = 1024 * 1024 * 1024;
+/// Components that are kept of rules in JavaScript.
+pub const SCRIPTS_KEPT: usize = 64;
+/// A rule in JavaScript, bytes.
+pub const SCRIPT_BYTES: u64 = 1024 * 1024;
 /// Triggers of a plugin.
 pub const TRIGGERS: usize = 256;
 /// Patterns of a plugin's grants.

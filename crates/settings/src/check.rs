@@ -21,6 +21,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
     let cors_origins = check.origins(Key::AdminCorsOrigins);
     let plugins = check.path(Key::PluginsFolder);
     let grant = check.one_of(Key::PluginsGrant, &[("asked", GrantPolicy::Asked), ("consent", GrantPolicy::Consent)]);
+    let js_toolchain = check.program(Key::PluginsJsToolchain);
     let enroll = check.enroll(&addresses.all());
     let queued_commands = check.at_least(Key::DevicesQueuedCommands, 1);
     let command_deliveries = check.between(Key::DevicesCommandDeliveries, 1, 100);
@@ -51,6 +52,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
         cors_origins: cors_origins?,
         plugins: plugins?,
         grant: grant?,
+        js_toolchain: js_toolchain.ok()?,
         enroll: enroll?,
         queued_commands: queued_commands?,
         command_deliveries: command_deliveries?,

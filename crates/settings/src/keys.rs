@@ -135,6 +135,8 @@ settings! {
         "The watched folder of plugins; empty: `plugins` in the data folder";
     PluginsGrant: "plugins.grant", "grant", Text("WHAT"), "asked",
         "asked or consent: what a plugin without [grants] in its settings gets";
+    PluginsJsToolchain: "plugins.js-toolchain", "js-toolchain", Text("PROGRAM"), "",
+        "componentize-qjs, with its folder: makes plugins of rules in JavaScript (NAME.js) in the plugin folder; empty: they are refused";
     DevicesEnroll: "devices.enroll", "enroll", Text("HOW"), "",
         "open or closed: whether unknown devices are registered when they connect; empty: open if every listener is on a loopback address";
     DevicesQueuedCommands: "devices.queued-commands", "queued-commands", Number, "1000",

@@ -132,6 +132,8 @@ pub struct Settings {
     /// The watched folder.
     pub plugins: PathBuf,
     pub grant: GrantPolicy,
+    /// The program that makes components of rules in JavaScript.
+    pub js_toolchain: Option<PathBuf>,
     pub enroll: Enroll,
     /// Commands that may wait for one device.
     pub queued_commands: usize,

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
@@ -39,6 +39,20 @@ impl<'a> Check<'a> {
             return None;
         }
         Some(PathBuf::from(self.text(key)))
+    }
+
+    /// A program's whole path; `None` when it is empty. `Err`: it is wrong. The program of a name alone would be another where the
+    /// environment is another.
+    pub(super) fn program(&mut self, key: Key) -> Result<Option<PathBuf>, ()> {
+        match self.text(key) {
+            "" => Ok(None),
+            path if Path::new(path).is_absolute() => Ok(Some(PathBuf::from(path))),
+            path => {
+                let text = format!("{path:?} must be a program's whole path, such as /usr/local/bin/componentize-qjs");
+                self.problem(key, text);
+                Err(())
+            }
+        }
     }
 
     /// Separated by commas; each as a browser writes it.

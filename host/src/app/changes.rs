@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::plugin_texts;
+use super::{plugin_texts, scripts::Scripts};
 use switchbox_admin::Authors;
 use switchbox_builtins as builtins;
 use switchbox_dispatch::{Component, Manager, PluginState, PluginStatus, version_id};
@@ -21,6 +21,7 @@ pub(super) struct Loader {
     pub(super) plugins: Arc<Manager>,
     pub(super) history: History,
     pub(super) authors: Arc<Authors>,
+    pub(super) scripts: Arc<Scripts>,
 }
 
 /// What a plugin's files say.
@@ -33,7 +34,7 @@ struct Files {
 impl Loader {
     pub(super) async fn make(self, change: Change) {
         let done = match change {
-            Change::Upsert { name, component, settings, text } => match component_of(component) {
+            Change::Upsert { name, component, settings, text } => match self.component_of(component).await {
                 Ok(component) => {
                     let done = self.upsert(&name, Files { component, settings: *settings, text }).await;
                     self.plugins.prune_after_change().await;
@@ -60,6 +61,18 @@ impl Loader {
         // What is wrong with a plugin is in the log and in the API already; this is for what is wrong with the host.
         if let Err(error) = done {
             tracing::debug!(%error, "a change of the plugin folder is not in force");
+        }
+    }
+
+    async fn component_of(&self, source: Source) -> Result<Component, String> {
+        match source {
+            Source::Script { path, bytes } => {
+                let origin = path.display().to_string();
+                let bytes = self.scripts.component(file_name(&origin), &bytes).await?;
+                Ok(Component { origin, bytes })
+            }
+            Source::File { path, bytes } => Ok(Component { origin: path.display().to_string(), bytes }),
+            Source::Builtin(name) => builtin(&name),
         }
     }
 
@@ -105,7 +118,7 @@ impl Loader {
         let settings = PluginSettings::parse(&version.settings).ok()?;
         let component = match bytes {
             Some(bytes) => Component { origin: version.component, bytes: bytes.into() },
-            None => component_of(Source::Builtin(version.component.strip_prefix("builtin:")?.to_owned())).ok()?,
+            None => builtin(version.component.strip_prefix("builtin:")?).ok()?,
         };
         Some((component, settings))
     }
@@ -151,15 +164,12 @@ fn file_name(origin: &str) -> &str {
     origin.rsplit('/').next().unwrap_or(origin)
 }
 
-fn component_of(source: Source) -> Result<Component, String> {
-    match source {
-        Source::File { path, bytes } => Ok(Component { origin: path.display().to_string(), bytes }),
-        Source::Builtin(name) => match builtins::find(&name) {
-            Some(bytes) => Ok(Component { origin: format!("builtin:{name}"), bytes: Bytes::from_static(bytes) }),
-            None => {
-                let known: Vec<_> = builtins::names().collect();
-                Err(format!("component: there is no builtin:{name}; there are {}", known.join(", ")))
-            }
-        },
+fn builtin(name: &str) -> Result<Component, String> {
+    match builtins::find(name) {
+        Some(bytes) => Ok(Component { origin: format!("builtin:{name}"), bytes: Bytes::from_static(bytes) }),
+        None => {
+            let known: Vec<_> = builtins::names().collect();
+            Err(format!("component: there is no builtin:{name}; there are {}", known.join(", ")))
+        }
     }
 }

@@ -13,7 +13,9 @@ use super::{
     changes::{self, Loader},
     clock_watch, descriptors, folder, housekeeping, metrics_text,
     mirror::{MirrorTopics, Mirrored},
-    options, plugin_views, traces,
+    options, plugin_views,
+    scripts::Scripts,
+    traces,
 };
 use switchbox_admin as admin;
 use switchbox_auth as auth;
@@ -183,7 +185,8 @@ impl<'a> Start<'a> {
         let (history, authors) = (History::new(&self.settings.data), Arc::<admin::Authors>::default());
         let noted = history.clone();
         plugins.on_rolled_back(move |name, rolled_back| changes::record_rolled_back(&noted, name, rolled_back));
-        let loader = Loader { plugins: plugins.clone(), history: history.clone(), authors: authors.clone() };
+        let scripts = Arc::new(Scripts::new(self.settings.js_toolchain.clone(), &self.settings.data));
+        let loader = Loader { plugins: plugins.clone(), history: history.clone(), authors: authors.clone(), scripts };
         let folder = folder::start(self.settings, loader, &self.tasks, on, self.shutdown.clone()).await?;
         delivery.close_orphaned_connections().await?;
         delivery.expire_overdue().await?;

@@ -1,11 +1,12 @@
 //! The program's arguments. The commands that run, check, repair or copy a host are here; all others are in the command-line
 //! crate and talk to a running host.
 
+pub(crate) mod compile_script;
 mod demo;
 mod serve;
 mod upkeep;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -55,6 +56,12 @@ enum Command {
     CompileComponent {
         reservation: u64,
     },
+    /// For the host itself: runs the tool chain of rules in JavaScript under bounds
+    #[command(hide = true, name = compile_script::COMMAND)]
+    CompileScript {
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        program: Vec<OsString>,
+    },
 }
 
 /// The commands with their arguments.
@@ -72,6 +79,9 @@ pub fn main() -> ExitCode {
     let Arguments { log, command } = Arguments::parse();
     if let Command::CompileComponent { reservation } = command {
         return compile_component(reservation);
+    }
+    if let Command::CompileScript { program } = command {
+        return compile_script::run(&program);
     }
     compile::in_child_processes();
     let default = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
@@ -106,6 +116,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Man(options) => cli::man(definition(), &options)?,
         Command::Bench(options) => return cli::block_on(bench::run(*options)),
         Command::CompileComponent { reservation } => return Ok(compile_component(reservation)),
+        Command::CompileScript { program } => return Ok(compile_script::run(&program)),
         Command::Repair(options) => cli::show(&upkeep::repair(&options)?)?,
         Command::Backup(options) => cli::show(&upkeep::backup(&options)?)?,
         Command::Restore(options) => cli::show(&upkeep::restore(&options)?)?,

@@ -241,6 +241,7 @@ table! {
         RANDOM_BYTES = "random-bytes",
         RATE_PER_TARGET = "rate-per-target",
         SCHEDULE_BYTES = "schedule-bytes",
+        SCRIPT_BYTES = "script-bytes",
         SETTINGS_BYTES = "settings-bytes",
         SETTINGS_SCHEMA_BYTES = "settings-schema-bytes",
         STACK = "stack",
