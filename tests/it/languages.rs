@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
-use switchbox_tests::{HostFolder, Process, config, program, there, workspace};
+use switchbox_tests::{HostFolder, Process, config, is_available, program, workspace};
 use tempfile::TempDir;
 
 /// Where `.ci/run` installs them.
@@ -31,7 +31,7 @@ fn found(tool: &str) -> Option<PathBuf> {
 }
 
 fn installed(tools: &[&str]) -> bool {
-    tools.iter().all(|tool| there(tool, found(tool).is_some()))
+    tools.iter().all(|tool| is_available(tool, found(tool).is_some()))
 }
 
 /// A plugin's project.
@@ -191,8 +191,9 @@ fn c() {
     let source = project.folder().join("too-warm.c");
     let rule = fs::read_to_string(&source).unwrap();
     let begin = "    double temperature;\n";
-    let line = rule.lines().position(|line| line.trim() == "double temperature;").unwrap() + 2;
-    fs::write(&source, rule.replace(begin, &format!("{begin}    __builtin_trap();\n"))).unwrap();
+    let line = rule.lines().position(|line| line.trim() == "double temperature;").unwrap() + 3;
+    fs::write(&source, rule.replace(begin, &format!("{begin}    volatile int zero = 0;\n    zero = 1 / zero;\n")))
+        .unwrap();
     let place = format!("too-warm.c:{line}");
     fails(&project, &component, (&host_folder, &host), &["in exports_switchbox_plugin_handler_on_event", &place]);
     host.stop();
@@ -231,7 +232,7 @@ fn a_rule_in_javascript_runs_from_the_plugin_folder_where_its_tool_chain_is_name
     follows(&host);
     // What is wrong in it is said with its line, and what ran before goes on.
     host_folder.plugin("rule.js", rule.replace("let settings", "let let settings"));
-    host.logged(&["ERROR", "rule.js is no component", "/rule.js:14:", "the version before keeps running"]);
+    host.logged(&["ERROR", "rule.js is no component", "/rule.js:13:", "the version before keeps running"]);
     let mut fan = host.device("fan-1");
     fan.subscribe_config();
     host.device("sensor-1").event(r#"{"temperature": -1}"#);
@@ -241,7 +242,7 @@ fn a_rule_in_javascript_runs_from_the_plugin_folder_where_its_tool_chain_is_name
     // What was made of it is made once.
     host_folder.plugin("rule.js", &rule);
     let kept = || -> Vec<_> {
-        let files = fs::read_dir(host_folder.data().join("scripts")).unwrap().map(|entry| entry.unwrap());
+        let files = fs::read_dir(host_folder.data().join("compiled/scripts")).unwrap().map(|entry| entry.unwrap());
         files.map(|file| (file.file_name(), file.metadata().unwrap().created().ok())).collect()
     };
     let before = kept();

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::options::Options;
-use switchbox_model::limits::SCRIPT_BYTES;
+use switchbox_model::limits::{SCRIPT_BYTES, plugin_names as names};
 use switchbox_plugin_runtime::{MAX_COMPONENT_BYTES, PluginSettings, Problem, inspect};
 use switchbox_support::{clock, fd_exhaustion};
 
@@ -235,9 +235,9 @@ fn is_old_for(stamp: Stamp, age: Duration) -> bool {
 fn read(path: &Path, name: &str, file: &mut File, settling: bool, read_whole: impl Fn(&Path) -> io::Result<Vec<u8>>) {
     let (script, component) = (name.ends_with(SCRIPT), !name.ends_with(".toml"));
     let (limit, limit_name) = match (script, component) {
-        (true, _) => (SCRIPT_BYTES, " (the limit \"script-bytes\")"),
-        (false, true) => (MAX_COMPONENT_BYTES as u64, ""),
-        (false, false) => (MAX_SETTINGS_BYTES, ""),
+        (true, _) => (SCRIPT_BYTES, format!(" (the limit \"{}\")", names::SCRIPT_BYTES)),
+        (false, true) => (MAX_COMPONENT_BYTES as u64, String::new()),
+        (false, false) => (MAX_SETTINGS_BYTES, String::new()),
     };
     if file.stamp.bytes > limit {
         let error = format!("{name} has {} bytes, at most {limit} are allowed{limit_name}", file.stamp.bytes);

@@ -1,6 +1,6 @@
 //! From the merged values to the settings. Each value is read before any is missed, so that all problems are found.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
     AdminAuth, GrantPolicy, Key, Problem, Settings,
@@ -19,9 +19,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
     let payloads = check.payloads();
     let admin_auth = check.one_of(Key::AdminAuth, &[("token", AdminAuth::Token), ("none", AdminAuth::None)]);
     let cors_origins = check.origins(Key::AdminCorsOrigins);
-    let plugins = check.path(Key::PluginsFolder);
-    let grant = check.one_of(Key::PluginsGrant, &[("asked", GrantPolicy::Asked), ("consent", GrantPolicy::Consent)]);
-    let js_toolchain = check.program(Key::PluginsJsToolchain);
+    let plugins = Plugins::read(&mut check);
     let enroll = check.enroll(&addresses.all());
     let queued_commands = check.at_least(Key::DevicesQueuedCommands, 1);
     let command_deliveries = check.between(Key::DevicesCommandDeliveries, 1, 100);
@@ -31,7 +29,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
     let tracing = check.tracing();
     let disk = Disk::read(&mut check, payloads.unwrap_or_default());
     insecure?;
-    let (connections, disk) = (connections?, disk?);
+    let (connections, disk, plugins) = (connections?, disk?, plugins?);
     Some(Settings {
         data: data?,
         mqtt: addresses.mqtt?,
@@ -50,9 +48,9 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
         admin_tls: addresses.admin_tls.ok()?,
         admin_auth: admin_auth?,
         cors_origins: cors_origins?,
-        plugins: plugins?,
-        grant: grant?,
-        js_toolchain: js_toolchain.ok()?,
+        plugins: plugins.folder,
+        grant: plugins.grant,
+        js_toolchain: plugins.js_toolchain,
         enroll: enroll?,
         queued_commands: queued_commands?,
         command_deliveries: command_deliveries?,
@@ -153,6 +151,24 @@ impl Connections {
             packet_deadline: packet_deadline?,
             sys_interval: sys_interval?,
         })
+    }
+}
+
+/// Of plugins.
+struct Plugins {
+    folder: PathBuf,
+    grant: GrantPolicy,
+    js_toolchain: Option<PathBuf>,
+}
+
+impl Plugins {
+    /// Every value is read, so that all problems are found.
+    fn read(check: &mut Check<'_>) -> Option<Self> {
+        let folder = check.path(Key::PluginsFolder);
+        let policies = [("asked", GrantPolicy::Asked), ("consent", GrantPolicy::Consent)];
+        let grant = check.one_of(Key::PluginsGrant, &policies);
+        let js_toolchain = check.program(Key::PluginsJsToolchain);
+        Some(Self { folder: folder?, grant: grant?, js_toolchain: js_toolchain.ok()? })
     }
 }
 

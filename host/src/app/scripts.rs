@@ -47,7 +47,7 @@ pub(super) struct Scripts {
 
 impl Scripts {
     pub(super) fn new(toolchain: Option<PathBuf>, data: &Path) -> Self {
-        Self { toolchain, folder: data.join("scripts"), turns: Semaphore::new(1) }
+        Self { toolchain, folder: data.join("compiled").join("scripts"), turns: Semaphore::new(1) }
     }
 
     /// The component of the rule in `file`. The error is for its author.

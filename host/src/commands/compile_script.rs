@@ -14,7 +14,7 @@ use switchbox_plugin_runtime::MAX_COMPONENT_BYTES;
 use switchbox_support::terminal;
 
 /// The name of the command.
-pub const COMMAND: &str = "compile-script";
+pub(crate) const COMMAND: &str = "compile-script";
 
 /// Added to the process's `nice`.
 const NICE: i32 = 5;
