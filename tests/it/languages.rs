@@ -192,8 +192,11 @@ fn c() {
     let rule = fs::read_to_string(&source).unwrap();
     let begin = "    double temperature;\n";
     let line = rule.lines().position(|line| line.trim() == "double temperature;").unwrap() + 3;
-    fs::write(&source, rule.replace(begin, &format!("{begin}    volatile int zero = 0;\n    zero = 1 / zero;\n")))
-        .unwrap();
+    fs::write(
+        &source,
+        rule.replace(begin, &format!("{begin}    void (*volatile nothing)(void) = 0;\n    nothing();\n")),
+    )
+    .unwrap();
     let place = format!("too-warm.c:{line}");
     fails(&project, &component, (&host_folder, &host), &["in exports_switchbox_plugin_handler_on_event", &place]);
     host.stop();
