@@ -31,7 +31,7 @@ use switchbox_model::{DeviceId, DeviceName, EventData, PayloadLimit};
 use switchbox_support::scheduling::PriorityClass;
 use switchbox_transport::admission::network;
 
-/// The device that calls, proved.
+/// The device that calls, after authentication.
 pub(crate) struct Caller(Arc<Device>);
 
 impl FromRequestParts<App> for Caller {
@@ -56,22 +56,27 @@ impl FromRequestParts<App> for Caller {
         let auth_context =
             app.parts.auth.admit(credentials).await.map_err(|refusal| refused(app, address, &refusal, &name))?;
         let Principal::Device(device) = auth_context.principal else {
-            return Err(Error::new(Kind::Unauthenticated, format!("{name} is no device")));
+            return Err(Error::new(Kind::Unauthenticated, format!("{name} is not a device")));
         };
         match app.parts.registry.registry(&device.name.registry) {
             Some(registry) if !registry.spec.http_disabled => Ok(Self(device)),
-            _ => Err(Error::new(Kind::PermissionDenied, format!("{} has HTTP switched off", device.name.registry))),
+            _ => Err(Error::new(
+                Kind::PermissionDenied,
+                format!("{} does not accept devices over HTTP", device.name.registry),
+            )),
         }
     }
 }
 
-/// Says as little as a CONNACK does; the log says why.
+/// The answer has as little detail as a CONNACK; the log has the reason.
 fn refused(app: &App, address: IpAddr, refusal: &AuthRefusal, name: &DeviceName) -> Error {
     if let Some(more) = app.bridge_log_limit.allow(network(address), Instant::now()) {
-        tracing::info!(device = %name, %address, why = %refusal, "not let in over HTTP{more}");
+        tracing::info!(device = %name, %address, why = %refusal, "a device was refused over HTTP{more}");
     }
     match refusal {
-        AuthRefusal::Unavailable(_) => Error::new(Kind::Unavailable, "the device cannot be let in now; try again"),
+        AuthRefusal::Unavailable(_) => {
+            Error::new(Kind::Unavailable, "the device cannot be authenticated now; try again")
+        }
         _ => {
             Error::new(Kind::Unauthenticated, format!("not authorised as {name}: a token or password of it is needed"))
         }
@@ -103,7 +108,7 @@ pub(crate) async fn set_state(
     send(&app, &device, EventData::State { version: 0, payload }).await
 }
 
-/// The newest config, when it is newer than the one that the device has.
+/// The newest config, if it is newer than the one that the device has.
 pub(crate) async fn config(Caller(device): Caller, params: Params) -> ApiResult<DeviceConfig> {
     params.only(&["localVersion"])?;
     let local = params.one("localVersion").map_or(Ok(0), |text| {
@@ -130,7 +135,7 @@ async fn send(app: &App, device: &Arc<Device>, data: EventData) -> ApiResult<Emp
     let room = app.parts.ingest.reserve(bytes, PriorityClass::Background).await?;
     let (done, durable) = oneshot::channel();
     let done = Box::new(move |result| {
-        // The caller may have gone.
+        // The caller may have disconnected.
         let _ = done.send(result);
     });
     app.parts.ingest.submit(device, vec![NewEvent::new(true, data)], room, done);

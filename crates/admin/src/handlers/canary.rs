@@ -1,16 +1,15 @@
-//! Canaries of plugins: candidates that act for some devices. To put one in force its files are written into the watched folder.
+//! Canaries of plugins: candidates that act for some devices. Promoting one writes its files into the watched folder.
 
 use axum::{
     Extension, Json,
     extract::{Path, State},
 };
 
-use super::dry_run::refused;
+use super::{dry_run::refused, of_plugin, plugins::written};
 use crate::{
     app::App,
     blocking::blocking,
     convert::Params,
-    error::Error,
     gate::AdminPrincipal,
     reply::{ApiResult, Body},
 };
@@ -34,14 +33,12 @@ pub(crate) async fn status(
     params: Params,
 ) -> ApiResult<PluginCanary> {
     params.only(&[])?;
-    let name = PluginName::new(&name)?;
-    app.parts.plugins.canary_status(&name).map(Json).ok_or_else(|| none(&name))
+    of_plugin(&name, "canary", |name| app.parts.plugins.canary_status(name)).map(Json)
 }
 
 pub(crate) async fn abort(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<PluginCanary> {
     params.only(&[])?;
-    let name = PluginName::new(&name)?;
-    app.parts.plugins.abort_canary(&name).map(Json).ok_or_else(|| none(&name))
+    of_plugin(&name, "canary", |name| app.parts.plugins.abort_canary(name)).map(Json)
 }
 
 pub(crate) async fn promote(
@@ -51,17 +48,15 @@ pub(crate) async fn promote(
     params: Params,
 ) -> ApiResult<PluginFile> {
     params.only(&[])?;
-    let name = PluginName::new(&name)?;
-    let (component, settings) = app.parts.plugins.canary_files(&name).ok_or_else(|| none(&name))?;
-    let (folder, shown) = (app.folder.by(&who), name.to_string());
-    let file = blocking(move || match (component, settings) {
-        (Some(component), None) => folder.put_component(&name, &component),
-        (component, settings) => folder.put_version(&name, component.as_deref(), &settings.unwrap_or_default()),
+    let (component, settings) = of_plugin(&name, "canary", |name| app.parts.plugins.canary_files(name))?;
+    let (folder, name) = (app.folder.by(&who), PluginName::new(&name)?);
+    let file = blocking({
+        let name = name.clone();
+        move || match (component, settings) {
+            (Some(component), None) => folder.put_component(&name, &component),
+            (component, settings) => folder.put_version(&name, component.as_deref(), &settings.unwrap_or_default()),
+        }
     })
     .await?;
-    Ok(Json(PluginFile { name: shown, file: Some(file.display().to_string()), ..PluginFile::default() }))
-}
-
-fn none(name: &PluginName) -> Error {
-    Error::not_found(format!("canary of plugin {name}"))
+    Ok(Json(written(&name, &file)))
 }

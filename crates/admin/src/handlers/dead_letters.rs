@@ -50,7 +50,7 @@ pub(crate) async fn redrive(State(app): State<App>, Path(id): Path<String>, para
     Ok(Json(Empty {}))
 }
 
-/// All, or all of a plugin. Those of plugins that do not run stay.
+/// Redrives all dead letters, or all of a plugin. Those of plugins that do not run are kept.
 pub(crate) async fn redrive_all(
     State(app): State<App>,
     params: Params,
@@ -59,7 +59,7 @@ pub(crate) async fn redrive_all(
     params.only(&[])?;
     let plugin = which.plugin.as_deref().map(PluginName::new).transpose()?;
     let (mut after, mut redriven, mut left) = (0, 0_u64, 0_u64);
-    // A redriven event that fails again is a newer dead letter, and is not redriven once more.
+    // A redriven event that fails again is a newer dead letter, and is not redriven again.
     let newest = newest(&app).await?;
     loop {
         let letters = app.parts.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;

@@ -1,4 +1,4 @@
-//! Devices: what they are, and what is sent to them.
+//! Devices, and what is sent to them.
 
 pub(crate) mod commands;
 pub(crate) mod credentials;

@@ -1,4 +1,4 @@
-//! Dry runs, recordings and shadows of plugins. The dispatcher carries them out.
+//! Dry runs and recordings of plugins. The dispatcher carries them out.
 
 use std::{
     fs::File,
@@ -14,6 +14,7 @@ use axum::{
 };
 use futures_util::stream;
 
+use super::of_plugin;
 use crate::{
     app::App,
     blocking::blocking,
@@ -22,12 +23,10 @@ use crate::{
     plugins::DryRunError,
     reply::{ApiResult, Body},
 };
-use switchbox_admin_api::{
-    PluginRecording, PluginShadow, RecordPluginRequest, ShadowPluginRequest, TryPluginRequest, TryPluginResponse,
-};
+use switchbox_admin_api::{PluginRecording, RecordPluginRequest, TryPluginRequest, TryPluginResponse};
 use switchbox_model::{DeviceName, Event, PluginName, Seq, limits::fields};
 
-/// What is read of a recording at a time, bytes.
+/// The size of the pieces in which a recording is read, bytes.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 pub(crate) async fn try_event(
@@ -81,12 +80,10 @@ pub(crate) async fn stop_recording(
     params: Params,
 ) -> ApiResult<PluginRecording> {
     params.only(&[])?;
-    let name = PluginName::new(&name)?;
-    let stopped = app.parts.plugins.stop_recording(&name);
-    stopped.map(Json).ok_or_else(|| Error::not_found(format!("recording of plugin {name}")))
+    of_plugin(&name, "recording", |name| app.parts.plugins.stop_recording(name)).map(Json)
 }
 
-/// As far as it is written when the call comes.
+/// Returns what has been written when the call arrives.
 pub(crate) async fn recording(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -119,39 +116,6 @@ pub(crate) async fn recording(
         }
     });
     Ok(([(header::CONTENT_TYPE, "application/jsonl")], Stream::from_stream(chunks)).into_response())
-}
-
-pub(crate) async fn shadow(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    params: Params,
-    Body(request): Body<ShadowPluginRequest>,
-) -> ApiResult<PluginShadow> {
-    params.only(&[])?;
-    let name = PluginName::new(&name)?;
-    app.parts.plugins.shadow(&name, request).await.map(Json).map_err(refused)
-}
-
-pub(crate) async fn shadow_status(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    params: Params,
-) -> ApiResult<PluginShadow> {
-    params.only(&[])?;
-    let name = PluginName::new(&name)?;
-    let found = app.parts.plugins.shadow_status(&name);
-    found.map(Json).ok_or_else(|| Error::not_found(format!("shadow of plugin {name}")))
-}
-
-pub(crate) async fn stop_shadow(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    params: Params,
-) -> ApiResult<PluginShadow> {
-    params.only(&[])?;
-    let name = PluginName::new(&name)?;
-    let stopped = app.parts.plugins.stop_shadow(&name);
-    stopped.map(Json).ok_or_else(|| Error::not_found(format!("shadow of plugin {name}")))
 }
 
 pub(super) fn refused(error: DryRunError) -> Error {

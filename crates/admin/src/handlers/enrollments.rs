@@ -48,7 +48,7 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
     Ok(list.page(last.filter(|_| found.peek().is_some()), &app.parts.counters))
 }
 
-/// The only answer that has its keys.
+/// The only answer that contains its keys.
 pub(crate) async fn create(
     State(app): State<App>,
     Path((p, l, r)): RegistryPath,

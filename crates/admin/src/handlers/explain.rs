@@ -1,4 +1,4 @@
-//! Why something happened.
+//! Explanations of what happened.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use switchbox_admin_api::{Explanation, PluginVersion};
 use switchbox_core::explain::{self, Branch, ExecutionStep, Id, Step};
 use switchbox_model::limits::names;
 
-/// Ids hold slashes where they are resource names.
+/// Ids that are resource names contain slashes.
 pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, params: Params) -> ApiResult<Explanation> {
     params.only(&[])?;
     let wanted = Id::parse(&id).map_err(|error| Error::invalid(error.to_string()))?;
@@ -41,10 +41,10 @@ pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, para
 
 /// Plugins whose versions are looked up for one explanation.
 const PLUGINS: usize = 16;
-/// An event that a version failed in is handled by the version before it within so many milliseconds.
+/// How soon the previous version handles an event again after the new version failed, milliseconds.
 const AFTER_MS: u64 = 60_000;
 
-/// What is to be said of versions that were rolled back and had to do with what is explained.
+/// The rollbacks of versions that are related to the explained steps.
 async fn notes(app: &App, explanation: &explain::Explanation) -> Vec<String> {
     let mut executions = Vec::new();
     explanation.chain.iter().for_each(|step| add_execution(step, &mut executions));
@@ -75,7 +75,7 @@ fn add_execution<'a>(step: &'a Step, to: &mut Vec<&'a ExecutionStep>) {
     }
 }
 
-/// `None`: the version was not rolled back, or has nothing to do with the execution.
+/// Returns `None` if the version was not rolled back, or if the execution is unrelated to the rollback.
 fn note(execution: &ExecutionStep, version: &PluginVersion) -> Option<String> {
     let (back, at_ms) = (version.rolled_back.as_ref()?, execution.record.as_ref()?.time_ms);
     let did_it = *execution.digest == *version.digest && (version.time.0..=back.time.0).contains(&at_ms);

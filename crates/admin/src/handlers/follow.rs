@@ -1,4 +1,4 @@
-//! The journal as it grows, as server-sent events (text/event-stream). A slow client gets an item with the number of those that it missed.
+//! Follows the journal as server-sent events (text/event-stream). A slow client gets an item with the number of items that it missed.
 //! A client that reconnects sends `Last-Event-ID` with its position.
 
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
@@ -25,12 +25,12 @@ use crate::{
 use switchbox_core::journal::{Cursor, ExecutionFilter, FollowFilter, Followed, Follower};
 use switchbox_model::{PluginName, Seq};
 
-/// How often the journal is looked at.
+/// How often the journal is polled.
 pub(super) const EVERY: Duration = Duration::from_millis(100);
-/// Messages a second of a follower that asks for a sample.
+/// The highest rate of messages per second that a follower can ask for.
 const SAMPLE: usize = 50;
 const LARGEST_SAMPLE: usize = 10_000;
-/// After so long a silence a comment is sent, so that both sides notice when the other is gone.
+/// After this time without events, a comment is sent, so that both sides notice a broken connection.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn follow(
@@ -65,13 +65,13 @@ pub(crate) async fn follow(
     Ok(streamed(stream))
 }
 
-/// What one follower is sent.
+/// The items of one follower.
 pub(super) trait Source: Send + 'static {
-    /// Waits for the next one. Returns `None` if the stream ends.
+    /// Waits for the next item. Returns `None` if the stream ends.
     fn next(&mut self) -> impl Future<Output = Option<Event>> + Send;
 }
 
-/// A comment at once, then the events, and a comment now and then so that both sides notice when the other is gone.
+/// A comment at once, then the events, and periodic comments so that both sides notice a broken connection.
 pub(super) fn streamed(source: impl Source) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let events = stream::unfold((true, source), |(first, mut source)| async move {
         let event = if first { Event::default().comment("following") } else { source.next().await? };
@@ -80,7 +80,7 @@ pub(super) fn streamed(source: impl Source) -> Sse<impl Stream<Item = Result<Eve
     Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here"))
 }
 
-/// One place of those that there are for followers.
+/// One permit of a follower.
 pub(super) fn enter(app: &App, who: &AdminPrincipal) -> Result<FollowerPermit, Error> {
     app.followers.acquire_permit(&who.0).map_err(|full| {
         app.parts.counters.limit(full.limit());
@@ -88,7 +88,7 @@ pub(super) fn enter(app: &App, who: &AdminPrincipal) -> Result<FollowerPermit, E
     })
 }
 
-/// Bounds the messages that a follower gets, so that the host does not write more than a person can read.
+/// Bounds the number of messages that a follower gets, so that a reader can follow them.
 pub(super) struct Sample {
     /// Messages at each poll of the journal; `None` for all.
     most: Option<usize>,
@@ -122,7 +122,7 @@ pub(crate) fn read_cursor(text: &str) -> Result<Cursor, Error> {
             index: usize::try_from(index).unwrap_or(usize::MAX - 1),
             seq: Seq(seq),
         }),
-        _ => Err(Error::invalid(format!("Last-Event-ID {text:?} is none that this call gave"))),
+        _ => Err(Error::invalid(format!("Last-Event-ID {text:?} was not issued by this call"))),
     }
 }
 
@@ -145,7 +145,7 @@ impl Token {
         app.tokens.as_ref().and_then(|tokens| tokens.since(name))
     }
 
-    /// It was not deleted, and the one of its name now is not another. Where no tokens are asked for it always counts.
+    /// Whether the token still exists and was not replaced by another of the same name. Always true if no tokens are required.
     pub(super) fn counts(&self, app: &App) -> bool {
         Self::since(app, &self.who) == self.since
     }
@@ -154,24 +154,24 @@ impl Token {
 /// One item of the stream.
 enum StreamItem {
     Followed(Followed),
-    /// So many were left out of the sample.
+    /// The number of messages that were left out of the sample.
     LeftOut(u64),
 }
 
-/// One client's stream. It reads the journal only while the client takes what it is sent.
+/// One client's stream. It reads the journal only while the client reads the stream.
 struct EventStream {
     app: App,
     token: Token,
     stopping: CancellationToken,
     follower: Follower,
     sample: Sample,
-    /// Read and not sent yet.
+    /// Items that were read and not sent yet.
     items: VecDeque<(Cursor, StreamItem)>,
     _permit: FollowerPermit,
 }
 
 impl Source for EventStream {
-    /// `None` when the token is not valid any more, the host is stopping, or the journal cannot be read.
+    /// Returns `None` if the token is no longer valid, the host is stopping, or the journal cannot be read.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((cursor, item)) = self.items.pop_front() {
@@ -185,7 +185,7 @@ impl Source for EventStream {
                 item = self.follower.next() => self.items = self.sampled(item.ok()?),
                 () = stopping.cancelled() => return None,
             }
-            // A sample has so many for each look, so it looks only so often.
+            // A sample has a number of items for each poll, so it must not poll more often.
             if self.items.is_empty() || self.sample.most.is_some() {
                 tokio::select! {
                     () = sleep(EVERY) => {}

@@ -1,4 +1,4 @@
-//! Which devices a gateway may speak for.
+//! The bindings of devices to gateways.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ pub(crate) async fn unbind(
     Ok(Json(Empty {}))
 }
 
-/// What a list is cut down to: the devices of a gateway, or the gateways of a device. None = not cut.
+/// The filter of a list: the devices of a gateway, or the gateways of a device. `None`: all devices.
 pub(super) fn associated(app: &App, registry: &RegistryName, params: &Params) -> Result<Option<Vec<DeviceNum>>, Error> {
     let find = |id: &str| lookup::find(app, registry.clone(), id);
     let nums = match (params.one(GATEWAY_ID), params.one(DEVICE_ID)) {

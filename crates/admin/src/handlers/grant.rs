@@ -1,4 +1,4 @@
-//! An operator's consent: what a plugin asks for, or less, written into its settings file.
+//! An operator's consent to grants: all or a part of what a plugin asks for, written into its settings file.
 
 use axum::{
     Extension, Json,

@@ -29,7 +29,7 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, String) {
         return no("not ready\n");
     }
     if !app.audit.is_writable() {
-        // Tries to reserve a line itself, as there may be no calls that write.
+        // Reserves a line as a check, because there may be no writing calls.
         let log = app.audit.clone();
         if blocking(move || Ok(log.reserve().map(drop)?)).await.is_err() {
             return no("not ready: the audit log cannot be written\n");
@@ -38,12 +38,12 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     (StatusCode::OK, "ready\n".into())
 }
 
-/// Where to connect to.
+/// The addresses that clients can connect to.
 pub(crate) async fn listeners(State(app): State<App>) -> Json<Listeners> {
     Json(app.parts.reach)
 }
 
-/// In OpenMetrics' format for a scraper that names it, else in the older one that all read.
+/// In OpenMetrics' format for a scraper that names it, otherwise in the older text format.
 pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> impl IntoResponse {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let format = Exposition::of_accept(accept);

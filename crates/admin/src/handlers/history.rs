@@ -1,4 +1,4 @@
-//! What happened: events and executions.
+//! Lists of events and executions.
 
 use axum::extract::State;
 

@@ -1,4 +1,4 @@
-//! Connection strings, as the SDKs of Azure IoT Hub take them.
+//! Connection strings for the SDKs of Azure IoT Hub.
 
 use axum::{
     Json,
@@ -22,7 +22,7 @@ use switchbox_model::{
     symmetric::SymmetricKeys,
 };
 
-/// The host name where neither the caller, nor a setting, nor the host's certificate says one.
+/// The host name if neither the caller nor a setting nor the host's certificate gives one.
 const LOCAL: &str = "localhost";
 
 pub(crate) async fn connection_string(
@@ -56,7 +56,7 @@ pub(crate) async fn connection_string(
     Ok(Json(HubConnectionStringResponse { connection_string: text }))
 }
 
-/// By which clients are to call the registry.
+/// The host name by which clients call the registry's hub.
 fn host_name(app: &App, registry: &RegistryName) -> String {
     let of_certificate = || app.parts.reach.tls_names.first().map(String::as_str);
     app.hubs.host(registry).or_else(of_certificate).unwrap_or(LOCAL).to_owned()
@@ -76,7 +76,7 @@ fn shown(keys: &SymmetricKeys, which: HubKey) -> &str {
     }
 }
 
-/// The keys with this one made anew.
+/// The keys, with this one regenerated.
 fn renewed(mut keys: SymmetricKeys, which: HubKey) -> Result<SymmetricKeys, Error> {
     let made = symmetric::generate()?;
     match which {
@@ -86,7 +86,7 @@ fn renewed(mut keys: SymmetricKeys, which: HubKey) -> Result<SymmetricKeys, Erro
     Ok(keys)
 }
 
-/// The keys of a policy, which are made when they are first asked for.
+/// The keys of a policy. They are created at the first request.
 async fn policy_keys(
     app: &App,
     registry: &RegistryName,
@@ -104,7 +104,7 @@ async fn policy_keys(
     find().ok_or_else(|| Error::not_found(format!("registry {registry}")))
 }
 
-/// `None` when the device authenticates with certificates.
+/// `None` if the device authenticates with certificates.
 async fn device_keys(app: &App, device: &Device, new_key: Option<HubKey>) -> Result<Option<SymmetricKeys>, Error> {
     let spec = device.spec();
     match (&spec.symmetric_keys, new_key) {

@@ -1,4 +1,4 @@
-//! The device that a path or a field names.
+//! Finds the device that a path or a field names.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::{app::App, details, error::Error};
 use switchbox_core::registry::Device;
 use switchbox_model::{DeviceId, DeviceName, DeviceNum, RegistryName};
 
-/// By its id, or by its `numId` as Google's API allows where no device has that id. The call's answer and its line in the audit
+/// Finds it by its id, or by its `numId` if no device has that id, as Google's API allows. The call's answer and its line in the audit
 /// log name the device that was found.
 pub(super) fn find(app: &App, registry: RegistryName, id: &str) -> Result<Arc<Device>, Error> {
     let name = DeviceName { registry, id: DeviceId::new(id)? };

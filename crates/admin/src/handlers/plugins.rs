@@ -1,6 +1,9 @@
 //! Plugins. The dispatcher is asked which of them run. Changes are written into the watched folder.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path as FilePath,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Extension, Json,
@@ -22,9 +25,14 @@ use switchbox_admin_api::{ListBuiltinsResponse, ListPluginsResponse, Plugin, Plu
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime::PluginSettings;
 
-/// Without what only some calls say.
+/// The answer for a plugin, without the fields that only some calls set.
 fn of(name: &PluginName) -> PluginFile {
     PluginFile { name: name.to_string(), ..PluginFile::default() }
+}
+
+/// The answer for a file that was written.
+pub(super) fn written(name: &PluginName, file: &FilePath) -> PluginFile {
+    PluginFile { file: Some(file.display().to_string()), ..of(name) }
 }
 
 pub(crate) async fn list(State(app): State<App>, params: Params) -> ApiResult<ListPluginsResponse> {
@@ -78,7 +86,7 @@ pub(crate) async fn put(
         }
     })
     .await?;
-    Ok(Json(PluginFile { file: Some(file.display().to_string()), ..of(&name) }))
+    Ok(Json(written(&name, &file)))
 }
 
 pub(crate) async fn patch(
@@ -111,7 +119,7 @@ async fn change(app: &App, name: PluginName, who: &str, wanted: PluginPatch) -> 
     Ok(Json(answer))
 }
 
-/// Refuses settings that the plugin's component does not take. What else is wrong with a file is told when it is loaded.
+/// Refuses settings that the plugin's component does not accept. Other errors in the file are reported when it is loaded.
 fn check_settings(plugins: &dyn Plugins, name: &PluginName, text: &str) -> Result<(), Error> {
     match PluginSettings::parse(text) {
         Ok(file) => plugins.check_settings(name, &file).map_err(Error::invalid),
@@ -135,7 +143,7 @@ pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, par
     if !purge {
         return removed.map(|()| Json(Empty {}));
     }
-    // Where there are no files any more, something of the plugin may still be kept.
+    // The plugin may have state even if there are no files.
     let had_files = removed.is_ok();
     if let Err(error) = removed
         && error.kind != Kind::NotFound
@@ -172,12 +180,12 @@ pub(crate) async fn disable(
     switch(&app, &name, &who, false).await
 }
 
-/// How long a call waits until what it wrote into the folder is in force.
+/// How long a call waits until the files that it wrote are in force.
 const IN_FORCE_WITHIN: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(5) };
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Answers with the state that the plugin has by then: another one than was asked for where an earlier change of the plugin
-/// still takes its time.
+/// Answers with the plugin's state at that time: it may differ from the requested one if an earlier change of the plugin
+/// is still in progress.
 async fn switch(app: &App, name: &str, who: &str, enabled: bool) -> ApiResult<PluginFile> {
     let name = PluginName::new(name)?;
     let _ = change(app, name.clone(), who, PluginPatch { enabled: Some(enabled), ..PluginPatch::default() }).await?;
@@ -185,7 +193,7 @@ async fn switch(app: &App, name: &str, who: &str, enabled: bool) -> ApiResult<Pl
     Ok(Json(PluginFile { state: view.map(|view| view.state), ..of(&name) }))
 }
 
-/// Looks at the plugin until it is as it should be, or for as long as a call may wait.
+/// Polls the plugin until `done`, or until the time that a call may wait is over.
 async fn wait(app: &App, name: &PluginName, done: impl Fn(Option<&Plugin>) -> bool) -> Option<Plugin> {
     let until = Instant::now() + IN_FORCE_WITHIN;
     loop {

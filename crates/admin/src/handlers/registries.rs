@@ -21,7 +21,7 @@ use switchbox_store::{CommandFilter, RegistryDoc};
 
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 10_000;
-/// Devices that were pruned and are named in the answer.
+/// Maximum number of pruned devices that the answer names.
 const PRUNED_SHOWN: usize = 1_000;
 
 fn find(app: &App, name: &RegistryName) -> Result<RegistryDoc, Error> {
@@ -151,7 +151,7 @@ pub(crate) async fn prune(
         unused.push(device.num);
         ids.insert(device.num, device.name.id.clone());
     }
-    // One may have been used just now, which is known where they are deleted.
+    // A device may have been used since; this is checked again when the entry is applied.
     let pruned = if wanted.dry_run || unused.is_empty() { unused } else { app.parts.registry.prune(unused).await? };
     let shown = pruned.iter().filter_map(|num| ids.get(num)).take(PRUNED_SHOWN);
     Ok(Json(PruneDevicesResponse { pruned: pruned.len(), device_ids: shown.map(DeviceId::to_string).collect() }))

@@ -1,4 +1,4 @@
-//! The versions of a plugin, and back to one of them: the host has kept it, and writes it into the watched folder again.
+//! The versions of a plugin, and rollback: the host writes the files of a stored version into the watched folder.
 
 use axum::{
     Extension, Json,
@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::plugins::written;
 use crate::{
     app::App,
     blocking::blocking,
@@ -67,12 +68,15 @@ pub(crate) async fn rollback(
         return Err(refused(format!("version {} of {name} is in force already", to.number)));
     }
     let component = component_for(&app, &name, &view, to).await?;
-    let (folder, shown, settings) = (app.folder.by(&who), name.to_string(), to.settings.clone());
-    let file = blocking(move || folder.put_version(&name, component.as_deref(), &settings)).await?;
-    Ok(Json(PluginFile { name: shown, file: Some(file.display().to_string()), state: None, version: Some(to.number) }))
+    let file = blocking({
+        let (folder, name, settings) = (app.folder.by(&who), name.clone(), to.settings.clone());
+        move || folder.put_version(&name, component.as_deref(), &settings)
+    })
+    .await?;
+    Ok(Json(PluginFile { version: Some(to.number), ..written(&name, &file) }))
 }
 
-/// The component that has to be written for this version. `None`: the one that is there stays.
+/// The component that has to be written for this version. Returns `None` if the existing one stays.
 async fn component_for(
     app: &App,
     name: &PluginName,
@@ -89,7 +93,7 @@ async fn component_for(
     if to.component.starts_with("builtin:") {
         return Ok(None);
     }
-    // Another file may be other plugins' component too.
+    // Another file may also be the component of other plugins.
     Err(refused(format!(
         "the component of version {} is {} as it was then; only one of the plugin's own, {name}.wasm, can be brought back",
         to.number, to.component
@@ -111,7 +115,7 @@ fn find<'a>(versions: &'a [PluginVersion], to: &str) -> Option<&'a PluginVersion
     if hex.len() < DIGEST_SIGNS { None } else { versions.iter().find(named) }
 }
 
-/// Fewer signs of a digest do not name a version.
+/// The shortest prefix of a digest that names a version.
 const DIGEST_SIGNS: usize = 6;
 
 fn file_name(component: &str) -> &str {

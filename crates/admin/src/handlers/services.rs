@@ -1,4 +1,4 @@
-//! Service accounts: programs that are no devices.
+//! Service accounts, for programs that are not devices.
 
 use std::sync::Arc;
 

@@ -11,9 +11,9 @@ use switchbox_admin_api::{
 use switchbox_model::Seq;
 use switchbox_support::{clock, histogram::Buckets};
 
-/// Dead letters that are counted; of more it is only said that there are.
+/// Dead letters are counted up to this number.
 const DEAD_LETTERS: usize = 100;
-/// Bytes of the journal in which its oldest event is looked for.
+/// Bytes of the journal that are searched for its oldest event.
 const OLDEST_BYTES: usize = 64 * 1024;
 
 pub(crate) async fn status(
@@ -57,7 +57,7 @@ fn latency(of: &Buckets) -> Latency {
     Latency { count: of.count(), p50_us, p95_us, p99_us }
 }
 
-/// Why the host does not work as it should, in words.
+/// The problems of the host, as text.
 fn problems(app: &App) -> Vec<String> {
     let failed = app.parts.tasks.failed();
     let failed = failed.iter().map(|(task, how)| format!("the task \"{task}\" {how}; restart the host"));
@@ -68,7 +68,7 @@ fn problems(app: &App) -> Vec<String> {
 }
 
 async fn oldest_event_ms(app: &App) -> Result<Option<u64>, Error> {
-    // That one, or the first that is kept.
+    // This event, or the first one that is stored.
     let Some(row) = app.parts.store.row_of(Seq(1)).await? else { return Ok(None) };
     let page = app.parts.store.journal_page(row, OLDEST_BYTES).await?;
     let entries = page.rows.into_iter().flat_map(|row| row.entries);

@@ -21,7 +21,7 @@ const LARGEST_PAGE: usize = 1_000;
 
 fn tokens(app: &App) -> Result<Tokens, Error> {
     app.tokens.clone().ok_or_else(|| {
-        Error::new(Kind::FailedPrecondition, "this host was started with --admin-auth none; it asks nobody for a token")
+        Error::new(Kind::FailedPrecondition, "this host was started with --admin-auth none; it requires no tokens")
     })
 }
 
@@ -74,7 +74,7 @@ impl From<tokens::Error> for Error {
             tokens::Error::NoSuch(_) => Kind::NotFound,
             tokens::Error::Own => Kind::FailedPrecondition,
             tokens::Error::Full(full) => {
-                return Self::new(Kind::ResourceExhausted, format!("{full}; delete one that nobody needs"))
+                return Self::new(Kind::ResourceExhausted, format!("{full}; delete one that is not needed"))
                     .at_limit(full.limit);
             }
             tokens::Error::Io(_) => Kind::Internal,

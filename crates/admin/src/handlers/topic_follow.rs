@@ -1,5 +1,5 @@
-//! Messages on ordinary topics as they are published, as server-sent events. The stream is meant for people, so it is a sample when there
-//! are many messages.
+//! Messages on ordinary topics as they are published, as server-sent events. The stream is meant for display, so it is a sample
+//! when there are many messages.
 
 use std::{collections::VecDeque, convert::Infallible};
 
@@ -48,13 +48,13 @@ struct MessageStream {
     stopping: CancellationToken,
     tap: Tap,
     sample: Sample,
-    /// Taken and not sent yet.
+    /// Messages that were taken and not sent yet.
     items: VecDeque<Event>,
     _permit: FollowerPermit,
 }
 
 impl Source for MessageStream {
-    /// `None` when the token is not valid any more, or the host is stopping.
+    /// Returns `None` if the token is no longer valid, or the host is stopping.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.items.pop_front() {

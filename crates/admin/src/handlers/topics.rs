@@ -23,7 +23,7 @@ use switchbox_telemetry as telemetry;
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1_000;
 
-/// What devices and the host alone publish.
+/// Topics that only devices and the host publish to.
 const RESERVED: [&str; 3] = ["/devices/", "registries/", "$"];
 
 pub(crate) fn show(message: &Message, time: Option<Time>) -> TopicMessage {
@@ -78,7 +78,7 @@ pub(crate) fn check_topic(topic: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Answered when plugins that it triggers have it in the journal (QoS 1 and 2), and when it was given to all subscribers.
+/// The answer is sent when the event is durable for the plugins that it triggers (QoS 1 and 2), and delivered to all subscribers.
 pub(crate) async fn publish(
     State(app): State<App>,
     params: Params,
@@ -99,9 +99,9 @@ pub(crate) async fn publish(
     if let Some(event) = app.parts.ingest.topic_event(&message) {
         let permit = app.parts.ingest.reserve(message.size(), PriorityClass::Background).await?;
         let (done, durable) = oneshot::channel();
-        // The caller may have gone.
-        let told = OnCommit::Call(Box::new(move |result| drop(done.send(result.map(drop)))));
-        app.parts.ingest.submit_topic(event, vec![], Some(permit), told)?;
+        // The caller may have disconnected.
+        let on_commit = OnCommit::Call(Box::new(move |result| drop(done.send(result.map(drop)))));
+        app.parts.ingest.submit_topic(event, vec![], Some(permit), on_commit)?;
         durable.await.map_err(|_| ingest::Error::Closed)?.map_err(ingest::Error::from)?;
     }
     let from = Publisher::of(Owner::Everyone);

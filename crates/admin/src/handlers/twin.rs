@@ -22,7 +22,7 @@ use switchbox_model::{
     limits::{VERSIONS_KEPT, names},
 };
 
-/// The documents stand in the answer byte for byte, so it is never a `serde_json::Value`.
+/// The answer contains the documents byte for byte, so it is never parsed into a `serde_json::Value`.
 type TwinResult = Result<JsonText, Error>;
 
 pub(crate) async fn get(State(app): State<App>, Path(path): DevicePath, params: Params) -> TwinResult {
@@ -46,18 +46,18 @@ pub(crate) async fn patch(
         Some(Ok(version)) => Some(version).filter(|version| *version > 0),
         Some(Err(_)) => return Err(Error::invalid("versionToUpdate must be the number of a config version")),
     };
-    // Applies the patch to an empty document first, so that the error tells a bad patch from a result that is too large.
+    // Applies the patch to an empty document first, so that a bad patch gets another error than a result that is too large.
     twin::patched(b"{}", &body).map_err(|problem| Error::invalid(problem.to_string()))?;
     let device = found(&app, &path)?;
     app.parts.outbox.patch_desired(&device, body, expected, Cause::Api { who: who.0 }).await?;
     shown(&app, &device, None).await
 }
 
-/// Compared with this tolerance, or with the device's own.
+/// The tolerance of the comparison: this one, or the device's own.
 async fn shown(app: &App, device: &Device, tolerance: Option<Tolerance>) -> TwinResult {
     let configs = app.parts.store.configs(device.num, VERSIONS_KEPT).await?;
     let states = app.parts.store.states(device.num, VERSIONS_KEPT).await?;
-    // One that cannot be read was there before they were checked.
+    // An invalid one was stored before tolerances were checked.
     let own = || twin::tolerance(&device.spec().metadata).unwrap_or(Tolerance::EXACT);
     let twin = twin::document(&configs, &states, tolerance.unwrap_or_else(own));
     if twin.left_out > 0 {

@@ -44,7 +44,7 @@ pub(super) fn json<T: JsonSchema + 'static>() -> Shape {
 
 pub(crate) struct Call {
     pub(crate) method: Method,
-    /// `{d}` stands for one segment.
+    /// `{d}` matches one segment.
     pub(crate) path: String,
     /// What follows the path after a colon.
     pub(crate) verb: Option<&'static str>,
@@ -83,7 +83,7 @@ impl Call {
         Self { says, ..self }
     }
 
-    /// Who may call; without this, scope read may call a GET, and scope admin anything else.
+    /// The scope that the call requires. By default, a GET requires scope read, and any other call scope admin.
     pub(super) fn scope(self, scope: Scope) -> Self {
         Self { scope, ..self }
     }

@@ -34,7 +34,7 @@ fn registries() -> Vec<Call> {
             .params(&["pageSize", "pageToken"])
             .answers(json::<ListDeviceRegistriesResponse>()),
         post(REGISTRIES, registries::create)
-            .says("Makes a registry")
+            .says("Creates a registry")
             .takes(json::<DeviceRegistry>())
             .answers(json::<DeviceRegistry>()),
         get(REGISTRY, registries::get).says("A registry").answers(json::<DeviceRegistry>()),
@@ -56,25 +56,25 @@ fn registries() -> Vec<Call> {
             .takes(json::<RegistryCredential>())
             .answers(json::<DeviceRegistry>()),
         verb(REGISTRY, "bindDeviceToGateway", gateways::bind)
-            .says("Binds a device to a gateway, which may then speak for it")
+            .says("Binds a device to a gateway, which may then attach it")
             .takes(json::<BindDeviceToGatewayRequest>()),
         verb(REGISTRY, "unbindDeviceFromGateway", gateways::unbind)
-            .says("Ends that a gateway speaks for a device")
+            .says("Unbinds a device from a gateway")
             .takes(json::<BindDeviceToGatewayRequest>()),
         verb(REGISTRY, "pruneDevices", registries::prune)
             .says("Deletes devices that enrolled by themselves, were never used and are not connected")
             .takes(json::<PruneDevicesRequest>())
             .answers(json::<PruneDevicesResponse>()),
         verb(REGISTRY, "hubConnectionString", hub::connection_string)
-            .says("The connection string of a policy or a device, as SDKs of Azure IoT Hub take it; it holds a secret")
+            .says("The connection string of a policy or a device, for SDKs of Azure IoT Hub; it contains a secret")
             .takes(json::<HubConnectionStringRequest>())
             .answers(json::<HubConnectionStringResponse>()),
         get(&enrollment(""), enrollments::list)
-            .says("The enrolments of a registry: what devices may prove that are not registered yet")
+            .says("The enrolments of a registry")
             .params(&["pageSize", "pageToken"])
             .answers(json::<ListEnrollmentsResponse>()),
         post(&enrollment(""), enrollments::create)
-            .says("Makes an enrolment; the answer is the only one that has its keys")
+            .says("Creates an enrolment; only this answer has its keys")
             .takes(json::<Enrollment>())
             .answers(json::<Enrollment>()),
         get(&enrollment("/{e}"), enrollments::get).says("An enrolment").answers(json::<Enrollment>()),
@@ -122,12 +122,12 @@ fn devices() -> Vec<Call> {
             .takes(json::<DeviceCredential>())
             .answers(json::<Device>()),
         verb(DEVICE, "removeCredential", devices::remove_credential)
-            .says("Removes a public key or certificate; a connection that it let in ends")
+            .says("Removes a public key or certificate; connections that used it end")
             .takes_if_match()
             .takes(json::<DeviceCredential>())
             .answers(json::<Device>()),
         verb(DEVICE, "setPassword", devices::set_password)
-            .says("Gives the device a password, or takes it away")
+            .says("Sets or removes the device's password")
             .takes_if_match()
             .takes(json::<SetPasswordRequest>()),
     ]
@@ -136,12 +136,14 @@ fn devices() -> Vec<Call> {
 fn sending() -> Vec<Call> {
     vec![
         verb(DEVICE, "modifyCloudToDeviceConfig", devices::set_config)
-            .says("Makes a new config version, unless the one in force has the same bytes")
+            .says("Creates a new config version, unless the current one has the same bytes")
             .scope(Scope::Operate)
             .takes(json::<ModifyCloudToDeviceConfigRequest>())
             .answers(json::<DeviceConfig>()),
         verb(DEVICE, "sendCommandToDevice", commands::send)
-            .says("Sends a command: with a ttl as soon as the device takes it, else only if it does so now")
+            .says(
+                "Sends a command: with a ttl as soon as the device is connected, otherwise only if it is connected now",
+            )
             .scope(Scope::Operate)
             .takes(json::<SendCommandToDeviceRequest>())
             .answers(json::<SendCommandToDeviceResponse>()),
@@ -165,7 +167,7 @@ fn bridge() -> Vec<Call> {
             .scope(Scope::Device)
             .takes(json::<SetStateRequest>()),
         get(&format!("{DEVICE}/config"), bridge::config)
-            .says("As the device: fetches the newest config when it is newer than localVersion")
+            .says("As the device: fetches the newest config if it is newer than localVersion")
             .scope(Scope::Device)
             .params(&["localVersion"])
             .answers(json::<DeviceConfig>()),
@@ -184,23 +186,23 @@ fn history() -> Vec<Call> {
             .params(&["numStates"])
             .answers(json::<ListDeviceStatesResponse>()),
         get(&device("commands"), commands::list)
-            .says("The newest commands and what became of them")
+            .says("The newest commands and their status")
             .params(&["pageSize", "pageToken", "status"])
             .answers(json::<ListCommandsResponse>()),
         delete(&device("commands"), commands::purge)
             .says("Purges all commands of a device that have not ended")
             .scope(Scope::Operate)
             .answers(json::<PurgeCommandsResponse>()),
-        get(&device("commands/{id}"), commands::get).says("A command and what became of it").answers(json::<Command>()),
+        get(&device("commands/{id}"), commands::get).says("A command and its status").answers(json::<Command>()),
         delete(&device("commands/{id}"), commands::cancel)
             .says("Purges a command that has not ended")
             .scope(Scope::Operate),
         get(&device("twin"), twin::get)
-            .says("Desired and reported together, where they differ and since when")
+            .says("Desired and reported together, with their differences and since when they differ")
             .params(&["tolerance"])
             .answers(json::<Twin>()),
         patch(&device("twin"), twin::patch)
-            .says("Changes desired by a JSON merge patch (RFC 7396), which is the body")
+            .says("Changes desired; the body is a JSON merge patch (RFC 7396)")
             .params(&["versionToUpdate"])
             .scope(Scope::Operate)
             .takes(Any)

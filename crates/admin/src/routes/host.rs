@@ -15,20 +15,23 @@ const TEXT: super::Shape = Other(&["text/plain"]);
 
 pub(super) fn calls() -> Vec<Call> {
     vec![
-        get("/healthz", health::alive).says("Is the host alive?").scope(Scope::Open).answers(TEXT),
-        get("/readyz", health::ready).says("Does it take clients? 503 until it does").scope(Scope::Open).answers(TEXT),
+        get("/healthz", health::alive).says("Whether the host is running").scope(Scope::Open).answers(TEXT),
+        get("/readyz", health::ready)
+            .says("Whether the host accepts clients; 503 until it does")
+            .scope(Scope::Open)
+            .answers(TEXT),
         get("/openapi.json", openapi::show)
             .says("The API as an OpenAPI document")
             .scope(Scope::Open)
             .answers(super::Shape::Any),
         get("/metrics", health::metrics)
-            .says("Counters, in Prometheus' text format, or in OpenMetrics' for those that accept it")
+            .says("Metrics in Prometheus' text format, or in OpenMetrics' for scrapers that accept it")
             .answers(Other(&["text/plain", "application/openmetrics-text"])),
         get("/v1/listeners", health::listeners)
-            .says("Where devices and programs reach the host")
+            .says("The addresses of the host's listeners")
             .answers(json::<Listeners>()),
         get("/v1/status", status::status)
-            .says("How the host is: version, counts, what is wrong, and what the caller's token may do")
+            .says("The host's status: version, counts, problems, and the scope of the caller's token")
             .answers(json::<HostStatus>()),
         get("/v1/status/series", status::series)
             .says("Counts of the last hour, one sample every ten seconds")
@@ -38,21 +41,21 @@ pub(super) fn calls() -> Vec<Call> {
             .scope(Scope::Admin)
             .answers(json::<ListTokensResponse>()),
         post("/v1/tokens", tokens::create)
-            .says("Makes a token, which is shown once")
+            .says("Creates a token, which is shown once")
             .takes(json::<CreateTokenRequest>())
             .answers(json::<Token>()),
-        delete("/v1/tokens/{name}", tokens::delete).says("Deletes a token, which is refused from then on"),
+        delete("/v1/tokens/{name}", tokens::delete).says("Deletes a token; calls with it are refused from then on"),
         get("/v1/audit", tokens::audit)
-            .says("Who changed what, newest first")
+            .says("Changes through the API, newest first")
             .scope(Scope::Admin)
             .params(&["pageSize", "pageToken"])
             .answers(json::<ListAuditResponse>()),
         get("/v1/events", history::events)
-            .says("What happened, newest first")
+            .says("Events, newest first")
             .params(&["pageSize", "pageToken", "device", "kind", "since"])
             .answers(json::<ListEventsResponse>()),
         get("/v1/events:follow", follow::follow)
-            .says("Events as they come, as server-sent events; goes on behind the Last-Event-ID")
+            .says("Events as they come, as server-sent events; continues after the Last-Event-ID")
             .params(&["device", "kind", "plugin", "executions", "perSecond"])
             .answers(Other(&["text/event-stream"])),
         get("/v1/topics", topics::retained)
@@ -68,7 +71,7 @@ pub(super) fn calls() -> Vec<Call> {
             .scope(Scope::Operate)
             .takes(json::<TopicMessage>()),
         get("/v1/executions", history::executions)
-            .says("What plugins did with events, newest first")
+            .says("Executions of events by plugins, newest first")
             .params(&[
                 "pageSize",
                 "pageToken",
@@ -90,7 +93,7 @@ pub(super) fn calls() -> Vec<Call> {
             .params(&["plugin", "all"])
             .answers(json::<PurgeDeadLettersResponse>()),
         verb("/v1/deadLetters", "redrive", dead_letters::redrive_all)
-            .says("Gives the events of all dead letters, or of those of a plugin, to their plugins again")
+            .says("Redrives all dead letters, or those of a plugin: their events are handled again")
             .scope(Scope::Operate)
             .takes(json::<RedriveDeadLettersRequest>())
             .answers(json::<RedriveDeadLettersResponse>()),
@@ -99,10 +102,10 @@ pub(super) fn calls() -> Vec<Call> {
             .answers(json::<DeadLetter>()),
         delete("/v1/deadLetters/{id}", dead_letters::purge).says("Deletes a dead letter"),
         verb("/v1/deadLetters/{id}", "redrive", dead_letters::redrive)
-            .says("Gives the event of a dead letter to its plugin again")
+            .says("Redrives a dead letter: its event is handled again")
             .scope(Scope::Operate),
         get("/v1/explain/{*id}", explain::explain)
-            .says("Why something happened, from an effect back to its event, or from an event to what came of it")
+            .says("Explains why something happened: from an effect back to its causes, or from an event to its effects")
             .answers(json::<Explanation>()),
     ]
 }

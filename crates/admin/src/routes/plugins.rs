@@ -1,7 +1,7 @@
 //! Plugins.
 
 use super::call::{Call, Shape::Other, delete, get, json, patch, put, verb};
-use crate::handlers::{approvals, canary, dry_run, grant, plugins, rollback};
+use crate::handlers::{approvals, canary, dry_run, grant, plugins, rollback, shadow};
 
 /// The largest component, bytes.
 const COMPONENT_BYTES: usize = 64 * 1024 * 1024;
@@ -36,15 +36,15 @@ pub(super) fn calls() -> Vec<Call> {
         delete(PLUGIN, plugins::delete)
             .says("Removes a plugin's files from the watched folder; with purgeState=true also its state and timers")
             .params(&["purgeState"]),
-        verb(PLUGIN, "enable", plugins::enable).says("Switches a plugin on").answers(json::<PluginFile>()),
-        verb(PLUGIN, "disable", plugins::disable).says("Switches a plugin off").answers(json::<PluginFile>()),
+        verb(PLUGIN, "enable", plugins::enable).says("Enables a plugin").answers(json::<PluginFile>()),
+        verb(PLUGIN, "disable", plugins::disable).says("Disables a plugin").answers(json::<PluginFile>()),
         verb(PLUGIN, "reload", plugins::reload).says("Reads a plugin's files again").answers(json::<PluginFile>()),
         verb(PLUGIN, "rollback", rollback::rollback)
-            .says("Writes a version that ran before into the watched folder again: the one before, or that in the body")
+            .says("Restores a version that ran before, by writing it into the watched folder: the previous one, or that in the body")
             .takes(json::<RollbackRequest>())
             .answers(json::<PluginFile>()),
         get("/v1/plugins/{name}/versions", rollback::versions)
-            .says("The versions of a plugin that have run, the one that came into force last first")
+            .says("The versions of a plugin that have run, the newest in force first")
             .answers(json::<ListPluginVersionsResponse>()),
         get("/v1/plugins/{name}/versions/{number}/component", rollback::component)
             .says("The component of a version, by its number or the beginning of its digest")
@@ -62,31 +62,31 @@ pub(super) fn calls() -> Vec<Call> {
 fn candidates() -> Vec<Call> {
     vec![
         verb(PLUGIN, "try", dry_run::try_event)
-            .says("Gives a plugin an event in an instance of its own, and answers what it would do; nothing is carried out")
+            .says("Tries a plugin on an event, and answers what it would do; nothing is carried out")
             .takes(json::<TryPluginRequest>())
             .body_bytes(TRY_BYTES)
             .answers(json::<TryPluginResponse>()),
         verb(PLUGIN, "record", dry_run::record)
-            .says("Records a plugin's executions, with all that it asks of the host; takes the place of its recording before")
+            .says("Records a plugin's executions, with its calls of the host; replaces its earlier recording")
             .takes(json::<RecordPluginRequest>())
             .answers(json::<PluginRecording>()),
         verb(PLUGIN, "stopRecording", dry_run::stop_recording)
             .says("Ends a plugin's recording")
             .answers(json::<PluginRecording>()),
         get("/v1/plugins/{name}/recording", dry_run::recording)
-            .says("A plugin's newest recording so far, in the form of docs/recordings.md")
+            .says("A plugin's newest recording so far, in the format of docs/recordings.md")
             .answers(Other(&["application/jsonl"])),
-        verb(PLUGIN, "shadow", dry_run::shadow)
-            .says("Runs a candidate beside a plugin: it sees the plugin's events, and what it wants is compared and not carried out")
+        verb(PLUGIN, "shadow", shadow::begin)
+            .says("Runs a candidate beside a plugin: it sees the plugin's events, and its effects are compared and not carried out")
             .takes(json::<ShadowPluginRequest>())
             .body_bytes(TRY_BYTES)
             .answers(json::<PluginShadow>()),
-        verb(PLUGIN, "stopShadow", dry_run::stop_shadow).says("Ends a plugin's shadow").answers(json::<PluginShadow>()),
-        get("/v1/plugins/{name}/shadow", dry_run::shadow_status)
-            .says("What a plugin's shadow has found so far")
+        verb(PLUGIN, "stopShadow", shadow::stop).says("Ends a plugin's shadow").answers(json::<PluginShadow>()),
+        get("/v1/plugins/{name}/shadow", shadow::status)
+            .says("The results of a plugin's shadow so far")
             .answers(json::<PluginShadow>()),
         verb(PLUGIN, "canary", canary::begin)
-            .says("Lets a candidate act for some devices, or changes for which the one that goes on acts")
+            .says("Lets a candidate act for some devices, or changes the devices of the running one")
             .takes(json::<CanaryPluginRequest>())
             .body_bytes(TRY_BYTES)
             .answers(json::<PluginCanary>()),
@@ -95,7 +95,7 @@ fn candidates() -> Vec<Call> {
             .answers(json::<PluginFile>()),
         verb(PLUGIN, "abortCanary", canary::abort).says("Ends a plugin's canary").answers(json::<PluginCanary>()),
         get("/v1/plugins/{name}/canary", canary::status)
-            .says("How a plugin's canary fares")
+            .says("The status of a plugin's canary")
             .answers(json::<PluginCanary>()),
         get("/v1/approvals", approvals::list)
             .says("Effects of plugins that wait for an operator's approval, oldest first")

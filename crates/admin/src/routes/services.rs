@@ -14,12 +14,12 @@ pub(super) fn calls() -> Vec<Call> {
             .params(&["pageSize", "pageToken"])
             .answers(json::<ListServiceAccountsResponse>()),
         post(SERVICES, services::create)
-            .says("Makes an account for a program, with the topics that it may use")
+            .says("Creates an account for a program, with the topics that it may use")
             .takes(json::<ServiceAccount>())
             .answers(json::<ServiceAccount>()),
         get(SERVICE, services::get).says("A service account").answers(json::<ServiceAccount>()),
         patch(SERVICE, services::patch)
-            .says("Changes the fields that the mask names; connections end when its lists are others")
+            .says("Changes the fields that the mask names; connections end if its lists change")
             .params(&["updateMask"])
             .takes_if_match()
             .takes(json::<ServiceAccount>())
@@ -31,12 +31,12 @@ pub(super) fn calls() -> Vec<Call> {
             .takes(json::<DeviceCredential>())
             .answers(json::<ServiceAccount>()),
         verb(SERVICE, "removeCredential", services::remove_credential)
-            .says("Removes a public key or certificate; a connection that it let in ends")
+            .says("Removes a public key or certificate; connections that used it end")
             .takes_if_match()
             .takes(json::<DeviceCredential>())
             .answers(json::<ServiceAccount>()),
         verb(SERVICE, "setPassword", services::set_password)
-            .says("Gives the account a password, or takes it away")
+            .says("Sets or removes the account's password")
             .takes_if_match()
             .takes(json::<SetPasswordRequest>()),
     ]

@@ -52,7 +52,7 @@ pub(crate) async fn send(
     Ok(Json(answer))
 }
 
-/// It becomes topic levels.
+/// It becomes levels of the topic.
 pub(crate) fn check_subfolder(subfolder: &str) -> Result<(), Error> {
     fields::SUBFOLDER.check_len("subfolder", subfolder.len())?;
     let bad =
@@ -110,7 +110,7 @@ pub(crate) async fn cancel(
     Ok(Json(Empty {}))
 }
 
-/// All that have not ended.
+/// All commands that have not ended.
 pub(crate) async fn purge(
     State(app): State<App>,
     Path(path): DevicePath,

@@ -1,4 +1,4 @@
-//! Passwords as they are given, and what is kept of them.
+//! Passwords of requests, and their stored hashes.
 
 use zeroize::Zeroizing;
 
@@ -10,7 +10,7 @@ use switchbox_admin_api::SetPasswordRequest;
 use switchbox_auth::password;
 use switchbox_model::{limits::fields, registry::PasswordHash};
 
-/// What is to be kept of a password.
+/// The stored form of a password.
 pub(crate) async fn hash(wanted: SetPasswordRequest) -> Result<Option<PasswordHash>, Error> {
     match wanted.password.map(Zeroizing::new) {
         None => Ok(None),

@@ -35,7 +35,7 @@ pub(super) async fn config(
     let ConfigReply { version, unchanged } = app.parts.outbox.set_config(device, config, cause).await?;
     let shown = match device.config().filter(|config| config.version == version) {
         Some(config) => Some(convert::config(&config)),
-        // A newer one is in force already.
+        // A newer version is in force already.
         None => {
             let versions = app.parts.store.configs(device.num, limits::VERSIONS_KEPT).await?;
             versions.iter().find(|config| config.version == version).map(convert::config)
@@ -45,7 +45,7 @@ pub(super) async fn config(
     Ok(Json(DeviceConfig { unchanged: unchanged.then_some(true), ..shown }))
 }
 
-/// Of a command or a call, so that it can be asked about.
+/// The id of a command or a call, with which it can be explained.
 pub(super) fn new_id() -> Result<String, Error> {
     let number = getrandom::u64().map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
     Ok(format!("api.{number:016x}"))
