@@ -1,5 +1,5 @@
-//! What the fuzz targets call: each function takes bytes that anybody may send, and must come back, whatever they are.
-//! It depends on the crates that read such bytes, not on the program, so that the build stays short.
+//! Entry points of the fuzz targets: each function accepts any bytes and must return. It depends on the crates that read such
+//! bytes, not on the program, so that the build stays short.
 
 use switchbox_admin as admin;
 use switchbox_auth as auth;
@@ -88,7 +88,7 @@ pub fn host_settings(data: &[u8]) {
     }
 }
 
-/// What is looked at before anything is compiled.
+/// The checks of a component before it is compiled.
 pub fn component(data: &[u8]) {
     let _ = plugin::inspect(data);
     let _ = plugin::check_contents(data);

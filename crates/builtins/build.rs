@@ -38,7 +38,7 @@ fn write_table(components: &[Component]) -> io::Result<()> {
     )
 }
 
-/// What the package says of itself, without the kind of plugin that stands before it.
+/// The description of the package, without the kind of plugin in front of it.
 fn summary(folder: &str) -> io::Result<String> {
     let manifest = Path::new(&env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?)
         .join("../..")

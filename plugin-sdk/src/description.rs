@@ -1,4 +1,4 @@
-//! What a plugin says of itself: which events it wants to see and what it asks to be allowed.
+//! The description of a plugin: which events it handles and which grants it asks for.
 
 use crate::bindings::exports::switchbox::plugin::handler::{self, Capability, EventKind, Grant, Trigger};
 
@@ -18,7 +18,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// `summary`: one sentence for people.
+    /// `summary`: one sentence that says what the plugin does.
     pub fn new(summary: impl Into<String>) -> Self {
         Self { summary: summary.into(), triggers: Vec::new(), grants: Vec::new() }
     }
@@ -89,7 +89,7 @@ impl Description {
         self.may(Capability::Method, devices)
     }
 
-    /// Asks to read what the host knows of these devices.
+    /// Asks for permission to read these devices.
     #[must_use]
     pub fn may_read(self, devices: impl Into<String>) -> Self {
         self.may(Capability::Read, devices)

@@ -5,7 +5,7 @@ use crate::bindings::{exports::switchbox::plugin::handler, switchbox::plugin::ty
 /// What a call of the host answers.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why the host refused a call. The texts are for a person to read.
+/// Why the host refused a call. The texts are for display.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -33,13 +33,13 @@ pub enum Error {
     /// This host does not do that (yet).
     #[error("unsupported: {0}")]
     Unsupported(String),
-    /// The host cannot do that just now; the same call may work later.
+    /// The host cannot do that at the moment; the same call may succeed later.
     #[error("unavailable: {0}")]
     Unavailable(String),
 }
 
 impl Error {
-    /// Whether the same event may well go through a little later.
+    /// Whether the same event may succeed a little later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Conflict(_) | Self::Offline(_) | Self::TimedOut(_) | Self::Unavailable(_))

@@ -25,9 +25,9 @@ impl Event {
         }
     }
 
-    /// The payload as text; a reject where it is no UTF-8.
+    /// The payload as text; a reject if it is not UTF-8.
     pub fn text(&self) -> Result<&str, Disposition> {
-        std::str::from_utf8(self.payload()).map_err(|e| reject(format!("payload is no UTF-8: {e}")))
+        std::str::from_utf8(self.payload()).map_err(|e| reject(format!("payload is not UTF-8: {e}")))
     }
 
     /// The payload as JSON of a type of yours, which may borrow from the event; a reject that says what is wrong where

@@ -36,7 +36,7 @@ impl Host {
         Self { backend }
     }
 
-    /// What the host knows of a device. Needs the grant `read`.
+    /// A device's data in the host. Needs the grant `read`.
     pub fn device(&self, device: &str) -> Result<Device> {
         self.backend.registry_get(device)
     }
@@ -51,7 +51,7 @@ impl Host {
         self.backend.config_get(device)
     }
 
-    /// Gives the device a new config, unless the one in force has the same bytes. Needs the grant `config`.
+    /// Gives the device a new config, unless the current one has the same bytes. Needs the grant `config`.
     pub fn set_config(&self, device: &str, payload: impl AsRef<[u8]>) -> Result<()> {
         self.backend.config_set(device, payload.as_ref(), None)
     }
@@ -61,7 +61,7 @@ impl Host {
         self.backend.config_set(device, &to_json(document)?, None)
     }
 
-    /// Gives the device a new config if version `expected` is in force (0 = none yet), else [`Error::Conflict`].
+    /// Gives the device a new config if version `expected` is in force (0 = none yet), otherwise returns [`Error::Conflict`].
     pub fn set_config_if(&self, device: &str, expected: u64, payload: impl AsRef<[u8]>) -> Result<()> {
         self.backend.config_set(device, payload.as_ref(), Some(expected))
     }
@@ -96,7 +96,7 @@ impl Host {
         self.backend.command_send_with(device, payload.as_ref(), options, &properties)
     }
 
-    /// Calls a method of the device and waits for its answer, at most 300 s. Happens at once, whatever becomes of the
+    /// Calls a method of the device and waits for its answer, at most 300 s. The call happens at once, whatever the outcome of the
     /// event. Needs the grant `method`.
     pub fn call_method(
         &self,
@@ -125,10 +125,11 @@ impl Host {
         Twin::read(&self.backend.twin_get(device)?)
     }
 
-    /// Changes desired by a JSON merge patch (RFC 7396): what the patch names is set, what it names as null is taken
-    /// out, everything else stays as it is, byte for byte, by the time the event's effects commit, so two patches never lose
+    /// Changes desired by a JSON merge patch (RFC 7396): what the patch names is set, what it names as null is removed,
+    /// everything else stays unchanged, byte for byte. The patch is applied when the event's effects commit, so two patches never
+    /// lose
     /// one another. A patch that changes nothing makes no version and sends nothing.
-    /// [`Error::Invalid`] where the config in force is no JSON object. Needs the grant `config`.
+    /// Returns [`Error::Invalid`] if the current config is not a JSON object. Needs the grant `config`.
     ///
     /// ```
     /// # use switchbox_plugin::{Host, serde_json::json};
@@ -151,9 +152,9 @@ impl Host {
         State::new(&self.backend)
     }
 
-    /// Sets a timer, which comes back as an event of this plugin alone ([`Plugin::on_timer`](crate::Plugin::on_timer));
-    /// replaces one of the same name. It is set when the event's effects commit, outlives restarts of the host, and fires
-    /// once for what it missed meanwhile, marked late. [`Schedule::after`] and its like make the schedule.
+    /// Sets a timer, which comes back as an event of this plugin alone ([`Plugin::on_timer`](crate::Plugin::on_timer)); replaces
+    /// one of the same name. It is set when the event's effects commit, survives restarts of the host, and fires once for the times
+    /// that it missed, marked late. [`Schedule::after`] and similar functions make the schedule.
     pub fn set_timer(&self, name: &str, schedule: &Schedule, payload: impl AsRef<[u8]>) -> Result<()> {
         self.backend.timer_set(name, schedule, payload.as_ref())
     }

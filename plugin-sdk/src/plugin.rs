@@ -20,7 +20,7 @@ pub trait Plugin: Sized {
     /// `#[serde(default, deny_unknown_fields)]` on it. [`NoSettings`] for none.
     type Settings: Serialize + DeserializeOwned + Default;
 
-    /// What the plugin sees and asks for under these settings. Must not depend on anything else.
+    /// The triggers and grants of the plugin under these settings. Must not depend on anything else.
     fn describe(settings: &Self::Settings) -> Description;
 
     /// Makes the plugin. The error says what is wrong with the settings. A plugin has several instances, which come and

@@ -26,7 +26,7 @@ impl Field {
         Self(wit::Field { name: name.into(), title: title.into(), help: String::new(), kind })
     }
 
-    /// `name` is the setting's, `title` a few words for people.
+    /// `name` is that of the setting, `title` a short text for display.
     #[must_use]
     pub fn text(name: &str, title: &str) -> Self {
         Self::new(name, title, Kind::Text(Length { least: 0, most: None }))
@@ -49,7 +49,7 @@ impl Field {
         Self::new(name, title, Kind::Choice(of.into_iter().map(Into::into).collect()))
     }
 
-    /// A sentence that stands beside it.
+    /// A sentence that is shown beside the field.
     #[must_use]
     pub fn help(mut self, text: &str) -> Self {
         self.0.help = text.into();

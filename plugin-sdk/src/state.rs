@@ -42,7 +42,7 @@ impl<'a> State<'a> {
         self.backend.state_set(key, &to_json(value)?, None)
     }
 
-    /// Writes if `revision` is in force (0 = the key must not exist), else [`Error::Conflict`](crate::Error::Conflict).
+    /// Writes if `revision` is in force (0 = the key must not exist), otherwise returns [`Error::Conflict`](crate::Error::Conflict).
     pub fn set_if(&self, key: &str, revision: u64, value: impl AsRef<[u8]>) -> Result<()> {
         self.backend.state_set(key, value.as_ref(), Some(revision))
     }

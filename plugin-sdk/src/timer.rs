@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{Cron, Schedule};
 
 impl Schedule {
-    /// Once, so long after the event that sets it.
+    /// Once, this long after the event that sets it.
     #[must_use]
     pub fn after(delay: Duration) -> Self {
         Self::After(millis(delay))

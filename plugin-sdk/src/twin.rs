@@ -5,20 +5,20 @@ use serde_json::{Value, from_value};
 
 use crate::{Error, Result};
 
-/// What a device should be and what it says it is. Numbers are as `serde_json` has them: whole ones of 64 bits are exact,
-/// others are the nearest 64-bit floating point number (1e400 is the largest). `differs` compares them exactly all the same.
+/// The desired and the reported document of a device. Numbers are as in `serde_json`: 64-bit integers are exact, others are the
+/// nearest 64-bit floating point number (1e400 is the largest). `differs` compares them exactly.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct Twin {
-    /// The newest config as a JSON object, `{}` where there is none yet; null where it is none ([`desired_problem`]).
+    /// The newest config as a JSON object, `{}` if there is none yet; null if it is not an object ([`desired_problem`]).
     ///
     /// [`desired_problem`]: Self::desired_problem
     pub desired: Value,
     /// 0 = none yet.
     #[serde(deserialize_with = "number")]
     pub desired_version: u64,
-    /// Why desired is no JSON object.
+    /// Why desired is not a JSON object.
     pub desired_problem: Option<String>,
     /// The newest config version that the device has acknowledged; 0 = none of those that are kept.
     #[serde(deserialize_with = "number")]
@@ -28,9 +28,9 @@ pub struct Twin {
     /// 0 = none yet.
     #[serde(deserialize_with = "number")]
     pub reported_version: u64,
-    /// Why reported is no JSON object.
+    /// Why reported is not a JSON object.
     pub reported_problem: Option<String>,
-    /// Where reported is not what desired asks for; empty where one of them is no JSON object.
+    /// Where reported is not as desired; empty if one of them is not a JSON object.
     pub differs: Vec<Difference>,
 }
 
@@ -72,7 +72,7 @@ impl Twin {
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
-    number.ok_or_else(|| de::Error::custom(format!("{value} is no version")))
+    number.ok_or_else(|| de::Error::custom(format!("{value} is not a version")))
 }
 
 #[cfg(test)]

@@ -248,7 +248,7 @@ def after_the_kill():
 def unauthenticated():
     try:
         connect("not-the-token").get_device_registry(name=HALL)
-        raise AssertionError("an unknown client was let in")
+        raise AssertionError("an unknown client was accepted")
     except RefreshError:
         pass  # What the library makes of UNAUTHENTICATED: it asks for another token.
     refused(exceptions.MethodNotImplemented, "policies", client.get_iam_policy, request={"resource": HALL})

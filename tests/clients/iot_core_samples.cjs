@@ -50,7 +50,7 @@ function connect(deviceId) {
         client.came.push({ topic, text: message.toString() });
         client.emit("came");
     });
-    // What still comes while it says goodbye can no longer be acknowledged.
+    // What arrives while it disconnects can no longer be acknowledged.
     client.on("error", (error) => client.disconnecting || fail(error));
     return new Promise((resolve) => client.on("connect", () => resolve(client)));
 }

@@ -36,7 +36,7 @@ async function connect(clientId, more = {}) {
         client.came.push({ topic, text: payload.toString(), packet });
         client.emit("came");
     });
-    // What still comes while it says goodbye can no longer be acknowledged.
+    // What arrives while it disconnects can no longer be acknowledged.
     client.on("error", (error) => client.disconnecting || fail(error));
     return client;
 }

@@ -44,12 +44,12 @@ async function devices({ console, page }) {
     await page.getByText("fleet-09999", { exact: true }).waitFor();
     await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 10);
     if (!page.url().includes("search=fleet-0999")) throw new Error(`the filter is not in the address: ${page.url()}`);
-    await page.getByLabel("pick all of this page").check();
+    await page.getByLabel("Select all on this page").check();
     await console.click("set metadata");
     await page.getByLabel("Key", { exact: true }).fill("hall");
     await page.getByLabel("Value", { exact: true }).fill("<img src=x onerror=window.pwned=1>");
     await console.click("Set");
-    await console.text("Done with 10 devices.");
+    await console.text("Done for 10 devices.");
     await console.text("hall=<img src=x");
     await page.reload();
     await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 10);
@@ -76,7 +76,7 @@ async function devices({ console, page }) {
 
 async function device({ console, page, ask }) {
     await console.open("#/device/lamp-1?tab=twin", "lamp-1");
-    await console.text("It reports all that is desired.");
+    await console.text("The reported document matches the desired one.");
     await page.getByLabel("JSON merge patch").fill('{"level": 40, "note": "<b>bold</b>"}');
     await console.click("Send");
     await page.getByRole("cell", { name: "/level" }).waitFor();
@@ -109,13 +109,13 @@ async function device({ console, page, ask }) {
     await console.text("The device answered");
     await page.getByRole("status").filter({ hasText: "The device answered 200" }).getByLabel("payload").filter({ hasText: "<i>dimmed</i>" }).waitFor();
     await console.open("#/device/lamp-1", "lamp-1");
-    const gets = page.getByRole("group", { name: "What it gets, newest first" });
+    const gets = page.getByRole("group", { name: "Configs and commands, newest first" });
     await gets.getByRole("row").filter({ hasText: "command" }).filter({ hasText: "blink" }).filter({ hasText: "acknowledged" }).waitFor();
     await gets.getByRole("row").filter({ hasText: "config 1" }).filter({ hasText: "plugin wake" }).waitFor();
     await console.open("#/device/lamp-2?tab=twin", "lamp-2");
     await page.getByLabel("JSON merge patch").fill('{"level": 1}');
     await console.click("Send");
-    await console.text("Desired was changed.");
+    await console.text("The desired document was changed.");
     await console.open("#/device/lamp-1?tab=log", "lamp-1");
     await page.getByRole("list", { name: "Connections, newest first" }).getByText("connected", { exact: true }).first().waitFor();
     await console.open("#/device/switch-1", "switch-1");
@@ -134,12 +134,12 @@ async function live({ console, page, ask }) {
     await line.waitFor();
     await line.click();
     await page.getByRole("heading", { level: 1, name: /^Why \d+\?$/ }).waitFor();
-    await page.getByRole("list", { name: "What came of it" }).getByText("acknowledged", { exact: true }).first().waitFor();
+    await page.getByRole("list", { name: "Effects", exact: true }).getByText("acknowledged", { exact: true }).first().waitFor();
 }
 
 async function why({ console, page }) {
     await console.open("#/why/lamp-1", "Why lamp-1?");
-    const chain = page.getByRole("list", { name: "From the first cause on" });
+    const chain = page.getByRole("list", { name: "Chain from the first cause" });
     await chain.getByText("plugin wake").waitFor();
     if ((await chain.getByRole("listitem").count()) !== 3) throw new Error("the chain has other steps than event, plugin, config");
     await console.picture("why");
@@ -160,7 +160,7 @@ async function whyNot({ console, page, ask }) {
     await page.locator("dd").filter({ hasText: "it is disabled" }).first().waitFor();
     await ask("slow");
     await console.open("#/device/lamp-3", "lamp-3");
-    await page.getByRole("group", { name: "What it gets, newest first" }).getByText("config 6", { exact: true }).waitFor();
+    await page.getByRole("group", { name: "Configs and commands, newest first" }).getByText("config 6", { exact: true }).waitFor();
     await console.open("#/why/lamp-3", "Why lamp-3?");
     await page.getByText(/^held back for \d+ ms$/).first().waitFor();
     await console.text(/rate-per-target/);
@@ -170,7 +170,7 @@ async function plugins({ console, page }) {
     await console.open("#/plugins", "Plugins");
     await page.getByRole("cell", { name: "running" }).first().waitFor();
     await console.click("hop-relay");
-    await page.getByLabel("Call it", { exact: true }).fill("relay");
+    await page.getByLabel("Name", { exact: true }).fill("relay");
     await console.click("Start");
     await console.heading("relay");
     await page.getByText("running", { exact: true }).waitFor();
@@ -183,7 +183,7 @@ async function plugins({ console, page }) {
     await page.getByLabel("Device, topic or name of the timer").fill("switch-1");
     await page.getByLabel("Data", { exact: true }).fill('{"state":"awake"}');
     await console.click("Try");
-    await page.getByText("It would be done").waitFor();
+    await page.getByText("Result: done").waitFor();
     await page.getByText("device: lamp-1").first().waitFor();
     // What is typed stays, however often the page reads the plugin again meanwhile.
     await target.fill("lamp-2");
@@ -195,14 +195,14 @@ async function plugins({ console, page }) {
     const hysteresis = page.getByLabel("Hysteresis, °C");
     const held = await hysteresis.evaluate((input) => [input.type, input.min, input.max, input.value]);
     if (JSON.stringify(held) !== '["number","0.01","9.9","0.5"]') throw new Error(`the field is ${held}`);
-    await console.text("The heater goes on so much below the desired temperature");
+    await console.text("The heater is switched on this much below the desired temperature");
     await console.picture("plugin");
     await hysteresis.fill("12");
     await console.click("Save");
     if (await hysteresis.evaluate((input) => input.validity.valid)) throw new Error("12 is taken");
     await hysteresis.fill("0.7");
     await console.click("Save");
-    await console.click("go back to it");
+    await console.click("roll back to it");
     await page.waitForFunction(() => [...document.querySelectorAll("input")].some((one) => one.name === "hysteresis" && one.value === "0.5"));
 }
 
@@ -212,7 +212,7 @@ async function letters({ console, page }) {
     await page.getByRole("cell").getByRole("link").first().click();
     await page.getByRole("heading", { level: 1, name: /^Dead letter / }).waitFor();
     await console.click("redrive");
-    await console.text("It was given to its plugin again.");
+    await console.text("The plugin handles the event again.");
     await console.open("#/dead-letters", "Dead letters");
     await console.click("purge all of all plugins");
     await console.click("Purge");
@@ -228,18 +228,18 @@ async function topics({ console, page }) {
     await console.click("Publish");
     await page.locator(".tree summary").filter({ hasText: "<img src=x" }).first().click();
     await page.getByText("retained", { exact: true }).waitFor();
-    await console.click("take away");
-    await console.text("The retained message was taken away.");
+    await console.click("remove");
+    await console.text("The retained message was removed.");
 }
 
 async function access({ console, page }) {
     await console.open("#/access", "Access");
     await page.getByLabel("Name").first().fill("made-in-the-console");
-    await console.click("Make a token");
+    await console.click("Create a token");
     await page.getByRole("dialog").waitFor();
     await console.click("close");
     await page.getByRole("cell", { name: "made-in-the-console" }).waitFor();
-    await console.click("read again");
+    await console.click("reload");
     await page.getByRole("cell", { name: "POST /v1/tokens" }).first().waitFor();
     const hub = page.getByRole("group", { name: "Gateways" }).getByRole("row").filter({ hasText: "hub-1" });
     await hub.filter({ hasText: "connected" }).getByRole("link", { name: "behind-1" }).nth(1).waitFor();

@@ -52,7 +52,7 @@ fn a_write_is_in_the_audit_log_also_when_its_caller_hangs_up_before_the_answer()
         let config = host.admin().get(&Admin::device_path("lamp-1", "")).ok()["config"]["version"].take();
         config.as_str().map_or(0, |version| version.parse().unwrap())
     };
-    // A caller may be gone before the host has read its call: then there is none.
+    // A caller may disconnect before the host has read its call: then there is none.
     until("the calls to be made", || {
         assert!(Conn::open(address).unwrap().send(call.as_bytes()));
         (version() >= CALLS).then_some(())
@@ -169,7 +169,7 @@ fn a_follower_of_events_is_disconnected_when_its_token_is_deleted() {
         seen.contains("telemetry").then_some(())
     });
     assert_eq!(host.admin().delete("/v1/tokens/wall").status, 200);
-    // Another one of the same name is another one.
+    // A new token of the same name is another token.
     make();
     // The stream's last chunk.
     until("the end of the stream", || {

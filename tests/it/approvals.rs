@@ -1,4 +1,4 @@
-//! Effects that reach more than a plugin may wait for an operator, visibly, over a restart, and nothing else waits with them.
+//! Effects beyond a plugin's limits of targets wait for an operator, visibly and over a restart, and nothing else waits with them.
 
 use serde_json::{Value, json};
 use switchbox_tests::{Admin, HostFolder, Process, limited_scripted_plugin, until};
@@ -66,7 +66,7 @@ fn effects_on_too_many_targets_wait_for_an_operator_also_over_a_restart() {
 }
 
 #[test]
-fn a_plugin_that_reaches_new_targets_too_fast_waits_and_goes_on_with_those_that_it_has() {
+fn a_plugin_that_reaches_new_targets_too_fast_waits_and_may_use_its_known_ones() {
     let host_folder = HostFolder::new();
     let limits = "max-new-targets-per-minute = 2";
     limited_scripted_plugin(&host_folder, "echo", ("telemetry", "switch-*"), limits, "{ config = {} }");
@@ -83,7 +83,7 @@ fn a_plugin_that_reaches_new_targets_too_fast_waits_and_goes_on_with_those_that_
     host.admin().wait_plugin("echo", "to see all", |plugin| plugin["counters"]["done"] == 5);
     switches[0].event("two");
     let topic = Admin::device_path("switch-0", "/configVersions");
-    until("the one that it has to go on", || {
+    until("the waiting effect to be committed", || {
         let configs = host.admin().get(&topic).ok();
         (configs["deviceConfigs"][0]["version"] == "2").then_some(())
     });

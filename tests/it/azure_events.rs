@@ -1,4 +1,4 @@
-//! The journal as an Event Hub, read by Azure's public SDK and by rhea, with nothing but the connection string changed: all partitions,
+//! The journal as an Event Hub, read by Azure's public SDK and by rhea, with only the connection string changed: all partitions,
 //! places that hold over a restart, a time to begin at, one device's events by a selector. The SDKs take a host name and no port, so a
 //! host has an address of loopback for itself.
 
@@ -101,7 +101,7 @@ fn rhea_receives_the_events_of_one_device_by_a_selector() {
     };
     assert_eq!(receive(&key, "motion-1", "2"), "{\"moved\":\"a\"}\n{\"moved\":\"c\"}\ndone\n");
     let wrong = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-    assert!(receive(wrong, "motion-1", "2").starts_with("refused"), "a wrong key is let in");
+    assert!(receive(wrong, "motion-1", "2").starts_with("refused"), "a wrong key is accepted");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Azure's public service SDKs, with nothing but the connection string and the authority changed: the registry, twins, methods and
+//! Azure's public service SDKs, with only the connection string and the authority changed: the registry, twins, methods and
 //! queries over HTTPS. The SDKs take a host name and no port, so a host has an address of loopback for itself, and port 443 there.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
 
 use switchbox_tests::{Device, HostFolder, Process, is_available, python_with, runs, workspace};
 
-/// A host whose hub is an address of loopback, with the file of its authority. `None`: nobody may take such a port here.
+/// A host whose hub is a loopback address, with the file of its authority. Returns `None` if port 443 cannot be bound here.
 fn start(hub: &str) -> Option<(HostFolder, Process, String)> {
     if !is_available("the right to take port 443", std::net::TcpListener::bind((hub, 443)).is_ok()) {
         return None;

@@ -28,7 +28,7 @@ fn a_plugin_far_behind_gets_every_event_once_and_in_order() {
                 let mut device = host.device(&format!("source-{n}"));
                 let topic = events(&device.id);
                 for event in 0..EACH {
-                    device.send(&topic, QoS::AtLeastOnce, event.to_string()).expect("the connection is no more");
+                    device.send(&topic, QoS::AtLeastOnce, event.to_string()).expect("the connection has ended");
                 }
                 device.try_wait(LIMIT, |seen| (seen.acknowledged.len() == EACH).then_some(())).expect("no PUBACKs");
             });

@@ -51,7 +51,7 @@ fn publish<'a>(host: &Process, arguments: impl IntoIterator<Item = &'a str>) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// What mosquitto_sub printed; it is to get so many messages.
+/// The output of mosquitto_sub, which receives this many messages.
 fn printed(mut subscriber: Command) -> String {
     let output = subscriber.output().unwrap();
     assert!(output.status.success(), "{subscriber:?}: {output:?}");

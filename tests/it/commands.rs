@@ -89,7 +89,7 @@ fn commands_wait_for_their_device_in_order_through_a_kill_and_come_once() {
 }
 
 #[test]
-fn a_time_to_live_goes_on_while_the_host_is_down() {
+fn a_time_to_live_runs_while_the_host_is_down() {
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     known(&host, "lamp-1");
@@ -118,7 +118,7 @@ fn what_is_not_acknowledged_comes_again_with_dup_whatever_becomes_of_session_and
     let id = send(&host.admin(), "lamp-1", "blink", LONG);
     let silent = |clean| Session { acknowledges: false, clean, ..Session::new("lamp-1") };
 
-    // A clean session knows nothing of it: the host does.
+    // A clean session does not contain it; the host does.
     let lamp = subscribed(&host, silent(true));
     assert!(!lamp.message_with("blink").dup);
     drop(lamp);

@@ -18,7 +18,7 @@ use switchbox_tests::{Device, HOSTILE, HostFolder, Process, events, is_available
 const DEVICES: usize = 10_000;
 /// What becomes markup or code where text is not kept text.
 const MARKUP: &str = "<img src=x onerror=window.pwned=2>";
-/// The same without a blank, for a plugin that logs what it is told.
+/// The same without a blank, for a plugin that logs its input.
 const LOGGED: &str = "<img/src=x/onerror=window.pwned=5>";
 const AWAKE: &str = r#"{"state":"awake"}"#;
 const ASLEEP: &str = r#"{"state":"asleep"}"#;
@@ -101,7 +101,7 @@ impl Devices {
         self.lamp.publish(&format!("/devices/lamp-1/methods/dim/response/{rid}/200"), "<i>dimmed</i>");
     }
 
-    /// Faster than the plugin's rate lets it go on.
+    /// Sends faster than the plugin's rate.
     fn hurry(&mut self) {
         for _ in 0..3 {
             self.slow.event(AWAKE);
@@ -122,7 +122,7 @@ fn gateway(host: &Process) -> Device {
     hub
 }
 
-/// An event of a plugin that wants to set a config that it was not granted: its number.
+/// The number of an event for which a plugin tries to set a config without a grant.
 fn deny(host_folder: &HostFolder, host: &Process, villain: &mut Device) -> String {
     let settings =
         "component = \"builtin:switch-wakes-device\"\n[settings]\nsource = \"villain-*\"\ntarget = \"lamp-2\"\n";

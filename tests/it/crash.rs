@@ -70,7 +70,7 @@ fn publish(mut device: Device, round: u64, source: usize, acknowledged: &AtomicU
     seen.acknowledged.iter().map(|n| format!("{round}-{source}-{n}")).collect()
 }
 
-/// Starts the host, lets the sources publish, and kills it after so many acknowledgements.
+/// Starts the host and the publishing sources, and kills the host after this many acknowledgements.
 fn round(host_folder: &HostFolder, round: u64, kill_after: usize, evidence: &mut Evidence) {
     let host = host_folder.start();
     let sinks: Vec<_> = targets()
@@ -108,9 +108,9 @@ fn received(device: &Device) -> Received {
 }
 
 /// Kills the host before it is ready, wherever it is then.
-fn kill_at_start(host_folder: &HostFolder, dice: &mut Random) {
+fn kill_at_start(host_folder: &HostFolder, random: &mut Random) {
     let mut host = Process::spawn(host_folder);
-    let lines = usize::try_from(dice.below(4)).unwrap_or(0);
+    let lines = usize::try_from(random.below(4)).unwrap_or(0);
     until("the start to get somewhere", || {
         let there = host.log().lines().count() >= lines || !host.output().is_empty();
         (there || host.try_wait().is_some()).then_some(())
@@ -120,7 +120,7 @@ fn kill_at_start(host_folder: &HostFolder, dice: &mut Random) {
 
 #[test]
 fn no_acknowledged_event_loses_its_effects_and_none_has_them_twice() {
-    let (rounds, mut dice) = crash_plan(20);
+    let (rounds, mut random) = crash_plan(20);
     let host_folder = HostFolder::new();
     // A busy machine may stop a guest for longer than it may work.
     host_folder.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
@@ -130,10 +130,10 @@ fn no_acknowledged_event_loses_its_effects_and_none_has_them_twice() {
     let mut evidence = Evidence::default();
     let mut left_over = 0;
     for n in 0..rounds {
-        let kill_after = usize::try_from(1 + dice.below((SOURCES * MOST) as u64 * 9 / 10)).unwrap();
+        let kill_after = usize::try_from(1 + random.below((SOURCES * MOST) as u64 * 9 / 10)).unwrap();
         round(&host_folder, n, kill_after, &mut evidence);
         if n % 4 == 1 {
-            kill_at_start(&host_folder, &mut dice);
+            kill_at_start(&host_folder, &mut random);
         }
         if n % 4 == 2 {
             left_over += unhandled(&Journal::open(&host_folder).0);
@@ -206,7 +206,7 @@ fn check_configs(host: &InProcess, journal: &Journal) {
     }
 }
 
-/// Every event is there once, and each plugin has handled it once, with the effects that belong to it.
+/// Every event is recorded once, and each plugin has handled it once, with the effects that belong to it.
 fn check_events(journal: &Journal, evidence: &Evidence) {
     let numbers: Vec<_> = journal.events.iter().map(|event| event.seq.0).collect();
     assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "the events' numbers have gaps");
@@ -241,7 +241,7 @@ fn check_events(journal: &Journal, evidence: &Evidence) {
     for source in 0..SOURCES {
         for (seq, payload) in journal.configs(&format!("sink-{source}")) {
             let id = id_of(&payload);
-            assert_eq!(by_id[&id], seq, "the config of {id} comes of another event");
+            assert_eq!(by_id[&id], seq, "the config of {id} belongs to another event");
             assert_eq!(payload, record(&id, source).replace(r#""hops":0"#, r#""hops":1"#));
         }
     }

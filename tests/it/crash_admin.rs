@@ -1,4 +1,4 @@
-//! SIGKILL while an operator's programs change many things at once: every change that was answered with yes is there after the
+//! SIGKILL while an operator's programs change many things at once: every change with a successful answer exists after the
 //! restart, whatever was changed beside it.
 
 use std::sync::{
@@ -71,7 +71,7 @@ fn make(admin: &Admin) {
     }
 }
 
-/// Makes the change at the same moment as all others. `None`: there was no answer.
+/// Makes the change at the same moment as all others. Returns `None` if there was no answer.
 fn change<'c>(admin: &Admin, change: &'c Change, begin: &Barrier, answers: &SyncSender<()>) -> Option<&'c Change> {
     let path = format!("{}?updateMask={}", change.path, change.mask);
     begin.wait();

@@ -1,7 +1,7 @@
-//! SIGKILL while commands are sent, acknowledged, cancelled and run out of time, again and again: every command ends
+//! SIGKILL while commands are sent, acknowledged, cancelled and expire, again and again: every command ends
 //! once, none that was acknowledged comes again, none comes again without DUP, none that waits is lost.
 //!
-//! `SWITCHBOX_CRASH_ROUNDS` says how often (10), `SWITCHBOX_CRASH_SEED` when to kill (printed).
+//! `SWITCHBOX_CRASH_ROUNDS` gives the number of rounds (10), `SWITCHBOX_CRASH_SEED` the random seed (printed).
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -36,16 +36,16 @@ struct Evidence {
     newest: [u64; LAMPS],
     /// What each connection got, in order, with the round.
     received: Vec<(u64, usize, Vec<Got>)>,
-    /// Acknowledged for good before that round.
+    /// Acknowledged in an earlier round.
     acknowledged_before: BTreeMap<u64, HashSet<Spot>>,
 }
 
 /// Sends commands to one lamp until the host is gone, and cancels some of them.
 fn send(admin: &Admin, lamp_number: usize, from: u64, seed: u64, answers: &AtomicUsize) -> Vec<(String, u64)> {
-    let mut dice = Random(seed);
+    let mut random = Random(seed);
     let mut taken: Vec<(String, u64)> = Vec::new();
     for number in (from..).take(MOST) {
-        let ttl = if dice.below(4) == 0 { "0.05s" } else { "3600s" };
+        let ttl = if random.below(4) == 0 { "0.05s" } else { "3600s" };
         let body = json!({"binaryData": "", "subfolder": number.to_string(), "ttl": ttl});
         let path = Admin::device_path(&lamp(lamp_number), ":sendCommandToDevice");
         // A full queue refuses: the lamp may be away.
@@ -53,7 +53,7 @@ fn send(admin: &Admin, lamp_number: usize, from: u64, seed: u64, answers: &Atomi
         if answer.status == 200 {
             taken.push((answer.body["id"].as_str().expect("no id").to_owned(), number));
         }
-        if let Some((id, _)) = taken.get(dice.below(8 * MOST as u64) as usize) {
+        if let Some((id, _)) = taken.get(random.below(8 * MOST as u64) as usize) {
             // It may have ended before.
             if admin.try_delete(&Admin::device_path(&lamp(lamp_number), &format!("/commands/{id}"))).is_none() {
                 break;
@@ -75,19 +75,19 @@ fn got(message: &Message) -> Got {
     (number.expect("no number"), message.dup)
 }
 
-fn round(host_folder: &HostFolder, round: u64, dice: &mut Random, evidence: &mut Evidence) {
+fn round(host_folder: &HostFolder, round: u64, random: &mut Random, evidence: &mut Evidence) {
     let host = host_folder.start();
     // One lamp is offline, one does not answer, the others acknowledge. The roles change in each round.
     let lamps: Vec<_> = (0..LAMPS)
         .filter(|n| !(*n as u64 + round).is_multiple_of(4))
         .map(|n| (n, subscribed(&host, n, (n as u64 + round) % 4 != 1)))
         .collect();
-    let kill_after = 1 + dice.below((LAMPS * MOST) as u64 * 9 / 10) as usize;
+    let kill_after = 1 + random.below((LAMPS * MOST) as u64 * 9 / 10) as usize;
     let answers = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let senders: Vec<_> = (0..LAMPS)
             .map(|n| {
-                let (from, seed) = (evidence.newest[n] + 1, dice.below(1 << 30));
+                let (from, seed) = (evidence.newest[n] + 1, random.below(1 << 30));
                 let (admin, answers) = (host.admin(), &answers);
                 scope.spawn(move || (n, send(&admin, n, from, seed, answers)))
             })
@@ -149,13 +149,13 @@ fn finish(host_folder: &HostFolder, round: u64, evidence: &mut Evidence) -> Jour
 
 #[test]
 fn every_command_ends_once_none_acknowledged_comes_again_and_none_is_lost() {
-    let (rounds, mut dice) = crash_plan(10);
+    let (rounds, mut random) = crash_plan(10);
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     (0..LAMPS).for_each(|n| drop(host.device(&lamp(n))));
     host.stop();
     let mut evidence = Evidence::default();
-    (0..rounds).for_each(|n| round(&host_folder, n, &mut dice, &mut evidence));
+    (0..rounds).for_each(|n| round(&host_folder, n, &mut random, &mut evidence));
     let journal = finish(&host_folder, rounds, &mut evidence);
 
     let ends = ends(&journal);

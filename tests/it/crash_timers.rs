@@ -22,8 +22,8 @@ fn subscriber(host: &Process, id: &str) -> Device {
     device
 }
 
-/// Sets timers and patches configs, and kills the host after so many reports.
-fn round(host_folder: &HostFolder, round: u64, dice: &mut Random) {
+/// Sets timers and patches configs, and kills the host after this many reports.
+fn round(host_folder: &HostFolder, round: u64, random: &mut Random) {
     let host = host_folder.start();
     let report = subscriber(&host, "report");
     let mut boss = Device::connect(host.mqtt(), Session::new("boss"));
@@ -32,19 +32,19 @@ fn round(host_folder: &HostFolder, round: u64, dice: &mut Random) {
     }
     for n in 0..ORDERS {
         let orders = json!([
-            {"after": {"timer": format!("once-{round}-{n}"), "ms": dice.below(1_500)}},
+            {"after": {"timer": format!("once-{round}-{n}"), "ms": random.below(1_500)}},
             {"patch": {"device": format!("lamp-{}", n % LAMPS), "patch": {format!("k{n}"): round}}},
         ]);
         let _ = boss.send(&events("boss"), QoS::AtLeastOnce, orders.to_string());
     }
-    let reports = usize::try_from(1 + dice.below(20)).unwrap();
+    let reports = usize::try_from(1 + random.below(20)).unwrap();
     report.try_wait(LIMIT, |seen| (seen.messages.len() >= reports).then_some(()));
     host.kill();
 }
 
 #[test]
 fn every_timer_fires_once_for_each_time_and_every_config_converges() {
-    let (rounds, mut dice) = crash_plan(10);
+    let (rounds, mut random) = crash_plan(10);
     let host_folder = HostFolder::new();
     deputy(&host_folder, "deputy");
     {
@@ -53,7 +53,7 @@ fn every_timer_fires_once_for_each_time_and_every_config_converges() {
         host.stop();
     }
     for n in 0..rounds {
-        round(&host_folder, n, &mut dice);
+        round(&host_folder, n, &mut random);
     }
     let host = host_folder.start();
     finish(&host);

@@ -1,4 +1,4 @@
-//! Who gets in, with what, and for how long: the real program with closed doors.
+//! Which clients are accepted, with which credentials, and for how long: the real program with closed enrolment.
 
 mod ends;
 mod topics;
@@ -38,7 +38,7 @@ fn a_device_is_accepted_with_a_token_of_its_key_and_only_the_log_says_why_anothe
     let sign = |from, to| key.token("local", from, to).unwrap();
     let mut answers = Vec::new();
     for (id, secret, logged) in [
-        ("lamp-1", Some(token(&other)), "signature is of none of the keys"),
+        ("lamp-1", Some(token(&other)), "signature was not made by any of the keys"),
         ("lamp-1", Some(key.token("other", now(), now() + 60).unwrap()), "is for \"other\""),
         ("lamp-1", Some(sign(now() - 7_200, now() - 3_600)), "expired"),
         ("lamp-1", Some(sign(now() + 3_600, now() + 7_200)), "clock"),
@@ -53,7 +53,7 @@ fn a_device_is_accepted_with_a_token_of_its_key_and_only_the_log_says_why_anothe
     ] {
         let secret = secret.clone();
         answers.push(Device::refused(host.mqtt(), Session { secret, ..Session::new(id) }));
-        host.logged(&["not let in", logged]);
+        host.logged(&["refused", logged]);
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
@@ -73,7 +73,7 @@ fn a_name_that_a_client_makes_up_is_no_line_of_the_log() {
     let forged = "2026-01-01T00:00:00Z  INFO switchbox: forged";
     Device::refused(host.mqtt(), Session::of_service(&format!("x\n{forged}"), "program", "a guess"));
     Device::refused(host.mqtt(), Session::with_secret(&format!("y\n{forged}"), "a guess"));
-    host.logged(&["not let in", "forged"]);
+    host.logged(&["refused", "forged"]);
     assert!(!host.log().lines().any(|line| line.starts_with("2026-01-01")), "{}", host.log());
     host.stop();
 }
@@ -192,7 +192,7 @@ fn a_client_that_guesses_is_throttled_and_no_other() {
         Device::refused(host.mqtt(), Session::with_secret("lamp-1", "a guess"));
         host.log().contains("too many wrong passwords for this client from this address").then_some(())
     });
-    // Neither the device itself with its key nor another one of the same address.
+    // Neither the device itself with its key nor another one at the same address.
     drop(connect(&host, "lamp-1", &token(&key)));
     drop(connect(&host, "lamp-2", &password));
     host.stop();

@@ -108,7 +108,7 @@ fn value(text: &str, name: &str) -> f64 {
     found.unwrap_or_else(|| panic!("{name} is not in {text}")).parse().unwrap()
 }
 
-/// With the program where the unit wants it: systemd looks whether it is there.
+/// With the program at the unit's path: systemd checks that it exists.
 #[test]
 fn systemd_reads_the_unit() {
     if !is_available("systemd-analyze", runs(Command::new("systemd-analyze").arg("--version"))) {

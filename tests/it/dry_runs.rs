@@ -1,4 +1,4 @@
-//! Plugins tried on events, and recorded and replayed: a try carries nothing out, and a recording gives the same effects again to the
+//! Plugins tried on events, recorded and replayed: a try carries nothing out, and a recording has the same effects again to the
 //! byte, without a host.
 
 use std::{fs, path::Path, process::Command, time::Duration};
@@ -17,7 +17,7 @@ fn record(host: &Process, plugin: &str) {
     assert!(begun.get("ended").is_none(), "{begun}");
 }
 
-/// So many executions of the plugin are in its recording.
+/// Waits until this many executions of the plugin are in its recording.
 fn recorded(host: &Process, plugin: &str, executions: u64) {
     host.admin().wait_plugin(plugin, "to be recorded", |plugin| {
         plugin["recording"]["executions"].as_str().is_some_and(|count| count.parse::<u64>().unwrap() >= executions)

@@ -38,12 +38,12 @@ fn garage_door() {
 
     drop(door);
     let gone = |seen: &Value| seen["ok"] == false && seen["error"].as_str().is_some_and(|e| e.starts_with("offline"));
-    let told = until_within(NIGHT, || {
+    let alerts = until_within(NIGHT, || {
         phone.publish("garage/door-1/request", r#"{"action": "close"}"#);
         let answers = phone.seen().messages.iter().map(|message| parsed(&message.text())).collect::<Vec<_>>();
         answers.into_iter().find(gone)
     });
-    assert!(told.is_some(), "the phone is told that the door is offline");
+    assert!(alerts.is_some(), "the phone is told that the door is offline");
     host.stop();
 }
 
@@ -59,14 +59,17 @@ fn motion_alert() {
         sensor.event(r#"{"motion": true}"#);
     }
     // One at once, the other three in one when the sensor may speak again.
-    let told = phone.wait("all four movements", |seen| {
+    let alerts = phone.wait("all four movements", |seen| {
         let alerts: Vec<_> = seen.messages.iter().map(|m| (m.topic.clone(), parsed(&m.text()))).collect();
         let movements: u64 = alerts.iter().filter_map(|(_, alert)| alert["movements"].as_u64()).sum();
         (movements == 4).then_some(alerts)
     });
-    assert!(told.len() < 4, "{told:?}");
-    assert_eq!(told[0].1["movements"], 1);
-    assert!(told.iter().all(|(topic, alert)| topic == "alerts/motion-1" && alert["sensor"] == "motion-1"), "{told:?}");
+    assert!(alerts.len() < 4, "{alerts:?}");
+    assert_eq!(alerts[0].1["movements"], 1);
+    assert!(
+        alerts.iter().all(|(topic, alert)| topic == "alerts/motion-1" && alert["sensor"] == "motion-1"),
+        "{alerts:?}"
+    );
     host.stop();
 }
 

@@ -14,16 +14,16 @@ fn listening(host: &Process, id: &str) -> Device {
 
 /// The lines of the chain, without its times and digests: from `at`, `(sha256` and what was set `for` on.
 fn chain(admin: &Admin, id: &str) -> Vec<String> {
-    let told = admin.get(&format!("/v1/explain/{id}")).ok()["text"].as_str().unwrap().to_owned();
+    let lines = admin.get(&format!("/v1/explain/{id}")).ok()["text"].as_str().unwrap().to_owned();
     let short = |line: &str| {
         [" at 2", " (sha256", ", first"]
             .iter()
             .fold(line.to_owned(), |line, end| line.split(end).next().unwrap_or_default().to_owned())
     };
-    told.lines().map(short).collect()
+    lines.lines().map(short).collect()
 }
 
-/// Without what became of it.
+/// The last step without its result.
 fn last(chain: &[String]) -> &str {
     chain.last().unwrap().split(": ").next().unwrap()
 }
@@ -49,8 +49,8 @@ fn a_timer_leads_back_to_the_event_that_set_it_also_after_a_restart() {
         let (first, fired) = (format!("boss sent {order}"), format!("→ timer \"tick\" of plugin deputy fired{fired}"));
         [first.as_str(), "→ plugin deputy", set, &fired, "→ plugin deputy", &version].map(str::to_owned)
     };
-    let told = chain(&host.admin(), "report@1");
-    assert_eq!((&told[..5], last(&told)), (&expected(1, "")[..5], expected(1, "")[5].as_str()));
+    let lines = chain(&host.admin(), "report@1");
+    assert_eq!((&lines[..5], last(&lines)), (&expected(1, "")[..5], expected(1, "")[5].as_str()));
     host.stop();
     let fired = |message: &Message| serde_json::from_str::<Value>(&message.text()).unwrap();
     let before = report.seen().messages.last().map(fired).unwrap()["count"].as_u64();
@@ -60,9 +60,9 @@ fn a_timer_leads_back_to_the_event_that_set_it_also_after_a_restart() {
     let is_new = |message: &Message| fired(message)["late"] == false && fired(message)["count"].as_u64() > before;
     let newest = report.message("a config by the timer", is_new);
     let count = fired(&newest)["count"].as_u64().unwrap();
-    let told = chain(&host.admin(), &format!("report@{count}"));
+    let lines = chain(&host.admin(), &format!("report@{count}"));
     let expected = expected(count, "");
-    assert_eq!((&told[..5], last(&told)), (&expected[..5], expected[5].as_str()));
+    assert_eq!((&lines[..5], last(&lines)), (&expected[..5], expected[5].as_str()));
     host.stop();
 }
 
@@ -73,8 +73,8 @@ fn a_plugins_start_is_reported_as_a_start() {
     let host = host_folder.start();
     let admin = host.admin();
     let id = newest_event(&admin, "kind=timer")["id"].as_str().unwrap().to_owned();
-    let told = chain(&admin, &id);
-    assert_eq!(told[0], "plugin deputy was new, or its component or settings changed,");
+    let lines = chain(&admin, &id);
+    assert_eq!(lines[0], "plugin deputy was new, or its component or settings changed,");
     host.stop();
 }
 
@@ -95,19 +95,19 @@ fn a_message_between_plugins_leads_back_to_what_the_first_one_saw() {
     for (lamp, device, topic, plugin) in [(lamp_0, "lamp-0", "bus/zero", "zero"), (lamp_1, "lamp-1", "bus/one", "one")]
     {
         lamp.message_with("on");
-        let told = chain(&host.admin(), device);
+        let lines = chain(&host.admin(), device);
         let expected = [
             "switch-1 sent on".to_owned(),
             "→ plugin caller".to_owned(),
             format!("→ on was published on {topic}"),
             format!("→ plugin {plugin}"),
         ];
-        assert_eq!((&told[..4], last(&told)), (&expected[..], format!("→ config version 1 for {device}").as_str()));
+        assert_eq!((&lines[..4], last(&lines)), (&expected[..], format!("→ config version 1 for {device}").as_str()));
     }
     host.stop();
 }
 
-/// Two plugins that answer each other for ever, with a command for lamp-1 in each round.
+/// Two plugins that answer each other without end, with a command for lamp-1 in each round.
 fn ping_pong(host_folder: &HostFolder) {
     let slow = "rate-per-target = \"100/s\"";
     limited_scripted_plugin(host_folder, "there", ("topic", "ping"), slow, r#"{ publish = { topic = "pong" } }"#);
@@ -125,12 +125,12 @@ fn a_chain_that_goes_round_is_cut_and_says_so() {
     host.device("phone-1").publish("ping", "ball");
     lamp.wait("many rounds", |seen| (seen.messages.len() >= 30).then_some(()));
     let admin = host.admin();
-    let told = until("a command of a late round that has ended", || {
+    let lines = until("a command of a late round that has ended", || {
         let settled = newest_event(&admin, "kind=command-settled&device=lamp-1");
-        let told = chain(&admin, settled["commandId"].as_str().unwrap());
-        (told[0] == "(it began earlier; explain the first event below to go on)").then_some(told)
+        let lines = chain(&admin, settled["commandId"].as_str().unwrap());
+        (lines[0] == "(it began earlier; run explain on the first event below)").then_some(lines)
     });
-    assert_eq!(told[1..3], ["→ ball was published on pong", "→ plugin back"]);
+    assert_eq!(lines[1..3], ["→ ball was published on pong", "→ plugin back"]);
     host.stop();
 }
 
@@ -179,16 +179,16 @@ fn the_end_of_a_command_leads_back_to_its_sender() {
     assert!(lamp.subscribe("/devices/lamp-1/commands/#"));
     host.device("switch-1").event("blink");
     report.message("the report", |message| message.topic == config("report"));
-    let told = chain(&admin, "report");
+    let lines = chain(&admin, "report");
     let id = newest_event(&admin, "kind=telemetry&device=switch-1")["id"].as_str().unwrap().to_owned();
     let sender = ["switch-1 sent blink".to_owned(), "→ plugin sender".to_owned()];
-    assert_eq!(told[..2], sender);
+    assert_eq!(lines[..2], sender);
     assert!(
-        told[2].starts_with(&format!("→ command {id}.sender.0 for lamp-1: blink → sent → acknowledged")),
-        "{told:?}"
+        lines[2].starts_with(&format!("→ command {id}.sender.0 for lamp-1: blink → sent → acknowledged")),
+        "{lines:?}"
     );
     let after = [format!("→ command {id}.sender.0 of lamp-1 was acknowledged"), "→ plugin listener".to_owned()];
-    assert_eq!((&told[3..5], last(&told)), (&after[..], "→ config version 1 for report"));
+    assert_eq!((&lines[3..5], last(&lines)), (&after[..], "→ config version 1 for report"));
 
     // One that an operator sent leads back to the operator.
     let sent = json!({"binaryData": "Z28=", "ttl": "600s"});
@@ -233,8 +233,8 @@ fn a_call_that_is_refused_at_once_is_remembered_too() {
     host.device("switch-1").event("50");
     report.message("the report", |message| message.text().contains("failed"));
     let id = newest_event(&admin, "kind=telemetry&device=switch-1")["id"].as_str().unwrap().to_owned();
-    let told = chain(&admin, &format!("{id}.caller.m0"));
-    assert_eq!(told[0], "switch-1 sent 50");
+    let lines = chain(&admin, &format!("{id}.caller.m0"));
+    assert_eq!(lines[0], "switch-1 sent 50");
     let text = admin.get(&format!("/v1/explain/{id}.caller.m0")).ok()["text"].as_str().unwrap().to_owned();
     assert!(text.contains("→ method dim of lamp-1 called with 50 at "), "{text}");
     assert!(text.contains(": lamp-1 is not connected"), "{text}");

@@ -1,4 +1,4 @@
-//! What README.md and the pages of docs/ tell a new user to do, done.
+//! The commands of README.md and of the pages of docs/, carried out.
 
 mod lists;
 mod pages;
@@ -66,8 +66,8 @@ fn the_demo_shows_both_scenarios_and_ends_by_itself() {
     let ended = demo.wait();
     let output = demo.output();
     assert!(ended.success(), "{output}\n{}", demo.log());
-    for told in ["✓ hop relay", "✓ switch wakes", "mosquitto_pub -i switch-2"] {
-        assert!(output.contains(told), "{told} is not in\n{output}");
+    for expected in ["✓ hop relay", "✓ switch wakes", "mosquitto_pub -i switch-2"] {
+        assert!(output.contains(expected), "{expected} is not in\n{output}");
     }
     assert!(!demo.log().contains("WARN"), "{}", demo.log());
 }
@@ -76,7 +76,8 @@ fn demo(host_folder: &HostFolder, more: &[&str], limit: Duration) -> (bool, Stri
     let data = host_folder.data();
     let all: Vec<&str> = ["demo", "--data", data.to_str().unwrap()].into_iter().chain(more.iter().copied()).collect();
     let mut demo = Process::run(host_folder, arguments(&all));
-    let ended = until_within(limit, || demo.try_wait()).unwrap_or_else(|| panic!("it goes on: {}", demo.output()));
+    let ended =
+        until_within(limit, || demo.try_wait()).unwrap_or_else(|| panic!("the demo has not ended: {}", demo.output()));
     (ended.success(), demo.output())
 }
 
@@ -85,7 +86,7 @@ fn the_demo_plays_the_examples_and_says_why_what_happened() {
     let scenes = ["--scene", "garage-door", "motion-alert", "thermostat"];
     let (worked, output) = demo(&HostFolder::new(), &scenes, Duration::from_secs(90));
     assert!(worked, "{output}");
-    for told in [
+    for expected in [
         "phone-1      → garage/door-1/request  {\"action\":\"open\"",
         "door-1       ← methods/open/request/1  ",
         "→ method open of door-1 called with ",
@@ -96,7 +97,7 @@ fn the_demo_plays_the_examples_and_says_why_what_happened() {
         "✓ motion-alert  three movements of motion-1 were two alerts",
         "✓ thermostat    heater-1 went on at 19.2 °C and off at 20.8 °C",
     ] {
-        assert!(output.contains(told), "{told} is not in\n{output}");
+        assert!(output.contains(expected), "{expected} is not in\n{output}");
     }
 }
 
@@ -104,13 +105,13 @@ fn the_demo_plays_the_examples_and_says_why_what_happened() {
 fn the_demo_plays_a_night() {
     let (worked, output) = demo(&HostFolder::new(), &["--scene", "night-restart"], Duration::from_secs(150));
     assert!(worked, "{output}");
-    for told in [
+    for expected in [
         "plugin night-restart was new, or its component or settings changed, at ",
         "→ timer \"night\" set for * * * * * in UTC, first at ",
         "→ command 2.night-restart.0 for camera-1: RESTART → sent → acknowledged ",
         "✓ night-restart camera-1 slept when the timer fired, and was told to restart when it woke",
     ] {
-        assert!(output.contains(told), "{told} is not in\n{output}");
+        assert!(output.contains(expected), "{expected} is not in\n{output}");
     }
 }
 

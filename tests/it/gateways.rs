@@ -138,8 +138,8 @@ fn each_method_accepts_a_device_that_meets_its_requirements() {
         let payload = if shows_token { authorization(&token(&setup.lamp)) } else { String::new() };
         attach(&mut hub, "lamp", &payload);
         assert_eq!(setup.lamp("connected"), attached, "{method} {bound} {shows_token}: {:?}", errors(&hub));
-        // Told beside the acknowledgement, with QoS 0.
-        until("the gateway to be told", || (errors(&hub).is_empty() == attached).then_some(()));
+        // Reported beside the acknowledgement, with QoS 0.
+        until("the gateway to get its error", || (errors(&hub).is_empty() == attached).then_some(()));
         assert!(!setup.host.log().contains(&payload) || payload.is_empty(), "the token is in the log");
         setup.host.stop();
     }
@@ -185,7 +185,7 @@ fn a_control_message_of_a_device_that_is_no_gateway_closes_its_connection() {
     let mut lamp = Device::connect(setup.host.mqtt(), Session::with_secret("lamp", &token(&setup.lamp)));
     let _ = lamp.send("/devices/hub/attach", QoS::AtLeastOnce, "");
     lamp.wait("its end", |seen| seen.ended.clone());
-    setup.host.logged(&["lamp", "a control message from a device that is no gateway"]);
+    setup.host.logged(&["lamp", "a control message from a device that is not a gateway"]);
     setup.host.stop();
 }
 

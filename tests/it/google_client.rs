@@ -1,4 +1,4 @@
-//! Google's public client library for Cloud IoT Core works against a host with nothing but its endpoint changed.
+//! Google's public client library for Cloud IoT Core works against a host with only its endpoint changed.
 
 use std::{
     fs,

@@ -14,12 +14,12 @@ use switchbox_tests::{
     workspace,
 };
 
-/// The host may have so much, MiB, whatever was done to it before.
+/// The memory that the host may use after any attacks, MiB.
 const MEMORY_MIB: u64 = 600;
 /// Round trips of the other device under each attack.
 const ROUND_TRIPS: usize = 5;
 
-/// None: all is well.
+/// Returns `None` if all is well.
 fn harm(target: &Arc<Target>, healthy: &mut Healthy, row: Row) -> Option<String> {
     let during = || {
         (0..ROUND_TRIPS).for_each(|_| {

@@ -92,7 +92,7 @@ fn host_with(component: &Path) -> (HostFolder, Process, Value) {
     (host_folder, host, plugin)
 }
 
-/// The rule does what its template says, refuses what is no reading, and goes on.
+/// The plugin does what its template says, refuses input that is not a reading, and continues.
 fn follows(host: &Process) {
     let admin = host.admin();
     let mut fan = host.device("fan-1");
@@ -233,7 +233,7 @@ fn a_rule_in_javascript_runs_from_the_plugin_folder_where_its_tool_chain_is_name
     let host = start();
     host.admin().wait_plugin("rule", "to run", |plugin| plugin["state"] == "running");
     follows(&host);
-    // What is wrong in it is said with its line, and what ran before goes on.
+    // The error is reported with its line, and the previous version keeps running.
     host_folder.plugin("rule.js", rule.replace("let settings", "let let settings"));
     host.logged(&["ERROR", "rule.js is no component", "/rule.js:13:", "the version before keeps running"]);
     let mut fan = host.device("fan-1");

@@ -1,4 +1,4 @@
-//! Devices that come and go: what plugins are told of it, and what the registry knows of it.
+//! Devices that connect and disconnect: the events that plugins get, and what the registry records.
 
 use std::net::SocketAddr;
 
@@ -54,7 +54,7 @@ fn fragile(host: SocketAddr, will: Option<(u32, &str, &str)>) -> Raw {
 }
 
 const TAKEN_OVER: &str = "taken over by a new connection";
-const GOODBYE: &str = "disconnected by the client";
+const CLIENT_DISCONNECTED: &str = "disconnected by the client";
 const BROKEN: &str = "connection closed by the client without DISCONNECT";
 
 #[test]
@@ -67,7 +67,7 @@ fn plugins_see_devices_come_and_go_with_the_reason_in_order_with_their_telemetry
     let mut second = Device::connect(host.mqtt(), Session::new("sensor-1"));
     second.event(say(2));
     drop(second);
-    wait(&report, &disconnected(GOODBYE));
+    wait(&report, &disconnected(CLIENT_DISCONNECTED));
     let mut third = fragile(host.mqtt(), None);
     third.send(&raw::publish(0x32, &events("sensor-1"), 1, &[], &say(3)));
     let _puback = third.packet();
@@ -76,7 +76,7 @@ fn plugins_see_devices_come_and_go_with_the_reason_in_order_with_their_telemetry
     let said = |n: u32| json!({ "said": n });
     let expected = [
         [connected(), said(1), disconnected(TAKEN_OVER)],
-        [connected(), said(2), disconnected(GOODBYE)],
+        [connected(), said(2), disconnected(CLIENT_DISCONNECTED)],
         [connected(), said(3), disconnected(BROKEN)],
     ];
     assert_eq!(seen(&report), expected.concat());
@@ -136,7 +136,7 @@ fn the_last_times_outlive_the_connection_and_the_host() {
     known(&host, "the acknowledgement", |device| device.get("lastConfigAckTime").is_some());
     drop(sensor);
     let before = known(&host, "the end", |device| device["connected"] == false);
-    // More versions than are kept, none of which is acknowledged.
+    // More versions than are kept, none of them acknowledged.
     (2..=12).for_each(|n| drop(patch(n)));
     host.stop();
     let after = known(&host_folder.start(), "the device", |_| true);
@@ -160,7 +160,7 @@ fn a_device_that_was_connected_when_the_host_was_killed_is_disconnected_once_at_
     let other = host.device("sensor-2");
     said(&host, &json!({"connected": "sensor-2"}));
     drop(other);
-    said(&host, &json!({"disconnected": "sensor-2", "reason": GOODBYE}));
+    said(&host, &json!({"disconnected": "sensor-2", "reason": CLIENT_DISCONNECTED}));
     let _sensor = host.device("sensor-1");
     said(&host, &connected());
     host.kill();

@@ -134,7 +134,7 @@ fn plugins_that_feed_each_other_through_topics_are_named() {
     for name in ["plugin-a", "plugin-b"] {
         named(&host.admin(), name, cycle);
     }
-    // It goes round for ever, and the host still stops.
+    // The loop has no end, and the host can still be stopped.
     host.stop();
 }
 
@@ -158,7 +158,7 @@ fn plugins_that_feed_each_other_through_devices_are_named() {
     };
     while round % 50 > 0 || !warned(&host.admin().plugin("plugin-a").unwrap()) {
         round += 1;
-        assert!(round < 20_000, "nobody was warned in {round} rounds");
+        assert!(round < 20_000, "no warning was logged in {round} rounds");
         pass_on(&mut switch, &lamp, round);
         pass_on(&mut lamp, &switch, round);
     }
@@ -181,13 +181,14 @@ fn a_hop_relay_is_no_problem() {
     hop.subscribe_config();
     let mut hops = 0;
     while hops % 50 > 0 || !host.log().contains("relay → hop-1 → relay") {
-        assert!(hops < 20_000, "nothing was told in {hops} hops");
+        assert!(hops < 20_000, "nothing was logged in {hops} hops");
         hop.send(&events("hop-1"), QoS::AtLeastOnce, format!(r#"{{"deviceId":"hop-1","hops":{hops}}}"#));
         hops += 1;
         hop.wait("the next hop", |seen| seen.messages.get(hops - 1).map(drop));
     }
-    let told: Vec<_> = host.log().lines().filter(|line| line.contains("feed each other")).map(str::to_owned).collect();
-    assert!(told.len() == 1 && told[0].contains("INFO"), "{told:?}");
+    let warnings: Vec<_> =
+        host.log().lines().filter(|line| line.contains("feed each other")).map(str::to_owned).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains("INFO"), "{warnings:?}");
     assert_eq!(host.admin().plugin("relay").unwrap()["warnings"].as_array().unwrap().len(), 0);
     host.stop();
 }

@@ -95,8 +95,8 @@ fn an_answer_that_comes_too_late_is_dropped_counted_and_logged_once() {
     answer(&mut lamp, "4711", "never asked");
     let counted = |metrics: &Value| metrics.as_str().unwrap().contains("switchbox_method_late_answers_total 2\n");
     until("both to be counted", || counted(&admin.get("/metrics").body).then_some(()));
-    let told = host.log().matches("dropped an answer").count();
-    assert_eq!(told, 1, "{}", host.log());
+    let logged = host.log().matches("dropped an answer").count();
+    assert_eq!(logged, 1, "{}", host.log());
     host.stop();
 }
 
@@ -253,7 +253,7 @@ fn a_host_without_a_free_descriptor_waits_with_calls_and_with_the_plugin_folder(
     let called = thread::spawn(move || invoke(&admin, "pump-1", "wait!", "60s"));
     host_folder.plugin("late.toml", "component = \"builtin:hop-relay\"\n");
     host.logged(&["WARN", "no file descriptor is free (ulimit -n)", "a method call over HTTP"]);
-    host.logged(&["WARN", "the plugin folder cannot be read; what runs keeps running"]);
+    host.logged(&["WARN", "the plugin folder cannot be read; running plugins continue"]);
     soft_limit(4_096);
     assert_eq!(called.join().unwrap().ok()["status"], json!(201));
     host.admin().wait_plugin("late", "to run", |plugin| plugin["state"] == "running");

@@ -1,4 +1,4 @@
-//! The host as it stands on a network: TLS, certificates of the host and of devices. mosquitto's clients are the devices.
+//! The host on a network: TLS, certificates of the host and of devices. mosquitto's clients are the devices.
 
 mod admin;
 mod rsa;
@@ -133,7 +133,7 @@ fn a_new_certificate_is_taken_up_without_a_restart_and_a_broken_one_is_not() {
     };
     // A certificate without its key cannot be used.
     put("server.pem");
-    host.logged(&["the TLS certificate before stays in force"]);
+    host.logged(&["the TLS certificate cannot be reloaded; the previous one stays in use"]);
     assert!(
         publishes(&host_folder, &host, "lamp-1", &with_token("certs/ca.pem", &token)),
         "the one before is in force"
@@ -159,7 +159,7 @@ fn a_certificate_by_the_hosts_authority_lets_in_the_device_that_it_names() {
     let own = shown("certs", "lamp-1");
     assert!(publishes(&host_folder, &host, "lamp-1", &own));
     assert!(!publishes(&host_folder, &host, "lamp-2", &own), "it names another device");
-    host.logged(&["not let in", "common name is \"lamp-1\""]);
+    host.logged(&["refused", "common name is \"lamp-1\""]);
     assert!(!publishes(&host_folder, &host, "lamp-9", &own), "there is no such device");
     certificate(&host_folder, "other", "lamp-1");
     assert!(!publishes(&host_folder, &host, "lamp-1", &shown("other", "lamp-1")), "another authority of the same name");
@@ -242,7 +242,7 @@ fn the_line_that_a_new_device_is_given_works_as_it_is_pasted() {
         let host = if with_tls { start(&host_folder, &[]) } else { host_folder.start_with(CLOSED) };
         let id = format!("lamp-{number}");
         let printed = host.cli(&host_folder, &["device", "create", &id, "--new-key"]);
-        let (_, pasted) = printed.split_once("Be this device:").expect("no example");
+        let (_, pasted) = printed.split_once("Connect as this device:").expect("no example");
         assert_eq!(pasted.contains("--cafile"), with_tls, "{pasted}");
         // The program has another name here.
         let token = host.cli(&host_folder, &["device", "token", "--key", &format!("{id}.key.pem")]);

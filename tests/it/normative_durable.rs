@@ -33,7 +33,7 @@ fn clean(host: &Process, id: &str) -> Raw {
 fn away(host: &Process) {
     let (mut to, _) = kept(host, "to");
     to.subscribe("a", 1);
-    to.goodbye();
+    to.send_disconnect();
 }
 
 /// Publishes with QoS 1 and waits for the PUBACK.
@@ -53,14 +53,14 @@ fn v5_4_1_0_1_what_waits_for_a_kept_session_survives_the_host() {
         to.subscribe("b", 1);
         to.send(&packet(0xa2, &[&[0, 5, 0][..], &text("b")].concat()));
         to.expect(&packet(0xb0, &[0, 5, 0, 0]));
-        to.goodbye();
+        to.send_disconnect();
         let mut from = clean(&host, "from");
         for payload in ["1", "2", "3"] {
             publish_1(&mut from, "a/x", payload);
         }
         publish_1(&mut from, "b", "nobody");
         let host = again(&host_folder, host, kill);
-        // The subscription is there as well as what it brought.
+        // Both the subscription and its messages exist.
         publish_1(&mut clean(&host, "from"), "a/y", "4");
         let (mut to, present) = kept(&host, "to");
         assert!(present, "killed: {kill}");
@@ -77,7 +77,7 @@ fn v5_4_1_0_1_what_waits_for_a_kept_session_survives_the_host() {
             drop(to);
         } else {
             to.expect_silence();
-            to.goodbye();
+            to.send_disconnect();
         }
         let (_, present) = Raw::connect(host.mqtt(), &connect("to", true, HOUR, None));
         assert!(!present);
@@ -131,7 +131,7 @@ fn v5_4_3_3_10_a_qos_2_message_of_a_kept_session_is_taken_once_also_across_a_kil
     from.expect(&ack(0x70, 7));
     let host = again(&host_folder, host, true);
     let (mut from, _) = kept(&host, "from");
-    // PUBCOMP was for ever: the same id is another message.
+    // PUBCOMP completed the exchange: the same id belongs to another message.
     from.send(&publish(0x34, "a", 7, &[], "another"));
     from.expect(&ack(0x50, 7));
     let (mut to, _) = kept(&host, "to");
@@ -160,7 +160,7 @@ fn v5_4_3_3_10_it_is_taken_once_also_where_the_host_ends_while_a_subscriber_is_f
         let full = full(&host, "a");
         let (mut to, _) = kept(&host, "to");
         to.subscribe("a", 1);
-        to.goodbye();
+        to.send_disconnect();
         let mut watcher = clean(&host, "watcher");
         watcher.subscribe("a", 0);
         let (mut from, _) = kept(&host, "from");
@@ -203,7 +203,7 @@ fn v5_3_3_1_5_retained_messages_survive_the_host_and_cleared_ones_do_not() {
 }
 
 #[test]
-fn v5_3_1_2_8_wills_of_the_killed_hosts_clients_come_after_the_start() {
+fn v5_3_1_2_8_wills_of_the_killed_hosts_clients_are_published_after_the_start() {
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     let (mut watcher, _) = kept(&host, "watcher");
@@ -216,7 +216,7 @@ fn v5_3_1_2_8_wills_of_the_killed_hosts_clients_come_after_the_start() {
     let waiting = with_will("waiting", HOUR, 1);
     let polite = with_will("polite", HOUR, 1);
     let returning = with_will("returning", HOUR, 30);
-    polite.goodbye();
+    polite.send_disconnect();
     drop(waiting);
     publish_1(&mut clean(&host, "from"), "last", "all before this is on the disk");
     let host = again(&host_folder, host, true);
@@ -232,7 +232,7 @@ fn v5_3_1_2_8_wills_of_the_killed_hosts_clients_come_after_the_start() {
     }
     topics.sort_unstable();
     assert_eq!(topics, ["will/connected", "will/waiting"]);
-    back.goodbye();
+    back.send_disconnect();
     watcher.expect_silence();
 }
 
@@ -243,7 +243,7 @@ fn v5_4_8_2_members_of_a_shared_subscription_are_members_again_after_a_kill() {
     for id in ["one", "two"] {
         let (mut member, _) = kept(&host, id);
         member.subscribe("$share/g/a", 1);
-        member.goodbye();
+        member.send_disconnect();
     }
     let mut from = clean(&host, "from");
     for payload in ["1", "2"] {
@@ -261,7 +261,7 @@ fn v5_4_8_2_members_of_a_shared_subscription_are_members_again_after_a_kill() {
     let mut payloads = [first.last(), second.last()].map(|last| char::from(*last.unwrap()));
     payloads.sort_unstable();
     assert_eq!(payloads, ['1', '2']);
-    other.goodbye();
+    other.send_disconnect();
 }
 
 #[test]

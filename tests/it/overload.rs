@@ -1,4 +1,4 @@
-//! More than the host can do is shed where it costs least. Who is there already is served.
+//! Overload is shed where it costs least, and existing clients are served.
 
 use rumqttc::QoS;
 use switchbox_support::scheduling::PriorityClass;
@@ -26,12 +26,12 @@ fn more_connects_than_the_host_takes_in_a_second_are_closed_as_they_come() {
         conn.is_accepted().then_some(conn)
     };
     let flood: Vec<_> = (0..300).filter_map(try_connect).collect();
-    assert!(flood.len() < 300, "all were let in");
+    assert!(flood.len() < 300, "all were accepted");
     assert!(hits(&host.admin(), "connects_per_second") > 0);
-    host.logged(&["connections are closed as they come", "connects_per_second"]);
-    lamp.event("who is there is served");
+    host.logged(&["new connections are closed", "connects_per_second"]);
+    lamp.event("connected clients are served");
     let mut number = 1_000;
-    until("a new client to be let in when the flood is over", || {
+    until("a new client to be accepted when the flood is over", || {
         number += 1;
         try_connect(number)
     });
@@ -51,9 +51,9 @@ fn a_host_that_is_full_closes_new_connections_and_serves_those_it_has() {
     assert!(try_connect().is_none(), "there were two already");
     assert!(hits(&host.admin(), "connections") > 0);
     host.logged(&["limit", "connections"]);
-    first.event("who is there is served");
+    first.event("connected clients are served");
     drop(second);
-    until("a new client in the place of who left", try_connect);
+    until("a new client in the place of the one that left", try_connect);
     host.stop();
 }
 
@@ -103,7 +103,7 @@ fn a_client_that_publishes_what_it_may_not_again_and_again_is_counted_each_time_
     // Not even a packet.
     sends_again_and_again(&host, &[0x32, 0xff, 0xff, 0x7f, 0, 3, b'a', b'/', b'b'], 2);
     assert_eq!(hits(&host.admin(), "packet_bytes"), 2);
-    // The same for what it may send: it comes through, and over HTTP the same limit holds.
+    // The same for messages within the limit: they are delivered, and the same limit holds over HTTP.
     let mut lamp = host.device("lamp-1");
     lamp.event("x".repeat(1_000));
     let large = serde_json::json!({"binaryData": "eHh4".repeat(400)});
@@ -112,7 +112,7 @@ fn a_client_that_publishes_what_it_may_not_again_and_again_is_counted_each_time_
     host.stop();
 }
 
-/// Telemetry with QoS 0 and 1 by turns, so many of each; waits until those of QoS 1 are acknowledged. Gives the payloads.
+/// Telemetry with QoS 0 and 1 alternately, this many of each; waits until those of QoS 1 are acknowledged. Returns the payloads.
 fn by_turns(device: &mut Device, count: usize) -> (Vec<String>, Vec<String>) {
     let topic = events(&device.id);
     let payloads = |what: &str| (0..count).map(|number| format!("{what} {number}")).collect::<Vec<_>>();

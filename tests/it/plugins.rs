@@ -1,5 +1,5 @@
-//! The plugin folder of a running host: what is put there runs, what is no good is named and harms nothing, and neither
-//! a swap nor a hostile plugin costs another one's events.
+//! The plugin folder of a running host: valid plugins run, invalid files are named and harm nothing, and neither a swap nor a
+//! hostile plugin costs another one's events.
 
 mod consent;
 mod guard;
@@ -29,7 +29,7 @@ fn counting(marker: &str, more: &str) -> String {
     format!("[limits]\ndeadline = \"30s\"\n[settings]\nmarker = \"{marker}\"\n{more}\n")
 }
 
-/// A source and the target that is told its count.
+/// A source, and the target that gets its count.
 struct Pair {
     source: Device,
     tally: Device,
@@ -42,7 +42,7 @@ impl Pair {
         Self { source: host.device(source), tally }
     }
 
-    /// Publishes an event and waits for the config that comes of it.
+    /// Publishes an event and waits for the resulting config.
     fn round_trip(&mut self, text: &str) -> String {
         self.source.event(text);
         self.tally.message_with(&format!(r#""text":"{text}""#)).text()
@@ -67,7 +67,7 @@ fn files_come_change_and_go() {
     let first = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
     assert_eq!(pair.round_trip("a"), expected("", 1, "a"));
 
-    // Other settings: the same component, and what it has kept.
+    // Other settings with the same component; the plugin's state is kept.
     host_folder.plugin("counter.toml", counting("edited", ""));
     admin.wait_plugin("counter", "to be edited", |plugin| plugin["settings"].to_string().contains("edited"));
     assert_eq!(pair.round_trip("b"), expected("edited", 2, "b"));
@@ -120,11 +120,11 @@ fn what_is_no_good_is_named_and_what_ran_before_runs_on() {
         ("counter.wasm", wat("(component)"), "does not export"),
         ("counter.wasm", wat(old), "switchbox:plugin/handler@0.2.0"),
         ("counter.wasm", half.to_vec(), "ends in the middle of a section"),
-        ("counter.toml", b"colour = \"red\"".to_vec(), "colour: is no key"),
+        ("counter.toml", b"colour = \"red\"".to_vec(), "colour: is not a key"),
         ("counter.toml", b"[settings]\ncolour = \"red\"".to_vec(), "unknown field `colour`"),
         ("counter.toml", b"[settings]\nrefuse = true".to_vec(), "told to refuse"),
         ("counter.toml", b"[limits]\ndeadline = \"soon\"".to_vec(), "limits.deadline"),
-        ("counter.toml", b"enabled = ".to_vec(), "line 1 is no TOML"),
+        ("counter.toml", b"enabled = ".to_vec(), "line 1 is not TOML"),
         ("counter.toml", b"component = \"builtin:nothing\"".to_vec(), "there is no builtin:nothing"),
         ("counter.toml", b"component = \"elsewhere.wasm\"".to_vec(), "there is no elsewhere.wasm"),
     ] {
@@ -136,10 +136,10 @@ fn what_is_no_good_is_named_and_what_ran_before_runs_on() {
         host.logged(&["ERROR", "counter", expect, "the version before keeps running"]);
         count += 1;
         assert_eq!(pair.round_trip(&format!("n{count}")), expected("good", count, &format!("n{count}")));
-        // Mended: what was wrong is no longer shown.
+        // Repaired: the error is no longer shown.
         let good = if file == "counter.wasm" { counter() } else { counting("good", "").into_bytes() };
         host_folder.plugin(file, good);
-        admin.wait_plugin("counter", "to be mended", |plugin| plugin["lastError"].is_null());
+        admin.wait_plugin("counter", "to be corrected", |plugin| plugin["lastError"].is_null());
     }
     // One that was never any good is broken, and shown.
     host_folder.plugin("never.wasm", wat("(component)"));
@@ -157,7 +157,7 @@ fn a_file_that_is_still_being_written_is_waited_for() {
     let mut file = File::create(host_folder.plugins().join("late.wasm")).unwrap();
     file.write_all(first).unwrap();
     file.sync_all().unwrap();
-    // The host looks at this one after the half of the other.
+    // The host reads this file after half of the other one.
     host_folder.plugin("other.wasm", stamped(&bytes, "other"));
     host.logged(&["other", "in force"]);
     file.write_all(second).unwrap();
@@ -273,7 +273,7 @@ fn settings_outside_of_what_the_component_says_are_refused_by_the_api_and_in_the
     assert!(text.contains("heater must not be empty; hysteresis is 12, and must be at most 9.9"), "{text}");
     drop(change(json!({"hysteresis": 1.5})).ok());
     admin.wait_plugin("heat", "to have it", |plugin| plugin["settings"].as_str().unwrap().contains("1.5"));
-    // A file is looked at when it is loaded: what ran before goes on.
+    // A settings file is checked when it is loaded: the version that ran before stays active.
     host_folder.plugin("heat.toml", "component = \"builtin:thermostat\"\n[settings]\ntemperature = 1000\n");
     let shown = admin.wait_plugin("heat", "to say what is wrong", |plugin| !plugin["lastError"].is_null());
     assert!(shown["lastError"].as_str().unwrap().contains("temperature is 1000, and must be at most 100"), "{shown}");

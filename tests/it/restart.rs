@@ -1,5 +1,5 @@
-//! A clean stop and the start after it: what was there is there again, what was left is taken up, and a data folder that
-//! cannot be used is refused with a message that says why.
+//! A clean stop and the start after it: all state is restored, open work is resumed, and an unusable data folder is refused with
+//! a message that says why.
 
 use std::{
     fs::{self, File},
@@ -84,7 +84,7 @@ fn a_clean_stop_keeps_everything() {
     }
     assert_eq!(admin.dead_letters(), letters);
     assert_eq!(admin.get("/v1/executions").ok(), executions, "events were handled again");
-    // The config that was never acknowledged comes again, and the counter goes on where it was.
+    // The config that was never acknowledged is sent again, and the counter continues.
     let sink = target(&host, "sink-2");
     sink.message_with(r#""hops":11"#);
     switchbox_tests::until("sink-2's acknowledgement", || {
@@ -142,7 +142,7 @@ fn a_plugin_that_is_half_written_at_the_start_loses_no_event() {
     host.stop();
 }
 
-/// Its events wait in the journal until its files are mended, however often the host is started meanwhile.
+/// Its events wait in the journal until its files are corrected, however often the host is started meanwhile.
 #[test]
 fn a_plugin_that_is_broken_at_the_start_loses_no_event() {
     let host_folder = HostFolder::new();
@@ -159,7 +159,7 @@ fn a_plugin_that_is_broken_at_the_start_loses_no_event() {
     host.logged(&["counter", "colour"]);
     host.device("source-1").event("meanwhile");
     // The host has said that everything is handled, so far as the plugins that run are concerned.
-    host.logged(&["noted the low water"]);
+    host.logged(&["recorded the low water"]);
     host.stop();
 
     counter(&host_folder, "");
@@ -175,7 +175,7 @@ fn a_data_folder_of_another_version_is_refused_and_left_alone() {
     let host_folder = HostFolder::new();
     host_folder.start().stop();
     let path = host_folder.data().join("state.db");
-    // SQLite's `user_version`, by which the host knows its schema.
+    // SQLite's `user_version`, which gives the version of the schema.
     let mut file = File::options().write(true).open(&path).unwrap();
     file.seek(SeekFrom::Start(60)).unwrap();
     file.write_all(&99_u32.to_be_bytes()).unwrap();
@@ -192,7 +192,7 @@ fn a_data_folder_of_another_version_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_data_folder_of_every_version_is_whole_and_a_host_goes_on_with_it() {
+fn a_host_starts_on_the_data_folder_of_every_version() {
     let formats = Path::new(env!("CARGO_MANIFEST_DIR")).join("formats");
     let versions: Vec<_> = fs::read_dir(formats).unwrap().map(|version| version.unwrap().path()).collect();
     assert!(!versions.is_empty());
@@ -209,7 +209,7 @@ fn a_data_folder_of_every_version_is_whole_and_a_host_goes_on_with_it() {
         let host = host_folder.start();
         let devices = host.admin().get("/v1/projects/local/locations/local/registries/default/devices").ok();
         assert!(devices["devices"].as_array().is_some_and(|devices| devices.len() > 2), "{devices}");
-        host.device("reader-1").event("it goes on");
+        host.device("reader-1").event("continued");
         host.stop();
     }
 }

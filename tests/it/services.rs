@@ -1,4 +1,4 @@
-//! Service accounts: programs that are no devices, what they may do, and what they see of devices.
+//! Service accounts of programs that are not devices: what they may do, and what they see of devices.
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
@@ -73,8 +73,8 @@ fn a_program_does_what_its_lists_say_and_nothing_else() {
     siren.ended();
     let refused = Device::begin(host.mqtt(), Session::of_service("siren", "program", "a guess"));
     assert!(refused.ended().contains("NotAuthorized"));
-    let nobody = Device::begin(host.mqtt(), Session::of_service("nobody", "program", &password));
-    assert!(nobody.ended().contains("NotAuthorized"));
+    let unregistered = Device::begin(host.mqtt(), Session::of_service("nobody", "program", &password));
+    assert!(unregistered.ended().contains("NotAuthorized"));
     host.stop();
 }
 

@@ -1,4 +1,4 @@
-//! A candidate beside a plugin in force: it sees the same events, nothing that it wants is done, and what differs is found.
+//! A candidate beside a plugin in force: it sees the same events, its effects are not carried out, and the differences are found.
 
 mod canaries;
 
@@ -20,7 +20,7 @@ fn host_folder() -> HostFolder {
     host_folder
 }
 
-/// What the shadow has found when it has seen so many events.
+/// The results of the shadow after this many events.
 fn report(host: &Process, events: u64) -> Value {
     switchbox_tests::until("the shadow to have seen all", || {
         let report = host.admin().get("/v1/plugins/counter/shadow").ok();
@@ -36,7 +36,7 @@ fn count(report: &Value, field: &str) -> u64 {
 #[test]
 fn a_shadow_finds_one_wrong_effect_in_ten_thousand_events() {
     const EVENTS: u64 = 10_000;
-    /// So many are sent before the shadow has seen those before.
+    /// How many events are sent before the shadow has seen the previous ones.
     const TOGETHER: u64 = 500;
     let host_folder = host_folder();
     let host = host_folder.start();
@@ -50,7 +50,7 @@ fn a_shadow_finds_one_wrong_effect_in_ten_thousand_events() {
     fs::write(&settings, counting("wrong_at = \"7777\"")).unwrap();
     let arguments = ["plugin", "shadow", "counter", "--settings", settings.to_str().unwrap()];
     let text = host.cli(&host_folder, &arguments);
-    assert!(text.contains("goes on") && text.contains("100% of devices"), "{text}");
+    assert!(text.contains("running") && text.contains("100% of devices"), "{text}");
     let again = host.admin().post("/v1/plugins/counter:shadow", &json!({"settings": ""}));
     assert!(again.status == 400 && again.body.to_string().contains("has a shadow already"), "{again:?}");
     for n in 0..EVENTS {

@@ -94,7 +94,7 @@ fn most_files_are_short() {
 }
 
 #[test]
-fn what_stands_in_no_file() {
+fn what_no_file_may_contain() {
     let mut found = Vec::new();
     for (path, text) in sources(PRODUCT) {
         let code = code(&text);

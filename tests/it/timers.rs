@@ -15,7 +15,7 @@ fn host_folder() -> HostFolder {
     host_folder
 }
 
-/// The device that the guest tells of its timers.
+/// The device to which the guest reports its timers.
 fn report(host: &Process) -> Device {
     let mut device = host.device("report");
     device.subscribe_config();
@@ -33,7 +33,7 @@ fn reports(report: &Device, timer: &str) -> Vec<Value> {
     reports.filter(|report| report["timer"] == timer).collect()
 }
 
-/// Waits until the timer has been reported so often.
+/// Waits until the timer has been reported this many times.
 fn fired(report: &Device, timer: &str, times: usize) -> Vec<Value> {
     until(&format!("{timer} to fire {times} times"), || {
         let reports = reports(report, timer);
@@ -252,12 +252,13 @@ fn a_timer_that_cannot_be_is_refused_with_what_to_do() {
     }
 }
 
-/// A restart is nothing new to a plugin, a crash neither.
+/// Neither a restart nor a crash of the host counts as a start of a plugin.
 #[test]
 fn a_plugin_is_started_when_it_is_new_or_changed_and_only_then() {
     let host_folder = host_folder();
     let handled = |host: &Process, times: u64| {
-        host.admin().wait_plugin("deputy", "to be told", |plugin| plugin["counters"]["done"].as_u64() == Some(times));
+        host.admin()
+            .wait_plugin("deputy", "to handle its starts", |plugin| plugin["counters"]["done"].as_u64() == Some(times));
     };
     let host = host_folder.start();
     handled(&host, 1);
@@ -265,13 +266,13 @@ fn a_plugin_is_started_when_it_is_new_or_changed_and_only_then() {
     let host = host_folder.start();
     host.admin().wait_plugin("deputy", "to run", |plugin| plugin["state"] == "running");
     host.stop();
-    // Changed while nobody ran it.
+    // Changed while the host was stopped.
     host_folder.plugin("deputy.wasm", stamped(&fs::read(DEPUTY).unwrap(), "two"));
     let host = host_folder.start();
     handled(&host, 1);
     host_folder.plugin("deputy.wasm", stamped(&fs::read(DEPUTY).unwrap(), "three"));
     handled(&host, 2);
-    assert_eq!(timers(&host.admin(), "deputy"), 0, "it is none of its own");
+    assert_eq!(timers(&host.admin(), "deputy"), 0, "the timer belongs to another plugin");
     host.stop();
     assert_eq!(all_firings(&host_folder).iter().filter(|(name, ..)| name == "$start").count(), 3);
 }

@@ -20,7 +20,7 @@ fn a_plugin_publishes_to_all_that_subscribe() {
     door.event("open");
     let message = phone.message_with("open");
     assert_eq!((message.topic.as_str(), message.retain), ("alerts/door", false));
-    // It is retained for who comes later.
+    // It is retained for later subscribers.
     let mut late = host.device("late");
     assert!(late.subscribe("alerts/+"));
     assert!(late.message_with("open").retain);

@@ -80,7 +80,7 @@ fn a_trace_goes_from_one_devices_program_through_the_host_to_the_others() {
     let more = ["--trace-sample-ratio", "0", "--otlp-headers-file", headers.to_str().unwrap()];
     let host = start(&host_folder, &collector.url(), &more);
     let (mut sink, mut switch) = (sink(&host), device(&host, "switch-1"));
-    // Of the traces that begin here, none is sampled.
+    // None of the traces that begin here is sampled.
     switch.send(&publish(0x32, EVENTS, 1, &[], &record(1)));
     assert_eq!(config(&mut sink), None);
     switch.send(&publish(0x32, EVENTS, 2, &property("01"), &record(2)));
@@ -98,7 +98,7 @@ fn a_trace_goes_from_one_devices_program_through_the_host_to_the_others() {
     for span in all {
         let time = |end: &str| span[end].as_str().unwrap().parse::<u64>().unwrap();
         assert!(time("startTimeUnixNano") <= time("endTimeUnixNano"), "{span}");
-        // Each leads to what explain tells of it.
+        // Each leads to its explanation.
         let id = attribute(span, "switchbox.explain");
         let _ = host.admin().get(&format!("/v1/explain/{id}")).ok();
     }
@@ -110,7 +110,7 @@ fn a_trace_goes_from_one_devices_program_through_the_host_to_the_others() {
         collector.heads()
     );
 
-    // What another program does not sample goes on, and has no spans.
+    // A trace that another program does not sample is continued without spans.
     switch.send(&publish(0x32, EVENTS, 3, &property("00"), &record(3)));
     let goes_out = config(&mut sink).unwrap();
     assert!(goes_out.starts_with(&format!("00-{TRACE}-")) && goes_out.ends_with("-00"), "{goes_out}");
@@ -178,7 +178,7 @@ fn an_entry_of_several_events_has_a_span_with_links_to_their_executions() {
 
 #[test]
 fn a_collector_that_never_answers_holds_nothing_up_and_what_is_dropped_is_counted() {
-    // Connections wait there, and nobody takes them.
+    // Connections wait there without being accepted.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let host_folder = HostFolder::new();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
@@ -217,7 +217,7 @@ fn chain(collector: &Collector, names: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn a_call_of_the_api_goes_on_with_its_callers_trace_down_to_the_device() {
+fn a_call_of_the_api_continues_its_callers_trace_down_to_the_device() {
     let (collector, host_folder) = (Collector::start(), HostFolder::new());
     let host = start(&host_folder, &collector.url(), &["--trace-sample-ratio", "0"]);
     let mut sink = sink(&host);
@@ -257,7 +257,7 @@ fn a_call_of_the_api_goes_on_with_its_callers_trace_down_to_the_device() {
     });
     let spans = chain(&collector, &[&invokes, "method call"]);
     assert_eq!(goes_out, format!("00-{TRACE}-{}-01", spans[1]["spanId"].as_str().unwrap()));
-    // A caller that is not let in makes no span, and one without `traceparent` none where none is sampled.
+    // A refused call makes no span, and one without `traceparent` makes none if it is not sampled.
     drop(
         host.admin().post(&Admin::device_path("sink-1", ":modifyCloudToDeviceConfig"), &json!({"binaryData": ""})).ok(),
     );

@@ -50,7 +50,7 @@ fn texts(device: &Device) -> Vec<String> {
     device.seen().messages.iter().filter(|m| m.topic == topic).map(switchbox_tests::Message::text).collect()
 }
 
-/// What the guest is told to do.
+/// Sends instructions to the guest.
 fn order(host: &Process, orders: &Value) {
     host.device("boss").event(orders.to_string());
 }
@@ -207,11 +207,11 @@ fn a_config_that_is_no_json_object_cannot_be_patched_and_the_twin_says_so() {
     create(&admin, "lamp-1");
     let _ = set(&admin, "lamp-1", "b24=", 0).ok();
     let shown = twin(&admin, "lamp-1");
-    assert!(shown["desiredProblem"].as_str().unwrap().contains("version 1 is no JSON object"), "{shown}");
+    assert!(shown["desiredProblem"].as_str().unwrap().contains("version 1 is not a JSON object"), "{shown}");
     assert_eq!((&shown["desired"], shown.get("differs")), (&Value::Null, None));
     let refused = admin.patch(&Admin::device_path("lamp-1", "/twin"), &json!({"on": true}));
     assert_eq!((refused.status, refused.body["error"]["status"].as_str()), (400, Some("FAILED_PRECONDITION")));
-    // Nothing of the event happens, and the plugin is told what is wrong.
+    // No effect of the event happens, and the plugin gets an error that says what is wrong.
     order(
         &host,
         &json!([{"patch": {"device": "report", "patch": {"a": 1}}}, {"patch": {"device": "lamp-1", "patch": {"a": 1}}}]),
@@ -232,7 +232,7 @@ fn what_differs_is_named_by_path_and_since_when_also_after_a_restart() {
     lamp.publish(&state("lamp-1"), r#"{"light":{"on":true,"level":3},"name":"hall","firmware":7}"#);
     assert_eq!(twin(&admin, "lamp-1")["differs"], json!([]));
     let changed = patch(&admin, "lamp-1", &json!({"light": {"level": 5}}));
-    // A report that says the same again does not move the time.
+    // A report with the same content does not change the time.
     lamp.publish(&state("lamp-1"), r#"{"light":{"on":true,"level":3},"name":"hall"}"#);
     let expected = json!([{"path": "/light/level", "desired": 5, "reported": 3, "since": changed["desiredTime"]}]);
     assert_eq!(twin(&admin, "lamp-1")["differs"], expected);

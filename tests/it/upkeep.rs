@@ -123,7 +123,7 @@ fn a_host_whose_folder_was_replaced_stops_and_says_so() {
 #[test]
 fn a_host_that_can_no_longer_write_ends_in_time_with_a_reason() {
     let host_folder = HostFolder::new();
-    // Files may have 3 MiB: `state.db` and the journal's beginning have room, what is sent has none.
+    // Files may have 3 MiB: `state.db` and the journal's beginning have room, what is sent has no room.
     let mut host = Process::spawn_under(&host_folder, &["prlimit", "--fsize=3145728", "--"], &[]);
     host.wait_ready();
     let (mqtt, began) = (host.mqtt(), Instant::now());
@@ -189,7 +189,7 @@ fn a_host_starts_with_the_addresses_of_a_39_bit_processor() {
 }
 
 #[test]
-fn a_host_with_1024_descriptors_serves_beside_1099_silent_connections_and_its_log_goes_on() {
+fn a_host_with_1024_descriptors_serves_beside_1099_silent_connections_and_its_journal_grows() {
     let host_folder = HostFolder::new();
     let mut host = Process::spawn_under(&host_folder, &["prlimit", "--nofile=1024:1024", "--"], &[]);
     host.wait_ready();
@@ -201,13 +201,13 @@ fn a_host_with_1024_descriptors_serves_beside_1099_silent_connections_and_its_lo
     let large = "x".repeat(200_000);
     (0..100).for_each(|_| device.event(large.as_str()));
     let files = fs::read_dir(host_folder.data().join("log")).unwrap().map(|entry| entry.unwrap().path());
-    assert!(files.filter(|path| path.extension().is_some_and(|e| e == "log")).count() > 1, "the journal did not go on");
+    assert!(files.filter(|path| path.extension().is_some_and(|e| e == "log")).count() > 1, "the journal did not grow");
     // A silent connection makes room once it has had its second; a client that comes before that is turned away, and comes again.
     let session = || Session::new("device-2");
     let mut other = until("a place for device-2", || Device::try_connect(host.mqtt(), session()));
-    other.event("let in beside them");
+    other.event("accepted beside them");
     let _ = host.admin().get("/readyz").ok();
-    assert!(host.log().contains("fewer connections than set"), "{}", host.log());
+    assert!(host.log().contains("fewer connections than mqtt.max-connections"), "{}", host.log());
     drop(silent);
     host.stop();
 }
@@ -225,9 +225,9 @@ fn a_host_on_a_full_disk_ends_with_a_reason_and_starts_again_on_its_reserve() {
     let host = start(&[]);
     host.device("device-1").event("kept");
     until("the reserve", || disk.sh(&format!("test -e '{}'", text(&host_folder.data().join("reserve")))).then_some(()));
-    // Whatever else fills it.
+    // Even if other files fill the disk.
     assert!(!disk.sh(&format!("head -c 100m /dev/zero > '{}/else' 2>/dev/null", text(&host_folder.data()))));
-    host.logged(&["little room is left on the disk"]);
+    host.logged(&["free disk space is low"]);
     let (mut host, mut raw) = {
         let mqtt = host.mqtt();
         (host, switchbox_tests::raw::Raw::connect(mqtt, &switchbox_tests::raw::connect("device-2", true, 0, None)).0)
@@ -236,7 +236,7 @@ fn a_host_on_a_full_disk_ends_with_a_reason_and_starts_again_on_its_reserve() {
     while host.try_wait().is_none() && raw.try_send(&publish) {}
     assert_eq!(host.wait().code(), Some(5), "{}", host.log());
     let host = start(&["--journal-keep-bytes", "0"]);
-    assert!(host.log().contains("the reserve is let go"), "{}", host.log());
-    host.device("device-3").event("it goes on");
+    assert!(host.log().contains("the reserve file is removed"), "{}", host.log());
+    host.device("device-3").event("continued");
     host.stop();
 }

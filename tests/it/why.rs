@@ -1,4 +1,4 @@
-//! Why did this lamp turn on? What a host tells of what it did, by its API and on the command line.
+//! Explanations by the API and on the command line: why did this lamp turn on?
 
 mod follow;
 
@@ -71,8 +71,8 @@ fn why_a_lamp_turned_on_is_explained_exactly_also_after_a_restart() {
     let id = text(&event, "id");
     let execution = newest(&admin, &format!("/v1/executions?plugin=wake&event={id}"), "executions");
     let digest = text(&execution, "digest").get(..19).unwrap();
-    let told = why(&admin, "lamp-1@1");
-    let later = between(&told, "acknowledged ", " later");
+    let chain_text = why(&admin, "lamp-1@1");
+    let later = between(&chain_text, "acknowledged ", " later");
     let chain = format!(
         "switch-1 sent {AWAKE} at {} (event {id})\n\
          → plugin wake ({digest}…, execution {id}.wake, {} µs)\n\
@@ -80,10 +80,10 @@ fn why_a_lamp_turned_on_is_explained_exactly_also_after_a_restart() {
         readable(text(&event, "time")),
         execution["tookUs"],
     );
-    assert_eq!(told, chain);
+    assert_eq!(chain_text, chain);
     assert!(later.ends_with("s") && text(&version, "deviceAckTime") >= text(&version, "cloudUpdateTime"));
 
-    // The same thing by all its names, and on the command line.
+    // The same object by all its names, and on the command line.
     let full = "projects/local/locations/local/registries/default/devices/lamp-1/configVersions/1";
     for id in ["lamp-1", full, &format!("{id}.wake"), &format!("{id}.wake.0"), id] {
         let same = why(&admin, id);
@@ -121,15 +121,19 @@ fn a_method_call_and_a_command_lead_back_to_the_event_that_they_were_made_for() 
         Some(newest(&admin, "/v1/executions?plugin=hostile", "executions")).filter(|found| !found.is_null())
     });
     let event = text(&execution, "event").to_owned();
-    let told = why(&admin, &format!("{event}.hostile.m0"));
-    assert!(told.starts_with("switch-1 sent method lamp-1 at "), "{told}");
+    let chain_text = why(&admin, &format!("{event}.hostile.m0"));
+    assert!(chain_text.starts_with("switch-1 sent method lamp-1 at "), "{chain_text}");
     assert!(
-        told.contains("\n→ method blink of lamp-1 called with 3 at ") && told.contains("→ answered 207 done"),
-        "{told}"
+        chain_text.contains("\n→ method blink of lamp-1 called with 3 at ")
+            && chain_text.contains("→ answered 207 done"),
+        "{chain_text}"
     );
     // The event shows the call beside the effect.
-    let told = why(&admin, &event);
-    assert!(told.contains("  → method blink of lamp-1") && told.contains("  → config version 1 for report"), "{told}");
+    let chain_text = why(&admin, &event);
+    assert!(
+        chain_text.contains("  → method blink of lamp-1") && chain_text.contains("  → config version 1 for report"),
+        "{chain_text}"
+    );
 
     switch.event("command lamp-1");
     lamp.message("the command", |message| message.topic.contains("/commands/"));
@@ -138,11 +142,15 @@ fn a_method_call_and_a_command_lead_back_to_the_event_that_they_were_made_for() 
         (text(&found, "event") != event).then(|| text(&found, "event").to_owned())
     });
     let id = format!("{event}.hostile.0");
-    let told = until("the command to be acknowledged", || {
-        Some(why(&admin, &id)).filter(|told| told.contains("acknowledged") && !told.contains("not acknowledged"))
+    let chain_text = until("the command to be acknowledged", || {
+        Some(why(&admin, &id))
+            .filter(|chain_text| chain_text.contains("acknowledged") && !chain_text.contains("not acknowledged"))
     });
-    assert!(told.starts_with("switch-1 sent command lamp-1 at "), "{told}");
-    assert!(told.contains(&format!("\n→ command {id} for lamp-1 on a/b: go → sent → acknowledged ")), "{told}");
+    assert!(chain_text.starts_with("switch-1 sent command lamp-1 at "), "{chain_text}");
+    assert!(
+        chain_text.contains(&format!("\n→ command {id} for lamp-1 on a/b: go → sent → acknowledged ")),
+        "{chain_text}"
+    );
     host.stop();
 }
 
@@ -153,7 +161,7 @@ fn dead_letters_are_looked_at_driven_again_and_thrown_away() {
     let host = host_folder.start();
     let admin = host.admin();
     let mut switch = host.device("switch-1");
-    // What is the same as before would make no version.
+    // The same content as before would make no version.
     for said in [AWAKE, &AWAKE.replace("awake", "asleep"), AWAKE] {
         switch.event(said);
     }
@@ -168,10 +176,10 @@ fn dead_letters_are_looked_at_driven_again_and_thrown_away() {
     assert!(one.contains(AWAKE) && one.contains("sha256:"), "{one}");
     assert!(why(&admin, "deadLetters/1").contains("unknown device: lamp-1 → dead letter 1"));
 
-    // What they lacked is there now.
+    // The missing part exists now.
     let lamp = lamp(&host);
-    let told = run(&host_folder, &host, &["dead-letters", "redrive", "--plugin", "wake"]);
-    assert_eq!(told.trim(), "3 dead letters are being handled again");
+    let chain_text = run(&host_folder, &host, &["dead-letters", "redrive", "--plugin", "wake"]);
+    assert_eq!(chain_text.trim(), "3 dead letters are being handled again");
     until("the letters to go", || admin.dead_letters().is_empty().then_some(()));
     lamp.message_with("awake");
     let version = newest(&admin, &Admin::device_path("lamp-1", "/configVersions"), "deviceConfigs");
@@ -201,7 +209,7 @@ fn what_explains_a_document_outlives_the_journal() {
     let before = why(&admin, "lamp-1");
     let event = text(&newest(&admin, "/v1/events?device=switch-1&kind=telemetry", "events"), "id").to_owned();
 
-    // The journal goes on in another file, and the first one goes.
+    // The journal continues in another file, and the first one is deleted.
     let first = host_folder.data().join("log/00000000000000000000.log");
     assert!(first.is_file());
     let mut filler = host.device("filler");

@@ -2,8 +2,8 @@
 """What queued commands cost: memory, and the time that a device with a full queue takes to come back.
 
 Starts the program given twice, each with the same devices; in one of the two hosts a plugin queues commands for some of them.
-Then the same device connects, subscribes and gets its config at one host and at the other, by turns, so that what else goes
-on in the machine falls on both. Only the standard library; only loopback.
+Then the same device connects, subscribes and gets its config at one host and at the other, by turns, so that other load of
+the machine affects both. Only the standard library; only loopback.
 
     tests/measure/commands.py PROGRAM SCRIPTED.wasm [--devices 10000] [--sleepers 100] [--commands 1000] [--rounds 4]
 """

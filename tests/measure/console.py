@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What the console costs and how quick it is, with a real Chromium; and what traces cost. Each by turns in one run, so that what else
-goes on in the machine falls on all. Only the standard library, Node with playwright-core in .ci/tools/node, and /usr/bin/chromium; only
+"""What the console costs and how quick it is, with a real Chromium; and what traces cost. Each by turns in one run, so that other
+load of the machine affects all. Only the standard library, Node with playwright-core in .ci/tools/node, and /usr/bin/chromium; only
 loopback.
 
     tests/measure/console.py first-view PROGRAM [--devices 10000] [--rounds 20]

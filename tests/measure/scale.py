@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What an event costs with more devices and with more plugins. Each host has a number of devices that are connected and say nothing,
-and a number of plugins of which one, the hop relay, matches what happens. The load goes to the hosts by turns, so that what else goes on
-in the machine falls on all. Only the standard library; only loopback.
+and a number of plugins of which one, the hop relay, matches what happens. The load goes to the hosts by turns, so that other load of the
+machine affects all. Only the standard library; only loopback.
 
     tests/measure/scale.py PROGRAM [--devices 10,1000,10000] [--plugins 1,100,1000] [--rounds 5] [--seconds 3]
 """

@@ -1,4 +1,4 @@
-//! Calls of the admin API, with the token that the host made.
+//! Calls of the admin API, with the host's own token.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ pub struct Admin {
     agent: ureq::Agent,
 }
 
-/// A status and a JSON body (null where there is none).
+/// A status and a JSON body (null if there is none).
 #[derive(Debug)]
 pub struct AdminResponse {
     pub status: u16,
@@ -26,11 +26,11 @@ pub struct AdminResponse {
 }
 
 impl AdminResponse {
-    /// The body of an answer that says yes.
+    /// The body of a successful answer.
     ///
     /// # Panics
     ///
-    /// When it says no.
+    /// Panics if the status is an error.
     #[must_use]
     pub fn ok(self) -> Value {
         assert!((200..300).contains(&self.status), "{self:?}");
@@ -44,7 +44,7 @@ impl Admin {
         Self { base: base.to_owned(), token_file: data.join("admin-token"), agent }
     }
 
-    /// Where it listens.
+    /// The URL of the listener.
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
@@ -52,7 +52,7 @@ impl Admin {
 
     /// # Panics
     ///
-    /// When there is no answer.
+    /// Panics if there is no answer.
     #[must_use]
     pub fn get(&self, path: &str) -> AdminResponse {
         answer(self.agent.get(self.url(path)).header("authorization", self.bearer()).call())
@@ -62,7 +62,7 @@ impl Admin {
     ///
     /// # Panics
     ///
-    /// When there is no answer.
+    /// Panics if there is no answer.
     #[must_use]
     pub fn text_as(&self, path: &str, accept: &str) -> (String, String) {
         let call = self.agent.get(self.url(path)).header("authorization", self.bearer()).header("accept", accept);
@@ -72,11 +72,11 @@ impl Admin {
         (kind, answered.body_mut().read_to_string().expect("no text"))
     }
 
-    /// The lines of an answer that has no end.
+    /// The lines of an endless answer.
     ///
     /// # Panics
     ///
-    /// When there is no answer.
+    /// Panics if there is no answer.
     pub fn stream(&self, path: &str, last_event_id: &str) -> impl Iterator<Item = String> + use<> {
         let call = self.agent.get(self.url(path)).header("authorization", self.bearer());
         let call = if last_event_id.is_empty() { call } else { call.header("last-event-id", last_event_id) };
@@ -87,7 +87,7 @@ impl Admin {
 
     /// # Panics
     ///
-    /// When there is no answer.
+    /// Panics if there is no answer.
     #[must_use]
     pub fn post(&self, path: &str, body: &Value) -> AdminResponse {
         answer(self.agent.post(self.url(path)).header("authorization", self.bearer()).send_json(body))
@@ -97,7 +97,7 @@ impl Admin {
     ///
     /// # Panics
     ///
-    /// When there is no answer.
+    /// Panics if there is no answer.
     #[must_use]
     pub fn post_traced(&self, path: &str, body: &Value, traceparent: &str) -> AdminResponse {
         let call = self.agent.post(self.url(path)).header("authorization", self.bearer());
@@ -106,7 +106,7 @@ impl Admin {
 
     /// # Panics
     ///
-    /// When there is no answer.
+    /// Panics if there is no answer.
     #[must_use]
     pub fn patch(&self, path: &str, body: &Value) -> AdminResponse {
         answer(self.agent.patch(self.url(path)).header("authorization", self.bearer()).send_json(body))
@@ -114,35 +114,35 @@ impl Admin {
 
     /// # Panics
     ///
-    /// When there is no answer.
+    /// Panics if there is no answer.
     #[must_use]
     pub fn delete(&self, path: &str) -> AdminResponse {
         self.try_delete(path).expect("the admin API does not answer")
     }
 
-    /// None: there is no answer, as of a host that was killed.
+    /// Returns `None` if there is no answer, for example because the host was killed.
     #[must_use]
     pub fn try_delete(&self, path: &str) -> Option<AdminResponse> {
         read(self.agent.delete(self.url(path)).header("authorization", self.bearer()).call().ok()?)
     }
 
-    /// None: there is no answer, as of a host that was killed.
+    /// Returns `None` if there is no answer, for example because the host was killed.
     #[must_use]
     pub fn try_post(&self, path: &str, body: &Value) -> Option<AdminResponse> {
         read(self.agent.post(self.url(path)).header("authorization", self.bearer()).send_json(body).ok()?)
     }
 
-    /// None: there is no answer, as of a host that was killed.
+    /// Returns `None` if there is no answer, for example because the host was killed.
     #[must_use]
     pub fn try_patch(&self, path: &str, body: &Value) -> Option<AdminResponse> {
         read(self.agent.patch(self.url(path)).header("authorization", self.bearer()).send_json(body).ok()?)
     }
 
-    /// The ETag of what is there.
+    /// The ETag of the object.
     ///
     /// # Panics
     ///
-    /// When there is no answer, or none with an ETag.
+    /// Panics if there is no answer, or it has no ETag.
     #[must_use]
     pub fn etag(&self, path: &str) -> String {
         let answered = self.agent.get(self.url(path)).header("authorization", self.bearer()).call();
@@ -157,14 +157,14 @@ impl Admin {
         format!("/v1/projects/local/locations/local/registries/default/devices/{id}{rest}")
     }
 
-    /// None: there is no such plugin.
+    /// Returns `None` if there is no such plugin.
     #[must_use]
     pub fn plugin(&self, name: &str) -> Option<Value> {
         let answer = self.get(&format!("/v1/plugins/{name}"));
         (answer.status != 404).then(|| answer.ok())
     }
 
-    /// Waits until it holds of the plugin as the API shows it.
+    /// Waits until `holds` is true for the plugin's description in the API.
     pub fn wait_plugin(&self, name: &str, what: &str, mut holds: impl FnMut(&Value) -> bool) -> Value {
         let mut last = None;
         let found = until_within(LIMIT, || {
@@ -174,7 +174,7 @@ impl Admin {
         found.unwrap_or_else(|| panic!("waited in vain for {name} {what}: {last:?}"))
     }
 
-    /// What no plugin could handle, oldest first.
+    /// All dead letters, oldest first.
     #[must_use]
     pub fn dead_letters(&self) -> Vec<Value> {
         let mut answer = self.get("/v1/deadLetters?pageSize=1000").ok();

@@ -1,4 +1,4 @@
-//! A device on rumqttc: keeps account of what was acknowledged to it and of what it was sent.
+//! A device on rumqttc. It records which publishes were acknowledged and what it received.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,12 +18,12 @@ use crate::LIMIT;
 pub struct Session {
     pub client_id: String,
     pub clean: bool,
-    /// Sends PUBACKs for what it gets.
+    /// Whether it sends PUBACKs.
     pub acknowledges: bool,
     pub will: Option<LastWill>,
     /// A token or a password.
     pub secret: Option<String>,
-    /// Whom a program claims to be; devices need none.
+    /// The user name. Programs need one, devices do not.
     pub user: String,
 }
 
@@ -34,13 +34,13 @@ impl Session {
         Self { secret: Some(secret.to_owned()), ..Self::new(client_id) }
     }
 
-    /// A program with an account.
+    /// A session of a program with a service account.
     #[must_use]
     pub fn of_service(account: &str, client_id: &str, secret: &str) -> Self {
         Self { user: format!("serviceAccounts/{account}"), ..Self::with_secret(client_id, secret) }
     }
 
-    /// Clean, and acknowledges.
+    /// A clean session that acknowledges.
     #[must_use]
     pub fn new(client_id: &str) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Session {
     }
 }
 
-/// What came on a topic.
+/// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     pub topic: String,
@@ -72,7 +72,7 @@ impl Message {
     }
 }
 
-/// What a device has seen so far.
+/// What a device has received so far.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub connected: bool,
@@ -82,7 +82,7 @@ pub struct Seen {
     pub acknowledged: Vec<u64>,
     /// One for each filter, in order.
     pub subscribed: Vec<bool>,
-    /// Why the connection is no more.
+    /// Why the connection ended.
     pub ended: Option<String>,
     queued: VecDeque<u64>,
     in_flight: HashMap<u16, u64>,
@@ -94,7 +94,7 @@ struct DeviceState {
     changed: Condvar,
 }
 
-/// A device with a connection, which is never made a second time. Dropping it disconnects.
+/// A device with one connection; it never reconnects. Dropping it disconnects.
 pub struct Device {
     pub id: String,
     client: Client,
@@ -115,7 +115,7 @@ impl Device {
     ///
     /// # Panics
     ///
-    /// When the host does not let it in.
+    /// Panics if the host refuses the connection.
     #[must_use]
     pub fn connect(host: SocketAddr, session: Session) -> Self {
         let device = Self::begin(host, session);
@@ -123,7 +123,7 @@ impl Device {
         device
     }
 
-    /// Connects; none where the host does not let it in.
+    /// Connects. Returns `None` if the host refuses the connection.
     #[must_use]
     pub fn try_connect(host: SocketAddr, session: Session) -> Option<Self> {
         let device = Self::begin(host, session);
@@ -135,16 +135,16 @@ impl Device {
     ///
     /// # Panics
     ///
-    /// When it is let in.
+    /// Panics if the connection is accepted.
     pub fn refused(host: SocketAddr, session: Session) -> String {
         let device = Self::begin(host, session);
         device.wait("the refusal", |seen| {
-            assert!(!seen.connected, "{} was let in", device.id);
+            assert!(!seen.connected, "{} was accepted", device.id);
             seen.ended.clone()
         })
     }
 
-    /// Connects and waits for nothing.
+    /// Starts to connect, without waiting.
     #[must_use]
     pub fn begin(host: SocketAddr, session: Session) -> Self {
         let mut options = MqttOptions::new(session.client_id.clone(), host.ip().to_string(), host.port());
@@ -166,7 +166,8 @@ impl Device {
         Self { id, client, shared, reader: Some(reader), published: 0, subscribed: 0 }
     }
 
-    /// Publishes. The returned number is in [`Seen::acknowledged`] when it is acknowledged. `None` when the connection has ended.
+    /// Publishes. The returned number is in [`Seen::acknowledged`] once it is acknowledged. Returns `None` if the connection has
+    /// ended.
     pub fn send(&mut self, topic: &str, qos: QoS, payload: impl Into<Vec<u8>>) -> Option<u64> {
         let number = self.published;
         {
@@ -184,9 +185,9 @@ impl Device {
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// Panics if there is none.
     pub fn publish(&mut self, topic: &str, payload: impl Into<Vec<u8>>) {
-        let number = self.send(topic, QoS::AtLeastOnce, payload).expect("the connection is no more");
+        let number = self.send(topic, QoS::AtLeastOnce, payload).expect("the connection has ended");
         self.wait("a PUBACK", |seen| seen.acknowledged.contains(&number).then_some(()));
     }
 
@@ -200,9 +201,9 @@ impl Device {
     ///
     /// # Panics
     ///
-    /// When there is no SUBACK.
+    /// Panics if there is no SUBACK.
     pub fn subscribe(&mut self, filter: &str) -> bool {
-        self.client.subscribe(filter, QoS::AtLeastOnce).expect("the connection is no more");
+        self.client.subscribe(filter, QoS::AtLeastOnce).expect("the connection has ended");
         let index = self.subscribed;
         self.subscribed += 1;
         self.wait("a SUBACK", |seen| seen.subscribed.get(index).copied())
@@ -218,7 +219,7 @@ impl Device {
         self.shared.seen.lock().expect("the reader panicked")
     }
 
-    /// Waits until there is an answer, or the connection is no more and there still is none.
+    /// Waits until `ask` returns a value. Returns `None` at the limit, or when the connection has ended without one.
     pub fn try_wait<T>(&self, limit: Duration, mut ask: impl FnMut(&Seen) -> Option<T>) -> Option<T> {
         let began = Instant::now();
         let mut seen = self.seen();
@@ -234,27 +235,27 @@ impl Device {
         }
     }
 
-    /// Waits until there is an answer.
+    /// Waits until `ask` returns a value.
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// Panics if it returns none.
     pub fn wait<T>(&self, what: &str, ask: impl FnMut(&Seen) -> Option<T>) -> T {
         self.try_wait(LIMIT, ask)
             .unwrap_or_else(|| panic!("{} waited in vain for {what}; ended: {:?}", self.id, self.seen().ended))
     }
 
-    /// Waits until its connection has ended; returns why.
+    /// Waits until its connection has ended; returns the reason.
     pub fn ended(&self) -> String {
         self.wait("its end", |seen| seen.ended.clone())
     }
 
-    /// Waits for a message; returns the first for which it holds.
+    /// Waits for a message; returns the first one that matches.
     pub fn message(&self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
         self.wait(what, |seen| seen.messages.iter().find(|message| wanted(message)).cloned())
     }
 
-    /// Waits for a message with this text in it.
+    /// Waits for a message that contains this text.
     pub fn message_with(&self, text: &str) -> Message {
         self.message(text, |message| message.text().contains(text))
     }
@@ -290,7 +291,7 @@ fn note(seen: &mut Seen, event: Event) {
     match event {
         Event::Outgoing(Outgoing::Publish(id)) => {
             let number = seen.queued.pop_front().expect("more was sent than published");
-            // QoS 0 has no number and no acknowledgement.
+            // QoS 0 has neither a packet identifier nor an acknowledgement.
             if id > 0 {
                 seen.in_flight.insert(id, number);
             }

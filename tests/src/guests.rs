@@ -1,4 +1,4 @@
-//! The components that the tests put into plugin folders.
+//! The components that tests install in plugin folders.
 
 use std::fs;
 
@@ -8,31 +8,31 @@ use crate::HostFolder;
 
 /// Counts the events of each device; see `guests/counter`.
 pub const COUNTER: &str = env!("GUEST_COUNTER");
-/// Does what the device `boss` says; see `guests/deputy`.
+/// Carries out what the device `boss` requests; see `guests/deputy`.
 pub const DEPUTY: &str = env!("GUEST_DEPUTY");
 /// Misbehaves on request; see `guests/hostile`.
 pub const HOSTILE: &str = env!("GUEST_HOSTILE");
 
-/// Does what its settings say; see `guests/scripted`.
+/// Carries out the actions in its settings; see `guests/scripted`.
 pub const SCRIPTED: &str = env!("GUEST_SCRIPTED");
 
-/// More than a guest takes on the busiest machine.
+/// Longer than a guest needs on the busiest machine.
 const LONG_DEADLINES: &str = "deadline = \"30s\"\nhost-call-time = \"60s\"\n";
 
-/// Runs the scripted plugin under this name for events of this kind and device, with these actions.
+/// Installs the scripted plugin under this name for events of this kind and device, with these actions.
 ///
 /// # Panics
 ///
-/// When the file system fails.
+/// Panics if the file system fails.
 pub fn scripted_plugin(host_folder: &HostFolder, name: &str, trigger: (&str, &str), actions: &str) {
     limited_scripted_plugin(host_folder, name, trigger, "", actions);
 }
 
-/// Installs a scripted with additional limits.
+/// Installs the scripted plugin with additional limits.
 ///
 /// # Panics
 ///
-/// When the file system fails.
+/// Panics if the file system fails.
 pub fn limited_scripted_plugin(
     host_folder: &HostFolder,
     name: &str,
@@ -49,7 +49,7 @@ pub fn limited_scripted_plugin(
 ///
 /// # Panics
 ///
-/// When the file system fails.
+/// Panics if the file system fails.
 pub fn deputy(host_folder: &HostFolder, name: &str) {
     install(host_folder, name, DEPUTY, format!("[limits]\n{LONG_DEADLINES}"));
 }
@@ -63,13 +63,13 @@ fn install(host_folder: &HostFolder, name: &str, component: &str, settings: Stri
 ///
 /// # Panics
 ///
-/// When there is no such built-in.
+/// Panics if there is no such built-in.
 #[must_use]
 pub fn component_of(builtin: &str) -> Vec<u8> {
     builtins::find(builtin).unwrap_or_else(|| panic!("there is no builtin:{builtin}")).to_vec()
 }
 
-/// Adds a custom section to the component, which gives it another digest and does not change what it does.
+/// Adds a custom section to the component. Its digest changes, and its behaviour does not.
 #[must_use]
 pub fn stamped(component: &[u8], mark: &str) -> Vec<u8> {
     let name = b"mark";

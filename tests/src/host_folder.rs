@@ -1,4 +1,4 @@
-//! Where a host of a test lives: a temporary folder with its data, its plugins and its log.
+//! The folder of a test's host: a temporary folder with its data, its plugins and its log.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A temporary folder. Outlives the hosts that are started in it one after the other.
+/// A temporary folder. It outlives the hosts that run in it one after the other.
 #[derive(Debug)]
 pub struct HostFolder {
     root: TempDir,
@@ -20,11 +20,11 @@ impl Default for HostFolder {
 }
 
 impl HostFolder {
-    /// With an empty plugin folder.
+    /// Creates the folder with an empty plugin folder.
     ///
     /// # Panics
     ///
-    /// When there is no place for temporary files.
+    /// Panics if no temporary folder can be created.
     #[must_use]
     pub fn new() -> Self {
         let root = tempfile::Builder::new().prefix("switchbox-test-").tempdir().expect("no temporary folder");
@@ -43,23 +43,23 @@ impl HostFolder {
         self.root.path().join("plugins")
     }
 
-    /// Standard error of all programs started here, one after the other.
+    /// The log: standard error of all programs that were started here.
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.root.path().join("host.log")
     }
 
-    /// The file that holds by how many milliseconds the hosts' wall clock is wrong.
+    /// The file with the offset of the hosts' wall clock, in milliseconds.
     #[must_use]
     pub fn clock(&self) -> PathBuf {
         self.root().join("clock")
     }
 
-    /// Sets the hosts' wall clock so many milliseconds ahead, or back.
+    /// Sets the hosts' wall clock ahead by this many milliseconds, or back.
     ///
     /// # Panics
     ///
-    /// When the file system fails.
+    /// Panics if the file system fails.
     pub fn set_clock(&self, shift_ms: i64) {
         let beside = self.root().join("clock.new");
         std::fs::write(&beside, shift_ms.to_string()).expect("the clock cannot be set");
@@ -71,11 +71,11 @@ impl HostFolder {
         self.root.path()
     }
 
-    /// Puts a file into the plugin folder, whole at once.
+    /// Puts a file into the plugin folder, atomically.
     ///
     /// # Panics
     ///
-    /// When it cannot be written.
+    /// Panics if it cannot be written.
     pub fn plugin(&self, file: &str, content: impl AsRef<[u8]>) {
         let aside = self.root.path().join("aside");
         fs::write(&aside, content).expect("the plugin cannot be written");
@@ -84,7 +84,7 @@ impl HostFolder {
 
     /// # Panics
     ///
-    /// When it is not there.
+    /// Panics if it is not there.
     pub fn remove_plugin(&self, file: &str) {
         fs::remove_file(self.plugins().join(file)).expect("the plugin cannot be removed");
     }

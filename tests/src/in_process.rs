@@ -1,4 +1,4 @@
-//! A host in the process of the test, for looking into its rooms.
+//! A host in the process of the test, for tests that use its parts directly.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -53,12 +53,12 @@ impl InProcess {
         Admin::new(&format!("http://{}", self.admin), &self.data)
     }
 
-    /// Runs something that needs a runtime.
+    /// Runs a future to its end.
     pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
 
-    /// All that is in the log.
+    /// The contents of the journal.
     #[must_use]
     pub fn journal(&self) -> Journal {
         self.wait_for(Journal::read(&self.parts.store))
@@ -76,7 +76,7 @@ impl InProcess {
 
     /// # Panics
     ///
-    /// When it does not stop well.
+    /// Panics if it does not stop without an error.
     pub fn stop(mut self) {
         self.end().expect("the host does not stop well");
     }

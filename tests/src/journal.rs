@@ -1,4 +1,4 @@
-//! All that stands in a data folder's log, sorted for asking questions.
+//! The contents of a data folder's journal, sorted for assertions.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use switchbox_store::{JournalPage, Loaded, Options};
 
 use crate::HostFolder;
 
-/// The end of one event for one plugin.
+/// The end of an event for one plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Execution {
     pub seq: Seq,
@@ -19,7 +19,7 @@ pub struct Execution {
     pub outcome: Outcome,
 }
 
-/// A journal as it stood at one moment.
+/// A journal at one moment.
 #[derive(Debug, Default)]
 pub struct Journal {
     /// In the order of the journal.
@@ -30,11 +30,11 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Reads the whole journal of a host that runs.
+    /// Reads the whole journal of a running host.
     ///
     /// # Panics
     ///
-    /// When it cannot be read.
+    /// Panics if it cannot be read.
     pub async fn read(store: &store::Handle) -> Self {
         let mut journal = Self::default();
         let mut from = 0;
@@ -49,11 +49,11 @@ impl Journal {
         }
     }
 
-    /// Reads the data folder of a host that does not run: its log, and its documents.
+    /// Reads the data folder of a stopped host: its journal, and its documents.
     ///
     /// # Panics
     ///
-    /// When it cannot be read, or a host runs on it.
+    /// Panics if it cannot be read, or a host is running.
     #[must_use]
     pub fn open(host_folder: &HostFolder) -> (Self, Loaded) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("no runtime");
@@ -82,13 +82,13 @@ impl Journal {
     ///
     /// # Panics
     ///
-    /// When it is not known.
+    /// Panics if it is unknown.
     #[must_use]
     pub fn device(&self, id: &str) -> DeviceNum {
         *self.devices.get(id).unwrap_or_else(|| panic!("there is no device {id}"))
     }
 
-    /// Telemetry in the order of the log, with its payload.
+    /// Telemetry in the order of the journal, with its payload.
     pub fn telemetry(&self) -> impl Iterator<Item = (&Event, &Bytes)> {
         self.events.iter().filter_map(|event| match &event.data {
             EventData::Telemetry { payload, .. } => Some((event, payload)),
@@ -96,7 +96,7 @@ impl Journal {
         })
     }
 
-    /// The executions of a plugin, by event. More than one of an event is a fault of the host.
+    /// The executions of a plugin, by event. More than one for an event is a fault of the host.
     #[must_use]
     pub fn executions_of(&self, plugin: &str) -> BTreeMap<Seq, Vec<&Execution>> {
         let mut found: BTreeMap<Seq, Vec<&Execution>> = BTreeMap::new();

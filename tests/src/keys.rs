@@ -1,4 +1,4 @@
-//! Hosts with closed doors, and the keys that open them.
+//! Hosts that require credentials, and keys for them.
 
 use std::fs;
 
@@ -20,14 +20,14 @@ pub fn now() -> u64 {
 ///
 /// # Panics
 ///
-/// When there is none.
+/// Panics if there is none.
 #[must_use]
 pub fn private_key(host_folder: &HostFolder, name: &str) -> SigningKey {
     let pem = fs::read(host_folder.root().join(format!("{name}.key.pem"))).expect("no private key");
     SigningKey::from_pem(&pem).expect("no private key")
 }
 
-/// Registers the device with a key pair of its own; gives the private half.
+/// Registers the device with a new key pair; returns the private key.
 #[must_use]
 pub fn registered(host: &Process, host_folder: &HostFolder, id: &str) -> SigningKey {
     let _ = host.cli(host_folder, &["device", "create", id, "--new-key"]);
@@ -38,7 +38,7 @@ pub fn registered(host: &Process, host_folder: &HostFolder, id: &str) -> Signing
 ///
 /// # Panics
 ///
-/// When the key cannot sign.
+/// Panics if the key cannot sign.
 #[must_use]
 pub fn token(key: &SigningKey) -> String {
     key.token("local", now(), now() + 3_600).expect("no token")

@@ -1,5 +1,5 @@
-//! The harness of the end-to-end tests: starts the real program (or a host in this process) in a folder of its own,
-//! speaks to it as devices do, and reads what it has written. Waits for conditions, never for a while.
+//! The harness of the end-to-end tests: it starts the real program (or a host in this process) in a folder of its own, uses it as
+//! devices do, and reads what it has written. It waits for conditions and never for a fixed time.
 
 mod admin;
 mod device;

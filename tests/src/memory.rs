@@ -1,4 +1,4 @@
-//! What stands in the memory of a program that runs.
+//! Searches the memory of a running program.
 
 use std::{
     fs::{self, File},
@@ -6,10 +6,10 @@ use std::{
     os::unix::fs::FileExt,
 };
 
-/// Read at once.
+/// Bytes that are read at a time.
 const PIECE_BYTES: usize = 1024 * 1024;
 
-/// The mappings, as the system names them, in which these bytes stand.
+/// The memory mappings, as the system names them, that contain these bytes.
 pub(crate) fn places(pid: u32, wanted: &[u8]) -> io::Result<Vec<String>> {
     let memory = File::open(format!("/proc/{pid}/mem"))?;
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
@@ -26,16 +26,16 @@ pub(crate) fn places(pid: u32, wanted: &[u8]) -> io::Result<Vec<String>> {
     Ok(found)
 }
 
-/// What cannot be read, such as a mapping that has gone meanwhile, has nothing.
+/// Returns false for memory that cannot be read, for example a mapping that was removed meanwhile.
 fn has(memory: &File, from: u64, to: u64, wanted: &[u8]) -> bool {
     let nothing = vec![0; PIECE_BYTES];
     let mut piece = vec![0; PIECE_BYTES];
-    // Pieces overlap, so that nothing is missed between two.
+    // Pieces overlap, so that no match between two is missed.
     let mut at = from;
     while at < to {
         let Ok(read) = memory.read_at(&mut piece, at) else { return false };
         let bytes = &piece[..read];
-        // Most of what is mapped was never used.
+        // Most of the mapped memory was never used.
         if bytes != &nothing[..read] && find(bytes, wanted) {
             return true;
         }
@@ -47,7 +47,7 @@ fn has(memory: &File, from: u64, to: u64, wanted: &[u8]) -> bool {
 
 fn find(mut bytes: &[u8], wanted: &[u8]) -> bool {
     let Some((first, _)) = wanted.split_first() else { return false };
-    // Searching for one byte is fast even where nothing is optimised; so is comparing.
+    // Searching for one byte is fast even without optimisation; so is comparing.
     while let Some(at) = bytes.iter().position(|byte| byte == first) {
         bytes = &bytes[at..];
         if bytes.starts_with(wanted) {

@@ -1,4 +1,4 @@
-//! The real program as a process: started on free ports, killed or stopped, and looked after.
+//! The real program as a process: started on free ports, killed or stopped, and observed.
 
 use std::{
     env,
@@ -14,17 +14,17 @@ use serde::Deserialize;
 
 use crate::{Admin, Device, HostFolder, Session, until};
 
-/// What the tests want to see in the log.
+/// The log level that the tests need.
 const LOG: &str = "info,switchbox::app=debug";
-/// What is shown of the log when a test fails.
+/// Characters of the log that a failed test prints.
 const SHOWN: usize = 6_000;
 
-/// Cargo puts the program of this package beside the folder of its tests, and has built it before they run. Measurements
-/// name another, built for speed.
+/// The path of the program. Cargo puts it beside the folder of its tests, and has built it before they run. Measurements name
+/// another, optimised one.
 ///
 /// # Panics
 ///
-/// When this test has no path.
+/// Panics if this test has no path.
 #[must_use]
 pub fn program() -> PathBuf {
     if let Some(named) = env::var_os("SWITCHBOX_PROGRAM") {
@@ -82,11 +82,11 @@ impl Process {
         process
     }
 
-    /// `switchbox serve` on free ports, as far as it has got.
+    /// Starts `switchbox serve` on free ports, without waiting until it is ready.
     ///
     /// # Panics
     ///
-    /// When it cannot be started.
+    /// Panics if it cannot be started.
     #[must_use]
     pub fn spawn(host_folder: &HostFolder) -> Self {
         Self::spawn_with(host_folder, &[])
@@ -96,7 +96,7 @@ impl Process {
     ///
     /// # Panics
     ///
-    /// When it cannot be started.
+    /// Panics if it cannot be started.
     #[must_use]
     pub fn spawn_with(host_folder: &HostFolder, more: &[&str]) -> Self {
         let (data, plugins) = (host_folder.data(), host_folder.plugins());
@@ -110,7 +110,7 @@ impl Process {
     ///
     /// # Panics
     ///
-    /// When it cannot be started.
+    /// Panics if it cannot be started.
     #[must_use]
     pub fn spawn_under(host_folder: &HostFolder, wrapper: &[&str], more: &[&str]) -> Self {
         let (program, data, plugins) = (program(), host_folder.data(), host_folder.plugins());
@@ -124,11 +124,11 @@ impl Process {
         Self::run_program(host_folder, first, all)
     }
 
-    /// The program with these arguments.
+    /// Runs the program with these arguments.
     ///
     /// # Panics
     ///
-    /// When it cannot be started.
+    /// Panics if it cannot be started.
     pub fn run<'a>(host_folder: &HostFolder, arguments: impl IntoIterator<Item = &'a OsStr>) -> Self {
         Self::run_program(host_folder, program().as_os_str(), arguments)
     }
@@ -146,7 +146,7 @@ impl Process {
         let child = Command::new(program)
             .args(arguments)
             .env("RUST_LOG", env::var("RUST_LOG").unwrap_or_else(|_| LOG.into()))
-            // Where the host runs is noted there: not in the files of the user that runs the tests.
+            // The host records its address there, not in the files of the user that runs the tests.
             .env("XDG_CONFIG_HOME", host_folder.root().join("config"))
             .env("SWITCHBOX_TEST_CLOCK", host_folder.clock())
             .stdin(Stdio::null())
@@ -161,7 +161,7 @@ impl Process {
     ///
     /// # Panics
     ///
-    /// When the program ends instead.
+    /// Panics if the program ends instead.
     pub fn wait_ready(&mut self) {
         let ready = until("the ready line", || {
             if let Some(status) = self.try_wait() {
@@ -169,7 +169,7 @@ impl Process {
             }
             let output = self.output();
             let (line, _) = output.split_once('\n')?;
-            Some(serde_json::from_str(line).unwrap_or_else(|e| panic!("{line:?} is no ready line: {e}")))
+            Some(serde_json::from_str(line).unwrap_or_else(|e| panic!("{line:?} is not a ready line: {e}")))
         });
         assert!(matches!(ready, Ready { ready: true, .. }), "{ready:?}");
         self.ready = Some(ready);
@@ -179,17 +179,17 @@ impl Process {
         self.ready.as_ref().expect("the program is not ready")
     }
 
-    /// Where devices connect.
+    /// The MQTT listener.
     #[must_use]
     pub fn mqtt(&self) -> SocketAddr {
         self.ready().mqtt
     }
 
-    /// Where devices connect with TLS.
+    /// The MQTT listener with TLS.
     ///
     /// # Panics
     ///
-    /// When it was not started so.
+    /// Panics if there is none.
     #[must_use]
     pub fn mqtts(&self) -> SocketAddr {
         self.ready().mqtts.expect("no TLS")
@@ -199,47 +199,47 @@ impl Process {
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// Panics if there is none.
     #[must_use]
     pub fn azure_amqp(&self) -> SocketAddr {
         self.ready().azure_amqp.expect("no event endpoint")
     }
 
-    /// Where devices connect over WebSocket.
+    /// The WebSocket listener.
     ///
     /// # Panics
     ///
-    /// When it was not started so.
+    /// Panics if there is none.
     #[must_use]
     pub fn ws(&self) -> SocketAddr {
         self.ready().ws.expect("no WebSocket")
     }
 
-    /// Where devices connect over WebSocket with TLS.
+    /// The WebSocket listener with TLS.
     ///
     /// # Panics
     ///
-    /// When it was not started so.
+    /// Panics if there is none.
     #[must_use]
     pub fn wss(&self) -> SocketAddr {
         self.ready().wss.expect("no WebSocket with TLS")
     }
 
-    /// Where the admin API listens with TLS: a URL.
+    /// The URL of the admin API with TLS.
     ///
     /// # Panics
     ///
-    /// When it was not started so.
+    /// Panics if there is none.
     #[must_use]
     pub fn admin_tls(&self) -> &str {
         self.ready().admin_tls.as_deref().expect("no TLS")
     }
 
-    /// Runs `switchbox` with these arguments against this host, in the host's folder. Returns what it prints.
+    /// Runs `switchbox` with these arguments against this host, in the host's folder. Returns its output.
     ///
     /// # Panics
     ///
-    /// When it says no.
+    /// Panics if it fails.
     #[must_use]
     pub fn cli(&self, host_folder: &HostFolder, arguments: &[&str]) -> String {
         let output = self.command(host_folder, arguments).output().expect("the program does not start");
@@ -268,11 +268,11 @@ impl Process {
         Device::connect(self.mqtt(), Session::new(id))
     }
 
-    /// The address of this text in the program's memory. `None` when that cannot be read here.
+    /// The places of this text in the program's memory. Returns `None` if the memory cannot be read here.
     ///
     /// # Panics
     ///
-    /// When the program is no more.
+    /// Panics if the program has ended.
     #[must_use]
     pub fn memory_with(&self, text: &str) -> Option<Vec<String>> {
         crate::memory::places(self.pid(), text.as_bytes()).ok()
@@ -296,14 +296,14 @@ impl Process {
         String::from_utf8_lossy(all.get(self.log_from..).unwrap_or_default()).into_owned()
     }
 
-    /// Waits for a line of the log that holds all of these; returns it.
+    /// Waits for a line of the log that contains all of these; returns it.
     pub fn logged(&self, parts: &[&str]) -> String {
         until(&format!("a line of the log with {parts:?}"), || {
             self.log().lines().find(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned)
         })
     }
 
-    /// How it has ended, if it has.
+    /// Its exit status, if it has ended.
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().expect("the program is lost");
@@ -316,27 +316,27 @@ impl Process {
         until("the program to end", || self.try_wait())
     }
 
-    /// SIGKILL: nothing can be finished.
+    /// Sends SIGKILL.
     pub fn kill(mut self) {
         self.end();
     }
 
-    /// SIGTERM, and waits until it has ended well.
+    /// Sends SIGTERM, and waits until it has ended with success.
     ///
     /// # Panics
     ///
-    /// When it does not.
+    /// Panics if it does not.
     pub fn stop(mut self) {
         self.terminate();
         let status = self.wait();
         assert!(status.success(), "the program ended with {status}:\n{}", tail(&self.log()));
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     ///
     /// # Panics
     ///
-    /// When there is no shell to send it.
+    /// Panics if there is no shell to send it.
     pub fn terminate(&self) {
         let kill = format!("kill -TERM {}", self.pid());
         assert!(Command::new("sh").args(["-c", &kill]).status().expect("no shell").success(), "{kill}");
@@ -357,7 +357,7 @@ impl Drop for Process {
         if std::thread::panicking() {
             eprintln!("--- the end of the log of {}:\n{}", self.pid(), tail(&log));
         } else {
-            // A guest's panic stands behind the host's own words for it.
+            // The panic of a guest follows the host's own line about it.
             let own = |line: &str| line.starts_with("thread '") && line.contains("panicked at");
             let panicked =
                 log.lines().position(own).map(|at| log.lines().skip(at).take(3).collect::<Vec<_>>().join("\n"));

@@ -2,7 +2,7 @@
 
 use std::env;
 
-/// Numbers that look random, the same for the same seed.
+/// Pseudo-random numbers, the same for the same seed.
 #[derive(Debug)]
 pub struct Random(pub u64);
 
@@ -13,11 +13,11 @@ impl Random {
     }
 }
 
-/// How often to kill, and when: `SWITCHBOX_CRASH_ROUNDS` (or so many as given) and `SWITCHBOX_CRASH_SEED`, both printed.
+/// How often to kill, and when: `SWITCHBOX_CRASH_ROUNDS` (or the given number) and `SWITCHBOX_CRASH_SEED`. Both are printed.
 ///
 /// # Panics
 ///
-/// When a variable is set and is no number.
+/// Panics if a variable is not a number.
 #[must_use]
 pub fn crash_plan(rounds: u64) -> (u64, Random) {
     let setting = |name: &str, default: u64| {

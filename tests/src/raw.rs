@@ -1,4 +1,4 @@
-//! A client that writes and reads MQTT packets byte by byte, for what depends on packet identifiers and flags.
+//! A client that writes and reads MQTT packets byte by byte, for tests of packet identifiers and flags.
 
 use std::{
     io::{Read, Write},
@@ -7,11 +7,11 @@ use std::{
 
 use crate::LIMIT;
 
-/// A connection that sends whatever bytes a test wants.
+/// A connection that sends any bytes.
 #[derive(Debug)]
 pub struct Raw(TcpStream);
 
-/// Two bytes of length, and the text.
+/// A length of two bytes, and the text.
 #[must_use]
 pub fn text(text: &str) -> Vec<u8> {
     let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
@@ -50,18 +50,18 @@ pub fn publish(first: u8, topic: &str, id: u16, properties: &[u8], payload: &str
     packet(first, &[&text(topic)[..], id, &[length], properties, payload.as_bytes()].concat())
 }
 
-/// PUBACK and its like.
+/// PUBACK, PUBREC, PUBREL or PUBCOMP.
 #[must_use]
 pub fn ack(first: u8, id: u16) -> Vec<u8> {
     packet(first, &id.to_be_bytes())
 }
 
 impl Raw {
-    /// Sends this CONNECT; gives "session present".
+    /// Sends this CONNECT; returns "session present".
     ///
     /// # Panics
     ///
-    /// When it is not let in.
+    /// Panics if it is refused.
     pub fn connect(host: SocketAddr, bytes: &[u8]) -> (Self, bool) {
         let stream = TcpStream::connect(host).expect("no connection");
         stream.set_read_timeout(Some(LIMIT)).expect("no time limit");
@@ -75,7 +75,7 @@ impl Raw {
 
     /// # Panics
     ///
-    /// When the connection is gone.
+    /// Panics if the connection is gone.
     pub fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).expect("the connection is gone");
     }
@@ -90,7 +90,7 @@ impl Raw {
     ///
     /// # Panics
     ///
-    /// When none comes.
+    /// Panics if none comes.
     pub fn packet(&mut self) -> Vec<u8> {
         self.try_packet().expect("no packet")
     }
@@ -119,12 +119,12 @@ impl Raw {
 
     /// # Panics
     ///
-    /// When another packet comes.
+    /// Panics if another packet comes.
     pub fn expect(&mut self, bytes: &[u8]) {
         assert_eq!(self.packet(), bytes);
     }
 
-    /// Nothing has come, and nothing comes before the answer to a PINGREQ.
+    /// Checks that nothing has arrived, and that nothing arrives before the answer to a PINGREQ.
     pub fn expect_silence(&mut self) {
         self.send(&[0xc0, 0]);
         self.expect(&[0xd0, 0]);
@@ -132,14 +132,14 @@ impl Raw {
 
     /// # Panics
     ///
-    /// When it is refused.
+    /// Panics if it is refused.
     pub fn subscribe(&mut self, filter: &str, options: u8) {
         self.send(&packet(0x82, &[&[0, 77, 0][..], &text(filter), &[options]].concat()));
         self.expect(&packet(0x90, &[0, 77, 0, options & 3]));
     }
 
-    /// DISCONNECT, and waits for the host's end of it.
-    pub fn goodbye(mut self) {
+    /// Sends DISCONNECT, and waits until the host has closed the connection.
+    pub fn send_disconnect(mut self) {
         self.send(&[0xe0, 0]);
         let mut rest = Vec::new();
         let _ = self.0.read_to_end(&mut rest);

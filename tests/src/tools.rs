@@ -1,4 +1,4 @@
-//! Programs that no one here wrote.
+//! External programs.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,23 +9,23 @@ use std::{
 ///
 /// # Panics
 ///
-/// When this package is in none.
+/// Panics if this package is in none.
 #[must_use]
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are not in a workspace")
 }
 
-/// Lets this process have as many files open as it may.
+/// Raises this process's limit of open files as far as permitted.
 ///
 /// # Panics
 ///
-/// When `prlimit` (of util-linux) is not there.
+/// Panics if `prlimit` (of util-linux) is missing.
 pub fn more_descriptors() {
     let raise = format!("prlimit --pid {} --nofile=$(ulimit -Hn):", std::process::id());
     assert!(runs(Command::new("sh").args(["-c", &raise])), "{raise}");
 }
 
-/// True when the program is there and ends well.
+/// Whether the program exists and ends with success.
 #[must_use]
 pub fn runs(command: &mut Command) -> bool {
     command

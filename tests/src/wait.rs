@@ -1,4 +1,4 @@
-//! Waiting for what other threads and processes bring about. The limit is only there to end a test that has failed.
+//! Waiting for other threads and processes. The limit only ends a test that has failed.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Asks until there is an answer.
+/// Repeats `ask` until it returns a value.
 ///
 /// # Panics
 ///
-/// When there is none within [`LIMIT`]; `what` says what was waited for.
+/// Panics if it returns none within [`LIMIT`]; `what` says what was waited for.
 pub fn until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     until_within(LIMIT, ask).unwrap_or_else(|| panic!("waited {LIMIT:?} in vain for {what}"))
 }
 
-/// Asks until there is an answer; none when there is none within the limit.
+/// Repeats `ask` until it returns a value. Returns `None` at the limit.
 pub fn until_within<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let began = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! What a device sends that speaks HTTP.
+//! What a device sends over HTTP.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,10 +14,10 @@ pub struct PublishEventRequest {
     pub binary_data: Base64,
     // Bounded by `fields::SUBFOLDER`.
     pub subfolder: String,
-    /// `subfolder` under the name that Google's API has here.
+    /// `subfolder` under the name that Google's API uses here.
     // Bounded by `fields::SUBFOLDER`.
     pub sub_folder: Option<String>,
-    /// Taken and without effect: the path says it.
+    /// Accepted and ignored: the path has it.
     // Bounded by the body: it is thrown away.
     pub name: Option<String>,
 }
@@ -26,7 +26,7 @@ pub struct PublishEventRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SetStateRequest {
     pub state: DeviceStateData,
-    /// Taken and without effect: the path says it.
+    /// Accepted and ignored: the path has it.
     // Bounded by the body: it is thrown away.
     pub name: Option<String>,
 }

@@ -9,7 +9,7 @@ use serde_with::skip_serializing_none;
 
 use super::scalars::{Base64, Int64, Time};
 
-/// What is to run beside a plugin in force, and for whom.
+/// The candidate that runs beside the plugin in force, and its share of devices.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -20,11 +20,11 @@ pub struct ShadowPluginRequest {
     /// A settings file (TOML). Absent: the one in force.
     // Bounded by the body; the plugin's own limit is `settings-bytes`.
     pub settings: Option<String>,
-    /// Of all devices, more than 0 and at most 1. Absent: all.
+    /// The share of all devices, more than 0 and at most 1. Absent: all.
     pub share: Option<f64>,
 }
 
-/// What a shadow of a plugin has found so far.
+/// The results of a plugin's shadow so far.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -32,13 +32,13 @@ pub struct PluginShadow {
     /// `sha256:…` of the candidate.
     pub digest: String,
     pub since: Time,
-    /// Why it ended. Absent: it goes on.
+    /// Why it ended. Absent while it is running.
     pub ended: Option<String>,
-    /// Of all devices.
+    /// The share of all devices.
     pub share: f64,
     pub events: Int64,
     pub equal: Int64,
-    /// Both had effects, or an outcome, and not the same.
+    /// Both had effects or outcomes, and they differed.
     pub different: Int64,
     /// Only the plugin in force had effects.
     pub only_old: Int64,
@@ -46,24 +46,24 @@ pub struct PluginShadow {
     pub only_new: Int64,
     /// The shadow trapped or exceeded a limit, and the plugin in force did not.
     pub errors: Int64,
-    /// Events that came faster than the shadow could handle them.
+    /// Events that were dropped because the shadow was too slow.
     pub dropped: Int64,
-    /// Events that wait for it.
+    /// Events that wait for the shadow.
     pub queued: Int64,
-    /// Microseconds that the plugin in force computed for an event, on average.
+    /// Average guest time of the plugin in force for an event, microseconds.
     pub old_micros: Int64,
     pub new_micros: Int64,
-    /// By kind, such as `different config`: how many events.
+    /// Numbers of events by kind of difference, such as `different config`.
     pub kinds: BTreeMap<String, u64>,
     pub examples: Vec<ShadowExample>,
 }
 
-/// An event that a shadow handled otherwise.
+/// An event that a shadow handled differently.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ShadowExample {
     pub event: Int64,
-    /// Empty: the event came from none.
+    /// Empty if the event has no device.
     pub device: String,
     pub kind: String,
     pub differs: Vec<String>,
@@ -74,20 +74,20 @@ pub struct ShadowExample {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Approval {
-    /// Names them: the execution that wanted them, such as `4711.relay`.
+    /// The id: that of the execution, such as `4711.relay`.
     pub id: String,
     pub plugin: String,
     pub event: Int64,
     /// The device that the event came from.
     pub device: Option<String>,
-    /// `sha256:…` of the component that wanted them.
+    /// `sha256:…` of the component that asked for them.
     pub digest: String,
     pub since: Time,
-    /// The limit, and by how much they are over it.
+    /// The limit, and by how much the effects exceed it.
     pub why: String,
-    /// Devices and topics that they reach.
+    /// The number of devices and topics that they reach.
     pub targets: usize,
-    /// The first of them, as docs/recordings.md has them.
+    /// The first effects, in the format of docs/recordings.md.
     pub effects: Vec<Map<String, Value>>,
     pub effect_count: usize,
 }
@@ -98,7 +98,7 @@ pub struct ListApprovalsResponse {
     pub approvals: Vec<Approval>,
 }
 
-/// Why effects are not to happen.
+/// Why effects are rejected.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -107,7 +107,7 @@ pub struct RejectRequest {
     pub reason: Option<String>,
 }
 
-/// What is to act for some devices, and for which.
+/// The candidate, and the devices that it acts for.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -118,14 +118,14 @@ pub struct CanaryPluginRequest {
     /// A settings file (TOML). Absent: the one in force.
     // Bounded by the body; the plugin's own limit is `settings-bytes`.
     pub settings: Option<String>,
-    /// Of all devices, more than 0 and at most 1; or else `devices`.
+    /// The share of all devices, more than 0 and at most 1. Alternative to `devices`.
     pub share: Option<f64>,
-    /// A glob on the ids of devices.
+    /// A glob for device ids.
     // Bounded by the body; the limit of a pattern is `pattern-bytes`.
     pub devices: Option<String>,
 }
 
-/// How a canary of a plugin fares.
+/// The status of a plugin's canary.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -133,19 +133,19 @@ pub struct PluginCanary {
     /// `sha256:…` of the candidate.
     pub digest: String,
     pub since: Time,
-    /// Why it ended. Absent: it goes on.
+    /// Why it ended. Absent while it is running.
     pub ended: Option<String>,
-    /// Of all devices.
+    /// The share of all devices.
     pub share: Option<f64>,
-    /// A glob on the ids of devices.
+    /// A glob for device ids.
     pub devices: Option<String>,
     pub events: Int64,
     pub traps: Int64,
-    /// Events that it refused or wanted again.
+    /// Events that it rejected or asked to be retried.
     pub errors: Int64,
     pub dead_letters: Int64,
     /// The median guest time for an event, microseconds.
     pub median_micros: Int64,
-    /// The same of the version in force.
+    /// The median guest time of the version in force, microseconds.
     pub in_force_median_micros: Int64,
 }

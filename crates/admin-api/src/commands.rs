@@ -13,7 +13,7 @@ use super::{
     scalars::{Base64, Span, Time},
 };
 
-/// A command and what became of it.
+/// A command and its status.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -24,18 +24,18 @@ pub struct Command {
     pub binary_data: Base64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub properties: Vec<Property>,
-    /// What the command says of itself, such as `content-type`; absent where it says nothing.
+    /// System properties, such as `content-type`; absent if there are none.
     pub system_properties: Option<BTreeMap<String, String>>,
     pub ttl: Span,
     #[schemars(schema_with = "statuses")]
     pub status: CommandStatus,
-    /// When it got each status that it has had.
+    /// The time of each status that it has had.
     pub times: BTreeMap<String, Time>,
     pub expire_time: Option<Time>,
     pub create_time: Time,
     pub update_time: Time,
     pub cause: Cause,
-    /// In an explanation: whose command it is.
+    /// In an explanation: the device of the command.
     pub device: Option<String>,
 }
 
@@ -60,15 +60,15 @@ pub struct SendCommandToDeviceRequest {
     pub binary_data: Base64,
     // Bounded by `fields::SUBFOLDER`.
     pub subfolder: String,
-    /// What the device gets beside the payload: in the topic or as user properties, as its protocol has it.
+    /// Properties that the device gets beside the payload: in the topic or as user properties, as its protocol has it.
     // Bounded by `fields::COMMAND_PROPERTIES` and `fields::COMMAND_PROPERTY`.
     pub properties: Vec<Property>,
-    /// What the command says of itself: `content-type`, `content-encoding`, `correlation-id`, `message-id`, `user-id`.
+    /// System properties: `content-type`, `content-encoding`, `correlation-id`, `message-id`, `user-id`.
     // Bounded by `fields::COMMAND_PROPERTIES` and `fields::COMMAND_PROPERTY`.
     pub system_properties: BTreeMap<String, String>,
-    /// Absent or `0s`: only for a device that takes it now.
+    /// Absent or `0s`: the command is delivered now or not at all.
     pub ttl: Option<Span>,
-    /// Taken and without effect: the path says it.
+    /// Accepted and ignored: the path has it.
     // Bounded by the body: it is thrown away.
     pub name: Option<String>,
 }
@@ -110,7 +110,7 @@ pub struct InvokeMethodRequest {
 #[serde(default)]
 pub struct InvokeMethodResponse {
     pub id: String,
-    /// The device's own, as in HTTP.
+    /// The device's status, as in HTTP.
     pub status: u16,
     pub payload: Base64,
 }

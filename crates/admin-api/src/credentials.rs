@@ -1,4 +1,4 @@
-//! What devices, programs and authorities are known by.
+//! Credentials of devices, programs and authorities.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use super::{
     scalars::Time,
 };
 
-/// A public key or certificate by which a device or a program is known.
+/// A public key or certificate of a device or a program.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceCredential {
     pub public_key: PublicKeyCredential,
-    /// When it counts no more; absent or empty = never.
+    /// When it stops being valid; absent or empty: never.
     #[serde(default, deserialize_with = "empty_is_none")]
     pub expiration_time: Option<Time>,
 }
@@ -30,7 +30,7 @@ pub struct PublicKeyCredential {
     pub key: String,
 }
 
-/// The certificate of an authority, by which devices with its certificates are known.
+/// The certificate of an authority, which admits devices with certificates that it issued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistryCredential {
@@ -44,13 +44,13 @@ pub struct PublicKeyCertificate {
     pub format: CertificateFormat,
     // Bounded by `fields::CREDENTIAL`.
     pub certificate: String,
-    /// Taken and without effect.
+    /// Accepted and ignored.
     #[serde(rename = "x509Details")]
     // Bounded by the body: it is thrown away.
     pub x509_details: Option<Value>,
 }
 
-/// A body without a password takes the password away.
+/// A body without a password removes the password.
 #[skip_serializing_none]
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SetPasswordRequest {
@@ -64,7 +64,7 @@ impl fmt::Debug for SetPasswordRequest {
     }
 }
 
-/// Also for a time that is not after the epoch, which Google's API counts as none.
+/// Also for a time that is not after the epoch, which Google's API treats as none.
 fn empty_is_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
     match Option::<String>::deserialize(deserializer)?.as_deref() {
         None | Some("") => Ok(None),

@@ -15,24 +15,24 @@ use super::{
     scalars::{Int64, Time},
 };
 
-/// A device. What only the host says (`numId`, `lastEventTime`, …) is taken and without effect, so that a caller can send back what it
-/// was given.
+/// A device. Fields that only the host sets (`numId`, `lastEventTime`, …) are accepted and ignored, so that a caller can send back
+/// what it read.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Device {
     // Bounded by `fields::ID`.
     pub id: Option<String>,
-    /// Its full name. Only the host says it.
+    /// Its full name. Output only.
     // Bounded by the body: it is thrown away.
     pub name: Option<String>,
-    /// Only the host says it.
+    /// Output only.
     pub num_id: Option<Int64>,
-    /// Only the host says it.
+    /// Output only.
     pub create_time: Option<Time>,
-    /// Only the host says it.
+    /// Output only.
     pub connected: Option<bool>,
-    /// The gateway that it is attached to now. Only the host says it.
+    /// The gateway that it is attached to now. Output only.
     // Bounded by the body: it is thrown away.
     pub attached_gateway_id: Option<String>,
     /// Whether the device is refused.
@@ -40,24 +40,24 @@ pub struct Device {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     // Bounded by `fields::CREDENTIALS`.
     pub credentials: Vec<DeviceCredential>,
-    /// Only the host says it; `:setPassword` gives it one.
+    /// Output only; `:setPassword` sets a password.
     pub has_password: Option<bool>,
-    /// Those that a device of Azure IoT Hub signs with. Taken, and never shown.
+    /// The keys that a device of Azure IoT Hub signs with. Input only.
     pub symmetric_keys: Option<SymmetricKeys>,
-    /// Only the host says it.
+    /// Output only.
     pub has_symmetric_keys: Option<bool>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     // Bounded by `fields::METADATA`.
     pub metadata: BTreeMap<String, String>,
     pub log_level: Option<LogLevel>,
     pub gateway_config: Option<GatewayConfig>,
-    /// Where its methods are called over HTTP.
+    /// The endpoint of its methods over HTTP.
     pub method_endpoint: Option<MethodEndpoint>,
-    /// The newest config; given at creation, the first one.
+    /// The newest config. At creation: the first config.
     pub config: Option<DeviceConfig>,
-    /// The newest state. Only the device says it.
+    /// The newest state. Output only.
     pub state: Option<DeviceState>,
-    /// Only the host says it, as with the times below.
+    /// Output only, as are the times below.
     pub last_heartbeat_time: Option<Time>,
     pub last_event_time: Option<Time>,
     pub last_state_time: Option<Time>,
@@ -65,26 +65,26 @@ pub struct Device {
     pub last_config_send_time: Option<Time>,
     pub last_error_time: Option<Time>,
     pub last_error_status: Option<Status>,
-    /// What the caller is to look at. Only the host says it.
+    /// Warnings for the caller. Output only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     // Bounded by the body: it is thrown away.
     pub warnings: Vec<String>,
 }
 
-/// Where a device's methods are called over HTTP.
+/// The endpoint of a device's methods over HTTP.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MethodEndpoint {
-    /// Empty = nowhere.
+    /// Empty: no endpoint.
     // Bounded by `fields::ENDPOINT_URL`.
     pub url: String,
 }
 
-/// What went wrong last.
+/// The last error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Status {
-    /// Of `google.rpc.Code`.
+    /// A `google.rpc.Code`.
     pub code: u8,
     // Bounded by the body: it is thrown away.
     pub message: String,

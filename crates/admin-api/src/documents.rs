@@ -17,18 +17,18 @@ pub struct DeviceConfig {
     pub device_ack_time: Option<Time>,
     // Bounded by `fields::CONFIG`.
     pub binary_data: Option<Base64>,
-    /// Who or what made it.
+    /// What caused it.
     pub cause: Option<Cause>,
-    /// Whether no new version was made, as the one in force has the same bytes.
+    /// Whether no new version was made, because the current one has the same bytes.
     pub unchanged: Option<bool>,
-    /// In an explanation: whose config it is.
+    /// In an explanation: the device of the config.
     // Bounded by the body: it is thrown away.
     pub device: Option<String>,
-    /// In an explanation: what became of it.
+    /// In an explanation: how far the version has got.
     pub fate: Option<Fate>,
 }
 
-/// What became of a config version.
+/// How far a config version has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
@@ -49,7 +49,7 @@ pub struct DeviceState {
     pub binary_data: Option<Base64>,
 }
 
-/// Who or what brought something about.
+/// The cause of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Cause {
@@ -61,12 +61,12 @@ pub enum Cause {
     /// An execution of a plugin.
     Plugin {
         name: String,
-        /// Of the component.
+        /// The component's digest.
         digest: String,
         /// The event that the plugin handled.
         event: Int64,
         attempt: u32,
-        /// The place among the effects of the execution.
+        /// The index among the effects of the execution.
         index: u32,
     },
 }
@@ -76,13 +76,13 @@ pub enum Cause {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ModifyCloudToDeviceConfigRequest {
-    /// The version that must be in force; 0 = whichever is.
+    /// The version that must be current; 0: any.
     pub version_to_update: Int64,
     // Bounded by `fields::CONFIG`.
     pub binary_data: Base64,
-    /// Makes a new version also where the one in force has the same bytes.
+    /// Creates a new version even if the current one has the same bytes.
     pub force: bool,
-    /// Taken and without effect: the path says it.
+    /// Accepted and ignored: the path has it.
     // Bounded by the body: it is thrown away.
     pub name: Option<String>,
 }

@@ -8,28 +8,28 @@ use serde_with::skip_serializing_none;
 
 use super::{hub::SymmetricKeys, scalars::Time};
 
-/// What devices of a registry may prove that are not registered yet.
+/// An enrolment: what devices that are not registered yet have to prove.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Enrollment {
     // Bounded by `fields::ID`.
     pub id: Option<String>,
-    /// It is for the one device that calls itself so; without this it is for many.
+    /// The registration id of the one device that it is for; without it, the enrolment is for many devices.
     // Bounded by `fields::ID`.
     pub registration_id: Option<String>,
-    /// The id that the one device gets; its registration id where none is given.
+    /// The id that the one device gets; by default its registration id.
     // Bounded by `fields::ID`.
     pub device_id: Option<String>,
-    /// The keys that devices sign with. They are made where neither they nor a certificate are given, and shown once, in the answer to
-    /// the call that makes the enrolment.
+    /// The keys that devices sign with. They are generated if neither keys nor a certificate are given, and shown once, in the
+    /// answer to the call that creates the enrolment.
     pub symmetric_keys: Option<SymmetricKeys>,
     /// PEM: the certificate of the one device, or of the authority of many.
     // Bounded by `fields::CREDENTIAL`.
     pub certificate: Option<String>,
-    /// No device is registered by it.
+    /// Whether it registers no devices.
     pub disabled: bool,
-    /// JSON that a device is told when it is registered.
+    /// JSON that a device gets when it is registered.
     // Bounded by `fields::ENROLLMENT`.
     pub payload: Option<String>,
     /// The config that a device is registered with.
@@ -38,10 +38,10 @@ pub struct Enrollment {
     /// The metadata that a device is registered with.
     // Bounded by `fields::ENROLLMENT`.
     pub metadata: BTreeMap<String, String>,
-    /// What a device calls its ID scope. Only the host says it.
+    /// The ID scope of its devices. Output only.
     // Bounded by the body: it is thrown away.
     pub id_scope: Option<String>,
-    /// Only the host says it.
+    /// Output only.
     pub create_time: Option<Time>,
 }
 

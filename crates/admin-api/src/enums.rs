@@ -17,7 +17,7 @@ impl fmt::Display for UnknownName {
 
 impl std::error::Error for UnknownName {}
 
-/// A name, its number as a text, or its number.
+/// A name, its number as text, or its number.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {
@@ -96,7 +96,7 @@ macro_rules! enums {
                 stringify!($name).into()
             }
 
-            /// The numbers stand in the order of the names.
+            /// The numbers are in the order of the names.
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
                 let (names, numbers) = ([$($text),*], [$($number),*]);
                 json_schema!({"anyOf": [{"type": "string", "enum": names}, {"type": "integer", "enum": numbers}]})
@@ -106,7 +106,7 @@ macro_rules! enums {
 }
 
 enums! {
-    /// How much of a device is logged. Kept and shown, without effect.
+    /// The log level of a device. Stored and shown, without effect.
     LogLevel {
         Unspecified "LOG_LEVEL_UNSPECIFIED" 0
         None "NONE" 10
@@ -114,37 +114,37 @@ enums! {
         Info "INFO" 30
         Debug "DEBUG" 40
     }
-    /// What a public key is.
+    /// The format of a public key.
     PublicKeyFormat {
         RsaX509Pem "RSA_X509_PEM" 1
         Es256Pem "ES256_PEM" 2
         RsaPem "RSA_PEM" 3
         Es256X509Pem "ES256_X509_PEM" 4
     }
-    /// What the certificate of an authority is.
+    /// The format of an authority's certificate.
     CertificateFormat {
         X509CertificatePem "X509_CERTIFICATE_PEM" 1
     }
-    /// Whether a device is a gateway. Unspecified counts as "no gateway".
+    /// Whether a device is a gateway. Unspecified means "no gateway".
     GatewayType {
         Gateway "GATEWAY" 1
         NonGateway "NON_GATEWAY" 2
         Unspecified "GATEWAY_TYPE_UNSPECIFIED" 0
     }
-    /// What a gateway must have to attach a device. Unspecified counts as none given.
+    /// What a gateway needs to attach a device. Unspecified means that none is given.
     GatewayAuthMethod {
         AssociationOnly "ASSOCIATION_ONLY" 1
         DeviceAuthTokenOnly "DEVICE_AUTH_TOKEN_ONLY" 2
         AssociationAndDeviceAuthToken "ASSOCIATION_AND_DEVICE_AUTH_TOKEN" 3
         Unspecified "GATEWAY_AUTH_METHOD_UNSPECIFIED" 0
     }
-    /// Whether the devices of a registry may use MQTT. Unspecified counts as enabled; disabled is refused.
+    /// Whether the devices of a registry may use MQTT. Unspecified means enabled; disabled is refused.
     MqttState {
         Enabled "MQTT_ENABLED" 1
         Disabled "MQTT_DISABLED" 2
         Unspecified "MQTT_STATE_UNSPECIFIED" 0
     }
-    /// Whether the devices of a registry may use HTTP. Unspecified counts as enabled.
+    /// Whether the devices of a registry may use HTTP. Unspecified means enabled.
     HttpState {
         Enabled "HTTP_ENABLED" 1
         Disabled "HTTP_DISABLED" 2

@@ -11,22 +11,22 @@ use super::{
     scalars::{Base64, Int64, Time},
 };
 
-/// From an effect back to its event, or from an event to what came of it.
+/// The causes of an effect, or the effects of an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     pub id: String,
-    /// All of it in words.
+    /// The explanation as text.
     pub text: String,
     pub chain: Vec<Step>,
     pub branches: Vec<Branch>,
-    /// What else there is to say, such as that a version of a plugin was rolled back.
+    /// Remarks, for example that a version of a plugin was rolled back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// There is more than is shown.
+    /// Whether there is more than is shown.
     pub cut: bool,
 }
 
-/// A step, and what came of it.
+/// A step, and its effects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Branch {
     #[serde(flatten)]
@@ -35,7 +35,7 @@ pub struct Branch {
     pub branches: Vec<Branch>,
 }
 
-/// Each under the name of its kind, in the shape that it has elsewhere in the API.
+/// Each step has the name of its kind, and the format that it has elsewhere in the API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Step {
@@ -64,7 +64,7 @@ pub enum Step {
     DeadLetter(Box<DeadLetter>),
     /// Whether the call was refused.
     Refused(bool),
-    /// Whether there is more before it than is shown.
+    /// Whether earlier steps are not shown.
     Earlier(bool),
     Gone(Gone),
 }
@@ -77,7 +77,7 @@ pub struct HeldBack {
     pub why: String,
 }
 
-/// What is not kept any more.
+/// Something that is no longer kept.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -98,7 +98,7 @@ pub struct MethodCall {
     pub id: String,
     pub device: String,
     pub method: String,
-    /// The beginning of it.
+    /// The beginning of the payload.
     pub payload: Base64,
     pub time: Time,
     pub took_ms: u64,
@@ -112,6 +112,6 @@ pub struct MethodCall {
 #[serde(default)]
 pub struct CallAnswer {
     pub status: u16,
-    /// The beginning of it.
+    /// The beginning of the payload.
     pub payload: Base64,
 }

@@ -1,4 +1,4 @@
-//! Gateways: devices that speak for others.
+//! Gateways: devices that connect other devices.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,17 +9,17 @@ use super::{
     scalars::Time,
 };
 
-/// Whether a device is a gateway, and through which one it was reached.
+/// Whether a device is a gateway, and over which gateway something was last received from it.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GatewayConfig {
     pub gateway_type: Option<GatewayType>,
     pub gateway_auth_method: Option<GatewayAuthMethod>,
-    /// Only the host says it.
+    /// Output only.
     // Bounded by the body: it is thrown away.
     pub last_accessed_gateway_id: Option<String>,
-    /// Only the host says it.
+    /// Output only.
     pub last_accessed_gateway_time: Option<Time>,
 }
 
@@ -32,7 +32,7 @@ pub struct BindDeviceToGatewayRequest {
     pub gateway_id: String,
     // Bounded by `fields::ID`.
     pub device_id: String,
-    /// Taken and without effect: the path says it.
+    /// Accepted and ignored: the path has it.
     // Bounded by the body: it is thrown away.
     pub parent: Option<String>,
 }

@@ -24,7 +24,7 @@ pub struct Event {
     #[schemars(schema_with = "kinds")]
     pub kind: EventKind,
     pub durable: bool,
-    /// Absent when the device is gone.
+    /// Absent if the device was deleted.
     pub device: Option<String>,
     pub device_num_id: Option<Int64>,
     pub reason: Option<String>,
@@ -32,7 +32,7 @@ pub struct Event {
     pub topic: Option<String>,
     pub binary_data: Option<Base64>,
     pub properties: Option<Vec<Property>>,
-    /// What the message says of itself, such as `content-type`; absent where it says nothing.
+    /// System properties of the message, such as `content-type`; absent if there are none.
     pub system_properties: Option<BTreeMap<String, String>>,
     pub version: Option<Int64>,
     pub command_id: Option<String>,
@@ -58,17 +58,17 @@ fn kinds(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": all})
 }
 
-/// One handling of one event by one plugin.
+/// The execution of an event by a plugin.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Execution {
     pub event: Int64,
     pub plugin: String,
-    /// Of the component.
+    /// The component's digest.
     pub digest: String,
     pub attempt: u32,
-    /// The device whose event it was; in a list of executions, and there only if it is asked for.
+    /// The event's device; only in lists of executions, on request.
     pub device: Option<String>,
     pub time: Option<Time>,
     /// Guest time, microseconds.
@@ -88,7 +88,7 @@ pub enum Outcome {
     Dead,
 }
 
-/// What an execution brought about.
+/// An effect of an execution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Effect {
@@ -112,7 +112,7 @@ pub enum Effect {
         binary_data: Base64,
     },
     Timer(Timer),
-    /// A merge patch of the twin's desired.
+    /// A merge patch of the twin's desired document.
     Desired {
         device: String,
         patch: String,
@@ -143,7 +143,7 @@ pub struct Timer {
 #[serde(rename_all = "camelCase", default)]
 pub struct Cron {
     pub expression: String,
-    /// IANA's name of it.
+    /// IANA's name of the time zone.
     pub time_zone: String,
 }
 
@@ -152,7 +152,7 @@ pub struct Cron {
 pub struct DeadLetter {
     pub id: Int64,
     pub plugin: String,
-    /// Of the component.
+    /// The component's digest.
     pub digest: String,
     pub attempt: u32,
     pub time: Time,
@@ -186,7 +186,7 @@ pub struct ListDeadLettersResponse {
     pub next_page_token: Option<String>,
 }
 
-/// Which dead letters.
+/// The dead letters to redrive.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -200,7 +200,7 @@ pub struct RedriveDeadLettersRequest {
 #[serde(default)]
 pub struct RedriveDeadLettersResponse {
     pub redriven: u64,
-    /// Those of plugins that do not run.
+    /// Dead letters that stay because their plugins do not run.
     pub left: u64,
 }
 
@@ -211,7 +211,7 @@ pub struct PurgeDeadLettersResponse {
 }
 
 impl Event {
-    /// Without what depends on its kind.
+    /// An event without the fields that depend on its kind.
     #[must_use]
     pub fn new(id: Int64, time: Time, kind: EventKind, durable: bool) -> Self {
         Self {

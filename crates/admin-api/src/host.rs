@@ -9,7 +9,7 @@ use serde_with::skip_serializing_none;
 
 use super::{scalars::Time, scope::Scope};
 
-/// The addresses at which devices and programs reach the host.
+/// The addresses of the host.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -18,9 +18,9 @@ pub struct Listeners {
     pub mqtts: Option<String>,
     pub ws: Option<String>,
     pub wss: Option<String>,
-    /// What the host's certificate calls it.
+    /// The names in the host's certificate.
     pub tls_names: Vec<String>,
-    /// The certificate of the authority that devices are to trust, on the host's machine, where it is known.
+    /// The file of the authority that devices have to trust, on the host's machine, if it is known.
     pub tls_authority: Option<PathBuf>,
 }
 
@@ -32,7 +32,7 @@ pub struct Token {
     pub name: String,
     pub scope: Scope,
     pub create_time: Option<Time>,
-    /// The secret: shown once, where the token is made.
+    /// The secret. It is shown once, when the token is created.
     pub token: Option<String>,
 }
 
@@ -50,7 +50,7 @@ pub struct ListTokensResponse {
     pub tokens: Vec<Token>,
 }
 
-/// A line of the audit log: a write, and what came of it.
+/// A line of the audit log: a write and its status.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditLine {
@@ -61,11 +61,11 @@ pub struct AuditLine {
     pub address: String,
     /// Method and path, without parameters.
     pub call: String,
-    /// The full names of what was found for the names in the path and the body.
+    /// The full names of the objects that the path and the body name.
     pub object: Option<String>,
-    /// Those parameters that matter, and none that is a secret.
+    /// The important parameters; secrets are left out.
     pub parameters: Option<Map<String, Value>>,
-    /// The HTTP status that answered it.
+    /// The HTTP status of the answer.
     pub status: u16,
 }
 

@@ -1,4 +1,4 @@
-//! Symmetric keys and connection strings, as programs for Azure IoT Hub know them.
+//! Symmetric keys and connection strings, in the format of Azure IoT Hub.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
-/// Two keys in base64. One that is left out is made.
+/// Two keys in base64. A missing key is generated.
 #[skip_serializing_none]
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -31,7 +31,7 @@ pub enum HubKey {
     Secondary,
 }
 
-/// Whose connection string.
+/// The owner of the connection string.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -42,13 +42,14 @@ pub struct HubConnectionStringRequest {
     pub device_id: Option<String>,
     // Bounded by the body: it is only shown.
     pub host_name: Option<String>,
-    /// The one that is shown; the primary where none is named.
+    /// The key to show; by default the primary one.
     pub key: Option<HubKey>,
-    /// Replaces this key first. Tokens signed with the old key are refused from then on, and connections that used it end.
+    /// Replaces this key first. From then on, tokens that are signed with the old key are refused, and connections that used it
+    /// end.
     pub new_key: Option<HubKey>,
 }
 
-/// It holds a secret.
+/// A connection string, which contains a secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HubConnectionStringResponse {

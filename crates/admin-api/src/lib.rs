@@ -1,8 +1,8 @@
 //! The types of the HTTP admin API, for the server, the command line and other programs that call it. The requests and answers are
-//! plain data: `/openapi.json` is made from them, and nothing here knows how a call is carried out.
+//! plain data: `/openapi.json` is made from them, and nothing here depends on the server.
 //!
-//! Reading them is lenient, so that a program can ask a host of another version. The server is stricter: it refuses what a type
-//! does not have.
+//! Parsing them is lenient, so that a program can use a host of another version. The server is stricter: it refuses unknown
+//! fields.
 
 mod bridge;
 mod candidates;

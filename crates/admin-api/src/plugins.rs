@@ -18,32 +18,32 @@ pub struct Plugin {
     pub name: String,
     /// `running`, `disabled`, `broken` or `waiting-for-consent`.
     pub state: String,
-    /// `sha256:…` of the component; empty when none was loaded.
+    /// `sha256:…` of the component; empty if none was loaded.
     pub digest: String,
     /// The file, or `builtin:…`.
     pub component: String,
     pub version: String,
     pub summary: String,
-    /// The settings as the component got them: JSON.
+    /// The settings as JSON, as the component got them.
     pub settings: String,
-    /// What the component has where the settings say nothing: JSON.
+    /// The component's default settings, as JSON.
     pub default_settings: String,
-    /// What the settings may be, if the component says so; the host refuses others.
+    /// The schema of the settings, if the component has one; the host refuses settings that violate it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings_schema: Vec<SettingsField>,
     pub triggers: Vec<String>,
-    /// What the component asks for.
+    /// The grants that the component asks for.
     pub grants: Vec<String>,
-    /// What is left of that with the settings' `[grants]`: what it may do.
+    /// The grants in force: those of them that the settings' `[grants]` give.
     pub grants_in_force: Vec<String>,
     /// The interfaces that the component imports.
     pub imports: Vec<String>,
     /// Those of them of which the host refuses each call: sockets and HTTP of WASI.
     pub refused_imports: Vec<String>,
     pub counters: PluginCounters,
-    /// Events that wait in memory for it.
+    /// Events in its queue.
     pub queued: usize,
-    /// More events wait for it in the journal.
+    /// Whether more events wait for it in the journal.
     pub lagging: bool,
     /// Events whose effects wait for an operator's approval.
     pub waiting_for_approval: usize,
@@ -52,17 +52,17 @@ pub struct Plugin {
     pub last_error: Option<String>,
     /// Its newest recording since the host started.
     pub recording: Option<PluginRecording>,
-    /// The version that runs is new and may still be rolled back.
+    /// Present if the version that runs is new and may still be rolled back.
     pub guard: Option<PluginGuard>,
-    /// The version that its files say, where that failed and the one before it runs.
+    /// The version in its files, if it failed and the previous one runs.
     pub rolled_back: Option<PluginRolledBack>,
-    /// By the limit's name: how often it was hit.
+    /// How often each limit was hit, by its name.
     pub limits_hit: BTreeMap<String, u64>,
-    /// What an operator should look at, such as plugins that feed each other.
+    /// Warnings for operators, for example about plugins that trigger each other.
     pub warnings: Vec<String>,
 }
 
-/// How many events a plugin got, and what became of them.
+/// The number of a plugin's events, by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PluginCounters {
@@ -72,7 +72,7 @@ pub struct PluginCounters {
     pub rejected: u64,
     pub failed: u64,
     pub dead: u64,
-    /// Configs, commands, messages and so on that it wanted.
+    /// The number of its effects.
     pub effects: u64,
 }
 
@@ -86,7 +86,7 @@ pub struct PluginTimers {
     pub next_time: Option<Time>,
 }
 
-/// How far the window is in which a new version may be rolled back.
+/// The progress of the window in which a new version may be rolled back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PluginGuard {
@@ -94,12 +94,12 @@ pub struct PluginGuard {
     pub since: Time,
     pub events: Int64,
     pub traps: Int64,
-    /// Events that it refused or wanted again.
+    /// Events that it rejected or asked to be retried.
     pub errors: Int64,
     pub dead_letters: Int64,
-    /// The window ends when it had so many events
+    /// The window ends after this many events
     pub of_events: Int64,
-    /// and is so many seconds in force.
+    /// and this many seconds.
     pub seconds: Int64,
 }
 
@@ -109,22 +109,22 @@ pub struct PluginGuard {
 #[serde(default)]
 pub struct SettingsField {
     pub name: String,
-    /// A few words.
+    /// A short title.
     pub title: String,
-    /// A sentence, or empty.
+    /// A sentence of help, or empty.
     pub help: String,
     pub kind: SettingsKind,
-    /// Of a number, or of a text's length in characters.
+    /// The minimum of a number, or of a text's length in characters.
     pub least: Option<f64>,
     pub most: Option<f64>,
-    /// A number without a fraction.
+    /// Whether a number must be an integer.
     pub whole: bool,
-    /// One of these texts.
+    /// The permitted texts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
 }
 
-/// What a setting is.
+/// The type of a setting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SettingsKind {
@@ -143,7 +143,7 @@ pub struct PluginRolledBack {
     pub digest: String,
     pub error: String,
     pub time: Time,
-    /// What ends it.
+    /// When the rollback ends.
     pub until: String,
 }
 
@@ -153,16 +153,16 @@ pub struct ListPluginsResponse {
     pub plugins: Vec<Plugin>,
 }
 
-/// What was written for a plugin.
+/// A file that was written for a plugin.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PluginFile {
     pub name: String,
     pub file: Option<String>,
-    /// Where the call waited for it: the plugin's state by then.
+    /// The plugin's state, if the call waited for it.
     pub state: Option<String>,
-    /// The version that was brought back.
+    /// The version that was restored.
     pub version: Option<u64>,
 }
 
@@ -171,7 +171,7 @@ pub struct PluginFile {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PluginVersion {
-    /// From 1 for each plugin.
+    /// Starts at 1 for each plugin.
     pub number: u64,
     /// `sha256:…` of the component.
     pub digest: String,
@@ -185,22 +185,22 @@ pub struct PluginVersion {
     pub time: Time,
     /// The name of the token that wrote it. Absent: its files were changed without this API.
     pub by: Option<String>,
-    /// It runs.
+    /// Whether it is the version that runs.
     pub in_force: bool,
-    /// The host has its component, so it can be brought back.
+    /// Whether the host has its component, so that it can be restored.
     pub kept: bool,
     pub triggers: Vec<String>,
-    /// What the component asks for.
+    /// The grants that the component asks for.
     pub grants: Vec<String>,
-    /// What is left of that with the settings' `[grants]`.
+    /// The grants in force: those of them that the settings' `[grants]` give.
     pub grants_in_force: Vec<String>,
     /// The interfaces that the component imports.
     pub imports: Vec<String>,
-    /// Why the host went back to the version before it.
+    /// Why it was rolled back.
     pub rolled_back: Option<VersionRolledBack>,
 }
 
-/// Why and when the host went back from a version.
+/// Why and when a version was rolled back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct VersionRolledBack {
@@ -214,12 +214,12 @@ pub struct ListPluginVersionsResponse {
     pub versions: Vec<PluginVersion>,
 }
 
-/// Which version is to run again.
+/// The version to restore.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RollbackRequest {
-    /// Its number, or the beginning of its digest. Absent: the version that ran before.
+    /// Its number, or the beginning of its digest. Absent: the previous version.
     // Bounded by the body; what names no version is refused.
     pub to: Option<String>,
 }
@@ -230,18 +230,18 @@ pub struct RollbackRequest {
 #[serde(default)]
 pub struct PluginPatch {
     pub enabled: Option<bool>,
-    /// Merged into the plugin's own settings; null takes a key away.
+    /// Merged into the plugin's own settings; null removes a key.
     #[serde(skip_serializing_if = "Map::is_empty")]
     // Bounded by the body; the plugin's own limit is `settings-bytes`.
     pub settings: Map<String, Value>,
 }
 
-/// An operator's consent.
+/// An operator's consent to grants.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct GrantRequest {
-    /// Patterns by capability; absent: all that the component asks for.
+    /// Patterns by capability. Absent: all that the component asks for.
     #[schemars(with = "Option<BTreeMap<String, Vec<String>>>")]
     // Bounded by the body; the plugin's own limits are `grants` and `patterns-bytes`.
     pub grants: Option<GrantPatterns>,
@@ -260,7 +260,7 @@ pub struct GrantResponse {
 #[serde(default)]
 pub struct Builtin {
     pub name: String,
-    /// One sentence for people.
+    /// A sentence that says what it does.
     pub summary: String,
 }
 
@@ -270,43 +270,43 @@ pub struct ListBuiltinsResponse {
     pub builtins: Vec<Builtin>,
 }
 
-/// An event to try a plugin on, and the world beside the live one that it is tried in.
+/// An event to try a plugin on, and how the world differs from the live one.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TryPluginRequest {
-    /// The event, as docs/recordings.md has it; or else `eventNumber`.
+    /// The event in the format of docs/recordings.md. Alternative to `eventNumber`.
     // Bounded by the body; the plugin's own limits are those of a call of the host.
     pub event: Option<Map<String, Value>>,
-    /// An event of the journal.
+    /// The number of an event in the journal.
     pub event_number: Option<Int64>,
-    /// A component to be tried in the place of the one that runs.
+    /// The component to try. Absent: the one that runs.
     // Bounded by the body; the limit of a component is `component-bytes`.
     pub component: Option<Base64>,
-    /// A settings file (TOML) to be tried in the place of the one in force.
+    /// The settings file (TOML) to try. Absent: the one in force.
     // Bounded by the body; the plugin's own limit is `settings-bytes`.
     pub settings: Option<String>,
-    /// What devices answer when the plugin calls their methods. Without an answer a device is offline.
+    /// The answers of devices to method calls. A device without an answer is offline.
     // Bounded by the body.
     pub method_answers: Vec<TryMethodAnswer>,
 }
 
-/// What a device answers in a try.
+/// The answer of a device's method in a try.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TryMethodAnswer {
-    // Bounded by the body; what is no device's name fits no device.
+    // Bounded by the body; text that is not a device name matches no device.
     pub device: String,
     // Bounded by the body.
     pub method: String,
-    /// 200 where it is absent.
+    /// Absent: 200.
     pub status: Option<u16>,
     // Bounded by the body; the sandbox bounds what a guest gets.
     pub binary_data: Option<Base64>,
 }
 
-/// What a plugin did with an event, of which nothing was carried out.
+/// The result of a try. Nothing was carried out.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -314,7 +314,7 @@ pub struct TryPluginResponse {
     pub name: String,
     pub digest: String,
     pub event: Map<String, Value>,
-    /// The plugin's triggers match the event: it would have seen it.
+    /// Whether the plugin's triggers match the event.
     pub triggered: bool,
     /// The device that the event came from is registered.
     pub registered: bool,

@@ -10,17 +10,17 @@ use super::{
     scalars::Time,
 };
 
-/// A registry. What only Google's own service can do (Pub/Sub topics) is kept and shown, without effect.
+/// A registry. Settings for Google's own service (Pub/Sub topics) are stored and shown, without effect.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DeviceRegistry {
     // Bounded by `fields::ID`.
     pub id: Option<String>,
-    /// Its full name. Only the host says it.
+    /// Its full name. Output only.
     // Bounded by the body: it is thrown away.
     pub name: Option<String>,
-    /// Only the host says it.
+    /// Output only.
     pub create_time: Option<Time>,
     pub mqtt_config: Option<MqttConfig>,
     pub http_config: Option<HttpConfig>,
@@ -32,7 +32,7 @@ pub struct DeviceRegistry {
     // Bounded by `fields::EVENT_TOPICS`.
     pub event_notification_configs: Vec<EventNotificationConfig>,
     pub state_notification_config: Option<StateNotificationConfig>,
-    /// What the caller is to look at. Only the host says it.
+    /// Warnings for the caller. Output only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     // Bounded by the body: it is thrown away.
     pub warnings: Vec<String>,
@@ -52,7 +52,7 @@ pub struct HttpConfig {
     pub http_enabled_state: Option<HttpState>,
 }
 
-/// A topic of Google's Pub/Sub, kept and shown.
+/// A topic of Google's Pub/Sub; stored and shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EventNotificationConfig {
@@ -63,7 +63,7 @@ pub struct EventNotificationConfig {
     pub pubsub_topic_name: String,
 }
 
-/// A topic of Google's Pub/Sub, kept and shown.
+/// A topic of Google's Pub/Sub; stored and shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StateNotificationConfig {
@@ -79,13 +79,13 @@ pub struct ListDeviceRegistriesResponse {
     pub next_page_token: Option<String>,
 }
 
-/// Which devices are to go.
+/// The devices to delete.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PruneDevicesRequest {
     /// Those that enrolled by themselves and were never used. Must be true.
     pub never_used: bool,
-    /// Say which, and leave them.
+    /// Lists them without deleting them.
     pub dry_run: bool,
 }
 

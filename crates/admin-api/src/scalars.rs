@@ -1,4 +1,4 @@
-//! Bytes, 64-bit integers, times and durations, as protobuf's JSON mapping writes them.
+//! Bytes, 64-bit integers, times and durations in protobuf's JSON format.
 
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-/// Bytes: written as base64, read in both alphabets, with or without padding.
+/// Bytes: written as base64, parsed in both alphabets, with or without padding.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Base64(pub Bytes);
 
@@ -34,7 +34,7 @@ impl<'de> Deserialize<'de> for Base64 {
     }
 }
 
-/// A 64-bit integer: written as a text, read as a text or a number.
+/// A 64-bit integer: written as text, parsed from text or a number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Int64(pub u64);
 
@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Int64 {
     }
 }
 
-/// A moment, milliseconds since the Unix epoch: written as RFC 3339. One before the epoch is read as 0.
+/// A time, milliseconds since the Unix epoch: written as RFC 3339. A time before the epoch is parsed as 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(pub u64);
 
@@ -101,7 +101,7 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-/// A length of time: `1.5s`.
+/// A duration: `1.5s`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span(pub Duration);
 

@@ -1,12 +1,12 @@
-//! JSON schemas of the types, as an OpenAPI document has them.
+//! JSON schemas of the types, for the OpenAPI document.
 
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::Value;
 
-/// Where the document has the schemas that others refer to.
+/// The path of the schemas in the document.
 pub const SCHEMAS: &str = "/components/schemas";
 
-/// Makes schemas that refer to each other in [`SCHEMAS`].
+/// Creates schemas that refer to each other in [`SCHEMAS`].
 #[must_use]
 pub fn generator() -> SchemaGenerator {
     let mut settings = SchemaSettings::draft2020_12();
@@ -15,7 +15,7 @@ pub fn generator() -> SchemaGenerator {
     settings.with_transform(RecursiveTransform(plain)).into_generator()
 }
 
-/// A field that is absent has its default, and null is as good as absent: no schema has to say so.
+/// An absent field has its default, and null counts as absent, so the schemas do not mention it.
 fn plain(schema: &mut Schema) {
     schema.remove("default");
     if let Some(Value::Array(kinds)) = schema.get_mut("type") {

@@ -1,4 +1,4 @@
-//! What a caller may do: steps, each holding those before it.
+//! What a caller may do. Each scope includes the ones before it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,14 +10,14 @@ pub enum Scope {
     /// No token is needed: for health checks. No token has this scope.
     #[serde(skip)]
     Open,
-    /// Act as one device, which shows its own credential. No token has it.
+    /// Act as one device, with the device's own credential. No token has this scope.
     #[serde(skip)]
     Device,
-    /// Look at everything but tokens and the audit log.
+    /// Read everything except tokens and the audit log.
     Read,
-    /// Send to devices, and take dead letters up again.
+    /// Send to devices, and redrive dead letters.
     Operate,
-    /// Change what is there: registries, devices, plugins, tokens.
+    /// Change registries, devices, plugins and tokens.
     Admin,
 }
 

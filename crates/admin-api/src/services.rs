@@ -1,4 +1,4 @@
-//! Service accounts: programs that are no devices.
+//! Service accounts of programs that are not devices.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,9 @@ pub struct ServiceAccount {
     /// Topic filters to which it may subscribe.
     // Bounded by the same as `publish`: `fields::SERVICE_FILTERS`.
     pub subscribe: Vec<String>,
-    /// Only the host says it.
+    /// Output only.
     pub create_time: Option<Time>,
-    /// What the caller is to look at. Only the host says it.
+    /// Warnings for the caller. Output only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     // Bounded by the body: it is thrown away.
     pub warnings: Vec<String>,

@@ -1,4 +1,4 @@
-//! How the host is, for a page or a command that shows it to a person.
+//! The host's status, for the console and the command line.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{
     scope::Scope,
 };
 
-/// How the host is.
+/// The host's status.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -19,25 +19,25 @@ pub struct HostStatus {
     pub version: String,
     pub start_time: Time,
     pub time: Time,
-    /// Why the host does not work as it should, in words.
+    /// What is wrong with the host, as text.
     pub problems: Vec<String>,
     pub caller: HostCaller,
     pub devices: HostDevices,
-    /// MQTT connections that are open.
+    /// Open MQTT connections.
     pub connections: i64,
     pub commands_open: usize,
-    /// How many plugins are in each state.
+    /// The number of plugins in each state.
     pub plugins: BTreeMap<String, usize>,
     pub dead_letters: usize,
-    /// There are more dead letters than were counted.
+    /// Whether there are more dead letters than were counted.
     pub dead_letters_more: bool,
     /// The number of the newest event.
     pub last_event: Int64,
-    /// When the oldest event was that the journal still has.
+    /// The time of the oldest event in the journal.
     pub oldest_event_time: Option<Time>,
     pub journal_bytes: Int64,
     pub disk_free_bytes: Option<Int64>,
-    /// How long things took since the host started.
+    /// Latencies since the host started.
     pub latencies: HostLatencies,
 }
 
@@ -50,7 +50,7 @@ pub struct HostLatencies {
     pub delivery: Latency,
 }
 
-/// Percentiles in microseconds, as near as the buckets of the histogram tell; none where nothing was measured.
+/// Percentiles in microseconds, as precise as the buckets of the histogram. Absent if nothing was measured.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -61,7 +61,7 @@ pub struct Latency {
     pub p99_us: Option<u64>,
 }
 
-/// Whose token the call shows, and what it may do.
+/// The token of the call, and its scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostCaller {
     pub name: String,
@@ -75,8 +75,8 @@ pub struct HostDevices {
     pub connected: usize,
 }
 
-/// The last hour: of each one value for each of the times. Those of events, executions, effects and publishes grow; percentiles, in
-/// microseconds, are of what was measured since the time before, and null where that is nothing.
+/// The last hour: one value of each series for each time. Counts of events, executions, effects and publishes are cumulative;
+/// percentiles, in microseconds, cover the time since the previous value, and are null if nothing was measured.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HostSeries {

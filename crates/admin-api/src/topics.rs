@@ -18,7 +18,7 @@ pub struct TopicMessage {
     /// 0, 1 or 2.
     pub qos: u8,
     pub retain: bool,
-    /// When it was published, where that is known. Only the host says it.
+    /// When it was published, if known. Output only.
     pub time: Option<Time>,
 }
 

@@ -7,7 +7,7 @@ use serde_with::skip_serializing_none;
 
 use super::scalars::{Int64, Time};
 
-/// Desired and reported, where they differ and since when. The documents stand in an answer byte for byte.
+/// Desired and reported, with their differences and since when they differ. The documents are byte for byte as they were set.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -15,21 +15,21 @@ pub struct Twin {
     pub desired: Value,
     pub desired_version: Int64,
     pub desired_time: Option<Time>,
-    /// Why the newest config cannot be part of a twin.
+    /// Why the newest config is not shown in the twin.
     pub desired_problem: Option<String>,
     pub acknowledged_version: Option<Int64>,
     pub acknowledged_time: Option<Time>,
     pub reported: Value,
     pub reported_version: Int64,
     pub reported_time: Option<Time>,
-    /// Why the newest state cannot be part of a twin.
+    /// Why the newest state is not shown in the twin.
     pub reported_problem: Option<String>,
     pub differs: Option<Vec<Difference>>,
-    /// Differences that are not in it, as there are too many.
+    /// Differences that were left out because there are too many.
     pub differs_left_out: Option<usize>,
 }
 
-/// A place where reported is not as desired.
+/// A path at which reported differs from desired.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -38,6 +38,6 @@ pub struct Difference {
     pub desired: Option<Value>,
     pub reported: Option<Value>,
     pub since: Option<Time>,
-    /// Whether it may have begun before `since`.
+    /// Whether the difference may have begun before `since`.
     pub or_before: Option<bool>,
 }

@@ -1,4 +1,4 @@
-//! Limits the answers to reading calls in memory: those that are being made, and large ones that their callers have not read yet. A
+//! Limits the answers to reading calls in memory: those being created, and large ones that their callers have not read yet. A
 //! connection that does not read is closed; until then it holds one permit.
 
 use std::{
@@ -22,7 +22,7 @@ use tokio::{
 
 use switchbox_model::limits;
 
-/// How long a call waits for a place.
+/// How long a call waits for a permit.
 const WAIT: Duration = Duration::from_secs(5);
 /// An answer goes to the connection in slices of this size; a slice stays in memory until it is sent.
 const SLICE_BYTES: usize = 64 * 1024;
@@ -31,22 +31,22 @@ const SLICE_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct LargeAnswers {
     all: Arc<Semaphore>,
-    /// Those of each token, by its name.
+    /// The permits of each token, by its name.
     of_token: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
     wait: Duration,
 }
 
-/// One answer's place.
+/// The permit of one answer.
 #[derive(Debug)]
 pub(super) struct AnswerPermit(#[allow(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
 
-/// All places are taken.
+/// All permits are in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many large answers were asked for and not read yet; read them, or ask again later")]
 pub(super) struct TooManyAnswers;
 
 impl TooManyAnswers {
-    /// When it may be better.
+    /// When the caller may try again.
     pub(super) const RETRY: Duration = WAIT;
 }
 
@@ -57,7 +57,7 @@ impl Default for LargeAnswers {
 }
 
 impl LargeAnswers {
-    /// Waits for a place for a caller, for a while.
+    /// Waits for a permit for a caller, up to a deadline.
     pub(super) async fn acquire_permit(&self, token: &str) -> Result<AnswerPermit, TooManyAnswers> {
         let own = self.of(token);
         let both =
@@ -68,7 +68,7 @@ impl LargeAnswers {
     fn of(&self, token: &str) -> Arc<Semaphore> {
         let mut all = self.of_token.lock();
         if all.len() > limits::ADMIN_TOKENS {
-            // Tokens come and go; the semaphore of one that holds no place is made again.
+            // The semaphore of a token that holds no permit is dropped and created again when it is needed.
             all.retain(|_, places| Arc::strong_count(places) > 1);
         }
         let places = || Arc::new(Semaphore::new(limits::ADMIN_ANSWERS_PER_TOKEN));
@@ -80,7 +80,7 @@ async fn acquire(places: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, TooMany
     places.acquire_owned().await.map_err(|_| TooManyAnswers)
 }
 
-/// The answer, which keeps its place until it is sent, if it is large. A stream has bounds of its own.
+/// The answer, which holds its permit until it is sent, if it is large. Streams have separate limits.
 pub(super) fn with_permit(permit: AnswerPermit, answer: Response) -> Response {
     let large = answer.body().size_hint().exact().is_some_and(|bytes| bytes > limits::ADMIN_SMALL_ANSWER_BYTES as u64);
     if !large {

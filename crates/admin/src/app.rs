@@ -23,7 +23,7 @@ use switchbox_mqtt_session::topics;
 use switchbox_store as store;
 use switchbox_support::{exposition::Exposition, log_limit::LogLimits, metrics::Metrics, tasks::Tasks};
 
-/// The parts of the host that the API speaks for.
+/// The parts of the host that the API uses.
 #[derive(Clone)]
 pub struct Parts {
     pub registry: registry::Handle,
@@ -33,21 +33,21 @@ pub struct Parts {
     pub journal: journal::Handle,
     pub explain: explain::Handle,
     pub plugins: Arc<dyn Plugins>,
-    /// Gets the callers that write plugins' files.
+    /// Records the callers that write plugins' files.
     pub authors: Arc<Authors>,
-    /// For devices that speak HTTP.
+    /// For devices that use HTTP.
     pub auth: auth::Handle,
     pub ingest: ingest::Handle,
     pub topics: topics::Handle,
     pub counters: Metrics,
-    /// Those that must live.
+    /// The essential tasks.
     pub tasks: Tasks,
     pub reach: Listeners,
     /// The counters as text.
     pub metrics: Arc<dyn Fn(Exposition) -> String + Send + Sync>,
 }
 
-/// What every handler sees.
+/// The state of every handler.
 #[derive(Clone)]
 pub(super) struct App {
     pub(super) parts: Parts,
@@ -67,9 +67,9 @@ pub(super) struct App {
     pub(super) started_ms: u64,
     /// Limits the log lines about devices that are refused over HTTP.
     pub(super) bridge_log_limit: Arc<LogLimits<IpAddr>>,
-    /// Of calls that a token's scope is too narrow for, by the token's name.
+    /// Limits the log lines of calls beyond a token's scope, by the token's name.
     pub(super) scope_log_limit: Arc<LogLimits<String>>,
-    /// Streams that never end by themselves end now.
+    /// Ends the streams that have no end of their own.
     pub(super) stopping: CancellationToken,
 }
 
@@ -78,7 +78,7 @@ impl App {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// The error of a call about a device that is not there. Where its registry is not there either, it names that.
+    /// The error of a call for a device that does not exist. If its registry does not exist either, the error names the registry.
     pub(super) fn no_device(&self, name: &DeviceName) -> Error {
         match self.parts.registry.registry(&name.registry) {
             Some(_) => Error::not_found(format!("device {name}")),
@@ -86,7 +86,7 @@ impl App {
         }
     }
 
-    /// The name of a device for what is shown of the past; none when it is gone.
+    /// The name of a device in past events; `None` if it was deleted.
     pub(super) fn name_of(&self, num: DeviceNum) -> Option<DeviceName> {
         self.parts.registry.get(num).map(|device| device.name.clone())
     }

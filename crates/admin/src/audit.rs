@@ -1,7 +1,7 @@
-//! The audit log: which caller changed what through this API, when, and with which result. Lines of JSON in files of the data folder that
-//! are only ever appended to; nothing but this module writes there, and plugins have no files at all. Room for a call's line is reserved
-//! before the call is carried out; its line is in the file before the call is answered, and on the disk soon after. A file is named by
-//! where it begins in the whole log, so that a place in the log stays the same when old files go.
+//! The audit log: which caller changed what through this API, when, and with which result. It consists of JSON lines in append-only
+//! files of the data folder. Only this module writes them. Room for a call's line is reserved before the call is carried out; its
+//! line is in the file before the call is answered, and on the disk soon after. A file is named by its offset in the whole log, so
+//! that a position stays valid when old files are deleted.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -21,12 +21,12 @@ use switchbox_store::private;
 
 /// The folder in the data folder.
 const FOLDER: &str = "audit";
-/// Lines of as long a time go to the disk together: the log of events waits behind each time.
+/// The interval of syncs. The journal waits for each of them.
 pub(super) const SYNC_INTERVAL: Duration = Duration::from_millis(100);
-/// Read at a time when looking back: thousands of lines.
+/// Bytes that are read at a time when listing lines.
 const LOOK_BACK_BYTES: u64 = 1024 * 1024;
 
-/// Lines that are kept in memory while they cannot be written: those of calls that were under way when that began.
+/// Maximum number of lines that are stored in memory while the file cannot be written: those of calls that were in progress.
 const MAX_UNWRITTEN: usize = 1_000;
 
 #[derive(Debug)]
@@ -34,10 +34,10 @@ struct Current {
     file: File,
     start: u64,
     bytes: u64,
-    /// What calls under way have reserved behind that.
+    /// Bytes that calls in progress have reserved after that.
     reserved: u64,
-    /// Lines of calls that were carried out and could not be written. They come before any other.
-    owed: Vec<Vec<u8>>,
+    /// Lines of completed calls that could not be written. They are written before any other.
+    unwritten: Vec<Vec<u8>>,
 }
 
 /// Cheap to clone.
@@ -76,7 +76,7 @@ impl Audit {
         let start = starts(&folder)?.pop().unwrap_or(0);
         let mut current = open(&folder, start)?;
         if !ends_well(&folder, start)? {
-            // A line that a crash cut off stays one that cannot be read, and takes no other with it.
+            // A line that a crash cut off stays unreadable, but does not affect the next line.
             current.file.write_all(b"\n")?;
             current.bytes += 1;
         }
@@ -105,13 +105,13 @@ impl Audit {
         let mut current = self.current.lock();
         let written = self.prepare(&mut current).and_then(|()| current.write(&text));
         self.broken.store(written.is_err(), Ordering::Release);
-        if written.is_err() && current.owed.len() < MAX_UNWRITTEN {
-            current.owed.push(text);
+        if written.is_err() && current.unwritten.len() < MAX_UNWRITTEN {
+            current.unwritten.push(text);
         }
         written
     }
 
-    /// Makes a file ready that is there and not full, with all lines that are owed.
+    /// Prepares an existing file that is not full, and appends all unwritten lines.
     fn prepare(&self, current: &mut Current) -> io::Result<()> {
         if is_deleted(&current.file)? {
             tracing::error!(folder = %self.folder.display(), "a file of the audit log was removed; a new one is begun");
@@ -122,26 +122,26 @@ impl Audit {
             self.next(current)?;
             self.forget_old()?;
         }
-        while let Some(line) = current.owed.first().cloned() {
+        while let Some(line) = current.unwritten.first().cloned() {
             current.write(&line)?;
-            current.owed.remove(0);
+            current.unwritten.remove(0);
         }
         Ok(())
     }
 
     fn next(&self, current: &mut Current) -> io::Result<()> {
         let mut next = open(&self.folder, current.start + current.bytes)?;
-        (next.reserved, next.owed) = (current.reserved, std::mem::take(&mut current.owed));
+        (next.reserved, next.unwritten) = (current.reserved, std::mem::take(&mut current.unwritten));
         *current = next;
         Ok(())
     }
 
-    /// Whether the caller has to call [`Audit::sync`], [`SYNC_INTERVAL`] from now, for what was appended. It is true for one of many callers.
+    /// Whether the caller has to call [`Audit::sync`] after [`SYNC_INTERVAL`]. True for only one of many callers.
     pub(super) fn wants_sync(&self) -> bool {
         !self.to_sync.swap(true, Ordering::AcqRel)
     }
 
-    /// Puts on the disk what was appended. Blocks.
+    /// Makes the appended lines durable. Blocks.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.to_sync.store(false, Ordering::Release);
         let file = self.current.lock().file.try_clone()?;
@@ -154,7 +154,7 @@ impl Audit {
         starts.iter().take(old).try_for_each(|start| fs::remove_file(path(&self.folder, *start)))
     }
 
-    /// At most `limit` lines before this place, newest first, each with its place. Blocks for as long as the disk takes.
+    /// At most `limit` lines before this position, newest first, each with its position. Blocks for as long as the disk takes.
     pub(super) fn read_back(&self, before: Option<u64>, limit: usize) -> io::Result<Vec<(u64, Line)>> {
         let mut found = Vec::new();
         for start in starts(&self.folder)?.into_iter().rev() {
@@ -182,7 +182,7 @@ impl Current {
         Ok(())
     }
 
-    /// Has the file system set blocks aside for all lines under way and one more.
+    /// Preallocates blocks for the lines of all calls in progress and one more.
     fn reserve(&mut self) -> io::Result<()> {
         let wanted = self.reserved + limits::AUDIT_LINE_BYTES;
         preallocate(&self.file, self.bytes, wanted)?;
@@ -191,7 +191,7 @@ impl Current {
     }
 }
 
-/// Sets blocks aside behind the end of the file, whose length stays. Some file systems cannot.
+/// Preallocates blocks after the end of the file without changing its length. Some file systems do not support this.
 #[cfg(target_os = "linux")]
 fn preallocate(file: &File, from: u64, bytes: u64) -> io::Result<()> {
     use rustix::{
@@ -209,7 +209,7 @@ fn preallocate(_file: &File, _from: u64, _bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the file was removed, so that what is written into it cannot be read.
+/// Whether the file was removed, so that lines written into it would be lost.
 #[cfg(unix)]
 fn is_deleted(file: &File) -> io::Result<bool> {
     Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) == 0)
@@ -220,7 +220,7 @@ fn is_deleted(_file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The lines that begin in this part of a file, each with its place, and where the first of them begins.
+/// The lines that begin in this part of a file, each with its position, and where the first of them begins.
 fn read_lines(path: &Path, from: u64, end: u64) -> io::Result<(u64, Vec<(u64, Line)>)> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(from))?;
@@ -228,7 +228,7 @@ fn read_lines(path: &Path, from: u64, end: u64) -> io::Result<(u64, Vec<(u64, Li
     file.take(end - from).read_to_end(&mut text)?;
     let (mut at, mut lines, mut first) = (from, Vec::new(), None);
     for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        // What stands before the first line's end began before this part.
+        // The bytes before the first line end belong to a line that begins before this part.
         if index > 0 || from == 0 {
             first.get_or_insert(at);
             lines.extend(serde_json::from_slice(line).ok().map(|line| (at, line)));
@@ -242,7 +242,7 @@ fn path(folder: &Path, start: u64) -> PathBuf {
     folder.join(format!("{start:020}.jsonl"))
 }
 
-/// Where the files begin, in order.
+/// The offsets at which the files begin, in order.
 fn starts(folder: &Path) -> io::Result<Vec<u64>> {
     let mut starts = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -260,7 +260,7 @@ fn open(folder: &Path, start: u64) -> io::Result<Current> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path(folder, start))?;
     let bytes = file.metadata()?.len();
-    Ok(Current { file, start, bytes, reserved: 0, owed: Vec::new() })
+    Ok(Current { file, start, bytes, reserved: 0, unwritten: Vec::new() })
 }
 
 fn ends_well(folder: &Path, start: u64) -> io::Result<bool> {
@@ -299,7 +299,7 @@ mod tests {
     fn lines_are_read_newest_first_page_by_page_also_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let audit = Audit::open(folder.path()).unwrap();
-        // More than is read at a time.
+        // More than one piece of reading.
         (0..2_500).for_each(|n| audit.append(&line(n)).unwrap());
         let audit = Audit::open(folder.path()).unwrap();
         audit.append(&line(2_500)).unwrap();
@@ -329,13 +329,13 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn nothing_is_reserved_where_nothing_can_be_written_and_what_is_owed_comes_first() {
+    fn nothing_is_reserved_where_nothing_can_be_written_and_unwritten_lines_come_first() {
         let folder = tempfile::tempdir().unwrap();
         let audit = Audit::open(folder.path()).unwrap();
         let under_way = audit.reserve().unwrap();
         let at = folder.path().join(FOLDER);
         fs::remove_dir_all(&at).unwrap();
-        // Where the folder was, nothing can be made.
+        // Nothing can be created in place of the folder.
         fs::write(&at, "").unwrap();
         assert!(audit.reserve().is_err() && !audit.is_writable());
         assert!(under_way.append(&line(1)).is_err());
@@ -343,7 +343,7 @@ mod tests {
         audit.reserve().unwrap().append(&line(2)).unwrap();
         assert!(audit.is_writable());
         assert_eq!(statuses(&audit.read_back(None, 10).unwrap()), [2, 1]);
-        // A disk that is full.
+        // Simulates a full disk.
         let full = tempfile::tempdir().unwrap();
         fs::create_dir(full.path().join(FOLDER)).unwrap();
         std::os::unix::fs::symlink("/dev/full", path(&full.path().join(FOLDER), 0)).unwrap();
@@ -372,7 +372,7 @@ mod tests {
         let audit = Audit::open(folder.path()).unwrap();
         let files = || starts(&folder.path().join(FOLDER)).unwrap();
         audit.append(&line(1)).unwrap();
-        // As if the file were full.
+        // Simulates a full file.
         for n in 2..=limits::AUDIT_FILES + 2 {
             let mut current = audit.current.lock();
             current.file.set_len(limits::AUDIT_FILE_BYTES).unwrap();

@@ -1,4 +1,4 @@
-//! Which caller wrote a plugin's file last, so that the host can say who brought a version into force.
+//! The caller that wrote each plugin's file last, so that the host can name who brought a version into force.
 
 use std::{
     collections::BTreeMap,

@@ -9,7 +9,7 @@ pub(super) fn bounds(connections: usize) -> Bounds {
         connections,
         per_address: limits::ADMIN_CONNECTIONS_PER_ADDRESS,
         per_second: limits::ADMIN_CONNECTS_PER_SECOND,
-        // Those that have proved nothing never have all of the connections.
+        // Unauthenticated connections never use up all permits.
         unauthenticated: limits::ADMIN_UNAUTHENTICATED.min((connections / 2).max(8)),
         names: admission::Names::ADMIN,
     };

@@ -1,5 +1,5 @@
-//! The details of a call for the audit log and the caller: the objects that it names, and its important fields that are no secret. Handlers
-//! record them for the call in whose task they run.
+//! The details of a call for the audit log and the caller: its objects, and its important fields that are not secret.
+//! Handlers record them for the call in whose task they run.
 
 use std::{fmt::Display, sync::Arc};
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::convert::camel;
 use switchbox_model::limits;
 
-/// Fields whose values are shown. Of all others only the size is.
+/// Fields whose values are shown. Only the size of all others is shown.
 const SHOWN: &[&str] = &[
     "all",
     "blocked",
@@ -42,7 +42,7 @@ const SHOWN: &[&str] = &[
     "updateMask",
     "versionToUpdate",
 ];
-/// Fields that are looked into.
+/// Fields whose content is shown as well.
 const OPENED: &[&str] = &[
     "credentials",
     "eventNotificationConfigs",
@@ -57,7 +57,7 @@ const OPENED: &[&str] = &[
 const DIGESTED: &[&str] = &["certificate", "key"];
 /// Longest text that is shown whole, bytes.
 const TEXT_BYTES: usize = 256;
-/// Bytes of the names of all that a call is about.
+/// Maximum bytes of the names of a call's objects.
 const OBJECT_BYTES: usize = 4 * 1024;
 /// Items of a list, and fields of an object, that are shown.
 const ITEMS: usize = 20;
@@ -75,12 +75,12 @@ struct Inner {
     parameters: Map<String, Value>,
 }
 
-/// Runs a call so that what it says of itself comes here.
+/// Runs a call and collects its details.
 pub(super) async fn of<T>(details: Arc<Details>, call: impl Future<Output = T>) -> T {
     CALL.scope(details, call).await
 }
 
-/// The call is about this.
+/// Adds an object of the call.
 pub(super) fn object(name: &impl Display) {
     // A handler that a test calls by itself runs in no call.
     let _ = CALL.try_with(|details| {
@@ -92,7 +92,7 @@ pub(super) fn object(name: &impl Display) {
     });
 }
 
-/// The call's body is this.
+/// Records the call's body.
 pub(super) fn body(bytes: &[u8]) {
     let _ = CALL.try_with(|details| {
         let mut inner = details.0.lock();
@@ -107,7 +107,7 @@ pub(super) fn body(bytes: &[u8]) {
 }
 
 impl Details {
-    /// With the query of this URL.
+    /// Records the query of this URL.
     pub(super) fn new(uri: &Uri) -> Arc<Self> {
         let query = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri);
         let pairs = query.map(|query| query.0).unwrap_or_default();
@@ -117,7 +117,7 @@ impl Details {
         Arc::new(Self(Mutex::new(Inner { objects: Vec::new(), parameters })))
     }
 
-    /// What the call is about. `None` if its path says all.
+    /// The objects of the call. `None` if its path names them.
     pub(super) fn object(&self) -> Option<String> {
         let objects = &self.0.lock().objects;
         (!objects.is_empty()).then(|| objects.join(", "))
@@ -127,7 +127,7 @@ impl Details {
         HeaderValue::try_from(self.object()?).ok()
     }
 
-    /// `None` if there are none. What would be too long is left out, by its name.
+    /// `None` if there are none. The values of fields that would be too long are omitted.
     pub(super) fn parameters(&self) -> Option<Map<String, Value>> {
         let mut parameters = self.0.lock().parameters.clone();
         while Value::Object(parameters.clone()).to_string().len() > limits::AUDIT_PARAMETERS_BYTES {

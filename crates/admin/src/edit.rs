@@ -6,28 +6,28 @@ use serde_json::{Map, Value};
 use super::error::Error;
 use switchbox_plugin_runtime::GrantPatterns;
 
-/// Reads TOML, or says where it is none.
+/// Parses TOML; the error names the place of the mistake.
 pub(super) fn parse(text: &str) -> Result<toml::Table, Error> {
     text.parse().map_err(|e: toml::de::Error| no_toml(&e))
 }
 
 fn no_toml(error: &toml::de::Error) -> Error {
-    Error::invalid(format!("the settings are no TOML: {}", error.to_string().trim_end()))
+    Error::invalid(format!("the settings are not TOML: {}", error.to_string().trim_end()))
 }
 
-/// What is to be written, where the host can read it again.
+/// The text to write, if the host can parse it.
 fn readable(text: String) -> Result<String, Error> {
     parse(&text).map_err(|error| Error::invalid(format!("with this change {}", error.text)))?;
     Ok(text)
 }
 
-/// Sets `enabled` and leaves the rest of the text, comments too, as it is.
+/// Sets `enabled` and leaves the rest of the text, including comments, unchanged.
 pub(super) fn set_enabled(text: &str, enabled: bool) -> Result<String, Error> {
     #[derive(Deserialize)]
     struct Where {
         enabled: Option<toml::Spanned<toml::Value>>,
     }
-    // Nothing may stand before a byte order mark.
+    // A byte order mark must stay first.
     let text = text.trim_start_matches('\u{feff}');
     let found: Where = toml::from_str(text).map_err(|e| no_toml(&e))?;
     let mut text = text.to_owned();
@@ -39,11 +39,11 @@ pub(super) fn set_enabled(text: &str, enabled: bool) -> Result<String, Error> {
     readable(text)
 }
 
-/// Merges JSON into the plugin's own settings; null takes a key away. The file is written anew: its comments go.
+/// Merges JSON into the plugin's own settings; null removes a key. The file is rewritten, and its comments are lost.
 pub(super) fn merge_settings(text: &str, patch: &Map<String, Value>) -> Result<String, Error> {
     let mut document = parse(text)?;
     let settings = document.entry("settings").or_insert_with(|| toml::Value::Table(toml::Table::new()));
-    let settings = settings.as_table_mut().ok_or_else(|| Error::invalid("`settings` in the file is no table"))?;
+    let settings = settings.as_table_mut().ok_or_else(|| Error::invalid("`settings` in the file is not a table"))?;
     for (key, value) in patch {
         if value.is_null() {
             settings.remove(key);
@@ -55,8 +55,8 @@ pub(super) fn merge_settings(text: &str, patch: &Map<String, Value>) -> Result<S
     readable(toml::to_string(&document).map_err(|e| Error::invalid(e.to_string()))?)
 }
 
-/// Sets what the plugin is granted. Where the text says nothing of grants they are added to it; else the file is written
-/// anew: its comments go.
+/// Sets what the plugin is granted. If the text has no grants, they are added to it; otherwise the file is written
+/// again, and its comments are lost.
 pub(super) fn set_grants(text: &str, granted: &GrantPatterns) -> Result<String, Error> {
     let mut document = parse(text)?;
     let wrong = |e: toml::ser::Error| Error::invalid(e.to_string());
@@ -116,7 +116,7 @@ mod tests {
         let null = json!({"a": [null]});
         assert!(merge_settings("", null.as_object().unwrap()).unwrap_err().text.contains("settings.a"));
         assert!(merge_settings("settings = 1", patch.as_object().unwrap()).is_err());
-        // TOML is not read as deep as JSON is.
+        // TOML has a lower limit of nesting than JSON.
         let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
         let deep = json!({ "a": deep });
         assert!(merge_settings("", deep.as_object().unwrap()).unwrap_err().text.contains("with this change"));

@@ -1,4 +1,4 @@
-//! What can go wrong with a call, in the API's own words. Knows nothing of HTTP: `reply` turns it into an answer.
+//! The errors of calls. Independent of HTTP: `reply` converts them to answers.
 
 use std::{io, time::Duration};
 
@@ -25,9 +25,9 @@ pub(super) enum Kind {
     Internal,
     Unavailable,
     DeadlineExceeded,
-    /// `Aborted`, of a call with `If-Match`, for which HTTP has a code of its own.
+    /// `Aborted` for a call with `If-Match`, which has a separate HTTP code.
     OtherRevision,
-    /// HTTP has a code for it, Google's words have none.
+    /// HTTP has a code for it, Google's API has no word.
     TooLarge,
 }
 
@@ -71,9 +71,9 @@ impl Kind {
 pub(super) struct Error {
     pub(super) kind: Kind,
     pub(super) text: String,
-    /// The path of the field that is wrong, where it is one.
+    /// The path of the invalid field, if there is one.
     pub(super) field: Option<String>,
-    /// How long to wait before the call is made again.
+    /// How long to wait before a retry.
     pub(super) wait: Option<Duration>,
     /// The limit that was hit; the gate counts it.
     pub(super) limit: Option<LimitName>,
@@ -89,13 +89,13 @@ impl Error {
         Self { limit: limit.into(), ..self }
     }
 
-    /// Names the field that is wrong; an empty path names none.
+    /// Names the invalid field; an empty path names none.
     pub(super) fn of_field(mut self, path: &str) -> Self {
         self.field = Some(path.to_owned()).filter(|path| !path.is_empty());
         self
     }
 
-    /// Names the method call that failed, which can be asked about.
+    /// Names the failed method call, which can be explained.
     pub(super) fn of_call(mut self, id: &str) -> Self {
         self.text.push_str(&format!(" (call {id})"));
         self
@@ -119,7 +119,7 @@ impl Error {
         Self::new(Kind::NotFound, format!("{what} does not exist"))
     }
 
-    /// `what` this version does not do.
+    /// `what` is not supported by this version.
     pub(super) fn unimplemented(what: &str) -> Self {
         Self::new(Kind::Unimplemented, format!("{what}: not in this version of switchbox"))
     }

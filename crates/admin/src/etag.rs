@@ -1,5 +1,5 @@
-//! ETags of devices, registries and service accounts: which revision a caller has seen, and which one it wants to change. The
-//! revision is compared where the change is applied, so nothing can come between.
+//! ETags of devices, registries and service accounts: the revision that a caller has read, and the one that it expects to change. The
+//! revision is compared when the change is applied, so that no other change can come between.
 
 use axum::{
     Json,
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::error::Error;
 
-/// An answer with the revision of what it shows.
+/// An answer with the revision of its object.
 pub(super) type Tagged = Result<([(HeaderName, String); 1], Json<Value>), Error>;
 
 pub(super) fn tagged(shown: Value, revision: u64) -> Tagged {
@@ -22,7 +22,7 @@ pub(super) fn text(revision: u64) -> String {
     format!("\"{revision}\"")
 }
 
-/// The revision that the caller wants to change. `None`: any.
+/// The revision that must be current. `None`: any.
 pub(super) struct IfMatch(pub(super) Option<u64>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
@@ -38,7 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
-/// Reads an `If-Match` header. `None` when it is neither an ETag of this API nor `*`.
+/// Reads an `If-Match` header. Returns `None` if it is neither an ETag of this API nor `*`.
 fn read(value: &str) -> Option<Option<u64>> {
     match value.trim() {
         "*" => Some(None),

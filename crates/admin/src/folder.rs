@@ -1,4 +1,4 @@
-//! Writes plugins into the watched folder: whole files only, each under its own name at once. Never loads anything.
+//! Writes plugins into the watched folder, each file atomically. Never loads anything.
 
 use std::{
     fs::{self, File},
@@ -26,9 +26,9 @@ const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 pub(super) struct Folder {
     path: PathBuf,
     authors: Arc<Authors>,
-    /// Who writes. `None`: nobody in particular.
+    /// The caller that writes. `None`: unknown.
     who: Option<Arc<str>>,
-    /// Held while a file is read, changed and written, so that of two calls none undoes the other.
+    /// Held while a file is read, changed and written, so that concurrent calls do not undo each other.
     changing: Arc<Mutex<()>>,
 }
 
@@ -37,7 +37,7 @@ impl Folder {
         Self { path, authors, who: None, changing: Arc::default() }
     }
 
-    /// The same folder, for what this caller writes.
+    /// The same folder, with this caller as the author.
     pub(super) fn by(&self, who: &str) -> Self {
         Self { who: Some(who.into()), ..self.clone() }
     }
@@ -67,8 +67,8 @@ impl Folder {
         self.write(name, "toml", text.as_bytes())
     }
 
-    /// Writes a version: its settings, and its component unless that is there already. Both come into place at the same time, so that
-    /// the one never runs with the other's predecessor. A plugin without a settings file gets none for empty settings.
+    /// Writes a version: its settings, and its component unless the same one exists already. Both files are renamed into place together,
+    /// so that neither runs with the predecessor of the other. A plugin without a settings file gets none for empty settings.
     pub(super) fn put_version(
         &self,
         name: &PluginName,
@@ -90,7 +90,7 @@ impl Folder {
         Ok(files.last().map_or(of_settings, |(ending, _)| self.path(name, ending)))
     }
 
-    /// Changes the settings file; makes it when the plugin has only a component.
+    /// Changes the settings file, or creates it if the plugin has only a component.
     pub(super) fn edit(
         &self,
         name: &PluginName,
@@ -112,7 +112,7 @@ impl Folder {
         if !self.has(name) {
             return Err(Error::not_found(format!("plugin {name} in {}", self.path.display())));
         }
-        // The component first: alone it would run with all that it asks for.
+        // The component first: without the settings file it would run with all grants that it asks for.
         for ending in ["wasm", "js", "toml"] {
             let path = self.path(name, ending);
             match fs::remove_file(&path) {
@@ -123,7 +123,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes the plugin's files look changed.
+    /// Makes the plugin's files appear changed.
     pub(super) fn touch(&self, name: &PluginName) -> Result<(), Error> {
         let now = UNIX_EPOCH + Duration::from_millis(clock::now_ms());
         let mut touched = false;
@@ -147,7 +147,7 @@ impl Folder {
         Ok(path)
     }
 
-    /// Writes a file that is to be renamed into its place. Its name begins with a point: the watcher does not look at it.
+    /// Writes a file that is to be renamed into its place. Its name begins with a dot, so that the watcher ignores it.
     fn beside(&self, name: &PluginName, ending: &str, bytes: &[u8]) -> Result<PathBuf, Error> {
         if let Some(who) = &self.who {
             self.authors.writes(name, who, bytes);

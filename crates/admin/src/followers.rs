@@ -1,4 +1,4 @@
-//! Limits the followers of events: in all, and to half of that for one token, so that one program does not keep others out.
+//! Limits the followers of events: in total, and to half of that per token, so that one program does not exclude others.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use switchbox_model::limits::{FOLLOWERS, FOLLOWERS_PER_TOKEN, LimitName, names};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Followers(Arc<Mutex<HashMap<String, usize>>>);
 
-/// Given back when it is dropped.
+/// Released when it is dropped.
 #[derive(Debug)]
 pub(super) struct FollowerPermit {
     followers: Followers,
@@ -29,7 +29,7 @@ pub(super) enum TooManyFollowers {
 }
 
 impl TooManyFollowers {
-    /// As the metrics name it.
+    /// Its name in the metrics.
     pub(super) fn limit(self) -> LimitName {
         match self {
             Self::All => names::FOLLOWERS,

@@ -26,13 +26,13 @@ use switchbox_plugin_runtime::PluginSettings;
 use switchbox_store::{RegistryDoc, ServiceDoc};
 use switchbox_support::metrics::Metrics;
 
-/// All that an update may name.
+/// All fields that an update may name.
 const DEVICE_FIELDS: &str = "blocked,metadata,credentials,log_level,gatewayConfig,methodEndpoint";
 const REGISTRY_FIELDS: &str =
     "logLevel,http_config,mqttConfig,credentials,eventNotificationConfigs,stateNotificationConfig";
 const SERVICE_FIELDS: &str = "disabled,credentials,publish,subscribe";
 
-/// The first byte says what the body is for.
+/// The first byte selects the type of the body.
 pub fn api_bodies(data: &[u8]) {
     let Some((kind, body)) = data.split_first() else { return };
     match kind % 19 {
@@ -66,7 +66,7 @@ fn two(body: &[u8]) -> Option<(&str, &str)> {
 
 fn device(body: &[u8]) {
     let (Ok(mut wanted), Ok(mut again)) = (read::<Device>(body), read::<Device>(body)) else { return };
-    // A key that is left out is made by chance, so two conversions differ.
+    // An omitted key is generated randomly, so two conversions differ.
     again.symmetric_keys = None;
     let _ = wanted.symmetric_keys.take().map(convert::symmetric_keys);
     let _ = wanted.id.as_deref().map(DeviceId::new);
@@ -203,7 +203,7 @@ fn settings(body: &[u8]) {
     }
 }
 
-/// A merge patch, and what it is for.
+/// A merge patch, and the type of its target.
 fn desired(body: &[u8]) {
     let Some((patch, desired)) = two(body) else { return };
     let Ok(merged) = twin::patched(desired.as_bytes(), patch.as_bytes()) else { return };
@@ -216,7 +216,7 @@ fn desired(body: &[u8]) {
     assert_eq!(twin::patched(&merged, patch.as_bytes()), Ok(None), "the same patch once more changes nothing");
 }
 
-/// The part of a URL after its question mark, and what a mask in it is for.
+/// The query of a URL, and the type that its mask is for.
 fn query(body: &[u8]) {
     let Some((query, shown)) = two(body) else { return };
     let Ok(uri) = format!("/?{query}").parse::<Uri>() else { return };
@@ -245,7 +245,7 @@ fn query(body: &[u8]) {
 
 fn token(body: &[u8]) {
     let Ok(wanted) = read::<CreateTokenRequest>(body) else { return };
-    assert!(wanted.scope.needs_token(), "no token has the scope of those who show none");
+    assert!(wanted.scope.needs_token(), "no token has the scope of calls without a token");
     let _ = tokens::check_name(&wanted.name);
 }
 
@@ -259,7 +259,7 @@ fn letters(body: &[u8]) {
     let _ = wanted.plugin.as_deref().map(PluginName::new);
 }
 
-/// What an operator publishes on an ordinary topic.
+/// A message that an operator publishes on an ordinary topic.
 fn topic_message(body: &[u8]) {
     let Ok(wanted) = read::<TopicMessage>(body) else { return };
     let _ = topics::check_name(&wanted.topic);
@@ -268,7 +268,7 @@ fn topic_message(body: &[u8]) {
     assert_eq!(again, Some(wanted), "a message is read as it is written");
 }
 
-/// What is asked about, by its id, and how far a follower had got.
+/// The id of an explanation, and the position of a follower.
 fn places(body: &[u8]) {
     let Ok(text) = std::str::from_utf8(body) else { return };
     let _ = explain::Id::parse(text);

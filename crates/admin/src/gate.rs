@@ -36,22 +36,22 @@ use switchbox_support::{
 use switchbox_telemetry as telemetry;
 use switchbox_transport::admission::{Rate, network};
 
-/// Of such lines the log gets ten a minute, and how many there are.
+/// At most this many such lines per minute are logged; the others are counted.
 static AUDIT_NOT_SYNCED: SiteLimit = SiteLimit::new(10);
 static AUDIT_NOT_WRITTEN: SiteLimit = SiteLimit::new(10);
 
-/// A refused body of so many bytes is read to its end.
+/// A refused body up to this size is read to its end.
 const DRAINED_BYTES: usize = 4 * 1024 * 1024;
 /// Longest method and path in the audit log.
 const CALL_BYTES: usize = 512;
-/// Which thing a call was about.
+/// The object of a call.
 const OBJECT: HeaderName = HeaderName::from_static("switchbox-object");
 
-/// Who calls, for audit lines and for the cause of what the call brings about.
+/// The caller's name, for audit lines and for the cause of the call's changes.
 #[derive(Debug, Clone)]
 pub(super) struct AdminPrincipal(pub(super) String);
 
-/// What one call asks of its callers.
+/// The requirements of one call.
 #[derive(Clone)]
 pub(super) struct Gate {
     pub(super) app: App,
@@ -68,7 +68,7 @@ pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next
     let context = traced.as_ref().and_then(telemetry::Call::context);
     let response = telemetry::within(context, checked(gate, request, next)).await;
     traces::ended(&counters, traced, &call, response.status());
-    // What a call was refused by, wherever that was.
+    // The limit that refused a call, wherever it was checked.
     if let Some(limit) = response.extensions().get::<LimitName>() {
         counters.limit(*limit);
     }
@@ -105,7 +105,7 @@ async fn checked(gate: Gate, request: Request, next: Next) -> Response {
         return gate.read(&name, details::of(details.clone(), next.run(request)), &details).await;
     }
     let done = telemetry::within(telemetry::current(), write(gate.app, name, address, request, next, details));
-    // The write runs in a task of its own, so that it is completed and logged although the caller hangs up. Supervision: a panic is resumed
+    // The write runs in a separate task, so that it is completed and logged even if the caller disconnects. Supervision: a panic is resumed
     // below, where the connection's task counts it.
     let done = tokio::spawn(done);
     done.await.unwrap_or_else(|error| match error.try_into_panic() {
@@ -140,7 +140,7 @@ async fn write(
     };
     let call = call_of(&request);
     let ran = telemetry::within(telemetry::current(), next.run(request));
-    // One that panics has its line as well.
+    // A call that panics is logged as well.
     // Supervision: a panic becomes the answer.
     let ran = tokio::spawn(details::of(details.clone(), ran)).await;
     let response = ran.unwrap_or_else(|error| {
@@ -152,7 +152,7 @@ async fn write(
     with_object_header(response, &details)
 }
 
-/// Names in a header what the call was found to be about: a path may name a device by its number.
+/// Adds a header with the object that the call found, because a path may name a device by its number.
 fn with_object_header(mut response: Response, details: &Details) -> Response {
     if let Some(object) = details.header() {
         response.headers_mut().insert(OBJECT, object);
@@ -164,7 +164,7 @@ fn is_write(gate: &Gate, request: &Request) -> bool {
     gate.scope.needs_token() && !matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
-/// As the audit log shows it: a path may be far longer than any that this API has.
+/// The path for the audit log, cut because it may be far longer than any valid one.
 fn call_of(request: &Request) -> String {
     let mut call = format!("{} {}", request.method(), shown(request.uri()));
     if call.len() > CALL_BYTES {
@@ -181,18 +181,18 @@ fn refused_line(app: &App, who: &str, error: &Error) -> Option<String> {
         return None;
     }
     match app.scope_log_limit.allow(who.to_owned(), Instant::now())? {
-        // The audit log is bounded by the number of its lines, so lines that only count are left out of it.
+        // The audit log is bounded by the number of its lines, so lines that only count calls are left out.
         SuppressionNote::Count(_) => None,
         SuppressionNote::Last => Some(" (no more of these for a minute)".into()),
         more @ (SuppressionNote::Nothing | SuppressionNote::LeftOut(_)) => Some(more.to_string()),
     }
 }
 
-/// Many clients read no answer before they have sent all; what is not much too large is taken and thrown away for them.
+/// Many clients do not read an answer before they have sent the whole body. A body that is not much too large is read and discarded for them.
 async fn drain(request: Request) {
     let small = content_length(request.headers()).is_some_and(|length| length <= DRAINED_BYTES);
     if small {
-        // What cannot be read need not be thrown away.
+        // A read error ends the discarding.
         let _ = axum::body::to_bytes(request.into_body(), DRAINED_BYTES).await;
     }
 }
@@ -201,14 +201,14 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
     text(headers, &header::CONTENT_LENGTH)?.parse().ok()
 }
 
-/// Absent only where a test calls the router without a socket.
+/// Absent only in tests that call the router without a socket.
 fn address_of(request: &Request) -> SocketAddr {
     let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
     info.map_or((Ipv4Addr::UNSPECIFIED, 0).into(), |ConnectInfo(address)| *address)
 }
 
 impl Gate {
-    /// Whose call this is, and what that caller may do.
+    /// The caller's name and scope.
     fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<(String, Scope), Error> {
         if !self.scope.needs_token() {
             self.check_rate(Caller::Address(network(address)), rate::CALLS)?;
@@ -217,7 +217,7 @@ impl Gate {
         let shown = self.find_token(headers);
         if let Err(error) = &shown {
             self.app.parts.counters.refuse("admin_token");
-            // Only calls with a wrong token are limited, so that they do not keep out other callers at the same address.
+            // Only calls with a wrong token are limited, so that they do not block other callers at the same address.
             self.check_rate(Caller::Unauthenticated(network(address)), rate::UNAUTHENTICATED)?;
             return Err(error.clone());
         }
@@ -265,7 +265,7 @@ impl Gate {
         Ok(())
     }
 
-    /// Carries a reading call out. Of those that show a token only so many have their answers in memory.
+    /// Carries out a reading call. For each token, the number of answers in memory is bounded.
     async fn read(&self, name: &str, call: impl Future<Output = Response>, details: &Details) -> Response {
         if !self.scope.needs_token() {
             return with_object_header(call.await, details);
@@ -329,7 +329,7 @@ async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
             if let Err(error) = blocking(move || Ok(log.sync()?)).await
                 && let Some(more) = AUDIT_NOT_SYNCED.allow()
             {
-                tracing::error!(%error, "the audit log cannot be put on the disk{more}");
+                tracing::error!(%error, "the audit log cannot be synced to the disk{more}");
             }
         });
     }
@@ -346,7 +346,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
 }
 
 fn only_from_here() -> Error {
-    let reason = "without a token, the API answers calls to a loopback address only, and none of other web pages";
+    let reason = "without a token, the API answers calls to a loopback address only, and no calls of other web pages";
     Error::new(Kind::PermissionDenied, reason)
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP API for operators and their programs: Google Cloud IoT Core's resources, and Switchbox's own beside them. It converts calls and
+//! The HTTP API for operators and their programs: the resources of Google Cloud IoT Core, and those of Switchbox. It converts calls and
 //! answers; the other parts of the host carry them out.
 
 mod answers;

@@ -21,12 +21,12 @@ pub trait Plugins: Send + Sync {
     /// The plugins that are part of the host, in order of their names.
     fn builtins(&self) -> Vec<Builtin>;
     fn get(&self, name: &PluginName) -> PluginFuture<'_, Option<Plugin>>;
-    /// The versions of a plugin that have run, the one that came into force last first.
+    /// The versions of a plugin that have run, the newest in force first.
     fn versions(&self, name: &PluginName) -> PluginFuture<'_, Vec<PluginVersion>>;
     /// The component of the version with this number, if the host keeps it.
     fn version_component(&self, name: &PluginName, number: u64) -> PluginFuture<'_, std::io::Result<Option<Vec<u8>>>>;
-    /// Whether the settings file says what the component that it names may be told. `Err` says what is wrong; nothing is known of
-    /// another component than the one that runs.
+    /// Checks the settings file against the settings schema of the component that runs. `Err` says what is wrong. Another component
+    /// than the running one is not checked.
     fn check_settings(&self, name: &PluginName, file: &PluginSettings) -> Result<(), String>;
     /// Deletes the state and the timers of a plugin whose files are gone.
     fn delete_kept(&self, name: &PluginName) -> PluginFuture<'_, Result<(), DeleteError>>;
@@ -43,7 +43,7 @@ pub trait Plugins: Send + Sync {
     ) -> PluginFuture<'_, Result<TryPluginResponse, DryRunError>>;
     /// Begins to record a plugin.
     fn record(&self, name: &PluginName, request: RecordPluginRequest) -> Result<PluginRecording, DryRunError>;
-    /// `None` when there is no recording.
+    /// Returns `None` if there is no recording.
     fn stop_recording(&self, name: &PluginName) -> Option<PluginRecording>;
     /// Begins to run a candidate beside a plugin, of which nothing is carried out.
     fn shadow(
@@ -51,21 +51,22 @@ pub trait Plugins: Send + Sync {
         name: &PluginName,
         request: ShadowPluginRequest,
     ) -> PluginFuture<'_, Result<PluginShadow, DryRunError>>;
-    /// `None`: there is no shadow.
+    /// Returns `None` if there is no shadow.
     fn shadow_status(&self, name: &PluginName) -> Option<PluginShadow>;
-    /// `None`: there is no shadow.
+    /// Returns `None` if there is no shadow.
     fn stop_shadow(&self, name: &PluginName) -> Option<PluginShadow>;
-    /// Begins a canary, or changes for whom the one that goes on acts.
+    /// Starts a canary, or changes the devices of the running one.
     fn canary(
         &self,
         name: &PluginName,
         request: CanaryPluginRequest,
     ) -> PluginFuture<'_, Result<PluginCanary, DryRunError>>;
-    /// `None`: there is none.
+    /// Returns `None` if there is no canary.
     fn canary_status(&self, name: &PluginName) -> Option<PluginCanary>;
-    /// `None`: there is none.
+    /// Returns `None` if there is no canary.
     fn abort_canary(&self, name: &PluginName) -> Option<PluginCanary>;
-    /// The component and the settings file that put the canary in force, where they are not those in force. `None`: none goes on.
+    /// The component and the settings file that put the canary in force; each is `None` if it is in force already. Returns `None`
+    /// if no canary is running.
     fn canary_files(&self, name: &PluginName) -> Option<(Option<Bytes>, Option<String>)>;
     /// Effects that wait for an operator's approval, oldest first.
     fn approvals(&self) -> Vec<Approval>;

@@ -1,4 +1,4 @@
-//! Where the API listens: its options, and its ports, which are taken before anything is served.
+//! The listeners of the API: their options, and their ports, which are bound before anything is served.
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
@@ -13,22 +13,22 @@ use switchbox_transport::tls;
 /// The listeners of the API, and which calls each of them accepts.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Port 0 = a free one.
+    /// Port 0 binds a free one.
     pub listen: SocketAddr,
-    /// Where it listens with TLS as well.
+    /// The listener with TLS.
     pub tls: Option<(SocketAddr, tls::Handle)>,
-    /// Connections at a time.
+    /// Maximum number of connections.
     pub connections: usize,
     pub auth: AdminAuth,
-    /// The data folder, where the token is.
+    /// The data folder, which contains the token.
     pub data: PathBuf,
     /// The watched folder.
     pub plugins: PathBuf,
-    /// Web pages that may call, by their origins.
+    /// Origins of web pages that may call.
     pub cors_origins: Vec<String>,
-    /// How large what devices send may be.
+    /// Limits of payloads from devices.
     pub payloads: PayloadLimits,
-    /// Which registry clients of Azure IoT Hub mean.
+    /// Maps the hubs of Azure IoT Hub's clients to registries.
     pub hubs: Hubs,
 }
 
@@ -36,7 +36,9 @@ pub struct Options {
 pub enum Error {
     #[error("the admin API cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("--admin-auth none is only for a loopback address, and {0} is none: anybody there could run the host")]
+    #[error(
+        "--admin-auth none is allowed only for a loopback address, and {0} is not one: anyone on that network could control the host"
+    )]
     Open(SocketAddr),
     #[error("the admin tokens cannot be read or made: {0}")]
     Token(#[source] io::Error),
@@ -44,7 +46,7 @@ pub enum Error {
     Audit(#[source] io::Error),
 }
 
-/// Ports that were taken and are not served yet: the system holds the connections of clients that come meanwhile.
+/// Ports that are bound but not served yet; the system queues connections until then.
 pub struct Ports {
     pub(super) listeners: Vec<Listener>,
     pub(super) address: SocketAddr,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use switchbox_model::limits;
 use switchbox_transport::admission::{self, Rate};
 
-/// Who has a bucket.
+/// The owner of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Caller {
     Token(String),

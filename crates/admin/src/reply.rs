@@ -1,4 +1,4 @@
-//! Converts between the API's types and HTTP: status codes, bodies, and what a request carries.
+//! Converts between the API's types and HTTP: status codes and bodies.
 
 use std::sync::Arc;
 
@@ -21,24 +21,24 @@ use super::{
 use switchbox_model::limits;
 use switchbox_support::{log_limit::SiteLimit, metrics::Metrics};
 
-/// Of such lines the log gets ten a minute, and how many there are.
+/// At most this many such lines per minute are logged; the others are counted.
 static FAILED_CALLS: SiteLimit = SiteLimit::new(10);
 
-/// What a handler gives.
+/// The result of a handler.
 pub(super) type ApiResult<T> = Result<axum::Json<T>, Error>;
-/// What there is to say of a call that was carried out and has nothing to show.
+/// The answer of a successful call without content.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Empty {}
-/// What the handler of a list gives.
+/// The result of the handler of a list.
 pub(super) type Page = Result<Response, Error>;
 
-/// A page of a list, written as it grows, so that what it is made of need not be in memory with it.
+/// A page of a list. Items are serialised as they are added, so that the objects need not be in memory at the same time.
 pub(super) struct List {
     field: &'static str,
     text: Vec<u8>,
     items: usize,
     full: bool,
-    /// The field is there also where there are no items, as in Switchbox's own lists. Google's APIs leave it out.
+    /// Whether the field is present even without items, as in Switchbox's own lists. Google's APIs omit it.
     always: bool,
 }
 

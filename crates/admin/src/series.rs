@@ -4,12 +4,12 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-/// How often the host is looked at.
+/// The interval of samples.
 pub(super) const EVERY: Duration = Duration::from_secs(10);
 /// Samples of an hour.
 const KEPT: usize = 361;
 
-/// What the host had counted at one time.
+/// The host's counters at one time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sample {
     pub(super) time_ms: u64,
@@ -19,11 +19,11 @@ pub(super) struct Sample {
     pub(super) events: u64,
     /// Events that plugins have handled since the start of the host.
     pub(super) executions: u64,
-    /// What they wanted done.
+    /// Their effects.
     pub(super) effects: u64,
     pub(super) publishes_in: u64,
     pub(super) publishes_out: u64,
-    /// Since the sample before, microseconds.
+    /// Since the previous sample, microseconds.
     pub(super) commit: Percentiles,
     pub(super) delivery: Percentiles,
 }

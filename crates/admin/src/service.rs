@@ -19,7 +19,7 @@ use switchbox_model::limits;
 use switchbox_settings::AdminAuth;
 use switchbox_support::{clock, log_limit::LogLimits};
 
-/// Lines of a log in a minute that tell what one address, or one token, was refused.
+/// Log lines a minute about refusals of one address or one token.
 const REFUSALS_LOGGED: u32 = 30;
 
 /// The API, bound to its port.
@@ -38,7 +38,7 @@ impl Service {
         Self::new(options, ports, parts)
     }
 
-    /// Behind ports that were taken for the same options. Reads or makes the token.
+    /// Creates the service with bound ports. Reads or creates the host's own token.
     pub fn new(options: Options, ports: Ports, parts: Parts) -> Result<Self, Error> {
         let tokens = match options.auth {
             AdminAuth::Token => Some(tokens::Tokens::load(&options.data).map_err(Error::Token)?),
@@ -83,7 +83,7 @@ impl Service {
         self.app.ready.clone()
     }
 
-    /// Serves until `shutdown`, then lets the calls under way end.
+    /// Serves until `shutdown`, then waits for the calls in progress.
     pub async fn run(self, shutdown: CancellationToken) {
         let (stopping, metrics) = (self.app.stopping.clone(), self.app.parts.counters.clone());
         let tasks = self.app.parts.tasks.clone();

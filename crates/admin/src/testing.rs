@@ -1,4 +1,4 @@
-//! A host without MQTT and plugins: the parts of `switchbox-testing` and the API on them.
+//! A host without MQTT and plugins for tests: the parts of `switchbox-testing` with the API.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -34,7 +34,7 @@ use switchbox_settings::AdminAuth;
 use switchbox_support::scheduling::PriorityClass;
 use switchbox_testing::Host;
 
-/// Bytes as the API writes them.
+/// Bytes in base64, as in the API.
 pub fn base64(bytes: &[u8]) -> Value {
     serde_json::to_value(Base64(Bytes::copy_from_slice(bytes))).unwrap()
 }
@@ -42,7 +42,7 @@ pub fn base64(bytes: &[u8]) -> Value {
 /// Commands that may wait for one device.
 pub const QUEUED: usize = 50;
 
-/// One plugin that is always there, and what was to be driven again.
+/// A fake set of plugins: one plugin, and the recorded redrives.
 #[derive(Default)]
 pub struct OnePlugin {
     pub redriven: Mutex<Vec<u64>>,
@@ -199,7 +199,7 @@ impl Plugins for OnePlugin {
     }
 }
 
-/// A device's connection that hands on what it gets, and whether the device acknowledges commands.
+/// A device's connection that passes on what it receives, and whether the device acknowledges commands.
 pub struct Recorder(mpsc::SyncSender<Outbound>, bool);
 
 impl Link for Recorder {
@@ -328,7 +328,7 @@ impl TestHost {
         self.bytes(method, path, "application/json", body.map(ToString::to_string).as_deref().map(str::as_bytes))
     }
 
-    /// A call that must succeed.
+    /// Makes a call that must succeed.
     pub fn ok(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let (status, answer) = self.call(method, path, body);
         assert_eq!(status, 200, "{method} {path}: {answer}");
@@ -336,7 +336,7 @@ impl TestHost {
         answer
     }
 
-    /// A call that must fail: its status code, Google's word, and the text.
+    /// Makes a call that must fail. Returns the status code, Google's code word, and the text.
     pub fn refused(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, String, String) {
         let (status, answer) = self.call(method, path, body);
         assert_ne!(status, 200, "{method} {path} was taken: {answer}");
@@ -373,7 +373,7 @@ impl TestHost {
         self.event(id, EventData::State { version: 0, payload: Bytes::from_static(payload.as_bytes()) });
     }
 
-    /// Reports a state of the device that is no constant.
+    /// Reports a new state of the device.
     pub fn report(&self, id: &str, state: &str) {
         self.event(id, EventData::State { version: 0, payload: Bytes::copy_from_slice(state.as_bytes()) });
     }

@@ -17,9 +17,9 @@ use switchbox_model::{
 };
 use switchbox_mqtt_session::topics::{self, Delivered, Delivery, Options, Subscriber};
 
-/// Messages that wait for a caller.
+/// Longest queue of messages for a caller.
 const WAITING: usize = 256;
-/// Clients have the ids below, groups of a shared subscription those from 1 << 63 on.
+/// Ids of clients are below 1 << 63; groups of shared subscriptions have the ids from there on.
 static NEXT: AtomicU64 = AtomicU64::new(1 << 62);
 
 struct TapSubscriber {
@@ -80,7 +80,7 @@ impl Tap {
         Self { topics, filter, waiting, messages }
     }
 
-    /// What came since the last time, and how much there was no room for.
+    /// The messages since the last call, and how many were dropped for lack of room.
     pub(super) fn take(&mut self) -> (Vec<Arc<Message>>, u64) {
         let messages = std::iter::from_fn(|| self.messages.try_recv().ok()).collect();
         (messages, self.waiting.missed.swap(0, Ordering::Relaxed))

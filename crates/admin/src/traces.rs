@@ -1,4 +1,4 @@
-//! Gives calls to the tracer, if traces are on. A call belongs to the trace that its header `traceparent` names.
+//! Reports calls to the tracer, if traces are on. A call belongs to the trace in its header `traceparent`.
 
 use axum::{
     extract::Request,
@@ -10,7 +10,7 @@ use switchbox_telemetry::{Call, PROPERTY};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static(PROPERTY);
 
-/// The call came. `None`: it has no span, as traces are off, or as it only reads and is in no trace of its caller's.
+/// Begins the span of a call. Returns `None` if traces are off, or if the call only reads and belongs to no trace of its caller.
 pub(super) fn begins(metrics: &Metrics, request: &Request) -> Option<Call> {
     let traces = metrics.traces.on()?;
     let named = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
@@ -18,10 +18,11 @@ pub(super) fn begins(metrics: &Metrics, request: &Request) -> Option<Call> {
     (named.is_some() || !reads).then(|| traces.api_call(named))
 }
 
-/// It was answered just now. Callers that are not let in make no spans: they could push out those of others.
+/// Ends the span of a call. Refused callers make no spans, because these could displace those of others.
 pub(super) fn ended(metrics: &Metrics, call: Option<Call>, name: &str, status: StatusCode) {
-    let let_in = !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
-    if let (Some(call), Some(traces)) = (call.filter(|_| let_in), metrics.traces.on()) {
+    let is_authorised =
+        !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
+    if let (Some(call), Some(traces)) = (call.filter(|_| is_authorised), metrics.traces.on()) {
         traces.api_answered(call, name, status.as_u16());
     }
 }

@@ -1,5 +1,5 @@
-//! Google's verbs (`POST …/devices/lamp-1:sendCommandToDevice`) are no path segments of their own, so before routing the last
-//! colon of a POST becomes one: `…/devices/lamp-1/:sendCommandToDevice`. A device's id may hold colons itself.
+//! Google's verbs (`POST …/devices/lamp-1:sendCommandToDevice`) are not path segments, so before routing the last colon of a POST
+//! becomes one: `…/devices/lamp-1/:sendCommandToDevice`. A device's id may contain colons.
 
 use axum::{
     extract::Request,

@@ -1,4 +1,4 @@
-//! The headers for browsers: pages cannot use the answers, unless the settings name their origin.
+//! The headers for browsers. Pages can use the answers only if the settings name their origin.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// The routes with the headers on every answer, those that refuse too.
+/// Adds the headers to every answer, including refusals.
 pub(super) fn guard(routes: Router, origins: &[String]) -> Router {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
     let routes = if origins.is_empty() { routes } else { routes.layer(cors(origins)) };

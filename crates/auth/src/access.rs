@@ -1,5 +1,5 @@
-//! Who may publish and subscribe to which ordinary topic. Pure. The topics under `/devices/` are not decided here: each
-//! belongs to its device, and the dialect knows whose it is.
+//! Which client may publish and subscribe to which ordinary topic. Pure. Topics under `/devices/` are not decided here: each
+//! belongs to its device, and the dialect knows which one.
 
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use switchbox_model::{
     symmetric::{SymmetricKey, SymmetricKeys},
 };
 
-/// The one that is for this device alone, or else all that are for many.
+/// The individual enrolment of this device, otherwise all group enrolments.
 pub(super) fn candidates<'a>(
     enrollments: &'a BTreeMap<String, Enrollment>,
     registration_id: &'a str,
@@ -26,7 +26,8 @@ pub(super) fn candidates<'a>(
         .filter(move |(_, enrollment)| if has_own { is_its(enrollment) } else { enrollment.registration_id.is_none() })
 }
 
-/// The keys of one of many devices: HMAC-SHA256 of its registration id by the keys of all. `None`: those are no base64.
+/// The keys of one device of a group enrolment: HMAC-SHA256 of its registration id with the keys of the group. Returns `None` if
+/// these are not base64.
 pub(super) fn derived(keys: &SymmetricKeys, registration_id: &str) -> Option<SymmetricKeys> {
     let of = |key: &SymmetricKey| {
         let key = Zeroizing::new(STANDARD.decode(key.0.as_bytes()).ok()?);
@@ -36,7 +37,7 @@ pub(super) fn derived(keys: &SymmetricKeys, registration_id: &str) -> Option<Sym
     Some(SymmetricKeys { primary: of(&keys.primary)?, secondary: of(&keys.secondary)? })
 }
 
-/// A certificate as a credential. `None`: it cannot be one.
+/// A certificate as a credential. Returns `None` if it cannot be one.
 #[must_use]
 pub fn certificate(pem: &str) -> Option<Credential> {
     let as_kind = |format| Credential { format, key: pem.to_owned(), expires_ms: None };

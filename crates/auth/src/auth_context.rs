@@ -19,12 +19,12 @@ pub enum Principal {
     Device(Arc<Device>),
     /// A program with an account, as the account was when the program was admitted.
     Service(Arc<ServiceDoc>),
-    /// A client that is no device: only ordinary topics.
+    /// A client that is not a device: only ordinary topics.
     Client,
 }
 
 impl Principal {
-    /// `None` when it is no device.
+    /// `None` if it is not a device.
     #[must_use]
     pub fn device(&self) -> Option<&Arc<Device>> {
         match self {
@@ -101,7 +101,7 @@ pub struct AuthContext {
 }
 
 impl AuthContext {
-    /// Let in without a proof.
+    /// Accepted without credentials.
     #[must_use]
     pub fn open(principal: Principal) -> Self {
         Self { principal, access: Access::Open, proof: Proof::None, end: AccessExpiry::default() }
@@ -137,7 +137,7 @@ impl AuthContext {
         Ok(self.end.or_sooner(end))
     }
 
-    /// `now`: the account as it stands now. Until when; the error says why it does not.
+    /// `now`: the account as it is now. Returns until when the password is valid; the error says why it is not.
     pub(super) fn service_holds(
         &self,
         then: &ServiceDoc,

@@ -16,7 +16,7 @@ use switchbox_model::{DeviceId, registry::DeviceSpec};
 pub(super) enum CertificateError {
     #[error("the certificate cannot be read: {0}")]
     Unreadable(#[from] KeyError),
-    #[error("the certificate is not registered for the device, nor is it by an authority that is: {0}")]
+    #[error("the certificate is not registered for the device, and no registered authority issued it: {0}")]
     Unknown(String),
     #[error("the certificate's common name is {0:?}")]
     CommonName(String),

@@ -46,7 +46,7 @@ pub(super) fn check(parameters: Option<AnyRef<'_>>) -> Result<(), String> {
     Err(format!("the curve {}", name.unwrap_or_else(|| oid.to_string())))
 }
 
-/// `ECParameters` (RFC 3279). All fields are compared, as with another generator anybody could make signatures that verify.
+/// `ECParameters` (RFC 3279). All fields are compared, as with another generator anyone could make signatures that verify.
 fn is_p256(parameters: AnyRef<'_>) -> Result<bool, DerError> {
     let mut reader = SliceReader::new(parameters.value())?;
     let version = UintRef::decode(&mut reader)?.as_bytes() == [1];

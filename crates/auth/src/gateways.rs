@@ -16,7 +16,7 @@ use switchbox_settings::Enroll;
 /// What is known of a gateway and a device when it is decided whether the one speaks for the other.
 #[derive(Debug, Clone, Copy)]
 struct Facts {
-    /// `None` when the device is no gateway.
+    /// `None` if the device is not a gateway.
     method: Option<GatewayAuth>,
     /// The device is a gateway itself.
     device_is_gateway: bool,
@@ -61,7 +61,7 @@ fn check(facts: Facts) -> Result<(), AttachError> {
 fn text(error: AttachError, gateway: &DeviceName, device: &DeviceName) -> String {
     let (gateway, device) = (&gateway.id, &device.id);
     match error {
-        AttachError::NoGateway => format!("{gateway} is no gateway"),
+        AttachError::NoGateway => format!("{gateway} is not a gateway"),
         AttachError::IsGateway => format!("{device} is a gateway itself, and gateways are not attached"),
         AttachError::NotBound => format!("{device} is not bound to {gateway}"),
         AttachError::NoToken => format!("{gateway} must show a token of {device}: {{\"authorization\": \"JWT\"}}"),

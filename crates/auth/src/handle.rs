@@ -70,7 +70,7 @@ impl Handle {
     }
 
     /// Finds the device that the client id names and checks that it is the device. Where enrolment is open, a device
-    /// that is not known is registered, one without any credential needs none, and a client id that is no device name
+    /// that is not known is registered, one without any credential needs none, and a client id that is not a device name
     /// is an ordinary client.
     pub async fn admit(&self, credentials: Credentials<'_>) -> Result<AuthContext, AuthRefusal> {
         let began = Instant::now();
@@ -219,7 +219,7 @@ impl Handle {
         let is_full = self.registry.devices() >= limit && self.registry.never_used(None, limit).len() >= limit;
         if is_full && let Some(more) = self.full_log_limit.allow((), Instant::now()) {
             tracing::warn!(
-                "{limit} devices enrolled by themselves and were never used: an unknown client is no device now; remove them with \
+                "{limit} devices enrolled by themselves and were never used: unknown clients are not enrolled now; remove them with \
                  `switchbox device prune --never-used`{more}"
             );
         }
@@ -294,7 +294,7 @@ impl Handle {
 /// For the operator of the device.
 pub(super) fn record_failure(device: &Device, refusal: &AuthRefusal) {
     if let AuthRefusal::NotAuthorised(why) = refusal {
-        let message = format!("not let in: {why}");
+        let message = format!("access refused: {why}");
         device.failed(DeviceError { time_ms: clock::now_ms(), kind: ErrorKind::Unauthenticated, message });
     }
 }

@@ -1,8 +1,8 @@
-//! JSON Web Tokens as devices show them: RS256 and ES256, nothing else. The key decides the algorithm; a token whose header names another
+//! JSON Web Tokens as devices send them: only RS256 and ES256. The key decides the algorithm; a token whose header names another
 //! one is refused, so neither `none` nor a public key used as a secret is accepted. Pure.
 //!
 //! Old device libraries write base64 with padding or in the standard alphabet, and sign as ASN.1. These are taken, since the
-//! signature is checked over the bytes as they were sent: none of it lets anything in that the key did not sign.
+//! signature is checked over the bytes as they were sent: no variant accepts a token that the key did not sign.
 
 mod claims;
 
@@ -45,19 +45,19 @@ impl fmt::Display for Part {
 pub enum JwtError {
     #[error("the token has {0} parts between dots, not 3; was it cut off?")]
     Parts(usize),
-    #[error("the token's {0} is no base64: {1}")]
+    #[error("the token's {0} is not base64: {1}")]
     Base64(Part, String),
-    #[error("the token's {0} is not JSON as a token has it: {1}")]
+    #[error("the token's {0} is not the JSON of a token: {1}")]
     Json(Part, String),
-    #[error("the token is no text")]
+    #[error("the token is not text")]
     NoText,
-    #[error("the token's header asks for extensions (crit), and none is supported")]
+    #[error("the token's header asks for extensions (crit), which are not supported")]
     Critical,
     #[error("the token's algorithm {0:?} is not supported, only RS256 and ES256")]
     Algorithm(String),
     #[error("no key that is registered and valid fits the token's algorithm {0}")]
     NoKey(&'static str),
-    #[error("the token's signature is of none of the keys")]
+    #[error("the token's signature was not made by any of the keys")]
     Signature,
     #[error("the token's signature has {0} bytes; one of ES256 has 64, or up to 72 in ASN.1 DER")]
     SignatureSize(usize),

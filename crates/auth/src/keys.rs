@@ -98,7 +98,7 @@ impl Authority {
     }
 }
 
-/// Whether a credential counts at a time; else from when on, or since when no more, in milliseconds since the Unix epoch.
+/// Whether a credential is valid at a time; otherwise when it becomes valid or has expired, in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
     Now,
@@ -257,7 +257,7 @@ fn key_of(certificate: &Certificate) -> Result<PublicKey, KeyError> {
 }
 
 fn public_key(spki: SubjectPublicKeyInfoRef<'_>) -> Result<PublicKey, KeyError> {
-    let short = || KeyError::Malformed("its bits are no whole bytes".into());
+    let short = || KeyError::Malformed("its number of bits is not a multiple of 8".into());
     let bytes = spki.subject_public_key.as_bytes().ok_or_else(short)?;
     match spki.algorithm.oid {
         RSA => {
@@ -267,7 +267,7 @@ fn public_key(spki: SubjectPublicKeyInfoRef<'_>) -> Result<PublicKey, KeyError> 
         EC => {
             curve::check(spki.algorithm.parameters).map_err(|found| KeyError::Kind {
                 expected: "ES256",
-                found: format!("an EC key on {found}; only P-256 (prime256v1) is taken"),
+                found: format!("an EC key on {found}; only P-256 (prime256v1) is accepted"),
             })?;
             let bytes = curve::point(bytes).ok_or(KeyError::Point)?;
             Ok(PublicKey { algorithm: Algorithm::Es256, bytes })

@@ -1,5 +1,5 @@
 //! PEM texts as they come from files, from JSON and from environment variables: with a byte order mark, any line ends, other
-//! sections and remarks around. Finds the sections and says what is wrong where there is none. Pure.
+//! sections and remarks around. Finds the sections; the error says what is wrong if there is none. Pure.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ pub enum PemError {
     Ssh,
     #[error("-----BEGIN {0}----- has no -----END {0}----- after it; was the text cut off?")]
     Unfinished(String),
-    #[error("what stands after -----BEGIN {0}----- is no base64")]
+    #[error("the text after -----BEGIN {0}----- is not base64")]
     Base64(String),
     #[error("the key is encrypted; take the pass phrase away: openssl pkey -in OLD -out NEW")]
     Encrypted,
@@ -31,7 +31,7 @@ pub(super) struct Section<'a> {
     pub(super) der: Zeroizing<Vec<u8>>,
 }
 
-/// A file's bytes as text, also where an editor or a shell of Windows wrote it as UTF-16. `None` if it is no text, such as DER.
+/// A file's bytes as text, also where an editor or a shell of Windows wrote it as UTF-16. `None` if it is not text, such as DER.
 #[must_use]
 pub fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let wide = |rest: &[u8], of: fn([u8; 2]) -> u16| {

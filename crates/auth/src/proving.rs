@@ -1,4 +1,4 @@
-//! Checks what a client shows against what is registered: a token against the keys, else a password against its hash.
+//! Checks the credentials of a client against the registered ones: a token against the keys, otherwise a password against its hash.
 
 use std::{net::IpAddr, time::Instant};
 
@@ -19,7 +19,7 @@ use switchbox_model::{
 };
 use switchbox_support::{clock, metrics::Metrics};
 
-/// Whom a client claims to be. One that does not exist has neither keys nor a password, and costs the same work.
+/// The identity that a client claims. One that does not exist has neither keys nor a password, and costs the same work.
 pub(super) struct Claimed<'a> {
     /// For the log, and what failed attempts are counted for.
     pub(super) name: &'a str,
@@ -73,8 +73,8 @@ impl Prover {
 }
 
 impl Prover {
-    /// Checks that one of these two keys signed the token, and returns until when it is valid. With `None` there are no keys, which takes
-    /// as long to find out.
+    /// Checks that one of these two keys signed the token, and returns until when it is valid. With `None` there are no keys, which
+    /// takes as long to check.
     pub(super) fn prove_signed(
         &self,
         name: &str,
@@ -88,7 +88,7 @@ impl Prover {
         let Some(key) = made_by.filter(|_| keys.is_some()) else {
             attempt.failed(Instant::now());
             return Err(refused(match keys {
-                Some(_) => format!("{name}: the signature is by none of its two keys"),
+                Some(_) => format!("{name}: the signature was not made by either of its two keys"),
                 None => format!("{name}: there is no symmetric key that could have signed"),
             }));
         };

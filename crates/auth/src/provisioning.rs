@@ -25,7 +25,7 @@ use switchbox_support::clock;
 
 pub use super::attestation::certificate;
 
-/// What a device shows that wants to be registered.
+/// The credentials of a device that asks to be registered.
 #[derive(Clone, Copy)]
 pub struct RegistrationRequest<'a> {
     pub registry: &'a RegistryName,
@@ -33,7 +33,7 @@ pub struct RegistrationRequest<'a> {
     pub address: IpAddr,
     /// Those of the TLS handshake, its own first, whose key it holds.
     pub certificates: &'a [CertificateDer<'static>],
-    /// `None`: it shows a certificate.
+    /// `None`: the device uses a certificate.
     pub signed: Option<&'a Signed>,
 }
 
@@ -54,7 +54,7 @@ enum RegistrantProof {
     Certificate(Box<Credential>),
 }
 
-/// A device that is registered, with what its enrolment tells it.
+/// A registered device, with the payload of its enrolment.
 #[derive(Debug, Clone)]
 pub struct Registered {
     pub device: Arc<Device>,
@@ -102,7 +102,7 @@ impl Registrant {
         &self.registry
     }
 
-    /// What a connection of it may do: nothing but to ask for its registration.
+    /// The access of its connection: it may only ask for its registration.
     #[must_use]
     pub fn auth_context(&self) -> AuthContext {
         AuthContext { principal: Principal::Client, access: Access::Own, proof: Proof::None, end: self.end }

@@ -35,13 +35,13 @@ pub enum Error {
     Pem(#[from] pem::PemError),
     #[error("there is no private key in it, only -----BEGIN {0}-----")]
     Label(String),
-    #[error("the file is no text; if it is a key in DER: openssl pkey -inform DER -in OLD -out NEW")]
+    #[error("the file is not text; if it is a key in DER: openssl pkey -inform DER -in OLD -out NEW")]
     NoText,
-    #[error("the RSA key is not taken ({0}); it must have 2048 to 4096 bits")]
+    #[error("the RSA key is not accepted ({0}); it must have 2048 to 4096 bits")]
     Rsa(String),
-    #[error("the key is an EC key on {0}; only P-256 (prime256v1) is taken")]
+    #[error("the key is an EC key on {0}; only P-256 (prime256v1) is accepted")]
     Curve(String),
-    #[error("the EC key's number is none of the curve P-256")]
+    #[error("the EC key's number is not valid on the curve P-256")]
     Number,
     #[error("the EC key's public half is not that of its private half")]
     Pair,
@@ -179,7 +179,7 @@ fn ec(key: &EcKey<'_>, parameters: Option<AnyRef<'_>>, may_be_bare: bool) -> Res
     let at = secret.len().checked_sub(key.secret.len()).ok_or(Error::Number)?;
     secret.get_mut(at..).ok_or(Error::Number)?.copy_from_slice(key.secret);
     let public = curve::public_of(&*secret).ok_or(Error::Number)?;
-    if key.public.is_some_and(|told| curve::point(told).as_ref() != Some(&public)) {
+    if key.public.is_some_and(|stated| curve::point(stated).as_ref() != Some(&public)) {
         return Err(Error::Pair);
     }
     let random = SystemRandom::new();

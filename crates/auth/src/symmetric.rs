@@ -25,7 +25,7 @@ pub struct Signed {
     /// When it runs out, milliseconds since the Unix epoch.
     pub expires_ms: u64,
     pub signer: Signer,
-    /// Some clients sign with the text of a key, and not with the bytes that it stands for. Then this is `true`, and either counts.
+    /// Some clients sign with the text of a key, and not with the bytes that it encodes. If this is `true`, both are accepted.
     pub key_may_be_text: bool,
 }
 
@@ -40,7 +40,7 @@ fn random() -> Result<SymmetricKey, password::Error> {
     Ok(SymmetricKey(STANDARD.encode(bytes.as_ref()).into()))
 }
 
-/// Checked where there is no key, so that the answer takes as long.
+/// Keys to check against if there are none, so that the answer takes as long.
 pub(super) fn decoy() -> SymmetricKeys {
     let key = || SymmetricKey("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into());
     SymmetricKeys { primary: key(), secondary: key() }

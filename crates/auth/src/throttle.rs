@@ -1,8 +1,9 @@
-//! Slows down attempts to guess passwords. It counts failures for an address together with the claimed client, and for an address alone. It
-//! does not count them for a client alone, as any address could lock a device out then. Pure but for its table.
+//! Slows down attempts to guess passwords. It counts failures for an address together with the claimed client, and for an address
+//! alone. It
+//! does not count them for a client alone, because then any address could lock a device out. Pure except for its table.
 //!
-//! Only passwords pass through here: a signature cannot be guessed, so a good token or certificate is let in however many
-//! bad ones came before it.
+//! Only passwords are throttled: a signature cannot be guessed, so a valid token or certificate is accepted after any number of
+//! invalid ones.
 
 use std::{
     collections::HashMap,
@@ -23,17 +24,17 @@ const FREE_FAILURES: [u32; 2] = [5, 50];
 /// The first pause; every further failure doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// After so long without a failure those before are forgotten.
+/// Failures are forgotten after this time without another one.
 const FORGET_FAILURES_AFTER: Duration = Duration::from_secs(600);
-/// So long it is remembered that a client got in from an address.
+/// How long it is remembered that a client was accepted from an address.
 const KNOWN_FOR: Duration = Duration::from_secs(7 * 86_400);
 
-/// Why an attempt is not even looked at.
+/// Why an attempt is refused without a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Throttled {
-    #[error("too many wrong passwords for this client from this address; the next is looked at in {0:?}")]
+    #[error("too many wrong passwords for this client from this address; the next attempt is checked in {0:?}")]
     Client(Duration),
-    #[error("too many wrong passwords from this address; the next is looked at in {0:?}")]
+    #[error("too many wrong passwords from this address; the next attempt is checked in {0:?}")]
     Address(Duration),
     #[error("too many passwords from this address are being checked")]
     Busy,
@@ -62,7 +63,7 @@ struct Record {
     failures: u32,
     last: Instant,
     until: Instant,
-    /// The client got in from this address: until then failures of others there do not count against it.
+    /// The client was accepted from this address: until this time, failures of others there do not count against it.
     known_until: Option<Instant>,
 }
 
@@ -91,7 +92,7 @@ pub(super) struct Throttle {
     hasher: RandomState,
 }
 
-/// An attempt that is looked at. Dropped without a word it counts for nothing.
+/// An attempt that is being checked. If it is dropped without a result, it does not count.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
     throttle: &'a Throttle,
@@ -166,8 +167,8 @@ impl Drop for Attempt<'_> {
 }
 
 impl Table {
-    /// Makes room: first by removing old entries, then the one that was used longest ago. Entries of clients that authenticated before are
-    /// removed only when there are no others, so that many addresses with many names cannot push known clients out.
+    /// Makes room: first by removing old entries, then the one that was used longest ago. Entries of clients that authenticated
+    /// before are removed only when there are no others, so that many addresses with many names cannot displace known clients.
     fn store_record(&mut self, who: Subject, record: Record, now: Instant) {
         if self.records.len() >= limits::FAILURES_KEPT && !self.records.contains_key(&who) {
             self.records.retain(|_, record| record.is_recent(now));

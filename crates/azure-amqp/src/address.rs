@@ -1,9 +1,9 @@
-//! What the addresses of links name.
+//! The addresses that links can name.
 
 /// A node that a link can be attached to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
-    /// Where tokens are put.
+    /// The node that accepts tokens.
     Cbs,
     Management,
     /// The events of one partition.
@@ -13,14 +13,15 @@ pub(crate) enum Address {
     },
     /// Messages for devices.
     ToDevices,
-    /// What became of them.
+    /// Feedback about them.
     Feedback,
-    /// Anything else.
+    /// Any other address.
     Other(String),
 }
 
 impl Address {
-    /// With or without `amqps://host` before the path. A consumer group may have any name: each reader has a place of its own.
+    /// Accepts an address with or without `amqps://host` before the path. A consumer group may have any name, because each reader
+    /// has its own position.
     pub(crate) fn parse(text: &str) -> Self {
         let path = match text.split_once("://") {
             Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),

@@ -1,5 +1,5 @@
-//! Writes the frames of a connection with all fields of their performatives. The standard lets a peer leave out fields at the end of a
-//! list, and the AMQP library does; Azure's SDK for Python (pyamqp) reads them without looking whether they are there.
+//! Writes every field of each performative. AMQP lets a peer leave out fields at the end of a list, and the AMQP library does so.
+//! Azure's SDK for Python (pyamqp) reads the fields without checking that they are present.
 
 use std::{
     io,
@@ -17,15 +17,15 @@ const LIST_0: u8 = 0x45;
 const LIST_8: u8 = 0xc0;
 const LIST_32: u8 = 0xd0;
 
-/// A stream whose writer gives whole frames of AMQP 1.0, in pieces of any size.
+/// A stream whose writer passes whole AMQP 1.0 frames, in pieces of any size.
 #[derive(Debug)]
 pub(crate) struct AllFields<S> {
     stream: S,
-    /// Was read already, and is read again first.
+    /// Bytes that were read already. They are returned by the first read.
     early: &'static [u8],
-    /// The beginning of a frame.
+    /// The beginning of a frame that is not complete yet.
     partial: BytesMut,
-    /// Not written yet. Nothing new is taken before it is.
+    /// Bytes that are not written yet. No new bytes are accepted before they are.
     out: BytesMut,
 }
 
@@ -45,12 +45,12 @@ impl<S> AllFields<S> {
     }
 }
 
-/// Bytes of the frame, or of the protocol header, that begins here. `None`: that cannot be said yet.
+/// The number of bytes of the frame or protocol header that begins here. Returns `None` if there are too few bytes to tell.
 fn size(bytes: &[u8]) -> Option<usize> {
     let (first, _) = bytes.split_first_chunk::<4>()?;
     match first {
         b"AMQP" => Some(8),
-        // A frame is never shorter than its header: this ends the loop of the caller for any bytes.
+        // A frame is never shorter than its header, so the loop of the caller always advances.
         size => usize::try_from(u32::from_be_bytes(*size)).ok().map(|size| size.max(FRAME_HEADER)),
     }
 }
@@ -60,7 +60,7 @@ fn fields(code: u8) -> Option<usize> {
     [10, 8, 14, 11, 11, 6, 3, 1, 1].get(usize::from(code.checked_sub(0x10)?)).copied()
 }
 
-/// Writes the frame with the fields that it lacks. Returns `false` and writes nothing if it lacks none.
+/// Writes the frame with its missing fields. Returns `false` and writes nothing if no field is missing.
 fn fill(frame: &[u8], out: &mut BytesMut) -> bool {
     let filled = || {
         let (header, body) = frame.split_at_checked(FRAME_HEADER)?;
@@ -85,7 +85,7 @@ fn fill(frame: &[u8], out: &mut BytesMut) -> bool {
     };
     let Some((header, code, items, behind, wanted, missing)) = filled() else { return false };
     let list = items.len() + missing;
-    // As short a list as it was, where that is possible.
+    // The list keeps its short form where that is possible.
     let (short, numbers) = match (u8::try_from(list + 1), u8::try_from(wanted)) {
         (Ok(size), Ok(wanted)) => (Some((size, wanted)), 3),
         _ => (None, 9),
@@ -126,7 +126,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for AllFields<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_drain(cx))?;
         self.complete(bytes);
-        // What is not written now is written before the next piece, or by a flush.
+        // Bytes that remain here are written before the next piece, or by a flush.
         match self.poll_drain(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(bytes.len())),
@@ -188,7 +188,7 @@ mod tests {
         })
     }
 
-    /// What is written, in pieces of this size.
+    /// The output for `bytes`, written in pieces of this size.
     async fn written(bytes: &[u8], piece: usize) -> Vec<u8> {
         let mut stream = AllFields::new(Vec::new(), &[]);
         for piece in bytes.chunks(piece) {

@@ -1,4 +1,4 @@
-//! What a connection has proved: with which policy of which hub, and until when.
+//! The authorization of a connection: the hub, the policy, and the time when it expires.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -12,7 +12,7 @@ use switchbox_azure::{Policy, Right, Sas};
 use switchbox_model::RegistryName;
 use switchbox_support::clock;
 
-/// What was proved last.
+/// The newest authorization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Authorization {
     pub(crate) registry: RegistryName,
@@ -21,14 +21,14 @@ pub(crate) struct Authorization {
     expires_ms: u64,
 }
 
-/// The proofs of one connection. Cheap to clone.
+/// The authentication state of one connection. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionAuth {
     address: IpAddr,
     newest: watch::Sender<Option<Authorization>>,
 }
 
-/// How long the key that a connection was opened with counts.
+/// How long a key that was given by SASL PLAIN stays valid.
 const PLAIN_VALIDITY: Duration = Duration::from_secs(24 * 3_600);
 
 impl ConnectionAuth {
@@ -36,11 +36,11 @@ impl ConnectionAuth {
         Self { address, newest: watch::Sender::new(None) }
     }
 
-    /// The authorization, if there is one that counts and allows to read what devices send.
+    /// The authorization, if it has not expired and has the right ServiceConnect.
     pub(crate) fn require_service_connect(&self) -> Result<Authorization, String> {
         let authorization =
             self.newest.borrow().clone().filter(|authorization| authorization.expires_ms > clock::now_ms());
-        let authorization = authorization.ok_or("no token that counts was put to $cbs")?;
+        let authorization = authorization.ok_or("no valid token was put to $cbs")?;
         match authorization.policy.allows(Right::ServiceConnect) {
             true => Ok(authorization),
             false => Err(format!("the policy {} does not have the right ServiceConnect", authorization.policy.name())),
@@ -51,13 +51,13 @@ impl ConnectionAuth {
         self.newest.borrow().is_some()
     }
 
-    /// Returns when something was proved.
+    /// Waits until the connection has authenticated.
     pub(crate) async fn authenticated(&self) {
         // The sender is in self, so the wait cannot fail.
         let _ = self.newest.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// A token that was put.
+    /// Checks a token that was sent to `$cbs`.
     pub(crate) async fn put_token(&self, context: &Context, token: &str) -> Result<(), String> {
         let sas = Sas::parse(token.as_bytes()).map_err(|error| format!("the token cannot be used: {error}"))?;
         let policy = sas.policy.ok_or("the token names no policy (skn)")?;
@@ -69,17 +69,18 @@ impl ConnectionAuth {
             signature: sas.signature.clone(),
             expires_ms: sas.expires_secs.saturating_mul(1_000),
             signer: Signer::Registry(policy.name().to_owned()),
-            // As the SDKs of Event Hubs do.
+            // The SDKs of Event Hubs sign with the key's text.
             key_may_be_text: true,
         };
         self.authenticate(context, context.hubs.registry(host), policy, signed).await
     }
 
-    /// A policy's name with its key, as a user name and a password. It says nothing of a host, so it is the default registry's.
+    /// Checks a policy's name and key, given as user name and password. They do not name a host, so they count for the default
+    /// registry.
     pub(crate) async fn sasl_plain(&self, context: &Context, plain: &PlainCredentials) -> Result<(), String> {
         let name = plain.policy.split('@').next().unwrap_or_default();
-        let policy = Policy::find(name).ok_or("the user name is no policy")?;
-        let key = STANDARD.decode(&plain.key).map_err(|_| "the password is no key")?;
+        let policy = Policy::find(name).ok_or("the user name is not a policy")?;
+        let key = STANDARD.decode(&plain.key).map_err(|_| "the password is not a base64 key")?;
         let text = b"SASL PLAIN".to_vec();
         let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), &text).as_ref().to_vec();
         let lasts_ms = u64::try_from(PLAIN_VALIDITY.as_millis()).unwrap_or(u64::MAX);
@@ -109,7 +110,7 @@ impl ConnectionAuth {
         }
     }
 
-    /// Returns when what was proved does not count any more, and nothing newer was.
+    /// Waits until the newest authorization has expired.
     pub(crate) async fn expired(&self) {
         let mut newest = self.newest.subscribe();
         loop {

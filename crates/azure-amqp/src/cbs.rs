@@ -1,4 +1,4 @@
-//! `$cbs`: tokens that a client puts, before it attaches other links and when a token is about to run out.
+//! `$cbs`: accepts the tokens that a client sends before it attaches other links, and again before a token expires.
 
 use fe2o3_amqp_types::{
     messaging::{AmqpValue, Body},
@@ -22,10 +22,10 @@ pub(crate) async fn respond(context: &Context, auth: &ConnectionAuth, request: R
     let token = match &request.body {
         Body::Value(AmqpValue(Value::String(token))) => token.clone(),
         Body::Value(AmqpValue(Value::Binary(token))) => String::from_utf8(token.to_vec()).unwrap_or_default(),
-        _ => return Response::error(400, "the body of put-token is the token, a text"),
+        _ => return Response::error(400, "the body of put-token must be the token as text"),
     };
     match auth.put_token(context, &token).await {
-        // Azure's SDK for Node takes no other number of success.
+        // Azure's SDK for Node accepts only 200 as success.
         Ok(()) => Response::ok(200, Value::Null),
         Err(why) => Response::error(401, why),
     }

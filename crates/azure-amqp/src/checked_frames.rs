@@ -1,4 +1,4 @@
-//! A stream that gives its reader only frames that [`FrameCheck`] has looked at.
+//! A stream that passes on only frames that [`FrameCheck`] has accepted.
 
 use std::{
     io,
@@ -21,33 +21,33 @@ use switchbox_support::metrics::Metrics;
 /// Bytes that are read at a time.
 const CHUNK: usize = 4_096;
 
-/// A stream after SASL. It is closed at the first frame that is not passed on.
+/// A stream after SASL. It is closed at the first refused frame.
 #[derive(Debug)]
 pub(crate) struct CheckedFrames<S> {
     stream: S,
     check: FrameCheck,
     auth: ConnectionAuth,
     metrics: Metrics,
-    /// The header of the protocol comes before the first frame.
+    /// Whether the protocol header, which precedes the first frame, was read.
     is_header_read: bool,
-    /// Read, and not looked at: less than a frame and a chunk.
+    /// Bytes that were read and not checked yet: less than a frame and a chunk.
     read: BytesMut,
     /// Bytes at the beginning of `read` that may be passed on.
     checked: usize,
 }
 
 impl<S> CheckedFrames<S> {
-    /// `is_header_read`: the stream begins with a frame, as the header was taken out of it.
+    /// `is_header_read`: the stream begins with a frame, because the header was already read.
     pub(crate) fn new(stream: S, auth: ConnectionAuth, metrics: Metrics, is_header_read: bool) -> Self {
         let check = FrameCheck::default();
         Self { stream, check, auth, metrics, is_header_read, read: BytesMut::new(), checked: 0 }
     }
 
-    /// Looks at the next frame if it is there as a whole.
+    /// Checks the next frame if it is complete.
     fn advance(&mut self) -> Result<(), WrongFrame> {
         if !self.is_header_read {
             if self.read.len() >= AMQP_HEADER.len() {
-                // Another header is the library's to refuse.
+                // The library refuses another header.
                 self.is_header_read = true;
                 self.checked = AMQP_HEADER.len();
             }
@@ -136,7 +136,7 @@ mod tests {
                     (outcome.map_err(drop), read)
                 };
                 let writing = async move {
-                    // Ends early where the reader does.
+                    // Ends early if the reader does.
                     let _ = client.write_all(&given).await;
                 };
                 let (read, ()) = tokio::join!(reading, writing);

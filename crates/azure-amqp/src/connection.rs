@@ -1,4 +1,4 @@
-//! A connection from its first byte to its end: SASL, sessions, and the proof that it needs to stay.
+//! A connection from its first byte to its end: SASL, sessions, and the time by which it must authenticate.
 
 use std::{fmt::Debug, net::IpAddr, time::Duration};
 
@@ -23,15 +23,15 @@ use switchbox_transport::admission::ConnectionPermit;
 
 /// How long a client may take to open a connection.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a connection may be open without a proof.
+/// How long a connection may stay open without authenticating.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the frames that close a connection may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// A client that says nothing for so long is gone.
+/// A connection is closed when its client has sent nothing for this time.
 const IDLE_TIMEOUT_MS: u32 = 240_000;
-/// Sessions of a client that has not authenticated.
+/// Sessions that a client may have before it has authenticated.
 const UNAUTHENTICATED_SESSIONS: usize = 2;
-/// Frames that wait to be written, of a connection and of each session.
+/// Frames that may wait to be written, for the connection and for each session.
 const FRAMES: usize = 32;
 
 pub(crate) async fn serve<S>(context: Context, stream: S, address: IpAddr, permit: ConnectionPermit)
@@ -51,7 +51,7 @@ where
     }
 }
 
-/// SASL, and the frames `open` of both sides.
+/// Performs SASL and exchanges the `open` frames.
 async fn open<S>(context: &Context, auth: &ConnectionAuth, mut stream: S) -> Result<ListenerConnectionHandle, String>
 where
     S: AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static,
@@ -79,7 +79,7 @@ where
     acceptor.accept(AllFields::new(frames, early)).await.map_err(|error| error.to_string())
 }
 
-/// Takes sessions until the connection ends, or has to: then the text says why.
+/// Accepts sessions until the connection ends. Returns the reason if the host has to close it.
 async fn run(
     context: &Context,
     auth: &ConnectionAuth,
@@ -98,20 +98,20 @@ async fn run(
             incoming = connection.next_incoming_session() => {
                 if sessions.len() >= UNAUTHENTICATED_SESSIONS && !auth.is_authenticated() {
                     context.parts.metrics.limit(names::HUB_AMQP_LINKS);
-                    return Some("there are too many sessions before a token was put to $cbs");
+                    return Some("too many sessions were opened before a token was put to $cbs");
                 }
                 match acceptor.accept_incoming_session(incoming?, connection).await {
                     Ok(session) => drop(sessions.spawn(Session::new(context.clone(), auth.clone()).run(session))),
-                    Err(error) => tracing::debug!(%error, "an AMQP session was not begun"),
+                    Err(error) => tracing::debug!(%error, "an AMQP session was not accepted"),
                 }
             }
             Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
             () = auth.authenticated(), if !auth.is_authenticated() => {}
             () = &mut proof, if !auth.is_authenticated() => {
                 context.parts.metrics.limit(names::HUB_AMQP_PROOF_TIME);
-                return Some("no token that counts was put to $cbs in time");
+                return Some("no valid token was put to $cbs in time");
             }
-            () = auth.expired() => return Some("the token ran out"),
+            () = auth.expired() => return Some("the token has expired"),
             () = permit.eviction_requested() => return Some("there are too many connections"),
             () = context.shutdown.cancelled() => return Some("the host is stopping"),
         }

@@ -1,4 +1,4 @@
-//! What every connection sees.
+//! State that all connections share.
 
 use switchbox_auth as auth;
 use switchbox_azure::Hubs;

@@ -1,4 +1,5 @@
-//! `/messages/devicebound`: messages that a program sends to devices. Each becomes a command, and is accepted when that is on the disk.
+//! `/messages/devicebound`: messages that a program sends to devices. Each one becomes a command. It is accepted when the command
+//! is durable.
 
 use std::time::Duration;
 
@@ -15,10 +16,11 @@ use switchbox_core::outbox::{self, NewCommand};
 use switchbox_model::{Cause, DeviceId, DeviceName, Property, RegistryName, event::about};
 use switchbox_support::clock;
 
-/// How long a message waits for its device that does not say so.
+/// How long a message without an expiry time waits for its device.
 const DEFAULT_TTL: Duration = Duration::from_secs(3_600);
 
-/// Takes messages until the link ends, one after the other: while one is on its way to the disk, the next ones wait in the socket.
+/// Accepts messages until the link ends, one at a time: while one is being written to the journal, the next ones wait in the
+/// socket.
 pub(crate) async fn serve(context: &Context, auth: &ConnectionAuth, mut link: Receiver) {
     loop {
         let delivery = match link.recv::<Body<Value>>().await {
@@ -36,7 +38,7 @@ pub(crate) async fn serve(context: &Context, auth: &ConnectionAuth, mut link: Re
             break;
         }
     }
-    // The other side may be gone already.
+    // The peer may have closed the link already.
     let _ = link.close().await;
 }
 
@@ -68,7 +70,7 @@ async fn accept_message(
     })
 }
 
-/// `/devices/{d}/messages/devicebound`
+/// Reads the address `/devices/{d}/messages/devicebound`.
 fn addressee(registry: &RegistryName, message: &Message<Body<Value>>) -> Result<DeviceName, Error> {
     let to = message.properties.as_ref().and_then(|properties| properties.to.as_deref()).unwrap_or_default();
     let id = to.trim_start_matches('/').strip_prefix("devices/").and_then(|rest| {
@@ -91,7 +93,7 @@ fn command(message: &Message<Body<Value>>) -> Result<NewCommand, Error> {
         None => DEFAULT_TTL,
         Some(at_ms) => {
             let left_ms = at_ms.checked_sub(clock::now_ms()).filter(|left_ms| *left_ms > 0);
-            let left_ms = left_ms.ok_or_else(|| error(AmqpError::InvalidField, "absolute-expiry-time is over already"));
+            let left_ms = left_ms.ok_or_else(|| error(AmqpError::InvalidField, "absolute-expiry-time is in the past"));
             Duration::from_millis(left_ms?)
         }
     };
@@ -101,10 +103,12 @@ fn command(message: &Message<Body<Value>>) -> Result<NewCommand, Error> {
             Value::String(text) => text.clone().into_bytes(),
             Value::Binary(bytes) => bytes.to_vec(),
             Value::Null => Vec::new(),
-            _ => return Err(error(AmqpError::NotImplemented, "the body of a message is data, or a text")),
+            _ => return Err(error(AmqpError::NotImplemented, "the body of a message must be data or text")),
         },
         Body::Empty => Vec::new(),
-        Body::Sequence(_) => return Err(error(AmqpError::NotImplemented, "the body of a message is data, or a text")),
+        Body::Sequence(_) => {
+            return Err(error(AmqpError::NotImplemented, "the body of a message must be data or text"));
+        }
     };
     let of_message = [
         (about::MESSAGE_ID, of_sender.message_id.as_ref().map(text_of_id)),
@@ -123,7 +127,7 @@ fn command(message: &Message<Body<Value>>) -> Result<NewCommand, Error> {
     Ok(NewCommand { id, subfolder: String::new(), payload: payload.into(), properties, ttl })
 }
 
-/// A property of a command is a text.
+/// The text of a property: properties of commands are text.
 fn text(value: &SimpleValue) -> String {
     match value {
         SimpleValue::Null => String::new(),

@@ -1,9 +1,9 @@
-//! The encoding of AMQP 1.0 values (part 1 of the standard), read without decoding it: where each value ends, and that it is whole.
+//! Checks the encoding of AMQP 1.0 values (part 1 of the standard) without decoding them: where each value ends, and that it is complete.
 
-/// Values within values. Messages of the public SDKs nest five deep.
+/// Maximum nesting of values. Messages of the public SDKs have five levels.
 pub(crate) const DEPTH: usize = 32;
 
-/// Why bytes are no value.
+/// Why bytes are not a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
     #[error("a value is cut off")]
@@ -20,7 +20,7 @@ const DESCRIBED: u8 = 0x00;
 pub(crate) const NULL: u8 = 0x40;
 const LIST_0: u8 = 0x45;
 
-/// Returns what is behind the value that begins here.
+/// Returns the bytes after the value that begins here.
 pub(crate) fn skip(bytes: &[u8]) -> Result<&[u8], Malformed> {
     value(bytes, DEPTH)
 }
@@ -34,7 +34,7 @@ fn value(bytes: &[u8], depth: usize) -> Result<&[u8], Malformed> {
     of_type(*code, rest, depth)
 }
 
-/// Returns what is behind a value of this type, whose type was read.
+/// Returns the bytes after a value of this type, whose type was already read.
 fn of_type(code: u8, bytes: &[u8], depth: usize) -> Result<&[u8], Malformed> {
     if let Some(width) = fixed_width(code) {
         return Ok(cut(bytes, width)?.1);
@@ -48,7 +48,7 @@ fn of_type(code: u8, bytes: &[u8], depth: usize) -> Result<&[u8], Malformed> {
             let (count, items, behind) = compound(code, bytes)?;
             let depth = depth.checked_sub(1).ok_or(Malformed::Depth)?;
             let mut left = items;
-            // Each item takes a byte at least, so the loop ends with the bytes.
+            // Each item takes at least one byte, so the loop ends.
             for _ in 0..count {
                 left = value(left, depth)?;
             }
@@ -76,7 +76,7 @@ fn array(count: usize, bytes: &[u8], depth: usize) -> Result<(), Malformed> {
         (code, left) = left.split_first().ok_or(Malformed::Cut)?;
     }
     match fixed_width(*code) {
-        // Items without bytes could be as many as the count says.
+        // Items without bytes would permit a count without bound.
         Some(0) => return Err(Malformed::Size),
         Some(width) => left = cut(left, count.checked_mul(width).ok_or(Malformed::Cut)?)?.1,
         None => {
@@ -88,7 +88,7 @@ fn array(count: usize, bytes: &[u8], depth: usize) -> Result<(), Malformed> {
     if left.is_empty() { Ok(()) } else { Err(Malformed::Size) }
 }
 
-/// Bytes of the values of this type. Returns `None` if their size comes with each.
+/// The size of the values of this type. Returns `None` if each value has its own.
 fn fixed_width(code: u8) -> Option<usize> {
     match code {
         NULL..=LIST_0 => Some(0),
@@ -106,7 +106,7 @@ fn wide(code: u8) -> bool {
     code & 0x10 != 0
 }
 
-/// How many items, their bytes, and what is behind them.
+/// The number of items, their bytes, and the bytes after them.
 fn compound(code: u8, bytes: &[u8]) -> Result<(usize, &[u8], &[u8]), Malformed> {
     let (size, rest) = number(bytes, wide(code))?;
     let (all, behind) = cut(rest, size)?;
@@ -128,14 +128,14 @@ fn cut(bytes: &[u8], size: usize) -> Result<(&[u8], &[u8]), Malformed> {
     bytes.split_at_checked(size).ok_or(Malformed::Cut)
 }
 
-/// A list that was taken apart.
+/// A list, split into its items.
 pub(crate) struct List<'a> {
     pub(crate) items: Vec<&'a [u8]>,
     /// The bytes that follow the list.
     pub(crate) behind: &'a [u8],
 }
 
-/// The list that begins here, with at most this many of its items. Returns `None` if it is no list.
+/// The list that begins here, with at most this many of its items. Returns `None` if it is not a list.
 pub(crate) fn list(bytes: &[u8], most: usize) -> Result<Option<List<'_>>, Malformed> {
     let behind = skip(bytes)?;
     let Some((&code @ (LIST_0 | 0xc0 | 0xd0), rest)) = bytes.split_first() else { return Ok(None) };
@@ -161,7 +161,7 @@ pub(crate) fn uint(value: &[u8]) -> Option<u32> {
     }
 }
 
-/// A `boolean`. Null is the default, which is false wherever this is asked.
+/// A `boolean`. Null means the default, which is false for all fields that are read.
 pub(crate) fn is_true(value: &[u8]) -> bool {
     matches!(value, [0x41] | [0x56, 1])
 }

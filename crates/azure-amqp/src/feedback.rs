@@ -1,5 +1,5 @@
-//! `/messages/servicebound/feedback`: what became of messages to devices, of those whose senders asked for that. It is read from the
-//! journal. The cursor of a registry's reader is in memory: after a start it is one hour back, so what was told may be told again.
+//! `/messages/servicebound/feedback`: the outcomes of messages to devices, for senders that asked for them. They are read from the
+//! journal. The read position of each registry is in memory only. After a start it is one hour back, so feedback may be sent again.
 
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ use switchbox_support::clock;
 /// The property by which a sender asks for feedback.
 const ACK: &str = "iothub-ack";
 const CONTENT_TYPE: &str = "application/vnd.microsoft.iothub.feedback.json";
-/// How far back the first reader begins.
+/// How far back the first reader starts.
 const LOOK_BACK: Duration = Duration::from_secs(3_600);
-/// What one message tells of at most.
+/// Records in one feedback message at most.
 const MAX_RECORDS: usize = 64;
 
 pub(crate) async fn serve(context: &Context, auth: &ConnectionAuth, mut link: Sender) {
@@ -34,14 +34,14 @@ pub(crate) async fn serve(context: &Context, auth: &ConnectionAuth, mut link: Se
         Ok(authorization) => run(context, &authorization.registry, &mut link).await,
         Err(why) => Err(Error::new(AmqpError::UnauthorizedAccess, Some(why), None)),
     };
-    // The other side may be gone already.
+    // The peer may have closed the link already.
     let _ = match ended {
         Ok(()) => link.close().await,
         Err(error) => link.close_with_error(error).await,
     };
 }
 
-/// Until the link ends.
+/// Sends feedback until the link ends.
 async fn run(context: &Context, registry: &RegistryName, link: &mut Sender) -> Result<(), Error> {
     let failed = |error: store::Error| Error::new(AmqpError::InternalError, Some(error.to_string()), None);
     let cursor = context.feedback.of(registry);
@@ -61,7 +61,7 @@ async fn run(context: &Context, registry: &RegistryName, link: &mut Sender) -> R
         while !waiting.is_empty() {
             let most = waiting.len().min(MAX_RECORDS);
             match link.send(message(waiting.get(..most).unwrap_or_default())).await {
-                // A reader that rejects them does not want them again.
+                // A reader that rejects the records does not want them again.
                 Ok(Outcome::Accepted(_) | Outcome::Rejected(_)) => drop(waiting.drain(..most)),
                 Ok(_) => {}
                 Err(_) => return Ok(()),
@@ -93,7 +93,8 @@ fn message(records: &[Value]) -> Message<Data> {
     }
 }
 
-/// What is told of a command's end. `None`: its sender did not ask for that, or the host does not keep the command any more.
+/// The feedback record for the end of a command. Returns `None` if the sender did not ask for it, or if the command is no longer
+/// kept.
 async fn record(context: &Context, found: &DeviceEvent) -> Result<Option<Value>, store::Error> {
     let EventData::CommandSettled { id, status } = &found.event.data else { return Ok(None) };
     let Some(command) = context.parts.store.command(found.device.num, id.clone()).await? else { return Ok(None) };
@@ -127,7 +128,7 @@ fn is_wanted(wants: &str, status: CommandStatus) -> bool {
     }
 }
 
-/// As Azure calls an end.
+/// Azure's name for the outcome.
 fn code(status: CommandStatus, count_exceeded: bool) -> &'static str {
     match status {
         CommandStatus::Acknowledged => "Success",

@@ -1,4 +1,4 @@
-//! How far the feedback of each registry was told. One link at a time has the place of a registry; the others wait.
+//! The read position of each registry's feedback. Only one link at a time reads the feedback of a registry; other links wait.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -10,16 +10,16 @@ use serde_json::Value;
 
 use switchbox_model::{RegistryName, Seq};
 
-/// Where a reader has got.
+/// The read position of one registry.
 #[derive(Default)]
 pub(crate) struct FeedbackCursor {
-    /// The next event, and the row of the log to look for it from on. `None`: nobody has read yet.
+    /// The next event, and the journal row from which to look for it. `None` before the first read.
     pub(crate) next: Option<(Seq, i64)>,
-    /// What was read, and not accepted yet.
+    /// Records that were read and that no reader has accepted yet.
     pub(crate) waiting: Vec<Value>,
 }
 
-/// The places of all registries that have feedback read. Cheap to clone.
+/// The read positions of all registries. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct FeedbackCursors(Arc<Mutex<HashMap<RegistryName, Arc<tokio::sync::Mutex<FeedbackCursor>>>>>);
 

@@ -1,4 +1,4 @@
-//! Looks at each frame that a client sends before the AMQP library reads it. The library trusts what a frame says of itself: a frame
+//! Checks each frame of a client before the AMQP library reads it, because the library trusts the lengths and counts in a frame: a frame
 //! shorter than its header ends its task by a panic, a `disposition` over 2^32 deliveries is 2^32 steps, and values are decoded by a
 //! function that calls itself for each value within a value, until the stack is used up, which ends the process.
 
@@ -12,7 +12,7 @@ use switchbox_model::limits::{
 
 /// Size, offset of the body in words, type, channel.
 pub(crate) const HEADER_BYTES: usize = 8;
-/// The most fields that a performative has.
+/// Maximum number of fields of a performative.
 const FIELDS: usize = 14;
 
 const OPEN: u8 = 0x10;
@@ -22,7 +22,7 @@ const DETACH: u8 = 0x16;
 const END: u8 = 0x17;
 const CLOSE: u8 = 0x18;
 
-/// Why a frame is not passed on.
+/// Why a frame is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WrongFrame {
     #[error("a frame has {HEADER_BYTES} bytes at least and {HUB_AMQP_FRAME_BYTES} at most")]
@@ -48,19 +48,19 @@ pub(crate) enum WrongFrame {
 /// A channel, and the handle of a link on it.
 type Link = (u16, u32);
 
-/// What one connection sends.
+/// The checks of one connection's frames.
 #[derive(Debug, Default)]
 pub(crate) struct FrameCheck {
     is_open: bool,
-    /// Messages of which a part came: a message is looked at as a whole, as the library decodes it as a whole. `None` for one that is
+    /// Incomplete messages. A message is checked as a whole, because the library decodes it as a whole. `None` for one that is
     /// larger than messages may be: the library refuses it by its size and does not decode it.
     partial: HashMap<Link, Option<Vec<u8>>>,
-    /// Of all of them.
+    /// Bytes of all incomplete messages.
     partial_bytes: usize,
 }
 
 impl FrameCheck {
-    /// How many bytes the frame has that begins with these. Returns `None` if there are too few to say so.
+    /// The length of the frame that begins with these bytes. Returns `None` if there are too few bytes.
     pub(crate) fn size(bytes: &[u8]) -> Result<Option<usize>, WrongFrame> {
         let Some((size, _)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
         let size = u32::from_be_bytes(*size);
@@ -68,11 +68,11 @@ impl FrameCheck {
         if fits { Ok(Some(size as usize)) } else { Err(WrongFrame::Size) }
     }
 
-    /// Looks at a whole frame. `is_authenticated`: the client has shown a valid token or key.
+    /// Checks a complete frame. `is_authenticated`: the client has sent a valid token or key.
     pub(crate) fn check(&mut self, frame: &[u8], is_authenticated: bool) -> Result<(), WrongFrame> {
         let [_, _, _, _, 2, 0, high, low, body @ ..] = frame else { return Err(WrongFrame::Header) };
         if body.is_empty() {
-            // Only says that the client is there.
+            // An empty frame, which only keeps the connection alive.
             return Ok(());
         }
         let (code, list) = match body {
@@ -111,7 +111,7 @@ impl FrameCheck {
         if behind.is_empty() { Ok(()) } else { Err(WrongFrame::Performative) }
     }
 
-    /// A piece of a message, the last one unless there is more.
+    /// A piece of a message; the last one unless `more` is set.
     fn transfer(&mut self, link: Link, more: bool, is_aborted: bool, piece: &[u8]) -> Result<(), WrongFrame> {
         if is_aborted {
             self.forget(|of| *of == link);
@@ -240,7 +240,7 @@ mod tests {
     fn parts_of_messages_are_bounded_and_forgotten_with_their_link() {
         let mut check = FrameCheck::default();
         let part = |handle| transfer(handle, true, &[0; 60_000]);
-        // The library refuses the message by its size: nothing of it is kept here.
+        // The library refuses the message by its size, so none of it is stored here.
         (0..20).for_each(|_| check.check(&part(1), true).unwrap());
         assert_eq!(check.partial_bytes, 0);
         (0..4).for_each(|_| check.check(&part(2), true).unwrap());

@@ -1,4 +1,4 @@
-//! What a client sends after SASL, read without a connection.
+//! Fuzzes the frames that a client sends after SASL, without a connection.
 
 use fe2o3_amqp::frames::amqp::{FrameBody, FrameDecoder};
 use fe2o3_amqp_types::{
@@ -10,7 +10,7 @@ use tokio_util::codec::Decoder as _;
 
 use crate::frame_check::FrameCheck;
 
-/// Frames one after the other. What passes the check is given to the library, which must survive it.
+/// Checks a sequence of frames. Accepted ones are passed to the library, which must not panic.
 pub fn frames(mut data: &[u8]) {
     let mut check = FrameCheck::default();
     while let Ok(Some(size)) = FrameCheck::size(data) {

@@ -1,5 +1,5 @@
-//! Azure IoT Hub over AMQP 1.0, for programs: they read the journal as an Event Hub, send messages to devices and get feedback. Keeps a
-//! place in the journal for each reader and no events. The only crate that knows an AMQP library.
+//! Azure IoT Hub over AMQP 1.0, for programs: they read the journal as an Event Hub, send messages to devices and receive feedback.
+//! Each reader has a position in the journal; no events are buffered. This is the only crate that uses the AMQP library.
 
 mod address;
 mod all_fields;

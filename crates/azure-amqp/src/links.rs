@@ -1,4 +1,4 @@
-//! Links of a session: each is let in or refused by its address, and then has a task of its own.
+//! The links of a session. Each link is accepted or refused by its address, and then runs in its own task.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use switchbox_model::{
     limits::{HUB_AMQP_LINKS, HUB_AMQP_REQUEST_BYTES, names},
 };
 
-/// Links of a session of a client that has shown no proof.
+/// Links that a client may have in one session before it has authenticated.
 const UNAUTHENTICATED_LINKS: usize = 4;
 
 /// What the links of one session share.
@@ -40,7 +40,7 @@ pub(crate) struct Session {
     management: Arc<ResponseQueue>,
 }
 
-/// A reader's place that was found to be right.
+/// The checked source of a reader.
 struct EventSource {
     registry: RegistryName,
     partition: u16,
@@ -53,7 +53,7 @@ impl Session {
         Self { context, auth, cbs: Arc::new(ResponseQueue::new()), management: Arc::new(ResponseQueue::new()) }
     }
 
-    /// Until the session ends.
+    /// Accepts links until the session ends.
     pub(crate) async fn run(self, mut handle: ListenerSessionHandle) {
         let acceptor = || {
             LinkAcceptor::builder()
@@ -62,7 +62,7 @@ impl Session {
                 .verify_incoming_target(false)
         };
         let sending = acceptor().build();
-        // Azure's SDK for Python asks for the other mode, and then never says that it knows what became of a message.
+        // Azure's SDK for Python asks for mode `second`, but never sends the settlement that the mode requires.
         let receiving = acceptor().supported_receiver_settle_modes(SupportedReceiverSettleModes::First).build();
         let mut links = JoinSet::new();
         loop {
@@ -88,7 +88,7 @@ impl Session {
         }
     }
 
-    /// What a link is for, or why there is none such.
+    /// Checks what a link may be attached to. Returns the error for the client if it may not.
     fn check_attach(&self, attach: &Attach) -> Result<(Address, Option<EventSource>), Error> {
         let text = match attach.role {
             Role::Sender => match attach.target.as_deref() {
@@ -105,10 +105,10 @@ impl Session {
                 None
             }
             (Address::ToDevices, Role::Receiver) => {
-                return Err(error(AmqpError::NotAllowed, "messages to devices are sent here, not received"));
+                return Err(error(AmqpError::NotAllowed, "messages to devices can only be sent, not received"));
             }
             (Address::Feedback, Role::Sender) => {
-                return Err(error(AmqpError::NotAllowed, "feedback is received here, not sent"));
+                return Err(error(AmqpError::NotAllowed, "feedback can only be received, not sent"));
             }
             (Address::Events { entity, partition }, Role::Receiver) => {
                 let filter = attach.source.as_ref().and_then(|source| source.filter.as_ref());
@@ -121,7 +121,8 @@ impl Session {
                 ));
             }
             (Address::Other(path), _) => {
-                let text = format!("there is no {path:?} here; docs/azure.md lists what there is");
+                let text =
+                    format!("{path:?} does not exist on this endpoint; docs/azure.md lists the addresses that do");
                 return Err(error(AmqpError::NotFound, text));
             }
         };
@@ -199,7 +200,7 @@ fn terms(filter: Option<&FilterSet>) -> Result<Vec<Term>, Error> {
                 terms.extend(selector::parse(text).map_err(|why| error(AmqpError::InvalidField, why.to_string()))?);
             }
             Value::Null => {}
-            _ => return Err(error(AmqpError::NotImplemented, format!("the filter {name:?} is no selector"))),
+            _ => return Err(error(AmqpError::NotImplemented, format!("the filter {name:?} is not a selector"))),
         }
     }
     Ok(terms)

@@ -1,4 +1,4 @@
-//! `$management`: what programs ask of the endpoint before they read it: which partitions there are, and where each ends.
+//! `$management`: answers which partitions exist, and the first and last event of each.
 
 use fe2o3_amqp_types::primitives::{Array, OrderedMap, Timestamp, Value};
 
@@ -12,9 +12,9 @@ use switchbox_core::registry::Device;
 use switchbox_model::{Event, EventData, RegistryName, Seq};
 use switchbox_store as store;
 
-/// Rows at the end of the journal that are looked through for the last event of a partition.
+/// Rows at the end of the journal that are searched for the last event of a partition.
 const ROWS: usize = 4_096;
-/// The same that are read in one go.
+/// Rows that are read at a time.
 const CHUNK: usize = 256;
 
 pub(crate) async fn respond(context: &Context, auth: &ConnectionAuth, request: Request) -> Response {
@@ -91,13 +91,13 @@ fn time(ms: u64) -> Value {
     Value::Timestamp(Timestamp::from_milliseconds(i64::try_from(ms).unwrap_or(i64::MAX)))
 }
 
-/// The oldest event that is kept.
+/// The oldest event in the journal.
 async fn first(context: &Context) -> Result<Option<Seq>, store::Error> {
     let page = context.parts.store.journal_page(0, 1).await?;
     Ok(page.rows.iter().flat_map(|row| &row.entries).flat_map(|entry| entry.events()).map(|event| event.seq).next())
 }
 
-/// The newest event of a partition, if it is not too far back.
+/// The newest event of a partition. Returns `None` if it is further back than [`ROWS`].
 async fn last(context: &Context, registry: &RegistryName, number: u16) -> Result<Option<Event>, store::Error> {
     let is_in = |device: &Device| {
         device.name.registry == *registry && partitions::of(&device.name.id, context.partitions) == number

@@ -1,5 +1,5 @@
-//! An event as a message of the endpoint: system properties are annotations and AMQP's own properties, application properties stay
-//! what they are.
+//! Converts an event to an AMQP message: system properties become annotations and AMQP properties, application properties stay
+//! application properties.
 
 use fe2o3_amqp_types::{
     messaging::{
@@ -15,10 +15,11 @@ const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
 const OFFSET: &str = "x-opt-offset";
 const ENQUEUED_TIME: &str = "x-opt-enqueued-time";
 const DEVICE_ID: &str = "iothub-connection-device-id";
-/// How many events of the journal were trimmed before a reader came to them. Stands on the first message behind the gap.
+/// How many events were trimmed from the journal before the reader reached them. It is an annotation of the first message after the
+/// gap.
 const MISSED_EVENTS: &str = "x-opt-switchbox-missed";
 
-/// The annotations of an event that can be compared as text.
+/// The annotations of an event that a selector can compare, as text.
 fn annotation(found: &DeviceEvent, name: &str) -> Option<String> {
     match name {
         SEQUENCE_NUMBER | OFFSET => Some(found.event.seq.0.to_string()),
@@ -32,7 +33,7 @@ fn annotation(found: &DeviceEvent, name: &str) -> Option<String> {
 
 const SOURCE: &str = "Telemetry";
 
-/// Whether it passes all of these comparisons. One of an annotation that an event does not have holds never.
+/// Whether all comparisons hold. A comparison of an annotation that the event does not have is false.
 pub(crate) fn matches(found: &DeviceEvent, terms: &[Term]) -> bool {
     terms.iter().all(|term| annotation(found, &term.annotation).is_some_and(|value| term.holds(&value)))
 }

@@ -1,4 +1,4 @@
-//! Which partition the events of a device are in: always the same one, by the device's id, so that a partition has them in order.
+//! The partition of a device. It depends on the device's id alone, so each partition has the events of a device in order.
 
 use twox_hash::XxHash3_64;
 
@@ -13,7 +13,7 @@ pub(crate) fn of(device: &DeviceId, partitions: u16) -> u16 {
 mod tests {
     use super::*;
 
-    /// A host that is started again, or built anew, must find the places of its readers.
+    /// Readers must find their positions again after a restart of the host or an upgrade.
     #[test]
     fn a_device_stays_in_its_partition() {
         let partition = |id: &str| of(&DeviceId::new(id).unwrap(), 4);

@@ -1,4 +1,5 @@
-//! One partition of the journal, or the ends of commands, page by page. A reader keeps a place and nothing else, so one that stops costs no memory.
+//! Reads one partition of the journal, or the ends of commands, page by page. A reader stores its position only, so an idle reader
+//! uses no memory for events.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,12 +9,12 @@ use switchbox_model::{Event, EventData, RegistryName, Seq};
 use switchbox_store as store;
 use switchbox_store::JournalPage;
 
-/// Bytes of the log that are read in one go.
+/// Bytes of the journal that are read at a time.
 const PAGE_BYTES: usize = 256 * 1024;
-/// A reader at the end looks again after this also if nothing woke it.
+/// A reader at the end of the journal reads again after this time, even if nothing has woken it.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Which events of a registry a reader selection.
+/// The events of a registry that a reader selects.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum EventSelection {
     /// The telemetry of devices in this partition.
@@ -22,19 +23,19 @@ pub(crate) enum EventSelection {
     CommandEnds,
 }
 
-/// An event with the device that it is of.
+/// An event and its device.
 pub(crate) struct DeviceEvent {
     pub(crate) event: Event,
     pub(crate) device: Arc<Device>,
 }
 
-/// What one look gives.
+/// The result of one read.
 #[derive(Default)]
 pub(crate) struct Page {
     pub(crate) found: Vec<DeviceEvent>,
-    /// Events of the journal that are gone, and would have been read before these.
+    /// Events that were trimmed from the journal before this page.
     pub(crate) missed: u64,
-    /// There is nothing behind it yet.
+    /// The end of the journal was reached.
     pub(crate) is_end: bool,
 }
 
@@ -43,7 +44,7 @@ pub(crate) struct Reader {
     context: Context,
     registry: RegistryName,
     selection: EventSelection,
-    /// The next event, and the row to look for it from on.
+    /// The next event, and the row from which to look for it.
     next: Seq,
     row: i64,
 }
@@ -59,7 +60,7 @@ impl Reader {
         Ok(Self::at(context, registry, selection, next))
     }
 
-    /// Goes on where another reader was.
+    /// Continues at the position of another reader.
     pub(crate) fn at(
         context: &Context,
         registry: RegistryName,
@@ -69,7 +70,7 @@ impl Reader {
         Self { store: context.parts.store.clone(), context: context.clone(), registry, selection, next, row }
     }
 
-    /// The next event, and the row to look for it from on.
+    /// The next event, and the row from which to look for it.
     pub(crate) fn next(&self) -> (Seq, i64) {
         (self.next, self.row)
     }
@@ -81,7 +82,8 @@ impl Reader {
             if event.seq < self.next {
                 continue;
             }
-            // Numbers have no gaps, so a gap is what was trimmed. A reader from the beginning misses nothing.
+            // Event numbers have no gaps, so a gap means that events were trimmed. A reader that starts at the beginning misses
+            // none.
             if self.next > Seq(0) {
                 page.missed += event.seq.0 - self.next.0;
             }
@@ -92,7 +94,7 @@ impl Reader {
         Ok(page)
     }
 
-    /// Events of devices that were deleted belong to no hub any more.
+    /// Returns `None` for events that are not selected, and for events of devices that were deleted.
     fn select(&self, event: Event) -> Option<DeviceEvent> {
         let is_kind = match self.selection {
             EventSelection::Telemetry { .. } => matches!(event.data, EventData::Telemetry { .. }),
@@ -112,10 +114,10 @@ impl Reader {
         mine.then_some(DeviceEvent { event, device })
     }
 
-    /// Waits until there may be more.
+    /// Waits until there may be more events.
     pub(crate) async fn wait(&self) {
         let next = self.next.max(Seq(self.store.journal_end().1.0 + 1));
-        // Over in either case: the next look says what is there.
+        // The result does not matter: the next read finds what there is.
         let _ = tokio::time::timeout(POLL_INTERVAL, self.store.wait_until_durable(next)).await;
     }
 }

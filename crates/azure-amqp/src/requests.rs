@@ -1,4 +1,4 @@
-//! Requests to a node and its answers: two links of one session, one for each way.
+//! Requests to a node and their responses. A client uses two links of one session for them, one for each direction.
 
 use fe2o3_amqp::link::{Receiver, Sender};
 use fe2o3_amqp_types::{
@@ -8,16 +8,16 @@ use fe2o3_amqp_types::{
 };
 use tokio::sync::{Mutex, mpsc};
 
-/// ResponseQueue that wait for their link.
+/// Responses that may wait for their link.
 const MAX_QUEUED_RESPONSES: usize = 16;
 
 pub(crate) type Request = Message<Body<Value>>;
 pub(crate) type ResponseMessage = Message<AmqpValue<Value>>;
 
-/// The answers of one node to one session.
+/// The responses of one node to one session.
 pub(crate) struct ResponseQueue {
     to: mpsc::Sender<ResponseMessage>,
-    /// Taken by the link that sends them.
+    /// Locked by the link that sends the responses.
     from: Mutex<mpsc::Receiver<ResponseMessage>>,
 }
 
@@ -27,7 +27,7 @@ impl ResponseQueue {
         Self { to, from: Mutex::new(from) }
     }
 
-    /// Sends the answers until the link ends.
+    /// Sends the responses until the link ends.
     pub(crate) async fn send(&self, mut link: Sender) {
         let mut from = self.from.lock().await;
         loop {
@@ -36,17 +36,17 @@ impl ResponseQueue {
                 answer = from.recv() => answer,
             };
             let Some(answer) = answer else { break };
-            // Does not wait until the client settles it.
+            // This does not wait until the client settles the message.
             if link.send_batchable(answer).await.is_err() {
                 break;
             }
         }
         drop(from);
-        // The other side may be gone already.
+        // The peer may have closed the link already.
         let _ = link.close().await;
     }
 
-    /// Takes requests until the link ends. An error of `answer` is what the client gets as the answer.
+    /// Accepts requests until the link ends, and queues a response to each.
     pub(crate) async fn serve<F>(&self, mut link: Receiver, mut respond: impl FnMut(Request) -> F)
     where
         F: Future<Output = Response>,
@@ -58,11 +58,11 @@ impl ResponseQueue {
             let request = delivery.into_message();
             let id = request.properties.as_ref().and_then(|properties| properties.message_id.clone());
             let response = respond(request).await;
-            // It never waits for a client that takes no answers: what the client sends meanwhile would be kept.
+            // The loop does not wait for a client that takes no responses: its further requests would be buffered without bound.
             if self.to.try_send(response.message(id)).is_err() {
                 let error = Error::new(
                     AmqpError::ResourceLimitExceeded,
-                    Some(format!("{MAX_QUEUED_RESPONSES} answers wait for their link already")),
+                    Some(format!("{MAX_QUEUED_RESPONSES} responses wait for their link already")),
                     None,
                 );
                 return drop(link.close_with_error(error).await);
@@ -72,7 +72,7 @@ impl ResponseQueue {
     }
 }
 
-/// What becomes of a request.
+/// The response to a request.
 pub(crate) struct Response {
     pub(crate) status: i32,
     pub(crate) text: String,
@@ -92,7 +92,7 @@ impl Response {
         let mut fields: OrderedMap<String, SimpleValue> = OrderedMap::new();
         fields.insert("status-code".into(), SimpleValue::Int(self.status));
         fields.insert("status-description".into(), SimpleValue::String(self.text.clone()));
-        // As Service Bus wrote them, for older clients.
+        // Older clients read the names that Service Bus used.
         fields.insert("statusCode".into(), SimpleValue::Int(self.status));
         fields.insert("statusDescription".into(), SimpleValue::String(self.text));
         Message {
@@ -107,7 +107,7 @@ impl Response {
     }
 }
 
-/// A text among the application properties of a request.
+/// A text field among the application properties of a request.
 pub(crate) fn field(request: &Request, name: &str) -> Option<String> {
     match request.application_properties.as_ref()?.0.get(name)? {
         SimpleValue::String(text) => Some(text.clone()),

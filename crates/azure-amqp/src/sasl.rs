@@ -1,5 +1,6 @@
-//! SASL, before the connection is opened: ANONYMOUS, behind which a token is put to `$cbs`, and PLAIN with a policy's name and key. It is
-//! written here, as the AMQP library's acceptor gives a mechanism no time to look a key up. Azure's SDK for Node leaves it out.
+//! SASL, which precedes the AMQP connection: ANONYMOUS, after which the client sends a token to `$cbs`, and PLAIN with a policy's
+//! name and key. It is implemented here because the AMQP library's acceptor has no asynchronous check of credentials. Azure's SDK
+//! for Node skips SASL.
 
 use std::io;
 
@@ -10,28 +11,28 @@ use fe2o3_amqp_types::{
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 const HEADER: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
-/// What a client begins with that leaves SASL out.
+/// The first bytes of a client that skips SASL.
 pub(crate) const AMQP_HEADER: [u8; 8] = *b"AMQP\x00\x01\x00\x00";
 /// Size, offset of the body in words, type, and two bytes that SASL does not use.
 const FRAME_HEADER: usize = 8;
-/// Longest frame of SASL: room for a policy and its key.
+/// Longest SASL frame: it has room for a policy and its key.
 const FRAME_BYTES: usize = 4 * 1024;
 
-/// What a client showed by PLAIN.
+/// The credentials of SASL PLAIN.
 pub(crate) struct PlainCredentials {
     pub(crate) policy: String,
     pub(crate) key: String,
 }
 
-/// What a client began with.
+/// The first bytes of a client.
 pub(crate) enum SaslClient {
-    /// It has sent the header of AMQP already.
+    /// The client skipped SASL and has sent the AMQP header.
     NoSasl,
     Anonymous,
     Plain(PlainCredentials),
 }
 
-/// Reads what the client shows. The caller answers with [`send_outcome`].
+/// Reads the client's mechanism and credentials. The caller answers with [`send_outcome`].
 pub(crate) async fn negotiate(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<SaslClient> {
     let mut header = [0; 8];
     stream.read_exact(&mut header).await?;
@@ -40,9 +41,9 @@ pub(crate) async fn negotiate(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)
     }
     stream.write_all(&HEADER).await?;
     if header != HEADER {
-        // The header says what is spoken here.
+        // The header tells the client which protocol this endpoint speaks.
         stream.flush().await?;
-        return Err(invalid("the client begins with no header of AMQP 1.0"));
+        return Err(invalid("the client does not begin with a header of AMQP 1.0"));
     }
     let mechanisms = ["ANONYMOUS", "PLAIN", "MSSBCBS"].map(Symbol::from).to_vec();
     write(stream, &SaslMechanisms { sasl_server_mechanisms: Array(mechanisms) }).await?;
@@ -55,11 +56,13 @@ pub(crate) async fn negotiate(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)
                 .map(SaslClient::Plain)
                 .ok_or_else(|| invalid("PLAIN without a user name and a password"))
         }
-        other => Err(invalid(format!("there is no mechanism {:?}", other.chars().take(40).collect::<String>()))),
+        other => {
+            Err(invalid(format!("the mechanism {:?} is not supported", other.chars().take(40).collect::<String>())))
+        }
     }
 }
 
-/// Says whether the client is let in.
+/// Sends the outcome of SASL.
 pub(crate) async fn send_outcome(stream: &mut (impl AsyncWrite + Unpin), admitted: bool) -> io::Result<()> {
     let code = if admitted { SaslCode::Ok } else { SaslCode::Auth };
     write(stream, &SaslOutcome { code, additional_data: None }).await
@@ -81,7 +84,7 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let body = offset.checked_sub(4).and_then(|behind| rest.get(behind..)).filter(|_| offset >= FRAME_HEADER);
     match (rest.get(1), body) {
         (Some(1), Some(body)) => Ok(body.to_vec()),
-        _ => Err(invalid("this is no SASL frame")),
+        _ => Err(invalid("this is not a SASL frame")),
     }
 }
 

@@ -1,9 +1,9 @@
-//! Selector filters: comparisons of annotations, joined by AND. The ones of Event Hubs' SDKs say where to begin; those of programs
-//! choose events, such as the ones of one device.
+//! Selector filters: comparisons of annotations, joined by AND. Selectors of the Event Hubs SDKs give the start position; those of
+//! programs select events, for example those of one device.
 
 /// Longest selector, bytes.
 pub(crate) const MAX_BYTES: usize = 4 * 1024;
-/// Comparisons that one has.
+/// Comparisons that a selector may have.
 const MAX_TERMS: usize = 16;
 const PREFIX: &str = "amqp.annotation.";
 
@@ -22,7 +22,7 @@ pub(crate) enum Comparison {
 pub(crate) struct Term {
     pub(crate) annotation: String,
     pub(crate) comparison: Comparison,
-    /// Without its quotes, if it had some.
+    /// The constant without quotes.
     pub(crate) value: String,
 }
 
@@ -48,7 +48,9 @@ impl Term {
 pub(crate) enum SelectorError {
     #[error("a selector has at most {MAX_BYTES} bytes and {MAX_TERMS} comparisons")]
     TooMuch,
-    #[error("a selector is comparisons of amqp.annotation.NAME with a text or a number, joined by AND; {0:?} is none")]
+    #[error(
+        "a selector is comparisons of amqp.annotation.NAME with a text or a number, joined by AND; {0:?} is not one"
+    )]
     Term(String),
 }
 
@@ -99,7 +101,7 @@ fn term(text: &str) -> Option<(Term, &str)> {
     (!annotation.is_empty()).then(|| (Term { annotation: annotation.to_owned(), comparison, value }, rest))
 }
 
-/// A text in quotes, where a doubled quote is one, or what stands before the next blank.
+/// A quoted text, in which a doubled quote means one quote, or the characters up to the next blank.
 fn constant(text: &str) -> Option<(String, &str)> {
     let Some(inner) = text.strip_prefix('\'') else {
         let end = text.find(char::is_whitespace).unwrap_or(text.len());

@@ -15,17 +15,17 @@ use switchbox_transport::{
     tls,
 };
 
-/// Of such lines the log gets ten a minute, and how many there are.
+/// At most ten such lines a minute are logged; the others are counted.
 static NOT_ACCEPTED: SiteLimit = SiteLimit::new(10);
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pauses after accept failed, such as for want of file descriptors.
+/// Pause after a failed accept, for example because no file descriptor is free.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 pub(crate) struct Listener {
     pub(crate) listener: TcpListener,
-    /// `None`: what is said there can be read on its way.
+    /// `None`: connections are not encrypted.
     pub(crate) tls: Option<tls::Handle>,
 }
 
@@ -48,11 +48,11 @@ pub(crate) async fn serve(context: Context, listeners: Vec<Listener>) {
     accepting.shutdown().await;
 }
 
-/// Ends with its connections: each closes by itself when the host stops.
+/// Ends when all its connections have ended. Each connection closes by itself when the host stops.
 async fn accept(context: Context, at: Listener, admission: Admission) {
     let listener = match move_listener_here(at.listener) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "an AMQP listener cannot be waited for: nobody gets in there"),
+        Err(error) => return tracing::error!(%error, "an AMQP listener does not work: it accepts no connections"),
     };
     let mut connections = JoinSet::new();
     loop {
@@ -80,7 +80,7 @@ fn log_panic(ended: &Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(%error, "an AMQP connection panicked; the others go on");
+        tracing::error!(%error, "an AMQP connection panicked; the others continue");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The endpoint from its ports to its end.
+//! The endpoint: its options, its ports and its run until shutdown.
 
 use std::{io, net::SocketAddr};
 
@@ -13,7 +13,7 @@ use crate::{
 use switchbox_azure::Hubs;
 use switchbox_transport::tls;
 
-/// Where the endpoint listens, and how it divides the journal.
+/// Where the endpoint listens, and into how many partitions it divides the journal.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Without TLS.
@@ -29,7 +29,7 @@ pub enum Error {
     Listen { address: SocketAddr, source: io::Error },
 }
 
-/// Ports that were taken and are not served yet.
+/// Bound ports that are not served yet.
 pub struct Ports {
     listeners: Vec<Listener>,
     pub plain: Option<SocketAddr>,
@@ -60,7 +60,7 @@ impl Ports {
     }
 }
 
-/// The endpoint behind its ports.
+/// The endpoint, ready to serve its ports.
 pub struct Service {
     ports: Ports,
     parts: Parts,

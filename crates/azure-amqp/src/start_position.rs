@@ -1,5 +1,5 @@
-//! Where a reader begins: what the selector says of offset, sequence number or time, found in the journal. The number of an event is
-//! its sequence number and its offset, in every partition, so both mean the same after a restart.
+//! The start position of a reader: an offset, a sequence number or a time in the selector, resolved to a place in the journal. An
+//! event's number is its sequence number and its offset in every partition, so positions stay valid after a restart.
 
 use crate::selector::{Comparison, Term};
 use switchbox_model::Seq;
@@ -9,13 +9,13 @@ use switchbox_store as store;
 pub(crate) enum StartPosition {
     Earliest,
     Latest,
-    /// With this event, or the first one behind it.
+    /// This event, or the first one after it.
     At(Seq),
-    /// With the first event that came then, or later; milliseconds since the Unix epoch.
+    /// The first event at or after this time; milliseconds since the Unix epoch.
     Since(u64),
 }
 
-/// Where to begin, and the comparisons that are left to choose events by.
+/// Splits off the comparisons that give the start position. The remaining comparisons select events.
 pub(crate) fn split(terms: Vec<Term>) -> Result<(StartPosition, Vec<Term>), String> {
     let (mut start, mut rest) = (StartPosition::Earliest, Vec::new());
     for term in terms {
@@ -27,7 +27,7 @@ pub(crate) fn split(terms: Vec<Term>) -> Result<(StartPosition, Vec<Term>), Stri
                 continue;
             }
         };
-        let wrong = || format!("{} is no position: {:?}", term.annotation, term.value);
+        let wrong = || format!("{} is not a position: {:?}", term.annotation, term.value);
         let number = || term.value.trim().parse::<i64>().map_err(|_| wrong());
         start = match (term.annotation.as_str(), term.value.as_str()) {
             ("x-opt-offset", "@latest") => StartPosition::Latest,
@@ -48,7 +48,7 @@ pub(crate) fn split(terms: Vec<Term>) -> Result<(StartPosition, Vec<Term>), Stri
 }
 
 impl StartPosition {
-    /// The first event to read, and the row of the log to look for it from on.
+    /// The first event to read, and the journal row from which to look for it.
     pub(crate) async fn find(self, store: &store::Handle) -> Result<(Seq, i64), store::Error> {
         let end = |(row, seq): (i64, Seq)| (Seq(seq.0 + 1), row + 1);
         match self {
@@ -66,7 +66,8 @@ impl StartPosition {
     }
 }
 
-/// Events come in the order of their times, but for a clock that was set: then the place is one of those that fit.
+/// Binary search by time. Events are in the order of their times unless the wall clock was set back; in that case the result is one
+/// of the possible positions.
 async fn since(store: &store::Handle, time_ms: u64) -> Result<(Seq, i64), store::Error> {
     let (last_row, last) = store.journal_end();
     let (mut low, mut high) = (0, last.0 + 1);
@@ -81,7 +82,7 @@ async fn since(store: &store::Handle, time_ms: u64) -> Result<(Seq, i64), store:
     Ok((Seq(low), if low > last.0 { last_row + 1 } else { row }))
 }
 
-/// The first event from this number on: its row, its number and its time.
+/// The first event with this number or a higher one: its row, its number and its time.
 async fn first_event_from(store: &store::Handle, seq: Seq) -> Result<Option<(i64, Seq, u64)>, store::Error> {
     let Some(mut row) = store.row_of(seq).await? else { return Ok(None) };
     loop {

@@ -1,4 +1,5 @@
-//! A partition to one link. It is read while the link has credit: a consumer that gives none keeps its place and holds no events.
+//! Sends a partition to one link. The partition is read only while the link has credit, so a consumer that grants none uses no
+//! memory for events.
 
 use std::collections::VecDeque;
 
@@ -18,12 +19,12 @@ use crate::{
 };
 use switchbox_support::log_limit::SiteLimit;
 
-/// Bytes of events that a consumer has got and not settled; with more it gets no other.
+/// Maximum bytes of events that a consumer has received and not settled.
 const MAX_UNSETTLED_BYTES: usize = 4 * 1024 * 1024;
-/// The same, how many.
+/// Maximum number of events that a consumer has received and not settled.
 const MAX_UNSETTLED: usize = 2_048;
 
-/// Of such lines the log gets ten a minute, and how many there are.
+/// At most ten such lines a minute are logged; the others are counted.
 static MISSED_LOG: SiteLimit = SiteLimit::new(10);
 
 type Delivery = DeliveryFut<Result<Outcome, SendError>>;
@@ -36,7 +37,7 @@ pub(crate) struct PartitionStream {
 }
 
 impl PartitionStream {
-    /// Until the link ends, or the journal cannot be read.
+    /// Runs until the link ends, or the journal cannot be read.
     pub(crate) async fn run(mut self) {
         let mut unsettled = Unsettled::default();
         let mut missed = 0;
@@ -55,7 +56,7 @@ impl PartitionStream {
             {
                 tracing::warn!(
                     missed = page.missed,
-                    "a consumer of the event endpoint came too late for events that were trimmed{more}"
+                    "a consumer of the event endpoint missed events that were trimmed before it read them{more}"
                 );
             }
             for found in page.found {
@@ -99,7 +100,8 @@ struct Unsettled {
 }
 
 impl Unsettled {
-    /// Waits for the oldest where there are too many. What a consumer says of an event changes nothing: it comes back to its own place.
+    /// Waits for the oldest deliveries while there are too many. The consumer's outcome is ignored: consumers store their own
+    /// positions.
     async fn push(&mut self, delivery: Delivery, bytes: usize) -> Result<(), SendError> {
         self.bytes += bytes;
         self.deliveries.push_back((delivery, bytes));

@@ -1,4 +1,4 @@
-//! How large a query and its answer may be.
+//! Limits of a query and its result.
 
 /// Longest query, bytes.
 pub const MAX_BYTES: usize = 8 * 1024;
@@ -8,5 +8,5 @@ pub const MAX_DEPTH: usize = 32;
 pub const MAX_ITEMS: usize = 100;
 /// Names that one path may have.
 pub const MAX_PATH: usize = 12;
-/// Groups that the answer of a query with GROUP BY may have.
+/// Groups that the result of a query with GROUP BY may have.
 pub const MAX_GROUPS: usize = 1_000;

@@ -1,5 +1,5 @@
-//! What WHERE says, and whether it holds for a twin. Three values: what is undefined is neither true nor false, and no device is
-//! found by it.
+//! Conditions of WHERE, and their evaluation for a twin. There are three truth values: a condition that is undefined is neither
+//! true nor false, and it selects no device.
 
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ impl Operand {
     }
 }
 
-/// A function of one value that says what kind it is of.
+/// A function that tests the type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Defined,
@@ -83,12 +83,12 @@ pub(crate) enum Condition {
     },
     Is(Kind, Operand),
     Text(Text, Operand, Operand),
-    /// A value that is a condition itself: a boolean.
+    /// A value that is used as a condition: a boolean.
     Value(Operand),
 }
 
 impl Condition {
-    /// `None`: undefined.
+    /// Evaluates the condition. Returns `None` if it is undefined.
     pub(crate) fn holds(&self, twin: &Value) -> Option<bool> {
         match self {
             Self::And(all) => fold(all, twin, false),
@@ -124,7 +124,7 @@ impl Condition {
     }
 }
 
-/// OR where `decides` is true, AND where it is false: one condition with that value decides whatever the others are.
+/// Evaluates OR (`decides` is true) or AND (`decides` is false): one condition with the value `decides` determines the result.
 fn fold(conditions: &[Condition], twin: &Value, decides: bool) -> Option<bool> {
     let mut defined = true;
     for condition in conditions {

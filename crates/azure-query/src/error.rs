@@ -1,11 +1,11 @@
-//! Why a query is refused.
+//! The errors of queries.
 
-/// A query that is wrong, asks for what there is not here, or is larger than it may be.
+/// The query is wrong, uses what this host does not support, or exceeds a limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}{}", .at.map(|at| format!(" (at character {at})")).unwrap_or_default())]
 pub struct QueryError {
     what: String,
-    /// Where in the text, counted in bytes from 1; `None` if it is no single place.
+    /// The position in the text, in bytes from 1. `None` if the error has no single position.
     at: Option<usize>,
     too_much: bool,
 }
@@ -23,7 +23,7 @@ impl QueryError {
         Self { what: what.into(), at: at.map(|at| at + 1), too_much: true }
     }
 
-    /// A bound was hit: to be counted as one.
+    /// Whether the query exceeded a limit.
     #[must_use]
     pub fn is_limit(&self) -> bool {
         self.too_much

@@ -1,4 +1,4 @@
-//! COUNT() and GROUP BY: how many twins there are of each group.
+//! COUNT() and GROUP BY: the number of twins in each group.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{
     select::{Item, What},
 };
 
-/// Groups with their numbers of twins. Holds one value of each group's paths, and no twin.
+/// Groups with their numbers of twins. Stores the values of each group's paths, and no twins.
 #[derive(Debug)]
 pub struct Groups<'q> {
     items: &'q [Item],
@@ -30,7 +30,7 @@ impl<'q> Groups<'q> {
         Self { items, by, found: BTreeMap::new() }
     }
 
-    /// One more twin that the query matches.
+    /// Adds a twin that the query matches.
     pub fn add(&mut self, twin: &Value) -> Result<(), QueryError> {
         let values: Vec<_> = self.by.iter().map(|path| path.of(twin)).collect();
         let key = key(&values);
@@ -46,7 +46,7 @@ impl<'q> Groups<'q> {
         Ok(())
     }
 
-    /// A row for each group. A count of everything has one row, also of nothing.
+    /// One row for each group. A count without GROUP BY has one row, even if no twin matches.
     #[must_use]
     pub fn rows(mut self) -> Vec<Value> {
         if self.by.is_empty() {
@@ -68,7 +68,8 @@ impl<'q> Groups<'q> {
     }
 }
 
-/// What is undefined is a group of its own, apart from null. JSON has no line breaks outside of texts, where they are escaped.
+/// An undefined value forms a group of its own, apart from null. JSON has no line breaks outside of strings, where they are
+/// escaped, so a line break can separate the values.
 fn key(values: &[Option<&Value>]) -> String {
     values.iter().map(|value| value.map_or_else(String::new, Value::to_string) + "\n").collect()
 }

@@ -1,5 +1,5 @@
-//! The query language of Azure IoT Hub over `devices`: text to a checked query, and a query over twins to rows. Pure and bounded in
-//! length, depth, items and groups. Never reads a device itself: the caller gives one twin after the other.
+//! The query language of Azure IoT Hub over `devices`. It parses and checks a query, and evaluates it over twins that the caller
+//! provides. It performs no IO, and it is bounded in length, depth, items and groups.
 
 mod bounds;
 mod condition;

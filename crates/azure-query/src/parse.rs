@@ -1,4 +1,4 @@
-//! Tokens to a query, by descent. Each function takes what it reads; the depth of nesting is bounded, so no text overflows the stack.
+//! Parses tokens by recursive descent. The nesting depth is bounded, so no text overflows the stack.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Query {
-    /// Reads a query; an error says what is wrong, and where.
+    /// Parses a query. An error says what is wrong, and where.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
         if text.len() > MAX_BYTES {
             return Err(QueryError::too_much(None, format!("a query has at most {MAX_BYTES} bytes")));
@@ -26,7 +26,7 @@ impl Query {
     }
 }
 
-/// Words that begin the next part of a query, and so are no name.
+/// Words that begin the next part of a query, and so cannot be names.
 const RESERVED: [&str; 11] = ["SELECT", "FROM", "WHERE", "GROUP", "ORDER", "AND", "OR", "NOT", "IN", "NIN", "AS"];
 
 struct Parser {
@@ -251,7 +251,7 @@ impl Parser {
         Ok(items)
     }
 
-    /// The name of a function in upper case, where a call of one begins.
+    /// Reads the name of a function, in upper case, if a function call begins here.
     fn function(&mut self) -> Option<String> {
         let Some((_, Token::Word(name))) = self.tokens.get(self.next) else { return None };
         let name = name.to_uppercase();
@@ -321,7 +321,7 @@ fn one_or(mut conditions: Vec<Condition>, many: fn(Vec<Condition>) -> Condition)
     }
 }
 
-/// What each part says alone is right; whether they go together.
+/// Checks whether the parts of a query fit together; each part alone has been checked.
 fn check(query: &Query) -> Result<(), QueryError> {
     let Select::Items(items) = &query.select else {
         return match query.group.is_empty() {

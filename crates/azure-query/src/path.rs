@@ -1,10 +1,10 @@
-//! Places in a twin that a query names.
+//! Paths to values in a twin.
 
 use serde_json::Value;
 
 use crate::{bounds::MAX_PATH, error::QueryError};
 
-/// What a device has beside its documents. Written in any case, as the service does not distinguish it there.
+/// The fields of a device besides its documents. Their names are case-insensitive, as in Azure.
 const FIELDS: [&str; 17] = [
     "deviceId",
     "etag",
@@ -25,7 +25,7 @@ const FIELDS: [&str; 17] = [
     "properties",
 ];
 
-/// Which of a device's documents a query looks at, so that a caller reads no other.
+/// The documents of a device that a query uses, so that the caller reads no others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
     pub tags: bool,
@@ -45,7 +45,7 @@ impl Needs {
     }
 }
 
-/// Names from the twin's top to a value, at least one.
+/// Names from the top of the twin down to a value; at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Path(Vec<String>);
 
@@ -74,12 +74,12 @@ impl Path {
         }
     }
 
-    /// What a selected value is called unless AS says so.
+    /// The column name of a selected value without AS.
     pub(crate) fn last(&self) -> &str {
         self.0.last().map_or("", String::as_str)
     }
 
-    /// The value there. `None`: it is undefined.
+    /// The value at the path. Returns `None` if it is undefined.
     pub(crate) fn of<'v>(&self, twin: &'v Value) -> Option<&'v Value> {
         self.0.iter().try_fold(twin, |value, name| value.as_object()?.get(name))
     }

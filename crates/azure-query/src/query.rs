@@ -1,4 +1,4 @@
-//! A query that was parsed and checked.
+//! A parsed and checked query.
 
 use serde_json::{Map, Value};
 
@@ -19,26 +19,26 @@ pub struct Query {
 }
 
 impl Query {
-    /// Its rows are whole twins.
+    /// Whether its rows are whole twins.
     #[must_use]
     pub fn is_of_twins(&self) -> bool {
         self.select == Select::All
     }
 
-    /// Rows that there may be in all. `None`: any number.
+    /// The maximum number of rows. `None` if TOP is not given.
     #[must_use]
     pub fn top(&self) -> Option<usize> {
         self.top
     }
 
-    /// What of a twin it looks at, or shows.
+    /// The parts of a twin that the query tests or selects.
     #[must_use]
     pub fn needs(&self) -> Needs {
         let condition = self.condition.as_ref().map_or_else(Needs::default, Condition::needs);
         condition.and(self.shows())
     }
 
-    /// What it looks at to decide whether a twin is found.
+    /// The parts of a twin that the query tests.
     #[must_use]
     pub fn needs_to_match(&self) -> Needs {
         self.condition.as_ref().map_or_else(Needs::default, Condition::needs)
@@ -57,7 +57,7 @@ impl Query {
         self.condition.as_ref().is_none_or(|condition| condition.holds(twin) == Some(true))
     }
 
-    /// The row of a twin that it matches. What is undefined is left out.
+    /// The row for a twin that matches. Undefined values are left out.
     #[must_use]
     pub fn row(&self, twin: Value) -> Value {
         let Select::Items(items) = &self.select else { return twin };
@@ -68,7 +68,7 @@ impl Query {
         Value::Object(items.iter().filter_map(value).collect::<Map<_, _>>())
     }
 
-    /// Counts what it matches, for a query with COUNT() or GROUP BY; `None` for any other.
+    /// The counter for a query with COUNT() or GROUP BY. `None` for any other query.
     #[must_use]
     pub fn groups(&self) -> Option<Groups<'_>> {
         let Select::Items(items) = &self.select else { return None };

@@ -1,4 +1,4 @@
-//! What SELECT says: the columns of the answer.
+//! The columns that SELECT names.
 
 use crate::path::Path;
 
@@ -9,7 +9,7 @@ pub(crate) enum Select {
     Items(Vec<Item>),
 }
 
-/// A column of the answer.
+/// A column of the result.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Item {
     pub(crate) what: What,

@@ -1,4 +1,4 @@
-//! What queries find, by examples of Azure's pages and by laws that hold for any query.
+//! Tests of queries: examples of Azure's documentation, and properties that hold for any query.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -134,7 +134,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ("SELECT * FROM devices GROUP BY status", "SELECT * does not go with GROUP BY"),
         ("SELECT * FROM devices WHERE MATCHES(deviceId, 'a')", "there is no function MATCHES"),
         ("SELECT TOP 0 * FROM devices", "TOP needs a whole number above 0"),
-        ("SELECT * FROM devices WHERE version = 1.2.3", "1.2.3 is no number"),
+        ("SELECT * FROM devices WHERE version = 1.2.3", "1.2.3 is not a number"),
     ] {
         assert!(refused(query).contains(error), "{query}: {}", refused(query));
     }
@@ -298,7 +298,7 @@ proptest! {
         prop_assert_eq!(both.holds(&twin), either.holds(&twin));
     }
 
-    /// Parts that a query does not say that it needs change nothing of what it finds.
+    /// Documents that a query does not declare as needed do not change its result.
     #[test]
     fn a_query_looks_at_no_more_than_it_says(condition in condition()) {
         let needs = condition.needs();

@@ -1,4 +1,4 @@
-//! Text to words, constants and signs, each with its place.
+//! Splits text into words, constants and signs, each with its position.
 
 use serde_json::{Number, Value};
 
@@ -8,16 +8,16 @@ use crate::error::QueryError;
 pub(crate) enum Token {
     /// A keyword, a function or a part of a path.
     Word(String),
-    /// A part of a path in double brackets, which is never a keyword.
+    /// A part of a path in double brackets. It is never a keyword.
     Quoted(String),
     Constant(Value),
     Sign(&'static str),
 }
 
-/// Longer signs first.
+/// Longer signs come first, so that they are matched first.
 const SIGNS: [&str; 13] = ["!=", "<>", "<=", ">=", "<", ">", "=", "(", ")", "[", "]", ",", "*"];
 
-/// All tokens of a text with their places, bytes from its beginning.
+/// All tokens of a text with their positions in bytes.
 pub(crate) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, QueryError> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -49,7 +49,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '$')
 }
 
-/// Names of twins may have a hyphen; there is no subtraction that it could be taken for.
+/// Names may contain a hyphen; the language has no subtraction.
 fn word(rest: &str) -> (Token, usize) {
     let end = rest.find(|c| !is_word(c) && c != '-').unwrap_or(rest.len());
     (Token::Word(rest.get(..end).unwrap_or_default().to_owned()), end)
@@ -82,8 +82,9 @@ fn number(rest: &str, at: usize) -> Result<(Token, usize), QueryError> {
         end = index + 1;
     }
     let text = rest.get(..end).unwrap_or_default();
-    // JSON's own rule of what a number is.
-    let number: Number = serde_json::from_str(text).map_err(|_| QueryError::at(at, format!("{text} is no number")))?;
+    // Numbers follow JSON's syntax.
+    let number: Number =
+        serde_json::from_str(text).map_err(|_| QueryError::at(at, format!("{text} is not a number")))?;
     Ok((Token::Constant(Value::Number(number)), end))
 }
 
@@ -92,7 +93,7 @@ fn string(rest: &str, quote: char, at: usize) -> Result<(Token, usize), QueryErr
     let mut chars = rest.char_indices().skip(1).peekable();
     while let Some((index, c)) = chars.next() {
         match c {
-            // A doubled quote is one.
+            // A doubled quote means one quote character.
             _ if c == quote && chars.peek().is_some_and(|(_, next)| *next == quote) => {
                 chars.next();
                 text.push(quote);

@@ -1,4 +1,4 @@
-//! How values of twins and constants are compared: only with values of their own type, anything else is undefined.
+//! Comparison of values of twins and constants. Values of different types are not comparable: the result is undefined.
 
 use std::cmp::Ordering;
 
@@ -15,7 +15,7 @@ pub(crate) enum Comparison {
 }
 
 impl Comparison {
-    /// `None`: undefined, as the two have different types or no order.
+    /// Returns `None` if the result is undefined, because the two have different types or no order.
     pub(crate) fn of(self, one: &Value, other: &Value) -> Option<bool> {
         if matches!(self, Self::Equal | Self::NotEqual) {
             return same_type(one, other).then(|| equal(one, other) == (self == Self::Equal));
@@ -38,7 +38,7 @@ fn same_type(one: &Value, other: &Value) -> bool {
     std::mem::discriminant(one) == std::mem::discriminant(other)
 }
 
-/// Numbers by what they are worth, everything else as JSON.
+/// Compares numbers by value, everything else as JSON.
 pub(crate) fn equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => order(one, other) == Some(Ordering::Equal),
@@ -46,7 +46,7 @@ pub(crate) fn equal(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// Whole numbers exactly.
+/// Compares integers exactly.
 fn order(one: &Number, other: &Number) -> Option<Ordering> {
     match (one.as_i128(), other.as_i128()) {
         (Some(one), Some(other)) => Some(one.cmp(&other)),

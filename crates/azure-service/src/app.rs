@@ -1,4 +1,4 @@
-//! What every call sees: the parts of the host, and the caller.
+//! State that every call uses: the parts of the host, and the caller.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -18,7 +18,7 @@ use switchbox_transport::admission;
 
 use crate::error::{Code, ServiceError};
 
-/// The parts of the host that the API speaks for.
+/// The parts of the host that the API uses.
 #[derive(Clone)]
 pub struct Parts {
     pub registry: registry::Handle,
@@ -31,7 +31,7 @@ pub struct Parts {
     pub tasks: Tasks,
 }
 
-/// What has a rate of calls of its own.
+/// Each key has its own rate of calls.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum RateKey {
     Policy(RegistryName, &'static str),
@@ -43,14 +43,14 @@ pub(crate) enum RateKey {
 pub(crate) struct App {
     pub(crate) parts: Parts,
     pub(crate) hubs: Hubs,
-    /// How large what devices send may be.
+    /// Maximum sizes of what devices send.
     pub(crate) payloads: PayloadLimits,
     pub(crate) rates: Arc<admission::Rates<RateKey>>,
-    /// Queries, and lists of devices, that are under way.
+    /// Permits for queries and lists of devices that run at the same time.
     pub(crate) queries: Arc<Semaphore>,
 }
 
-/// Which hub a call is for, and with which policy it was signed.
+/// The hub that a call is for, and the policy that signed its token.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) registry: RegistryName,
@@ -58,7 +58,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The cause of what the call brings about.
+    /// The cause of the changes that the call makes.
     pub(crate) fn cause(&self) -> Cause {
         Cause::Api { who: self.who() }
     }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Code, ServiceError};
 use switchbox_model::limits::names;
 
-/// A body that is JSON of this shape.
+/// A JSON body of type `T`.
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
@@ -24,7 +24,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// The body as it is. The router bounds it, and its time.
+/// The raw body. The router bounds its size and its time.
 pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ServiceError> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {

@@ -1,4 +1,4 @@
-//! How much the listener lets in.
+//! Limits of the listener.
 
 use switchbox_http_server::{Bounds, Names};
 use switchbox_model::limits::{self, names};
@@ -6,7 +6,7 @@ use switchbox_transport::admission::{self, Rate};
 
 /// Calls of one policy of one hub.
 pub(crate) const CALLS: Rate = Rate { burst: limits::HUB_API_CALL_BURST, per_second: limits::HUB_API_CALLS_PER_SECOND };
-/// Calls of one address that show no token that counts.
+/// Calls of one address without a valid token.
 pub(crate) const UNAUTHENTICATED: Rate =
     Rate { burst: limits::ADMIN_UNAUTHENTICATED_BURST, per_second: limits::ADMIN_UNAUTHENTICATED_PER_SECOND };
 

@@ -1,4 +1,5 @@
-//! The device that a call is by: proved by its own signature, by that of a policy that allows to be any device, or by its certificate.
+//! Authenticates the device of a call: by its own signature, by that of a policy with the right DeviceConnect, or by its
+//! certificate.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,10 +22,10 @@ use switchbox_model::{DeviceId, DeviceName};
 use switchbox_support::log_limit::SiteLimit;
 use switchbox_transport::admission::network;
 
-/// Of such lines the log gets ten a minute, and how many there are.
+/// At most ten such lines a minute are logged; the others are counted.
 static REFUSED: SiteLimit = SiteLimit::new(10);
 
-/// The device that calls, proved.
+/// The authenticated device of a call.
 pub(crate) struct DeviceCaller(pub(crate) Arc<Device>);
 
 impl FromRequestParts<App> for DeviceCaller {
@@ -41,7 +42,7 @@ impl FromRequestParts<App> for DeviceCaller {
             Err(error) => {
                 app.parts.metrics.refuse("hub_token");
                 if let Some(more) = REFUSED.allow() {
-                    tracing::info!(%address, %error, "a device was not let in over HTTPS{more}");
+                    tracing::info!(%address, %error, "a device was refused over HTTPS{more}");
                 }
                 check_rate(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED).and(Err(error))
             }
@@ -82,12 +83,12 @@ async fn admit(app: &App, id: DeviceId, parts: &Parts) -> Result<Arc<Device>, Se
     })?;
     match (admitted.principal, app.parts.registry.registry(&name.registry)) {
         (Principal::Device(device), Some(registry)) if !registry.spec.http_disabled => Ok(device),
-        (Principal::Device(_), _) => Err(refused(format!("{} has HTTP switched off", name.registry))),
-        _ => Err(refused(format!("{name} is no device"))),
+        (Principal::Device(_), _) => Err(refused(format!("{} does not accept devices over HTTP", name.registry))),
+        _ => Err(refused(format!("{name} is not a device"))),
     }
 }
 
-/// What a device signed, as its token says.
+/// Reads the signature in a device's token.
 fn signed(host: &str, id: &DeviceId, token: &str) -> Result<Signed, String> {
     let token = Sas::parse(token.as_bytes()).map_err(|error| format!("the token cannot be used: {error}"))?;
     if !token.covers(host, &format!("devices/{id}")) {

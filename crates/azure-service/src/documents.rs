@@ -1,5 +1,6 @@
-//! Desired and reported as a twin shows them: the newest document with `$version` and, since when each value stands, `$metadata`.
-//! The times come from the versions that are kept, so they cost nothing while versions are made.
+//! The desired and reported documents of a twin: the newest document with `$version` and `$metadata`, which has the time of the
+//! last change of each value. The times are computed from the kept versions when a twin is read, so writing a version costs nothing
+//! more.
 
 use serde_json::{Map, Value, json};
 
@@ -12,14 +13,14 @@ pub(crate) struct Version<'a> {
     pub(crate) payload: &'a [u8],
 }
 
-/// A version that was read. Bytes that are no JSON object count as `{}`.
+/// A parsed version. Bytes that are not a JSON object count as `{}`.
 struct Read {
     number: u64,
     time_ms: u64,
     value: Value,
 }
 
-/// The document in force, without `$metadata`.
+/// The newest document without `$metadata`.
 pub(crate) fn without_metadata(newest: Option<Version<'_>>) -> Value {
     let (number, mut document) =
         newest.map_or_else(Default::default, |version| (version.number, object(version.payload)));
@@ -27,7 +28,7 @@ pub(crate) fn without_metadata(newest: Option<Version<'_>>) -> Value {
     Value::Object(document)
 }
 
-/// The document in force, with `$metadata`. Newest first, as the store has them.
+/// The newest document with `$metadata`. The versions are given newest first, as the store has them.
 pub(crate) fn with_metadata<'a>(versions: impl Iterator<Item = Version<'a>>) -> Value {
     let read = |version: Version<'_>| Read {
         number: version.number,
@@ -52,7 +53,7 @@ pub(crate) fn with_metadata<'a>(versions: impl Iterator<Item = Version<'a>>) -> 
     Value::Object(document)
 }
 
-/// What Azure writes for a time that there was not.
+/// Azure's value for a time that does not exist.
 pub(crate) const NEVER: &str = "0001-01-01T00:00:00Z";
 
 fn object(payload: &[u8]) -> Map<String, Value> {
@@ -62,7 +63,8 @@ fn object(payload: &[u8]) -> Map<String, Value> {
     }
 }
 
-/// The newest value is the first. How deep it is nested is bounded by the parser.
+/// `$metadata` for the members of a value. `versions` has the same value in each version, newest first. The parser bounds the
+/// nesting depth.
 fn members(value: &Value, versions: &[(&Read, &Value)]) -> Map<String, Value> {
     let Value::Object(object) = value else { return Map::new() };
     let of_member = |(name, value): (&String, &Value)| {

@@ -1,4 +1,4 @@
-//! Errors as the service of Azure writes them: a status, a code with a number, and a text that says what is wrong.
+//! Errors in the format of Azure's service: a status, a code with a number, and a text that says what is wrong.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use switchbox_model::limits::{LimitName, TooMuch, names};
 use switchbox_store as store;
 use switchbox_support::clock;
 
-/// What Azure calls an error. Its number is the status with three more digits.
+/// Azure's error codes. A code's number is its HTTP status with three more digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     ArgumentInvalid,
@@ -83,7 +83,7 @@ pub(crate) struct ServiceError {
     text: String,
     /// The limit that was hit.
     limit: Option<LimitName>,
-    /// When it may be better.
+    /// When the caller may try again.
     wait: Option<Duration>,
 }
 
@@ -96,7 +96,7 @@ impl ServiceError {
         Self::new(Code::ArgumentInvalid, text)
     }
 
-    /// What a part of Azure is for that there is not here.
+    /// The error for a part of Azure's API that this host does not support.
     pub(crate) fn not_supported(what: &str) -> Self {
         Self::new(Code::NotSupported, format!("{what}: not supported by this host; docs/azure.md lists what is"))
     }
@@ -124,7 +124,7 @@ impl From<TooMuch> for ServiceError {
 
 impl From<QueryError> for ServiceError {
     fn from(error: QueryError) -> Self {
-        let refused = Self::new(Code::ArgumentInvalid, format!("the query is refused: {error}"));
+        let refused = Self::new(Code::ArgumentInvalid, format!("the query was refused: {error}"));
         if error.is_limit() { refused.limit(names::HUB_QUERY) } else { refused }
     }
 }
@@ -207,7 +207,7 @@ impl IntoResponse for ServiceError {
         let tracking = getrandom::u64().map_or_else(|_| String::new(), |number| format!("{number:016x}"));
         let at = clock::rfc3339(clock::now_ms());
         let message = match self.code {
-            // Programs read the number of what a device did not answer out of this.
+            // Azure's SDKs read the error number from this text.
             Code::DeviceNotOnline | Code::DeviceTimeout => json!({
                 "errorCode": number, "trackingId": tracking, "message": self.text, "timestampUtc": at,
             })

@@ -1,4 +1,5 @@
-//! ETags: a device's identity has its revision, its twin has that and the version of desired. They are opaque to callers.
+//! ETags: that of a device's identity is its revision; that of its twin is the revision and the version of desired. Callers treat
+//! them as opaque.
 
 use axum::{
     extract::FromRequestParts,
@@ -9,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use crate::error::ServiceError;
 use switchbox_core::registry::{Device, Registered};
 
-/// The ETag of a device's identity, without quotes, as bodies have it.
+/// The ETag of a device's identity, without quotes, as in bodies.
 pub(crate) fn of_identity(registered: &Registered) -> String {
     STANDARD.encode(registered.revision.to_string())
 }
@@ -19,12 +20,12 @@ pub(crate) fn of_twin(device: &Device, registered: &Registered) -> String {
     STANDARD.encode(format!("{}.{}", registered.revision, device.config_version()))
 }
 
-/// What If-Match asks for.
+/// The value of If-Match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum IfMatch {
-    /// There is no such header.
+    /// The header is missing.
     Absent,
-    /// `*`: whatever is there.
+    /// `*`: any ETag.
     Any,
     Tag(String),
 }
@@ -38,7 +39,7 @@ impl IfMatch {
         }
     }
 
-    /// Whether a thing with this ETag may be changed.
+    /// Whether an object with this ETag may be changed.
     pub(crate) fn allows(&self, tag: &str) -> bool {
         match self {
             Self::Absent | Self::Any => true,
@@ -56,7 +57,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ServiceError> {
         let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(Self::Absent) };
-        let text = value.to_str().map_err(|_| ServiceError::invalid("If-Match is no text"))?;
+        let text = value.to_str().map_err(|_| ServiceError::invalid("If-Match is not text"))?;
         Ok(Self::new(Some(text)))
     }
 }

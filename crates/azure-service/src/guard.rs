@@ -1,5 +1,5 @@
-//! What every call passes before its handler: the size of its head, its rate, its token, and the right that it needs. What it was
-//! refused by is counted here, wherever that was.
+//! Checks every call before its handler: the size of its head, its rate, its token, and the right that it needs. Also counts the
+//! limit by which a call was refused.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -25,10 +25,10 @@ use switchbox_model::{
 use switchbox_support::log_limit::SiteLimit;
 use switchbox_transport::admission::network;
 
-/// Of such lines the log gets ten a minute, and how many there are.
+/// At most ten such lines a minute are logged; the others are counted.
 static REFUSED: SiteLimit = SiteLimit::new(10);
 
-/// What one call asks of its callers.
+/// The right that a call requires.
 #[derive(Clone)]
 pub(crate) struct Guard {
     pub(crate) app: App,
@@ -50,7 +50,7 @@ pub(crate) async fn bound(State(app): State<App>, request: Request, next: Next) 
     response
 }
 
-/// The head is measured before any of it is read.
+/// Measures the head before any of it is parsed.
 fn measure(request: &Request) -> Result<(), ServiceError> {
     let uri = request.uri();
     let url = uri.path_and_query().map_or(0, |path| path.as_str().len());
@@ -89,8 +89,8 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     if !is_write {
         return next.run(request).await;
     }
-    // A task of its own: what was begun is done, also when the caller hangs up meanwhile.
-    // Supervision: a panic is resumed below, where the connection's task counts it.
+    // A write runs in its own task, so that it is completed even if the caller disconnects. Supervision: a panic is resumed below,
+    // where the connection's task counts it.
     let response = match tokio::spawn(next.run(request)).await {
         Ok(response) => response,
         Err(error) => match error.try_into_panic() {
@@ -102,7 +102,7 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     response
 }
 
-/// Whose call this is.
+/// Authenticates the caller and checks its rate and its right.
 async fn admit(app: &App, right: Right, parts: &Parts, address: IpAddr) -> Result<Caller, ServiceError> {
     let refused = |text: String| ServiceError::new(Code::Unauthorized, text);
     let host = host(parts);
@@ -123,7 +123,7 @@ async fn admit(app: &App, right: Right, parts: &Parts, address: IpAddr) -> Resul
     let caller = match shown.await {
         Ok(caller) => caller,
         Err(error) => {
-            // Only callers that are wrong are slowed down: nobody can keep another at the same address out.
+            // Only failed calls count for the address, so one caller cannot block others at the same address.
             check_rate(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED)?;
             return Err(error);
         }
@@ -131,7 +131,7 @@ async fn admit(app: &App, right: Right, parts: &Parts, address: IpAddr) -> Resul
     check_rate(app, RateKey::Policy(caller.registry.clone(), caller.policy.name()), bounds::CALLS)?;
     if !caller.policy.allows(right) {
         let text =
-            format!("the policy {} does not have the right {right}, which this call needs", caller.policy.name());
+            format!("the policy {} does not have the right {right}, which this call requires", caller.policy.name());
         return Err(refused(text));
     }
     Ok(caller)
@@ -158,7 +158,7 @@ async fn authenticate(
     })
 }
 
-/// The host name by which the caller calls the hub, with a port or without.
+/// The host name that the caller used, with or without a port.
 pub(crate) fn host(parts: &Parts) -> &str {
     text(&parts.headers, &header::HOST).or_else(|| parts.uri.host()).unwrap_or_default()
 }
@@ -177,7 +177,7 @@ pub(crate) fn check_rate(
     })
 }
 
-/// The version decides the shape of what is said; this host speaks one, which all later SDKs take.
+/// The API version decides the format of bodies. This host supports the format that all later SDKs use.
 pub(crate) fn check_api_version(uri: &Uri) -> Result<(), ServiceError> {
     let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     let version = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("api-version")).map(|(_, version)| version).next();
@@ -191,21 +191,21 @@ pub(crate) fn check_api_version(uri: &Uri) -> Result<(), ServiceError> {
         Some(version) if is_date(version) => Ok(()),
         Some(version) => {
             let version: String = version.chars().take(40).collect();
-            let text = format!("api-version {version} is none of this host's: use 2021-04-12");
+            let text = format!("api-version {version} is not supported by this host: use 2021-04-12");
             Err(ServiceError::new(Code::InvalidProtocolVersion, text))
         }
         None => Err(ServiceError::new(Code::InvalidProtocolVersion, "the query parameter api-version is missing")),
     }
 }
 
-/// The oldest version whose twins and queries have the shape of today.
+/// The oldest version whose twins and queries have today's format.
 const OLDEST: &str = "2018-06-30";
 
 pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Absent only where a test calls the router without a socket.
+/// The address is missing only in tests that call the router without a socket.
 pub(crate) fn address_of(parts: &Parts) -> IpAddr {
     let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     info.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(address)| address.ip())

@@ -1,4 +1,4 @@
-//! A device's identity as the registry's calls write and read it.
+//! A device's identity in the bodies of the registry's calls.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,14 @@ use switchbox_model::{
 };
 use switchbox_support::clock;
 
-/// The field of the metadata that holds why a device has its status.
+/// The metadata key of `statusReason`.
 const STATUS_REASON: &str = "statusReason";
 /// Longest reason, bytes.
 const REASON_BYTES: usize = 128;
-/// What a key may have, bytes.
+/// The length of a symmetric key, bytes.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
 
-/// What a caller says of a device. Fields that the host makes itself are read and left alone.
+/// What a caller sets for a device. Fields that the host sets are accepted and ignored.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct IdentityIn {
@@ -66,18 +66,18 @@ struct CapabilitiesIn {
     iot_edge: Option<bool>,
 }
 
-/// How a device proves what it is.
+/// How a device authenticates.
 enum Keys {
-    /// These two; a missing one is made, unless the device has one already.
+    /// By these two keys. A missing key is generated, unless the device has one already.
     Symmetric(Option<String>, Option<String>),
     /// By a certificate of one of the registry's authorities.
     Authority,
-    /// Nothing is said.
+    /// The caller did not set it.
     Unchanged,
 }
 
 impl IdentityIn {
-    /// What an Edge device has, and what else is not here.
+    /// Refuses fields that this host does not support.
     pub(crate) fn check(&self) -> Result<(), ServiceError> {
         if self.capabilities.as_ref().and_then(|capabilities| capabilities.iot_edge) == Some(true) {
             return Err(ServiceError::not_supported("capabilities.iotEdge"));
@@ -135,7 +135,7 @@ impl IdentityIn {
         Ok(DeviceSpec { blocked: self.blocked()?, metadata, symmetric_keys, ..DeviceSpec::default() })
     }
 
-    /// What it changes of a device that is there.
+    /// The patch of an existing device.
     pub(crate) fn patch(&self, before: &DeviceSpec) -> Result<DevicePatch, ServiceError> {
         let symmetric_keys = match self.keys()? {
             Keys::Symmetric(primary, secondary) => {
@@ -169,7 +169,7 @@ fn keys(
     Ok(SymmetricKeys { primary: checked(primary, made.primary)?, secondary: checked(secondary, made.secondary)? })
 }
 
-/// Milliseconds since the Unix epoch as Azure writes times.
+/// A time in milliseconds since the Unix epoch, in Azure's format.
 pub(crate) fn time(ms: Option<u64>) -> Value {
     ms.map_or_else(|| NEVER.into(), clock::rfc3339).into()
 }
@@ -190,13 +190,13 @@ pub(crate) fn authentication_type(spec: &DeviceSpec) -> &'static str {
     if spec.symmetric_keys.is_some() { "sas" } else { "certificateAuthority" }
 }
 
-/// When it was last heard of.
+/// When the host last received something from the device.
 pub(crate) fn last_activity(device: &Device) -> Value {
     let seen = device.seen();
     time(seen.event_ms.max(seen.heartbeat_ms))
 }
 
-/// The identity as callers get it.
+/// The identity as JSON.
 pub(crate) fn to_json(app: &App, device: &Device, registered: &Registered) -> Value {
     let spec = &registered.spec;
     let key =

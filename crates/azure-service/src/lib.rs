@@ -1,6 +1,6 @@
-//! Azure IoT Hub over HTTPS, for what was written with its SDKs. For programs: the registry of devices, twins, direct methods, queries,
-//! statistics. For devices: sending and fetching messages. A hub is a registry, by the host name that a call is for. Never decides what
-//! a change means: the parts of the host do.
+//! Azure IoT Hub over HTTPS, for clients of its SDKs. For programs: the registry of devices, twins, direct methods, queries and
+//! statistics. For devices: sending and fetching messages. The host name of a call selects the registry. This crate only translates
+//! calls; the parts of the host apply them.
 
 mod app;
 mod body;

@@ -1,4 +1,4 @@
-//! Which call is which, and which right it needs. What Azure has and this host has not is refused by name.
+//! The routes, and the right that each one requires. Parts of Azure's API that this host lacks are refused by name.
 
 use axum::{
     Router,
@@ -16,7 +16,7 @@ use crate::{
 use switchbox_azure::Right::{self, RegistryRead, RegistryWrite, ServiceConnect};
 use switchbox_model::limits::HUB_API_BODY_BYTES;
 
-/// Parts of Azure's API that are not here.
+/// Parts of Azure's API that this host does not support.
 const NOT_SUPPORTED: [(&str, &str); 17] = [
     ("/devices/{id}/modules", "modules"),
     ("/devices/{id}/modules/{module}", "modules"),
@@ -44,7 +44,7 @@ pub(crate) fn routes(app: App) -> Router {
     let wrong_method = || async { ServiceError::new(Code::MethodNotAllowed, "this path has no such method") };
     let mut router = Router::new()
         .route("/devices", with(RegistryRead, get(devices::list)).merge(with(RegistryWrite, post(bulk::bulk))))
-        // Azure's SDK for Node lists with the slash.
+        // Azure's SDK for Node uses the path with the slash.
         .route("/devices/", with(RegistryRead, get(devices::list)))
         .route(
             "/devices/{id}",
@@ -72,7 +72,7 @@ pub(crate) fn routes(app: App) -> Router {
     }
     router
         .method_not_allowed_fallback(wrong_method)
-        .fallback(|| async { ServiceError::new(Code::NotFound, "there is no such path in the hub's API") })
+        .fallback(|| async { ServiceError::new(Code::NotFound, "the hub's API has no such path") })
         .layer(DefaultBodyLimit::max(HUB_API_BODY_BYTES))
         .layer(middleware::from_fn_with_state(app.clone(), guard::bound))
         .with_state(app)

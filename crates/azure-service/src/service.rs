@@ -1,4 +1,4 @@
-//! The listener from its port to its end.
+//! The listener: its options, its port and its run until shutdown.
 
 use std::{convert::identity, io, net::SocketAddr};
 
@@ -19,9 +19,9 @@ use switchbox_transport::tls;
 pub struct Options {
     pub listen: SocketAddr,
     pub tls: tls::Handle,
-    /// Which registry a host name stands for.
+    /// Maps host names to registries.
     pub hubs: Hubs,
-    /// How large what devices send may be.
+    /// Maximum sizes of what devices send.
     pub payloads: PayloadLimits,
 }
 
@@ -31,7 +31,7 @@ pub enum Error {
     Listen { address: SocketAddr, source: io::Error },
 }
 
-/// A port that was taken and is not served yet.
+/// A bound port that is not served yet.
 pub struct Ports {
     listener: Listener,
     address: SocketAddr,
@@ -55,7 +55,7 @@ impl Ports {
     }
 }
 
-/// The API behind its port.
+/// The API, ready to serve its port.
 pub struct Service {
     listener: Listener,
     app: App,
@@ -67,7 +67,7 @@ impl Service {
         Self { listener: ports.listener, app: App::new(parts, ports.hubs, ports.payloads) }
     }
 
-    /// Serves until `shutdown`, then lets the calls under way end.
+    /// Serves until `shutdown`, then waits for the calls in progress.
     pub async fn run(self, shutdown: CancellationToken) {
         let (metrics, tasks) = (self.app.parts.metrics.clone(), self.app.parts.tasks.clone());
         let server = Server { bounds: bounds::bounds(), routes: routes::routes(self.app), rewrite: identity, metrics };

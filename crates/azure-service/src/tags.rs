@@ -1,4 +1,4 @@
-//! A twin's tags: one JSON object in the device's metadata, beside what other programs keep there.
+//! A twin's tags: one JSON object in the device's metadata. Other programs may use other metadata keys.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::error::ServiceError;
 use switchbox_model::{limits, patch::DevicePatch, registry::DeviceSpec};
 use switchbox_rules::json;
 
-/// The field of the metadata.
+/// The metadata key.
 const KEY: &str = "tags";
 
-/// What the metadata has, if that is an object.
+/// The tags in the metadata. Anything but an object counts as empty.
 pub(crate) fn of(spec: &DeviceSpec) -> Map<String, Value> {
     spec.metadata.get(KEY).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
@@ -21,14 +21,14 @@ fn text_of(spec: &DeviceSpec) -> &str {
     text.filter(|text| json::object(text.as_bytes()).is_ok()).unwrap_or("{}")
 }
 
-/// The tags after a merge patch. `None`: it changes nothing.
+/// The tags after a merge patch. Returns `None` if the patch changes nothing.
 pub(crate) fn patched(spec: &DeviceSpec, patch: &Value) -> Result<Option<DevicePatch>, ServiceError> {
     let changed = json::patched(text_of(spec).as_bytes(), patch.to_string().as_bytes(), limits::METADATA_BYTES);
     let changed = changed.map_err(|problem| ServiceError::invalid(format!("tags: {problem}")))?;
     Ok(changed.map(set))
 }
 
-/// These tags instead of all others. `None`: they are the same.
+/// Replaces all tags. Returns `None` if they are the same.
 pub(crate) fn replaced(spec: &DeviceSpec, tags: &Map<String, Value>) -> Option<DevicePatch> {
     (of(spec) != *tags).then(|| set(Value::Object(tags.clone()).to_string()))
 }

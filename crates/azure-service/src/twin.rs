@@ -1,4 +1,4 @@
-//! A device's twin: what it is, its tags, desired and reported.
+//! A device's twin: its identity, tags, desired and reported.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use switchbox_azure_query::Needs;
 use switchbox_core::registry::Device;
 use switchbox_model::limits::VERSIONS_KEPT;
 
-/// What a query compares: without `$metadata`, and without the documents that it does not look at.
+/// The part of a twin that a query examines: without `$metadata`, and without documents that it does not need.
 pub(crate) fn partial(app: &App, device: &Device, needs: Needs) -> Value {
     let config = device.config().filter(|_| needs.desired);
     let state = device.state().filter(|_| needs.reported);
@@ -23,7 +23,7 @@ pub(crate) fn partial(app: &App, device: &Device, needs: Needs) -> Value {
     build(app, device, properties, needs.tags)
 }
 
-/// All of it.
+/// The whole twin.
 pub(crate) async fn full(app: &App, device: &Device) -> Result<Value, ServiceError> {
     let configs = app.parts.store.configs(device.num, VERSIONS_KEPT).await?;
     let states = app.parts.store.states(device.num, VERSIONS_KEPT).await?;

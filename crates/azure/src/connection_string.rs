@@ -1,22 +1,22 @@
-//! Connection strings: what an SDK is given to know its hub, what it is there, and its key.
+//! Connection strings: they give an SDK the hub, the identity and the key.
 
 use std::fmt;
 
 use crate::policy::Policy;
 
-/// What the client of a connection string is.
+/// The identity in a connection string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity<'a> {
     Device(&'a str),
     Policy(Policy),
 }
 
-/// `HostName=…;DeviceId=…;SharedAccessKey=…`, or with `SharedAccessKeyName` for a policy. Its text holds a secret.
+/// `HostName=…;DeviceId=…;SharedAccessKey=…`, or with `SharedAccessKeyName` for a policy. The text contains a secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionString<'a> {
     pub host: &'a str,
     pub identity: Identity<'a>,
-    /// In base64. `None`: the client shows a certificate.
+    /// The key in base64. `None` if the client uses a certificate.
     pub key: Option<&'a str>,
 }
 
@@ -40,19 +40,19 @@ impl fmt::Display for ConnectionString<'_> {
     }
 }
 
-/// Why a text is no connection string.
+/// Why a text is not a connection string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionStringError {
     #[error("it has no {0}")]
     Missing(&'static str),
-    #[error("it is of no device and of none of a hub's policies")]
+    #[error("it belongs neither to a device nor to a policy of a hub")]
     Identity,
-    #[error("it is of a module, which this version does not have")]
+    #[error("it is for a module; this version has no modules")]
     Module,
 }
 
 impl<'a> ConnectionString<'a> {
-    /// Its parts may stand in any order. A value may hold `=`, as keys in base64 do.
+    /// The parts may be in any order. A value may contain `=`, as base64 does.
     pub fn parse(text: &'a str) -> Result<Self, ConnectionStringError> {
         let part = |name: &str| {
             let mut parts = text.trim().split(';').filter_map(|part| part.split_once('='));

@@ -1,5 +1,5 @@
-//! Properties of a message in the headers of an HTTP call, as devices send and fetch messages. What a message says of itself has
-//! headers of its own; what the application names stands behind `iothub-app-`.
+//! Properties of a message as HTTP headers, for devices that send and fetch messages. System properties have headers of their own;
+//! application properties have the prefix `iothub-app-`.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::url_encoding::encode;
 
 const APPLICATION: &str = "iothub-app-";
 
-/// Headers of what a message says of itself, with the host's names.
+/// Headers of the system properties, with the host's names.
 const NAMES: [(&str, &str); 7] = [
     ("iothub-messageid", about::MESSAGE_ID),
     ("iothub-correlationid", about::CORRELATION_ID),
@@ -20,7 +20,7 @@ const NAMES: [(&str, &str); 7] = [
     ("dt-subject", about::COMPONENT),
 ];
 
-/// The property that a header means; `name` is in lower case. `None`: it is no property.
+/// The property in a header; `name` is in lower case. Returns `None` if the header is not a property.
 #[must_use]
 pub fn read(name: &str, value: &[u8]) -> Option<Property> {
     let name = match name.strip_prefix(APPLICATION) {
@@ -31,7 +31,7 @@ pub fn read(name: &str, value: &[u8]) -> Option<Property> {
     Some((name.to_owned(), text(value)))
 }
 
-/// Some clients write UTF-8, others one byte for each sign (ISO 8859-1).
+/// Decodes UTF-8, and ISO 8859-1 if the bytes are not UTF-8: clients differ.
 fn text(value: &[u8]) -> String {
     match std::str::from_utf8(value) {
         Ok(text) => text.to_owned(),
@@ -39,8 +39,8 @@ fn text(value: &[u8]) -> String {
     }
 }
 
-/// The header that says the property, in lower case. `None`: what a message says of itself under a name without a header. What a
-/// header cannot hold is percent-encoded.
+/// The header for a property, in lower case. Returns `None` for a system property without a header. Characters that a header cannot
+/// contain are percent-encoded.
 #[must_use]
 pub fn write<'a>(name: &str, value: &'a str) -> Option<(String, Cow<'a, str>)> {
     let header = match NAMES.iter().find(|(_, ours)| *ours == name) {
@@ -53,7 +53,7 @@ pub fn write<'a>(name: &str, value: &'a str) -> Option<(String, Cow<'a, str>)> {
     Some((header, if is_plain { Cow::Borrowed(value) } else { Cow::Owned(encode(value).to_string()) }))
 }
 
-/// What the name of a header may consist of.
+/// Whether the byte may be part of a header's name.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte)
 }

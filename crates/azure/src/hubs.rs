@@ -1,4 +1,4 @@
-//! Which registry a hub is: by the host name that its clients call it. A name that no setting gives is the default registry.
+//! Maps the host name of a hub to a registry. A name that no setting lists means the default registry.
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -14,14 +14,14 @@ impl Hubs {
         self.0.get(&host.to_ascii_lowercase()).cloned().unwrap_or_else(RegistryName::default_registry)
     }
 
-    /// A host name that stands for the registry. `None`: only by default, or not at all.
+    /// The host name of the registry's hub. `None` if no setting names one.
     #[must_use]
     pub fn host(&self, registry: &RegistryName) -> Option<&str> {
         self.0.iter().find(|(_, found)| *found == registry).map(|(host, _)| host.as_str())
     }
 }
 
-/// `HOST=REGISTRY`, separated by commas; a registry is its id (beside the default registry) or its full name.
+/// Parses `HOST=REGISTRY` pairs, separated by commas. A registry is given by its id (beside the default registry) or its full name.
 impl FromStr for Hubs {
     type Err = String;
 

@@ -1,5 +1,5 @@
-//! What clients of Azure IoT Hub write and read: shared access signatures, policies, connection strings, the user name of a
-//! CONNECT, and which registry a hub's host name stands for. Pure text: no IO, no clock, no registry.
+//! The formats of Azure IoT Hub's clients: shared access signatures, policies, connection strings, the user name of a CONNECT, and
+//! the host names of hubs. It performs no IO, and uses neither a clock nor a registry.
 
 pub mod connection_string;
 pub mod headers;

@@ -1,15 +1,15 @@
-//! Shared access policies: five names, each with what a token that one of its keys signed allows.
+//! Shared access policies: five names, and the rights of each.
 
 use std::fmt;
 
-/// What a token may allow.
+/// A right of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
     RegistryRead,
     RegistryWrite,
     /// The service side: messages to devices, methods, twins, the events of all devices.
     ServiceConnect,
-    /// To be any device of the hub.
+    /// To act as any device of the hub.
     DeviceConnect,
 }
 
@@ -37,7 +37,7 @@ pub enum Policy {
 impl Policy {
     pub const ALL: [Self; 5] = [Self::Owner, Self::Service, Self::Device, Self::RegistryRead, Self::RegistryReadWrite];
 
-    /// As tokens and connection strings write it.
+    /// Its name in tokens and connection strings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl Policy {
         }
     }
 
-    /// Azure does not distinguish capital letters here.
+    /// Policy names are case-insensitive, as in Azure.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|policy| policy.name().eq_ignore_ascii_case(name))

@@ -1,5 +1,5 @@
-//! The property bag of a message's topic: `&`-joined pairs, percent-encoded. Names that begin with `$.` are what the message says of
-//! itself; the host knows these by the names that it has for every dialect.
+//! The property bag of a message's topic: pairs that are joined by `&` and percent-encoded. Names that begin with `$.` are system
+//! properties; the host uses one set of names for them in every dialect.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use switchbox_model::event::{Property, about};
 
 use crate::url_encoding::{decode, encode};
 
-/// Most pairs of one bag.
+/// Maximum number of pairs in one bag.
 pub const MAX_PAIRS: usize = 100;
 
-/// A bag's names of what a message says of itself, with the host's.
+/// Names of the system properties in a bag, with the host's names.
 const NAMES: [(&str, &str); 7] = [
     ("$.mid", about::MESSAGE_ID),
     ("$.cid", about::CORRELATION_ID),
@@ -21,16 +21,16 @@ const NAMES: [(&str, &str); 7] = [
     ("$.sub", about::COMPONENT),
 ];
 
-/// Why a bag is not taken.
+/// Why a property bag is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BagError {
     #[error("the topic has more than {MAX_PAIRS} properties")]
     TooMany,
-    #[error("a property in the topic is no UTF-8")]
+    #[error("a property in the topic is not UTF-8")]
     NoText,
 }
 
-/// Reads a bag. A name alone has the empty value.
+/// Reads a bag. A name without `=` has the empty value.
 pub fn read(bag: &str) -> Result<Vec<Property>, BagError> {
     let pairs = bag.split('&').filter(|pair| !pair.is_empty());
     let mut properties = Vec::with_capacity(bag.split('&').count().min(MAX_PAIRS));
@@ -47,7 +47,7 @@ pub fn read(bag: &str) -> Result<Vec<Property>, BagError> {
     Ok(properties)
 }
 
-/// Writes a bag; `read` gives the same properties.
+/// Writes a bag; `read` returns the same properties.
 #[must_use]
 pub fn write<'a>(properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut bag = String::new();

@@ -1,19 +1,18 @@
-//! The Device Provisioning Service as its clients write it: who a device says it is before it is registered, what it asks, and what it is
-//! told. Pure text.
+//! The text formats of the Device Provisioning Service: user names, requests and responses.
 
 use serde_json::{Value, json};
 
 use switchbox_model::{InvalidName, RegistryName};
 
 const REGISTRATIONS: &str = "$dps/registrations/";
-/// The longest request id that is answered, bytes.
+/// Longest request id, bytes.
 const REQUEST_ID_BYTES: usize = 128;
-/// What a client subscribes to for its answers.
+/// The topic filter by which a client receives its responses.
 pub const RESPONSE_FILTER: &str = "$dps/registrations/res/#";
-/// After how many seconds a device is to ask what became of its registration.
+/// How many seconds a device waits before it asks for the result of its registration.
 pub const RETRY_AFTER_SECS: u64 = 1;
 
-/// A device by its ID scope and its registration id, of the user name `{scope}/registrations/{id}/api-version=…`.
+/// The ID scope and the registration id in the user name `{scope}/registrations/{id}/api-version=…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegistrationUser<'a> {
     pub scope: &'a str,
@@ -21,7 +20,7 @@ pub struct RegistrationUser<'a> {
 }
 
 impl<'a> RegistrationUser<'a> {
-    /// Returns `None` if the user name is of another kind.
+    /// Returns `None` if the user name has another form.
     #[must_use]
     pub fn parse(user_name: &'a str) -> Option<Self> {
         let (scope, rest) = user_name.split_once("/registrations/")?;
@@ -32,13 +31,13 @@ impl<'a> RegistrationUser<'a> {
     }
 }
 
-/// The registry that an ID scope is: its id (beside the default registry).
+/// The registry of an ID scope: the scope is the registry's id (beside the default registry).
 pub fn registry(scope: &str) -> Result<RegistryName, InvalidName> {
     let default = RegistryName::default_registry();
     RegistryName::of(default.project(), default.location(), scope)
 }
 
-/// What a device asks by MQTT.
+/// A request of a device over MQTT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request<'a> {
     Register { rid: &'a str },
@@ -46,7 +45,7 @@ pub enum Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Returns `None` if the topic is another one.
+    /// Returns `None` for any other topic.
     #[must_use]
     pub fn parse(topic: &'a str) -> Option<Self> {
         let rest = topic.strip_prefix(REGISTRATIONS)?;
@@ -60,7 +59,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The topic of an answer. SDKs look for exactly two `$` in it.
+/// The topic of a response. SDKs look for exactly two `$` in it.
 #[must_use]
 pub fn response_topic(status: u16, rid: &str, retry: bool) -> String {
     let retry = if retry { format!("&retry-after={RETRY_AFTER_SECS}") } else { String::new() };
@@ -77,11 +76,11 @@ pub struct Assigned<'a> {
     /// RFC 3339.
     pub created: &'a str,
     pub etag: &'a str,
-    /// JSON of the enrolment.
+    /// The JSON payload of the enrolment.
     pub payload: Option<&'a str>,
 }
 
-/// The name of what a device waits for. It says whose it is, as nothing else is needed to look it up.
+/// The operation id of a registration. It contains the registration id, so that no further state is needed to look it up.
 #[must_use]
 pub fn operation(registration_id: &str) -> String {
     format!("1.{}", registration_id.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
@@ -119,7 +118,7 @@ impl Assigned<'_> {
     }
 }
 
-/// An error as the service writes it.
+/// An error in the format of the service.
 #[must_use]
 pub fn error_json(status: u16, text: &str) -> Value {
     json!({ "errorCode": u32::from(status) * 1_000, "message": text })

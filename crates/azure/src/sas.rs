@@ -1,6 +1,6 @@
 //! Shared access signatures: `SharedAccessSignature sr={resource}&sig={signature}&se={expiry}[&skn={policy}]`. The signature is an
-//! HMAC-SHA256 by a symmetric key over the resource as it is written, a line feed and the expiry. Whose key it is of, and whether
-//! it counts still, others decide.
+//! HMAC-SHA256 with a symmetric key over the resource as it is written, a line feed and the expiry. The caller looks up the key and
+//! checks the expiry.
 
 use std::fmt;
 
@@ -13,17 +13,17 @@ use crate::{
 };
 
 const SCHEME: &str = "SharedAccessSignature ";
-/// Longest token that is read, bytes.
+/// Longest accepted token, bytes.
 pub const TOKEN_BYTES: usize = 4 * 1024;
 
-/// Why a text is no token. For the log, and for callers of the service side.
+/// Why a token is refused. The text goes to the log, and to callers of the service API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SasError {
     #[error("it must begin with \"SharedAccessSignature \"")]
     Scheme,
     #[error("it is longer than {TOKEN_BYTES} bytes")]
     TooLong,
-    #[error("it is no text")]
+    #[error("it is not text")]
     NoText,
     #[error("it has no {0}")]
     Missing(&'static str),
@@ -33,23 +33,23 @@ pub enum SasError {
     Unreadable(&'static str),
     #[error("it is for another hub or device")]
     Resource,
-    #[error("its policy skn is none that a hub has")]
+    #[error("its policy (skn) is not a policy of a hub")]
     Policy,
 }
 
-/// A token that was read, not checked.
+/// A token that was parsed. Its signature is not checked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sas {
-    /// As it is written, which is what is signed.
+    /// The resource as written in the token, which is what is signed.
     written: String,
     /// Decoded.
     resource: String,
-    /// When it runs out, seconds since the Unix epoch.
+    /// Expiry, seconds since the Unix epoch.
     pub expires_secs: u64,
-    /// As it is written, which is what is signed.
+    /// The expiry as written in the token, which is what is signed.
     expires: String,
     pub signature: Vec<u8>,
-    /// Whose keys signed it; none = the device's own.
+    /// The policy whose key signed it. `None` if the device's own key did.
     pub policy: Option<Policy>,
 }
 
@@ -59,14 +59,14 @@ impl fmt::Debug for Sas {
     }
 }
 
-/// True for what is meant as a token, whether it can be read or not.
+/// Whether the text looks like a token, valid or not.
 #[must_use]
 pub fn is_token(text: &[u8]) -> bool {
     text.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME.as_bytes()))
 }
 
 impl Sas {
-    /// Its parts may stand in any order. Parts of other names are left alone.
+    /// Parses a token. The parts may be in any order; unknown parts are ignored.
     pub fn parse(text: &[u8]) -> Result<Self, SasError> {
         if text.len() > TOKEN_BYTES {
             return Err(SasError::TooLong);
@@ -90,7 +90,7 @@ impl Sas {
         let signature = decode(sig.ok_or(SasError::Missing("sig"))?).ok_or(SasError::Unreadable("sig"))?;
         let expires = se.ok_or(SasError::Missing("se"))?;
         let policy = match skn.unwrap_or_default() {
-            // A device that is not registered yet writes the second.
+            // A device that is not registered yet writes `registration`.
             "" | "registration" => None,
             name => {
                 let name = decode(name).ok_or(SasError::Unreadable("skn"))?;
@@ -107,20 +107,20 @@ impl Sas {
         })
     }
 
-    /// What it is for, as its signer wrote it: with or without a scheme, a host name and a path.
+    /// The resource of the token, as its signer wrote it: with or without a scheme, a host name and a path.
     #[must_use]
     pub fn resource(&self) -> &str {
         &self.resource
     }
 
-    /// What the signature is of.
+    /// The bytes that the signature covers.
     #[must_use]
     pub fn signed(&self) -> Vec<u8> {
         signed(&self.written, &self.expires)
     }
 
-    /// Whether its resource is this one of the hub or a part of its path above it: a token for `hub/devices` is one for
-    /// `hub/devices/lamp-1`. A device's own token must name the device, so that it is not taken for another.
+    /// Whether the token's resource is this path of the hub or a parent of it: a token for `hub/devices` covers
+    /// `hub/devices/lamp-1`. A device's own token must name the device, so that it cannot be used for another one.
     #[must_use]
     pub fn covers(&self, host: &str, path: &str) -> bool {
         let resource = self.resource.trim_end_matches('/');
@@ -137,7 +137,7 @@ impl Sas {
     }
 }
 
-/// A token as a client makes it. `key` holds the key's bytes.
+/// Creates a token as a client does. `key` is the decoded key.
 #[must_use]
 pub fn sign(resource: &str, key: &[u8], expires_secs: u64, policy: Option<Policy>) -> String {
     let (written, expires) = (encode(resource).to_string(), expires_secs.to_string());

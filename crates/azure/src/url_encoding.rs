@@ -1,4 +1,4 @@
-//! Percent-encoding as Azure's SDKs write it: everything but letters, digits and `-_.~`.
+//! Percent-encoding as in Azure's SDKs: everything except letters, digits and `-_.~` is encoded.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ pub fn encode(text: &str) -> impl std::fmt::Display + '_ {
     utf8_percent_encode(text, RESERVED)
 }
 
-/// `None`: what is encoded is no UTF-8. A `+` stays one.
+/// Returns `None` if the decoded bytes are not UTF-8. A `+` is not decoded.
 #[must_use]
 pub fn decode(text: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(text).decode_utf8().ok()

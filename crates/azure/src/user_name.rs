@@ -1,29 +1,28 @@
-//! The user name of an MQTT CONNECT, by which a client of Azure IoT Hub is known: the hub's host name, the device's id and the
-//! version of the interface.
+//! The user name of an MQTT CONNECT of an Azure IoT Hub client: the hub's host name, the device's id and the API version.
 
 use crate::url_encoding::decode;
 
-/// Longest model id and the like that is kept, bytes.
+/// Longest model id that is kept, bytes.
 const PARAMETER_BYTES: usize = 1_024;
 
 /// `{host}/{client id}/?api-version=…&DeviceClientType=…`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserName<'a> {
-    /// The hub's, as the client knows it.
+    /// The hub's host name, as the client gave it.
     pub host: &'a str,
     pub device: &'a str,
-    /// A part of a device with an identity of its own.
+    /// A module: a part of a device with its own identity.
     pub module: Option<&'a str>,
-    /// What the client says it is made of.
+    /// The model id that the client announces.
     pub model: Option<String>,
 }
 
 impl<'a> UserName<'a> {
-    /// Returns `None` if the user name is of another kind.
+    /// Returns `None` if the user name has another form.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
         let (names, query) = text.rsplit_once('/')?;
-        // The first SDKs left out the question mark.
+        // The first SDKs omitted the question mark.
         let query = query.strip_prefix('?').unwrap_or(query);
         let mut parameters = query.split('&').filter_map(|pair| pair.split_once('='));
         parameters.clone().find(|(name, _)| *name == "api-version")?;
@@ -37,7 +36,7 @@ impl<'a> UserName<'a> {
         Some(Self { host, device, module, model })
     }
 
-    /// True if the client id says the same as the user name.
+    /// Whether the client id fits the user name.
     #[must_use]
     pub fn fits(&self, client_id: &str) -> bool {
         let (device, module) = client_id.split_once('/').map_or((client_id, None), |(d, m)| (d, Some(m)));

@@ -12,18 +12,18 @@ use switchbox_admin_api::{CreateTokenRequest, Token};
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Make a token and print it; it can never be shown again
+    /// Create a token and print it; it is shown only once
     Create {
-        /// What the audit log calls it
+        /// Its name in the audit log
         #[arg(long, value_name = "NAME")]
         name: String,
-        /// read: look at everything; operate: also send to devices; admin: also change what is there
+        /// read: read everything; operate: also send to devices; admin: also change anything
         #[arg(long, value_name = "SCOPE", value_parser = ["read", "operate", "admin"])]
         scope: String,
     },
-    /// All tokens but the host's own
+    /// List all tokens except the host's own
     List,
-    /// Nobody gets in with it from now on
+    /// Delete a token; calls with it are refused from then on
     Delete { name: String },
 }
 

@@ -1,6 +1,6 @@
-//! What to do next when the host refuses a call: the host says what is wrong, and this says which command helps.
+//! The command that helps when the host refuses a call. The host's text says what is wrong.
 
-/// What the host's text begins with, and the command that shows what there is.
+/// The beginning of the host's text, and the command that lists what exists.
 const MISSING: [(&str, &str); 7] = [
     ("registry ", "`switchbox registry list` shows those that there are, `switchbox registry create` makes one"),
     ("plugin ", "`switchbox plugin list` shows those that there are"),
@@ -12,7 +12,7 @@ const MISSING: [(&str, &str); 7] = [
 ];
 const DEVICES: &str = "`switchbox device list` shows those that there are; --registry names another registry";
 
-/// `kind`: the name of the API's error, such as `NOT_FOUND`. Returns `None` if the text says it all.
+/// `kind`: the name of the API's error, such as `NOT_FOUND`. Returns `None` if the text needs no addition.
 pub(super) fn for_answer(kind: &str, text: &str) -> Option<&'static str> {
     match kind {
         "NOT_FOUND" if text.starts_with("device ") || text.starts_with("projects/") => Some(DEVICES),

@@ -1,4 +1,4 @@
-//! What the host answers, as rows of a table.
+//! Answers of the host as rows of a table.
 
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{table::table, when::when};
 
-/// A value as a cell: text as it is, other values as JSON, and `-` where there is none.
+/// A value as a cell: text as it is, other values as JSON, and `-` if it is missing.
 pub(super) fn cell(value: Option<&Value>) -> String {
     match value {
         Some(Value::String(text)) => text.clone(),
@@ -26,21 +26,21 @@ pub(super) fn yes(it_is: bool) -> String {
 
 /// An answer as the API's type of it.
 pub(super) fn typed<T: DeserializeOwned>(answer: &Value) -> anyhow::Result<T> {
-    serde_json::from_value(answer.clone()).context("the host's answer is none that this version of switchbox knows")
+    serde_json::from_value(answer.clone()).context("the host's answer is unknown to this version of switchbox")
 }
 
-/// The cell of what an answer may lack.
+/// The cell of a value that may be missing.
 pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".into(), |value| value.to_string())
 }
 
-/// The items of a list in an answer; none where there is no such list.
+/// The items of a list in an answer; empty if there is no such list.
 pub(super) fn items<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
     answer.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// A table of a list in an answer. Each column has its head, and the place of its cell in an item as a JSON pointer. The API's
-/// names of times end with `ime`.
+/// A table of a list in an answer. Each column has its heading, and the JSON pointer of its cell in an item. The API's names of
+/// times end with `ime`.
 pub(super) fn list(answer: &Value, name: &str, columns: &[(&str, &str)]) -> String {
     let row = |item: &Value| {
         let cell = |at: &str| match at.ends_with("ime") {

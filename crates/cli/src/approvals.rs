@@ -14,16 +14,16 @@ use switchbox_dry_run::effect::EffectLine;
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// All of them, oldest first
+    /// List them, oldest first
     List,
-    /// One of them, with its effects
+    /// Show one of them, with its effects
     Show { id: String },
-    /// Let the effects happen
+    /// Carry out the effects
     Approve { id: String },
     /// Drop the effects; their event becomes a dead letter
     Reject {
         id: String,
-        /// Stands in the dead letter
+        /// The reason in the dead letter
         #[arg(long)]
         reason: Option<String>,
     },
@@ -45,7 +45,7 @@ impl on_host::Action for Action {
             }
             Self::Approve { id } => {
                 let answer = client.post(&path(id, ":approve"), &json!({}))?;
-                Ok((answer, format!("the effects of {id} happen; `switchbox explain {id}` shows what came of them")))
+                Ok((answer, format!("the effects of {id} happen; `switchbox explain {id}` shows what they caused")))
             }
             Self::Reject { id, reason } => {
                 let answer = client.post(&path(id, ":reject"), &RejectRequest { reason: reason.clone() })?;

@@ -1,13 +1,13 @@
-//! `switchbox audit`: who changed what through a running host's API.
+//! `switchbox audit`: the changes that callers made through a running host's API.
 
 use super::{answer, host::Host};
 
-/// The newest writes through the API, and what came of them
+/// The newest changes through the API, with their status
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
     host: Host,
-    /// How many
+    /// How many lines
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     count: u32,
 }

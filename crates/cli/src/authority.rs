@@ -1,4 +1,5 @@
-//! `switchbox registry credential`: the authorities of a registry. A certificate that one of them signed proves a device of the registry.
+//! `switchbox registry credential`: the authorities of a registry. A certificate that one of them issued authenticates a device of
+//! the registry.
 
 use std::path::{Path, PathBuf};
 
@@ -20,10 +21,10 @@ pub enum Action {
     Add { registry: String, file: PathBuf },
     /// Show them, numbered
     List { registry: String },
-    /// Take one away; connections that it let in end at once
+    /// Remove one; connections that it admitted end at once
     Remove {
         registry: String,
-        /// As `list` numbers them
+        /// Its number in `list`
         number: usize,
     },
 }

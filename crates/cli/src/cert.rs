@@ -1,5 +1,5 @@
-//! `switchbox cert`: an authority of one's own and certificates by it, for a house, a hall, or trying things out. Needs
-//! no host. Where there are certificates already, by whomever, this is not needed.
+//! `switchbox cert`: creates an authority and certificates that it issues, for a house, a hall or experiments. It needs no host.
+//! With certificates of another authority it is not needed.
 
 use std::{
     fs,
@@ -20,24 +20,24 @@ use super::credential::write_private;
 use switchbox_model::DeviceId;
 use switchbox_support::clock;
 
-/// The authority's name; all that is issued here names it.
+/// The authority's name, which all its certificates contain.
 const AUTHORITY: &str = "Switchbox development CA";
 const AUTHORITY_DAYS: i64 = 3_650;
-/// What Apple's systems take at most.
+/// The longest validity that Apple's systems accept.
 const CERTIFICATE_DAYS: i64 = 825;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// The smallest size that is generally accepted. Larger keys are slow on small clients.
 const RSA_BITS: usize = 2_048;
 
-/// Make certificates for TLS: an authority (CA) of your own, and by it those of the host and of devices
+/// Create certificates for TLS: an authority (CA) of your own, and certificates of the host and of devices
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(subcommand)]
     action: Action,
-    /// Where the certificates and keys are kept
+    /// The folder of the certificates and keys
     #[arg(long, value_name = "DIR", default_value = "switchbox-certs", global = true)]
     folder: PathBuf,
-    /// The kind of key: ec (P-256), or rsa (2048 bits) for clients that know RSA alone, such as an ESP8266
+    /// The type of key: ec (P-256), or rsa (2048 bits) for clients that support only RSA, such as an ESP8266
     #[arg(long, value_enum, value_name = "TYPE", default_value_t = KeyType::Ec, global = true)]
     key_type: KeyType,
 }
@@ -67,9 +67,9 @@ impl KeyType {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// For the host: server.pem and server.key.pem; and ca.pem, which devices must have to trust it
+    /// For the host: server.pem and server.key.pem; and ca.pem, which devices need to trust it
     Server {
-        /// The names and addresses by which devices reach the host
+        /// The names and addresses that devices use for the host
         #[arg(value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
         names: Vec<String>,
     },
@@ -117,7 +117,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<String> {
     }
 }
 
-/// The one in the folder, or a new one with this kind of key; and which kind it has.
+/// The authority in the folder, or a new one with this type of key; and its type.
 fn authority(folder: &Path, key_type: KeyType) -> anyhow::Result<(Issuer<'static, KeyPair>, KeyType)> {
     let (certificate_path, key_path) = (folder.join("ca.pem"), folder.join("ca.key.pem"));
     let mut params = params(AUTHORITY, vec![], AUTHORITY_DAYS)?;
@@ -126,7 +126,7 @@ fn authority(folder: &Path, key_type: KeyType) -> anyhow::Result<(Issuer<'static
     if certificate_path.exists() {
         let pem = fs::read_to_string(&key_path).map(Zeroizing::new);
         let pem = pem.with_context(|| format!("{} cannot be read", key_path.display()))?;
-        let key = KeyPair::from_pem(&pem).with_context(|| format!("{} is no key", key_path.display()))?;
+        let key = KeyPair::from_pem(&pem).with_context(|| format!("{} is not a key", key_path.display()))?;
         let key_type = KeyType::of(&key);
         return Ok((Issuer::new(params, key), key_type));
     }
@@ -140,14 +140,14 @@ fn params(name: &str, names: Vec<String>, days: i64) -> anyhow::Result<Certifica
     let mut params = CertificateParams::new(names).context("a name is neither a host's name nor an address")?;
     params.distinguished_name.push(DnType::CommonName, name);
     params.use_authority_key_identifier_extension = true;
-    // A day back: the clocks of devices are not always right.
+    // One day back, because the clocks of devices may be wrong.
     let ((from_year, from_month, from_day), (to_year, to_month, to_day)) = (date(-1)?, date(days)?);
     params.not_before = rcgen::date_time_ymd(from_year, from_month, from_day);
     params.not_after = rcgen::date_time_ymd(to_year, to_month, to_day);
     Ok(params)
 }
 
-/// Year, month and day so many days from now.
+/// The date after this many days: year, month and day.
 fn date(days: i64) -> anyhow::Result<(i32, u8, u8)> {
     let at = i64::try_from(clock::now_ms())? + days * DAY_MS;
     let date = jiff::Timestamp::from_millisecond(at)?.to_zoned(jiff::tz::TimeZone::UTC).date();
@@ -181,7 +181,7 @@ fn issued(certificate: &Certificate, key: &KeyPair) -> Issued {
     Issued { certificate: certificate.pem(), key: key.serialize_pem().into() }
 }
 
-/// A certificate may be made anew; its key is thrown away with it.
+/// Writes a certificate with its key. Existing files are replaced.
 fn write(folder: &Path, name: &str, issued: &Issued) -> anyhow::Result<()> {
     let (certificate, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key.pem")));
     let beside = folder.join(format!(".{name}.key.pem.new"));

@@ -25,7 +25,7 @@ use switchbox_admin_api::TOKEN_FILE;
 use switchbox_model::{DeviceName, RegistryName};
 use switchbox_support::terminal;
 
-/// Longest wait for an answer: the longest method call, and some.
+/// Longest wait for an answer: a little more than the longest method call.
 const TIMEOUT: Duration = Duration::from_secs(310);
 /// The largest answer that is read, bytes.
 const ANSWER_BYTES: u64 = 64 * 1024 * 1024;
@@ -73,12 +73,12 @@ impl Client {
         Self { names: names.clone(), ..self }
     }
 
-    /// A device as a person names it.
+    /// A device's name, as users write it.
     pub(super) fn device(&self, text: &str) -> anyhow::Result<DeviceName> {
         self.names.device(text)
     }
 
-    /// The API's path of a device as a person names it, and what follows it.
+    /// The API's path of a device, and what follows it.
     pub(super) fn path(&self, device: &str, rest: &str) -> anyhow::Result<String> {
         Ok(format!("{}{rest}", device_path(&self.device(device)?)))
     }
@@ -128,13 +128,13 @@ impl Client {
         }
     }
 
-    /// An answer that has no end, as it comes.
+    /// An endless answer, as it arrives.
     pub(super) fn stream(&self, path: &str) -> anyhow::Result<impl Read + use<>> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        // The stream may be silent for as long as nothing happens.
+        // The stream may be silent for any time.
         let answer = request.config().timeout_global(None).build().call().with_context(|| self.no_host())?;
         if answer.status().is_success() {
             return Ok(answer.into_body().into_reader());
@@ -146,7 +146,10 @@ impl Client {
 
     fn invalid_address(&self) -> Failed {
         let base = &self.base;
-        failed(Code::Arguments, format!("{base} is no address of a host; write --admin like http://127.0.0.1:8080"))
+        failed(
+            Code::Arguments,
+            format!("{base} is not the address of a host; write --admin like http://127.0.0.1:8080"),
+        )
     }
 
     fn no_host(&self) -> Failed {
@@ -175,17 +178,17 @@ impl Client {
 
     fn call(&self, method: Method, path: &str, body: Option<String>) -> anyhow::Result<Value> {
         let text = self.call_text(method, path, body)?;
-        let value = serde_json::from_str(&text).context("the host's answer is no JSON")?;
+        let value = serde_json::from_str(&text).context("the host's answer is not JSON")?;
         show_warnings(&value);
         Ok(value)
     }
 
-    /// The answer as it came, for one in which documents stand byte for byte.
+    /// The answer as text, for documents that must stay byte for byte.
     pub(super) fn get_text(&self, path: &str) -> anyhow::Result<String> {
         self.call_text(Method::GET, path, None)
     }
 
-    /// Sends a PATCH whose body is JSON text already.
+    /// Sends a PATCH whose body is JSON text.
     pub(super) fn patch_text(&self, path: &str, body: String) -> anyhow::Result<String> {
         self.call_text(Method::PATCH, path, Some(body))
     }
@@ -214,7 +217,7 @@ impl Client {
     fn refused(&self, status: StatusCode, answer: &Value) -> anyhow::Error {
         let Some(text) = answer.pointer("/error/message").and_then(Value::as_str) else {
             let other = format!(
-                "what answers at {} is no Switchbox host ({status}); name one with --data or --admin",
+                "the server at {} is not a Switchbox host ({status}); name one with --data or --admin",
                 self.base
             );
             return failed(Code::Unreachable, other).into();
@@ -228,17 +231,17 @@ impl Client {
         }
         let where_from = match &self.token {
             Some(_) => "the token given".to_owned(),
-            None => format!("{} has none that this user can read", self.data.display()),
+            None => format!("{} has no token that this user can read", self.data.display()),
         };
         refused(kind, format!("{text} ({where_from}); use --token, or --data with the host's data folder"))
     }
 }
 
-/// Prints the host's warnings to standard error, so that they are seen although the answer goes to a program.
+/// Prints the host's warnings to standard error, so that they are visible if the answer goes to a program.
 fn show_warnings(answer: &Value) {
     let warnings = answer.get("warnings").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     for warning in warnings.iter().filter_map(Value::as_str) {
-        // There is nobody left to tell.
+        // Standard error is closed, so the warning cannot be shown.
         let _ = terminal::print_error(&format!("warning: {warning}"));
     }
 }

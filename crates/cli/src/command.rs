@@ -1,4 +1,4 @@
-//! The commands and which of them runs.
+//! The commands, and which one runs.
 
 use std::process::ExitCode;
 
@@ -12,35 +12,35 @@ use super::{
     registry, service, status,
 };
 
-/// A command that needs no part of the host in this process.
+/// A command that runs no part of the host in this process.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Status(status::Options),
-    /// Look at devices of a running host, change them, send to them
+    /// Show, change and delete devices of a running host, and send to them
     Device(device::Options),
-    /// Gateways: devices that speak for others, which attach over the gateway's connection
+    /// Gateways: devices that connect other devices
     Gateway(OnDevices<gateway::Action>),
-    /// Registries: groups of devices with names of their own
+    /// Registries: groups of devices with their own ids
     Registry(OnHost<registry::Action>),
-    /// Registries as programs for Azure IoT Hub see them
+    /// Registries as hubs for programs of Azure IoT Hub
     Hub(OnHost<hub::Action>),
-    /// Devices that are registered when they first ask for it
+    /// Enrolments: devices that are registered when they first connect
     Enrollment(OnDevices<enrollment::Action>),
-    /// Accounts of programs that are no devices, such as a dashboard that watches
+    /// Accounts of programs that are not devices, such as a dashboard
     Service(OnHost<service::Action>),
-    /// Look at plugins of a running host, switch them on and off
+    /// Show plugins of a running host, and control them
     Plugin(plugin::Options),
-    /// Make tokens for programs that call a running host's API, look at them, delete them
+    /// Create, list and delete tokens for programs that call a running host's API
     Token(OnHost<admin_token::Action>),
-    /// Who changed what through a running host's API
+    /// Show the changes that were made through a running host's API
     Audit(audit::Options),
     Explain(explain::Options),
-    /// Make certificates for TLS: an authority of your own, the host's certificate, devices'
+    /// Create certificates for TLS: an authority of your own, the host's certificate, and those of devices
     Cert(cert::Options),
     Events(events::Options),
-    /// Events that a plugin rejected, or could not handle in five tries
+    /// Events that a plugin rejected, or could not handle in five attempts
     DeadLetters(OnHost<dead_letters::Action>),
-    /// Effects of plugins that wait for approval, because they reach more than the plugin's limits allow
+    /// Effects of plugins that wait for approval, because they exceed the plugin's limits of targets
     Approvals(OnHost<approvals::Action>),
 }
 

@@ -27,7 +27,7 @@ fn an_error_says_everything_once() {
     assert_eq!(chain(&error.unwrap_err()), "no start: cannot write a: disk is full");
 }
 
-/// What the command prints, or its error.
+/// The command's output, or its error.
 pub(super) fn run(arguments: &[&str], admin: &str, token: Option<&str>) -> Result<String, String> {
     ended(arguments, admin, token).map(|printed| printed.text)
 }
@@ -57,7 +57,7 @@ pub(super) fn ended(arguments: &[&str], admin: &str, token: Option<&str>) -> Res
     printed.map_err(|error| chain(&error))
 }
 
-/// The table has this row, however wide its columns are.
+/// Whether the table has this row; the widths of columns are ignored.
 pub(super) fn has_row(table: &str, row: &str) -> bool {
     table.lines().any(|line| line.split_whitespace().eq(row.split_whitespace()))
 }
@@ -97,7 +97,7 @@ fn an_operator_makes_gateways_and_binds_devices_to_them() {
     assert!(has_row(&run(&["gateway", "devices", "hub"]).unwrap(), "lamp-1 no no - -"));
     assert!(run(&["gateway", "unmake", "hub"]).unwrap_err().contains("unbind them first"));
     assert_eq!(run(&["gateway", "unbind", "hub", "lamp-1"]).unwrap(), "lamp-1 is not bound to hub any more");
-    assert_eq!(run(&["gateway", "unmake", "hub"]).unwrap(), "hub is no gateway any more");
+    assert_eq!(run(&["gateway", "unmake", "hub"]).unwrap(), "hub is not a gateway any more");
     assert!(run(&["gateway", "bind", "hub", "other/lamp-1"]).unwrap_err().contains("different registries"));
 }
 
@@ -120,7 +120,7 @@ fn an_operator_works_with_devices_and_plugins() {
             .contains("version 1 is in force")
     );
     assert!(run(&["device", "config", "get", "lamp-1", "--all"]).unwrap().contains("ACKNOWLEDGED"));
-    assert!(run(&["device", "twin", "get", "lamp-1"]).unwrap().contains("version 1 is no JSON object"));
+    assert!(run(&["device", "twin", "get", "lamp-1"]).unwrap().contains("version 1 is not a JSON object"));
     run(&["device", "config", "set", "lamp-1", "{}"]).unwrap();
     let twin = run(&["device", "twin", "patch", "lamp-1", r#"{"on": true}"#, "--version", "2"]).unwrap();
     assert!(has_row(&twin, &format!("/on true - {}", twin.split_whitespace().last().unwrap())), "{twin}");
@@ -232,7 +232,7 @@ fn what_stands_in_the_way_of_talking_to_a_host_is_said() {
     let host = TestHost::new();
     let no_token = run(&["device", "list"], &host.base, None).unwrap_err();
     assert!(no_token.contains("a bearer token is needed") && no_token.contains("--data"), "{no_token}");
-    assert!(no_token.contains("/nowhere has none"), "{no_token}");
+    assert!(no_token.contains("/nowhere has no token"), "{no_token}");
     let wrong = run(&["device", "list"], &host.base, Some("x")).unwrap_err();
     assert!(wrong.contains("not this host's (the token given)"), "{wrong}");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -243,9 +243,12 @@ fn what_stands_in_the_way_of_talking_to_a_host_is_said() {
         stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\nhello").unwrap();
     });
     let other = run(&["device", "list"], &elsewhere, None).unwrap_err();
-    assert!(other.contains("is no Switchbox host (404 Not Found); name one with"), "{other}");
-    let misspelt = run(&["device", "list"], "http://a b", None).unwrap_err();
-    assert!(misspelt.contains("write --admin like http://127.0.0.1:8080"), "{misspelt}");
-    let nobody = run(&["device", "list"], "127.0.0.1:1", None).unwrap_err();
-    assert!(nobody.contains("no host answers at http://127.0.0.1:1") && nobody.contains("switchbox serve"), "{nobody}");
+    assert!(other.contains("is not a Switchbox host (404 Not Found); name one with"), "{other}");
+    let invalid_address = run(&["device", "list"], "http://a b", None).unwrap_err();
+    assert!(invalid_address.contains("write --admin like http://127.0.0.1:8080"), "{invalid_address}");
+    let no_host = run(&["device", "list"], "127.0.0.1:1", None).unwrap_err();
+    assert!(
+        no_host.contains("no host answers at http://127.0.0.1:1") && no_host.contains("switchbox serve"),
+        "{no_host}"
+    );
 }

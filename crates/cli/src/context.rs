@@ -1,5 +1,5 @@
-//! Which host a command talks to by default: `switchbox serve` writes where it runs into a file of its user, and the other commands read
-//! it. The file names data folders and addresses; it holds no secret.
+//! The default host of commands: `switchbox serve` writes its address into a file of its user, and the other commands read it. The
+//! file contains data folders and addresses, and no secrets.
 
 use std::{
     env,
@@ -16,13 +16,13 @@ use super::exit::wrong;
 use switchbox_admin_api::TOKEN_FILE;
 use switchbox_store::private::make_folder;
 
-/// Where a host listens unless its settings say otherwise.
+/// The default address of the admin API.
 const DEFAULT_ADMIN: &str = "http://127.0.0.1:8080";
 const DEFAULT_MQTT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
-/// Where a host keeps its data unless its settings say otherwise.
+/// The default data folder.
 const DEFAULT_DATA: &str = "switchbox-data";
 const FILE: &str = "hosts.json";
-/// Hosts that are remembered; the oldest go.
+/// Hosts that are remembered; the oldest are removed.
 const REMEMBERED: usize = 16;
 /// How long a host of this machine may take to accept a connection.
 const CONNECT: Duration = Duration::from_millis(500);
@@ -34,19 +34,19 @@ pub struct Started {
     pub data: PathBuf,
     /// `http://127.0.0.1:8080`
     pub admin: String,
-    /// Where MQTT clients connect.
+    /// The address for MQTT clients.
     pub mqtt: SocketAddr,
     pub pid: u32,
 }
 
-/// What the caller said of the host, by flags or in the environment.
+/// The host's options in the arguments or the environment.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Asked<'a> {
     pub admin: Option<&'a str>,
     pub data: Option<&'a Path>,
 }
 
-/// The host to talk to. The token is read from `data` unless the caller gave one.
+/// The host that a command uses. The token is read from `data` unless one was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub admin: String,
@@ -60,7 +60,7 @@ fn folder() -> Option<PathBuf> {
     Some(config.join("switchbox"))
 }
 
-/// Notes that a host runs. An error is no reason for the host not to run.
+/// Records that a host runs. An error does not stop the host.
 pub fn remember(started: Started) -> io::Result<()> {
     folder().map_or(Ok(()), |folder| remember_in(&folder, started))
 }
@@ -94,13 +94,13 @@ fn read(folder: &Path) -> Vec<Started> {
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
-/// The host that a command is to talk to. The error says how to choose between several.
+/// Finds the host that a command uses. The error says how to choose between several.
 pub fn find(asked: Asked<'_>) -> anyhow::Result<Target> {
     let hosts = folder().map(|folder| read(&folder)).unwrap_or_default();
     choose(asked, &hosts, &runs, &std::path::absolute(DEFAULT_DATA)?)
 }
 
-/// Where devices connect to the host that a command would talk to.
+/// The MQTT address of the host that a command would use.
 pub fn mqtt() -> anyhow::Result<SocketAddr> {
     let data = env::var_os("SWITCHBOX_DATA").map(PathBuf::from);
     let target = find(Asked { admin: None, data: data.as_deref() })?;
@@ -109,7 +109,7 @@ pub fn mqtt() -> anyhow::Result<SocketAddr> {
     Ok(known.map_or(DEFAULT_MQTT, |host| host.mqtt))
 }
 
-/// `here`: the data folder that a host in the current folder has by default.
+/// `here`: the default data folder of a host in the current folder.
 fn choose(asked: Asked<'_>, hosts: &[Started], runs: &dyn Fn(&Started) -> bool, here: &Path) -> anyhow::Result<Target> {
     let of = |host: &Started| Target { admin: host.admin.clone(), data: host.data.clone() };
     match asked {
@@ -158,14 +158,14 @@ fn same(one: &Path, other: &Path) -> bool {
 /// Whether its process exists and its address accepts connections. The second condition is needed because process numbers are used again.
 fn runs(host: &Started) -> bool {
     let pid = i32::try_from(host.pid).ok().and_then(rustix::process::Pid::from_raw);
-    // EPERM: it is there, and another user's.
+    // EPERM: the process exists, and belongs to another user.
     let there =
         pid.is_some_and(|pid| matches!(rustix::process::test_kill_process(pid), Ok(()) | Err(rustix::io::Errno::PERM)));
     let address = host.admin.split_once("://").and_then(|(_, address)| address.parse::<SocketAddr>().ok());
     there && address.is_some_and(|address| TcpStream::connect_timeout(&address, CONNECT).is_ok())
 }
 
-/// The address by which this machine reaches what listens there.
+/// The address by which this machine reaches a listener.
 pub fn local(listens: SocketAddr) -> SocketAddr {
     let ip = match listens.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -187,7 +187,7 @@ mod tests {
         Target { admin: format!("http://127.0.0.1:{port}"), data: data.into() }
     }
 
-    /// Process numbers below 100 run.
+    /// In this test, processes with numbers below 100 are running.
     fn chosen(admin: Option<&str>, data: Option<&str>, hosts: &[Started]) -> anyhow::Result<Target> {
         let asked = Asked { admin, data: data.map(Path::new) };
         choose(asked, hosts, &|host| host.pid < 100, Path::new("/here/switchbox-data"))

@@ -24,46 +24,46 @@ use switchbox_admin_api::{
 };
 use switchbox_model::DeviceName;
 
-/// How a new device is to be known
+/// The credential of a new device
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 pub struct NewKey {
-    /// Make a key pair (ES256): the private half into NAME.key.pem, the public half to the host
+    /// Create a key pair (ES256): the private key in NAME.key.pem, the public key on the host
     #[arg(long)]
     new_key: bool,
-    /// Register this public key or certificate (PEM; RSA or EC P-256); may be given several times. gcloud's
-    /// path=FILE,type=TYPE,expiration-time=TIME is understood, too
+    /// Register this public key or certificate (PEM; RSA or EC P-256); may be repeated. gcloud's
+    /// path=FILE,type=TYPE,expiration-time=TIME is accepted too
     #[arg(long = "public-key", value_name = "FILE")]
     public_keys: Vec<PublicKey>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Register one more public key or certificate (PEM)
+    /// Add a public key or certificate (PEM)
     Add {
         #[arg(value_name = "NAME")]
         owner: String,
         /// The file, or gcloud's path=FILE,type=TYPE,expiration-time=TIME
         file: PublicKey,
-        /// When it stops counting, such as 2030-01-01T00:00:00Z
+        /// When it expires, such as 2030-01-01T00:00:00Z
         #[arg(long, value_name = "TIME")]
         expires: Option<Time>,
     },
-    /// Show them, numbered
+    /// List them, with numbers
     List {
         #[arg(value_name = "NAME")]
         owner: String,
     },
-    /// Take one away; a connection that it let in ends at once
+    /// Remove one; connections that it admitted end at once
     Remove {
         #[arg(value_name = "NAME")]
         owner: String,
-        /// As `list` numbers them
+        /// Its number in `list`
         number: usize,
     },
 }
 
-/// Give the device a password, made here or read from standard input
+/// Give the device a password, generated here or read from standard input
 #[derive(Debug, clap::Args)]
 pub(super) struct Password {
     device: String,
@@ -71,22 +71,22 @@ pub(super) struct Password {
     secret: Secret,
 }
 
-/// Where a password comes from
+/// The source of a password
 #[derive(Debug, clap::Args)]
 pub struct Secret {
-    /// Read the password from standard input instead of making one
+    /// Read the password from standard input instead of generating one
     #[arg(long, conflicts_with = "remove")]
     stdin: bool,
-    /// Take the password away
+    /// Remove the password
     #[arg(long)]
     remove: bool,
 }
 
 /// The key of a device that is being registered.
 pub(super) struct Key {
-    /// As the API takes them.
+    /// In the API's format.
     pub(super) credentials: Vec<DeviceCredential>,
-    /// The private half's file, made just now.
+    /// The file of the private key that was created.
     pub(super) made: Option<PathBuf>,
 }
 
@@ -107,23 +107,23 @@ impl NewKey {
 }
 
 impl Key {
-    /// The device was not registered: its key is of no use.
+    /// Deletes the key of a device that was not registered.
     pub(super) fn forget(&self) {
         if let Some(path) = &self.made {
             let _ = fs::remove_file(path);
         }
     }
 
-    /// How to be the device, ready to be pasted.
+    /// An example of a client command for this device.
     pub(super) fn example(&self, client: &Client, name: &DeviceName) -> String {
         let Some(path) = &self.made else { return String::new() };
-        // A caller that may not read that gets the usual text.
+        // A caller that may not read the listeners gets the default text.
         let listeners: Listeners = client.get("/v1/listeners").and_then(|answer| typed(&answer)).unwrap_or_default();
         let destination = example::destination(&listeners, client.base());
         let (path, id, project) = (path.display(), &name.id, name.registry.project());
         format!(
             "\nits private key is in {path}; keep it, nobody else has it\n\n\
-             Be this device:\n\n  \
+             Connect as this device:\n\n  \
              mosquitto_pub {destination} -i {name} -u unused \\\n    \
              -P \"$(switchbox device token --key {path} --audience {project})\" \\\n    \
              -t /devices/{id}/events -q 1 -m hello"
@@ -131,7 +131,7 @@ impl Key {
     }
 }
 
-/// Makes a file that only its owner reads; one that is there already is left alone.
+/// Creates a file that only its owner can read; an existing one is not overwritten.
 pub(super) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -149,7 +149,7 @@ fn credential(format: PublicKeyFormat, key: String) -> DeviceCredential {
     DeviceCredential { public_key: PublicKeyCredential { format, key }, expiration_time: None }
 }
 
-/// Of a device or a service account: what both have.
+/// The fields that devices and service accounts have in common.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Owner {
@@ -160,7 +160,7 @@ fn listed(client: &Client, path: &str) -> anyhow::Result<Vec<DeviceCredential>> 
     Ok(typed::<Owner>(&client.get(path)?)?.credentials)
 }
 
-/// One more or one less is an operation of its own: changes of others at the same time stay.
+/// Adding or removing one credential is a separate operation, so that concurrent changes stay.
 fn change(
     client: &Client,
     path: &str,
@@ -178,7 +178,7 @@ pub(super) fn run(client: &Client, action: &Action) -> anyhow::Result<(Value, St
 }
 
 impl Action {
-    /// `path` is the API's path of what has the credentials; `what` names the command for it.
+    /// `path` is the API's path of the owner of the credentials; `what` names the command for it.
     pub(super) fn run(
         &self,
         client: &Client,
@@ -207,7 +207,7 @@ impl Action {
     }
 }
 
-/// The credential with this number in the list, which begins with 1. `what` names the command that lists them.
+/// The credential with this number in the list; numbers start at 1. `what` names the command that lists them.
 pub(super) fn numbered<'a, T>(credentials: &'a [T], number: usize, what: &str, owner: &str) -> anyhow::Result<&'a T> {
     let found = number.checked_sub(1).and_then(|at| credentials.get(at));
     found.with_context(|| {
@@ -234,8 +234,8 @@ fn expires(credential: &DeviceCredential) -> String {
     credential.expiration_time.map_or_else(|| "never".into(), |time| at(time.to_string()))
 }
 
-/// SHA-256 of what the PEM holds: of a certificate as `openssl x509 -fingerprint -sha256` has it, of a key that of
-/// `openssl pkey -pubin -outform der`.
+/// SHA-256 of the contents of the PEM: of a certificate as `openssl x509 -fingerprint -sha256` prints it, of a key that of `openssl
+/// pkey -pubin -outform der`.
 pub(super) fn fingerprint(pem: &str) -> String {
     let base64: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
     let Ok(der) = STANDARD.decode(base64) else { return "-".into() };
@@ -251,7 +251,7 @@ pub(super) fn password(client: &Client, options: &Password) -> anyhow::Result<(V
 }
 
 impl Secret {
-    /// Sets it by a call to this path.
+    /// Sets the password by a call to this path.
     pub(super) fn set(&self, client: &Client, whose: &str, path: &str) -> anyhow::Result<(Value, String)> {
         if self.remove {
             return Ok((

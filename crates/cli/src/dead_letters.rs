@@ -19,24 +19,24 @@ use switchbox_model::PluginName;
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// All of them, oldest first
+    /// List them, oldest first
     List {
         /// Only those of this plugin
         #[arg(long)]
         plugin: Option<String>,
     },
-    /// One of them, with its event and the plugin's log lines
+    /// Show one of them, with its event and the plugin's log lines
     Show { id: u64 },
-    /// Give the events to their plugins again; a letter goes when its event is handled
+    /// Handle the events again; a dead letter is deleted when its event is handled
     Redrive(Which),
-    /// Throw them away
+    /// Delete them
     Purge(Which),
 }
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub struct Which {
-    /// One of them
+    /// Only this one
     id: Option<u64>,
     /// All those of this plugin
     #[arg(long)]

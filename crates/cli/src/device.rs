@@ -26,10 +26,10 @@ use switchbox_admin_api::{
     Span,
 };
 
-/// From this status on a device's answer to a method call says that it failed: those of HTTP.
+/// A status from this one on means that the device refused a method call, as in HTTP.
 const FAILED: u16 = 400;
 
-/// Devices are named lamp-1 (in the default registry, or that of --registry), REGISTRY/lamp-1, or in full
+/// Devices are named lamp-1 (in the default registry, or that of --registry), REGISTRY/lamp-1, or by their full name
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
@@ -45,26 +45,26 @@ enum Action {
     /// Register a device
     Create(create::Create),
     List(look::List),
-    /// Everything about one device
+    /// Show one device
     Get {
         device: String,
     },
-    /// Change what is given
+    /// Change the given fields
     Update(update::Update),
-    /// Take a device out of the registry
+    /// Delete a device
     Delete {
         device: String,
     },
-    /// The config that the device should have
+    /// The config of a device
     #[command(subcommand)]
     Config(Config),
-    /// What the device is to do, once
+    /// Commands to a device
     #[command(subcommand)]
     Command(command::Command),
     /// Call a method of a device and show the status and the payload of its answer
     ///
-    /// Ends with 0 when the device answers with a status below 400, with 3 when it answers with 400 or more, with 7 when it cannot be
-    /// called, and with 8 when it does not answer in time
+    /// The exit code is 0 if the device answers with a status below 400, 3 if it answers with 400 or more, 7 if it cannot be
+    /// called, and 8 if it does not answer in time
     #[command(visible_alias = "call")]
     Method {
         device: String,
@@ -72,50 +72,50 @@ enum Action {
         /// The text itself, @FILE, or - for standard input
         #[arg(value_name = "DATA", default_value = "")]
         payload: String,
-        /// How long to wait
+        /// How long to wait for the answer
         #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
         timeout: std::time::Duration,
     },
-    /// What the device reported: the versions that are kept, the newest first
+    /// Show the reported states that are kept, the newest first
     State {
         device: String,
-        /// Only the newest, as the device sent it
+        /// Show only the newest, as the device sent it
         #[arg(long)]
         newest: bool,
     },
-    /// Shut a device out; its connection ends at once
+    /// Block a device; its connection ends at once
     Block {
         device: String,
     },
-    /// Let a blocked device in again
+    /// Unblock a device
     Unblock {
         device: String,
     },
-    /// The public keys and certificates by which the device is known
+    /// The public keys and certificates of a device
     #[command(subcommand)]
     Credential(credential::Action),
-    /// Give the device a password, made here or read from standard input
+    /// Give the device a password, generated here or read from standard input
     Password(credential::Password),
-    /// Print a token that the private key signs; needs no host
+    /// Print a token that a private key signs; needs no host
     Token(token::Options),
     Prune(prune::Prune),
-    /// Config and state together: desired, reported, and where they differ
+    /// Config and state together: desired, reported, and their differences
     #[command(subcommand)]
     Twin(twin::Twin),
 }
 
 #[derive(Debug, Subcommand)]
 enum Config {
-    /// Make a new version, unless the one in force has the same bytes
+    /// Create a new version, unless the current one has the same bytes
     Set {
         device: String,
         /// The text itself, @FILE, or - for standard input
         #[arg(value_name = "DATA")]
         payload: String,
-        /// Only if this version is in force
+        /// Only if this version is the current one
         #[arg(long, value_name = "N")]
         version: Option<u64>,
-        /// Make a new version also if the one in force has the same bytes
+        /// Create a new version even if the current one has the same bytes
         #[arg(long)]
         force: bool,
     },
@@ -141,13 +141,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Printed> {
     Ok(Printed { text: options.host.show(&answer, text), code })
 }
 
-/// The device answered a method call with a status that says no.
+/// Whether the device answered a method call with an error status.
 fn failed(action: &Action, answer: &Value) -> bool {
     let answered = matches!(action, Action::Method { .. }).then(|| typed::<InvokeMethodResponse>(answer));
     matches!(answered, Some(Ok(InvokeMethodResponse { status: FAILED.., .. })))
 }
 
-/// The host's answer, and what a person wants to read of it.
+/// The host's answer, and its text for users.
 fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
     match action {
         Action::Create(options) => create::act(client, options),
@@ -203,5 +203,5 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
 fn set_blocked(client: &Client, device: &str, blocked: bool) -> anyhow::Result<(Value, String)> {
     let answer =
         client.patch(&client.path(device, "?updateMask=blocked")?, &Device { blocked, ..Device::default() })?;
-    Ok((answer, format!("{device} is {}", if blocked { "blocked" } else { "let in again" })))
+    Ok((answer, format!("{device} is {}", if blocked { "blocked" } else { "unblocked" })))
 }

@@ -18,20 +18,20 @@ use switchbox_admin_api::{Enrollment, ListEnrollmentsResponse};
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Make an enrolment; it is for many devices, unless it names one. Prints the keys, once
+    /// Create an enrolment, for many devices or for the one that --registration-id names. Prints the keys, once
     Create(New),
-    /// All enrolments of the registry
+    /// List all enrolments of the registry
     List,
-    /// Everything about one enrolment but its keys
+    /// Show one enrolment, without its keys
     Get { enrollment: String },
-    /// Take an enrolment away; devices that it registered stay
+    /// Delete an enrolment; devices that it registered stay
     Delete { enrollment: String },
 }
 
 #[derive(Debug, clap::Args)]
 pub struct New {
     enrollment: String,
-    /// It is for the one device that calls itself so
+    /// The registration id of the one device that it is for
     #[arg(long, value_name = "ID")]
     registration_id: Option<String>,
     /// The id that this device gets [default: its registration id]
@@ -40,13 +40,13 @@ pub struct New {
     /// The certificate of the one device, or of the authority of many (PEM), instead of keys
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
-    /// JSON that a device is told when it is registered
+    /// JSON that a device gets when it is registered
     #[arg(long, value_name = "JSON")]
     payload: Option<String>,
     /// The config that a device is registered with
     #[arg(long, value_name = "TEXT")]
     config: Option<String>,
-    /// Metadata that a device is registered with; may be given several times
+    /// Metadata that a device is registered with; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
 }

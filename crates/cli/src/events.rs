@@ -1,4 +1,4 @@
-//! `switchbox events`: what happened on a running host, and what happens.
+//! `switchbox events`: past and current events of a running host.
 
 use std::io::{BufRead, BufReader, Read};
 
@@ -23,7 +23,7 @@ use switchbox_support::terminal::{self, Style, paint};
 /// How many events are shown by default.
 const LIMIT: u32 = 20;
 
-/// Events, newest first; with --follow those to come, as they come
+/// Show events, newest first; with --follow new ones as they come
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
@@ -36,19 +36,19 @@ pub struct Options {
     /// telemetry, state, connected, disconnected, command-settled, timer or topic
     #[arg(long)]
     kind: Option<String>,
-    /// Only what happened since: 1h, or a time such as 2030-01-01T00:00:00Z. With --follow, what happened since comes first
+    /// Only events since then: 1h, or a time such as 2030-01-01T00:00:00Z. With --follow, past events come first
     #[arg(long, value_name = "DURATION|TIME", value_parser = since::parse)]
     since: Option<Time>,
-    /// How many at most [default: 20, with --since all]
+    /// How many at most [default: 20; with --since all]
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
-    /// Go on until interrupted
+    /// Continue until interrupted
     #[arg(long, short)]
     follow: bool,
-    /// With --follow: show what plugins make of them, too
+    /// With --follow: also show the executions by plugins
     #[arg(long, requires = "follow")]
     executions: bool,
-    /// With --follow: show what this plugin does, and nothing else
+    /// With --follow: show only the executions of this plugin
     #[arg(long, requires = "follow", value_name = "NAME")]
     plugin: Option<String>,
 }
@@ -66,12 +66,12 @@ impl Options {
     }
 }
 
-/// Prints as it goes.
+/// Prints while it runs.
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     if options.follow { follow(options) } else { show(&listed(options)?) }
 }
 
-/// Those that are there.
+/// The past events.
 pub(super) fn listed(options: &Options) -> anyhow::Result<String> {
     let answer = past(&options.host.client()?, options)?;
     let one = |event| Ok(terminal::piece(&line("event", event)?).into_owned());
@@ -87,26 +87,26 @@ fn past(client: &Client, options: &Options) -> anyhow::Result<Value> {
 
 fn follow(options: &Options) -> anyhow::Result<()> {
     let client = options.host.client()?;
-    // Opened before the past is read, so that nothing falls between the two.
+    // Opened before the past is read, so that no event is missed between the two.
     let stream = client.stream(&format!("/v1/events:follow?{}", options.filters()?))?;
-    let print = |kind: &str, told: Value| match options.host.wants_json() {
-        true => show(&terminal::json_piece(&readable::with_data(told).to_string())),
-        false => show(&terminal::piece(&line(kind, &told)?)),
+    let print = |kind: &str, item: Value| match options.host.wants_json() {
+        true => show(&terminal::json_piece(&readable::with_data(item).to_string())),
+        false => show(&terminal::piece(&line(kind, &item)?)),
     };
     let past = if options.since.is_some() && options.plugin.is_none() { past(&client, options)? } else { Value::Null };
     let past = items(&past, "events");
     past.iter().rev().try_for_each(|event| print("event", event.clone()))?;
     let shown = past.first().map_or(0, number);
-    each(stream, |kind, told| if kind == "event" && number(&told) <= shown { Ok(()) } else { print(kind, told) })
+    each(stream, |kind, item| if kind == "event" && number(&item) <= shown { Ok(()) } else { print(kind, item) })
 }
 
-/// An event's; later ones have larger numbers.
+/// The number of an event; later ones have larger numbers.
 fn number(event: &Value) -> u64 {
     field(event, "id").parse().unwrap_or(u64::MAX)
 }
 
-/// Passes each item of a stream of server-sent events, with its kind, to `tell`, until the host ends the stream.
-pub(super) fn each(stream: impl Read, mut tell: impl FnMut(&str, Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// Passes each item of a stream of server-sent events, with its kind, to `print`, until the host ends the stream.
+pub(super) fn each(stream: impl Read, mut print: impl FnMut(&str, Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut kind = String::new();
     for read in BufReader::new(stream).lines() {
         let read = read
@@ -114,7 +114,7 @@ pub(super) fn each(stream: impl Read, mut tell: impl FnMut(&str, Value) -> anyho
         if let Some(name) = read.strip_prefix("event: ") {
             kind = name.to_owned();
         } else if let Some(data) = read.strip_prefix("data: ") {
-            tell(&kind, serde_json::from_str(data).context("the host's answer is no JSON")?)?;
+            print(&kind, serde_json::from_str(data).context("the host's answer is not JSON")?)?;
         }
     }
     Err(failed(Code::Unreachable, "the host has stopped; start this again when it is back").into())
@@ -124,41 +124,43 @@ fn field<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// One event, or what came of one, on one line.
-pub(super) fn line(kind: &str, told: &Value) -> anyhow::Result<String> {
+/// An event, or one of its effects, on one line.
+pub(super) fn line(kind: &str, item: &Value) -> anyhow::Result<String> {
     Ok(match kind {
         "event" => {
-            let device = short(field(told, "device"));
+            let device = short(field(item, "device"));
             let device = paint(&device, Style::Bold);
             // Each kind of event has some of these.
             let details = ["kind", "subfolder", "topic", "reason", "commandId", "status", "plugin", "name"];
-            let details = details.into_iter().map(|name| field(told, name));
+            let details = details.into_iter().map(|name| field(item, name));
             let what: Vec<_> = std::iter::once(&*device).chain(details).filter(|part| !part.is_empty()).collect();
-            let (id, time, data) = (field(told, "id"), field(told, "time"), shown(told.get("binaryData"))?);
+            let (id, time, data) = (field(item, "id"), field(item, "time"), shown(item.get("binaryData"))?);
             let time = paint(time, Style::Dim);
             format!("{time} {id:>6} {} {data}", what.join(" ")).trim_end().to_owned()
         }
         "execution" => {
-            let effects = told.get("effects").and_then(Value::as_array).map_or(0, Vec::len);
-            let came = match field(told, "error") {
+            let effects = item.get("effects").and_then(Value::as_array).map_or(0, Vec::len);
+            let came = match field(item, "error") {
                 "" if effects == 1 => "1 effect".to_owned(),
                 "" => format!("{effects} effects"),
                 error => paint(&format!("failed: {error}"), Style::Red).into_owned(),
             };
-            let took = told.get("tookUs").and_then(Value::as_u64).unwrap_or(0);
-            let (event, time, plugin) = (field(told, "event"), field(told, "time"), field(told, "plugin"));
+            let took = item.get("tookUs").and_then(Value::as_u64).unwrap_or(0);
+            let (event, time, plugin) = (field(item, "event"), field(item, "time"), field(item, "plugin"));
             let time = paint(time, Style::Dim);
             format!("{time} {event:>6} → plugin {plugin}: {came} ({took} µs)")
         }
         "missed" => {
-            let missed = told.get("events").and_then(Value::as_u64).unwrap_or(0);
+            let missed = item.get("events").and_then(Value::as_u64).unwrap_or(0);
             format!("({missed} events were left out: more happens than can be shown)")
         }
-        other => anyhow::bail!("the host tells of {other:?}, which this version does not know; use that of the host"),
+        other => anyhow::bail!(
+            "the host sent an item of kind {other:?}, which this version does not know; use the host's version"
+        ),
     })
 }
 
-/// The shortest form that every command takes for the same device.
+/// The shortest form of a device's name that every command accepts.
 fn short(name: &str) -> String {
     let home = RegistryName::default_registry();
     match DeviceName::parse(name, &home) {
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn each_thing_that_happens_is_a_line() {
         let name = "projects/local/locations/local/registries/default/devices/switch-1";
-        for (kind, told, expected) in [
+        for (kind, item, expected) in [
             (
                 "event",
                 json!({"id": "7", "time": "T", "kind": "telemetry", "device": name, "subfolder": "a", "binaryData": "b24="}),
@@ -230,7 +232,7 @@ mod tests {
             ),
             ("missed", json!({"events": 3}), "(3 events were left out: more happens than can be shown)"),
         ] {
-            assert_eq!(line(kind, &told).unwrap(), expected);
+            assert_eq!(line(kind, &item).unwrap(), expected);
         }
     }
 }

@@ -1,13 +1,13 @@
-//! How to be a device: the part of a line to paste that says where the host is, from what the host says of its listeners.
+//! An example of a client command: the part that gives the host's address, from the host's listeners.
 
 use std::net::{IpAddr, SocketAddr};
 
 use switchbox_admin_api::Listeners;
 
-/// Where authorities are that everybody trusts.
+/// The folder of the system's authorities.
 const PUBLIC_AUTHORITIES: &str = "/etc/ssl/certs";
 
-/// Host, port and authority as mosquitto's clients take them. `admin` is how the admin API was reached.
+/// Host, port and authority as options of mosquitto's clients. `admin` is the address of the admin API that was used.
 pub(super) fn destination(listeners: &Listeners, admin: &str) -> String {
     if let Some(at) = listeners.mqtts.as_ref().and_then(|at| at.parse::<SocketAddr>().ok()) {
         let trusted = match &listeners.tls_authority {
@@ -22,7 +22,7 @@ pub(super) fn destination(listeners: &Listeners, admin: &str) -> String {
     format!("-h {} -p {}", reached(at, admin), at.port())
 }
 
-/// The certificate must be for the name that a device uses, and that name must lead to where the host listens.
+/// The certificate must have the name that a device uses, and that name must lead to the listener.
 fn called(at: SocketAddr, names: &[&str], admin: &str) -> String {
     let reached = reached(at, admin);
     let leads_there = |name: &&&str| match (at.ip(), name.parse::<IpAddr>()) {
@@ -33,7 +33,7 @@ fn called(at: SocketAddr, names: &[&str], admin: &str) -> String {
     fits.map_or(reached, |name| (*name).to_owned())
 }
 
-/// A host that listens everywhere is where its admin API is.
+/// A host that listens on all addresses is reached at the address of its admin API.
 fn reached(at: SocketAddr, admin: &str) -> String {
     if !at.ip().is_unspecified() {
         return at.ip().to_string();

@@ -1,8 +1,9 @@
-//! The codes that commands towards a host end with; docs/command-line.md lists them. Scripts rely on them: a code keeps its meaning.
+//! Exit codes of commands that use a host; docs/command-line.md lists them. Scripts rely on them, so a code never changes its
+//! meaning.
 
 use switchbox_model::InvalidName;
 
-/// Why a command failed, as far as a script can do something about it. Other failures end with 1.
+/// Why a command failed, if a script can react to it. Other failures end with 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Code {
@@ -10,18 +11,18 @@ pub(super) enum Code {
     /// `device method`: the device answered, with a status of 400 or more.
     DeviceRefused = 3,
     NotFound = 4,
-    /// The token is missing, unknown, or does not allow it.
+    /// The token is missing, unknown, or does not permit the call.
     NotAllowed = 5,
-    /// No host answers, or it cannot do it at the moment.
+    /// No host answers, or it cannot carry out the call at the moment.
     Unreachable = 6,
-    /// What is there does not allow it: a name that is taken, another version, a device that is not connected.
+    /// The current state does not permit the call: the name is taken, another version is current, or the device is not connected.
     Conflict = 7,
-    /// Something did not answer in its time.
+    /// There was no answer in time.
     TimedOut = 8,
 }
 
 impl Code {
-    /// `kind`: the name of the API's error. Returns `None` if it is a failure like any other.
+    /// `kind`: the name of the API's error. Returns `None` for an error without an exit code of its own.
     fn of(kind: &str) -> Option<Self> {
         Some(match kind {
             "INVALID_ARGUMENT" | "UNIMPLEMENTED" => Self::Arguments,
@@ -35,7 +36,7 @@ impl Code {
     }
 }
 
-/// A text for the person, with the code for the script.
+/// A text for the user, with the exit code for scripts.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub(super) struct Failed {
@@ -47,7 +48,7 @@ pub(super) fn failed(code: Code, text: impl Into<String>) -> Failed {
     Failed { code: Some(code), text: text.into() }
 }
 
-/// What was typed is wrong.
+/// An argument is wrong.
 pub(super) fn wrong(text: impl Into<String>) -> anyhow::Error {
     failed(Code::Arguments, text).into()
 }
@@ -76,8 +77,8 @@ mod tests {
         let missing = refused("NOT_FOUND", "device lamp-1 does not exist".into());
         assert_eq!(code(&missing.context("no twin")), Some(4));
         let refused: Result<(), _> = Err(std::io::Error::other("refused"));
-        let nobody = refused.with_context(|| failed(Code::Unreachable, "no host answers"));
-        assert_eq!(code(&nobody.unwrap_err()), Some(6));
+        let unreachable = refused.with_context(|| failed(Code::Unreachable, "no host answers"));
+        assert_eq!(code(&unreachable.unwrap_err()), Some(6));
         assert_eq!(code(&super::refused("INTERNAL", "the disk".into())), None);
     }
 }

@@ -5,11 +5,11 @@ use serde_json::Value;
 use super::{host::Host, names::Names, url::escape};
 use switchbox_core::explain::Id;
 
-/// Why did this lamp turn on? Shows what led to a config, a command or a method call, and what came of an event
+/// Explain why something happened: the causes of a config, a command or a method call, and the effects of an event
 ///
-/// An event is written 42; a config version lamp-1@7; the newest config of a device lamp-1; what plugin wake made of event
-/// 42 is 42.wake, its first effect 42.wake.0 and its first method call 42.wake.m0; a command or a call of an operator
-/// api.…; a dead letter deadLetters/3. Full resource names will do as well
+/// An event is written 42; a config version lamp-1@7; the newest config of a device lamp-1; the execution of event 42 by plugin
+/// wake is 42.wake, its first effect 42.wake.0 and its first method call 42.wake.m0; a command or a call of an operator
+/// api.…; a dead letter deadLetters/3. Full resource names are accepted too
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<String> {
     Ok(options.host.show(&answer, text))
 }
 
-/// The host knows nothing of --registry: it gets the device's full name.
+/// --registry is not part of the API: the host gets the device's full name.
 fn whole(names: &Names, id: &str) -> anyhow::Result<String> {
     Ok(match Id::parse_in(id, &names.home()?)? {
         Id::Config { device, version: Some(version) } => format!("{device}@{version}"),

@@ -228,7 +228,7 @@ fn what_a_plugin_logged_is_read_from_the_journal() {
     assert_eq!(texts(&logs(&["--limit", "2"]).unwrap()), ["2 info: b", "4 warn: c"]);
     let json: serde_json::Value = serde_json::from_str(&logs(&["--json"]).unwrap()).unwrap();
     assert_eq!((&json["lines"][3]["event"], &json["lines"][3]["line"]), (&"4".into(), &"warn: c".into()));
-    let nobody = run(&["plugin", "logs", "nobody"]).unwrap_err();
-    assert!(nobody.contains("plugin nobody does not exist; `switchbox plugin list`"), "{nobody}");
+    let unknown = run(&["plugin", "logs", "nobody"]).unwrap_err();
+    assert!(unknown.contains("plugin nobody does not exist; `switchbox plugin list`"), "{unknown}");
     assert_eq!(ended(&["plugin", "logs", "relay"], &host.base, host.token.as_deref()).unwrap().code, 0);
 }

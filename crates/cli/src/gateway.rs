@@ -1,4 +1,4 @@
-//! `switchbox gateway`: devices of a running host that speak for others.
+//! `switchbox gateway`: devices of a running host that connect other devices.
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use switchbox_admin_api::{
 };
 use switchbox_model::{DeviceName, RegistryName};
 
-/// What a gateway must show to attach a device.
+/// What a gateway needs to attach a device.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Method {
     /// The device is bound to the gateway
@@ -39,21 +39,21 @@ impl From<Method> for GatewayAuthMethod {
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Make a registered device a gateway, or change what it must show to attach a device
+    /// Make a registered device a gateway, or change what it needs to attach a device
     Make {
         device: String,
         #[arg(long, value_enum, default_value = "association-only", value_name = "METHOD")]
         auth: Method,
     },
-    /// Make a gateway a plain device again; its bound devices must be unbound first
+    /// Make a gateway an ordinary device again; its bound devices must be unbound first
     Unmake { gateway: String },
-    /// Let a gateway speak for a device of its registry
+    /// Bind a device of its registry to a gateway
     Bind { gateway: String, device: String },
-    /// Take that back; a device that is attached is detached at once
+    /// Unbind a device; if it is attached, it is detached at once
     Unbind { gateway: String, device: String },
-    /// All gateways of a registry
+    /// List all gateways of a registry
     List,
-    /// The devices that are bound to a gateway, or with --attached those that it speaks for now
+    /// List the devices that are bound to a gateway, or with --attached those that are attached to it now
     Devices {
         gateway: String,
         #[arg(long)]
@@ -71,7 +71,7 @@ impl on_host::Action for Action {
             }
             Self::Unmake { gateway } => {
                 let answer = configure(client, gateway, GatewayType::NonGateway, None)?;
-                Ok((answer, format!("{gateway} is no gateway any more")))
+                Ok((answer, format!("{gateway} is not a gateway any more")))
             }
             Self::Bind { gateway, device } => {
                 let answer = associate(client, "bindDeviceToGateway", gateway, device)?;
@@ -104,7 +104,7 @@ fn configure(
 
 fn associate(client: &Client, verb: &str, gateway: &str, device: &str) -> anyhow::Result<Value> {
     let gateway = client.device(gateway)?;
-    // A gateway speaks for devices of its registry, so that is the one that a short name is of.
+    // The device is in the gateway's registry, so a short name refers to that.
     let device = DeviceName::parse(device, &gateway.registry)?;
     if gateway.registry != device.registry {
         return Err(wrong(format!(

@@ -1,4 +1,4 @@
-//! Which host a command talks to, and how its answer is printed.
+//! The host that a command uses, and how its answer is printed.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ pub(super) struct Host {
     /// The admin token [default: the one in the data folder]
     #[arg(long, value_name = "TOKEN", env = "SWITCHBOX_TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
-    /// An authority (PEM) to trust beside this machine's own, for https
+    /// An authority (PEM) to trust in addition to those of this machine, for https
     #[arg(long, value_name = "FILE", env = "SWITCHBOX_CA", global = true)]
     ca: Option<PathBuf>,
     /// The host's data folder, to read the token from [default: that of the host that runs on this machine]
@@ -36,14 +36,14 @@ pub(super) struct Host {
     json: bool,
 }
 
-/// What the host's answer is printed as.
+/// The format of the host's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
-    /// For people
+    /// Text for users
     Table,
     /// As the API answers, with `data` beside each payload that is text
     Json,
-    /// The same on one line; of a list each item on a line
+    /// Like json, on one line; of a list each item on a line
     Jsonl,
 }
 
@@ -57,7 +57,7 @@ impl Host {
         Ok(Client::with(&target.admin, self.token.clone(), &target.data, authorities))
     }
 
-    /// What `--data` says, as text. A command whose own data may stand there looks at it.
+    /// The value of `--data` as text. A command with its own data in this option reads it here.
     pub(super) fn data_text(&self) -> Option<&str> {
         self.data.as_ref().and_then(|data| data.to_str())
     }
@@ -85,7 +85,7 @@ impl Host {
         self.output() != Output::Table
     }
 
-    /// The answer for a program, or the text for a person.
+    /// The answer as JSON, or the text for users.
     pub(super) fn show(&self, answer: &Value, text: String) -> String {
         let json = match self.output() {
             Output::Table => return text,
@@ -95,7 +95,7 @@ impl Host {
         terminal::json_piece(&json).into_owned()
     }
 
-    /// Shows an answer that holds documents byte for byte.
+    /// Shows an answer that contains documents byte for byte.
     pub(super) fn show_document(&self, answer: &switchbox_rules::json::Value<'_>, text: String) -> String {
         let json = match self.output() {
             Output::Table => return text,
@@ -106,7 +106,7 @@ impl Host {
     }
 }
 
-/// An answer for a program that reads by lines. A list without items is no line.
+/// An answer in lines. A list without items has no lines.
 fn lines(answer: &Value) -> String {
     let Some(items) = readable::only_list(answer) else { return answer.to_string() };
     items.iter().map(Value::to_string).collect::<Vec<_>>().join("\n")

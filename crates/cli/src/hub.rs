@@ -1,4 +1,4 @@
-//! `switchbox hub`: what programs for Azure IoT Hub need to use a registry.
+//! `switchbox hub`: connection strings and keys for programs of Azure IoT Hub.
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::Value;
@@ -9,28 +9,28 @@ use switchbox_model::RegistryName;
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Print what an SDK is given to be a device, or to manage the hub; it holds a secret
+    /// Print the connection string of a device or of a policy; it contains a secret
     ConnectionString(ConnectionString),
 }
 
 #[derive(Debug, clap::Args)]
 pub struct ConnectionString {
-    /// Of this policy: iothubowner, service, device, registryRead or registryReadWrite [default: iothubowner]
+    /// The policy: iothubowner, service, device, registryRead or registryReadWrite [default: iothubowner]
     #[arg(long, conflicts_with = "device")]
     policy: Option<String>,
-    /// Of this device
+    /// The device
     #[arg(long)]
     device: Option<String>,
-    /// The registry that is the hub: its id, or its full name [default: default]
+    /// The registry of the hub: its id, or its full name [default: default]
     #[arg(long, value_name = "REGISTRY", env = "SWITCHBOX_REGISTRY")]
     registry: Option<String>,
     /// The host name in it [default: that of azure.hubs, else of the host's certificate, else localhost]
     #[arg(long, value_name = "NAME")]
     host_name: Option<String>,
-    /// Which of the two keys stands in it
+    /// Which of the two keys it contains
     #[arg(long, value_enum, default_value = "primary")]
     key: Which,
-    /// Make that key anew first; what used the one before is disconnected
+    /// Replace that key first; clients that used the old one are disconnected
     #[arg(long)]
     new_key: bool,
 }

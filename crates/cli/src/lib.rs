@@ -1,5 +1,5 @@
-//! The commands that talk to a running host, and those that need none. Each reads its arguments, asks the host through its API
-//! and prints the answer. The commands that run or repair a host are in the program itself.
+//! The commands that use a running host, and those that need none. Each one parses its arguments, calls the host's API and prints
+//! the answer. The commands that run or repair a host are in the program itself.
 
 mod admin_token;
 mod advice;

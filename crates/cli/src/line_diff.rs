@@ -1,9 +1,9 @@
-//! The difference between two lists of lines: what is gone, what is new, and what stays between them. Pure.
+//! The difference between two lists of lines. Pure.
 
-/// Lines that are compared with each other; of longer lists all is shown as gone and new.
+/// Limit of the comparison; longer lists are shown as removed and added.
 const CELLS: usize = 4_000_000;
 
-/// Each line with `-`, `+` or a blank before it. Lines that are equal at both ends are left out.
+/// The changed lines with `-` or `+`, and common lines between them with a blank. Common lines at both ends are left out.
 pub(super) fn diff(old: &[String], new: &[String]) -> Vec<String> {
     let begin = old.iter().zip(new).take_while(|(old, new)| old == new).count();
     let (old, new) = (old.get(begin..).unwrap_or_default(), new.get(begin..).unwrap_or_default());
@@ -17,10 +17,10 @@ pub(super) fn diff(old: &[String], new: &[String]) -> Vec<String> {
     common(old, new)
 }
 
-/// By the longest list of lines that both have.
+/// The longest common subsequence.
 fn common(old: &[String], new: &[String]) -> Vec<String> {
     let width = new.len() + 1;
-    // How many lines the rests have in common, from each place of both on.
+    // The length of the longest common subsequence from each pair of positions on.
     let mut lengths = vec![0_u32; (old.len() + 1) * width];
     let at = |lengths: &[u32], i: usize, j: usize| lengths.get(i * width + j).copied().unwrap_or(0);
     for (i, before) in old.iter().enumerate().rev() {

@@ -1,4 +1,4 @@
-//! The log, on standard error: one line for each event, whatever a client put into it.
+//! The log on standard error: one line for each event, with control characters escaped.
 
 use std::io::{self, Stderr, Write};
 
@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use switchbox_support::terminal;
 
-/// `filter`: as in `RUST_LOG`, which counts where there is none.
+/// `filter`: as in `RUST_LOG`, which is used if it is `None`.
 pub fn start(filter: Option<&str>, default: &str) -> anyhow::Result<()> {
     let from_environment = std::env::var("RUST_LOG").ok();
     let filter = filter.or(from_environment.as_deref()).unwrap_or(default);
@@ -17,15 +17,15 @@ pub fn start(filter: Option<&str>, default: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gets each event as one piece, as the library writes it. What a client says stands in some of them: a line end in it would
-/// look like the end of the event, and other characters would act on a terminal.
+/// Gets each event as one piece. Events contain text of clients: a line end in it would look like the end of the event, and other
+/// control characters would act on a terminal.
 struct OneLine<W = Stderr> {
     out: W,
-    /// The library's own escape sequences stand in the text, those for colours. It escapes others only in some places.
+    /// The text contains the library's own escape sequences for colours. The library escapes others only in some places.
     colours: bool,
 }
 
-/// Escapes what would act on a terminal but for a change of colour.
+/// Escapes control characters, except changes of colour.
 fn escape_except_colours(text: &str) -> String {
     let mut pieces = text.split('\u{1b}');
     let mut shown = terminal::line(pieces.next().unwrap_or_default()).into_owned();
@@ -36,7 +36,7 @@ fn escape_except_colours(text: &str) -> String {
     shown
 }
 
-/// Whether what follows an escape character makes text plain, bold, dim, italic or of one of eight colours.
+/// Whether the text after an escape character makes text plain, bold, dim, italic or of one of eight colours.
 fn is_colour(piece: &str) -> bool {
     let code = piece.strip_prefix('[').and_then(|rest| rest.split_once('m')).map(|(code, _)| code);
     matches!(code, Some("0" | "1" | "2" | "3" | "30" | "31" | "32" | "33" | "34" | "35" | "36" | "37"))

@@ -1,12 +1,12 @@
-//! Devices and registries as a person names them, and their paths in the API.
+//! Names of devices and registries as users write them, and their paths in the API.
 
 use super::{exit::wrong, url::escape};
 use switchbox_model::{DeviceName, DeviceNum, RegistryName};
 
-/// Which device a name stands for
+/// Maps names of users to devices.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct Names {
-    /// The registry of devices that are named by their id alone: its id, or its full name [default: default]
+    /// The registry of devices that are named by their id only: its id, or its full name [default: default]
     #[arg(long, value_name = "REGISTRY", env = "SWITCHBOX_REGISTRY", global = true)]
     registry: Option<String>,
 }
@@ -17,7 +17,7 @@ impl Names {
         self.registry.as_deref().map_or_else(|| Ok(RegistryName::default_registry()), registry_name)
     }
 
-    /// A device as a person names it: `lamp-1`, `hall/lamp-1` or in full.
+    /// A device: `lamp-1`, `hall/lamp-1` or its full name.
     pub(super) fn device(&self, text: &str) -> anyhow::Result<DeviceName> {
         let home = self.home()?;
         let name = DeviceName::parse(text, &home)?;
@@ -36,7 +36,7 @@ impl Names {
     }
 }
 
-/// A registry as a person names it: `hall` or in full.
+/// A registry: `hall` or its full name.
 pub(super) fn registry_name(text: &str) -> anyhow::Result<RegistryName> {
     let home = RegistryName::default_registry();
     if text.contains('/') {

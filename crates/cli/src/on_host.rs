@@ -1,22 +1,22 @@
-//! What the commands that call a running host's API have in common: the options that say which host, an action, and the answer
-//! as JSON or as a person reads it.
+//! What commands that call a running host's API have in common: the options that select the host, an action, and the answer as JSON
+//! or text.
 
 use clap::Subcommand;
 use serde_json::Value;
 
 use super::{client::Client, host::Host, names::Names};
 
-/// What one command does on a host.
+/// An action on a host.
 pub trait Action: Subcommand {
-    /// The host's answer, and what a person wants to read of it.
+    /// The host's answer, and its text for users.
     ///
     /// # Errors
     ///
-    /// The host cannot be reached or refuses; what was given is wrong.
+    /// The host cannot be reached or refuses the call, or an argument is wrong.
     fn run(&self, client: &Client) -> anyhow::Result<(Value, String)>;
 }
 
-/// The arguments of a command that does one of these actions.
+/// The arguments of a command with these actions.
 #[derive(Debug, clap::Args)]
 pub struct OnHost<A: Action> {
     #[command(flatten)]
@@ -33,7 +33,7 @@ impl<A: Action> OnHost<A> {
     }
 }
 
-/// Runs an action in which devices are named.
+/// A command whose arguments name devices.
 #[derive(Debug, clap::Args)]
 pub struct OnDevices<A: Action> {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Bytes for the API and from it: what a person gives as data, and how it is shown.
+//! Data for the API and from it: how users give it, and how it is shown.
 
 use std::{io::Read as _, path::Path};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use switchbox_admin_api::Base64;
 
-/// What a person gives as data: the text itself, `@FILE`, or `-` for standard input.
+/// Data as users give it: the text itself, `@FILE`, or `-` for standard input.
 pub(super) fn data(text: &str) -> anyhow::Result<Vec<u8>> {
     match text.strip_prefix('@') {
         Some(file) => std::fs::read(Path::new(file)).with_context(|| format!("{file} cannot be read")),
@@ -21,10 +21,10 @@ pub(super) fn data(text: &str) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-/// Bytes of the API as a person reads them: text where it is text.
+/// Bytes of the API for users: as text, if they are text.
 pub(super) fn shown(value: Option<&Value>) -> anyhow::Result<String> {
     let Some(text) = value.and_then(Value::as_str) else { return Ok(String::new()) };
-    let bytes = STANDARD.decode(text).context("the host's answer is no base64")?;
+    let bytes = STANDARD.decode(text).context("the host's answer is not base64")?;
     Ok(String::from_utf8(bytes).unwrap_or_else(|_| format!("base64:{text}")))
 }
 

@@ -31,58 +31,58 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Action {
-    /// Write a new plugin's project: it builds, its test passes, and it runs when its .wasm is dropped into the folder
+    /// Create a plugin's project: it builds, its test passes, and it runs when its .wasm is put into the plugin folder
     New {
         name: String,
-        /// Where to write it [default: a folder of that name, here]
+        /// The folder of the project [default: a folder of that name, here]
         #[arg(long, value_name = "DIR")]
         folder: Option<PathBuf>,
-        /// The language of its rule
+        /// The language of the plugin
         #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
         lang: Language,
-        /// The plugin-sdk folder of a checkout [default: the SDK of this program, written into the project]
+        /// The plugin-sdk folder of a checkout [default: the SDK of this program, copied into the project]
         #[arg(long, value_name = "DIR")]
         sdk: Option<PathBuf>,
     },
-    /// Build the plugin in a folder with the tool chain of its language; says what to install where something is missing
+    /// Build the plugin in a folder with the tool chain of its language; if something is missing, the error says what to install
     Build(plugin_build::Options),
-    /// All plugins
+    /// List all plugins
     List,
-    /// Everything about one plugin
+    /// Show one plugin
     Get { name: String },
-    /// What it would do with an event: it runs in its sandbox, and nothing is carried out
+    /// Show what a plugin would do with an event: it runs in its sandbox, and nothing is carried out
     Try(Box<plugin_try::Options>),
-    /// Record what it does, with all that it asks of the host, to be replayed
+    /// Record a plugin's executions, with its calls of the host, for a replay
     Record(plugin_record::Options),
-    /// Replay a recording, without a host: the same component gives the same effects, another one its differences
+    /// Replay a recording, without a host: the same component has the same effects, another one shows its differences
     Replay(plugin_replay::Options),
-    /// Run a candidate beside it: it sees its events, nothing that it wants is carried out, and what differs is shown
+    /// Run a candidate beside a plugin: it sees the same events, its effects are not carried out, and the differences are shown
     Shadow(plugin_shadow::Options),
-    /// Let a candidate act for some devices, then for more, for all, or for none; without options: how it fares
+    /// Let a candidate act for some devices, then for more, for all, or for none; without options: show its status
     Canary(plugin_canary::Options),
     /// Run the cases in a plugin's folder in the sandbox, without a host
     Test(plugin_test::Options),
-    /// What it wrote to its log, and its failures, the newest last
+    /// Show a plugin's log lines and its failures, the newest last
     Logs(plugin_logs::Options),
-    /// Let it run
+    /// Enable a plugin
     Enable { name: String },
-    /// Keep its files and its state, but let it see no events
+    /// Disable a plugin: its files and its state are kept, and it gets no events
     Disable { name: String },
-    /// Read its files again
+    /// Read a plugin's files again
     Reload { name: String },
-    /// Its versions that have run: since when, by whom, and what became of them
+    /// List the versions that have run: since when, by whom, and how they ended
     History { name: String },
-    /// What differs between two of its versions: component, settings, triggers, grants, imports
+    /// Show the differences between two versions: component, settings, triggers, grants, imports
     Diff(plugin_versions::Diff),
-    /// Go back to a version that ran before, with its settings
+    /// Restore a version that ran before, with its settings
     Rollback(plugin_versions::Rollback),
-    /// Consent to all that it asks for, or to less: such as config=lamp-*
+    /// Consent to all grants that a plugin asks for, or to some: such as config=lamp-*
     Grant {
         name: String,
         #[arg(value_name = "CAPABILITY=PATTERN")]
         grants: Vec<String>,
     },
-    /// Delete its files; its state and timers are kept for 7 days, for the case that they come back
+    /// Delete a plugin's files; its state and timers are kept for 7 days, in case the files come back
     #[command(visible_alias = "delete")]
     Remove {
         name: String,
@@ -176,7 +176,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
     }
 }
 
-/// Nothing given: all that it asks for.
+/// No arguments: all that it asks for.
 fn granted(grants: &[String]) -> anyhow::Result<GrantRequest> {
     let mut granted = GrantPatterns::new();
     for grant in grants {
@@ -186,7 +186,7 @@ fn granted(grants: &[String]) -> anyhow::Result<GrantRequest> {
         let known = Capability::ALL.into_iter().find(|known| known.as_str() == capability);
         let known = known.ok_or_else(|| {
             let names = Capability::ALL.map(Capability::as_str).join(", ");
-            wrong(format!("{grant}: {capability} is no capability; there are {names}"))
+            wrong(format!("{grant}: {capability} is not a capability; there are {names}"))
         })?;
         granted.entry(known).or_default().push(pattern.to_owned());
     }
@@ -207,7 +207,7 @@ fn path(name: &str) -> anyhow::Result<String> {
     Ok(format!("/v1/plugins/{}", escape(PluginName::new(name)?.as_str())))
 }
 
-/// Where a call waited for it: the plugin's state by then.
+/// The plugin's state, if the call waited for it.
 fn state(answer: &Value) -> anyhow::Result<String> {
     Ok(typed::<PluginFile>(answer)?.state.unwrap_or_default())
 }

@@ -18,10 +18,10 @@ pub(super) struct Options {
     /// The candidate's settings file [default: the one in force]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["promote", "abort"])]
     settings: Option<PathBuf>,
-    /// The share of devices that it acts for, such as 10%; for a canary that goes on: its next step
+    /// The share of devices that it acts for, such as 10%; for a running canary: its next share
     #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with_all = ["devices", "promote", "abort"])]
     share: Option<f64>,
-    /// A glob on the ids of the devices that it acts for
+    /// A glob for the ids of the devices that it acts for
     #[arg(long, value_name = "GLOB", conflicts_with_all = ["promote", "abort"])]
     devices: Option<String>,
     /// Put it in force for all devices
@@ -76,7 +76,7 @@ fn shown(name: &PluginName, canary: PluginCanary) -> String {
         ("canary of", name.to_string()),
         ("candidate", canary.digest),
         ("since", canary.since.to_string()),
-        ("state", canary.ended.map_or_else(|| "goes on".to_owned(), |why| format!("ended: {why}"))),
+        ("state", canary.ended.map_or_else(|| "running".to_owned(), |why| format!("ended: {why}"))),
         ("acts for", acts_for),
         ("events", canary.events.0.to_string()),
         ("traps", canary.traps.0.to_string()),

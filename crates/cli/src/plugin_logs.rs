@@ -1,4 +1,4 @@
-//! `switchbox plugin logs`: what a plugin wrote to its log, from the executions that the journal keeps, and how it failed.
+//! `switchbox plugin logs`: the log lines and failures of a plugin, from the executions in the journal.
 
 use std::collections::HashSet;
 
@@ -15,24 +15,24 @@ const PAGE: usize = 200;
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     name: String,
-    /// Go on until interrupted
+    /// Continue until interrupted
     #[arg(long, short)]
     follow: bool,
-    /// Only what is newer: 1h, or a time such as 2030-01-01T00:00:00Z [default: all that is kept]
+    /// Only lines since then: 1h, or a time such as 2030-01-01T00:00:00Z [default: all that are kept]
     #[arg(long, value_name = "DURATION|TIME", value_parser = since::parse)]
     since: Option<Time>,
-    /// The newest lines, so many at most
+    /// At most this many of the newest lines
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
 }
 
-/// Prints as it goes.
+/// Prints while it runs.
 pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<()> {
     if !options.follow {
         return show(&listed(host, options)?);
     }
     let client = host.client()?;
-    // Opened before the past is read, so that nothing falls between the two.
+    // Opened before the past is read, so that no line is missed between the two.
     let stream = client.stream(&format!("/v1/events:follow?{}", query(&options.name)?))?;
     let past = kept_executions(&client, options)?;
     let known: HashSet<_> = past.iter().map(identity).collect();
@@ -41,14 +41,14 @@ pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<()> {
         false => show(&terminal::piece(&line.text())),
     };
     newest(&past, options.limit).iter().try_for_each(print)?;
-    events::each(stream, |kind, told| match kind {
-        "execution" if !known.contains(&identity(&told)) => lines_of(&told).iter().try_for_each(print),
-        "missed" if !host.wants_json() => show(&events::line(kind, &told)?),
+    events::each(stream, |kind, item| match kind {
+        "execution" if !known.contains(&identity(&item)) => lines_of(&item).iter().try_for_each(print),
+        "missed" if !host.wants_json() => show(&events::line(kind, &item)?),
         _ => Ok(()),
     })
 }
 
-/// Those that are there.
+/// The past lines.
 pub(super) fn listed(host: &Host, options: &Options) -> anyhow::Result<String> {
     let client = host.client()?;
     let past = kept_executions(&client, options)?;
@@ -58,7 +58,7 @@ pub(super) fn listed(host: &Host, options: &Options) -> anyhow::Result<String> {
     Ok(host.show(&answer, texts.join("\n")))
 }
 
-/// The executions that are kept. Of a plugin that never was, it is an error that there are none.
+/// The executions that are kept. If there are none, and the plugin does not exist, this is an error.
 fn kept_executions(client: &Client, options: &Options) -> anyhow::Result<Vec<Value>> {
     let past = past(client, options)?;
     if past.is_empty() {
@@ -77,7 +77,7 @@ fn newest(past: &[Value], limit: usize) -> Vec<Line> {
     lines.split_off(lines.len().saturating_sub(limit))
 }
 
-/// Executions with lines, the newest first: as many as have the lines that are wanted.
+/// Executions with lines, the newest first, until there are enough lines.
 fn past(client: &Client, options: &Options) -> anyhow::Result<Vec<Value>> {
     let since = options.since.map(|since| format!("&since={since}"));
     let query = query(&options.name)?;
@@ -100,7 +100,7 @@ fn field<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// One try of one event. A dead letter that is driven again is tried for the first time again, at another time.
+/// Identifies an attempt of an event. A redriven dead letter begins again with its first attempt, at another time.
 fn identity(execution: &Value) -> (String, u64, String) {
     let attempt = execution.get("attempt").and_then(Value::as_u64).unwrap_or(1);
     (field(execution, "event").to_owned(), attempt, field(execution, "time").to_owned())
@@ -122,7 +122,7 @@ impl Line {
     }
 }
 
-/// Its lines, and how it failed if it did.
+/// Its lines, and its failure if it failed.
 fn lines_of(execution: &Value) -> Vec<Line> {
     let logs = execution.get("logs").and_then(Value::as_array).into_iter().flatten();
     let failed = execution.get("error").and_then(Value::as_str).map(|error| format!("failed: {error}"));

@@ -1,5 +1,5 @@
-//! `switchbox plugin new NAME`: writes the project of a plugin that builds, passes its tests and runs as it is. Never
-//! builds anything and never writes into a folder that has something in it.
+//! `switchbox plugin new NAME`: creates the project of a plugin that builds, passes its tests and runs. It builds nothing itself,
+//! and writes only into an empty folder.
 
 use std::{
     fs, io,
@@ -11,16 +11,16 @@ use super::language::Language;
 // `SDK` and `LOCK`: the plugin SDK; `C_BINDINGS`: the interface for C. Packed by build.rs.
 include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
-/// The folder in the project that the SDK is written to.
+/// The folder of the SDK in the project.
 const SDK_FOLDER: &str = "sdk";
 
-/// Longest name, bytes: it stands in file names and in tables.
+/// Longest name, bytes: it is part of file names and tables.
 const MAX_NAME_BYTES: usize = 64;
 
 /// The interface, in the SDK and in a project of another language.
 const WIT_FOLDER: &str = "wit";
 
-/// What a project of another language keeps out of its repository.
+/// The `.gitignore` of a project in another language.
 const IGNORED: &str = "*.wasm\n__pycache__/\nbuild/\nnode_modules/\n.venv/\n";
 
 /// The first case, the same for each language.
@@ -29,18 +29,18 @@ const CASE: [(&str, &str); 2] = [
     ("cases/too-warm.expected.json", include_str!("../templates/plugin/too-warm.expected.json.txt")),
 ];
 
-/// Where each file of a Rust project goes, and what stands in it.
+/// The files of a Rust project, and their contents.
 const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../templates/plugin/Cargo.toml.txt")),
     (".cargo/config.toml", include_str!("../templates/plugin/config.toml.txt")),
     (".gitignore", "/target\n"),
     ("README.md", include_str!("../templates/plugin/README.md.txt")),
-    // The compiler that the SDK is built with, and the target with it.
+    // The compiler that the SDK is built with, and its target.
     ("rust-toolchain.toml", include_str!("../../../rust-toolchain.toml")),
     ("src/lib.rs", include_str!("../templates/plugin/lib.rs.txt")),
 ];
 
-/// What Rust's cargo, its compiler or the project itself call something else already.
+/// Names that cargo, the compiler or a Rust project itself use already.
 const RESERVED: &[&str] = &[
     "abstract",
     "alloc",
@@ -105,7 +105,7 @@ const RESERVED: &[&str] = &[
     "yield",
 ];
 
-/// The same for Python: its key words, and the modules that a rule imports.
+/// The same for Python: its keywords, and the modules that a plugin imports.
 const RESERVED_IN_PYTHON: &[&str] = &[
     "and",
     "as",
@@ -144,16 +144,16 @@ const RESERVED_IN_PYTHON: &[&str] = &[
     "yield",
 ];
 
-/// A project, written.
+/// A created project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
-    /// Where it is, absolute.
+    /// Its absolute path.
     pub folder: PathBuf,
     /// The commands that install what builds it; none for Rust.
     pub install: Vec<&'static str>,
     /// The command that builds it, in its folder.
     pub build: &'static str,
-    /// Where that command puts the component, from the folder on.
+    /// The path of the component that the command builds, below the folder.
     pub component: PathBuf,
 }
 
@@ -167,7 +167,7 @@ pub enum Error {
     SdkForOther,
     #[error("there is no SDK in {0}: name the plugin-sdk folder of a checkout, or leave --sdk out")]
     NoSdk(PathBuf),
-    #[error("the path {0} is no UTF-8, which Cargo.toml needs")]
+    #[error("the path {0} is not UTF-8, which Cargo.toml needs")]
     NotText(PathBuf),
     #[error("cannot write {path}: {source}")]
     Write { path: PathBuf, source: io::Error },
@@ -208,7 +208,7 @@ fn create_rust(name: &str, folder: &Path, sdk: Option<&Path>) -> Result<Created,
             write(&folder.join(SDK_FOLDER).join(path), text)?;
         }
     }
-    // The versions that the SDK was tested with. Cargo takes out what the project does not need.
+    // The versions that the SDK was tested with. Cargo removes what the project does not need.
     write(&folder.join("Cargo.lock"), LOCK)?;
 
     Ok(Created {

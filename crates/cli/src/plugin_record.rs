@@ -16,25 +16,25 @@ use switchbox_admin_api::{Int64, Plugin, PluginRecording, RecordPluginRequest};
 use switchbox_model::PluginName;
 use switchbox_support::terminal;
 
-/// How often it looks whether the recording has ended.
+/// How often it checks whether the recording has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     name: String,
-    /// How long, such as 10m or 1h; then the recording is written to FILE
+    /// How long to record, such as 10m or 1h; the recording is then written to FILE
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
     time: Option<Duration>,
-    /// Until it is stopped or its file is full; the command does not wait for that
+    /// Record until it is stopped or its file is full, without waiting
     #[arg(long, conflicts_with_all = ["time", "file"])]
     always: bool,
     /// End the recording
     #[arg(long, conflicts_with_all = ["time", "always", "mask", "size"])]
     stop: bool,
-    /// Where to write it; without --for and --stop: the recording as far as it is
+    /// The file to write; without --for and --stop: the recording so far
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// A glob of keys whose values are masked, beside the host's own
+    /// A glob of keys whose values are masked, in addition to the host's own
     #[arg(long, value_name = "GLOB")]
     mask: Vec<String>,
     /// The largest file on the host, bytes
@@ -80,16 +80,16 @@ fn state(client: &Client, path: &str) -> anyhow::Result<Option<PluginRecording>>
 
 /// Waits until the recording has ended.
 fn ended(client: &Client, path: &str) -> anyhow::Result<PluginRecording> {
-    let mut told = 0;
+    let mut printed = 0;
     loop {
         let recording = state(client, path)?.context("the host has no recording of it; was it started again?")?;
         if recording.ended.is_some() {
             return Ok(recording);
         }
         let executions = recording.executions.0;
-        if executions > told * 2 {
-            told = executions;
-            // There is nobody left to tell.
+        if executions > printed * 2 {
+            printed = executions;
+            // Standard error is closed, so the warning cannot be shown.
             let _ = terminal::print_error(&format!("{executions} executions so far"));
         }
         thread::sleep(LOOK_EVERY);

@@ -17,14 +17,14 @@ use switchbox_dry_run::{
 };
 use switchbox_plugin_runtime::{PluginSettings, digest};
 
-/// The command ends with this code if something differs.
+/// The exit code if there are differences.
 const DIFFERENT: u8 = 9;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// What `switchbox plugin record` wrote
+    /// The file from `switchbox plugin record`
     file: PathBuf,
-    /// Another component [default: the one that was recorded: built in, beside FILE, or in the plugin folder of --data]
+    /// Another component [default: the recorded one: built in, beside FILE, or in the plugin folder of --data]
     #[arg(long, value_name = "FILE")]
     component: Option<PathBuf>,
     /// Another settings file
@@ -73,7 +73,7 @@ fn read(path: &Path) -> anyhow::Result<Bytes> {
     Ok(fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?.into())
 }
 
-/// The component that was recorded, where it can be found.
+/// The recorded component, if it can be found.
 fn recorded(file: &Path, data: Option<&Path>) -> anyhow::Result<Bytes> {
     let mut reader = Reader::new(open(file)?)?;
     let plugin = reader.plugin.clone();

@@ -1,4 +1,4 @@
-//! `switchbox plugin shadow`: runs a candidate beside a plugin of a running host, and shows in what it differs.
+//! `switchbox plugin shadow`: runs a candidate beside a plugin of a running host, and shows the differences.
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
@@ -21,10 +21,10 @@ pub(super) struct Options {
     /// The share of devices whose events it sees, such as 10%
     #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with_all = ["report", "stop"])]
     share: Option<f64>,
-    /// What it has found so far
+    /// Show the results so far
     #[arg(long, conflicts_with = "stop")]
     report: bool,
-    /// End it
+    /// End the shadow
     #[arg(long)]
     stop: bool,
 }
@@ -69,7 +69,7 @@ fn request(options: &Options) -> anyhow::Result<ShadowPluginRequest> {
 }
 
 fn shown(name: &PluginName, shadow: PluginShadow) -> String {
-    let state = shadow.ended.map_or_else(|| "goes on".to_owned(), |why| format!("ended: {why}"));
+    let state = shadow.ended.map_or_else(|| "running".to_owned(), |why| format!("ended: {why}"));
     let share = format!("{}% of devices", shadow.share * 100.0);
     let mut rows = vec![
         ("shadow of", name.to_string()),

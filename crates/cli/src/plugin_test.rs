@@ -21,13 +21,13 @@ use switchbox_dry_run::{
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime::PluginSettings;
 
-/// The command ends with this code if a case fails.
+/// The exit code if a case fails.
 const FAILED: u8 = 9;
-/// The folder of cases, in that of the plugin.
+/// The folder of cases, in the plugin's folder.
 const CASES: &str = "cases";
-/// What a case's file of expectations ends with.
+/// The ending of a case's file of expected results.
 const EXPECTED: &str = ".expected.json";
-/// How often --watch looks for changes.
+/// How often --watch checks for changes.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 #[derive(Debug, clap::Args)]
@@ -41,10 +41,10 @@ pub(super) struct Options {
     /// The settings file [default: NAME.toml in DIR, where NAME is the component's]
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Take what the plugin does now as what is expected
+    /// Write the results as the expected ones
     #[arg(long)]
     accept: bool,
-    /// Go on, and test again when a file changes, until interrupted
+    /// Run the tests again when a file changes, until interrupted
     #[arg(long, conflicts_with = "accept")]
     watch: bool,
 }
@@ -110,7 +110,7 @@ fn test(options: &Options) -> anyhow::Result<Printed> {
     Ok(Printed { text: lines.join("\n"), code: if failed == 0 { 0 } else { FAILED } })
 }
 
-/// What differs from what is expected.
+/// The differences from the expected results.
 fn judged(file: &Path, came: &[EventResult], accept: bool) -> anyhow::Result<Vec<String>> {
     let expected = file.with_extension("").with_added_extension("expected.json");
     if accept {
@@ -127,7 +127,7 @@ fn judged(file: &Path, came: &[EventResult], accept: bool) -> anyhow::Result<Vec
 
 fn read(file: &Path) -> anyhow::Result<Case> {
     let text = fs::read_to_string(file).context("it cannot be read")?;
-    serde_json::from_str(&text).context("it is no case")
+    serde_json::from_str(&text).context("it is not a case")
 }
 
 fn cases(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
@@ -162,7 +162,7 @@ fn changed(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|about| about.modified()).ok()
 }
 
-/// When each file was changed that a test depends on.
+/// The modification time of each file that a test depends on.
 fn fingerprint(options: &Options) -> Vec<(PathBuf, Option<SystemTime>)> {
     let entries = fs::read_dir(options.folder.join(CASES)).into_iter().flatten().flatten().map(|entry| entry.path());
     let settings = fs::read_dir(&options.folder).into_iter().flatten().flatten().map(|entry| entry.path());

@@ -1,4 +1,4 @@
-//! `switchbox plugin try`: what a plugin would do with an event, on a running host, which carries nothing out.
+//! `switchbox plugin try`: shows what a plugin would do with an event, on a running host, which carries nothing out.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ pub(super) struct Options {
     /// The data is telemetry of this sub-folder
     #[arg(long)]
     subfolder: Option<String>,
-    /// The data is a reported state, and no telemetry
+    /// The data is a reported state, not telemetry
     #[arg(long, conflicts_with_all = ["subfolder", "topic", "timer"])]
     state: bool,
     /// The data was published on this ordinary topic
@@ -36,23 +36,23 @@ pub(super) struct Options {
     /// A timer of this name fired
     #[arg(long, value_name = "NAME", conflicts_with = "subfolder")]
     timer: Option<String>,
-    /// The event as JSON, in the form of docs/recordings.md
+    /// The event as JSON, in the format of docs/recordings.md
     #[arg(long, value_name = "FILE", conflicts_with_all = ["payload", "device", "event_number"])]
     event: Option<PathBuf>,
-    /// An event of the journal
+    /// The number of an event in the journal
     #[arg(long, value_name = "N", conflicts_with_all = ["payload", "device"])]
     event_number: Option<u64>,
-    /// A settings file to try in the place of the one in force
+    /// A settings file to try instead of the one in force
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// What a device answers when the plugin calls a method; without it the device is offline
+    /// The answer of a device's method; without it, the device is offline
     #[arg(long, value_name = "DEVICE:METHOD=DATA")]
     method_answer: Vec<String>,
 }
 
-/// The host's answer, and what a person wants to read of it.
+/// The host's answer, and its text for users.
 pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<String> {
-    // What is no folder but a JSON object is meant for the event.
+    // A JSON object instead of a folder is meant as the event's data.
     let object = host.data_text().filter(|text| text.trim_start().starts_with('{'));
     let client = if object.is_some() { host.without_data().client()? } else { host.client()? };
     let (name, component) = what(&options.what)?;
@@ -67,7 +67,7 @@ fn call(client: &Client, name: &PluginName, request: &TryPluginRequest) -> anyho
     client.post(&format!("/v1/plugins/{}:try", escape(name.as_str())), request)
 }
 
-/// A plugin's name; of a file also its bytes.
+/// A plugin's name; for a file also its bytes.
 pub(super) fn what(what: &str) -> anyhow::Result<(PluginName, Option<Vec<u8>>)> {
     let path = Path::new(what);
     if !what.contains('/') && path.extension().is_none_or(|ending| ending != "wasm") {
@@ -85,7 +85,7 @@ fn request(options: &Options, object: Option<&str>) -> anyhow::Result<TryPluginR
         (Some(path), _) => {
             let text = read(path)?;
             let event = serde_json::from_str::<Map<String, Value>>(&text);
-            Some(event.with_context(|| format!("{} is no event in JSON", path.display()))?)
+            Some(event.with_context(|| format!("{} is not an event in JSON", path.display()))?)
         }
         (None, Some(_)) => None,
         (None, None) => Some(event(options, object)?),

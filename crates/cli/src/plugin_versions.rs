@@ -1,5 +1,5 @@
-//! `switchbox plugin history`, `diff` and `rollback`: the versions of a plugin that have run on a host, what differs between two of
-//! them, and back to one of them.
+//! `switchbox plugin history`, `diff` and `rollback`: the versions of a plugin that have run on a host, the differences between two
+//! of them, and restoring one.
 
 use std::{fmt::Write as _, io::Read as _, path::PathBuf};
 
@@ -19,11 +19,11 @@ const COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, clap::Args)]
 pub(super) struct Diff {
     name: String,
-    /// The older one: a number of `plugin history`, or the beginning of a digest [default: the version before the one in force]
+    /// The older version: a number of `plugin history`, or the beginning of a digest [default: the version before the one in force]
     a: Option<String>,
-    /// The newer one [default: the version in force]
+    /// The newer version [default: the version in force]
     b: Option<String>,
-    /// A recording of the plugin: both versions replay it, and what each does otherwise is shown
+    /// A recording of the plugin: both versions replay it, and their differences are shown
     #[arg(long, value_name = "FILE")]
     recording: Option<PathBuf>,
 }
@@ -31,7 +31,7 @@ pub(super) struct Diff {
 #[derive(Debug, clap::Args)]
 pub(super) struct Rollback {
     name: String,
-    /// A number of `plugin history`, or the beginning of a digest [default: the version that ran before]
+    /// A number of `plugin history`, or the beginning of a digest [default: the previous version]
     #[arg(long, value_name = "N|DIGEST")]
     to: Option<String>,
 }
@@ -130,7 +130,7 @@ fn listed(answer: ListPluginVersionsResponse) -> String {
     table(&["N", "SINCE", "BY", "VERSION", "DIGEST", "COMPONENT", "STATE"], &rows)
 }
 
-/// Enough of a digest to name a version.
+/// The beginning of a digest, enough to identify a version.
 fn short(digest: &str) -> String {
     digest.trim_start_matches("sha256:").chars().take(12).collect()
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use switchbox_support::terminal;
 
-/// What a command prints, and the code that it ends with.
+/// The output of a command, and its exit code.
 pub(super) struct Printed {
     pub(super) text: String,
     pub(super) code: u8,
@@ -18,7 +18,7 @@ impl From<String> for Printed {
     }
 }
 
-/// Prints what a command has to say. A reader that has gone away, as `head` does, ends the program.
+/// Prints a text. If the reader has closed the pipe, as `head` does, the program ends.
 ///
 /// # Errors
 ///
@@ -30,7 +30,7 @@ pub fn show(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The error and its causes as one text, without saying twice what a cause's parent says already.
+/// The error and its causes as one text. A cause that its parent contains already is left out.
 #[must_use]
 pub fn chain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();

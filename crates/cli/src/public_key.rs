@@ -1,4 +1,4 @@
-//! A public key or certificate as it is typed: a file, or gcloud's `path=FILE,type=TYPE,expiration-time=TIME`.
+//! A public key or certificate as an argument: a file, or gcloud's `path=FILE,type=TYPE,expiration-time=TIME`.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use switchbox_admin_api::{DeviceCredential, PublicKeyCredential, PublicKeyFormat
 use switchbox_auth::{keys, pem};
 use switchbox_model::registry::{Credential, KeyFormat};
 
-/// gcloud's names of the formats, with those that it had before.
+/// gcloud's names of the formats, including earlier ones.
 const TYPES: [(&str, PublicKeyFormat); 6] = [
     ("rsa-pem", PublicKeyFormat::RsaPem),
     ("rsa-x509-pem", PublicKeyFormat::RsaX509Pem),
@@ -26,7 +26,7 @@ const TYPES: [(&str, PublicKeyFormat); 6] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     path: PathBuf,
-    /// The format that the user gave. With `None` it is detected.
+    /// The format that the user gave. `None`: it is detected.
     format: Option<PublicKeyFormat>,
     expires: Option<Time>,
 }
@@ -46,7 +46,7 @@ impl FromStr for PublicKey {
                     let known = TYPES.into_iter().find(|(known, _)| *known == name).map(|(_, format)| format);
                     format = Some(known.ok_or_else(|| {
                         let names = TYPES.map(|(name, _)| name).join(", ");
-                        format!("{name} is no type of a key; there are {names}")
+                        format!("{name} is not a type of key; there are {names}")
                     })?);
                 }
                 Some(("expiration-time", time)) => expires = Some(time.parse()?),
@@ -60,7 +60,7 @@ impl FromStr for PublicKey {
 }
 
 impl PublicKey {
-    /// As the API takes it.
+    /// In the API's format.
     pub(super) fn read(&self) -> anyhow::Result<DeviceCredential> {
         let public_key = read(&self.path)?;
         match self.format {
@@ -73,12 +73,12 @@ impl PublicKey {
     }
 }
 
-/// Its kind is found by reading it.
+/// Reads a file and detects its format.
 fn read(file: &Path) -> anyhow::Result<PublicKeyCredential> {
     let shown = file.display();
     let bytes = fs::read(file).with_context(|| format!("{shown} cannot be read"))?;
     let key = pem::text(&bytes).with_context(|| {
-        format!("{shown} is no text; if it is a key in DER: openssl pkey -pubin -inform DER -in OLD -out NEW")
+        format!("{shown} is not text; if it is a key in DER: openssl pkey -pubin -inform DER -in OLD -out NEW")
     })?;
     let formats = if key.contains("CERTIFICATE-----") {
         [(KeyFormat::RsaX509Pem, PublicKeyFormat::RsaX509Pem), (KeyFormat::Es256X509Pem, PublicKeyFormat::Es256X509Pem)]

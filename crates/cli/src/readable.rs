@@ -1,13 +1,13 @@
-//! The host's JSON for people and scripts that read it: a payload that is text stands decoded beside its base64.
+//! The host's JSON for users and scripts: a payload that is text is shown decoded beside its base64.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
-/// Fields that hold base64.
+/// Fields that contain base64.
 const PAYLOADS: [&str; 2] = ["binaryData", "payload"];
-/// What they hold, decoded.
+/// The name of the decoded field.
 const DECODED: &str = "data";
-/// What others wrote: its fields are not the API's.
+/// Fields with contents of others, which are not the API's.
 const FOREIGN: [&str; 6] = ["metadata", "desired", "reported", "differs", "patch", "settings"];
 
 /// Adds `data` beside each `binaryData` and `payload` that is UTF-8: a JSON object or array as such, anything else as text.
@@ -30,14 +30,14 @@ fn fields_with_data(fields: Map<String, Value>) -> Map<String, Value> {
     fields
 }
 
-/// Returns `None` if it is no base64, or no text.
+/// Returns `None` if it is not base64, or not text.
 fn decoded(value: &Value) -> Option<Value> {
     let text = String::from_utf8(STANDARD.decode(value.as_str()?).ok()?).ok()?;
     let json = serde_json::from_str(&text).ok().filter(|value| matches!(value, Value::Object(_) | Value::Array(_)));
     Some(json.unwrap_or(Value::String(text)))
 }
 
-/// The items of an answer that is a list and nothing else, for output by lines. Returns `None` if it is not.
+/// The items of an answer that consists of a list, for output by lines. Returns `None` for any other answer.
 pub(super) fn only_list(answer: &Value) -> Option<&[Value]> {
     let mut fields = answer.as_object()?.iter().filter(|(name, _)| *name != "nextPageToken");
     match (fields.next(), fields.next()) {

@@ -1,5 +1,4 @@
-//! `switchbox completions` and `switchbox man`: what a shell and a reader of manuals want to know, from the definition of the
-//! commands.
+//! `switchbox completions` and `switchbox man`: shell completions and manual pages, from the definition of the commands.
 
 use std::{fs, path::PathBuf};
 
@@ -8,7 +7,7 @@ use clap_complete::Shell;
 
 use super::printed::show;
 
-/// Print what completes commands and flags in a shell, such as `switchbox completions bash`
+/// Print the completions of commands and flags for a shell, such as `switchbox completions bash`
 #[derive(Debug, clap::Args)]
 pub struct Completions {
     shell: Shell,
@@ -17,7 +16,7 @@ pub struct Completions {
 /// Write a manual page for each command, such as `switchbox man ~/.local/share/man/man1`
 #[derive(Debug, clap::Args)]
 pub struct Man {
-    /// The folder; it is made if it is not there
+    /// The folder; it is created if necessary
     folder: PathBuf,
 }
 

@@ -21,42 +21,41 @@ use switchbox_model::RegistryName;
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Make a registry
+    /// Create a registry
     Create {
         registry: String,
         #[command(flatten)]
         fields: Fields,
     },
-    /// All registries of a project and location
+    /// List all registries of a project and location
     List {
         #[arg(long, default_value_t = RegistryName::default_registry().project().to_owned())]
         project: String,
         #[arg(long, default_value_t = RegistryName::default_registry().location().to_owned())]
         location: String,
     },
-    /// Everything about one registry
+    /// Show one registry
     Get { registry: String },
-    /// Change what is given
+    /// Change the given fields
     Update {
         registry: String,
         #[command(flatten)]
         fields: Fields,
     },
-    /// The authorities whose certificates let in the devices that they name
+    /// The authorities that admit devices of the registry
     #[command(subcommand)]
     Credential(authority::Action),
     /// Delete a registry that has no devices
     Delete { registry: String },
 }
 
-/// What a registry has beside its name
+/// The fields of a registry
 #[derive(Debug, clap::Args)]
 pub struct Fields {
-    /// An authority (PEM) whose certificates let in the devices that they name; may be given several times, and takes the place
-    /// of all that are there
+    /// An authority (PEM) that admits devices with certificates that it issued; may be repeated, and replaces all existing ones
     #[arg(long = "certificate", value_name = "FILE")]
     certificates: Vec<PathBuf>,
-    /// Take all authorities away
+    /// Remove all authorities
     #[arg(long, conflicts_with = "certificates")]
     no_certificates: bool,
     /// Whether its devices may use HTTP
@@ -71,7 +70,7 @@ enum Switch {
 }
 
 impl Fields {
-    /// As the API takes them, and the mask of those that are given.
+    /// In the API's format, with the mask of the given fields.
     fn body(&self) -> anyhow::Result<(DeviceRegistry, String)> {
         let (mut body, mut mask) = (DeviceRegistry::default(), Vec::new());
         if self.no_certificates || !self.certificates.is_empty() {

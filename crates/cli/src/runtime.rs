@@ -1,4 +1,4 @@
-//! The runtime of a command that waits, and its end by a signal.
+//! The runtime of a command that waits, until a signal ends it.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `switchbox service`: accounts of programs that are no devices, such as a dashboard that watches.
+//! `switchbox service`: accounts of programs that are not devices, such as a dashboard.
 
 use clap::Subcommand;
 use serde_json::{Map, Value};
@@ -20,41 +20,41 @@ const PATH: &str = "/v1/serviceAccounts";
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Make an account
+    /// Create an account
     Create {
         name: String,
-        /// A topic filter that it may publish to; may be given several times
+        /// A topic filter that it may publish to; may be repeated
         #[arg(long = "publish", value_name = "FILTER")]
         publish: Vec<String>,
-        /// A topic filter that it may subscribe, such as registries/default/devices/+/events/#; may be given several times
+        /// A topic filter that it may subscribe to, such as registries/default/devices/+/events/#; may be repeated
         #[arg(long = "subscribe", value_name = "FILTER")]
         subscribe: Vec<String>,
         #[command(flatten)]
         key: NewKey,
     },
-    /// All accounts
+    /// List all accounts
     List,
-    /// Everything about one account
+    /// Show one account
     Get { name: String },
-    /// Change what is given; each list takes the place of the one that is there, and the account's connections end
+    /// Change the given fields; each list replaces the existing one, and the account's connections end
     Update {
         name: String,
-        /// A topic filter that it may publish to; may be given several times
+        /// A topic filter that it may publish to; may be repeated
         #[arg(long = "publish", value_name = "FILTER")]
         publish: Vec<String>,
-        /// A topic filter that it may subscribe; may be given several times
+        /// A topic filter that it may subscribe to; may be repeated
         #[arg(long = "subscribe", value_name = "FILTER")]
         subscribe: Vec<String>,
-        /// Shut it out, or let it in again
+        /// Disable it, or enable it again
         #[arg(long, value_name = "true|false")]
         disabled: Option<bool>,
     },
-    /// Take an account away; its connections end at once
+    /// Delete an account; its connections end at once
     Delete { name: String },
-    /// The public keys and certificates by which the account is known
+    /// The public keys and certificates of the account
     #[command(subcommand)]
     Credential(credential::Action),
-    /// Give the account a password, made here or read from standard input
+    /// Give the account a password, generated here or read from standard input
     Password {
         name: String,
         #[command(flatten)]

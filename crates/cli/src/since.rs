@@ -1,4 +1,4 @@
-//! `--since`: how long ago, or the time itself.
+//! `--since`: a duration until now, or a time.
 
 use switchbox_admin_api::Time;
 use switchbox_support::clock;

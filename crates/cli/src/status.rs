@@ -1,11 +1,11 @@
-//! `switchbox status`: how a running host is, and what is wrong with it.
+//! `switchbox status`: the status of a running host, and what is wrong with it.
 
 use serde_json::Value;
 
 use super::{host::Host, when::at};
 use switchbox_support::terminal::{Style, paint};
 
-/// How a running host is: its version, what is wrong, how much it has
+/// Show the status of a running host: its version, problems, and numbers
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]

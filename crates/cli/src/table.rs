@@ -1,16 +1,16 @@
-//! Tables for people. On a terminal a table is as wide as the terminal at most; cells that are too long are cut, or wrapped
-//! where each row is one thing to be read whole. Elsewhere cells are whole, so that programs can read them.
+//! Tables as text. On a terminal a table is at most as wide as the terminal: cells that are too long are cut, or wrapped if each
+//! row has to be read whole. Elsewhere cells are whole, so that programs can read them.
 
 use switchbox_support::terminal::{Style, columns, line, paint, split_at_width, width};
 
 /// Between two columns.
 const GAP: usize = 2;
-/// A column is made no narrower than this for the others.
+/// The minimum width of a column that is narrowed.
 const LEAST: usize = 8;
-/// Elsewhere than on a terminal, the other rows are not padded further for a long cell.
+/// Without a terminal, rows are not padded further than this for a long cell.
 const PADDED: usize = 120;
 
-/// The head and the rows, each cell padded to its column; no trailing blanks. Long cells are cut.
+/// The heading and the rows, each cell padded to its column, without trailing blanks. Long cells are cut.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     Layout { width: width(), wraps: false }.table(head, rows)
 }
@@ -21,7 +21,7 @@ pub(super) fn details(rows: &[Vec<String>]) -> String {
 }
 
 struct Layout {
-    /// The columns of the terminal. `None` when the output is no terminal.
+    /// The columns of the terminal. `None` if the output is not a terminal.
     width: Option<usize>,
     /// The last column is wrapped, not cut.
     wraps: bool,
@@ -50,7 +50,7 @@ impl Layout {
         if self.width.is_some() { line(text).into_owned() } else { text.to_owned() }
     }
 
-    /// Takes from the widest columns until all fit.
+    /// Narrows the widest columns until all fit.
     fn fit(&self, widths: &mut [usize]) {
         let Some(width) = self.width else {
             return widths.iter_mut().for_each(|column| *column = (*column).min(PADDED));
@@ -94,7 +94,7 @@ impl Layout {
     }
 }
 
-/// What a cell that says how something is looks like on a terminal.
+/// The style of a cell that contains a status.
 fn style(cell: &str) -> Option<Style> {
     match cell {
         "broken" | "dead" | "failed" | "rejected" | "expired" => Some(Style::Red),
@@ -117,7 +117,7 @@ fn cut(cell: &str, width: usize) -> String {
     shown
 }
 
-/// On lines of this width, of which all but the first are indented.
+/// Wraps the cell at this width; all lines but the first are indented.
 fn wrapped(cell: &str, width: usize, indent: usize) -> String {
     let (first, mut rest) = split_at_width(cell, width);
     let mut shown = first.to_owned();

@@ -1,4 +1,4 @@
-//! `switchbox device token`: what a device shows instead of a password, made from its private key.
+//! `switchbox device token`: a token from a device's private key, which the device sends as its password.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,16 +9,16 @@ use switchbox_auth::signing::SigningKey;
 use switchbox_model::{RegistryName, limits};
 use switchbox_support::clock;
 
-/// Print a token that the private key signs; needs no host
+/// Print a token that a private key signs; needs no host
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     /// The device's private key (PEM)
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// How long the token is good for, at most 24h
+    /// How long the token is valid, at most 24h
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
     ttl: Duration,
-    /// Whom it is for: the project in the device's full name
+    /// The audience: the project in the device's full name
     #[arg(long, value_name = "PROJECT", default_value_t = RegistryName::default_registry().project().to_owned())]
     audience: String,
 }

@@ -1,4 +1,4 @@
-//! The authorities that the command line trusts for https: those of this machine, and those that are named.
+//! The authorities that the command line trusts for https: those of this machine, and those that are given.
 
 use std::{path::Path, sync::Arc};
 

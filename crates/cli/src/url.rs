@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// Percent-encodes what would end a path or a query parameter, or means something else there.
+/// Percent-encodes characters that have a meaning in a path or a query parameter.
 pub(super) fn escape(path: &str) -> String {
     let mut escaped = String::with_capacity(path.len());
     for byte in path.bytes() {

@@ -1,4 +1,4 @@
-//! Times for people: on a terminal how long ago, elsewhere as the API writes them.
+//! Times as text: relative on a terminal, elsewhere as in the API.
 
 use switchbox_admin_api::Time;
 use switchbox_support::{clock, terminal};
@@ -8,12 +8,12 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// A time of the API for a cell of a list. What is no time stays as it is.
+/// A time of the API for a cell of a list. Other text stays as it is.
 pub(super) fn when(text: String) -> String {
     if terminal::is_terminal() { ago(&text, clock::now_ms()).unwrap_or(text) } else { text }
 }
 
-/// A time of the API where there is room for both.
+/// A time of the API, absolute and relative.
 pub(super) fn at(text: String) -> String {
     if !terminal::is_terminal() {
         return text;
@@ -24,7 +24,7 @@ pub(super) fn at(text: String) -> String {
     }
 }
 
-/// Returns `None` if it is no time.
+/// Returns `None` if the text is not a time.
 fn ago(text: &str, now_ms: u64) -> Option<String> {
     let Time(at_ms) = text.parse().ok()?;
     let apart = now_ms.abs_diff(at_ms);

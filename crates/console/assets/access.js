@@ -1,4 +1,4 @@
-// Who may use the API, which programs have accounts, which devices speak for others, and who changed what.
+// The page "Access": tokens of the API, service accounts, gateways and their devices, and the audit log.
 
 import { html, useState } from "./html.js";
 import { call } from "./api.js";
@@ -17,19 +17,19 @@ function Tokens() {
         form.reset();
         list.reload();
     };
-    return html`<${Section} title="Tokens of the API"><p class="hint">The host's own token, in <code>admin-token</code>, is not among them.</p>
-        <${Loaded} of=${list} empty=${(data) => !data.tokens?.length && "None but the host's own."}>${(data) => html`<${Table} label="Tokens" head=${["Name", "Scope", "Made", ""]}>${data.tokens.map((one) => html`<tr key=${one.name}><td>${one.name}</td><td><${Badge}>${one.scope}<//></td><td><${Time} at=${one.createTime} /></td><td><${Action} needs="admin" kind="danger" run=${() => drop(one.name)}>delete<//></td></tr>`)}<//>`}<//>
-        <${Form} needs="admin" label="Make a token" submit=${submit}><${Field} label="Name" name="name" required /><${Choice} label="Scope" name="scope" value="read" options=${[["read", "read: look at everything but tokens and the audit log"], ["operate", "operate: also send to devices"], ["admin", "admin: also change what is there"]]} /><//>
-        ${made && html`<${Dialog} title=${`The token ${made.name}`} close=${() => setMade(null)}><p>It is shown this once; the host keeps a hash only.</p><${Copy} label="token" text=${made.token} /><//>`}
-        ${dropping && html`<${Ask} title=${`Delete the token ${dropping}?`} text="It is refused from then on." label="Delete" close=${() => drop(null)} run=${async () => {
+    return html`<${Section} title="API tokens"><p class="hint">The host's own token, in the file <code>admin-token</code>, is not among them.</p>
+        <${Loaded} of=${list} empty=${(data) => !data.tokens?.length && "No tokens except the host's own."}>${(data) => html`<${Table} label="Tokens" head=${["Name", "Scope", "Made", ""]}>${data.tokens.map((one) => html`<tr key=${one.name}><td>${one.name}</td><td><${Badge}>${one.scope}<//></td><td><${Time} at=${one.createTime} /></td><td><${Action} needs="admin" kind="danger" run=${() => drop(one.name)}>delete<//></td></tr>`)}<//>`}<//>
+        <${Form} needs="admin" label="Create a token" submit=${submit}><${Field} label="Name" name="name" required /><${Choice} label="Scope" name="scope" value="read" options=${[["read", "read: look at everything but tokens and the audit log"], ["operate", "operate: also send to devices"], ["admin", "admin: also change what is there"]]} /><//>
+        ${made && html`<${Dialog} title=${`The token ${made.name}`} close=${() => setMade(null)}><p>It is shown only once; the host stores only its hash.</p><${Copy} label="token" text=${made.token} /><//>`}
+        ${dropping && html`<${Ask} title=${`Delete the token ${dropping}?`} text="Calls with it are refused from then on." label="Delete" close=${() => drop(null)} run=${async () => {
             await call("DELETE", `/v1/tokens/${encodeURIComponent(dropping)}`);
             list.reload();
         }} />`}<//>`;
 }
 
 const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
-const Lists = ({ of = {} }) => html`<${Field} label="May publish to (a topic filter a line)">${(id) => html`<textarea id=${id} name="publish" spellcheck="false">${(of.publish ?? []).join("\n")}</textarea>`}<//>
-    <${Field} label="May subscribe to (a topic filter a line)">${(id) => html`<textarea id=${id} name="subscribe" spellcheck="false">${(of.subscribe ?? []).join("\n")}</textarea>`}<//>`;
+const Lists = ({ of = {} }) => html`<${Field} label="May publish to (one topic filter per line)">${(id) => html`<textarea id=${id} name="publish" spellcheck="false">${(of.publish ?? []).join("\n")}</textarea>`}<//>
+    <${Field} label="May subscribe to (one topic filter per line)">${(id) => html`<textarea id=${id} name="subscribe" spellcheck="false">${(of.subscribe ?? []).join("\n")}</textarea>`}<//>`;
 
 function Account({ of, reload }) {
     const path = `/v1/serviceAccounts/${encodeURIComponent(of.id)}`;
@@ -60,14 +60,14 @@ function Accounts() {
         form.reset();
         list.reload();
     };
-    return html`<${Section} title="Accounts of programs"><p class="hint">For programs that are no devices, such as a dashboard: each has the topics of its lists.</p>
+    return html`<${Section} title="Service accounts"><p class="hint">For programs that are not devices, such as a dashboard: each may use the topics of its lists.</p>
         <${Loaded} of=${list} empty=${(data) => !data.serviceAccounts?.length && "None."}>${(data) => html`${data.serviceAccounts.map((one) => html`<${Account} key=${one.id} of=${one} reload=${list.reload} />`)}${data.nextPageToken && html`<p class="dim">The first 200 are shown.</p>`}`}<//>
-        <${Form} needs="admin" label="Make an account" submit=${submit}><${Field} label="Name" name="id" required /><${Lists} /><//><//>`;
+        <${Form} needs="admin" label="Create an account" submit=${submit}><${Field} label="Name" name="id" required /><${Lists} /><//><//>`;
 }
 
 function Audit({ query }) {
     const list = useApi(`/v1/audit?pageSize=50${query.after ? `&pageToken=${encodeURIComponent(query.after)}` : ""}`);
-    return html`<${Section} title="Who changed what" actions=${html`<button onClick=${list.reload}>read again</button>`}><${Loaded} of=${list} empty=${(data) => !data.lines?.length && "Nobody changed anything."}>${(data) => html`<${Table} label="Audit log, newest first" head=${["When", "Who", "From", "Call", "Object", "With", "Result"]}>
+    return html`<${Section} title="Audit log" actions=${html`<button onClick=${list.reload}>reload</button>`}><${Loaded} of=${list} empty=${(data) => !data.lines?.length && "There are no changes yet."}>${(data) => html`<${Table} label="Audit log, newest first" head=${["When", "Who", "From", "Call", "Object", "With", "Result"]}>
         ${data.lines.map((one, n) => html`<tr key=${n}><td><${Time} at=${one.time} /></td><td>${one.who}</td><td>${one.address}</td><td class="mono">${one.call}</td><td>${one.object}</td><td class="mono">${one.parameters && JSON.stringify(one.parameters)}</td><td><${Badge} kind=${one.status < 400 ? "good" : "bad"}>${one.status}<//></td></tr>`)}<//>`}<//>
         <div class="actions">${query.after && html`<button onClick=${() => filter({ after: "" })}>newest</button>`}${list.data?.nextPageToken && html`<button onClick=${() => filter({ after: list.data.nextPageToken })}>older</button>`}</div><//>`;
 }

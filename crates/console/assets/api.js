@@ -3,21 +3,21 @@
 import { store } from "./store.js";
 
 const TOKEN = "switchbox-token";
-/// How often a host that does not answer is asked whether it is back.
+/// The interval of the retries while the host does not answer.
 const LOOK_AGAIN_MS = 1_000;
 
-/// Who is logged in: `{name, scope}`, or null. `undefined` while that is not known.
+/// The token in use: `{name, scope}`, or null. `undefined` while that is not known.
 export const caller = store(undefined);
 /// Why the page asks for a token.
 export const reason = store("");
-/// `{lost: true}` while the host does not answer; `{back: text}` for a while after it did again.
+/// `{lost: true}` while the host does not answer; `{back: text}` for a while after it answers again.
 export const contact = store({});
-/// Counts how often the page has come back to a host; what was shown before is read again.
+/// Counts the reconnections to a host; each one reloads the data.
 export const epoch = store(0);
 
 const SCOPES = ["read", "operate", "admin"];
 
-/// What the token may do; the host refuses the rest whatever the page shows.
+/// The scope of the token; the host checks it as well.
 export function may(scope) {
     const had = caller.get()?.scope;
     return SCOPES.indexOf(had) >= SCOPES.indexOf(scope);
@@ -50,7 +50,7 @@ async function send(method, path, { body, type, signal, more } = {}) {
     try {
         message = JSON.parse(text).error.message;
     } catch {
-        // Not every answer is JSON: a proxy may stand between.
+        // Not every answer is JSON: it may come from a proxy.
     }
     if (response.status === 401) forget(message);
     throw new Refused(response.status, message);
@@ -89,7 +89,7 @@ export async function logIn(token) {
     return status;
 }
 
-/// Is a token needed, and is the one of this tab good?
+/// Whether a token is needed, and whether that of this tab is valid.
 export async function begin() {
     try {
         await logIn();
@@ -114,7 +114,7 @@ function forget(why) {
 let started;
 let looking = false;
 
-/// Waits until the host answers again, then has everything read anew.
+/// Waits until the host answers again, then reloads everything.
 async function lost() {
     if (looking || !caller.get()) return;
     looking = true;
@@ -133,7 +133,7 @@ async function lost() {
         const before = started;
         const status = await logIn();
         const restarted = status.startTime !== before;
-        contact.set({ back: restarted ? "The host has restarted. What you see was read anew." : "The host answers again. What you see was read anew." });
+        contact.set({ back: restarted ? "The host has restarted. The page was reloaded." : "The host answers again. The page was reloaded." });
     } catch {
         contact.set({});
     }

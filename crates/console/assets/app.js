@@ -1,4 +1,4 @@
-// The console: log in, find a page, see whether the host answers.
+// The console's frame: login, pages, and whether the host answers.
 
 import { html, render, useEffect, useErrorBoundary, useState } from "./html.js";
 import { begin, caller, contact, logIn, logOut, reason } from "./api.js";
@@ -27,7 +27,7 @@ function LogIn() {
     }, []);
     return html`<main class="login"><form class="card form" onSubmit=${submit}><h1>Switchbox</h1>
         <label class="field" for="token"><span>Token</span><input id="token" name="token" type="password" autocomplete="current-password" required autofocus /></label>
-        <p class="hint">The host's own token is in the file <code>admin-token</code> in its data folder. <code>switchbox token create --name me --scope read</code> makes one that can only look.
+        <p class="hint">The host's own token is in the file <code>admin-token</code> in its data folder. <code>switchbox token create --name me --scope read</code> creates a read-only token.
             It stays in this tab, and goes to this host only.</p>
         <${Problem} error=${error ?? (why ? { message: why } : null)} />
         <div class="actions"><button class="main" disabled=${busy}>Log in</button></div></form></main>`;
@@ -35,11 +35,11 @@ function LogIn() {
 
 function Contact() {
     const { lost, back } = useStore(contact);
-    if (lost) return html`<div class="banner bad" role="alert">The host does not answer. What you see is from before; this page tries again every second.</div>`;
+    if (lost) return html`<div class="banner bad" role="alert">The host does not answer. The data shown is from before; this page retries every second.</div>`;
     return back ? html`<div class="banner good" role="status">${back}</div>` : null;
 }
 
-/// Pages that are come to from another one.
+/// Pages without an entry in the menu.
 const within = { device: "devices" };
 
 function Shell() {
@@ -60,11 +60,11 @@ function Shell() {
         <${Contact} /><main id="main" tabindex="-1"><${Guarded} key=${page} /></main><${Sayings} />`;
 }
 
-/// A page that breaks says so, and the others go on.
+/// A page that throws shows an error; the other pages still work.
 function Guarded() {
     const [error] = useErrorBoundary();
     const { page, what, query } = useStore(route);
-    if (error) return html`<h1>This page broke</h1><${Problem} error=${error} /><p>That is a defect of the console. The other pages work.</p>`;
+    if (error) return html`<h1>This page failed</h1><${Problem} error=${error} /><p>This is a defect of the console. The other pages work.</p>`;
     const found = pages.find((one) => one.page === page);
     if (!found) return html`<h1>There is no such page</h1><p><a href="#/overview">To the overview</a></p>`;
     return html`<${found.component} key=${found.whole ? what : ""} what=${what} query=${query} />`;

@@ -1,4 +1,4 @@
-// A line chart over time, drawn by uPlot; what it shows is also said in words.
+// A line chart over time, drawn by uPlot, with a text alternative.
 
 import { html, useEffect, useRef } from "./html.js";
 

@@ -9,16 +9,16 @@ import { Choice, Copy, Dialog, Field, Form, Loaded } from "./parts.js";
 
 const WAYS = [["password", "a password, made here"], ["make", "a key, made here"], ["paste", "a public key or certificate that I have"], ["none", "none yet"]];
 
-/// What is typed into a shell to try the device out.
+/// The shell command that tries the device.
 function Connection({ made }) {
     const listeners = useApi("/v1/listeners");
     return html`<${Loaded} of=${listeners}>${(reach) => {
         const [host, port] = [location.hostname, reach.mqtt.split(":").at(-1)];
         const client = made.registry === DEFAULT ? made.id : `${made.registry}/devices/${made.id}`;
         const secret = made.password ? ` -u unused -P '${made.password}'` : "";
-        return html`<p>Where the host listens for MQTT: <code>${reach.mqtt}</code>${reach.mqtts && html`, with TLS <code>${reach.mqtts}</code>`}${reach.ws && html`, over WebSocket <code>${reach.ws}</code>`}. The client id is the device's:</p>
+        return html`<p>MQTT addresses of the host: <code>${reach.mqtt}</code>${reach.mqtts && html`, with TLS <code>${reach.mqtts}</code>`}${reach.ws && html`, over WebSocket <code>${reach.ws}</code>`}. The client id is the device's:</p>
             ${made.privateKey || made.pasted
-                ? html`<p>Its password is a token that its private key signs: <code>switchbox device token --key device.key.pem</code> makes one.</p>
+                ? html`<p>Its password is a token that its private key signs: <code>switchbox device token --key device.key.pem</code> creates one.</p>
                     <${Copy} label="command" text=${`mosquitto_pub -h ${host} -p ${port} -i ${client} -u unused -P "$(switchbox device token --key device.key.pem)" -q 1 -t /devices/${made.id}/events -m '{"hello":true}'`} />`
                 : html`<${Copy} label="command" text=${`mosquitto_pub -h ${host} -p ${port} -i ${client}${secret} -q 1 -t /devices/${made.id}/events -m '{"hello":true}'`} />`}`;
     }}<//>`;
@@ -26,8 +26,8 @@ function Connection({ made }) {
 
 function Made({ made, close }) {
     return html`<${Dialog} title=${`${made.id} is registered`} close=${close}>
-        ${made.password && html`<p>Its password. It is shown this once; the host keeps a hash only.</p><${Copy} label="password" text=${made.password} />`}
-        ${made.privateKey && html`<p>Its private key. It was made in this browser, is shown this once, and the host does not have it: keep it as <code>device.key.pem</code>.</p><${Copy} label="private key" text=${made.privateKey} />`}
+        ${made.password && html`<p>Its password. It is shown only once; the host stores only its hash.</p><${Copy} label="password" text=${made.password} />`}
+        ${made.privateKey && html`<p>Its private key. It was created in this browser, is shown only once, and is not stored by the host: save it as <code>device.key.pem</code>.</p><${Copy} label="private key" text=${made.privateKey} />`}
         <${Connection} made=${made} /><div class="actions"><a href=${link("device", made.registry === DEFAULT ? made.id : `${made.registry}/devices/${made.id}`)}>to the device</a></div><//>`;
 }
 
@@ -58,7 +58,7 @@ export function CreateDevice({ registry, close }) {
     return html`<${Dialog} title="New device" close=${close}><${Form} needs="admin" label="Register" submit=${submit}>
         <${Field} label="Id" name="id" required pattern="[a-zA-Z].*" hint="Letters, digits and -._+~%; it begins with a letter." />
         <${Choice} label="Credential" value=${way} options=${ways} onChange=${setWay} />
-        ${!canMakeKeys() && html`<p class="hint">A key cannot be made here: browsers do that only on pages with TLS or from their own machine.</p>`}
+        ${!canMakeKeys() && html`<p class="hint">A key cannot be created here: browsers support this only on pages with TLS or from the same machine.</p>`}
         ${way === "paste" && html`<${Choice} label="Format" name="format" options=${FORMATS} /><${Field} label="Key or certificate (PEM)">${(field) => html`<textarea id=${field} name="key" required spellcheck="false"></textarea>`}<//>`}
-        <label class="check"><input type="checkbox" name="gateway" /> it is a gateway, which speaks for other devices</label><//><//>`;
+        <label class="check"><input type="checkbox" name="gateway" /> it is a gateway, which connects other devices</label><//><//>`;
 }

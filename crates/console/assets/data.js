@@ -1,4 +1,4 @@
-// Reading the API from a component: what was read stays while it is read again, and a page that is not looked at reads nothing.
+// Reading the API from a component: data stays while it is reloaded, and a hidden page reads nothing.
 
 import { useCallback, useEffect, useRef, useState } from "./html.js";
 import { epoch, get } from "./api.js";
@@ -54,7 +54,7 @@ export function reading(key, read) {
     return Object.assign(read, { key });
 }
 
-/// Now, as it was up to ten seconds ago: for times that are told from now.
+/// The time, at most ten seconds old, for relative times.
 export function useNow() {
     const [now, set] = useState(Date.now());
     useEffect(() => {

@@ -1,4 +1,4 @@
-// Events that a plugin could not handle: look at them, give them to the plugin again, or throw them away.
+// Events that a plugin could not handle: show, redrive or purge them.
 
 import { html, useState } from "./html.js";
 import { call } from "./api.js";
@@ -16,9 +16,9 @@ const redrive = (id) => call("POST", `${of(id)}:redrive`, {});
 
 function One({ id }) {
     const found = useApi(of(id));
-    return html`<${Page} title=${`Dead letter ${id}`} actions=${html`<${Action} run=${() => redrive(id)} done="It was given to its plugin again.">redrive<//>`}><${Loaded} of=${found}>${(letter) => html`
+    return html`<${Page} title=${`Dead letter ${id}`} actions=${html`<${Action} run=${() => redrive(id)} done="The plugin handles the event again.">redrive<//>`}><${Loaded} of=${found}>${(letter) => html`
         <${Section} title="The event"><${Step} step=${{ event: letter.event }} /></${Section}>
-        <${Section} title="What the plugin made of it"><${Step} step=${{ deadLetter: letter }} /><p><a href=${link("plugins", letter.plugin)}>plugin ${letter.plugin}</a>, <span class="mono">${letter.digest.slice(0, 19)}</span>, attempt ${letter.attempt} · <a href=${link("why", `deadLetters/${id}`)}>why?</a></p><//>`}<//><//>`;
+        <${Section} title="Result of the plugin"><${Step} step=${{ deadLetter: letter }} /><p><a href=${link("plugins", letter.plugin)}>plugin ${letter.plugin}</a>, <span class="mono">${letter.digest.slice(0, 19)}</span>, attempt ${letter.attempt} · <a href=${link("why", `deadLetters/${id}`)}>why?</a></p><//>`}<//><//>`;
 }
 
 function Row({ letter, picked, pick, reload }) {
@@ -27,7 +27,7 @@ function Row({ letter, picked, pick, reload }) {
         <td><${Action} run=${async () => {
             await redrive(letter.id);
             reload();
-        }} done="It was given to its plugin again.">redrive<//></td></tr>`;
+        }} done="The plugin handles the event again.">redrive<//></td></tr>`;
 }
 
 function All({ query }) {
@@ -53,14 +53,14 @@ function All({ query }) {
     };
     const all = async () => {
         const { redriven, left } = await call("POST", "/v1/deadLetters:redrive", plugin ? { plugin } : {});
-        say(`Given to their plugins again: ${redriven}.${left ? ` Not now: ${left}, as their plugins do not run or have them already.` : ""}`);
+        say(`Handled again: ${redriven}.${left ? ` Not now: ${left}, as their plugins do not run or have them already.` : ""}`);
         list.reload();
     };
     const whose = plugin ? `of ${plugin}` : "of all plugins";
     const actions = html`<${Action} run=${all} disabled=${letters.length === 0}>redrive all ${whose}<//><${Action} needs="admin" kind="danger" disabled=${letters.length === 0} run=${() => setAsk("all")}>purge all ${whose}<//>`;
-    return html`<${Page} title="Dead letters" hint="Events that a plugin rejected, or could not handle in five tries. Nothing of them was done." actions=${actions}><section class="card" aria-label="Dead letters">
+    return html`<${Page} title="Dead letters" hint="Events that a plugin rejected or could not handle in five attempts. None of their effects were committed." actions=${actions}><section class="card" aria-label="Dead letters">
         <div class="filters"><${Choice} label="Plugin" value=${plugin} options=${[["", "all"], ...(plugins.data?.plugins ?? []).map((one) => [one.name, one.name])]} onChange=${(name) => filter({ plugin: name, after: "" })} /></div>
-        ${picked.size > 0 && html`<div class="actions" role="group" aria-label="with the picked dead letters"><strong>${picked.size} picked</strong><${Action} run=${() => each(redrive, "Given to their plugins again")}>redrive<//><${Action} needs="admin" kind="danger" run=${() => setAsk("picked")}>purge<//></div>`}
+        ${picked.size > 0 && html`<div class="actions" role="group" aria-label="With the selected dead letters"><strong>${picked.size} picked</strong><${Action} run=${() => each(redrive, "Handled again")}>redrive<//><${Action} needs="admin" kind="danger" run=${() => setAsk("picked")}>purge<//></div>`}
         <${Loaded} of=${list} empty=${(data) => data.deadLetters.length === 0 && "There is none."}>${() => html`<${Table} label="Dead letters, oldest first" head=${[html`<th scope="col"><span class="dim">pick</span></th>`, "Id", "When", "Plugin", "Device", "Event", "Error", ""]}>${letters.map((letter) => html`<${Row} key=${letter.id} letter=${letter} picked=${picked.has(letter.id)} pick=${pick} reload=${list.reload} />`)}<//>`}<//>
         <div class="actions">${query.after && html`<button onClick=${() => filter({ after: "" })}>first page</button>`}${list.data?.nextPageToken && html`<button onClick=${() => filter({ after: list.data.nextPageToken })}>next ${PAGE}</button>`}</div></section>
         ${ask === "all" && html`<${Ask} title=${`Purge all dead letters ${whose}?`} text="They are deleted. This cannot be undone." label="Purge" close=${() => setAsk("")} run=${async () => {

@@ -1,4 +1,4 @@
-// One device: what it is, what it sends and gets, how it should be and how it is.
+// One device: its properties, events, configs and commands, and its twin.
 
 import { html, useState } from "./html.js";
 import { call } from "./api.js";
@@ -34,23 +34,23 @@ function Facts({ device, name }) {
 function Tail({ name }) {
     const [paused, setPaused] = useState(false);
     const flow = useFollow(`/v1/events:follow?executions=true&perSecond=40&device=${encodeURIComponent(name)}`, paused);
-    return html`<${Section} title="What it sends" actions=${html`<button aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? "go on" : "pause"}</button>`}>
-        <${Flow} of=${flow} /><p class="hint">What it sends, and what plugins do for that or to it; what it gets stands below. What was before: <a href=${link("live", "", { device: name })}>Live</a> begins now as well; <a href=${link("device", name, { tab: "log" })}>connections</a> are kept.</p>
+    return html`<${Section} title="Events" actions=${html`<button aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? "resume" : "pause"}</button>`}>
+        <${Flow} of=${flow} /><p class="hint">Its events, and the executions that belong to it; its configs and commands are below. Earlier ones: <a href=${link("live", "", { device: name })}>Live</a> starts now as well; <a href=${link("device", name, { tab: "log" })}>connections</a> are kept.</p>
         ${flow.rows.length === 0 && html`<p class="dim">Nothing yet.</p>`}<${EventList} rows=${flow.rows.slice(0, 60)} label="Events of the device, newest first" /><//><${Gets} name=${name} />`;
 }
 
 function Log({ name }) {
     const read = (kind) => useApi(`/v1/events?pageSize=50&kind=${kind}&device=${encodeURIComponent(name)}`);
     const [came, went] = [read("connected"), read("disconnected")];
-    return html`<${Section} title="Connections"><p class="hint">As far back as the journal goes.</p><${Loaded} of=${came}>${(data) => {
+    return html`<${Section} title="Connections"><p class="hint">The journal has no earlier ones.</p><${Loaded} of=${came}>${(data) => {
         const all = [...data.events, ...(went.data?.events ?? [])].sort((a, b) => Number(b.id) - Number(a.id)).slice(0, 50);
-        return all.length === 0 ? html`<p class="dim">None is kept.</p>` : html`<${EventList} rows=${all.map((item) => ({ kind: "event", item, key: item.id }))} label="Connections, newest first" />`;
+        return all.length === 0 ? html`<p class="dim">None is stored.</p>` : html`<${EventList} rows=${all.map((item) => ({ kind: "event", item, key: item.id }))} label="Connections, newest first" />`;
     }}<//><//>`;
 }
 
 function Rules({ name }) {
     const plugins = useApi("/v1/plugins");
-    return html`<${Section} title="Rules that touch it"><p class="hint">By the triggers and the grants that are in force. What was granted is not always used: <a href=${link("why", name)}>why its config is as it is</a>.</p><${Loaded} of=${plugins}>${(data) => {
+    return html`<${Section} title="Plugins for this device"><p class="hint">By the triggers and grants in force. A grant need not have been used: <a href=${link("why", name)}>causes of its config</a>.</p><${Loaded} of=${plugins}>${(data) => {
         const found = data.plugins.map((plugin) => ({ plugin, how: touches(plugin, name) })).filter(({ how }) => how.length);
         return found.length === 0 ? html`<p class="dim">None.</p>` : html`<dl class="facts">${found.map(({ plugin, how }) => html`<dt><a href=${link("plugins", plugin.name)}>${plugin.name}</a> ${plugin.state !== "running" && html`<${Badge} kind="warn">${plugin.state}<//>`}</dt>
             <dd>${how.map(({ what, pattern }) => html`<div>${what} <code>${pattern}</code></div>`)}</dd>`)}</dl>`;
@@ -69,7 +69,7 @@ function EditMetadata({ device, name, done }) {
         await call("PATCH", devicePath(name, "?updateMask=metadata"), { metadata });
         done();
     };
-    return html`<${Dialog} title="Metadata" close=${done}><${Form} needs="admin" label="Save" submit=${submit}><${Field} label="One key=value a line">${(id) => html`<textarea id=${id} name="metadata" spellcheck="false">${text}</textarea>`}<//><//><//>`;
+    return html`<${Dialog} title="Metadata" close=${done}><${Form} needs="admin" label="Save" submit=${submit}><${Field} label="One key=value per line">${(id) => html`<textarea id=${id} name="metadata" spellcheck="false">${text}</textarea>`}<//><//><//>`;
 }
 
 const TABS = [["", "Now"], ["twin", "Desired and reported"], ["send", "Commands and methods"], ["credentials", "Credentials"], ["log", "Connections"], ["rules", "Rules"]];
@@ -94,7 +94,7 @@ export function Device({ what: name, query }) {
         ${tab === "" && html`<${Tail} name=${name} />`}${tab === "twin" && html`<${Twin} name=${name} />`}${tab === "send" && html`<${Commands} name=${name} />`}
         ${tab === "credentials" && html`<${Credentials} name=${name} device=${device} reload=${found.reload} />`}${tab === "log" && html`<${Log} name=${name} />`}${tab === "rules" && html`<${Rules} name=${name} />`}
         ${dialog === "metadata" && html`<${EditMetadata} device=${device} name=${name} done=${close} />`}
-        ${dialog === "delete" && html`<${Ask} title=${`Delete ${device.id}?`} text="With all that belongs to it. This cannot be undone." label="Delete" close=${() => setDialog("")} run=${async () => {
+        ${dialog === "delete" && html`<${Ask} title=${`Delete ${device.id}?`} text="All of its data is deleted, too. This cannot be undone." label="Delete" close=${() => setDialog("")} run=${async () => {
             await call("DELETE", devicePath(name));
             go("devices");
         }} />`}`}<//><//>`;

@@ -1,4 +1,4 @@
-// What a device gets, also from operators: its newest configs and commands, and what became of each.
+// What a device gets, also from operators: its newest configs and commands, and the status of each.
 
 import { html } from "./html.js";
 import { useApi } from "./data.js";
@@ -22,10 +22,10 @@ function rows(name, configs, commands) {
 export function Gets({ name }) {
     const configs = useApi(devicePath(name, "/configVersions"), { every: 2_000 });
     const commands = useApi(devicePath(name, `/commands?pageSize=${SHOWN}`), { every: 2_000 });
-    return html`<${Section} title="What it gets"><p class="hint">The newest ${SHOWN} of its configs and commands, also those of operators.</p>
+    return html`<${Section} title="Configs and commands"><p class="hint">The newest ${SHOWN} of its configs and commands, also those of operators.</p>
         <${Loaded} of=${configs}>${({ deviceConfigs }) => {
             const all = rows(name, deviceConfigs, commands.data?.commands);
-            return all.length === 0 ? html`<p class="dim">Nothing yet.</p>` : html`<${Table} label="What it gets, newest first" head=${["When", "What", "From", "Payload", "What became of it", ""]}>
+            return all.length === 0 ? html`<p class="dim">Nothing yet.</p>` : html`<${Table} label="Configs and commands, newest first" head=${["When", "What", "From", "Payload", "What became of it", ""]}>
                 ${all.map((one) => html`<tr key=${one.why}><td><${Time} at=${one.at} /></td><td>${one.what}</td><td>${by(one.by)}</td><td><${Payload} data=${one.data} pretty=${false} /></td><td>${one.fate}</td><td><a href=${link("why", one.why)}>why?</a></td></tr>`)}<//>`;
         }}<//><//>`;
 }

@@ -1,4 +1,4 @@
-// How a device should be and how it is, side by side, with the differences marked.
+// The desired and reported documents side by side, with the differences marked.
 
 import { html, useState } from "./html.js";
 import { call, may, text } from "./api.js";
@@ -38,7 +38,7 @@ const shown = (value) => (value === undefined ? "nothing" : JSON.stringify(value
 
 function Differences({ twin }) {
     if (twin.desiredProblem || twin.reportedProblem) return html`<p class="problem">Not compared: ${twin.desiredProblem ?? twin.reportedProblem}</p>`;
-    if (!twin.differs?.length) return html`<p class="fine">It reports all that is desired.</p>`;
+    if (!twin.differs?.length) return html`<p class="fine">The reported document matches the desired one.</p>`;
     return html`<${Table} label="Differences" head=${["Where", "Desired", "Reported", "Since"]}>${twin.differs.map((one) => html`<tr key=${one.path}><td class="mono">${one.path}</td><td><ins class="mono">${shown(one.desired)}</ins></td><td class="mono">${shown(one.reported)}</td><td><${Time} at=${one.since} />${one.orBefore && " or before"}</td></tr>`)}<//>
         ${twin.differsLeftOut && html`<p class="dim">and ${twin.differsLeftOut} more</p>`}`;
 }
@@ -52,19 +52,19 @@ function Edit({ name, version, done }) {
         } else {
             await call("POST", devicePath(name, ":modifyCloudToDeviceConfig"), { binaryData: encode(document), versionToUpdate: version });
         }
-        say("Desired was changed.");
+        say("The desired document was changed.");
         done();
     };
-    if (!may("operate")) return html`<p class="hint">This token may only read.</p>`;
+    if (!may("operate")) return html`<p class="hint">This token is read-only.</p>`;
     return html`<${Form} label="Send" submit=${submit}><fieldset class="actions"><legend class="dim">Change desired</legend>
-        <label class="check"><input type="radio" name="way" checked=${way === "patch"} onChange=${() => setWay("patch")} /> by a patch: what it names, and nothing else</label>
+        <label class="check"><input type="radio" name="way" checked=${way === "patch"} onChange=${() => setWay("patch")} /> by a merge patch, which changes only the members that it names</label>
         <label class="check"><input type="radio" name="way" checked=${way === "all"} onChange=${() => setWay("all")} /> as a whole, if version ${version} is still in force</label></fieldset>
-        <${Field} label=${way === "patch" ? "JSON merge patch; null takes a member away" : "The whole config"}>${(id) => html`<textarea id=${id} name="document" required spellcheck="false" placeholder='{"light": {"level": 40}}'></textarea>`}<//><//>`;
+        <${Field} label=${way === "patch" ? "JSON merge patch; null removes a member" : "The whole config"}>${(id) => html`<textarea id=${id} name="document" required spellcheck="false" placeholder='{"light": {"level": 40}}'></textarea>`}<//><//>`;
 }
 
 function Versions({ name, twin }) {
     const configs = useApi(devicePath(name, "/configVersions"));
-    return html`<${Section} title="Config versions that are kept" key=${twin.desiredVersion}><${Loaded} of=${configs} empty=${(data) => !data.deviceConfigs?.length && "None."}>${(data) => html`<${Table} label="Config versions" head=${["Version", "Made", "Acknowledged", "Config", ""]}>
+    return html`<${Section} title="Stored config versions" key=${twin.desiredVersion}><${Loaded} of=${configs} empty=${(data) => !data.deviceConfigs?.length && "None."}>${(data) => html`<${Table} label="Config versions" head=${["Version", "Made", "Acknowledged", "Config", ""]}>
         ${data.deviceConfigs.map((one) => html`<tr key=${one.version}><td>${one.version}</td><td><${Time} at=${one.cloudUpdateTime} /></td><td><${Time} at=${one.deviceAckTime} /></td><td><${Payload} data=${one.binaryData} pretty=${false} /></td><td><a href=${link("why", `${name}@${one.version}`)}>why?</a></td></tr>`)}<//>`}<//><//>`;
 }
 

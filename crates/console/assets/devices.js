@@ -1,4 +1,4 @@
-// All devices, a page at a time: the host searches and filters, so that ten thousand are as quick as ten.
+// All devices, one page at a time. The host searches and filters, so the page stays fast with ten thousand devices.
 
 import { html, useEffect, useRef, useState } from "./html.js";
 import { call, may } from "./api.js";
@@ -12,7 +12,7 @@ import { filter } from "./route.js";
 
 const PAGE = 50;
 const FIELDS = "id,name,connected,blocked,metadata,gatewayConfig,lastEventTime,lastHeartbeatTime,lastStateTime,lastConfigAckTime";
-/// Calls of a bulk change that are under way at a time.
+/// Concurrent calls of a bulk change.
 const BESIDE = 6;
 
 const SEEN = [["", "any time"], ["3600", "in the last hour"], ["86400", "in the last day"], ["604800", "in the last week"]];
@@ -62,7 +62,7 @@ function Row({ device, picked, pick }) {
         <td><${Time} at=${newest(device)} /></td><td><${Metadata} of=${device.metadata} /></td></tr>`;
 }
 
-/// Does the same with many devices; says what did not work.
+/// Does the same for many devices; reports the failures.
 async function each(devices, what, tell) {
     const left = [...devices];
     const failed = [];
@@ -79,8 +79,8 @@ async function each(devices, what, tell) {
         }
     };
     await Promise.all(Array.from({ length: BESIDE }, one));
-    if (done) say(`Done with ${done} ${done === 1 ? "device" : "devices"}.`);
-    if (failed.length) say(`Not done with ${failed.length}: ${failed.slice(0, 5).join("; ")}`, "bad");
+    if (done) say(`Done for ${done} ${done === 1 ? "device" : "devices"}.`);
+    if (failed.length) say(`Failed for ${failed.length}: ${failed.slice(0, 5).join("; ")}`, "bad");
 }
 
 function Bulk({ picked, done }) {
@@ -98,13 +98,13 @@ function Bulk({ picked, done }) {
         return run((device) => call("PATCH", devicePath(device.name, `?updateMask=${encodeURIComponent(`metadata.${key}`)}`), { metadata: value ? { [key]: value } : {} }));
     };
     if (!picked.size) return null;
-    return html`<div class="actions" role="group" aria-label="with the picked devices"><strong>${picked.size} picked</strong>
+    return html`<div class="actions" role="group" aria-label="With the selected devices"><strong>${picked.size} picked</strong>
         <${Action} needs="admin" run=${() => block(true)}>block<//><${Action} needs="admin" run=${() => block(false)}>unblock<//>
         <${Action} needs="admin" run=${() => setAsk("metadata")}>set metadata<//><${Action} needs="admin" kind="danger" run=${() => setAsk("delete")}>delete<//>
-        <button class="plain" onClick=${done}>pick none</button><span role="status">${progress}</span>
-        ${ask === "delete" && html`<${Ask} title=${`Delete ${picked.size} ${picked.size === 1 ? "device" : "devices"}?`} text="With all that belongs to them: credentials, configs, states, commands. This cannot be undone." label="Delete" close=${() => setAsk(null)} run=${() => run((device) => call("DELETE", devicePath(device.name)))} />`}
+        <button class="plain" onClick=${done}>clear the selection</button><span role="status">${progress}</span>
+        ${ask === "delete" && html`<${Ask} title=${`Delete ${picked.size} ${picked.size === 1 ? "device" : "devices"}?`} text="Their credentials, configs, states and commands are deleted, too. This cannot be undone." label="Delete" close=${() => setAsk(null)} run=${() => run((device) => call("DELETE", devicePath(device.name)))} />`}
         ${ask === "metadata" && html`<${Dialog} title="Set metadata" close=${() => setAsk(null)}><${Form} needs="admin" label="Set" submit=${setMetadata}>
-            <${Field} label="Key" name="key" required /><${Field} label="Value" name="value" hint="Empty takes the key away." /><//><//>`}</div>`;
+            <${Field} label="Key" name="key" required /><${Field} label="Value" name="value" hint="An empty value removes the key." /><//><//>`}</div>`;
 }
 
 export function Devices({ query }) {
@@ -121,14 +121,14 @@ export function Devices({ query }) {
     const all = devices.length > 0 && devices.every((device) => picked.has(device.name));
     const pickAll = () => setPicked(all ? new Map() : new Map([...picked, ...devices.map((device) => [device.name, device])]));
     const head = ["Device", "State", "Last seen", "Metadata"];
-    if (may("admin")) head.unshift(html`<th scope="col"><input type="checkbox" aria-label="pick all of this page" checked=${all} onChange=${pickAll} /></th>`);
+    if (may("admin")) head.unshift(html`<th scope="col"><input type="checkbox" aria-label="Select all on this page" checked=${all} onChange=${pickAll} /></th>`);
     const actions = html`<${Action} needs="admin" kind="main" run=${() => setCreating(true)}>New device<//>`;
     return html`<${Page} title="Devices" actions=${actions}><${Section} title="Find"><${Filters} registry=${registry} query=${query} /><//>
         <section class="card" aria-label="Devices found"><${Bulk} picked=${picked} done=${() => {
             setPicked(new Map());
             list.reload();
         }} />
-        <${Loaded} of=${list} empty=${(data) => !data.devices?.length && (query.after ? "No more devices." : "No device is like that.")}>${() => html`<${Table} label="Devices" head=${head}>
+        <${Loaded} of=${list} empty=${(data) => !data.devices?.length && (query.after ? "No more devices." : "No device matches.")}>${() => html`<${Table} label="Devices" head=${head}>
             ${devices.map((device) => html`<${Row} key=${device.name} device=${device} picked=${picked.has(device.name)} pick=${pick} />`)}<//>`}<//>
         <div class="actions">${query.after && html`<button onClick=${() => filter({ after: "" })}>first page</button><button onClick=${() => history.back()}>back</button>`}
             ${list.data?.nextPageToken && html`<button onClick=${() => filter({ after: list.data.nextPageToken })}>next ${PAGE}</button>`}</div></section>

@@ -1,4 +1,4 @@
-// One event, or one execution, as a line that leads to what came of it.
+// One event or one execution as a line that links to its effects.
 
 import { html } from "./html.js";
 import { link, short } from "./names.js";

@@ -1,4 +1,4 @@
-// Gateways: the devices that each may speak for, and those that it speaks for now.
+// Gateways: the devices that are bound to each, and those that are attached now.
 
 import { html } from "./html.js";
 import { useApi } from "./data.js";
@@ -28,6 +28,6 @@ export function Gateways({ query }) {
     const list = useApi(registryPath(registry, `/devices?pageSize=50&fieldMask=id,connected,gatewayConfig${query.gateways ? `&pageToken=${encodeURIComponent(query.gateways)}` : ""}&gatewayListOptions.gatewayType=GATEWAY`), { every: 5_000 });
     const row = ({ id, connected, gatewayConfig }) => html`<tr key=${id}><td><a href=${to(registry, id)}>${id}</a></td><td>${connected ? html`<${Badge} kind="good">connected<//>` : html`<${Badge}>away<//>`}</td><td>${(gatewayConfig?.gatewayAuthMethod ?? "").toLowerCase().replaceAll("_", "-")}</td>
         <td><${Those} registry=${registry} which=${`attachedTo=${encodeURIComponent(id)}`} none="none now" /></td><td><${Those} registry=${registry} which=${`gatewayListOptions.associationsGatewayId=${encodeURIComponent(id)}`} none="none" /></td></tr>`;
-    return html`<${Section} title="Gateways and what is attached" actions=${html`<${Registry} registry=${registry} change=${(name) => filter({ registry: name, gateways: "" })} />`}><${Loaded} of=${list} empty=${(data) => !data.devices?.length && `There is none in the registry ${registry.split("/").at(-1)}.`}>${(data) => html`<${Table} label="Gateways" head=${["Gateway", "State", "Attaches by", "Attached now", "Bound to it"]}>${data.devices.map(row)}<//>`}<//>
+    return html`<${Section} title="Gateways and attached devices" actions=${html`<${Registry} registry=${registry} change=${(name) => filter({ registry: name, gateways: "" })} />`}><${Loaded} of=${list} empty=${(data) => !data.devices?.length && `There are no gateways in the registry ${registry.split("/").at(-1)}.`}>${(data) => html`<${Table} label="Gateways" head=${["Gateway", "State", "Attaches by", "Attached now", "Bound to it"]}>${data.devices.map(row)}<//>`}<//>
         <div class="actions">${query.gateways && html`<button onClick=${() => filter({ gateways: "" })}>first page</button>`}${list.data?.nextPageToken && html`<button onClick=${() => filter({ gateways: list.data.nextPageToken })}>next 50</button>`}</div><//>`;
 }

@@ -1,5 +1,5 @@
-// Which device moves which, through which plugin, how often, and where that goes in a circle. Made of the newest executions with effects
-// as the journal has them. What was set off by a topic or a timer is among the newest events, or it is not known.
+// Which device causes effects on which, through which plugin, how often, and where there are cycles. Built from the newest executions with effects
+// in the journal. A trigger by a topic or a timer is known only if it is among the newest events.
 
 import { html } from "./html.js";
 import { get } from "./api.js";
@@ -45,7 +45,7 @@ export function edgesOf(executions, events) {
     return { unknown, edges: all.map((edge) => ({ ...edge, loop: circles(edge) })) };
 }
 
-/// Whether something can come back to where it began: its target leads to its source again.
+/// Whether the edge is part of a cycle: its target leads back to its source.
 function circling(edges) {
     const next = new Map();
     for (const { source, target } of edges) next.set(source, (next.get(source) ?? new Set()).add(target));
@@ -87,7 +87,7 @@ function Drawing({ edges, ms }) {
     }
     const most = Math.max(1, ...[...lines.values()].map((line) => line.count));
     const box = (x, kind) => ([name, y]) => html`<g key=${name}><title>${name}</title><rect class="node ${kind}" x=${x} y=${y - 12} width=${BOX} height="24" rx="6" /><text x=${x + 9} y=${y + 4}>${cut(name)}</text></g>`;
-    return html`<div class="scroll" tabindex="0" role="group" aria-label="Drawing; the table below says the same"><svg width=${WIDTH} height=${height} viewBox=${`0 0 ${WIDTH} ${height}`} role="img" aria-label=${`${sources.length} sources, ${plugins.length} plugins, ${targets.length} targets`}>
+    return html`<div class="scroll" tabindex="0" role="group" aria-label="Graph; the table below has the same content"><svg width=${WIDTH} height=${height} viewBox=${`0 0 ${WIDTH} ${height}`} role="img" aria-label=${`${sources.length} sources, ${plugins.length} plugins, ${targets.length} targets`}>
         ${[...lines].map(([key, { path, loop, count }]) => html`<path key=${key} class=${`edge ${loop ? "loop" : ""}`} d=${path} stroke-width=${1 + (3 * count) / most}><title>${rate(count, ms)}${loop ? ", in a circle" : ""}</title></path>`)}
         ${[...at1].map(box(x1, ""))}${[...at2].map(box(x2, "plugin"))}${[...at3].map(box(x3, ""))}
         ${[...at3].map(([name, y]) => html`<text key=${`rate ${name}`} class="rate" x=${x3 - 6} y=${y - 6}>${rate(edges.reduce((sum, edge) => sum + (edge.target === name ? edge.count : 0), 0), ms)}</text>`)}</svg></div>`;
@@ -102,9 +102,9 @@ export function Graph() {
         const began = Math.min(...times);
         return { ...edgesOf(executions.executions, events.events), ms: Math.max(1_000, Date.now() - began), count: times.length };
     }), { every: 10_000 });
-    return html`<${Page} title="Graph" hint="Which device moves which, through which plugin."><${Loaded} of=${found} empty=${(data) => data.edges.length === 0 && "No plugin moved anything, as far back as the newest thousand executions and events go."}>${({ edges, unknown, ms, count }) => html`
-        <${Section} title="What moves what"><p class="hint">A sample: the newest ${number(count)} executions in which something happened, of the last ${span(ms)}${unknown ? `; ${number(unknown)} of them are left out: their event was of a topic or timer, or of a device that is gone, and is not among the newest thousand` : ""}. Lines in red go in a circle.</p>
+    return html`<${Page} title="Graph" hint="Which device causes effects on which device, through which plugin."><${Loaded} of=${found} empty=${(data) => data.edges.length === 0 && "No plugin had effects within the newest thousand executions and events."}>${({ edges, unknown, ms, count }) => html`
+        <${Section} title="Causes and effects"><p class="hint">A sample: the newest ${number(count)} executions in which something happened, of the last ${span(ms)}${unknown ? `; ${number(unknown)} of them are left out: their event was of a topic or timer, or of a device that is gone, and is not among the newest thousand` : ""}. Lines in red go in a circle.</p>
             <${Drawing} edges=${edges} ms=${ms} /><//>
-        <${Section} title="In words"><${Table} label="What moves what" head=${["From", "Plugin", "To", "What", "How often", ""]}>${edges.slice(0, 200).map((edge) => html`<tr key=${JSON.stringify(edge)}><td>${edge.source}</td><td><a href=${link("plugins", edge.plugin)}>${edge.plugin}</a></td><td><${Name} name=${edge.target} device=${edge.device} /></td><td>${edge.kind}</td>
+        <${Section} title="In words"><${Table} label="Causes and effects" head=${["From", "Plugin", "To", "What", "How often", ""]}>${edges.slice(0, 200).map((edge) => html`<tr key=${JSON.stringify(edge)}><td>${edge.source}</td><td><a href=${link("plugins", edge.plugin)}>${edge.plugin}</a></td><td><${Name} name=${edge.target} device=${edge.device} /></td><td>${edge.kind}</td>
             <td class="num">${number(edge.count)}, ${rate(edge.count, ms)}</td><td>${edge.loop && html`<${Badge} kind="bad">in a circle<//>`}</td></tr>`)}<//>${edges.length > 200 && html`<p class="dim">and ${edges.length - 200} more</p>`}<//>`}<//><//>`;
 }

@@ -1,4 +1,4 @@
-// What all modules draw with: Preact's elements, written as templates. Text in a template is always text, never markup.
+// Preact's elements as templates, used by all modules. Text in a template is never markup.
 
 import { Fragment, h, render } from "./vendor/preact.js";
 import { useCallback, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useRef, useState } from "./vendor/hooks.js";

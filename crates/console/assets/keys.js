@@ -12,7 +12,7 @@ export function password() {
     return text.join("");
 }
 
-/// Browsers have the means only on pages that came over TLS, or from this machine.
+/// Browsers have this API only on pages over TLS or from this machine.
 export const canMakeKeys = () => Boolean(crypto.subtle);
 
 const pem = (label, der) => {

@@ -1,4 +1,4 @@
-// All events as they come.
+// All events, live.
 
 import { html, useEffect, useRef, useState } from "./html.js";
 import { useApi } from "./data.js";
@@ -15,7 +15,7 @@ export function followPath(query) {
     return `/v1/events:follow?${params}`;
 }
 
-/// How the stream is, in words.
+/// The state of the stream, in words.
 export function Flow({ of }) {
     const kind = { live: "good", paused: "warn" }[of.state] ?? "bad";
     return html`<p role="status" class="hint"><${Badge} kind=${kind}>${of.state}<//> ${of.rate >= 1 && `${number(of.rate)} a second. `}
@@ -41,13 +41,13 @@ export function Live({ query }) {
         clearTimeout(waits.current);
         waits.current = setTimeout(() => filter({ text: value }, { replace: true }), 250);
     };
-    const actions = html`<button class=${paused ? "main" : ""} aria-pressed=${paused} onClick=${() => filter({ paused: paused ? "" : "yes" }, { replace: true })}>${paused ? "go on" : "pause"}</button>`;
-    return html`<${Page} title="Live" hint="What devices send and what plugins make of it. A line leads to what came of it." actions=${actions}>
+    const actions = html`<button class=${paused ? "main" : ""} aria-pressed=${paused} onClick=${() => filter({ paused: paused ? "" : "yes" }, { replace: true })}>${paused ? "resume" : "pause"}</button>`;
+    return html`<${Page} title="Live" hint="Events from devices and executions of plugins. Each line links to its effects." actions=${actions}>
         <${Section} title="Show"><form class="filters" onSubmit=${(event) => event.preventDefault()}>
             <${Field} label="Device" placeholder="lamp-1" value=${query.device ?? ""} onChange=${(event) => filter({ device: event.target.value.trim() })} />
             <${Choice} label="Kind" value=${query.kind ?? ""} options=${[["", "all"], ...KINDS.map((kind) => [kind, kind])]} onChange=${(kind) => filter({ kind })} />
             <${Choice} label="Plugin" value=${query.plugin ?? ""} options=${[["", "all"], ...names]} onChange=${(plugin) => filter({ plugin })} />
-            <${Field} label="Text" type="search" value=${text} onInput=${type} hint=${wanted && flow.left > 0 ? "Looked for in the sample only." : ""} /></form><//>
+            <${Field} label="Text" type="search" value=${text} onInput=${type} hint=${wanted && flow.left > 0 ? "Only the sample is searched." : ""} /></form><//>
         <section class="card" aria-label="Events"><${Flow} of=${flow} />
-            ${flow.rows.length === 0 && html`<p class="dim">Nothing came yet that is like that.</p>`}<${EventList} rows=${flow.rows} label="Events, newest first" /></section><//>`;
+            ${flow.rows.length === 0 && html`<p class="dim">No matching events yet.</p>`}<${EventList} rows=${flow.rows} label="Events, newest first" /></section><//>`;
 }

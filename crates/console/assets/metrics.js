@@ -1,4 +1,4 @@
-// What of the host's metrics is worth a look: limits that were hit, clients that were refused, panics.
+// The host's metrics that point to problems: limit hits, refused clients, panics.
 
 const LINE = /^([a-z_]+)(?:\{(.*)\})? ([0-9.e+-]+)$/;
 const LABEL = /([a-z_]+)="((?:[^"\\]|\\.)*)"/g;

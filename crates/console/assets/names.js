@@ -8,7 +8,7 @@ export function parts(name) {
     return at < 0 ? { registry: DEFAULT, id: name } : { registry: name.slice(0, at), id: name.slice(at + "/devices/".length) };
 }
 
-/// As a person writes it: without a registry if it is the default one.
+/// The short form: without a registry if it is the default one.
 export function short(name) {
     const { registry, id } = parts(name);
     return registry === DEFAULT ? id : name;
@@ -29,7 +29,7 @@ export function devicePath(name, rest = "") {
 
 export const registryPath = (registry, rest = "") => `/v1/${encoded(registry)}${rest}`;
 
-/// An address of this page: `#/page/what?with=filters`. What is empty is left out.
+/// An address of this page: `#/page/object?with=filters`. Empty parts are left out.
 export function link(page, what, query = {}) {
     const params = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value != null));
     const tail = params.toString();

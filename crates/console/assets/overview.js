@@ -1,4 +1,4 @@
-// The first page: what is wrong, then how much goes on.
+// The first page: problems, then the load.
 
 import { html, useMemo } from "./html.js";
 import { text } from "./api.js";
@@ -7,7 +7,7 @@ import { reading, useApi } from "./data.js";
 import { hits, parse } from "./metrics.js";
 import { Loaded, Page, Section, Time, number, size, span } from "./parts.js";
 
-/// Less than this on the disk is told as wrong.
+/// Less free disk space than this is shown as a problem.
 const LITTLE_BYTES = 1024 ** 3;
 
 function wrong(status, metrics) {
@@ -31,10 +31,10 @@ function wrong(status, metrics) {
 
 function Wrong({ status }) {
     const metrics = useApi(reading("metrics", async (signal) => parse(await text("/metrics", signal))), { every: 10_000 });
-    return html`<${Section} title="What is wrong"><${Loaded} of=${metrics}>${(all) => {
+    return html`<${Section} title="Problems"><${Loaded} of=${metrics}>${(all) => {
         const found = wrong(status, all);
         return found.length === 0
-            ? html`<p class="fine">Nothing that the host knows of.</p>`
+            ? html`<p class="fine">The host reports no problems.</p>`
             : html`<ul class="wrong">${found.map(({ what, more, href }) => html`<li key=${what}>${href ? html`<a href=${href}>${what}</a>` : html`<strong>${what}</strong>`} ${more && html`<span class="dim">${more}</span>`}</li>`)}</ul>`;
     }}<//><//>`;
 }
@@ -62,7 +62,7 @@ function Tiles({ status }) {
 /// Microseconds in the unit that fits.
 const took = (us) => (us < 1_000 ? `${us} µs` : us < 1e6 ? `${(us / 1_000).toFixed(us < 1e4 ? 1 : 0)} ms` : `${(us / 1e6).toFixed(1)} s`);
 
-/// By how much a counter grew in a second, between one sample and the next.
+/// The rate per second of a counter between two samples.
 function rates(values, times) {
     return values.map((value, n) => (n === 0 ? null : Math.max(0, (value - values[n - 1]) / (times[n] - times[n - 1]))));
 }
@@ -82,10 +82,10 @@ function Series() {
             connections: [{ label: "connections", values: all.connections }, { label: "devices connected", values: all.devicesConnected }],
         };
     }, [series.data]);
-    return html`<${Section} title="The last hour"><p class="hint">One sample every ten seconds, kept in the host's memory: after a restart it begins anew.</p>
-        <${Loaded} of=${series} empty=${(all) => all.times.length < 2 && "The first samples come in ten seconds."}>${() => html`<div class="charts">
-            <${Chart} title="Events and effects a second" times=${shown.times} lines=${shown.flow} unit="/s" />
-            <${Chart} title="MQTT messages a second" times=${shown.times} lines=${shown.packets} unit="/s" />
+    return html`<${Section} title="The last hour"><p class="hint">One sample every ten seconds, stored in the host's memory: it starts again after a restart.</p>
+        <${Loaded} of=${series} empty=${(all) => all.times.length < 2 && "The first sample is taken after ten seconds."}>${() => html`<div class="charts">
+            <${Chart} title="Events and effects per second" times=${shown.times} lines=${shown.flow} unit="/s" />
+            <${Chart} title="MQTT messages per second" times=${shown.times} lines=${shown.packets} unit="/s" />
             <${Chart} title="Round trips and commits" times=${shown.times} lines=${shown.times99} unit=" ms" />
             <${Chart} title="Connections" times=${shown.times} lines=${shown.connections} /></div>`}<//><//>`;
 }

@@ -1,5 +1,5 @@
-// The pages that there are. One that is hidden is come to from others; `needs` is the scope of the token that can read it; `whole` pages
-// begin anew when what they show is another.
+// The list of pages. A hidden page is reached by links; `needs` is the scope of the token that can read it; `whole` pages
+// are rebuilt when their object changes.
 
 import { Access } from "./access.js";
 import { DeadLetters } from "./dead_letters.js";

@@ -1,4 +1,4 @@
-// What pages are made of.
+// Components that pages share.
 
 import { html, useEffect, useId, useLayoutEffect, useRef, useState } from "./html.js";
 import { may } from "./api.js";
@@ -7,7 +7,7 @@ import { link, short } from "./names.js";
 import { decode } from "./payload.js";
 import { store, useStore } from "./store.js";
 
-/// The heading gets the focus when somebody comes to a page, so that a screen reader and the keyboard begin there.
+/// The heading gets the focus when a page opens, so that screen readers and the keyboard start there.
 export function Page({ title, hint, actions, children }) {
     const heading = useRef();
     useEffect(() => {
@@ -66,7 +66,7 @@ export function DeviceLink({ name }) {
     return name ? html`<a href=${link("device", short(name))}>${short(name)}</a>` : html`<span class="dim">–</span>`;
 }
 
-/// Characters of a payload that are shown before somebody asks for all.
+/// Characters of a payload that are shown before it is expanded.
 const SHORT = 400;
 
 export function Payload({ data, pretty = true }) {
@@ -91,14 +91,14 @@ export function Problem({ error }) {
 }
 
 export function Loaded({ of: { data, error: failed }, children, empty }) {
-    // That the host does not answer stands above all pages.
+    // The frame shows that the host does not answer.
     const error = failed?.status === 0 ? null : failed;
     if (data === undefined) return error ? html`<${Problem} error=${error} />` : html`<p class="dim" role="status">Loading …</p>`;
     const nothing = empty && empty(data);
     return html`<${Problem} error=${error} />${nothing ? html`<p class="dim">${nothing}</p>` : children(data)}`;
 }
 
-/// A button that is not there for those who may not; it waits for what it began and says why that failed.
+/// A button that is absent without the scope for it; it is disabled while its action runs, and shows the error of that.
 export function Action({ needs = "operate", run, children, kind = "", done, ...rest }) {
     const [busy, setBusy] = useState(false);
     if (!may(needs)) return null;
@@ -115,7 +115,7 @@ export function Action({ needs = "operate", run, children, kind = "", done, ...r
     return html`<button type="button" class=${kind} disabled=${busy || rest.disabled} onClick=${act} ...${rest}>${children}</button>`;
 }
 
-/// What was done, or what went wrong, for a while.
+/// Shows a result or an error for a while.
 const said = store([]);
 let sayings = 0;
 
@@ -143,7 +143,7 @@ export function Dialog({ title, close, children }) {
         <button type="button" class="plain" aria-label="close" onClick=${() => dialog.current.close()}>✕</button></div>${children}</dialog>`;
 }
 
-/// A form whose fields are asked for by their names.
+/// A form whose fields are read by their names.
 export function Form({ submit, children, label = "OK", needs = "operate", kind = "" }) {
     const [busy, setBusy] = useState(false);
     const [error, setError] = useState(null);
@@ -163,7 +163,7 @@ export function Form({ submit, children, label = "OK", needs = "operate", kind =
     return html`<form class="form ${kind}" onSubmit=${act}>${children}<${Problem} error=${error} /><div class="actions"><button class="main" disabled=${busy}>${label}</button></div></form>`;
 }
 
-/// What a person has typed or chosen stays while the page is drawn again with news; only another `value` replaces it.
+/// Typed or chosen input stays while the page is redrawn; only another `value` replaces it.
 function useValue(value, more) {
     const field = useRef();
     useLayoutEffect(() => {
@@ -190,7 +190,7 @@ export function Choice({ label, hint, ...rest }) {
     return html`<${Field} label=${label} hint=${hint}>${(id) => html`<${Select} id=${id} ...${rest} />`}<//>`;
 }
 
-/// Asks before something is done that cannot be undone.
+/// Asks for confirmation before an action that cannot be undone.
 export function Ask({ title, text, label, run, close, needs = "admin" }) {
     return html`<${Dialog} title=${title} close=${close}><p>${text}</p><${Form} needs=${needs} label=${label} kind="danger" submit=${async () => {
         await run();
@@ -202,14 +202,14 @@ export function Table({ head, children, label }) {
     return html`<div class="scroll" tabindex="0" role="group" aria-label=${label}><table><thead><tr>${head.map((cell) => (cell === "" ? html`<td></td>` : typeof cell === "string" ? html`<th scope="col">${cell}</th>` : cell))}</tr></thead><tbody>${children}</tbody></table></div>`;
 }
 
-/// Text to paste somewhere.
+/// A text with a button that copies it.
 export function Copy({ text, label }) {
     const copy = async () => {
         try {
             await navigator.clipboard.writeText(text);
             say("Copied.");
         } catch {
-            say("The browser does not let this page copy: select the text instead.", "bad");
+            say("The browser does not permit copying; select the text instead.", "bad");
         }
     };
     return html`<div class="copy"><pre tabindex="0" aria-label=${label}>${text}</pre><button type="button" class="plain" onClick=${copy}>copy</button></div>`;

@@ -1,4 +1,4 @@
-// Payloads between base64, text and JSON. Bytes that are no text are shown as such.
+// Converts payloads between base64, text and JSON. Bytes that are not text are shown as bytes.
 
 export function bytes(base64) {
     const binary = atob((base64 ?? "").replaceAll("-", "+").replaceAll("_", "/"));

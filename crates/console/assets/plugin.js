@@ -1,4 +1,4 @@
-// One plugin: what it does and may do, what it costs, what went wrong.
+// One plugin: its activity, grants, costs and errors.
 
 import { html, useState } from "./html.js";
 import { call, may, text } from "./api.js";
@@ -54,8 +54,8 @@ function Grants({ plugin, done }) {
     };
     const rows = asked.map((grant) => html`<label class="check" key=${grant}><input type="checkbox" name=${grant} defaultChecked=${inForce.has(grant) || plugin.state === "waiting-for-consent"} disabled=${!may("admin")} /> <code>${grant}</code> ${inForce.has(grant) ? html`<${Badge} kind="good">in force<//>` : html`<${Badge} kind="warn">not granted<//>`}</label>`);
     const other = plugin.grantsInForce.filter((grant) => !asked.includes(grant));
-    return html`<${Section} title="What it may do"><p class="hint">What the component asks for, and what of that is granted.</p>
-        ${asked.length === 0 ? html`<p class="dim">It asks for nothing.</p>` : may("admin") ? html`<${Form} needs="admin" label=${plugin.state === "waiting-for-consent" ? "Consent to what is ticked" : "Grant what is ticked"} submit=${submit}>${rows}<//>` : rows}
+    return html`<${Section} title="Grants"><p class="hint">The grants that the component asks for, and those that are in force.</p>
+        ${asked.length === 0 ? html`<p class="dim">It asks for no grants.</p>` : may("admin") ? html`<${Form} needs="admin" label=${plugin.state === "waiting-for-consent" ? "Grant the selected entries" : "Grant the selected entries"} submit=${submit}>${rows}<//>` : rows}
         ${other.length > 0 && html`<p>Narrowed by its settings file to: ${other.map((one) => html`<code key=${one}>${one}</code> `)}</p>`}<//>`;
 }
 
@@ -63,7 +63,7 @@ function Past({ name, query }) {
     const logged = query.all !== "yes";
     const list = useApi(`/v1/executions?pageSize=50&plugin=${encodeURIComponent(name)}${logged ? "&logged=true" : ""}`, { every: 5_000 });
     return html`<${Section} title="What it did" actions=${html`<label class="check"><input type="checkbox" checked=${logged} onChange=${() => filter({ all: logged ? "yes" : "" })} /> only with log lines or errors</label>`}>
-        <${Loaded} of=${list} empty=${(data) => data.executions.length === 0 && (logged ? "It wrote nothing, and nothing failed, as far back as is kept." : "Nothing is kept.")}>${(data) => html`<${Table} label="Executions, newest first" head=${["When", "Event", "Version", "Took", "Did", "Log"]}>
+        <${Loaded} of=${list} empty=${(data) => data.executions.length === 0 && (logged ? "There are no stored log lines or errors." : "Nothing is kept.")}>${(data) => html`<${Table} label="Executions, newest first" head=${["When", "Event", "Version", "Took", "Did", "Log"]}>
             ${data.executions.map((one) => html`<tr key=${`${one.event}-${one.attempt}-${one.time}`}><td title=${one.time} class="mono">${clock(one.time)}</td><td><a href=${link("why", `${one.event}.${name}`)}>${one.event}</a></td><td class="mono">${one.digest.slice(7, 15)}</td><td class="num">${number(one.tookUs)} µs</td>
                 <td>${one.outcome === "dead" ? html`<span class="problem">${one.error}</span>` : did(one)}</td><td>${one.logs?.length > 0 && html`<pre tabindex="0" aria-label="log lines">${one.logs.join("\n")}</pre>`}</td></tr>`)}<//>`}<//><//>`;
 }
@@ -71,7 +71,7 @@ function Past({ name, query }) {
 function Replace({ name, done }) {
     const submit = async ({ file }) => {
         await upload(name, file);
-        say("It was written into the plugin folder; the host loads it now, and brings the version before back if it fails.");
+        say("It was written into the plugin folder; the host loads it now, and restores the previous version if it fails.");
         done();
     };
     return html`<${Section} title="Another version"><${Form} needs="admin" label="Upload" submit=${submit}><${Field} label="Component (.wasm) or settings (.toml)" name="file" type="file" accept=".wasm,.toml" required /><//><//>`;

@@ -13,7 +13,7 @@ const parsed = (text) => {
     }
 };
 
-/// `text`, `number`, `flag`, or `json` for all else.
+/// `text`, `number`, `flag`, or `json` for everything else.
 function kindOf(value) {
     if (typeof value === "string") return "text";
     if (typeof value === "number") return "number";
@@ -35,7 +35,7 @@ function read(kind, entered, name) {
     }
 }
 
-/// What a number or a text may be, in words.
+/// The bounds of a number or a text, in words.
 function bounds({ kind, least, most, whole }) {
     const of = kind === "text" ? " characters" : whole ? ", whole" : "";
     if (kind === "text" && most == null) return least > 1 ? `At least ${least} characters. ` : least ? "Not empty. " : "";
@@ -44,7 +44,7 @@ function bounds({ kind, least, most, whole }) {
     return least != null ? `At least ${least}${of}. ` : "";
 }
 
-/// A field of the schema; the browser holds to the bounds, and so does the host.
+/// A field of the schema; both the browser and the host check the bounds.
 function Described({ name, of, value, fallback, disabled }) {
     const hint = `${of.help ? `${of.help} ` : ""}${bounds(of)}Default: ${JSON.stringify(fallback)}`;
     const { least, most } = of;
@@ -75,7 +75,7 @@ export function Settings({ plugin, done }) {
         for (const { name, kind, value, fallback } of fields) {
             const now = read(kind, entered[name] ?? "", name);
             if (JSON.stringify(now) === JSON.stringify(value)) continue;
-            // The default again: the file says nothing of it.
+            // The default value is not written into the file.
             settings[name] = JSON.stringify(now) === JSON.stringify(fallback) ? null : now;
         }
         if (Object.keys(settings).length === 0) return say("Nothing was changed.");
@@ -86,5 +86,5 @@ export function Settings({ plugin, done }) {
     const all = fields.map((field) => html`<${One} key=${field.name} ...${field} disabled=${!may("admin")} />`);
     return html`<${Section} title="Settings">${fields.length === 0 ? html`<p class="dim">${plugin.state === "running" ? "It has none." : "Its component is not loaded, so its settings are not known."}</p>`
         : may("admin") ? html`<${Form} needs="admin" label="Save" submit=${submit}>${all}<//>` : html`<div class="form">${all}</div>`}
-        <p class="hint">They are written into the plugin's settings file, whose comments go. Triggers, grants and limits stay.</p><//>`;
+        <p class="hint">They are written into the plugin's settings file; its comments are lost. Triggers, grants and limits stay.</p><//>`;
 }

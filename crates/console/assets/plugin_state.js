@@ -1,4 +1,4 @@
-// What the list of plugins and the page of one have in common.
+// Shared by the list of plugins and the page of one plugin.
 
 import { html } from "./html.js";
 import { put } from "./api.js";

@@ -1,4 +1,4 @@
-// A plugin tried on an event that the reader makes up: what it would do. The host carries nothing of it out.
+// Tries a plugin on an event that the user enters, and shows its effects. The host does not carry them out.
 
 import { html, useState } from "./html.js";
 import { call } from "./api.js";
@@ -25,14 +25,14 @@ function Lines({ label, head, rows }) {
 function Answer({ of }) {
     const effects = of.effects.flatMap((effect) => Object.entries(effect)).map(([name, fields]) => [name, shown(fields)]);
     const calls = of.calls.map(({ call: name, ...fields }) => [name, shown(fields)]);
-    return html`<div role="status"><p>It would be <${Badge} kind=${of.outcome === "done" ? "good" : "bad"}>${of.outcome}<//> ${of.reason ?? ""} ${!of.triggered && html`<${Badge} kind="warn">its triggers do not match this event<//>`} ${!of.registered && html`<${Badge} kind="warn">the device is not registered<//>`}</p>
+    return html`<div role="status"><p>Result: <${Badge} kind=${of.outcome === "done" ? "good" : "bad"}>${of.outcome}<//> ${of.reason ?? ""} ${!of.triggered && html`<${Badge} kind="warn">its triggers do not match this event<//>`} ${!of.registered && html`<${Badge} kind="warn">the device is not registered<//>`}</p>
         ${effects.length === 0 && html`<p class="dim">No effects.</p>`}<${Lines} label="Effects that were not carried out" head=${["Effect", "What"]} rows=${effects} />
-        <${Lines} label="Calls of the host" head=${["Call", "Question and answer"]} rows=${calls} />
+        <${Lines} label="Calls of the host" head=${["Call", "Call and result"]} rows=${calls} />
         ${of.logs.length > 0 && html`<pre tabindex="0" aria-label="log lines of the try">${of.logs.join("\n")}</pre>`}
         <p class="hint">${number(of.guestMicros)} µs, ${number(Math.round(of.memoryBytes / 1024))} KiB of memory. Grants used: ${of.grantsUsed.join(", ") || "none"}. Grants denied: ${of.grantsDenied.join(", ") || "none"}.${of.limitsHit.length > 0 && ` Limits hit: ${of.limitsHit.join(", ")}.`}</p></div>`;
 }
 
-/// What the plugin would do with an event of the journal, as it is now: which grants would be denied, and why it does nothing.
+/// Tries the plugin in force on an event of the journal: which grants would be denied, and why it has no effects.
 export function TryAgain({ plugin, event }) {
     const [answer, setAnswer] = useState(null);
     const run = async () => setAnswer(await call("POST", `/v1/plugins/${encodeURIComponent(plugin)}:try`, { eventNumber: event }));
@@ -45,7 +45,7 @@ export function Try({ name }) {
         setAnswer(null);
         setAnswer(await call("POST", `/v1/plugins/${encodeURIComponent(name)}:try`, { event: event(entered) }));
     };
-    return html`<${Section} title="Try it"><p class="hint">The plugin gets this event in an instance of its own. What it reads is real; nothing that it wants is carried out.</p>
+    return html`<${Section} title="Try it"><p class="hint">The plugin handles this event in a separate instance. It reads real data; none of its effects are carried out.</p>
         <${Form} needs="admin" label="Try" submit=${submit}><${Choice} label="Event" name="kind" value="telemetry" options=${KINDS} /><${Field} label="Device, topic or name of the timer" name="from" required placeholder="switch-1" />
         <${Field} label="Data">${(id) => html`<textarea id=${id} name="payload" spellcheck="false"></textarea>`}<//><//>${answer && html`<${Answer} of=${answer} />`}<//>`;
 }

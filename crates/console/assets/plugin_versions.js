@@ -1,4 +1,4 @@
-// The versions of a plugin that have run, and the way back to one of them.
+// The versions of a plugin that have run, and rollback to one of them.
 
 import { html } from "./html.js";
 import { call } from "./api.js";
@@ -16,7 +16,7 @@ export function Versions({ name, digest, done }) {
     };
     const row = (one) => html`<tr key=${one.number}><td class="num">${one.number}</td><td><${Time} at=${one.time} /></td><td class="mono" title=${one.digest}>${one.digest.slice(0, 19)}</td><td>${one.component} ${one.version}</td><td>${one.by ?? ""}</td>
         <td>${one.inForce && html`<${Badge} kind="good">in force<//>`} ${one.rolledBack && html`<span class="problem">rolled back <${Time} at=${one.rolledBack.time} />: ${one.rolledBack.why}</span>`}</td>
-        <td>${!one.inForce && (one.kept || one.digest === digest || one.component.startsWith("builtin:")) && html`<${Action} needs="admin" run=${back(one)}>go back to it<//>`}</td></tr>`;
-    return html`<${Section} title="Versions" key=${digest}><p class="hint">Those that have run: each component with its settings file.</p>
+        <td>${!one.inForce && (one.kept || one.digest === digest || one.component.startsWith("builtin:")) && html`<${Action} needs="admin" run=${back(one)}>roll back to it<//>`}</td></tr>`;
+    return html`<${Section} title="Versions" key=${digest}><p class="hint">The versions that have run: each is a component with its settings file.</p>
         <${Loaded} of=${list} empty=${(data) => data.versions.length === 0 && "None has run."}>${(data) => html`<${Table} label="Versions, the newest first" head=${["Version", "In force since", "Digest", "Component", "Written by", "State", ""]}>${data.versions.map(row)}<//>`}<//><//>`;
 }

@@ -21,8 +21,8 @@ function Gallery() {
         choose(null);
         go("plugins", name);
     };
-    return html`<${Section} title="Start one that is part of the host"><${Loaded} of=${builtins}>${(data) => html`<dl class="facts">${data.builtins.map((one) => html`<dt key=${one.name}><button onClick=${() => choose(one)}>${one.name}</button></dt><dd>${one.summary}</dd>`)}</dl>`}<//>
-        ${chosen && html`<${Dialog} title=${`Start ${chosen.name}`} close=${() => choose(null)}><p>${chosen.summary} It starts with its default settings; its page shows them as a form.</p><${Form} needs="admin" label="Start" submit=${start}><${Field} label="Call it" name="name" value=${chosen.name} required pattern=${NAME} /><//><//>`}<//>`;
+    return html`<${Section} title="Start a built-in plugin"><${Loaded} of=${builtins}>${(data) => html`<dl class="facts">${data.builtins.map((one) => html`<dt key=${one.name}><button onClick=${() => choose(one)}>${one.name}</button></dt><dd>${one.summary}</dd>`)}</dl>`}<//>
+        ${chosen && html`<${Dialog} title=${`Start ${chosen.name}`} close=${() => choose(null)}><p>${chosen.summary} It starts with its default settings; its page shows them as a form.</p><${Form} needs="admin" label="Start" submit=${start}><${Field} label="Name" name="name" value=${chosen.name} required pattern=${NAME} /><//><//>`}<//>`;
 }
 
 function Upload() {
@@ -33,7 +33,7 @@ function Upload() {
         go("plugins", called);
     };
     return html`<${Section} title="Upload one"><${Form} needs="admin" label="Upload" submit=${submit}><${Field} label="Component (.wasm) or settings (.toml)" name="file" type="file" accept=".wasm,.toml" required />
-        <${Field} label="Call it (empty: as the file)" name="name" pattern=${NAME} /><//><//>`;
+        <${Field} label="Name (empty: the file's name)" name="name" pattern=${NAME} /><//><//>`;
 }
 
 function All({ query }) {

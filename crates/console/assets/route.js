@@ -1,4 +1,4 @@
-// Where the page is, in the part of the address that is not sent to the host. A reload, a bookmark and the browser's back button keep
+// The location of the page, in the fragment of the address, which is not sent to the host. A reload, a bookmark and the browser's back button keep
 // the filters.
 
 import { link } from "./names.js";
@@ -23,7 +23,7 @@ export function go(page, what, query) {
     location.hash = link(page, what, query);
 }
 
-/// Changes filters of the page that is shown; `replace` while somebody types, so that not every letter is a step back.
+/// Changes filters of the shown page; `replace` during typing, so that not every letter becomes an entry of the history.
 export function filter(changes, { replace = false } = {}) {
     const { page, what, query } = route.get();
     const hash = link(page, what, { ...query, ...changes });

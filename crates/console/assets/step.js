@@ -9,7 +9,7 @@ import { says } from "./event_row.js";
 
 const kindOf = (step) => Object.keys(step ?? {}).find((key) => key !== "branches");
 
-/// When the step was, if it says so.
+/// The time of the step, if it has one.
 export function timeOf(step) {
     const what = step?.[kindOf(step)];
     return what?.time ?? what?.cloudUpdateTime ?? what?.createTime;
@@ -47,9 +47,9 @@ function Execution({ execution: of }) {
     return html`<${Box} kind=${failed ? "bad" : "plugin"} at=${of.time} top=${html`<strong>plugin <a href=${link("plugins", of.plugin)}>${of.plugin}</a></strong>
         <span class="dim mono" title=${of.digest}>${of.digest.slice(0, 19)}</span> ${took && html`<span class="dim">${took}</span>`} ${of.attempt > 1 && html`<${Badge} kind="warn">attempt ${of.attempt}<//>`}`}>
         ${failed && html`<span class="problem">${of.error}</span>`}<${Logs} lines=${of.logs} />
-        ${of.outcome === "done" && of.effects?.length === 0 && html`<span class="dim">It did nothing for this event.</span>`}
+        ${of.outcome === "done" && of.effects?.length === 0 && html`<span class="dim">It had no effects for this event.</span>`}
         ${(failed || of.effects?.length === 0) && html`<${TryAgain} plugin=${of.plugin} event=${of.event} />`}
-        ${of.outcome === undefined && html`<span class="dim">Only that it ran is still known.</span>`}<//>`;
+        ${of.outcome === undefined && html`<span class="dim">Only the fact that it ran is still stored.</span>`}<//>`;
 }
 
 function Config({ config: of }) {
@@ -73,7 +73,7 @@ function Call({ methodCall: of }) {
 
 function Gone({ gone }) {
     const what = gone.kind ? `${gone.kind}${gone.id ? ` ${gone.id}` : ""}${gone.event ? ` of event ${gone.event}` : ""}` : `event ${gone.event}`;
-    return html`<${Box} top=${html`<strong>${what}</strong>`}><span class="dim">No longer kept: it is older than what the journal keeps, or its device was deleted.</span><//>`;
+    return html`<${Box} top=${html`<strong>${what}</strong>`}><span class="dim">No longer stored: it is older than the journal, or its device was deleted.</span><//>`;
 }
 
 const BOXES = {
@@ -84,8 +84,8 @@ const BOXES = {
     timer: ({ timer }) => html`<${Box} kind="effect" top=${html`<strong>timer ${timer.name}</strong>`}><span>${timer.cancelled ? "cancelled" : `due ${timer.dueTime}`}</span><//>`,
     publish: ({ publish }) => html`<${Box} kind="effect" top=${html`<strong>published on ${publish.topic}</strong>`}><${Payload} data=${publish.binaryData} /><//>`,
     deadLetter: ({ deadLetter }) => html`<${Box} kind="bad" at=${deadLetter.time} top=${html`<strong><a href=${link("dead-letters", deadLetter.id)}>dead letter ${deadLetter.id}</a></strong> plugin ${deadLetter.plugin}`}><span class="problem">${deadLetter.error}</span><${Logs} lines=${deadLetter.logs} /><//>`,
-    refused: () => html`<${Box} kind="bad" top=${html`<strong>refused</strong>`}><span>The host refused all effects of this execution together; nothing of it was done.</span><//>`,
-    earlier: () => html`<${Box} top=${html`<strong>…</strong>`}><span class="dim">The chain goes back further than is shown.</span><//>`,
+    refused: () => html`<${Box} kind="bad" top=${html`<strong>refused</strong>`}><span>The host refused all effects of this execution; none was committed.</span><//>`,
+    earlier: () => html`<${Box} top=${html`<strong>…</strong>`}><span class="dim">The chain has earlier causes that are not shown.</span><//>`,
 };
 
 export function Step({ step }) {

@@ -1,4 +1,4 @@
-// A value that components look at: they are drawn again when it changes.
+// A value that components subscribe to: they are redrawn when it changes.
 
 import { useEffect, useState } from "./html.js";
 

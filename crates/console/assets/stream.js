@@ -1,16 +1,16 @@
-// Events as they come. The page takes a sample when there are more than a person can read, keeps the last few hundred, and says how many
-// it left out; so its memory does not grow. It reconnects where it ended, and reads nothing while nobody looks at it.
+// Live events. The page takes a sample if there are too many, keeps the last few hundred, and shows how many
+// it left out, so that its memory is bounded. It reconnects at the last event, and reads nothing while it is hidden.
 
 import { useEffect, useRef, useState } from "./html.js";
 import { stream } from "./api.js";
 
-/// Messages a second that the host is asked for at most.
+/// The highest rate of messages per second that is requested from the host.
 export const PER_SECOND = 40;
-/// Messages that are kept.
+/// Stored messages.
 const KEPT = 300;
-/// Characters of one message that are kept.
+/// Stored characters of one message.
 const MOST = 8_192;
-/// How often the list is drawn.
+/// The interval at which the list is redrawn.
 const DRAW_MS = 250;
 
 /// Splits a stream of server-sent events; calls `take(id, kind, data)` for each.
@@ -34,7 +34,7 @@ export async function read(reader, take, signal) {
     }
 }
 
-/// A message as it is kept: a large payload is cut, as the page of the event has all of it.
+/// A message as it is stored: a large payload is cut, because the page of the event has all of it.
 function kept(kind, data) {
     const item = JSON.parse(data);
     if (data.length > MOST && item.binaryData) item.binaryData = item.binaryData.slice(0, 2_048);
@@ -42,7 +42,7 @@ function kept(kind, data) {
     return { kind, item };
 }
 
-/// `{rows, state, left, rate}`: newest first; how many the host left out as there were too many, and how many come a second.
+/// `{rows, state, left, rate}`: newest first; how many the host left out, and how many arrive per second.
 export function useFollow(path, paused, takes) {
     const [shown, setShown] = useState({ rows: [], state: "connecting", left: 0, rate: 0 });
     const takesNow = useRef(takes);
@@ -98,7 +98,7 @@ export function useFollow(path, paused, takes) {
                 }
             }
         };
-        // A connection is one of six that a browser has for all its tabs together.
+        // A browser has six connections for all its tabs together, and this is one of them.
         const hide = () => document.hidden && stop.abort();
         document.addEventListener("visibilitychange", hide);
         run();

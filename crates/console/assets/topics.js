@@ -1,4 +1,4 @@
-// Ordinary topics: the tree of retained messages and of those that came while somebody looked, and publishing by hand.
+// Ordinary topics: the tree of retained and of live messages, and manual publishing.
 
 import { html, useMemo, useRef, useState } from "./html.js";
 import { call, may } from "./api.js";
@@ -9,7 +9,7 @@ import { Action, Badge, Choice, Field, Form, Loaded, Page, Payload, Section, clo
 import { filter } from "./route.js";
 import { PER_SECOND, useFollow } from "./stream.js";
 
-/// Topics that are kept of those that came.
+/// Stored topics of live messages.
 const MOST = 500;
 const PAGE = 500;
 
@@ -35,7 +35,7 @@ function Leaf({ message, reload }) {
         reload();
     };
     return html`<div class="box"><div class="top"><code>${message.topic}</code> ${message.retain && html`<${Badge} kind="good">retained<//>`} <span class="dim">QoS ${message.qos}</span> ${message.time && html`<span class="dim mono">${clock(message.time)}</span>`}
-        ${message.retain && html`<${Action} kind="danger" run=${clear} done="The retained message was taken away.">take away<//>`}</div><${Payload} data=${message.binaryData} /></div>`;
+        ${message.retain && html`<${Action} kind="danger" run=${clear} done="The retained message was removed.">remove<//>`}</div><${Payload} data=${message.binaryData} /></div>`;
 }
 
 function Node({ name, node, reload }) {
@@ -75,10 +75,10 @@ export function Topics({ query }) {
         event.preventDefault();
         filter({ filter: new FormData(event.target).get("filter").trim() });
     };
-    const actions = html`<button class=${paused ? "main" : ""} aria-pressed=${paused} onClick=${() => filter({ paused: paused ? "" : "yes" }, { replace: true })}>${paused ? "go on" : "pause"}</button>`;
-    return html`<${Page} title="Topics" hint="Ordinary topics: what is retained, and what was published while you looked." actions=${actions}>
+    const actions = html`<button class=${paused ? "main" : ""} aria-pressed=${paused} onClick=${() => filter({ paused: paused ? "" : "yes" }, { replace: true })}>${paused ? "resume" : "pause"}</button>`;
+    return html`<${Page} title="Topics" hint="Ordinary topics: retained messages, and messages published while this page is open." actions=${actions}>
         <form class="card filters" role="search" onSubmit=${submit} key=${wanted}><${Field} label="Topic filter" name="filter" value=${wanted} hint="+ is one level, a final # any number" /><div class="actions"><button class="main">subscribe</button></div></form>
         <div class="columns"><section class="card" aria-label="Tree"><${Flow} of=${flow} /><${Loaded} of=${retained}>${(data) => html`${data.nextPageToken && html`<p class="dim">The first ${PAGE} retained messages are shown: choose a narrower filter.</p>`}
-            ${tree.children.size === 0 ? html`<p class="dim">Nothing is retained, and nothing came yet.</p>` : html`<ul class="tree">${[...tree.children].sort(([a], [b]) => a.localeCompare(b)).map(([level, node]) => html`<${Node} key=${level} name=${level} node=${node} reload=${retained.reload} />`)}</ul>`}`}<//></section>
+            ${tree.children.size === 0 ? html`<p class="dim">There are no retained messages, and no messages yet.</p>` : html`<ul class="tree">${[...tree.children].sort(([a], [b]) => a.localeCompare(b)).map(([level, node]) => html`<${Node} key=${level} name=${level} node=${node} reload=${retained.reload} />`)}</ul>`}`}<//></section>
         ${may("operate") && html`<${Publish} done=${retained.reload} />`}</div><//>`;
 }

@@ -1,4 +1,4 @@
-// Which devices and events a plugin is about, by its triggers and grants as the API shows them: `telemetry lamp-* light/#`.
+// Matches devices and events with a plugin's triggers and grants as the API shows them: `telemetry lamp-* light/#`.
 
 import { DEFAULT, parts } from "./names.js";
 
@@ -47,7 +47,7 @@ export function filterTakes(filter, topic) {
     return wanted.length === had.length;
 }
 
-/// Whether a trigger takes an event, as far as the page can tell.
+/// Whether a trigger matches an event, as far as the page can tell.
 export function takes(trigger, event) {
     const [kind, pattern = "", ...rest] = trigger.split(" ");
     if (kind !== event.kind) return false;
@@ -58,7 +58,7 @@ export function takes(trigger, event) {
     return !subfolder || filterTakes(subfolder, event.subfolder ?? "") || glob(subfolder).test(event.subfolder ?? "");
 }
 
-/// What of a plugin is about the device: `[{what, pattern}]`.
+/// The plugin's triggers and grants that match the device: `[{what, pattern}]`.
 export function touches(plugin, name) {
     const found = [];
     for (const trigger of plugin.triggers) {

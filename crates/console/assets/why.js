@@ -1,5 +1,5 @@
-// Why something happened: the chain from its first cause to the acknowledgement, and what came of an event. And where nothing came of
-// it, why not.
+// Why something happened: the chain from its first cause to the acknowledgement, and the effects of an event. If an event has
+// none, the page says why.
 
 import { html } from "./html.js";
 import { get } from "./api.js";
@@ -9,11 +9,11 @@ import { Field, Loaded, Page, Section, span } from "./parts.js";
 import { WhyNot } from "./why_not.js";
 import { go } from "./route.js";
 
-const HINTS = [["lamp-1", "the newest config of the device"], ["lamp-1@7", "its config version 7"], ["3", "event 3 and what came of it"], ["3.wake", "what plugin wake made of event 3"], ["api.…", "a command or a call of an API caller"], ["deadLetters/3", "a dead letter"]];
+const HINTS = [["lamp-1", "the newest config of the device"], ["lamp-1@7", "its config version 7"], ["3", "event 3 and its effects"], ["3.wake", "what plugin wake made of event 3"], ["api.…", "a command or a call of an API caller"], ["deadLetters/3", "a dead letter"]];
 
 /// The steps with the time from one to the next.
 function Chain({ steps }) {
-    return html`<ol class="chain" aria-label="From the first cause on">${steps.map((step, n) => {
+    return html`<ol class="chain" aria-label="Chain from the first cause">${steps.map((step, n) => {
         const [before, now] = [timeOf(steps[n - 1]), timeOf(step)];
         const after = before && now ? Date.parse(now) - Date.parse(before) : null;
         return html`<li class="step" key=${n}>${after !== null && after >= 0 && html`<span class="after">${span(after)} later</span>`}<${Step} step=${step} /></li>`;
@@ -21,7 +21,7 @@ function Chain({ steps }) {
 }
 
 function Branches({ branches, from }) {
-    return html`<ol class="chain branches" aria-label="What came of it">${branches.map((branch, n) => {
+    return html`<ol class="chain branches" aria-label="Effects">${branches.map((branch, n) => {
         const at = timeOf(branch);
         const after = from && at ? Date.parse(at) - Date.parse(from) : null;
         return html`<li class="step" key=${n}>${after !== null && after >= 0 && html`<span class="after">${span(after)} later</span>`}<${Step} step=${branch} />
@@ -32,8 +32,8 @@ function Branches({ branches, from }) {
 function Explained({ of }) {
     const last = of.chain.at(-1);
     const event = last?.event;
-    return html`<${Section} title="How it came about"><${Chain} steps=${of.chain} />${of.cut && html`<p class="dim">It is longer than what is shown.</p>`}<//>
-        ${of.branches.length > 0 && html`<${Section} title="What came of it"><${Branches} branches=${of.branches} from=${timeOf(last)} /><//>`}
+    return html`<${Section} title="Causes"><${Chain} steps=${of.chain} />${of.cut && html`<p class="dim">The chain is longer than shown.</p>`}<//>
+        ${of.branches.length > 0 && html`<${Section} title="Effects"><${Branches} branches=${of.branches} from=${timeOf(last)} /><//>`}
         ${event && html`<${WhyNot} event=${event} branches=${of.branches} />`}
         <${Section} title="In words"><pre tabindex="0" aria-label="in words">${of.text}</pre><//>`;
 }
@@ -45,8 +45,8 @@ export function Why({ what }) {
         event.preventDefault();
         go("why", new FormData(event.target).get("id").trim());
     };
-    return html`<${Page} title=${what ? `Why ${what}?` : "Why?"} hint="What led to a config, a command, a call or a dead letter, and what came of an event.">
+    return html`<${Page} title=${what ? `Why ${what}?` : "Why?"} hint="The causes of a config, a command, a call or a dead letter, and the effects of an event.">
         <form class="card filters" role="search" onSubmit=${ask} key=${what}><${Field} label="Of what" name="id" value=${what} required /><div class="actions"><button class="main">explain</button></div></form>
         ${what ? html`<${Loaded} of=${found}>${(data) => html`<${Explained} of=${data} />`}<//>`
-            : html`<${Section} title="What can be asked for"><dl class="facts">${HINTS.map(([id, says]) => html`<dt><code>${id}</code></dt><dd>${says}</dd>`)}</dl><//>`}<//>`;
+            : html`<${Section} title="What can be explained"><dl class="facts">${HINTS.map(([id, says]) => html`<dt><code>${id}</code></dt><dd>${says}</dd>`)}</dl><//>`}<//>`;
 }

@@ -1,4 +1,4 @@
-// Why plugins did nothing for an event: what can be said of each that is there now.
+// Why plugins had no effects for an event, for each plugin that is installed now.
 
 import { html } from "./html.js";
 import { useApi } from "./data.js";
@@ -21,8 +21,8 @@ function reason(plugin, event) {
 export function WhyNot({ event, branches }) {
     const plugins = useApi("/v1/plugins");
     const ran = new Set(branches.flatMap((branch) => [branch.execution?.plugin, branch.deadLetter?.plugin]));
-    return html`<${Section} title="And why not?"><p class="hint">Plugins that did nothing for this event, by their triggers as they are now.</p>
-        <${Loaded} of=${plugins} empty=${(data) => data.plugins.length === 0 && "There is no plugin, so nothing can come of an event."}>${(data) => {
+    return html`<${Section} title="Plugins without effects"><p class="hint">Plugins that had no effects for this event, by their present triggers.</p>
+        <${Loaded} of=${plugins} empty=${(data) => data.plugins.length === 0 && "No plugin is installed, so events have no effects."}>${(data) => {
             const idle = data.plugins.filter((plugin) => !ran.has(plugin.name));
             return idle.length === 0 ? html`<p class="dim">Every plugin handled it.</p>`
                 : html`<dl class="facts">${idle.map((plugin) => html`<dt key=${plugin.name}><a href=${link("plugins", plugin.name)}>${plugin.name}</a></dt><dd>${reason(plugin, event)} ${plugin.state === "running" && html`<${TryAgain} plugin=${plugin.name} event=${event.id} />`}</dd>`)}</dl>`;

@@ -1,16 +1,16 @@
-//! The files of the page, each with the path under which it is served.
+//! The files of the console, each with its URL path.
 
 use sha2::{Digest as _, Sha256};
 
-/// One file of the page.
+/// One file of the console.
 #[derive(Debug)]
 pub(crate) struct File {
-    /// Where it is served.
+    /// Its URL path.
     pub(crate) path: &'static str,
     pub(crate) bytes: &'static [u8],
 }
 
-/// Makes the list of files; each is served at `/console/` and its path below `assets/`.
+/// Creates the list of files. Each is served at `/console/` and its path below `assets/`.
 macro_rules! files {
     ($($path:literal)*) => {
         &[
@@ -82,7 +82,7 @@ impl File {
         }
     }
 
-    /// Names its contents.
+    /// A hash of its contents.
     pub(crate) fn etag(&self) -> String {
         let digest = Sha256::digest(self.bytes);
         let hex: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use std::{collections::BTreeSet, fs, path::Path};
 
-    /// All files together, uncompressed, bytes.
+    /// Maximum size of all files together, uncompressed, in bytes.
     const MOST_BYTES: usize = 300_000;
 
     fn is_vendored(file: &File) -> bool {
@@ -138,7 +138,8 @@ mod tests {
         }
     }
 
-    /// The policy forbids it as well; here it fails before a browser is asked. `innerHTML` and its like make markup of text.
+    /// The content security policy forbids this too, but here it fails without a browser. `innerHTML` and similar properties parse
+    /// text as markup.
     #[test]
     fn no_text_becomes_markup_or_code() {
         const NOT_USED: [&str; 8] = [

@@ -1,5 +1,5 @@
-//! The console: the page at `/` of the admin listener, from files inside the binary. Serves files and knows nothing of the host: the
-//! page asks the public HTTP API, with the token that a person gives it.
+//! The console: the page at `/` of the admin listener, from files inside the binary. It serves files only and does not know the
+//! host: the page calls the public HTTP API with the user's token.
 
 mod files;
 
@@ -12,18 +12,19 @@ use axum::{
 };
 use files::{FILES, File};
 
-/// No code and no style but that of the files, no other host, no way for text to become markup, and no frame around the page.
+/// Allows only code and styles of the console's files: no other host, no inline code, no text as markup, and no frame around the
+/// page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// The page and its files, for the router of the admin listener.
+/// The routes of the console, for the admin listener.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     FILES.iter().fold(Router::new(), |router, file| {
         router.route(file.path, get(move |request: Request| async move { served(file, &request) }))
     })
 }
 
-/// The browser keeps the files, and asks each time whether they are those of the host that runs: after an upgrade they are not.
+/// The browser caches the files but checks their ETag each time, because they differ after an upgrade.
 fn served(file: &'static File, request: &Request) -> Response {
     let etag = file.etag();
     let known = request.headers().get(header::IF_NONE_MATCH).is_some_and(|shown| shown == etag.as_str());

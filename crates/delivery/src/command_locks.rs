@@ -1,4 +1,4 @@
-//! Which commands a device has fetched and holds, and how often it gave them back. In memory only.
+//! The commands that devices have fetched and locked, and how often they abandoned them. In memory only.
 
 use std::{
     collections::VecDeque,
@@ -10,12 +10,11 @@ use parking_lot::Mutex;
 
 use switchbox_model::{DeviceNum, limits::COMMANDS_IN_FLIGHT};
 
-/// How long a command that was fetched is not given to anybody else.
+/// How long a fetched command is locked.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
-/// Devices that hold something are looked through for those that do not any more when there are so many, and then each time
-/// they are twice as many as were left.
+/// When this many devices have locks, expired locks are removed. The next cleanup is at twice the number of devices that remain.
 const CLEANUP_DEVICES: usize = 1_024;
-/// Commands that are remembered as given back too often.
+/// Commands that are remembered as rejected because they were abandoned too often.
 const MAX_EXCEEDED: usize = 1_024;
 
 struct CommandLock {
@@ -28,20 +27,21 @@ struct CommandLock {
 #[derive(Default)]
 struct DeviceLocks {
     locks: Vec<CommandLock>,
-    /// Numbers of commands that were given back, with how often.
+    /// Numbers of commands that were abandoned, with how often.
     abandoned: Vec<(u64, u32)>,
 }
 
-/// What devices hold.
+/// The locks of all devices.
 #[derive(Default)]
 pub(super) struct CommandLocks {
     devices: Mutex<(HashMap<DeviceNum, DeviceLocks>, usize)>,
-    /// Commands that were given back too often, the newest last.
+    /// Commands that were abandoned too often, the newest last.
     exceeded: Mutex<VecDeque<(DeviceNum, u64)>>,
 }
 
 impl CommandLocks {
-    /// Gives the command to the device. `None`: the device, or another caller in its name, holds it, or holds as many as it may.
+    /// Locks the command for the device. Returns `None` if it is locked already, or if the device has as many locks as it may.
+    /// Otherwise returns the lock token and how often the command was abandoned.
     pub(super) fn lock(
         &self,
         device: DeviceNum,
@@ -74,7 +74,7 @@ impl CommandLocks {
         Some((token, abandoned))
     }
 
-    /// The command's number and id, which nobody holds any more.
+    /// Releases a lock. Returns the command's number and id.
     pub(super) fn release(&self, device: DeviceNum, token: &str, now: Instant) -> Option<(u64, String)> {
         let mut devices = self.devices.lock();
         let locks = &mut devices.0.get_mut(&device)?.locks;
@@ -95,7 +95,7 @@ impl CommandLocks {
         self.exceeded.lock().contains(&(device, num))
     }
 
-    /// How often it was given back, this time included.
+    /// Returns how often the command was abandoned, including this time.
     pub(super) fn abandon(&self, device: DeviceNum, num: u64) -> u32 {
         let mut devices = self.devices.lock();
         let abandoned = &mut devices.0.entry(device).or_default().abandoned;
@@ -116,7 +116,7 @@ impl CommandLocks {
 pub(super) type IsOpen<'a> = &'a dyn Fn(DeviceNum, u64) -> bool;
 
 impl DeviceLocks {
-    /// Forgets what is over. Returns `false` if nothing is left.
+    /// Removes locks that have expired and commands that have ended. Returns `false` if nothing remains.
     fn remove_expired(&mut self, device: DeviceNum, now: Instant, is_open: IsOpen<'_>) -> bool {
         self.locks.retain(|locks| locks.until > now && is_open(device, locks.num));
         self.abandoned.retain(|(num, _)| is_open(device, *num));

@@ -1,5 +1,5 @@
-//! The commands of one connected device: which of them its connection has, and whether more wait in the store. Holds at most as many as may
-//! be in flight, and never reads the store itself.
+//! The commands of one connected device: which of them its connection has, and whether more wait in the store. It has at most as
+//! many as may be in flight, and never reads the store itself.
 
 use std::{
     sync::Arc,
@@ -132,7 +132,7 @@ impl CommandWindow {
         begin
     }
 
-    /// After which command to read, and how many. `None` if no more can be in flight.
+    /// After which command to read, and how many. Returns `None` if no more can be in flight.
     pub(super) fn next_read(&self) -> Option<(u64, usize)> {
         let mut state = self.0.lock();
         let room = COMMANDS_IN_FLIGHT.saturating_sub(state.in_flight.len());

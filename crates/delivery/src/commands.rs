@@ -38,8 +38,8 @@ pub enum CancelError {
 }
 
 impl Inner {
-    /// Ends those of the given commands that have not ended yet, and returns how many. `done` is called when that is durable; it is dropped
-    /// if there was none.
+    /// Ends those of the given commands that have not ended yet, and returns how many. `done` is called when that is durable; it is
+    /// dropped if there were none.
     pub(super) fn end_commands(
         &self,
         device: &Arc<Device>,
@@ -110,13 +110,13 @@ impl Inner {
 
     /// Ends these as purged and waits until that is durable. Returns how many had not ended yet.
     async fn purge_these(&self, device: &Arc<Device>, commands: Vec<(u64, String)>) -> Result<usize, ingest::Error> {
-        let (tell, told) = oneshot::channel();
+        let (done, result) = oneshot::channel();
         let done: EventsCommitted = Box::new(move |result| {
-            let _ = tell.send(result);
+            let _ = done.send(result);
         });
         let count = self.end_commands(device, CommandStatus::Purged, commands.into_iter(), Some(done));
         if count > 0 {
-            told.await.map_err(|_| ingest::Error::Closed)??;
+            result.await.map_err(|_| ingest::Error::Closed)??;
         }
         Ok(count)
     }
@@ -153,7 +153,7 @@ impl Handle {
     pub async fn delete(&self, device: &Arc<Device>, revision: Option<u64>) -> Result<(), registry::Error> {
         let Inner { registry, queues, ingest, .. } = self.inner.as_ref();
         if queues.len(device.num) > 0 {
-            // Held until the entry is applied: its events are offered to plugins before, so it must not be refused then.
+            // Locked until the entry is applied: its events are offered to plugins before that, so it must not be refused then.
             let _held = registry.lock_changes().await;
             registry.check_delete(device, revision)?;
             let status = CommandStatus::Purged;

@@ -1,5 +1,6 @@
-//! Commands that a device fetches one at a time, where no connection of it takes them. Each is the device's for a minute, under a token
-//! by which it says what became of it. All of this is in memory: after a restart a command that was fetched can be fetched again.
+//! Commands that a device fetches one at a time, if no connection of the device receives them. A fetched command is locked for a
+//! minute. The device completes, rejects or abandons it by its lock token. Locks are in memory only: after a restart, a fetched
+//! command can be fetched again.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,45 +16,48 @@ use switchbox_store as store;
 use switchbox_store::CommandDoc;
 use switchbox_support::clock;
 
-/// Commands that are read from the store together.
+/// Commands that are read from the store at a time.
 const PAGE: usize = 8;
 
 /// A command that a device has fetched.
 #[derive(Debug)]
 pub struct Fetched {
     pub command: CommandDoc,
-    /// By which the device says what became of it.
+    /// The lock token, by which the device settles the command.
     pub token: String,
-    /// How often it was given back before.
+    /// How often it was abandoned before.
     pub delivery_count: u32,
 }
 
-/// What became of a command that was fetched.
+/// How a device settles a command that it has fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchedOutcome {
     Completed,
     Rejected,
-    /// It is to be fetched again. Too often, and it counts as refused.
+    /// The command can be fetched again. If it was abandoned too often, it counts as rejected.
     Abandoned,
 }
 
-/// Why a device cannot say what became of a command.
+/// Why a device cannot settle a command.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SettleError {
-    #[error("the device holds no command under this lock token: its minute is over, or the command has ended")]
+    #[error(
+        "the device has no command locked with this token: the lock has expired after 60 s, or the command has ended"
+    )]
     NotLocked,
     #[error(transparent)]
     Journal(#[from] ingest::Error),
 }
 
 impl Handle {
-    /// The oldest command that waits for the device. `None`: there is none, or a connection of the device takes them.
+    /// Fetches the oldest command that waits for the device. Returns `None` if there is none, or if a connection of the device
+    /// receives them.
     pub async fn fetch(&self, device: &Arc<Device>) -> Result<Option<Fetched>, store::Error> {
         let (inner, num) = (&self.inner, device.num);
         if inner.queues.len(num) == 0 || self.is_subscribed(num, DownlinkKind::Commands) {
             return Ok(None);
         }
-        // The queue is read from the documents, which are made behind the journal.
+        // The queue is read from the documents, which are written after the journal.
         inner.store.flush(None).await?;
         let mut after = inner.queues.first(num).saturating_sub(1);
         loop {
@@ -86,13 +90,14 @@ impl Handle {
         Some(Fetched { command, token, delivery_count })
     }
 
-    /// The command was rejected because its device gave it back too often; known of the newest such commands since the start.
+    /// Whether the command was rejected because it was abandoned too often. This is known only for the newest such commands since
+    /// the start.
     #[must_use]
     pub fn delivery_count_exceeded(&self, device: DeviceNum, num: u64) -> bool {
         self.inner.command_locks.is_exceeded(device, num)
     }
 
-    /// Says what became of a command that was fetched, and waits until that is durable.
+    /// Settles a fetched command, and waits until that is durable.
     pub async fn settle_fetched(
         &self,
         device: &Arc<Device>,

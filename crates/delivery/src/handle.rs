@@ -43,7 +43,7 @@ pub struct Parts {
     pub metrics: Metrics,
     /// The runtime of the tasks that read the devices' queues.
     pub runtime: tokio::runtime::Handle,
-    /// How often a device may give a command back that it fetched; the last time the command is rejected.
+    /// How often a device may abandon a command that it fetched; the last time the command is rejected.
     pub command_deliveries: u32,
 }
 
@@ -100,7 +100,7 @@ impl Handle {
         self.inner.online.read().contains_key(&device)
     }
 
-    /// The device is connected, and a gateway speaks for it: the one that it was heard of over last.
+    /// Returns true if the device is connected over a gateway: the gateway over which the host last received something from it.
     #[must_use]
     pub fn is_attached(&self, device: DeviceNum) -> bool {
         self.inner.online.read().get(&device).is_some_and(|online_device| online_device.link().is_gateway())
@@ -133,8 +133,8 @@ impl Inner {
         }
     }
 
-    /// A connection ended: fails its method calls, ends the commands that expire with it, and journals when the device was last heard of
-    /// and its `disconnected` event.
+    /// A connection ended: fails its method calls, ends the commands that expire with it, and journals when something was last
+    /// received from the device, and its `disconnected` event.
     pub(super) fn ended(&self, online_device: &OnlineDevice, reason: &str) {
         let expired = online_device.end().into_iter().map(|command| (command.num, command.id.as_ref().into()));
         self.end_commands(online_device.device(), CommandStatus::Expired, expired, None);
@@ -150,7 +150,7 @@ impl Inner {
         self.ingest.lifecycle(online_device.device(), EventData::Disconnected { reason: reason.to_owned() });
     }
 
-    /// Journals the gateway over which the device was last heard of, if that is new.
+    /// Journals the gateway over which something was last received from the device, if it has changed.
     pub(super) fn record_gateway(&self, device: &Device) {
         if let Some(access) = device.take_new_gateway_access() {
             self.settle(vec![Settlement::GatewayAccessed { device: device.num, access }]);

@@ -1,5 +1,5 @@
-//! Hands committed effects to the connections of their devices, and journals what the devices acknowledge and answer. Does not know topics
-//! or packets.
+//! Delivers committed effects to the connections of their devices, and journals what the devices acknowledge and answer. It does
+//! not know topics or packets.
 
 mod command_expiry;
 mod command_locks;

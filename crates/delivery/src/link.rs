@@ -64,7 +64,7 @@ pub enum DownlinkKind {
     Methods,
 }
 
-/// What became of a delivery: it was written to the socket, acknowledged by PUBACK (never for QoS 0), or refused.
+/// The outcome of a delivery: it was written to the socket, acknowledged by PUBACK (never for QoS 0), or refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryReport {
     ConfigSent,

@@ -1,5 +1,5 @@
-//! Method calls: a request to one device, whose answer goes back to the caller. Calls are not stored: a call that cannot be sent now fails
-//! now, and an answer without a waiting call is dropped.
+//! Method calls: a request to one device, whose answer goes back to the caller. Calls are not stored: a call that cannot be sent
+//! now fails now, and an answer without a waiting call is dropped.
 
 use std::{
     sync::atomic::Ordering,
@@ -33,7 +33,7 @@ pub enum CallError {
     NotSubscribed(String),
     #[error("{0} did not answer within {1:?}")]
     TimedOut(String, Duration),
-    #[error("{0} has {1} method calls waiting; no more are taken")]
+    #[error("{0} has {1} method calls waiting; no more are accepted")]
     Busy(String, usize),
     #[error("{0}")]
     Invalid(String),

@@ -38,8 +38,8 @@ impl Online {
         self.online_device.follow_config()
     }
 
-    /// Takes up a subscription of a kept session. If the client subscribes again on this connection, as many do on each connect, the newest
-    /// config is not delivered a second time.
+    /// Resumes a subscription of a kept session. If the client subscribes again on this connection, as many clients do at each
+    /// connect, the newest config is not delivered a second time.
     pub fn resume(&self, kind: DownlinkKind) {
         self.begin(kind, true);
     }
@@ -60,9 +60,9 @@ impl Online {
         }
     }
 
-    /// Whether a kept session retransmits this unacknowledged delivery under its packet id, as MQTT demands; delivery does not send it
-    /// again then. Called before any subscription is resumed. Returns false if it must not be sent any more, such as a method call whose
-    /// caller has already got an error.
+    /// Whether a kept session retransmits this unacknowledged delivery under its packet id, as MQTT requires; delivery does not
+    /// send it again then. Called before any subscription is resumed. Returns false if it must not be sent any more, such as a
+    /// method call whose caller has already got an error.
     pub fn resumes(&self, outbound: &Outbound) -> bool {
         let (num, id) = match outbound {
             Outbound::Config { .. } => return true,

@@ -35,7 +35,7 @@ pub(super) struct OnlineDevice {
 #[derive(Debug, Default)]
 struct HandedConfig {
     version: u64,
-    /// It was handed over for a kept subscription: the client has not subscribed on this connection yet.
+    /// It was queued for a kept subscription: the client has not subscribed on this connection yet.
     resumed: bool,
 }
 
@@ -147,7 +147,7 @@ mod tests {
     use switchbox_model::{Cause, DeviceName, DeviceNum, RegistryName, registry::DeviceSpec};
     use switchbox_store::{DeviceDoc, Seen};
 
-    /// Which versions were queued, and 0 where the connection was woken.
+    /// The versions that were queued, with 0 for each time that the connection was woken.
     #[derive(Default)]
     struct Versions(Mutex<Vec<u64>>);
 
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_client_that_subscribes_on_each_connect_is_handed_one_copy_and_one_that_subscribes_again_another() {
-        // A config of a commit is queued without waking the connection: that comes when all of the commit is applied.
+        // A config of a commit is queued without waking the connection, which is woken when all of the commit is applied.
         for (resumed, handed) in [(true, vec![1, 0, 1, 0, 2]), (false, vec![1, 0, 1, 0, 1, 0, 2])] {
             let name = DeviceName::parse("lamp-1", &RegistryName::default_registry()).unwrap();
             let spec = DeviceSpec::default();

@@ -1,5 +1,5 @@
-//! A device is reached over one connection at a time, its own or a gateway's: the one that connected or attached it last. After a takeover,
-//! a gateway has to wait before it may attach the device, so that two gateways do not take it from each other in a loop. Whether a
+//! A device has one connection at a time, its own or a gateway's: the one that connected or attached it last. After a takeover, a
+//! gateway has to wait before it may attach the device, so that two gateways do not take it from each other in a loop. Whether a
 //! connection may have the device is decided elsewhere.
 
 use std::{sync::Arc, time::Instant};

@@ -10,7 +10,7 @@ use switchbox_telemetry::{Asked, EffectId, Ended, TraceId, Tracer};
 
 use super::link::Outbound;
 
-/// The device acknowledged this config just now. Returns its trace if it has a span.
+/// Ends the span of a config that the device has acknowledged. Returns its trace if it has a span.
 pub(super) fn config_acknowledged(metrics: &Metrics, device: &DeviceName, config: &ConfigVersion) -> Option<TraceId> {
     let traces = metrics.traces.on()?;
     let key = config.cause.effect_key();
@@ -24,7 +24,7 @@ pub(super) fn config_acknowledged(metrics: &Metrics, device: &DeviceName, config
     })
 }
 
-/// Commands ended just now.
+/// Ends the spans of commands.
 pub(super) fn commands_ended(metrics: &Metrics, device: &DeviceName, status: CommandStatus, ended: &[EndedCommand]) {
     let Some(traces) = metrics.traces.on() else { return };
     for command in ended {
@@ -35,7 +35,7 @@ pub(super) fn commands_ended(metrics: &Metrics, device: &DeviceName, status: Com
     }
 }
 
-/// `key`: of a plugin's effect.
+/// `key`: the key of a plugin's effect.
 fn of_config<'a>(key: Option<&'a EffectKey>, config: &ConfigVersion) -> EffectId<'a> {
     let asked = || Asked::Config { device: config.device, time_ms: config.time_ms };
     key.map_or_else(|| EffectId::Operator(asked()), EffectId::Plugin)

@@ -45,7 +45,7 @@ impl CallStats {
         if late_logged.insert(device) {
             tracing::warn!(
                 device = %name, rid,
-                "dropped an answer that no method call waits for (any more); further ones of this device are only counted"
+                "dropped an answer that no method call waits for; further ones of this device are only counted"
             );
         }
     }

@@ -1,5 +1,5 @@
-//! Holds the effects of an event until an operator has approved or rejected them. Other events go on meanwhile, those of the same device
-//! too.
+//! Holds the effects of an event until an operator approves or rejects them. Other events are handled meanwhile, also those of the
+//! same device.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use switchbox_model::{Seq, limits};
 use switchbox_plugin_runtime::limits::names;
 use switchbox_support::clock;
 
-/// What waits, in words.
+/// Describes what waits.
 fn approval(runner: &Runner, uncommitted: &Uncommitted, exceeded: Exceeded) -> Approval {
     let registry = &runner.context.registry;
     let name = |num| registry.get(num).map(|device| device.name.clone());
@@ -31,14 +31,14 @@ fn approval(runner: &Runner, uncommitted: &Uncommitted, exceeded: Exceeded) -> A
         digest: uncommitted.version.digest.to_string(),
         device: uncommitted.job.device.as_ref().map(|device| device.name.id.to_string()).unwrap_or_default(),
         since_ms: clock::now_ms(),
-        why: format!("limits.{limit}: {targets} {what}, where {most} need no approval"),
+        why: format!("limits.{limit}: {targets} {what}; up to {most} need no approval"),
         targets: distinct_targets(effects).count(),
         effects: lines(shown, &[], &name),
         effect_count: effects.len(),
     }
 }
 
-/// Holds the effects; the worker goes on with the next event.
+/// Holds the effects. The worker continues with the next event.
 pub(super) fn wait_for_approval(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, exceeded: Exceeded) {
     let approval = approval(runner, &uncommitted, exceeded);
     let (seq, why) = (approval.seq, approval.why.clone());
@@ -78,18 +78,22 @@ pub(super) fn wait_for_approval(runner: &Arc<Runner>, uncommitted: Box<Uncommitt
             None => {
                 let hours = MAX_WAIT.as_secs() / 3_600;
                 runner.counters.limit(names::APPROVAL_TIME);
-                outcome::refuse(&mut entries, uncommitted, format!("{why}; nobody approved them within {hours} hours"))
+                outcome::refuse(
+                    &mut entries,
+                    uncommitted,
+                    format!("{why}; no operator approved them within {hours} hours"),
+                )
             }
         };
         entries.submit().await;
         waiting.decided = true;
         if let NextStep::Retry(job) = next {
-            // What they were to change has changed meanwhile: the plugin handles the event again.
+            // The objects of the effects have changed meanwhile, so the plugin handles the event again.
             runner.backlog.redrive(*job);
         }
         drop(waiting);
         if let Some(decided) = decided {
-            // The caller may have gone away.
+            // The caller may have disconnected.
             let _ = decided.done.send(());
         }
     });
@@ -99,7 +103,7 @@ pub(super) fn wait_for_approval(runner: &Arc<Runner>, uncommitted: Box<Uncommitt
 struct WaitingEvent {
     runner: Arc<Runner>,
     seq: Seq,
-    /// What became of the event is queued for the journal.
+    /// The outcome of the event is queued for the journal.
     decided: bool,
 }
 

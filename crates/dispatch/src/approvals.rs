@@ -1,5 +1,5 @@
-//! Effects that wait for an operator's approval. They are in memory alone; their event is unhandled in the journal until they are
-//! committed or refused, so after a restart the plugin handles it again, and what it wants then waits again.
+//! Effects that wait for an operator's approval. They are only in memory. Their event is unhandled in the journal until they are
+//! committed or refused, so after a restart the plugin handles the event again, and its effects wait again.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,26 +8,26 @@ use tokio::sync::oneshot;
 
 use switchbox_model::{PluginName, Seq, limits};
 
-/// Effects that wait, for an operator to look at.
+/// The description of waiting effects, for an operator.
 #[derive(Debug, Clone)]
 pub struct Approval {
     pub seq: Seq,
     pub plugin: PluginName,
-    /// `sha256:…` of the component that wanted them.
+    /// `sha256:…` of the component that asked for them.
     pub digest: String,
-    /// The device that the event came from; empty: it came from none.
+    /// The device that the event came from; empty if it came from none.
     pub device: String,
     pub since_ms: u64,
-    /// The limit, and by how much they are over it.
+    /// The limit, and by how much the effects exceed it.
     pub why: String,
     pub targets: usize,
-    /// The first of them, as docs/recordings.md has them.
+    /// The first effects, in the format of docs/recordings.md.
     pub effects: Vec<switchbox_dry_run::effect::EffectLine>,
     pub effect_count: usize,
 }
 
 impl Approval {
-    /// As it is written: the id of the execution.
+    /// The id of the execution, as users write it.
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}.{}", self.seq, self.plugin)
@@ -40,7 +40,7 @@ pub(super) enum Decision {
     Rejected { who: String, reason: String },
 }
 
-/// What an operator decided, and who is told when it is done.
+/// An operator's decision, and the sender that reports its completion.
 pub(super) struct Decided {
     pub(super) decision: Decision,
     pub(super) done: oneshot::Sender<()>,
@@ -51,7 +51,7 @@ struct PendingApproval {
     decide: oneshot::Sender<Decided>,
 }
 
-/// Those of all plugins.
+/// The pending approvals of all plugins.
 #[derive(Default)]
 pub(super) struct Approvals(Mutex<BTreeMap<(Seq, PluginName), PendingApproval>>);
 
@@ -79,7 +79,7 @@ impl Approvals {
         self.0.lock().values().map(|waiting| waiting.approval.clone()).collect()
     }
 
-    /// `None`: nothing waits under this id. What is returned ends when the decision is carried out.
+    /// Returns `None` if nothing waits under this id. The receiver completes when the decision has been carried out.
     pub(super) fn decide(&self, id: &str, decision: Decision) -> Option<oneshot::Receiver<()>> {
         let (seq, plugin) = id.split_once('.')?;
         let key = (Seq(seq.parse().ok()?), PluginName::new(plugin).ok()?);

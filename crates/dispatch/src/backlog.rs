@@ -61,8 +61,8 @@ struct Inner {
     catch_up: Option<CatchUp>,
     /// The ranges of events that were read from the journal lately, in ascending order: from the first number, to before the second.
     read: VecDeque<(Seq, Seq)>,
-    /// The number behind the newest event that was queued or read. An earlier event that is offered now was overtaken: the journal is
-    /// not read from there on, because what overtook it would be handled a second time.
+    /// The number after the newest event that was queued or read. An event before it that is offered now was overtaken: the journal
+    /// is not read from that event, because the events that overtook it would be handled twice.
     accepted_to: Seq,
     workers: usize,
     idle: usize,
@@ -231,14 +231,14 @@ impl Backlog {
         self.done.notify_waiters();
     }
 
-    /// The effects of the event wait for approval. The caller has to call [`Backlog::approved`] afterwards.
+    /// The effects of the event wait for approval. The caller has to call [`Backlog::approval_ended`] afterwards.
     pub(super) fn wait_for_approval(&self, seq: Seq) {
         let mut inner = self.inner.lock();
         inner.awaiting.insert(seq);
         inner.approval_tasks += 1;
     }
 
-    /// `decided`: the event is handled. Otherwise it stays in the journal as one that is not.
+    /// `decided`: the event was handled. Otherwise it stays unhandled in the journal.
     pub(super) fn approval_ended(&self, seq: Seq, decided: bool) {
         let mut inner = self.inner.lock();
         inner.approval_tasks -= 1;

@@ -1,5 +1,5 @@
-//! What a version of a plugin does with its events: how many it fails, how long it computes, how many effects it wants. Enough to
-//! compare a new version with the one before it. Pure.
+//! Statistics of a plugin version: failures, computing time and number of effects. They are used to compare a new version with the
+//! one before it. Pure: no clock.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use switchbox_plugin_runtime::{Execution, Verdict};
 
 use super::loop_guard::target_counts;
 
-/// Parts of an octave that are told apart.
+/// Buckets in one octave of the histogram.
 const PARTS: usize = 4;
 /// Octaves of nanoseconds: up to more than a quarter of an hour.
 const OCTAVES: usize = 40;
 
-/// One execution, as far as it is compared.
+/// What is recorded of one execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Observation {
     guest_ns: u64,
@@ -26,9 +26,9 @@ pub(super) struct Observation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ExecutionEnd {
     Done,
-    /// It refused the event or wants it again.
+    /// The guest rejected the event or asked for a retry.
     Error,
-    /// A trap, a limit, or a panic of the host in its call.
+    /// A trap, a limit, or a panic of the host in the call.
     Trap,
 }
 
@@ -54,7 +54,7 @@ fn count(effects: &[Effect]) -> u32 {
     u32::try_from(effects.len()).unwrap_or(u32::MAX)
 }
 
-/// What executions add up to.
+/// The statistics of all executions of a version.
 #[derive(Debug, Clone)]
 pub(super) struct Behaviour {
     pub(super) events: u64,
@@ -103,7 +103,7 @@ impl Behaviour {
         }
     }
 
-    /// The guest time that half of the executions did not need.
+    /// The median guest time.
     pub(super) fn median_guest_time(&self) -> Option<Duration> {
         let mut before = 0;
         let place = self.guest.iter().position(|count| {
@@ -127,7 +127,7 @@ fn ratio(sum: u64, count: u64) -> Option<f64> {
     (count > 0).then(|| sum as f64 / count as f64)
 }
 
-/// Where a time is counted: four parts an octave.
+/// The bucket of a time: four in each octave.
 fn bucket(ns: u64) -> usize {
     let ns = ns.max(PARTS as u64);
     let octave = ns.ilog2();
@@ -135,7 +135,7 @@ fn bucket(ns: u64) -> usize {
     (octave as usize * PARTS + part).min(PARTS * OCTAVES - 1)
 }
 
-/// The least time of a bucket.
+/// The shortest time of a bucket.
 fn begin_of(bucket: usize) -> u64 {
     let (octave, part) = (bucket / PARTS, (bucket % PARTS) as u64);
     (1_u64 << octave) + (part << octave.saturating_sub(2))

@@ -7,10 +7,10 @@ use super::loop_guard::distinct_targets;
 use switchbox_model::{DeviceNum, Effect, limits::LimitName};
 use switchbox_plugin_runtime::{Limits, limits::names};
 
-/// Targets that a plugin has had and that are remembered. Further ones are always new.
+/// Targets that are remembered for one plugin. Further targets always count as new.
 const TARGETS_MAX: usize = 100_000;
 
-/// The targets that a plugin has had since it was started.
+/// The targets of a plugin since it was started.
 #[derive(Debug, Default)]
 pub(super) struct BlastRadius {
     known: HashSet<u64>,
@@ -18,7 +18,7 @@ pub(super) struct BlastRadius {
     new_in_minute: u32,
 }
 
-/// The limit that the effects of an event are over.
+/// The limit that an event's effects exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Exceeded {
     pub(super) limit: LimitName,
@@ -27,8 +27,8 @@ pub(super) struct Exceeded {
 }
 
 impl BlastRadius {
-    /// Notes the targets of an event, unless it is over a limit. `was_reached` tells of a device that the plugin reached before it
-    /// was started.
+    /// Records the targets of an event, unless a limit is exceeded. `was_reached` says whether the plugin reached a device before
+    /// it was started.
     pub(super) fn admit(
         &mut self,
         effects: &[Effect],
@@ -58,7 +58,7 @@ impl BlastRadius {
         None
     }
 
-    /// An operator has agreed to these.
+    /// Records the targets of effects that an operator approved.
     pub(super) fn record_approved(&mut self, effects: &[Effect]) {
         distinct_targets(effects).for_each(|(_, hash)| self.record(hash));
     }

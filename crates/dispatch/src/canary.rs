@@ -1,5 +1,5 @@
-//! A canary: a candidate that acts for some devices, while the version in force acts for the others. Each event is handled by one of them,
-//! and both have the plugin's one state, so a device's state is there for whichever acts for it.
+//! A canary: a candidate that acts for some devices, while the version in force acts for the others. Each event is handled by one
+//! of the two. Both use the same state of the plugin, so a device may move between them.
 
 use std::{
     sync::{
@@ -21,29 +21,29 @@ use super::{
 use switchbox_rules::pattern::{GlobSet, check_patterns, globs};
 use switchbox_support::clock;
 
-/// For whom a canary acts.
+/// The devices that a canary acts for.
 #[derive(Debug, Clone)]
 pub(super) enum CanaryScope {
-    /// For so many of 10,000 devices.
+    /// This many of 10,000 devices.
     Share(u64),
-    /// For the devices whose id matches.
+    /// The devices whose id matches the pattern.
     Devices(String, GlobSet),
 }
 
 impl CanaryScope {
     /// # Errors
     ///
-    /// A text that names the pattern that is no glob.
+    /// Returns a text that names the invalid pattern.
     pub(super) fn devices(pattern: &str) -> Result<Self, String> {
         check_patterns(std::iter::once(pattern))?;
         Ok(Self::Devices(pattern.to_owned(), globs(&[pattern.to_owned()])?))
     }
 }
 
-/// See the module.
+/// A canary of a plugin.
 pub(super) struct Canary {
     pub(super) version: Arc<Version>,
-    /// What it is made of, to be put in force. `None`: as the version in force has it.
+    /// The component's bytes, for putting it in force. `None` if the canary has the component in force.
     pub(super) component: Option<bytes::Bytes>,
     pub(super) settings: Option<String>,
     pub(super) since_ms: u64,
@@ -78,7 +78,7 @@ impl Canary {
         *self.scope.write() = scope;
     }
 
-    /// Timers and the like belong to the version in force.
+    /// Timers and other events without a device belong to the version in force.
     pub(super) fn acts_for(&self, job: &Job) -> bool {
         match &*self.scope.read() {
             CanaryScope::Share(share) => share_key(&job.event).is_some_and(|key| is_in_share(Some(key), *share)),
@@ -105,7 +105,8 @@ impl Canary {
         self.version.behaviour.lock().clone()
     }
 
-    /// Adds what it did. Returns why it has to end, if its guard says so; the window of the guard has no end for it.
+    /// Adds executions to the canary's statistics. Returns the reason if its guard requires that it ends. The guard of a canary has
+    /// no window.
     pub(super) fn observe(
         &self,
         observations: impl Iterator<Item = Observation>,
@@ -117,14 +118,14 @@ impl Canary {
         version_guard::violated(&self.version.guard, &new, Some(&before))
     }
 
-    /// The same for a dead letter.
+    /// Adds a dead letter to the statistics.
     pub(super) fn observe_dead_letter(&self, in_force: &Version) -> Option<String> {
         self.version.behaviour.lock().dead_letters += 1;
         self.observe(std::iter::empty(), in_force)
     }
 }
 
-/// Microseconds, for people.
+/// The median guest time in microseconds, for status texts.
 pub(super) fn median_us(behaviour: &Behaviour) -> u64 {
     let median = behaviour.median_guest_time().unwrap_or(Duration::ZERO);
     u64::try_from(median.as_micros()).unwrap_or(u64::MAX)

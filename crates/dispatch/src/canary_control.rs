@@ -1,4 +1,4 @@
-//! Begins canaries of plugins, changes for whom they act, puts them in force, ends them.
+//! Control of canaries: starting, changing their devices, putting them in force, and ending them.
 
 use std::sync::Arc;
 
@@ -15,26 +15,26 @@ use super::{
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime::PluginSettings;
 
-/// What is to act, and for whom.
+/// The candidate, and the devices that it acts for.
 #[derive(Debug, Default)]
 pub struct CanaryRequest {
     /// `None`: the component in force.
     pub component: Option<Component>,
     /// A settings file, and its text. `None`: the settings in force.
     pub settings: Option<(PluginSettings, String)>,
-    /// Of all devices, more than 0 and at most 1.
+    /// The share of all devices, more than 0 and at most 1.
     pub share: Option<f64>,
-    /// A glob on the ids of devices.
+    /// A glob for device ids.
     pub devices: Option<String>,
 }
 
-/// How a canary fares.
+/// The status of a canary.
 #[derive(Debug, Clone, Default)]
 pub struct CanaryStatus {
     /// `sha256:…` of the candidate.
     pub digest: String,
     pub since_ms: u64,
-    /// Of all devices; `None`: those that `devices` matches.
+    /// The share of all devices. `None` if `devices` selects them.
     pub share: Option<f64>,
     pub devices: Option<String>,
     pub events: u64,
@@ -43,13 +43,13 @@ pub struct CanaryStatus {
     pub dead_letters: u64,
     /// The median guest time for an event, microseconds.
     pub median_us: u64,
-    /// The same of the version in force.
+    /// The median guest time of the version in force, microseconds.
     pub in_force_median_us: u64,
-    /// Why it ended. `None`: it goes on.
+    /// Why it ended. `None` if it is running.
     pub ended: Option<String>,
 }
 
-/// The files of a canary that is to be in force; `None`: as they are.
+/// The files that put a canary in force. `None` for a file that stays unchanged.
 #[derive(Debug, Clone)]
 pub struct CanaryFiles {
     pub component: Option<Bytes>,
@@ -57,7 +57,7 @@ pub struct CanaryFiles {
 }
 
 impl Manager {
-    /// Begins a canary; where one goes on and neither a component nor settings are given, changes for whom it acts.
+    /// Starts a canary. If one is running and neither a component nor settings are given, changes the devices that it acts for.
     pub async fn canary(&self, name: &PluginName, request: CanaryRequest) -> Result<CanaryStatus, ShadowError> {
         let runner = self.routes.runner(name).ok_or_else(|| ShadowError::NotRunning(name.clone()))?;
         let CanaryRequest { component, settings, share, devices } = request;
@@ -89,7 +89,7 @@ impl Manager {
         Ok(status(&runner, &canary))
     }
 
-    /// Ends the plugin's canary: the version in force acts for all devices. `None`: there is none.
+    /// Ends the plugin's canary, so that the version in force acts for all devices. Returns `None` if there is no canary.
     pub fn abort_canary(&self, name: &PluginName) -> Option<CanaryStatus> {
         let runner = self.routes.runner(name)?;
         let canary = runner.last_canary()?;
@@ -103,7 +103,7 @@ impl Manager {
         runner.last_canary().map(|canary| status(&runner, &canary))
     }
 
-    /// What has to be written into the plugin folder to put the canary in force. `None`: none goes on.
+    /// The files to write into the plugin folder to put the canary in force. Returns `None` if no canary is running.
     #[must_use]
     pub fn canary_files(&self, name: &PluginName) -> Option<CanaryFiles> {
         let canary = self.routes.runner(name)?.canary()?;

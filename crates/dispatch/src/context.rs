@@ -1,4 +1,4 @@
-//! What all runners share.
+//! State that all runners share.
 
 use std::{
     sync::{

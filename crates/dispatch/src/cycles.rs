@@ -1,6 +1,6 @@
-//! Detects plugins that trigger each other. Samples are edges of a graph: a plugin answered an event of one node (device or
-//! topic) with an effect on another. A path back to its first node is a cycle. A heuristic: it sees only frequent effects
-//! ([`super::guard`] samples targets with five effects a second and more), and cannot know that an event would have come
+//! Detects plugins that trigger each other. Samples are edges of a graph: a plugin answered an event of one node (device or topic)
+//! with an effect on another. A path back to its first node is a cycle. This is a heuristic: it sees only frequent effects
+//! ([`super::loop_guard`] samples targets with five effects a second and more), and cannot know that an event would have come
 //! without the effect. Pure: the caller gives the time.
 
 use std::{collections::VecDeque, fmt, time::Duration};

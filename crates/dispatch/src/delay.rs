@@ -1,5 +1,5 @@
-//! Holds an event's effects back while a rate limit of their targets is reached. The event's queue waits; its worker and all other
-//! queues go on. Held-back effects are bounded in bytes: past that the worker itself waits.
+//! Delays an event's effects while a rate limit of their targets is reached. The event's queue waits; its worker and all other
+//! queues continue. The delayed effects are bounded in bytes: beyond that, the worker itself waits.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Decides by the loop guard whether an event's effects are committed now, held back or refused, and reports limits and cycles in
-//! the log and in the plugin's status.
+//! Decides with the loop guard whether an event's effects are committed now, held back or refused. Reports limits and cycles in the
+//! log and in the plugin's status.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ impl Runner {
         admission
     }
 
-    /// The limit of targets that the effects are over, if there is one.
+    /// The limit of targets that the effects exceed, if they exceed one.
     pub(super) fn exceeds(&self, version: &Version, effects: &[Effect]) -> Option<Exceeded> {
         let limits = &version.setup.limits;
         if limits.max_targets_per_event.is_none() && limits.max_new_targets_per_minute.is_none() {

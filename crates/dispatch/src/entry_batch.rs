@@ -26,7 +26,7 @@ use switchbox_support::{clock::Anchor, scheduling::PriorityClass};
 /// Bytes that a method call takes up in the journal's queue, roughly: the beginnings of two payloads, names, and an error text.
 const CALL_BYTES: usize = 1024;
 
-/// Characters of the error that a version was rolled back for, as it is kept.
+/// Characters that are kept of a rollback's error.
 const ERROR_CHARS: usize = 1_000;
 
 /// Entries of handled events that are not submitted yet.
@@ -38,7 +38,7 @@ pub(super) struct EntryBatch<'a> {
     sync: bool,
     bytes: usize,
     tally: Tally,
-    /// What a version did that is not added to its behaviour yet.
+    /// A version with executions that are not added to its statistics yet.
     observed: Option<Arc<Version>>,
     observations: Vec<Observation>,
     clock: Anchor,
@@ -86,7 +86,7 @@ impl<'a> EntryBatch<'a> {
         self.clock.ms(now)
     }
 
-    /// Adds an execution to what its version did. True: that rolled the version back.
+    /// Adds an execution to the version's statistics. Returns `true` if that rolled the version back.
     pub(super) fn observe(&mut self, version: &Arc<Version>, execution: &Execution) -> bool {
         if self.observed.as_ref().is_some_and(|of| !Arc::ptr_eq(of, version)) {
             self.flush_observed("");
@@ -102,7 +102,7 @@ impl<'a> EntryBatch<'a> {
         at_once && self.flush_observed(text)
     }
 
-    /// `text`: how the last of the executions failed.
+    /// `text`: the error of the last execution.
     fn flush_observed(&mut self, text: &str) -> bool {
         let Some(version) = self.observed.take() else { return false };
         let colon = if text.is_empty() { "" } else { ": " };
@@ -116,7 +116,7 @@ impl<'a> EntryBatch<'a> {
         true
     }
 
-    /// The canary that goes on, if this is its version.
+    /// The running canary, if this is its version.
     fn canary(&self, version: &Arc<Version>) -> Option<Arc<Canary>> {
         self.runner.canary().filter(|canary| Arc::ptr_eq(&canary.version, version))
     }
@@ -200,7 +200,7 @@ impl<'a> EntryBatch<'a> {
         self.runner.context.routes_changed();
         tracing::error!(
             plugin = %name, digest = %failed.digest,
-            "the guard rolled the new version back; the one before is back until the plugin's files change: {error}"
+            "the guard rolled the new version back; the previous version runs until the plugin's files change: {error}"
         );
         let rolled_back = RolledBack {
             digest: failed.digest.to_string(),
@@ -214,8 +214,8 @@ impl<'a> EntryBatch<'a> {
             .lifecycles
             .lock()
             .change(name, |lifecycle| lifecycle.rolled_back = Some(rolled_back.clone()));
-        if let Some(told) = self.runner.context.on_rolled_back.get() {
-            told(name, &rolled_back);
+        if let Some(notify) = self.runner.context.on_rolled_back.get() {
+            notify(name, &rolled_back);
         }
         let change = Box::new(PluginChange::RolledBack(Some(rolled_back)));
         self.entries.push((Entry::Plugin { plugin: name.clone(), change }, None));

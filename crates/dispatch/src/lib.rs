@@ -101,7 +101,7 @@ impl Handle {
         let _ = self.context.connections.set(connections);
     }
 
-    /// The plugins' timers, for the task that fires them.
+    /// The timers of plugins, for the task that fires them.
     #[must_use]
     pub fn timers(&self) -> timers::Handle {
         self.context.timers.clone()

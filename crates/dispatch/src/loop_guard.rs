@@ -222,7 +222,7 @@ fn targets(effects: &[Effect]) -> impl Iterator<Item = (usize, Target<'_>, u32)>
     })
 }
 
-/// Each target once: the device if it is one, and what stands for it.
+/// Each target once: the device, if it is one, and a hash.
 pub(super) fn distinct_targets(effects: &[Effect]) -> impl Iterator<Item = (Option<DeviceNum>, u64)> {
     targets(effects).map(|(_, target, _)| {
         let device = if let Target::Device(device) = target { Some(device) } else { None };

@@ -1,5 +1,5 @@
-//! Installs and updates plugins: checks a new component with its settings and activates it between two events. If the new
-//! version is not usable, the one before keeps running.
+//! Installs and updates plugins: checks a new component with its settings and activates it between two events. If the new version
+//! is not usable, the previous one keeps running.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -42,7 +42,7 @@ use switchbox_support::{clock, log_limit::LogLimits};
 const MAX_CONCURRENT_TRIES: usize = 4;
 
 #[derive(Default)]
-/// What the folder holds under one name, whether it runs or not.
+/// The plugin that the folder has under one name, whether it runs or not.
 pub(super) struct InstalledPlugin {
     pub(super) state: Option<PluginState>,
     pub(super) origin: Option<String>,
@@ -59,7 +59,7 @@ pub struct Manager {
     pub(super) compiler: Compiler,
     /// The folder of recordings.
     pub(super) recordings: PathBuf,
-    /// Room to try plugins on events.
+    /// Permits for trying plugins on events.
     pub(super) tries: Semaphore,
     pub(super) installed: Mutex<BTreeMap<PluginName, InstalledPlugin>>,
     /// Limits the log lines that a plugin's files are broken, by plugin and error.
@@ -102,7 +102,7 @@ impl Manager {
         Ok(manager)
     }
 
-    /// Activates a plugin's component and settings. On an error the version before keeps running.
+    /// Activates a plugin's component and settings. On an error the previous version keeps running.
     pub async fn upsert(&self, name: &PluginName, component: Component, settings: PluginSettings) -> Result<(), Error> {
         let _one_at_a_time = self.lock(name).await;
         let origin = component.origin.clone();
@@ -147,14 +147,14 @@ impl Manager {
         Ok(())
     }
 
-    /// The plugin gets no events until its settings have grants, and will not get those that happen meanwhile.
+    /// Stops the plugin until its settings have grants. It does not get the events of that time later.
     async fn wait_for_consent(&self, name: &PluginName, origin: String, asked: Description) -> Result<(), Error> {
         self.switch_off(name, false).await?;
         let state = Some(PluginState::WaitingForConsent);
         self.update(name, |plugin| {
             *plugin = InstalledPlugin { state, origin: Some(origin), asked: Some(asked), error: None }
         });
-        tracing::warn!(plugin = %name, "waits for consent to what it asks for: `switchbox plugin grant {name}`, or [grants] in its settings");
+        tracing::warn!(plugin = %name, "waits for an operator's consent to the grants that it asks for: `switchbox plugin grant {name}`, or [grants] in its settings");
         Ok(())
     }
 

@@ -20,7 +20,7 @@ pub(super) enum NextStep {
     Handled,
     /// It is tried again after a back-off.
     Retry(Box<Job>),
-    /// Its effects are held back for so long.
+    /// Its effects are held back for this time.
     HoldBack(Box<Uncommitted>, Duration),
     /// Its effects wait for an operator's approval.
     Approve(Box<Uncommitted>, Exceeded),
@@ -49,7 +49,7 @@ pub(super) async fn decide(
     }
     let mut problem = judge(entries, verdict);
     if let Some(problem) = &mut problem {
-        // The version before it gets the event.
+        // The previous version gets the event.
         problem.retry |= rolled_back;
     }
     let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
@@ -85,7 +85,7 @@ pub(super) async fn decide(
     commit_at_rate(entries, uncommitted, admission).await
 }
 
-/// Commits the effects as fast as their targets' rates allow.
+/// Commits the effects at the rate that their targets allow.
 async fn commit_at_rate(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, admission: Admission) -> NextStep {
     let runner = entries.runner;
     match admission {
@@ -101,7 +101,7 @@ async fn commit_at_rate(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitt
     }
 }
 
-/// The effects wait for approval, if there is room for them.
+/// Lets the effects wait for approval, if there is room for them.
 fn approve(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted, exceeded: Exceeded) -> NextStep {
     let runner = entries.runner;
     if runner.context.approvals.count(&runner.name) < limits::APPROVALS {
@@ -173,7 +173,7 @@ fn give_up(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, problem: 
     let Uncommitted { version, job, mut handled, .. } = uncommitted;
     runner.counters.dead();
     if let Some(more) = runner.log_limits.allow("dead letter", Instant::now()) {
-        tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; to the dead letters{more}", problem.text);
+        tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; the event becomes a dead letter{more}", problem.text);
     }
     entries.observe_dead_letter(&version);
     handled.outcome = Outcome::Dead { error: problem.text, event: Box::new(job.event.clone()) };
@@ -181,7 +181,7 @@ fn give_up(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, problem: 
     NextStep::Handled
 }
 
-/// Why an event was not handled.
+/// Why an event was not handled, and whether it is tried again.
 struct Problem {
     text: String,
     retry: bool,

@@ -1,5 +1,5 @@
-//! Makes a plugin's files ready to run: compiles the component, calls `describe`, and checks that an instance starts. Does not
-//! change what runs.
+//! Prepares a plugin's files: compiles the component, calls `describe`, and checks that an instance starts. Does not change which
+//! plugins run.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -70,7 +70,7 @@ impl Compiler {
         let _ = tokio::task::spawn_blocking(move || engine.retain_compiled(&used)).await;
     }
 
-    /// Compiles the component, calls `describe` and starts an instance, without changing what runs.
+    /// Compiles the component, calls `describe` and starts an instance. Does not change which plugins run.
     pub(super) async fn prepare(
         &self,
         context: &Arc<Context>,

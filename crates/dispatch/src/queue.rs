@@ -18,7 +18,7 @@ pub(super) struct Job {
     pub(super) event: Event,
     /// `None` for timers and ordinary topics.
     pub(super) device: Option<Arc<Device>>,
-    /// From 1.
+    /// Starts at 1.
     pub(super) attempt: u32,
     /// The dead letter whose event this is, if it is redriven.
     pub(super) dead_letter_id: Option<u64>,
@@ -83,12 +83,12 @@ pub(super) struct EventQueues {
 }
 
 impl EventQueues {
-    /// Events that wait.
+    /// The number of waiting events.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Bytes that wait, roughly.
+    /// The bytes of waiting events, roughly.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

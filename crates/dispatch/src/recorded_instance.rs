@@ -1,5 +1,5 @@
-//! An instance of which is noted what it asks of the host, because its plugin is recorded or has a shadow. It is recorded from its
-//! beginning or not at all, so that a replay can begin as it began: where a recording begins or ends, workers start new instances.
+//! An instance whose calls to the host are recorded, because its plugin is being recorded or has a shadow. An instance is recorded
+//! from its start or not at all, so that a replay can start like it. Where a recording begins or ends, workers start new instances.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use switchbox_model::limits::names;
 use switchbox_plugin_runtime::{CallError, Execution, Instance};
 use switchbox_support::clock;
 
-/// An instance of which is noted what it asks.
+/// An instance whose calls to the host are recorded.
 pub(super) struct RecordedInstance {
     recorder: Arc<Recorder>,
-    /// With the instance's number in it. `None`: there is only a shadow.
+    /// The recording, and the instance's number in it. `None` if there is only a shadow.
     recording: Option<(Arc<Recording>, u32)>,
 }
 
@@ -29,7 +29,7 @@ impl RecordedInstance {
         }
     }
 
-    /// Takes down one execution. Returns what it asked, for a shadow.
+    /// Records one execution. Returns its calls, for a shadow.
     pub(super) fn record(&self, runner: &Runner, job: &Job, execution: &Execution) -> RecordedCalls {
         let asked = self.recorder.take();
         let Some((recording, instance)) = &self.recording else { return asked };
@@ -46,7 +46,7 @@ impl RecordedInstance {
     }
 }
 
-/// Starts an instance of the version, and notes what it asks if the plugin is recorded or has a shadow.
+/// Starts an instance of the version, and records its calls if the plugin is being recorded or has a shadow.
 pub(super) async fn start(
     runner: &Arc<Runner>,
     version: &Arc<Version>,

@@ -9,14 +9,14 @@ use switchbox_model::{
     limits::{self, names},
 };
 
-/// What is asked for.
+/// Options of a recording.
 #[derive(Debug, Clone, Default)]
 pub struct RecordRequest {
     /// `None`: until it is stopped or its file is full.
     pub time: Option<Duration>,
-    /// `None`: the most that there may be.
+    /// `None`: the maximum.
     pub max_bytes: Option<u64>,
-    /// Patterns of keys to be masked, beside the host's own.
+    /// Patterns of keys to mask, in addition to the host's own.
     pub mask: Vec<String>,
 }
 
@@ -35,7 +35,7 @@ pub enum RecordError {
 }
 
 impl Manager {
-    /// Begins to record a plugin, in the place of its recording before.
+    /// Starts to record a plugin. The new recording replaces the previous one.
     pub fn record(&self, name: &PluginName, request: RecordRequest) -> Result<Status, RecordError> {
         let runner = self.routes.runner(name).ok_or_else(|| RecordError::NotRunning(name.clone()))?;
         check(&request)?;
@@ -62,7 +62,7 @@ impl Manager {
         Ok(status)
     }
 
-    /// Ends the plugin's recording. `None`: there is none.
+    /// Ends the plugin's recording. Returns `None` if there is none.
     pub fn stop_recording(&self, name: &PluginName) -> Option<Status> {
         let recording = self.context.recordings.0.lock().get(name).cloned()?;
         recording.stop();
@@ -78,7 +78,7 @@ impl Manager {
         self.context.recordings.0.lock().get(name).map(|recording| recording.status())
     }
 
-    /// Where the plugin's newest recording is, or would be.
+    /// The path of the plugin's newest recording, whether it exists or not.
     #[must_use]
     pub fn recording_file(&self, name: &PluginName) -> PathBuf {
         self.recordings.join(format!("{name}.jsonl"))

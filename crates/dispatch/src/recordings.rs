@@ -1,4 +1,4 @@
-//! The recordings of plugins, by the plugin.
+//! The recordings of all plugins.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,7 +12,7 @@ use switchbox_model::PluginName;
 pub(super) struct Recordings(pub(super) Mutex<BTreeMap<PluginName, Arc<Recording>>>);
 
 impl Recordings {
-    /// The one that goes on.
+    /// The running recording of the plugin.
     pub(super) fn of(&self, plugin: &PluginName) -> Option<Arc<Recording>> {
         self.0.lock().get(plugin).filter(|recording| !recording.is_closed()).cloned()
     }

@@ -16,7 +16,7 @@ use switchbox_support::clock;
 pub enum DeleteError {
     #[error("plugin {0} is installed; remove it first")]
     Installed(PluginName),
-    #[error("nothing of a plugin {0} is kept")]
+    #[error("no state of a plugin {0} is kept")]
     NothingKept(PluginName),
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -36,8 +36,8 @@ impl Manager {
         Ok(())
     }
 
-    /// The first scan of the folder is complete: removes each plugin that has state, timers or unhandled events and no files. A plugin
-    /// whose files are broken or `unready` keeps its position in the journal until they are mended.
+    /// The first scan of the folder is complete: removes each plugin that has state, timers or unhandled events and no files. A
+    /// plugin whose files are broken or `unready` keeps its position in the journal until they are usable again.
     pub async fn first_scan_done(&self, unready: &[PluginName]) -> Result<(), Error> {
         let gone = {
             let installed = self.installed.lock();
@@ -64,7 +64,7 @@ impl Manager {
     /// again.
     pub(super) async fn switch_off(&self, name: &PluginName, removed: bool) -> Result<(), Error> {
         let timers = &self.context.timers;
-        // No timer fires from here on.
+        // No timer fires after this.
         timers.lock(name).await.pause();
         let ended = self.routes.remove(name);
         for runner in &ended {
@@ -132,7 +132,7 @@ impl Manager {
                 continue;
             }
             self.delete(&plugin).await?;
-            tracing::info!(%plugin, "what the removed plugin kept is deleted");
+            tracing::info!(%plugin, "the state of the removed plugin is deleted");
         }
         Ok(())
     }
@@ -149,9 +149,9 @@ impl Manager {
         Ok(())
     }
 
-    /// Sets what is called when a version was rolled back; it must not block. Has to be called once, before the first plugin is installed.
-    pub fn on_rolled_back(&self, told: impl Fn(&PluginName, &RolledBack) + Send + Sync + 'static) {
-        let _ = self.context.on_rolled_back.set(Box::new(told));
+    /// Sets the callback for rollbacks; it must not block. Has to be called once, before the first plugin is installed.
+    pub fn on_rolled_back(&self, notify: impl Fn(&PluginName, &RolledBack) + Send + Sync + 'static) {
+        let _ = self.context.on_rolled_back.set(Box::new(notify));
     }
 
     /// The version of the plugin that was rolled back, if its files have not changed since.
@@ -160,7 +160,7 @@ impl Manager {
         self.context.lifecycles.lock().get(name)?.rolled_back.clone()
     }
 
-    /// The plugin's files hold a version that was rolled back before the host started, so the version before it runs.
+    /// The plugin's files contain a version that was rolled back before the host started, so the previous version runs.
     pub fn runs_instead(&self, name: &PluginName, RolledBack { digest, error, .. }: &RolledBack) {
         let text =
             format!("the guard rolled the version in its files ({digest}) back, and the one before runs: {error}");

@@ -29,7 +29,7 @@ use switchbox_support::log_limit::LogLimits;
 
 /// Bytes of effects of one plugin that are held back at the same time.
 const DELAYED_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes of held-back effects that one permit stands for.
+/// Bytes of held-back effects for one permit.
 pub(super) const UNIT_BYTES: usize = 1_024;
 pub(super) const DELAYED_UNITS: usize = DELAYED_BYTES / UNIT_BYTES;
 /// Log lines of one kind about one plugin's events, per minute.
@@ -57,11 +57,11 @@ pub(super) struct Runner {
     pub(super) ending: CancellationToken,
     pub(super) versions: Versions,
     pub(super) backlog: Backlog,
-    /// The newest one, also if it has ended.
+    /// The newest shadow, running or ended.
     shadow: RwLock<Option<Arc<Shadow>>>,
-    /// There is or was one. Read for every event, where the lock would be shared by all workers.
+    /// Whether a shadow was ever set. It is read for every event, so that the lock is taken only if there is one.
     has_shadow: AtomicBool,
-    /// The newest one, also if it has ended.
+    /// The newest canary, running or ended.
     canary: RwLock<Option<Arc<Canary>>>,
     has_canary: AtomicBool,
     /// Dead letters that are queued again or being handled.
@@ -109,7 +109,7 @@ impl Runner {
         self.versions.current()
     }
 
-    /// The one that goes on.
+    /// The running shadow.
     pub(super) fn shadow(&self) -> Option<Arc<Shadow>> {
         if !self.has_shadow.load(Ordering::Acquire) {
             return None;
@@ -126,7 +126,7 @@ impl Runner {
         self.has_shadow.store(true, Ordering::Release);
     }
 
-    /// The one that goes on.
+    /// The running canary.
     pub(super) fn canary(&self) -> Option<Arc<Canary>> {
         if !self.has_canary.load(Ordering::Acquire) {
             return None;
@@ -144,7 +144,7 @@ impl Runner {
         self.versions.recheck_instances();
     }
 
-    /// The version in force acts for all devices from the next event on.
+    /// Ends the canary: the version in force acts for all devices from the next event on.
     pub(super) fn end_canary(&self, why: &str) {
         if let Some(canary) = self.canary() {
             canary.end(why);

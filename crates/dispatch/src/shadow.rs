@@ -1,5 +1,5 @@
-//! A shadow's queue and its report. The plugin in force hands over what it did with an event, and never waits: what finds no room is
-//! dropped and counted.
+//! A shadow's queue and its report. The plugin in force queues its results and never waits: a result that finds no room is dropped
+//! and counted.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -19,7 +19,7 @@ use switchbox_model::{DeviceName, Effect, Event, EventData, limits, limits::name
 use switchbox_plugin_runtime::KvChange;
 use switchbox_support::{clock, metrics::Metrics};
 
-/// What the plugin in force did with an event.
+/// A queued result of the plugin in force.
 pub(super) struct ObservedEvent {
     pub(super) event: Event,
     pub(super) device: Option<DeviceName>,
@@ -32,7 +32,7 @@ pub(super) struct ObservedEvent {
     bytes: usize,
 }
 
-/// The same, still in the hands of the plugin in force.
+/// A result of the plugin in force, before it is copied into the queue.
 pub(super) struct InForceResult<'a> {
     pub(super) outcome: OutcomeLine,
     pub(super) effects: &'a [Effect],
@@ -41,12 +41,12 @@ pub(super) struct InForceResult<'a> {
     pub(super) guest_us: u32,
 }
 
-/// A candidate beside a plugin in force.
+/// A candidate that runs beside the plugin in force.
 pub(super) struct Shadow {
     /// The version in force that it is compared with.
     of: Arc<Version>,
     pub(super) candidate: Arc<Version>,
-    /// Of 10,000 devices.
+    /// How many of 10,000 devices it sees.
     share: u64,
     pub(super) since_ms: u64,
     queue: mpsc::Sender<Box<ObservedEvent>>,
@@ -57,7 +57,7 @@ pub(super) struct Shadow {
     ended: Mutex<Option<String>>,
 }
 
-/// A share is of so many.
+/// Shares are expressed in this many parts.
 pub(super) const SHARE_SCALE: u64 = 10_000;
 
 impl Shadow {
@@ -87,7 +87,7 @@ impl Shadow {
         self.ending.cancel();
     }
 
-    /// Why it ended. `None`: it goes on.
+    /// Why it ended. Returns `None` if it is running.
     pub(super) fn ended(&self) -> Option<String> {
         self.ended.lock().clone()
     }
@@ -104,7 +104,7 @@ impl Shadow {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
-    /// Takes over what `version` did with the event, if the shadow is to see it.
+    /// Queues the result of `version`, if the shadow is to see the event.
     pub(super) fn offer(&self, version: &Arc<Version>, job: &Job, result: InForceResult<'_>, metrics: &Metrics) {
         if self.ending.is_cancelled() || !is_in_share(share_key(&job.event), self.share) {
             return;
@@ -141,13 +141,14 @@ impl Shadow {
         metrics.limit(names::SHADOW_QUEUE);
     }
 
-    /// The event has left the queue.
+    /// The event was taken from the queue.
     pub(super) fn dequeued(&self, seen: &ObservedEvent) {
         self.queued_bytes.fetch_sub(seen.bytes, Ordering::Relaxed);
     }
 }
 
-/// Devices are chosen whole, so that order and state hold. `None`: a timer, which belongs to all of them.
+/// The key that assigns an event to a share. All events of a device have the same key, so that order and state are kept. Returns
+/// `None` for a timer, which belongs to every share.
 pub(super) fn share_key(event: &Event) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     match (&event.data, event.device) {

@@ -6,7 +6,7 @@ use super::{queue::Job, runner::Runner, shadow::InForceResult, uncommitted::Unco
 use switchbox_dry_run::{effect::OutcomeLine, recorder::RecordedCalls};
 use switchbox_model::Effect;
 
-/// An event without writes of state.
+/// Offers a result without writes of state.
 pub(super) fn offer_plain(
     runner: &Runner,
     version: &Arc<Version>,
@@ -20,7 +20,7 @@ pub(super) fn offer_plain(
     shadow.offer(version, job, result, &runner.context.metrics);
 }
 
-/// Any event. Called under the locks of the plugin's state and timers where it writes them.
+/// Offers any result. If it writes state or timers, the caller holds their locks.
 pub(super) fn offer_committed(runner: &Runner, uncommitted: &mut Uncommitted) {
     let Some(shadow) = runner.shadow() else { return };
     let recorded_calls = uncommitted.recorded_calls.take();

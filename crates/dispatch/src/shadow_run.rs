@@ -1,5 +1,5 @@
-//! Shadows of plugins: a candidate (another component, or other settings) sees the events of the plugin in force, in an instance of its
-//! own with a state of its own, and nothing that it wants is done. What it wanted is compared with what the plugin in force did.
+//! Shadows of plugins: a candidate (another component, or other settings) sees the events of the plugin in force, in an instance
+//! and with a state of its own. Its effects are not carried out, but compared with those of the plugin in force.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,35 +23,35 @@ use switchbox_model::{DeviceName, Event, EventData, PluginName, Seq, limits, lim
 use switchbox_plugin_runtime::{Call, Instance, PluginSettings};
 use switchbox_support::clock;
 
-/// How often a shadow looks whether a timer is due that it alone has.
+/// How often a shadow checks for due timers that only the candidate has.
 const TICK: Duration = Duration::from_secs(1);
-/// A timer that both have fires for the plugin in force within this time.
+/// A timer that both versions have fires for the plugin in force within this time.
 const GRACE_MS: u64 = 5_000;
 
-/// What is to run beside the plugin in force, and for whom.
+/// The candidate, and the share of devices that it sees.
 #[derive(Debug, Default)]
 pub struct ShadowRequest {
     /// `None`: the component in force.
     pub component: Option<Component>,
     /// `None`: the settings in force.
     pub settings: Option<PluginSettings>,
-    /// Of all devices, more than 0 and at most 1. `None`: all.
+    /// The share of all devices, more than 0 and at most 1. `None`: all.
     pub share: Option<f64>,
 }
 
-/// What a shadow has found so far.
+/// The status and the results of a shadow.
 #[derive(Debug, Clone)]
 pub struct ShadowStatus {
     /// `sha256:…` of the candidate.
     pub digest: String,
     pub since_ms: u64,
-    /// Of all devices.
+    /// The share of all devices.
     pub share: f64,
-    /// Events that found no room in its queue.
+    /// Events that were dropped because its queue was full.
     pub dropped: u64,
-    /// Events that wait for it.
+    /// Events in its queue.
     pub queued: usize,
-    /// Why it ended. `None`: it goes on.
+    /// Why it ended. `None` if it is running.
     pub ended: Option<String>,
     pub report: ShadowReport,
 }
@@ -73,7 +73,7 @@ pub enum ShadowError {
 }
 
 impl Manager {
-    /// Begins to run a candidate beside the plugin in force, in the place of a shadow that has ended.
+    /// Starts a candidate beside the plugin in force. It replaces a shadow that has ended.
     pub async fn shadow(&self, name: &PluginName, request: ShadowRequest) -> Result<ShadowStatus, ShadowError> {
         let runner = self.routes.runner(name).ok_or_else(|| ShadowError::NotRunning(name.clone()))?;
         let share = checked_share(request.share)?;
@@ -95,7 +95,7 @@ impl Manager {
         Ok(status(&shadow))
     }
 
-    /// A version of the plugin that is not in force.
+    /// Prepares a version that is not put in force.
     pub(super) async fn candidate(
         &self,
         name: &PluginName,
@@ -120,7 +120,7 @@ impl Manager {
         }
     }
 
-    /// Ends the plugin's shadow. `None`: it has none, and had none since it came into force.
+    /// Ends the plugin's shadow. Returns `None` if it has had none since it was started.
     pub fn stop_shadow(&self, name: &PluginName) -> Option<ShadowStatus> {
         let runner = self.routes.runner(name)?;
         let shadow = runner.last_shadow()?;
@@ -129,7 +129,7 @@ impl Manager {
         Some(status(&shadow))
     }
 
-    /// What the plugin's newest shadow has found so far.
+    /// The results of the plugin's newest shadow.
     #[must_use]
     pub fn shadow_status(&self, name: &PluginName) -> Option<ShadowStatus> {
         self.routes.runner(name)?.last_shadow().map(|shadow| status(&shadow))
@@ -158,7 +158,7 @@ fn status(shadow: &Shadow) -> ShadowStatus {
     }
 }
 
-/// From here on what is committed is handed to the shadow. Returns the state as it is before that.
+/// Attaches the shadow: from here on it gets every committed result. Returns a copy of the plugin's state at this point.
 async fn attach(runner: &Arc<Runner>, shadow: &Arc<Shadow>) -> OwnState {
     let state = runner.context.kv.of(&runner.name);
     let _order = state.order.lock().await;
@@ -168,13 +168,13 @@ async fn attach(runner: &Arc<Runner>, shadow: &Arc<Shadow>) -> OwnState {
     own
 }
 
-/// One shadow at work.
+/// The task of one shadow.
 struct RunningShadow {
     runner: Arc<Runner>,
     shadow: Arc<Shadow>,
     world: Arc<ForkedWorld>,
     instance: Option<Instance>,
-    /// The newest event that it has seen.
+    /// The newest event that it has handled.
     last: Seq,
 }
 
@@ -243,7 +243,7 @@ impl RunningShadow {
         ExecutionSummary { outcome: OutcomeLine::of(&execution.verdict), effects, guest_time: execution.guest_time }
     }
 
-    /// Timers that the plugin in force does not have fire for the shadow alone.
+    /// Fires the timers that only the candidate has.
     async fn fire_own_timers(&mut self) {
         let now_ms = clock::now_ms();
         while let Some(timer) = {

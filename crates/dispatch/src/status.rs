@@ -51,7 +51,7 @@ impl Tally {
     }
 }
 
-/// What counts as done when the execution did.
+/// Effects that count when the execution succeeds.
 fn effects_of(execution: &Execution) -> u64 {
     u64::try_from(execution.effects.len()).unwrap_or(u64::MAX)
 }
@@ -166,7 +166,7 @@ pub enum PluginState {
     Broken,
 }
 
-/// How far the window is in which the version that runs may be rolled back.
+/// The progress of the window in which the current version may be rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuardStatus {
     /// When the version came into force, milliseconds since the Unix epoch.

@@ -6,7 +6,7 @@ use switchbox_plugin_runtime::{Execution, MethodCall, MethodError, MethodRespons
 use switchbox_support::metrics::Metrics;
 use switchbox_telemetry::{self as telemetry, Call, TraceId};
 
-/// It ended just now. Returns its trace if it has a span.
+/// Ends an execution's span. Returns its trace if it has a span.
 pub(super) fn execution(runner: &Runner, version: &Version, job: &Job, execution: &Execution) -> Option<TraceId> {
     let traces = runner.context.metrics.traces.on()?;
     let error = match &execution.verdict {
@@ -37,7 +37,7 @@ pub(super) fn method_begins(metrics: &Metrics, call: &MethodCall) -> Option<(Cal
     Some((traced, CallRecord::id_of(call.seq, &call.plugin, call.index)))
 }
 
-/// It ended just now.
+/// Ends a method call's span.
 pub(super) fn method_ended(
     metrics: &Metrics,
     traced: Option<(Call, String)>,

@@ -1,5 +1,5 @@
-//! A plugin tried on one event: the event is handled by an instance of its own, what it reads is real, and what it wants is shown and
-//! not done. Changes nothing: writes of state are seen by that execution alone, and methods are not called.
+//! Tries a plugin on one event. A separate instance handles the event; its reads are real, and its effects are shown but not
+//! carried out. Nothing changes: only this execution sees its writes of state, and methods are not called.
 
 use std::sync::Arc;
 
@@ -20,33 +20,33 @@ use switchbox_plugin_runtime::{
     Call, CallError, EffectiveGrants, GrantPatterns, Limits, PluginSettings, Setup, Triggers,
 };
 
-/// What is tried, and on what.
+/// The plugin and the event to try.
 #[derive(Debug)]
 pub struct TryRequest {
     pub event: EventLine,
-    /// In the place of the one that runs. `None`: that one.
+    /// The component to try. `None`: the one in force.
     pub component: Option<Component>,
-    /// In the place of those in force. `None`: those, or the component's defaults where no plugin of the name runs.
+    /// The settings to try. `None`: those in force, or the component's defaults if no plugin of that name runs.
     pub settings: Option<PluginSettings>,
-    /// What devices answer.
+    /// The answers of devices to method calls.
     pub methods: Vec<MethodAnswer>,
 }
 
-/// What came of it.
+/// The result of the execution.
 #[derive(Debug)]
 pub struct TryResult {
     pub digest: String,
     pub event: EventLine,
-    /// The plugin's triggers match the event: it would have seen it.
+    /// Whether the plugin's triggers match the event.
     pub triggered: bool,
-    /// The device that the event came from is registered; also true where it came from none.
+    /// Whether the event's device is registered; also true if it has no device.
     pub registered: bool,
     pub outcome: OutcomeLine,
     pub effects: Vec<EffectLine>,
     pub calls: Vec<HostCall>,
     pub logs: Vec<String>,
     pub grants: Vec<GrantCheck>,
-    /// Microseconds that the guest computed.
+    /// Guest time in microseconds.
     pub guest_us: u64,
     /// Bytes of the instance's memory after the event.
     pub memory_bytes: usize,
@@ -55,7 +55,7 @@ pub struct TryResult {
 
 #[derive(Debug, thiserror::Error)]
 pub enum TryError {
-    #[error("plugin {0} does not run; a component can be given to be tried")]
+    #[error("plugin {0} is not running; give a component to try instead")]
     NotRunning(PluginName),
     #[error("{0}")]
     Name(#[from] InvalidName),
@@ -63,7 +63,7 @@ pub enum TryError {
     Prepare(#[from] Error),
 }
 
-/// What an instance is made of.
+/// What is needed to start an instance.
 struct InstanceParts {
     component: switchbox_plugin_runtime::Component,
     setup: Arc<Setup>,
@@ -71,7 +71,7 @@ struct InstanceParts {
 }
 
 impl Manager {
-    /// Handles the event in an instance of its own, and drops what it wants.
+    /// Handles the event in a separate instance, and discards its effects.
     pub async fn try_event(&self, name: &PluginName, request: TryRequest) -> Result<TryResult, TryError> {
         let _one_of_few = self.tries.acquire().await;
         let TryRequest { event, component, settings, methods } = request;
@@ -82,7 +82,7 @@ impl Manager {
         let recorder = Arc::new(Recorder::new(live.clone()));
         let started = component.start_at(setup, recorder.clone(), sandbox_event.time_ms).await;
         let mut instance = started.map_err(|error| TryError::Prepare(self.count_panic_of(error)))?;
-        // What it asked to start is not about the event.
+        // Calls that the instance made while it started do not belong to the event.
         let mut asked_before = recorder.take();
         let call = Call { event: &sandbox_event, device: device.as_ref(), attempt };
         let execution = instance.handle(call).await;

@@ -1,5 +1,5 @@
-//! A plugin's current version and the one before it. A new version is under guard for its first events: if it fails as its settings'
-//! `[guard]` says, the version before it is active again.
+//! A plugin's current version and the previous one. A new version is under guard for its first events: if it violates the `[guard]`
+//! of its settings, the previous version becomes active again.
 
 use std::{
     sync::{
@@ -28,7 +28,7 @@ pub(super) struct Version {
     pub(super) id: String,
     pub(super) setup: Arc<Setup>,
     pub(super) triggers: Triggers,
-    /// The same, for the status.
+    /// The triggers, for the status.
     pub(super) trigger_list: Vec<Trigger>,
     pub(super) description: Description,
     /// Those both asked for and granted, for the status.
@@ -44,7 +44,7 @@ pub(super) struct Version {
     pub(super) guard: GuardSettings,
     /// Its settings file.
     pub(super) files: PluginSettings,
-    /// What it has done since it is active.
+    /// Its statistics since it became active.
     pub(super) behaviour: Mutex<Behaviour>,
 }
 
@@ -63,7 +63,7 @@ struct Known {
     since: Instant,
 }
 
-/// How far the window of a version is that may still be rolled back.
+/// The progress of the window in which a version may be rolled back.
 #[derive(Debug, Clone)]
 pub(super) struct UnderGuard {
     pub(super) since: Instant,
@@ -87,7 +87,7 @@ impl Versions {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// The version stays, and workers see whether their instances are still those that are wanted.
+    /// The version stays the same; workers check whether their instances still fit.
     pub(super) fn recheck_instances(&self) {
         self.epoch.fetch_add(1, Ordering::Release);
     }
@@ -105,13 +105,13 @@ impl Versions {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
-    /// True: each observation of the current version may roll it back.
+    /// Whether observations of the current version may roll it back.
     pub(super) fn under_guard(&self) -> bool {
         self.under_guard.load(Ordering::Acquire)
     }
 
-    /// Adds what a version did. If it is the current one, is under guard and has done too much of what its guard forbids, activates the
-    /// version before it and returns that, and why.
+    /// Adds executions to a version's statistics. If it is the current version, is under guard and violates its guard, activates
+    /// the previous version and returns that, and the reason.
     pub(super) fn observe(
         &self,
         version: &Arc<Version>,
@@ -124,7 +124,7 @@ impl Versions {
         if self.under_guard() { self.judge(version) } else { None }
     }
 
-    /// The same for an event of this version that became a dead letter.
+    /// Adds an event of this version that became a dead letter.
     pub(super) fn observe_dead_letter(&self, version: &Arc<Version>) -> Option<(Arc<Version>, String)> {
         version.behaviour.lock().dead_letters += 1;
         if self.under_guard() { self.judge(version) } else { None }
@@ -153,7 +153,7 @@ impl Versions {
         Some((previous, why))
     }
 
-    /// `None`: the current version is not under guard.
+    /// Returns `None` if the current version is not under guard.
     pub(super) fn guarded(&self) -> Option<UnderGuard> {
         let known = self.known.read();
         if !self.under_guard() || known.previous.is_none() {

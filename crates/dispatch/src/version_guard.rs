@@ -1,16 +1,17 @@
-//! Decides whether a new version of a plugin is rolled back: by what it did in its window, and by what the version before did. Pure.
+//! Decides whether a new version of a plugin is rolled back, from its statistics in the window and those of the previous version.
+//! Pure.
 
 use std::time::Duration;
 
 use super::behaviour::Behaviour;
 use switchbox_plugin_runtime::guard::GuardSettings;
 
-/// Versions with fewer events are not compared with each other.
+/// Versions with fewer events are not compared.
 pub(super) const COMPARED_EVENTS: u64 = 20;
-/// A guest time that is longer by less than this is not.
+/// A guest time that is longer by less than this does not count as longer.
 const GUEST_TIME_LEAST: Duration = Duration::from_micros(20);
 
-/// Why the version is to be rolled back. `None`: it may go on.
+/// Why the version has to be rolled back. Returns `None` if it may stay.
 pub(super) fn violated(guard: &GuardSettings, new: &Behaviour, before: Option<&Behaviour>) -> Option<String> {
     for (found, most, what) in [
         (new.traps, Some(guard.traps).filter(|most| *most > 0), "traps"),
@@ -43,7 +44,7 @@ pub(super) fn violated(guard: &GuardSettings, new: &Behaviour, before: Option<&B
     })
 }
 
-/// The window is over.
+/// Whether the window is over.
 pub(super) fn is_over(guard: &GuardSettings, new: &Behaviour, since: Duration) -> bool {
     new.events >= guard.events && since >= guard.time
 }

@@ -21,13 +21,13 @@ use switchbox_plugin_runtime::{Call, CallError, Execution, Instance, Verdict};
 /// cost more than they gain: a thread that yields looks for tasks on other threads before it polls again.
 const YIELD_AFTER: usize = 32;
 
-/// A worker's instance, and of which version it is.
+/// A worker's instance, and its version.
 struct Running {
     version: Arc<Version>,
     /// The epoch in which it was the current version.
     epoch: u64,
     instance: Instance,
-    /// `None`: nothing is noted of what it asks.
+    /// `None` if its calls are not recorded.
     recorded: Option<RecordedInstance>,
 }
 

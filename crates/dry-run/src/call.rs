@@ -1,4 +1,4 @@
-//! What a plugin asked of the host while it ran, and what it was answered: the world of a recording. Pure.
+//! The calls of the host that a plugin made in an execution, with their answers: the world of a recording. Pure.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -8,13 +8,14 @@ use crate::{names, payload::Payload};
 use switchbox_model::{DeviceName, DeviceNum};
 use switchbox_plugin_runtime::{ConfigView, DeviceView, MethodError, MethodResponse};
 
-/// A question to the host with its answer. Several calls of `wit/plugin.wit` may ask the same question, and one may ask several.
+/// A call of the host with its answer. Several functions of `wit/plugin.wit` may make the same call, and one function may make
+/// several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all_fields = "camelCase")]
 pub enum HostCall {
     #[serde(rename = "registry.get")]
     Device { device: String, answer: Option<DeviceLine> },
-    /// Whether there is such a device.
+    /// Whether the device exists.
     #[serde(rename = "registry.has")]
     Has { device: String, answer: bool },
     #[serde(rename = "registry.list")]
@@ -41,7 +42,7 @@ pub enum HostCall {
     Method { device: String, method: String, payload: Payload, timeout_ms: u64, answer: MethodLine },
 }
 
-/// What a plugin may see of a device.
+/// The fields of a device that plugins can read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DeviceLine {
@@ -90,12 +91,12 @@ pub enum MethodLine {
     TimedOut(String),
     Invalid(String),
     Unavailable(String),
-    /// A limit of the plugin ended the wait for it.
+    /// A limit of the plugin ended the wait for the answer.
     NoAnswer,
 }
 
 impl HostCall {
-    /// The name of the question, as it stands in the file, and what it is about.
+    /// The name of the call in the file, and its target.
     #[must_use]
     pub fn title(&self) -> String {
         let what = match self {
@@ -181,7 +182,7 @@ impl MethodLine {
         }
     }
 
-    /// `None`: there was none.
+    /// Returns `None` if the call was not answered.
     pub(crate) fn answer(&self) -> Option<Result<MethodResponse, MethodError>> {
         Some(match self.clone() {
             Self::Answered { status, payload } => Ok(MethodResponse { status, payload: payload.0 }),
@@ -194,7 +195,7 @@ impl MethodLine {
     }
 }
 
-/// A time-out as the file has it.
+/// A time-out in milliseconds, as in the file.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

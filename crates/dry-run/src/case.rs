@@ -35,12 +35,12 @@ pub struct Case {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EventResult {
-    /// Absent: the plugin's triggers do not match the event, so it did not see it.
+    /// `None` if the plugin's triggers do not match the event; it is not handled then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<OutcomeLine>,
     #[serde(default)]
     pub effects: Vec<EffectLine>,
-    /// Methods that were called, with their answers.
+    /// The methods that were called, with their answers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<HostCall>,
 }
@@ -55,11 +55,11 @@ pub enum Error {
     Settings(String),
 }
 
-/// Runs a case. Returns the result of each event, in their order.
+/// Runs a case. Returns the result of each event, in order.
 ///
 /// # Errors
 ///
-/// The component does not start with these settings, or a name is none of a device.
+/// The component does not start with these settings, or a device's name is not valid.
 pub async fn run(
     component: &Component,
     name: &PluginName,

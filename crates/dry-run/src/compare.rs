@@ -1,13 +1,13 @@
-//! How what came of two executions of an event differs: the one comparison of replays, cases and shadows. Pure.
+//! Compares two executions of an event. Replays, cases and shadows use the same comparison. Pure.
 
 use std::fmt;
 
 use crate::effect::{EffectLine, OutcomeLine};
 
-/// Two lists of effects differ at a place.
+/// A difference between two lists of effects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectDifference {
-    /// From 1.
+    /// The position, starting at 1.
     pub number: usize,
     pub was: Option<EffectLine>,
     pub is: Option<EffectLine>,
@@ -21,13 +21,13 @@ impl fmt::Display for EffectDifference {
     }
 }
 
-/// By their places.
+/// Compares the effects at equal positions.
 #[must_use]
 pub fn effects(was: &[EffectLine], is: &[EffectLine]) -> Vec<EffectDifference> {
     effects_by(was, is, |was, is| was == is)
 }
 
-/// The same with another meaning of "equal".
+/// Compares with another definition of "equal".
 pub(crate) fn effects_by(
     was: &[EffectLine],
     is: &[EffectLine],
@@ -42,7 +42,7 @@ pub(crate) fn effects_by(
     places.map(difference).collect()
 }
 
-/// The texts of a failure say where in the component it was, which another build of the same rule does not share.
+/// The text of a failure is not compared: it has positions in the component, which differ between builds of the same rule.
 #[must_use]
 pub fn outcomes(was: &OutcomeLine, is: &OutcomeLine) -> Option<String> {
     let same = was == is || matches!((was, is), (OutcomeLine::Failed(_), OutcomeLine::Failed(_)));

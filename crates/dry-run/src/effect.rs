@@ -1,4 +1,4 @@
-//! What an execution wanted to happen, with devices by name: as it stands in recordings and cases, and as it is compared. Pure.
+//! The effects of an execution, with devices by name: as in recordings and cases, and as they are compared. Pure.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -48,7 +48,7 @@ pub enum EffectLine {
     TimerCancel {
         name: String,
     },
-    /// A write of the plugin's own state; no value: the key is deleted.
+    /// A write of the plugin's own state. Without a value, the key is deleted.
     State {
         key: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,7 +82,7 @@ impl OutcomeLine {
 }
 
 impl OutcomeLine {
-    /// As text for a person.
+    /// A text for users.
     #[must_use]
     pub fn to_text(&self) -> String {
         match self {
@@ -94,20 +94,20 @@ impl OutcomeLine {
     }
 }
 
-/// The effects of an execution in their order, then its writes of state in theirs. `name` gives the names of devices.
+/// The effects of an execution, followed by its writes of state, each in order. `name` returns the names of devices.
 #[must_use]
 pub fn effects_of(execution: &Execution, name: &dyn Fn(DeviceNum) -> Option<DeviceName>) -> Vec<EffectLine> {
     lines(&execution.effects, &execution.kv, name)
 }
 
-/// The same for effects and writes that were taken out of an execution.
+/// The same for effects and writes that were taken from an execution.
 #[must_use]
 pub fn lines(effects: &[Effect], kv: &[KvChange], name: &dyn Fn(DeviceNum) -> Option<DeviceName>) -> Vec<EffectLine> {
     let effects = effects.iter().filter_map(|effect| line(effect, name));
     effects.chain(kv.iter().map(write)).collect()
 }
 
-/// `None`: none that a plugin can have.
+/// Returns `None` for an effect that a plugin cannot have.
 fn line(effect: &Effect, name: &dyn Fn(DeviceNum) -> Option<DeviceName>) -> Option<EffectLine> {
     let device = |num: DeviceNum| name(num).map_or_else(|| format!("#{}", num.num_id()), |name| names::short(&name));
     Some(match effect {
@@ -152,7 +152,7 @@ fn write(change: &KvChange) -> EffectLine {
 }
 
 impl EffectLine {
-    /// As it is named in files.
+    /// Its name in files.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -166,7 +166,7 @@ impl EffectLine {
         }
     }
 
-    /// In a few words, without its bytes.
+    /// A short text without the payload.
     #[must_use]
     pub fn title(&self) -> String {
         match self {
@@ -181,7 +181,7 @@ impl EffectLine {
         }
     }
 
-    /// Its payloads, to be masked or made readable.
+    /// The payload, for masking it or making it readable.
     pub(crate) fn payload_mut(&mut self) -> Option<&mut Payload> {
         match self {
             Self::Config { payload, .. }
@@ -194,7 +194,7 @@ impl EffectLine {
         }
     }
 
-    /// As JSON that is easy to read, in which JSON payloads are JSON.
+    /// JSON that is easy to read: JSON payloads are embedded as JSON.
     #[must_use]
     pub fn readable(&self) -> Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();
@@ -209,7 +209,7 @@ impl EffectLine {
         value
     }
 
-    /// As text for a person: what it is, and its bytes.
+    /// A text for users, with the payload.
     #[must_use]
     pub fn to_text(&self) -> String {
         let payload = self.clone().payload_mut().map(|payload| match std::str::from_utf8(&payload.0) {

@@ -1,22 +1,22 @@
-//! An event as it stands in a file: whom it came from by name, what happened, when. Pure.
+//! An event in a file: the name of its device, what happened, and when. Pure.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{names, payload::Payload};
 use switchbox_model::{self as model, CommandStatus, DeviceName, InvalidName, PluginName, RegistryName, Seq};
 
-/// One event. What a person leaves out has the defaults of [`EventLine::default`].
+/// One event. Omitted fields have the defaults of [`EventLine::default`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EventLine {
-    /// Its number in the journal; 0: none is said.
+    /// Its number in the journal; 0 if not given.
     pub number: u64,
-    /// When the host received it, milliseconds since the Unix epoch: the plugin's clock. 0: no time is said.
+    /// When the host received it, milliseconds since the Unix epoch: the plugin's clock. 0 if not given.
     pub time_ms: u64,
-    /// Whom it came from; empty for a timer and a message on an ordinary topic.
+    /// The device that it came from; empty for a timer and for a message on an ordinary topic.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub device: String,
-    /// From 1.
+    /// Starts at 1.
     pub attempt: u32,
     pub data: Data,
 }
@@ -27,7 +27,7 @@ impl Default for EventLine {
     }
 }
 
-/// 2026-01-01T12:00:00Z: the time of the first event of a case, where it says none.
+/// 2026-01-01T12:00:00Z: the time of the first event of a case, if it gives none.
 const DEFAULT_TIME_MS: u64 = 1_767_268_800_000;
 
 /// What happened.
@@ -76,7 +76,7 @@ fn first() -> u64 {
     1
 }
 
-/// An event for the sandbox, with the device that it came from.
+/// An event for the sandbox, and the device that it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SandboxEvent {
     pub event: model::Event,
@@ -85,7 +85,7 @@ pub struct SandboxEvent {
 }
 
 impl EventLine {
-    /// The event as the journal has it. Short names are of the default registry.
+    /// Converts an event of the journal. Short device names are in the default registry.
     #[must_use]
     pub fn of(event: &model::Event, device: Option<&DeviceName>, attempt: u32) -> Self {
         Self {
@@ -97,7 +97,7 @@ impl EventLine {
         }
     }
 
-    /// As the event of this number, from 1, where it says no number and no time itself: a second after the one before.
+    /// Sets the number, if the event has none, and the time: one second after the previous event. Numbers start at 1.
     #[must_use]
     pub fn nth(mut self, number: u64) -> Self {
         if self.number == 0 {
@@ -109,11 +109,11 @@ impl EventLine {
         self
     }
 
-    /// For the sandbox. A timer is one of `plugin`.
+    /// Converts the event for the sandbox. A timer becomes one of `plugin`.
     ///
     /// # Errors
     ///
-    /// `device` is no device's name.
+    /// `device` is not the name of a device.
     pub fn for_sandbox(&self, plugin: &PluginName) -> Result<SandboxEvent, InvalidName> {
         let home = RegistryName::default_registry();
         let device = (!self.device.is_empty()).then(|| DeviceName::parse(&self.device, &home)).transpose()?;

@@ -1,5 +1,6 @@
-//! The world of a shadow: what the plugin in force read while it handled the event, with a state and timers of its own. What that one did
-//! not ask is read from the live host. Methods are never called: a call that the plugin in force made too has its answer.
+//! The world of a shadow: it answers with what the plugin in force read while it handled the event, and has a state and timers of
+//! its own. Other reads go to the live host. Methods are never called: a call that the plugin in force made too gets the same
+//! answer.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,7 +17,7 @@ use switchbox_plugin_runtime::{
     ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
 };
 
-/// See the module.
+/// The world of a shadow.
 pub struct ForkedWorld {
     live: Arc<dyn Host>,
     current: Mutex<CurrentExecution>,
@@ -35,7 +36,7 @@ impl ForkedWorld {
         Self { live, current: Mutex::default(), own: Mutex::new(own) }
     }
 
-    /// The next execution begins: what the plugin in force asked in its own of the same event.
+    /// Begins the next execution. `answers`: the calls of the plugin in force for the same event.
     pub fn begin(&self, answers: Vec<HostCall>) {
         *self.current.lock() = CurrentExecution { answers, names: HashMap::new() };
     }

@@ -1,6 +1,6 @@
-//! Dry runs: executions of a plugin in its sandbox against a *world* that answers its calls of the host, with effects that are
-//! collected and not carried out. The world is the live registry, a recording, or what a test case describes. Also writes the
-//! recordings. Never changes anything of a host.
+//! Dry runs: executions of a plugin in its sandbox against a *world* that answers its calls of the host. Effects are collected and
+//! not carried out. The world is the live registry, a recording, or the description in a test case. This crate also writes the
+//! recordings. It never changes a host.
 
 pub mod call;
 pub mod case;

@@ -1,5 +1,5 @@
-//! The live host as a world that only reads: what a plugin reads is real, and a method is never called. Its answer is the one that was
-//! given for it, or that the device is offline.
+//! A world that reads from the live host: reads are real, and methods are never called. A method call gets the answer that was
+//! given for it, or the error that the device is offline.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use switchbox_plugin_runtime::{
     Capability, ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
 };
 
-/// What a device is to answer when one of its methods is called.
+/// The answer to a method call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MethodAnswer {
@@ -29,21 +29,21 @@ fn ok() -> u16 {
     200
 }
 
-/// A question to the grants, and its answer.
+/// A grant that was checked, and the result.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GrantCheck {
     pub capability: Capability,
-    /// The device or the topic, as the plugin named it.
+    /// The device or the topic that the plugin named.
     pub target: String,
     pub granted: bool,
 }
 
-/// See the module.
+/// A world that reads from the live host.
 pub struct LiveWorld {
     host: Arc<dyn Host>,
     answers: Vec<MethodAnswer>,
     grants: Mutex<Vec<GrantCheck>>,
-    /// The names of devices that were looked up, for their numbers.
+    /// Names of devices that were looked up, by their numbers.
     names: Mutex<Vec<(DeviceNum, DeviceName)>>,
 }
 
@@ -53,7 +53,7 @@ impl LiveWorld {
         Self { host, answers, grants: Mutex::default(), names: Mutex::default() }
     }
 
-    /// What the grants were asked, each once.
+    /// The grants that were checked, each once.
     #[must_use]
     pub fn grants(&self) -> Vec<GrantCheck> {
         let mut grants = self.grants.lock().clone();

@@ -1,5 +1,5 @@
-//! Takes secrets out of what is recorded: the values of keys that match a pattern, and the same values wherever else they stand in
-//! the same line. What is equal stays equal, so that a replay of a masked line gives its masked effects.
+//! Removes secrets from recordings: the values of keys that match a pattern, and the same values anywhere else in the same line.
+//! Equal values get equal masks, so that a replay of a masked line results in its masked effects.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ use switchbox_rules::{
     pattern,
 };
 
-/// Patterns of keys whose values are masked, whatever else is asked for. Letters match in either case.
+/// Patterns of keys whose values are always masked. They are case-insensitive.
 pub const DEFAULT: [&str; 9] = [
     "*password*",
     "*passwd*",
@@ -30,19 +30,19 @@ pub const DEFAULT: [&str; 9] = [
     "pin",
 ];
 
-/// A masked value that is shorter is masked only where its key stands: it may stand elsewhere by chance.
+/// A shorter secret is masked only at its key, because it may occur elsewhere by chance.
 const EVERYWHERE_BYTES: usize = 6;
 
-/// Which keys have secrets.
+/// The patterns of secret keys.
 #[derive(Debug, Clone)]
 pub struct Masks(GlobSet);
 
 impl Masks {
-    /// [`DEFAULT`], and these.
+    /// Combines [`DEFAULT`] with these patterns.
     ///
     /// # Errors
     ///
-    /// A pattern is no glob.
+    /// A pattern is not a valid glob.
     pub fn new(more: &[String]) -> Result<Self, String> {
         let all: Vec<_> = DEFAULT.into_iter().map(str::to_owned).chain(more.iter().cloned()).collect();
         let lower: Vec<_> = all.iter().map(|pattern| pattern.to_lowercase()).collect();
@@ -53,7 +53,7 @@ impl Masks {
         self.0.is_match(key.to_lowercase())
     }
 
-    /// True if something was masked.
+    /// Returns true if something was masked.
     pub(crate) fn execution(&self, line: &mut ExecutionLine) -> bool {
         self.mask(|visit| {
             event(&mut line.event, visit);
@@ -67,17 +67,17 @@ impl Masks {
         })
     }
 
-    /// True if something was masked.
+    /// Returns true if something was masked.
     pub(crate) fn start(&self, line: &mut StartLine) -> bool {
         self.mask(|visit| line.calls.iter_mut().for_each(|asked| call(asked, visit)))
     }
 
-    /// True if something was masked.
+    /// Returns true if something was masked.
     pub(crate) fn version(&self, line: &mut VersionLine) -> bool {
         self.mask(|visit| visit("", TextRef::Text(&mut line.settings)))
     }
 
-    /// `each` visits all texts, first to find the secrets, then to mask them.
+    /// `each` visits all texts: a first time to find the secrets, a second time to mask them.
     fn mask(&self, mut each: impl FnMut(&mut Visit<'_>)) -> bool {
         let mut found = Vec::new();
         each(&mut |key, place| self.find(key, place.text(), &mut found));
@@ -109,7 +109,7 @@ impl Masks {
         });
     }
 
-    /// `None`: there is nothing to mask in it.
+    /// Returns `None` if it contains nothing to mask.
     fn replaced(&self, key: &str, text: &str, found: &[String]) -> Option<String> {
         if !key.is_empty() && self.is_secret(key) {
             return Some(name_of(text, found));
@@ -136,7 +136,7 @@ impl Masks {
         (masked != text).then_some(masked)
     }
 
-    /// The strings and numbers below keys that are secret.
+    /// The strings and numbers below secret keys.
     fn secrets<'a>(&self, value: &json::Value<'a>, secret: bool, take: &mut dyn FnMut(&json::Value<'a>)) {
         match &value.kind {
             Kind::Object(object) => {
@@ -159,7 +159,7 @@ fn document(text: &str) -> Option<json::Value<'_>> {
     json::parse(text.as_bytes()).ok()
 }
 
-/// A JSON string without its quotes.
+/// The contents of a JSON string, without its quotes.
 fn inner(text: &str) -> &str {
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
@@ -170,7 +170,8 @@ fn add(found: &mut Vec<String>, text: &str) {
     }
 }
 
-/// Equal secrets of a line have equal names. One that is a name already stays, so masking twice is masking once.
+/// The mask of a secret: equal secrets of a line have equal masks. A value that is a mask already stays, so masking twice has the
+/// same result.
 fn name_of(secret: &str, found: &[String]) -> String {
     if secret.starts_with("(masked ") {
         return secret.to_owned();
@@ -179,7 +180,7 @@ fn name_of(secret: &str, found: &[String]) -> String {
     format!("(masked {number})")
 }
 
-/// Where a text stands.
+/// The position of a text.
 enum TextRef<'a> {
     Payload(&'a mut Payload),
     Text(&'a mut String),
@@ -201,7 +202,7 @@ impl TextRef<'_> {
     }
 }
 
-/// Gets each text with its key; an empty key: it has none.
+/// Called for each text with its key; the key is empty if there is none.
 type Visit<'v> = dyn FnMut(&str, TextRef<'_>) + 'v;
 
 fn event(event: &mut EventLine, visit: &mut Visit<'_>) {

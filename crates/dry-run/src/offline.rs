@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use switchbox_plugin_runtime::{Component, LoadError, Options, WasmEngine};
 
-/// Instances at the same time. A recording has one for each worker that the plugin had.
+/// Instances at the same time. A recording has one for each worker of the plugin.
 const INSTANCES: u32 = 512;
 
 #[derive(Debug, thiserror::Error)]
@@ -15,11 +15,11 @@ pub enum Error {
     Load(#[from] LoadError),
 }
 
-/// Compiles a component as a host does, with its limits.
+/// Compiles a component with the limits of a host.
 ///
 /// # Errors
 ///
-/// It is no component that a host would run.
+/// A host would refuse the component.
 pub async fn load(component: Bytes) -> Result<Component, Error> {
     let engine = WasmEngine::new(Options { max_instances: INSTANCES, ..Options::default() })?;
     Ok(Component::load(&engine, component).await?)

@@ -1,5 +1,5 @@
-//! A plugin's own state and its timers in memory, for worlds in which nothing is carried out: what an execution wrote is there for the
-//! next one.
+//! A plugin's own state and timers in memory, for worlds that carry nothing out: the next execution sees what the previous one
+//! wrote.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use switchbox_model::{
 };
 use switchbox_plugin_runtime::Execution;
 
-/// See the module.
+/// A plugin's own state and timers in memory.
 #[derive(Debug, Clone, Default)]
 pub struct OwnState {
     kv: BTreeMap<String, (Bytes, u64)>,
@@ -47,7 +47,7 @@ impl OwnState {
         self.timers.contains_key(name)
     }
 
-    /// What the execution wrote and which timers it set is done.
+    /// Applies the state and timers that the execution set.
     pub fn apply(&mut self, execution: &Execution) {
         for effect in &execution.effects {
             match effect {
@@ -65,7 +65,7 @@ impl OwnState {
         }
     }
 
-    /// The timer fires now: it is due again, or gone. False: there is none of this name.
+    /// Fires the timer: it gets its next due time, or is removed. Returns false if there is no timer of this name.
     pub fn fire(&mut self, name: &str, now_ms: u64) -> bool {
         let Some(timer) = self.timers.get_mut(name) else { return name == START };
         match timers::next(&timer.schedule, timer.due_ms, now_ms) {

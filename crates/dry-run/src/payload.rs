@@ -1,4 +1,4 @@
-//! Bytes as they stand in a file that a person reads and writes: text as text, other bytes as base64. Pure.
+//! Bytes in a file that users read and write: text as text, other bytes as base64. Pure.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use serde::{
 };
 use serde_json::Value;
 
-/// `"text"`, or `{"base64": "…"}` where the bytes are no UTF-8. A file may also say `{"json": …}`, which is that JSON without white
-/// space.
+/// `"text"`, or `{"base64": "…"}` if the bytes are not UTF-8. A file may also have `{"json": …}`, which stands for that JSON
+/// without white space.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Payload(pub Bytes);
 

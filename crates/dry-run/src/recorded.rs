@@ -1,5 +1,5 @@
-//! The world of a recording: answers what the recorded execution was answered, and nothing else. A question that the recording does
-//! not hold ends the comparison of that execution, and is named.
+//! The world of a recording: it gives the recorded answers only. A call that is not in the recording ends the comparison of its
+//! execution, and is reported.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,12 +15,12 @@ use switchbox_plugin_runtime::{
     Capability, ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
 };
 
-/// See the module. It stands for one instance.
+/// The world of one recorded instance.
 #[derive(Default)]
 pub struct RecordedWorld {
     current: Mutex<CurrentExecution>,
     numbers: Mutex<DeviceNumbers>,
-    /// The plugin may read other devices than the one that was recorded: its lists would have others.
+    /// The plugin may read other devices than the recorded one, so its lists would differ.
     other_reads: bool,
 }
 
@@ -30,11 +30,11 @@ struct CurrentExecution {
     calls: Vec<HostCall>,
     used: Vec<bool>,
     call_count: usize,
-    /// The first question that has no answer.
+    /// The first call without a recorded answer.
     unanswered: Option<String>,
 }
 
-/// Devices have numbers in a host, and names in a file.
+/// Maps the names of devices in the file to numbers.
 #[derive(Default)]
 struct DeviceNumbers {
     of: HashMap<DeviceName, DeviceNum>,
@@ -58,12 +58,12 @@ impl DeviceNumbers {
     }
 }
 
-/// How the questions of an execution compare with the recording.
+/// How the calls of an execution differ from the recording.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct CallDifferences {
-    /// The first question that the recording does not hold.
+    /// The first call that is not in the recording.
     pub unanswered: Option<String>,
-    /// Method calls that were recorded, and not made now.
+    /// Method calls that were recorded, but not made in the replay.
     pub not_called: Vec<String>,
 }
 
@@ -73,13 +73,13 @@ impl RecordedWorld {
         Self { other_reads, ..Self::default() }
     }
 
-    /// The next execution begins.
+    /// Begins the next execution.
     pub fn begin(&self, calls: Vec<HostCall>) {
         let used = vec![false; calls.len()];
         *self.current.lock() = CurrentExecution { calls, used, ..CurrentExecution::default() };
     }
 
-    /// The execution has ended.
+    /// Ends the execution.
     #[must_use]
     pub fn end(&self) -> CallDifferences {
         let current = std::mem::take(&mut *self.current.lock());
@@ -88,7 +88,7 @@ impl RecordedWorld {
         CallDifferences { unanswered: current.unanswered, not_called }
     }
 
-    /// The name of a device that was asked for.
+    /// The name of a device that was looked up.
     #[must_use]
     pub fn name(&self, num: DeviceNum) -> Option<DeviceName> {
         self.numbers.lock().name(num).cloned()
@@ -98,8 +98,8 @@ impl RecordedWorld {
         self.name(num).as_ref().map(names::short).unwrap_or_default()
     }
 
-    /// The answer of the first question that fits and was not asked yet. A question that only reads has its last answer when it is asked
-    /// more often than it was.
+    /// The answer of the first matching call that is not used yet. A read that is made more often than in the recording gets its
+    /// last answer again.
     fn answer<T>(&self, title: impl FnOnce() -> String, fits: impl Fn(&HostCall) -> Option<T>) -> Option<T> {
         let mut current = self.current.lock();
         let CurrentExecution { calls, used, call_count, unanswered } = &mut *current;
@@ -127,7 +127,7 @@ impl Host for RecordedWorld {
             || format!("registry.get {wanted}"),
             |call| match call {
                 HostCall::Device { device, answer } if *device == wanted => Some(answer.clone()),
-                // There is no device to look at.
+                // The device does not exist.
                 HostCall::Has { device, answer: false } if *device == wanted => Some(None),
                 _ => None,
             },

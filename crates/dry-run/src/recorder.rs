@@ -16,7 +16,7 @@ use switchbox_plugin_runtime::{
     Capability, ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
 };
 
-/// Bytes of answers of one execution that are recorded, roughly. An execution with more is left out of the recording.
+/// Bytes of recorded answers of one execution, roughly. An execution with more is left out of the recording.
 const CALLS_BYTES: usize = 4 * 1024 * 1024;
 
 /// Records the calls of one instance.

@@ -1,5 +1,5 @@
-//! The recording format: JSON Lines, one object a line, each with its `kind`. docs/recordings.md has it for users; every version of the
-//! host reads what an earlier one wrote. Reads and writes lines, and opens no files.
+//! The recording format: JSON Lines, one object a line, each with its `kind`. docs/recordings.md describes it for users. Every
+//! version of the host reads the recordings of earlier ones. This module reads and writes lines and opens no files.
 
 use std::io::BufRead;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 use switchbox_plugin_runtime::{Grant, GrantPatterns, Limits};
 
-/// The version of the format that this host writes. It reads all up to this one.
+/// The format version that this host writes. It reads this one and all earlier ones.
 pub const FORMAT: u32 = 1;
 
 /// The longest line that is read, bytes.
@@ -41,43 +41,43 @@ pub enum Line {
     Start(StartLine),
     /// One event was handled.
     Execution(Box<ExecutionLine>),
-    /// Executions that are not in the file, as they came faster than it could be written, or one was too large.
+    /// Executions that are missing in the file, because they came faster than they could be written, or because one was too large.
     Gap { skipped: u64 },
-    /// The last line of a recording that ended in order.
+    /// The last line of a recording that ended normally.
     End { why: String, executions: u64, skipped: u64 },
-    /// A line of a later version of this format that an earlier one may leave out.
+    /// A line of a later version that readers may ignore.
     #[serde(other)]
     Other,
 }
 
-/// What runs.
+/// A version of the plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionLine {
-    /// From 1, in the order of the file.
+    /// Starts at 1, in the order of the file.
     pub version: u32,
     /// `sha256:…` of the component.
     pub digest: String,
     /// The plugin's own settings: the JSON text that the component got.
     pub settings: String,
-    /// What the component asks for.
+    /// The grants that the component asks for.
     #[serde(default)]
     pub asks: Vec<Grant>,
-    /// What its settings grant of that; absent: all.
+    /// The grants that its settings give. `None`: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted: Option<GrantPatterns>,
     #[serde(default)]
     pub limits: Limits,
-    /// Something in the settings is masked.
+    /// Whether something in the settings is masked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub masked: bool,
 }
 
-/// An instance, as it began.
+/// The start of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StartLine {
-    /// From 1, in the order of the file.
+    /// Starts at 1, in the order of the file.
     pub instance: u32,
     pub version: u32,
     /// The guest's clock while it started, milliseconds since the Unix epoch.
@@ -86,7 +86,7 @@ pub struct StartLine {
     pub calls: Vec<HostCall>,
 }
 
-/// An event with all that came of it.
+/// An event and its execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecutionLine {
@@ -101,19 +101,19 @@ pub struct ExecutionLine {
     pub logs: Vec<String>,
     #[serde(default)]
     pub guest_us: u64,
-    /// Something in this line is masked.
+    /// Whether something in this line is masked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub masked: bool,
 }
 
-/// Why a file is no recording that can be read.
+/// Why a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("line {line} cannot be read: {source}")]
     Io { line: u64, source: std::io::Error },
-    #[error("line {line} is no line of a recording: {text}")]
+    #[error("line {line} is not a line of a recording: {text}")]
     Line { line: u64, text: String },
-    #[error("the file is no recording: its first line has to say {{\"kind\":\"recording\"}}")]
+    #[error("the file is not a recording: its first line must contain {{\"kind\":\"recording\"}}")]
     NoRecording,
     #[error(
         "the recording has format {0}, and this version of switchbox reads formats up to {FORMAT}; use a newer one"
@@ -128,7 +128,7 @@ pub struct Reader<R> {
     text: String,
     /// The name of the plugin.
     pub plugin: String,
-    /// The last line is not whole: the host, or the transfer of the file, ended while it was written.
+    /// The last line is incomplete: the host, or the transfer of the file, ended while it was being written.
     pub cut_off: bool,
 }
 
@@ -137,7 +137,7 @@ impl<R: BufRead> Reader<R> {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is no recording, or has a later format.
+    /// The file cannot be read, is not a recording, or has a later format.
     pub fn new(from: R) -> Result<Self, ReadError> {
         let mut reader = Self { from, line: 0, text: String::new(), plugin: String::new(), cut_off: false };
         match reader.next_line() {
@@ -151,11 +151,11 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// The next line. `None`: there are no more.
+    /// Reads the next line. Returns `None` at the end.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or the line is none of a recording.
+    /// The file cannot be read, or the line is not valid.
     pub fn next_line(&mut self) -> Result<Option<Line>, ReadError> {
         loop {
             self.line += 1;
@@ -167,7 +167,7 @@ impl<R: BufRead> Reader<R> {
                 return Ok(None);
             }
             if !self.text.ends_with('\n') && read < LINE_BYTES {
-                // Also where it is JSON: the line's end is written last.
+                // The line end is written last, so the line is incomplete even if it is valid JSON.
                 self.cut_off = true;
                 return Ok(None);
             }
@@ -179,7 +179,7 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// The number of the line that was read last, from 1.
+    /// The number of the line that was read last, starting at 1.
     #[must_use]
     pub fn line(&self) -> u64 {
         self.line

@@ -25,22 +25,22 @@ use crate::{
 /// The component to replay a recording with, and its settings.
 pub struct ReplayRequest {
     pub component: Component,
-    /// Replace the recorded settings, if given.
+    /// Settings that replace the recorded ones.
     pub settings: Option<PluginSettings>,
 }
 
-/// What differs in one execution.
+/// The difference of one execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
-    /// Of the recording's file.
+    /// The line in the recording.
     pub line: u64,
     /// The event's number.
     pub event: u64,
     pub device: String,
-    /// In the order of the effects.
+    /// The differences, in the order of the effects.
     pub differs: Vec<String>,
-    /// Values in this line of the recording are masked.
+    /// Whether values in this line of the recording are masked.
     pub masked: bool,
 }
 
@@ -53,15 +53,15 @@ pub struct Replayed {
     pub digest: String,
     pub executions: u64,
     pub different: u64,
-    /// The first of them.
+    /// The first differences.
     pub differences: Vec<Difference>,
     /// Executions that the recording left out.
     pub skipped: u64,
-    /// The recording's last line is not whole.
+    /// Whether the recording's last line is incomplete.
     pub cut_off: bool,
 }
 
-/// At most so many differences are reported in detail.
+/// Differences that are reported in detail.
 const MAX_DIFFERENCES: usize = 100;
 
 #[derive(Debug, thiserror::Error)]
@@ -76,13 +76,13 @@ pub enum Error {
     Line { line: u64, text: String },
 }
 
-/// Instances that are held at the same time. A plugin that has little to do has a new one for most of its events.
+/// Instances at the same time. A plugin with few events starts a new worker, and so a new instance, for most of them.
 const MAX_INSTANCES: usize = 64;
 
 struct Running {
-    /// `None` if it was dropped to hold others. A new one is started if the recording goes on with it.
+    /// `None` if it was dropped because of [`MAX_INSTANCES`]. A new one is started if the recording continues with it.
     instance: Option<Instance>,
-    /// It handled an event since `hold` last considered dropping it.
+    /// Whether it has handled an event since it was last considered for dropping.
     used: bool,
     world: Arc<RecordedWorld>,
     start: StartLine,
@@ -94,7 +94,7 @@ struct Replay {
     plugin: PluginName,
     versions: HashMap<u32, (Arc<Setup>, bool)>,
     running: HashMap<u32, Running>,
-    /// Those with an instance, the oldest first.
+    /// The numbers of the running instances, the oldest first.
     held: VecDeque<u32>,
     result: Replayed,
 }
@@ -137,7 +137,7 @@ impl Replay {
         let description = self.request.component.describe(&settings).await?;
         let wrong = |text| Error::Line { line: at, text };
         let grants = EffectiveGrants::new(&description.grants, granted.as_ref()).map_err(wrong)?;
-        // Lists hold what the recorded plugin was allowed to read.
+        // Lists contain only what the recorded plugin was allowed to read.
         let other_reads = description.grants != line.asks || granted != recorded_grants;
         let setup = Setup { name: self.plugin.clone(), settings, limits, grants };
         self.versions.insert(line.version, (Arc::new(setup), other_reads));
@@ -155,7 +155,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Holds one more instance, and drops the one that has had no event for longest if there are too many.
+    /// Adds an instance. If there are too many, drops the one that has been idle for longest.
     fn insert_instance(&mut self, number: u32) {
         self.held.push_back(number);
         while self.held.len() > MAX_INSTANCES {
@@ -191,7 +191,7 @@ impl Replay {
         let mut instance = match running.instance.take().filter(|good| !good.poisoned()) {
             Some(good) => good,
             None => {
-                // The recorded one went on, so this one goes on with a new instance.
+                // The recording continues with this instance, so a new one is started for it.
                 self.held.retain(|held| *held != number);
                 self.insert_instance(number);
                 let host: Arc<dyn Host> = running.world.clone();

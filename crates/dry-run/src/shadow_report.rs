@@ -1,4 +1,4 @@
-//! What a shadow has found so far: how often it did what the plugin in force did, in what it differs, and some examples. Pure and
+//! The results of a shadow: how often it did the same as the plugin in force, the kinds of differences, and some examples. Pure and
 //! bounded.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -9,14 +9,14 @@ use crate::{
 };
 use switchbox_model::limits;
 
-/// Examples of one kind.
+/// Examples of each kind.
 const EXAMPLES_OF_KIND: usize = 3;
 /// Differences of one example.
 const DIFFERENCES: usize = 4;
 /// Characters of the text of a difference.
 const TEXT_CHARS: usize = 500;
 
-/// What came of an event.
+/// The result of handling an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecutionSummary {
     pub outcome: OutcomeLine,
@@ -24,22 +24,22 @@ pub struct ExecutionSummary {
     pub guest_time: Duration,
 }
 
-/// An event that the shadow handled otherwise.
+/// An event that the shadow handled differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
     pub event: u64,
-    /// Empty: the event came from none.
+    /// Empty if the event has no device.
     pub device: String,
     pub kind: String,
     pub differs: Vec<String>,
 }
 
-/// See the module.
+/// The results of a shadow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShadowReport {
     pub events: u64,
     pub equal: u64,
-    /// Both had effects, or an outcome, and not the same.
+    /// Both had effects or outcomes, and they differed.
     pub different: u64,
     /// Only the plugin in force had effects.
     pub only_old: u64,
@@ -47,7 +47,7 @@ pub struct ShadowReport {
     pub only_new: u64,
     /// The shadow trapped or exceeded a limit, and the plugin in force did not.
     pub errors: u64,
-    /// By kind, such as `different config`.
+    /// Counts by kind, such as `different config`.
     pub kinds: BTreeMap<String, u64>,
     pub examples: Vec<Example>,
     pub old_time: Duration,

@@ -1,5 +1,5 @@
-//! A recording that is being written: takes what workers hand over without making them wait, masks it, and writes it to its file on a
-//! thread of its own. Ends by itself when its time limit is reached or its file is full.
+//! A recording that is being written: it takes executions from workers without making them wait, masks them, and writes them to its
+//! file on a thread of its own. It ends by itself when its time limit is reached or its file is full.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -27,30 +27,30 @@ use switchbox_model::{DeviceName, Effect, Event, PluginName, limits};
 use switchbox_plugin_runtime::{Execution, KvChange, Verdict};
 use switchbox_support::{clock, scheduling, tasks::Tasks};
 
-/// How often the writer takes what waits for it. Nobody wakes it: a call of the kernel for each execution would cost the workers more
-/// than all else that they do for a recording.
+/// The interval at which the writer takes queued messages. Workers do not wake it: a system call per execution would cost them more
+/// than the rest of the recording.
 const WRITE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Executions that wait for the writer; their bytes are bounded beside it.
+/// Executions in the writer's queue; their bytes are bounded too.
 const QUEUE: usize = 8 * 1024;
-/// Room in the queue for what executions must not take: the starts of instances. Without it the recording ends.
+/// Further room in the queue, only for starts of instances. If it is full, the recording ends.
 const QUEUE_OF_STARTS: usize = 1024;
 
-/// What a recording is, and when it ends.
+/// Options of a recording.
 #[derive(Debug)]
 pub struct Options {
     pub plugin: PluginName,
-    /// The file, which takes the place of one that is there.
+    /// The file. An existing file is replaced.
     pub file: PathBuf,
     /// `None`: until it is stopped or its file is full.
     pub time: Option<Duration>,
-    /// The file's bytes.
+    /// Maximum size of the file, bytes.
     pub max_bytes: u64,
-    /// Patterns of keys that have secrets, beside those of [`DEFAULT`].
+    /// Patterns of secret keys, in addition to [`DEFAULT`].
     pub mask: Vec<String>,
 }
 
-/// Why no recording begins.
+/// Why a recording cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
     #[error("{0}")]
@@ -59,7 +59,7 @@ pub enum BeginError {
     File { file: PathBuf, source: io::Error },
 }
 
-/// How far a recording has got.
+/// The status of a recording.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
     pub began_ms: u64,
@@ -67,7 +67,7 @@ pub struct Status {
     pub executions: u64,
     pub skipped: u64,
     pub bytes: u64,
-    /// Why it ended. `None`: it goes on.
+    /// Why it ended. `None` if it is running.
     pub ended: Option<String>,
 }
 
@@ -78,7 +78,7 @@ pub struct Recording {
     file: PathBuf,
     shared: Arc<Shared>,
     instances: AtomicU32,
-    /// The versions that were seen, by what stands for each.
+    /// The ids of the versions so far.
     versions: Mutex<Vec<String>>,
 }
 
@@ -86,7 +86,7 @@ pub struct Recording {
 struct Shared {
     closed: AtomicBool,
     queue: Mutex<Vec<Message>>,
-    /// Bytes that are not written yet, roughly.
+    /// Bytes in the writer's queue, roughly.
     queued: AtomicU64,
     executions: AtomicU64,
     skipped: AtomicU64,
@@ -100,7 +100,7 @@ enum Message {
     Execution(Box<CapturedExecution>, u64),
 }
 
-/// An execution on its way to the file.
+/// An execution that is to be written.
 struct CapturedExecution {
     instance: u32,
     event: Event,
@@ -115,11 +115,11 @@ struct CapturedExecution {
 }
 
 impl Recording {
-    /// Begins to write.
+    /// Starts a recording.
     ///
     /// # Errors
     ///
-    /// A pattern is no glob, or the file cannot be written.
+    /// A pattern is not a valid glob, or the file cannot be written.
     pub fn begin(options: Options, tasks: &Tasks) -> Result<Arc<Self>, BeginError> {
         let masks = Masks::new(&options.mask).map_err(BeginError::Mask)?;
         let failed = |source| BeginError::File { file: options.file.clone(), source };
@@ -155,13 +155,13 @@ impl Recording {
         }))
     }
 
-    /// Nothing is taken any more.
+    /// Whether it takes no more executions.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.closed.load(Ordering::Relaxed)
     }
 
-    /// Ends it. Its last line is written a moment later.
+    /// Ends the recording. Its last line is written shortly after.
     pub fn stop(&self) {
         self.shared.closed.store(true, Ordering::Relaxed);
     }
@@ -180,10 +180,10 @@ impl Recording {
         Status { began_ms, until_ms, executions, skipped, bytes, ended }
     }
 
-    /// A new instance of the version that `id` stands for. Returns the instance's number.
+    /// Records a new instance of the version `id`. Returns the instance's number.
     pub fn start(&self, id: &str, version: impl FnOnce(u32) -> VersionLine, time_ms: u64, calls: RecordedCalls) -> u32 {
         let instance = self.instances.fetch_add(1, Ordering::Relaxed) + 1;
-        // Held until both are queued, so that the file has a version before its instances.
+        // Locked until both are queued, so that the file has a version before its instances.
         let mut versions = self.versions.lock();
         let number = |at: usize| u32::try_from(at + 1).unwrap_or(u32::MAX);
         let version = match versions.iter().position(|known| known == id) {
@@ -199,7 +199,7 @@ impl Recording {
         instance
     }
 
-    /// An execution of the instance. False: it is left out, as too much waits for the writer.
+    /// Records an execution of the instance. Returns false if it is left out because the writer's queue is full.
     pub fn execution(
         &self,
         instance: u32,
@@ -241,7 +241,7 @@ impl Recording {
         has_room
     }
 
-    /// Without the start of an instance, its executions could not be replayed: if there is no room for it, the recording ends.
+    /// If a start finds no room, the recording ends, because the executions of that instance could not be replayed.
     fn send_start(&self, message: Message) {
         let mut queue = self.shared.queue.lock();
         if queue.len() < QUEUE + QUEUE_OF_STARTS {
@@ -252,7 +252,8 @@ impl Recording {
     }
 }
 
-/// Readable for the host's user alone. Another file of the same name is replaced, not written over: a program may be reading it.
+/// Creates a file that only the host's user can read. An existing file is replaced and not overwritten, because a program may be
+/// reading it.
 fn create(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -264,7 +265,7 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Bytes that an execution takes while it waits, roughly.
+/// Bytes that an execution takes in the queue, roughly.
 fn weight(event: &Event, calls: &RecordedCalls, execution: &Execution) -> u64 {
     const EXECUTION_BYTES: usize = 512;
     const CALL_BYTES: usize = 512;
@@ -274,21 +275,21 @@ fn weight(event: &Event, calls: &RecordedCalls, execution: &Execution) -> u64 {
     bytes as u64
 }
 
-/// A line with its end. A line can always be JSON.
+/// A line with its line end.
 fn text_of(line: &Line) -> Vec<u8> {
     let mut text = serde_json::to_vec(line).unwrap_or_default();
     text.push(b'\n');
     text
 }
 
-/// The thread.
+/// The writer's thread.
 struct Writer {
     file: BufWriter<File>,
     masks: Masks,
     shared: Arc<Shared>,
     until: Option<Instant>,
     max_bytes: u64,
-    /// Of those that were left out, how many the file says already.
+    /// Skipped executions that the file mentions already.
     skipped: u64,
 }
 
@@ -302,7 +303,7 @@ enum EndReason {
 
 impl Writer {
     fn run(mut self) {
-        // Events do not wait for it: what there is no time to write is left out.
+        // The writer has a low priority: executions that it has no time to write are left out.
         scheduling::use_lowest_priority();
         let ended = self.write_all();
         self.shared.closed.store(true, Ordering::Relaxed);
@@ -318,14 +319,14 @@ impl Writer {
         let (executions, skipped) = (&self.shared.executions, &self.shared.skipped);
         let (executions, skipped) = (executions.load(Ordering::Relaxed), skipped.load(Ordering::Relaxed));
         let last = Line::End { why: why.clone(), executions, skipped };
-        // What could not be written before is said in the status.
+        // An earlier write error is in the status.
         let _ = self.write(&last).and_then(|()| self.file.flush());
         *self.shared.ended.lock() = Some(why);
     }
 
     fn write_all(&mut self) -> EndReason {
         loop {
-            // Before the queue is read: what was queued before the end is written.
+            // Read before the queue, so that everything that was queued before the end is written.
             let is_closed = self.shared.closed.load(Ordering::Relaxed) || Arc::strong_count(&self.shared) == 1;
             let is_over = self.until.is_some_and(|until| Instant::now() >= until);
             let queued = std::mem::take(&mut *self.shared.queue.lock());

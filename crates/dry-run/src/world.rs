@@ -1,5 +1,5 @@
-//! A world that a test case describes: devices, the plugin's state, timers, answers of methods. What an execution wanted changes it, so
-//! that the next event of the case finds it done.
+//! The world that a test case describes: devices, the plugin's state, timers, and answers of methods. The effects of an execution
+//! change it, so that the next event of the case sees them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,7 +19,7 @@ use switchbox_plugin_runtime::{
 };
 use switchbox_store::{ConfigVersion, StateVersion};
 
-/// A world as a file describes it.
+/// The description of a world in a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WorldLine {
@@ -30,7 +30,7 @@ pub struct WorldLine {
     /// Names of timers that are set.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub timers: Vec<String>,
-    /// What devices answer. A call without an answer fails as one of a device that is offline.
+    /// The answers of methods. A call without one fails as if the device were offline.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<MethodAnswer>,
 }
@@ -39,7 +39,7 @@ pub struct WorldLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DeviceOfCase {
-    /// It is connected, and subscribes to its commands and methods.
+    /// Whether it is connected, and subscribes to its commands and methods.
     pub connected: bool,
     pub blocked: bool,
     pub gateway: bool,
@@ -56,7 +56,7 @@ impl Default for DeviceOfCase {
     }
 }
 
-/// See the module.
+/// The world of a test case.
 #[derive(Default)]
 pub struct CaseWorld {
     state: Mutex<WorldState>,
@@ -65,7 +65,7 @@ pub struct CaseWorld {
 
 #[derive(Default)]
 struct WorldState {
-    /// Each with its number, which is its place from 1.
+    /// Devices by number, starting at 1.
     devices: Vec<Device>,
     own: OwnState,
 }
@@ -81,7 +81,7 @@ impl CaseWorld {
     ///
     /// # Errors
     ///
-    /// A name is none of a device.
+    /// A device's name is not valid.
     pub fn new(line: WorldLine) -> Result<Self, InvalidName> {
         let WorldLine { devices, state: kv, timers, methods } = line;
         let world = Self { methods, ..Self::default() };
@@ -106,7 +106,7 @@ impl CaseWorld {
         self.state.lock().device(num).map(|device| device.name.clone())
     }
 
-    /// Applies the effects and the state of a plugin that the execution asked for.
+    /// Applies the effects, the state and the timers of an execution.
     pub fn apply(&self, execution: &Execution) {
         if execution.verdict != Verdict::Done {
             return;
@@ -119,7 +119,7 @@ impl CaseWorld {
     }
 }
 
-/// A timer of which a case says that it is set, and not when it is due.
+/// A timer that a case declares as set, without a due time.
 fn set(name: String) -> Timer {
     Timer { name, schedule: Schedule::Once, payload: Bytes::new(), due_ms: u64::MAX }
 }
@@ -142,7 +142,7 @@ impl WorldState {
             }
             Effect::PatchDesired { device, patch, .. } => {
                 if let Some(device) = self.device_mut(*device) {
-                    // The sandbox has refused one that cannot be done.
+                    // The sandbox has already refused patches that cannot be applied.
                     let _ = device.config.patch(patch);
                 }
             }

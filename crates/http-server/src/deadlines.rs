@@ -21,7 +21,7 @@ use switchbox_support::{metrics::Metrics, scheduling};
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a body may take, however small it is.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// After that, a body must have come with so many bytes a second.
+/// After that time, a body must have come at this many bytes a second.
 const BODY_BYTES_PER_SECOND: usize = switchbox_model::limits::ADMIN_BODY_BYTES_PER_SECOND;
 
 /// A stream that fails when it takes nothing for too long.
@@ -113,7 +113,7 @@ impl BodyDeadline {
     }
 }
 
-/// How long a body may take of which so much has come.
+/// How long a body may take of which this many bytes have been received.
 fn allowance(timeout: Duration, came_bytes: usize) -> Duration {
     timeout + Duration::from_secs((came_bytes / BODY_BYTES_PER_SECOND) as u64)
 }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_drips_is_given_up() {
+    async fn a_body_that_arrives_too_slowly_is_refused() {
         let metrics = Metrics::default();
         // Sleeps between two drops.
         let dripping = Body::new(Dripping(Box::pin(tokio::time::sleep(Duration::ZERO))));

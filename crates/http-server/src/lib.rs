@@ -1,5 +1,5 @@
-//! HTTP listeners: connections, TLS and HTTP for the routes of another crate, with bounds on what a client can take up before it has
-//! shown a token, and by being slow after that. Knows no calls.
+//! HTTP listeners: connections, TLS and HTTP for the routes of another crate. They bound what a client can use before it has
+//! authenticated, and by being slow after that. This crate defines no calls.
 
 mod bounds;
 mod deadlines;

@@ -43,7 +43,7 @@ static NOT_ACCEPTED: SiteLimit = SiteLimit::new(10);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the head of a call may take, and how long a connection may be without any.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long calls under way may take when the host stops.
+/// How long calls in progress may take when the host stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Pauses after accept failed, such as for want of file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -65,7 +65,7 @@ pub struct Tls {
     pub of_devices: bool,
 }
 
-/// Who is on the other side of a connection; every call on it has this.
+/// The client of a connection; every call on the connection has this.
 #[derive(Debug, Clone)]
 pub struct ConnectionInfo {
     permit: Arc<ConnectionPermit>,
@@ -105,7 +105,7 @@ struct ServerContext {
 }
 
 impl Server {
-    /// Serves until `shutdown`, then lets the calls under way end, for a while.
+    /// Serves until `shutdown`, then waits a limited time for the calls in progress.
     pub async fn serve(self, listeners: Vec<Listener>, tasks: Tasks, shutdown: CancellationToken) {
         let what = self.bounds.what;
         let admission = Admission::new(self.bounds.admission, self.metrics.clone());
@@ -141,7 +141,7 @@ fn log_panic(what: &str, ended: &Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(%error, "a connection of {what} panicked; the others go on");
+        tracing::error!(%error, "a connection of {what} panicked; the others continue");
     }
 }
 
@@ -150,7 +150,7 @@ async fn accept(at: Listener, arrivals: mpsc::Sender<Arrival>, server: Server) {
     let listener = match move_listener_here(at.listener) {
         Ok(listener) => listener,
         Err(error) => {
-            return tracing::error!(%error, "a listener of {what} cannot be waited for: nobody gets in there");
+            return tracing::error!(%error, "a listener of {what} does not work: it accepts no connections");
         }
     };
     loop {

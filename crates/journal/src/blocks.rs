@@ -33,7 +33,7 @@ impl Blocks {
         self.room.get_mut(self.used.clone()).unwrap_or_default()
     }
 
-    /// Exactly so many bytes; those that were there before stay, those that are new are zeros.
+    /// Resizes to this many bytes: existing bytes stay, new ones are zeros.
     pub fn resize(&mut self, length: usize) {
         let before = self.used.len();
         if self.used.start + length > self.room.len() {
@@ -65,7 +65,7 @@ pub(crate) struct PartialBlock {
 }
 
 impl PartialBlock {
-    /// Nothing of the file is there yet.
+    /// The file has no content yet.
     pub(crate) fn clear(&mut self) {
         self.held = 0;
     }
@@ -107,7 +107,7 @@ impl BlockFile {
         Self::open_with(path, options)
     }
 
-    /// Opens a file that is there, to read it.
+    /// Opens an existing file to read it.
     pub fn open_to_read(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true);
@@ -125,7 +125,7 @@ impl BlockFile {
         Ok(Self { cached, direct })
     }
 
-    /// Writes whole blocks. What is to be on the disk goes there at once; else the page cache is the quicker way.
+    /// Writes whole blocks. Data that must be durable is written directly; otherwise the page cache is faster.
     pub fn write(&self, blocks: &[u8], at: u64, durable: bool) -> io::Result<()> {
         let file = self.direct.as_ref().filter(|_| durable).unwrap_or(&self.cached);
         file.write_all_at(blocks, at)

@@ -1,5 +1,5 @@
-//! Looks at the journal's files and says what is in them: whole, torn by a write that never ended, or damaged. Changes nothing, so that
-//! a start, a check and a repair can decide first. A torn end has nothing behind it that was on the disk for certain; damage has.
+//! Inspects the journal's files: each is whole, torn by an incomplete write, or damaged. It changes nothing, so that a start, a
+//! check and a repair can decide first. After a torn end, nothing was certainly on the disk; after damage, something was.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -46,7 +46,7 @@ pub struct Torn {
     pub records: i64,
 }
 
-/// A place where a record should be, and what stands behind it.
+/// A place where a record should be, and what follows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     pub path: PathBuf,
@@ -99,7 +99,7 @@ impl Inspection {
     }
 }
 
-/// Looks at the files in the folder of the journal, which may be missing.
+/// Inspects the files in the journal's folder, which may be missing.
 pub fn inspect(folder: &Path) -> Result<Inspection, Error> {
     let listed = list(folder)?;
     let mut found = Inspection {
@@ -140,7 +140,7 @@ pub fn inspect(folder: &Path) -> Result<Inspection, Error> {
 enum Problem {
     /// The file does not begin at the row where the file before ends.
     Broken,
-    /// The file's first bytes are no header.
+    /// The file does not begin with a header.
     NoHeader,
 }
 
@@ -166,7 +166,7 @@ fn damage(found: &Inspection, problem: Problem, rest: &[PathBuf], journal_bytes:
             if let Some(named) = segment::row_of_name(&path).filter(|_| before.is_none()) {
                 (row, range) = (named, Range::behind_row(named, journal_bytes));
             }
-            (path, 0, "it is no file of the journal, or its first bytes are damaged")
+            (path, 0, "it is not a file of the journal, or its first bytes are damaged")
         }
     };
     for file in rest {

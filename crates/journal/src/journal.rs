@@ -78,7 +78,7 @@ impl Journal {
         }
     }
 
-    /// Goes on with a journal that is not damaged: the first change of its files.
+    /// Continues a journal that is not damaged: the first change of its files.
     pub fn resume(found: Inspection) -> Result<Self, Error> {
         Self::resume_with(found, SEGMENT_BYTES)
     }
@@ -122,7 +122,7 @@ impl Journal {
         Ok(end)
     }
 
-    /// Goes on in another file where the last one has no room for so many bytes.
+    /// Continues in another file if the last one has no room for this many bytes.
     fn make_room(&mut self, bytes: u64, before: JournalPosition) -> io::Result<()> {
         let (until, has_rows) = {
             let inner = self.files.0.read();
@@ -144,7 +144,7 @@ impl Journal {
         if durable { file.sync() } else { Ok(()) }
     }
 
-    /// Goes on in another file. Only the last file may ever be damaged, so this one is synced whatever is in it.
+    /// Continues in another file. Only the last file may ever be torn, so this one is synced, whatever is in it.
     fn roll(&mut self, start: JournalPosition) -> io::Result<()> {
         self.files.last().0.sync()?;
         let path = self.folder.join(segment::name(start));
@@ -190,7 +190,7 @@ impl Journal {
             self.preallocated.clear()?;
         }
         while let Some(segment) = self.files.take_oldest(row) {
-            // Who still reads it must not find other bytes there.
+            // A reader of the file must not find other bytes in it.
             if segment.is_read() || !reuse {
                 fs::remove_file(segment.path())?;
             } else {
@@ -289,8 +289,8 @@ impl Files {
         })
     }
 
-    /// The last row of the files that may go: all of their rows are before the event, up to `applied`, and more than
-    /// `keep_bytes` from the end. None = nothing may.
+    /// The last row of the files that may be deleted: all of their rows are before the event, up to `applied`, and more than
+    /// `keep_bytes` from the end. `None`: no file may.
     pub fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Option<i64> {
         let inner = self.0.read();
         let newest = inner.last.end().offset;

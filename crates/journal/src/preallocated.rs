@@ -71,7 +71,7 @@ impl Preallocator {
         self.ready.pop()
     }
 
-    /// Sees to it that a file of so many bytes will be ready soon. Waits for nothing.
+    /// Requests that a file of this many bytes will be ready soon. Does not wait.
     pub(crate) fn request(&mut self, bytes: u64) {
         self.collect();
         if !self.ready.is_empty() || self.making.is_some() {
@@ -86,7 +86,7 @@ impl Preallocator {
         let started = thread::Builder::new().name("journal-spare".into()).spawn(work);
         match started {
             Ok(making) => self.making = Some(making),
-            Err(error) => tracing::debug!(%error, "no file of the journal is made ahead"),
+            Err(error) => tracing::debug!(%error, "no file of the journal is preallocated"),
         }
     }
 
@@ -95,15 +95,15 @@ impl Preallocator {
         match made.join() {
             Ok(Ok(path)) => self.ready.push(path),
             // The writer makes the file itself then, and reports what is wrong with the disk.
-            Ok(Err(error)) => tracing::debug!(%error, "no file of the journal was made ahead"),
-            Err(_) => tracing::error!("making a file of the journal ahead panicked; the journal goes on without"),
+            Ok(Err(error)) => tracing::debug!(%error, "no file of the journal was preallocated"),
+            Err(_) => tracing::error!("preallocating a file of the journal panicked; the journal continues without it"),
         }
     }
 }
 
 impl Drop for Preallocator {
     fn drop(&mut self) {
-        // The next opening of the journal may make a file of the same name.
+        // The next opening of the journal may create a file of the same name.
         self.making.take().into_iter().for_each(|making| drop(making.join()));
     }
 }

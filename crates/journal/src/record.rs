@@ -106,7 +106,7 @@ fn checksum(length: u32, rest: &[u8]) -> u64 {
     XxHash3_64::oneshot_with_seed(u64::from(length), rest)
 }
 
-/// A record as it stands in a file.
+/// A record as it is stored in a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     pub row: i64,
@@ -125,7 +125,7 @@ impl Record<'_> {
         RECORD_HEADER + self.body.len()
     }
 
-    /// The place after it, when it stands after `before`.
+    /// The place after it, if it comes after `before`.
     pub fn end(&self, before: JournalPosition) -> JournalPosition {
         JournalPosition { row: self.row, last_seq: self.last_seq, offset: before.offset + self.size() as u64 }
     }

@@ -38,8 +38,8 @@ impl Files {
         Ok(page)
     }
 
-    /// At most `rows` rows before `before`, newest first, and not many more than `most` bytes of them, but at least one. None = the
-    /// beginning.
+    /// At most `rows` rows before `before`, newest first, and not many more than `most` bytes of them, but at least one. `None`:
+    /// the beginning was reached.
     pub fn back_page(&self, before: i64, rows: usize, most: usize) -> Result<Vec<JournalRow>, Error> {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         let Some((from, part)) = self.back(before, rows) else { return Ok(Vec::new()) };
@@ -72,7 +72,7 @@ impl Files {
         Ok(self.end().offset.saturating_sub(start.unwrap_or(u64::MAX)))
     }
 
-    /// The row in which the event stands, or the first one after it; none past the end.
+    /// The row that contains the event, or the first one after it; `None` past the end.
     pub fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
         let Some(part) = self.first(|end| end.last_seq >= seq) else { return Ok(None) };
         let mut found = None;

@@ -19,7 +19,7 @@ pub struct Run {
     pub synced: bool,
 }
 
-/// Bytes that are looked at together to see that there is nothing in them.
+/// Bytes that are compared with zeros at a time.
 const CHUNK: usize = 4096;
 /// Rows and events that may be missing in files that are gone.
 const MISSING: u64 = 1 << 32;
@@ -33,7 +33,7 @@ pub struct Range {
 }
 
 impl Range {
-    /// Behind this row and this event, in a journal of so many bytes.
+    /// After this row and this event, in a journal of this many bytes.
     pub fn behind(row: i64, seq: Seq, journal_bytes: u64) -> Self {
         let most = journal_bytes.saturating_add(MISSING);
         let last_row = row.saturating_add(i64::try_from(most).unwrap_or(i64::MAX));

@@ -14,7 +14,7 @@ use crate::{
     record::{self, FILE_HEADER, Header, JournalPosition},
 };
 
-/// The file grows by so many bytes of zeros, written together with the record that needs them.
+/// The file grows by this many bytes of zeros, which are written together with the record that needs them.
 pub const AHEAD: u64 = 1024 * 1024;
 /// Bytes between two entries of the sparse index, about.
 const INDEX_EVERY: u64 = 64 * 1024;
@@ -46,7 +46,7 @@ impl Segment {
         Ok(Self { path, file: Arc::new(file), start, end: start, sparse_index: vec![start] })
     }
 
-    /// Reads a file that is there, up to its last whole record. Changes nothing. Returns `None` if it has no whole header.
+    /// Reads an existing file up to its last whole record. Changes nothing. Returns `None` if it has no whole header.
     pub fn read(path: &Path) -> Result<Option<Self>, Error> {
         let problem = |e: io::Error| Error::Open { path: path.display().to_string(), problem: e.to_string() };
         let file = Arc::new(BlockFile::open_to_read(path).map_err(problem)?);
@@ -63,7 +63,7 @@ impl Segment {
         };
         let all = Part { file: file.clone(), at: start, position: FILE_HEADER as u64, until: length };
         let mut segment = Self { path: path.to_owned(), file, start, end: start, sparse_index: vec![start] };
-        // What follows the last whole record is looked at by `inspect`.
+        // `inspect` examines what follows the last whole record.
         all.walk(|_, end, _| {
             segment.record_end(end);
             Ok(true)
@@ -157,7 +157,7 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// The file has to grow for so many bytes.
+    /// Whether the file has to grow for this many bytes.
     pub fn grows(&self, until: u64) -> bool {
         until > self.size
     }
@@ -186,7 +186,7 @@ pub struct Part {
 /// Bytes read at once.
 const CHUNK: u64 = 256 * 1024;
 
-/// How a walk ended: at the end of the part, because `take` returned false, or before something that is no record.
+/// How a walk ended: at the end of the part, because `take` returned false, or at bytes that are not a record.
 enum Walked {
     All,
     Enough,
@@ -194,7 +194,7 @@ enum Walked {
 }
 
 impl Part {
-    /// Goes through the records while `take` says so: it gets the place before and after each, and its body.
+    /// Passes each record to `take` while that returns true: the positions before and after the record, and its body.
     pub fn each(
         self,
         take: impl FnMut(JournalPosition, JournalPosition, &[u8]) -> Result<bool, Error>,

@@ -1,4 +1,4 @@
-//! What must outlive the process of the clients' sessions and of ordinary topics, as it stands in the journal.
+//! The durable part of the clients' sessions and of ordinary topics, as it is stored in the journal.
 
 use std::{
     fmt,
@@ -140,7 +140,7 @@ impl StoredMessage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
     pub session: SessionNum,
-    /// Its packet identifier towards this client. It is chosen before the message is stored, so that it is the same after a restart.
+    /// Its packet identifier for this client. It is chosen before the message is stored, so that it is the same after a restart.
     pub id: u16,
     pub qos: QoS,
     pub retain: bool,
@@ -150,7 +150,7 @@ pub struct Recipient {
     pub shared: Option<Arc<str>>,
 }
 
-/// What a filter of a session stands for.
+/// The kind of a session's subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SubscriptionKind {
     Topic,

@@ -35,7 +35,7 @@ pub enum CallResult {
 }
 
 impl CallRecord {
-    /// The id of a plugin's call: the same on every try of the event.
+    /// The id of a plugin's call: the same at every attempt of the event.
     #[must_use]
     pub fn id_of(seq: Seq, plugin: &PluginName, index: u32) -> String {
         format!("{seq}.{plugin}.m{index}")

@@ -12,7 +12,7 @@ pub enum Cause {
     /// A plugin handled an event. `digest` is that of its component, `sha256:…`; `attempt` counts from 1, and
     /// (seq, plugin, attempt) names the execution; `index` is the effect's place among those of the event.
     Plugin { seq: Seq, plugin: PluginName, digest: Arc<str>, attempt: u32, index: u32 },
-    /// A call of the admin API. `who` is the name of the access token.
+    /// A call of the admin API. `who` is the name of its access token.
     Api { who: String },
 }
 
@@ -29,7 +29,7 @@ impl Cause {
     }
 }
 
-/// A plugin's effect, the same on every replay. Written `{seq}.{plugin}.{index}`.
+/// Identifies a plugin's effect, the same on every replay. Written `{seq}.{plugin}.{index}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EffectKey {
     /// The event that was handled.
@@ -46,7 +46,7 @@ impl fmt::Display for EffectKey {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no effect's key")]
+#[error("{0:?} is not an effect key")]
 pub struct InvalidEffectKey(String);
 
 impl FromStr for EffectKey {

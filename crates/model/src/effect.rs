@@ -14,8 +14,8 @@ use super::{
 /// One effect. All effects of an event commit together with "this plugin has handled this event".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
-    /// A new config version for the device, unless the one in force has the same bytes. With `expected` the version in force
-    /// must be that one (0 = none yet).
+    /// A new config version for the device, unless the current one has the same bytes. With `expected`, that version must be the
+    /// current one (0: none yet).
     Config { device: DeviceNum, payload: Bytes, expected: Option<u64> },
     /// A message to the device. `ttl_ms` 0: only if it is connected and subscribed now. `properties` are as those of an event.
     Command { device: DeviceNum, id: String, subfolder: String, payload: Bytes, properties: Vec<Property>, ttl_ms: u64 },
@@ -26,7 +26,7 @@ pub enum Effect {
     /// A JSON merge patch (RFC 7396) on the device's config, done when the effects are applied, so that of two patches
     /// none is lost. Makes a new version, unless it changes nothing. With `expected` the version in force must be that one.
     PatchDesired { device: DeviceNum, patch: Bytes, expected: Option<u64> },
-    /// Sets a timer of the plugin, in the place of one of the same name.
+    /// Sets a timer of the plugin, which replaces one of the same name.
     TimerSet(Box<Timer>),
     /// Cancels a timer of the plugin. Does nothing if there is no such timer.
     TimerCancel { name: String },
@@ -35,7 +35,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Whom it is for; none where it is no device's.
+    /// The device of the effect. `None` if it has none.
     #[must_use]
     pub fn device(&self) -> Option<DeviceNum> {
         match self {
@@ -62,7 +62,7 @@ impl Effect {
     }
 }
 
-/// One write of a plugin's key-value state. `value` none = the key is deleted.
+/// One write of a plugin's key-value state. `value`: `None` deletes the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KvWrite {
     pub key: String,

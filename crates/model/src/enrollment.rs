@@ -23,13 +23,13 @@ pub enum Attestation {
 /// One device, or many.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrollment {
-    /// By which the one device calls itself. `None`: it is for many.
+    /// The registration id of the one device. `None`: the enrolment is for many devices.
     pub registration_id: Option<String>,
-    /// The id that the one device gets. `None`: the registration id.
+    /// The id that the one device gets. `None`: its registration id.
     pub device_id: Option<DeviceId>,
     pub attestation: Attestation,
     pub disabled: bool,
-    /// JSON that a device is told when it is registered.
+    /// JSON that a device gets when it is registered.
     pub payload: Option<String>,
     /// The config that a device is registered with.
     pub config: Option<String>,

@@ -1,5 +1,4 @@
-//! The entries of the journal: the only durable writes there are. Replaying them in order from an empty store gives the
-//! same store again.
+//! The entries of the journal, which are the only durable writes. Replaying them in order from an empty store gives the same store.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,11 +20,12 @@ use super::{
 /// (ARCHITECTURE.md, "Formats"): new variants stand at the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Entry {
-    /// Append these events. `by`: the effect that each came of, in the same order; what is missing came of none.
+    /// Appends these events. `by`: the effect that caused each one, in the same order; missing elements mean `None`.
     Events { events: Vec<Event>, by: Vec<Option<EffectKey>> },
     /// A plugin has handled these events, with these effects.
     Handled(HandledRun),
-    /// A rate held the effects of an event back. It stands before the `Handled` of the same event, and only explains it.
+    /// A rate limit delayed the effects of an event. The entry precedes the `Handled` of the event, and is used for explanations
+    /// only.
     HeldBack(HeldBack),
     /// Methods of devices were called.
     Called(Vec<CallRecord>),
@@ -43,16 +43,16 @@ pub enum Entry {
     Operator { time_ms: u64, cause: Cause, effects: Vec<Effect> },
     /// A change in the lifecycle of a plugin.
     Plugin { plugin: PluginName, change: Box<PluginChange> },
-    /// A plugin that sees timers is new or changed: its timer `$start` is due. `version` stands for component and settings.
+    /// A plugin that sees timers is new or changed: its timer `$start` is due. `version` identifies component and settings.
     PluginStarts { plugin: PluginName, version: String, time_ms: u64 },
-    /// Dead letters that an operator threw away, or that were taken up again.
+    /// Dead letters that an operator deleted, or that were redriven.
     DeadLettersDropped { ids: Vec<u64> },
     /// Sessions that outlive their connections, and retained messages.
     Broker(Vec<BrokerChange>),
     /// The wall clock says this, after a start or after it went back. No repeating timer, delay, time-to-live or expiry of a
     /// stored message lasts longer from here than from the moment it was set.
     ClockSet { time_ms: u64 },
-    /// So many commands may wait for a device from here on: what becomes of a command depends on it.
+    /// How many commands may wait for a device from here on: the outcome of commands depends on it.
     QueueLimit { commands: u64 },
     /// Nothing; its commit says that all before it is durable.
     Barrier,
@@ -65,7 +65,7 @@ impl From<Handled> for Entry {
 }
 
 impl Entry {
-    /// Events of which none came of an effect.
+    /// Events without a causing effect.
     #[must_use]
     pub fn of_events(events: Vec<Event>) -> Self {
         Self::Events { events, by: Vec::new() }
@@ -116,7 +116,7 @@ impl Entry {
         }
     }
 
-    /// Its events, each with the effect that it came of.
+    /// Its events, each with the effect that caused it.
     pub fn into_events_by(self) -> impl Iterator<Item = (Event, Option<EffectKey>)> {
         let (events, by) = match self {
             Self::Events { events, by } => (events, by),
@@ -125,7 +125,7 @@ impl Entry {
         events.into_iter().zip(by.into_iter().chain(std::iter::repeat(None)))
     }
 
-    /// The event with this number, with the effect that it came of.
+    /// The event with this number, and the effect that caused it.
     #[must_use]
     pub fn into_event(self, seq: Seq) -> Option<(Event, Option<EffectKey>)> {
         self.into_events_by().find(|(event, _)| event.seq == seq)

@@ -14,7 +14,7 @@ pub struct Event {
     pub seq: Seq,
     /// When the host received it, milliseconds since the Unix epoch.
     pub time_ms: u64,
-    /// Whom it came from; none for timers and plain topics.
+    /// The device that it came from. `None` for timers and ordinary topics.
     pub device: Option<DeviceNum>,
     /// Whether the event is handled again after a crash. False for QoS 0, which promises no delivery.
     pub durable: bool,
@@ -44,8 +44,7 @@ pub fn size(properties: &[Property]) -> usize {
     properties.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
-/// Names of properties by which a message says something of itself. They begin with `$`; whatever protocol it came by, these are the
-/// same.
+/// Names of system properties. They begin with `$`, and are the same for all protocols.
 pub mod about {
     pub const MESSAGE_ID: &str = "$message-id";
     pub const CORRELATION_ID: &str = "$correlation-id";

@@ -1,4 +1,4 @@
-//! What plugins made of events: one by one as [`Handled`], and as it stands in the journal as [`HandledRun`].
+//! What plugins made of events: single executions as [`Handled`], and as they are stored in the journal as [`HandledRun`].
 
 use std::sync::Arc;
 

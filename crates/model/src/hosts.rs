@@ -96,7 +96,7 @@ fn is_public(address: IpAddr) -> bool {
         (Ipv4Addr::new(203, 0, 113, 0), 24),
         (Ipv4Addr::new(224, 0, 0, 0), 3),
     ];
-    // Of IPv6 only 2000::/3 is given out; within it, what stands for other addresses or for none.
+    // Of IPv6, only 2000::/3 is assigned; within it, ranges that embed other addresses or are reserved are excluded.
     const GLOBAL: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
     const V6: &[(Ipv6Addr, u8)] = &[
         (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
@@ -124,7 +124,8 @@ impl FromStr for AllowedHosts {
 }
 
 fn entry(text: &str) -> Result<Entry, String> {
-    let wrong = || format!("{text:?} is no host: write a name, *.name, an address or a range, with or without :port");
+    let wrong =
+        || format!("{text:?} is not a host: write a name, *.name, an address or a range, with or without :port");
     let (host, port) = split_port(text).ok_or_else(wrong)?;
     let port = port.map(str::parse).transpose().map_err(|_| wrong())?;
     let host = match host.to_ascii_lowercase() {

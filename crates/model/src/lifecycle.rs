@@ -1,4 +1,4 @@
-//! What becomes of a plugin, as it stands in the journal.
+//! The lifecycle of a plugin, as recorded in the journal.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ pub struct SetTimer {
 pub enum PluginChange {
     /// It sees events from this one on, with the state and the timers that it had.
     On { from: Seq, identity: Identity },
-    /// Another component of the same kind took the place of the one before.
+    /// Another component of the same kind replaced the previous one.
     Upgraded { identity: Identity },
     /// It sees no events from now on; its state and its timers stay. `due_again` are timers whose events it has not handled.
     Off {
@@ -48,9 +48,9 @@ pub enum PluginChange {
 pub struct RolledBack {
     /// `sha256:…` of the component that failed.
     pub digest: String,
-    /// Stands for the component and all of its settings.
+    /// Identifies the component and all of its settings.
     pub version: String,
-    /// Stands for the component and all settings that are in force instead.
+    /// Identifies the component and the settings that are in force instead.
     pub instead: String,
     pub error: String,
     pub time_ms: u64,

@@ -17,7 +17,7 @@ pub enum QoS {
 }
 
 impl QoS {
-    /// From its number; none when there is no such quality.
+    /// The QoS of a number. Returns `None` if there is none.
     #[must_use]
     pub fn of(number: u8) -> Option<Self> {
         [Self::AtMostOnce, Self::AtLeastOnce, Self::ExactlyOnce].into_iter().find(|qos| *qos as u8 == number)

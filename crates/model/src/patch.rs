@@ -100,7 +100,7 @@ impl DevicePatch {
         *self == Self { endpoint: self.endpoint.clone(), ..Self::default() }
     }
 
-    /// The spec with the fields of this patch. The endpoint is no part of a spec.
+    /// The spec with the fields of this patch. The endpoint is not part of a spec.
     pub fn apply(&self, spec: &mut DeviceSpec) {
         if let Some(blocked) = self.blocked {
             spec.blocked = blocked;
@@ -224,7 +224,7 @@ impl ServicePatch {
     }
 }
 
-/// Whether two PEM texts are the same one, however their lines are broken.
+/// Whether two PEM texts are equal except for line breaks.
 #[must_use]
 pub fn is_same_pem(one: &str, other: &str) -> bool {
     one.split_whitespace().flat_map(str::bytes).eq(other.split_whitespace().flat_map(str::bytes))

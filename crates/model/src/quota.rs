@@ -12,16 +12,16 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// Unauthenticated clients, which cannot be told apart, may have `everyone` together. All other owners have a third of it in addition,
-    /// and each of these may have a third.
+    /// Unauthenticated clients, which cannot be distinguished, may have `everyone` together. All other owners have a third of it in
+    /// addition, and each of these may have a third.
     #[must_use]
     pub const fn beside(everyone: usize, names: (LimitName, LimitName)) -> Self {
         Self { all: everyone + everyone / 3, one: everyone / 3, names }
     }
 
-    /// Whether `owner`, which has `own` of the `used`, may have `more`. The error is the name of the limit. Clients that cannot
-    /// be told apart count as one owner, which may have three quarters. The last quarter is for owners that have no more than
-    /// a hundredth each.
+    /// Whether `owner`, which has `own` of the `used`, may have `more`. The error is the name of the limit. Clients that cannot be
+    /// distinguished count as one owner, which may have three quarters. The last quarter is for owners that have no more than a
+    /// hundredth each.
     pub fn check(&self, owner: &Owner, own: usize, used: usize, more: usize) -> Result<(), LimitName> {
         let quarter = self.all / 4;
         let (own, used) = (own.saturating_add(more), used.saturating_add(more));

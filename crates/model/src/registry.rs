@@ -58,7 +58,7 @@ pub struct RegistrySpec {
     pub authorities: Vec<String>,
     /// Where Google's service would publish telemetry: kept for its client libraries, without effect here.
     pub event_topics: Vec<EventTopic>,
-    /// Where Google's service would publish states: the same.
+    /// The topic to which Google's service would publish states.
     pub state_topic: Option<String>,
     /// Secrets that programs sign with which may do something with the whole registry, by their names.
     pub access_keys: BTreeMap<String, SymmetricKeys>,
@@ -78,7 +78,7 @@ pub struct Credential {
     pub format: KeyFormat,
     /// PEM text.
     pub key: String,
-    /// Milliseconds since the Unix epoch; none = never.
+    /// Milliseconds since the Unix epoch. `None`: it does not expire.
     pub expires_ms: Option<u64>,
 }
 
@@ -98,7 +98,7 @@ impl KeyFormat {
     }
 }
 
-/// Over which gateway a device was last heard of, and when, milliseconds since the Unix epoch.
+/// The gateway over which something was last received from a device, and when, in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayAccess {
     pub gateway: DeviceId,
@@ -137,7 +137,7 @@ pub struct DeviceError {
 /// The codes of `google.rpc.Code` that a device's errors have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ErrorKind {
-    /// It sent what is no MQTT, or not allowed in it.
+    /// It sent bytes that are not valid MQTT.
     InvalidArgument,
     /// It wanted what is not its own, or may not stay.
     PermissionDenied,

@@ -1,4 +1,4 @@
-//! What devices, and subscribers of topics, did with what was delivered to them, as it stands in the journal.
+//! What devices, and subscribers of topics, did with what was delivered to them, as it is stored in the journal.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use switchbox_rules::names::DeviceNum;
 
 use super::registry::{DeviceError, GatewayAccess};
 
-/// What became of something delivered.
+/// The outcome of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Settlement {
     ConfigAcknowledged {
@@ -24,7 +24,7 @@ pub enum Settlement {
         num: u64,
         time_ms: u64,
     },
-    /// When the device last sent PINGREQ and the like, which is recorded only when its connection ends.
+    /// When the device last sent PINGREQ or another packet without an event; recorded only when its connection ends.
     LastSeen {
         device: DeviceNum,
         heartbeat_ms: Option<u64>,

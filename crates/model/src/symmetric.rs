@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// One secret, in base64. Only an operator who asks for it is shown it.
+/// A secret in base64. It is shown only to an operator that requests it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SymmetricKey(pub Arc<str>);
 

@@ -20,9 +20,9 @@ pub enum Schedule {
         expression: String,
         time_zone: String,
     },
-    /// Never; it stays, to tell by its payload for which version of the plugin it fired.
+    /// Never; it stays in the table, and its payload is the version of the plugin for which it fired.
     Start,
-    /// Never; it was set to be due so long after that moment.
+    /// Never; it was due this long after it was set.
     After {
         delay_ms: u64,
     },

@@ -9,8 +9,8 @@ use crate::frame::{self, Frame, put_variable_length};
 /// The bit of the protocol level.
 const BIT: u8 = 0x80;
 
-/// The CONNECT of a bridge as the same client would send it in MQTT 3.1.1; none where it is of no bridge. Level 3 (`MQIsdp`) has
-/// the same fields, and what a bridge sends after that is the same, too.
+/// The CONNECT of a bridge in the form of an MQTT 3.1.1 client. Returns `None` if it is not from a bridge. Level 3 (`MQIsdp`) has
+/// the same fields, and its later packets are the same too.
 pub(crate) fn as_client(body: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     const LEVEL_3: u8 = BIT | 3;
     const LEVEL_4: u8 = BIT | 4;

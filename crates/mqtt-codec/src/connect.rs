@@ -32,18 +32,19 @@ pub struct Reader {
 impl Reader {
     /// By the body of a CONNECT, which may be wrong or cut.
     fn of(version: Version, body: &[u8]) -> Self {
-        let told = || {
+        let packet_size = || {
             let rest = body.get(10..)?;
             let (length, header) = frame::variable_length(rest).ok()??;
             let rest = rest.get(header..)?;
             properties::maximum_packet(rest.get(..length).unwrap_or(rest))
         };
-        let maximum_packet = if version == Version::V5 { told() } else { None };
+        let maximum_packet = if version == Version::V5 { packet_size() } else { None };
         Self { version, maximum_packet: maximum_packet.unwrap_or(usize::MAX) }
     }
 }
 
-/// Who sent the beginning of a CONNECT that is too large to be read; none where there is no word for it: 3.1.1, or no MQTT.
+/// The reader of a CONNECT that is too large, from its beginning. Returns `None` if no answer is possible: MQTT 3.1.1, or bytes
+/// that are not MQTT.
 pub fn begun(bytes: &[u8]) -> Option<Reader> {
     let (0x10, rest) = bytes.split_first()? else { return None };
     let (_, header) = frame::variable_length(rest).ok()??;
@@ -61,7 +62,7 @@ const CLEAN: u8 = 0x02;
 /// Reads the first packet of a connection.
 pub fn read(frame: Frame<'_>) -> Result<Connect, ConnectError> {
     if frame.first != 0x10 {
-        return Err((Fault::protocol("the first packet is no CONNECT"), None));
+        return Err((Fault::protocol("the first packet is not CONNECT"), None));
     }
     if let Some(whole) = bridge::as_client(frame.body)
         && let Some(frame) = bridge::frame(&whole)

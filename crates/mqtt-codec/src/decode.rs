@@ -17,7 +17,7 @@ use crate::{
     properties,
 };
 
-/// Room for what was read is made for packets of this size, and at first for no more than so many.
+/// Buffers are sized for packets of this size, and at first for no more than [`MANY_PACKETS`].
 const TYPICAL_PACKET_BYTES: usize = 64;
 const MANY_PACKETS: usize = 64;
 /// Reads the packets of one connection after its CONNECT.

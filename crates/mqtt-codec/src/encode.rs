@@ -22,13 +22,13 @@ pub struct Peer {
     pub version: Version,
     /// Largest packet that it takes, bytes.
     pub maximum_packet: usize,
-    /// It wants reason strings.
+    /// The client accepts reason strings.
     pub problem_info: bool,
     /// Topics that need not be written in full.
     pub aliases: Aliases,
 }
 
-/// What stands before the topic of a PUBLISH, and its identifier.
+/// The bytes before the topic of a PUBLISH, and its identifier.
 #[derive(Debug, Clone, Copy)]
 pub struct PublishHead {
     pub qos: QoS,
@@ -119,7 +119,7 @@ impl Peer {
         }
     }
 
-    /// Whether the client takes a SUBACK or UNSUBACK with so many codes.
+    /// Whether the client accepts a SUBACK or UNSUBACK with this many codes.
     pub fn check_answer(&self, codes: usize) -> Result<(), Fault> {
         // The packet identifier and the length of no properties.
         let body = codes + 3;

@@ -50,7 +50,7 @@ pub fn variable_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
     if bytes.len() < 4 { Ok(None) } else { Err(Fault::malformed("a length of more than four bytes")) }
 }
 
-/// Two bytes of length and so many bytes.
+/// A length of two bytes, and that many bytes.
 pub fn take_binary(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     rest.split_at_checked(u16::from_be_bytes(*length).into())

@@ -9,7 +9,7 @@ use crate::{
     packet::Version,
 };
 
-/// Reads a CONNECT where there is one and then packets, once in one piece and once in two: both must give the same.
+/// Decodes a CONNECT if there is one, and then packets, once in one piece and once in two: both must give the same.
 pub fn packets(data: &[u8], v5: bool) {
     let version = if v5 { Version::V5 } else { Version::V311 };
     let data = match frame(data, limits::CONNECT_PACKET_BYTES) {

@@ -1,5 +1,5 @@
 //! The packets of MQTT 3.1.1 and 5: bytes to checked plain types, and back. No IO, and no meaning of any topic. The one crate that
-//! knows the codec library, which reads and writes the packets that come seldom.
+//! uses the codec library, which reads and writes the rare packets.
 //!
 //! Source: MQTT 3.1.1 (OASIS, 2014) and MQTT 5.0 (OASIS, 2019).
 

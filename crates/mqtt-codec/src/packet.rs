@@ -62,7 +62,7 @@ pub struct Disconnect {
 
 pub struct Connect {
     pub version: Version,
-    /// It is another broker: its subscriptions are no-local, and what they bring is retained as published.
+    /// It is a broker: its subscriptions are no-local, and retained messages keep their retain flag.
     pub bridge: bool,
     pub client_id: Box<str>,
     pub clean: bool,
@@ -77,7 +77,7 @@ pub struct Connect {
     pub problem_info: bool,
     /// It asks where answers to it may go.
     pub response_info: bool,
-    /// Topic aliases that the client lets us set.
+    /// The number of topic aliases that the client accepts.
     pub topic_aliases: u16,
     pub will: Option<Box<Will>>,
 }

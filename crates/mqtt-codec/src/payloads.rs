@@ -15,7 +15,7 @@ pub struct Payloads {
 const SHARED_BYTES: usize = 4096;
 
 impl Payloads {
-    /// For packets of so many bytes.
+    /// For packets of this many bytes.
     pub fn new(unread: usize) -> Self {
         Self { room: BytesMut::new(), unread }
     }

@@ -21,7 +21,7 @@ const TOPIC_ALIAS: u8 = 0x23;
 const USER: u8 = 0x26;
 const MAXIMUM_PACKET: u8 = 0x27;
 
-/// What properties say that the library does not tell.
+/// Contents of properties that the library does not report.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
     pub(crate) expiry: Option<Duration>,
@@ -52,7 +52,7 @@ pub(crate) fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     bytes.get(header..).and_then(|bytes| bytes.split_at_checked(length)).ok_or_else(short)
 }
 
-/// Refuses what no packet may hold. Whether a property belongs to its packet, and is UTF-8, the library knows.
+/// Refuses properties that no packet may contain. The library checks that a property belongs to its packet and is UTF-8.
 pub(crate) fn check(block: &[u8]) -> Result<Checked, Fault> {
     let mut checked = Checked::default();
     let (mut rest, mut seen) = (block, 0_u64);

@@ -342,16 +342,16 @@ proptest! {
         let listed: Vec<u8> = filters.iter().flat_map(|one| [text(&one.0), vec![option(one)]].concat()).collect();
         let names: Vec<u8> = filters.iter().flat_map(|one| text(&one.0)).collect();
         let head = id.to_be_bytes();
-        let mut farewell = Vec::new();
+        let mut disconnect = Vec::new();
         if v5 {
             let expiry = property(0x11, session_expiry.map(u32::to_be_bytes));
-            farewell = [vec![if with_will { 4 } else { 0 }], block(version, &[expiry])].concat();
+            disconnect = [vec![if with_will { 4 } else { 0 }], block(version, &[expiry])].concat();
         }
         let bytes = [
             packet(0x82, &[&head, &block(version, &own), &listed]),
             packet(0xa2, &[&head, &block(version, &more), &names]),
             packet(0xc0, &[]),
-            packet(0xe0, &[&farewell]),
+            packet(0xe0, &[&disconnect]),
         ];
         let packets = read(version, &bytes.concat())?;
         let [Packet::Subscribe(subscribe), Packet::Unsubscribe { id: found, filters: removed }, Packet::Ping, last] =
@@ -438,7 +438,7 @@ proptest! {
         prop_assert_eq!(next(), v3::Packet::ConnectAck(v3::ConnectAck { return_code, session_present }));
         prop_assert_eq!(next(), v3::Packet::SubscribeAck { packet_id, status: granted.iter().copied().map(code_of_3).collect() });
         prop_assert_eq!(next(), v3::Packet::UnsubscribeAck { packet_id });
-        // A server of 3.1.1 says no farewell.
+        // A server of 3.1.1 sends no DISCONNECT.
         prop_assert!(bytes.is_empty());
     }
 }

@@ -232,12 +232,12 @@ impl Clients {
         if changes.is_empty() {
             return Some(());
         }
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (done, result) = tokio::sync::oneshot::channel();
         let done = OnCommit::Call(Box::new(move |reply: Result<Reply, store::Error>| {
-            let _ = tell.send(reply.map(drop));
+            let _ = done.send(reply.map(drop));
         }));
         self.topics.session_journal().submit_soon(changes, done);
-        told.await.ok()?.ok()
+        result.await.ok()?.ok()
     }
 
     pub(super) fn counts(&self) -> SessionCounts {

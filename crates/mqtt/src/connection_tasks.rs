@@ -28,7 +28,7 @@ impl ConnectionTasks {
         self.tasks.spawn_on(YieldBetweenPolls::new(served), &self.background);
     }
 
-    /// Waits until a connection has ended. `None` if there are no connections.
+    /// Waits until a connection has ended. Returns `None` if there are no connections.
     pub(super) async fn ended(&mut self) -> Option<Result<(), JoinError>> {
         loop {
             match self.tasks.join_next().await? {

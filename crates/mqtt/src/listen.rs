@@ -113,7 +113,7 @@ pub(super) async fn accept(
 ) {
     let listener = match move_listener_here(listener) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "a listener cannot be waited for: nobody gets in there"),
+        Err(error) => return tracing::error!(%error, "a listener does not work: it accepts no connections"),
     };
     let mut back_off = BACK_OFF.0;
     loop {

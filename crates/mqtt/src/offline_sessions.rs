@@ -167,7 +167,7 @@ impl OwnerQuota {
         take(&self.all.totals.subscriptions, bytes);
     }
 
-    /// Checks whether the queues have room for so many bytes more. The error names the limit that is reached.
+    /// Checks whether the queues have room for this many bytes more. The error names the limit that is reached.
     pub(super) fn room(&self, bytes: usize) -> Result<(), LimitName> {
         let queued = |totals: &Totals| totals.queued.load(Ordering::Relaxed);
         QUEUE.check(&self.owner, queued(&self.own), queued(&self.all.totals), bytes)

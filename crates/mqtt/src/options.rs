@@ -29,11 +29,11 @@ pub struct Options {
     pub sys_interval: Duration,
     /// The limits for the sizes of payloads.
     pub payloads: PayloadLimits,
-    /// The registries that the hub names of Azure IoT Hub clients stand for.
+    /// The registries of the hub names of Azure IoT Hub clients.
     pub hubs: Hubs,
     /// The runtime that serves clients which do not keep the host busy. With `None`, one runtime serves all clients.
     pub foreground: Option<runtime::Handle>,
-    /// The tasks without which the host cannot go on. The listeners are added to them.
+    /// The tasks without which the host cannot run. The listeners are added to them.
     pub tasks: Tasks,
 }
 

@@ -1,5 +1,5 @@
-//! A connected client, and what follows when its connection ends: the will, the device's `disconnected` event, and what becomes of its
-//! session. The drop of [`Presence`] does it, so that it happens however the connection ends, a panic included.
+//! A connected client, and what follows when its connection ends: the will, the device's `disconnected` event, and the end or the
+//! keeping of its session. The drop of [`Presence`] does this, so that it happens however the connection ends, a panic included.
 
 use std::{sync::Arc, time::Duration};
 

@@ -61,8 +61,8 @@ pub(super) fn resume_attached(online: &Online, device: &Device, mailbox: &Mailbo
         let Some(of) = device_delivery.device.as_ref().filter(|of| of.name.id == *id) else { continue };
         let subscribed = mailbox.lock().attached_downlink_qos(id, device_delivery.downlink_kind()).is_some();
         // The device may have been deleted and created again under the same id.
-        let goes_on = of.num == device.num && subscribed && online.resumes(&device_delivery.outbound);
-        mailbox.lock().session.resume_suspended(packet_id, goes_on);
+        let continues = of.num == device.num && subscribed && online.resumes(&device_delivery.outbound);
+        mailbox.lock().session.resume_suspended(packet_id, continues);
     }
     for kind in [DownlinkKind::Config, DownlinkKind::Commands, DownlinkKind::Methods] {
         let subscribed = mailbox.lock().attached_downlink_qos(id, kind).is_some();
@@ -72,8 +72,8 @@ pub(super) fn resume_attached(online: &Online, device: &Device, mailbox: &Mailbo
     }
 }
 
-/// Ends the kept subscriptions that the client is no longer allowed to have, for example because open enrolment was switched off,
-/// and drops the messages that are queued by them.
+/// Ends the kept subscriptions that the client is no longer authorised for, for example because open enrolment was switched off,
+/// and drops the messages that are queued for them.
 fn prune(presence: &Presence) {
     let mailbox = &presence.mailbox;
     let may = |filter: &str| auth::may(&presence.auth_context.access, Action::Subscribe, filter).is_ok();
@@ -91,7 +91,7 @@ fn prune(presence: &Presence) {
     for filter in &denied {
         presence.shared.metrics.refuse("kept subscription");
         if let Some(more) = ENDED.allow() {
-            tracing::warn!(client = %mailbox.name, %filter, "a kept subscription ends: the client may not have it any more{more}");
+            tracing::warn!(client = %mailbox.name, %filter, "a kept subscription ends: the client is no longer authorised for it{more}");
         }
         topics.unsubscribe(filter, mailbox.id());
         if let Some(session) = session_num {

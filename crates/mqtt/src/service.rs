@@ -134,7 +134,7 @@ impl ServerContext {
         connection_tasks.spawn_pending(serve(self.clone(), stream, listener, permit, shutdown.clone()));
     }
 
-    /// Makes what publishes the statistics. `None`: they are turned off.
+    /// Creates the publisher of the statistics. Returns `None` if they are turned off.
     fn statistics(self: &Arc<Self>) -> Option<Arc<SysTopics>> {
         if self.options.sys_interval.is_zero() {
             return None;
@@ -151,7 +151,7 @@ impl ServerContext {
             && error.is_panic()
         {
             self.metrics.connection_panics.inc();
-            tracing::error!(%error, "a connection's task panicked; the others go on");
+            tracing::error!(%error, "a connection's task panicked; the others continue");
         }
     }
 }

@@ -33,7 +33,7 @@ impl Socket {
         }
     }
 
-    /// The client's address. `None`: it has closed the connection already.
+    /// The client's address. Returns `None` if it has closed the connection already.
     pub(super) fn peer(&self) -> Option<IpAddr> {
         self.wire().tcp().peer_addr().ok().map(|addr| addr.ip())
     }

@@ -10,7 +10,7 @@ use switchbox_model::{
 };
 use switchbox_mqtt_session::topics;
 
-/// What a filter of the client stands for.
+/// The target of a client's filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SubscriptionTarget {
     Topic,
@@ -88,7 +88,7 @@ impl Subscriptions {
         found
     }
 
-    /// The filters that are no downlink and no reply topic.
+    /// The filters that are neither a downlink nor a reply topic.
     pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
         self.filters.iter().filter(|(_, target)| **target == SubscriptionTarget::Topic).map(|(filter, _)| &**filter)
     }

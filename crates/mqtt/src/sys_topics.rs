@@ -25,7 +25,8 @@ pub(super) struct SysTopics {
 
 #[derive(Default)]
 struct State {
-    /// The values of the counters of [`loads`], in their order, and the time when they were read. Empty while nobody subscribes.
+    /// The values of the counters of [`loads`], in their order, and the time when they were read. Empty while there are no
+    /// subscribers.
     loads: Vec<Load>,
     looked: Option<Instant>,
     most_memory: u64,

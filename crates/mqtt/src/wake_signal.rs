@@ -1,5 +1,5 @@
-//! Wakes a connection's task when others put something into its session: once for everything that the task has not looked at yet. What the
-//! task itself puts there does not wake it.
+//! Wakes a connection's task when others put something into its session: once for everything that the task has not processed yet.
+//! What the task itself puts there does not wake it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -38,17 +38,17 @@ impl WakeSignal {
         }
     }
 
-    /// Called by the task before it looks at everything: what is marked later wakes it again.
+    /// Called by the task before it reads everything: what is marked later wakes it again.
     pub(super) fn clear(&self) {
         self.state.swap(IDLE, Ordering::AcqRel);
     }
 
-    /// Waits until the task is woken. The task may have seen the reason already; [`WakeSignal::is_woken`] says so.
+    /// Waits until the task is woken. The task may have processed the reason already; see [`WakeSignal::is_woken`].
     pub(super) fn notified(&self) -> Notified<'_> {
         self.notify.notified()
     }
 
-    /// Whether there is something that the task has not looked at.
+    /// Whether there is something that the task has not processed.
     pub(super) fn is_woken(&self) -> bool {
         self.state.load(Ordering::Acquire) == WOKEN
     }

@@ -71,9 +71,9 @@ pub(super) fn translate(dialect: Dialect, device: Option<&Device>, will: &mut Wi
     Ok(())
 }
 
-/// Publishes the will, as telemetry or state if its topic says so. The same journal entry holds `pending`, which removes the will from the
-/// store. It waits for no permit of the journal's queue, as a connection has one small will. Returns the deliveries to subscribers whose
-/// queues are full.
+/// Publishes the will, as telemetry or state if its topic is one of a device. The same journal entry contains `pending`, which
+/// removes the will from the store. It waits for no permit of the journal's queue, because a connection has only one small will.
+/// Returns the deliveries to subscribers whose queues are full.
 pub(super) fn publish(
     shared: &ServerContext,
     auth_context: &AuthContext,

@@ -40,7 +40,7 @@ impl Wire {
     }
 
     /// Waits until the socket is ready, and uses up budget of the task. `try_read` uses it up too, and returns `WouldBlock` when there is
-    /// none left although bytes are there. If `ready` did not, a loop of the two would never yield to other tasks or to its own deadline.
+    /// none left although bytes are available. If `ready` did not, a loop of the two would never yield to other tasks or to its own deadline.
     pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         tokio::task::coop::consume_budget().await;
         match self {
@@ -125,8 +125,8 @@ impl Wire {
 fn read_now(tcp: &mut TcpStream, to: &mut [u8]) -> io::Result<usize> {
     let mut buffer = ReadBuf::new(to);
     // `ready` does the waiting.
-    let mut nobody = Context::from_waker(Waker::noop());
-    match Pin::new(tcp).poll_read(&mut nobody, &mut buffer) {
+    let mut noop = Context::from_waker(Waker::noop());
+    match Pin::new(tcp).poll_read(&mut noop, &mut buffer) {
         Poll::Ready(read) => read.map(|()| buffer.filled().len()),
         Poll::Pending => Err(ErrorKind::WouldBlock.into()),
     }

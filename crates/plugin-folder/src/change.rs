@@ -38,8 +38,7 @@ pub enum Change {
     Removed { name: PluginName },
     /// The plugin's files cannot be used; the text names the file or the key.
     Broken { name: PluginName, error: String },
-    /// All that was there at the start has been told, but for these plugins, whose files are still being written. Comes
-    /// once.
+    /// All existing plugins have been reported, except these, whose files are still being written. Reported once.
     FirstLook { unready: Vec<PluginName> },
 }
 

@@ -1,4 +1,4 @@
-//! The files of the folder: which are there, which have come to rest, and what is in them. Knows no plugins.
+//! The files of the folder: which exist, which no longer change, and their content. Independent of plugins.
 
 #[cfg(unix)]
 use std::os::unix::fs::MetadataExt;
@@ -24,11 +24,11 @@ pub(super) const SCRIPT: &str = ".js";
 /// Largest settings file, bytes.
 const MAX_SETTINGS_BYTES: u64 = 256 * 1024;
 
-/// A file that was last written so long ago is at rest at first sight.
+/// A file that was last written this long ago is read at the first scan.
 const OLD: Duration = Duration::from_secs(2);
 
-/// What two looks compare: where it differs, the file is read again, and its bytes decide whether it changed. The inode and
-/// the time of its last change tell it from one of the same size and age that was copied or renamed into its place.
+/// What two scans compare: if it differs, the file is read again, and its bytes decide whether it changed. The inode and the change
+/// time distinguish it from a file of the same size and age that was copied or renamed into its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     bytes: u64,
@@ -72,7 +72,7 @@ pub(super) struct Files {
     files: BTreeMap<String, File>,
     /// What symbolic links in the folder lead to.
     targets: BTreeSet<PathBuf>,
-    /// Entries that look like a plugin's and are no files, each already logged.
+    /// Entries with the name of a plugin that are not files, each already logged.
     refused: BTreeSet<String>,
 }
 
@@ -88,7 +88,7 @@ impl Files {
         }
     }
 
-    /// Names of the files that are there or were a moment ago.
+    /// Names of the files that exist or existed a moment ago.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
     }
@@ -189,8 +189,9 @@ impl Files {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !is_link => {}
                 found => {
                     if !self.refused.contains(&name) {
-                        let why = found.map_or_else(|error| error.to_string(), |_| "it is no regular file".to_owned());
-                        tracing::warn!(path = %path.display(), is_link, "this makes no plugin: {why}");
+                        let why =
+                            found.map_or_else(|error| error.to_string(), |_| "it is not a regular file".to_owned());
+                        tracing::warn!(path = %path.display(), is_link, "the file is not used as a plugin: {why}");
                     }
                     refused.insert(name);
                 }
@@ -231,7 +232,7 @@ fn is_old_for(stamp: Stamp, age: Duration) -> bool {
     last_ns / 1_000_000 + age.as_millis() < u128::from(clock::now_ms())
 }
 
-/// Reads a file that looks at rest. When it changed meanwhile, it was not.
+/// Reads a file that has not changed since the last scan. If it changed while it was read, it is read again later.
 fn read(path: &Path, name: &str, file: &mut File, settling: bool, read_whole: impl Fn(&Path) -> io::Result<Vec<u8>>) {
     let (script, component) = (name.ends_with(SCRIPT), !name.ends_with(".toml"));
     let (limit, limit_name) = match (script, component) {
@@ -275,7 +276,7 @@ fn read(path: &Path, name: &str, file: &mut File, settling: bool, read_whole: im
         return;
     }
     file.content = Some(match problem {
-        Some(problem) => broken(true, format!("{name}: this is no component: {problem}")),
+        Some(problem) => broken(true, format!("{name}: this is not a component: {problem}")),
         None => Content::Component(Ok(Sha256::digest(&bytes).into())),
     });
     file.bytes = Some(bytes.into());

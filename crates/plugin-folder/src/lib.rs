@@ -37,7 +37,7 @@ pub struct Service {
     changes: mpsc::Sender<Change>,
     /// `None` when the system has no notifications left. Then the folder is only polled.
     notifications: Option<notifications::Notifications>,
-    told: mpsc::Receiver<()>,
+    notified: mpsc::Receiver<()>,
     /// Of lines that the folder cannot be read.
     lost: LogLimit,
 }
@@ -49,13 +49,13 @@ impl Service {
         std::fs::create_dir_all(&options.folder).map_err(failed)?;
         std::fs::read_dir(&options.folder).map_err(failed)?;
         let (changes, receiver) = mpsc::channel(QUEUE);
-        let (tell, told) = mpsc::channel(1);
-        let notifications = notifications::Notifications::new(&options.folder, tell)
+        let (sender, notified) = mpsc::channel(1);
+        let notifications = notifications::Notifications::new(&options.folder, sender)
             .inspect_err(|error| tracing::warn!(%error, poll = ?options.poll, "no notifications of the plugin folder"))
             .ok();
         let files = files::Files::new(&options);
         let lost = LogLimit::new(1, Instant::now());
-        Ok((Self { options, files, plan: plan::Plan::default(), changes, notifications, told, lost }, receiver))
+        Ok((Self { options, files, plan: plan::Plan::default(), changes, notifications, notified, lost }, receiver))
     }
 
     /// Reports changes until `shutdown` or until the receiver of the changes is dropped.
@@ -97,7 +97,7 @@ impl Service {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
                 // Then look again soon, but not at every single notification of a long copy.
-                Some(()) = self.told.recv(), if self.notifications.is_some() && !unsettled && !is_lost => {}
+                Some(()) = self.notified.recv(), if self.notifications.is_some() && !unsettled && !is_lost => {}
             }
         }
     }
@@ -116,7 +116,7 @@ impl Service {
             Ok(()) => false,
             Err(error) => {
                 if let Some(more) = self.lost.allow(Instant::now()) {
-                    tracing::warn!(%error, %folder, "the plugin folder cannot be read; what runs keeps running{more}");
+                    tracing::warn!(%error, %folder, "the plugin folder cannot be read; running plugins continue{more}");
                 }
                 true
             }

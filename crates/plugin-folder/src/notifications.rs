@@ -24,19 +24,19 @@ pub(super) struct Notifications {
 }
 
 impl Notifications {
-    pub(super) fn new(folder: &Path, tell: mpsc::Sender<()>) -> notify::Result<Self> {
+    pub(super) fn new(folder: &Path, sender: mpsc::Sender<()>) -> notify::Result<Self> {
         let targets = Arc::new(Mutex::new(BTreeSet::<PathBuf>::new()));
         // As notifications name it.
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let (watched, home) = (targets.clone(), folder.clone());
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Looking at the folder is an event too, but no news; nor is what else happens beside a target.
+            // Reading the folder causes an event too, which is ignored, as are events of other files beside a target.
             let is_news = |event: notify::Event| {
                 let concerns = |path: &PathBuf| path.starts_with(&home) || watched.lock().contains(path);
                 !event.kind.is_access() && (event.paths.is_empty() || event.paths.iter().any(concerns))
             };
             if event.is_ok_and(is_news) {
-                let _ = tell.try_send(());
+                let _ = sender.try_send(());
             }
         })?;
         watcher.watch(&folder, RecursiveMode::NonRecursive)?;

@@ -9,7 +9,7 @@ pub struct Options {
     pub folder: PathBuf,
     /// How often the folder is read without a notification.
     pub poll: Duration,
-    /// A file is read when it looked the same twice, so far apart.
+    /// A file is read when two scans at this interval found the same.
     pub settle: Duration,
     /// How long a component may be incomplete before it is called broken.
     pub settle_time: Duration,

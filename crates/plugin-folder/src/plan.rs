@@ -57,7 +57,9 @@ impl Plan {
             let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
             match PluginName::new(stem) {
                 Ok(name) => drop(names.insert(name)),
-                Err(error) if self.invalid_names.insert(file.to_owned()) => tracing::warn!(file, %error, "no plugin"),
+                Err(error) if self.invalid_names.insert(file.to_owned()) => {
+                    tracing::warn!(file, %error, "the plugin cannot be used")
+                }
                 Err(_) => {}
             }
         }

@@ -1,4 +1,4 @@
-//! Real files in a real folder, looked at as fast as a test can bear.
+//! Tests with real files in a real folder, scanned as fast as possible.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -35,7 +35,7 @@ impl Watched {
         Self { folder, changes, _stop: stop.drop_guard() }
     }
 
-    /// Past the first look at an empty folder.
+    /// A watched folder that is empty, after the first scan.
     async fn empty() -> Self {
         let mut watched = Self::new(|_| {});
         assert_eq!(watched.next().await, "first look");
@@ -65,7 +65,7 @@ impl Watched {
         }
     }
 
-    /// Nothing more comes: a plugin that is added now is the next that is heard of.
+    /// Checks that nothing more is reported: a plugin that is added now is the next one.
     async fn nothing_more(&mut self) {
         self.write("zz-last.toml", "component = \"builtin:x\"");
         assert_eq!(self.next().await, "zz-last = builtin:x");
@@ -114,7 +114,7 @@ async fn a_plugin_is_added_replaced_edited_and_removed() {
     assert_eq!(watched.next().await, "a = a.wasm 2, disabled");
     watched.write("a.toml", "enabled = true # again");
     assert_eq!(watched.next().await, "a = a.wasm 2");
-    // A file that is written again with the same bytes or the same meaning is no change.
+    // A file that is written again with the same bytes or the same meaning is not a change.
     watched.write("a.wasm", component(2));
     watched.write("a.toml", "# nothing");
     watched.nothing_more().await;
@@ -131,11 +131,11 @@ async fn a_half_written_component_is_not_reported() {
     watched.nothing_more().await;
     watched.write("a.wasm", &whole);
     assert_eq!(watched.next().await, "a = a.wasm 7");
-    // One that stays incomplete is broken after a while, and the text says so.
+    // A file that stays incomplete is reported as broken after a while.
     watched.write("a.wasm", &whole[..10]);
     assert_eq!(
         watched.next().await,
-        "a broken: a.wasm: this is no component: the file ends in the middle of a section, at byte 8"
+        "a broken: a.wasm: this is not a component: the file ends in the middle of a section, at byte 8"
     );
 }
 
@@ -153,8 +153,8 @@ async fn a_file_renamed_into_place_is_whole_at_once() {
 async fn what_is_wrong_is_reported_with_file_and_key() {
     let mut watched = Watched::empty().await;
     for (file, text, expect) in [
-        ("a.wasm", "#!/bin/sh", "a broken: a.wasm: this is no component: the file does not begin with \\0asm"),
-        ("b.toml", "hue = 1", "b broken: b.toml: hue: is no key of a plugin's settings"),
+        ("a.wasm", "#!/bin/sh", "a broken: a.wasm: this is not a component: the file does not begin with \\0asm"),
+        ("b.toml", "hue = 1", "b broken: b.toml: hue: is not a key of a plugin's settings"),
         ("c.toml", "", "c broken: c.toml: component: there is no c.wasm in the folder"),
         ("d.toml", "component = \"x.wasm\"", "d broken: d.toml: component: there is no x.wasm in the folder"),
     ] {
@@ -259,7 +259,7 @@ async fn what_runs_keeps_running_while_the_folder_is_away() {
     assert_eq!(watched.next().await, "a = a.wasm 1");
     let (folder, aside) = (watched.folder.path().to_owned(), watched.folder.path().with_extension("aside"));
     fs::rename(&folder, &aside).unwrap();
-    assert!(timeout(Duration::from_millis(300), watched.changes.recv()).await.is_err(), "it was told of");
+    assert!(timeout(Duration::from_millis(300), watched.changes.recv()).await.is_err(), "a change was reported");
     fs::rename(&aside, &folder).unwrap();
     watched.write("a.wasm", component(2));
     assert_eq!(watched.next().await, "a = a.wasm 2");

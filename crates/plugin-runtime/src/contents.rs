@@ -50,7 +50,7 @@ pub fn check_contents(bytes: &[u8]) -> Result<(), LoadError> {
     read(bytes).map(drop)
 }
 
-/// The interfaces that a component imports, in order; none of what is no component.
+/// The interfaces that a component imports, in order; empty for a file that is not a component.
 #[must_use]
 pub fn imports(bytes: &[u8]) -> Vec<String> {
     read(bytes).map(|surface| surface.imports).unwrap_or_default()
@@ -103,7 +103,12 @@ impl Counts {
                     at_most("instances of modules", names::COMPONENT_INSTANCES, self.instances, most)?;
                 }
                 self.items = self.items.saturating_add(items(other));
-                at_most("types, imports, exports and the like", names::COMPONENT_ITEMS, self.items, COMPONENT_ITEMS)?;
+                at_most(
+                    "types, imports, exports and similar items",
+                    names::COMPONENT_ITEMS,
+                    self.items,
+                    COMPONENT_ITEMS,
+                )?;
             }
         }
         Ok(())

@@ -83,7 +83,7 @@ pub(super) fn description(described: wit::Description) -> Result<Description, St
     super::Triggers::new(&triggers).map_err(|error| format!("triggers: {error}"))?;
     super::EffectiveGrants::new(&grants, None).map_err(|error| format!("grants: {error}"))?;
     serde_json::from_str::<serde_json::Value>(&described.default_settings)
-        .map_err(|error| format!("default-settings is no JSON: {error}"))?;
+        .map_err(|error| format!("default-settings is not JSON: {error}"))?;
     Ok(Description {
         name: text::cut(described.name),
         version: text::cut(described.version),

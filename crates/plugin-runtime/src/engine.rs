@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(2);
 const GUEST_STACK_BYTES: usize = 512 * 1024;
 const FIBER_STACK_BYTES: usize = 1024 * 1024;
 
-/// The range of a 32-bit address. If each memory has so much address space (not memory) to itself, the MMU traps accesses out of
+/// The range of a 32-bit address. If each memory has this much address space (not memory) to itself, the MMU traps accesses out of
 /// bounds, and compiled code has no bounds checks.
 const WHOLE_MEMORY: u64 = 1 << 32;
 
@@ -97,7 +97,7 @@ impl WasmEngine {
     }
 }
 
-/// An engine whose memories reserve so much address space each. If the process has less, they reserve what they need; if it has
+/// An engine whose memories reserve this much address space each. If the process has less, they reserve what they need; if it has
 /// still less, there are fewer instances. Also returns the reservation of each memory.
 fn reserving(reservation: u64, max_instances: u32) -> wasmtime::Result<(wasmtime::Engine, u64)> {
     let engine =
@@ -184,7 +184,7 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     Ok(linker)
 }
 
-/// Starts the thread that interrupts running guests: without it, a guest that loops would keep its thread for ever. The thread ends
+/// Starts the thread that interrupts running guests: without it, a guest that loops would occupy its thread forever. The thread ends
 /// when `next` returns false.
 fn tick(tasks: &Tasks, mut next: impl FnMut() -> bool + Send + 'static) -> Result<(), Error> {
     let ticking = move || {

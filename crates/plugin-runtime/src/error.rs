@@ -15,7 +15,7 @@ pub enum Error {
 /// This host cannot run the component.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    #[error("this is no component: {0}")]
+    #[error("this is not a component: {0}")]
     NotAComponent(String),
     /// `why` says what the host accepts instead.
     #[error("the component imports {name}, {why}")]

@@ -31,7 +31,7 @@ pub struct Call<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Done,
-    /// The guest wants the event again, later.
+    /// The guest asks to get the event again later.
     Retry(String),
     /// The guest does not want the event.
     Reject(String),

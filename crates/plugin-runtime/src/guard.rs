@@ -12,7 +12,7 @@ const EVENTS_MOST: u64 = 1_000_000;
 /// Longest window.
 const TIME_MOST: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// See the module. A window ends when both are over: so many events and so much time.
+/// The settings of a plugin's guard. Its window ends after a number of events and a time, when both are reached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct GuardSettings {
@@ -21,17 +21,17 @@ pub struct GuardSettings {
     /// Its time.
     #[serde(with = "duration")]
     pub time: Duration,
-    /// So many traps and exceeded limits roll the version back; 0: none does.
+    /// This many traps and exceeded limits roll the version back; 0: they do not.
     pub traps: u64,
-    /// So many events that it refused or wanted again.
+    /// Maximum number of events that it rejected or asked to be retried.
     pub errors: Option<u64>,
-    /// So many dead letters.
+    /// Maximum number of dead letters.
     pub dead_letters: Option<u64>,
-    /// So many times the guest time for an event of the version before.
+    /// Maximum guest time of an event, as a multiple of the previous version's.
     pub guest_time: Option<f64>,
-    /// So many times the effects for an event.
+    /// Maximum number of effects of an event, as a multiple.
     pub effects_per_event: Option<f64>,
-    /// So many times the effects on one target in an event.
+    /// Maximum number of effects on one target in an event, as a multiple.
     pub effects_per_target: Option<f64>,
 }
 

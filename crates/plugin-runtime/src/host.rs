@@ -89,8 +89,7 @@ pub trait Host: Send + Sync + 'static {
         self.device(name).map(|device| device.num)
     }
 
-    /// The grants were asked whether the plugin may do this to a device or a topic. Not for every call: an answer is kept for the
-    /// next call that asks the same.
+    /// Called when the grants are checked for a device or a topic. Repeated checks may be cached.
     fn grant_checked(&self, _capability: Capability, _target: &str, _granted: bool) {}
 
     /// Calls `take` with devices of the registry for whose id `wanted` returns true, in order of their ids, after the id `after`, at

@@ -40,7 +40,7 @@ impl FromStr for Rate {
         if text.trim() == UNLIMITED {
             return Ok(Self::Unlimited);
         }
-        parse().ok_or_else(|| format!("{text:?} is no rate; write it as 10/s, 100/m, 1000/h or unlimited"))
+        parse().ok_or_else(|| format!("{text:?} is not a rate; write it as 10/s, 100/m, 1000/h or unlimited"))
     }
 }
 

@@ -58,15 +58,15 @@ impl From<WitKind> for Kind {
 pub(super) fn read(fields: Vec<wit::Field>, defaults: &str) -> Result<Vec<Field>, String> {
     check_size(&fields)?;
     let defaults: Map<String, Value> =
-        serde_json::from_str(defaults).map_err(|_| "default-settings is no JSON object".to_owned())?;
+        serde_json::from_str(defaults).map_err(|_| "default-settings is not a JSON object".to_owned())?;
     let mut seen = BTreeSet::new();
     let mut read = Vec::with_capacity(fields.len());
     for wit::Field { name, title, help, kind } in fields {
         let Some(default) = defaults.get(&name) else {
-            return Err(format!("{name:?} is none of the default settings"));
+            return Err(format!("{name:?} is not one of the default settings"));
         };
         if !seen.insert(name.clone()) {
-            return Err(format!("{name:?} stands there twice"));
+            return Err(format!("{name:?} is defined twice"));
         }
         let field = Field { name, title, help, kind: kind.into() };
         field.check(default).map_err(|error| format!("the default of {error}"))?;
@@ -186,14 +186,14 @@ mod tests {
     fn a_schema_that_does_not_fit_the_defaults_is_refused() {
         let long = "x".repeat(SETTINGS_SCHEMA_BYTES);
         for (fields, error) in [
-            (vec![field("b", WitKind::Flag)], "\"b\" is none of the default settings"),
-            (vec![field("a", WitKind::Flag), field("a", WitKind::Flag)], "\"a\" stands there twice"),
+            (vec![field("b", WitKind::Flag)], "\"b\" is not one of the default settings"),
+            (vec![field("a", WitKind::Flag), field("a", WitKind::Flag)], "\"a\" is defined twice"),
             (vec![field("a", WitKind::Choice(vec![]))], "the default of a must be one of "),
             (vec![field("a", WitKind::Choice(vec![long]))], "the limit \"settings-schema-bytes\""),
         ] {
             let found = read(fields, r#"{"a": true}"#).unwrap_err();
             assert!(found.contains(error), "{found}");
         }
-        assert!(read(vec![field("a", WitKind::Flag)], "[]").unwrap_err().contains("no JSON object"));
+        assert!(read(vec![field("a", WitKind::Flag)], "[]").unwrap_err().contains("not a JSON object"));
     }
 }

@@ -91,7 +91,7 @@ impl PluginSettings {
 fn parse(text: &str) -> Result<PluginSettings, Invalid> {
     let table = text.parse::<Table>().map_err(|error| {
         let line = error.span().map_or(1, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1);
-        Invalid(vec![Problem { key: String::new(), text: format!("line {line} is no TOML: {}", error.message()) }])
+        Invalid(vec![Problem { key: String::new(), text: format!("line {line} is not TOML: {}", error.message()) }])
     })?;
     let mut reader = Reader::default();
     let mut settings = PluginSettings::default();
@@ -104,7 +104,7 @@ fn parse(text: &str) -> Result<PluginSettings, Invalid> {
             "limits" => settings.limits = reader.limits(value),
             "guard" => settings.guard = reader.guard(value),
             "settings" => settings.settings = reader.settings(value),
-            _ => reader.problem(key, format!("is no key of a plugin's settings ({KEYS})")),
+            _ => reader.problem(key, format!("is not a key of a plugin's settings ({KEYS})")),
         }
     }
     if reader.0.is_empty() { Ok(settings) } else { Err(Invalid(reader.0)) }
@@ -175,7 +175,7 @@ impl Reader {
         for (key, value) in self.table("grants", value).unwrap_or_default() {
             let path = format!("grants.{key}");
             let Some(capability) = Capability::ALL.into_iter().find(|c| c.as_str() == key) else {
-                self.problem(path, "is no capability (config, command, method, read, publish)");
+                self.problem(path, "is not a capability (config, command, method, read, publish)");
                 continue;
             };
             let Some(patterns) = self.value::<Vec<String>>(&path, value) else { continue };

@@ -28,7 +28,7 @@ fn import_allowed(name: &str) -> Result<(), String> {
     if let Some(interface) = name.strip_prefix(PACKAGE) {
         return match interface.strip_suffix(VERSION) {
             Some(interface) if CAPABILITIES.contains(&interface) => Ok(()),
-            Some(_) => Err("which is no capability of this host".into()),
+            Some(_) => Err("which is not a capability of this host".into()),
             None => Err(format!("but this host speaks switchbox:plugin{VERSION}")),
         };
     }

@@ -41,7 +41,7 @@ struct Compiled {
 }
 
 impl Triggers {
-    /// The error names the pattern that is no glob.
+    /// The error names the pattern that is not a glob.
     pub fn new(triggers: &[Trigger]) -> Result<Self, String> {
         check_count("triggers", triggers.len(), names::TRIGGERS, TRIGGERS)?;
         let subfolders = triggers.iter().filter_map(|trigger| trigger.subfolder.as_deref());
@@ -96,7 +96,7 @@ impl Triggers {
     }
 }
 
-/// The default of `device` is a glob, which as a filter would match nothing but itself.
+/// The default of `device` is a glob, which as a filter would match only itself.
 fn check_topic(trigger: &Trigger) -> Result<(), String> {
     match trigger.device.as_str() {
         "*" => Err("a trigger on topic needs its topic filter, such as device = \"alerts/#\"".into()),

@@ -1,4 +1,4 @@
-//! The components that are kept: one file each, named by its digest. Two plugins with the same component share the file.
+//! The components that are kept: one file each, named by its digest. Plugins with the same component share the file.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +11,7 @@ use switchbox_store::private;
 
 const ENDING: &str = "wasm";
 
-/// The name of a component's file without its ending; `None`: that is no digest of a component.
+/// The name of a component's file without its ending. Returns `None` if the text is not a component's digest.
 fn stem(digest: &str) -> Option<&str> {
     let hex = digest.strip_prefix("sha256:")?;
     (hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(hex)
@@ -21,16 +21,16 @@ fn path(folder: &Path, digest: &str) -> Option<PathBuf> {
     Some(folder.join(format!("{}.{ENDING}", stem(digest)?)))
 }
 
-/// Keeps the component, if it is not kept already.
+/// Stores the component, if it is not stored already.
 pub(super) fn keep(folder: &Path, digest: &str, bytes: &[u8]) -> io::Result<()> {
-    let path = path(folder, digest).ok_or_else(|| io::Error::other(format!("{digest} is no digest")))?;
+    let path = path(folder, digest).ok_or_else(|| io::Error::other(format!("{digest} is not a digest")))?;
     if size(folder, digest) == Some(bytes.len() as u64) {
         return Ok(());
     }
     write_whole(&path, bytes)
 }
 
-/// Writes a file beside its place and puts it there, so that it is there whole or not at all.
+/// Writes a file under a temporary name and renames it, so that it is never there in part.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         private::make_folder(folder)?;
@@ -42,7 +42,7 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(beside, path)
 }
 
-/// `None`: it is not kept.
+/// Returns `None` if it is not stored.
 pub(super) fn size(folder: &Path, digest: &str) -> Option<u64> {
     Some(fs::metadata(path(folder, digest)?).ok()?.len())
 }

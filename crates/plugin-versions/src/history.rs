@@ -1,5 +1,5 @@
 //! The history of each plugin: its last versions in the order in which they came into force, with settings, author and time. The
-//! file is written after each change, and is on the disk when the call returns.
+//! file is written after each change, and is durable when the call returns.
 
 use std::{
     collections::BTreeSet,
@@ -28,11 +28,11 @@ struct File {
     versions: Vec<Version>,
 }
 
-/// See the module. Cheap to clone.
+/// The version histories of all plugins. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct History {
     folder: PathBuf,
-    /// Held while a history is changed.
+    /// Locked while a history is changed.
     changing: Arc<Mutex<()>>,
 }
 
@@ -42,13 +42,13 @@ impl History {
         Self { folder: data.join(FOLDER), changing: Arc::default() }
     }
 
-    /// The plugin's versions, oldest first: the last is the one that came into force last.
+    /// The plugin's versions, oldest first: the last one came into force last.
     #[must_use]
     pub fn versions(&self, plugin: &PluginName) -> Vec<Version> {
         self.read(plugin).versions
     }
 
-    /// The version came into force. `bytes`: its component, to be kept; `None` for a built-in.
+    /// Records that a version came into force. `bytes`: its component, to be stored; `None` for a built-in.
     ///
     /// # Errors
     ///
@@ -79,7 +79,7 @@ impl History {
         self.forget_components()
     }
 
-    /// The host went back from the version with this id.
+    /// Records that the version with this id was rolled back.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl History {
         self.write(plugin, &file)
     }
 
-    /// The bytes of a version's component. `None`: they are not kept.
+    /// The bytes of a version's component. Returns `None` if they are not stored.
     ///
     /// # Errors
     ///
@@ -104,13 +104,13 @@ impl History {
         components::read(&self.folder, &version.digest)
     }
 
-    /// Whether the bytes of its component are kept.
+    /// Whether the bytes of its component are stored.
     #[must_use]
     pub fn has_component(&self, version: &Version) -> bool {
         components::size(&self.folder, &version.digest).is_some()
     }
 
-    /// The plugin is gone.
+    /// Deletes the history of a plugin.
     pub fn forget(&self, plugin: &PluginName) {
         let _changing = self.changing.lock();
         migrate::forget(&self.folder, plugin);

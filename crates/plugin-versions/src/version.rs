@@ -1,4 +1,4 @@
-//! A version of a plugin: a component with its settings, when and by whom it came into force, and what became of it. Pure.
+//! A version of a plugin: a component with its settings, when and by whom it came into force, and what its result was. Pure.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A call, its answer, and why there is none.
+//! A call, its answer, and its errors.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct Response {
     pub body: Bytes,
 }
 
-/// Why there is no answer.
+/// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error(
@@ -47,9 +47,9 @@ pub enum Error {
     TooLarge,
     #[error("the head of the answer is larger than {} bytes", limits::ENDPOINT_HEAD_BYTES)]
     HeadTooLarge,
-    #[error("{0} calls over HTTP are under way; no more are taken")]
+    #[error("{0} calls over HTTP are under way; no more are accepted")]
     Busy(usize),
-    #[error("the endpoint does not answer as HTTP says: {0}")]
+    #[error("the endpoint's answer is not valid HTTP: {0}")]
     Broken(String),
     #[error("{0}")]
     Invalid(String),

@@ -19,7 +19,7 @@ pub fn check_url(url: &str) -> Result<(), String> {
 impl Endpoint {
     pub(super) fn parse(url: &str) -> Result<Self, String> {
         let wrong = |what: &str| format!("the URL {:?} {what}", url.chars().take(200).collect::<String>());
-        let uri: Uri = url.parse().map_err(|error| wrong(&format!("is none: {error}")))?;
+        let uri: Uri = url.parse().map_err(|error| wrong(&format!("is not a URL: {error}")))?;
         let https = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,

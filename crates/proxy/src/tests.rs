@@ -15,13 +15,13 @@ use super::*;
 async fn endpoint(answer: impl Into<Vec<u8>>) -> (u16, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (tell, told) = mpsc::channel(8);
+    let (sender, requests) = mpsc::channel(8);
     let answer = answer.into();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = Vec::new();
             while !request.ends_with(b"question") && stream.read_buf(&mut request).await.unwrap() > 0 {}
-            tell.send(String::from_utf8(request).unwrap().to_lowercase()).await.unwrap();
+            sender.send(String::from_utf8(request).unwrap().to_lowercase()).await.unwrap();
             if answer.is_empty() {
                 // Never answers.
                 std::future::pending::<()>().await;
@@ -30,7 +30,7 @@ async fn endpoint(answer: impl Into<Vec<u8>>) -> (u16, mpsc::Receiver<String>) {
             let _ = stream.write_all(&answer).await;
         }
     });
-    (port, told)
+    (port, requests)
 }
 
 fn handle(allowed: &str) -> Handle {
@@ -50,11 +50,11 @@ fn call() -> Call {
 
 #[tokio::test]
 async fn a_call_is_one_post_that_says_what_is_called() {
-    let (port, mut told) = endpoint("HTTP/1.1 202 Accepted\r\ncontent-length: 6\r\n\r\nanswer").await;
+    let (port, mut requests) = endpoint("HTTP/1.1 202 Accepted\r\ncontent-length: 6\r\n\r\nanswer").await;
     let url = format!("http://localhost:{port}/methods?x=1");
     let answer = handle("localhost").call(&url, call()).await;
     assert_eq!(answer, Ok(Response { status: 202, body: Bytes::from_static(b"answer") }));
-    let request = told.recv().await.unwrap();
+    let request = requests.recv().await.unwrap();
     for part in [
         "post /methods?x=1 http/1.1\r\n",
         &format!("host: localhost:{port}\r\n"),
@@ -70,7 +70,7 @@ async fn a_call_is_one_post_that_says_what_is_called() {
 
 #[tokio::test]
 async fn only_listed_hosts_and_addresses_are_called() {
-    let (port, mut told) = endpoint("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let (port, mut requests) = endpoint("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let url = |host: &str| format!("http://{host}:{port}/");
     for (allowed, host, expect) in [
         ("", "127.0.0.1", "not among the hosts"),
@@ -87,19 +87,19 @@ async fn only_listed_hosts_and_addresses_are_called() {
         let counted = switchbox_support::metrics::Outcome { outcome: "not allowed" };
         assert_eq!(metrics.proxy_calls.get_or_create(&counted).get(), 1);
     }
-    assert!(told.try_recv().is_err(), "a call went out");
+    assert!(requests.try_recv().is_err(), "a call went out");
     assert_eq!(handle("*, 127.0.0.0/8").call(&url("127.0.0.1"), call()).await.unwrap().status, 200);
 }
 
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
-    let (elsewhere, mut told) = endpoint("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let (elsewhere, mut requests) = endpoint("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let redirect =
         format!("HTTP/1.1 307 Elsewhere\r\nlocation: http://localhost:{elsewhere}/\r\ncontent-length: 0\r\n\r\n");
-    let (port, _told) = endpoint(redirect).await;
+    let (port, _requests) = endpoint(redirect).await;
     let answer = handle("localhost").call(&format!("http://localhost:{port}"), call()).await.unwrap();
     assert_eq!(answer.status, 307);
-    assert!(told.try_recv().is_err(), "it was followed");
+    assert!(requests.try_recv().is_err(), "it was followed");
 }
 
 #[tokio::test]
@@ -112,10 +112,10 @@ async fn an_answer_is_bounded_in_time_and_size() {
     for (answer, timeout, expect) in [
         (huge, call().timeout, "the answer is larger than 262144 bytes"),
         (head.into_bytes(), call().timeout, "the head of the answer is larger than 32768 bytes"),
-        (b"hello\r\n\r\n".to_vec(), call().timeout, "does not answer as HTTP says"),
+        (b"hello\r\n\r\n".to_vec(), call().timeout, "is not valid HTTP"),
         (Vec::new(), brief, "no answer within 50ms"),
     ] {
-        let (port, _told) = endpoint(answer).await;
+        let (port, _requests) = endpoint(answer).await;
         let url = format!("http://localhost:{port}");
         let handle = Handle::new("localhost".parse().unwrap(), metrics.clone());
         let error = handle.call(&url, Call { timeout, ..call() }).await.unwrap_err().to_string();

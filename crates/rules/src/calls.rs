@@ -1,5 +1,5 @@
-//! What the arguments of a plugin's host calls may be, for the host and for the fake host of native tests: both refuse the same
-//! arguments, with the same class of error, the same limit and the same text.
+//! Checks of the arguments of host calls, for the host and for the fake host of native tests: both refuse the same arguments, with
+//! the same class of error, the same limit and the same text.
 
 use std::fmt;
 
@@ -190,7 +190,7 @@ pub fn method_name(name: &str) -> Result<(), Refusal> {
     Err(Refusal::invalid(format!("method name {short:?} must be 1 to {most} letters, digits, - _ . or ~")))
 }
 
-/// How long a method call waits for its answer, milliseconds. 0 stands for the default.
+/// The timeout of a method call, milliseconds. 0 means the default.
 pub fn method_timeout_ms(timeout_ms: u32) -> Result<u64, Refusal> {
     match u64::from(timeout_ms) {
         0 => Ok(limits::METHOD_TIMEOUT_MS),
@@ -297,7 +297,7 @@ pub fn list_too_large() -> Refusal {
     Refusal::over(names::LIST_BYTES, text)
 }
 
-/// Says that there is no device of this name.
+/// The error text for an unknown device.
 #[must_use]
 pub fn no_device(name: &DeviceName) -> String {
     format!("there is no device {name}")

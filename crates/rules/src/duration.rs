@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
 /// Reads a duration with its unit. The error says how to write one.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration; write it as 100ms, 5s or 1m");
+    let wrong = || format!("{text:?} is not a duration; write it as 100ms, 5s or 1m");
     humantime::parse_duration(text).map_err(|_| wrong())
 }
 

@@ -1,4 +1,4 @@
-//! Every fixed limit of the host, in one table. A limit that is hit is counted under its name, which stands in `limits/table.rs`.
+//! Every fixed limit of the host, in one table. A limit that is hit is counted under its name, which is in `limits/table.rs`.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub const COMMAND_TTL_MAX_MS: u64 = 30 * 24 * 3_600 * 1_000;
 pub const COMMANDS_IN_FLIGHT: usize = IN_FLIGHT as usize;
 /// Commands that may wait for one device, unless a setting says otherwise.
 pub const QUEUED_COMMANDS: usize = 1_000;
-/// Commands of one device that have ended and are kept to be looked at.
+/// Ended commands that are kept for each device.
 pub const COMMANDS_KEPT: usize = 100;
 /// Bytes of one device's queued commands that are read into memory at once, beside the first of them.
 pub const COMMANDS_READ_BYTES: usize = 1024 * 1024;
@@ -69,7 +69,7 @@ pub const METHOD_TIMEOUT_MS: u64 = 10_000;
 pub const METHOD_TIMEOUT_MAX_MS: u64 = 300_000;
 /// Method calls waiting for one device's answer.
 pub const METHODS_IN_FLIGHT: usize = 1_024;
-/// Method calls over HTTP under way at the same time.
+/// Concurrent method calls over HTTP.
 pub const PROXY_CALLS: usize = 1_024;
 /// Largest head of a method endpoint's answer, bytes.
 pub const ENDPOINT_HEAD_BYTES: usize = 32 * 1024;
@@ -97,7 +97,7 @@ pub const LIST_ENTRIES: usize = 1_000;
 pub const LIST_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of all arguments of one host call of a plugin, and of what its own functions return.
 pub const GUEST_CALL_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes kept of a text from a plugin: a log line, why it rejects an event, what its description says in words.
+/// Bytes kept of a text from a plugin: a log line, the reason for a rejection, the texts of its description.
 pub const GUEST_TEXT_BYTES: usize = 4 * 1024;
 /// Functions of a component, in all modules within it. The largest language runtimes have some 40,000.
 pub const COMPONENT_FUNCTIONS: usize = 100_000;
@@ -153,7 +153,7 @@ pub const TIMERS: usize = 10_000;
 pub const TIMER_NAME_BYTES: usize = 256;
 /// Largest payload of a timer, bytes.
 pub const TIMER_PAYLOAD_BYTES: usize = 4 * 1024;
-/// A timer comes at most so often, and never sooner after it was set, milliseconds.
+/// Minimum interval of a timer, and minimum time until it is due, milliseconds.
 pub const TIMER_MIN_INTERVAL_MS: u64 = 100;
 /// Longest id of a device, registry, plugin or service account, bytes.
 pub const ID_BYTES: usize = crate::names::MAX_ID_BYTES;
@@ -163,7 +163,7 @@ pub const METHOD_NAME_BYTES: usize = 128;
 pub const ADMIN_TOKEN_NAME_BYTES: usize = 64;
 /// A device's metadata: bytes of keys and values together.
 pub const METADATA_BYTES: usize = 256 * 1024;
-/// Devices that enrolled by themselves and were never used since; past it, an unknown client is no device.
+/// Devices that enrolled by themselves and were never used; beyond that, an unknown client is not registered.
 pub const ENROLLED_NEVER_USED: usize = 10_000;
 /// MQTT connections at a time that are not authenticated yet: TLS, WebSocket or CONNECT is in progress.
 pub const UNAUTHENTICATED: usize = 2_000;
@@ -188,13 +188,13 @@ pub const HUB_AMQP_LINKS: usize = 32;
 pub const HUB_AMQP_FRAME_BYTES: u32 = 16 * 1024;
 /// Largest AMQP message that a client sends, bytes.
 pub const HUB_AMQP_REQUEST_BYTES: usize = 256 * 1024;
-/// Bytes of messages of one AMQP connection of which only a part came.
+/// Bytes of incomplete messages of one AMQP connection.
 pub const HUB_AMQP_PARTIAL_BYTES: usize = 512 * 1024;
-/// The same before the client has put a valid token: a token is shorter.
+/// The same before the client has sent a valid token: a token is shorter.
 pub const HUB_AMQP_UNAUTHENTICATED_BYTES: usize = 16 * 1024;
 /// Deliveries that one AMQP `disposition` may settle.
 pub const HUB_AMQP_SETTLED: u32 = 4_096;
-/// The shortest idle time-out that an AMQP client may ask for, ms: a frame is sent to it twice in that time.
+/// The shortest idle time-out that an AMQP client may ask for, ms; the host sends two frames in that time.
 pub const HUB_AMQP_IDLE_MS: u32 = 1_000;
 /// Connections to the service side of hubs at a time.
 pub const HUB_API_CONNECTIONS: usize = 200;
@@ -224,11 +224,11 @@ pub const ADMIN_HEAD_BYTES: usize = 64 * 1024;
 pub const ADMIN_PATH_BYTES: usize = 4 * 1024;
 /// Bytes of one query parameter, unless it is a list of ids or a field of the body.
 pub const ADMIN_PARAMETER_BYTES: usize = 4 * 1024;
-/// A body may take 30 s, and after that must have come with so many bytes a second.
+/// After 30 s, a body must have come at this many bytes a second.
 pub const ADMIN_BODY_BYTES_PER_SECOND: usize = 16 * 1024;
 /// One page of a list, bytes of JSON, and about as many of what is read for it. One item that is larger comes alone.
 pub const ADMIN_PAGE_BYTES: usize = 4 * 1024 * 1024;
-/// Payloads in the chain of one explanation, bytes, and in what came of the thing asked about; one that is larger is the last.
+/// Payloads in the chain of one explanation, bytes, and in its effects; one that is larger is the last.
 pub const EXPLANATION_BYTES: usize = 1024 * 1024;
 /// Answers to reading calls that are made, or are larger than [`ADMIN_SMALL_ANSWER_BYTES`] and wait for their callers, at a time.
 pub const ADMIN_ANSWERS: usize = 16;
@@ -252,7 +252,7 @@ pub const ADMIN_CALLERS: usize = 10_000;
 pub const AUDIT_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Files of the audit log that are kept.
 pub const AUDIT_FILES: usize = 4;
-/// Bytes of one line of the audit log that tell a call's parameters.
+/// Bytes of a call's parameters in one line of the audit log.
 pub const AUDIT_PARAMETERS_BYTES: usize = 2 * 1024;
 /// One line of the audit log, bytes, at the most: what is reserved on the disk before a call is carried out.
 pub const AUDIT_LINE_BYTES: u64 = 16 * 1024;
@@ -298,11 +298,11 @@ pub const SERVICES: usize = 1_000;
 pub const SERVICE_FILTERS: usize = 100;
 /// Longest password, bytes.
 pub const PASSWORD_BYTES: usize = 256;
-/// Passwords that are checked at the same time: each takes 19 MiB and some tens of milliseconds.
+/// Concurrent password checks: each takes 19 MiB and some tens of milliseconds.
 pub const PASSWORD_CHECKS: usize = 2;
-/// Password checks of one address, under way or waiting.
+/// Password checks of one address, in progress or waiting.
 pub const PASSWORD_CHECKS_PER_ADDRESS: usize = 8;
-/// Password checks that may wait; as many more of clients that got in from the same address before.
+/// Password checks that may wait; as many more for clients that were accepted from the same address before.
 pub const PASSWORD_CHECKS_WAITING: usize = 64;
 /// Addresses, and pairs of address and client, whose failed attempts are remembered.
 pub const FAILURES_KEPT: usize = 10_000;
@@ -326,14 +326,14 @@ pub const UPGRADE_BYTES: usize = 16 * 1024;
 pub const UPGRADE_HEADERS: usize = 100;
 /// Longest time that a setting gives a client for TLS, WebSocket and CONNECT, or for the rest of a packet, seconds.
 pub const DEADLINE_SECS_MOST: u64 = 600;
-/// QoS 1 and 2 messages from a client that may wait for our acknowledgement (the receive maximum that we tell).
+/// QoS 1 and 2 messages of a client that may wait for acknowledgement (the receive maximum that the host announces).
 pub const RECEIVE_MAXIMUM: u16 = 1_024;
-/// Bytes of one client's events that may be under way to the journal before it is read no more: others' events stand behind
-/// them.
+/// Bytes of one client's events that may be on their way to the journal before the host stops reading from it: events of other
+/// clients queue behind them.
 pub const UNWRITTEN_BYTES: usize = 256 * 1024;
 /// Topic aliases that a client may set.
 pub const TOPIC_ALIASES: u16 = 32;
-/// Topic aliases that we set for one client, where it allows so many.
+/// Topic aliases that the host sets for one client, if the client permits that many.
 pub const TOPIC_ALIASES_OUT: u16 = 64;
 /// Longest keep-alive, seconds. An MQTT 5 client that asks for more, or for none, gets this one.
 pub const KEEP_ALIVE_SECS: u16 = 3_600;
@@ -360,7 +360,7 @@ pub const SUBSCRIPTIONS_EASY_BYTES: usize = 8 * 1024;
 /// Spans of traces that wait for the collector; more are dropped.
 pub const TRACE_SPANS: usize = 8_192;
 /// Events, effects of operators and method calls whose trace another program or a call of the API began, that are remembered for
-/// what comes of them; the oldest are forgotten.
+/// their later effects; the oldest are forgotten.
 pub const TRACE_CONTEXTS: usize = 16_384;
 /// Longest time that a session is kept for an offline client, seconds.
 pub const SESSION_EXPIRY_SECS: u32 = 7 * 24 * 3_600;
@@ -370,8 +370,8 @@ pub const RETAINED: usize = 10_000;
 pub const RETAINED_BYTES: usize = 64 * 1024 * 1024;
 /// Longest client id, bytes: room for the full resource name of a device.
 pub const CLIENT_ID_BYTES: usize = 1_100;
-/// A client that uses more of the processor than one part in so many of one core is served behind the others. Pieces of work that
-/// take long count more.
+/// A client that uses more than this fraction (one divided by the value) of one core is served after the others. Long pieces of
+/// work count more.
 pub const PROCESSOR_SHARE: u32 = 2;
 /// How long a client may use the processor at once before that.
 pub const PROCESSOR_BURST: Duration = Duration::from_millis(10);

@@ -101,7 +101,7 @@ id!(
 );
 
 id!(
-    /// The name of a service account: a program that is no device.
+    /// The name of a service account: a program that is not a device.
     ServiceName,
     "service account name"
 );
@@ -230,8 +230,8 @@ impl fmt::Display for DeviceName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DeviceNum(pub u64);
 
-/// Where the numbers of devices begin in the API. No id that a person types, nor one of a maker (IMEI, ICCID, EUI), is in the
-/// range that follows, so that the id of a device that was deleted never names another one by its number.
+/// The first number of devices in the API. No id that users type, nor one of a manufacturer (IMEI, ICCID, EUI), is in the range
+/// that follows, so that the id of a deleted device never names another one by its number.
 const NUM_IDS_FROM: u64 = 1 << 62;
 /// How many there can be: so few that the ids of SIM cards, which have as many digits, are not among them.
 const NUM_IDS: u64 = 1 << 40;

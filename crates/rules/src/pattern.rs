@@ -41,12 +41,12 @@ pub fn check_count(what: &str, found: usize, limit: LimitName, most: usize) -> R
 ///
 /// # Errors
 ///
-/// A text that names the pattern that is no glob.
+/// Returns a text that names the invalid pattern.
 pub fn globs(patterns: &[String]) -> Result<GlobSet, String> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
         let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
-        set.add(glob.map_err(|error| format!("{pattern:?} is no glob: {}", error.kind()))?);
+        set.add(glob.map_err(|error| format!("{pattern:?} is not a valid glob: {}", error.kind()))?);
     }
     set.build().map_err(|error| error.to_string())
 }

@@ -38,7 +38,7 @@ impl FromStr for Size {
         number
             .and_then(|number| number.checked_mul(unit))
             .map(Self)
-            .ok_or_else(|| format!("{text:?} is no size; write it as 64KiB or 32MiB"))
+            .ok_or_else(|| format!("{text:?} is not a size; write it as 64KiB or 32MiB"))
     }
 }
 

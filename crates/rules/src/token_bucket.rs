@@ -1,5 +1,5 @@
-//! Token buckets: so many at once, and so many a second after that. The only rate limiter: connections, calls of the admin API and
-//! effects of plugins are bounded by it. Pure: the time is given, in nanoseconds of a clock that never goes back.
+//! Token buckets: a burst, and then a rate per second. The only rate limiter: it bounds connections, calls of the admin API and
+//! effects of plugins. Pure: the caller gives the time, in nanoseconds of a clock that never goes back.
 
 /// A rate with its burst, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ impl TokenRate {
         Self { interval, capacity: if capacity < interval { interval } else { capacity } }
     }
 
-    /// So many a second, and so many at once.
+    /// A rate per second, and a burst.
     #[must_use]
     pub fn per_second(tokens: f64, burst: f64) -> Self {
         let interval = 1e9 / tokens;
@@ -35,13 +35,13 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// How long so many tokens have to be waited for, nanoseconds.
+    /// How long a caller has to wait for this many tokens, nanoseconds.
     #[must_use]
     pub fn wait(self, now: u64, tokens: u32, rate: TokenRate) -> u64 {
         self.after(now, tokens, rate).full_at.saturating_sub(now.saturating_add(rate.capacity))
     }
 
-    /// The bucket without so many tokens, whether it had them or not.
+    /// The bucket without this many tokens, whether it had them or not.
     #[must_use]
     pub fn after(self, now: u64, tokens: u32, rate: TokenRate) -> Self {
         let taken = rate.interval.saturating_mul(tokens.into());

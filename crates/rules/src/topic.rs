@@ -7,9 +7,9 @@ use crate::limits;
 pub enum TopicError {
     #[error("a topic must not be empty")]
     Empty,
-    #[error("a topic must not hold the character NUL")]
+    #[error("a topic must not contain the character NUL")]
     Nul,
-    #[error("a topic to publish to must not hold + or #")]
+    #[error("a topic to publish to must not contain + or #")]
     Wildcard,
     #[error("+ and # must stand alone in their level, and # in the last one")]
     WildcardPlace,
@@ -28,7 +28,7 @@ pub fn check_name(topic: &str) -> Result<(), TopicError> {
 /// What a shared subscription's filter begins with.
 const SHARE: &str = "$share/";
 
-/// The filter that topics are matched with: that of a shared subscription stands behind its name.
+/// The filter that topics are matched with: that of a shared subscription follows its group name.
 #[must_use]
 pub fn matched_part(filter: &str) -> &str {
     let shared = filter.strip_prefix(SHARE).and_then(|rest| rest.split_once('/'));
@@ -69,7 +69,7 @@ pub fn check_plugin_filter(filter: &str) -> Result<(), String> {
     if is_shared(filter) {
         return Err(format!("{filter:?} is a shared subscription; write the filter without $share/GROUP/"));
     }
-    check_filter(filter).map_err(|problem| format!("{filter:?} is no topic filter: {problem}"))
+    check_filter(filter).map_err(|problem| format!("{filter:?} is not a topic filter: {problem}"))
 }
 
 fn check_common(topic: &str) -> Result<(), TopicError> {

@@ -85,7 +85,7 @@ struct Addresses {
 
 impl Addresses {
     fn read(check: &mut Check<'_>) -> Self {
-        let eavesdrop = "read what devices say and with what they prove who they are";
+        let eavesdrop = "read what devices send and the credentials that they use";
         Self {
             mqtt: check.plain_address(Key::MqttListen, eavesdrop),
             ws: check.optional(|check, key| check.plain_address(key, eavesdrop), Key::MqttWsListen),

@@ -21,7 +21,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What stands for a value in the help. `None`: a flag without a value.
+    /// The placeholder of a value in the help. `None`: a flag without a value.
     #[must_use]
     pub const fn placeholder(self) -> Option<&'static str> {
         match self {
@@ -94,7 +94,7 @@ settings! {
     Data: "data", "data", Text("DIR"), "switchbox-data",
         "The data folder";
     InsecureListener: "insecure-listener", "insecure-listener", Switch, "false",
-        "true: listen without TLS where other machines can connect; everybody on the network path must be trusted";
+        "true: listen without TLS on addresses that other machines can reach; everyone on the network path must be trusted";
     MqttListen: "mqtt.listen", "mqtt", Text("ADDR"), "127.0.0.1:1883",
         "Address for MQTT; port 0 = a free one";
     MqttTlsListen: "mqtt.tls-listen", "mqtt-tls", Text("ADDR"), "",
@@ -118,17 +118,17 @@ settings! {
     MqttSysInterval: "mqtt.sys-interval", "sys-interval", Duration, "10s",
         "Time between two statistics under $SYS/ while an account subscribes to them; 1s to 10m, 0s = none";
     TlsCert: "tls.cert", "tls-cert", Text("FILE"), "",
-        "The host's certificate and those between it and its authority (PEM); reloaded when it changes";
+        "The host's certificate and intermediate certificates (PEM); reloaded when it changes";
     TlsKey: "tls.key", "tls-key", Text("FILE"), "",
         "The private key of the certificate (PEM)";
     TlsClientCa: "tls.client-ca", "tls-client-ca", Text("FILE"), "",
-        "An authority (PEM) whose certificates are accepted for the device of the default registry that they name";
+        "An authority (PEM) that admits devices of the default registry with certificates that it issued";
     AdminListen: "admin.listen", "admin", Text("ADDR"), "127.0.0.1:8080",
         "Address of the admin API; port 0 = a free one";
     AdminTlsListen: "admin.tls-listen", "admin-tls", Text("ADDR"), "",
         "Address of the admin API with TLS; needs tls.cert and tls.key";
     AdminAuth: "admin.auth", "admin-auth", Text("HOW"), "token",
-        "token or none: what callers of the admin API must show";
+        "token or none: what the admin API requires of callers";
     AdminCorsOrigins: "admin.cors-origins", "admin-cors-origins", List("ORIGIN,…"), "",
         "Origins of web pages that may call the admin API, separated by commas";
     PluginsFolder: "plugins.folder", "plugins", Text("DIR"), "",
@@ -142,13 +142,13 @@ settings! {
     DevicesQueuedCommands: "devices.queued-commands", "queued-commands", Number, "1000",
         "Commands that may wait for one device";
     DevicesCommandDeliveries: "devices.command-deliveries", "command-deliveries", Number, "10",
-        "How often a device may give a command back that it fetched, until it is rejected; 1 to 100";
+        "How often a device may abandon a command that it fetched, until it is rejected; 1 to 100";
     DevicesMaxTelemetryBytes: "devices.max-telemetry-bytes", "max-telemetry-bytes", Size, "262144",
         "Largest telemetry of a device; at most 1 MiB";
     DevicesMaxStateBytes: "devices.max-state-bytes", "max-state-bytes", Size, "65536",
         "Largest state of a device; at most 1 MiB";
     AzureHubs: "azure.hubs", "azure-hubs", List("HOST=REGISTRY,…"), "",
-        "Host names by which clients of Azure IoT Hub call a registry, separated by commas; any other name is the default registry";
+        "Host names of registries for clients of Azure IoT Hub, separated by commas; any other name means the default registry";
     AzureHttpsListen: "azure.https-listen", "azure-https", Text("ADDR"), "",
         "Address for programs with service SDKs of Azure IoT Hub and for its devices over HTTPS, which call port 443; needs tls.cert and tls.key";
     AzureAmqpsListen: "azure.amqps-listen", "azure-amqps", Text("ADDR"), "",
@@ -160,19 +160,19 @@ settings! {
     MethodsAllowedHosts: "methods.allowed-hosts", "allowed-hosts", List("HOST,…"), "",
         "Hosts that method calls may go to over HTTP, separated by commas: names, *.names, addresses, ranges, each with or without :port";
     JournalKeepBytes: "journal.keep-bytes", "journal-keep-bytes", Size, "268435456",
-        "Bytes of the journal kept for looking back, beyond what is still needed";
+        "Bytes of the journal that are kept for history, beyond what is still needed";
     JournalKeepExecutionsBytes: "journal.keep-executions-bytes", "journal-keep-executions-bytes", Size, "67108864",
-        "Bytes of executions in which something happened that are kept longer than the journal";
+        "Bytes of executions with results that are kept longer than the journal";
     JournalQueueBytes: "journal.queue-bytes", "journal-queue-bytes", Size, "67108864",
         "Bytes of events that may wait for the journal; beyond it publishers wait";
     TracingOtlpEndpoint: "tracing.otlp-endpoint", "otlp-endpoint", Text("URL"), "",
         "Collector of OpenTelemetry traces by OTLP over HTTP, such as http://127.0.0.1:4318; empty: no traces";
     TracingSampleRatio: "tracing.sample-ratio", "trace-sample-ratio", Ratio, "0.01",
-        "Part of the traces that begin here which are sampled, 0 to 1; one that another program began is as that program says";
+        "Fraction of traces that begin here that is sampled, 0 to 1; for other traces, the program that began them decides";
     TracingHeadersFile: "tracing.headers-file", "otlp-headers-file", Text("FILE"), "",
         "A file with headers for the collector, one `Name: value` a line; needs https, or a loopback address";
     DiskReserveBytes: "disk.reserve-bytes", "disk-reserve-bytes", Size, "33554432",
-        "Bytes kept in reserve on the disk, so that a start on a full one can trim the journal; 0 = none";
+        "Bytes that are reserved on the disk, so that the host can start and trim the journal if it is full; 0 = none";
     DiskWarnFreeBytes: "disk.warn-free-bytes", "disk-warn-free-bytes", Size, "268435456",
         "With less free space the journal keeps less and a warning is logged";
 }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use switchbox_azure::Hubs;
 use switchbox_model::{AllowedHosts, PayloadLimits};
 
-/// Who may register itself.
+/// Which clients may register themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Enroll {
@@ -69,7 +69,7 @@ pub struct TlsFiles {
 pub struct Tracing {
     /// The collector's URL.
     pub endpoint: String,
-    /// Of a million traces that begin here, so many are sampled.
+    /// How many of a million traces that begin here are sampled.
     pub sampled_of_million: u32,
     /// Headers for the collector, one a line.
     pub headers: Option<PathBuf>,
@@ -140,24 +140,24 @@ pub struct Settings {
     pub command_deliveries: u32,
     /// Which registry clients of Azure IoT Hub mean.
     pub hubs: Hubs,
-    /// The address for programs of Azure IoT Hub's service side. With `None` there is no such listener.
+    /// The address for programs of Azure IoT Hub's service side. `None`: no listener.
     pub azure_https: Option<SocketAddr>,
-    /// The addresses of the event endpoint, with TLS and without. With `None` there is no such listener.
+    /// The addresses of the event endpoint, with TLS and without. `None`: no listener.
     pub azure_amqps: Option<SocketAddr>,
     pub azure_amqp: Option<SocketAddr>,
     /// Partitions of the event endpoint.
     pub azure_partitions: u16,
     /// Hosts that may be called over HTTP for methods.
     pub allowed_hosts: AllowedHosts,
-    /// Where traces are sent. With `None` there are no traces.
+    /// Where traces are sent. `None`: there are no traces.
     pub tracing: Option<Tracing>,
-    /// Bytes of the journal kept for looking back, beyond what is still needed.
+    /// Bytes of the journal that are kept for history, beyond what is still needed.
     pub journal_keep_bytes: u64,
-    /// Bytes of executions in which something happened that are kept longer than the journal.
+    /// Bytes of executions with results that are kept longer than the journal.
     pub journal_keep_executions_bytes: u64,
     /// Bytes of events that may wait for the journal; past it, publishers wait.
     pub journal_queue_bytes: usize,
-    /// Bytes kept in reserve on the disk, so that a start on a full one can trim the journal; 0 = none.
+    /// Bytes that are reserved on the disk, so that the host can start and trim the journal if it is full; 0 = none.
     pub disk_reserve_bytes: u64,
     /// Where less is free on the disk, the journal keeps less and a warning is logged.
     pub disk_warn_free_bytes: u64,
@@ -177,7 +177,7 @@ impl Settings {
     }
 }
 
-/// What `--print-settings` shows: a settings file with the same values, and where each comes from.
+/// The output of `--print-settings`: a settings file with the same values, and the source of each.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (key, (value, origin)) in &self.in_force {

@@ -40,7 +40,7 @@ const VALUES: &[&str] = &[
     "true",
 ];
 
-/// Where a value stands.
+/// The source of a value.
 type Placed = (Option<Index>, Option<Index>, Option<Index>);
 
 fn placed() -> impl Strategy<Value = Vec<(Index, Placed)>> {

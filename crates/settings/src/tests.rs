@@ -128,7 +128,7 @@ fn what_is_refused_says_why() {
         (Key::TracingSampleRatio, "NaN", "from 0 to 1"),
         (Key::DevicesMaxTelemetryBytes, "1048577", "from 1 to 1048576"),
         (Key::MqttMaxMessageBytes, "large", "from 1 to 1048576"),
-        (Key::MethodsAllowedHosts, "a b", "\"a b\" is no host"),
+        (Key::MethodsAllowedHosts, "a b", "\"a b\" is not a host"),
     ] {
         let error = Settings::with(&[(key, value.into())]).unwrap_err().to_string();
         assert!(error.contains(part) && error.contains(key.name()), "{error}");

@@ -2,7 +2,7 @@
 
 use super::keys::Kind;
 
-/// A value of the file as it would stand in the environment. `None`: it is of another type than the setting.
+/// A value of the file, in the format of the environment. Returns `None` if its type is not that of the setting.
 pub(super) fn text_of(kind: Kind, value: &toml::Value) -> Option<String> {
     match (kind, value) {
         (Kind::Text(_) | Kind::List(_) | Kind::Size | Kind::Duration, toml::Value::String(text)) => Some(text.clone()),
@@ -18,7 +18,7 @@ pub(super) fn text_of(kind: Kind, value: &toml::Value) -> Option<String> {
     }
 }
 
-/// A value as it stands in the settings file. What cannot stand there is a text, which is refused there.
+/// A value as it is written in the settings file. A kind of value that settings do not have becomes a text, which is refused.
 pub(super) fn in_file(kind: Kind, text: &str) -> String {
     let quoted = || toml::Value::String(text.to_owned()).to_string();
     match kind {

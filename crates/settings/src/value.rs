@@ -187,7 +187,7 @@ impl<'a> Check<'a> {
             self.problem(
                 key,
                 format!(
-                    "{text} can be reached from other machines, and without TLS anybody on the way could {what}; listen \
+                    "{text} can be reached from other machines, and without TLS anyone on the network path could {what}; listen \
                      there by {with_tls} with a certificate (`switchbox cert server NAME` makes one), use a loopback \
                      address such as 127.0.0.1:{port}, or say --insecure-listener where everybody on the way is trusted"
                 ),

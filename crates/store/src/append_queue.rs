@@ -26,7 +26,7 @@ const SPINS: usize = 20;
 
 pub(super) enum Item {
     Entry {
-        /// Goes before it, in the same commit.
+        /// An entry that precedes it in the same commit.
         first: Option<Box<Entry>>,
         entry: Entry,
         /// The commit waits for the disk.
@@ -156,13 +156,13 @@ impl AppendQueue {
         }
     }
 
-    /// Wakes the writer; so many entries of plugins are likely to follow soon.
+    /// Wakes the writer; about this many entries of plugins will follow soon.
     pub(super) fn wake(&self, expected: usize) {
         self.expected_entries.fetch_add(u64::try_from(expected).unwrap_or(0), Ordering::Relaxed);
         self.filled.notify_one();
     }
 
-    /// So many of the expected entries have arrived.
+    /// This many of the expected entries have arrived.
     pub(super) fn expected_arrived(&self, entries: usize) {
         let entries = u64::try_from(entries).unwrap_or(0);
         let less = |expected: u64| Some(expected.saturating_sub(entries));

@@ -79,7 +79,7 @@ pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest
 /// Makes a data folder of a backup, after everything in it was checked.
 pub fn restore(from: &Path, data: &Path) -> Result<Manifest, Error> {
     let path = from.join(MANIFEST);
-    let text = fs::read(&path).map_err(|e| problem(&path, &format!("this is no backup: {e}")))?;
+    let text = fs::read(&path).map_err(|e| problem(&path, &format!("this is not a backup: {e}")))?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| problem(&path, &e))?;
     let found = digests(from)?;
     for (name, digest) in &manifest.files {
@@ -121,7 +121,7 @@ fn copy_documents(data: &Path, to: &Path) -> Result<i64, Error> {
     };
     let Some(db) = db else { return Ok(0) };
     let copy = schema::path(to);
-    db.execute("VACUUM INTO ?1", [copy.to_str().ok_or_else(|| problem(&copy, &"its name is no UTF-8"))?])?;
+    db.execute("VACUUM INTO ?1", [copy.to_str().ok_or_else(|| problem(&copy, &"its name is not UTF-8"))?])?;
     let copied = schema::open_unchanged(to)?;
     set_private(&copy)?;
     copied.map_or(Ok(0), |db| documents::applied(&db))
@@ -177,7 +177,7 @@ fn copy_rest(data: &Path, partial: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Links are followed: the copy stands for itself.
+/// Links are followed, so that the copy is complete.
 fn copy_folder(from: &Path, to: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<(), Error> {
     make(to)?;
     for entry in fs::read_dir(from).map_err(|e| problem(from, &e))? {
@@ -197,7 +197,7 @@ fn copy_folder(from: &Path, to: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<
 
 fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
     let mut source = match File::open(from) {
-        // Taken away since it was listed: it is none of what the host needs.
+        // It was removed after it was listed; the host does not need it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         source => source.map_err(|e| problem(from, &e))?,
     };

@@ -13,7 +13,7 @@ pub struct SessionDoc {
     pub num: SessionNum,
     pub key: SessionKey,
     pub expiry_secs: u32,
-    /// When its connection ended; none: it was connected.
+    /// When its connection ended. `None` while it is connected.
     pub left_ms: Option<u64>,
     /// The newest message that the client had seen when it left.
     pub sent: MessageNum,
@@ -36,7 +36,7 @@ pub struct QueuedDoc {
     pub held: bool,
 }
 
-/// All of it, as it stands in `state.db`.
+/// All of it, as it is stored in `state.db`.
 #[derive(Debug, Default)]
 pub struct BrokerDocs {
     pub sessions: Vec<SessionDoc>,

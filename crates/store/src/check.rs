@@ -13,7 +13,7 @@ pub struct Checked {
     pub problems: Vec<String>,
 }
 
-/// Looks at all of the store in the folder, which no host may be using. Changes nothing.
+/// Checks the whole store in the folder, which no host may be using. Changes nothing.
 pub fn check(data: &Path) -> Result<Checked, Error> {
     let _lock = Lock::take(data)?;
     let mut checked = Checked { lines: Vec::new(), problems: Vec::new() };

@@ -51,7 +51,7 @@ pub struct CommandPage {
     pub commands: Vec<CommandDoc>,
     /// Commands up to this number may have been sent without a record of it.
     pub in_doubt: u64,
-    /// There are no more.
+    /// Whether there are no more.
     pub last: bool,
 }
 

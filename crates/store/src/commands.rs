@@ -153,7 +153,7 @@ pub(super) fn list(db: &Connection, device: DeviceNum, filter: &CommandFilter) -
     Ok(found)
 }
 
-/// `device` none = of any.
+/// `device`: `None` for any device.
 pub(super) fn find(db: &Connection, device: Option<DeviceNum>, id: &str) -> Result<Option<CommandDoc>, Error> {
     let mut statement =
         db.prepare_cached(&format!("SELECT {COLUMNS} FROM command WHERE id = ?1 AND (?2 IS NULL OR device = ?2)"))?;

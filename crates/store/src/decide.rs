@@ -11,7 +11,7 @@ use switchbox_journal::{
 };
 
 /// What is done about damage.
-const HELP: &str = "`switchbox check` shows all that is damaged, `switchbox repair` (or `switchbox serve --repair`) goes on without it \
+const HELP: &str = "`switchbox check` shows all that is damaged, `switchbox repair` (or `switchbox serve --repair`) continues without it \
                     and moves it aside, `switchbox restore` brings a backup back (docs/operations.md)";
 /// Rows of the journal that are decoded in one go.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
@@ -49,7 +49,7 @@ pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
         let known = if documents.is_there { format!("knows rows up to {applied}") } else { "is missing".into() };
         return Err(Error::Damaged(format!(
             "{first}: the journal begins with row {}, but state.db {known}: it is older than the journal, and what is between them (devices, \
-             credentials, configs) is missing; `switchbox restore` brings a backup back, `switchbox repair --without-journal` goes on with \
+             credentials, configs) is missing; `switchbox restore` brings a backup back, `switchbox repair --without-journal` continues with \
              what state.db has and moves the journal aside (docs/operations.md)",
             start.row + 1
         )));

@@ -80,7 +80,7 @@ pub enum Doc {
     DeadLetterGone {
         id: u64,
     },
-    /// Where the device's methods are called over HTTP; none = nowhere.
+    /// The endpoint of the device's methods over HTTP. `None`: it has none.
     Endpoint {
         device: DeviceNum,
         endpoint: Option<MethodEndpoint>,
@@ -102,7 +102,7 @@ pub enum Doc {
     ClockSet {
         time_ms: u64,
     },
-    /// So many commands may wait for a device.
+    /// How many commands may wait for a device.
     QueueLimit {
         commands: u64,
     },
@@ -118,7 +118,7 @@ pub struct RegistryDoc {
     /// By their ids.
     pub enrollments: Arc<BTreeMap<String, Enrollment>>,
     pub created_ms: u64,
-    /// Another one after each change; no two registries, devices or accounts ever have the same.
+    /// It grows with each change; no two registries, devices or accounts ever have the same.
     pub revision: u64,
 }
 
@@ -144,7 +144,7 @@ pub struct DeviceDoc {
     pub revision: u64,
 }
 
-/// When a device was last heard of and spoken to. In a change, none = as before.
+/// When something was last received from a device and sent to it. In a change, `None` means unchanged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Its telemetry.
@@ -188,7 +188,7 @@ pub struct StateVersion {
     pub payload: Bytes,
 }
 
-/// One key of a plugin's state. `value` none = the key is deleted.
+/// One key of a plugin's state. `value`: `None` if the key is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvDoc {
     pub plugin: PluginName,
@@ -216,7 +216,7 @@ pub struct TimerDoc {
     pub by: Option<EffectKey>,
 }
 
-/// A plugin that is there, and since which event.
+/// A plugin that exists, and since which event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginDoc {
     pub plugin: PluginName,

@@ -8,7 +8,7 @@ use super::{
 };
 use switchbox_model::broker::StoredMessage;
 
-/// `select` gives keys and messages, `update` takes a key and its message. Reads every message: their expiry stands in them.
+/// `select` gives keys and messages, `update` takes a key and its message. Reads every message: they contain their expiry.
 pub(super) fn clamp(tx: &Transaction<'_>, now_ms: u64, select: &str, update: &str) -> Result<(), Error> {
     let mut clamped = Vec::new();
     each(tx, select, |r| {

@@ -34,7 +34,8 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Waits until the queue has room for about so many bytes, which is soon for the foreground, whatever the background does.
+    /// Waits until the queue has room for about this many bytes. The wait is short for the foreground, whatever the background
+    /// does.
     pub async fn reserve(&self, bytes: usize, class: PriorityClass) -> Result<QueuePermit, Error> {
         self.append_queue.permits.reserve(bytes, class).await
     }
@@ -106,10 +107,10 @@ impl Handle {
     pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
         let permit = self.reserve(1024, PriorityClass::Foreground).await?;
         let (done, reply) = tokio::sync::oneshot::channel();
-        let tell: CommitCallback = Box::new(move |result| {
+        let callback: CommitCallback = Box::new(move |result| {
             let _ = done.send(result);
         });
-        self.submit([(entry, Some(tell))], true, Some(permit));
+        self.submit([(entry, Some(callback))], true, Some(permit));
         reply.await.map_err(|_| Error::Closed)?
     }
 
@@ -164,7 +165,7 @@ impl Handle {
             let lock = lock.upgrade().ok_or(Error::Closed)?;
             lock.check().map_err(|error| Error::Gone(error.to_string()))?;
             if let Err(error) = space.check() {
-                tracing::debug!(%error, "how much room is left on the disk is not known");
+                tracing::debug!(%error, "the free disk space is unknown");
             }
             Ok(())
         });
@@ -189,13 +190,13 @@ impl Handle {
         self.read(move |reader| reader.journal_back(before, rows)).await
     }
 
-    /// What of an event outlived the journal.
+    /// The kept records of an event, which outlive the journal.
     pub async fn kept(&self, seq: Seq) -> Result<Vec<KeptRecord>, Error> {
         self.flush(None).await?;
         self.read(move |reader| reader.kept(seq)).await
     }
 
-    /// What outlived the journal, each with its number, newest first, before the number.
+    /// Kept records, which outlive the journal, each with its number, newest first, before the number.
     pub async fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, KeptRecord)>, Error> {
         self.read(move |reader| reader.kept_before(num, limit)).await
     }
@@ -211,7 +212,7 @@ impl Handle {
         self.read(move |reader| reader.journal_bytes_from(row)).await
     }
 
-    /// The row in which the event stands, or the first one after it.
+    /// The row that contains the event, or the first one after it.
     pub async fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
         self.read(move |reader| reader.row_of(seq)).await
     }

@@ -1,5 +1,5 @@
-//! Whatever happens to the bytes of a data folder: a start loses no whole acknowledged record without a word, and changes nothing
-//! when it refuses.
+//! Whatever happens to the bytes of a data folder, a start never silently loses an acknowledged record that is whole, and it
+//! changes nothing when it refuses.
 
 use std::{
     collections::BTreeMap,

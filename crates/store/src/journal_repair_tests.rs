@@ -96,7 +96,7 @@ fn a_file_whose_beginning_is_damaged_keeps_its_rows() {
 }
 
 #[test]
-fn a_log_whose_end_is_gone_goes_on_behind_what_the_documents_know() {
+fn a_journal_whose_end_is_lost_continues_after_the_row_of_the_documents() {
     let (data, written) = folder();
     let from = &written[30].path;
     for path in written.iter().map(|record| &record.path).filter(|path| *path >= from) {
@@ -109,7 +109,7 @@ fn a_log_whose_end_is_gone_goes_on_behind_what_the_documents_know() {
 }
 
 #[test]
-fn without_its_log_the_store_goes_on_with_its_documents() {
+fn without_its_journal_the_store_continues_with_its_documents() {
     let (data, written) = folder();
     let behind = |record: &&TestRecord| record.row > APPLIED + 1;
     let keep: Vec<_> = written.iter().filter(behind).map(|record| record.path.clone()).collect();

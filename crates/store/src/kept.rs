@@ -11,7 +11,7 @@ use switchbox_model::{EffectKey, Event, Handled, Seq};
 pub struct KeptRecord {
     pub event: Option<Event>,
     pub handled: Option<Handled>,
-    /// The effect that the event came of. In a column of its own: an event may be kept twice, and one of the two knows it.
+    /// The effect that caused the event. It has a column of its own: an event may be kept twice, and only one of the two has it.
     #[serde(skip)]
     pub by: Option<EffectKey>,
 }
@@ -20,9 +20,9 @@ pub struct KeptRecord {
 #[derive(Debug, Default)]
 pub(super) struct KeptChange {
     pub(super) keep: Vec<(KeptRecord, KeepReason)>,
-    /// No document refers to what came of these any more.
+    /// No document refers to the effects of these any more.
     pub(super) released: Vec<Seq>,
-    /// A document refers to what came of these, which was kept for another reason.
+    /// A document refers to the effects of these, which were kept for another reason.
     pub(super) claimed: Vec<Seq>,
 }
 
@@ -34,7 +34,7 @@ pub(super) enum KeepReason {
     Interesting,
 }
 
-/// Writes what is to be kept and lets go of the oldest that nothing refers to, past `bytes`.
+/// Writes the new kept records and deletes the oldest unreferenced ones beyond `bytes`.
 pub(super) fn write(db: &mut Connection, change: &KeptChange, bytes: u64) -> Result<(), Error> {
     let tx = db.transaction()?;
     for Seq(seq) in &change.released {
@@ -110,12 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn what_an_event_came_of_is_kept_with_it() {
+    fn the_cause_of_an_event_is_kept_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let mut db = schema::open_writer(folder.path()).unwrap();
         let by: Option<EffectKey> = "7.wake.1".parse().ok();
         let of_effect = KeptRecord { by: by.clone(), ..kept(1) };
-        // The first record once more, written by code that does not know its cause.
+        // The first record again, written by code without its cause.
         let keep = [of_effect, kept(1), kept(2)].map(|kept| (kept, KeepReason::Interesting)).into();
         write(&mut db, &KeptChange { keep, ..KeptChange::default() }, 10_000).unwrap();
         let mut found = Vec::new();

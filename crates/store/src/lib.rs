@@ -78,11 +78,11 @@ use switchbox_support::histogram::Histogram;
 pub struct Options {
     /// The data folder; made when it is not there.
     pub folder: PathBuf,
-    /// Bytes of entries that may wait for the writer; past it, a caller that wants to write waits.
+    /// Bytes of entries that may wait for the writer; beyond it, callers wait.
     pub queue_bytes: usize,
-    /// Bytes of the journal kept for looking back, beyond what is still needed.
+    /// Bytes of the journal that are kept for history, beyond what is still needed.
     pub keep_bytes: u64,
-    /// Bytes of executions in which something happened that are kept longer than the journal, about.
+    /// Bytes of executions with results that are kept longer than the journal, about.
     pub keep_executions_bytes: u64,
     /// Bytes kept in reserve for a start on a full disk; 0 = none.
     pub reserve_bytes: u64,
@@ -138,7 +138,7 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-/// What came of an entry when it was applied. A refused entry changed nothing.
+/// The result of applying an entry. A refused entry changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     Done,
@@ -154,7 +154,7 @@ pub enum Reply {
 pub struct ConfigReply {
     /// The version in force after it.
     pub version: u64,
-    /// It made no version, as the one in force is what it asked for. 0 is no version: there is none yet.
+    /// Whether no version was made, because the current one has the same content. Version 0: there is none yet.
     pub unchanged: bool,
 }
 
@@ -165,7 +165,7 @@ pub enum EntryRefusal {
     Conflict { device: DeviceNum, expected: u64, current: u64 },
     #[error("it exists already")]
     AlreadyExists,
-    #[error("there is no such thing")]
+    #[error("it does not exist")]
     NotFound,
     #[error("the registry still has devices")]
     NotEmpty,
@@ -173,7 +173,7 @@ pub enum EntryRefusal {
     HasBound,
     #[error("the device is not bound to the gateway")]
     NotBound,
-    #[error("only a device that is no gateway can be bound, and only to a gateway")]
+    #[error("only a device that is not a gateway can be bound, and only to a gateway")]
     NotBindable,
     #[error("it has no such credential")]
     NoSuchCredential,
@@ -190,7 +190,8 @@ pub enum EntryRefusal {
     Patch(String),
 }
 
-/// What the journal is applied to: deterministic, so that the same entries give the same state again after a restart.
+/// The state machine to which the journal is applied. It is deterministic, so that the same entries give the same state after a
+/// restart.
 pub trait Machine: Send + 'static {
     /// Called once for each entry, in order, after it is in the journal.
     fn apply(&mut self, entry: Entry, docs: &mut Vec<Doc>) -> Reply;

@@ -16,7 +16,7 @@ use switchbox_model::{
     registry::{DeviceError, GatewayAccess, MethodEndpoint},
 };
 
-/// Everything that the host keeps in memory, as it stands in `state.db`.
+/// Everything that the host keeps in memory, as it is stored in `state.db`.
 #[derive(Debug, Default)]
 pub struct Loaded {
     pub registries: Vec<RegistryDoc>,
@@ -37,7 +37,7 @@ pub struct Loaded {
     pub endpoints: Vec<(DeviceNum, MethodEndpoint)>,
     /// What last went wrong with each device.
     pub errors: Vec<(DeviceNum, DeviceError)>,
-    /// The gateway over which each device was last heard of.
+    /// The gateway over which something was last received from each device.
     pub gateway_accesses: Vec<(DeviceNum, GatewayAccess)>,
     /// In the order in which they were committed.
     pub outgoing: Vec<OutgoingDoc>,

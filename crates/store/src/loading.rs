@@ -41,7 +41,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
     Ok(loaded)
 }
 
-/// What stands beside the fields of the spec in a registry's column.
+/// What a registry's column contains besides the fields of the spec.
 #[derive(Deserialize)]
 struct Enrollments {
     #[serde(default)]

@@ -19,7 +19,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes a folder that is there. Changes nothing in it.
+    /// Locks an existing folder. Changes nothing in it.
     pub(super) fn take(path: &Path) -> Result<Self, Error> {
         let folder = File::open(path).map_err(|e| problem(path, &e))?;
         match folder.try_lock() {
@@ -38,7 +38,7 @@ impl Lock {
         Ok(Self { path: path.to_owned(), folder, file })
     }
 
-    /// Makes the file for those that look at it alone.
+    /// Creates the lock file for programs that check only that.
     pub(super) fn make_file(&mut self) -> Result<(), Error> {
         if self.file.is_none() {
             let file = File::create(self.path.join(FILE)).map_err(|e| problem(&self.path, &e))?;
@@ -47,7 +47,7 @@ impl Lock {
         Ok(())
     }
 
-    /// The error says that the folder is no longer where it was: another host could use what is there now.
+    /// Checks that the folder is where it was. Otherwise another host could be using the folder that is there now.
     pub(super) fn check(&self) -> io::Result<()> {
         let (here, held) = (std::fs::metadata(&self.path)?, self.folder.metadata()?);
         if (here.dev(), here.ino()) == (held.dev(), held.ino()) {

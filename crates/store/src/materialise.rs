@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const GATHER_DOCS: usize = 20_000;
 
 pub(super) enum MaterialiserRequest {
-    /// These came of the journal up to and with this row.
+    /// The documents of the journal up to and including this row.
     Docs { row: i64, docs: Vec<Doc> },
     /// Write this, then call back.
     Keep { change: Box<KeptChange>, done: tokio::sync::oneshot::Sender<()> },
@@ -81,7 +81,7 @@ pub(super) fn run(
     }
 }
 
-/// Takes what there is; else waits, after [`PAUSE`] if `pauses`.
+/// Takes what is queued; otherwise waits, after [`PAUSE`] if `pauses`.
 fn next(
     work: &Receiver<MaterialiserRequest>,
     since: Option<Instant>,

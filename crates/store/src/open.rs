@@ -52,7 +52,7 @@ pub fn open(options: Options) -> Result<Opened, Error> {
     private::make_folder(folder).map_err(|e| problem(&e))?;
     if private::is_open(folder).map_err(|e| problem(&e))? {
         let data = folder.display();
-        tracing::warn!(%data, "others of this machine can look into the data folder; `chmod 700` keeps them out");
+        tracing::warn!(%data, "other users of this machine can read the data folder; `chmod 700` prevents this");
     }
     let mut lock = Lock::take(folder)?;
     let Decided { found, applied, loaded } = decide(folder)?;
@@ -64,7 +64,7 @@ pub fn open(options: Options) -> Result<Opened, Error> {
         let aside = quarantine::keep_torn(folder, torn).map_err(|e| problem(&e))?;
         tracing::warn!(
             file = %torn.path.display(), offset = torn.offset, bytes = torn.bytes, records = torn.records, aside = %aside.display(),
-            "the journal's last write never ended, so nobody was told that it is kept; it is cut off, and its bytes are kept aside"
+            "the last write of the journal was incomplete and never acknowledged; it is cut off, and its bytes are kept in `damaged`"
         );
     }
     let journal = Journal::resume(found)?;

@@ -26,7 +26,7 @@ const UNIT_BYTES: usize = 256;
 const BACKGROUND_BYTES: usize = 96 * 1024;
 /// What takes the disk longer than a commit of small events.
 const LARGE_BYTES: usize = 32 * 1024;
-/// How long the disk is the foreground's before the background writes so much: 32 MiB in a second are left to it.
+/// How long the disk is reserved for the foreground before the background writes this many bytes: the background gets 32 MiB a second.
 const BACK_OFF: Duration = Duration::from_millis(1);
 
 pub(super) struct Permits {
@@ -109,7 +109,7 @@ fn take_now(from: &Arc<Semaphore>, units: u32) -> Option<OwnedSemaphorePermit> {
     from.clone().try_acquire_many_owned(units).ok()
 }
 
-/// How long the disk is to be left alone before so much is written.
+/// How long to wait before this many bytes are written.
 fn back_off_before(bytes: usize) -> Duration {
     BACK_OFF * u32::try_from(bytes / LARGE_BYTES).unwrap_or(u32::MAX)
 }

@@ -44,7 +44,7 @@ pub(super) fn keep_torn(data: &Path, torn: &Torn) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Moves a file there, unless one of its name is there already.
+/// Moves a file there, unless a file of that name exists there.
 pub(super) fn take(folder: &Path, path: &Path) -> io::Result<()> {
     let to = folder.join(path.file_name().unwrap_or_default());
     if to.exists() {

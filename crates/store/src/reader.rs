@@ -34,8 +34,8 @@ impl Reader {
         Ok(self.journal.page(from, bytes)?)
     }
 
-    /// At most `rows` rows before `before`, newest first, and not many more bytes of them than are read at once, but at least
-    /// one. None = the beginning.
+    /// At most `rows` rows before `before`, newest first, and not many more bytes of them than are read at a time, but at least
+    /// one. `None`: the beginning was reached.
     pub(super) fn journal_back(&self, before: i64, rows: usize) -> Result<Vec<JournalRow>, Error> {
         Ok(self.journal.back_page(before, rows, READ_BYTES)?)
     }
@@ -50,7 +50,7 @@ impl Reader {
         self.journal.oldest(row)
     }
 
-    /// What of an event outlived the journal.
+    /// The kept records of an event, which outlive the journal.
     pub(super) fn kept(&self, seq: Seq) -> Result<Vec<KeptRecord>, Error> {
         let db = self.state.lock();
         let mut statement = db.prepare_cached("SELECT body, came_of FROM kept WHERE seq = ?1 ORDER BY num")?;
@@ -58,7 +58,7 @@ impl Reader {
         rows.map(|row| row.map_err(Error::from).and_then(|(body, by)| kept::read(&body, by.as_deref()))).collect()
     }
 
-    /// What outlived the journal, each with its number, newest first, before the number: at most `limit`, and not many more bytes than are
+    /// Kept records, which outlive the journal, each with its number, newest first, before the number: at most `limit`, and not many more bytes than are
     /// read at once, but at least one where there is one.
     pub(super) fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, KeptRecord)>, Error> {
         let db = self.state.lock();
@@ -85,7 +85,7 @@ impl Reader {
         Ok(self.journal.bytes_from(row)?)
     }
 
-    /// The row in which the event stands, or the first one after it; none past the end.
+    /// The row that contains the event, or the first one after it; `None` past the end.
     pub(super) fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
         Ok(self.journal.row_of(seq)?)
     }

@@ -15,15 +15,15 @@ use super::{
 };
 use switchbox_model::broker::{MessageNum, Owner, RetainedDoc, StoredMessage};
 
-/// That a topic was cleared is known for so many messages, so that an older one that comes late does not fill it again.
+/// How many messages later a cleared topic is forgotten. Until then, an older message that comes late does not fill it again.
 pub(super) const CLEARED_FOR: u64 = 10_000;
 
 /// Changes that are not written yet.
 #[derive(Default)]
 pub(super) struct RetainedFold {
-    /// In order, so that what is written together lies together: else each row costs a page.
+    /// In order, so that rows that are written together are stored together; otherwise each row costs a page.
     newest: BTreeMap<Arc<str>, Newest>,
-    /// Topics whose retained message, if it stands there already, may have run out of time by then.
+    /// Topics whose stored retained message may have expired by then.
     expired: HashMap<Arc<str>, u64>,
 }
 

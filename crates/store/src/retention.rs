@@ -24,7 +24,7 @@ const MAX_SCANNED: usize = 1_000;
 const PAGE_BYTES: usize = 1024 * 1024;
 const PAGES: usize = 32;
 
-/// A document that is there because of an execution.
+/// A document that exists because of an execution.
 #[derive(Debug, Clone)]
 struct Reference {
     plugin: PluginName,
@@ -155,8 +155,8 @@ fn is_of(handled: &Handled, reference: &Reference) -> bool {
     handled.plugin == reference.plugin && handled.attempt == reference.attempt
 }
 
-/// Executions in which something happened, with their events where those stand in the same file. A caller in a hurry does not look
-/// for more that are notable when there are enough.
+/// Executions with results, with their events if those are in the same file. A caller that is short of time stops when there are
+/// enough notable ones.
 fn scan_executions(
     reader: &Reader,
     (first, last): (i64, i64),

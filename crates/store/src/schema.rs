@@ -130,7 +130,7 @@ pub(super) fn open_unchanged(folder: &Path) -> Result<Option<Connection>, Error>
         // This way of locking keeps the index of the write-ahead log in memory, not in a file.
         Connection::open_with_flags_and_vfs(&path, flags, c"unix-excl")
     } else {
-        // Where there is no write-ahead log, one would be made.
+        // Opening a database without a write-ahead log would create one.
         Connection::open_with_flags(uri(&path), flags | OpenFlags::SQLITE_OPEN_URI)
     };
     let db = db.map_err(|e| problem(&e))?;
@@ -149,7 +149,7 @@ fn version(db: &Connection, path: &Path) -> Result<i64, Error> {
     }
 }
 
-/// What SQLite finds wrong with the file. `None` if there is none.
+/// What SQLite finds wrong with the file. Returns `None` if there is no file.
 pub(super) fn integrity(folder: &Path) -> Result<Option<Vec<String>>, Error> {
     let Some(db) = open_unchanged(folder)? else { return Ok(None) };
     let mut statement = db.prepare("PRAGMA integrity_check(20)")?;

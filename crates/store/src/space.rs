@@ -15,7 +15,7 @@ use switchbox_support::log_limit::LogLimit;
 /// In the data folder.
 const FILE: &str = "reserve";
 const CHUNK: usize = 256 * 1024;
-/// The reserve is made where so many times as much is free.
+/// The reserve is made if this many times its size is free.
 const RESERVE_FACTOR: u64 = 4;
 
 #[derive(Debug)]
@@ -67,13 +67,16 @@ impl Space {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => {
                 removed?;
-                tracing::warn!(free, "the disk is full: the reserve is let go, so that the journal can be trimmed");
+                tracing::warn!(
+                    free,
+                    "the disk is full: the reserve file is removed, so that the journal can be trimmed"
+                );
                 Ok(())
             }
         }
     }
 
-    /// Warns where there is little room, and makes the reserve where there is enough and none is there.
+    /// Logs a warning if little space is free, and creates the reserve if it is missing and there is enough space.
     pub(super) fn check(&self) -> io::Result<()> {
         let free = self.free()?;
         if free < self.warn_bytes && self.warned.lock().allow(Instant::now()).is_some() {
@@ -81,7 +84,7 @@ impl Space {
                 free,
                 below = self.warn_bytes,
                 data = %self.folder.display(),
-                "little room is left on the disk; the journal keeps less (disk.warn-free-bytes), and without room the host stops"
+                "free disk space is low; the journal keeps less (disk.warn-free-bytes), and the host stops when the disk is full"
             );
         }
         if self.reserve_bytes > 0 && free / RESERVE_FACTOR >= self.reserve_bytes && !self.reserve().exists() {

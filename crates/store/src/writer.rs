@@ -24,7 +24,7 @@ use switchbox_support::histogram::Histogram;
 const GATHER_MAX: Duration = Duration::from_millis(1);
 /// Entries that are written together whatever the disk is like.
 const ENTRIES_MIN: usize = 256;
-/// Entries of a commit whose callbacks run together. In a larger commit they run after each so many entries.
+/// Entries of a commit whose callbacks run together. In a larger commit they run after each group of this many.
 const CALLBACKS_TOGETHER: usize = 128;
 /// A batch of more entries is worth a commit of its own.
 const GATHER_ENTRIES: usize = 8;
@@ -129,8 +129,8 @@ impl<M: Machine> Writer<M> {
         self.append_queue.record_ended();
     }
 
-    /// So many entries that writing and applying them takes a few times as long as the disk does: fewer would waste the
-    /// disk, more would let every caller wait for one long batch.
+    /// As many entries as take a few times as long to write and apply as one sync of the disk: fewer would waste the disk, more
+    /// would make every caller wait for one long batch.
     fn most_entries(&self) -> usize {
         usize::try_from(self.disk_time.as_micros() * 3).unwrap_or(usize::MAX).max(ENTRIES_MIN)
     }
@@ -149,7 +149,7 @@ impl<M: Machine> Writer<M> {
             // What a plugin does in a fraction of the time that the disk takes need not wait for a commit of its own.
             let until = Instant::now() + (self.commit_time / 2).min(GATHER_MAX);
             let mut more = Vec::new();
-            // One entry: little happens, and the processors have nothing else to do.
+            // A single entry means little load, so that the processors are idle.
             while self.append_queue.take_expected(until, batch.entries.len() == 1, &mut more) {
                 self.append_queue.expected_arrived(batch.add(more.drain(..)));
             }
@@ -193,8 +193,8 @@ impl<M: Machine> Writer<M> {
         Ok(())
     }
 
-    /// What follows an entry runs after entries beside it are applied, up to so many at a time: a connection that is woken then
-    /// finds its acknowledgement and what else the commit has for it, and writes them together.
+    /// Callbacks run after a group of entries is applied: a connection that is woken then finds its acknowledgement and what
+    /// the commit has for it, and writes them together.
     fn apply(&mut self, entries: Vec<QueuedEntry>) {
         let (mut docs, mut replies) = (Vec::with_capacity(self.docs_before), Vec::with_capacity(entries.len()));
         let mut entries = entries.into_iter();
@@ -238,7 +238,7 @@ impl<M: Machine> Writer<M> {
         match item {
             Item::Trim { row, reuse } => {
                 if let Err(error) = self.journal.trim(row, reuse) {
-                    tracing::warn!(%error, "old files of the journal cannot be let go");
+                    tracing::warn!(%error, "old files of the journal cannot be removed");
                 }
             }
             // What was submitted before it is lost, so nothing may say that it is settled: each waiter gets the error that the

@@ -1,4 +1,4 @@
-//! The only place that reads the wall clock, and the monotonic clock of what a test lets pass at once.
+//! The only place that reads the wall clock, and the monotonic clock that a test can advance.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -61,7 +61,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Smaller differences between the two clocks are no steps.
+    /// Smaller differences between the two clocks do not count as steps.
     const TOLERANCE_MS: u64 = 500;
 
     #[must_use]

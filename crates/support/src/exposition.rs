@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How a scraper wants to have them.
+/// The text format that a scraper asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Exposition {
     #[default]

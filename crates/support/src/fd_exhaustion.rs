@@ -1,4 +1,4 @@
-//! What happens while the process has no free file descriptor: what needs one waits and tries again, and the log says so now and then.
+//! Handles the lack of free file descriptors: the caller waits and tries again, and the log mentions it at a limited rate.
 
 use std::{future::Future, io, time::Duration};
 

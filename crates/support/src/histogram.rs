@@ -106,9 +106,9 @@ impl Buckets {
         self.0.iter().sum()
     }
 
-    /// What so many of a hundred did not exceed, microseconds, as far as the buckets tell: within one, values count as spread evenly,
-    /// as Prometheus' `histogram_quantile` has it. What is longer than the last bound counts as that. Returns `None` if nothing was
-    /// recorded.
+    /// The value that this percentage did not exceed, microseconds, estimated from the buckets: within one, values count as spread
+    /// evenly, as in Prometheus' `histogram_quantile`. Values over the last bound count as that bound. Returns `None` if nothing
+    /// was recorded.
     #[must_use]
     pub fn percentile_us(&self, percent: u64) -> Option<u64> {
         let rank = (self.count() * percent).div_ceil(100).max(1);

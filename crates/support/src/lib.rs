@@ -1,4 +1,4 @@
-//! What every part of the host stands on and that knows nothing of devices: the clock, metrics, histograms, memory, limits on log lines, supervised
+//! What every part of the host uses and that is independent of devices: the clock, metrics, histograms, memory, limits on log lines, supervised
 //! tasks, CPU scheduling, and the only way to standard output.
 
 pub mod clock;

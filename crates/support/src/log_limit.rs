@@ -30,9 +30,9 @@ pub enum SuppressionNote {
     Nothing,
     /// The last line of this minute, but for its count.
     Last,
-    /// So many lines of this minute.
+    /// The number of the line in this minute.
     Count(u64),
-    /// The first line after so many that were left out.
+    /// The first line after this many that were left out.
     LeftOut(u64),
 }
 

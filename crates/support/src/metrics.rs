@@ -41,14 +41,14 @@ metrics! {
     MQTT_CONNECTIONS: "gauge", "mqtt_connections", [], "Connections open now";
     MQTT_CONNECTS: "counter", "mqtt_connects", [], "Connections that were accepted (CONNACK)";
     MQTT_CLOSED: "counter", "mqtt_closed", ["reason"], "Connections that the host ended, by the reason";
-    MQTT_REFUSED: "counter", "mqtt_refused", ["reason"], "What was refused to clients: connect, publish, subscribe and others";
+    MQTT_REFUSED: "counter", "mqtt_refused", ["reason"], "Requests of clients that were refused: connect, publish, subscribe and others";
     MQTT_DROPPED: "counter", "mqtt_dropped", ["reason"], "Messages that a subscriber did not get, by the reason";
     MQTT_PUBLISHES_IN: "counter", "mqtt_publishes_in", [], "PUBLISH packets received";
     MQTT_PUBLISHES_OUT: "counter", "mqtt_publishes_out", [], "PUBLISH packets sent";
-    MQTT_PACKETS_IN: "counter", "mqtt_packets_in", [], "Packets received from clients that were accepted, but for CONNECT";
-    MQTT_PACKETS_OUT: "counter", "mqtt_packets_out", [], "Packets sent to clients that were accepted, but for the DISCONNECT of the host";
-    MQTT_IN_BYTES: "counter", "mqtt_in_bytes", [], "Bytes received behind CONNECT, without what TLS and WebSocket add";
-    MQTT_OUT_BYTES: "counter", "mqtt_out_bytes", [], "Bytes sent from CONNACK on, without what TLS and WebSocket add";
+    MQTT_PACKETS_IN: "counter", "mqtt_packets_in", [], "Packets received from accepted clients, except CONNECT";
+    MQTT_PACKETS_OUT: "counter", "mqtt_packets_out", [], "Packets sent to accepted clients, except the host's DISCONNECT";
+    MQTT_IN_BYTES: "counter", "mqtt_in_bytes", [], "Bytes received after CONNECT, without TLS and WebSocket overhead";
+    MQTT_OUT_BYTES: "counter", "mqtt_out_bytes", [], "Bytes sent from CONNACK on, without TLS and WebSocket overhead";
     MQTT_PUBLISH_IN_BYTES: "counter", "mqtt_publish_in_bytes", [], "Bytes of the payloads of PUBLISH packets received";
     MQTT_PUBLISH_OUT_BYTES: "counter", "mqtt_publish_out_bytes", [], "Bytes of the payloads of PUBLISH packets sent";
     MQTT_SOCKETS: "counter", "mqtt_sockets", [], "Connections that listeners of MQTT accepted, before TLS, WebSocket and CONNECT";
@@ -59,19 +59,19 @@ metrics! {
     MQTT_RETAINED_MESSAGES: "gauge", "mqtt_retained_messages", [], "Retained messages";
     COMMANDS_OPEN: "gauge", "commands_open", [], "Commands without a final status";
     COMMANDS_ENDED: "counter", "commands_ended", ["reason"], "Commands that ended, by their final status";
-    PROXY_CALLS: "counter", "proxy_calls", ["outcome"], "Method calls over HTTP, by how they ended";
-    METHOD_LATE_ANSWERS: "counter", "method_late_answers", [], "Answers to method calls that came after the caller had gone";
+    PROXY_CALLS: "counter", "proxy_calls", ["outcome"], "Method calls over HTTP, by outcome";
+    METHOD_LATE_ANSWERS: "counter", "method_late_answers", [], "Answers to method calls that came too late for the caller";
     PLUGIN_EVENTS: "counter", "plugin_events", ["plugin", "outcome"], "Executions: done, rejected, failed, retried, dead";
     PLUGIN_GUEST_SECONDS: "summary", "plugin_guest_seconds", ["plugin"], "Time that guests computed: sum and count";
     PLUGIN_SECONDS: "histogram", "plugin_seconds", [], "Time that a guest computed for one event";
-    PLUGIN_WAIT_SECONDS: "histogram", "plugin_wait_seconds", [], "Time from an event to the worker of a plugin that takes it, counted in steps of a millisecond";
-    COMMIT_SECONDS: "histogram", "commit_seconds", [], "Time that a durable commit took to be on the disk";
-    DELIVERY_SECONDS: "histogram", "delivery_seconds", [], "Time from a config version to the device's PUBACK, counted in steps of a millisecond; that of a device that was offline is long";
+    PLUGIN_WAIT_SECONDS: "histogram", "plugin_wait_seconds", [], "Time from an event until a plugin's worker takes it, in steps of a millisecond";
+    COMMIT_SECONDS: "histogram", "commit_seconds", [], "Time until a durable commit was on the disk";
+    DELIVERY_SECONDS: "histogram", "delivery_seconds", [], "Time from a config version to the device's PUBACK, in steps of a millisecond; includes the time while the device is offline";
     PLUGIN_QUEUED: "gauge", "plugin_queued", ["plugin"], "Events that wait in memory for the plugin";
     PLUGIN_LIMIT_HITS: "counter", "plugin_limit_hits", ["plugin", "limit"], "Times the plugin hit a limit, by its name";
     LIMIT_HITS: "counter", "limit_hits", ["limit"], "Times a limit of the host was hit, by its name";
-    TRACE_SPANS: "counter", "trace_spans", ["outcome"], "Spans of traces: sent, dropped because too many waited, or dropped because the collector did not take them";
-    DISK_FREE_BYTES: "gauge", "disk_free_bytes", [], "Bytes free where the data folder is";
+    TRACE_SPANS: "counter", "trace_spans", ["outcome"], "Spans of traces: sent, dropped because too many waited, or dropped because the collector did not accept them";
+    DISK_FREE_BYTES: "gauge", "disk_free_bytes", [], "Free bytes on the disk of the data folder";
     PANICS: "counter", "panics", ["task"], "Panics that were caught, by the task; each is a defect";
 }
 
@@ -162,7 +162,7 @@ pub struct Counters {
     pub sockets: Counter,
     /// Commands that reached a final status, by that status.
     pub commands_ended: Family<Reason, Counter>,
-    /// Method calls over HTTP, by how they ended.
+    /// Method calls over HTTP, by outcome.
     pub proxy_calls: Family<Outcome, Counter>,
     /// Guest time of one event.
     pub plugin_time: Histogram,
@@ -207,7 +207,7 @@ impl Metrics {
         self.limits.get_or_create(&Limit::of(limit)).inc();
     }
 
-    /// Counts that it was hit so many times.
+    /// Counts several hits.
     pub fn limit_by(&self, limit: LimitName, times: u64) {
         self.limits.get_or_create(&Limit::of(limit)).inc_by(times);
     }
@@ -246,7 +246,7 @@ impl Metrics {
         self.drop_messages(reason, 1);
     }
 
-    /// Counts so many of them.
+    /// Counts several dropped messages.
     pub fn drop_messages(&self, reason: &'static str, count: u64) {
         self.dropped.get_or_create(&Reason { reason }).inc_by(count);
         self.dropped_in_all.inc_by(count);

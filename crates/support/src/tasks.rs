@@ -150,7 +150,7 @@ impl Tasks {
     }
 
     fn ended(&self, name: &'static str, how: String) {
-        tracing::error!(task = name, "the task {how}; the host is not ready any more, restart it");
+        tracing::error!(task = name, "the task {how}; the host is no longer ready; restart it");
         self.0.ended.lock().insert(name, how);
     }
 

@@ -15,7 +15,7 @@ use unicode_width::UnicodeWidthChar as _;
 /// Narrower terminals are treated as if they were this wide.
 const LEAST_WIDTH: usize = 40;
 
-/// Whether a terminal would do something else with the character than show it where it stands: control characters (C0, DEL,
+/// Whether a terminal would do something other than show the character in its place: control characters (C0, DEL,
 /// C1), those that change the direction of writing, other line ends, and text that is never shown.
 fn acts(c: char) -> bool {
     c.is_control()
@@ -62,19 +62,19 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, &[], as_in_rust)
 }
 
-/// JSON that means the same, with nothing in it that acts on a terminal: outside of strings JSON has no such characters but line
-/// feeds, tabs and carriage returns.
+/// JSON with the same meaning, without characters that act on a terminal: outside of strings, JSON has only line feeds, tabs and
+/// carriage returns of those.
 fn json(text: &str) -> Cow<'_, str> {
     escaped(text, &['\n', '\t', '\r'], as_in_json)
 }
 
-/// Whether standard output is a terminal. Unit tests are to do the same wherever they run.
+/// Whether standard output is a terminal. False in unit tests, so that their results do not depend on it.
 #[must_use]
 pub fn is_terminal() -> bool {
     !cfg!(test) && io::stdout().is_terminal()
 }
 
-/// How many columns the terminal has. `None` when standard output is no terminal.
+/// The columns of the terminal. Returns `None` if standard output is not a terminal.
 #[must_use]
 pub fn width() -> Option<usize> {
     let columns = || terminal_size::terminal_size().map_or(80, |(terminal_size::Width(columns), _)| columns);
@@ -148,13 +148,13 @@ pub fn piece(text: &str) -> Cow<'_, str> {
     if is_terminal() { line(text) } else { Cow::Borrowed(text) }
 }
 
-/// JSON to be printed: on a terminal with escapes for what acts there, which for a reader of JSON is the same.
+/// JSON for output: on a terminal, characters that act there are escaped in JSON's own way.
 #[must_use]
 pub fn json_piece(text: &str) -> Cow<'_, str> {
     if is_terminal() { json(text) } else { Cow::Borrowed(text) }
 }
 
-/// How many columns the text takes up. Characters are counted one by one.
+/// The columns that the text takes up. Characters are counted one by one.
 #[must_use]
 pub fn columns(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
@@ -191,7 +191,7 @@ fn write(mut out: impl Write, text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Standard output as it is: for bytes that are no text, and for text that its caller has made safe and painted.
+/// Standard output without any escaping: for bytes that are not text, and for text that the caller has escaped and coloured.
 #[must_use]
 pub fn raw() -> Box<dyn Write + Send> {
     Box::new(io::stdout())

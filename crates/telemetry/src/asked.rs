@@ -4,8 +4,8 @@ use switchbox_model::{DeviceNum, Effect};
 
 use super::{ids, memory::Key};
 
-/// An operator's effect, as it is known wherever it is met. Two configs that are asked for one device in the same millisecond count
-/// as one: both belong to the trace of the second.
+/// Identifies an operator's effect before its id is known. Two configs for one device in the same millisecond count as one: both
+/// belong to the trace of the second.
 #[derive(Debug, Clone, Copy)]
 pub enum Asked<'a> {
     Config {

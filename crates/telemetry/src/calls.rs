@@ -12,7 +12,7 @@ use super::{
     tracer::Traces,
 };
 
-/// A call that is under way.
+/// The span of a call in progress.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// Its trace, with itself as the parent.
@@ -81,7 +81,7 @@ impl Traces {
         self.begin_call(of, self.ids.method(&CallRecord::id_of(seq, plugin, index)), remembered.is_some())
     }
 
-    /// The call of the API that is under way is about to call a method.
+    /// The API call in progress is about to call a method.
     #[must_use]
     pub fn method(&self, id: &str) -> Call {
         let around = current();

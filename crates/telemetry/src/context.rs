@@ -35,7 +35,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Reads `traceparent`. `None` if it is none: then it counts as missing, as the specification has it.
+    /// Parses `traceparent`. Returns `None` if it is invalid: it then counts as missing, as the specification requires.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -57,7 +57,7 @@ impl Context {
     }
 }
 
-/// So many lower-case hexadecimal digits.
+/// Parses this many lower-case hexadecimal digits.
 fn hex(text: &str, digits: usize) -> Option<u128> {
     let all = text.len() == digits && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if all { u128::from_str_radix(text, 16).ok() } else { None }

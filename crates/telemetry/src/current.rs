@@ -6,7 +6,7 @@ tokio::task_local! {
     static CURRENT: Context;
 }
 
-/// Runs it with this span as the parent of what it begins. `None`: with the one that is the parent already, if any.
+/// Runs a future with this span as the parent of new spans. `None`: the current parent stays.
 pub async fn within<F: Future>(context: Option<Context>, future: F) -> F::Output {
     match context {
         Some(context) => CURRENT.scope(context, future).await,

@@ -1,4 +1,5 @@
-//! Ids that follow from what a span is about: the same wherever they are computed, and of another host or another start different ones.
+//! Ids that are derived from the subject of a span: the same wherever they are computed, and different on another host or after
+//! another start.
 
 use switchbox_model::{EffectKey, PluginName, Seq};
 
@@ -15,7 +16,7 @@ pub(crate) struct Ids {
     below: Option<u64>,
 }
 
-/// Of which kind a span is, so that no two kinds have the same id.
+/// The kind of a span, so that no two kinds have the same id.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Trace = 1,
@@ -55,7 +56,7 @@ impl Ids {
         Context { sampled: false, ..self.begun_by(Kind::OperatorTrace, hash(key)) }
     }
 
-    /// The same of a method call.
+    /// The trace of a method call.
     pub(crate) fn begun_by_method(self, id: &str) -> Context {
         Context { sampled: false, ..self.begun_by(Kind::MethodTrace, text(id)) }
     }

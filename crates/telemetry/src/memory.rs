@@ -30,7 +30,7 @@ impl Memory {
         self.known.get(&key).copied()
     }
 
-    /// False: an older one was forgotten for it.
+    /// Returns false if an older one was forgotten for it.
     pub(crate) fn insert(&mut self, key: Key, context: Context) -> bool {
         if self.known.insert(key, context).is_some() {
             return true;

@@ -11,7 +11,7 @@ use super::{
 };
 
 impl Traces {
-    /// The call under way is about to ask for these effects.
+    /// The call in progress is about to request these effects.
     pub fn asked(&self, time_ms: u64, effects: &[Effect]) {
         let Some(context) = current() else { return };
         for asked in effects.iter().filter_map(|effect| Asked::of(effect, time_ms)) {

@@ -55,7 +55,7 @@ impl Tracer {
 }
 
 impl SpanQueue {
-    /// The next ones, gathered for a moment. At the shutdown those that are there, at once; then it may be empty.
+    /// The next spans, collected for a moment. At the shutdown returns the queued ones at once, possibly none.
     pub async fn next(&mut self, shutdown: &CancellationToken) -> Batch {
         let mut spans = Vec::new();
         tokio::select! {
@@ -76,7 +76,7 @@ impl SpanQueue {
         Batch { spans, instance: self.instance.clone() }
     }
 
-    /// The collector took so many.
+    /// The collector accepted this many.
     pub fn sent(&self, count: usize) {
         self.count("sent", count);
     }

@@ -30,7 +30,7 @@ use super::{
 /// Events of an entry that its span names, at most.
 const LINKS: usize = 128;
 
-/// What became of a span.
+/// The outcome of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Outcome {
     pub outcome: &'static str,
@@ -50,7 +50,7 @@ pub struct Tracer {
 pub struct Traces {
     pub(crate) ids: Ids,
     live: AtomicBool,
-    /// An event came that belongs to another's trace: only then [`Memory`] is looked at.
+    /// Whether an event of another program's trace has come: only then [`Memory`] is read.
     remembers: AtomicBool,
     memory: Mutex<Memory>,
     queue: mpsc::Sender<Span>,
@@ -149,7 +149,7 @@ impl Tracer {
         self.traces.as_deref().filter(|traces| traces.live.load(Ordering::Relaxed))
     }
 
-    /// The spans by what became of them.
+    /// The spans by outcome.
     #[must_use]
     pub fn counted(&self) -> Family<Outcome, Counter> {
         self.counted.clone()

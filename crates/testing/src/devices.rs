@@ -74,7 +74,7 @@ impl Host {
         self.outbox.send_command(&self.device(device), command, operator()).await.unwrap();
     }
 
-    /// What the journal says of devices' connections and deliveries, in words.
+    /// The connections and deliveries of devices in the journal, as text.
     pub async fn journal_texts(&self) -> Vec<String> {
         // Submits a barrier, so that entries without a waiting caller are written as well.
         let _ = self.store.flush(None).await;

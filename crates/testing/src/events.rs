@@ -1,4 +1,4 @@
-//! Stands for the plugins: takes every event that is offered to them, and remembers it.
+//! Replaces the plugins: accepts every event that is offered to them, and records it.
 
 use std::sync::{
     Arc,
@@ -40,7 +40,7 @@ impl Events {
 impl EventSink for Events {
     /// # Panics
     ///
-    /// If a payload is `panic`.
+    /// Panics if a payload is `panic`.
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize {
         let published = |event: &Event| {
             matches!(event.data, EventData::Telemetry { .. } | EventData::State { .. } | EventData::Topic { .. })

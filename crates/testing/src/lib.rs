@@ -43,7 +43,7 @@ pub struct Options {
     pub queue_bytes: usize,
     /// Commands that may wait for one device.
     pub queued_commands: usize,
-    /// Stands for the plugins: it is offered every event.
+    /// Replaces the plugins: every event is offered to it.
     pub plugins: Arc<dyn EventSink>,
 }
 

@@ -3,11 +3,11 @@
 
 use std::env;
 
-/// Whether the tool is there. If not, the test is skipped.
+/// Whether the tool is installed. If not, the test is skipped.
 ///
 /// # Panics
 ///
-/// If it is not there and `CI` is `true`.
+/// Panics if it is not there and `CI` is `true`.
 #[must_use]
 pub fn is_available(what: &str, found: bool) -> bool {
     let on_ci = env::var("CI").is_ok_and(|ci| ci == "true");
@@ -18,7 +18,7 @@ pub fn is_available(what: &str, found: bool) -> bool {
     found
 }
 
-/// The system itself does not allow what the test does, wherever it runs. Says so.
+/// The system itself does not permit what the test does, wherever it runs. Prints the reason.
 pub fn skip_on_this_system(why: &str) {
     print_skip(why);
 }

@@ -82,7 +82,7 @@ fn events_parts(parts: &Parts) -> azure_amqp::Parts {
     }
 }
 
-/// The address for programs of Azure IoT Hub. `None` when there is no such listener.
+/// The address for programs of Azure IoT Hub. `None` if there is no such listener.
 pub struct Listening {
     pub https: Option<SocketAddr>,
     pub amqps: Option<SocketAddr>,

@@ -30,13 +30,13 @@ pub(super) fn raise() -> Option<u64> {
     if limit.current != limit.maximum {
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::debug!(%error, "the limit of open files stays as it is");
+            tracing::debug!(%error, "the limit of open files was not raised");
         }
     }
     getrlimit(Resource::Nofile).current
 }
 
-/// How many connections there may be with so many descriptors.
+/// How many connections are possible with this many descriptors.
 pub(super) fn connections(settings: &Settings, descriptors: Option<u64>) -> anyhow::Result<Connections> {
     let wanted = Connections { mqtt: settings.max_connections, admin: limits::ADMIN_CONNECTIONS };
     let Some(descriptors) = descriptors else { return Ok(wanted) };
@@ -64,7 +64,7 @@ pub(super) fn connections(settings: &Settings, descriptors: Option<u64>) -> anyh
             descriptors,
             mqtt = given.mqtt,
             admin = given.admin,
-            "fewer connections than set (mqtt.max-connections), as the process may have no more files open (ulimit -n)"
+            "fewer connections than mqtt.max-connections are accepted, because the process may not open more files (ulimit -n)"
         );
     }
     Ok(given)

@@ -43,7 +43,7 @@ pub enum ExitStatus {
 pub enum Failure {
     #[error("the host had to stop: {0}; what was acknowledged is kept, what was not is lost")]
     Store(String),
-    #[error("the store did not end in time; the next start takes up what it left")]
+    #[error("the store did not end in time; the next start completes its work")]
     StoreHangs,
 }
 
@@ -142,9 +142,9 @@ impl Ending {
     }
 }
 
-/// Stops the host after the thread that takes signals has panicked, within the same time.
+/// Stops the host after the signal thread has panicked, within the same time.
 fn stop_unwatched(asked: &CancellationToken, deadline: Duration) -> ! {
-    tracing::error!("the thread that takes signals panicked; the host stops, start it again");
+    tracing::error!("the signal thread panicked; the host stops, start it again");
     asked.cancel();
     thread::sleep(deadline);
     let line =
@@ -187,7 +187,7 @@ fn end_now(status: ExitStatus, line: String) -> ! {
         let _ = terminal::print_error(&line);
         let _ = written.send(());
     };
-    // Supervision: the process ends, whatever becomes of this thread.
+    // Supervision: the process ends, whatever happens to this thread.
     if thread::Builder::new().spawn(write).is_ok() {
         let _ = is_written.recv_timeout(LAST_LINE);
     }

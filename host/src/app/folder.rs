@@ -1,5 +1,5 @@
 //! From the watched folder to the plugins that run: the changes of one plugin are made one after the other, those of different
-//! plugins beside each other, so that a large component that compiles holds up nothing else.
+//! plugins beside each other, so that the compilation of a large component delays nothing else.
 
 use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 
@@ -26,13 +26,13 @@ impl Service {
     pub(super) async fn stop(self) {
         for task in [self.watching, self.applying] {
             if let Err(error) = task.await {
-                tracing::error!(%error, "the plugin folder's task ended badly");
+                tracing::error!(%error, "the task of the plugin folder failed");
             }
         }
     }
 }
 
-/// Returns when all that is in the folder has been looked at, so that no event passes a plugin by.
+/// Returns when the folder has been scanned once, so that no plugin misses an event.
 pub(super) async fn start(
     settings: &Settings,
     loader: Loader,
@@ -181,7 +181,7 @@ mod tests {
             },
             Tasks::default(),
         );
-        let (tell, changes) = mpsc::channel(16);
+        let (sender, changes) = mpsc::channel(16);
         let (looked, first_look) = oneshot::channel();
         let running = tokio::spawn(queues.run(changes, looked));
         for change in [
@@ -194,7 +194,7 @@ mod tests {
             broken("other", "panics"),
             broken("other", "is disabled"),
         ] {
-            tell.send(change).await.unwrap();
+            sender.send(change).await.unwrap();
         }
         while made.lock().is_empty() {
             tokio::task::yield_now().await;
@@ -204,7 +204,7 @@ mod tests {
         first_look.await.unwrap();
         let expected = ["other is disabled", "slow compiles", "slow removed", "slow is back again", "first look"];
         assert_eq!(*made.lock(), expected);
-        drop(tell);
+        drop(sender);
         running.await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Notes now and then up to where all events are handled, and lets old rows of the journal go.
+//! Periodically records up to which event all are handled, and removes old rows of the journal.
 
 use std::{
     sync::Arc,
@@ -41,7 +41,7 @@ pub(super) async fn run(
         if looked.elapsed() >= DELETE_EVERY {
             looked = Instant::now();
             if let Err(error) = plugins.delete_overdue(clock::now_ms()).await {
-                tracing::warn!(%error, "what removed plugins kept cannot be deleted");
+                tracing::warn!(%error, "the state of removed plugins cannot be deleted");
             }
         }
         let low_water = dispatch.low_water(ingest.offered());
@@ -51,13 +51,13 @@ pub(super) async fn run(
         }
         match tidy(&store, low_water).await {
             Ok(()) => {
-                tracing::debug!(%low_water, "noted the low water: all events before it are handled");
+                tracing::debug!(%low_water, "recorded the low water: all events before it are handled");
                 noted = Some(low_water);
             }
             Err(store::Error::Closed) => return,
             Err(error) => {
                 if let Some(more) = log_limit.allow(Instant::now()) {
-                    tracing::warn!(%error, "old events cannot be let go{more}");
+                    tracing::warn!(%error, "old events cannot be removed{more}");
                 }
             }
         }

@@ -7,7 +7,7 @@ use switchbox_mqtt::{self as mqtt, ListenerOptions, Origins};
 use switchbox_settings::{Enroll, Settings};
 use switchbox_transport::tls;
 
-/// Where MQTT clients connect; none = not there.
+/// The addresses of the listeners. `None` for a listener that does not exist.
 #[derive(Debug, Clone, Copy)]
 pub struct Listeners {
     pub mqtt: SocketAddr,

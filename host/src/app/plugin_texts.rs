@@ -1,4 +1,4 @@
-//! What a plugin asks for and may do, as text for people.
+//! The grants and triggers of a plugin, as text.
 
 use switchbox_dispatch::PluginStatus;
 use switchbox_plugin_runtime::{Grant, Trigger};

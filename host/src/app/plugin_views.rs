@@ -269,7 +269,7 @@ fn guard(guard: GuardStatus) -> PluginGuard {
     }
 }
 
-/// Without what the host knows of it now.
+/// Without the host's current data about it.
 fn version(version: Version) -> PluginVersion {
     let about = version.about;
     PluginVersion {

@@ -45,7 +45,7 @@ async fn run(settings: &Settings, damage: Damage, ready: &dyn Fn(&Host), ending:
     let host = tokio::select! {
         started = starting => started.context("the start ended badly")??,
         () = ending.asked() => {
-            tracing::info!("stopped before the start had ended; the next one takes it up");
+            tracing::info!("stopped before the start was complete; the next start continues");
             return Ok(());
         }
     };
@@ -79,14 +79,14 @@ fn repair(data: &Path) -> Result<(), store::Error> {
     Ok(())
 }
 
-/// No core dump, and no look into the memory for other programs of the same user: what clients prove themselves with goes through
-/// buffers of libraries that nobody overwrites.
+/// Disables core dumps and access of other programs of the same user to the memory: credentials of clients pass through buffers of
+/// libraries that are not overwritten.
 fn keep_memory_private() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-            tracing::warn!(%error, "a crash may leave a core dump, with what clients prove themselves with in it");
+            tracing::warn!(%error, "core dumps cannot be disabled: after a crash, one may contain credentials of clients");
         }
     }
 }

@@ -40,7 +40,7 @@ use switchbox_support::{metrics::Metrics, scheduling::Background, tasks::Tasks};
 use switchbox_transport::tls;
 
 impl Host {
-    /// Lets clients in when everything else is done; the ports are taken first, so that a host that cannot have them fails before it
+    /// Accepts clients when everything else is done; the ports are bound first, so that a host that cannot have them fails before it
     /// touches its data.
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let start = Start::new(settings)?;
@@ -97,7 +97,7 @@ struct Recovered {
     expiry: JoinHandle<()>,
 }
 
-/// All is there that clients left behind.
+/// Everything that clients left behind is loaded.
 struct Restored {
     parts: Parts,
     tls: Option<tls::Handle>,
@@ -167,7 +167,7 @@ impl<'a> Start<'a> {
         Ok(Opened { store, service, registry, queues, ingest, delivery, dispatch, shown, loaded })
     }
 
-    /// Looks at all files of the plugin folder, compiles their components beside each other, and ends what the last stop left open.
+    /// Scans all files of the plugin folder, compiles their components concurrently, and ends what the last stop left open.
     async fn recover_plugins(&self, opened: &mut Opened) -> anyhow::Result<Recovered> {
         let engine = plugin::WasmEngine::new(plugin::Options {
             cache: Some(self.settings.data.join("compiled")),
@@ -213,7 +213,7 @@ impl<'a> Start<'a> {
         let mqtt_server =
             mqtt::Service::new(options, mqtt_ports, host_parts, parts.topics.clone(), parts.metrics.clone());
         mqtt_server.restore(std::mem::take(&mut opened.loaded.broker), |num| parts.registry.get(num));
-        // Not before the subscriptions are there again.
+        // Not before the subscriptions are restored.
         let publisher = parts.delivery.publisher(parts.topics.clone());
         let publisher = publisher.run(parts.tasks.clone(), self.shutdown.child_token());
         let publisher = parts.tasks.spawn("publisher", &self.shutdown, publisher);

@@ -24,8 +24,8 @@ const _: () = {
 };
 
 impl Host {
-    /// Ends the connections, then the plugins, then the store: what is acknowledged is kept, what is under way is
-    /// finished or left in the journal. The error is why the host had to stop, if it had to.
+    /// Ends the connections, then the plugins, then the store: what is acknowledged is kept, what is in progress is completed or
+    /// left in the journal. The error is why the host had to stop, if it had to.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop_noting(&|_| ()).await
     }
@@ -79,7 +79,7 @@ impl Phases<'_> {
         (self.note)(what);
         let ended = timeout(limit, part).await.ok();
         if ended.is_none() {
-            tracing::warn!(part = what, "did not end within {limit:?}; stopping goes on without it");
+            tracing::warn!(part = what, "did not end within {limit:?}; the host stops without it");
         }
         ended
     }
@@ -93,7 +93,7 @@ impl Phases<'_> {
 
 fn ended(what: &str, result: &Result<(), JoinError>) {
     if let Err(error) = result {
-        tracing::error!(%error, part = what, "ended badly");
+        tracing::error!(%error, part = what, "failed");
     }
 }
 
@@ -106,14 +106,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_stop_goes_on_without_a_part_that_never_ends_and_names_it() {
+    async fn the_stop_continues_without_a_part_that_never_ends_and_names_it() {
         let noted = Mutex::new(Vec::new());
         let note = |part| noted.lock().push(part);
         let phases = Phases { note: &note };
         let short = Duration::from_millis(10);
         assert_eq!(phases.wait("connections", short, pending::<()>()).await, None);
         assert_eq!(phases.wait("plugins", short, async { 7 }).await, Some(7));
-        // A thread that is in the kernel for ever.
+        // A thread that never returns from the kernel.
         let (never, waits) = std::sync::mpsc::sync_channel::<()>(0);
         let blocked = spawn_blocking(move || waits.recv());
         assert!(phases.wait("the store", short, blocked).await.is_none());

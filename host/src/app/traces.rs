@@ -19,7 +19,7 @@ use switchbox_telemetry::{Batch, SpanQueue, Tracer};
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last one may take when the host stops.
 const LAST: Duration = Duration::from_millis(800);
-/// A line of the log about a collector that takes nothing, once in so long.
+/// Interval of log lines about a collector that accepts nothing.
 const LOGGED_EVERY: Duration = Duration::from_secs(60);
 /// Lines of the file of headers.
 const HEADERS: usize = 32;
@@ -58,7 +58,7 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    /// Until the shutdown; what waits then is sent once more, if the collector is quick.
+    /// Runs until the shutdown; queued spans are then sent in one last request with a short deadline.
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
         loop {
             let batch = self.spans.next(&shutdown).await;
@@ -88,7 +88,7 @@ impl Exporter {
             tracing::warn!(
                 endpoint,
                 spans = count,
-                "spans were dropped, as the collector did not take them: {problem}"
+                "spans were dropped, because the collector did not accept them: {problem}"
             );
         }
     }
@@ -102,7 +102,7 @@ impl Target {
             request = request.header(name, value);
         }
         let answer = request.send(batch.json()).map_err(|error| error.to_string())?;
-        // A redirect is no error for the client, but nothing was taken.
+        // A redirect is not an error for the client, but nothing was accepted.
         if answer.status().is_success() { Ok(()) } else { Err(format!("it answered {}", answer.status())) }
     }
 }
@@ -134,7 +134,7 @@ fn read_headers(text: &str) -> anyhow::Result<Vec<(String, String)>> {
     let found = lines
         .iter()
         .enumerate()
-        .map(|(at, line)| read(line).with_context(|| format!("line {} is no `Name: value`", at + 1)));
+        .map(|(at, line)| read(line).with_context(|| format!("line {} is not `Name: value`", at + 1)));
     found.collect()
 }
 

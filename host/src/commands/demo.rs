@@ -13,7 +13,7 @@ use switchbox_demo::{self as play, HostLocation, Scene};
 use switchbox_settings::{Key, Settings};
 use switchbox_store::private::make_folder;
 
-/// The plugins of the play. `hop-*` only, so that the relay does not reject what the switch says.
+/// The plugins of the demo. `hop-*` only, so that the relay does not reject what the switch publishes.
 const PLUGINS: [(&str, &str); 2] = [
     ("hop-relay.toml", "component = \"builtin:hop-relay\"\n\n[settings]\nsource = \"hop-*\"\n"),
     ("switch-wakes-device.toml", "component = \"builtin:switch-wakes-device\"\n"),
@@ -24,18 +24,18 @@ const PLUGINS: [(&str, &str); 2] = [
 pub(super) struct Options {
     #[command(flatten)]
     play: play::Options,
-    /// Keep the host's data here [default: a new folder among the temporary files]
+    /// Folder for the host's data [default: a new temporary folder]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Where MQTT clients connect [default: a free port of 127.0.0.1]
+    /// Address of the MQTT listener [default: a free port of 127.0.0.1]
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", hide_default_value = true)]
     mqtt: String,
-    /// Where the admin API listens [default: a free port of 127.0.0.1]
+    /// Address of the admin API [default: a free port of 127.0.0.1]
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", hide_default_value = true)]
     admin: String,
 }
 
-/// Success only if both scenarios worked.
+/// Returns success only if both scenarios succeeded.
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let data = match &options.data {
         Some(data) => data.clone(),
@@ -64,12 +64,12 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 }
 
 fn settings(options: &Options, data: &Path) -> anyhow::Result<Settings> {
-    let data = data.to_str().context("the data folder's name is no UTF-8")?;
+    let data = data.to_str().context("the data folder's name is not UTF-8")?;
     let flags = [(Key::Data, data), (Key::MqttListen, &options.mqtt), (Key::AdminListen, &options.admin)];
     Ok(Settings::with(&flags.map(|(key, value)| (key, value.to_owned())))?)
 }
 
-/// The built-ins of the play, or the plugins of these scenes; what is there already stays.
+/// Installs the built-ins of the demo, or the plugins of these scenes; existing files stay.
 fn write_plugins(folder: &Path, scenes: &[Scene]) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let of_scenes = scenes.iter().map(|scene| (format!("{}.toml", scene.name()), scene.settings()));

@@ -26,7 +26,7 @@ const EXIT_CODES: &str = "Exit codes: 0 = done; 1 = it failed, and standard erro
 #[derive(Debug, Parser)]
 #[command(name = "switchbox", version, max_term_width = 110, after_help = EXIT_CODES)]
 struct Arguments {
-    /// What to log to standard error, such as info, debug or switchbox_mqtt=trace [env: RUST_LOG]
+    /// The log filter for standard error, such as info, debug or switchbox_mqtt=trace [env: RUST_LOG]
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
     #[command(subcommand)]
@@ -43,15 +43,15 @@ enum Command {
     Repair(upkeep::Repair),
     Backup(upkeep::Backup),
     Restore(upkeep::Restore),
-    /// Be a device: connect to a running host and show what is sent and received
+    /// Simulate a device: connect to a running host and print what is sent and received
     Simulate(simulate::Options),
     #[command(flatten)]
     Client(cli::Command),
     Completions(cli::Completions),
     Man(cli::Man),
-    /// Measure this host, and mosquitto beside it where it is installed
+    /// Measure this host, and also mosquitto if it is installed
     Bench(Box<bench::Options>),
-    /// For the host itself: compiles the component on standard input to standard output
+    /// Used by the host itself: compiles the component on standard input to standard output
     #[command(hide = true, name = compile::COMMAND)]
     CompileComponent {
         reservation: u64,
@@ -67,7 +67,7 @@ enum Command {
 /// The commands with their arguments.
 pub type Definition = clap::Command;
 
-/// For what is made of the commands: completions, manual pages, docs/commands.md.
+/// For what is generated from the commands: completions, manual pages, docs/commands.md.
 #[must_use]
 pub fn definition() -> Definition {
     Arguments::command()

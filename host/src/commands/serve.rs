@@ -11,7 +11,7 @@ use switchbox_cli::context::{self, Started};
 use switchbox_settings::{self as settings, Key, Kind, Settings, Spec, resolve};
 
 /// Every setting can stand in the settings file, in the environment (SWITCHBOX_MQTT_LISTEN for mqtt.listen) and on the command
-/// line; a flag counts more than the environment, and that more than the file.
+/// line; a flag overrides the environment, and the environment overrides the file.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     #[command(flatten)]
@@ -19,11 +19,11 @@ pub(super) struct Options {
     /// A settings file (TOML)
     #[arg(long, value_name = "FILE", env = "SWITCHBOX_SETTINGS")]
     settings: Option<PathBuf>,
-    /// Where the data folder is damaged, do what `switchbox repair` does and then start: what cannot be read is moved to the folder
+    /// If the data folder is damaged, do what `switchbox repair` does and then start: what cannot be read is moved to the folder
     /// `damaged` in it, and the log says what. Without this flag the start refuses with code 3
     #[arg(long)]
     repair: bool,
-    /// Show what is in force and where each value comes from, and end
+    /// Print the value in force of every setting and where it comes from, then exit
     #[arg(long)]
     print_settings: bool,
 }
@@ -88,13 +88,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     app::serve(&settings, damage, &|host| remember(host, &settings))
 }
 
-/// So that the other commands find the host without --data.
+/// Writes where the host listens, so that the other commands find the host without --data.
 fn remember(host: &app::Host, settings: &Settings) {
     let remembered = std::path::absolute(&settings.data).and_then(|data| {
         let (admin, mqtt) = (format!("http://{}", context::local(host.admin)), context::local(host.mqtt));
         context::remember(Started { data, admin, mqtt, pid: std::process::id() })
     });
     if let Err(error) = remembered {
-        tracing::warn!(%error, "where the host runs cannot be written to its user's configuration; commands need --data");
+        tracing::warn!(%error, "the host's address cannot be written to the user's configuration; commands need --data");
     }
 }

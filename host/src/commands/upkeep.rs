@@ -20,7 +20,6 @@ struct Data {
 }
 
 impl Data {
-    /// There has to be one.
     fn folder(&self) -> anyhow::Result<&Path> {
         if self.data.is_dir() {
             Ok(&self.data)
@@ -30,37 +29,38 @@ impl Data {
     }
 }
 
-/// Look at all files of a data folder that no host is using. Ends with 0 if all is well, and with 3 if something is damaged
+/// Check all files of a data folder that no host is using. Ends with 0 if all is well, and with 3 if something is damaged
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
     #[command(flatten)]
     data: Data,
 }
 
-/// Make a damaged data folder one that starts. What cannot be read is moved to the folder `damaged` in it, never deleted
+/// Repair a damaged data folder so that the host starts on it. What cannot be read is moved to its folder `damaged`, never deleted
 #[derive(Debug, clap::Args)]
 pub(super) struct Repair {
     #[command(flatten)]
     data: Data,
-    /// Go on with what state.db has, and move the whole journal aside: where state.db is older than the journal, and there is no backup
+    /// Continue with state.db only, and move the whole journal aside: for a state.db that is older than the journal, without a
+    /// backup
     #[arg(long)]
     without_journal: bool,
 }
 
-/// Copy a data folder to a new folder, also while a host is using it. Secrets are in it (the admin token, hashes of
-/// passwords, what devices sent): keep it as safe as the data folder
+/// Copy a data folder to a new folder, also while a host is using it. The copy contains secrets (the admin token, hashes of
+/// passwords, what devices sent): protect it like the data folder
 #[derive(Debug, clap::Args)]
 pub(super) struct Backup {
-    /// The folder to make
+    /// The folder to create
     to: PathBuf,
     #[command(flatten)]
     data: Data,
-    /// The folder of plugins, where it is not in the data folder
+    /// The plugin folder, if it is not in the data folder
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
 }
 
-/// Make a data folder of a backup
+/// Create a data folder from a backup
 #[derive(Debug, clap::Args)]
 pub(super) struct Restore {
     /// The backup's folder

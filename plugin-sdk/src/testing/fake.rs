@@ -1,5 +1,5 @@
-//! The host's calls, answered from the fake's own data. Checks arguments, grants, versions and limits with the code of the host.
-//! Every method has a twin in `crate::imports`.
+//! The host functions, answered from the fake host's own data. Arguments, grants, versions and limits are checked with the code of
+//! the host. Every method has a counterpart in `crate::imports`.
 
 use std::{
     cell::{RefCell, RefMut},
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// A host that keeps everything in memory. Clones are the same host. [`Harness`](crate::testing::Harness) has one inside.
+/// A host that keeps everything in memory. Clones share the same host. A [`Harness`](crate::testing::Harness) contains one.
 #[derive(Debug, Clone, Default)]
 pub struct FakeHost {
     world: Rc<RefCell<World>>,
@@ -36,7 +36,7 @@ impl FakeHost {
         self.world.borrow_mut()
     }
 
-    /// Counts a call and checks its arguments, as the host does before it does anything else.
+    /// Counts a call and checks its arguments. The host does this before anything else.
     fn admit(&self, args: &[Arg]) -> Result<RefMut<'_, World>> {
         let mut world = self.world();
         world.count_call()?;

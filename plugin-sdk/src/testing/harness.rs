@@ -1,5 +1,5 @@
-//! Runs a plugin as the host does: describe, start, events, all or nothing. The plugin's failures are returned; what is
-//! wrong in the test itself panics where the test stands.
+//! Runs a plugin as the host does: describe, start, and events whose effects happen together or not at all. The plugin's failures
+//! are returned; a mistake in the test itself panics at its line.
 #![allow(clippy::panic, reason = "a test that asks for what cannot be is to fail at its own line")]
 
 use serde::Serialize;
@@ -31,8 +31,8 @@ pub struct Harness<P> {
 }
 
 impl<P: Plugin> Harness<P> {
-    /// Describes and starts the plugin with these settings (`json!({})` = the defaults), through JSON as the host does.
-    /// The error is the one that an operator would read.
+    /// Describes and starts the plugin with these settings (`json!({})` = the defaults), passed as JSON as the host does. The error
+    /// is the one that an operator would see.
     pub fn new(settings: impl Serialize) -> Result<Self, String> {
         let settings = serde_json::to_string(&settings).map_err(|e| e.to_string())?;
         let description = component::describe::<P>(super::PLUGIN, "0.0.0", &settings);
@@ -71,7 +71,7 @@ impl<P: Plugin> Harness<P> {
         self.change(device, |device| device.about.metadata.push(entry))
     }
 
-    /// Sets the device's config as an operator would.
+    /// Sets the device's config, as an operator would.
     #[track_caller]
     pub fn desire(&mut self, device: &str, config: impl Serialize) -> &mut Self {
         let config = serde_json::to_vec(&config).unwrap_or_else(|e| panic!("no JSON can be made of it: {e}"));
@@ -118,7 +118,7 @@ impl<P: Plugin> Harness<P> {
         self.event(device, EventData::Connected)
     }
 
-    /// The device is gone.
+    /// The device disconnects.
     #[track_caller]
     pub fn disconnect(&mut self, device: &str, reason: &str) -> Outcome {
         self.offline_device(device);
@@ -152,8 +152,8 @@ impl<P: Plugin> Harness<P> {
         self.event("", EventData::Topic(TopicMessage { topic: topic.into(), payload, properties: Vec::new() }))
     }
 
-    /// Any event, from this device (empty = from none). Panics when no trigger of the plugin fits it: a host would not
-    /// call the plugin at all.
+    /// Any event, from this device (empty = from none). Panics if no trigger of the plugin matches, because a host would not call
+    /// the plugin.
     #[track_caller]
     pub fn event(&mut self, device: &str, data: EventData) -> Outcome {
         self.events += 1;
@@ -185,23 +185,23 @@ impl<P: Plugin> Harness<P> {
         }
     }
 
-    /// Whether a trigger fits telemetry of this device.
+    /// Whether a trigger matches telemetry of this device.
     #[must_use]
     pub fn sees_telemetry(&self, device: &str, subfolder: &str) -> bool {
         patterns::triggered(&self.description.triggers, EventKind::Telemetry, device, &telemetry(subfolder, b""))
     }
 
-    /// Every config that the plugin gave the device, the oldest first, as JSON.
+    /// Every config that the plugin gave the device as JSON, the oldest first.
     #[track_caller]
     #[must_use]
     pub fn configs(&self, device: &str) -> Vec<Value> {
         self.raw_configs(device)
             .iter()
-            .map(|payload| from_slice(payload).unwrap_or_else(|e| panic!("a config of {device} is no JSON: {e}")))
+            .map(|payload| from_slice(payload).unwrap_or_else(|e| panic!("a config of {device} is not JSON: {e}")))
             .collect()
     }
 
-    /// As [`configs`](Self::configs), as bytes.
+    /// As [`configs`](Self::configs), but as bytes.
     #[track_caller]
     #[must_use]
     pub fn raw_configs(&self, device: &str) -> Vec<Vec<u8>> {
@@ -233,7 +233,7 @@ impl<P: Plugin> Harness<P> {
         self.host.world().timers.get(name).map(|(schedule, _)| schedule.clone())
     }
 
-    /// The lines that the plugin logged, those of failed events too.
+    /// The lines that the plugin logged, including those of failed events.
     #[must_use]
     pub fn logs(&self) -> Vec<(Level, String)> {
         self.host.world().logs.clone()

@@ -1,6 +1,6 @@
-//! Native unit tests of plugins, without a host: a [`Harness`] runs the plugin as the host does, a [`FakeHost`] answers
-//! its calls and keeps what it did. Refuses what a host with its default settings refuses, with the host's own code, and drops what a
-//! failed event did. Measures no time and no memory, and has no rates, no retries and no broker.
+//! Native unit tests of plugins, without a host: a [`Harness`] runs the plugin as the host does, and a [`FakeHost`] answers its
+//! calls and records its effects. It refuses what a host with default settings refuses, with the host's own code, and drops the
+//! effects of a failed event. It measures no time and no memory, and has no rates, no retries and no broker.
 
 mod fake;
 mod harness;

@@ -1,4 +1,4 @@
-//! The patterns of triggers and grants, read by the host's own code.
+//! Patterns of triggers and grants, matched with the host's code.
 
 use std::rc::Rc;
 
@@ -14,12 +14,12 @@ use crate::{
     bindings::exports::switchbox::plugin::handler::{Capability, Grant, Trigger},
 };
 
-/// The pattern, ready to be matched.
+/// Compiles the pattern.
 pub(super) fn globs(text: &str) -> Result<GlobSet> {
     pattern::globs(&[text.to_owned()]).map_err(Error::Invalid)
 }
 
-/// Whether a trigger's pattern matches. What is no glob matches nothing.
+/// Whether a trigger's pattern matches. An invalid glob matches nothing.
 fn glob(pattern: &str, text: &str) -> bool {
     globs(pattern).is_ok_and(|globs| globs.is_match(text))
 }

@@ -1,4 +1,4 @@
-//! What a plugin sent, as a test looks at it.
+//! What a plugin sent, for the assertions of a test.
 
 /// A command that the plugin sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What the event under way has done so far: applied together when the plugin has handled it, dropped when it fails. Plain data.
+//! The effects of the current event: applied together when the plugin has handled it, dropped when it fails.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use switchbox_rules::names::DeviceName;
 use super::sent::{SentCommand, SentMessage};
 use crate::{Entry, Schedule};
 
-/// A config as it will be, with its version.
+/// A config after the event, with its version.
 #[derive(Debug, Clone)]
 pub(super) struct Desired {
     pub(super) version: u64,
@@ -17,13 +17,13 @@ pub(super) struct Desired {
 /// A timer's name, with its schedule and payload. Without these the timer is cancelled.
 type StagedTimer = (String, Option<(Schedule, Vec<u8>)>);
 
-/// See the module.
+/// The effects of the current event.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Staged {
     /// The event's number.
     pub(super) seq: u64,
     pub(super) host_calls: u32,
-    /// Effects but for writes of the plugin's state.
+    /// Effects, except writes of the plugin's state.
     pub(super) effects: usize,
     pub(super) configs: Vec<(DeviceName, Vec<u8>)>,
     pub(super) desired: BTreeMap<DeviceName, Desired>,

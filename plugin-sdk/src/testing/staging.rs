@@ -1,5 +1,5 @@
-//! How the effects of an event are collected, and applied. Reads of devices see what is committed; reads of the plugin's own state see
-//! what the event wrote, as in the host.
+//! Collects and applies the effects of an event. Reads of devices see what is committed; reads of the plugin's own state see what
+//! the event wrote, as in the host.
 
 use switchbox_rules::{
     calls, json,
@@ -35,7 +35,7 @@ impl World {
         Ok(())
     }
 
-    /// The version of the device's config as it will be after the effects so far.
+    /// The version that the device's config will have after the effects so far.
     pub(super) fn desired_version(&self, name: &DeviceName, device: &FakeDevice) -> u64 {
         self.staged.desired.get(name).map_or(device.about.config_version, |desired| desired.version)
     }
@@ -83,12 +83,12 @@ impl World {
         Ok(id)
     }
 
-    /// An entry of the plugin's state, as the event has left it so far.
+    /// An entry of the plugin's state, after the effects so far.
     pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
         self.staged.state.get(key).map_or_else(|| self.state.get(key), Option::as_ref)
     }
 
-    /// The keys as the event has left them so far, in order.
+    /// The keys after the effects so far, in order.
     pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
         let mut keys: Vec<_> = self.state.keys().chain(self.staged.state.keys()).collect();
         keys.sort_unstable();
@@ -132,7 +132,7 @@ impl World {
         Ok(())
     }
 
-    /// The plugin has handled the event: all its effects happen.
+    /// Applies all effects of the event that the plugin has handled.
     pub(super) fn commit(&mut self) {
         let Staged { configs, commands, state, timers, messages, .. } = std::mem::take(&mut self.staged);
         for (name, payload) in configs {

@@ -1,4 +1,4 @@
-//! The harness, by a plugin that does as it is told.
+//! Tests of the harness, with a plugin whose actions each test sets.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl Plugin for Obedient {
     fn on_telemetry(&mut self, _: &Telemetry, event: &Event, host: &Host) -> Outcome {
         let mut words = event.text()?.split(' ');
         let (order, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        obey(order, target, host).map_err(Into::into)
+        carry_out(order, target, host).map_err(Into::into)
     }
 
     fn on_timer(&mut self, timer: &TimerFired, _: &Event, host: &Host) -> Outcome {
@@ -39,7 +39,7 @@ impl Plugin for Obedient {
     }
 }
 
-fn obey(order: &str, target: &str, host: &Host) -> crate::Result<()> {
+fn carry_out(order: &str, target: &str, host: &Host) -> crate::Result<()> {
     match order {
         "config" => host.set_config_json(target, &json!({"on": true})),
         "config-if-first" => host.set_config_if(target, 0, "first"),

@@ -1,4 +1,4 @@
-//! What the fake host holds: devices, and what the plugin did to them.
+//! The state of the fake host: devices, and what the plugin did to them.
 
 use std::{collections::BTreeMap, fmt, rc::Rc};
 
@@ -23,9 +23,9 @@ pub(super) type Answer = Rc<dyn Fn(&[u8]) -> Response>;
 #[derive(Clone)]
 pub(super) struct FakeDevice {
     pub(super) about: Device,
-    /// Every config it ever got, version 1 first, with the time of each.
+    /// Every config of the device, version 1 first, with the time of each.
     pub(super) configs: Vec<(u64, Vec<u8>)>,
-    /// What it last reported, as it came.
+    /// The last reported state.
     pub(super) reported: Vec<u8>,
     pub(super) commands: Vec<SentCommand>,
     pub(super) methods: BTreeMap<String, Answer>,
@@ -47,12 +47,12 @@ impl FakeDevice {
         Self { about, configs: Vec::new(), reported: Vec::new(), commands: Vec::new(), methods: BTreeMap::new() }
     }
 
-    /// The document in force; empty if there is none.
+    /// The current document; empty if there is none.
     pub(super) fn config(&self) -> &[u8] {
         self.configs.last().map_or(&[][..], |(_, payload)| payload)
     }
 
-    /// A new version, unless the one in force has the same bytes: as the host does it.
+    /// Creates a new version, unless the current one has the same bytes, as in the host.
     pub(super) fn set_config(&mut self, time: u64, payload: &[u8]) {
         if self.configs.last().is_none_or(|(_, in_force)| in_force != payload) {
             self.configs.push((time, payload.into()));
@@ -76,7 +76,7 @@ impl fmt::Debug for FakeDevice {
 #[derive(Debug, Clone)]
 pub(super) struct World {
     pub(super) now: u64,
-    /// The registry of the event under way.
+    /// The registry of the current event.
     pub(super) home: RegistryName,
     pub(super) granted: SharedGrants,
     pub(super) devices: BTreeMap<DeviceName, FakeDevice>,
@@ -84,7 +84,7 @@ pub(super) struct World {
     pub(super) timers: BTreeMap<String, (Schedule, Vec<u8>)>,
     pub(super) messages: Vec<SentMessage>,
     pub(super) logs: Vec<(Level, String)>,
-    /// The event under way.
+    /// The effects of the current event.
     pub(super) staged: Staged,
 }
 
@@ -105,12 +105,12 @@ impl Default for World {
 }
 
 impl World {
-    /// The full name of one of the three forms.
+    /// The full name, from one of the three forms.
     pub(super) fn name(&self, device: &str) -> Result<DeviceName> {
         DeviceName::parse(device, &self.home).map_err(|problem| Error::Invalid(problem.to_string()))
     }
 
-    /// The name of a device to which the plugin may do this.
+    /// The name of a device, if the plugin has this grant for it.
     pub(super) fn granted(&self, capability: Capability, device: &str) -> Result<DeviceName> {
         let name = self.name(device)?;
         patterns::device_granted(&self.granted, capability, &name, &self.home)?;
@@ -128,7 +128,7 @@ impl World {
     }
 }
 
-/// Compare-and-set, for configs and for keys.
+/// Compares the expected with the current version, for configs and for keys.
 pub(super) fn expect_version(expected: Option<u64>, in_force: u64) -> Result<()> {
     match expected {
         Some(expected) if expected != in_force => Err(Error::Conflict(in_force)),

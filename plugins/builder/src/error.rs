@@ -1,10 +1,10 @@
-//! Why there is no component.
+//! Errors of building a component.
 
 use std::{io, path::PathBuf};
 
 use crate::guest::TARGET;
 
-/// Why there is no component. Each text is one line.
+/// Why a component was not built. Each text is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{0} is not set: this runs only in a build script")]

@@ -82,7 +82,7 @@ fn name_of(folder: &str) -> &str {
     folder.rsplit('/').next().unwrap_or(folder)
 }
 
-/// The lock file stands in the workspace's root only, and cargo has written it before any build script runs.
+/// The lock file is in the workspace's root only, and cargo has written it before any build script runs.
 fn workspace_of(manifest_dir: &Path) -> Option<&Path> {
     manifest_dir.ancestors().find(|folder| folder.join("Cargo.lock").is_file())
 }
@@ -94,7 +94,7 @@ fn watch(workspace: &Path, folders: &[&str]) {
     }
 }
 
-/// Copies the component to the build script's own folder, so that nobody else's build takes it away.
+/// Copies the component to the build script's own folder, so that no other build removes it.
 fn keep(name: &str, built: &Path, out_dir: &Path) -> Result<Component, Error> {
     let from = built.join(format!("{}.wasm", name.replace('-', "_")));
     let to = out_dir.join(format!("{name}.wasm"));

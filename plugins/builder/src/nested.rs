@@ -25,12 +25,12 @@ const KEPT: &[&str] = &[
     "CARGO_TERM_",
 ];
 
-/// What else the outer build sets for itself: clippy's and rustdoc's wrappers, flags for the host's processor.
+/// Other variables that the outer build sets for itself: clippy's and rustdoc's wrappers, flags for the host's processor.
 const DROPPED: &[&str] =
     &["CLIPPY_ARGS", "CLIPPY_CONF_DIR", "RUSTC_WORKSPACE_WRAPPER", "RUSTC_WRAPPER", "RUSTDOCFLAGS", "RUSTFLAGS"];
 
-/// `guests` in the target folder of the outer build. Cargo locks a folder per profile, so a nested build in the same
-/// target folder would wait for ever for a `--profile guest` that started it.
+/// `guests` in the target folder of the outer build. Cargo locks a folder per profile, so a nested build in the same target folder
+/// would wait forever for a `--profile guest` that started it.
 pub(crate) fn target_dir(out_dir: &Path) -> PathBuf {
     let marked = out_dir.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
     marked.unwrap_or(out_dir).join("guests")

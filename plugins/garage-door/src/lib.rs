@@ -42,7 +42,7 @@ pub struct GarageDoor {
     settings: Settings,
 }
 
-/// What the phone reads. `id` is what it sent along, so that it knows its answers apart.
+/// What the phone reads. `id` is copied from the request, so that the phone can match answers to requests.
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,7 +94,7 @@ impl Plugin for GarageDoor {
                 answer: request::said(&response.payload),
                 error: None,
             },
-            // The phone waits: it is told now, instead of a door that moves when nobody expects it any more.
+            // The phone waits for an answer, so it gets an error now, instead of a door that moves unexpectedly later.
             Err(error @ (Error::Offline(_) | Error::TimedOut(_) | Error::NotFound(_) | Error::Denied(_))) => {
                 Answer { id: request.id, ok: false, status: None, answer: None, error: Some(error.to_string()) }
             }

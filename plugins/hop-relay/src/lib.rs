@@ -30,7 +30,7 @@ impl Plugin for HopRelay {
         Description::new("Sends each record on to the device that it names, with one hop more.")
             .on_telemetry(&settings.source)
             .may_config("*")
-            // In another registry of the same project and location.
+            // Also in other registries of the same project and location.
             .may_config("*/*")
     }
 

@@ -1,4 +1,4 @@
-//! The record that goes round: what the relay must read of it, and the same bytes with one hop more. Knows no host.
+//! The record that is relayed: the fields that the relay reads, and the same bytes with one hop more.
 
 use std::{borrow::Cow, fmt::Write as _};
 
@@ -17,7 +17,7 @@ struct Fields<'a> {
     hops: &'a RawValue,
 }
 
-/// Where a record goes, and what it is there.
+/// The device that gets the record, and the record for it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Next {
     /// `registry/device`, or the device alone where the record names no registry.
@@ -44,7 +44,7 @@ fn device_ref(fields: &Fields<'_>) -> Result<String, String> {
 /// An id, and not one of the longer forms of a device's name, which would lead elsewhere.
 fn plain<'a>(field: &str, id: &'a str) -> Result<&'a str, String> {
     if id.is_empty() || id.contains('/') {
-        return Err(format!("{field} {id:?} is no id"));
+        return Err(format!("{field} {id:?} is not an id"));
     }
     Ok(id)
 }
@@ -110,9 +110,9 @@ mod tests {
             (r#"{"hops":1}"#, "missing field `deviceId`"),
             (r#"{"deviceId":"a"}"#, "missing field `hops`"),
             (r#"{"deviceId":7,"hops":1}"#, "invalid type"),
-            (r#"{"deviceId":"","hops":1}"#, "deviceId \"\" is no id"),
-            (r#"{"deviceId":"a/b","hops":1}"#, "deviceId \"a/b\" is no id"),
-            (r#"{"deviceId":"a","registryId":"r/s","hops":1}"#, "registryId \"r/s\" is no id"),
+            (r#"{"deviceId":"","hops":1}"#, "deviceId \"\" is not an id"),
+            (r#"{"deviceId":"a/b","hops":1}"#, "deviceId \"a/b\" is not an id"),
+            (r#"{"deviceId":"a","registryId":"r/s","hops":1}"#, "registryId \"r/s\" is not an id"),
             (r#"{"deviceId":"a","registryId":5,"hops":1}"#, "invalid type"),
             (r#"{"deviceId":"a","hops":"1"}"#, "hops is \"1\", not a whole number"),
             (r#"{"deviceId":"a","hops":-1}"#, "hops is -1, not a whole number"),

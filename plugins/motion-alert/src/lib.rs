@@ -13,7 +13,7 @@ pub struct Settings {
     pub field: String,
     /// Alerts go to `{topic}/{sensor}`.
     pub topic: String,
-    /// At most one alert of a sensor in so many seconds.
+    /// Minimum time between two alerts of a sensor, seconds.
     pub quiet_s: u64,
 }
 
@@ -33,7 +33,7 @@ pub struct MotionAlert {
 #[derive(Debug, Serialize)]
 struct Alert<'a> {
     sensor: &'a str,
-    /// Movements that this alert tells of.
+    /// Movements in this alert.
     movements: u64,
     /// Milliseconds since 1970: of the newest of them.
     time: u64,
@@ -42,8 +42,8 @@ struct Alert<'a> {
 /// A sensor that has just alerted.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Quiet {
-    /// Movements that nobody was told of yet.
-    untold: u64,
+    /// Movements that were not reported yet.
+    unreported: u64,
     newest: u64,
 }
 
@@ -73,11 +73,11 @@ impl Plugin for MotionAlert {
         }
         let sensor = event.device.as_str();
         let key = key(sensor);
-        // The sensor's timer may fire at the same time: the second is refused by the revision, and tried again.
+        // The sensor's timer may fire at the same time: the second write is refused by the revision, and tried again.
         match host.state().entry(&key)? {
             Some(entry) => {
                 let mut quiet = read(&entry.value)?;
-                quiet.untold += 1;
+                quiet.unreported += 1;
                 quiet.newest = event.time;
                 Ok(host.state().set_if(&key, entry.revision, json!(quiet).to_string())?)
             }
@@ -93,11 +93,11 @@ impl Plugin for MotionAlert {
         let key = key(sensor);
         let Some(entry) = host.state().entry(&key)? else { return Ok(()) };
         let quiet = read(&entry.value)?;
-        if quiet.untold == 0 {
+        if quiet.unreported == 0 {
             return Ok(host.state().delete(&key)?);
         }
         host.state().set_if(&key, entry.revision, json!(Quiet::default()).to_string())?;
-        self.alert(host, &Alert { sensor, movements: quiet.untold, time: quiet.newest })
+        self.alert(host, &Alert { sensor, movements: quiet.unreported, time: quiet.newest })
     }
 }
 
@@ -110,7 +110,7 @@ impl MotionAlert {
         }
     }
 
-    /// Tells the phone, and begins the time in which this sensor is quiet.
+    /// Alerts the phone, and begins the time in which this sensor is quiet.
     fn alert(&self, host: &Host, alert: &Alert<'_>) -> Outcome {
         host.publish(&format!("{}/{}", self.settings.topic, alert.sensor), json!(alert).to_string())?;
         host.set_timer(alert.sensor, &Schedule::After(self.settings.quiet_s * 1_000), b"")?;

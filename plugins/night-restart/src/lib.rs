@@ -13,7 +13,7 @@ pub struct Settings {
     pub cron: String,
     /// Where that is the time: an IANA name.
     pub time_zone: String,
-    /// The devices that are looked at: a glob.
+    /// The devices that are checked: a glob.
     pub devices: String,
     /// A device is restarted where this entry of its metadata is `true`.
     pub metadata: String,

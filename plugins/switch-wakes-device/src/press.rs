@@ -4,7 +4,8 @@ use switchbox_plugin::serde_json::{Map, Value, from_slice};
 
 /// The text that `field` holds in this JSON object. The error says what is wrong.
 pub(crate) fn read(payload: &[u8], field: &str) -> Result<String, String> {
-    let mut object: Map<String, Value> = from_slice(payload).map_err(|e| format!("payload is no JSON object: {e}"))?;
+    let mut object: Map<String, Value> =
+        from_slice(payload).map_err(|e| format!("payload is not a JSON object: {e}"))?;
     match object.remove(field) {
         Some(Value::String(text)) => Ok(text),
         Some(other) => Err(format!("field {field:?} is {other}, not a text")),
@@ -24,8 +25,8 @@ mod tests {
             (r#"{"State": "awake"}"#, Err("field \"state\" is missing")),
             (r#"{"state": 1}"#, Err("field \"state\" is 1, not a text")),
             (r#"{"state": null}"#, Err("field \"state\" is null, not a text")),
-            ("awake", Err("payload is no JSON object: expected value at line 1 column 1")),
-            ("[1]", Err("payload is no JSON object: invalid type: sequence, expected a map at line 1 column 0")),
+            ("awake", Err("payload is not a JSON object: expected value at line 1 column 1")),
+            ("[1]", Err("payload is not a JSON object: invalid type: sequence, expected a map at line 1 column 0")),
         ] {
             assert_eq!(read(payload.as_bytes(), "state"), expected.map(Into::into).map_err(Into::into), "{payload}");
         }

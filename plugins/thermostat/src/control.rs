@@ -1,13 +1,13 @@
-//! When a heater goes on and off. Pure.
+//! When a heater is switched on and off. Pure.
 
-/// What the heater is to do, if that is something new. `heating` is what it does now, where anybody knows.
+/// The new state of the heater, if it changes. `heating` is its current state, if known.
 pub(crate) fn heating(reported: f64, desired: f64, hysteresis: f64, heating: Option<bool>) -> Option<bool> {
     let wanted = if reported <= desired - hysteresis {
         true
     } else if reported >= desired + hysteresis {
         false
     } else {
-        // In between it goes on as it was.
+        // In between, it keeps its state.
         heating.unwrap_or(false)
     };
     (heating != Some(wanted)).then_some(wanted)

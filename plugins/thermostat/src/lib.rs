@@ -15,7 +15,7 @@ pub struct Settings {
     pub heater: String,
     /// What it should be where the thermostat's desired twin has no `temperature`, °C.
     pub temperature: f64,
-    /// The heater goes on this much below the desired temperature, and off this much above, °C.
+    /// The heater is switched on this much below the desired temperature, and off this much above, °C.
     pub hysteresis: f64,
 }
 
@@ -83,7 +83,7 @@ impl SettingsSchema for Thermostat {
                 .help("What it should be where the thermostat's desired twin does not say."),
             Field::number("hysteresis", "Hysteresis, °C")
                 .between(0.01, 9.9)
-                .help("The heater goes on so much below the desired temperature, and off so much above."),
+                .help("The heater is switched on this much below the desired temperature, and off this much above it."),
         ]
     }
 }

@@ -18,7 +18,7 @@ use switchbox_tests::{
 
 use crate::Times;
 
-/// So many threads connect by turns, so that a slow handshake holds up none of the others.
+/// Threads that connect in turn, so that a slow handshake delays no other.
 const THREADS: u32 = 8;
 
 pub(crate) fn run(per_second: f64, time: Duration) {
@@ -92,7 +92,7 @@ fn connect(target: &Target, config: Arc<ClientConfig>, login: &Login) -> Duratio
     tls.write_all(&login.packet()).expect("the host has closed");
     let mut connack = [0; 4];
     tls.read_exact(&mut connack).expect("no CONNACK");
-    assert_eq!((connack[0], connack[3]), (0x20, 0), "not let in");
+    assert_eq!((connack[0], connack[3]), (0x20, 0), "refused");
     let took = began.elapsed();
     let _ = tls.write_all(&[0xe0, 0]);
     took

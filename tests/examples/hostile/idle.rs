@@ -28,7 +28,7 @@ pub(crate) fn run(devices: usize) {
 fn all(host: &Process, devices: usize) -> Vec<Conn> {
     let connect = |number: usize| {
         let id = format!("idle-{number}");
-        let mut conn = until("to be let in: see ulimit -n", || {
+        let mut conn = until("to be accepted: see ulimit -n", || {
             let mut conn = Conn::open(host.mqtt())?;
             conn.send(&Login { keep_alive_secs: 3_600, ..Login::new(&id) }.packet());
             conn.is_accepted().then_some(conn)

@@ -1,4 +1,4 @@
-//! Measures what hostile clients, many clients and many new clients do to a device that only wants to be served, and how soon one that is
+//! Measures what hostile clients, many clients and many new clients do to the service of a normal device, and how soon one that is
 //! shut out is. Prints tables; asserts nothing. Where the machine has few cores, the attacker's own work is in the figures, less so with `HOSTILE_IDLE=1`.
 //!
 //! ```sh

@@ -22,7 +22,7 @@ fn node(hub: &Hub, connection_string: &str) -> Option<Program> {
     Some(Program::start(command.args([&hub.authority, connection_string])))
 }
 
-/// Sends a message to the device; what became of it is asked by the path that this returns.
+/// Sends a message to the device; its outcome is read from the path that this returns.
 fn send(admin: &Admin, text: &str) -> String {
     let properties = json!([{"name": "room", "value": "hall"}]);
     let body =

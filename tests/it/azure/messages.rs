@@ -1,4 +1,5 @@
-//! Messages to devices from programs: sent over AMQP by Azure's service SDK, taken by a device on Azure's device SDK, and told of as feedback.
+//! Messages of programs to devices: sent over AMQP by Azure's service SDK, received by a device on Azure's device SDK, with
+//! feedback.
 
 use std::process::Command;
 
@@ -74,13 +75,13 @@ fn messages_of_node_reach_a_device_and_every_end_gives_feedback() {
         ("late", "azure-3", "Expired"),
         ("purged", "azure-3", "Purged"),
     ] {
-        let told = program.said("feedback", |line| line["record"]["originalMessageId"] == id);
+        let feedback = program.said("feedback", |line| line["record"]["originalMessageId"] == id);
         assert_eq!(
-            (&told["record"]["deviceId"], &told["record"]["statusCode"]),
+            (&feedback["record"]["deviceId"], &feedback["record"]["statusCode"]),
             (&json!(device), &json!(code)),
-            "{told}"
+            "{feedback}"
         );
-        assert_eq!(told["kind"], "application/vnd.microsoft.iothub.feedback.json");
+        assert_eq!(feedback["kind"], "application/vnd.microsoft.iothub.feedback.json");
     }
     until("every end once", || (program.count(|line| line["what"] == "feedback") == 5).then_some(()));
     hub.host.stop();

@@ -1,4 +1,4 @@
-//! Clients of Azure IoT Hub against the real program: who they are, and what they send and get.
+//! Clients of Azure IoT Hub against the real program: their authentication, and what they send and receive.
 
 mod https;
 mod identity;

@@ -1,4 +1,4 @@
-//! The public SDKs of Azure IoT Hub, changed in nothing but the connection string and the certificate that they trust.
+//! The public SDKs of Azure IoT Hub, with only the connection string and the trusted certificate changed.
 
 use std::{
     io::{BufRead, BufReader},
@@ -15,7 +15,7 @@ use switchbox_tests::{
     until, workspace,
 };
 
-/// A host on the ports that the SDKs connect to, which cannot be told others.
+/// A host on the ports that the SDKs use, which cannot be configured.
 pub(super) struct Hub {
     pub(super) host: Process,
     pub(super) host_folder: HostFolder,
@@ -23,11 +23,11 @@ pub(super) struct Hub {
     pub(super) authority: String,
 }
 
-/// An address of this machine whose ports nobody else has.
+/// An address of this machine whose ports are free.
 fn free_address() -> Option<String> {
     let free =
         |address: &String| [8883, 443, 5671].iter().all(|port| TcpListener::bind((address.as_str(), *port)).is_ok());
-    // Several tests look at the same time, so each thread begins elsewhere.
+    // Several tests search at the same time, so each thread begins at another address.
     let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::thread::current().id());
     let addresses = (0..50).map(|n| format!("127.76.{}.{}", random % 250, 1 + (random / 250 + n) % 250));
     addresses.into_iter().find(free)
@@ -196,7 +196,7 @@ fn everything(hub: &Hub, program: &Program) {
     patch(json!({"colour": null, "deep": {"a": 3}}));
     program.said("desired", |line| line["patch"] == json!({"colour": null, "deep": {"a": 3}, "$version": 2}));
 
-    // A device of the other dialect moves it by the same plugin.
+    // A device of the other dialect changes it through the same plugin.
     let key = registered(&hub.host, &hub.host_folder, "switch-1");
     let mut switch = Device::connect(hub.host.mqtt(), Session::with_secret("switch-1", &token(&key)));
     switch.event(r#"{"deviceId":"azure-1","hops":7}"#);
@@ -249,7 +249,7 @@ fn python_shows_a_certificate() {
 }
 
 #[test]
-fn python_renews_its_token_and_goes_on() {
+fn python_renews_its_token_and_stays_connected() {
     let Some(hub) = Hub::start() else { return };
     let identity = hub.connection_string("azure-1");
     // The SDK makes a new token two minutes before the one before runs out: five seconds from now.

@@ -80,7 +80,7 @@ impl Drop for Broker {
     }
 }
 
-/// A client that is told of everything under a name. Ends with the test.
+/// A client that receives everything under a name. Ends with the test.
 struct Observer {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -109,7 +109,7 @@ impl Observer {
         observer.join().unwrap()
     }
 
-    /// The next so many messages, sorted, without those by which it was found to be there.
+    /// The next messages, this many, sorted, without those that were used to detect it.
     fn next(&mut self, count: usize) -> Vec<String> {
         let lines = self.lines.by_ref().map(Result::unwrap).filter(|line| !line.ends_with("ready"));
         let mut lines: Vec<_> = lines.take(count).collect();
@@ -175,7 +175,7 @@ fn start(host_folder: &HostFolder, address: &str) -> Process {
     host
 }
 
-/// What the bridge tells the host of itself, which it does unless it is told not to.
+/// The state that the bridge publishes to the host, which is its default.
 fn is_connected(host: &Process, expect: &str) {
     const STATES: &str = "$SYS/broker/connection/+/state";
     until("the bridge", || {

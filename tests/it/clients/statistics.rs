@@ -1,4 +1,4 @@
-//! The host's statistics under `$SYS/`, with mosquitto's own client: for accounts that were given them, and nobody else.
+//! The host's statistics under `$SYS/`, with mosquitto's own client: only accounts with these topics get them.
 
 use std::{collections::BTreeMap, path::Path, process::Command};
 
@@ -20,7 +20,7 @@ fn account(host: &Process, host_folder: &HostFolder, name: &str, lists: &[&str])
     host.cli(host_folder, &["service", "password", name])
 }
 
-/// So many messages, as `(retained, topic, payload)`.
+/// This many messages, as `(retained, topic, payload)`.
 fn read(host: &Process, password: &str, filter: &str, count: usize) -> Vec<(bool, String, String)> {
     let count = count.to_string();
     let options = ["-i", "any", "-u", "serviceAccounts/monitor", "-P", password, "-t", filter];

@@ -1,7 +1,7 @@
-//! SIGKILL in the moment in which clients are lost, or come back: every client's topic says what is right, and who watches gets
+//! SIGKILL while clients disconnect or reconnect: the message on every client's topic is right, and subscribers get
 //! each will once.
 //!
-//! `SWITCHBOX_CRASH_ROUNDS` says how often (10), `SWITCHBOX_CRASH_SEED` when to kill (printed).
+//! `SWITCHBOX_CRASH_ROUNDS` gives the number of rounds (10), `SWITCHBOX_CRASH_SEED` the random seed (printed).
 
 use std::{collections::HashMap, time::Duration};
 
@@ -15,7 +15,7 @@ const HOUR: u32 = 3_600;
 /// The host is killed so soon after the sockets were closed, at most.
 const SOON_US: u64 = 4_000;
 
-/// Messages on `status/+` in a round, less than a window: what each client says first, four wills, and who comes back.
+/// Messages on `status/+` in a round, less than a window: the first message of each client, four wills, and one reconnection.
 const EXPECTED: usize = 6 + 4 + 1;
 
 /// What a client leaves behind.
@@ -23,14 +23,14 @@ const EXPECTED: usize = 6 + 4 + 1;
 enum Kind {
     /// MQTT 3.1.1, clean session, a retained will.
     Clean,
-    /// The same in a session that is kept.
+    /// The same in a kept session.
     Kept,
     /// MQTT 5, a session that ends with its connection.
     Brief,
     /// A device whose will is its own telemetry, or its state.
     Telemetry,
     State,
-    /// It comes back, and says so, while its old connection is still open.
+    /// It reconnects and publishes while its old connection is still open.
     Returning,
 }
 
@@ -73,8 +73,8 @@ impl Kind {
     }
 }
 
-/// Connects all, lets them go, and kills the host a moment later.
-fn lose(host: Process, round: u64, dice: &mut Random) {
+/// Connects all clients, disconnects them, and kills the host a moment later.
+fn lose(host: Process, round: u64, random: &mut Random) {
     let (will, online, back) = (format!("offline {round}"), format!("online {round}"), format!("back {round}"));
     let clients: Vec<_> = KINDS
         .iter()
@@ -88,7 +88,7 @@ fn lose(host: Process, round: u64, dice: &mut Random) {
     Kind::Returning.says(&mut returned, &back);
     drop(clients);
     // Sleeps for a time of chance before the host is killed.
-    std::thread::sleep(Duration::from_micros(dice.below(SOON_US)));
+    std::thread::sleep(Duration::from_micros(random.below(SOON_US)));
     host.kill();
 }
 
@@ -97,7 +97,7 @@ fn says(host: &Process, kind: Kind, round: u64) -> String {
     let (mut late, _) = Raw::connect(host.mqtt(), &connect(&format!("late-{round}"), true, 0, None));
     late.subscribe(&kind.topic(), 0);
     let got = late.packet();
-    late.goodbye();
+    late.send_disconnect();
     String::from_utf8(got[5 + kind.topic().len()..].to_vec()).unwrap()
 }
 
@@ -115,11 +115,11 @@ fn watched(host: &Process) -> Vec<String> {
     }
     watcher.send(&acks);
     watcher.expect_silence();
-    watcher.goodbye();
+    watcher.send_disconnect();
     got
 }
 
-/// What is wrong after that round. Each start registers a device that the one before did not know, and that is no other one.
+/// What is wrong after that round. Each start registers a device that did not exist before.
 fn wrong(host: &Process, round: u64) -> Vec<String> {
     let mut wrong = Vec::new();
     let got = watched(host);
@@ -141,7 +141,7 @@ fn wrong(host: &Process, round: u64) -> Vec<String> {
         };
         let all: Vec<_> = words.iter().map(|word| format!("{}: {word} {round}", kind.topic())).collect();
         if of_kind != all.iter().collect::<Vec<_>>() {
-            wrong.push(format!("round {round}: who watches got {of_kind:?}, not {all:?}"));
+            wrong.push(format!("round {round}: the watching client got {of_kind:?}, not {all:?}"));
         }
     }
     wrong
@@ -149,15 +149,15 @@ fn wrong(host: &Process, round: u64) -> Vec<String> {
 
 #[test]
 fn a_kill_in_the_moment_in_which_clients_are_lost_neither_loses_nor_doubles_a_will() {
-    let (rounds, mut dice) = crash_plan(10);
+    let (rounds, mut random) = crash_plan(10);
     let host_folder = HostFolder::new();
     let mut host = host_folder.start();
     let (mut watcher, _) = Raw::connect(host.mqtt(), &connect("watcher", false, HOUR, None));
     watcher.subscribe("status/+", 1);
-    watcher.goodbye();
+    watcher.send_disconnect();
     let mut all_wrong = Vec::new();
     for round in 0..rounds {
-        lose(host, round, &mut dice);
+        lose(host, round, &mut random);
         host = host_folder.start();
         all_wrong.extend(wrong(&host, round));
     }

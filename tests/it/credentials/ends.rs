@@ -12,12 +12,12 @@ fn the_connection_ends_when_the_token_runs_out() {
     let will = Some(LastWill::new("/devices/lamp-1/events", "gone", QoS::AtLeastOnce, false));
     let lamp = Device::connect(host.mqtt(), Session { will, ..Session::with_secret("lamp-1", &secret) });
     lamp.ended();
-    // Nobody took anything away: the will is published.
+    // The access was not revoked, so the will is published.
     until("the will", || host.admin().get("/v1/events").ok().to_string().contains("Z29uZQ").then_some(()));
     host.stop();
 }
 
-/// Gives the first key of the device an end, so many milliseconds from now.
+/// Gives the first key of the device an expiry, this many milliseconds from now.
 #[test]
 fn the_connection_ends_too_when_the_wall_clock_jumps_past_the_tokens_end() {
     let host_folder = HostFolder::new();

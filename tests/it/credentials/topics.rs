@@ -1,4 +1,4 @@
-//! What a device that was let in may do: its own topics, also in its kept session and its will.
+//! What an accepted device may do: its own topics, also in its kept session and its will.
 
 use super::*;
 

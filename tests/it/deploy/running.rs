@@ -1,5 +1,5 @@
-//! Prometheus itself beside a real host, as deploy/ configures it: it reads the host, evaluates the rules and every expression of the
-//! dashboard, and says so when the host is gone.
+//! Prometheus itself beside a real host, as deploy/ configures it: it scrapes the host, evaluates the rules and every expression of
+//! the dashboard, and reports when the host is gone.
 
 use std::{
     fs,
@@ -40,7 +40,7 @@ impl Prometheus {
         Self { child, base: format!("http://127.0.0.1:{port}/api/v1") }
     }
 
-    /// `data` of an answer; null while there is none.
+    /// `data` of an answer; null if there is none.
     fn get(&self, path: &str) -> Value {
         let Ok(mut answer) = ureq::get(format!("{}{path}", self.base)).call() else { return Value::Null };
         let answer: Value = answer.body_mut().read_json().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! What is to be known of single commands of the pages: which are not run, and what others print.
 
-/// What is not run, and what stands for it.
+/// Commands that are not run, and the test that covers each.
 pub(super) const NOT_RUN: &[(&str, &str)] = &[
     (
         "cargo run --profile quick -- demo",

@@ -1,5 +1,5 @@
-//! The commands of README.md and of pages of docs/, run as they are printed and in their order: in a home folder of their own, on
-//! free loopback ports. `lists.rs` names the commands that cannot be run like that, with the test that stands for each.
+//! The commands of README.md and of pages of docs/, run as printed and in order: in a separate home folder, on free loopback ports.
+//! `lists.rs` names the commands that cannot be run like that, with the test that covers each.
 
 use std::{fs, process::Command};
 
@@ -10,7 +10,7 @@ use super::{
     reader::Reader,
 };
 
-/// The commands of the blocks that are marked as shell, without their comments; lines that go on are one.
+/// The commands of the blocks that are marked as shell, without their comments; continued lines are joined.
 fn commands(page: &str) -> Vec<String> {
     let blocks = page.split("\n```sh\n").skip(1).map(|rest| rest.split("\n```").next().unwrap());
     let text = blocks.collect::<Vec<_>>().join("\n").replace("\\\n", " ");
@@ -27,7 +27,7 @@ const FIRST: &[&str] = &["README.md", "docs/first-plugin.md", "docs/devices.md",
 const NETWORK: &[&str] = &["docs/network.md"];
 const HTTP: &[&str] = &["docs/http-api.md"];
 
-/// None: a program that the pages use is not installed.
+/// Returns `None` if a program that the pages use is not installed.
 fn followed(pages: &[&str], before: &[&str]) -> Option<Reader> {
     for program in ["mosquitto_pub", "openssl", "curl"] {
         if !is_available(program, Command::new(program).arg("--help").output().is_ok()) {

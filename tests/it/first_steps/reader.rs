@@ -1,4 +1,4 @@
-//! A reader who follows pages: runs their commands as they are printed, one after the other.
+//! A reader of pages: runs their commands as printed, one after the other.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use super::{
     target,
 };
 
-/// What is not there on a machine that only has loopback addresses, and what stands for it.
+/// Addresses that do not exist on a machine with loopback addresses only, and their replacements.
 const INSTEAD: &[(&str, &str)] = &[("0.0.0.0:8883", "127.0.0.1:0"), ("switchbox.example", "localhost")];
 /// Replaced by the port that the host got.
 const TLS_PORT: &str = "-p 8883 ";
@@ -25,7 +25,7 @@ const ADMIN_ADDRESS: &str = "127.0.0.1:8080";
 
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// A reader who follows the pages: a home folder, two terminals, and what runs in them.
+/// A reader of the pages: a home folder, two terminals, and the programs in them.
 pub(super) struct Reader {
     host_folder: HostFolder,
     /// Where the first terminal is.
@@ -135,7 +135,7 @@ impl Reader {
         }
     }
 
-    /// Goes on beside; a person would see that it is there before the next command.
+    /// Starts a program in the second terminal and waits until it is ready.
     fn start(&mut self, line: &str) {
         let mut shell = self.shell(&format!("exec {line}"));
         self.beside.push(shell.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap());

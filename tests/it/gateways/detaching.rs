@@ -21,12 +21,12 @@ fn what_an_operator_takes_away_detaches_the_device_at_once_and_leaves_the_gatewa
         attach(&mut hub, "lamp", &payload);
         hub.publish("/devices/lamp/events", "while it may");
         taken.iter().for_each(|arguments| setup.cli(arguments));
-        let told = error(&hub, "GATEWAY_DETACHMENT_DEVICE_ERROR");
-        assert_eq!((&told["device_id"], told.get("mqtt_message_info")), (&json!("lamp"), None), "{taken:?}");
+        let report = error(&hub, "GATEWAY_DETACHMENT_DEVICE_ERROR");
+        assert_eq!((&report["device_id"], report.get("mqtt_message_info")), (&json!("lamp"), None), "{taken:?}");
         hub.publish("/devices/hub/events", "the gateway stays");
         if !taken.concat().contains(&"delete") {
             assert_eq!(setup.lamp("connected"), false, "{taken:?}");
-            let (status, why) = (setup.lamp("lastErrorStatus"), told["description"].as_str().unwrap());
+            let (status, why) = (setup.lamp("lastErrorStatus"), report["description"].as_str().unwrap());
             assert_eq!(status, json!({"code": 7, "message": format!("detached: {why}")}));
         }
         setup.host.stop();
@@ -54,9 +54,9 @@ fn a_device_is_detached_when_its_token_runs_out_and_a_new_one_keeps_it() {
     attach(&mut hub, "lamp", &authorization(&token(&setup.lamp)));
     let other = registered(&setup.host, &setup.host_folder, "other");
     attach(&mut hub, "other", &authorization(&other.token("local", now() - 3_600, now() - 597).unwrap()));
-    let told = error(&hub, "GATEWAY_DETACHMENT_DEVICE_ERROR");
-    assert_eq!(told["device_id"], "other");
-    assert!(told["description"].as_str().unwrap().contains("expired"), "{told}");
+    let report = error(&hub, "GATEWAY_DETACHMENT_DEVICE_ERROR");
+    assert_eq!(report["device_id"], "other");
+    assert!(report["description"].as_str().unwrap().contains("expired"), "{report}");
     hub.publish("/devices/lamp/events", "still there");
     assert_eq!(errors(&hub).len(), 1, "{:?}", errors(&hub));
     // So it is when the key is given an end.
@@ -65,7 +65,7 @@ fn a_device_is_detached_when_its_token_runs_out_and_a_new_one_keeps_it() {
     credentials[0]["expirationTime"] = clock::rfc3339(clock::now_ms() + 500).into();
     let path = format!("{path}?updateMask=credentials");
     let _ = setup.host.admin().patch(&path, &json!({ "credentials": credentials })).ok();
-    until("the lamp to be told of", || errors(&hub).get(1).filter(|told| told.contains("expired")).cloned());
+    until("the error to be reported", || errors(&hub).get(1).filter(|text| text.contains("expired")).cloned());
     assert_eq!(setup.lamp("connected"), false);
     setup.host.stop();
 }
@@ -80,15 +80,15 @@ fn the_newest_connection_has_the_device_and_a_gateway_does_not_take_it_back_at_o
     attach(&mut first, "lamp", "");
     let mut second = Device::connect(setup.host.mqtt(), Session::with_secret("hub-2", &token(&second)));
     attach(&mut second, "lamp", "");
-    let told = error(&first, "GATEWAY_DETACHMENT_DEVICE_ERROR");
-    assert!(told["description"].as_str().unwrap().contains("hub-2"), "{told}");
+    let report = error(&first, "GATEWAY_DETACHMENT_DEVICE_ERROR");
+    assert!(report["description"].as_str().unwrap().contains("hub-2"), "{report}");
     second.publish("/devices/lamp/events", "from its new place");
-    // A gateway that answers the error by attaching again is told to wait: else the two would go on for ever.
+    // A gateway that answers the error by attaching again has to wait: otherwise the two would loop forever.
     attach(&mut first, "lamp", "");
-    let told = error(&first, "GATEWAY_ATTACHMENT_ERROR");
-    assert!(told["description"].as_str().unwrap().contains("try again in"), "{told}");
+    let report = error(&first, "GATEWAY_ATTACHMENT_ERROR");
+    assert!(report["description"].as_str().unwrap().contains("try again in"), "{report}");
     second.publish("/devices/lamp/events", "and still from there");
-    // The device itself always gets in.
+    // The device itself may always connect.
     let mut lamp = Device::connect(setup.host.mqtt(), Session::with_secret("lamp", &token(&setup.lamp)));
     lamp.publish("/devices/lamp/events", "by itself");
     let number = second.send("/devices/lamp/events", QoS::AtLeastOnce, "too late").unwrap();

@@ -37,8 +37,8 @@ fn a_plugin_that_waits_for_a_slow_device_delays_no_other_plugin() {
     host.stop();
 }
 
-/// A host whose one plugin calls lamp-1 for every message on `call/…` and publishes the answer; lamp-1; who asks; and when it
-/// began to.
+/// A host with one plugin that calls lamp-1 for every message on `call/…` and publishes the answer; lamp-1; the caller; and the
+/// start time.
 fn many_calls(host_folder: &HostFolder) -> (Process, Device, Device, Instant) {
     let action = r#"{ method = { device = "lamp-1", name = "dim", report = "done/x" } }"#;
     scripted_plugin(host_folder, "caller", ("topic", "call/+"), action);

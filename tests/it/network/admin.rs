@@ -15,7 +15,7 @@ fn the_admin_api_is_reached_with_tls_by_clients_that_trust_its_authority() {
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     let _ = switchbox(&host_folder, &["cert", "server", "localhost", "--folder", &folder(&host_folder, "new")]);
     assert!(!list("new/ca.pem").status.success(), "a host that is not trusted");
-    // A new certificate is taken up here as well.
+    // A new certificate is reloaded here as well.
     for name in ["server.pem", "server.key.pem"] {
         fs::copy(host_folder.root().join("new").join(name), host_folder.root().join("certs").join(name)).unwrap();
     }
@@ -32,7 +32,7 @@ fn without_tokens_the_admin_api_is_for_this_machine_alone() {
     let tls = ["--admin-tls", "0.0.0.0:0", "--tls-cert", &cert, "--tls-key", &key, "--admin-auth", "none"];
     let mut host = Process::spawn_with(&host_folder, &tls);
     assert!(!host.wait().success());
-    assert!(host.log().contains("--admin-auth none is only for a loopback address"), "{}", host.log());
+    assert!(host.log().contains("--admin-auth none is allowed only for a loopback address"), "{}", host.log());
 }
 
 #[test]

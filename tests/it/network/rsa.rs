@@ -32,7 +32,7 @@ fn a_client_that_knows_rsa_alone_gets_in_with_a_certificate_for_it_and_else_the_
     let host = start(&host_folder, &["--connect-deadline", "1s"]);
     assert!(!rsa_alone(&host_folder, host.mqtts(), "certs/ca.pem"), "the host's key is EC now");
     host.logged(&["TLS handshake failed", "127.0.0.1", "--key-type rsa"]);
-    // A client that is slow, or speaks something else, is told of as well.
+    // A client that is slow, or uses another protocol, is logged as well.
     let mut plain = TcpStream::connect(host.mqtts()).unwrap();
     plain.write_all(b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01x").unwrap();
     host.logged(&["TLS handshake failed", "127.0.0.1", "does not speak TLS"]);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Waits until what was sent then, and expires after so many seconds, has expired.
+/// Waits until what was sent then, with this expiry in seconds, has expired.
 fn expired(secs: u64, sent: Instant) {
     until("its time to be over", || (sent.elapsed() > Duration::from_millis(secs * 1_000 + 100)).then_some(()));
 }
@@ -16,7 +16,7 @@ fn v5_3_1_2_23_a_session_does_not_outlive_its_expiry_because_the_host_was_down()
     for (id, expiry_secs) in [("short", 1), ("long", HOUR)] {
         let (mut client, _) = Raw::connect(host.mqtt(), &connect(id, false, expiry_secs, None));
         client.subscribe("a", 1);
-        client.goodbye();
+        client.send_disconnect();
     }
     let left = Instant::now();
     host.stop();
@@ -28,7 +28,7 @@ fn v5_3_1_2_23_a_session_does_not_outlive_its_expiry_because_the_host_was_down()
 }
 
 #[test]
-fn v5_3_3_2_5_messages_run_out_of_time_while_the_host_is_down() {
+fn v5_3_3_2_5_messages_expire_while_the_host_is_down() {
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     away(&host);
@@ -52,7 +52,7 @@ fn v5_3_3_2_5_messages_run_out_of_time_while_the_host_is_down() {
 }
 
 #[test]
-fn v5_3_3_2_5_messages_run_out_of_time_though_the_clock_went_back_a_year_while_the_host_was_down() {
+fn v5_3_3_2_5_messages_expire_though_the_clock_went_back_a_year_while_the_host_was_down() {
     const YEAR_MS: i64 = 365 * 24 * 3_600 * 1_000;
     let host_folder = HostFolder::new();
     let host = host_folder.start();
@@ -128,7 +128,7 @@ fn v5_3_3_2_5_retained_messages_that_expired_make_room_and_do_not_come_back() {
 }
 
 #[test]
-fn v5_3_3_2_5_after_a_kill_only_what_was_sent_for_sure_comes_after_its_time() {
+fn v5_3_3_2_5_after_a_kill_an_expired_message_is_sent_again_only_if_it_was_sent_before() {
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     let one_by_one = |id| {
@@ -144,14 +144,14 @@ fn v5_3_3_2_5_after_a_kill_only_what_was_sent_for_sure_comes_after_its_time() {
     for to in [&mut connected, &mut away] {
         assert!(to.packet().ends_with(b"sent"));
     }
-    away.goodbye();
+    away.send_disconnect();
     for _ in 0..3 {
         from.send(&publish(0x32, "a", 9, &expiring, "never sent"));
         from.expect(&ack(0x40, 9));
     }
     publish_1(&mut from, "a", "live");
     let sent = Instant::now();
-    // The second start knows no less than the first.
+    // The second start restores no less than the first.
     let host = again(&host_folder, host, true);
     let host = again(&host_folder, host, false);
     expired(2, sent);
@@ -163,7 +163,7 @@ fn v5_3_3_2_5_after_a_kill_only_what_was_sent_for_sure_comes_after_its_time() {
     for to in [&mut away, &mut connected] {
         to.expect_silence();
     }
-    // What was let go stays so.
+    // Dropped messages stay dropped.
     publish_1(&mut clean(&host, "from"), "a", "all before this is on the disk");
     let host = again(&host_folder, host, true);
     kept(&host, "connected").0.expect(&publish(0x3a, "a", 5, &[], "live"));

@@ -13,7 +13,7 @@ fn where_consent_is_needed_a_plugin_waits_for_it_and_says_what_it_asks_for() {
     let waiting = admin.wait_plugin("counter", "to wait", |plugin| plugin["state"] == "waiting-for-consent");
     assert_eq!(waiting["grants"], serde_json::json!(["config tally-*"]));
     assert_eq!(waiting["grantsInForce"], serde_json::json!([]));
-    host.logged(&["counter", "waits for consent"]);
+    host.logged(&["counter", "waits for an operator's consent"]);
     let mut pair = Pair::new(&host, "source-1");
     pair.source.event("before");
     let granted = admin.post("/v1/plugins/counter:grant", &serde_json::json!({})).ok();

@@ -4,12 +4,12 @@ use super::*;
 
 /// Events that a version of the counter sees before it is compared.
 const BEFORE: u64 = 40;
-/// A seeded wrong version is rolled back within so many events.
+/// A faulty version is rolled back within this many events.
 const WITHIN: u64 = 1_000;
 
 const GUARD: &str = "[guard]\nevents = 1000\ntraps = 3\nguest-time = 5.0\neffects-per-event = 1.5\n";
 
-/// So many events have been handled in all.
+/// Waits until this many events have been handled in all.
 fn handled(host: &Process, events: u64) {
     host.admin().wait_plugin("counter", "to handle all", |plugin| {
         plugin["counters"]["done"].as_u64().is_some_and(|done| done >= events)
@@ -54,10 +54,10 @@ fn a_version_that_traps_at_times_does_too_much_or_is_slow_is_rolled_back_and_no_
         };
         assert!(rolled_back["rolledBack"]["error"].as_str().unwrap().contains(why), "{rolled_back}");
         assert!(rolled_back["settings"].to_string().contains("good"), "{rolled_back}");
-        host.logged(&["counter", "the one before is back", why]);
+        host.logged(&["counter", "the previous version runs", why]);
         handled(&host, send(0));
     }
-    told(&host, &host_folder);
+    rollback_is_shown(&host, &host_folder);
     assert!(admin.dead_letters().is_empty());
     let sent = send(0);
     host.kill();
@@ -73,7 +73,7 @@ fn a_version_that_traps_at_times_does_too_much_or_is_slow_is_rolled_back_and_no_
 }
 
 /// What was rolled back is in the history, and in the explanation of what it did.
-fn told(host: &Process, host_folder: &HostFolder) {
+fn rollback_is_shown(host: &Process, host_folder: &HostFolder) {
     let text = host.cli(host_folder, &["plugin", "history", "counter"]);
     assert!(text.contains("3 traps in") && text.contains("effects per event"), "{text}");
     let by_doubling = host.admin().get("/v1/executions?plugin=counter&pageSize=1000").ok();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What ends a hostile guest for good, with what the dead letter says of it.
+/// The limit that ends each hostile guest, with the error in its dead letter.
 const FATAL: [(&str, &str); 8] = [
     ("loop", "deadline"),
     ("allocate", "memory"),

@@ -1,4 +1,4 @@
-//! What becomes of a plugin's versions, of its state, and of what it makes the log say.
+//! The lifecycle of a plugin's versions and of its state, and its log lines.
 
 use std::fs;
 
@@ -29,10 +29,11 @@ fn a_rollback_is_shown_and_survives_a_restart() {
     assert!(shown["rolledBack"]["until"].as_str().unwrap().contains("change"), "{shown}");
     let mut pair = Pair::new(&host, "source-1");
     assert_eq!(pair.round_trip("c"), expected("good", 3, "c"));
-    host_folder.plugin("counter.toml", counting("mended", ""));
-    let shown = admin.wait_plugin("counter", "mended", |plugin| plugin["settings"].to_string().contains("mended"));
+    host_folder.plugin("counter.toml", counting("corrected", ""));
+    let shown =
+        admin.wait_plugin("counter", "corrected", |plugin| plugin["settings"].to_string().contains("corrected"));
     assert!(shown["rolledBack"].is_null(), "{shown}");
-    assert_eq!(pair.round_trip("d"), expected("mended", 4, "d"));
+    assert_eq!(pair.round_trip("d"), expected("corrected", 4, "d"));
     host.stop();
 }
 
@@ -79,7 +80,7 @@ fn state_belongs_to_a_plugin_as_long_as_it_exists() {
     host.stop();
 }
 
-/// What the log says of one kind is bounded, and tells how often it was.
+/// Log lines of one kind are bounded, and the log says how many were left out.
 #[test]
 fn a_plugin_that_rejects_everything_does_not_fill_the_log() {
     const EVENTS: usize = 3_000;
@@ -95,7 +96,7 @@ fn a_plugin_that_rejects_everything_does_not_fill_the_log() {
         plugin["counters"]["rejected"].as_u64() == Some(EVENTS as u64)
     });
     let log = host.log();
-    let lines = log.lines().filter(|line| line.contains("to the dead letters")).count();
+    let lines = log.lines().filter(|line| line.contains("becomes a dead letter")).count();
     assert!((1..=12).contains(&lines), "{lines} lines");
     assert!(log.contains("1000 of these"), "{log}");
     host.stop();

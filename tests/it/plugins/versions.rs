@@ -12,9 +12,9 @@ fn a_new_version_that_traps_in_its_first_events_is_rolled_back() {
     assert_eq!(pair.round_trip("a"), expected("good", 1, "a"));
     host_folder.plugin("counter.toml", counting("bad", "trap = true"));
     host.admin().wait_plugin("counter", "to be edited", |plugin| plugin["settings"].to_string().contains("bad"));
-    // It has set the config and counted already when it traps: none of that is there afterwards.
+    // It has set the config and counted when it traps: neither is kept.
     assert_eq!(pair.round_trip("b"), expected("good", 2, "b"));
-    host.logged(&["counter", "the one before is back"]);
+    host.logged(&["counter", "the previous version runs"]);
     assert_eq!(pair.round_trip("c"), expected("good", 3, "c"));
     assert!(pair.tally.seen().messages.iter().all(|message| !message.text().contains("bad")));
     assert!(host.admin().dead_letters().is_empty());

@@ -69,7 +69,7 @@ async fn unhurried() -> Instance {
     start(World::new(), limits).await
 }
 
-/// None: all is well.
+/// Returns `None` if all is well.
 async fn wrong(instance: &mut Instance, call: &str, size: u64, unit: &str) -> Option<String> {
     let began = Instant::now();
     let execution = ask(instance, &format!("argue {call} {size} {unit}")).await;
@@ -100,7 +100,7 @@ fn arguments_of_every_size_and_shape_get_a_typed_answer_in_time() {
         (Just(call), prop_oneof![4 => select(sizes), 1 => any], select(&UNITS[..]))
     });
     let config = ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() };
-    let told = TestRunner::new(config).run(&cases, |(call, size, unit)| {
+    let result = TestRunner::new(config).run(&cases, |(call, size, unit)| {
         let mut instance = instance.borrow_mut();
         let found = runtime.block_on(wrong(&mut instance, call, size, unit));
         if instance.poisoned() {
@@ -108,7 +108,7 @@ fn arguments_of_every_size_and_shape_get_a_typed_answer_in_time() {
         }
         found.map_or(Ok(()), |text| Err(TestCaseError::fail(format!("{call} {size} {unit:?}: {text}"))))
     });
-    told.unwrap();
+    result.unwrap();
 }
 
 /// The property above meets each by chance; this one meets each.
@@ -170,7 +170,7 @@ async fn a_text_of_the_guests_is_cut_where_it_comes_in() {
     assert_eq!(execution.limits_hit, ["text-bytes"]);
 }
 
-/// A defect of the host's own is the plugin's event's end and nobody else's.
+/// A defect of the host ends the execution of the plugin's event, and affects no other plugin.
 #[tokio::test]
 async fn a_panic_of_the_host_in_a_call_ends_the_call_alone() {
     let panicking = || {

@@ -60,7 +60,7 @@ async fn an_endless_loop_delays_no_other_plugin() {
     let limits = Limits { deadline: Duration::from_millis(50), ..Limits::default() };
     let mut looping = start(World::new(), limits).await;
     let mut other = start(World::new(), Limits::default()).await;
-    // One thread: the other gets its turn only because the loop gives way at every tick.
+    // With one thread, the other guest runs only because the loop yields at every tick.
     let began = Instant::now();
     let looped = async {
         let execution = ask(&mut looping, "loop").await;
@@ -76,7 +76,7 @@ async fn an_endless_loop_delays_no_other_plugin() {
 }
 
 #[tokio::test]
-async fn what_is_too_much_is_refused_and_the_guest_goes_on() {
+async fn what_exceeds_a_limit_is_refused_and_the_guest_continues() {
     for (misdeed, limit, words) in [
         ("print 1000", "log-lines", "the rest is dropped"),
         ("log 1000", "log-lines", "the rest is dropped"),

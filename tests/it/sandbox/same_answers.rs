@@ -1,5 +1,5 @@
-//! The fake host of native tests answers each call as a host with its default settings does: the same plugin runs on both, makes the
-//! same generated calls, and gets the same answers, texts of errors included.
+//! The fake host of native tests gives the same answers as a host with default settings: the same plugin runs on both, makes the
+//! same generated calls, and gets the same answers, including error texts.
 
 use std::{sync::Arc, time::Duration};
 

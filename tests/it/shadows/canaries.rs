@@ -3,7 +3,7 @@
 use super::*;
 use switchbox_tests::{Device, until};
 
-/// A source with the target that is told its count.
+/// A source, and the target that gets its count.
 fn pair(host: &Process, n: u32) -> (Device, Device) {
     let source = format!("source-{n}");
     let mut tally = host.device(&format!("tally-{source}"));
@@ -14,9 +14,9 @@ fn pair(host: &Process, n: u32) -> (Device, Device) {
 /// Which version acted, and what it counted.
 fn round_trip((source, tally): &mut (Device, Device), text: &str) -> (String, u64) {
     source.event(text);
-    let told = tally.message_with(&format!(r#""text":"{text}""#)).text();
-    let told: Value = serde_json::from_str(&told).unwrap();
-    (told["marker"].as_str().unwrap().to_owned(), told["count"].as_u64().unwrap())
+    let answer = tally.message_with(&format!(r#""text":"{text}""#)).text();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    (answer["marker"].as_str().unwrap().to_owned(), answer["count"].as_u64().unwrap())
 }
 
 #[test]
@@ -28,29 +28,29 @@ fn a_canary_acts_for_some_devices_with_the_state_that_they_have_until_it_is_prom
     admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
     let mut pairs: Vec<_> = (0..8).map(|n| pair(&host, n)).collect();
     let mut all = |text: &str| -> Vec<_> { pairs.iter_mut().map(|pair| round_trip(pair, text)).collect() };
-    assert!(all("a").iter().all(|told| *told == ("old".to_owned(), 1)));
+    assert!(all("a").iter().all(|answer| *answer == ("old".to_owned(), 1)));
     let settings = host_folder.root().join("candidate.toml");
     fs::write(&settings, counting("marker = \"new\"")).unwrap();
     let candidate = settings.to_str().unwrap();
     let text =
         host.cli(&host_folder, &["plugin", "canary", "counter", "--settings", candidate, "--devices", "source-[01]"]);
-    assert!(text.contains("goes on") && text.contains("source-[01]"), "{text}");
-    let markers = |told: &[(String, u64)]| told.iter().map(|(marker, _)| marker.clone()).collect::<Vec<_>>();
-    let told = all("b");
-    assert_eq!(markers(&told), ["new", "new", "old", "old", "old", "old", "old", "old"]);
-    assert!(told.iter().all(|(_, count)| *count == 2), "{told:?}");
+    assert!(text.contains("running") && text.contains("source-[01]"), "{text}");
+    let markers = |answer: &[(String, u64)]| answer.iter().map(|(marker, _)| marker.clone()).collect::<Vec<_>>();
+    let answer = all("b");
+    assert_eq!(markers(&answer), ["new", "new", "old", "old", "old", "old", "old", "old"]);
+    assert!(answer.iter().all(|(_, count)| *count == 2), "{answer:?}");
     // A step, and the devices keep their owner and their count.
     let _ = host.cli(&host_folder, &["plugin", "canary", "counter", "--share", "50%"]);
     let [first, second] = [all("c"), all("d")];
     assert_eq!(markers(&first), markers(&second));
     assert!(first.iter().all(|(_, count)| *count == 3) && second.iter().all(|(_, count)| *count == 4));
     let _ = host.cli(&host_folder, &["plugin", "canary", "counter", "--abort"]);
-    assert!(all("e").iter().all(|told| *told == ("old".to_owned(), 5)));
+    assert!(all("e").iter().all(|answer| *answer == ("old".to_owned(), 5)));
     let _ = host.cli(&host_folder, &["plugin", "canary", "counter", "--settings", candidate, "--share", "10%"]);
     let text = host.cli(&host_folder, &["plugin", "canary", "counter", "--promote"]);
     assert!(text.contains("comes into force"), "{text}");
     admin.wait_plugin("counter", "to be promoted", |plugin| plugin["settings"].to_string().contains("new"));
-    assert!(all("f").iter().all(|told| *told == ("new".to_owned(), 6)));
+    assert!(all("f").iter().all(|answer| *answer == ("new".to_owned(), 6)));
     let ended = admin.get("/v1/plugins/counter/canary").ok();
     assert!(ended["ended"].as_str().unwrap().contains("another version"), "{ended}");
     host.stop();

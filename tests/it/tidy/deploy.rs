@@ -50,7 +50,7 @@ fn deploy_names_metrics_that_the_host_has() {
     let mut used = BTreeSet::new();
     for (path, text) in files() {
         for name in super::words_after(&text, "switchbox_").map(|rest| format!("switchbox_{rest}")) {
-            assert!(spec_of(&name).is_some(), "{}: {name} is no metric of docs/metrics.md", path.display());
+            assert!(spec_of(&name).is_some(), "{}: {name} is not a metric of docs/metrics.md", path.display());
             used.insert(name);
         }
     }

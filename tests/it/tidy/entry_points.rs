@@ -5,7 +5,7 @@ use std::path::Path;
 
 use switchbox_model::limits::names;
 
-/// Code that lets something in, the one file that has it, and the limits that bound what comes in there.
+/// Code that accepts input from outside, the one file that has it, and the limits that bound the input there.
 const ENTRY_POINTS: &[(&str, &str, &[&str])] = &[
     ("listener.accept()", "crates/mqtt/src/listen.rs", &["connections", "connect_packet_bytes", "packet_bytes"]),
     ("listener.accept()", "crates/http-server/src/server.rs", &["admin_connections", "admin_head_bytes", "admin_body"]),

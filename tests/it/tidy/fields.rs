@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Types of fields that hold as much as a caller writes.
 const UNBOUNDED: [&str; 6] = ["String", "Vec<", "BTreeMap<", "Map<", "Base64", "GrantPatterns"];
-/// The comment that stands at each such field. The document of the API does not have it.
+/// The comment at each such field. It is not part of the API's document.
 const BOUND: &str = "// Bounded by ";
 
 /// A field of a structure: the line with its type, and the comments before it.
@@ -84,7 +84,7 @@ fn every_field_of_a_body_says_by_which_limit_it_is_bounded() {
     );
 }
 
-/// A bound that is named but never checked is none.
+/// Every named bound is checked somewhere.
 #[test]
 fn every_limit_of_a_field_is_checked_somewhere() {
     let table = std::fs::read_to_string(super::workspace().join("crates/rules/src/limits/field.rs")).unwrap();

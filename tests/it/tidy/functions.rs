@@ -12,7 +12,7 @@ const TABLES: &[(&str, &str, &str)] =
 /// Functions that are still longer. Take one out when it is not; never add one.
 const NOT_CLEAN: &[(&str, &str)] = &[];
 
-/// A function as it stands in a file.
+/// A function of a file.
 struct Function {
     name: String,
     /// The line where it begins, from 1.

@@ -1,6 +1,6 @@
 //! Which file of a crate imports which.
 //!
-//! A file imports the file in which a name stands that it writes as `crate::…`, `super::…` or `self::…`, in a `use` or in the code,
+//! A file imports the file that defines a name which it writes as `crate::…`, `super::…` or `self::…`, in a `use` or in the code,
 //! also where another file hands the name on with a `use` of its own. A folder's file and the files in the folder are one concept:
 //! they may name each other. A crate's root is a file like others; its `pub use` only hands on. What is compiled for tests only
 //! counts for no file of the product.
@@ -75,7 +75,7 @@ impl Crate {
         Some(root)
     }
 
-    /// The module in which the name at the end of the path stands: not that which only hands it on.
+    /// The module that defines the name at the end of the path, not one that only re-exports it.
     fn defines(&self, path: &Names, steps: usize) -> Option<&Names> {
         let length = (0..=path.len()).rev().find(|length| self.0.contains_key(&path[..*length]))?;
         let (found, module) = self.0.get_key_value(&path[..length])?;

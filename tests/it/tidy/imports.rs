@@ -32,7 +32,7 @@ fn is_small(kind: &str) -> bool {
     SMALL.contains(&inner)
 }
 
-/// None: all is well.
+/// Returns `None` if all is well.
 fn unbounded(import: &Import) -> Option<String> {
     let first = import.body.split(';').next().unwrap_or_default();
     // A log line is cut, not refused.

@@ -32,7 +32,7 @@ fn every_limit_of_plugins_has_a_line_on_the_page_on_plugins() {
     held("docs/plugins.md", "Limits", plugin_names::ALL);
 }
 
-/// A limit that nothing counts is a promise that nobody keeps.
+/// A limit that is never counted is a broken promise.
 #[test]
 fn every_limit_in_the_table_is_used() {
     let sources = super::sources(&["crates", "host/src"]);

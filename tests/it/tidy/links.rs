@@ -1,4 +1,4 @@
-//! Holds the pages to what they point at: a link leads to a file, and to a heading in it; a path in a text is one that is there.
+//! Checks the references of the pages: a link leads to a file, and to a heading in it; a path in a text exists.
 
 use std::{
     fs,
@@ -26,7 +26,7 @@ fn text_of(page: &Path) -> String {
     fs::read_to_string(super::workspace().join(page)).unwrap_or_else(|error| panic!("{}: {error}", page.display()))
 }
 
-/// The text without what stands in blocks of code.
+/// The text without blocks of code.
 fn prose(text: &str) -> String {
     text.split("```").step_by(2).collect()
 }
@@ -48,7 +48,7 @@ fn has_heading(page: &Path, wanted: &str) -> bool {
     headings.map(|heading| anchor(heading.trim_start_matches('#').trim())).any(|found| found == wanted)
 }
 
-/// None: it leads somewhere.
+/// Returns `None` if it leads somewhere.
 fn broken(page: &Path, link: &str) -> Option<String> {
     if link.starts_with("https://") || link.starts_with("http://") {
         return None;
@@ -72,7 +72,7 @@ fn every_link_leads_somewhere() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// Pages for those who change the code name files; when a file moves, the page moves with it.
+/// Pages for engineers name files; when a file moves, the page has to be changed.
 #[test]
 fn every_path_on_the_pages_about_the_code_is_there() {
     let mut wrong = Vec::new();

@@ -54,7 +54,7 @@ fn page() -> Page {
     page
 }
 
-/// `3.1.2-4 and 6 and 3.1.4-1 to 3`: each of them. A section alone is none.
+/// `3.1.2-4 and 6 and 3.1.4-1 to 3`: each of them. A section number alone is not a statement.
 fn statements(version: &str, text: &str) -> Vec<Statement> {
     let mut found: Vec<Statement> = Vec::new();
     let (mut section, mut up_to) = (None, false);
@@ -122,6 +122,6 @@ fn every_statement_has_a_test_or_a_reason_why_not() {
     let named: BTreeSet<_> = tested.union(&without).cloned().collect();
     let apart: Vec<_> = all.symmetric_difference(&named).collect();
     assert!(apart.is_empty(), "neither tested nor explained, or no statement: {apart:?}");
-    let told = format!("Of the {} statements of both versions {} have a test", all.len(), tested.len());
-    assert!(text.contains(&told), "docs/mqtt-conformance.md does not say: {told}");
+    let sentence = format!("Of the {} statements of both versions {} have a test", all.len(), tested.len());
+    assert!(text.contains(&sentence), "docs/mqtt-conformance.md does not say: {sentence}");
 }

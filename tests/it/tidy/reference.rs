@@ -117,7 +117,7 @@ fn calls_page(document: &Value) -> String {
 For programs. This page is made from the code; `/openapi.json` has the fields of bodies and answers, [http-api.md](http-api.md) examples.
 
 `…` stands for `/v1/projects/{p}/locations/{l}/registries/{r}`. The scope says what a token must allow: `read`, `operate` (also send to devices) or
-`admin` (also change what is there); `open` needs no token, and `device` is for a device with its own token or password.
+`admin` (also change anything); `open` needs no token, and `device` is for a device with its own token or password.
 
 | call | scope | query parameters | meaning |
 | --- | --- | --- | --- |
@@ -143,7 +143,7 @@ For programs. This page is made from the code; `/openapi.json` has the fields of
 fn commands_page() -> String {
     let mut page = "# Commands
 
-For everybody who types commands. This page is made from the code; `switchbox COMMAND --help` says more about each flag, and
+For users of the command line. This page is made from the code; `switchbox COMMAND --help` says more about each flag, and
 [command-line.md](command-line.md) what all commands have in common: which host, how devices are named, output, exit codes.
 
 | command | flags | meaning |

@@ -1,6 +1,6 @@
 //! Holds the host to its supervision of tasks and threads: what is started by other means than `tasks.rs` says why it may be.
 
-/// What starts a task or a thread whose panic nobody would notice.
+/// Calls that start a task or a thread whose panic would go unnoticed.
 const BARE: [&str; 5] = ["tokio::spawn", "task::spawn(", "thread::spawn", "thread::Builder", "runtime.spawn("];
 /// The comment that says what notices the panic, in one of the lines before.
 const REASON: &str = "Supervision: ";

@@ -9,7 +9,7 @@ pub fn inside_paths(code: &str) -> impl Iterator<Item = Vec<String>> {
     begins.flat_map(|(at, _)| paths(&code[at..])).map(|(path, _)| path)
 }
 
-/// The paths of a tree, `a::{b, c::d as e}`, that stands at the beginning of the code; each with the name that it has from there on.
+/// The paths of a tree, `a::{b, c::d as e}`, at the beginning of the code; each with the name by which it is used.
 pub fn paths(code: &str) -> Vec<(Vec<String>, String)> {
     let mut rest = code;
     tree(&mut rest, &[])

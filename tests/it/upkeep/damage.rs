@@ -72,7 +72,7 @@ fn serve_repairs_a_damaged_folder_where_it_is_asked_to_and_says_what_it_cut() {
     assert!(fs::read(aside[0].join(file.file_name().unwrap())).unwrap() == bytes, "the damaged file is kept");
     host.device("source-1").event("after the repair");
     host.stop();
-    // Where nothing is damaged, also where there is no folder yet, it starts as without the flag.
+    // If nothing is damaged, or there is no folder yet, it starts as without the flag.
     for host_folder in [host_folder, HostFolder::new()] {
         let host = host_folder.start_with(&["--repair"]);
         assert!(!host.log().contains("the data folder was repaired"), "{}", host.log());

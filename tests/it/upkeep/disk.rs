@@ -66,7 +66,7 @@ impl Disk {
         ["nsenter", "-m", "-t", &self.pid, "--"]
     }
 
-    /// Runs the command where the disk can be seen; `$data` is where it is mounted. True: it ended well.
+    /// Runs the command with access to the disk; `$data` is where it is mounted. Returns true if it succeeded.
     pub fn sh(&self, command: &str) -> bool {
         let [program, arguments @ ..] = self.wrapper();
         let mut command_line = Command::new(program);
@@ -89,9 +89,9 @@ impl Disk {
     }
 
     /// As an operator does it after [`Disk::fail`].
-    pub fn mend(&self) {
+    pub fn repair(&self) {
         let check = "e2fsck -f -y \"$image\" >/dev/null 2>&1";
-        // e2fsck ends with 1 where it has mended something.
+        // e2fsck ends with 1 if it has repaired something.
         assert!(
             self.sh(&format!("umount \"$data\" && {{ {check}; [ $? -le 1 ]; }} && mount -o loop \"$image\" \"$data\""))
         );

@@ -19,7 +19,7 @@ use super::{cli, disk::Disk, payloads, text};
 /// The longest that a stop takes, and something for a busy machine.
 const BOUND: Duration = Duration::from_secs(35);
 
-/// True: the process has ended, or all that is left of it are threads that the kernel does not let go before the disk answers.
+/// True if the process has ended, or if only threads remain that the kernel does not end before the disk answers.
 fn has_ended(host: &Process) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", host.pid())).unwrap_or_default();
     stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('Z'))
@@ -62,7 +62,7 @@ fn sigterm_ends_a_host_whose_plugin_computes_for_ever_and_whose_callers_read_not
     waits_for_end(&host, began);
     // Everything that is acknowledged is on the disk; the event comes again.
     assert_eq!(host.wait().code(), Some(0), "{}", host.log());
-    host.logged(&["did not end within", "stopping goes on without it", "part=\"plugins\""]);
+    host.logged(&["did not end within", "the host stops without it", "part=\"plugins\""]);
     drop(callers);
     assert!(payloads(&host_folder).contains("loop"));
 }
@@ -154,7 +154,7 @@ fn a_host_whose_disk_turns_read_only_under_load_ends_and_has_what_it_acknowledge
         host.log()
     );
     let copy = HostFolder::new();
-    disk.mend();
+    disk.repair();
     disk.copy_data_to(&copy);
     let (code, output, log) = cli(&copy, &["check", "--data", text(&copy.data())]);
     assert_eq!(code, 0, "{output}{log}");

@@ -63,22 +63,22 @@ fn a_plugins_log_is_followed_line_by_line_until_it_is_interrupted() {
             (lines.len() >= times).then_some(lines)
         })
     };
-    let told = |lines: &[String]| -> Vec<String> {
+    let texts = |lines: &[String]| -> Vec<String> {
         lines.iter().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
     };
-    assert_eq!(told(&seen(3)), ["warn: line 0", "warn: line 1", "failed: not mine"]);
+    assert_eq!(texts(&seen(3)), ["warn: line 0", "warn: line 1", "failed: not mine"]);
     device.event("nothing");
     device.event("log 1");
-    assert_eq!(told(&seen(4))[3], "warn: line 0");
+    assert_eq!(texts(&seen(4))[3], "warn: line 0");
     // A dead letter that is driven again fails again, and that is news.
     let letter = host.admin().dead_letters()[0]["id"].as_str().unwrap().to_owned();
     let _ = host.cli(&host_folder, &["dead-letters", "redrive", &letter]);
-    assert_eq!(told(&seen(5))[4], "failed: not mine");
+    assert_eq!(texts(&seen(5))[4], "failed: not mine");
     assert!(followed.try_wait().is_none(), "{}", followed.log());
     followed.terminate();
     assert!(!followed.wait().success());
-    let mut nobody = logs("nobody");
-    assert_eq!(nobody.wait().code(), Some(4));
-    assert!(nobody.log().contains("plugin nobody does not exist"), "{}", nobody.log());
+    let mut unknown = logs("nobody");
+    assert_eq!(unknown.wait().code(), Some(4));
+    assert!(unknown.log().contains("plugin nobody does not exist"), "{}", unknown.log());
     host.stop();
 }

@@ -1,4 +1,4 @@
-//! The admin API, from outside.
+//! Attacks on the admin API.
 
 use super::{Attack, Conn, Row, row};
 
@@ -184,7 +184,7 @@ pub(super) const ROWS: &[Row] = &[
         }
     })
     .asserts("a page has at most 4 MiB and says where the next one begins"),
-    row("bridge-abuse", "pretends over HTTP to be the other device", |attack| {
+    row("bridge-abuse", "sends HTTP calls in the name of another device", |attack| {
         let path = "/v1/projects/local/locations/local/registries/default/devices/healthy:publishEvent";
         let body = "{\"binaryData\":\"eA==\"}";
         while attack.continues() {
@@ -202,13 +202,13 @@ fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}{length}\r\n{body}")
 }
 
-/// What an operator could do; the attacker has got hold of a token.
+/// A call with a valid token, as if the attacker had stolen one.
 fn with_token(attack: &Attack, method: &str, path: &str, headers: &str, body: &str) -> String {
     let token = &attack.target.admin_token;
     request(method, path, &format!("authorization: Bearer {token}\r\n{headers}"), body)
 }
 
-/// The same up to where the headers go on.
+/// The beginning of a call, up to the headers.
 fn head(attack: &Attack, method: &str, path: &str) -> String {
     let token = &attack.target.admin_token;
     format!(
@@ -216,7 +216,7 @@ fn head(attack: &Attack, method: &str, path: &str) -> String {
     )
 }
 
-/// 0: the host closed without a word, as it does with more than it takes.
+/// Whether the host refused the call. Status 0: it closed the connection without an answer.
 fn is_no(status: u16) -> bool {
     status == 0 || status >= 400
 }

@@ -1,4 +1,4 @@
-//! The event endpoint, from outside: frames of wrong sizes, links without end, credit that is never used.
+//! Attacks on the event endpoint: frames of wrong sizes, endless links, credit that is never used.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -130,7 +130,7 @@ pub(super) const ROWS: &[Row] = &[
 const SASL: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
 const HEADER: [u8; 8] = *b"AMQP\x00\x01\x00\x00";
 
-/// What the host may have from now on, MiB.
+/// Maximum memory of the host from now on, MiB.
 fn most(attack: &Attack) -> u64 {
     attack.target.reset_peak();
     attack.target.resident_mib() + 64
@@ -145,7 +145,7 @@ fn connected(attack: &Attack) -> Conn {
     Conn::open(attack.target.amqp).expect("no connection")
 }
 
-/// A SASL frame, with the header before it.
+/// A SASL frame, preceded by the header.
 fn sasl(mechanism: &str, response: &[u8]) -> Vec<u8> {
     let fields = [text(0xa3, mechanism.as_bytes()), binary(response)];
     let mut init = performative(0x41, &fields);
@@ -157,18 +157,18 @@ fn anonymous() -> Vec<u8> {
     sasl("ANONYMOUS", b"")
 }
 
-/// The policy's own key.
+/// SASL PLAIN with the policy's key.
 fn plain(attack: &Attack) -> Vec<u8> {
     sasl("PLAIN", format!("\0service\0{}", attack.target.hub_key).as_bytes())
 }
 
-/// A value within a value, and so on, in one message.
+/// A message with deeply nested values.
 fn nested_message() -> Vec<u8> {
     let transfer = performative(0x14, &[uint(0), uint(0), vec![0xa0, 1, 0], uint(0), vec![0x42], vec![0x42]]);
     longer(&transfer, &[&[0, 0x53, 0x77][..], &[0, 0x40].repeat(7_000), &[0x40]].concat())
 }
 
-/// A connection that is open.
+/// The bytes that open a connection.
 fn opened(proof: &[u8]) -> Vec<u8> {
     [proof, &HEADER, &performative(0x10, &[text(0xa1, b"mallory")])].concat()
 }
@@ -177,7 +177,7 @@ fn begin() -> Vec<u8> {
     performative(0x11, &[vec![0x40], uint(0), uint(u32::MAX), uint(u32::MAX)])
 }
 
-/// A link over which the host is to send.
+/// A link on which the host sends.
 fn attach(handle: u32, from: &str) -> Vec<u8> {
     let name = format!("{from}-{handle}");
     let ends = [described(0x28, &[text(0xa1, from.as_bytes())]), described(0x29, &[text(0xa1, b"here")])];
@@ -186,7 +186,7 @@ fn attach(handle: u32, from: &str) -> Vec<u8> {
     performative(0x12, &fields)
 }
 
-/// A link over which the attacker sends.
+/// A link on which the attacker sends.
 fn send_to(handle: u32, to: &str) -> Vec<u8> {
     let name = format!("{to}-{handle}");
     let ends = [described(0x28, &[text(0xa1, b"here")]), described(0x29, &[text(0xa1, to.as_bytes())])];
@@ -240,14 +240,14 @@ fn performative(code: u8, fields: &[Vec<u8>]) -> Vec<u8> {
     frame(&described(code, fields))
 }
 
-/// The same frame of another session.
+/// The same frame on another channel.
 fn on(channel: u16, frame: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();
     frame[6..8].copy_from_slice(&channel.to_be_bytes());
     frame
 }
 
-/// The same frame, with a payload behind it.
+/// The same frame with a payload.
 fn longer(frame: &[u8], payload: &[u8]) -> Vec<u8> {
     let size = u32::try_from(frame.len() + payload.len()).expect("too long a frame");
     [&size.to_be_bytes()[..], &frame[4..], payload].concat()

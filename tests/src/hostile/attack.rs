@@ -1,4 +1,4 @@
-//! One attack: its row in the table, and how it runs beside what is measured.
+//! One attack: its row in the table, and how it runs beside the measured device.
 
 use std::{
     fs,
@@ -18,9 +18,9 @@ use crate::until;
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
     pub name: &'static str,
-    /// What the attacker does, in a line.
+    /// What the attacker does, in one line.
     pub does: &'static str,
-    /// What the row asserts beside the bounds that are asserted of every row.
+    /// What the row asserts, in addition to what every row asserts.
     pub asserts: &'static str,
     pub(super) attack: fn(&Attack),
 }
@@ -36,7 +36,7 @@ impl Row {
     }
 }
 
-/// An attack under way, in rounds until it is called off.
+/// A running attack. It runs in rounds until it is stopped.
 #[derive(Debug)]
 pub struct Attack {
     pub target: Arc<Target>,
@@ -44,33 +44,33 @@ pub struct Attack {
     rounds: AtomicU64,
 }
 
-/// The tempo of a slow attacker.
+/// Pause of a slow attacker.
 pub(super) const SLOW_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Attack {
-    /// Lets the other device be watched from now on: for rows whose rounds take long.
+    /// Starts the measurement of the healthy device now, for rows with long rounds.
     pub(super) fn begin(&self) {
         self.rounds.fetch_add(2, Ordering::SeqCst);
     }
 
-    /// Begins a round; false when it is called off.
+    /// Begins a round. Returns false when the attack is stopped.
     pub(super) fn continues(&self) -> bool {
         self.rounds.fetch_add(1, Ordering::SeqCst);
         self.on.load(Ordering::SeqCst)
     }
 
-    /// Does so now and then until it is called off.
-    pub(super) fn repeat_slowly(&self, mut drip: impl FnMut(usize)) {
+    /// Repeats an action with pauses until the attack is stopped.
+    pub(super) fn repeat_slowly(&self, mut send: impl FnMut(usize)) {
         let mut at = 0;
         while self.continues() {
-            drip(at);
+            send(at);
             at += 1;
-            // Sleeps at the pace of an attacker.
+            // Sleeps to keep the pace of a slow attacker.
             std::thread::sleep(SLOW_INTERVAL);
         }
     }
 
-    /// Opens so many connections and lets each say this.
+    /// Opens this many connections and sends these bytes on each.
     pub(super) fn open(&self, host: SocketAddr, count: usize, words: &[u8]) -> Vec<Conn> {
         assert!(count <= MOST_CONNECTIONS);
         let opened = (0..count).filter_map(|_| {
@@ -81,9 +81,9 @@ impl Attack {
         opened.collect()
     }
 
-    /// With `HOSTILE_IDLE` in the environment the attacker gets the processor when nobody else wants it, as if it were on a
-    /// machine of its own: what is left is what the host does for it. It asks the scheduler after each packet, which else lets
-    /// even an idle thread go on until its next tick.
+    /// With `HOSTILE_IDLE` in the environment, the attacker runs only while no other thread needs the processor, as if it were on
+    /// another machine. The measured effect is then that of the host alone. The attacker yields after each packet, because
+    /// otherwise even an idle-priority thread runs until the next tick.
     fn lower_priority() {
         if std::env::var_os("HOSTILE_IDLE").is_some() {
             let stat = fs::read_to_string("/proc/thread-self/stat").expect("no /proc");
@@ -94,11 +94,11 @@ impl Attack {
         }
     }
 
-    /// Runs the row until `during` has ended, which begins when the attack has done its first round.
+    /// Runs the row until `during` has ended. `during` begins after the first round of the attack.
     ///
     /// # Panics
     ///
-    /// When the attack succeeded.
+    /// Panics if the attack succeeded.
     pub fn run<T>(target: &Arc<Target>, row: Row, during: impl FnOnce() -> T) -> T {
         let attack = Arc::new(Self { target: target.clone(), on: AtomicBool::new(true), rounds: AtomicU64::new(0) });
         let attacker = {

@@ -1,4 +1,4 @@
-//! Files in the plugin folder that are not what they seem.
+//! Malicious files in the plugin folder.
 
 use std::{fmt::Write as _, fs};
 
@@ -66,8 +66,8 @@ pub(super) const ROWS: &[Row] = &[
     }),
 ];
 
-/// `(component (core module (func) (func) …))`. Built byte by byte: to parse such a text takes the attacker longer than the host
-/// needs to refuse what comes of it, and the attacker shares the processor with the device that is timed.
+/// `(component (core module (func) (func) …))`. Built byte by byte: parsing such a text would take longer than the host needs to
+/// refuse the result, and the attacker shares the processor with the measured device.
 fn empty_functions(count: usize) -> Vec<u8> {
     let types = section(1, 1, &[0x60, 0, 0]);
     let functions = section(3, count, &vec![0; count]);
@@ -84,7 +84,7 @@ fn in_component(sections: &[u8]) -> Vec<u8> {
     [&b"\0asm\x0d\0\x01\0"[..], &[1], &length(module.len()), &module].concat()
 }
 
-/// A section of a module: how many items it has, and these.
+/// A section of a module: the number of its items, and the items.
 fn section(id: u8, count: usize, items: &[u8]) -> Vec<u8> {
     let body = [&length(count), items].concat();
     [&[id][..], &length(body.len()), &body].concat()
@@ -102,7 +102,7 @@ fn length(mut number: usize) -> Vec<u8> {
 }
 
 fn tried(attack: &Attack, name: &str, texts: &[String]) {
-    // What is no component at all is refused as well.
+    // Files that are not components are refused too.
     let components: Vec<_> = texts.iter().map(|text| wat::parse_str(text).expect("no component")).collect();
     written(attack, name, &components);
 }
@@ -118,7 +118,7 @@ fn written(attack: &Attack, name: &str, components: &[Vec<u8>]) {
     let _ = fs::remove_file(&path);
 }
 
-/// Waits until the host has looked at it, and then a while.
+/// Waits until the host has read the file, and a while longer.
 fn refused(attack: &Attack, name: &str) {
     let shown = || attack.target.plugin(name).filter(|text| text.contains("lastError") || text.contains("\"state\""));
     let text = crate::until("the host to look at the component", shown);

@@ -1,4 +1,4 @@
-//! Too much of what is allowed.
+//! Floods of permitted requests.
 
 use std::fs;
 
@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row] = &[
     }),
     row("rejected-events", "publishes telemetry that a plugin rejects as fast as it can", |attack| {
         let lines =
-            || fs::read_to_string(&attack.target.log).map_or(0, |log| log.matches("to the dead letters").count());
+            || fs::read_to_string(&attack.target.log).map_or(0, |log| log.matches("becomes a dead letter").count());
         let before = lines();
         let mut mallory = attack.target.connect_accepted(&attack.target.mallory());
         let burst = publish(0x30, "/devices/mallory/events/rejected", 0, &[], &[b'x'; 100]).repeat(500);
@@ -105,7 +105,7 @@ pub(super) const ROWS: &[Row] = &[
             retainer.send(&publish(0x31, &format!("attack/retained/r-{number}"), 0, &[], &[b'x'; 1_000]));
         }
         while attack.continues() {
-            let mut eve = attack.target.connect_accepted(&attack.target.eve("asker"));
+            let mut eve = attack.target.connect_accepted(&attack.target.eve("caller"));
             for _ in 0..20 {
                 eve.send(&subscribe(1, ["attack/retained/#"], 0));
             }

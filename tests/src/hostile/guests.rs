@@ -1,5 +1,5 @@
-//! Malicious plugins: a component that is accepted and then misuses each call, each text and each start. Another plugin is served
-//! meanwhile, and the host's memory does not grow.
+//! Malicious plugins: a component that is accepted and then misuses each call, each text and each start. Another plugin must be
+//! served meanwhile, and the host's memory must not grow.
 
 use std::fs;
 
@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{HOSTILE, until};
 
-/// The host may take so much more than when it is idle, MiB, whatever a guest gives to a call.
+/// How much the host's memory may grow, MiB, whatever a guest passes to a call.
 const GROWTH_MIB: u64 = 64;
-/// What the instances of a guest keep of its own memory when it was called again and again, MiB: two of 32 MiB each.
+/// How much the instances of a guest may keep of their own memory after many calls, MiB: two of 32 MiB each.
 const KEPT_BY_GUESTS_MIB: u64 = 64;
 
 pub(super) const ROWS: &[Row] = &[
@@ -84,14 +84,14 @@ pub(super) fn runs(attack: &Attack, name: &str) {
     until("the plugin to run", || attack.target.plugin(name).filter(|text| text.contains("\"running\"")));
 }
 
-/// Runs the guest under this name for the attackers' own device.
+/// Installs the guest under this name for the attackers' own device.
 pub(super) fn run(attack: &Attack, name: &str) {
     settings(attack, name, "");
     fs::write(attack.target.plugins.join(format!("{name}.wasm")), component()).expect("no room");
     runs(attack, name);
 }
 
-/// Takes the plugin out of the folder, and waits until it is gone.
+/// Removes the plugin from the folder, and waits until it is gone.
 pub(super) fn remove(attack: &Attack, name: &str) {
     for ending in ["toml", "wasm"] {
         let _ = fs::remove_file(attack.target.plugins.join(format!("{name}.{ending}")));
@@ -99,7 +99,7 @@ pub(super) fn remove(attack: &Attack, name: &str) {
     until("the plugin to be gone", || attack.target.plugin(name).is_none().then_some(()));
 }
 
-/// Runs the plugin for the attackers' own device, and gives it these events in turn.
+/// Runs the plugin for the attackers' own device, and sends it these events in turn.
 fn bounded(attack: &Attack, events: &[String]) {
     let name = "hostile";
     run(attack, name);
@@ -116,7 +116,7 @@ fn bounded(attack: &Attack, events: &[String]) {
         let again = sent > events.len() as u64;
         let most = idle + GROWTH_MIB + if again { KEPT_BY_GUESTS_MIB } else { 0 };
         assert!(peak <= most, "{event}: the host took {peak} MiB, and {idle} before");
-        // All of them, also when it is called off early.
+        // Send all events, even if the attack is stopped early.
         if !attack.continues() && sent >= events.len() as u64 {
             break;
         }
@@ -125,7 +125,7 @@ fn bounded(attack: &Attack, events: &[String]) {
     remove(attack, name);
 }
 
-/// Each of these settings keeps the component from running.
+/// Checks that each of these settings keeps the component from running.
 fn tried(attack: &Attack, name: &str, settings: &[&str]) {
     let plugins = &attack.target.plugins;
     fs::write(plugins.join(format!("{name}.wasm")), component()).expect("no room");

@@ -1,4 +1,4 @@
-//! A well-behaved device, which has to be served during an attack.
+//! A well-behaved device that has to be served during an attack.
 
 use std::{
     io::Write,
@@ -22,7 +22,7 @@ pub struct Healthy {
 impl Healthy {
     /// # Panics
     ///
-    /// When it is not let in.
+    /// Panics if it is refused.
     #[must_use]
     pub fn connect(target: &Target) -> Self {
         let login = Login { password: Some(target.healthy_token.clone()), keep_alive_secs: 0, ..Login::new("healthy") };
@@ -44,7 +44,7 @@ impl Healthy {
     ///
     /// # Panics
     ///
-    /// When the device is not served.
+    /// Panics if the device is not served.
     pub fn round_trip(&mut self) -> Duration {
         self.hops += 1;
         let record = format!("{{\"deviceId\":\"healthy\",\"hops\":{}}}", self.hops);
@@ -74,7 +74,7 @@ impl Healthy {
     ///
     /// # Panics
     ///
-    /// When it does not.
+    /// Panics if it does not.
     #[must_use]
     pub fn admin_answers(target: &Target) -> Duration {
         let began = Instant::now();

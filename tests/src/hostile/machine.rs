@@ -1,4 +1,4 @@
-//! What stays behind of it: memory after compiling, files of what was compiled, a connection whose token has run out.
+//! Effects that remain after an attack: memory after compiling, files of compiled code, a connection whose token has expired.
 
 use std::{
     fs,
@@ -10,9 +10,9 @@ use switchbox_auth::signing::SigningKey;
 use super::{Conn, Login, Row, Target, guests, now, row, wire::length};
 use crate::{stamped, until, until_within};
 
-/// The host may take so much more than before while something compiles, MiB.
+/// How much the host's memory may grow while a component compiles, MiB.
 const WHILE_COMPILING_MIB: u64 = 64;
-/// And so much more when that is gone again.
+/// How much it may stay above the start after that, MiB.
 const AFTERWARDS_MIB: u64 = 16;
 /// How soon a connection has to end.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -77,18 +77,18 @@ pub(super) const ROWS: &[Row] = &[
         |attack| {
             let target = &attack.target;
             attack.begin();
-            // Clocks may differ by ten minutes: so long it counts after its end.
+            // Clocks may differ by ten minutes, so the token stays valid that long after its expiry.
             let counts_for_one_second = target.key_of_mallory().token("local", now() - 900, now() - 599);
             let mut conn = target.connect_with(counts_for_one_second);
             ends(&mut conn);
             let mut conn = target.connect_with(target.key_of_mallory().token("local", now(), now() + 1_800));
-            // Builds for use have no test clock: there nothing can be set ahead.
+            // Release builds have no test clock, so their clock cannot be set.
             if target.set_clock(7_200_000, "the wall clock went ahead") {
                 ends(&mut conn);
             }
             target.set_clock(0, "the wall clock went back");
             while attack.continues() {
-                // Sleeps until the attack is called off, as nothing more is to be done.
+                // Sleeps until the attack is stopped; there is nothing more to do.
                 std::thread::sleep(super::SLOW_INTERVAL);
             }
         },
@@ -111,13 +111,13 @@ impl Target {
         &self.device_key
     }
 
-    /// Of the component that runs.
+    /// The digest of the running component.
     fn digest(&self, name: &str) -> Option<String> {
         let answer = self.api.get(&format!("/v1/plugins/{name}"));
         (answer.status == 200).then(|| answer.body["digest"].to_string())
     }
 
-    /// Sets the host's clock wrong by so much. False: it has no test clock.
+    /// Sets the offset of the host's clock. Returns false if it has no test clock.
     fn set_clock(&self, shift_ms: i64, says: &str) -> bool {
         let lines = || fs::read_to_string(&self.log).map_or(0, |log| log.matches(says).count());
         let before = lines();
@@ -128,7 +128,7 @@ impl Target {
     }
 }
 
-/// A component that runs, with a module of 15,000 functions in it that is never called.
+/// A component that runs, with a module of 15,000 functions that are never called.
 fn large() -> Vec<u8> {
     const FUNCTIONS: usize = 15_000;
     // No locals; x = (x * 3 + 7) ^ x, ten times.

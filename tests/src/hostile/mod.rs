@@ -1,6 +1,6 @@
-//! What hostile clients do: one row an attack, run against a real host while another device is served. Bounded: no row
-//! opens more than [`MOST_CONNECTIONS`] connections at a time. `tests/hostile.rs` asserts over the rows,
-//! `examples/hostile.rs` measures with them.
+//! What hostile clients do: each attack is a row, which runs against a real host while another device is measured. No row opens
+//! more than [`MOST_CONNECTIONS`] connections at a time. `tests/hostile.rs` asserts the bounds of each row, `examples/hostile.rs`
+//! measures them.
 
 mod admin;
 mod amqp;
@@ -32,10 +32,10 @@ use self::{
 };
 use crate::now;
 
-/// Connections that one row has open at a time.
+/// Connections of one row at a time.
 pub const MOST_CONNECTIONS: usize = 1_100;
 
-/// The table.
+/// The table of attacks.
 #[must_use]
 pub fn rows() -> Vec<Row> {
     [

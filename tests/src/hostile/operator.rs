@@ -1,4 +1,4 @@
-//! What reaches an operator: the log, the terminal, and the folder of plugins.
+//! Attacks on the operator: through the log, the terminal, and the plugin folder.
 
 use std::{fs, net::Ipv4Addr, path::PathBuf, process::Command, time::Duration};
 
@@ -11,11 +11,11 @@ use super::{
 };
 use crate::{Admin, acts, has_terminal, on_a_terminal, until};
 
-/// Clears the screen, sets the title, rings, colours, turns the text around, and begins a line that the host never wrote.
+/// Clears the screen, sets the title, rings the bell, changes colours, reverses the text, and forges a log line.
 const CONTROL_TEXT: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{202e}\u{2066}x\r\nFORGED";
-/// An address of its own, so that the log has lines left for it.
+/// A separate address, so that the log's limit for other addresses does not hide its lines.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
-/// How long the folder of plugins is away. It is looked for every 100 ms.
+/// How long the plugin folder is missing. The host polls it every 100 ms.
 const AWAY: Duration = Duration::from_secs(1);
 
 pub(super) const ROWS: &[Row] = &[
@@ -40,9 +40,9 @@ pub(super) const ROWS: &[Row] = &[
             guests::remove(attack, "words");
         },
     )
-    .asserts("the log has no such character, nor has the terminal of an operator who lists all of it"),
+    .asserts("neither the log nor the terminal of an operator who lists everything contains such a character"),
     row("long-cells", "reports a state, and sends events, as long as they may be in one word", |attack| {
-        // Rows before have left so many that the one below would not be on the first page.
+        // Earlier rows left so many dead letters that this one would not be on the first page.
         let purged = attack.target.program().args(["dead-letters", "purge", "--all"]).output().expect("no program");
         assert!(purged.status.success(), "{purged:?}");
         attack.begin();
@@ -57,16 +57,16 @@ pub(super) const ROWS: &[Row] = &[
         }
     })
     .asserts("each command that lists them ends with 0, on a terminal and in a pipe"),
-    row("plugin-folder-gone", "takes the folder of plugins away while they run, and puts it back", |attack| {
+    row("plugin-folder-gone", "removes the plugin folder while plugins run, and restores it", |attack| {
         let (plugins, aside) = (&attack.target.plugins, attack.target.plugins.with_extension("aside"));
         let lines = || log(&attack.target).matches("plugin folder").count();
         let before = lines();
         attack.begin();
         loop {
-            // What is being written keeps the host looking.
+            // A file that is being written keeps the host polling.
             fs::write(plugins.join("half.toml"), "component = ").expect("no room");
             fs::rename(plugins, &aside).expect("the folder stays");
-            // Sleeps for the while in which the host has to notice it.
+            // Sleeps until the host must have noticed the missing folder.
             std::thread::sleep(AWAY);
             fs::remove_file(aside.join("half.toml")).expect("no such file");
             fs::rename(&aside, plugins).expect("the folder does not come back");
@@ -77,10 +77,10 @@ pub(super) const ROWS: &[Row] = &[
         let more = lines() - before;
         assert!(more <= 4, "{more} lines of the log");
     })
-    .asserts("at most four lines of the log; plugins that run go on"),
+    .asserts("at most four lines of the log; running plugins are not affected"),
 ];
 
-/// What an operator lists.
+/// Commands that list things.
 const LISTS: &[&str] = &[
     "events",
     "events --json",
@@ -104,7 +104,7 @@ fn log(target: &Target) -> String {
     String::from_utf8_lossy(&fs::read(&target.log).expect("no log")).into_owned()
 }
 
-/// Says it in every place that takes text of a client.
+/// Sends the text in every field that accepts text of an unauthenticated client.
 fn unauthenticated(attack: &Attack) {
     let target = &attack.target;
     let mut mallory = target.connect_accepted(&target.mallory());
@@ -164,7 +164,7 @@ fn unauthenticated(attack: &Attack) {
     mallory.send(&packet(0xe0, &[]));
 }
 
-/// Looks at all of it on a terminal.
+/// Runs all list commands on a terminal.
 fn operator(target: &Target) {
     for arguments in LISTS.iter().chain(&["plugin logs words", "plugin get words"]) {
         let shown = target.run_ok(arguments);
@@ -173,7 +173,7 @@ fn operator(target: &Target) {
     }
 }
 
-/// As much as there may be in one word, in every place that a command shows.
+/// Sends the longest possible word in every field that a command shows.
 fn long(attack: &Attack) {
     let target = &attack.target;
     let word = |bytes: usize| "y".repeat(bytes);
@@ -193,7 +193,7 @@ fn long(attack: &Attack) {
 }
 
 impl Target {
-    /// A call of the API about the attackers' own device. Rows before may have used up the token's calls.
+    /// Calls the API about the attackers' own device. Earlier rows may have used up the token's calls.
     fn posts(&self, verb: &str, body: &serde_json::Value) {
         let path = Admin::device_path("mallory", verb);
         until("a call to be taken", || {
@@ -202,7 +202,7 @@ impl Target {
         });
     }
 
-    /// `switchbox` towards the host, as its operator runs it.
+    /// The `switchbox` command, as the host's operator runs it.
     fn program(&self) -> Command {
         let plain = self.program.lock().expect("a row has failed");
         let mut command = Command::new(plain.get_program());
@@ -211,11 +211,11 @@ impl Target {
         command
     }
 
-    /// Runs the command into a pipe, and on a terminal where there is one; gives what it showed there.
+    /// Runs the command into a pipe, and on a terminal if there is one; returns the terminal's output.
     ///
     /// # Panics
     ///
-    /// When it does not end with 0.
+    /// Panics if its exit code is not 0.
     fn run_ok(&self, arguments: &str) -> String {
         let letter = || self.api.dead_letters().last().map(|letter| letter["id"].to_string().replace('"', ""));
         let arguments = match arguments {

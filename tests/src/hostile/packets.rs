@@ -1,4 +1,4 @@
-//! Bytes that are no MQTT, or hardly.
+//! Malformed MQTT packets.
 
 use super::{
     Attack, Conn, Login, Row, row,
@@ -10,7 +10,7 @@ use crate::raw::text;
 const LONGEST: [u8; 4] = [0xff, 0xff, 0xff, 0x7f];
 
 pub(super) const ROWS: &[Row] = &[
-    row("packets-before-connect", "publishes and subscribes before it has said who it is", |attack| {
+    row("packets-before-connect", "publishes and subscribes before its CONNECT", |attack| {
         rejected_at_once(attack, &[publish(0x32, "a", 1, &[], b"x"), subscribe(1, ["#"], 0), packet(0xc0, &[])]);
     }),
     row("no-packet-at-all", "begins with packets of no kind, and with noise", |attack| {
@@ -183,7 +183,7 @@ fn with_filter(filter: &[u8]) -> Vec<u8> {
     packet(0x82, &[&[0, 1, 0][..], &length, filter, &[0]].concat())
 }
 
-/// Each ends the connection of a client that was let in.
+/// Each packet ends the connection of a client that was accepted.
 fn rejected(attack: &Attack, all: &[Vec<u8>]) {
     while attack.continues() {
         for bytes in all {
@@ -194,7 +194,7 @@ fn rejected(attack: &Attack, all: &[Vec<u8>]) {
     }
 }
 
-/// Each ends the connection of a client that has said nothing before.
+/// Each packet ends the connection of a client that has sent nothing before.
 fn rejected_at_once(attack: &Attack, all: &[Vec<u8>]) {
     while attack.continues() {
         for bytes in all {

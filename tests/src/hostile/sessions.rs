@@ -1,4 +1,4 @@
-//! MQTT to the letter, and against its spirit: sessions, packet identifiers, subscriptions, wills.
+//! Valid MQTT that abuses sessions, packet identifiers, subscriptions and wills.
 
 use super::{
     Conn, Login, Row, row,
@@ -21,7 +21,7 @@ pub(super) const ROWS: &[Row] = &[
         "gateway-storm",
         "attaches and speaks for devices that are not its own, and never reads its errors",
         |attack| {
-            // A good token, of another device.
+            // A valid token of another device.
             let token = format!(r#"{{"authorization": "{}"}}"#, attack.target.device_token);
             while attack.continues() {
                 let mut oscar = attack.target.connect_accepted(&attack.target.oscar());
@@ -45,7 +45,7 @@ pub(super) const ROWS: &[Row] = &[
             }
         },
     ),
-    row("session-hoard", "leaves sessions behind that are to be kept for ever", |attack| {
+    row("session-hoard", "leaves sessions behind that are to be kept forever", |attack| {
         let mut number = 0;
         while attack.continues() {
             for _ in 0..20 {
@@ -87,7 +87,7 @@ pub(super) const ROWS: &[Row] = &[
             let _ = eve.read_available();
         }
     }),
-    row("acknowledgements-for-nothing", "acknowledges what nobody sent", |attack| {
+    row("acknowledgements-for-nothing", "acknowledges packets that were never sent", |attack| {
         while attack.continues() {
             let mut eve = attack.target.connect_accepted(&attack.target.eve("acks"));
             for id in 1..=2_000_u16 {
@@ -120,7 +120,7 @@ pub(super) const ROWS: &[Row] = &[
                 eve.send(&publish(0x32, "attack/deaf", id, &[], b"x"));
             }
             let _ = eve.read_available();
-            // So that it stays.
+            // Keeps the connection alive.
             deaf.send(&[0xc0, 0]);
         }
     }),

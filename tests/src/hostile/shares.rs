@@ -1,4 +1,4 @@
-//! More than one's share: of what is kept for all, of what a publisher waits, of a device's window.
+//! Attempts to use more than a fair share: of stored messages, of a publisher's waiting time, of a device's window.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{Admin, until, until_within};
 
-/// Messages that a publisher beside slow subscribers gets rid of in a round, and how long that may take on a busy machine.
+/// Messages that a publisher sends in a round while others subscribe slowly, and how long that may take on a busy machine.
 const MESSAGES: u16 = 400;
 const IN_TIME: Duration = Duration::from_secs(20);
-/// Method calls of a round: more than may await a PUBACK.
+/// Method calls in a round: more than may wait for a PUBACK.
 const CALLS: usize = 40;
 
 pub(super) const ROWS: &[Row] = &[
@@ -31,12 +31,12 @@ pub(super) const ROWS: &[Row] = &[
                 };
                 let _ = attack.target.try_connect(&kept);
             }
-            // All that there may be, in the first round.
+            // The first round uses up the whole burst.
             let bursts = if number == 20 { 21 } else { 1 };
             for _ in 0..bursts {
                 retain(&mut hoarder, &mut number);
             }
-            // Another account has room: what it retains is there for who subscribes.
+            // Another account still has room: its retained messages are kept and delivered.
             let mut modest = attack.target.connect_accepted(&attack.target.adam("modest"));
             for (id, payload) in [(1, &b""[..]), (2, b"x")] {
                 modest.send(&publish(0x33, "attack/modest", id, &[], payload));
@@ -90,7 +90,7 @@ pub(super) const ROWS: &[Row] = &[
     .asserts("each of 40 calls at a time is answered"),
 ];
 
-/// Retains 500 messages more, each on a topic of its own.
+/// Retains 500 more messages, each on its own topic.
 fn retain(hoarder: &mut Conn, number: &mut u32) {
     for id in 1..=500_u16 {
         *number += 1;
@@ -101,7 +101,7 @@ fn retain(hoarder: &mut Conn, number: &mut u32) {
     }
 }
 
-/// The status of the API's answer. Rows before may have used up the token's calls.
+/// The status of a call. Earlier rows may have used up the token's calls.
 fn call(attack: &Attack) -> u16 {
     let path = Admin::device_path("mallory", ":invokeMethod");
     until("a method call to be taken", || {
@@ -110,7 +110,7 @@ fn call(attack: &Attack) -> u16 {
     })
 }
 
-/// Answers the next call, without a PUBACK.
+/// Answers the next call, without sending a PUBACK.
 fn answer(device: &mut Conn) {
     let body = device.packet_of(3).expect("no method call");
     let length = usize::from(u16::from_be_bytes([body[0], body[1]]));

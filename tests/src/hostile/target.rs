@@ -1,4 +1,4 @@
-//! The host that is attacked: how it is set up, and what the attackers have of it.
+//! The attacked host: its setup, and the attackers' credentials.
 
 use std::{fs, net::SocketAddr, path::PathBuf, process::Command, sync::Mutex};
 
@@ -8,10 +8,10 @@ use switchbox_auth::signing::SigningKey;
 use super::wire::{Conn, Login};
 use crate::{Admin, HostFolder, Process, now, private_key, until};
 
-/// A public key that no one here has the private half of.
+/// A public key whose private half is unknown.
 pub(super) const RSA_PUBLIC: &str = include_str!("rsa.public.pem");
 
-/// The host that is attacked, and what the attackers have of it: a device and an account of their own.
+/// The attacked host, and the attackers' own device and account.
 #[derive(Debug)]
 pub struct Target {
     pub mqtt: SocketAddr,
@@ -29,7 +29,7 @@ pub struct Target {
     pub(super) data: PathBuf,
     /// The file of the host's test clock.
     pub(super) clock: PathBuf,
-    /// `switchbox` towards the host, without arguments.
+    /// The `switchbox` command for the host, without arguments.
     pub(super) program: Mutex<Command>,
     pub(super) api: Admin,
     pub(super) admin_token: String,
@@ -42,12 +42,12 @@ pub struct Target {
 }
 
 impl Target {
-    /// Starts a host with closed doors on every kind of listener, a relay for the healthy device, and the attackers' own
-    /// device and account.
+    /// Starts a host that requires credentials on every kind of listener, with a relay for the healthy device, and the attackers'
+    /// own device and account.
     ///
     /// # Panics
     ///
-    /// When the host does not start.
+    /// Panics if the host does not start.
     #[must_use]
     pub fn start(host_folder: &HostFolder, more: &[&str]) -> (Process, Self) {
         let certs = host_folder.root().join("certs");
@@ -83,7 +83,7 @@ impl Target {
         let _ = host.cli(host_folder, &["gateway", "make", "oscar", "--auth", "device-auth-token-only"]);
         fs::write(host_folder.root().join("rsa.pem"), RSA_PUBLIC).expect("no place for a key");
         let _ = host.cli(host_folder, &["device", "create", "confused", "--public-key", "rsa.pem"]);
-        // Its key's file has the name of the account.
+        // The key file has the name of the account.
         let lists = ["--publish", "attack/#", "--subscribe", "attack/#"];
         for account in ["eve", "adam"] {
             let _ = host.cli(host_folder, &[&["service", "create", account, "--new-key"], &lists[..]].concat());
@@ -128,24 +128,25 @@ impl Target {
         resident_mib(self.pid)
     }
 
-    /// From now on [`Target::peak_mib`] is the most that it had since now.
+    /// Resets [`Target::peak_mib`].
     pub(super) fn reset_peak(&self) {
-        // Where this is not allowed, the peak is that of the host's whole life, which is harder on it.
+        // If the system forbids this, the peak is that since the host's start, which is stricter.
         let _ = fs::write(format!("/proc/{}/clear_refs", self.pid), "5");
     }
 
-    /// The largest resident size of the host, MiB.
+    /// The largest resident size of the host since the reset, MiB.
     pub(super) fn peak_mib(&self) -> u64 {
         memory_mib(self.pid, "VmHWM:")
     }
 
-    /// How many events the plugin has handled, well or not. `None` when there is no such plugin or the token has no call left.
+    /// How many events the plugin has handled, successfully or not. Returns `None` if there is no such plugin, or if the token has
+    /// no calls left.
     pub(super) fn handled(&self, name: &str) -> Option<u64> {
         let answer = self.api.get(&format!("/v1/plugins/{name}"));
         (answer.status == 200).then(|| answer.ok()["counters"]["events"].as_u64().unwrap_or(0))
     }
 
-    /// One more device, with a token of its own.
+    /// Another device, with its own token.
     #[must_use]
     pub fn new_client(&self, number: u32) -> Login {
         let id = format!("new-client-{number}");
@@ -167,29 +168,30 @@ impl Target {
         Login { password: Some(self.gateway_token.clone()), ..Login::new("oscar") }
     }
 
-    /// A client of the attackers' own account, which has the topics below `attack/`.
+    /// A client of the attackers' own account, which may use the topics below `attack/`.
     pub(super) fn eve(&self, id: &str) -> Login {
         let user = "serviceAccounts/eve".to_owned();
         Login { user, password: Some(self.service_token.clone()), ..Login::new(id) }
     }
 
-    /// A client of another account, which has the same topics.
+    /// A client of another account, which may use the same topics.
     pub(super) fn adam(&self, id: &str) -> Login {
         let user = "serviceAccounts/adam".to_owned();
         Login { user, password: Some(self.other_service_token.clone()), ..Login::new(id) }
     }
 
-    /// What the API says of a plugin. `None` when there is none yet, or the row before has used up the token's calls.
+    /// The plugin's description in the API. Returns `None` if there is none yet, or if the previous row has used up the token's
+    /// calls.
     pub(super) fn plugin(&self, name: &str) -> Option<String> {
         let answer = self.api.get(&format!("/v1/plugins/{name}"));
         (![404, 429].contains(&answer.status)).then(|| answer.ok().to_string())
     }
 
     pub(super) fn connect_accepted(&self, login: &Login) -> Conn {
-        until("to be let in", || self.try_connect(login))
+        until("to be accepted", || self.try_connect(login))
     }
 
-    /// Returns `None` when the host sheds or refuses the connection.
+    /// Returns `None` if the host sheds or refuses the connection.
     pub(super) fn try_connect(&self, login: &Login) -> Option<Conn> {
         let mut conn = Conn::open(self.mqtt)?;
         conn.send(&login.packet());
@@ -198,11 +200,11 @@ impl Target {
 
     /// # Panics
     ///
-    /// When such a client is let in.
+    /// Panics if the client is accepted.
     pub(super) fn refuses(&self, login: &Login, why: &str) {
         let mut conn = Conn::open(self.mqtt).expect("no connection");
         conn.send(&login.packet());
-        assert!(!conn.is_accepted(), "let in {why}");
+        assert!(!conn.is_accepted(), "accepted {why}");
     }
 }
 
@@ -210,7 +212,7 @@ impl Target {
 ///
 /// # Panics
 ///
-/// When there is no such process.
+/// Panics if there is no such process.
 #[must_use]
 pub fn resident_mib(pid: u32) -> u64 {
     memory_mib(pid, "VmRSS:")

@@ -1,4 +1,4 @@
-//! Attackers with forged credentials.
+//! Attacks with forged credentials.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hmac;
@@ -94,7 +94,7 @@ pub(super) const ROWS: &[Row] = &[
             {
                 let head: String = token.chars().take(60).collect();
                 let login = Login { user: user(id), ..Login::with_password(id, token) };
-                // The device's own token is good, in whichever dialect it is shown.
+                // The device's own token is valid in every dialect.
                 if !(*id == "mallory" && *token == attack.target.device_token) {
                     attack.target.refuses(&login, &format!("as {id} with {head}"));
                 }

@@ -1,4 +1,4 @@
-//! Below MQTT: TCP and TLS.
+//! Attacks below MQTT: TCP and TLS.
 
 use super::{Conn, Row, row};
 
@@ -41,7 +41,7 @@ pub(super) const ROWS: &[Row] = &[
         while attack.continues() {
             let mut conns = attack.open(attack.target.mqtts, 20, &attack.target.mallory().packet());
             for conn in &mut conns {
-                assert_ne!(conn.read_to_end().first(), Some(&0x20), "let in without TLS");
+                assert_ne!(conn.read_to_end().first(), Some(&0x20), "accepted without TLS");
             }
         }
     }),
@@ -58,7 +58,7 @@ pub(super) const ROWS: &[Row] = &[
             }
         }
     }),
-    row("connections-without-connect", "opens 500 connections and never says who it is", |attack| {
+    row("connections-without-connect", "opens 500 connections and never sends a CONNECT", |attack| {
         let _held = attack.open(attack.target.mqtt, 500, b"");
         attack.repeat_slowly(|_| ());
     }),
@@ -98,7 +98,7 @@ pub(super) fn noise(length: usize) -> Vec<u8> {
     next.take(length).collect()
 }
 
-/// A ClientHello of TLS 1.2 with what a server needs to answer: one suite, one curve, one way to sign.
+/// A minimal ClientHello of TLS 1.2: one suite, one curve, one signature algorithm.
 #[rustfmt::skip]
 const HELLO: &[u8] = &[
     22, 3, 1, 0, 82,

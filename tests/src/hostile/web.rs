@@ -1,4 +1,4 @@
-//! MQTT over WebSocket, in odd pieces.
+//! Attacks with MQTT over WebSocket, in frames of unusual sizes.
 
 use super::{Attack, Conn, Row, row};
 
@@ -84,14 +84,14 @@ pub(super) const ROWS: &[Row] = &[
 const UPGRADE: &str = "GET /mqtt HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: mqtt\r\n\r\n";
 
-/// Masked with nothing, which is a mask, too.
+/// A frame with a mask of zeros, which is valid.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).expect("too long a frame");
     let length = if length < 126 { vec![0x80 | length] } else { vec![0xfe, 0, length] };
     [&[first], &length[..], &[0; 4], payload].concat()
 }
 
-/// Bytes in frames that go on with a message.
+/// The bytes in continuation frames.
 fn pieces(bytes: &[u8]) -> Vec<u8> {
     bytes.chunks(120).flat_map(|piece| frame(0x00, piece)).collect()
 }

@@ -1,4 +1,4 @@
-//! The attackers' connections: bytes out, packets in, nothing taken for granted. A host that closes is no error here.
+//! The attackers' connections: they send any bytes and read packets. A connection that the host closes is not an error here.
 
 use std::{
     cell::Cell,
@@ -11,8 +11,8 @@ use crate::{LIMIT, raw::text};
 
 /// How long an attacker that does not read waits for room to write.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
-/// Bytes of one write. Few, for a kernel may interrupt no write, and an attacker is to hold up others by what the host does for
-/// it alone.
+/// Bytes of one write. It is small, because some kernels do not preempt a write, and the attacker must delay others only through
+/// the host.
 const PIECE: usize = 16 * 1024;
 
 /// A connection.
@@ -130,7 +130,7 @@ fn yield_if_enabled() {
 }
 
 impl Conn {
-    /// Connects. `None` when the host accepts no more connections.
+    /// Connects. Returns `None` if the host accepts no more connections.
     #[must_use]
     pub fn open(host: SocketAddr) -> Option<Self> {
         let opened = TcpStream::connect(host).ok().map(Self::of);
@@ -138,11 +138,11 @@ impl Conn {
         opened
     }
 
-    /// From another address of this machine, such as 127.0.0.2.
+    /// Connects from another address of this machine, such as 127.0.0.2.
     ///
     /// # Panics
     ///
-    /// When there is no connection.
+    /// Panics if there is no connection.
     #[must_use]
     pub fn open_from(address: Ipv4Addr, host: SocketAddr) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("no runtime");
@@ -163,7 +163,7 @@ impl Conn {
         Self(stream)
     }
 
-    /// Writes in pieces. Returns false when the host has closed or stopped reading.
+    /// Writes in pieces. Returns false if the host has closed the connection or stopped reading.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         bytes.chunks(PIECE).all(|piece| {
             let sent = self.0.write_all(piece).is_ok();
@@ -172,14 +172,14 @@ impl Conn {
         })
     }
 
-    /// The next byte, if there is one within the limit.
+    /// The next byte. Returns `None` at the time limit.
     fn byte(&mut self) -> Option<u8> {
         let mut byte = [0];
         self.0.read_exact(&mut byte).ok()?;
         Some(byte[0])
     }
 
-    /// The next MQTT packet. `None` when the host has closed.
+    /// The next MQTT packet. Returns `None` if the host has closed the connection.
     pub fn packet(&mut self) -> Option<(u8, Vec<u8>)> {
         let first = self.byte()?;
         let (mut rest, mut shift) = (0, 0);
@@ -196,7 +196,7 @@ impl Conn {
         Some((first, body))
     }
 
-    /// Reads up to a packet that begins so.
+    /// Reads up to the next packet of this type.
     pub fn packet_of(&mut self, kind: u8) -> Option<Vec<u8>> {
         loop {
             let (first, body) = self.packet()?;
@@ -206,28 +206,28 @@ impl Conn {
         }
     }
 
-    /// Whether a CONNACK says yes.
+    /// Whether a CONNACK accepts the connection.
     pub fn is_accepted(&mut self) -> bool {
         self.packet().is_some_and(|(first, body)| first == 0x20 && body.get(1) == Some(&0))
     }
 
-    /// Reads until the host closes; gives what it said.
+    /// Reads until the host closes the connection; returns all bytes.
     ///
     /// # Panics
     ///
-    /// When the host does not close.
+    /// Panics if the host does not close it.
     pub fn read_to_end(&mut self) -> Vec<u8> {
         let mut words = Vec::new();
         match self.0.read_to_end(&mut words) {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 panic!("the host does not close after {words:?}")
             }
-            // A reset is an end, too.
+            // A reset is an end too.
             _ => words,
         }
     }
 
-    /// The status of the HTTP answer. 0: the host closed without one.
+    /// The status of the HTTP answer. 0: the host closed the connection without one.
     pub fn status(&mut self) -> u16 {
         status(&String::from_utf8_lossy(&self.read_to_end()))
     }
@@ -240,7 +240,7 @@ impl Conn {
         }
     }
 
-    /// What has come, without waiting long.
+    /// What has arrived, without a long wait.
     pub fn read_available(&mut self) -> Vec<u8> {
         let mut bytes = vec![0; 64 * 1024];
         self.0.set_read_timeout(Some(WRITE_TIMEOUT)).expect("no time limit");
@@ -251,7 +251,7 @@ impl Conn {
     }
 }
 
-/// Of the first answer.
+/// The status of the first answer.
 #[must_use]
 pub fn status(answer: &str) -> u16 {
     answer.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)

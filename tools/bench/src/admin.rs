@@ -1,16 +1,15 @@
-//! The few things that the benchmark asks the host's admin API. Silent when the host does not answer: a figure is
-//! missing then, nothing else.
+//! Calls of the host's admin API by the benchmark. If the host does not answer, a figure is missing.
 
 use std::{path::Path, time::Duration};
 
 use serde_json::Value;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// What is different in a plugin's description when another version of it is in force.
+/// Fields of a plugin's description that differ between versions.
 const VERSION_FIELDS: [&str; 2] = ["digest", "settings"];
-/// Where the host keeps the token that its API asks for, in its data folder.
+/// The file of the host's token, in its data folder.
 const TOKEN_FILE: &str = "admin-token";
-/// Events a second that a live page of the console asks for: `PER_SECOND` in its `stream.js`.
+/// Events a second that a live page of the console requests: `PER_SECOND` in its `stream.js`.
 const FOLLOWED_PER_SECOND: u32 = 40;
 
 #[derive(Clone)]
@@ -26,7 +25,7 @@ impl Admin {
         Self { url: url.trim_end_matches('/').to_owned(), token: token.trim().to_owned() }
     }
 
-    /// A mark that distinguishes this version of a plugin from another.
+    /// A text that distinguishes this version of a plugin from others.
     pub(super) async fn plugin_version(&self, name: &str) -> Option<String> {
         let text = self.get(&format!("/v1/plugins/{name}")).await?;
         let plugin: Value = serde_json::from_str(&text).ok()?;
@@ -72,7 +71,7 @@ impl Admin {
     }
 }
 
-/// Sum ÷ count of the histogram whose name speaks of guest time, in Prometheus' text format and in seconds.
+/// Sum ÷ count of the histogram of guest time, in Prometheus' text format and in seconds.
 fn mean_guest_us(metrics: &str) -> Option<f64> {
     let total = |suffix: &str| {
         let values = metrics.lines().filter_map(|line| {

@@ -1,7 +1,7 @@
-//! The few MQTT 3.1.1 frames that the load client speaks, written by hand so that it costs the machine little.
-//! Never a general codec: what the client does not use it does not read.
+//! The few MQTT 3.1.1 frames that the load client uses, encoded by hand so that the client needs little processor time. This is not
+//! a general codec.
 
-/// Quality of service of a run; 2 is not measured.
+/// QoS of a run; 2 is not measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Qos {
     AtMostOnce,
@@ -17,7 +17,7 @@ impl Qos {
     }
 }
 
-/// What the server sent.
+/// A frame from the server.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame<'a> {
     ConnAck { code: u8 },
@@ -33,11 +33,11 @@ pub(super) enum Malformed {
     Length,
     #[error("the server sent a frame of type {0} that is too short")]
     Short(u8),
-    #[error("the server sent a frame of type {0}, which nobody asked for")]
+    #[error("the server sent a frame of type {0}, which was not requested")]
     Unexpected(u8),
 }
 
-/// The first frame in `bytes` and its length; none when it is not whole yet.
+/// The first frame in `bytes` and its length. Returns `None` if it is incomplete.
 pub(super) fn first(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, Malformed> {
     let Some((&head, rest)) = bytes.split_first() else { return Ok(None) };
     let Some((length, size)) = remaining_length(rest)? else { return Ok(None) };
@@ -101,7 +101,7 @@ pub(super) fn subscribe(out: &mut Vec<u8>, packet_id: u16, filter: &str, qos: Qo
     out.push(qos.level());
 }
 
-/// `packet_id` none = QoS 0. The payload comes in parts so that a number in its middle can be replaced on the way.
+/// `packet_id`: `None` for QoS 0. The payload comes in parts, so that a number in its middle can be replaced without a copy.
 pub(super) fn publish_parts(out: &mut Vec<u8>, topic: &str, packet_id: Option<u16>, parts: [&[u8]; 3]) {
     let payload: usize = parts.iter().map(|part| part.len()).sum();
     out.push(if packet_id.is_some() { 0x32 } else { 0x30 });
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// What another codec makes of our bytes.
+    /// Decodes our bytes with another codec.
     fn decoded(bytes: &[u8]) -> Packet {
         let mut buffer = bytes.into();
         Codec::new(1 << 20).decode(&mut buffer).expect("well formed").expect("whole").0

@@ -37,7 +37,7 @@ impl Histogram {
         self.longest = self.longest.max(other.longest);
     }
 
-    /// The duration that `share` (0 to 1) of all do not exceed; none when nothing was counted.
+    /// The duration that `share` (0 to 1) of all do not exceed. Returns `None` if nothing was counted.
     pub(super) fn percentile(&self, share: f64) -> Option<Duration> {
         let rank = (share * self.count as f64).ceil().max(1.0) as u64;
         let mut seen = 0;
@@ -55,7 +55,7 @@ impl Histogram {
     }
 }
 
-/// Small values have a bucket of their own; from 2^BITS on, the top BITS + 1 bits name the bucket.
+/// Small values have their own bucket; from 2^BITS on, the top BITS + 1 bits select the bucket.
 fn index(nanos: u64) -> usize {
     let exponent = nanos.max(1).ilog2();
     if exponent < BITS {

@@ -1,5 +1,5 @@
-//! `switchbox bench`: what this host does on this machine, and mosquitto beside it. Starts both as child processes and
-//! drives them with one load client; measures a host that it did not start only where that is asked for.
+//! `switchbox bench`: measures this host on this machine, and mosquitto for comparison. It starts both as child processes and
+//! drives them with one load client. It measures a running host only on request.
 
 use std::{
     path::{Path, PathBuf},
@@ -40,7 +40,7 @@ use sample::Timing;
 use servers::Server;
 use throughput::{Measure, Runs, Servers};
 
-/// Measure this host, and mosquitto beside it where it is installed
+/// Measure this host, and also mosquitto if it is installed
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// How long each load is measured
@@ -49,7 +49,7 @@ pub struct Options {
     /// How long each load runs before it is measured
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = humantime::parse_duration)]
     pub warm_up: Duration,
-    /// How often each load is measured, by turns; the median counts
+    /// How often each load is measured, in turn; the median counts
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub rounds: u16,
     /// Numbers of connections
@@ -69,13 +69,13 @@ pub struct Options {
     /// Idle connections whose memory is measured; 0 = none
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub idle: u16,
-    /// Half a second a load, once: enough to see that everything works
+    /// Measure each load once for half a second, as a check that everything works
     #[arg(long)]
     pub quick: bool,
     /// A hop relay to swap in while the built-in runs [default: copies of the built-in]
     #[arg(long, value_name = "FILE.wasm")]
     pub component: Option<PathBuf>,
-    /// Where the host keeps its data meanwhile: a disk, not a memory file system [default: the folder for temporary files]
+    /// The host's data folder during the benchmark: a disk, not a memory file system [default: the folder for temporary files]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// The mosquitto to compare with [default: the one that is installed]
@@ -84,7 +84,7 @@ pub struct Options {
     /// Do not compare with mosquitto
     #[arg(long, conflicts_with = "mosquitto")]
     pub no_mosquitto: bool,
-    /// Measure nothing but the relay of this host, which runs already with `builtin:hop-relay`; prints a line for each load
+    /// Measure only the relay of this running host, which needs `builtin:hop-relay`; prints a line for each load
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["component", "data", "mosquitto", "json"])]
     pub host: Option<std::net::SocketAddr>,
     /// Write the results to this file too, as JSON
@@ -94,10 +94,10 @@ pub struct Options {
     pub pairs: pairs::Pairs,
 }
 
-/// Measures and prints; ends by itself. Ctrl-C ends the children too and is an error.
+/// Measures and prints; ends by itself. Ctrl-C ends the child processes and is an error.
 ///
 /// # Errors
-/// When the host or mosquitto cannot be started or driven, or a file cannot be written.
+/// The host or mosquitto cannot be started or driven, or a file cannot be written.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(host) = options.host {
         let Options { qos, connections, window, client_threads: threads, warm_up, time, .. } = &options;
@@ -113,7 +113,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
 }
 
-/// Prints the text, and writes the same as JSON where it is asked for.
+/// Prints the text, and writes the report as JSON if requested.
 fn show(options: &Options, text: &str, report: &impl serde::Serialize) -> anyhow::Result<()> {
     terminal::print(text.trim_end_matches('\n'))?;
     if let Some(file) = &options.json {
@@ -156,8 +156,8 @@ fn measurement(options: &Options, folder: &Path) -> Measure {
     }
 }
 
-/// Connections and messages under way on each: one alone, as many as there are with one message each, as a house full of devices
-/// has them, and all numbers of connections with a full window.
+/// Connections and messages in flight on each: one connection alone, the largest number with one message each (a house full of
+/// devices), and all numbers of connections with a full window.
 fn loads(connections: &[u16], window: usize) -> Vec<(usize, usize)> {
     let connections = || connections.iter().map(|connections| usize::from(*connections));
     let single = [1].into_iter().chain(connections().max()).map(|connections| (connections, 1));
@@ -176,7 +176,7 @@ struct Bench<'a> {
     folder: &'a Path,
     mosquitto: Option<(PathBuf, String)>,
     measure: Measure,
-    /// How often each kind of swap is done.
+    /// How often each kind of swap is repeated.
     swaps: usize,
 }
 
@@ -225,7 +225,7 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// A host that has done nothing else before.
+    /// Measures memory with a host that has done nothing else before.
     async fn memory(&self) -> anyhow::Result<Memory> {
         let progress = Progress::new(2);
         let connections = usize::from(self.options.idle);

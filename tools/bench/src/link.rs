@@ -1,5 +1,5 @@
-//! One connection of the load client: keeps its window of messages going round. Never waits between two messages and
-//! allocates nothing for one.
+//! One connection of the load client: keeps its window of messages in flight. It never waits between two messages and allocates
+//! nothing per message.
 
 use std::{
     cell::{Cell, RefCell},
@@ -24,10 +24,10 @@ use super::{
 
 /// Keep-alive of every connection: longer than any run, so that no ping disturbs it.
 const KEEP_ALIVE_S: u16 = 600;
-/// What is read at once.
+/// Bytes that are read at a time.
 const READ_BYTES: usize = 64 * 1024;
 
-/// What the connections of one thread count together.
+/// Counters that the connections of one thread share.
 pub(super) struct Counters {
     pub(super) shared: std::sync::Arc<RunState>,
     pub(super) round_trips: RefCell<Histogram>,
@@ -38,13 +38,13 @@ pub(super) struct Counters {
 pub(super) struct Link {
     stream: TcpStream,
     input: Vec<u8>,
-    /// Bytes of `input` that are filled.
+    /// Filled bytes of `input`.
     filled: usize,
     output: Vec<u8>,
 }
 
 impl Link {
-    /// Connects and subscribes; says what the server answered when it refuses.
+    /// Connects and subscribes. An error has the server's answer if it refuses.
     pub(super) async fn open(addr: SocketAddr, client_id: &str, filter: &str, qos: Qos) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(addr).await.with_context(|| format!("cannot connect {client_id} to {addr}"))?;
         stream.set_nodelay(true)?;
@@ -61,8 +61,8 @@ impl Link {
         }
     }
 
-    /// Sends what is in `output` and waits for one acknowledgement: the frame's type and its code. Bytes behind it
-    /// (a config that was in force before) stay in `input`.
+    /// Sends `output` and waits for one acknowledgement: the frame's type and its code. Bytes behind it (an earlier config) stay in
+    /// `input`.
     async fn request(&mut self) -> anyhow::Result<(u8, u8)> {
         self.flush().await?;
         loop {
@@ -73,7 +73,7 @@ impl Link {
                     Frame::Pong => Some((13, 0)),
                     Frame::Publish { .. } | Frame::PubAck => None,
                 };
-                // A message that overtakes the acknowledgement is an old config: dropped here as it would be later.
+                // A message before the acknowledgement is an earlier config: it is dropped here, as it would be later.
                 self.consume(length);
                 if let Some(answer) = answer {
                     return Ok(answer);
@@ -84,7 +84,7 @@ impl Link {
         }
     }
 
-    /// Asks for a sign of life and waits for it.
+    /// Sends a PINGREQ and waits for its answer.
     pub(super) async fn ping(&mut self) -> anyhow::Result<()> {
         self.output.extend_from_slice(&frames::PING);
         self.request().await.map(drop)
@@ -136,7 +136,7 @@ pub(super) struct LoadConnection {
 }
 
 impl LoadConnection {
-    /// Connects as number `number` of the plan.
+    /// Connects as connection `number` of the plan.
     pub(super) async fn open(plan: &Plan, number: usize, counters: Rc<Counters>) -> anyhow::Result<Self> {
         let (client_id, filter, topic) = plan.names(number);
         let mut link = Link::open(plan.addr, &client_id, &filter, plan.qos).await?;
@@ -153,7 +153,7 @@ impl LoadConnection {
         })
     }
 
-    /// Sends the first message of every stream and keeps them going round until the run is stopped and all are home.
+    /// Sends the first message of every stream and answers all messages until the run is stopped and all streams have ended.
     pub(super) async fn run(&mut self, plan: &Plan) -> anyhow::Result<()> {
         let mut message = Vec::with_capacity(128);
         for stream in 0..plan.window {
@@ -178,7 +178,7 @@ impl LoadConnection {
         self.streams.faults()
     }
 
-    /// Answers everything that has come in.
+    /// Answers everything that has been received.
     fn answer_received(&mut self) -> anyhow::Result<()> {
         let now = Instant::now();
         let stopped = self.counters.shared.stop.load(Relaxed);
@@ -232,7 +232,7 @@ impl Counters {
     }
 }
 
-/// Packet ids from 1 on; far more of them than messages in flight.
+/// Packet ids from 1 on; there are far more of them than messages in flight.
 fn next_id(qos: Qos, last: &mut u16) -> Option<u16> {
     (qos == Qos::AtLeastOnce).then(|| {
         *last = last.checked_add(1).unwrap_or(1);

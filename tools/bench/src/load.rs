@@ -1,5 +1,5 @@
-//! The load client: the same for every server it measures. Runs on operating system threads of its own, so that it can
-//! be seen what it costs; never retries and never hides a fault.
+//! The load client, which is the same for every server. It runs on its own operating system threads, so that its processor time can
+//! be measured. It never retries and never hides a fault.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,23 +22,23 @@ use super::{
     streams::Faults,
 };
 
-/// How long all connections together may take to be made.
+/// Timeout for making all connections.
 const CONNECT: Duration = Duration::from_secs(30);
-/// How long messages that are under way at the end may take to come home, unless a test says less; then they are lost.
+/// How long messages in flight at the end may take to return, unless a test sets less; after that they are lost.
 pub(super) const DRAIN: Duration = Duration::from_secs(5);
 /// How long a thread may take to end after that.
 const END: Duration = Duration::from_secs(10);
 
-/// What one run has found, when it is over.
+/// The result of one run.
 #[derive(Debug, Default)]
 pub(super) struct LoadResult {
     pub(super) faults: Faults,
     pub(super) round_trips: Histogram,
-    /// Why connections broke, the first few.
+    /// Why connections broke; the first few errors.
     pub(super) errors: Vec<String>,
 }
 
-/// A run under way. Dropping it ends it.
+/// A running load. Dropping it ends it.
 pub(super) struct Load {
     shared: Arc<RunState>,
     stop: watch::Sender<bool>,
@@ -46,7 +46,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Returns when every connection is made and subscribed.
+    /// Returns when all connections are made and subscribed.
     pub(super) async fn start(plan: &Plan) -> anyhow::Result<Self> {
         let shared = Arc::<RunState>::default();
         let (stop, stopped) = watch::channel(false);
@@ -78,7 +78,7 @@ impl Load {
         Ok(load)
     }
 
-    /// Round trips a second over `duration`, which are taken into the histogram.
+    /// Round trips a second over `duration`. Their times are added to the histogram.
     pub(super) async fn measure(&self, duration: Duration) -> f64 {
         let (from, since) = (self.completed(), Instant::now());
         self.shared.recording.store(true, Relaxed);
@@ -92,12 +92,12 @@ impl Load {
         self.shared.completed.load(Relaxed)
     }
 
-    /// The longest time between two completed round trips since this was last asked.
+    /// The longest time between two completed round trips since the last call.
     pub(super) fn take_pause(&self) -> Duration {
         Duration::from_nanos(self.shared.pause_ns.swap(0, Relaxed))
     }
 
-    /// Lets what is under way come home and adds up.
+    /// Waits for the messages in flight and adds up the results.
     pub(super) async fn finish(self) -> anyhow::Result<LoadResult> {
         self.shared.stop.store(true, Relaxed);
         let _ = self.stop.send(true);
@@ -155,7 +155,7 @@ impl Thread {
             tasks.spawn_local(async move { connection.connection.run(&plan).await });
         }
         let _ = ready.send(Ok(()));
-        // An error here means that the owner is gone: stop as well.
+        // An error means that the owner was dropped: stop as well.
         let _ = self.stopped.wait_for(|stopped| *stopped).await;
         self.shared.stop.store(true, Relaxed);
         let mut errors = Vec::new();
@@ -178,7 +178,7 @@ impl Thread {
     }
 }
 
-/// Adds its faults to the thread's when it ends, however it ends.
+/// Adds a connection's faults to those of the thread when it is dropped.
 struct CountsFaults {
     connection: LoadConnection,
     faults: Rc<RefCell<Faults>>,

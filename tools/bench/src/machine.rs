@@ -1,4 +1,5 @@
-//! What the machine is and what a process costs it, from /proc; and how long its disk takes. `None` where the system does not report it.
+//! Properties of the machine and costs of a process, from /proc, and the time of a sync of its disk. `None` if the system does not
+//! report a value.
 
 use std::{
     fs::{self, File},
@@ -12,9 +13,9 @@ use serde::Serialize;
 
 use super::histogram::Histogram;
 
-/// `USER_HZ`, which Linux fixes for what it shows in /proc.
+/// `USER_HZ`, which Linux fixes for the values in /proc.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// What is written before each fdatasync.
+/// Bytes written before each fdatasync.
 const BLOCK: usize = 4 * 1024;
 const BLOCKS: usize = 256;
 
@@ -40,7 +41,7 @@ impl Machine {
     }
 }
 
-/// The type of the file system that `path` is on: the mount whose folder is the longest that contains it.
+/// The type of the file system of `path`: that of the mount with the longest matching folder.
 fn file_system(mounts: &str, path: &Path) -> Option<String> {
     mounts
         .lines()
@@ -78,15 +79,15 @@ pub(super) fn processor_time(pid: u32) -> Option<Duration> {
         .map(|ticks| Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND))
 }
 
-/// User and system time from `/proc/PID/stat`; the program's name in it may hold blanks and brackets.
+/// User and system time from `/proc/PID/stat`; the program's name in it may contain blanks and brackets.
 fn ticks(stat: &str) -> Option<u64> {
     let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
     let (user, system) = (fields.next()?.parse::<u64>().ok()?, fields.next()?.parse::<u64>().ok()?);
     Some(user + system)
 }
 
-/// How long writing 4 KiB and fdatasync take in `folder`, over at most `limit`. The blocks are there already, as those
-/// of a journal that is written again and again are.
+/// How long writing 4 KiB and fdatasync take in `folder`, over at most `limit`. The blocks are allocated beforehand, like those of
+/// a preallocated journal file.
 pub(super) fn fsync(folder: &Path, limit: Duration) -> anyhow::Result<Histogram> {
     let path = folder.join("fsync");
     let mut file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;

@@ -1,4 +1,4 @@
-//! What idle connections cost a server in memory: its resident size before and after they are made.
+//! Memory of idle connections: the resident size of a server before and after they are made.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use tokio::time::{sleep, timeout};
 use super::{frames::Qos, link::Link, machine, plan::Traffic, report::Resident, servers::Server};
 
 const CONNECT: Duration = Duration::from_secs(60);
-/// The resident size is taken when it has not changed for so long.
+/// The resident size is read when it has not changed for this time.
 const QUIET: Duration = Duration::from_millis(400);
 const QUIET_TIMEOUT: usize = 15;
 
-/// Makes `count` connections that subscribe and then say nothing, and sees that they live. None where the system does
-/// not say how large a process is.
+/// Makes `count` connections that subscribe and then stay idle, and checks that they are alive. Returns `None` if the system does
+/// not report the size of a process.
 pub(super) async fn idle(server: &Server, traffic: Traffic, count: usize) -> anyhow::Result<Option<Resident>> {
     let Some(before_bytes) = wait_until_quiet(server.pid).await else { return Ok(None) };
     let mut links =
@@ -43,7 +43,7 @@ async fn connect(server: &Server, traffic: Traffic, count: usize) -> anyhow::Res
     Ok(links)
 }
 
-/// The resident size once it stands still.
+/// The resident size, when it has stopped changing.
 async fn wait_until_quiet(pid: u32) -> Option<u64> {
     let mut last = machine::resident_bytes(pid)?;
     for _ in 0..QUIET_TIMEOUT {

@@ -1,5 +1,5 @@
-//! Compares two hosts pair by pair: the same load against one and then the other, in changing order, so that a machine that is slower
-//! for a while slows both. Says what the ratios were; never judges them.
+//! Compares two hosts pair by pair: the same load against one and then the other, in alternating order, so that a machine that is
+//! slower for a while affects both. It reports the ratios and does not judge them.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use super::{
 /// What is different on this program's host: the other one runs with the defaults.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Pairs {
-    /// Compare with this program's host instead, pair by pair: another build, or this one again
+    /// Compare this program's host with that of another program, pair by pair: another build, or this one again
     #[arg(long, value_name = "FILE", help_heading = "Comparing two hosts")]
     pub against: Option<PathBuf>,
     /// An option of `serve` for this program's host alone, such as --with=--max-connections=500; may be given again
@@ -40,9 +40,9 @@ pub(super) struct Compared {
     window: usize,
     qos: u8,
     traffic: &'static str,
-    /// This host's rate by the other's.
+    /// This host's rate divided by the other's.
     rate: Option<Quartiles>,
-    /// The processor time for one round trip, this host's by the other's.
+    /// Processor time of one round trip, this host's divided by the other's.
     processor: Option<Quartiles>,
     /// Medians.
     this: Option<Sample>,
@@ -58,7 +58,7 @@ struct Quartiles {
 }
 
 impl Quartiles {
-    /// By linear interpolation between the two values beside each. `None`: there are no values.
+    /// Linear interpolation between the two nearest values. Returns `None` if there are no values.
     fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let at = |share: f64| {
@@ -71,7 +71,7 @@ impl Quartiles {
 }
 
 impl Pairs {
-    /// Starts both hosts and measures them by turns. `other`: the program of the other host.
+    /// Starts both hosts and measures them alternately. `other`: the program of the other host.
     pub(super) async fn measure(&self, other: &Path, measure: &Measure) -> anyhow::Result<Vec<Compared>> {
         let this = Server::host(&servers::folder(&measure.folder, "this")?, None, &self.with).await?;
         let other = Server::host(&servers::folder(&measure.folder, "other")?, Some(other), &[]).await?;
@@ -104,7 +104,7 @@ impl Pairs {
     }
 }
 
-/// One run on each; which comes first changes from round to round.
+/// One run on each host; the order alternates from round to round.
 async fn pair(
     measure: &Measure,
     [this, other]: [&Server; 2],
@@ -145,7 +145,7 @@ impl Compared {
     }
 }
 
-/// The table for people.
+/// The table as text.
 pub(super) fn text(all: &[Compared]) -> String {
     let quartiles = |found: Option<Quartiles>| {
         table::or_dash(found.map(|q| format!("{:.3} ({:.3} to {:.3})", q.median, q.low, q.high)))

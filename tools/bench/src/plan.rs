@@ -1,4 +1,4 @@
-//! What one run of the load client is to do, and what its threads share while they do it.
+//! The parameters of one run of the load client, and the state that its threads share.
 
 use std::{
     net::SocketAddr,
@@ -8,7 +8,7 @@ use std::{
 
 use super::{frames::Qos, streams::HopsRaisedBy};
 
-/// What goes round.
+/// What circulates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Traffic {
     /// Devices whose events come back as configs with one hop more.
@@ -35,15 +35,15 @@ pub(super) struct Plan {
     /// Messages under way on each connection.
     pub(super) window: usize,
     pub(super) qos: Qos,
-    /// Tells this run's messages from those of runs before it.
+    /// Distinguishes this run's messages from those of earlier runs.
     pub(super) run: u64,
     pub(super) threads: usize,
     pub(super) drain: Duration,
 }
 
 impl Plan {
-    /// Client id, topic filter and topic of connection `number`. The ids of echo clients are no device names, so they
-    /// are ordinary clients of Switchbox too.
+    /// Client id, topic filter and topic of connection `number`. The ids of echo clients are not device ids, so they are ordinary
+    /// clients of Switchbox.
     pub(super) fn names(&self, number: usize) -> (String, String, String) {
         match self.traffic {
             Traffic::Relay => {
@@ -58,7 +58,7 @@ impl Plan {
         }
     }
 
-    /// The device's id in its topic; it stands in the messages.
+    /// The device's id in its topic. It is part of the messages.
     pub(super) fn device(&self, topic: &str) -> String {
         topic.split('/').find(|level| level.starts_with("hop-")).unwrap_or(topic).to_owned()
     }
@@ -71,8 +71,8 @@ pub(super) struct RunState {
     pub(super) completed: AtomicU64,
     /// Longest time between two completed round trips, as one thread saw it.
     pub(super) pause_ns: AtomicU64,
-    /// Round trips are taken into the histogram.
+    /// Whether round trips are added to the histogram.
     pub(super) recording: AtomicBool,
-    /// Nothing is sent again.
+    /// Whether messages are no longer sent again.
     pub(super) stop: AtomicBool,
 }

@@ -1,4 +1,4 @@
-//! Shows on standard error how far the benchmark is: a bar on a terminal, plain lines elsewhere.
+//! Shows the progress of the benchmark on standard error: a bar on a terminal, plain lines elsewhere.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl Progress {
                 bar.set_message(what.to_owned());
                 bar.inc(1);
             }
-            // There is nobody left to tell.
+            // If standard error is closed, the progress is not shown.
             None => drop(terminal::print_error(&format!("bench: {what}"))),
         }
     }

@@ -1,4 +1,4 @@
-//! Everything that was measured, as JSON and as tables. Every figure that mosquitto has too stands beside it as a ratio.
+//! All results, as JSON and as tables. Figures that mosquitto has too are also given as ratios.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{
 pub(super) struct Report {
     pub(super) switchbox: &'static str,
     pub(super) started: String,
-    /// False for a build without optimisation: its figures say little.
+    /// False for a build without optimisation: its figures are not meaningful.
     pub(super) optimised: bool,
     pub(super) machine: Machine,
     pub(super) mosquitto: Option<Mosquitto>,
@@ -25,7 +25,7 @@ pub(super) struct Report {
     pub(super) plugin: Option<PluginCost>,
     pub(super) memory: Option<Memory>,
     pub(super) swap: Option<Swap>,
-    /// What a reader should know before believing a figure.
+    /// Remarks that a reader needs to judge the figures.
     pub(super) remarks: Vec<String>,
 }
 
@@ -45,13 +45,13 @@ pub(super) struct Method {
     pub(super) payload_bytes: usize,
 }
 
-/// One load, for all who were measured under it.
+/// One load, with the results of all servers.
 #[derive(Debug, Serialize)]
 pub(super) struct Cell {
     pub(super) connections: usize,
     pub(super) window: usize,
     pub(super) qos: u8,
-    /// Through the plugin, durable at QoS 1.
+    /// Through the plugin; durable at QoS 1.
     pub(super) relay: Option<Sample>,
     /// Ordinary publish/subscribe on the same host.
     pub(super) plain: Option<Sample>,
@@ -60,7 +60,7 @@ pub(super) struct Cell {
     pub(super) plain_to_mosquitto: Option<f64>,
 }
 
-/// One connection with one message under way.
+/// One connection with one message in flight.
 #[derive(Debug, Serialize)]
 pub(super) struct Unloaded {
     pub(super) qos: u8,
@@ -73,16 +73,16 @@ pub(super) struct Unloaded {
     pub(super) relay_to_three_fsync_and_mosquitto: Option<f64>,
 }
 
-/// What the way through the plugin adds to an event.
+/// What the plugin adds to the time of an event.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct PluginCost {
-    /// p50 of the unloaded relay at QoS 0 less that of plain forwarding by the same host.
+    /// p50 of the unloaded relay at QoS 0 minus that of plain forwarding by the same host.
     pub(super) added_p50_us: Option<f64>,
     /// The same as a share of mosquitto's round trip.
     pub(super) added_to_mosquitto: Option<f64>,
-    /// Processor time a round trip under the largest load at QoS 0: relay less plain.
+    /// Processor time a round trip under the largest load at QoS 0: relay minus plain.
     pub(super) added_processor_us: Option<f64>,
-    /// Mean time in the guest, as the host's metrics have it.
+    /// Mean time in the guest, from the host's metrics.
     pub(super) guest_us: Option<f64>,
 }
 
@@ -104,7 +104,7 @@ pub(super) struct Resident {
 #[derive(Debug, Serialize)]
 pub(super) struct Swap {
     pub(super) connections: usize,
-    /// The longest pause between two round trips while nothing was swapped.
+    /// The longest pause between two round trips without a swap.
     #[serde(rename = "undisturbed_us", serialize_with = "micros")]
     pub(super) undisturbed: Duration,
     pub(super) swaps: Vec<SwapPause>,
@@ -116,10 +116,10 @@ pub(super) struct Swap {
 #[derive(Debug, Serialize)]
 pub(super) struct SwapPause {
     pub(super) what: &'static str,
-    /// From the change of the folder until the host said that the new version runs; none when it never said so.
+    /// From the change of the folder until the host reported the new version. `None` if it never did.
     #[serde(rename = "in_force_after_us", serialize_with = "maybe_micros")]
     pub(super) in_force: Option<Duration>,
-    /// Longest time between two completed round trips from the change of the folder on.
+    /// Longest time between two completed round trips after the change of the folder.
     #[serde(rename = "pause_us", serialize_with = "micros")]
     pub(super) pause: Duration,
 }
@@ -173,7 +173,7 @@ impl Unloaded {
 }
 
 impl Report {
-    /// The whole report for a person.
+    /// The whole report as text.
     pub(super) fn text(&self) -> String {
         let mut text = self.head();
         let tables = [

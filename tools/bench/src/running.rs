@@ -1,4 +1,4 @@
-//! A host that runs already: its relay alone, for measurements that change something else about the host by turns.
+//! Measures a running host: its relay only, for measurements that change something else about the host in turn.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
     sample::Sample,
 };
 
-/// What is measured, and for how long.
+/// The running host and the load.
 pub(super) struct Running<'a> {
     pub(super) host: SocketAddr,
     pub(super) qos: &'a [u8],

@@ -1,4 +1,4 @@
-//! One subject measured in one cell: what is written down of a run, and how several runs become one figure.
+//! The figures of one run, and their median over several runs.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::{histogram::Histogram, load::LoadResult, streams::Faults};
 
-/// What one run, or the median of several, has shown.
+/// The figures of one run, or the median of several.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Sample {
     pub(super) round_trips_per_s: f64,
@@ -16,7 +16,7 @@ pub(super) struct Sample {
     pub(super) p99: Duration,
     #[serde(rename = "longest_us", serialize_with = "micros")]
     pub(super) longest: Duration,
-    /// Processor time of the server for one round trip; none where the system does not say.
+    /// Processor time of the server for one round trip. `None` if the system does not report it.
     #[serde(rename = "server_us_per_round_trip")]
     pub(super) server_us: Option<f64>,
     /// Cores that the load client kept busy.
@@ -26,7 +26,7 @@ pub(super) struct Sample {
     pub(super) skipped: u64,
 }
 
-/// Durations are microseconds in the JSON.
+/// Serialises a duration as microseconds.
 pub(super) fn micros<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(value.as_nanos() as f64 / 1_000.0)
 }
@@ -51,7 +51,7 @@ impl Sample {
         }
     }
 
-    /// The median of every figure by itself; faults are added up, and the longest is the longest of all.
+    /// The median of each figure; faults are added up, and the longest time is the maximum of all runs.
     pub(super) fn median(samples: &[Self]) -> Option<Self> {
         let first = samples.first()?;
         let fold = |of: fn(&Self) -> u64| samples.iter().map(of).sum();
@@ -73,7 +73,7 @@ impl Sample {
     }
 }
 
-/// Two percentiles of something timed.
+/// Two percentiles of a time.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Timing {
     #[serde(rename = "p50_us", serialize_with = "micros")]
@@ -88,7 +88,7 @@ impl Timing {
     }
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The middle value, or the mean of the two middle ones.
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);

@@ -1,5 +1,5 @@
-//! The servers that are measured, as child processes: the host itself and mosquitto. They are ended by their process id
-//! when they are dropped, whatever happened.
+//! The measured servers as child processes: the host itself and mosquitto. They are ended by their process id when they are
+//! dropped.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -23,10 +23,10 @@ use super::admin::Admin;
 const HOST_STARTS: Duration = Duration::from_secs(120);
 const MOSQUITTO_STARTS: Duration = Duration::from_secs(5);
 
-/// The settings file of the plugin that is measured: the built-in as it is.
+/// The settings file of the measured plugin: the built-in with its defaults.
 pub(super) const PLUGIN: &str = "component = \"builtin:hop-relay\"\n";
 
-/// Loses nothing, writes nothing to disk, sends at once.
+/// Loses nothing, writes nothing to the disk, sends at once.
 pub(super) const MOSQUITTO_SETTINGS: &str = "\
 allow_anonymous true
 persistence false
@@ -37,7 +37,7 @@ max_queued_messages 0
 max_queued_bytes 0
 ";
 
-/// Makes the folder of a host with the hop relay, for [`Server::host`].
+/// Creates the folder of a host with the hop relay, for [`Server::host`].
 pub(super) fn folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let folder = parent.join(name);
     std::fs::create_dir_all(folder.join("plugins"))?;
@@ -45,18 +45,18 @@ pub(super) fn folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// A server that runs.
+/// A running server.
 pub(super) struct Server {
     child: Child,
     pub(super) pid: u32,
     pub(super) mqtt: SocketAddr,
-    /// The host's admin API; none for mosquitto.
+    /// The host's admin API. `None` for mosquitto.
     pub(super) admin: Option<Admin>,
     /// Kept open, so that the host never writes into a closed pipe.
     _output: Option<BufReader<ChildStdout>>,
 }
 
-/// The host's ready line, as far as it is needed here.
+/// The fields of the host's ready line that are used here.
 #[derive(Debug, Deserialize)]
 struct Ready {
     ready: bool,
@@ -130,9 +130,9 @@ impl Server {
         Ok(Self { child, pid, mqtt, admin: None, _output: None })
     }
 
-    /// Ends it and waits until it is gone.
+    /// Ends it and waits until it has ended.
     pub(super) async fn end(mut self) {
-        // An error means that it is gone already.
+        // An error means that it has ended already.
         let _ = self.child.kill().await;
     }
 }
@@ -156,7 +156,7 @@ fn tail(log: &Path) -> String {
     lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n")
 }
 
-/// Where mosquitto is and which version, when it is installed.
+/// The path and the version of mosquitto, if it is installed.
 pub(super) async fn find_mosquitto(given: Option<&Path>) -> Option<(PathBuf, String)> {
     let usual = ["mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto"];
     let candidates = match given {
@@ -164,7 +164,7 @@ pub(super) async fn find_mosquitto(given: Option<&Path>) -> Option<(PathBuf, Str
         None => usual.iter().map(Path::new).collect(),
     };
     for program in candidates {
-        // It prints its help, with the version in the first line, and ends with a code of its own.
+        // It prints its help, with the version in the first line, and exits with a code other than 0.
         let Ok(output) = Command::new(program).arg("-h").kill_on_drop(true).output().await else { continue };
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         return Some((program.to_owned(), text.lines().next().unwrap_or("mosquitto").to_owned()));

@@ -1,5 +1,5 @@
-//! What circulates and how it is checked: every message travels in a stream of its own, and a stream's hops must grow by
-//! exactly one each time round. Pure; knows no sockets.
+//! Streams of messages and their checks: each message belongs to a stream, whose `hops` must grow by exactly one in each round
+//! trip. Pure: no sockets.
 
 use std::{
     io::Write as _,
@@ -12,29 +12,29 @@ use std::{
 pub(super) enum HopsRaisedBy {
     /// The plugin; the client publishes what it received.
     Server,
-    /// Nobody but the client, because the server only forwards.
+    /// The client, because the server only forwards.
     Client,
 }
 
-/// What a message that came in turned out to be.
+/// How a received message is classified.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// The stream's next hop, to be published again.
     Next { took: Duration },
-    /// A hop that was counted before.
+    /// A hop that was counted already.
     Duplicate,
-    /// Another run's message, such as the config that was in force before this run began.
+    /// A message of another run, such as the config from before this run.
     Foreign,
 }
 
-/// Faults seen by the streams of one connection.
+/// Faults of the streams of one connection.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Faults {
     /// Streams whose message did not come back.
     pub(super) lost: u64,
     /// Messages that came back more than once.
     pub(super) duplicated: u64,
-    /// Hops that a stream jumped over: handled twice on the way, or overwritten by a newer one.
+    /// Hops that a stream skipped: handled twice on the way, or overwritten by a newer one.
     pub(super) skipped: u64,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Streams {
     keys: [Key; 3],
 }
 
-/// A message's own numbers, and where `hops` stands in it.
+/// The numbers in a message, and the position of `hops`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MessageFields {
     pub(super) hops: u64,
@@ -76,7 +76,7 @@ impl Streams {
         Self { run, streams, faults: Faults::default(), keys }
     }
 
-    /// The first messages are sent now.
+    /// Resets the times: the first messages are sent now.
     pub(super) fn restart(&mut self, now: Instant) {
         for stream in &mut self.streams {
             stream.since = now;
@@ -91,7 +91,7 @@ impl Streams {
         Some(MessageFields { hops, hops_at, stream: usize::try_from(stream).ok()?, run })
     }
 
-    /// Takes note of a message that came in.
+    /// Classifies a received message.
     pub(super) fn arrive(&mut self, numbers: &MessageFields, now: Instant) -> Arrival {
         let Some(stream) = self.streams.get_mut(numbers.stream).filter(|_| numbers.run == self.run) else {
             return Arrival::Foreign;
@@ -118,14 +118,14 @@ impl Streams {
         self.streams.iter().all(|stream| stream.ended)
     }
 
-    /// To be asked when the run is over: streams still under way are lost.
+    /// Returns the faults at the end of a run. Streams that have not ended are lost.
     pub(super) fn faults(&self) -> Faults {
         let lost = self.streams.iter().filter(|stream| !stream.ended).count() as u64;
         Faults { lost, ..self.faults }
     }
 }
 
-/// The first message of a stream: the hop relay's record with two fields of our own.
+/// The first message of a stream: the hop relay's record with two more fields.
 pub(super) fn first_message(out: &mut Vec<u8>, device: &str, run: u64, stream: usize, hops_raised_by: HopsRaisedBy) {
     let hops = match hops_raised_by {
         HopsRaisedBy::Server => 0,
@@ -138,7 +138,7 @@ pub(super) fn first_message(out: &mut Vec<u8>, device: &str, run: u64, stream: u
     );
 }
 
-/// Finds `"name":` and the number behind it; looks first where it was last time.
+/// Finds `"name":` and the number after it; tries the position of the last match first.
 struct Key {
     text: &'static str,
     hint: usize,

@@ -1,4 +1,4 @@
-//! Replaces the plugin while the relay runs: nothing may be lost or doubled, and the pause is measured.
+//! Replaces the plugin while the relay runs. No message may be lost or duplicated; the pause is measured.
 
 use std::{
     fs,
@@ -23,17 +23,17 @@ use super::{
 
 /// How long the host may take to notice a change of the folder and to run the new version.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The relay is watched so long after the new version runs.
+/// How long the relay is observed after the new version runs.
 const WATCH_AFTER: Duration = Duration::from_millis(500);
-/// The relay is watched so long where the host cannot be asked.
+/// How long the relay is observed if the host cannot be asked for its version.
 const UNOBSERVED_WAIT: Duration = Duration::from_secs(3);
 
-/// The load that runs meanwhile.
+/// The load during the swaps.
 pub(super) struct SwapLoad {
     pub(super) connections: usize,
     pub(super) window: usize,
     pub(super) threads: usize,
-    /// How often each kind of swap is done.
+    /// How often each kind of swap is repeated.
     pub(super) times: usize,
     pub(super) warm_up: Duration,
 }
@@ -95,7 +95,7 @@ fn changes(component: Option<&Path>, times: usize) -> anyhow::Result<Vec<(&'stat
         None => builtins::find("hop-relay").map(<[u8]>::to_vec),
     };
     if let Some(bytes) = bytes {
-        // Back through the versions that the host knows, from the last but one to the first without a note.
+        // Then back through the known versions, from the last but one to the original component.
         let versions: Vec<_> = (0..times).map(|turn| with_custom_section(&bytes, turn)).collect();
         let change = |what| move |bytes: &Vec<u8>| (what, Change::Component(bytes.clone()));
         let own = component.map(|_| &bytes);
@@ -105,13 +105,13 @@ fn changes(component: Option<&Path>, times: usize) -> anyhow::Result<Vec<(&'stat
     Ok(changes)
 }
 
-/// The same component with a custom section more: another digest, so that the host has to compile it anew.
+/// The same component with another custom section: it has another digest, so the host has to compile it.
 fn with_custom_section(component: &[u8], turn: usize) -> Vec<u8> {
     let name = b"bench";
     let note = format!("{:08}", turn + 1);
     let mut bytes = component.to_vec();
     bytes.push(0);
-    // Both lengths are below 128 and so one byte of LEB128.
+    // Both lengths are below 128, so one byte of LEB128 is enough.
     bytes.push(u8::try_from(1 + name.len() + note.len()).unwrap_or_default());
     bytes.push(u8::try_from(name.len()).unwrap_or_default());
     bytes.extend_from_slice(name);
@@ -121,18 +121,18 @@ fn with_custom_section(component: &[u8], turn: usize) -> Vec<u8> {
 
 struct Folder {
     path: PathBuf,
-    /// The settings file names the built-in.
+    /// Whether the settings file names the built-in.
     builtin: bool,
     admin: Option<Admin>,
 }
 
 impl Folder {
-    /// Changes the folder and waits until the host runs the new version: how long that took, where the host says so.
+    /// Changes the folder and waits until the host runs the new version. Returns how long that took, if the host reports it.
     async fn apply(&mut self, change: Change) -> anyhow::Result<Option<Duration>> {
         let before = self.version().await;
         match change {
             Change::Settings { turn } => {
-                // All of them match the devices of this load, each as another text.
+                // All patterns match the devices of this load, each with another text.
                 let source: String = "hop-".chars().take(turn).chain(['*']).collect();
                 self.replace("hop.toml", format!("{PLUGIN}\n[settings]\nsource = \"{source}\"\n").as_bytes())?;
             }
@@ -160,7 +160,7 @@ impl Folder {
         Ok(None)
     }
 
-    /// As an editor that means well writes: whole under another name, then renamed.
+    /// Writes the file under another name, then renames it.
     fn replace(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let hidden = self.path.join(format!(".{name}.new"));
         fs::write(&hidden, bytes)?;

@@ -1,4 +1,4 @@
-//! Lays out tables for people. Knows nothing of what stands in them.
+//! Lays out tables as text.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn pad(cell: &str, full: usize, right: bool) -> String {
     if right { format!("{blanks}{cell}") } else { format!("{cell}{blanks}") }
 }
 
-/// A number with its thousands set apart: `12 345`.
+/// A number with grouped thousands: `12 345`.
 pub(super) fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
@@ -50,7 +50,7 @@ pub(super) fn thousands(value: f64) -> String {
     text
 }
 
-/// Three digits and the unit that fits.
+/// Three digits and the fitting unit.
 pub(super) fn duration(value: Duration) -> String {
     let micros = value.as_nanos() as f64 / 1_000.0;
     match micros {
@@ -66,7 +66,7 @@ pub(super) fn ratio(value: f64) -> String {
     format!("{value:.2} ×")
 }
 
-/// A cell of what may not be there.
+/// A cell for a value that may be missing.
 pub(super) fn or_dash(value: Option<String>) -> String {
     value.unwrap_or_else(|| "—".to_owned())
 }

@@ -1,4 +1,4 @@
-//! The load client against a relay with faults to order, and against mosquitto where it is installed.
+//! Tests of the load client against a relay with configurable faults, and against mosquitto if it is installed.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -16,7 +16,7 @@ use super::{
     streams::Faults,
 };
 
-/// What the relay does wrong with its n-th message.
+/// What the relay does with its n-th message.
 type Fault = fn(u64) -> Misbehaviour;
 
 enum Misbehaviour {
@@ -27,7 +27,7 @@ enum Misbehaviour {
     Hangup,
 }
 
-/// A hop relay of a few lines: every event comes back as a config with one hop more. Tells an old config first.
+/// A small hop relay: every event comes back as a config with one hop more. It sends an old config first.
 async fn relay(fault: Fault) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
     let addr = listener.local_addr().expect("address");
@@ -75,7 +75,7 @@ async fn serve(mut stream: TcpStream, fault: Fault) {
     }
 }
 
-/// The length of the first frame of a client, when it is whole; all are shorter than 16 KiB here.
+/// The length of the first frame of a client, if it is complete; all are shorter than 16 KiB here.
 fn whole(input: &[u8]) -> Option<usize> {
     let low = usize::from(*input.get(1)?);
     let length = if low < 128 { 2 + low } else { 3 + (low & 127) + (usize::from(*input.get(2)?) << 7) };
@@ -101,7 +101,7 @@ const MOMENT: Duration = Duration::from_millis(100);
 /// Longer than anything takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Runs a plan until so many round trips are done.
+/// Runs a plan until this many round trips are done.
 async fn reach(plan: &Plan, round_trips: u64) -> LoadResult {
     let load = Load::start(plan).await.expect("started");
     let reached = async {
@@ -114,7 +114,7 @@ async fn reach(plan: &Plan, round_trips: u64) -> LoadResult {
     load.finish().await.expect("finished")
 }
 
-/// Runs a plan until something has moved, and then nothing for a while.
+/// Runs a plan until messages have moved and then stopped for a while.
 async fn exhaust(plan: &Plan) -> LoadResult {
     let load = Load::start(plan).await.expect("started");
     let (mut before, mut idle) = (0, 0);

@@ -1,5 +1,5 @@
-//! The rooms' main figures: round trips a second and their duration, for the relay, for plain forwarding by the same
-//! host and for mosquitto, one after the other under the same load.
+//! The main figures: round trips a second and their duration, for the relay, for plain forwarding by the same host, and for
+//! mosquitto, one after the other under the same load.
 
 use std::{
     path::PathBuf,
@@ -18,32 +18,32 @@ use super::{
     servers::Server,
 };
 
-/// The disk is timed for so long right before a run that is held against it: a shared disk changes by the minute.
+/// How long the disk is timed directly before a run that is compared with it: the speed of a shared disk changes by the minute.
 const DISK: Duration = Duration::from_millis(250);
 
-/// How everything is measured.
+/// The parameters of all measurements.
 #[derive(Debug, Clone)]
 pub(super) struct Measure {
     pub(super) duration: Duration,
     pub(super) warm_up: Duration,
-    /// Each load is measured so often, by turns.
+    /// How often each load is measured, in turn.
     pub(super) rounds: usize,
     pub(super) threads: usize,
     /// (connections, window) pairs.
     pub(super) loads: Vec<(usize, usize)>,
     pub(super) qos: Vec<Qos>,
-    /// A folder on the disk that the host writes to.
+    /// A folder on the host's disk.
     pub(super) folder: PathBuf,
 }
 
-/// Who is there to be measured.
+/// The servers to measure.
 pub(super) struct Servers {
     pub(super) host: Option<Server>,
     pub(super) mosquitto: Option<Server>,
 }
 
 impl Measure {
-    /// How many runs `all` makes.
+    /// The number of runs of `all`.
     pub(super) fn runs(&self, servers: &Servers) -> usize {
         let subjects = servers.host.iter().count() * 2 + servers.mosquitto.iter().count();
         self.loads.len() * self.qos.len() * self.rounds * subjects
@@ -179,7 +179,7 @@ pub(super) fn unloaded(cells: &[Cell], fsync: Option<Timing>) -> Vec<Unloaded> {
         .collect()
 }
 
-/// What the relay costs more than plain forwarding by the same host.
+/// The difference between the relay and plain forwarding by the same host.
 pub(super) fn plugin_cost(cells: &[Cell], guest_us: Option<f64>) -> PluginCost {
     let at_qos_0 = || cells.iter().filter(|cell| cell.qos == 0);
     let single = at_qos_0().find(|cell| cell.connections == 1 && cell.window == 1);

@@ -1,4 +1,4 @@
-//! Calls of the host's API by the scenes.
+//! Calls of the host's API in the scenes.
 
 use serde_json::Value;
 

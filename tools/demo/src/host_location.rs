@@ -1,8 +1,8 @@
-//! Where the host of the demo is.
+//! The addresses of the demo's host.
 
 use std::{net::SocketAddr, path::PathBuf};
 
-/// Where the host is that the demo plays on.
+/// The addresses of the host that the demo uses.
 #[derive(Debug, Clone)]
 pub struct HostLocation {
     pub mqtt: SocketAddr,

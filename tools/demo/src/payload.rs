@@ -1,10 +1,10 @@
-//! What the payloads of the demo say, and a payload in a few words. Pure.
+//! Reads payloads of the demo, and summarises them. Pure.
 
 use serde_json::Value;
 
 use switchbox_support::terminal;
 
-/// Of a payload that is not understood so much is shown.
+/// Characters that are shown of an unknown payload.
 const SHOWN_CHARS: usize = 100;
 
 /// The `hops` of a record.
@@ -17,7 +17,7 @@ pub(super) fn state(payload: &[u8]) -> Option<String> {
     Some(serde_json::from_slice::<Value>(payload).ok()?.get("state")?.as_str()?.to_owned())
 }
 
-/// A payload in a few words.
+/// A summary of a payload.
 pub(super) fn summary(payload: &[u8]) -> String {
     if let Some(hops) = hops(payload) {
         return format!("hops {hops}");
@@ -29,7 +29,7 @@ pub(super) fn summary(payload: &[u8]) -> String {
     }
 }
 
-/// Bytes as text that cannot disturb a terminal.
+/// Bytes as text, with control characters escaped.
 fn shown(payload: &[u8]) -> String {
     let text = String::from_utf8_lossy(payload);
     let mut shown: String = text.chars().take(SHOWN_CHARS).collect();

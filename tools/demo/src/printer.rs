@@ -1,5 +1,4 @@
-//! Tells a person what virtual devices do, one line a thing, with colours where the output is a terminal that wants them.
-//! Decides nothing.
+//! Prints the events of simulated devices, one per line, in colour on a terminal that supports it.
 
 use std::{
     collections::HashMap,
@@ -13,7 +12,7 @@ use super::{
 };
 use switchbox_support::terminal;
 
-/// Hops of one device are shown at most so often; the others are counted only.
+/// Hops of one device are printed at most this often; the others are only counted.
 const HOP_EVERY: Duration = Duration::from_millis(250);
 const ID_WIDTH: usize = 12;
 
@@ -49,19 +48,19 @@ pub(super) struct Printer {
     hops: HashMap<String, Hops>,
 }
 
-/// What was shown of one device's hops.
+/// The printed hops of one device.
 struct Hops {
     shown: Instant,
-    /// The answer to the one shown last is to be shown too.
+    /// Whether the answer to the last printed hop is printed too.
     answer_due: bool,
-    /// Hops sent since that one.
+    /// Hops sent since then.
     since: u32,
-    /// Hops a second between the last two that were shown.
+    /// Hops a second between the last two that were printed.
     rate: Option<f64>,
 }
 
 impl Printer {
-    /// Writes to standard output; colours when it is a terminal and `NO_COLOR` is not set.
+    /// Prints to standard output, in colour if it is a terminal and `NO_COLOR` is not set.
     pub(super) fn for_terminal() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self::new(terminal::raw(), wanted && terminal::is_terminal())
@@ -79,20 +78,20 @@ impl Printer {
         }
     }
 
-    /// A line as it is. A reader that has gone away (`| head`) is no reason to stop.
+    /// Prints a line. A closed reader (`| head`) is not an error.
     pub(super) fn line(&mut self, text: &str) {
         let _ = writeln!(self.out, "{text}");
         let _ = self.out.flush();
     }
 
-    /// A line with the time since the beginning and a name.
+    /// Prints a line with the time since the start and a name.
     pub(super) fn event_line(&mut self, name: &str, colour: Colour, text: &str) {
         let time = self.paint(Colour::Dim, &format!("{:7.2} s", self.begun.elapsed().as_secs_f64()));
         let name = self.paint(colour, &format!("{name:<ID_WIDTH$}"));
         self.line(&format!("{time}  {name} {text}"));
     }
 
-    /// What a device did, unless it is a hop too many for the eye.
+    /// Prints an event, unless it is one of too many hops.
     pub(super) fn show(&mut self, seen: &DeviceReport) {
         if !self.is_shown(seen) {
             return;
@@ -127,13 +126,13 @@ impl Printer {
             DeviceEvent::Received { payload, .. } if hops(payload).is_some() => {
                 self.hops.get_mut(&seen.device).is_none_or(|hops| std::mem::take(&mut hops.answer_due))
             }
-            // Holding back is what a hop device with a rate does all the time.
+            // A hop device with a rate pauses all the time.
             DeviceEvent::Paused { .. } => false,
             _ => true,
         }
     }
 
-    /// True for one hop in a while.
+    /// Returns true for one hop in a while.
     fn hop_sent(&mut self, device: &str, now: Instant) -> bool {
         let Some(hops) = self.hops.get_mut(device) else {
             let first = Hops { shown: now, answer_due: true, since: 0, rate: None };
@@ -150,7 +149,7 @@ impl Printer {
         true
     }
 
-    /// How fast a device goes round, where that is more than is shown.
+    /// The rate of a device's hops, if it is higher than what is printed.
     fn rate(&self, seen: &DeviceReport) -> String {
         let hop = matches!(&seen.what, DeviceEvent::Received { payload, .. } if hops(payload).is_some());
         let rate = self.hops.get(&seen.device).and_then(|hops| hops.rate);
@@ -170,7 +169,7 @@ fn device_colour(device: &str) -> Colour {
     }
 }
 
-/// What a device's own topics differ in; of other topics all.
+/// The part of a device's own topic after its id; other topics as they are.
 fn own_part<'a>(topic: &'a str, device: &str) -> &'a str {
     let of_device = || topic.strip_prefix("/devices/")?.strip_prefix(device)?.strip_prefix('/');
     of_device().unwrap_or(topic)
@@ -194,7 +193,7 @@ mod tests {
         }
     }
 
-    fn told(colours: bool, seen: &[(&str, DeviceEvent)]) -> Vec<String> {
+    fn printed(colours: bool, seen: &[(&str, DeviceEvent)]) -> Vec<String> {
         let page = Page::default();
         let mut printer = Printer::new(Box::new(page.clone()), colours);
         for (device, what) in seen {
@@ -214,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_line_names_the_device_the_direction_and_the_payload() {
-        let lines = told(
+        let lines = printed(
             false,
             &[
                 sent("switch-1", r#"{"state":"awake"}"#),
@@ -238,13 +237,13 @@ mod tests {
     fn of_many_hops_a_few_are_shown_each_with_its_answer() {
         let hop = |hops: u64| -> &'static str { Box::leak(format!("{{\"hops\":{hops}}}").into_boxed_str()) };
         let many: Vec<_> = (0..50).flat_map(|n| [sent("hop-1", hop(n)), received("hop-1", hop(n + 1))]).collect();
-        assert_eq!(told(false, &many), ["hop-1        → events  hops 0", "hop-1        ← config  hops 1"]);
+        assert_eq!(printed(false, &many), ["hop-1        → events  hops 0", "hop-1        ← config  hops 1"]);
     }
 
     #[test]
     fn colours_are_there_only_when_wanted() {
         let seen = [("lamp-1", DeviceEvent::Connected)];
-        assert_eq!(told(false, &seen), ["lamp-1       is connected"]);
+        assert_eq!(printed(false, &seen), ["lamp-1       is connected"]);
         let page = Page::default();
         Printer::new(Box::new(page.clone()), true)
             .show(&DeviceReport { device: "lamp-1".to_owned(), what: DeviceEvent::Connected });

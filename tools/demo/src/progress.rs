@@ -1,4 +1,4 @@
-//! What the demo's devices have shown so far, and whether that is what was promised. Pure.
+//! What the demo's devices have done so far, and whether that is as expected. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use super::{
     verdict::Verdict,
 };
 
-/// So many hops without a fault are a relay that works.
+/// The relay works if it has done this many hops without a fault.
 const MIN_HOPS: u64 = 10;
 
-/// The step of the second scenario that is under way.
+/// The current step of the second scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     LampSleeps,
@@ -20,7 +20,7 @@ pub(super) enum Step {
     LampReturns,
 }
 
-/// What the devices of both scenarios have shown.
+/// What the devices of both scenarios have done.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     hop_there: bool,
@@ -28,11 +28,11 @@ pub(super) struct Progress {
     lamp_there: bool,
     /// Round trips of hop-1.
     rounds: u64,
-    /// What hop-1 sent last and waits for.
+    /// The hops that hop-1 sent last, and whose answer it waits for.
     sent: Option<u64>,
-    /// hop-1 has connected and sent nothing yet: the config in force may come, whatever it is.
+    /// hop-1 has connected and sent nothing yet: the current config may arrive, whatever it is.
     stale_config_expected: bool,
-    /// Configs of hop-1 that were not one hop more than what it sent.
+    /// Configs of hop-1 that did not have one hop more than the event.
     wrong: u64,
     lamp: Option<String>,
     step: Option<Step>,
@@ -46,7 +46,7 @@ impl Progress {
     pub(super) fn begin(&mut self, step: Step) {
         self.step = Some(step);
         match step {
-            // What it was before says nothing of what it is told now.
+            // The state before the step does not count for it.
             Step::LampSleeps | Step::LampReturns => self.lamp = None,
             Step::LampLeaves | Step::SwitchSays => {}
         }
@@ -76,7 +76,7 @@ impl Progress {
                 (None, Some(_)) if self.stale_config_expected => {}
                 _ => self.wrong += 1,
             },
-            // What was under way then may come back or not.
+            // A message that was in flight may or may not be answered.
             DeviceEvent::Offline { .. } => self.sent = None,
             _ => {}
         }
@@ -115,12 +115,12 @@ impl Progress {
         self.lamp_there
     }
 
-    /// How long after it connected the lamp woke, in this round.
+    /// How long after its connection the lamp woke, in this round.
     pub(super) fn woke(&self) -> Option<Duration> {
         self.woke
     }
 
-    /// Only the first reason counts.
+    /// Only the first reason is kept.
     pub(super) fn fail(&mut self, why: &str) {
         self.failure.get_or_insert_with(|| why.to_owned());
     }

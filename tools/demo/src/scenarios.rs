@@ -1,5 +1,5 @@
-//! The two scenarios of the demo: the hop relay, and the switch that wakes its lamp. Gives three simulated devices their commands
-//! and prints what they do.
+//! The two scenarios of the demo: the hop relay, and the switch that wakes its lamp. Sends commands to three simulated devices and
+//! prints their events.
 
 use std::{
     net::SocketAddr,
@@ -22,21 +22,21 @@ use super::{
 };
 use switchbox_cli::interrupted;
 
-/// hop-1 goes no faster: a demo should not heat the room. `switchbox bench` shows what the host can do.
+/// The limit of hop-1, so that the demo uses little processor time. `switchbox bench` shows the maximum.
 const HOPS_PER_SECOND: f64 = 1_000.0;
-/// DeviceReport things that may wait to be told; the devices wait when they do.
+/// Events that may wait to be printed; the devices wait when the channel is full.
 const QUEUE: usize = 256;
 /// How long a device may take to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a config may take to reach its device.
 const CONFIG_TIMEOUT: Duration = Duration::from_secs(5);
-/// A pause for the eye between two acts, when there is time.
+/// A pause between two steps for the reader, if there is time.
 const PAUSE: Duration = Duration::from_millis(1_500);
-/// This share of the whole time is the pause when the time is short: one round of the switch has four.
+/// With little time, the pause is this fraction of it: one round of the switch has four pauses.
 const PAUSES: u32 = 8;
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Acts both scenarios until the time is over or Ctrl-C. True if both worked; else the reason has been printed.
+/// Runs both scenarios until the time is over or Ctrl-C. Returns true if both worked; otherwise the reason has been printed.
 pub(super) async fn run(location: &HostLocation, length: Option<Duration>) -> bool {
     let mut demo = Demo::new(location, length);
     demo.open();
@@ -44,11 +44,11 @@ pub(super) async fn run(location: &HostLocation, length: Option<Duration>) -> bo
         () = demo.act() => true,
         () = interrupted() => false,
     };
-    // A first round that Ctrl-C cuts short is no failure of the host, but nothing was shown either.
+    // If Ctrl-C ends the first round early, the host has not failed, but nothing was shown either.
     demo.close(acted).await
 }
 
-/// Both scenarios under way.
+/// The running scenarios.
 struct Demo<'a> {
     location: &'a HostLocation,
     printer: Printer,
@@ -88,7 +88,7 @@ impl<'a> Demo<'a> {
         self.printer.line("");
     }
 
-    /// Starts a device; what it returns gives it commands.
+    /// Starts a device; returns the sender of its commands.
     fn start(&mut self, id: &str, kind: DeviceKind, rate: Option<f64>) -> mpsc::Sender<DeviceCommand> {
         let (order, commands) = mpsc::channel(4);
         let simulated = VirtualDevice {
@@ -104,7 +104,7 @@ impl<'a> Demo<'a> {
         order
     }
 
-    /// Both scenarios, the second again and again.
+    /// Runs both scenarios, the second one repeatedly.
     async fn act(&mut self) {
         let hop = self.start("hop-1", DeviceKind::Hop, Some(HOPS_PER_SECOND));
         self.switch = Some(self.start("switch-1", DeviceKind::Switch, None));
@@ -125,7 +125,7 @@ impl<'a> Demo<'a> {
                 break;
             }
         }
-        // The switch has nothing more to say; the hops go on until the time is over.
+        // The switch is done; the hops continue until the time is over.
         while self.length.is_some_and(|length| self.begun.elapsed() < length) {
             let left = self.length.unwrap_or_default().saturating_sub(self.begun.elapsed());
             self.wait(left).await;
@@ -133,7 +133,7 @@ impl<'a> Demo<'a> {
         drop(hop);
     }
 
-    /// The lamp falls asleep, goes offline, is told to wake, and wakes when it is back. False when it does not.
+    /// The lamp falls asleep, goes offline, is set to wake, and wakes when it is back. Returns false if it does not.
     async fn round(&mut self) -> bool {
         self.begin(Step::LampSleeps, "switch-1 lets the lamp sleep").await;
         if !self.until(CONFIG_TIMEOUT, |progress| progress.lamp_is("asleep")).await {
@@ -169,7 +169,7 @@ impl<'a> Demo<'a> {
         true
     }
 
-    /// Says what happens and gives the order for it.
+    /// Prints the step and sends its command.
     async fn begin(&mut self, step: Step, text: &str) {
         self.printer.event_line("", Colour::Plain, text);
         self.progress.begin(step);
@@ -180,7 +180,7 @@ impl<'a> Demo<'a> {
             Step::LampLeaves | Step::LampReturns => (&self.lamp, DeviceCommand::Disconnect),
         };
         if let Some(device) = device {
-            // The channel holds more commands than a round gives, and a device that has ended shows by what it does not do.
+            // The channel has room for all commands of a round. A device that has ended is noticed by its missing events.
             let _ = device.try_send(command);
         }
     }
@@ -193,7 +193,7 @@ impl<'a> Demo<'a> {
         self.until(time, |_| false).await;
     }
 
-    /// Tells what happens until `done` or for so long at most; true when done.
+    /// Prints events until `done`, or until the time limit. Returns true when done.
     async fn until(&mut self, limit: Duration, done: impl Fn(&Progress) -> bool) -> bool {
         let limit = At::now() + limit;
         while !done(&self.progress) {
@@ -208,12 +208,12 @@ impl<'a> Demo<'a> {
         true
     }
 
-    /// Ends the devices and says what happened and where to look next.
+    /// Ends the devices and prints the verdict and further commands.
     async fn close(mut self, acted: bool) -> bool {
         let took = self.begun.elapsed();
         self.switch = None;
         self.lamp = None;
-        // Dropping the receiver ends every device.
+        // Dropping the receiver ends all devices.
         self.seen.close();
         let _ =
             tokio::time::timeout(DISCONNECT_TIMEOUT, async { while self.devices.join_next().await.is_some() {} }).await;
@@ -241,7 +241,7 @@ impl<'a> Demo<'a> {
     }
 }
 
-/// A line for the shell that wakes the lamp.
+/// A shell command that wakes the lamp.
 fn example(mqtt: SocketAddr) -> String {
     let (host, port) = (mqtt.ip(), mqtt.port());
     let host = if host == SocketAddr::from(([127, 0, 0, 1], 0)).ip() { String::new() } else { format!("-h {host} ") };

@@ -12,7 +12,7 @@ pub enum Scene {
     GarageDoor,
     /// A phone is alerted when something moves, but not all the time
     MotionAlert,
-    /// A camera that sleeps is restarted "at night": takes up to a minute
+    /// A sleeping camera is restarted "at night"; takes up to a minute
     NightRestart,
     /// A heater follows a thermostat
     Thermostat,

@@ -1,4 +1,4 @@
-//! The example plugins as scenes of the demo: plays each, asks the host why what it showed happened, and prints both.
+//! The example plugins as scenes of the demo: runs each, asks the host to explain the result, and prints both.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use super::{
     verdict::{Verdict, conclude, title},
 };
 
-/// How long all scenes may take together, where nobody says.
+/// Time limit of all scenes together, unless another is given.
 const LONGEST: Duration = Duration::from_secs(300);
-/// How long the device's acknowledgement may take to be written down, before anybody asks why.
+/// How long the device's acknowledgement may take to be recorded before the host is asked to explain it.
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// Plays the scenes in this order, each whatever became of the one before, within this time. True if all worked.
+/// Runs the scenes in this order within this time, each whatever the result of the previous one. Returns true if all worked.
 pub(super) async fn run(location: &HostLocation, scenes: &[Scene], length: Option<Duration>) -> bool {
     let mut printer = Printer::for_terminal();
     title(location, &mut printer);
@@ -36,7 +36,7 @@ pub(super) async fn run(location: &HostLocation, scenes: &[Scene], length: Optio
     conclude(&mut printer, &verdicts)
 }
 
-/// Plays one scene. Returns what it showed, or why it did not.
+/// Runs one scene. Returns what it showed, or why it failed.
 async fn play(scene: Scene, location: &HostLocation, printer: &mut Printer) -> Result<String, String> {
     printer.line("");
     printer.line(&format!("{}: {}", printer.paint(Colour::Bold, scene.name()), scene.about()));
@@ -50,7 +50,7 @@ async fn play(scene: Scene, location: &HostLocation, printer: &mut Printer) -> R
     Ok(showed)
 }
 
-/// What the host says of the last thing that the plugin did.
+/// Prints the host's explanation of the plugin's last effect.
 async fn why(scene: Scene, location: &HostLocation, printer: &mut Printer) -> Result<(), String> {
     tokio::time::sleep(MOMENT).await;
     let list = format!("/v1/executions?plugin={}&interesting=true&pageSize=1", scene.name());

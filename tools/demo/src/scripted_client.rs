@@ -1,4 +1,4 @@
-//! A client that sends and receives what a scene of the demo says, and prints both. Decides nothing.
+//! A client that sends and receives the messages of a scene, and prints both.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{
     printer::Printer,
 };
 
-/// Messages that may wait for the scene; the connection waits when they do.
+/// Messages that may wait for the scene; the connection waits when the channel is full.
 const QUEUE: usize = 64;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long a connection or a subscription may take.
@@ -32,7 +32,7 @@ enum Received {
     Message(Message),
 }
 
-/// A device or a phone that does what a scene says. Dropping it ends its connection.
+/// A device or a phone in a scene. Dropping it ends its connection.
 pub(super) struct ScriptedClient {
     id: String,
     client: AsyncClient,
@@ -47,7 +47,7 @@ impl Drop for ScriptedClient {
 }
 
 impl ScriptedClient {
-    /// Connects and subscribes to these topics. The error is for a person.
+    /// Connects and subscribes to these topics. The error is a text for users.
     pub(super) async fn connect(
         location: &HostLocation,
         printer: &mut Printer,
@@ -105,7 +105,7 @@ impl ScriptedClient {
         Ok(())
     }
 
-    /// The next message; the error says that none came.
+    /// The next message. Returns an error if none comes.
     pub(super) async fn receive(&mut self, printer: &mut Printer, limit: Duration) -> Result<Message, String> {
         let next = async {
             loop {

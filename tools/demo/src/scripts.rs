@@ -1,4 +1,4 @@
-//! What each scene does: which clients connect, what they send, and what must come of it.
+//! The steps of each scene: which clients connect, what they send, and what must result.
 
 use std::time::{Duration, Instant};
 
@@ -12,18 +12,18 @@ use super::{
     scripted_client::{Message, ScriptedClient},
 };
 
-/// How long anything may take that happens at once.
+/// Time limit of a step that takes no time by itself.
 const SOON: Duration = Duration::from_secs(10);
-/// The night of the demo comes every minute.
+/// Time limit until the demo's night, which comes every minute.
 const NIGHT: Duration = Duration::from_secs(90);
 
-/// A field of the JSON of a message; null where there is none.
+/// A field of a message's JSON; null if it is missing.
 fn field(message: &Message, name: &str) -> Value {
     let body: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
     body.get(name).cloned().unwrap_or_default()
 }
 
-/// What came is what had to come.
+/// Compares a result with the expected one.
 fn check(what: &str, found: &Value, expected: &Value) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{what} is {found}, not {expected}")) }
 }

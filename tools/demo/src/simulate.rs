@@ -1,4 +1,4 @@
-//! `switchbox simulate`: one virtual device against a running host, told live. Knows nothing of the host but its address.
+//! `switchbox simulate`: one simulated device against a running host, printed live.
 
 use std::time::{Duration, Instant};
 
@@ -10,28 +10,28 @@ use super::{
 };
 use switchbox_cli::{context, interrupted};
 
-/// Hops a second unless told otherwise: a person can follow them.
+/// Hops a second by default, which a reader can follow.
 const HOP_RATE: f64 = 4.0;
-/// DeviceReport things that may wait to be printed; a device waits when they do.
+/// Events that may wait to be printed; the device waits when the channel is full.
 const QUEUE: usize = 64;
-/// How long a device may take to say goodbye.
+/// How long a device may take to disconnect.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Be a device: connect to a host and show what is sent and received
+/// Simulate a device: connect to a host and show what is sent and received
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// What the device does
+    /// The behaviour of the device
     pub(super) kind: DeviceKind,
     /// The device's id [default: the kind and -1, such as hop-1]
     #[arg(long, value_name = "DEVICE")]
     pub(super) id: Option<String>,
-    /// Where the host listens for MQTT [default: where the host that runs on this machine does]
+    /// The MQTT address of the host [default: that of the host that runs on this machine]
     #[arg(long, value_name = "HOST:PORT", env = "SWITCHBOX_MQTT", value_parser = address)]
     pub(super) mqtt: Option<(String, u16)>,
-    /// At most so many messages a second; 0 = as fast as the host answers [default: 4 for hop, else 0]
+    /// At most this many messages a second; 0 = as fast as the host answers [default: 4 for hop, else 0]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(super) rate: Option<f64>,
-    /// How often a switch speaks
+    /// How often a switch publishes
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = humantime::parse_duration)]
     pub(super) every: Duration,
     /// End after this time [default: at Ctrl-C]
@@ -69,7 +69,7 @@ impl Options {
 /// Runs until the time is over or Ctrl-C.
 ///
 /// # Errors
-/// When the device was never connected.
+/// The device was never connected.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let (order, commands) = mpsc::channel(1);
     let (reports_tx, mut seen) = mpsc::channel(QUEUE);
@@ -94,10 +94,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             () = &mut over => break,
         }
     }
-    // The device may be gone already; then it needs no goodbye.
+    // The device may have ended already.
     let _ = order.try_send(DeviceCommand::Disconnect);
-    let goodbye = async { while seen.recv().await.is_some() {} };
-    let _ = tokio::time::timeout(DISCONNECT_TIMEOUT, goodbye).await;
+    let disconnect = async { while seen.recv().await.is_some() {} };
+    let _ = tokio::time::timeout(DISCONNECT_TIMEOUT, disconnect).await;
     running.abort();
     printer.line(&totals.text());
     anyhow::ensure!(
@@ -119,7 +119,7 @@ async fn over(length: Option<Duration>) {
     }
 }
 
-/// What a device did in all.
+/// Totals of a device.
 struct Totals {
     since: Instant,
     connected: u64,
@@ -153,7 +153,7 @@ impl Totals {
 fn address(text: &str) -> Result<(String, u16), String> {
     let text = text.strip_prefix("mqtt://").unwrap_or(text);
     let (host, port) = text.rsplit_once(':').ok_or("it has to be host:port, such as 127.0.0.1:1883")?;
-    let port = port.parse().map_err(|_| format!("{port:?} is no port"))?;
+    let port = port.parse().map_err(|_| format!("{port:?} is not a port"))?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     if host.is_empty() {
         return Err("the host's name is missing before the colon".to_owned());

@@ -1,5 +1,5 @@
-//! Virtual devices and the demo against mosquitto with a stand-in for the two built-in plugins. Skipped, and said so,
-//! where mosquitto is not installed, except on CI.
+//! Simulated devices and the demo against mosquitto with a replacement for the two built-in plugins. Skipped with a message if
+//! mosquitto is not installed, except on CI.
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
@@ -19,7 +19,7 @@ use super::{
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// mosquitto on a port of its own; ends with the test.
+/// mosquitto on its own port; it ends with the test.
 struct Broker {
     child: Child,
     addr: SocketAddr,
@@ -164,7 +164,7 @@ async fn a_device_comes_back_when_its_host_does() {
     for _ in 0..2 {
         let offline = until(&mut seen, |what| matches!(what, DeviceEvent::Offline { .. })).await;
         assert!(
-            matches!(&offline, DeviceEvent::Offline { reason, .. } if reason == "nobody listens there"),
+            matches!(&offline, DeviceEvent::Offline { reason, .. } if reason == "the connection is refused"),
             "{offline:?}"
         );
         let Some(broker) = Broker::on(free).await else { return };

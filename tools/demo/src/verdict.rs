@@ -1,11 +1,11 @@
-//! How each scenario ended, and what is printed before the first and after the last. Judges nothing itself.
+//! The result of each scenario, and what is printed before the first and after the last.
 
 use super::{
     host_location::HostLocation,
     printer::{Colour, Printer},
 };
 
-/// How one scenario ended.
+/// The result of one scenario.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) scenario: &'static str,
@@ -19,7 +19,7 @@ pub(super) fn title(location: &HostLocation, printer: &mut Printer) {
     printer.line(&format!("{title}: a host on {mqtt}, its API on {admin}, plugins in {}", plugins.display()));
 }
 
-/// Says what happened; true if all of it worked.
+/// Prints the results; returns true if all scenarios worked.
 pub(super) fn conclude(printer: &mut Printer, verdicts: &[Verdict]) -> bool {
     printer.line("");
     printer.line(&printer.paint(Colour::Bold, "DeviceEvent happened"));

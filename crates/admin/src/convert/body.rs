@@ -1,4 +1,4 @@
-//! Reads a call's JSON body, and says what is wrong with it as Google's APIs do: by the path of the field.
+//! Reads a call's JSON body. Errors name the path of the field, as in Google's APIs.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema + 'static>(body: &[u8]) -> R
     read_with(body, &[])
 }
 
-/// An empty body counts as `{}`. `query`: fields that stand in the query, by their paths.
+/// An empty body counts as `{}`. `query`: fields from the query, by their paths.
 pub(crate) fn read_with<T: DeserializeOwned + JsonSchema + 'static>(
     body: &[u8],
     query: &[(String, String)],
@@ -35,7 +35,7 @@ pub(crate) fn read_with<T: DeserializeOwned + JsonSchema + 'static>(
     located(read)
 }
 
-/// Reads what its errors are to be placed in.
+/// Reads a part of the body; errors get this path as prefix.
 fn located<'de, T: Deserialize<'de>>(json: impl Deserializer<'de, Error = serde_json::Error>) -> Result<T, Error> {
     serde_path_to_error::deserialize(json).map_err(|e| problem(&e.path().to_string(), e.inner()))
 }
@@ -48,7 +48,7 @@ fn problem(path: &str, error: &serde_json::Error) -> Error {
     }
 }
 
-/// JSON in which no object has a field twice.
+/// JSON without duplicate fields.
 struct Once(Value);
 
 impl<'de> Deserialize<'de> for Once {

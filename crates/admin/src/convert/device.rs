@@ -1,4 +1,4 @@
-//! Devices between the API's types and the model.
+//! Converts devices between the API's types and the model.
 
 use super::{Mask, config, enums, state, symmetric, validity};
 use crate::error::Error;
@@ -16,7 +16,7 @@ use switchbox_model::{
 use switchbox_proxy as proxy;
 use switchbox_support::clock;
 
-/// Where the device's methods are called over HTTP, checked.
+/// The checked URL at which the device's methods are called over HTTP.
 pub(crate) fn endpoint(wanted: &api::Device) -> Result<Option<MethodEndpoint>, Error> {
     let Some(api::MethodEndpoint { url }) = &wanted.method_endpoint else { return Ok(None) };
     if url.is_empty() {
@@ -27,7 +27,7 @@ pub(crate) fn endpoint(wanted: &api::Device) -> Result<Option<MethodEndpoint>, E
     Ok(Some(MethodEndpoint { url: url.clone() }))
 }
 
-/// What an operator says of the device.
+/// The part of a device that operators set.
 pub(crate) fn device_spec(wanted: api::Device) -> Result<DeviceSpec, Error> {
     twin::tolerance(&wanted.metadata)
         .map_err(|error| Error::invalid(format!("metadata.{}: {error}", twin::TOLERANCE)))?;
@@ -59,7 +59,7 @@ fn method(config: &api::GatewayConfig) -> Option<GatewayAuth> {
     config.gateway_auth_method.and_then(enums::gateway_auth)
 }
 
-/// What the mask names, with its values in `new`.
+/// The patch of the fields in the mask, with the values of `new`.
 pub(crate) fn device_patch(new: api::Device, mask: &Mask) -> Result<DevicePatch, Error> {
     let names_endpoint = mask.paths().any(|path| path.starts_with("methodEndpoint"));
     let endpoint = if names_endpoint { endpoint(&new)? } else { None };
@@ -80,7 +80,7 @@ pub(crate) fn device_patch(new: api::Device, mask: &Mask) -> Result<DevicePatch,
             "logLevel" => patch.log_level = Some(new.log_level.clone()),
             "gatewayConfig" => (gateway.is_gateway, gateway.method) = (Some(new.gateway.is_some()), new.gateway),
             "gatewayConfig.gatewayType" => gateway.is_gateway = Some(new.gateway.is_some()),
-            // A caller that names the method alone leaves the type as it is.
+            // If the mask names only the method, the type is unchanged.
             "gatewayConfig.gatewayAuthMethod" => gateway.method = method,
             "methodEndpoint" | "methodEndpoint.url" => patch.endpoint = Some(endpoint.clone()),
             other => {
@@ -100,7 +100,7 @@ fn not_in_a_patch(path: &str) -> Error {
     ))
 }
 
-/// The fields of a device in a list: those of the mask, and always `id` and `numId`, as Google has it.
+/// The fields of a device in a list: those of the mask, and always `id` and `numId`, as in Google's API.
 pub(crate) fn list_mask(mask: Option<Mask>) -> Mask {
     mask.unwrap_or_default().and("id").and("numId")
 }

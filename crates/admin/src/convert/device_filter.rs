@@ -1,4 +1,4 @@
-//! Which devices of a registry a caller wants to see, beyond what Google's API can ask for.
+//! The filters of a list of devices that Google's API does not have.
 
 use super::Params;
 use crate::error::Error;
@@ -8,24 +8,24 @@ use switchbox_core::{
     twin::{self, Tolerance},
 };
 
-/// Each part that is absent takes all devices.
+/// An absent part matches all devices.
 #[derive(Debug, Default)]
 pub(crate) struct DeviceFilter {
-    /// In lower case. A part of the id, or of a key or a value of the metadata.
+    /// A part of the id, or of a key or a value of the metadata, in lower case.
     search: Option<String>,
     connected: Option<bool>,
     blocked: Option<bool>,
     differs: Option<bool>,
-    /// A key of the metadata, and the value that it must have; without one, any.
+    /// A key of the metadata, and the value that it must have; `None` matches any value.
     metadata: Vec<(String, Option<String>)>,
-    /// Sent something at that time or later, milliseconds since the Unix epoch.
+    /// Devices that sent something at that time or later, milliseconds since the Unix epoch.
     seen_since_ms: Option<u64>,
 }
 
 impl DeviceFilter {
     /// # Errors
     ///
-    /// A parameter is not what it must be.
+    /// A parameter is invalid.
     pub(crate) fn read(params: &Params) -> Result<Self, Error> {
         let metadata = params.all("metadata").into_iter().map(|pair| match pair.split_once('=') {
             Some((key, value)) => (key.to_owned(), Some(value.to_owned())),

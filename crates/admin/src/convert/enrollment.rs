@@ -1,4 +1,4 @@
-//! Enrolments as a caller gives them, and as they are shown.
+//! Converts enrolments from requests and for answers.
 
 use super::symmetric;
 use crate::error::Error;
@@ -10,7 +10,7 @@ use switchbox_model::{
 };
 use switchbox_support::clock;
 
-/// Its id, and what it is.
+/// The enrolment's id and its content.
 pub(crate) fn enrollment(wanted: api::Enrollment) -> Result<(String, Enrollment), Error> {
     let id = wanted.id.ok_or_else(|| Error::invalid("id is missing").of_field("id"))?;
     let checked = |field: &str, text: String| match DeviceId::new(&text) {
@@ -57,7 +57,7 @@ fn certificate(pem: String, is_of_device: bool) -> Result<String, Error> {
     if is_good { Ok(pem) } else { Err(Error::invalid(format!("{what} (PEM) is needed")).of_field("certificate")) }
 }
 
-/// Without its keys, unless they are to be shown.
+/// Omits the keys, unless they are to be shown.
 pub(crate) fn shown(registry: &RegistryName, id: &str, enrollment: &Enrollment, with_keys: bool) -> api::Enrollment {
     let (keys, certificate) = match &enrollment.attestation {
         Attestation::Keys(keys) => (Some(keys).filter(|_| with_keys), None),

@@ -25,7 +25,7 @@ pub(super) fn key_format_out(format: KeyFormat) -> PublicKeyFormat {
     }
 }
 
-/// Google's unspecified is none.
+/// Google's `UNSPECIFIED` becomes `None`.
 pub(super) fn gateway_auth(method: GatewayAuthMethod) -> Option<GatewayAuth> {
     match method {
         GatewayAuthMethod::AssociationOnly => Some(GatewayAuth::AssociationOnly),
@@ -43,7 +43,7 @@ pub(super) fn gateway_auth_out(method: GatewayAuth) -> GatewayAuthMethod {
     }
 }
 
-/// Of `google.rpc.Code`.
+/// A number of `google.rpc.Code`.
 pub(super) fn error_code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::InvalidArgument => 3,
@@ -52,7 +52,7 @@ pub(super) fn error_code(kind: ErrorKind) -> u8 {
     }
 }
 
-/// Gateways only, or all but gateways; none = both.
+/// Only gateways, or only other devices. Returns `None` for both.
 pub(crate) fn gateway_filter(text: &str) -> Result<Option<bool>, Error> {
     let field = "gatewayListOptions.gatewayType";
     match text.parse() {

@@ -1,4 +1,4 @@
-//! What happened, as the API shows it: versions, commands, events, executions, dead letters.
+//! Converts versions, commands, events, executions and dead letters for answers.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use switchbox_model::{
 };
 use switchbox_store::{CommandDoc, ConfigVersion, StateVersion};
 
-/// How a device is called; none when it is gone.
+/// Looks up the name of a device; `None` if it was deleted.
 pub(crate) type Names<'a> = &'a dyn Fn(DeviceNum) -> Option<DeviceName>;
 
-/// The device's name; its number when it is gone.
+/// The device's name, or its number if it was deleted.
 pub(super) fn name_or_num(num: DeviceNum, names: Names<'_>) -> String {
     names(num).map_or_else(|| num.num_id().to_string(), |name| name.to_string())
 }
@@ -35,7 +35,7 @@ pub(crate) fn config(version: &ConfigVersion) -> api::DeviceConfig {
     api::DeviceConfig { cause: Some(cause(&version.cause)), ..config_for_device(version) }
 }
 
-/// Shows a version to the device itself, which does not learn who made it.
+/// A version for the device itself, without its author.
 pub(crate) fn config_for_device(version: &ConfigVersion) -> api::DeviceConfig {
     api::DeviceConfig {
         version: Some(Int64(version.version)),
@@ -116,14 +116,14 @@ pub(crate) fn event(event: &Event, names: Names<'_>) -> api::Event {
     shown
 }
 
-/// What the message says of itself.
+/// The system properties of the message.
 fn system_properties(properties: &[Property]) -> Option<BTreeMap<String, String>> {
     let of_message =
         properties.iter().filter_map(|(name, value)| Some((name.strip_prefix('$')?.to_owned(), value.clone())));
     Some(of_message.collect::<BTreeMap<_, _>>()).filter(|all| !all.is_empty())
 }
 
-/// What the application says beside the payload.
+/// The application properties of the message.
 fn properties(properties: &[Property]) -> Vec<api::Property> {
     properties
         .iter()
@@ -132,7 +132,7 @@ fn properties(properties: &[Property]) -> Vec<api::Property> {
         .collect()
 }
 
-/// One handling of one event by one plugin.
+/// One execution: an event that one plugin handled.
 pub(crate) fn execution(handled: &Handled, names: Names<'_>) -> api::Execution {
     let (outcome, effects, error) = match &handled.outcome {
         Outcome::Done { effects } => {

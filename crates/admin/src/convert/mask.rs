@@ -1,13 +1,13 @@
-//! Field masks: which fields a caller means. Paths are camelCase or snake_case, separated by commas.
+//! Field masks: the fields that a call concerns. Paths are camelCase or snake_case, separated by commas.
 
 use serde_json::{Map, Value};
 
-/// The paths of a mask; none given = all fields.
+/// The paths of a mask. Without paths it means all fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Mask(Vec<String>);
 
 impl Mask {
-    /// None for an absent or empty mask, or `*`.
+    /// `None` for an absent or empty mask, or `*`.
     pub(crate) fn parse(text: Option<&str>) -> Option<Self> {
         let paths: Vec<String> = text?.split(',').map(str::trim).filter(|path| !path.is_empty()).map(path_of).collect();
         (!paths.is_empty() && !paths.iter().any(|path| path == "*")).then_some(Self(paths))
@@ -17,13 +17,13 @@ impl Mask {
         self.0.iter().map(String::as_str)
     }
 
-    /// The mask with this path as well.
+    /// Adds this path to the mask.
     pub(crate) fn and(mut self, path: &str) -> Self {
         self.0.push(path.to_owned());
         self
     }
 
-    /// Leaves only what the mask names.
+    /// Removes the fields that the mask does not name.
     pub(crate) fn cut(&self, value: &Value) -> Value {
         let mut kept = Value::Object(Map::new());
         for path in &self.0 {
@@ -44,7 +44,7 @@ fn copy(from: &Value, to: &mut Value, path: &str) {
     }
 }
 
-/// The keys of metadata are the caller's own, and stay as they are.
+/// The keys of metadata are the caller's own, and are not converted.
 fn path_of(path: &str) -> String {
     if path.starts_with("metadata.") { path.to_owned() } else { camel(path) }
 }

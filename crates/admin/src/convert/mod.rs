@@ -1,4 +1,4 @@
-//! Between the API's types and the model: pure, and tested as tables.
+//! Conversion between the API's types and the model. Pure; tested with tables.
 
 mod body;
 mod device;

@@ -1,5 +1,5 @@
-//! What the objects of a type have, by the schema that the API's document has of them. So both spellings of a field are taken, what a
-//! type does not have is refused by name, fields may stand in the query as Google's APIs allow
+//! Reads objects by the schemas of the API's document. Both spellings of a field are accepted, unknown fields are refused by
+//! name, fields may be in the query as Google's APIs allow
 //! (`…:modifyCloudToDeviceConfig?versionToUpdate=0&binaryData=…`), and enums can be written as numbers.
 
 use std::{
@@ -18,15 +18,15 @@ use switchbox_admin_api::schema;
 
 type Fields = Map<String, Value>;
 
-/// The schemas of a type and of all that stands in it.
+/// The schemas of a type and of all types that it contains.
 pub(crate) struct Objects {
     root: Value,
-    /// By their names.
+    /// The fields by their names.
     all: Fields,
 }
 
 impl Objects {
-    /// Made once for each type.
+    /// Created once for each type.
     pub(crate) fn of<T: JsonSchema + 'static>() -> Arc<Self> {
         static MADE: LazyLock<Mutex<HashMap<TypeId, Arc<Objects>>>> = LazyLock::new(Mutex::default);
         let make = || {
@@ -37,7 +37,7 @@ impl Objects {
         MADE.lock().entry(TypeId::of::<T>()).or_insert_with(make).clone()
     }
 
-    /// The schema itself, where this one only refers to it.
+    /// Resolves a reference to another schema.
     fn resolve<'a>(&'a self, schema: &'a Value) -> &'a Value {
         let name = schema.get("$ref").and_then(|name| name.as_str()?.rsplit('/').next());
         name.and_then(|name| self.all.get(name)).unwrap_or(schema)
@@ -52,7 +52,7 @@ impl Objects {
         self.fields(&self.root).is_some_and(|fields| fields.contains_key(field))
     }
 
-    /// Returns the value with the field names of the types. Refuses other fields, and fields that are there twice.
+    /// Returns the value with the field names of the types. Refuses other fields, and duplicate fields.
     pub(crate) fn canonical(&self, read: Value) -> Result<Value, Error> {
         self.named(&self.root, read, "")
     }
@@ -67,7 +67,7 @@ impl Objects {
                     let at = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                     let field = camel(&name);
                     let inner = fields.get(&field).ok_or_else(|| unknown(&name, path, &at, fields))?;
-                    // In protobuf's JSON, null stands for a field's default.
+                    // In protobuf's JSON, null means a field's default.
                     if value.is_null() {
                         continue;
                     }
@@ -87,7 +87,7 @@ impl Objects {
         }
     }
 
-    /// Puts the value where the path leads.
+    /// Inserts the value at the path.
     pub(crate) fn put(&self, into: &mut Fields, path: &str, value: &str) -> Result<(), Error> {
         self.put_in(&self.root, into, path, path, value)
     }

@@ -1,4 +1,4 @@
-//! Query parameters: known by name, refused when they are not, with page sizes and tokens read the same way everywhere.
+//! Query parameters: unknown ones are refused, and page sizes and tokens are read in the same way everywhere.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use switchbox_core::journal::Position;
 use switchbox_model::limits::{fields, names};
 use switchbox_support::metrics::Metrics;
 
-/// What Google's clients may add to any call; taken and without effect, but for `$alt`.
+/// Parameters that Google's clients may add to any call. They are accepted and ignored, except `$alt`.
 const EVERYWHERE: &[&str] = &[
     "$alt",
     "alt",
@@ -28,17 +28,17 @@ const EVERYWHERE: &[&str] = &[
     "$apiVersion",
 ];
 
-/// By what the value of a query parameter is bounded.
+/// The limit of a query parameter's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bound {
     /// `fields::PARAMETER`.
     One,
-    /// A list of ids: as part of the call's head alone, which is measured in `head.rs`.
+    /// A list of ids. It is bounded only as part of the call's head, in `head.rs`.
     List,
 }
 
-/// `None` if no call has such a parameter: [`Params::only`] refuses it whatever a handler says, so that none is read which has no
-/// bound here.
+/// `None` if no call has such a parameter: [`Params::only`] then refuses it even if a handler names it, so that no parameter is read
+/// without a limit here.
 fn bound(name: &str) -> Option<Bound> {
     match name {
         "deviceIds" | "deviceNumIds" => Some(Bound::List),
@@ -58,7 +58,7 @@ fn bound(name: &str) -> Option<Bound> {
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Params {
-    /// Names and values, each value within its bound.
+    /// Names and values, each value within its limit.
     pairs: Vec<(String, String)>,
     metrics: Metrics,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Params {
 impl Params {
     /// # Errors
     ///
-    /// A value is larger than its parameter may be.
+    /// A value exceeds the limit of its parameter.
     pub(crate) fn new(pairs: Vec<(String, String)>, metrics: Metrics) -> Result<Self, Error> {
         let pairs: Vec<_> = pairs.into_iter().map(|(name, value)| (camel(&name), value)).collect();
         for (name, value) in &pairs {
@@ -78,7 +78,7 @@ impl Params {
         Ok(Self { pairs, metrics })
     }
 
-    /// Refuses parameters that the call does not have, and those that have no bound.
+    /// Refuses parameters that the call does not have, and those without a limit.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), Error> {
         let is_known = |name: &str| (known.contains(&name) && bound(name).is_some()) || EVERYWHERE.contains(&name);
         let unknown = self.pairs.iter().find(|(name, _)| !is_known(name));
@@ -105,7 +105,7 @@ impl Params {
         values.filter(|value| !value.is_empty()).collect()
     }
 
-    /// How many items a page may have: a number up to `most`, which larger ones are cut to; `default` when absent or 0.
+    /// The page size: at most `most`, `default` if absent or 0.
     pub(crate) fn number(&self, name: &str, default: usize, most: usize) -> Result<usize, Error> {
         match self.one(name).map(str::parse::<usize>) {
             None | Some(Ok(0)) => Ok(default),
@@ -132,7 +132,7 @@ impl Params {
         Mask::parse(self.one(name))
     }
 
-    /// The mask of an update, which must name something.
+    /// The mask of an update, which must not be empty.
     pub(crate) fn update_mask(&self, example: &str) -> Result<Mask, Error> {
         self.mask("updateMask").ok_or_else(|| {
             let text = format!("updateMask is missing: name the fields to change, such as ?updateMask={example}");
@@ -140,9 +140,9 @@ impl Params {
         })
     }
 
-    /// What a call answers: enums as names, or as numbers for a caller that asks for them with `$alt=json;enum-encoding=int`.
+    /// The answer of a call: enums as names, or as numbers for a caller that asks for them with `$alt=json;enum-encoding=int`.
     pub(crate) fn shown<T: Serialize + JsonSchema + 'static>(&self, answer: &T) -> Value {
-        // A type of the API can always be JSON: the keys of its maps are texts.
+        // Types of the API can always be written as JSON, because the keys of their maps are texts.
         let mut shown = serde_json::to_value(answer).unwrap_or_default();
         if self.one("$alt").is_some_and(|alt| alt.split(';').any(|part| part == "enum-encoding=int")) {
             Objects::of::<T>().number(&mut shown);
@@ -159,7 +159,7 @@ impl Params {
     }
 }
 
-/// What [`Params::position`] reads.
+/// The token that [`Params::position`] reads.
 pub(crate) fn token(position: Position) -> String {
     format!("{}-{}", position.row, position.index)
 }

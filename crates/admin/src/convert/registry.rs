@@ -1,5 +1,5 @@
-//! Registries between the API's types and the model. Fields for what only Google's own service can do (Pub/Sub topics) are kept and shown
-//! without effect, so that programs written for it still work. Fields without effect that would mislead are refused by name.
+//! Converts registries between the API's types and the model. Fields of Google's own service (Pub/Sub topics) are stored and shown
+//! but have no effect, so that programs written for it still work. Fields without effect that would mislead are refused by name.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub(crate) fn registry_spec(wanted: api::DeviceRegistry) -> Result<RegistrySpec,
     })
 }
 
-/// The text of an authority's certificate, checked.
+/// The checked text of an authority's certificate.
 pub(crate) fn authority(credential: api::RegistryCredential) -> Result<String, Error> {
     let certificate = credential.public_key_certificate.certificate;
     let of_field = |error: Error| error.of_field("credentials.publicKeyCertificate.certificate");
@@ -48,7 +48,7 @@ pub(crate) fn authority(credential: api::RegistryCredential) -> Result<String, E
     Ok(certificate)
 }
 
-/// Google's rules: each subfolder once, and what has none stands last.
+/// Google's rules: each subfolder occurs once, and the entry without a subfolder is the last one.
 fn event_topics(configs: Vec<EventNotificationConfig>) -> Result<Vec<EventTopic>, Error> {
     const FIELD: &str = "eventNotificationConfigs";
     let of_field = |error| Error::from(error).of_field(FIELD);
@@ -72,7 +72,7 @@ fn event_topics(configs: Vec<EventNotificationConfig>) -> Result<Vec<EventTopic>
     Ok(topics)
 }
 
-/// What the mask names, with its values in `new`.
+/// The patch of the fields in the mask, with the values of `new`.
 pub(crate) fn registry_patch(new: RegistrySpec, mask: &Mask) -> Result<RegistryPatch, Error> {
     let RegistrySpec { log_level, http_disabled, authorities, event_topics, state_topic, access_keys: _ } = new;
     let mut patch = RegistryPatch::default();
@@ -80,7 +80,7 @@ pub(crate) fn registry_patch(new: RegistrySpec, mask: &Mask) -> Result<RegistryP
         match path {
             "logLevel" => patch.log_level = Some(log_level.clone()),
             "httpConfig" | "httpConfig.httpEnabledState" => patch.http_disabled = Some(http_disabled),
-            // It has one value only, and `registry_spec` has seen to that.
+            // It has only one value, which `registry_spec` has checked.
             "mqttConfig" | "mqttConfig.mqttEnabledState" => {}
             "credentials" => patch.authorities = Some(authorities.clone()),
             "eventNotificationConfigs" => patch.event_topics = Some(event_topics.clone()),
@@ -145,7 +145,7 @@ mod tests {
         body::read(text.as_bytes()).and_then(registry_spec)
     }
 
-    /// That of an authority, for these years.
+    /// An authority's certificate that is valid in these years.
     fn certificate(from: i32, to: i32) -> String {
         let mut params = rcgen::CertificateParams::default();
         (params.not_before, params.not_after) = (rcgen::date_time_ymd(from, 1, 1), rcgen::date_time_ymd(to, 1, 1));

@@ -1,4 +1,4 @@
-//! Service accounts between the API's types and the model.
+//! Converts service accounts between the API's types and the model.
 
 use super::{
     Mask,
@@ -22,7 +22,7 @@ pub(crate) fn service_spec(wanted: api::ServiceAccount) -> Result<ServiceSpec, E
     })
 }
 
-/// Refuses what is no filter and what would never allow anything, so that it is found now and not by the program.
+/// Refuses invalid filters, and filters that can never allow anything, so that the caller notices them now.
 fn check(list: &str, filters: &[String], action: Action) -> Result<(), Error> {
     fields::SERVICE_FILTERS.check_len(list, filters.len()).map_err(|error| Error::from(error).of_field(list))?;
     for (index, filter) in filters.iter().enumerate() {
@@ -30,7 +30,7 @@ fn check(list: &str, filters: &[String], action: Action) -> Result<(), Error> {
         let short = fields::SERVICE_FILTER.check_len(&field, filter.len());
         short.map_err(|error| Error::from(error).of_field(&field))?;
         let refused = |why: String| Error::invalid(format!("{field}: {filter:?} {why}")).of_field(&field);
-        topics::check_filter(filter).map_err(|error| refused(format!("is no topic filter: {error}")))?;
+        topics::check_filter(filter).map_err(|error| refused(format!("is not a topic filter: {error}")))?;
         if let Some(why) = access::useless(action, filter) {
             return Err(refused(format!("would never allow anything: {why}")));
         }
@@ -38,7 +38,7 @@ fn check(list: &str, filters: &[String], action: Action) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the mask names, with its values in `new`.
+/// The patch of the fields in the mask, with the values of `new`.
 pub(crate) fn service_patch(new: ServiceSpec, mask: &Mask) -> Result<ServicePatch, Error> {
     let ServiceSpec { disabled, credentials, publish, subscribe } = new;
     let mut patch = ServicePatch::default();

@@ -1,4 +1,4 @@
-//! Symmetric keys as a caller gives them.
+//! Symmetric keys of requests.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 

@@ -1,5 +1,5 @@
-//! The times of keys and certificates that a caller registers: what does not count yet is refused, as a device could not get in
-//! with it; what counts no more is taken, as Google's API does, and the answer warns of it.
+//! Checks the validity of keys and certificates that a caller registers. One that is not valid yet is refused, because no device could
+//! authenticate with it; an expired one is accepted, as in Google's API, and the answer contains a warning.
 
 use switchbox_auth::keys::{self, Validity};
 use switchbox_model::registry::Credential;
@@ -18,7 +18,7 @@ pub(super) fn check_key(credential: &Credential, now_ms: u64) -> Result<(), Stri
     }
 }
 
-/// The same for the certificate of an authority.
+/// Checks the certificate of an authority in the same way.
 pub(super) fn check_authority(pem: &str, now_ms: u64) -> Result<(), String> {
     let authority = keys::authority(pem).map_err(|error| format!("a registry's certificate: {error}"))?;
     match authority.time(now_ms) {
@@ -37,14 +37,14 @@ fn warning(number: usize, time: Validity) -> Option<String> {
     }
 }
 
-/// What the answer warns of, numbered from 1 as the command line does.
+/// The warnings of the answer, numbered from 1 as in the command line.
 pub(crate) fn key_warnings(credentials: &[Credential]) -> Vec<String> {
     let now_ms = clock::now_ms();
     let warn = |(number, credential)| warning(number, keys::parse(credential).ok()?.time(now_ms));
     (1..).zip(credentials).filter_map(warn).collect()
 }
 
-/// The same for a registry's authorities.
+/// Warnings about a registry's authorities.
 pub(crate) fn authority_warnings(pems: &[String]) -> Vec<String> {
     let now_ms = clock::now_ms();
     let warn = |(number, pem): (usize, &String)| warning(number, keys::authority(pem).ok()?.time(now_ms));

@@ -10,7 +10,7 @@ use crate::routes::calls;
 
 pub(super) static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(&calls()));
 
-/// The operations: method, path, and what the document says.
+/// The operations of the document: method, path, and description.
 pub(super) fn operations() -> Vec<(String, String, Value)> {
     let paths = DOCUMENT["paths"].as_object().unwrap();
     let all = paths.iter().flat_map(|(path, methods)| {
@@ -25,7 +25,7 @@ pub(super) fn schema<'a>(said: &'a Value, part: &str) -> Option<&'a str> {
     name.strip_prefix("#/components/schemas/")
 }
 
-/// What is wrong with an answer, by the document: fields that it does not name, or of another kind.
+/// The differences of an answer from the document: unknown fields, or fields of another type.
 pub(crate) fn problem(method: &str, path: &str, answer: &Value) -> Option<String> {
     let path = path.split('?').next().unwrap_or_default();
     let found = operations().into_iter().find(|(m, pattern, _)| m == method && fits(pattern, path));

@@ -20,7 +20,7 @@ const ETAG: &str = "The revision of what is shown: another one after each change
 const IF_MATCH: &str = "Changes only what has this ETag; without it or with *, whatever there is. Where it is another one by \
     now, nothing is changed, and the answer is 412 with the status ABORTED";
 
-/// The document's text, written once, as everybody may ask for it without end.
+/// The document's text, written once, as anyone may request it any number of times.
 #[derive(Debug, Clone)]
 pub(super) struct Document(Bytes);
 
@@ -37,7 +37,7 @@ pub(super) async fn show(Extension(Document(text)): Extension<Document>) -> impl
 fn document(calls: &[Call]) -> Value {
     let (mut paths, mut types) = (Map::new(), schema::generator());
     for call in calls {
-        // What takes the rest of a path is to the document a parameter as any other.
+        // In the document, a wildcard for the rest of a path is an ordinary parameter.
         let path = call.path.replace("{*", "{");
         let path = format!("{path}{}", call.verb.map_or(String::new(), |verb| format!(":{verb}")));
         let methods = paths.entry(path).or_insert_with(|| json!({}));
@@ -118,7 +118,7 @@ fn answer(call: &Call, types: &mut SchemaGenerator) -> Value {
     answer
 }
 
-/// It answers with a thing that can be changed by its ETag.
+/// Its answer has an ETag with which the object can be changed.
 fn has_etag(call: &Call) -> bool {
     let is_one = |name: &str| ["Device", "DeviceRegistry", "ServiceAccount"].contains(&name);
     matches!(call.answers, Shape::Json(answer) if is_one(&(answer.name)()))
@@ -144,7 +144,7 @@ fn schemas(mut types: SchemaGenerator) -> Value {
     schemas.into()
 }
 
-/// As Google's APIs have it.
+/// As in Google's APIs.
 fn error() -> Value {
     json!({"type": "object", "required": ["error"], "properties": {"error": {
         "type": "object", "required": ["code", "message", "status"],

@@ -1,11 +1,11 @@
-//! The document and the running API are the same: every call of the one is in the other, with the same parameters and fields.
+//! The document and the running API agree: every call of one is in the other, with the same parameters and fields.
 
 use serde_json::{Map, Value, json};
 
 use super::conformance::{DOCUMENT, operations, schema};
 use crate::testing::TestHost;
 
-/// The path of something that is there.
+/// The path of an object that exists.
 fn existing(path: &str) -> String {
     let path = path.replace("{p}", "local").replace("{l}", "local").replace("{r}", "default").replace("{d}", "lamp");
     path.replace("{name}", "relay").replace("{id}", "1")
@@ -42,7 +42,7 @@ fn every_documented_call_is_answered_and_says_which_parameters_it_has() {
         let text = answer["error"]["message"].as_str().unwrap_or_default();
         let missing = ["this API has no", "cannot be done with"].iter().any(|part| text.contains(part));
         assert!(status != 404 && status != 405 && !missing, "{method} {path}: {status} {text}");
-        // What has no parameters because it is not there yet, and what answers no JSON, says nothing of them.
+        // A call for an object that does not exist yet, or without a JSON answer, does not show its parameters.
         let Some((_, known)) = text.split_once("this call has ") else { continue };
         let documented: Vec<_> = said["parameters"].as_array().unwrap().iter().filter(|p| p["in"] == "query").collect();
         let documented: Vec<_> = documented.iter().map(|p| p["name"].as_str().unwrap()).collect();
@@ -69,7 +69,7 @@ fn what_is_not_documented_is_not_there() {
     }
 }
 
-/// A body with a field that nothing has is refused with those that there are.
+/// The error for a body with an unknown field lists the known ones.
 #[test]
 fn every_documented_body_has_the_fields_that_the_call_takes() {
     let host = host();

@@ -1,4 +1,4 @@
-//! Devices that speak HTTP.
+//! Tests of devices that use HTTP.
 
 use serde_json::json;
 

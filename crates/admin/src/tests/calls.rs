@@ -32,7 +32,7 @@ fn only_a_caller_with_the_token_is_accepted() {
     assert_eq!(host.raw("GET", "/readyz", &[], None).0, 503);
     host.ready.store(true, Ordering::Release);
     assert_eq!(host.raw("GET", "/readyz", &[], None).0, 200);
-    // The log has the panic's text; here is whose it was.
+    // The log has the panic's text; this line has the caller.
     assert_eq!(host.parts.tasks.run("timers", || -> u8 { panic!("as the test asked") }), None);
     let mut answer = host.answer("GET", "/readyz", &[], None);
     assert_eq!(answer.status(), 503);
@@ -202,7 +202,7 @@ fn an_execution_and_a_dead_letter_can_be_read_and_driven_again() {
             outcome,
         })
     };
-    let dead = Outcome::Dead { error: "hops is no number".into(), event: Box::new(event) };
+    let dead = Outcome::Dead { error: "hops is not a number".into(), event: Box::new(event) };
     for entry in [handled(1, dead), handled(2, Outcome::Done { effects: vec![] })] {
         host.runtime.block_on(host.parts.store.call(entry)).unwrap();
     }
@@ -214,7 +214,7 @@ fn an_execution_and_a_dead_letter_can_be_read_and_driven_again() {
     let one = host.ok("GET", "/v1/executions?event=2", None);
     assert_eq!(one["executions"].as_array().unwrap().len(), 1);
     let letters = host.ok("GET", "/v1/deadLetters", None);
-    assert_eq!(letters["deadLetters"][0]["error"], "hops is no number");
+    assert_eq!(letters["deadLetters"][0]["error"], "hops is not a number");
     assert_eq!(host.ok("GET", "/v1/deadLetters/1", None)["event"]["id"], "1");
     host.ok("POST", "/v1/deadLetters/1:redrive", None);
     assert_eq!(host.refused("POST", "/v1/deadLetters/2:redrive", None).1, "NOT_FOUND");
@@ -236,7 +236,7 @@ fn plugins_are_files_in_the_watched_folder() {
     assert_eq!(host.ok("GET", "/v1/plugins/relay", None)["name"], "relay");
     assert_eq!(host.refused("GET", "/v1/plugins/other", None).1, "NOT_FOUND");
 
-    // Larger than any other call takes.
+    // Larger than the limit of any other call.
     let mut component = b"\0asm\x0d\0\x01\0".to_vec();
     component.resize(2 * 1024 * 1024, 0);
     let (status, answer) = host.bytes("PUT", "/v1/plugins/relay", "application/wasm", Some(&component));
@@ -251,7 +251,7 @@ fn plugins_are_files_in_the_watched_folder() {
     let settings: toml::Table = std::fs::read_to_string(host.folder.join("relay.toml")).unwrap().parse().unwrap();
     assert_eq!(settings["enabled"].as_bool(), Some(false));
     assert_eq!(settings["settings"]["target"].as_str(), Some("lamp-1"));
-    // What it asks for, and then less.
+    // All requested grants, then fewer.
     let settings = |host: &TestHost| std::fs::read_to_string(host.folder.join("relay.toml")).unwrap();
     host.ok("POST", "/v1/plugins/relay:grant", None);
     assert!(settings(&host).ends_with("[grants]\nconfig = [\"lamp-*\"]\n"), "{}", settings(&host));
@@ -336,7 +336,7 @@ fn clients_of_chance_become_devices_up_to_a_limit() {
 }
 
 #[test]
-fn a_page_ends_before_it_is_too_large_and_goes_on_where_it_ended() {
+fn a_page_ends_before_it_is_too_large_and_the_next_continues() {
     const LARGE: &str = "256 KiB of telemetry";
     let host = TestHost::new();
     host.ok("POST", DEVICES, Some(&json!({"id": "lamp"})));

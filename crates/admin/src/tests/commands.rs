@@ -1,4 +1,4 @@
-//! Commands: what reaches the device, in which order and how often, and what becomes of each.
+//! Tests of commands: what reaches the device, in which order and how often, and how each command ends.
 
 use std::sync::mpsc::Receiver;
 
@@ -28,7 +28,7 @@ fn body(text: &str, ttl: Option<&str>) -> Value {
     body
 }
 
-/// Sends one; its id.
+/// Sends a command. Returns its id.
 fn send(host: &TestHost, text: &str, ttl: Option<&str>) -> String {
     let answer = host.ok("POST", &lamp(":sendCommandToDevice"), Some(&body(text, ttl)));
     answer["id"].as_str().unwrap().to_owned()
@@ -215,7 +215,7 @@ fn a_command_waits_for_its_device_in_order_with_the_time_of_each_status() {
     assert_eq!(shown["ttl"], "60s");
     assert_eq!(shown["name"], format!("{}/commands/{}", LAMP.strip_prefix("/v1/").unwrap(), ids[0]));
     assert_eq!(ends(&host), ids.iter().map(|id| end(id, "acknowledged")).collect::<Vec<_>>());
-    // With nothing before it, the next one is sent at once.
+    // Without an earlier command, the next one is sent at once.
     let id = send(&host, "now", Some("60s"));
     assert_eq!(got(&received).id, id);
 }
@@ -224,7 +224,7 @@ fn a_command_waits_for_its_device_in_order_with_the_time_of_each_status() {
 fn no_more_is_on_its_way_than_may_be_in_flight() {
     let host = host_with_lamp();
     (0..40).for_each(|n| drop(send(&host, &n.to_string(), Some("60s"))));
-    // The connection itself takes 16, and says so.
+    // The connection itself accepts 16, and refuses more.
     let (online, received) = subscribed(&host);
     let mut texts = Vec::new();
     while texts.len() < 40 {

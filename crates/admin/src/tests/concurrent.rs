@@ -1,4 +1,4 @@
-//! Changes at the same time: each that was acknowledged holds, whatever else was changed meanwhile.
+//! Tests of concurrent changes: every acknowledged change is kept.
 
 use std::sync::Barrier;
 
@@ -51,7 +51,7 @@ fn authority() -> Value {
     json!({"publicKeyCertificate": {"format": "X509_CERTIFICATE_PEM", "certificate": certificate}})
 }
 
-/// The fields of one of each, by path and mask.
+/// Fields of each kind of object, by path and mask.
 fn fields_of_each() -> Vec<(&'static str, &'static str, Value)> {
     let gateway = json!({"gatewayType": "GATEWAY", "gatewayAuthMethod": "DEVICE_AUTH_TOKEN_ONLY"});
     vec![
@@ -131,7 +131,7 @@ fn credentials_are_added_and_removed_one_by_one() {
     }
 }
 
-/// The entries of the journal that hold changes of the registry.
+/// The entries of the journal with changes of the registry.
 fn changes(host: &TestHost) -> usize {
     let page = host.runtime.block_on(host.parts.store.journal_page(0, 1 << 20)).unwrap();
     let entries = page.rows.iter().flat_map(|row| &row.entries);
@@ -232,7 +232,7 @@ fn a_change_with_an_etag_is_made_only_to_what_the_caller_has_seen() {
         assert_eq!(matching(&host, "PATCH", &patch, "*", &body).0, 200, "{path}");
         assert_eq!(matching(&host, "PATCH", &patch, "newest", &body).0, 400, "{path}");
     }
-    // Of callers that have seen the same, one wins.
+    // Of several callers with the same ETag, one succeeds.
     let (_, seen, _) = matching(&host, "GET", DEVICE, "", &json!(null));
     let won = parking_lot::Mutex::new(Vec::new());
     at_once(&(0..8).collect::<Vec<_>>(), |n| {
@@ -243,7 +243,7 @@ fn a_change_with_an_etag_is_made_only_to_what_the_caller_has_seen() {
     });
     let won = won.into_inner();
     assert_eq!((won.len(), &host.ok("GET", DEVICE, None)["metadata"]), (1, &won[0]["metadata"]));
-    // A password is a change as well; what the device itself does is none.
+    // A password counts as a change of the device; what the device itself sends does not.
     let (_, seen, _) = matching(&host, "GET", DEVICE, "", &json!(null));
     host.ok("POST", &format!("{DEVICE}:modifyCloudToDeviceConfig"), Some(&json!({"binaryData": "eA=="})));
     assert_eq!(matching(&host, "GET", DEVICE, "", &json!(null)).1, seen);

@@ -1,4 +1,4 @@
-//! Tries and recordings of plugins, as far as the API goes: what a try does is tested where plugins run.
+//! Tests of the API for tries and recordings of plugins. Their execution is tested in other crates.
 
 use serde_json::json;
 
@@ -42,7 +42,7 @@ fn a_recording_begins_is_read_while_it_grows_and_ends() {
 
     assert_eq!(host.refused("GET", "/v1/plugins/relay/recording", None).1, "NOT_FOUND");
     std::fs::create_dir_all(&host.plugins.recordings).unwrap();
-    // Larger than what is read at a time.
+    // Larger than one piece of reading.
     let lines = "{\"kind\":\"gap\",\"skipped\":1}\n".repeat(20_000);
     std::fs::write(host.plugins.recordings.join("relay.jsonl"), &lines).unwrap();
     let bearer = format!("Bearer {}", host.token.as_deref().unwrap());

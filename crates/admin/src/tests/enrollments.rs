@@ -1,4 +1,4 @@
-//! Enrolments: made, listed, shown without their keys, deleted.
+//! Tests of enrolments: created, listed, shown without their keys, deleted.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Tests of followers of the journal: they get nothing twice, and learn what is left out.
+//! Tests of followers of the journal: they get no duplicates, and the number of omitted items.
 
 use crate::testing::TestHost;
 use switchbox_core::journal::{Cursor, ExecutionFilter, FollowFilter, Followed, Follower};
@@ -88,13 +88,13 @@ fn a_slow_follower_is_given_the_number_of_missed_items() {
     }
     let missed = next_items(&host, &mut follower);
     assert!(matches!(missed[..], [(_, Followed::Missed(20))]), "{:?}", missed.len());
-    // A sample goes on with the newest one.
+    // A sample continues with the newest one.
     let newest = next_items(&host, &mut sampled);
     assert!(matches!(newest[..], [(_, Followed::Missed(19)), (_, Followed::Event(_))]), "{:?}", newest.len());
     host.telemetry("a", "next");
     assert_eq!(payloads(&next_items(&host, &mut follower)), [b"next"]);
     assert_eq!(payloads(&next_items(&host, &mut sampled)), [b"next"]);
-    // Who comes back from there has missed nothing more.
+    // A follower that returns from there has missed nothing more.
     let mut again = follow(&host, Some(missed[0].0), events());
     assert_eq!(payloads(&next_items(&host, &mut again)), [b"next"]);
 }

@@ -1,4 +1,4 @@
-//! Binding devices to gateways.
+//! Tests of binding devices to gateways.
 
 use serde_json::{Value, json};
 
@@ -84,7 +84,7 @@ fn a_gateway_with_bound_devices_stays_one() {
     let both = json!({"gatewayConfig": {"gatewayType": "NON_GATEWAY"}, "methodEndpoint": {"url": "http://localhost/"}});
     assert_eq!(host.call("PATCH", &format!("{hub}?updateMask=methodEndpoint,gatewayConfig"), Some(&both)).0, 400);
     assert!(host.ok("GET", &hub, None).get("methodEndpoint").is_none(), "a call that is refused has changed nothing");
-    // A device takes its bindings with it.
+    // Deleting a device deletes its bindings.
     host.ok("DELETE", &format!("{REGISTRY}/devices/lamp"), None);
     assert_eq!(retype("hub", "NON_GATEWAY"), 200);
     host.ok("DELETE", &hub, None);

@@ -169,7 +169,7 @@ fn a_number_names_a_device_only_where_no_id_could_be_meant() {
         assert_eq!(refused.1, "NOT_FOUND", "{method} {path}: {refused:?}");
     }
     assert_eq!(host.ok("GET", &devices, None)["devices"].as_array().unwrap().len(), 3);
-    // As Google's clients name it.
+    // The name in Google's clients.
     let number = host.device("b").num.num_id().to_string();
     assert_eq!(host.ok("GET", &format!("{devices}/{number}"), None)["id"], "b");
     host.ok("POST", &format!("{REGISTRY}:bindDeviceToGateway"), Some(&binding(&number)));
@@ -250,7 +250,7 @@ fn a_head_that_holds_too_much_is_refused_by_a_limit_that_has_a_name_and_is_count
     // It is counted when the connection ends, which the caller may see a moment earlier.
     let is_counted = || host.raw("GET", "/healthz", &[], None).0 == 200 && hits("admin_head_bytes") == before + 1;
     assert!((0..1_000).any(|_| is_counted()));
-    // What is larger than a page may be is cut, and what is a list of ids may be long.
+    // Too large page sizes are cut, and lists of ids may be long.
     let ids = "lamp-1,".repeat(8_000);
     for query in ["pageSize=10001".to_owned(), format!("deviceIds={ids}")] {
         host.ok("GET", &format!("{devices}?{query}"), None);

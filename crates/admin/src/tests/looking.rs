@@ -1,4 +1,4 @@
-//! What the console asks for beside Google's API: how the host is, devices that are like something, a sample of the events, the page.
+//! Tests of the console's calls: the host's status, filters of devices, a sample of the events, the page.
 
 use std::io::{BufRead as _, BufReader};
 
@@ -57,7 +57,7 @@ fn devices_are_found_by_what_they_are_like() {
     assert!(host.refused("GET", &format!("{DEVICES}?connected=perhaps"), None).2.contains("true or false"));
 }
 
-/// A look at the journal finds what came in a tenth of a second; of that a follower that asks for ten a second gets one.
+/// A poll of the journal finds the events of a tenth of a second; a follower that asks for ten a second gets one of them.
 #[test]
 fn a_follower_may_take_a_sample_and_gets_the_number_of_omitted_items() {
     let host = TestHost::new();

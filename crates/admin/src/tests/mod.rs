@@ -1,4 +1,4 @@
-//! The API through a real socket, over a real store.
+//! Tests of the API over a real socket and a real store.
 
 mod bridge;
 mod calls;

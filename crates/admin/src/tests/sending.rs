@@ -1,4 +1,4 @@
-//! Configs and method calls: what reaches the device, and what its answers change.
+//! Tests of configs and method calls: what reaches the device, and the effects of its answers.
 
 use serde_json::json;
 

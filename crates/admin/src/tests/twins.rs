@@ -1,4 +1,4 @@
-//! Twins: the documents keep their bytes, numbers are compared exactly, and what changes nothing makes no version.
+//! Tests of twins: the documents keep their bytes, numbers are compared exactly, and an equal config creates no version.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn lamp(rest: &str) -> String {
     format!("{LAMP}{rest}")
 }
 
-/// A device with this config, where it is not empty, and this reported state.
+/// A device with this config, if it is not empty, and this reported state.
 fn host_with(config: &str, state: &str) -> TestHost {
     let host = TestHost::new();
     host.ok("POST", LAMP.strip_suffix("/lamp").unwrap(), Some(&json!({"id": "lamp"})));
@@ -31,7 +31,7 @@ fn set(host: &TestHost, config: &str, query: &str) -> Value {
     host.ok("POST", &lamp(&format!(":modifyCloudToDeviceConfig{query}")), Some(&body))
 }
 
-/// The answer's text, as it comes.
+/// The unchanged text of the answer.
 fn text(host: &TestHost, method: &str, path: &str, body: Option<&str>) -> String {
     let token = format!("Bearer {}", host.token.as_deref().unwrap());
     let mut answer = host.answer(method, path, &[("authorization", &token)], body.map(str::as_bytes));
@@ -95,7 +95,7 @@ fn what_changes_nothing_makes_no_version_and_no_message() {
     }
     let same = set(&host, r#"{"t":0.1,"on":true}"#, "");
     assert_eq!((&same["version"], &same["unchanged"]), (&json!("1"), &json!(true)));
-    // Other bytes are another config, also where they mean the same.
+    // Other bytes are another config, even if they mean the same.
     let other = set(&host, r#"{"on":true,"t":0.1}"#, "");
     assert_eq!((&other["version"], other.get("unchanged")), (&json!("2"), None));
     let body = json!({"binaryData": other["binaryData"], "force": true});
@@ -115,9 +115,9 @@ fn a_state_is_called_what_it_is() {
     for (state, part) in [
         (r#"{"temperature":1e400}"#, r#""reported":{"temperature":1e400}"#),
         (&*deep, "version 1 cannot be part of a twin: it is nested deeper than 128 levels"),
-        ("warm", "version 1 is no JSON object: it is no JSON: expected value at line 1 column 1"),
-        ("[1]", "version 1 is no JSON object: it is a JSON array"),
-        ("7", "version 1 is no JSON object: it is a single JSON value"),
+        ("warm", "version 1 is not a JSON object: it is not JSON: expected value at line 1 column 1"),
+        ("[1]", "version 1 is not a JSON object: it is a JSON array"),
+        ("7", "version 1 is not a JSON object: it is a single JSON value"),
     ] {
         let host = host_with("{}", state);
         let shown = twin(&host);

@@ -47,7 +47,7 @@ pub(super) fn write(path: &Path, tokens: &[Known]) -> io::Result<()> {
     write_whole(path, &serde_json::to_vec_pretty(tokens)?)
 }
 
-/// The old file or the new one is there, whatever happens.
+/// Either the old file or the new one exists at any moment.
 fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = private(&beside)?;

@@ -37,7 +37,7 @@ pub(super) struct Known {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error(
-        "a token's name holds 1 to {ADMIN_TOKEN_NAME_BYTES} letters, digits and - _ . and begins with a letter or a digit"
+        "a token's name has 1 to {ADMIN_TOKEN_NAME_BYTES} letters, digits and - _ . and begins with a letter or a digit"
     )]
     Name,
     #[error("a token {0:?} exists already")]
@@ -60,7 +60,7 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// Reads the tokens of the data folder; makes the host's own when there is none.
+    /// Reads the tokens of the data folder; creates the host's own if there is none.
     pub(super) fn load(data: &Path) -> io::Result<Self> {
         let own = file::own(&data.join(TOKEN_FILE))?;
         let others = data.join(OTHERS);
@@ -69,7 +69,7 @@ impl Tokens {
         Ok(Self { known: Arc::new(RwLock::new(known)), others })
     }
 
-    /// Whose token this is. Looks at every one, and compares hashes: how long it takes says nothing of what was right.
+    /// The owner of a token. It compares the hashes of all tokens, so its time reveals nothing.
     pub(super) fn find(&self, shown: &str) -> Option<(String, Scope)> {
         let shown = hash(shown);
         let known = self.known.read();
@@ -82,7 +82,7 @@ impl Tokens {
         found
     }
 
-    /// When the token of this name was made, milliseconds since the Unix epoch. `None` when there is none any more.
+    /// When the token of this name was created, milliseconds since the Unix epoch. Returns `None` if it no longer exists.
     pub(super) fn since(&self, name: &str) -> Option<u64> {
         self.known.read().iter().find(|token| token.name == name).map(|token| token.created_ms)
     }

@@ -1,4 +1,4 @@
-//! Keys and certificates in every form that the openssl program writes them in, as a table: what is taken is the same key.
+//! Keys and certificates in every format that the openssl program writes, as a table.
 
 use std::{path::Path, process::Command};
 

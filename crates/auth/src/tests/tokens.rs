@@ -129,7 +129,7 @@ fn tokens_of_old_libraries_are_taken_as_they_write_them() {
             assert!(jwt::is_token(token.as_bytes()), "taken for a password: {token}");
             assert_eq!(verify(&token, &[&public]).map(|verified| verified.key), Ok(0), "{token}");
             assert_eq!(verify(&format!("{token}\r\n"), &[&public]).map(|verified| verified.key), Ok(0), "{token}");
-            // What was sent is what was signed: another spelling of the same bytes is none of the key's.
+            // The text that was sent is what was signed: another encoding of the same bytes is not valid.
             let (head, rest) = token.split_once('.').unwrap();
             let other = if head.ends_with('=') { head.trim_end_matches('=').to_owned() } else { format!("{head}=") };
             assert!(verify(&format!("{other}.{rest}"), &[&public]).is_err(), "{token}");
@@ -150,11 +150,11 @@ fn what_is_wrong_with_a_token_is_said_by_its_part() {
     for (token, part) in [
         (format!("{header}.{body}"), "has 2 parts between dots, not 3; was it cut off?"),
         (format!("{good}.x"), "has 4 parts"),
-        (format!("{header}.{body}.!{signature}"), "the token's signature is no base64"),
-        (format!("?{header}.{body}.{signature}"), "the token's header is no base64"),
+        (format!("{header}.{body}.!{signature}"), "the token's signature is not base64"),
+        (format!("?{header}.{body}.{signature}"), "the token's header is not base64"),
         (
             format!("{}.{body}.{signature}", part(&json!({"typ": "JWT"}))),
-            "header is not JSON as a token has it: missing field `alg`",
+            "header is not the JSON of a token: missing field `alg`",
         ),
         (signed(&json!({"alg": "ES256"}), &json!([])), "claims"),
         (signed(&json!({"alg": "ES256", "crit": ["b64"]}), &json!({})), "extensions (crit)"),
@@ -174,7 +174,7 @@ fn the_key_decides_the_algorithm_and_nothing_else_signs() {
     let good = sign(&ec.0, "ES256");
     let [header, body, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("{good}") };
     let none = |alg: &str| format!("{}.{body}.", part(&json!({ "alg": alg })));
-    // The public key, which everybody may know, as the secret of an HMAC.
+    // The public key, which is public, as the secret of an HMAC.
     let hmac_header = part(&json!({"alg": "HS256"}));
     let secret = hmac::Key::new(hmac::HMAC_SHA256, rsa.1.key.as_bytes());
     let tag = hmac::sign(&secret, format!("{hmac_header}.{body}").as_bytes());
@@ -251,7 +251,7 @@ fn a_credential_is_read_or_refused_with_the_reason() {
         (credential(KeyFormat::RsaPem, include_str!("rsa-1024.public.pem")), Some(KeyError::RsaBits(1_024))),
         (
             credential(KeyFormat::Es256Pem, include_str!("p384.public.pem")),
-            kind("ES256", "an EC key on the curve P-384 (secp384r1); only P-256 (prime256v1) is taken"),
+            kind("ES256", "an EC key on the curve P-384 (secp384r1); only P-256 (prime256v1) is accepted"),
         ),
         (
             credential(KeyFormat::Es256Pem, "-----BEGIN PUBLIC KEY-----"),

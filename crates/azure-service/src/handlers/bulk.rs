@@ -1,4 +1,4 @@
-//! Many changes of the registry in one call. Each device is a change of its own: those that succeed stay, and the answer names the
+//! Many changes of the registry in one call. Each device is changed on its own: successful changes stay, and the answer names the
 //! others.
 
 use std::collections::HashSet;
@@ -82,7 +82,7 @@ async fn one(app: &App, caller: &Caller, item: &Item) -> Result<(), ServiceError
         "deleteIfMatchETag" => devices::remove(app, &app.find(caller, id)?, &tag(&item.etag)?).await,
         "updateTwin" => twin(app, caller, id, item, &IfMatch::Any).await,
         "updateTwinIfMatchETag" => twin(app, caller, id, item, &tag(&item.twin_etag)?).await,
-        other => Err(ServiceError::invalid(format!("there is no import mode {other:?}"))),
+        other => Err(ServiceError::invalid(format!("the import mode {other:?} is not supported"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a device sends over HTTPS, and the messages that it fetches, completes, rejects and abandons.
+//! Messages of devices over HTTPS: sending events, and fetching, completing, rejecting and abandoning messages.
 
 use std::sync::Arc;
 
@@ -30,11 +30,11 @@ use switchbox_support::{clock, scheduling::PriorityClass};
 /// The content type of a call with several messages.
 const BATCH: &str = "application/vnd.microsoft.iothub.json";
 
-/// One message of several. Everything in it is bounded by the call's body.
+/// One of several messages. The limit of the call's body bounds all its fields.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct MessageIn {
-    /// In base64, unless `base64_encoded` is `false`.
+    /// Base64, unless `base64_encoded` is `false`.
     body: String,
     base64_encoded: Option<bool>,
     #[serde(default)]
@@ -47,7 +47,7 @@ impl MessageIn {
             Some(false) => self.body.into_bytes(),
             _ => STANDARD
                 .decode(self.body)
-                .map_err(|error| ServiceError::invalid(format!("a message's body is no base64: {error}")))?,
+                .map_err(|error| ServiceError::invalid(format!("a message's body is not base64: {error}")))?,
         };
         let properties = self.properties.iter();
         let properties = properties.filter_map(|(name, value)| headers::read(name, value.as_bytes())).collect();
@@ -65,7 +65,7 @@ fn event(app: &App, payload: Bytes, properties: Vec<Property>) -> Result<NewEven
     Ok(NewEvent::new(true, data))
 }
 
-/// Answered when all of it is on the disk.
+/// Answers when all events are durable.
 pub(crate) async fn send(
     State(app): State<App>,
     DeviceCaller(device): DeviceCaller,
@@ -97,7 +97,7 @@ async fn submit(app: &App, device: &Arc<Device>, events: Vec<NewEvent>) -> Resul
     let room = app.parts.ingest.reserve(bytes, PriorityClass::Background).await?;
     let (done, durable) = oneshot::channel();
     let done = Box::new(move |result| {
-        // The caller may have gone.
+        // The caller may have disconnected.
         let _ = done.send(result);
     });
     app.parts.ingest.submit(device, events, room, done);
@@ -113,7 +113,7 @@ pub(crate) async fn fetch(
     Ok(fetched.map_or_else(|| StatusCode::NO_CONTENT.into_response(), |fetched| message(&device, fetched)))
 }
 
-/// The headers that a command has of its own, and then those of its properties.
+/// An HTTP response with the headers of a command, followed by those of its properties.
 fn message(device: &Device, fetched: Fetched) -> Response {
     let Fetched { command, token, delivery_count } = fetched;
     let own = [
@@ -134,7 +134,7 @@ fn message(device: &Device, fetched: Fetched) -> Response {
     let properties = properties.map(|(name, value)| (name, value.into_owned()));
     let mut response = (StatusCode::OK, command.payload.clone()).into_response();
     for (name, value) in own.chain(expires).chain(properties) {
-        // What `headers::write` gives is always a header.
+        // `headers::write` returns valid headers only.
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::try_from(value)) {
             response.headers_mut().append(name, value);
         }
@@ -156,7 +156,7 @@ pub(crate) async fn settle(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Gives it back, to be fetched again.
+/// Returns the message to the queue, so that it can be fetched again.
 pub(crate) async fn abandon(
     State(app): State<App>,
     DeviceCaller(device): DeviceCaller,

@@ -1,4 +1,4 @@
-//! The registry: devices one at a time, and the list of them.
+//! The registry: single devices, and the list of devices.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
 };
 use switchbox_core::registry::{self, Device, Registration};
 
-/// Devices that one list has at most.
+/// Devices in one list at most.
 const MAX_LISTED: usize = 1_000;
 
 #[derive(Debug, Deserialize)]
@@ -59,7 +59,7 @@ pub(crate) async fn get(
     Ok(answer(&app, app.find(&caller, &id)?.as_ref()))
 }
 
-/// Without If-Match it makes a device, with it it changes one.
+/// Creates a device without If-Match, and changes one with it.
 pub(crate) async fn put(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -68,7 +68,7 @@ pub(crate) async fn put(
     Body(requested): Body<IdentityIn>,
 ) -> Result<Response, ServiceError> {
     if requested.device_id.as_ref().is_some_and(|named| *named != id) {
-        return Err(ServiceError::invalid("deviceId in the body is another one than in the path"));
+        return Err(ServiceError::invalid("deviceId in the body differs from the id in the path"));
     }
     let device = match if_match {
         IfMatch::Absent => create(&app, &caller, &id, &requested).await?,
@@ -105,7 +105,7 @@ pub(super) async fn update(
     Ok(())
 }
 
-/// The revision that an entry is to meet. It is compared again where the entry is applied.
+/// The revision that the entry must meet. It is compared again where the entry is applied.
 fn revision(device: &Device, if_match: &IfMatch) -> Result<Option<u64>, ServiceError> {
     let registered = device.registered();
     if !if_match.allows(&etag::of_identity(&registered)) {
@@ -125,7 +125,7 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The messages that wait for it end in the same entry.
+/// Deletes a device. Its waiting messages end in the same entry.
 pub(super) async fn remove(app: &App, device: &Arc<Device>, if_match: &IfMatch) -> Result<(), ServiceError> {
     let revision = revision(device, if_match)?;
     match app.parts.delivery.delete(device, revision).await {

@@ -20,9 +20,9 @@ use switchbox_delivery::DownlinkKind;
 use switchbox_model::{CallRecord, CallResult, Entry, limits::fields};
 use switchbox_support::clock;
 
-/// What a caller that says no time-out waits, seconds.
+/// Response timeout, in seconds, if the caller gives none.
 const TIMEOUT: u64 = 30;
-/// A device that is waited for is looked for so often.
+/// How often a call checks whether the device is connected.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Deserialize)]
@@ -73,7 +73,7 @@ pub(crate) async fn invoke(
     Ok(Json(json!({ "status": answer.status, "payload": json_of(&answer.payload) })))
 }
 
-/// Waits until the device takes calls, or the time is over. One with an endpoint of its own takes them at any time.
+/// Waits until the device accepts calls, or the time is over. A device with an HTTP endpoint accepts calls at any time.
 async fn wait_until_callable(app: &App, device: &Device, most: Duration) {
     let until = Instant::now() + most;
     while device.endpoint().is_none()
@@ -84,7 +84,7 @@ async fn wait_until_callable(app: &App, device: &Device, most: Duration) {
     }
 }
 
-/// A device of another dialect may answer with any bytes: those that are no JSON become a text.
+/// A device may answer with any bytes; those that are not JSON become a string.
 fn json_of(payload: &[u8]) -> Value {
     if payload.trim_ascii().is_empty() {
         return Value::Null;

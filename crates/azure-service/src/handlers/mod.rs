@@ -1,4 +1,4 @@
-//! What each call does.
+//! The handlers of the API.
 
 pub(crate) mod bulk;
 pub(crate) mod device_messages;

@@ -1,5 +1,5 @@
-//! Provisioning over HTTPS: a device that is not registered yet proves that an enrolment is for it, registers, and asks to which hub it
-//! belongs.
+//! Provisioning over HTTPS: a device that is not registered yet proves that an enrolment covers it, registers, and asks for its
+//! hub.
 
 use std::collections::HashMap;
 
@@ -26,10 +26,10 @@ use switchbox_http_server::ConnectionInfo;
 use switchbox_support::{clock, log_limit::SiteLimit};
 use switchbox_transport::admission::network;
 
-/// Of such lines the log gets ten a minute, and how many there are.
+/// At most ten such lines a minute are logged; the others are counted.
 static REFUSED: SiteLimit = SiteLimit::new(10);
 
-/// The device that calls, proved, and the host name that it called.
+/// The authenticated device of a call, and the host name that it called.
 pub(crate) struct RegistrantCaller {
     registrant: Registrant,
     host: String,
@@ -40,7 +40,7 @@ impl FromRequestParts<App> for RegistrantCaller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ServiceError> {
         let address = address_of(parts);
-        // Proofs are few, so all of them have the rate of wrong ones.
+        // These calls are rare, so all of them are limited by the rate of unauthenticated calls.
         check_rate(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED)?;
         let path = Path::<HashMap<String, String>>::from_request_parts(parts, app).await;
         let Path(path) = path.map_err(|error| ServiceError::invalid(error.body_text()))?;
@@ -48,7 +48,7 @@ impl FromRequestParts<App> for RegistrantCaller {
         let registrant = admit(app, part("scope"), part("id"), parts).await.inspect_err(|error| {
             app.parts.metrics.refuse("hub_token");
             if let Some(more) = REFUSED.allow() {
-                tracing::info!(%address, %error, "a device was not let in to be registered{more}");
+                tracing::info!(%address, %error, "the registration of a device was refused{more}");
             }
         })?;
         if let Some(info) = parts.extensions.get::<ConnectionInfo>() {
@@ -90,7 +90,7 @@ fn signed(scope: &str, id: &str, token: &str) -> Result<Signed, String> {
     Ok(Signed { text, signature: token.signature, expires_ms, signer: Signer::Device, key_may_be_text: false })
 }
 
-/// Answered when the device is on the disk; what became of it is asked for by the operation's id.
+/// Answers when the registration is durable. The device asks for the result by the operation's id.
 pub(crate) async fn register(State(app): State<App>, caller: RegistrantCaller) -> Result<Response, NotRegistered> {
     let registered = app.parts.auth.register(&caller.registrant).await?;
     tracing::info!(device = %registered.device.name, "registered by an enrolment");
@@ -105,13 +105,13 @@ pub(crate) async fn status(State(app): State<App>, caller: RegistrantCaller) -> 
     Ok(Json(assigned(&app, &caller, &registered, |assigned| assigned.status_json())))
 }
 
-/// The registration as it is.
+/// Answers with the registration.
 pub(crate) async fn look_up(State(app): State<App>, caller: RegistrantCaller) -> Result<Json<Value>, NotRegistered> {
     let registered = app.parts.auth.registered(&caller.registrant)?;
     Ok(Json(assigned(&app, &caller, &registered, |assigned| assigned.registration_json())))
 }
 
-/// The hub is the host that the device called, unless a setting gives its registry a name.
+/// The hub is the name that a setting gives to the registry, or else the host that the device called.
 fn assigned(
     app: &App,
     caller: &RegistrantCaller,
@@ -129,7 +129,7 @@ fn assigned(
     })
 }
 
-/// Why a device is not registered, in the shape of the provisioning service.
+/// Why a device is not registered, in the format of the provisioning service.
 pub(crate) struct NotRegistered(RegisterError);
 
 impl From<RegisterError> for NotRegistered {

@@ -1,4 +1,4 @@
-//! Queries over the devices of a hub, page by page. A page is bounded in rows, in bytes and in devices that are looked at.
+//! Queries over the devices of a hub, page by page. A page is bounded in rows, in bytes and in devices that are examined.
 
 use axum::{
     Extension, Json,
@@ -26,13 +26,13 @@ const CONTINUATION: HeaderName = HeaderName::from_static("x-ms-continuation");
 const MAX_ITEMS: HeaderName = HeaderName::from_static("x-ms-max-item-count");
 const ITEM_TYPE: HeaderName = HeaderName::from_static("x-ms-item-type");
 
-/// Rows of a page unless the caller says another number.
+/// Rows of a page, if the caller gives no number.
 const ROWS: usize = 100;
 /// Rows of a page at most.
 const MAX_ROWS: usize = 1_000;
-/// Devices that are looked at before others have their turn.
+/// Devices that are examined before the task yields.
 const CHUNK: usize = 256;
-/// Devices that one page looks at: behind them it ends, however few rows it has.
+/// Devices that are examined for one page. The page ends after them, however few rows it has.
 const MAX_SCANNED: usize = 20_000;
 
 #[derive(Debug, Deserialize)]
@@ -44,7 +44,7 @@ pub(crate) struct QueryIn {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Continuation {
     after: String,
-    /// Rows of the pages before, for TOP.
+    /// Rows of the pages before this one, for TOP.
     rows: usize,
 }
 
@@ -52,7 +52,7 @@ impl Continuation {
     fn read(text: &str) -> Result<Self, ServiceError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok();
         let read = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        read.ok_or_else(|| ServiceError::invalid("x-ms-continuation is none that a page of this query had"))
+        read.ok_or_else(|| ServiceError::invalid("x-ms-continuation is not the continuation of a page of this query"))
     }
 
     fn text(&self) -> String {
@@ -96,7 +96,7 @@ fn answer(kind: &'static str, rows: Vec<Value>, next: Option<Continuation>) -> R
     response
 }
 
-/// All rows of a query that counts. `None`: it does not.
+/// All rows of a query with COUNT() or GROUP BY. Returns `None` for any other query.
 async fn grouped(app: &App, caller: &Caller, query: &Query) -> Result<Option<Vec<Value>>, ServiceError> {
     let Some(mut groups) = query.groups() else { return Ok(None) };
     let (mut after, needs) = (None, query.needs());
@@ -129,7 +129,7 @@ async fn page(
     let mut after = match &from {
         None => None,
         Some(from) => {
-            Some(DeviceId::new(&from.after).map_err(|_| ServiceError::invalid("x-ms-continuation is wrong"))?)
+            Some(DeviceId::new(&from.after).map_err(|_| ServiceError::invalid("x-ms-continuation is not valid"))?)
         }
     };
     let (mut rows, mut bytes, mut looked_at, mut more) = (Vec::new(), 0, 0, false);

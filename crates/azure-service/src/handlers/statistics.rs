@@ -1,4 +1,4 @@
-//! How many devices there are.
+//! Numbers of devices.
 
 use axum::{Extension, Json, extract::State};
 use serde_json::{Value, json};
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use crate::app::{App, Caller};
 use switchbox_core::registry::Device;
 
-/// Devices that are looked at before others have their turn.
+/// Devices that are counted before the task yields.
 const CHUNK: usize = 1_000;
 
-/// Of the devices of the hub, those in all and those that `holds` is true for.
+/// Counts all devices of the hub, and those for which `holds` is true.
 async fn count(app: &App, caller: &Caller, holds: impl Fn(&Device) -> bool) -> (usize, usize) {
     let (mut all, mut found, mut after) = (0, 0, None);
     loop {

@@ -1,5 +1,5 @@
-//! Twins: read, patched, replaced. Tags are a change of the registry, desired is one of the config: two entries, each with what the
-//! caller expects there.
+//! Twins: reading, patching and replacing. Tags are changed in the registry, desired in the config: these are two entries, each
+//! with its own condition.
 
 use axum::{
     Extension, Json,
@@ -24,10 +24,10 @@ use switchbox_core::{
 };
 use switchbox_model::{patch::DevicePatch, registry::DeviceSpec};
 
-/// How often tags are computed anew, as the device was changed meanwhile.
+/// How often tags are computed again after a concurrent change of the device.
 const MAX_ATTEMPTS: usize = 8;
 
-/// What a caller may change. Reported, and what the host makes itself, is read and left alone.
+/// What a caller may change. Reported and the fields that the host sets are accepted and ignored.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct TwinIn {
     pub(crate) tags: Option<Map<String, Value>>,
@@ -40,7 +40,7 @@ pub(crate) struct PropertiesIn {
 }
 
 impl TwinIn {
-    /// Desired without what the host puts into it.
+    /// Desired without `$metadata` and `$version`.
     fn desired(&self) -> Result<Option<Map<String, Value>>, ServiceError> {
         let Some(desired) = self.properties.as_ref().and_then(|properties| properties.desired.as_ref()) else {
             return Ok(None);
@@ -103,7 +103,7 @@ pub(crate) async fn replace(
     answer(&app, &device).await
 }
 
-/// A merge patch of tags and of desired.
+/// Applies a merge patch to the tags and to desired.
 pub(super) async fn patch(
     app: &App,
     caller: &Caller,
@@ -124,7 +124,7 @@ pub(super) async fn patch(
     Ok(())
 }
 
-/// The version of desired that must be in force.
+/// The version of desired that If-Match requires.
 fn expected(device: &Device, if_match: &IfMatch) -> Result<Option<u64>, ServiceError> {
     let version = device.config_version();
     if !if_match.allows(&etag::of_twin(device, &device.registered())) {
@@ -140,7 +140,7 @@ async fn set_tags(app: &App, device: &Device, if_match: &IfMatch, change: Change
         let registered = device.registered();
         let Some(patch) = change(&registered.spec)? else { return Ok(()) };
         match app.parts.registry.patch(device, patch, Some(registered.revision)).await {
-            // Another call was faster: what this one wants is computed from what is there now.
+            // A concurrent call changed the device: the patch is computed again.
             Err(registry::Error::OtherRevision { .. }) if !if_match.is_tag() => {}
             done => return Ok(done?),
         }

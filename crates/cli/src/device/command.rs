@@ -1,4 +1,4 @@
-//! `switchbox device command`: a device's commands, from sending one to what became of it.
+//! `switchbox device command`: sending commands to a device, and following what happens to them.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use switchbox_admin_api::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Send a command: now, or with --ttl as soon as the device takes it
+    /// Send a command: now, or with --ttl as soon as the device is connected
     Send {
         device: String,
         /// The text itself, @FILE, or - for standard input
@@ -29,25 +29,25 @@ pub(super) enum Command {
         /// Topic levels after commands/
         #[arg(long, default_value = "")]
         subfolder: String,
-        /// How long it may wait for the device, such as 30min; 0s = only if the device takes it now
+        /// How long it may wait for the device, such as 30min; 0s: only if the device is connected now
         #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = humantime::parse_duration)]
         ttl: Duration,
     },
-    /// The newest commands, and what became of them
+    /// List the newest commands, with their status
     List {
         device: String,
         /// Only those that are queued, sent, acknowledged, expired, rejected, purged or sent-unconfirmed
         #[arg(long)]
         status: Option<String>,
-        /// At most so many
+        /// At most this many
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
-    /// Everything about one command
+    /// Show one command
     Show { device: String, id: String },
-    /// Take one command back; one that was sent may have reached the device all the same
+    /// Cancel a command; if it was sent already, it may have reached the device
     Cancel { device: String, id: String },
-    /// Cancel all commands that have not ended
+    /// Cancel all open commands of a device
     Purge { device: String },
 }
 

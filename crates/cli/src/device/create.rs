@@ -1,4 +1,4 @@
-//! `switchbox device create`: registers a device, with a key of its own if wanted.
+//! `switchbox device create`: registers a device, with a new key on request.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use switchbox_admin_api::{Device, HubConnectionStringRequest, MethodEndpoint, Sy
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
     device: String,
-    /// Not let in until it is unblocked
+    /// Refuse the device until it is unblocked
     #[arg(long)]
     blocked: bool,
-    /// NAME=VALUE; may be given several times
+    /// NAME=VALUE; may be repeated
     #[arg(long = "metadata", value_name = "NAME=VALUE")]
     metadata: Vec<String>,
     #[command(flatten)]
     key: NewKey,
-    /// Make two symmetric keys, as devices of Azure IoT Hub sign with, and print the device's connection string
+    /// Create two symmetric keys for Azure IoT Hub's SDKs, and print the device's connection string
     #[arg(long)]
     sas: bool,
-    /// Call its methods over HTTP at this URL, for a device that does not listen to MQTT
+    /// Call its methods over HTTP at this URL, for a device that does not use MQTT
     #[arg(long, value_name = "URL")]
     method_endpoint: Option<String>,
 }

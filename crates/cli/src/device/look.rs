@@ -1,4 +1,4 @@
-//! `switchbox device list`, `get`, `state` and `config get`: what is known of devices, as a person reads it.
+//! `switchbox device list`, `get`, `state` and `config get`: shows devices as text.
 
 use serde_json::Value;
 
@@ -14,28 +14,28 @@ use crate::{
 };
 use switchbox_admin_api::{Device, DeviceConfig, DeviceState, ListDevicesResponse};
 
-/// Devices of a registry: all, or those that are like what is given
+/// List the devices of a registry: all, or those that match the filters
 #[derive(Debug, clap::Args)]
 pub(super) struct List {
     /// A part of the id, or of a name or value of the metadata
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
-    /// Only those that are connected, or are not
+    /// Only those that are connected, or that are not
     #[arg(long, value_name = "true|false")]
     connected: Option<bool>,
-    /// Only those that are blocked, or are not
+    /// Only those that are blocked, or that are not
     #[arg(long, value_name = "true|false")]
     blocked: Option<bool>,
-    /// Only those that differ from what is desired, or do not
+    /// Only those that differ from what is desired, or that do not
     #[arg(long, value_name = "true|false")]
     differs: Option<bool>,
-    /// Only those with this metadata; may be given several times
+    /// Only those with this metadata; may be repeated
     #[arg(long = "metadata", value_name = "NAME[=VALUE]")]
     metadata: Vec<String>,
 }
 
 impl List {
-    /// As the API takes them, each behind a `&`.
+    /// In the API's format, each preceded by `&`.
     fn filters(&self) -> String {
         let flag = |name: &str, wanted: Option<bool>| wanted.map(|wanted| format!("&{name}={wanted}"));
         let flags = [
@@ -131,11 +131,11 @@ pub(super) fn states(client: &Client, device: &str, newest: bool) -> anyhow::Res
     shows.of(client, device, !newest)?.ok_or_else(|| failed(Code::NotFound, none()).into())
 }
 
-/// How the kept versions of a document are asked for and shown.
+/// How the kept versions of a document are requested and shown.
 struct Versions<'a> {
-    /// Below the device's path.
+    /// The path below that of the device.
     path: &'a str,
-    /// The query for the newest alone.
+    /// The query for the newest version.
     newest: &'a str,
     list: &'a str,
     head: &'a [&'a str],

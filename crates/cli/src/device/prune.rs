@@ -1,4 +1,4 @@
-//! `switchbox device prune`: takes devices away that nobody registered and that were never used.
+//! `switchbox device prune`: deletes devices that enrolled by themselves and were never used.
 
 use serde_json::Value;
 
@@ -8,10 +8,10 @@ use switchbox_admin_api::{PruneDevicesRequest, PruneDevicesResponse};
 /// Delete devices that enrolled by themselves, were never used, and are not connected
 #[derive(Debug, clap::Args)]
 pub(super) struct Prune {
-    /// Needed, so that nothing goes by accident
+    /// Required, as a safeguard
     #[arg(long, required = true)]
     never_used: bool,
-    /// Say which, and leave them
+    /// List them without deleting them
     #[arg(long)]
     dry_run: bool,
 }

@@ -1,4 +1,4 @@
-//! `switchbox device twin`: what a device should be, what it says it is, and where the two differ. Documents are shown, and
+//! `switchbox device twin`: the desired and the reported document of a device, and their differences. Documents are shown, and
 //! patches are sent, byte for byte.
 
 use anyhow::Context as _;
@@ -14,26 +14,26 @@ use crate::{
     when::when,
 };
 
-/// How much deeper than a document the host's answer is.
+/// How much deeper the host's answer is than a document in it.
 const AROUND: usize = 8;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Twin {
-    /// Show desired and reported, and where they differ
+    /// Show desired and reported, and their differences
     Get {
         device: String,
-        /// Numbers with a fraction that are so near to each other do not differ: part of the larger one, such as 1e-6, or
-        /// float32 [default: the device's metadata twin-tolerance, or 0]
+        /// Numbers with a fraction do not differ if they are this close: relative to the larger one, such as 1e-6, or float32
+        /// [default: the device's metadata twin-tolerance, or 0]
         #[arg(long, value_name = "PART")]
         tolerance: Option<String>,
     },
-    /// Change desired by a JSON merge patch (RFC 7396); what it does not name stays as it is
+    /// Change desired by a JSON merge patch (RFC 7396); other fields stay
     Patch {
         device: String,
-        /// The patch itself, such as '{"on": true}', @FILE, or - for standard input
+        /// The patch, such as '{"on": true}', @FILE, or - for standard input
         #[arg(value_name = "PATCH")]
         patch: String,
-        /// Only if this config version is in force
+        /// Only if this config version is the current one
         #[arg(long, value_name = "N")]
         version: Option<u64>,
     },
@@ -44,7 +44,7 @@ pub(super) fn run(host: &Host, client: &Client, action: &Twin) -> anyhow::Result
     let answer = ask(client, action)?;
     let answer = switchbox_rules::json::parse_within(answer.as_bytes(), switchbox_rules::json::DEPTH + AROUND)
         .context("the host's answer cannot be read")?;
-    let Kind::Object(twin) = &answer.kind else { anyhow::bail!("the host's answer is no twin") };
+    let Kind::Object(twin) = &answer.kind else { anyhow::bail!("the host's answer is not a twin") };
     Ok(host.show_document(&answer, shown(twin)))
 }
 
@@ -70,7 +70,7 @@ fn ask(client: &Client, action: &Twin) -> anyhow::Result<String> {
     }
 }
 
-/// Text where it is text, else the JSON.
+/// Text as it is, other values as JSON.
 fn cell(object: &Object<'_>, name: &str) -> Option<String> {
     object.get(name.as_bytes()).map(|value| match &value.kind {
         Kind::String(text) => String::from_utf8_lossy(text).into_owned(),

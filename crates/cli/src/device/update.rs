@@ -1,4 +1,4 @@
-//! `switchbox device update`: changes what an operator says of a device.
+//! `switchbox device update`: changes a device's registration.
 
 use serde_json::{Map, Value, json};
 
@@ -8,13 +8,13 @@ use crate::{client::Client, exit::wrong, url::escape};
 #[derive(Debug, clap::Args)]
 pub(super) struct Update {
     device: String,
-    /// NAME=VALUE of its metadata, and NAME= to take a name away; may be given several times. Other names stay
+    /// NAME=VALUE of its metadata, or NAME= to remove a name; may be repeated. Other names stay
     #[arg(long = "metadata", value_name = "NAME=VALUE")]
     metadata: Vec<String>,
     /// Call its methods over HTTP at this URL; empty: over MQTT
     #[arg(long, value_name = "URL")]
     method_endpoint: Option<String>,
-    /// Let it in, or shut it out
+    /// Block or unblock it
     #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
     blocked: Option<bool>,
 }

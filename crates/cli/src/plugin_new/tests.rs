@@ -1,4 +1,4 @@
-//! A project is written, built and tested for real, with the commands that its README names.
+//! Creates a project, and builds and tests it with the commands in its README.
 
 use std::process::Command;
 

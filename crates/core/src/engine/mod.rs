@@ -1,6 +1,6 @@
-//! Applies journal entries: the only place where entries become devices, documents and deliveries. It runs on the writer's thread after the
-//! commit, and at the start for the entries that the documents miss. Both give the same documents, as the result depends on the entries
-//! alone and not on clocks, settings or connections (`replay_tests.rs`).
+//! Applies journal entries: the only place where entries become devices, documents and deliveries. It runs on the writer's thread
+//! after the commit, and at the start for the entries that the documents miss. Both give the same documents, because the result
+//! depends on the entries alone and not on clocks, settings or connections (`replay_tests.rs`).
 
 mod dead_letters;
 

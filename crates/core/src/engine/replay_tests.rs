@@ -1,5 +1,5 @@
-//! Replay gives the same documents: whatever stands in the journal, and wherever its documents were when it is replayed. The live store
-//! writes documents in batches of its own timing, and its devices are connected or not; a replay does neither.
+//! A replay gives the same documents, whatever is in the journal, and whatever state its documents were in. The live store writes
+//! documents in batches of its own timing, and its devices are connected or not; a replay does neither.
 
 use std::{
     collections::{BTreeMap, HashMap},

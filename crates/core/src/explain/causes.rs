@@ -6,11 +6,11 @@ use super::{
 };
 use switchbox_model::{Cause, Effect, EffectKey, Event, EventData, Handled, Outcome, limits};
 
-/// Links of a chain at most: causes that go round for ever end here.
+/// Links of a chain at most: a cycle of causes ends here.
 const MAX_LINKS: usize = 64;
 
 impl Handle {
-    /// What led to the event, and the event. `by`: the effect that it came of.
+    /// The chain of steps to the event. `by`: the effect that caused it.
     pub(super) async fn chain_to_event(&self, event: Event, by: Option<EffectKey>) -> Result<Vec<Step>, Error> {
         let EventOrigin { mut steps, cause } = self.event_origin(&event, by).await?;
         if let Some(cause) = cause {
@@ -39,7 +39,7 @@ impl Handle {
                     let is_it = |handled: &Handled| handled.plugin == plugin && handled.attempt == attempt;
                     let held = history.held_back(&plugin, attempt);
                     steps.extend(held.map(|held| Step::HeldBack(Box::new(held.clone()))));
-                    // A dead letter that was driven again has failed before under the same numbers.
+                    // A dead letter that was redriven has failed before under the same numbers.
                     let record = history.handled.into_iter().rfind(is_it);
                     bytes += record.iter().map(Handled::payload_bytes).sum::<usize>();
                     steps.push(Step::Execution(Box::new(ExecutionStep { seq, plugin, digest, attempt, record })));
@@ -59,7 +59,7 @@ impl Handle {
         Ok(steps)
     }
 
-    /// What an event came of, where the host itself brought it about.
+    /// The cause of an event that the host made itself.
     async fn event_origin(&self, event: &Event, by: Option<EffectKey>) -> Result<EventOrigin, Error> {
         if let (EventData::CommandSettled { id, .. }, Some(device)) = (&event.data, event.device) {
             let Some(command) = self.command_of(device, id).await? else {
@@ -92,7 +92,7 @@ impl Handle {
     }
 }
 
-/// What an event came of.
+/// The cause of an event.
 #[derive(Default)]
 struct EventOrigin {
     /// In order.

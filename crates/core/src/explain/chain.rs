@@ -1,4 +1,4 @@
-//! An explanation as data: what led to the thing asked about, and what came of it.
+//! An explanation as data: the causes of an object, and its effects.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use switchbox_store::{CommandDoc, ConfigVersion};
 pub struct Explanation {
     /// From where it began to the thing asked about.
     pub chain: Vec<Step>,
-    /// What came of the thing asked about.
+    /// The effects of the object.
     pub branches: Vec<Branch>,
-    /// More may have come of it, further on in the journal than was looked.
+    /// There may be more effects in the later part of the journal, which was not searched.
     pub cut: bool,
 }
 
-/// Something that came of it, and what came of that.
+/// An effect, and its own effects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Branch {
     pub step: Step,
@@ -86,7 +86,7 @@ pub enum Step {
     DeadLetter(Box<DeadLetter>),
     /// None of the execution's effects were made: what they were made on had changed, and the event was tried again.
     Refused,
-    /// It was there, but is no longer kept.
+    /// It is no longer kept.
     Gone(Gone),
     /// More led to what follows than is shown.
     EarlierNotShown,
@@ -144,7 +144,7 @@ pub struct ConfigStep {
 /// How far a config version has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfigOutcome {
-    /// The device's PUBACK came after so many milliseconds.
+    /// The device's PUBACK came after this many milliseconds.
     Acknowledged { after_ms: u64 },
     /// It is in force and waits for the device.
     Waiting,

@@ -1,4 +1,4 @@
-//! What became of the effects of an execution, as far as the documents say.
+//! The results of an execution's effects, as far as they are in the documents.
 
 use super::{
     Error, Handle,
@@ -9,7 +9,7 @@ use switchbox_model::{Cause, DeviceNum, Effect, Handled, limits};
 use switchbox_store::{CommandDoc, ConfigVersion};
 
 impl Handle {
-    /// What became of an effect.
+    /// The result of an effect.
     pub(super) async fn effect_step(&self, handled: &Handled, index: u32, effect: &Effect) -> Result<Step, Error> {
         Ok(match effect {
             Effect::Config { device, .. }
@@ -36,7 +36,7 @@ impl Handle {
     }
 }
 
-/// What became of a config effect. `versions`: those of the device that are kept, newest first.
+/// The result of a config effect. `versions`: the kept versions of the device, newest first.
 fn config_step(
     versions: Vec<ConfigVersion>,
     handled: &Handled,
@@ -57,7 +57,7 @@ fn config_step(
     if versions.is_empty() && changes_nothing(b"", effect) {
         return Step::NothingToPatch { device };
     }
-    // The one that was in force then. Those of the same millisecond may have come before or after.
+    // The config that was in force then. Versions of the same millisecond may have come before or after.
     let (same_time, before): (Vec<_>, Vec<_>) = versions
         .into_iter()
         .filter(|version| version.time_ms <= handled.time_ms && maker(version).is_none_or(|maker| maker < index))

@@ -7,7 +7,7 @@ use switchbox_support::clock;
 
 /// Of longer payloads the beginning is shown, characters.
 const SHOWN_CHARS: usize = 200;
-/// Of a payload that is no text, bytes.
+/// Bytes that are shown of a payload that is not text.
 const SHOWN_BYTES: usize = 16;
 
 /// How a device is called; none when it is gone.

@@ -11,12 +11,12 @@ pub const FORMS: &str = "an event is written 42; a config version lamp-1@7, hall
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Id {
     Event(Seq),
-    /// `version` none: the newest.
+    /// `version`: `None` for the newest.
     Config {
         device: DeviceName,
         version: Option<u64>,
     },
-    /// All that came of one event in one plugin.
+    /// The execution of one event by one plugin.
     Execution {
         seq: Seq,
         plugin: PluginName,
@@ -39,7 +39,7 @@ pub enum Id {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is nothing that can be explained: {FORMS}")]
+#[error("{text:?} is not an id that can be explained: {FORMS}")]
 pub struct InvalidId {
     text: String,
 }

@@ -11,7 +11,7 @@ use crate::{journal::EventHistory, registry::Device};
 use switchbox_model::{CallRecord, Cause, Handled, Outcome, PluginName, Seq, limits};
 
 impl Handle {
-    /// Why it happened, and what came of it.
+    /// Its causes, and its effects.
     pub async fn explain(&self, id: &Id) -> Result<Explanation, Error> {
         match id {
             Id::Event(seq) => self.event(*seq).await,
@@ -42,7 +42,7 @@ impl Handle {
     async fn execution(&self, seq: Seq, plugin: &PluginName) -> Result<Explanation, Error> {
         let history = self.journal.event_history(seq, Some(plugin)).await?;
         let Some(handled) = history.handled.iter().rfind(|handled| handled.plugin == *plugin).cloned() else {
-            return Err(Self::missing(format!("what plugin {plugin} made of event {seq}")));
+            return Err(Self::missing(format!("the execution of event {seq} by plugin {plugin}")));
         };
         let Branch { step, branches } = self.branch(handled, &history, false).await?;
         let mut chain = match history.event {
@@ -66,7 +66,7 @@ impl Handle {
         Ok(Explanation { chain, branches: Vec::new(), cut: false })
     }
 
-    /// Plugins' commands are effects too, and have the same ids.
+    /// Commands of plugins are effects too, and have the same ids.
     async fn effect(&self, seq: Seq, plugin: &PluginName, index: usize) -> Result<Explanation, Error> {
         let Explanation { mut chain, branches, cut } = match self.execution(seq, plugin).await {
             Ok(found) => found,
@@ -122,7 +122,7 @@ impl Handle {
         Ok(Explanation { chain, branches: Vec::new(), cut: false })
     }
 
-    /// What came of an execution.
+    /// The effects of an execution.
     async fn branch(&self, handled: Handled, history: &EventHistory, refused: bool) -> Result<Branch, Error> {
         let mut branches = Vec::new();
         let made = |call: &&CallRecord| is_of(&call.cause, &handled.plugin, handled.attempt);

@@ -1,5 +1,5 @@
 //! Why something happened: follows the causes that effects carry back to where they began, and what an event brought about
-//! forward to what became of it. Reads the journal and the documents; changes nothing.
+//! forward to its effects. Reads the journal and the documents; changes nothing.
 
 mod causes;
 mod chain;
@@ -39,7 +39,7 @@ impl Handle {
         Self { journal: journal::Handle::new(store.clone()), store, registry }
     }
 
-    /// The explanation as a person reads it.
+    /// The explanation as text.
     #[must_use]
     pub fn text(&self, explanation: &Explanation) -> String {
         text::render(explanation, &|num| self.registry.get(num).map(|device| device.name.clone()))

@@ -1,4 +1,4 @@
-//! Formats an explanation as text for people. Pure.
+//! Formats an explanation as text. Pure.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use switchbox_model::{
 use switchbox_store::CommandDoc;
 use switchbox_support::terminal;
 
-/// One line a step; what came of a step stands below it, further in.
+/// One line for each step; its effects follow, indented.
 pub(super) fn render(explanation: &Explanation, names: Names<'_>) -> String {
     let mut text = String::new();
     for (index, step) in explanation.chain.iter().enumerate() {
@@ -27,7 +27,7 @@ pub(super) fn render(explanation: &Explanation, names: Names<'_>) -> String {
         let _ = writeln!(text, "→ {nothing}");
     }
     if explanation.cut {
-        text.push_str("(the journal goes on; what stands further on was not looked through)\n");
+        text.push_str("(the journal is longer; its later part was not searched)\n");
     }
     text
 }
@@ -90,7 +90,7 @@ fn step_text(step: &Step, names: Names<'_>) -> String {
             "nothing of it: what it was made on had changed meanwhile, and the event was tried again".into()
         }
         Step::Gone(gone) => gone_line(gone, names),
-        Step::EarlierNotShown => "(it began earlier; explain the first event below to go on)".into(),
+        Step::EarlierNotShown => "(it began earlier; run explain on the first event below)".into(),
     }
 }
 
@@ -98,7 +98,7 @@ fn gone_line(gone: &Gone, names: Names<'_>) -> String {
     match gone {
         Gone::Event(seq) => format!("event {seq}, which is no longer kept"),
         Gone::Execution { seq, plugin } => {
-            format!("what plugin {plugin} made of event {seq}, which is no longer kept")
+            format!("the execution of event {seq} by plugin {plugin}, which is no longer kept")
         }
         Gone::Config { device } => format!("a config for {}, which is no longer kept", name(*device, names)),
         Gone::Command { device, id } => format!("command {id} for {}, which is no longer kept", name(*device, names)),
@@ -144,7 +144,7 @@ fn timer_line(timer: &Timer) -> String {
     }
 }
 
-/// Enough of a digest to tell one from another.
+/// The beginning of a digest, enough to distinguish it.
 fn digest(digest: &str) -> String {
     match digest.char_indices().nth("sha256:".len() + 12) {
         Some((end, _)) => format!("{}…", digest.get(..end).unwrap_or(digest)),

@@ -1,5 +1,5 @@
-//! Accepts what devices send: gives events their time, appends them to the journal and offers them to the plugins at the same time, so that
-//! their effects can be in the same commit. Ingest does not wait for plugins.
+//! Accepts what devices send: gives events their time, appends them to the journal and offers them to the plugins at the same time,
+//! so that their effects can be in the same commit. Ingest does not wait for plugins.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -72,9 +72,8 @@ impl From<store::Error> for Error {
 
 /// What events are offered to: the plugins' queues. Must not block.
 pub trait EventSink: Send + Sync {
-    /// Events in the order of the journal, all of this device (or of none: timers and topics). Those of another device or topic may be
-    /// offered at the same time, and in another order than the journal's. Returns how many times one
-    /// of them is being handled now.
+    /// Events of one device in the order of the journal (or of no device: timers and topics). Those of other devices or topics may
+    /// be offered concurrently and in another order than the journal's. Returns how many executions they cause now.
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize;
     /// Whether some plugin is triggered by messages on this topic. Called for every message: must be quick.
     fn wants_topic(&self, topic: &str) -> bool;
@@ -141,8 +140,8 @@ impl Handle {
         Self { store, sink, offering: Arc::default(), traces }
     }
 
-    /// Waits until the journal's queue has room for about so many bytes: this is where back-pressure on publishers
-    /// happens, sooner on those of the background.
+    /// Waits until the journal's queue has room for about this many bytes. This is where back-pressure on publishers happens;
+    /// background publishers wait sooner.
     pub async fn reserve(&self, bytes: usize, class: PriorityClass) -> Result<QueuePermit, Error> {
         Ok(self.store.reserve(bytes, class).await?)
     }
@@ -191,8 +190,8 @@ impl Handle {
         self.store.failed().cloned().map(Error::from)
     }
 
-    /// A JSON merge patch (RFC 7396) on the device's newest state makes the next one, at most `limit` bytes. A state that is no JSON
-    /// object counts as an empty one. `done` gets its version. Does not block.
+    /// Applies a JSON merge patch (RFC 7396) to the device's newest state; the result has at most `limit` bytes. A state that is
+    /// not a JSON object counts as an empty one. `done` gets the new version. Does not block.
     pub fn submit_state_patch(
         &self,
         device: &Arc<Device>,
@@ -278,8 +277,8 @@ impl Handle {
         self.store.next_seq()
     }
 
-    /// Ends commands of the device, with the event that says so, in one record. Each was claimed from its queue before, so
-    /// that it ends once. Does not wait for room in the queue: open commands are bounded.
+    /// Ends commands of the device and appends their events, in one record. Each was claimed from its queue before, so that it ends
+    /// once. Does not wait for room in the queue: open commands are bounded.
     pub fn commands_settled(&self, device: &Arc<Device>, ended: Vec<EndedCommand>, done: Option<EventsCommitted>) {
         let (nums, events): (Vec<_>, Vec<_>) = ended.into_iter().map(settled).unzip();
         let batch = Batch { on_commit: on_commit(done), ..Batch::of_device(device, events) };
@@ -341,7 +340,7 @@ impl Handle {
         Some(position)
     }
 
-    /// Which events, by their places, belong to a trace: that which their sender named, or that of the API call under way.
+    /// The events, by index, that belong to a trace: the one that their sender named, or that of the API call in progress.
     fn joined(&self, events: &[NewEvent]) -> Vec<(u64, Context)> {
         if self.traces.on().is_none() {
             return Vec::new();

@@ -13,7 +13,7 @@ const PAGES: usize = 32;
 /// In the order of the journal.
 #[derive(Debug, Default)]
 pub struct EventHistory {
-    /// `None` when there was no such event or it is no longer kept.
+    /// `None` if the event does not exist or is no longer kept.
     pub event: Option<Event>,
     /// The effect that caused the event, if one did.
     pub by: Option<EffectKey>,
@@ -29,7 +29,7 @@ impl EventHistory {
     /// What a rate held back of this try.
     #[must_use]
     pub fn held_back(&self, plugin: &PluginName, attempt: u32) -> Option<&HeldBack> {
-        // A dead letter that was driven again has been held back before under the same numbers.
+        // A dead letter that was redriven has been held back before under the same numbers.
         self.held.iter().rfind(|held| held.plugin == *plugin && held.attempt == attempt)
     }
 

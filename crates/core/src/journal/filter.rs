@@ -22,7 +22,7 @@ impl EventFilter {
             && self.since_ms.is_none_or(|since| event.time_ms >= since)
     }
 
-    /// What stands before it in the journal is older than what is asked for.
+    /// Earlier entries of the journal are older than the requested ones.
     pub(super) fn ends_at(&self, event: &Event) -> bool {
         older(event.time_ms, self.since_ms)
     }
@@ -60,7 +60,7 @@ impl ExecutionFilter {
             && self.since_ms.is_none_or(|since| handled.time_ms >= since)
     }
 
-    /// What stands before it in the journal is older than what is asked for.
+    /// Earlier entries of the journal are older than the requested ones.
     pub(super) fn ends_at(&self, handled: &Handled) -> bool {
         older(handled.time_ms, self.since_ms)
     }

@@ -12,13 +12,13 @@ use switchbox_store::JournalPage;
 const PAGE_BYTES: usize = 256 * 1024;
 /// A follower that is further behind than this skips to the end of the journal.
 const BEHIND_BYTES: u64 = 4 * 1024 * 1024;
-/// The same two where a sample is wanted: what is left out anyway need not be read.
+/// The same two limits for samples: events that are left out anyway need not be read.
 const SAMPLED_PAGE_BYTES: usize = 64 * 1024;
 const SAMPLED_BEHIND_BYTES: u64 = 256 * 1024;
 /// Events whose executions are recognised as belonging to the followed device.
 const RECENT: usize = 4_096;
 
-/// Where a follower stands: it has seen all up to and with this.
+/// The place of a follower: it has seen everything up to and including this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     pub row: i64,
@@ -38,7 +38,7 @@ pub struct FollowFilter {
     pub events: bool,
     /// The executions that the follower gets. With `None` it gets none.
     pub executions: Option<ExecutionFilter>,
-    /// Not all are wanted: one that is behind goes on with the newest record of the journal.
+    /// Whether items may be left out: a follower that is behind then continues with the newest record of the journal.
     pub sampled: bool,
 }
 
@@ -47,7 +47,7 @@ pub struct FollowFilter {
 pub enum Followed {
     Event(Event),
     Execution(Handled),
-    /// So many events were left out, whatever the filter makes of them.
+    /// The number of events that were left out, whether they match the filter or not.
     Missed(u64),
 }
 
@@ -81,24 +81,24 @@ impl Handle {
 impl Follower {
     /// What came since the last time; nothing when nothing did.
     pub async fn next(&mut self) -> Result<Vec<(Cursor, Followed)>, store::Error> {
-        let mut told = Vec::new();
+        let mut items = Vec::new();
         let (page_bytes, most_behind) = match self.filter.sampled {
             true => (SAMPLED_PAGE_BYTES, SAMPLED_BEHIND_BYTES),
             false => (PAGE_BYTES, BEHIND_BYTES),
         };
         let is_behind = self.store.journal_bytes_from(self.row).await? > most_behind;
         if is_behind && self.filter.sampled {
-            // Its first event tells how much is between.
+            // Its first event shows how many are between.
             let (row, _) = self.store.journal_end();
             if row > self.row {
                 (self.row, self.skip) = (row, 0);
             }
         } else if is_behind {
             let (row, seq) = self.store.journal_end();
-            told.extend(self.missed(Seq(seq.0 + 1), Cursor { row, index: usize::MAX - 1, seq }));
+            items.extend(self.missed(Seq(seq.0 + 1), Cursor { row, index: usize::MAX - 1, seq }));
             (self.row, self.skip) = (row + 1, 0);
             self.last = Some(seq);
-            return Ok(told);
+            return Ok(items);
         }
         let JournalPage { rows, next } = self.store.journal_page(self.row, page_bytes).await?;
         for row in rows {
@@ -113,15 +113,15 @@ impl Follower {
                     Entry::Handled(run) => {
                         for handled in run.each() {
                             let Some(cursor) = cursor(self.last.unwrap_or_default()) else { continue };
-                            told.extend(self.execution(handled).map(|execution| (cursor, execution)));
+                            items.extend(self.execution(handled).map(|execution| (cursor, execution)));
                         }
                     }
                     entry => {
                         for event in entry.into_events() {
                             let Some(cursor) = cursor(event.seq) else { continue };
-                            told.extend(self.missed(event.seq, cursor));
+                            items.extend(self.missed(event.seq, cursor));
                             self.last = Some(event.seq);
-                            told.extend(self.event(event).map(|event| (cursor, event)));
+                            items.extend(self.event(event).map(|event| (cursor, event)));
                         }
                     }
                 }
@@ -131,7 +131,7 @@ impl Follower {
         if next > self.row {
             (self.row, self.skip) = (next, 0);
         }
-        Ok(told)
+        Ok(items)
     }
 
     /// Events have no gaps in their numbers, so a gap is what was left out.

@@ -26,7 +26,7 @@ const CHUNK_ROWS: usize = 256;
 const PAGE_ROWS: usize = 16 * 1024;
 /// Pages that a search for the executions of one device looks through at most.
 const DEVICE_PAGES: usize = 64;
-/// A [`Position`] with this row is among what outlived the journal: rows of the journal begin with 1.
+/// A [`Position`] with this row is among the kept records, which outlive the journal: rows of the journal start at 1.
 const KEPT_RECORDS_ROW: i64 = 0;
 /// Dead letters that are read in one go.
 const DEAD_LETTERS: usize = 100;
@@ -43,7 +43,7 @@ impl Handle {
         Self { store }
     }
 
-    /// At most `limit` events before `before` (none = from the newest on).
+    /// At most `limit` events before `before` (`None`: from the newest on).
     pub async fn events(
         &self,
         before: Option<Position>,
@@ -62,7 +62,7 @@ impl Handle {
         Ok(items.page(next.filter(|_| !ended)))
     }
 
-    /// At most `limit` executions before `before` (none = from the newest on).
+    /// At most `limit` executions before `before` (`None`: from the newest on).
     pub async fn executions(
         &self,
         before: Option<Position>,
@@ -89,7 +89,7 @@ impl Handle {
         Ok(items.page(from))
     }
 
-    /// The device whose event each of these was. `None` for an event of no device, and for one that is no longer there.
+    /// The device of the event of each execution. `None` for an event without a device, and for one that is no longer kept.
     pub async fn devices_of(&self, executions: &[Handled]) -> Result<Vec<Option<DeviceNum>>, store::Error> {
         let mut origins = Origins::new(&self.store);
         let mut devices = Vec::with_capacity(executions.len());
@@ -99,7 +99,7 @@ impl Handle {
         Ok(devices)
     }
 
-    /// Of any device: those of the journal, then those that outlived it.
+    /// Of any device: those of the journal, then the kept ones.
     async fn all_executions(
         &self,
         before: Option<Position>,
@@ -126,7 +126,7 @@ impl Handle {
         }
     }
 
-    /// Those that outlived the journal, onto a page that others may stand on.
+    /// Adds the kept ones to a page that may already contain others.
     async fn kept_records(
         &self,
         before: usize,
@@ -178,7 +178,7 @@ impl Handle {
         self.store.dead_letter(id).await
     }
 
-    /// Goes back through the journal. `pick` gives all items of an entry, none for those that are filtered out, so that an
+    /// Goes back through the journal. `pick` returns all items of an entry, with `None` for those that are filtered out, so that an
     /// item's index in its row does not depend on the filter.
     async fn walk<T: Weight>(
         &self,
@@ -187,7 +187,7 @@ impl Handle {
         mut pick: impl FnMut(Entry, &mut Vec<Option<T>>),
     ) -> Result<(Items<T>, Option<Position>), store::Error> {
         let mut items = Items::new(limit);
-        // The row of the position itself is looked at again, up to its index.
+        // The row of the position itself is read again, up to its index.
         let mut from = before.map_or(i64::MAX, |position| position.row.saturating_add(1));
         let mut looked_at = 0;
         while looked_at < PAGE_ROWS {

@@ -21,7 +21,7 @@ impl<'a> Origins<'a> {
         Self { store, known: HashMap::new(), rows: 0 }
     }
 
-    /// None also when the event is no longer there.
+    /// Returns `None` also if the event is no longer kept.
     pub(super) async fn of(&mut self, seq: Seq) -> Result<Option<DeviceNum>, store::Error> {
         if let Some(known) = self.known.get(&seq) {
             return Ok(*known);

@@ -3,11 +3,11 @@
 use super::weight::Weight;
 use switchbox_model::{DeadLetter, limits::ADMIN_PAGE_BYTES};
 
-/// A place in the journal: what stands before it is older.
+/// A place in the journal: earlier entries are older.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     pub row: i64,
-    /// The place among those of the same kind in the row.
+    /// The index among the items of the same kind in the row.
     pub index: usize,
 }
 

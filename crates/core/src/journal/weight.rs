@@ -5,7 +5,7 @@ use switchbox_model::{DeadLetter, Effect, Event, EventData, Handled, Outcome, Pr
 /// Names, times and brackets of one item.
 const FRAME: usize = 512;
 
-/// What a page may hold only so many bytes of.
+/// Items whose bytes a page bounds.
 pub(super) trait Weight {
     fn weight(&self) -> usize;
 }
@@ -61,7 +61,7 @@ fn effect(effect: &Effect) -> usize {
             Effect::Publish { topic, payload, .. } => text(topic) + base64(payload),
             Effect::TimerSet(timer) => text(&timer.name) + base64(&timer.payload),
             Effect::TimerCancel { name } => text(name),
-            // What is no text is shown with three bytes for one.
+            // Bytes that are not text are shown with three bytes for one.
             Effect::PatchDesired { patch, .. } => str::from_utf8(patch).map_or(patch.len() * 3, text),
             Effect::Kv(write) => text(&write.key),
         }

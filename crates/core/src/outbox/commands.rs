@@ -53,9 +53,9 @@ pub(super) struct Committed {
     pub(super) cause: Cause,
 }
 
-/// Puts the command into the device's queue. A command for which there is no room or no device gets its final status from the command
-/// expiry: its end is an event of its own, and events get their numbers before the journal is written. The document is the same whether or
-/// not the device is connected, as it is when the journal is replayed.
+/// Puts the command into the device's queue. A command for which there is no room or no device gets its final status from the
+/// command expiry: its end is an event of its own, and events get their numbers before the journal is written. The document does
+/// not depend on the device's connection, so a journal replay gives the same one.
 pub(super) fn apply(
     queues: &CommandQueues,
     sink: &dyn EffectSink,

@@ -33,7 +33,7 @@ pub trait EffectSink: Send + Sync {
     fn publish(&self, id: String, message: Message);
 }
 
-/// Who asks for the effects of one entry, and when.
+/// The cause and the time of the effects of one entry.
 pub struct Origin<'a> {
     pub time_ms: u64,
     /// The cause of the effect at this index.
@@ -71,7 +71,7 @@ pub fn apply(
     Ok(())
 }
 
-/// What it does depends on the version in force, so it is looked at before any effect of its entry is done.
+/// Whether its result depends on the current version. Such effects are checked before any effect of the entry is applied.
 fn is_checked(effect: &Effect) -> bool {
     matches!(
         effect,
@@ -81,7 +81,7 @@ fn is_checked(effect: &Effect) -> bool {
     )
 }
 
-/// Does what was looked at before. Returns what became of the config.
+/// Applies an effect that was checked. Returns the result for a config.
 fn perform(
     queues: &CommandQueues,
     sink: &dyn EffectSink,

@@ -27,7 +27,7 @@ pub enum Error {
     TooMuch(#[from] TooMuch),
     #[error(transparent)]
     Property(#[from] PropertyError),
-    #[error("{limit} commands wait for the device already, no more may (devices.queued-commands)")]
+    #[error("{limit} commands wait for the device already, which is the limit (devices.queued-commands)")]
     QueueFull { limit: usize },
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -39,7 +39,7 @@ pub struct NewConfig {
     pub payload: Bytes,
     /// The version that must be in force.
     pub expected: Option<u64>,
-    /// Makes a new version also where the one in force has the same bytes.
+    /// Creates a new version even if the current one has the same bytes.
     pub force: bool,
 }
 
@@ -67,7 +67,7 @@ impl Handle {
         Ok(())
     }
 
-    /// A new config version for the device, unless the one in force has the same bytes.
+    /// Creates a new config version for the device, unless the current one has the same bytes.
     pub async fn set_config(&self, device: &Device, config: NewConfig, cause: Cause) -> Result<ConfigReply, Error> {
         let NewConfig { payload, expected, force } = config;
         fields::CONFIG.check_len("a config", payload.len())?;

@@ -38,7 +38,7 @@ pub struct Device {
 pub struct Registered {
     pub spec: Arc<DeviceSpec>,
     pub password: Option<PasswordHash>,
-    /// Where its methods are called over HTTP; none = over MQTT.
+    /// The endpoint of its methods over HTTP. `None`: methods are called over MQTT.
     pub endpoint: Option<Arc<MethodEndpoint>>,
     /// Another one after each change of these.
     pub revision: u64,
@@ -85,7 +85,7 @@ impl Device {
         }
     }
 
-    /// Held while the device's events are queued for the journal and for the plugins, so that both have the same order.
+    /// Locked while the device's events are queued for the journal and for the plugins, so that both have the same order.
     pub fn order(&self) -> MutexGuard<'_, ()> {
         self.order.lock()
     }
@@ -105,8 +105,8 @@ impl Device {
         *self.submitted_state.lock() = None;
     }
 
-    /// The newest state, also where it is on its way to the journal, and its version; 0 = there is none. Only while [`Device::order`] is
-    /// held.
+    /// The newest state, even if it is not in the journal yet, and its version; 0 if there is none. [`Device::order`] must be
+    /// locked.
     #[must_use]
     pub fn newest_state(&self) -> (Bytes, u64) {
         let submitted = self.submitted_state.lock().clone();
@@ -130,7 +130,7 @@ impl Device {
         self.inner.lock().registered.password.clone()
     }
 
-    /// Where its methods are called over HTTP; none = over MQTT.
+    /// The endpoint of its methods over HTTP. `None`: methods are called over MQTT.
     #[must_use]
     pub fn endpoint(&self) -> Option<Arc<MethodEndpoint>> {
         self.inner.lock().registered.endpoint.clone()
@@ -148,7 +148,7 @@ impl Device {
         self.inner.lock().state.clone()
     }
 
-    /// When it was last heard of and spoken to.
+    /// When something was last received from it and sent to it.
     #[must_use]
     pub fn seen(&self) -> Seen {
         let time = |place: &AtomicU64| Some(place.load(Ordering::Relaxed)).filter(|time_ms| *time_ms > 0);
@@ -176,7 +176,7 @@ impl Device {
         self.gateway.record_event(time_ms);
     }
 
-    /// The gateway over which it was last heard of.
+    /// The gateway over which something was last received from it.
     #[must_use]
     pub fn gateway_access(&self) -> Option<GatewayAccess> {
         self.gateway.get()
@@ -249,7 +249,7 @@ impl Device {
         self.inner.lock().config.as_ref().map_or(0, |c| c.version)
     }
 
-    /// The version in force, and whether it has these bytes. 0 = there is none yet.
+    /// The current version, and whether it has these bytes. Version 0: there is none yet.
     #[must_use]
     pub fn compare_config(&self, payload: &[u8]) -> (u64, bool) {
         self.inner.lock().config.as_ref().map_or((0, false), |config| (config.version, config.payload == payload))
@@ -260,7 +260,7 @@ impl Device {
         self.inner.lock().config = Some(version);
     }
 
-    /// For what applies the journal only. Returns false if there is no such version.
+    /// Only for applying the journal. Returns false if there is no such version.
     pub fn acknowledge_config(&self, version: u64, time_ms: u64) -> bool {
         let mut inner = self.inner.lock();
         let Inner { config: Some(config), seen, .. } = &mut *inner else { return false };

@@ -43,7 +43,7 @@ impl LastGateway {
         (std::mem::replace(&mut recorded.time_ms, access.time_ms) != access.time_ms).then_some(access)
     }
 
-    /// The journal says so. A newer one may have come while this one was written.
+    /// Records that the journal has this gateway. A newer one may have come meanwhile.
     pub(super) fn set(&self, access: GatewayAccess) {
         let GatewayAccess { gateway, time_ms } = access;
         let mut recorded = self.recorded.lock();

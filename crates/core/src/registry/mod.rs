@@ -41,7 +41,7 @@ pub enum Error {
     HasBound(String),
     #[error("{device} is not bound to {gateway}")]
     NotBound { gateway: DeviceName, device: DeviceName },
-    #[error("{0} cannot be bound so: only a device that is no gateway can be bound, and only to a gateway")]
+    #[error("{0} cannot be bound: only a device that is not a gateway can be bound, and only to a gateway")]
     NotBindable(String),
     #[error("{0} has no such credential")]
     NoSuchCredential(String),
@@ -60,16 +60,16 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-/// Changes that a listener may be behind; past it, it has to look at everything.
+/// Changes that a listener may be behind; beyond that, it has to check everything.
 const CHANGES: usize = 1_024;
 
 /// A change that decides which connections may stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
     Device(DeviceNum),
-    /// The device is no more.
+    /// The device was deleted.
     Deleted(DeviceNum),
-    /// Its authorities: what becomes of its devices' connections.
+    /// The registry's authorities changed, which may end connections of its devices.
     Registry(RegistryName),
     Service(ServiceName),
     /// The wall clock went ahead: what has an end may have come to it.
@@ -127,7 +127,7 @@ impl Handle {
         Self { maps: Arc::new(RwLock::new(Maps::load(loaded))), last_num, changes, order: Arc::default(), store }
     }
 
-    /// Makes the registry that a fresh host has, when there is no registry at all.
+    /// Creates the default registry if there is no registry.
     pub async fn make_default(&self) -> Result<(), Error> {
         if self.registries().is_empty() {
             self.create_registry(RegistryName::default_registry(), RegistrySpec::default()).await?;
@@ -151,8 +151,8 @@ impl Handle {
         self.maps.read().get(num)
     }
 
-    /// Lists devices in the order of their ids: those after `after` for which `keep` holds, at most `limit`. `None` when there is no such
-    /// registry.
+    /// Lists devices in the order of their ids: those after `after` for which `keep` returns true, at most `limit`. Returns `None`
+    /// if there is no such registry.
     #[must_use]
     pub fn list(
         &self,

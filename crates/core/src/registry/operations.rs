@@ -70,7 +70,7 @@ impl Handle {
         self.change(change, revision, &registry(name)).await
     }
 
-    /// Refused if there is one with this id, or one for the same device.
+    /// Refused if there is an enrolment with this id, or one for the same device.
     pub async fn create_enrollment(
         &self,
         name: &RegistryName,

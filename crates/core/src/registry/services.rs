@@ -1,4 +1,4 @@
-//! Service accounts of programs that are no devices: their permissions, and the operations of operators on them.
+//! Service accounts of programs that are not devices: their permissions, and the operations of operators on them.
 
 use std::sync::Arc;
 

@@ -98,7 +98,7 @@ impl LockedTimers {
     /// Whether the plugin has been notified that it starts with this component and these settings.
     #[must_use]
     pub fn started(&self, version: &str) -> bool {
-        self.cell.state.lock().timers.payload(START).is_some_and(|told| told == version.as_bytes())
+        self.cell.state.lock().timers.payload(START).is_some_and(|payload| payload == version.as_bytes())
     }
 
     /// Notes that it is notified now.
@@ -138,7 +138,7 @@ impl LockedTimers {
         unhandled.into_iter().for_each(|again| state.timers.due_again(again));
     }
 
-    /// Takes at most so many timers that are due by now: what they fire, in order, each with what set it.
+    /// Takes due timers, at most `most`: the events that they fire, in order, each with the effect that set it.
     fn take(&self, now_ms: u64, most: usize) -> Vec<(EventData, Option<EffectKey>)> {
         let mut state = self.cell.state.lock();
         let mut fired = Vec::new();
@@ -164,7 +164,7 @@ pub fn realign(timer: &mut Timer, now_ms: u64) {
     }
 }
 
-/// The timer that tells a plugin that it starts.
+/// The timer that starts a plugin.
 #[must_use]
 pub fn start(version: String, due_ms: u64) -> Timer {
     Timer { name: START.to_owned(), schedule: Schedule::Start, payload: version.into(), due_ms }

@@ -40,7 +40,7 @@ pub(super) fn is_repeating(schedule: &Schedule) -> bool {
     }
 }
 
-/// A cron timer that is due later than an expression evaluated so much later would be is due too late: its time comes from a
+/// A cron timer that is due later than its expression gives from this much later is due too late: its time comes from a
 /// wall clock that was ahead. Smaller corrections of the clock repeat no time that has just come.
 const CRON_TOLERANCE_MS: u64 = 60_000;
 

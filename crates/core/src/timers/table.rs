@@ -128,7 +128,7 @@ impl Table {
         table
     }
 
-    /// Takes over what became of an entry.
+    /// Applies the documents of an entry.
     pub fn apply_docs<'a>(&mut self, docs: impl Iterator<Item = &'a Doc>) {
         for doc in docs {
             match doc {
@@ -164,7 +164,7 @@ impl Table {
         self.plugins.iter_mut().flat_map(moved).collect()
     }
 
-    /// A firing is in the journal: in the same entry the timer goes, or is due again.
+    /// A firing is in the journal: the same entry removes the timer, or gives it its next time.
     #[must_use]
     pub fn fired(&mut self, plugin: &PluginName, name: &str, due_ms: u64, now_ms: u64) -> Option<Doc> {
         let plugin = plugin.clone();
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(timers.fired("once", 10, 30), None, "it fired twice");
         assert_eq!(timers.fired("again", 15, 30), None, "another setting fired");
         let Some(Fired::Again(next, still)) = timers.fired("again", 20, 31) else { panic!("it fires once only") };
-        assert_eq!((next.due_ms, &still), (35, &by), "who set it is known at every firing");
+        assert_eq!((next.due_ms, &still), (35, &by), "the effect that set it is known at every firing");
         timers.set(timer("again", 99, Schedule::Once), None);
         assert_eq!(timers.fired("again", 35, 40), None, "it was set anew");
         timers.cancel("again");

@@ -40,5 +40,5 @@ async fn what_fired_and_was_not_handled_when_the_plugin_went_off_fires_again() {
     timers.handled(&plugin, "every");
     timers.handled(&plugin, "lost");
     assert_eq!(timers.lock(&plugin).await.unhandled(), []);
-    assert_eq!(timers.next_due_of(&plugin), Some(1_010), "it goes on as before");
+    assert_eq!(timers.next_due_of(&plugin), Some(1_010), "the schedule continues as before");
 }

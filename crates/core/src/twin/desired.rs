@@ -1,5 +1,5 @@
-//! Applies changes to the desired document. The journal's application and the plugins' calls both count versions with this code, so a
-//! plugin gets the same conflicts that its effects will meet.
+//! Applies changes to the desired document. The journal's application and the plugins' calls both count versions with this code, so
+//! a plugin gets the conflicts that its effects would have.
 
 use bytes::Bytes;
 use switchbox_rules::json::Problem;
@@ -14,7 +14,7 @@ pub fn patched(desired: &[u8], patch: &[u8]) -> Result<Option<Bytes>, Problem> {
 /// The config in force.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Desired {
-    /// 0 = there is none yet.
+    /// 0 if there is none yet.
     pub version: u64,
     pub document: Bytes,
 }
@@ -26,7 +26,7 @@ impl Desired {
         self.document = document;
     }
 
-    /// A new version, unless the one in force has the same bytes.
+    /// Creates a new version, unless the current one has the same bytes.
     pub fn set(&mut self, document: &Bytes) {
         if self.version == 0 || self.document != document {
             self.replace(document.clone());

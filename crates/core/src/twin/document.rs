@@ -42,7 +42,7 @@ impl<'a> History<'a> {
         self.0.first().filter(|oldest| oldest.number > 1).map_or(0, |oldest| oldest.time_ms)
     }
 
-    /// The document that was in force at that time. `None` when there was none or it is no JSON object.
+    /// The document that was in force at that time. Returns `None` if there was none, or if it is not a JSON object.
     fn at(&self, time_ms: u64) -> Option<&Object<'a>> {
         let version = self.0.iter().rev().find(|version| version.time_ms <= time_ms)?;
         version.document.as_ref().ok()
@@ -100,7 +100,7 @@ fn side(twin: &mut Fields, name: &str, history: &History<'_>) {
     if let Err(problem) = &newest.document {
         let what = match problem {
             Invalid::TooDeep(_) => "cannot be part of a twin",
-            _ => "is no JSON object",
+            _ => "is not a JSON object",
         };
         twin.text(&format!("{name}Problem"), &format!("version {} {what}: {problem}", newest.number));
     }
@@ -128,7 +128,7 @@ impl Since<'_, '_> {
             shown.raw("reported", reported.text);
         }
         shown.text("since", &clock::rfc3339(since));
-        // The versions that would tell more are not kept any more.
+        // Older versions are no longer kept.
         if known_from > 0 && run.len() == moments.len() {
             shown.raw("orBefore", "true");
         }

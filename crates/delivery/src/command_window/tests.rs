@@ -1,4 +1,4 @@
-//! What a connection is given of its device's commands, rule by rule.
+//! Which commands a connection gets, rule by rule.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -10,7 +10,7 @@ use switchbox_model::{Cause, CommandStatus, OpenCommands};
 const LAMP: DeviceNum = DeviceNum(1);
 const NOW_MS: u64 = 1_000;
 
-/// A connection that takes so many, and acknowledges or does not.
+/// A connection that accepts a number of commands, and acknowledges them or not.
 struct Connection {
     room: AtomicUsize,
     confirms: AtomicBool,
@@ -46,7 +46,7 @@ impl Link for Connection {
     fn close(&self, _: &str) {}
 }
 
-/// With so many open commands.
+/// Queues with this many open commands.
 fn queues(open: usize) -> CommandQueues {
     let mut commands = OpenCommands::default();
     for _ in 0..open {

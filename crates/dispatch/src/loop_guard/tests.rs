@@ -1,4 +1,4 @@
-//! The rates of effects, with the time as the tests set it.
+//! Tests of effect rates, with a clock that the tests set.
 
 use bytes::Bytes;
 
@@ -23,7 +23,7 @@ fn token_rates(rate: &str, burst: Option<u32>) -> TokenRates {
     })
 }
 
-/// How long each of these effects has to wait, ms; none = refused.
+/// How long each of these effects has to wait, in ms. `None` if it is refused.
 fn waits(token_rates: &TokenRates, effects: &[(u64, Effect)]) -> Vec<Option<u64>> {
     let mut guard = LoopGuard::default();
     let mut admit =

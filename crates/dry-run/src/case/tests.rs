@@ -1,4 +1,4 @@
-//! Cases of built-in plugins.
+//! Cases with built-in plugins.
 
 use bytes::Bytes;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What is masked, and what keeps its bytes.
+//! What is masked, and which bytes stay the same.
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn secrets_are_masked_where_their_keys_stand_and_wherever_they_were_copied_to() 
     let Data::Telemetry { payload, .. } = &line.event.data else { panic!("{line:?}") };
     assert_eq!(payload.0, r#"{"on":true,"wifi":{"Password":"(masked 1)","pin":0},"n": 1.50}"#);
     let EffectLine::Config { payload, .. } = &line.effects[0] else { panic!("{line:?}") };
-    // A short value is masked only where its key says that it is one.
+    // A short value is masked only if its key is secret.
     assert_eq!(payload.0, r#"{"key":"(masked 1)","auth":"Bearer (masked 3)","note":"1234"}"#);
     assert_eq!(line.logs, ["info: the password is (masked 1)"]);
 }

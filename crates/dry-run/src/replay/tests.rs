@@ -31,7 +31,7 @@ async fn replayed(text: &str, component: &str, settings: Option<&str>) -> Replay
     replay(Cursor::new(text.to_owned()), ReplayRequest { component: builtin(component).await, settings }).await.unwrap()
 }
 
-/// Every line of a file, as it was read and written again.
+/// Each line of a file, read, written and read again.
 fn lines(text: &str) -> Vec<Line> {
     let mut reader = Reader::new(Cursor::new(text.to_owned())).unwrap();
     std::iter::from_fn(|| reader.next_line().unwrap()).collect()
@@ -72,7 +72,7 @@ fn a_file_that_ends_within_a_line_is_read_up_to_there() {
 
 #[test]
 fn other_effects_and_calls_that_are_not_in_the_recording_are_named() {
-    // The door answers something else.
+    // The door gives another answer.
     let text = FORMAT_1.replacen("\\\"door\\\":\\\"open\\\"}\"", "\\\"door\\\":\\\"shut\\\"}\"", 1);
     assert_ne!(text, FORMAT_1);
     let result = run(replayed(&text, "garage-door", None));
@@ -81,7 +81,7 @@ fn other_effects_and_calls_that_are_not_in_the_recording_are_named() {
         result.differences[0].differs[0].starts_with("effect 1: was publish garage/door-1/response"),
         "{result:#?}"
     );
-    // The method call is not there.
+    // The recording does not have the method call.
     let text: String = FORMAT_1.replace("\"method\":\"open\"", "\"method\":\"close\"");
     let result = run(replayed(&text, "garage-door", None));
     let differs = &result.differences[0].differs[0];
@@ -89,7 +89,7 @@ fn other_effects_and_calls_that_are_not_in_the_recording_are_named() {
     assert!(differs.contains("method.call door-1 open"), "{differs}");
 }
 
-/// Records what a component does with events in a world that a test describes, and replays it.
+/// Records a component with events in the world of a test, and replays the recording.
 #[test]
 fn what_is_recorded_is_replayed_to_the_byte() {
     let (text, again) = run(async {
@@ -121,8 +121,8 @@ fn what_is_recorded_is_replayed_to_the_byte() {
             let payload = Payload(format!(r#"{{"motion":{}}}"#, n % 3 != 0).into());
             let data = Data::Telemetry { subfolder: String::new(), payload, properties: vec![] };
             let event = EventLine { number: n, time_ms: n * 1_000, device: "motion-1".into(), data, attempt: 1 };
-            let told = event.for_sandbox(&PluginName::new("motion").unwrap()).unwrap();
-            let call = Call { event: &told.event, device: told.device.as_ref(), attempt: 1 };
+            let given = event.for_sandbox(&PluginName::new("motion").unwrap()).unwrap();
+            let call = Call { event: &given.event, device: given.device.as_ref(), attempt: 1 };
             let execution = instance.handle(call).await;
             let asked = recorder.take();
             let effects = effects_of(&execution, &|num| asked.names.get(&num).cloned());
@@ -148,7 +148,7 @@ fn more_instances_than_are_held_at_once_are_replayed() {
     for n in 1..=MAX_INSTANCES * 3 {
         text.push_str(&of(line("\"kind\":\"start\""), n));
         text.push_str(&of(line("\"kind\":\"execution\""), n));
-        // One that began long ago goes on.
+        // An early instance continues.
         text.push_str(&of(line("\"kind\":\"execution\""), 1));
     }
     let result = run(replayed(&text, "garage-door", None));

@@ -28,7 +28,7 @@ fn entry(number: u64, bytes: usize) -> Entry {
     Entry::of_events(vec![Event { seq: Seq(number), time_ms: number, device: None, durable: true, data }])
 }
 
-/// A record as it stands in its file.
+/// A record as it is stored in its file.
 struct Record {
     path: PathBuf,
     bytes: std::ops::Range<usize>,

@@ -11,7 +11,7 @@ impl<D: Clone + Deliverable> Session<D> {
         self.queue.push_back(item);
     }
 
-    /// Removes all expired items from the queue and returns how many. Does not look at the items before the earliest expiry.
+    /// Removes all expired items from the queue and returns how many. Items before the earliest expiry are not examined.
     pub fn purge(&mut self, now: Instant) -> u64 {
         if self.expires_from.is_none_or(|first| first > now) {
             return 0;

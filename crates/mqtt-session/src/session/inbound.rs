@@ -35,7 +35,7 @@ impl<D: Clone + Deliverable> Session<D> {
         Ack { reason, ..Ack::new(AckKind::PubComp, id) }
     }
 
-    /// Queues an acknowledgement that waits for nothing but those before it.
+    /// Queues an acknowledgement that waits only for earlier ones.
     pub fn ack(&mut self, ack: Ack) {
         self.mark_received(&ack);
         self.acks.push(ack);

@@ -1,5 +1,5 @@
-//! The session against a model that is simple enough to be read: whatever comes in whatever order, both give the same to write and
-//! the same answers.
+//! Compares the session with a simple model: for any input in any order, both must write the same packets and give the same
+//! answers.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -14,7 +14,7 @@ use super::{tests::S, *};
 /// What happens to a session. The numbers choose among what there is.
 #[derive(Debug, Clone)]
 enum Step {
-    /// Messages of this quality and so many bytes come for the client.
+    /// Messages of this QoS and this many bytes arrive for the client.
     Offer {
         qos: QoS,
         count: usize,
@@ -27,7 +27,7 @@ enum Step {
     /// One of those is written down, or could not be.
     Keep(usize),
     GiveBack(usize),
-    /// The connection writes so many frames.
+    /// The connection writes this many frames.
     Write(usize),
     /// The client acknowledges something that was sent to it, or has not been.
     PubAck(usize),
@@ -91,11 +91,11 @@ struct Model {
     window: usize,
     queue: VecDeque<Waiting>,
     in_flight: Vec<ModelInFlight>,
-    /// So many of those were written on this connection.
+    /// How many of those were written on this connection.
     written: usize,
     /// Places that are logged, by their identifiers.
     reserved: BTreeMap<u16, Waiting>,
-    /// What is to be written before all else; of a batch that is not durable, nothing of it and behind it.
+    /// What is written first; nothing of a batch that is not durable, or of later ones, is written.
     acks: VecDeque<(Option<u64>, Ack)>,
     /// QoS 2 of the client: whether it was acknowledged.
     received: HashMap<u16, bool>,
@@ -377,7 +377,7 @@ impl Pair {
             Step::Receive(id) => self.receive(id)?,
             Step::Release(id) => {
                 let known = self.model.received.get(&id).is_some_and(|acknowledged| *acknowledged);
-                // A client releases what was acknowledged, or what nobody knows of any more.
+                // A client releases what was acknowledged, or an unknown identifier.
                 if known || !self.model.received.contains_key(&id) {
                     let ack = self.session.pubrel(id);
                     prop_assert_eq!(ack.reason, if known { 0 } else { 0x92 });

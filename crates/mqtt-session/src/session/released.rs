@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use super::{Body, Deliverable, InFlight, SendState, Session};
 
-/// So many are remembered. Beyond that, the oldest may be used again.
+/// Identifiers that are remembered. Beyond that, the oldest may be used again.
 const REMEMBERED: usize = 1_024;
 
 #[derive(Debug, Default)]
@@ -107,7 +107,7 @@ mod tests {
         session.last_id = 0;
         session.offer(delivery(300));
         assert_eq!(written(&mut session), ["p1=v300"]);
-        // What is not wanted any more makes room by itself; who allows little has that for all.
+        // Messages that are obsolete free their places, also for a client with a small receive maximum.
         let mut session = S::new();
         session.connect(2);
         for call in [900, 901, 1] {

@@ -20,7 +20,7 @@ impl Deliverable for u64 {
         self.replaces(other).then(|| self.cmp(other))
     }
 
-    /// From 900 on nobody waits for it.
+    /// From 900 on it is obsolete.
     fn obsolete_at(&self) -> Option<Instant> {
         (*self >= 900).then(|| Instant::now().checked_sub(Duration::from_secs(1)).unwrap())
     }
@@ -38,7 +38,7 @@ pub(super) fn delivery(version: u64) -> Item<u64> {
     Item { qos: QoS::AtLeastOnce, body: Body::Device(version), journaled: None }
 }
 
-/// All that there is to write, in short: `p1` PUBLISH with id 1, `d1` the same with DUP, `p0` QoS 0, `ack:1`, `rel1` …
+/// All that is to be written, abbreviated: `p1` PUBLISH with id 1, `d1` the same with DUP, `p0` QoS 0, `ack:1`, `rel1` …
 pub(super) fn written(session: &mut S) -> Vec<String> {
     let mut written = Vec::new();
     while let Some(frame) = session.next(Instant::now()) {

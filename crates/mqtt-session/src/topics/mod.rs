@@ -56,7 +56,7 @@ use switchbox_support::{clock, log_limit::LogLimit, metrics::Metrics, scheduling
 /// How long all publishers together wait for a subscriber that reads nothing.
 pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(1);
 
-/// At most so many topics are in one entry of the journal, because each may be long.
+/// Topics in one entry of the journal at most, because each may be long.
 const TOPICS_AT_ONCE: usize = 64;
 
 /// A subscription's options.
@@ -106,7 +106,7 @@ pub struct Publisher {
     pub subscriber: Option<u64>,
     /// The owner whose quota a retained message counts against.
     pub owner: Owner,
-    /// It is sent a reason code. So if there is no room for a retained message, the message is refused and delivered to nobody.
+    /// Whether it gets reason codes. If so, a retained message for which there is no room is refused and not delivered.
     pub reads_refusals: bool,
     /// It waits for subscribers whose queues are full. False if it has used up its budget for waiting.
     pub waits: bool,
@@ -316,9 +316,9 @@ impl Handle {
         self.offer_to_group(&mut pending.message(message), &group)
     }
 
-    /// Stores the message if it is a retained one, and offers it to all matching subscribers. Returns the deliveries to full queues that
-    /// are worth waiting for, and adds to `pending` what has to be durable first. Returns an error, the limit that was hit, only to a
-    /// publisher that can be sent a reason code: there is no room for one more retained message, and the message was delivered to nobody.
+    /// Stores the message if it is a retained one, and offers it to all matching subscribers. Returns the deliveries to full queues
+    /// that are worth waiting for, and adds to `pending` what has to be durable first. Returns the limit that was hit as an error
+    /// only if the publisher gets reason codes: there is no room for one more retained message, and the message was not delivered.
     pub fn deliver(
         &self,
         message: &Arc<Message>,

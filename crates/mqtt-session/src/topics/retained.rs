@@ -15,7 +15,7 @@ use switchbox_model::{
 };
 use switchbox_rules::topic;
 
-/// Topics that one page looks at. The lock is held meanwhile, so publishers of retained messages wait.
+/// Topics that one page examines. The lock is held meanwhile, so publishers of retained messages wait.
 const PAGE_TOPICS: usize = 256;
 
 const NUMBER: Quota = Quota::beside(RETAINED, (names::RETAINED_MESSAGES, names::RETAINED_MESSAGES_OF_ONE));
@@ -124,8 +124,8 @@ impl Retained {
         (self.messages.len(), self.bytes)
     }
 
-    /// The next page of matching messages, in the order of their topics, after the topic `after` if it is given. Looks at [`PAGE_TOPICS`]
-    /// topics, whether they match or not.
+    /// The next page of matching messages, in the order of their topics, after the topic `after` if it is given. Examines
+    /// [`PAGE_TOPICS`] topics, whether they match or not.
     pub(super) fn page(&self, filter: &str, after: Option<&str>) -> Page {
         let prefix = topic::literal_prefix(filter);
         let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
@@ -211,7 +211,7 @@ mod tests {
             Arc::new(Message { expires: Some(now + Duration::from_secs(secs)), ..Message::new(topic, "x") })
         };
         retained.set(&expiring("b", 0), &EVERYONE).unwrap();
-        // What stands in its place now has its own time, or none.
+        // The message that replaced it has its own expiry, or none.
         for (topic, newer) in [("c", expiring("c", 9)), ("d", message("d", "x")), ("e", message("e", ""))] {
             retained.set(&expiring(topic, 0), &EVERYONE).unwrap();
             retained.set(&newer, &EVERYONE).unwrap();

@@ -41,7 +41,7 @@ impl SessionJournal {
         MessageNum(self.last.message.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Waits for room in the journal's queue for so many bytes. Returns `None` without a store, or if the store is closed.
+    /// Waits for room in the journal's queue for this many bytes. Returns `None` without a store, or if the store is closed.
     pub(super) async fn reserve(&self, bytes: usize) -> Option<QueuePermit> {
         self.store.as_ref()?.reserve(bytes, PriorityClass::Background).await.ok()
     }

@@ -10,7 +10,7 @@ use super::SLOW_CONSUMER_WAIT;
 const EARNED_PER_MESSAGE: Duration = Duration::from_millis(2);
 /// The budget of a publisher for waiting for all subscribers, before time has refilled it.
 const BUDGET: Duration = Duration::from_millis(500);
-/// The budget is refilled by this fraction (one part in so many) of the time that passes.
+/// The budget is refilled by this fraction (one divided by the value) of the time that passes.
 const BUDGET_SHARE: u32 = 10;
 /// Waiting up to this long for one message is free if all subscribers had room in the end. It is the pace of a subscriber that reads 500
 /// messages a second.
@@ -46,7 +46,7 @@ impl SlowConsumer {
         self.waited_until = Some(until.max(from));
     }
 
-    /// So many messages were sent to the subscriber.
+    /// This many messages were sent to the subscriber.
     pub fn took(&mut self, messages: u64) {
         let earned = EARNED_PER_MESSAGE.saturating_mul(u32::try_from(messages).unwrap_or(u32::MAX));
         self.left = self.left.saturating_add(earned).min(SLOW_CONSUMER_WAIT);
@@ -59,14 +59,14 @@ impl SlowConsumer {
 pub struct WaitBudget {
     left: Duration,
     /// The time that it waited beyond its budget, because timers are late.
-    owed: Duration,
+    overdraft: Duration,
     /// The time up to which the budget was refilled.
     earned_until: Option<Instant>,
 }
 
 impl Default for WaitBudget {
     fn default() -> Self {
-        Self { left: BUDGET, owed: Duration::ZERO, earned_until: None }
+        Self { left: BUDGET, overdraft: Duration::ZERO, earned_until: None }
     }
 }
 
@@ -75,8 +75,8 @@ impl WaitBudget {
     pub fn left(&mut self, now: Instant) -> Duration {
         let passed = self.earned_until.map_or(Duration::ZERO, |until| now.saturating_duration_since(until));
         let earned = passed / BUDGET_SHARE;
-        let repaid = earned.min(self.owed);
-        self.owed -= repaid;
+        let repaid = earned.min(self.overdraft);
+        self.overdraft -= repaid;
         self.left = self.left.saturating_add(earned - repaid).min(BUDGET);
         self.earned_until = Some(now);
         if self.left < SHORTEST_WAIT { Duration::ZERO } else { self.left }
@@ -85,7 +85,7 @@ impl WaitBudget {
     /// It waited for one message. `lost`: a subscriber still had no room in the end.
     pub fn waited(&mut self, waited: Duration, lost: bool) {
         let charged = if lost { waited } else { waited.saturating_sub(FREE_WAIT_PER_MESSAGE) };
-        self.owed += charged.saturating_sub(self.left);
+        self.overdraft += charged.saturating_sub(self.left);
         self.left = self.left.saturating_sub(charged);
     }
 }

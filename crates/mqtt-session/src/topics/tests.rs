@@ -1,4 +1,4 @@
-//! Routing among subscribers: who gets what, how often, and what happens when one is full.
+//! Tests of routing: which subscriber gets which message, how often, and what happens when a queue is full.
 
 use std::sync::atomic::AtomicBool;
 
@@ -109,7 +109,7 @@ async fn no_local_and_retain_as_published_are_kept() {
     assert!(topics.unsubscribe("a", 2) && !topics.unsubscribe("a", 2));
 }
 
-/// Publishes to the topic a; the subscriber has room for so many messages in all when the publisher waits already.
+/// Publishes to the topic a; the subscriber gets room for this many messages in all while the publisher waits.
 async fn publish_while_room_is_made(topics: &Handle, who: &Fake, capacity: usize) {
     let publish = tokio::spawn({
         let topics = topics.clone();
@@ -156,8 +156,8 @@ async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
     for _ in 0..3 {
         topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
     }
-    let nobody = Publisher::of(Owner::Everyone);
-    let waiting = topics.deliver(&message("a/b", QoS::AtLeastOnce, false), &nobody, &mut PendingChanges::default());
+    let everyone = Publisher::of(Owner::Everyone);
+    let waiting = topics.deliver(&message("a/b", QoS::AtLeastOnce, false), &everyone, &mut PendingChanges::default());
     assert!(waiting.is_ok_and(|waiting| waiting.is_empty()));
     assert_eq!(other.deliveries().len(), 5);
 }
@@ -276,7 +276,7 @@ fn what_expired_while_the_host_was_down_is_not_taken_up() {
     assert_eq!(topics.0.retained.lock().page("#", None).messages.len(), 2);
 }
 
-/// Messages that a publisher got rid of, to subscribers of which each takes one message in so long.
+/// Messages that a publisher gets delivered to subscribers that each take one message in this time.
 async fn published(subscribers: u64, takes_one_every: Duration) -> u64 {
     let topics = Handle::new(Metrics::default(), SessionJournal::default());
     let slow: Vec<_> = (0..subscribers).map(|id| Fake::new(id, 0)).collect();

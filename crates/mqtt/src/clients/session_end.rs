@@ -1,10 +1,14 @@
-//! The end of a connection, and later of its session. The will is published at once or after its delay, and the session ends after its
+//! The end of a connection, and later of its session. The will is published at once or after its delay, and the session ends after
+//! its
 //! expiry. A will or a message is removed from the session in the same entry of the journal that publishes or redelivers it.
 //!
-//! `connection_ended` runs when a connection has ended, `publish_will` after the will's delay, and `end_session` after the session's
-//! expiry; `run_end` does the work of an end. Each marks the slot `busy` until its work is done, and the client's next connection waits for
-//! that. [`Busy`] clears the mark when it is dropped. Work that waits for subscribers whose queues are full is a [`RemainingWork`], a
-//! future that holds the `Busy`.
+//! `connection_ended` runs when a connection has ended, `publish_will` after the will's delay, and `end_session` after the
+//! session's
+//! expiry; `run_end` does the work of an end. Each marks the slot `busy` until its work is done, and the client's next connection
+//! waits for
+//! that. [`Busy`] clears the mark when it is dropped. Work that waits for subscribers whose queues are full is a [`RemainingWork`],
+//! a
+//! future that contains the `Busy`.
 
 use std::{sync::Arc, time::Duration};
 

@@ -9,7 +9,7 @@ use switchbox_mqtt_codec::packet::{Ack, AckKind};
 use switchbox_mqtt_session::topics::PendingChanges;
 use switchbox_telemetry::Context;
 
-/// At most so many acknowledgements wait for one entry of the journal.
+/// Acknowledgements that wait for one entry of the journal at most.
 const MOST_ACKS: usize = 256;
 /// Bytes of one entry of the journal, roughly.
 const MOST_BYTES: usize = 1024 * 1024;

@@ -142,8 +142,8 @@ impl Connection {
         stays.and(self.submitted(submitted, bytes, acks))
     }
 
-    /// Journals the packet identifiers of QoS 2 events. They stand behind the events in the journal, so a crash between the two repeats an
-    /// event and loses none.
+    /// Journals the packet identifiers of QoS 2 events. They follow the events in the journal, so a crash between the two repeats
+    /// an event and loses none.
     pub(crate) fn record_received(&self, received: &[u16]) {
         if let Some(session) = self.durable_session().filter(|_| !received.is_empty()) {
             let changes = received.iter().map(|id| BrokerChange::PublishReceived { session, id: *id }).collect();

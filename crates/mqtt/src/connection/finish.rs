@@ -40,7 +40,7 @@ impl Connection {
         let lost = matches!(end, ConnectionEnd::Lost(_));
         let Self { mut presence, mut stream, .. } = *self;
         presence.end = Some(end);
-        // Dropping the presence disconnects the device and lets its next connection begin.
+        // Dropping the presence disconnects the device and permits its next connection.
         drop(presence);
         if matches!(stream, Socket::WebSocket(_)) && !lost {
             // Closing the socket before the client's close frame arrives could discard the host's close frame.

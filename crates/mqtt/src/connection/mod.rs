@@ -41,10 +41,10 @@ use switchbox_support::{
     scheduling::{Metered, PriorityClass},
 };
 
-/// The socket is not read while so many bytes wait to be written.
+/// The socket is not read while this many bytes wait to be written.
 const UNSENT_BYTES: usize = 256 * 1024;
-/// The task yields after so many packets. Otherwise a client that always has another packet ready would keep its thread, and with it the
-/// thread that polls all sockets.
+/// The task yields after this many packets. Otherwise a client that always has another packet ready would keep its thread, and with
+/// it the thread that polls all sockets.
 const TURN_PACKETS: u32 = 256;
 
 /// Why the loop ends.
@@ -155,7 +155,7 @@ impl Connection {
         if let Err(error) = self.stream.move_here() {
             // This fails for example without a free file descriptor. The socket then stays registered with the other runtime, which wakes
             // this task.
-            tracing::debug!(%error, client = %self.presence.mailbox.name, "the socket stays where it was");
+            tracing::debug!(%error, client = %self.presence.mailbox.name, "the socket was not moved to the other runtime");
         }
         self.run().await
     }

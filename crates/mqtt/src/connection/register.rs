@@ -16,7 +16,7 @@ pub(super) enum Request {
     Register {
         rid: String,
     },
-    /// What became of it.
+    /// The status of the registration.
     Status {
         rid: String,
     },

@@ -52,9 +52,9 @@ impl Connection {
     }
 
     /// Reserves room for the batch if it has events of QoS 0. Without room it drops those, so that events with an acknowledgement
-    /// have it. `None`: the caller still has to reserve room for the events of QoS 1 and 2.
+    /// have it. Returns `None` if the caller still has to reserve room for the events of QoS 1 and 2.
     async fn reserve_or_drop(&mut self, batch: &mut Batch) -> Result<Option<QueuePermit>, ConnectionEnd> {
-        // Every event of QoS 1 or 2 has an acknowledgement, so there is none of QoS 0.
+        // Every event of QoS 1 or 2 has an acknowledgement, so there are no events of QoS 0.
         if batch.events.len() == batch.acks.len() {
             return Ok(None);
         }

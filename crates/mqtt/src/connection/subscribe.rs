@@ -73,17 +73,17 @@ impl Connection {
         if pending.is_empty() {
             return Ok(());
         }
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (done, result) = tokio::sync::oneshot::channel();
         let done = OnCommit::Call(Box::new(move |reply: Result<Reply, store::Error>| {
-            let _ = tell.send(reply.map(drop));
+            let _ = done.send(reply.map(drop));
         }));
         let shared = &self.presence.shared;
         let (room, stays) = split_end(self.or_revoked(shared.topics.reserve_for(&pending)).await);
         shared.topics.write_with(room.flatten(), pending, done);
         stays?;
         let failed = |error: store::Error| ConnectionEnd::Closed(Close::Administrative(error.to_string()));
-        let told = self.or_revoked(told).await?;
-        told.unwrap_or(Err(store::Error::Closed)).map_err(failed)
+        let result = self.or_revoked(result).await?;
+        result.unwrap_or(Err(store::Error::Closed)).map_err(failed)
     }
 
     /// Subscribes the client to one filter that is not an attached device's. Returns the granted QoS, or the reason code and its text.

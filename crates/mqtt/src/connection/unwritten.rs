@@ -15,7 +15,7 @@ pub(crate) struct Unwritten {
 }
 
 impl Unwritten {
-    /// Returns true if so many more bytes would reach the limit.
+    /// Returns true if this many more bytes would reach the limit.
     pub(super) fn fills(&self, bytes: usize) -> bool {
         self.older_bytes as usize + self.newer_bytes as usize + bytes >= UNWRITTEN_BYTES
     }

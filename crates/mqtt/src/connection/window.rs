@@ -13,7 +13,7 @@ use switchbox_model::{
 use switchbox_mqtt_session::topics::WaitBudget;
 use switchbox_support::clock;
 
-/// At most so many reads of a connection that is taken over.
+/// Reads of a connection that is taken over at most.
 const LAST_READS: usize = 4;
 /// How long a window may be full without an acknowledgement before that is reported.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ struct Stuck {
     since: Instant,
     /// The packet identifier of the oldest message in the window.
     on: u16,
-    told: bool,
+    is_logged: bool,
 }
 
 impl WindowWatch {
@@ -44,20 +44,20 @@ impl WindowWatch {
     pub(crate) fn update(&mut self, on: Option<u16>, now: Instant) {
         match (&mut self.0, on) {
             (Some(stuck), Some(on)) if stuck.on == on => {}
-            (stuck, on) => *stuck = on.map(|on| Stuck { since: now, on, told: false }),
+            (stuck, on) => *stuck = on.map(|on| Stuck { since: now, on, is_logged: false }),
         }
     }
 
     /// When a full window has to be reported.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.0.as_ref().filter(|stuck| !stuck.told).map(|stuck| stuck.since + STUCK_AFTER)
+        self.0.as_ref().filter(|stuck| !stuck.is_logged).map(|stuck| stuck.since + STUCK_AFTER)
     }
 
     /// Returns true once when a full window has to be reported.
     pub(crate) fn take_report(&mut self, now: Instant) -> bool {
         let due = self.deadline().is_some_and(|at| at <= now);
         if let Some(stuck) = self.0.as_mut().filter(|_| due) {
-            stuck.told = true;
+            stuck.is_logged = true;
         }
         due
     }

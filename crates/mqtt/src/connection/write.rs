@@ -17,7 +17,7 @@ use switchbox_support::{clock, scheduling};
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 128 * 1024;
-/// After so many bytes the session's lock is released for a moment, for publishers that wait for it.
+/// After this many bytes the session's lock is released for a moment, for publishers that wait for it.
 const LOCKED_BYTES: usize = 8 * 1024;
 
 thread_local! {

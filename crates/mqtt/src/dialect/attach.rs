@@ -15,7 +15,7 @@ pub fn token(payload: &[u8]) -> Result<Option<String>, &'static str> {
     }
     // The parser's error text is not used, because it could contain a part of the token.
     let attach: Attach = serde_json::from_slice(payload)
-        .map_err(|_| "the payload must be empty, {} or {\"authorization\": \"JWT\"}, and this is no such JSON")?;
+        .map_err(|_| "the payload must be empty, {} or {\"authorization\": \"JWT\"}, and this is neither")?;
     Ok(attach.authorization.filter(|token| !token.is_empty()))
 }
 

@@ -23,7 +23,7 @@ fn messages<'a>(device: &DeviceId, topic: &'a str) -> Option<&'a str> {
     rest.strip_prefix("messages/").filter(|_| own)
 }
 
-/// Reads the topic of a publish by `device`, or by a client that is no device.
+/// Reads the topic of a publish by `device`, or by a client that is not a device.
 pub(super) fn publish<'a>(device: Option<&DeviceId>, topic: &'a str, retain: bool) -> Publish<'a> {
     let Some(device) = device else { return Publish::Refused(TopicRefusal::NoDevice) };
     if let Some(rest) = topic.strip_prefix(METHODS) {
@@ -93,7 +93,7 @@ fn request_id(query: &str) -> Option<&str> {
     (rid.len() <= REQUEST_ID_BYTES && !rid.contains(['+', '#', '/'])).then_some(rid)
 }
 
-/// Reads the filter of a subscription by `device`, or by a client that is no device.
+/// Reads the filter of a subscription by `device`, or by a client that is not a device.
 pub(super) fn subscribe(device: Option<&DeviceId>, filter: &str) -> Subscribe {
     let Some(device) = device else { return Subscribe::Refused(TopicRefusal::NoDevice) };
     match filter {

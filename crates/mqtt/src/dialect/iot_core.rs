@@ -28,7 +28,7 @@ pub fn addressee(topic: &str) -> Option<Result<DeviceId, &str>> {
     Some(DeviceId::new(id).map_err(|_| id))
 }
 
-/// Reads the topic of a publish by `device`, or by a client that is no device.
+/// Reads the topic of a publish by `device`, or by a client that is not a device.
 #[must_use]
 pub fn publish<'a>(device: Option<&DeviceId>, topic: &'a str) -> Publish<'a> {
     let rest = match own(device, topic) {
@@ -67,7 +67,7 @@ pub fn is_status(status: u16) -> bool {
     (100..=599).contains(&status)
 }
 
-/// Reads the filter of a subscription by `device`, or by a client that is no device.
+/// Reads the filter of a subscription by `device`, or by a client that is not a device.
 #[must_use]
 pub fn subscribe(device: Option<&DeviceId>, filter: &str) -> Subscribe {
     match own(device, filter) {

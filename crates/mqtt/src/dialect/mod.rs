@@ -25,7 +25,7 @@ pub enum Dialect {
     #[default]
     IotCore,
     AzureIotHub,
-    /// A device that is not registered yet, and may do nothing else.
+    /// A device that is not registered yet and may do nothing except register.
     AzureProvisioning,
 }
 
@@ -73,7 +73,7 @@ impl Dialect {
         }
     }
 
-    /// Reads the topic of a publish by `device`, or by a client that is no device.
+    /// Reads the topic of a publish by `device`, or by a client that is not a device.
     #[must_use]
     pub fn publish<'a>(self, device: Option<&DeviceId>, topic: &'a str, retain: bool) -> Publish<'a> {
         match self {
@@ -83,7 +83,7 @@ impl Dialect {
         }
     }
 
-    /// Reads the filter of a subscription by `device`, or by a client that is no device.
+    /// Reads the filter of a subscription by `device`, or by a client that is not a device.
     #[must_use]
     pub fn subscribe(self, device: Option<&DeviceId>, filter: &str) -> Subscribe {
         match self {
@@ -98,7 +98,7 @@ impl Dialect {
     pub fn topic<'a>(self, device: &'a DeviceId, item: &'a Outbound) -> [Cow<'a, str>; 6] {
         match self {
             Self::IotCore => iot_core::topic(device, item),
-            // A client that is no device gets nothing of one.
+            // A client that is not a device gets no deliveries for devices.
             Self::AzureIotHub | Self::AzureProvisioning => {
                 [azure::topic(device, item), "".into(), "".into(), "".into(), "".into(), "".into()]
             }

@@ -20,11 +20,11 @@ pub enum Publish<'a> {
     GetTwin {
         rid: &'a str,
     },
-    /// A device that is not registered yet wants to be, to be answered under the request id.
+    /// A device asks to be registered; the response carries the request id.
     Register {
         rid: &'a str,
     },
-    /// It asks what became of that, to be answered under the request id.
+    /// It asks for the status of its registration, to be answered under the request id.
     RegistrationStatus {
         rid: &'a str,
     },

@@ -1,5 +1,5 @@
-//! Config and state as a client of Azure IoT Hub gets them: JSON objects with `$version`, both on request and then each change. A config or
-//! a state that is no JSON object counts as an empty one. Pure.
+//! Config and state for a client of Azure IoT Hub: JSON objects with `$version`, first both on request and then each change. A
+//! config or a state that is not a JSON object counts as an empty one. Pure.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ pub fn document((config, config_version): (&[u8], u64), (state, state_version): 
     format!("{{\"desired\":{},\"reported\":{}}}", side(config, config_version), side(state, state_version))
 }
 
-/// The merge patch from one config to the other. `None` if the new one is no JSON object.
+/// The merge patch from one config to the other. Returns `None` if the new one is not a JSON object.
 pub fn config_change(before: &[u8], after: &[u8], version: u64) -> Option<String> {
     let after = object(after).ok()?;
     let mut change = String::from("{");

@@ -42,7 +42,7 @@ impl Connection {
         };
         self.detach_former(&device);
         let Presence { shared, device: Some(gateway), mailbox, gateway: Some(devices), .. } = &mut self.presence else {
-            return Err(failed("the client is no gateway".into()));
+            return Err(failed("the client is not a gateway".into()));
         };
         let expires_at = expires_at(auth_context.end());
         if let Some(known) = devices.attached.get_mut(id) {
@@ -68,7 +68,7 @@ impl Connection {
     async fn admit_attached(&mut self, id: &DeviceId, payload: &Bytes) -> Result<AuthContext, Failure> {
         let failed = |text: String| Failure::new(ErrorType::Attachment, id.as_str(), text);
         let Presence { shared, device: Some(gateway), gateway: Some(devices), .. } = &self.presence else {
-            return Err(failed("the client is no gateway".into()));
+            return Err(failed("the client is not a gateway".into()));
         };
         if payload.len() > limits::CONTROL_BYTES {
             shared.metrics.limit(limits::names::CONTROL_BYTES);

@@ -33,7 +33,7 @@ fn request(topic: &str) -> Result<Request<'_>, Failure> {
     let invalid = |id: &str, text: String| Failure::new(ErrorType::InvalidTopic, id, text);
     let id = match iot_core::addressee(topic) {
         Some(Ok(id)) => id,
-        Some(Err(id)) => return Err(invalid(id, format!("{id:?} is no device id"))),
+        Some(Err(id)) => return Err(invalid(id, format!("{id:?} is not a device id"))),
         None => return Err(invalid("", "a gateway may use topics under /devices/ only".into())),
     };
     match iot_core::publish(Some(&id), topic) {
@@ -44,7 +44,7 @@ fn request(topic: &str) -> Result<Request<'_>, Failure> {
 }
 
 impl Connection {
-    /// Processes a publish under `/devices/` that is no telemetry, state or answer of the client's own device.
+    /// Processes a publish under `/devices/` that is not telemetry, state or an answer of the client's own device.
     pub(crate) async fn publish_as_gateway(
         &mut self,
         publish: Publish,
@@ -57,7 +57,7 @@ impl Connection {
             self.submit(batch).await?;
             if matches!(request, Ok(Request::Control(..))) {
                 self.presence.shared.metrics.refuse("control");
-                let text = "a control message from a device that is no gateway";
+                let text = "a control message from a device that is not a gateway";
                 return Err(Fault::new(reason::NOT_AUTHORISED, text).into());
             }
             return self.refuse(&topic, &TopicRefusal::OtherDevice.into(), ack);
@@ -151,13 +151,13 @@ impl Connection {
     fn fail(&mut self, failure: &Failure, info: MessageInfo, ack: Option<Ack>) -> Result<(), ConnectionEnd> {
         let text = format!("{}: {}", failure.kind.as_str(), failure.text);
         self.log_line(("gateway message", failure.kind.as_str()), &info.topic, &text);
-        let told = self.publish_error(failure, Some(info));
+        let reported = self.publish_error(failure, Some(info));
         let Some(ack) = ack else { return Ok(()) };
         let refused = self.peer.version == Version::V5;
-        if ack.kind == AckKind::PubRec && (refused || !told) {
+        if ack.kind == AckKind::PubRec && (refused || !reported) {
             self.presence.mailbox.lock().session.unreceive(ack.id);
         }
-        match (told, refused) {
+        match (reported, refused) {
             (false, _) => Ok(()),
             (true, false) => self.acknowledge_now(ack),
             (true, true) => {

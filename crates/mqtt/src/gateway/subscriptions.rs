@@ -39,7 +39,7 @@ impl Connection {
         let invalid =
             |id: &str, text: String| (reason::NOT_AUTHORISED, Failure::new(ErrorType::InvalidTopic, id, text));
         let id =
-            id.map_err(|id| invalid(&id, format!("{id:?} is no device id; a gateway subscribes for each device")))?;
+            id.map_err(|id| invalid(&id, format!("{id:?} is not a device id; a gateway subscribes for each device")))?;
         if topics::is_shared(&filter.filter) {
             let text = "what comes for a device alone cannot be shared";
             return Err((reason::NO_SHARED, Failure::new(ErrorType::InvalidTopic, id.as_str(), text)));

@@ -60,14 +60,14 @@ pub(super) async fn admit(
     let granted_expiry = connect.session_expiry_secs.min(limits::SESSION_EXPIRY_SECS);
     let peer = peer(&connect);
     let answers = if connect.response_info { response_topic_prefix(auth_context, &connect.client_id) } else { None };
-    let told_keep_alive = server_keep_alive(connect.version, connect.keep_alive_secs);
+    let announced_keep_alive = server_keep_alive(connect.version, connect.keep_alive_secs);
     let mut accepted = Accepted {
         session_present: false,
         packet_bytes: shared.options.payloads.packet_bytes(),
         assigned_id: assigned.as_deref(),
         // The longest value that it can have, because the size of the CONNACK is checked with it.
         session_expiry_secs: (connect.session_expiry_secs > 0).then_some(granted_expiry),
-        keep_alive_secs: told_keep_alive,
+        keep_alive_secs: announced_keep_alive,
         response_info: answers.as_deref(),
     };
     // Checked before a session is opened that the client would not learn about.
@@ -78,7 +78,8 @@ pub(super) async fn admit(
     let (key, claimed) = claim_session(&shared, auth_context, &connect, granted_expiry).await?;
     accepted.session_expiry_secs = (claimed.expiry_secs != connect.session_expiry_secs).then_some(claimed.expiry_secs);
     accepted.session_present = claimed.present;
-    let keep_alive = keep_alive(told_keep_alive.unwrap_or(connect.keep_alive_secs), dialect.rules().keep_alive_secs);
+    let keep_alive =
+        keep_alive(announced_keep_alive.unwrap_or(connect.keep_alive_secs), dialect.rules().keep_alive_secs);
     let decoder = Decoder::new(peer.version).of_bridge(connect.bridge);
     let (presence, connection_epoch) = begin_presence(shared, proved, connect, (key, claimed)).await?;
     let mut unsent = BytesMut::new();
@@ -93,7 +94,7 @@ pub(super) async fn admit(
     Ok(Admitted { presence, peer, decoder, keep_alive, connection_epoch, unsent, expires_at })
 }
 
-/// Who a client turned out to be.
+/// An authenticated client.
 struct Proved {
     auth_context: AuthContext,
     dialect: Dialect,
@@ -101,7 +102,7 @@ struct Proved {
     registrant: Option<Box<Registrant>>,
 }
 
-/// Who the client is. Its password is forgotten then.
+/// Authenticates the client, and erases its password.
 async fn authenticate(
     shared: &ServerContext,
     connect: &mut Connect,
@@ -137,7 +138,7 @@ async fn authenticate(
     connect.password = None;
     let proved = proved.map_err(|refusal| auth_refusal(&refusal))?;
     if let Some(registrant) = &proved.registrant {
-        // It leaves nothing behind, and takes nobody's session.
+        // The session ends with the connection, and its client id conflicts with no other.
         connect.client_id = format!("$dps/{}/{}", registrant.registry(), registrant.registration_id()).into();
         (connect.clean, connect.session_expiry_secs, connect.will) = (true, 0, None);
     }

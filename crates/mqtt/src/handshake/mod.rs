@@ -136,10 +136,10 @@ async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesM
 
 fn no_connect(bytes: &[u8]) -> Fault {
     Fault::protocol(match bytes {
-        [0x16, 3, ..] => "the first packet is no CONNECT: TLS begins, and this listener is without",
+        [0x16, 3, ..] => "the first packet is not CONNECT: TLS begins, and this listener is without",
         [b'G', b'E', b'T', b' ', ..] => {
-            "the first packet is no CONNECT: HTTP begins, and WebSocket has a listener of its own"
+            "the first packet is not CONNECT: HTTP begins, and WebSocket has a listener of its own"
         }
-        _ => "the first packet is no CONNECT",
+        _ => "the first packet is not CONNECT",
     })
 }

@@ -43,7 +43,7 @@ pub(super) fn auth_refusal(refusal: &AuthRefusal) -> ConnectRefusal {
         AuthRefusal::NotAuthorised(_) => Fault::new(reason::NOT_AUTHORISED, "not authorised"),
         AuthRefusal::Unavailable(_) => Fault::new(reason::UNAVAILABLE, "server unavailable"),
     };
-    ConnectRefusal { fault, why: format!("not let in: {refusal}") }
+    ConnectRefusal { fault, why: refusal.to_string() }
 }
 
 /// Logs the refusal and answers by CONNACK. MQTT 3.1.1 has codes for some reasons only, and bytes that are not MQTT get no answer.
@@ -78,7 +78,7 @@ pub(super) async fn refuse(
 /// Logs a client that failed before CONNECT.
 pub(super) fn log_failure(shared: &ServerContext, address: IpAddr, what: &str) {
     if let Some(more) = shared.refusals_logged.allow(network(address), Instant::now()) {
-        tracing::warn!(%address, "a client did not get as far as CONNECT: {what}{more}");
+        tracing::warn!(%address, "a connection failed before CONNECT: {what}{more}");
     }
 }
 
@@ -93,7 +93,7 @@ pub(super) fn late(shared: &ServerContext, address: IpAddr, what: &str) {
 /// warning.
 pub(super) async fn broken(shared: &ServerContext, socket: &mut Socket, address: IpAddr, error: io::Error) {
     let Some(failure) = error.get_ref().and_then(|error| error.downcast_ref::<Failure>()) else {
-        tracing::debug!(%address, %error, "a client left before CONNECT");
+        tracing::debug!(%address, %error, "a client disconnected before CONNECT");
         return;
     };
     shared.metrics.refuse("connect");

@@ -69,7 +69,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The QoS of the subscription to this kind of delivery. `None` if there is none.
+    /// The QoS of the subscription to this kind of delivery. Returns `None` if there is none.
     pub(crate) fn downlink_qos(&self, kind: DownlinkKind) -> Option<QoS> {
         self.subscriptions.downlink_qos(kind)
     }
@@ -286,7 +286,7 @@ impl Mailbox {
         state.session.offer(item)
     }
 
-    /// Removes expired items if there is no room for so many more bytes.
+    /// Removes expired items if there is no room for this many more bytes.
     fn make_room(&self, state: &mut State, bytes: usize) {
         if state.session.has_room(bytes) && (state.online || self.owner_quota.room(bytes).is_ok()) {
             return;

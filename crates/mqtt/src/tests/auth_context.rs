@@ -1,4 +1,4 @@
-//! What becomes of a client whose standing changes while it is connected.
+//! Tests of clients whose authorisation changes while they are connected.
 
 use super::{
     raw::{ack, connect_v4, connect_v5, connect_with_password, publish, text},

@@ -12,7 +12,7 @@ use switchbox_model::limits;
 
 const EVENTS: &str = "/devices/lamp-1/events";
 
-/// What a client sends behind an event, in the same segment, and what counts it when the host ends the connection for it.
+/// Packets behind an event, in the same segment, for which the host ends the connection, with the counter of each.
 fn enders(v5: bool) -> Vec<(&'static str, Vec<u8>, Option<&'static str>)> {
     let none: Option<&[u8]> = if v5 { Some(&[]) } else { None };
     let wrong = Some("wrong packet");
@@ -44,7 +44,7 @@ async fn connected(server: &TestServer, v5: bool) -> Client {
     if v5 { server.v5("lamp-1").await } else { server.v4("lamp-1").await }
 }
 
-/// Waits until the connection is about to end, and lets what it accepted become durable.
+/// Waits until the connection is about to end, then makes durable what it accepted.
 async fn ends(server: &TestServer, label: Option<&'static str>) {
     until("the event is accepted", || !server.events.payloads().is_empty()).await;
     if let Some(label) = label {

@@ -1,4 +1,4 @@
-//! Gateways: devices that are attached over another one's connection, and what the gateway is told when something fails.
+//! Gateways: devices that are attached over another device's connection, and the errors that the gateway gets.
 
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ pub(super) async fn error_and(gateway: &mut Client, expect: Option<Vec<u8>>) -> 
     found.unwrap()
 }
 
-/// Publishes with QoS 1 what fails; gives the error, which is told beside the acknowledgement.
+/// Publishes a message that fails with QoS 1; returns the error, which comes beside the acknowledgement.
 pub(super) async fn failure(gateway: &mut Client, topic: &str, id: u16, payload: &str) -> Value {
     gateway.send(&publish(0x32, topic, id, None, payload)).await;
     error_and(gateway, Some(ack(0x40, id))).await
@@ -102,8 +102,8 @@ async fn an_attached_device_is_connected_until_it_is_detached() {
     for topic in ["/devices/bound/detach", "/devices/bound/detach", "/devices/unbound/detach"] {
         success(&mut gateway, topic, 4, "").await;
     }
-    let told = server.host.journal_texts().await;
-    assert_eq!(told, ["gateway connected", "bound connected", "bound disconnected: detached by its gateway"]);
+    let lines = server.host.journal_texts().await;
+    assert_eq!(lines, ["gateway connected", "bound connected", "bound disconnected: detached by its gateway"]);
 }
 
 #[tokio::test]
@@ -271,7 +271,7 @@ async fn what_fails_is_reported_on_the_errors_topic_and_acknowledged() {
         v4.expect(&ack(0x70, id)).await;
     }
     drop(v4);
-    // MQTT 5 says so in the acknowledgement too.
+    // MQTT 5 has it in the acknowledgement too.
     let mut v5 = server.v5("gateway").await;
     v5.subscribe(true, ERRORS, 0).await;
     v5.send(&publish(0x32, "/devices/unbound/events", 1, Some(&[]), "x")).await;
@@ -327,7 +327,7 @@ async fn acknowledgements_that_fit_nothing_are_reported() {
 }
 
 #[tokio::test]
-async fn a_payload_that_is_too_large_is_unknown_trouble_and_the_rest_goes_on() {
+async fn a_payload_that_is_too_large_is_reported_as_unknown_and_the_gateway_stays_connected() {
     let server = server().await;
     let mut gateway = attached(&server).await;
     let error = failure(&mut gateway, "/devices/bound/state", 1, &"x".repeat(64 * 1024 + 1)).await;
@@ -352,7 +352,7 @@ async fn a_gateway_subscribes_for_attached_devices_each_by_its_name() {
         assert_eq!(parts(&error), (kind, device, info));
     }
     let mut lamp = server.v4("lamp-1").await;
-    assert_eq!(lamp.subscribe(false, CONFIG, 1).await, 0x80, "it is no gateway");
+    assert_eq!(lamp.subscribe(false, CONFIG, 1).await, 0x80, "it is not a gateway");
 }
 
 #[tokio::test]
@@ -388,7 +388,7 @@ async fn the_gateway_that_attaches_last_has_the_device() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_leaves_takes_its_devices_and_its_kept_session_goes_on_when_it_attaches_them_again() {
+async fn a_gateway_that_leaves_takes_its_devices_and_its_kept_session_continues_when_it_attaches_them_again() {
     let server = server().await;
     server.host.set_config("bound", "on").await;
     let kept = connect_v4("gateway", 0, 60);
@@ -405,8 +405,8 @@ async fn a_gateway_that_leaves_takes_its_devices_and_its_kept_session_goes_on_wh
     }
     drop(gateway);
     until("it is offline", || server.metrics.connections.get() == 0).await;
-    let told = server.host.journal_texts().await;
-    assert!(told.iter().any(|line| line.starts_with("bound disconnected: its gateway left")), "{told:?}");
+    let lines = server.host.journal_texts().await;
+    assert!(lines.iter().any(|line| line.starts_with("bound disconnected: its gateway left")), "{lines:?}");
     server.host.delivery.cancel(&server.host.device("bound"), "ended").await.unwrap();
 
     let mut gateway = server.open().await;
@@ -417,7 +417,7 @@ async fn a_gateway_that_leaves_takes_its_devices_and_its_kept_session_goes_on_wh
     success(&mut gateway, ATTACH, 1, "").await;
     gateway.expect(&publish(0x3a, CONFIG, 1, None, "on")).await;
     gateway.expect(&publish(0x3a, COMMANDS, 3, None, "go")).await;
-    // These subscriptions went on, and the newest config is in flight already.
+    // These subscriptions continued, and the newest config is in flight already.
     gateway.expect_silence().await;
     gateway.send(&ack(0x40, 3)).await;
     server.wait_for_log("bound acknowledged command open").await;

@@ -1,4 +1,4 @@
-//! TLS and WebSocket: the same bytes in other clothes, and what is wrong with the clothes.
+//! Tests of TLS and WebSocket: valid MQTT over both, and errors of TLS and WebSocket.
 
 use std::{
     io::{Read, Write},

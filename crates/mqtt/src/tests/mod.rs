@@ -98,12 +98,12 @@ impl TestServer {
         Self::start_as(self.host.stop(), enroll).await
     }
 
-    /// Takes so much of the room in the journal's queue; what has to wait for it waits until this is dropped.
+    /// Reserves this much of the journal's queue; others wait for the room until this is dropped.
     async fn occupy(&self, bytes: usize) -> QueuePermit {
         self.host.store.reserve(bytes, PriorityClass::Foreground).await.unwrap()
     }
 
-    /// Waits until so many messages of clients have been read.
+    /// Waits until this many messages of clients have been read.
     async fn wait_for_publishes(&self, publishes: u64) {
         until("the messages are read", || self.metrics.publishes_in.get() == publishes).await;
     }
@@ -112,19 +112,19 @@ impl TestServer {
     async fn wait_for_log(&self, line: &str) {
         let deadline = std::time::Instant::now() + TIMEOUT;
         loop {
-            let told = self.host.journal_texts().await;
-            if told.iter().any(|one| one == line) {
+            let lines = self.host.journal_texts().await;
+            if lines.iter().any(|one| one == line) {
                 return;
             }
-            assert!(std::time::Instant::now() < deadline, "{line} is not in the log: {told:?}");
-            // Sleeps between two looks at a condition.
+            assert!(std::time::Instant::now() < deadline, "{line} is not in the log: {lines:?}");
+            // Sleeps between two checks of a condition.
             tokio::time::sleep(PAUSE).await;
         }
     }
 
     async fn assert_not_logged(&self, line: &str) {
-        let told = self.host.journal_texts().await;
-        assert!(told.iter().all(|one| one != line), "{told:?}");
+        let lines = self.host.journal_texts().await;
+        assert!(lines.iter().all(|one| one != line), "{lines:?}");
     }
 
     /// A device of the name `blocked` that is.
@@ -137,7 +137,7 @@ impl TestServer {
         self.host.change(id, |spec| spec.blocked = true).await;
     }
 
-    /// The same where the journal is held up or has no room: the change is queued without.
+    /// Blocks the device while the journal is blocked or has no room: the change is queued without waiting.
     fn block_later(&self, id: &str) {
         let device = self.host.device(id);
         let patch = Box::new(DevicePatch { blocked: Some(true), ..DevicePatch::default() });
@@ -218,7 +218,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + TIMEOUT;
     while !holds() {
         assert!(std::time::Instant::now() < deadline, "{what} did not come true");
-        // Sleeps between two looks at a condition.
+        // Sleeps between two checks of a condition.
         tokio::time::sleep(PAUSE).await;
     }
 }

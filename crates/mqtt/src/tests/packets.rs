@@ -1,4 +1,4 @@
-//! Wrong packets: each ends its own connection, with the right words, and nothing else.
+//! Malformed packets: each ends only its own connection, with the right reason.
 
 use super::{
     raw::{ack, connect_v4, connect_v5, packet, publish, subscribe, text},
@@ -9,7 +9,7 @@ fn connect_level(name: &str, level: u8) -> Vec<u8> {
     packet(0x10, &[&text(name)[..], &[level, 2, 0, 0], &text("_client")].concat())
 }
 
-/// What is sent first, what comes back (nothing = closed without a word), in hex where it is a CONNACK of version 5.
+/// What is sent first, and what comes back (nothing: closed without an answer), in hex if it is a CONNACK of version 5.
 #[tokio::test]
 async fn a_wrong_first_packet_gets_its_answer() {
     let server = TestServer::start().await;
@@ -146,7 +146,7 @@ async fn a_client_that_never_says_connect_is_closed() {
 async fn connections_over_the_limit_are_closed_and_counted() {
     let server = TestServer::start_with(Options { connections: 1, ..Options::default() }).await;
     let mut first = server.v4("_client").await;
-    // Until it is served, it counts as one that has not shown who it is, and gives way to others.
+    // Until it is served, it counts as unauthenticated and may be evicted.
     first.expect_silence().await;
     let mut second = server.open().await;
     assert!(second.try_packet().await.is_none());
@@ -182,7 +182,7 @@ async fn a_storm_of_garbage_leaves_the_others_alone() {
     for round in 0..300_u32 {
         let mut garbage: Vec<u8> = std::iter::repeat_with(&mut random).take(400).collect();
         let mut bad = server.open().await;
-        // Half of them get in first, and most of those go on with the start of a packet that could be one.
+        // Half of them connect first, and most of those continue with the beginning of a valid packet.
         if round % 2 == 0 {
             let connect = if round % 4 == 0 { connect_v5("_client-bad", 2, &[]) } else { connect_v4("sensor", 2, 0) };
             bad.send(&connect).await;

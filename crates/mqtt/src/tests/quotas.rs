@@ -1,4 +1,4 @@
-//! What one principal keeps is bounded apart from others, and the client is told.
+//! Stored data of one principal is bounded separately, and the client is informed.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ async fn a_publisher_of_mqtt_5_reads_that_its_retained_message_is_not_kept() {
     client.send(&publish(0x32, "more/5", 9, Some(&[]), "passes")).await;
     client.expect(&ack(0x40, 9)).await;
     watcher.expect(&publish(0x30, "more/5", 0, None, "passes")).await;
-    // 3.1.1 has no word for it: it is delivered to those who are there.
+    // 3.1.1 has no reason code for it: the message is delivered to current subscribers.
     let mut client = server.v4("_client-4").await;
     client.send(&publish(0x33, "more/4", 9, None, "x")).await;
     client.expect(&ack(0x40, 9)).await;

@@ -122,7 +122,7 @@ pub(super) fn connect_v5(id: &str, flags: u8, properties: &[u8]) -> Vec<u8> {
     packet(0x10, &body)
 }
 
-/// `first` holds the flags; `id` is left out for QoS 0; `properties` None = 3.1.1.
+/// `first` contains the flags; `id` is left out for QoS 0; `properties`: `None` for MQTT 3.1.1.
 pub(super) fn publish(first: u8, topic: &str, id: u16, properties: Option<&[u8]>, payload: &str) -> Vec<u8> {
     let mut body = text(topic);
     if first & 6 != 0 {

@@ -43,7 +43,7 @@ fn will_v5(id: &str, topic: &str, delay_secs: u8, session: &[u8]) -> Vec<u8> {
 async fn the_old_connection_is_closed_and_detached_before_the_new_one_is_accepted() {
     let server = TestServer::start().await;
     let mut old = server.v5("lamp-1").await;
-    // The same device by another of its names.
+    // The same device under another of its names.
     let _new = server.v4("projects/local/locations/local/registries/default/devices/lamp-1").await;
     let log = server.host.journal_texts().await;
     assert_eq!(log, ["lamp-1 connected", "lamp-1 disconnected: taken over by a new connection", "lamp-1 connected"]);
@@ -165,13 +165,13 @@ async fn a_kept_session_takes_up_the_feeds_of_its_device() {
 }
 
 #[tokio::test]
-async fn a_will_comes_when_the_connection_is_lost_and_not_after_goodbye() {
+async fn a_will_comes_when_the_connection_is_lost_and_not_after_disconnect() {
     let server = TestServer::start().await;
     let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "wills/#", 0).await;
-    for (goodbye, expect) in [(&[0xe0, 0][..], false), (&[0xe0, 1, 4], true), (&[], true)] {
+    for (disconnect, expect) in [(&[0xe0, 0][..], false), (&[0xe0, 1, 4], true), (&[], true)] {
         let (mut client, _) = server.resume(&will_v5("_client-w", "wills/w", 0, &[])).await;
-        client.send(goodbye).await;
+        client.send(disconnect).await;
         drop(client);
         if expect {
             watcher.expect(&publish(0x30, "wills/w", 0, None, "gone")).await;
@@ -364,7 +364,7 @@ fn what_expired_gives_up_its_place_to_what_comes() {
         for num in 0..1_000 {
             assert_ne!(deliver(num, if num < 10 { live } else { over }), Delivered::Full, "{num}");
         }
-        // One after the other: it is looked for only where there is no room.
+        // One after the other: cleanup runs only when there is no room.
         for num in 1_000..1_990 {
             assert_ne!(deliver(num, live), Delivered::Full, "{num}");
         }

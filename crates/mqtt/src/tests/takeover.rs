@@ -132,12 +132,15 @@ async fn a_subscriber_that_takes_nothing_is_not_waited_for_again_after_it_reconn
     let server = TestServer::start().await;
     let hello = connect_v5("_client-full", 0, &[&KEPT[..], &[0x21, 0, 1]].concat());
     let _full = full(&server, "_client-full", "a").await;
-    // Both wait in vain.
+    // Both wait without result.
     publish_alone(&server.topics, message("a")).await;
     publish_alone(&server.topics, message("a")).await;
-    let nobody = Publisher::of(Owner::Everyone);
+    let everyone = Publisher::of(Owner::Everyone);
     let is_waited_for = || {
-        server.topics.deliver(&message("a"), &nobody, &mut PendingChanges::default()).is_ok_and(|full| !full.is_empty())
+        server
+            .topics
+            .deliver(&message("a"), &everyone, &mut PendingChanges::default())
+            .is_ok_and(|full| !full.is_empty())
     };
     assert!(!is_waited_for());
     let (mut again, _) = server.resume(&hello).await;

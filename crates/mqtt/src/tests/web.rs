@@ -118,7 +118,7 @@ fn last(socket: &mut WebSocket<TcpStream>) -> Option<CloseFrame> {
     }
 }
 
-/// Upgrades, sends this and gives the close frame that comes of it.
+/// Upgrades, sends this and returns the close frame that results.
 fn closed_after(addr: SocketAddr, bytes: Vec<u8>) -> impl FnOnce() -> Option<CloseFrame> {
     move || {
         let mut socket = open(tcp(addr), addr);
@@ -141,8 +141,8 @@ async fn whatever_the_host_ends_it_says_so_with_a_close_frame() {
         ("no CONNECT", frame(0x82, &[0x30, 0]), 1002),
         ("a CONNECT that is too large", frame(0x82, &[0x10, 0xff, 0xff, 0x7f]), 1009),
         ("no CONNECT in time", frame(0x02, &[0x10]), 1008),
-        ("not let in", frame(0x82, &connect_v4("blocked", 2, 60)), 1008),
-        ("not let in, MQTT 5", frame(0x82, &connect_v5("blocked", 2, &[])), 1008),
+        ("refused", frame(0x82, &connect_v4("blocked", 2, 60)), 1008),
+        ("refused, MQTT 5", frame(0x82, &connect_v5("blocked", 2, &[])), 1008),
         ("no packet", after(&frame(0x82, &[0, 0])), 1002),
         ("a topic that is not its own", after(&frame(0x82, &publish(0x32, "registries/x", 1, None, ""))), 1008),
         ("half a packet", after(&frame(0x82, &[0x30, 9, 0])), 1008),

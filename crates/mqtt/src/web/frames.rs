@@ -151,7 +151,7 @@ impl Frames {
     }
 }
 
-/// Reads a frame's header. `None`: more bytes are needed.
+/// Reads a frame's header. Returns `None` if more bytes are needed.
 fn header(bytes: &[u8]) -> Result<Option<Frame>, Failure> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     if first & 0x70 != 0 {

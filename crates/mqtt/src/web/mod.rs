@@ -130,7 +130,7 @@ impl WebSocket {
                 return Ok(taken.payload);
             }
         }
-        // The socket still counts as readable, so reading goes on after other tasks have run.
+        // The socket still counts as readable, so reading continues after other tasks have run.
         Err(ErrorKind::WouldBlock.into())
     }
 

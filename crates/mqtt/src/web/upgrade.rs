@@ -71,7 +71,7 @@ pub(super) fn too_large() -> UpgradeRefusal {
     UpgradeRefusal { limit: Some(names::UPGRADE_BYTES), ..refusal }
 }
 
-/// Reads the request. `None`: more bytes are needed.
+/// Reads the request. Returns `None` if more bytes are needed.
 pub(super) fn read(bytes: &[u8], origins: Origins) -> Result<Option<Upgrade>, UpgradeRefusal> {
     let mut headers = [httparse::EMPTY_HEADER; limits::UPGRADE_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
@@ -94,7 +94,7 @@ fn no_request(bytes: &[u8], error: httparse::Error) -> UpgradeRefusal {
     UpgradeRefusal::bad(match bytes.first() {
         Some(0x10) => "MQTT comes over WebSocket here: plain MQTT has a listener of its own (mqtt.listen)".into(),
         Some(0x16) => "TLS begins on a listener without TLS: use ws:// here, or the listener for wss://".into(),
-        _ => format!("this is no HTTP request: {error}"),
+        _ => format!("this is not an HTTP request: {error}"),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Settings files that are read, and what is said of those that are wrong.
+//! Tests of settings files that are read, and of the errors of wrong ones.
 
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ fn a_problem_says_what_would_be_right() {
     let check = |text| parse(text).unwrap_err().to_string();
     assert_eq!(
         check("[limits]\ndeadline = \"soon\""),
-        "limits.deadline: \"soon\" is no duration; write it as 100ms, 5s or 1m"
+        "limits.deadline: \"soon\" is not a duration; write it as 100ms, 5s or 1m"
     );
-    assert_eq!(check("\n\nenabled"), "line 3 is no TOML: key with no value, expected `=`");
+    assert_eq!(check("\n\nenabled"), "line 3 is not TOML: key with no value, expected `=`");
 }

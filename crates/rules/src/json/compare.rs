@@ -1,17 +1,17 @@
-//! Whether values are the same, and whether one fulfils what another asks for.
+//! Whether values are equal, and whether one contains another.
 
 use crate::json::{
     number,
     value::{Kind, Member, Object, Value},
 };
 
-/// By how much two numbers may differ and still count as the same, relative to the larger one. Two whole numbers are
-/// never taken for each other: they are often ids.
+/// How much two numbers may differ and still count as equal, relative to the larger one. Different integers never count as equal:
+/// they are often ids.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance(f64);
 
 impl Tolerance {
-    /// Numbers are the same only when they have the same value.
+    /// Numbers are equal only if they have the same value.
     pub const EXACT: Self = Self(0.0);
     /// Where one number went through 32-bit floating point: those have 24 bits.
     pub const FLOAT32: Self = Self(1.2e-7);
@@ -49,7 +49,7 @@ impl std::str::FromStr for Tolerance {
 #[error("a tolerance is a number from 0 up to 1, such as 1e-6 for a millionth of the larger number, or float32")]
 pub struct InvalidTolerance;
 
-/// Whether both mean the same: numbers by their value, strings by what they say, objects without regard to order.
+/// Whether both are equal: numbers by value, strings by their characters, objects without regard to order.
 #[must_use]
 pub fn same(one: &Value<'_>, other: &Value<'_>, tolerance: Tolerance) -> bool {
     match (&one.kind, &other.kind) {
@@ -68,7 +68,7 @@ fn same_members(one: &Object<'_>, other: &Object<'_>, tolerance: Tolerance) -> b
     one.count() == other.count() && one.sorted().zip(other.sorted()).all(same_member)
 }
 
-/// Whether this is what is wanted: the same, but an object may have members that are not asked for.
+/// Whether a value fulfils another: they are equal, except that an object may have further members.
 #[must_use]
 pub fn fulfils(wanted: &Value<'_>, is: Option<&Value<'_>>, tolerance: Tolerance) -> bool {
     let Some(is) = is else { return false };

@@ -1,4 +1,4 @@
-//! For code that works with `serde_json`: values as it has them, and its errors in plain words.
+//! For code that uses `serde_json`: its values, and its errors in plain words.
 
 use crate::json::{Kind, value::Value};
 
@@ -29,7 +29,7 @@ fn number(text: &str) -> serde_json::Value {
     })
 }
 
-/// What `serde_json` says is wrong, in words that do not take its own limits for the text's mistakes.
+/// The error of `serde_json` in words that do not present its own limits as errors of the text.
 #[must_use]
 pub fn explain(error: &serde_json::Error) -> String {
     let text = error.to_string();

@@ -16,7 +16,7 @@ pub enum Problem {
     Empty,
     #[error("a patch must be a JSON object, such as {{\"on\": true}}: {0}")]
     Patch(Invalid),
-    #[error("desired cannot be patched, as only a JSON object can be ({0}): set a whole config first")]
+    #[error("desired cannot be patched, because it is not a JSON object ({0}): set a whole config first")]
     Desired(Invalid),
     #[error("desired would have {bytes} bytes with this patch, at most {limit} are allowed")]
     TooLarge { bytes: usize, limit: usize },
@@ -50,7 +50,7 @@ pub fn patched(document: &[u8], patch: &[u8], limit: usize) -> Result<Option<Str
 }
 
 /// Bytes of the document that are replaced. The result is never deeper than document and patch are: what the patch puts into the
-/// document stands as deep there as in the patch.
+/// document is nested as deeply there as in the patch.
 struct Edit {
     range: Range<usize>,
     text: String,
@@ -99,7 +99,7 @@ fn counting<'o, 'a>(object: &'o Object<'a>) -> impl Iterator<Item = &'o Member<'
     object.members().iter().enumerate().filter(|(at, member)| object.position(&member.key) == Some(*at)).map(|(_, m)| m)
 }
 
-/// Collects the edits that make a value what a member of a patch, which is not null, wants it to be.
+/// Collects the edits that apply a member of a patch, which is not null, to a value.
 fn replace(is: &Value<'_>, wanted: &Value<'_>, edits: &mut Vec<Edit>) {
     match (&is.kind, &wanted.kind) {
         (Kind::Object(target), Kind::Object(patch)) => object(is, target, patch, edits),
@@ -112,7 +112,7 @@ fn replace(is: &Value<'_>, wanted: &Value<'_>, edits: &mut Vec<Edit>) {
     }
 }
 
-/// Writes what a patch makes of nothing: an object without its nulls, everything else as it stands in the patch.
+/// Writes what a patch makes of nothing: an object without its nulls, everything else unchanged from the patch.
 fn write_value(out: &mut String, value: &Value<'_>) {
     let Kind::Object(object) = &value.kind else { return out.push_str(value.text) };
     out.push('{');

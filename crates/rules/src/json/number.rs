@@ -16,7 +16,7 @@ struct Decimal<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exponent<'a> {
     Exact(i128),
-    /// Its text has so many digits that it is only compared as text, together with where the point stands.
+    /// It has too many digits for a number, so it is compared as text, together with the position of the decimal point.
     Huge {
         text: &'a str,
         negative: bool,
@@ -75,7 +75,7 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// Whether two valid JSON numbers have the same value: 21, 21.0, 2.1e1 and 210E-1 have, 0 and -0 too.
+/// Whether two valid JSON numbers have the same value: 21, 21.0, 2.1e1 and 210E-1 do, as do 0 and -0.
 pub(crate) fn same(one: &str, other: &str) -> bool {
     if one == other {
         return true;

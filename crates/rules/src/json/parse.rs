@@ -13,9 +13,9 @@ pub const DEPTH: usize = 128;
 /// Why bytes are not a document that can be worked with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
-    #[error("it is no JSON: byte {0} is no UTF-8")]
+    #[error("it is not JSON: byte {0} is not UTF-8")]
     NoText(usize),
-    #[error("it is no JSON: {0}")]
+    #[error("it is not JSON: {0}")]
     NoJson(String),
     #[error("it is nested deeper than {0} levels")]
     TooDeep(usize),
@@ -33,7 +33,7 @@ pub fn parse(document: &[u8]) -> Result<Value<'_>, Invalid> {
 /// As [`parse`], for a text that holds documents and is therefore deeper than they are.
 pub fn parse_within(document: &[u8], most: usize) -> Result<Value<'_>, Invalid> {
     let text = std::str::from_utf8(document).map_err(|error| Invalid::NoText(error.valid_up_to()))?;
-    // Skipping a value neither recurses nor looks at the size of numbers, so that all that is JSON passes.
+    // Skipping a value neither recurses nor limits the size of numbers, so that all valid JSON passes.
     if let Err(error) = serde_json::from_str::<&RawValue>(text) {
         let cut_off = if error.classify() == Category::Eof { "it ends too early: " } else { "" };
         return Err(Invalid::NoJson(format!("{cut_off}{error}")));
@@ -83,7 +83,7 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// The next byte that is no white space; 0 at the end.
+    /// The next byte that is not white space; 0 at the end.
     fn peek(&mut self) -> u8 {
         while let Some(byte) = self.text.as_bytes().get(self.at) {
             if !byte.is_ascii_whitespace() {

@@ -17,7 +17,7 @@ fn exact(one: &str, other: &str) -> bool {
     same(&parse(one.as_bytes()).unwrap(), &parse(other.as_bytes()).unwrap(), Tolerance::EXACT)
 }
 
-/// The examples of RFC 7396, appendix A, whose target and patch are objects, and what the RFC says in words.
+/// The examples of RFC 7396, appendix A, whose target and patch are objects, and the rules of the RFC.
 #[test]
 fn a_merge_patch_does_what_the_rfc_says() {
     for (document, patch, expected) in [
@@ -66,7 +66,7 @@ fn what_a_patch_does_not_name_keeps_its_bytes() {
         (r#"{"\u0061":1,"b":2}"#, r#"{"a":3}"#, r#"{"\u0061":3,"b":2}"#),
         (r#"{"\ud83d\ude00":1}"#, r#"{"😀":3}"#, r#"{"\ud83d\ude00":3}"#),
         (r#"{"\ud83d":1}"#, r#"{"\uD83D":3,"\ufffd":4}"#, r#"{"\ud83d":3,"\ufffd":4}"#),
-        // Of the same name twice the last counts; a patch that names it leaves one.
+        // Of members with the same name the last counts; a patch that names it leaves one.
         (r#"{"a":1,"b":2,"a":3}"#, r#"{"b":5}"#, r#"{"a":1,"b":5,"a":3}"#),
         (r#"{"a":1,"b":2,"a":3}"#, r#"{"a":5}"#, r#"{"b":2,"a":5}"#),
         (r#"{"a":1,"b":2,"a":3}"#, r#"{"a":null}"#, r#"{"b":2}"#),
@@ -103,7 +103,7 @@ fn what_cannot_be_patched_is_refused_with_what_to_do() {
         ("{}", "3", "must be a JSON object"),
         ("{}", "null", "must be a JSON object"),
         ("{}", "", "it is empty"),
-        ("{}", "{\"a\":", "no JSON"),
+        ("{}", "{\"a\":", "not JSON"),
         ("{}", deep.as_str(), "such as {\"on\": true}: it is nested deeper than 128 levels"),
         ("on", r#"{"a":1}"#, "set a whole config first"),
         ("[1]", r#"{"a":1}"#, "JSON array"),
@@ -148,7 +148,7 @@ fn what_is_json_is_never_called_none() {
         let problem = parse(text.as_bytes()).unwrap_err().to_string();
         assert!(problem.contains(part), "{text}: {problem}");
     }
-    assert_eq!(parse(b"{\"\xff\":1}").unwrap_err().to_string(), "it is no JSON: byte 2 is no UTF-8");
+    assert_eq!(parse(b"{\"\xff\":1}").unwrap_err().to_string(), "it is not JSON: byte 2 is not UTF-8");
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn any_number() -> impl Strategy<Value = (String, (bool, String, i64))> {
         })
 }
 
-/// Another way to write the same number.
+/// Another representation of the same number.
 fn rewritten(text: &str, shift: i64, zeros: usize) -> String {
     let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let exponent: i64 = exponent.parse().unwrap();
@@ -335,7 +335,7 @@ fn space() -> impl Strategy<Value = &'static str> {
     prop_oneof![Just(""), Just(" "), Just("\n\t"), Just("\r")]
 }
 
-/// RFC 7396 as it stands there, on values of `serde_json` that were made exact: numbers are texts.
+/// The algorithm of RFC 7396 on values of `serde_json`, with numbers as texts so that they are exact.
 fn rfc_7396(target: serde_json::Value, patch: &serde_json::Value) -> serde_json::Value {
     let serde_json::Value::Object(patch) = patch else { return patch.clone() };
     let mut object = if let serde_json::Value::Object(object) = target { object } else { serde_json::Map::new() };

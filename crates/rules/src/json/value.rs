@@ -24,7 +24,7 @@ pub enum Kind<'a> {
     Object(Object<'a>),
 }
 
-/// The members of a JSON object. Of members with the same name the last one counts, as in most readers of JSON.
+/// The members of a JSON object. Of members with the same name the last one counts, as in most JSON parsers.
 #[derive(Debug, Clone, Default)]
 pub struct Object<'a> {
     /// All of them, in the order of the text.

@@ -1,5 +1,5 @@
 //! Bounds of the fields in the bodies of API calls. Each goes with the name by which it is counted, so a field cannot be refused
-//! without one: `tests/it/tidy/fields.rs` wants one of these named at every field that a caller fills.
+//! without one: `tests/it/tidy/fields.rs` requires one of these at every field that a caller fills.
 
 use super::LimitName;
 
@@ -32,7 +32,7 @@ impl FieldLimit {
         Self { limit, most: most as u64, unit }
     }
 
-    /// Checks a field of so many bytes, items or seconds; `what` names it for the caller.
+    /// Checks a field of this many bytes, items or seconds; `what` names it for the caller.
     pub fn check(self, what: &str, found: u64) -> Result<(), TooMuch> {
         let Self { limit, most, unit } = self;
         if found <= most {

@@ -193,8 +193,8 @@ table! {
 }
 
 table! {
-    /// Those of one plugin: the label of `switchbox_plugin_limit_hits_total`, and what its executions and error texts name. Where
-    /// a limit is a setting, its key under `[limits]` is the same.
+    /// Limits of one plugin: the label of `switchbox_plugin_limit_hits_total`, and the name in executions and error texts. If a
+    /// limit is a setting, its key under `[limits]` is the same.
     plugin {
         APPROVALS = "approvals",
         APPROVAL_TIME = "approval-time",

@@ -1,4 +1,4 @@
-//! Forms of names, and what is no name.
+//! Valid and invalid names.
 
 use super::*;
 

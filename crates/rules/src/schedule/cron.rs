@@ -1,8 +1,8 @@
-//! When a cron expression is due in a time zone, also where the zone's clocks change. Pure.
+//! When a cron expression is due in a time zone, including changes of the zone's clocks. Pure.
 //!
 //! An expression lists wall-clock times. Each listed time is judged by itself: one that the clocks skip is due at the first
 //! moment after the gap, one that they repeat is due once, the first time, and all others are due as they are listed. Only an
-//! expression that holds for every hour of the day, such as `*/15 * * * *`, is a rhythm rather than a list: it goes on in
+//! expression that holds for every hour of the day, such as `*/15 * * * *`, is a rhythm rather than a list: it continues in
 //! elapsed time, so that it is due in both runs of a repeated hour and not made up for a skipped one.
 
 use croner::{

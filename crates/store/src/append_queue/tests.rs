@@ -101,7 +101,7 @@ fn nothing_is_expected_of_a_queue_that_is_closed() {
     append_queue.close();
     let (mut items, until) = (Vec::new(), Instant::now() + Duration::from_secs(3600));
     assert!(append_queue.take_expected(until, true, &mut items), "what is queued is still given out");
-    assert!(!append_queue.take_expected(until, true, &mut items), "the writer would ask again, for ever");
+    assert!(!append_queue.take_expected(until, true, &mut items), "the writer would retry without end");
 }
 
 #[test]

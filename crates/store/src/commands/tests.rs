@@ -1,4 +1,4 @@
-//! Commands as rows: read in order and by what is due, ended once, and let go of.
+//! Tests of commands as rows: read in order and by due time, ended once, and deleted.
 
 use super::*;
 use crate::schema::open_writer;

@@ -46,25 +46,26 @@ pub struct CpuBudget {
 }
 
 impl CpuBudget {
-    /// Who is new has to show first that it asks for little: else many new clients would be as good as one that is heavy.
+    /// A new client begins in the background and has to show that it uses little; otherwise many new clients would count as much as
+    /// one heavy one.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self { born: now, settled_ns: AtomicU64::new(ns(PROCESSOR_BURST * PROCESSOR_SHARE)) }
     }
 
-    /// The client's work took so long.
+    /// Adds the time of the client's work.
     pub fn used(&self, time: Duration, now: Instant) {
         let weight = if time > SHORT { LONG_WEIGHT * PROCESSOR_SHARE } else { PROCESSOR_SHARE };
-        self.owes(time.min(PIECE) * weight, now);
+        self.add_debt(time.min(PIECE) * weight, now);
     }
 
-    /// So many bytes of the client are to go to the disk.
+    /// Adds bytes that the client writes to the disk.
     pub fn writes(&self, bytes: usize, now: Instant) {
         let time = Duration::from_millis(1) * u32::try_from(bytes).unwrap_or(u32::MAX) / BYTES_PER_MS as u32;
-        self.owes(time * PROCESSOR_SHARE, now);
+        self.add_debt(time * PROCESSOR_SHARE, now);
     }
 
-    fn owes(&self, time: Duration, now: Instant) {
+    fn add_debt(&self, time: Duration, now: Instant) {
         let (now_ns, more_ns) = (ns(now - self.born), ns(time));
         let later = |settled_ns: u64| Some((settled_ns.max(now_ns) + more_ns).min(now_ns + ns(DEBT)));
         let _ = self.settled_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
@@ -91,7 +92,7 @@ fn ns(time: Duration) -> u64 {
 pub struct CpuBudgets(Mutex<HashMap<String, Weak<CpuBudget>>>);
 
 impl CpuBudgets {
-    /// One share as long as any of its connections is there.
+    /// One share while any of its connections exists.
     #[must_use]
     pub fn of(&self, name: &str) -> Arc<CpuBudget> {
         let mut shares = self.0.lock();
@@ -105,7 +106,7 @@ impl CpuBudgets {
     }
 }
 
-/// A thread's clock. In the background it stands still while others interrupt the thread; in the foreground that is rare, and
+/// A thread's clock. In the background it does not advance while others interrupt the thread; in the foreground that is rare, and
 /// the clock on the wall is read quicker.
 #[derive(Clone, Copy)]
 enum Clock {

@@ -30,8 +30,8 @@ const NICE: i32 = 5;
 /// The niceness of threads whose work may be left undone. Such a thread gets about a tenth.
 const NICE_OF_LAST: i32 = 10;
 
-/// Lets the calling thread run behind all others of the process, the background's included: for work that may be left undone where there is
-/// no time for it. There is no way back.
+/// Gives the calling thread the lowest priority of the process, below the background: for work that may be skipped if there is no
+/// time. This cannot be undone.
 pub fn use_lowest_priority() {
     priority::lower_priority(NICE_OF_LAST);
 }

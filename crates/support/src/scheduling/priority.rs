@@ -4,10 +4,10 @@ use std::{io, time::Duration};
 
 use super::yielding;
 
-/// How long a thread would like to go on at a time (Linux 6.12 and later; a hint without a meaning to older ones). A thread
-/// with a shorter slice may interrupt one with a longer slice as soon as it can run, and the running thread keeps the processor
-/// no longer than the shortest slice in the run queue. Without this a thread waits for the end of a time slice, which is
-/// milliseconds, whatever the priorities are.
+/// The scheduler slice that a thread requests (Linux 6.12 and later; older versions ignore it). A thread with a shorter slice may
+/// preempt one with a longer slice as soon as it can run, and the running thread keeps the processor no longer than the shortest
+/// slice in the run queue. Without this, a thread waits for the end of a time slice of some milliseconds, whatever the priorities
+/// are.
 const SHORT_SLICE: Duration = Duration::from_micros(100);
 /// Of threads that others may interrupt.
 const LONG_SLICE: Duration = Duration::from_millis(10);
@@ -22,8 +22,8 @@ pub fn request_long_slices() {
     lower_priority(0);
 }
 
-/// Lets the calling thread, and those that it starts, run behind the process's other threads: with long slices, and with the
-/// weight of so much more `nice` (0 to 19). There is no way back.
+/// Lowers the priority of the calling thread and of those that it starts: long slices, and a `nice` value that is higher by this
+/// much (0 to 19). This cannot be undone.
 pub(super) fn lower_priority(by: i32) {
     yielding::enable_yielding();
     log_failure(schedule_by(by, LONG_SLICE));
@@ -31,7 +31,7 @@ pub(super) fn lower_priority(by: i32) {
 
 fn log_failure(scheduled: io::Result<()>) {
     if let Err(error) = scheduled {
-        tracing::debug!(%error, thread = std::thread::current().name(), "a thread is scheduled as all others are");
+        tracing::debug!(%error, thread = std::thread::current().name(), "a thread runs with the default priority");
     }
 }
 

@@ -10,7 +10,7 @@ pub fn move_listener_here(listener: TcpListener) -> io::Result<TcpListener> {
     TcpListener::from_std(listener.into_std()?)
 }
 
-/// The same. What it has to be read by now wakes them too.
+/// The same for a stream. Pending reads wake its task too.
 pub fn move_stream_here(stream: &mut TcpStream) -> io::Result<()> {
     let same = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
     *stream = TcpStream::from_std(same)?;
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_goes_on_where_it_is_moved_to_when_its_first_threads_are_gone() {
+    fn a_stream_works_on_the_runtime_that_it_is_moved_to() {
         let first = Builder::new_current_thread().enable_all().build().unwrap();
         let (mut client, mut served) = first.block_on(async {
             let listener = move_listener_here(TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap();

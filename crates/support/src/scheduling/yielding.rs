@@ -1,6 +1,6 @@
-//! Decides when a thread of low priority yields the processor. The system's scheduler looks whether another thread should go on when one
-//! wakes up, and at its ticks, which are milliseconds apart: a thread that was woken just before may wait for the tick. So a thread that
-//! has much to do asks it to look more often, while there is a foreground to give way to.
+//! Decides when a thread of low priority yields the processor. The system's scheduler checks for another thread when one wakes up,
+//! and at its ticks, which are milliseconds apart: a thread that has just been woken may wait for the tick. So a thread with much
+//! work yields more often while the foreground is active.
 
 use std::{
     cell::Cell,
@@ -17,13 +17,13 @@ use pin_project_lite::pin_project;
 
 /// How long a thread runs before it yields.
 const TURN: Duration = Duration::from_micros(100);
-/// Pieces of work, of a few microseconds each, between two looks at the clock.
+/// Pieces of work, of a few microseconds each, between two checks of the clock.
 const PIECES: u8 = 8;
-/// The foreground is at work as long after a piece of its work.
+/// How long the foreground counts as active after a piece of its work.
 const FOREGROUND_WINDOW_MS: u64 = 20;
 
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
-/// When the foreground was last seen at work, in milliseconds from the beginning.
+/// When the foreground was last active, in milliseconds from the beginning.
 static FOREGROUND_MS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Clone, Copy)]
@@ -88,7 +88,7 @@ pub fn yield_if_due_at(now: Instant) {
 }
 
 pin_project! {
-    /// A future that gives way after each piece of its work, as by [`yield_if_due_at`]: for futures of which many may be ready at once.
+    /// A future that yields after each piece of its work, as by [`yield_if_due_at`]: for futures of which many may be ready at once.
     pub struct YieldBetweenPolls<F> {
         #[pin]
         future: F,

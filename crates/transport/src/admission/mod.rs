@@ -120,7 +120,7 @@ impl Admission {
         Self(Arc::new(Inner { options, metrics, connection_table: Mutex::default(), rates, all: Rates::new(1) }))
     }
 
-    /// Admits a connection. `None` when there is no room. The limit is counted then.
+    /// Admits a connection. Returns `None` and counts the limit if there is no room.
     #[must_use]
     pub fn admit(&self, address: IpAddr) -> Option<ConnectionPermit> {
         self.admit_at(address, Instant::now())
@@ -162,7 +162,7 @@ impl Inner {
         self.metrics.limit(limit);
         if self.connection_table.lock().is_log_due(now) {
             let address = address.map_or_else(|| "this machine".to_owned(), |address| address.to_string());
-            tracing::warn!(%limit, address, "connections are closed as they come: there are too many");
+            tracing::warn!(%limit, address, "new connections are closed: there are too many");
         }
     }
 }
@@ -242,7 +242,7 @@ mod tests {
         held.pop();
         assert!(admission.enter_known("192.0.2.1", now).is_some());
         drop(held);
-        assert!(admission.0.connection_table.lock().is_empty(), "who left is forgotten");
+        assert!(admission.0.connection_table.lock().is_empty(), "the entry of a closed connection is removed");
     }
 
     #[test]

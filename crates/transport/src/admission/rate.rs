@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use switchbox_rules::token_bucket::{TokenBucket, TokenRate};
 
-/// So many at once, and so many a second after that.
+/// A burst, and then a rate per second.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
     pub burst: f64,
@@ -24,7 +24,7 @@ pub struct Rates<K> {
     /// How many keys may have buckets of their own.
     most: usize,
     began: Instant,
-    /// `None` for the bucket that is shared when there is none left.
+    /// The key `None` is the bucket that is shared when there is no other left.
     buckets: Arc<Mutex<HashMap<Option<K>, TokenBucket>>>,
 }
 
@@ -93,7 +93,7 @@ mod tests {
         }
         let unauthenticated: Vec<_> = (0..5).map(|n| rates.take_at(format!("new {n}"), RATE, now).is_ok()).collect();
         assert_eq!(unauthenticated, [true, true, true, false, false]);
-        assert!(rates.take_at("0".into(), RATE, now).is_ok(), "who was there before keeps its own");
+        assert!(rates.take_at("0".into(), RATE, now).is_ok(), "an earlier address keeps its own rate");
         assert_eq!(rates.buckets.lock().len(), MOST + 1);
         // With time, those that are full again make room.
         assert!(rates.take_at("late".into(), RATE, now + Duration::from_secs(60)).is_ok());

@@ -22,7 +22,7 @@ impl HandshakePermits {
         self.0.acquire().await
     }
 
-    /// Lets the handshake compute in its turns alone. While it waits for its client it has none.
+    /// Lets the handshake compute only while it holds a permit. It holds no permit while it waits for its client.
     pub(super) async fn run<T>(&self, handshake: impl Future<Output = T>) -> T {
         let mut turns = PollSemaphore::new(self.0.clone());
         let mut handshake = pin!(handshake);

@@ -27,7 +27,7 @@ pub use self::stream::Stream;
 use self::{handshake_limit::HandshakePermits, verifier::Possession};
 use switchbox_settings::TlsFiles;
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
@@ -122,10 +122,12 @@ impl Handle {
             match tokio::task::spawn_blocking(move || load(&files)).await {
                 Ok(Ok(loaded)) => {
                     *self.0.loaded.write() = loaded;
-                    tracing::info!("the TLS certificate was taken up anew");
+                    tracing::info!("the TLS certificate was reloaded");
                     renewed();
                 }
-                Ok(Err(error)) => tracing::error!(%error, "the TLS certificate before stays in force"),
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "the TLS certificate cannot be reloaded; the previous one stays in use")
+                }
                 Err(_) => {}
             }
         }

@@ -23,7 +23,7 @@ pub struct Stream {
     waiting: usize,
 }
 
-/// The socket as the TLS library wants it.
+/// The socket, for the TLS library.
 struct Wire<'a>(&'a TcpStream);
 
 impl Read for Wire<'_> {
@@ -119,7 +119,7 @@ impl Stream {
                 return Ok(0);
             }
         }
-        // The socket still counts as readable, so reading goes on after other tasks have run.
+        // The socket still counts as readable, so reading continues after other tasks have run.
         Err(ErrorKind::WouldBlock.into())
     }
 
@@ -129,7 +129,7 @@ impl Stream {
         let state = match self.tls.process_new_packets() {
             Ok(state) => state,
             Err(error) => {
-                // The alert says what was wrong. The client need not read it, so there is no wait.
+                // The alert names the error. The client need not read it, so there is no wait.
                 let _ = self.try_flush();
                 return Err(io::Error::new(ErrorKind::InvalidData, error));
             }

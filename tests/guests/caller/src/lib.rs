@@ -36,7 +36,7 @@ pub enum When {
     Cron(String, String),
 }
 
-/// See the module.
+/// A plugin that calls host functions.
 #[derive(Debug)]
 pub struct Caller;
 
@@ -66,7 +66,7 @@ impl Plugin for Caller {
 }
 
 /// The beginning of the answer: a log line has a bound.
-fn told<T: Debug>(answer: Result<T>) -> String {
+fn answer_text<T: Debug>(answer: Result<T>) -> String {
     let text = match answer {
         Ok(value) => format!("{value:?}"),
         Err(error) => format!("error: {error}"),
@@ -80,50 +80,54 @@ fn payload(bytes: usize) -> Vec<u8> {
 
 fn answer(call: &Call, host: &Host) -> String {
     match call {
-        Call::Device(device) => told(host.device(device)),
+        Call::Device(device) => answer_text(host.device(device)),
         Call::Devices(pattern) => {
-            told(host.devices(pattern).map(|device| Ok(device?.id)).collect::<Result<Vec<String>>>())
+            answer_text(host.devices(pattern).map(|device| Ok(device?.id)).collect::<Result<Vec<String>>>())
         }
         // Each host has a clock of its own.
-        Call::Config(device) => told(host.config(device).map(|config| config.map(|it| (it.number, it.payload.len())))),
-        Call::SetConfig { device, bytes, expected: None } => told(host.set_config(device, payload(*bytes))),
+        Call::Config(device) => {
+            answer_text(host.config(device).map(|config| config.map(|it| (it.number, it.payload.len()))))
+        }
+        Call::SetConfig { device, bytes, expected: None } => answer_text(host.set_config(device, payload(*bytes))),
         Call::SetConfig { device, bytes, expected: Some(expected) } => {
-            told(host.set_config_if(device, *expected, payload(*bytes)))
+            answer_text(host.set_config_if(device, *expected, payload(*bytes)))
         }
         Call::Patch { device, patch, expected } => {
             let patch = switchbox_plugin::serde_json::value::RawValue::from_string(patch.clone());
             match (patch, expected) {
                 (Err(error), _) => error.to_string(),
-                (Ok(patch), None) => told(host.patch_desired(device, &patch)),
-                (Ok(patch), Some(expected)) => told(host.patch_desired_if(device, *expected, &patch)),
+                (Ok(patch), None) => answer_text(host.patch_desired(device, &patch)),
+                (Ok(patch), Some(expected)) => answer_text(host.patch_desired_if(device, *expected, &patch)),
             }
         }
-        Call::Twin(device) => told(host.twin(device).map(|twin| twin.desired_version)),
+        Call::Twin(device) => answer_text(host.twin(device).map(|twin| twin.desired_version)),
         Call::Command { device, bytes, subfolder, ttl_ms, properties } => {
             let options = CommandOptions { subfolder: subfolder.clone(), ttl_ms: *ttl_ms };
             match properties {
-                None => told(host.send_command_with(device, payload(*bytes), &options)),
+                None => answer_text(host.send_command_with(device, payload(*bytes), &options)),
                 Some(properties) => {
                     let pairs: Vec<_> =
                         properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-                    told(host.send_command_with_properties(device, payload(*bytes), &options, &pairs))
+                    answer_text(host.send_command_with_properties(device, payload(*bytes), &options, &pairs))
                 }
             }
         }
         Call::Method { device, name, bytes, timeout_ms } => {
-            told(host.call_method(device, name, payload(*bytes), Duration::from_millis(*timeout_ms)))
+            answer_text(host.call_method(device, name, payload(*bytes), Duration::from_millis(*timeout_ms)))
         }
-        Call::State(key) => told(host.state().entry(key).map(|entry| entry.map(|it| (it.revision, it.value.len())))),
-        Call::SetState { key, bytes, revision: None } => told(host.state().set(key, payload(*bytes))),
+        Call::State(key) => {
+            answer_text(host.state().entry(key).map(|entry| entry.map(|it| (it.revision, it.value.len()))))
+        }
+        Call::SetState { key, bytes, revision: None } => answer_text(host.state().set(key, payload(*bytes))),
         Call::SetState { key, bytes, revision: Some(revision) } => {
-            told(host.state().set_if(key, *revision, payload(*bytes)))
+            answer_text(host.state().set_if(key, *revision, payload(*bytes)))
         }
-        Call::DeleteState(key) => told(host.state().delete(key)),
-        Call::Keys { prefix, after, limit } => told(host.state().keys(prefix, after.as_deref(), *limit)),
-        Call::SetTimer { name, when, bytes } => told(host.set_timer(name, &schedule(when), payload(*bytes))),
-        Call::CancelTimer(name) => told(host.cancel_timer(name)),
+        Call::DeleteState(key) => answer_text(host.state().delete(key)),
+        Call::Keys { prefix, after, limit } => answer_text(host.state().keys(prefix, after.as_deref(), *limit)),
+        Call::SetTimer { name, when, bytes } => answer_text(host.set_timer(name, &schedule(when), payload(*bytes))),
+        Call::CancelTimer(name) => answer_text(host.cancel_timer(name)),
         Call::Publish { topic, bytes, qos } => {
-            told(host.publish_with(topic, payload(*bytes), PublishOptions { qos: *qos, retain: false }))
+            answer_text(host.publish_with(topic, payload(*bytes), PublishOptions { qos: *qos, retain: false }))
         }
     }
 }

@@ -14,11 +14,11 @@ pub struct Settings {
     retry: bool,
     /// Traps at the start.
     refuse: bool,
-    /// Traps at each event of which the count ends with so many nines.
+    /// Traps at each event whose count ends with this many nines.
     trap_nines: u32,
     /// Sets each config twice.
     twice: bool,
-    /// Computes for so many thousand rounds at each event.
+    /// Computes this many thousand rounds at each event.
     spin: u64,
     /// Says another marker at the event with this text.
     wrong_at: String,
@@ -67,7 +67,7 @@ impl Plugin for Counter {
         });
         let nines = self.settings.trap_nines;
         assert!(nines == 0 || count % 10_u64.pow(nines) != 10_u64.pow(nines) - 1, "told to trap at some");
-        // With effects under way, which must not stay.
+        // The effects so far must be discarded.
         assert!(!self.settings.trap, "told to trap");
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! A guest that does what the telemetry of `boss` and of the sensors says, and tells in configs what else it has seen: reported
-//! states, devices that come and go, its timers. Never used outside the tests.
+//! A guest that carries out the telemetry of `boss` and of the sensors, and reports other events that it handled in configs: reported
+//! states, devices that connect and disconnect, its timers. Only for tests.
 
 use switchbox_plugin::{Schedule, StateUpdate, TimerFired, prelude::*, serde_json::Value};
 
@@ -65,7 +65,7 @@ impl Plugin for Deputy {
     }
 
     fn on_telemetry(&mut self, _: &Telemetry, event: &Event, host: &Host) -> Outcome {
-        event.json::<Vec<Instruction>>()?.iter().try_for_each(|instruction| obey(instruction, host))
+        event.json::<Vec<Instruction>>()?.iter().try_for_each(|instruction| carry_out(instruction, host))
     }
 
     fn on_state(&mut self, state: &StateUpdate, event: &Event, host: &Host) -> Outcome {
@@ -91,7 +91,7 @@ impl Plugin for Deputy {
     }
 }
 
-fn obey(instruction: &Instruction, host: &Host) -> Outcome {
+fn carry_out(instruction: &Instruction, host: &Host) -> Outcome {
     match instruction {
         Instruction::Patch { device, patch, expected: None } => host.patch_desired(device, patch)?,
         Instruction::Patch { device, patch, expected: Some(version) } => {

@@ -4,7 +4,7 @@ use crate::bindings::switchbox::plugin::{
     command, config, log, method, registry, state, timer, topic, twin, types::Property,
 };
 
-/// Makes one call with one argument of so many bytes (or of this number), and says what came of it.
+/// Makes one call with one argument of this many bytes (or with this number), and reports the result.
 pub(crate) fn argue(call: &str, size: usize, unit: &str) -> String {
     let text = match call.ends_with('#') {
         true => String::new(),

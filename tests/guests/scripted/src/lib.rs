@@ -19,7 +19,7 @@ pub enum Action {
         #[serde(default)]
         device: String,
     },
-    /// Sends the payload as a command to the device (the event's where none is named), so many times.
+    /// Sends the payload as a command to the device (by default the event's), this many times.
     Command {
         #[serde(default)]
         device: String,
@@ -30,9 +30,9 @@ pub enum Action {
         #[serde(default)]
         properties: Vec<(String, String)>,
     },
-    /// Tells the device's config which command of which device ended how.
+    /// Reports the ends of commands in the device's config.
     ReportSettled { device: String },
-    /// Publishes the payload, so many times.
+    /// Publishes the payload, this many times.
     Publish {
         topic: String,
         #[serde(default)]
@@ -42,8 +42,8 @@ pub enum Action {
         #[serde(default = "once")]
         times: u32,
     },
-    /// Calls the method (of the event's device where none is named) and tells the device `report` what came of it, as its
-    /// config, or where it holds a slash, the subscribers of that topic.
+    /// Calls the method (by default of the event's device) and reports the result: in the config of the device `report`, or, if
+    /// that contains a slash, as a message on that topic.
     Method {
         #[serde(default)]
         device: String,

@@ -1,4 +1,4 @@
-//! What the report says of what was measured.
+//! Tests of the report.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! What a simulated device does: what it answers, what it sends by itself and when, and how long it waits before it connects
-//! again. The loop that polls the connection is in the module above.
+//! The behaviour of a simulated device: what it answers, what it sends and when, and how long it waits before it reconnects. The
+//! module above has the loop that polls the connection.
 
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ use super::{
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
-/// A hop device gives an old config so long to arrive before it starts at 0.
+/// How long a hop device waits for an earlier config before it starts at 0.
 const OLD_CONFIG: Duration = Duration::from_millis(300);
-/// A hop device that receives nothing for so long starts again; doubles each time.
+/// A hop device that receives nothing for this time starts again; the time doubles with each repetition.
 const SILENCE_FIRST: Duration = Duration::from_secs(5);
 const SILENCE_LONGEST: Duration = Duration::from_secs(60);
 
@@ -31,11 +31,11 @@ pub(super) struct Behaviour {
     silences: Backoff,
     online: bool,
     pub(super) leaving: bool,
-    /// When it acts next without being asked.
+    /// When it acts next by itself.
     pub(super) due: Option<Instant>,
-    /// What it sends then; without it a hop device starts at 0, and a switch says the next state.
+    /// What it sends then. `None`: a hop device starts at 0, and a switch sends its next state.
     waiting: Option<Bytes>,
-    /// What a hop device was last answered at, or when it asked.
+    /// When a hop device last received an answer or sent a message.
     last_message: Instant,
     awake: bool,
 }
@@ -60,7 +60,7 @@ impl Behaviour {
     }
 
     pub(super) async fn report(&self, what: DeviceEvent) {
-        // Nobody listens any more: `run` sees that for itself.
+        // An error means that the receiver is gone, which `run` notices.
         let _ = self.events.send(DeviceReport { device: self.device.id.clone(), what }).await;
     }
 
@@ -130,7 +130,7 @@ impl Behaviour {
         self.report(what).await;
     }
 
-    /// Publishes what came, as soon as the rate allows; only the newest counts.
+    /// Publishes the received payload as soon as the rate allows; a newer one replaces it.
     async fn answer(&mut self, payload: Bytes) {
         let now = Instant::now();
         let ready = self.pace.ready(now);
@@ -160,7 +160,7 @@ impl Behaviour {
         };
     }
 
-    /// The time has come that was set.
+    /// Acts when [`Self::due`] is reached.
     pub(super) async fn act_when_due(&mut self) {
         self.due = None;
         if let Some(payload) = self.waiting.take() {
@@ -196,7 +196,7 @@ impl Behaviour {
         retry
     }
 
-    /// True when it has left already, because it was not connected.
+    /// Returns true if the device has ended, because it was not connected.
     pub(super) async fn disconnect(&mut self) -> bool {
         self.leaving = true;
         self.due = None;
@@ -208,13 +208,13 @@ impl Behaviour {
     }
 }
 
-/// What a person understands of rumqttc's errors.
+/// rumqttc's error as text for users.
 fn reason(error: &ConnectionError) -> String {
     match error {
         ConnectionError::ConnectionRefused(code) => format!("the host refuses the connection: {code:?}"),
         ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => "the host does not answer".to_owned(),
         ConnectionError::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            "nobody listens there".to_owned()
+            "the connection is refused".to_owned()
         }
         other => other.to_string(),
     }

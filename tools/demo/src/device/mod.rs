@@ -1,5 +1,4 @@
-//! A device that exists only here, speaking MQTT 3.1.1 through rumqttc as any device would. Reports what it does to the task that
-//! listens; prints nothing itself.
+//! A simulated device that uses MQTT 3.1.1 through rumqttc. It reports its events to a channel and prints nothing.
 
 mod behaviour;
 mod pace;
@@ -22,21 +21,21 @@ use behaviour::Behaviour;
 pub(super) use report::{DeviceEvent, DeviceReport};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// Messages that may wait for the connection; what comes after is dropped and said so.
+/// Messages that may wait for the connection; further ones are dropped and reported.
 const QUEUE: usize = 64;
 
 /// What a device does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum DeviceKind {
-    /// Starts with hops 0 and publishes every config that it gets
+    /// Starts with hops 0 and publishes every config that it receives
     Hop,
-    /// Says awake and asleep by turns
+    /// Publishes awake and asleep alternately
     Switch,
-    /// Is what its config says, takes commands, and answers every method call with 200 and what it was called with
+    /// Follows its config, acknowledges commands, and answers every method call with 200 and the call's payload
     Lamp,
 }
 
-/// What a virtual device is told while it runs.
+/// A command to a running device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DeviceCommand {
     /// Publish this as telemetry.
@@ -45,7 +44,7 @@ pub(super) enum DeviceCommand {
     Disconnect,
 }
 
-/// One device.
+/// A simulated device.
 #[derive(Debug)]
 pub(super) struct VirtualDevice {
     /// Also its client id: the device's id alone, in the default registry.
@@ -53,15 +52,15 @@ pub(super) struct VirtualDevice {
     pub(super) kind: DeviceKind,
     pub(super) host: String,
     pub(super) port: u16,
-    /// At most so many messages a second; none = as fast as it is answered.
+    /// Maximum messages a second. `None`: as fast as they are answered.
     pub(super) rate: Option<f64>,
-    /// A switch speaks so often by itself; none = only on order.
+    /// How often a switch publishes. `None`: only on command.
     pub(super) every: Option<Duration>,
     /// `None`: the device gets no commands. Closing the channel is not a command.
     pub(super) commands: Option<mpsc::Receiver<DeviceCommand>>,
 }
 
-/// Runs until it is told to disconnect, or until the receiver of `events` is gone.
+/// Runs until the command to disconnect, or until the receiver of `events` is gone.
 pub(super) async fn run(mut device: VirtualDevice, events: mpsc::Sender<DeviceReport>) {
     let mut options = MqttOptions::new(&device.id, &device.host, device.port);
     options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
@@ -71,7 +70,7 @@ pub(super) async fn run(mut device: VirtualDevice, events: mpsc::Sender<DeviceRe
     let mut behaviour = Behaviour::new(device, client, events);
     let mut retry = None;
     loop {
-        // The poll is finished once begun: rumqttc does not say that it may be dropped half-way.
+        // A poll is always completed, because rumqttc does not document that it may be dropped.
         let poll = poll_after(retry.take(), &mut connection);
         tokio::pin!(poll);
         let polled = loop {

@@ -1,8 +1,8 @@
-//! When a virtual device may send and when it may try again. Pure: knows no sockets, is told the time.
+//! When a simulated device may send, and when it may reconnect. Pure: the caller gives the time.
 
 use std::time::{Duration, Instant};
 
-/// Keeps a device below a number of messages a second.
+/// Limits a device to a number of messages a second.
 #[derive(Debug)]
 pub(super) struct Pace {
     gap: Duration,
@@ -10,13 +10,13 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// `rate`: messages a second; none or 0 = any number.
+    /// `rate`: messages a second; `None` or 0: unlimited.
     pub(super) fn new(rate: Option<f64>, now: Instant) -> Self {
         let gap = rate.filter(|rate| *rate > 0.0).and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok());
         Self { gap: gap.unwrap_or_default(), next: now }
     }
 
-    /// When the next message may go: `now`, or later where the rate would be exceeded.
+    /// When the next message may be sent: `now`, or later if the rate would be exceeded.
     pub(super) fn ready(&self, now: Instant) -> Instant {
         self.next.max(now)
     }
@@ -26,7 +26,7 @@ impl Pace {
     }
 }
 
-/// Exponential back-off with jitter, so that a thousand devices do not come back in the same moment.
+/// Exponential back-off with jitter, so that many devices do not reconnect at the same moment.
 #[derive(Debug)]
 pub(super) struct Backoff {
     first: Duration,
@@ -39,7 +39,7 @@ impl Backoff {
         Self { first, longest, failures: 0 }
     }
 
-    /// How long to wait after one more failure; `jitter` from 0 to 1 spreads it over the upper half.
+    /// The wait after one more failure; `jitter` from 0 to 1 spreads it over the upper half.
     pub(super) fn failed(&mut self, jitter: f64) -> Duration {
         let full = self.first.saturating_mul(2_u32.saturating_pow(self.failures)).min(self.longest);
         self.failures = self.failures.saturating_add(1);

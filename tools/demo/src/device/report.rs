@@ -1,10 +1,10 @@
-//! What happens at a simulated device or client, for the printer and for the judgement of the demo.
+//! Events of a simulated device or client, for the printer and for the verdict of the demo.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-/// Something that happened at a device.
+/// An event of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeviceReport {
     pub(crate) device: String,
@@ -17,7 +17,7 @@ pub(crate) enum DeviceEvent {
     Subscribed {
         topic: String,
     },
-    /// The host refuses the subscription.
+    /// The host refused the subscription.
     Refused {
         topic: String,
     },
@@ -33,19 +33,19 @@ pub(crate) enum DeviceEvent {
     Paused {
         wait: Duration,
     },
-    /// No answer for so long: the device starts again.
+    /// There was no answer for this time: the device starts again.
     Silence {
         waited: Duration,
     },
-    /// Not sent, because too much waits already.
+    /// Not sent, because too many messages wait.
     Dropped {
         topic: String,
     },
-    /// The connection is gone or was not made; the device tries again after this time.
+    /// The connection ended or was not made; the device tries again after this time.
     Offline {
         reason: String,
         retry: Duration,
     },
-    /// It was told to leave and has left.
+    /// It has disconnected on command.
     Left,
 }

@@ -122,7 +122,7 @@ fn time_that_a_rate_held_back_is_a_step_of_its_own() {
 }
 
 #[test]
-fn an_event_shows_every_plugin_and_what_came_of_it() {
+fn an_event_shows_every_plugin_and_its_effects() {
     let mut wakes = Branch::from(execution(2, done()));
     wakes.branches = vec![config(1, 7, None, 7).into(), Step::Gone(Gone::Config { device: DeviceNum(9) }).into()];
     let dead = Outcome::Dead {
@@ -269,11 +269,11 @@ fn where_a_chain_begins_or_ends_has_its_words() {
     let command = Gone::Command { device: DeviceNum(1), id: "42.wake.0".into() };
     assert_shown([
         (Step::Operator { who: "admin-token".into() }, "an operator (admin-token) called the admin API".into()),
-        (Step::EarlierNotShown, "(it began earlier; explain the first event below to go on)".into()),
+        (Step::EarlierNotShown, "(it began earlier; run explain on the first event below)".into()),
         (Step::Gone(Gone::Event(Seq(42))), "event 42, which is no longer kept".into()),
         (
             Step::Gone(Gone::Execution { seq: Seq(42), plugin: wake }),
-            "what plugin wake made of event 42, which is no longer kept".into(),
+            "the execution of event 42 by plugin wake, which is no longer kept".into(),
         ),
         (Step::Gone(command), "command 42.wake.0 for lamp-1, which is no longer kept".into()),
     ]);

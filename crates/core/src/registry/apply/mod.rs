@@ -71,7 +71,8 @@ impl Maps {
         }
     }
 
-    /// The revision of what the change is of. `None` if there is no such thing, or if it is of several or of a new one.
+    /// The revision of the object that is changed. Returns `None` if it does not exist, or if the change has several objects or a
+    /// new one.
     fn revision_of(&self, change: &RegistryChange) -> Option<u64> {
         let service = |name| self.services.get(name).map(|service| service.revision);
         match change {

@@ -57,10 +57,10 @@ fn both_documents_stand_in_it_with_versions_and_times() {
 fn a_document_that_is_no_object_is_named() {
     let shown = twin(&[(1, 0, "on")], &[(1, 0, "{}")]);
     assert_eq!(shown["desired"], Value::Null);
-    assert!(shown["desiredProblem"].as_str().unwrap().contains("version 1 is no JSON object: it is no JSON"));
+    assert!(shown["desiredProblem"].as_str().unwrap().contains("version 1 is not a JSON object: it is not JSON"));
     assert_eq!((shown.get("differs"), shown.get("reportedProblem")), (None, None));
     let shown = twin(&[(1, 0, "{}")], &[(3, 0, "[1]")]);
-    assert_eq!(shown["reportedProblem"], "version 3 is no JSON object: it is a JSON array");
+    assert_eq!(shown["reportedProblem"], "version 3 is not a JSON object: it is a JSON array");
 }
 
 #[test]

@@ -29,7 +29,7 @@ use super::{
 /// MQTT 5: a session expiry of 100 s.
 const KEPT: [u8; 5] = [0x11, 0, 0, 0, 100];
 
-/// A CONNECT with a will: `flags` beside the will's own, properties of the packet and of the will (None = 3.1.1).
+/// A CONNECT with a will: `flags` beside the will's own, properties of the packet and of the will (`None`: MQTT 3.1.1).
 fn connect_will(id: &str, flags: u8, properties: Option<(&[u8], &[u8])>, topic: &str, payload: &str) -> Vec<u8> {
     let lengths = |p: &[u8]| [&[u8::try_from(p.len()).unwrap()][..], p].concat();
     let (level, own, wills) = match properties {
@@ -53,17 +53,17 @@ impl TestServer {
         client.send(bytes).await;
         let connack = client.try_packet().await?;
         assert_eq!((connack[0], connack[2]), (0x20, 0), "{connack:?}");
-        assert_ne!(connack[3], 0, "it was let in");
+        assert_ne!(connack[3], 0, "it was accepted");
         assert!(client.try_packet().await.is_none());
         Some(connack[3])
     }
 
-    /// Waits until so many are connected.
+    /// Waits until this many are connected.
     async fn connected(&self, count: i64) {
         until("the others are offline", || self.metrics.connections.get() == count).await;
     }
 
-    /// Sends these bytes on a new connection that was let in, and gives how it ends: the reason code, 0 without one.
+    /// Sends these bytes on a new, accepted connection, and returns how it ends: the reason code, 0 without one.
     async fn close_code(&self, v5: bool, bytes: &[u8]) -> u8 {
         let mut client = if v5 { self.v5("_client-fated").await } else { self.v4("_client-fated").await };
         client.send(bytes).await;
@@ -87,7 +87,7 @@ impl Client {
     }
 
     /// DISCONNECT, and the end.
-    async fn goodbye(mut self) {
+    async fn send_disconnect(mut self) {
         self.send(&[0xe0, 0]).await;
         self.expect_end().await;
     }

@@ -88,25 +88,25 @@ async fn v3_3_1_2_4_and_6_a_session_is_resumed_unless_it_is_to_be_clean() {
     let (mut client, present) = server.resume(&connect_v4("_client", 0, 60)).await;
     assert!(!present);
     client.subscribe(false, "a", 1).await;
-    client.goodbye().await;
+    client.send_disconnect().await;
     let (client, present) = server.resume(&connect_v4("_client", 0, 60)).await;
     assert!(present);
-    client.goodbye().await;
+    client.send_disconnect().await;
     let (mut client, present) = server.resume(&connect_v4("_client", 2, 60)).await;
     assert!(!present);
     client.publish_1(false, "a", "nobody").await;
     client.expect_silence().await;
-    client.goodbye().await;
+    client.send_disconnect().await;
     assert!(!server.resume(&connect_v4("_client", 0, 60)).await.1);
 }
 
 #[tokio::test]
-async fn v3_3_1_2_8_and_10_and_3_14_4_3_a_will_comes_after_a_loss_and_not_after_disconnect() {
+async fn v3_3_1_2_8_and_10_and_3_14_4_3_a_will_is_published_after_a_loss_and_not_after_disconnect() {
     let server = TestServer::start().await;
     let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "will", 1).await;
     let (client, _) = server.connect(&connect_will("_client", 0x0a, None, "will", "gone")).await;
-    client.goodbye().await;
+    client.send_disconnect().await;
     watcher.expect_silence().await;
     let (client, _) = server.connect(&connect_will("_client", 0x0a, None, "will", "gone")).await;
     drop(client);
@@ -114,7 +114,7 @@ async fn v3_3_1_2_8_and_10_and_3_14_4_3_a_will_comes_after_a_loss_and_not_after_
 }
 
 #[tokio::test]
-async fn v3_3_1_2_16_and_17_a_will_is_retained_where_it_says_so() {
+async fn v3_3_1_2_16_and_17_a_will_is_retained_if_its_flag_says_so() {
     let server = TestServer::start().await;
     let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "will/+", 0).await;
@@ -129,7 +129,7 @@ async fn v3_3_1_2_16_and_17_a_will_is_retained_where_it_says_so() {
 }
 
 #[tokio::test]
-async fn v3_3_1_2_24_keep_alive_one_and_a_half_times() {
+async fn v3_3_1_2_24_a_silent_client_is_closed_after_one_and_a_half_keep_alives() {
     let server = TestServer::start().await;
     let (mut silent, _) = server.connect(&connect_v4("_client", 2, 1)).await;
     pass(std::time::Duration::from_millis(1_300)).await;
@@ -139,7 +139,7 @@ async fn v3_3_1_2_24_keep_alive_one_and_a_half_times() {
 }
 
 #[tokio::test]
-async fn v3_3_1_3_6_to_8_an_empty_client_id_is_for_clean_sessions_alone() {
+async fn v3_3_1_3_6_to_8_an_empty_client_id_is_for_clean_sessions_only() {
     let server = TestServer::start().await;
     server.v4("").await.expect_silence().await;
     let mut client = server.open().await;
@@ -171,7 +171,7 @@ async fn v3_3_1_4_5_nothing_behind_a_refused_connect_is_processed() {
 }
 
 #[tokio::test]
-async fn v3_3_2_0_1_what_follows_connect_at_once_is_answered_behind_connack() {
+async fn v3_3_2_0_1_what_follows_connect_at_once_is_answered_after_connack() {
     let server = TestServer::start().await;
     let mut client = server.open().await;
     let bytes = [connect_v4("_client", 2, 60), subscribe(false, 1, "a", 0), publish(0x32, "a", 2, None, "x")];
@@ -200,7 +200,7 @@ async fn v3_3_3_1_5_to_11_the_last_retained_message_comes_to_new_subscriptions()
     there.subscribe(false, "r/#", 0).await;
     for payload in ["old", "new"] {
         from.send(&publish(0x31, "r/1", 0, None, payload)).await;
-        // 3.3.1-9: no flag for those who subscribed before.
+        // 3.3.1-9: no retain flag for clients that subscribed before.
         there.expect(&publish(0x30, "r/1", 0, None, payload)).await;
     }
     let mut late = server.v4("_client-late").await;

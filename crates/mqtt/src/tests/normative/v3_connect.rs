@@ -25,7 +25,7 @@ async fn v3_3_1_2_5_and_4_5_0_1_what_comes_while_a_kept_session_is_offline_is_st
     let (mut client, _) = server.resume(&kept).await;
     client.subscribe(false, "a/+", 2).await;
     client.subscribe(false, "b", 1).await;
-    client.goodbye().await;
+    client.send_disconnect().await;
     let mut from = server.v4("_client-from").await;
     from.publish_1(false, "a/1", "one").await;
     from.publish_2(false, "a/2", "two").await;
@@ -45,9 +45,9 @@ async fn v3_3_1_2_7_retained_messages_outlive_the_session_that_left_them() {
     let (mut client, _) = server.resume(&connect_v4("_client", 0, 60)).await;
     client.send(&publish(0x33, "r", 9, None, "kept")).await;
     client.expect(&ack(0x40, 9)).await;
-    client.goodbye().await;
+    client.send_disconnect().await;
     // Its session ends.
-    server.v4("_client").await.goodbye().await;
+    server.v4("_client").await.send_disconnect().await;
     let mut late = server.v4("_client-late").await;
     late.subscribe(false, "r", 0).await;
     late.expect(&publish(0x31, "r", 0, None, "kept")).await;
@@ -71,7 +71,7 @@ async fn v3_3_1_2_9_a_will_has_a_topic_and_a_message_and_its_own_flags() {
 }
 
 #[tokio::test]
-async fn v3_3_1_2_11_and_13_and_15_without_a_will_there_are_no_flags_and_no_fields_of_one() {
+async fn v3_3_1_2_11_and_13_and_15_without_a_will_there_are_no_will_flags_and_no_will_fields() {
     let server = TestServer::start().await;
     let (id, will) = (text("_client"), [text("will"), text("gone")].concat());
     for (flags, fields) in [(0x0a, &[&id[..]][..]), (0x12, &[&id]), (0x22, &[&id]), (0x02, &[&id, &will])] {
@@ -86,7 +86,7 @@ async fn v3_3_1_2_12_without_a_will_none_is_published() {
     watcher.subscribe(false, "will", 0).await;
     // The session had one once.
     let (client, _) = server.connect(&connect_will("_client", 0, None, "will", "of the first connection")).await;
-    client.goodbye().await;
+    client.send_disconnect().await;
     let (client, present) = server.resume(&connect_v4("_client", 0, 60)).await;
     assert!(present);
     drop(client);
@@ -95,7 +95,7 @@ async fn v3_3_1_2_12_without_a_will_none_is_published() {
 }
 
 #[tokio::test]
-async fn v3_3_1_2_14_a_will_has_any_of_the_three_qualities() {
+async fn v3_3_1_2_14_a_will_has_any_of_the_three_qos() {
     let server = TestServer::start().await;
     let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "will", 2).await;
@@ -107,7 +107,7 @@ async fn v3_3_1_2_14_a_will_has_any_of_the_three_qualities() {
 }
 
 #[tokio::test]
-async fn v3_3_1_2_18_to_22_user_name_and_password_are_there_where_the_flags_say_so() {
+async fn v3_3_1_2_18_to_22_user_name_and_password_are_present_if_the_flags_say_so() {
     let server = TestServer::start().await;
     let (id, word) = (text("_client"), text("word"));
     for (flags, fields, right) in [
@@ -124,7 +124,7 @@ async fn v3_3_1_2_18_to_22_user_name_and_password_are_there_where_the_flags_say_
         if right {
             let (client, connack) = server.connect(&connect).await;
             assert_eq!(connack, CONNACK, "{flags:x}");
-            client.goodbye().await;
+            client.send_disconnect().await;
         } else {
             assert_eq!(server.refusal(&connect).await, None, "{flags:x} {}", fields.len());
         }
@@ -155,8 +155,8 @@ async fn v3_3_1_3_2_the_client_id_names_the_session() {
     one.subscribe(false, "a", 1).await;
     let (two, present) = server.resume(&connect("_client-2")).await;
     assert!(!present);
-    one.goodbye().await;
-    two.goodbye().await;
+    one.send_disconnect().await;
+    two.send_disconnect().await;
     server.v4("_client-from").await.publish_1(false, "a", "x").await;
     let (mut two, present) = server.resume(&connect("_client-2")).await;
     assert!(present);
@@ -167,7 +167,7 @@ async fn v3_3_1_3_2_the_client_id_names_the_session() {
 }
 
 #[tokio::test]
-async fn v3_3_1_3_3_and_4_and_10_and_11_the_client_id_is_there_and_texts_are_utf_8() {
+async fn v3_3_1_3_3_and_4_and_10_and_11_the_client_id_is_present_and_texts_are_utf_8() {
     let server = TestServer::start().await;
     let (wrong, id, word): (&[u8], _, _) = (&[0, 2, 0xc3, 0x28], text("_client"), text("word"));
     for (flags, fields) in [(0x02, &[][..]), (0x02, &[wrong]), (0x06, &[&id[..], wrong, &word]), (0x82, &[&id, wrong])]
@@ -214,6 +214,6 @@ async fn v3_3_1_4_3_and_4_and_3_2_2_1_to_3_connack_says_whether_there_was_a_sess
         let mut client = server.open().await;
         client.send(&connect_v4("_client", flags, 60)).await;
         client.expect(&connack).await;
-        client.goodbye().await;
+        client.send_disconnect().await;
     }
 }

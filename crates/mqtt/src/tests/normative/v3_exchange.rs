@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn v3_4_1_0_1_and_2_session_state_is_there_as_long_as_the_session() {
+async fn v3_4_1_0_1_and_2_session_state_lasts_as_long_as_the_session() {
     let server = TestServer::start().await;
     let mut to = server.v4("_client-to").await;
     to.subscribe(false, "a", 0).await;
@@ -15,7 +15,7 @@ async fn v3_4_1_0_1_and_2_session_state_is_there_as_long_as_the_session() {
         }
         to.expect(&publish(0x30, "a", 0, None, "x")).await;
         to.expect_silence().await;
-        client.goodbye().await;
+        client.send_disconnect().await;
         // A clean session ended with its connection, and its id is of a new message.
         let (mut client, present) = server.resume(&connect_v4("_client", clean, 60)).await;
         assert_eq!(present, clean == 0);
@@ -39,7 +39,7 @@ async fn v3_4_3_2_1_qos_1_goes_out_without_dup_and_waits_for_its_puback() {
         from.publish_1(false, "a", payload).await;
         client.expect(&publish(0x32, "a", id, None, payload)).await;
     }
-    // That of another id, and what is none of QoS 1, are no acknowledgement of the second.
+    // An acknowledgement with another id, or of another type, does not acknowledge the second message.
     client.send(&[ack(0x40, 1), ack(0x40, 3), ack(0x70, 2)].concat()).await;
     client.expect_silence().await;
     for _ in 0..2 {
@@ -50,7 +50,7 @@ async fn v3_4_3_2_1_qos_1_goes_out_without_dup_and_waits_for_its_puback() {
         client.expect_silence().await;
     }
     client.send(&ack(0x40, 2)).await;
-    client.goodbye().await;
+    client.send_disconnect().await;
     let (mut client, _) = server.resume(&kept).await;
     client.expect_silence().await;
 }
@@ -90,7 +90,7 @@ async fn v3_4_3_3_1_qos_2_goes_out_step_by_step_and_no_step_back() {
     let (mut client, _) = server.resume(&kept).await;
     client.expect(&ack(0x62, 1)).await;
     client.send(&ack(0x70, 1)).await;
-    client.goodbye().await;
+    client.send_disconnect().await;
     let (mut client, _) = server.resume(&kept).await;
     client.expect_silence().await;
 }
@@ -140,7 +140,7 @@ async fn v3_4_8_0_1_a_client_that_breaks_the_protocol_is_closed_alone() {
 }
 
 #[tokio::test]
-async fn v3_4_8_0_2_what_cannot_be_taken_now_ends_the_connection() {
+async fn v3_4_8_0_2_what_cannot_be_accepted_now_ends_the_connection() {
     let server = TestServer::start().await;
     let mut device = server.v4("lamp-1").await;
     server.host.disk.fill();

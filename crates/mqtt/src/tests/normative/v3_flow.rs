@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn v3_3_3_1_3_a_duplicate_coming_in_is_none_going_out() {
+async fn v3_3_3_1_3_dup_of_an_incoming_publish_is_not_passed_on() {
     let server = TestServer::start().await;
     let mut client = server.v4("_client").await;
     client.subscribe(false, "a", 1).await;
@@ -34,7 +34,7 @@ async fn v3_3_3_5_1_overlapping_subscriptions_deliver_once_with_the_highest_qos(
 }
 
 #[tokio::test]
-async fn v3_3_8_4_6_delivery_has_the_lower_of_the_two_qualities() {
+async fn v3_3_8_4_6_delivery_has_the_lower_of_the_two_qos() {
     let server = TestServer::start().await;
     let mut from = server.v4("_client-from").await;
     let mut to = server.v4("_client-to").await;
@@ -87,7 +87,7 @@ async fn v3_4_3_3_2_a_qos_2_message_is_delivered_once_also_across_a_reconnect() 
     from.send(&ack(0x62, 7)).await;
     from.expect(&ack(0x70, 7)).await;
     to.expect_silence().await;
-    // After PUBCOMP the same id is another message.
+    // After PUBCOMP the same id belongs to another message.
     from.send(&publish(0x34, "a", 7, None, "y")).await;
     to.expect(&publish(0x30, "a", 0, None, "y")).await;
 }

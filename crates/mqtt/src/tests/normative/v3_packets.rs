@@ -61,7 +61,7 @@ async fn v3_2_3_1_5_and_4_3_1_1_qos_0_goes_out_without_packet_id_and_dup() {
 }
 
 #[tokio::test]
-async fn v3_2_3_1_6_and_3_3_4_1_a_publish_is_answered_by_its_quality_and_under_its_id() {
+async fn v3_2_3_1_6_and_3_3_4_1_a_publish_is_answered_by_its_qos_and_under_its_id() {
     let server = TestServer::start().await;
     let mut client = server.v4("_client").await;
     client.send(&publish(0x30, "a", 0, None, "x")).await;
@@ -160,7 +160,7 @@ async fn v3_3_10_3_1_and_2_an_unsubscribe_has_a_filter_and_it_is_utf_8() {
 }
 
 #[tokio::test]
-async fn v3_3_14_1_1_a_disconnect_with_flags_is_none() {
+async fn v3_3_14_1_1_a_disconnect_with_flags_is_malformed() {
     let server = TestServer::start().await;
     let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "will", 0).await;

@@ -1,4 +1,4 @@
-//! MQTT 5: which CONNECT is let in, and what CONNACK says.
+//! MQTT 5: which CONNECT is accepted, and what CONNACK contains.
 
 use super::*;
 use switchbox_model::limits;
@@ -34,7 +34,7 @@ async fn v5_3_1_2_3_the_reserved_connect_flag_is_malformed() {
 }
 
 #[tokio::test]
-async fn v5_3_1_2_16_to_19_user_name_and_password_are_there_where_the_flags_say_so() {
+async fn v5_3_1_2_16_to_19_user_name_and_password_are_present_if_the_flags_say_so() {
     let server = TestServer::start().await;
     let (id, word) = (text("_client"), text("word"));
     for (flags, fields, right) in [
@@ -51,7 +51,7 @@ async fn v5_3_1_2_16_to_19_user_name_and_password_are_there_where_the_flags_say_
     ] {
         let connect = connect_fields(true, flags, fields);
         if right {
-            server.connect(&connect).await.0.goodbye().await;
+            server.connect(&connect).await.0.send_disconnect().await;
         } else {
             assert_eq!(server.refusal(&connect).await, Some(0x81), "{flags:x} {}", fields.len());
         }
@@ -83,8 +83,8 @@ async fn v5_3_1_3_2_the_client_id_names_the_session() {
     one.subscribe(true, "a", 1).await;
     let (two, present) = server.resume(&connect("_client-2")).await;
     assert!(!present);
-    one.goodbye().await;
-    two.goodbye().await;
+    one.send_disconnect().await;
+    two.send_disconnect().await;
     server.v5("_client-from").await.publish_1(true, "a", "x").await;
     let (mut two, present) = server.resume(&connect("_client-2")).await;
     assert!(present);
@@ -127,7 +127,7 @@ async fn v5_3_1_4_1_a_connect_that_does_not_conform_is_refused() {
     let right = connect_v5("_client", 2, &[]);
     let longer = packet(0x10, &[&right[2..], &[0]].concat());
     let shorter = packet(0x10, &right[2..right.len() - 1]);
-    // Twice the same property, one that is of PUBLISH, one that nobody knows, a length beyond the end.
+    // The same property twice, a property of PUBLISH, an unknown property, a length beyond the end.
     let properties = [&[0x21, 0, 9, 0x21, 0, 9][..], &[0x23, 0, 1], &[0x7f, 0], &[0x11, 0, 0]];
     let wrong = properties.map(|properties| connect_v5("_client", 2, properties));
     for bytes in [longer, shorter].into_iter().chain(wrong) {
@@ -166,7 +166,7 @@ async fn v5_3_2_0_1_and_2_connack_comes_first_and_once() {
     let kept = connect_v5("_client", 0, &KEPT);
     let (mut client, _) = server.connect(&kept).await;
     client.subscribe(true, "a", 1).await;
-    client.goodbye().await;
+    client.send_disconnect().await;
     server.v5("_client-from").await.publish_1(true, "a", "waits").await;
     let mut client = server.open().await;
     client.send(&[kept.clone(), subscribe(true, 1, "b", 0), vec![0xc0, 0]].concat()).await;
@@ -182,7 +182,7 @@ async fn v5_3_2_0_1_and_2_connack_comes_first_and_once() {
 async fn v5_3_2_2_1_and_6_a_refusal_says_that_there_is_no_session() {
     let server = TestServer::start().await;
     let (client, _) = server.connect(&connect_v5("_client", 0, &KEPT)).await;
-    client.goodbye().await;
+    client.send_disconnect().await;
     let mut refused = server.open().await;
     let method = [&KEPT[..], &[0x15], &text("SCRAM")].concat();
     refused.send(&connect_v5("_client", 0, &method)).await;

@@ -20,11 +20,11 @@ async fn v5_3_1_2_4_to_6_and_3_1_4_4_and_5_and_3_2_2_2_and_3_clean_start_discard
     for present in [false, true] {
         let (client, found) = server.resume(&kept).await;
         assert_eq!(found, present);
-        client.goodbye().await;
+        client.send_disconnect().await;
     }
     let (client, found) = server.resume(&connect_v5("_client", 2, &KEPT)).await;
     assert!(!found);
-    client.goodbye().await;
+    client.send_disconnect().await;
     assert!(server.resume(&kept).await.1);
 }
 
@@ -57,7 +57,7 @@ async fn v5_3_1_2_23_and_4_1_0_2_a_session_is_kept_for_its_expiry_and_no_longer(
     let server = TestServer::start().await;
     for (expiry, id) in [(&KEPT[..], "_client-kept"), (&[0x11, 0, 0, 0, 0], "_client-none"), (&[], "_client-plain")] {
         let (client, _) = server.connect(&connect_v5(id, 2, expiry)).await;
-        client.goodbye().await;
+        client.send_disconnect().await;
         assert_eq!(server.resume(&connect_v5(id, 0, expiry)).await.1, id == "_client-kept", "{id}");
     }
 }
@@ -74,8 +74,8 @@ async fn v5_3_1_2_24_and_25_nothing_larger_than_the_client_takes_is_sent_and_it_
     // Words that do not fit are left out; the code comes alone.
     client.send(&publish(0x30, &"long/".repeat(40), 0, Some(&[]), "#")).await;
     client.send(&publish(0x30, "", 0, Some(&[]), "x")).await;
-    let goodbye = client.packet().await;
-    assert!(goodbye[0] == 0xe0 && goodbye.len() <= 60, "{goodbye:?}");
+    let disconnect = client.packet().await;
+    assert!(disconnect[0] == 0xe0 && disconnect.len() <= 60, "{disconnect:?}");
 }
 
 #[tokio::test]
@@ -87,13 +87,13 @@ async fn v5_3_1_2_28_without_a_request_there_is_no_response_information() {
     }
     for (id, place) in [("_client", "responses/_client/"), ("lamp-1", "responses/default/lamp-1/"), ("_client-#", "")] {
         let (_, connack) = server.connect(&connect_v5(id, 2, &[0x19, 1])).await;
-        let told = property(&connack, 0x1a, 0).map(|place| String::from_utf8(place.to_vec()).unwrap());
-        assert_eq!(told.as_deref().unwrap_or_default(), place);
+        let announced = property(&connack, 0x1a, 0).map(|place| String::from_utf8(place.to_vec()).unwrap());
+        assert_eq!(announced.as_deref().unwrap_or_default(), place);
     }
 }
 
 #[tokio::test]
-async fn v5_3_1_2_29_without_a_request_reasons_are_codes_alone() {
+async fn v5_3_1_2_29_without_a_request_reasons_are_only_codes() {
     let server = TestServer::start().await;
     for (properties, words) in [(&[0x17, 0][..], false), (&[], true)] {
         let (mut client, _) = server.connect(&connect_v5("_client", 2, properties)).await;
@@ -107,11 +107,11 @@ async fn v5_3_1_2_29_without_a_request_reasons_are_codes_alone() {
 }
 
 #[tokio::test]
-async fn v5_3_1_3_6_and_7_and_3_2_2_16_an_empty_client_id_is_replaced_and_told() {
+async fn v5_3_1_3_6_and_7_and_3_2_2_16_an_empty_client_id_is_replaced_and_announced() {
     let server = TestServer::start().await;
     let (client, connack) = server.connect(&connect_v5("", 2, &KEPT)).await;
     let assigned = String::from_utf8(property(&connack, 0x12, 0).unwrap().to_vec()).unwrap();
-    client.goodbye().await;
+    client.send_disconnect().await;
     let (_, connack) = server.connect(&connect_v5("", 2, &KEPT)).await;
     assert_ne!(property(&connack, 0x12, 0), Some(assigned.as_bytes()));
     assert!(server.resume(&connect_v5(&assigned, 0, &KEPT)).await.1, "{assigned}");
@@ -180,9 +180,9 @@ async fn v5_3_2_2_21_a_client_without_keep_alive_is_given_one() {
     let server = TestServer::start().await;
     let connect =
         |secs: u16| packet(0x10, &[&text("MQTT")[..], &[5, 2], &secs.to_be_bytes(), &[0], &text("_client")].concat());
-    for (asked, told) in [(0, Some(3_600_u16)), (60_000, Some(3_600)), (60, None)] {
+    for (asked, announced) in [(0, Some(3_600_u16)), (60_000, Some(3_600)), (60, None)] {
         let (_, connack) = server.connect(&connect(asked)).await;
-        assert_eq!(property(&connack, 0x13, 2), told.map(u16::to_be_bytes).as_ref().map(|b| &b[..]), "{asked}");
+        assert_eq!(property(&connack, 0x13, 2), announced.map(u16::to_be_bytes).as_ref().map(|b| &b[..]), "{asked}");
     }
 }
 

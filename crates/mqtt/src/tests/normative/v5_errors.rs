@@ -2,10 +2,10 @@
 
 use super::*;
 
-/// A topic where nobody of these may publish or subscribe.
+/// A topic to which none of these clients may publish or subscribe.
 const ELSEWHERE: &str = "/devices/lamp-9/events";
 
-/// CONNECT of a client that takes packets of so many bytes.
+/// CONNECT of a client that accepts packets of this many bytes.
 fn takes(bytes: u8) -> Vec<u8> {
     connect_v5("_client", 2, &[0x27, 0, 0, 0, bytes])
 }
@@ -53,7 +53,7 @@ async fn v5_3_14_1_1_a_disconnect_with_flags_is_malformed() {
         client.send(&[0xe0 | flags, 0]).await;
         assert_eq!(client.expect_end().await, Some(0x81), "{flags:x}");
         drop(client);
-        // It was no goodbye.
+        // It was not a DISCONNECT.
         watcher.expect(&publish(0x30, "will", 0, Some(&[]), "gone")).await;
     }
 }
@@ -90,8 +90,8 @@ async fn v5_3_14_4_1_and_2_disconnect_is_the_last_that_is_sent() {
     // This made room for the second, had there been no DISCONNECT.
     let _ = tokio::io::AsyncWriteExt::write_all(&mut old.0, &ack(0x40, 1)).await;
     from.publish_1(true, "a", "3").await;
-    let goodbye = old.packet().await;
-    assert_eq!((goodbye[0], goodbye[2]), (0xe0, 0x8e));
+    let disconnect = old.packet().await;
+    assert_eq!((disconnect[0], disconnect[2]), (0xe0, 0x8e));
     assert!(old.try_packet().await.is_none());
     new.expect(&publish(0x3a, "a", 1, Some(&[]), "1")).await;
 }

@@ -13,7 +13,7 @@ async fn v5_3_3_1_1_and_4_3_2_2_and_3_qos_1_goes_out_without_dup_and_waits_for_i
         from.publish_1(true, "a", payload).await;
         client.expect(&publish(0x32, "a", id, Some(&[]), payload)).await;
     }
-    // That of another id, and what is none of QoS 1, are no acknowledgement of the second.
+    // An acknowledgement with another id, or of another type, does not acknowledge the second message.
     client.send(&[ack(0x40, 1), ack(0x40, 3), ack(0x70, 2)].concat()).await;
     client.expect_silence().await;
     for _ in 0..2 {
@@ -24,7 +24,7 @@ async fn v5_3_3_1_1_and_4_3_2_2_and_3_qos_1_goes_out_without_dup_and_waits_for_i
         client.expect_silence().await;
     }
     client.send(&ack(0x40, 2)).await;
-    client.goodbye().await;
+    client.send_disconnect().await;
     server.connect(&kept).await.0.expect_silence().await;
 }
 
@@ -37,7 +37,7 @@ async fn v5_3_3_1_2_and_4_dup_on_qos_0_and_qos_3_are_malformed() {
 }
 
 #[tokio::test]
-async fn v5_3_3_1_3_and_4_3_3_2_a_duplicate_coming_in_is_none_going_out() {
+async fn v5_3_3_1_3_and_4_3_3_2_dup_of_an_incoming_publish_is_not_passed_on() {
     let server = TestServer::start().await;
     let mut to = server.v5("_client").await;
     to.subscribe(true, "a", 2).await;
@@ -65,7 +65,7 @@ async fn v5_3_3_4_5_each_of_several_copies_has_the_identifier_of_its_subscriptio
 }
 
 #[tokio::test]
-async fn v5_3_3_4_10_and_4_9_0_3_and_3_12_4_1_a_full_window_holds_up_publishes_alone() {
+async fn v5_3_3_4_10_and_4_9_0_3_and_3_12_4_1_a_full_window_delays_only_publishes() {
     let server = TestServer::start().await;
     let (mut client, _) = server.connect(&connect_v5("_client", 2, &[0x21, 0, 1])).await;
     client.subscribe(true, "a", 1).await;
@@ -120,7 +120,7 @@ async fn v5_4_3_3_3_to_6_qos_2_goes_out_step_by_step_and_no_step_back() {
     let (mut client, _) = server.connect(&kept).await;
     client.expect(&ack(0x62, 1)).await;
     client.send(&ack(0x70, 1)).await;
-    client.goodbye().await;
+    client.send_disconnect().await;
     server.connect(&kept).await.0.expect_silence().await;
 }
 

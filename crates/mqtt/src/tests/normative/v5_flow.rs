@@ -4,7 +4,7 @@ use super::*;
 use switchbox_model::limits;
 
 #[tokio::test]
-async fn v5_3_3_4_9_and_4_9_0_1_and_2_no_more_than_the_clients_receive_maximum_is_under_way() {
+async fn v5_3_3_4_9_and_4_9_0_1_and_2_no_more_than_the_clients_receive_maximum_is_in_flight() {
     let server = TestServer::start().await;
     let kept = connect_v5("_client", 0, &[&KEPT[..], &[0x21, 0, 2]].concat());
     let (mut client, _) = server.connect(&kept).await;
@@ -42,7 +42,7 @@ async fn v5_3_1_2_11_3_a_receive_maximum_of_0_is_refused() {
 }
 
 #[tokio::test]
-async fn v5_4_9_more_than_our_receive_maximum_is_answered_with_0x93() {
+async fn v5_4_9_more_than_the_servers_receive_maximum_is_answered_with_0x93() {
     let server = TestServer::start().await;
     let mut client = server.v5("_client").await;
     // QoS 2 that is never released counts until it is.
@@ -72,7 +72,7 @@ async fn v5_4_9_qos_1_counts_until_its_puback() {
 }
 
 #[tokio::test]
-async fn v5_3_2_2_15_a_packet_over_our_maximum_is_answered_with_0x95() {
+async fn v5_3_2_2_15_a_packet_over_the_servers_maximum_is_answered_with_0x95() {
     let server = TestServer::start().await;
     assert_eq!(server.close_code(true, &[0x30, 0xff, 0xff, 0xff, 0x7f]).await, 0x95);
 }

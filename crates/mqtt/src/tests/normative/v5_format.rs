@@ -154,7 +154,7 @@ async fn v5_2_2_1_4_and_4_3_2_1_and_4_3_3_1_a_packet_id_is_not_used_again_before
 }
 
 #[tokio::test]
-async fn v5_2_2_1_5_and_3_3_4_1_a_publish_is_answered_by_its_quality_and_under_its_id() {
+async fn v5_2_2_1_5_and_3_3_4_1_a_publish_is_answered_by_its_qos_and_under_its_id() {
     let server = TestServer::start().await;
     let mut client = server.v5("_client").await;
     let send = |first, id| publish(first, "a", id, Some(&[]), "x");

@@ -30,12 +30,12 @@ fn packets(properties: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn v5_3_3_2_3_3_a_message_expiry_of_0_is_over_at_once_and_no_error() {
+async fn v5_3_3_2_3_3_a_message_expiry_of_0_expires_at_once_and_is_no_error() {
     let server = TestServer::start().await;
     let kept = connect_v5("_client-to", 0, &KEPT);
     let (mut to, _) = server.connect(&kept).await;
     to.subscribe(true, "a", 1).await;
-    to.goodbye().await;
+    to.send_disconnect().await;
     let mut from = server.v5("_client-from").await;
     // With another property behind it, and retained.
     for (first, properties) in [(0x32, AT_ONCE.to_vec()), (0x33, [&AT_ONCE[..], &user("k", "v")].concat())] {

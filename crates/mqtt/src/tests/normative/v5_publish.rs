@@ -67,7 +67,7 @@ async fn v5_3_3_2_5_and_6_a_message_expires_in_a_queue_and_carries_the_remaining
     let kept = connect_v5("_client-to", 0, &KEPT);
     let (mut to, _) = server.connect(&kept).await;
     to.subscribe(true, "a", 1).await;
-    to.goodbye().await;
+    to.send_disconnect().await;
     let mut from = server.v5("_client-from").await;
     let with_expiry = |first, id, secs: u8, payload| publish(first, "a", id, Some(&[2, 0, 0, 0, secs]), payload);
     for (id, secs, payload) in [(1, 1, "short"), (2, 100, "long")] {
@@ -109,7 +109,7 @@ async fn v5_3_3_2_7_an_alias_does_not_outlive_its_connection() {
     let server = TestServer::start().await;
     let (mut client, _) = server.connect(&connect_v5("_client", 0, &KEPT)).await;
     client.send(&publish(0x30, "a", 0, Some(&[0x23, 0, 1]), "x")).await;
-    client.goodbye().await;
+    client.send_disconnect().await;
     let (mut client, present) = server.resume(&connect_v5("_client", 0, &KEPT)).await;
     assert!(present);
     client.send(&publish(0x30, "", 0, Some(&[0x23, 0, 1]), "x")).await;

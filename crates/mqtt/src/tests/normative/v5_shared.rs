@@ -45,7 +45,7 @@ async fn v5_4_8_2_each_message_goes_to_one_member_by_turns() {
 }
 
 #[tokio::test]
-async fn v5_4_8_2_3_each_member_gets_its_own_quality() {
+async fn v5_4_8_2_3_each_member_gets_its_own_qos() {
     let server = TestServer::start().await;
     let mut members = [member(&server, "_client-0", false, 0).await, member(&server, "_client-1", false, 1).await];
     let mut from = server.v5("_client-from").await;
@@ -70,7 +70,7 @@ async fn v5_4_8_2_a_member_that_is_offline_is_passed_over_while_another_is_conne
     let server = TestServer::start().await;
     let offline = member(&server, "_client-away", true, 1).await;
     let mut here = member(&server, "_client-here", false, 1).await;
-    offline.goodbye().await;
+    offline.send_disconnect().await;
     let mut from = server.v5("_client-from").await;
     for id in 1..=4 {
         from.publish_1(true, "a", "x").await;
@@ -78,7 +78,7 @@ async fn v5_4_8_2_a_member_that_is_offline_is_passed_over_while_another_is_conne
         here.send(&ack(0x40, id)).await;
     }
     here.expect_silence().await;
-    here.goodbye().await;
+    here.send_disconnect().await;
     // Now it is the only one left.
     from.publish_1(true, "a", "kept for it").await;
     let (mut offline, present) = server.resume(&connect_v5("_client-away", 0, &KEPT)).await;
@@ -126,7 +126,7 @@ async fn v5_4_8_2_6_what_a_member_refuses_goes_to_no_other_member() {
     first.expect(&publish(0x32, "a", 1, Some(&[]), "x")).await;
     first.send(&packet(0x40, &[0, 1, 0x97])).await;
     first.expect_silence().await;
-    first.goodbye().await;
+    first.send_disconnect().await;
     second.expect_silence().await;
 }
 
@@ -147,7 +147,7 @@ async fn v5_4_8_2_shared_and_plain_subscriptions_of_one_client_each_bring_the_me
 }
 
 #[tokio::test]
-async fn v5_what_comes_for_a_device_alone_is_not_shared() {
+async fn v5_device_deliveries_are_not_shared() {
     let server = TestServer::start().await;
     let mut lamp = server.v5("lamp-1").await;
     assert_eq!(lamp.subscribe(true, "$share/g//devices/lamp-1/config", 1).await, 0x9e);

@@ -66,9 +66,9 @@ async fn v5_3_1_2_24_a_client_that_cannot_take_an_answer_is_disconnected_with_0x
                 let got = client.packet().await;
                 assert_eq!((got[0], got.len()), (answer, 40), "{got:?}");
             } else {
-                let goodbye = client.packet().await;
-                assert_eq!((goodbye[0], goodbye[2]), (0xe0, 0x95), "{goodbye:?}");
-                assert!(goodbye.len() <= 40 && client.try_packet().await.is_none());
+                let disconnect = client.packet().await;
+                assert_eq!((disconnect[0], disconnect[2]), (0xe0, 0x95), "{disconnect:?}");
+                assert!(disconnect.len() <= 40 && client.try_packet().await.is_none());
             }
         }
     }
@@ -107,7 +107,7 @@ async fn v5_3_1_2_24_an_alias_does_not_make_a_message_too_large() {
 }
 
 #[tokio::test]
-async fn v5_3_1_4_a_connect_over_our_maximum_is_answered_with_0x95() {
+async fn v5_3_1_4_a_connect_over_the_servers_maximum_is_answered_with_0x95() {
     let server = TestServer::start().await;
     let payload = "x".repeat(9_000);
     let mut client = server.open().await;
@@ -115,7 +115,7 @@ async fn v5_3_1_4_a_connect_over_our_maximum_is_answered_with_0x95() {
     let connack = client.packet().await;
     assert_eq!((connack[0], connack[3]), (0x20, 0x95), "{connack:?}");
     assert!(connack.len() > 5 && client.try_packet().await.is_none());
-    // As short as the client wants it.
+    // No longer than the client accepts.
     let mut client = server.open().await;
     client.send(&connect_will("_client", 2, Some((&at_most(20), &[])), "will", &payload)).await;
     client.expect(&[0x20, 3, 0, 0x95, 0]).await;

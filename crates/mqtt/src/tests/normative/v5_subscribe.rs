@@ -100,7 +100,7 @@ async fn v5_3_10_3_2_an_unsubscribe_has_a_filter() {
 }
 
 #[tokio::test]
-async fn v5_3_8_4_8_delivery_has_the_lower_of_the_two_qualities() {
+async fn v5_3_8_4_8_delivery_has_the_lower_of_the_two_qos() {
     let server = TestServer::start().await;
     let mut from = server.v5("_client-from").await;
     for granted in 0..=2_u8 {

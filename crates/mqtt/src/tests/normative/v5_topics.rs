@@ -1,4 +1,4 @@
-//! MQTT 5: topics and filters, who gets a message and in which order.
+//! MQTT 5: topics and filters, and which client gets a message in which order.
 
 use super::*;
 
@@ -43,7 +43,7 @@ async fn v5_4_5_0_1_a_message_goes_to_all_whose_filters_match_connected_or_away(
     let kept = connect_v5("_client-away", 0, &KEPT);
     let (mut offline, _) = server.connect(&kept).await;
     offline.subscribe(true, "a/#", 2).await;
-    offline.goodbye().await;
+    offline.send_disconnect().await;
     let mut here = server.v5("_client-here").await;
     here.subscribe(true, "+/b", 1).await;
     let mut other = server.v5("_client-other").await;

@@ -41,7 +41,7 @@ async fn v5_3_1_2_9_a_will_has_properties_a_topic_and_a_payload() {
 }
 
 #[tokio::test]
-async fn v5_3_1_2_10_a_will_is_gone_when_it_was_published_or_the_client_said_goodbye() {
+async fn v5_3_1_2_10_a_will_is_removed_when_it_was_published_or_the_client_sent_disconnect() {
     let server = TestServer::start().await;
     let mut watcher = server.v5("_client-watcher").await;
     watcher.subscribe(true, "will", 0).await;
@@ -51,9 +51,9 @@ async fn v5_3_1_2_10_a_will_is_gone_when_it_was_published_or_the_client_said_goo
             drop(client);
             watcher.expect(&publish(0x30, "will", 0, Some(&[]), "gone")).await;
         } else {
-            client.goodbye().await;
+            client.send_disconnect().await;
         }
-        // The session goes on without one.
+        // The session continues without one.
         let (client, present) = server.resume(&connect_v5("_client", 0, &KEPT)).await;
         assert!(present);
         drop(client);
@@ -63,7 +63,7 @@ async fn v5_3_1_2_10_a_will_is_gone_when_it_was_published_or_the_client_said_goo
 }
 
 #[tokio::test]
-async fn v5_3_1_2_14_and_15_a_will_is_retained_where_it_says_so() {
+async fn v5_3_1_2_14_and_15_a_will_is_retained_if_its_flag_says_so() {
     let server = TestServer::start().await;
     let mut watcher = server.v5("_client-watcher").await;
     // Retain as published.
@@ -95,7 +95,7 @@ async fn v5_3_1_2_8_a_takeover_leaves_a_will_unless_its_delay_is_cut_short_by_it
             watcher.expect(&publish(0x30, "will", 0, Some(&[]), &payload)).await;
         }
         watcher.expect_silence().await;
-        new.goodbye().await;
+        new.send_disconnect().await;
     }
     watcher.expect_silence().await;
 }

@@ -1,11 +1,11 @@
-//! Who is moved to the background, and comes back.
+//! Tests of moving to the background and back.
 
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Uses the processor for so many pieces in every 10 ms, and gives the class after so many of these.
-fn lane_after(
+/// Uses the processor for this many pieces in every 10 ms, and returns the class after this many periods.
+fn class_after(
     cpu_budget: &CpuBudget,
     mut class: PriorityClass,
     from: Instant,
@@ -35,7 +35,7 @@ fn a_client_over_its_cpu_budget_goes_to_the_background() {
         let cpu_budget = CpuBudget::new(born);
         let began = born + Duration::from_secs(1);
         let class =
-            lane_after(&cpu_budget, PriorityClass::Foreground, began, 200, (count, Duration::from_micros(piece_us)));
+            class_after(&cpu_budget, PriorityClass::Foreground, began, 200, (count, Duration::from_micros(piece_us)));
         assert_eq!(class, expected, "{count} × {piece_us} µs in 10 ms");
     }
 }
@@ -71,7 +71,7 @@ fn a_short_burst_changes_nothing() {
 fn a_budget_that_is_used_less_returns_to_the_foreground_soon() {
     let born = Instant::now();
     let cpu_budget = CpuBudget::new(born);
-    assert_eq!(lane_after(&cpu_budget, PriorityClass::Background, born, 1_000, (10, MS)), PriorityClass::Background);
+    assert_eq!(class_after(&cpu_budget, PriorityClass::Background, born, 1_000, (10, MS)), PriorityClass::Background);
     let ended = born + 10_000 * MS;
     assert_eq!(cpu_budget.class(PriorityClass::Background, ended), PriorityClass::Background);
     assert_eq!(cpu_budget.class(PriorityClass::Background, ended + DEBT), PriorityClass::Foreground);
@@ -106,7 +106,7 @@ fn connections_of_one_name_have_one_share() {
     assert!(!Arc::ptr_eq(&first, &shares.of("adam")));
     drop(first);
     assert_eq!(shares.of("eve").class(PriorityClass::Background, Instant::now()), PriorityClass::Background);
-    assert_eq!(shares.0.lock().len(), 1, "those who left are forgotten");
+    assert_eq!(shares.0.lock().len(), 1, "the shares of clients that left are removed");
 }
 
 #[tokio::test]
