@@ -1,4 +1,4 @@
-//! Holds the texts to the project's vocabulary: words that are not used any more, each with what is written instead. The terms
+//! Checks the texts against the project's vocabulary: words that are no longer used, each with its replacement. The terms
 //! that are used are in docs/glossary.md.
 
 use std::{
@@ -12,6 +12,7 @@ use std::{
 const NOT_USED: &[(&str, &str)] = &[
     ("aftermath", "session cleanup"),
     ("anothers", "the device's own, the attached device's"),
+    ("asker", "caller"),
     ("breathe", "yield to the scheduler"),
     ("breathes", "yields to the scheduler"),
     ("breathing", "yielding to the scheduler"),
@@ -20,26 +21,43 @@ const NOT_USED: &[(&str, &str)] = &[
     ("chores", "control items"),
     ("claimant", "client, caller"),
     ("crowded", "full; too many"),
+    ("dice", "random numbers, what is random"),
+    ("drip", "send slowly"),
+    ("drips", "sends slowly"),
     ("errand", "request"),
+    ("farewell", "DISCONNECT"),
     ("feeder", "queue reader"),
     ("feeders", "queue readers"),
+    ("goodbye", "DISCONNECT, close frame"),
     ("hear", "be notified"),
+    ("heard", "seen, notified, received"),
     ("hears", "is notified"),
     ("keeper", "durable sessions"),
+    ("lane", "stream, priority class"),
+    ("lanes", "streams"),
     ("legacy", "what it is: session cleanup, version 1"),
     ("lest", "so that … not"),
     ("linger", "wait for the client to close, yield"),
     ("lingering", "waiting"),
     ("lingers", "waits, is recent"),
     ("lobby", "connection limits, admission"),
+    ("mend", "repair, correct"),
+    ("mended", "repaired, corrected"),
+    ("mends", "repairs, corrects"),
+    ("misspelt", "invalid"),
     ("narrator", "demo printer"),
     ("newcomer", "unauthenticated connection; in tests: reader"),
     ("newcomers", "unauthenticated connections"),
+    ("obey", "carry out"),
+    ("obeys", "carries out"),
+    ("owed", "unwritten, in debt"),
+    ("owes", "is in debt, has to send"),
     ("parcel", "delivery"),
     ("passer", "caller's address"),
     ("patience", "timeout, deadline, slow-consumer policy"),
     ("patient", "with a deadline"),
     ("pen", "segment writer"),
+    ("puppet", "scripted guest"),
     ("resting", "suspended"),
     ("seats", "connection tasks"),
     ("somebody", "a client, a caller, an operator"),
@@ -49,9 +67,20 @@ const NOT_USED: &[(&str, &str)] = &[
     ("strangers", "unauthenticated clients, unknown callers"),
     ("sweep", "command expiry, cleanup"),
     ("sweeps", "ends what is due"),
+    ("untold", "not logged"),
     ("welcome", "accept, admit"),
     ("whoever", "the client, the caller, a component"),
     ("wish", "request"),
+];
+
+/// Phrases that say less than the plain words; compared in lower case, over line ends.
+const PHRASES: &[(&str, &str)] = &[
+    ("became of", "the result, the status"),
+    ("came of", "the effects, the result"),
+    ("go on", "continue, run"),
+    ("goes on", "continues, runs"),
+    ("let in", "accepted, connected, authenticated"),
+    ("lets in", "accepts, connects"),
 ];
 
 /// Code that still has such words. Take a path out when it is clean; never add one.
@@ -74,10 +103,23 @@ fn words(text: &str) -> BTreeSet<String> {
     words
 }
 
-/// Each word that is not used, with what to write instead.
+/// The text in lower case, with each run of blanks, line ends and comment marks as one blank.
+fn plain(text: &str) -> String {
+    let parts = text.split_whitespace().filter(|part| !["//", "///", "//!", "#"].contains(part));
+    format!(" {} ", parts.collect::<Vec<_>>().join(" ").to_lowercase())
+}
+
+/// Each word or phrase that is not used, with what to write instead.
 fn not_used(text: &str) -> Vec<String> {
-    let words = words(text);
+    let (words, plain) = (words(text), plain(text));
+    let phrase = |phrase: &str| {
+        plain.match_indices(phrase).any(|(at, _)| {
+            let of_name = |c: char| c.is_alphanumeric() || c == '_';
+            !plain[..at].ends_with(of_name) && !plain[at + phrase.len()..].starts_with(of_name)
+        })
+    };
     let found = NOT_USED.iter().filter(|(word, _)| words.contains(*word));
+    let found = found.chain(PHRASES.iter().filter(|(text, _)| phrase(text)));
     found.map(|(word, instead)| format!("{word:?} (write: {instead})")).collect()
 }
 
@@ -115,7 +157,7 @@ fn wrong_in(paths: &[PathBuf]) -> Vec<String> {
     paths.iter().flat_map(wrong).collect()
 }
 
-/// The changelog tells what was, in the words of its time.
+/// The changelog describes earlier versions in the words of their time.
 #[test]
 fn the_pages_use_the_words_of_the_glossary() {
     let pages = super::links::pages();
@@ -140,6 +182,9 @@ fn clean_code_uses_the_words_of_the_glossary() {
 #[test]
 fn words_are_found_in_names_and_not_within_words() {
     for (text, found) in [("let Lobby = 1;", true), ("lobbyist", false), ("enter_lobby()", true), ("theLobby", true)] {
+        assert_eq!(not_used(text).is_empty(), !found, "{text}");
+    }
+    for (text, found) in [("// It was let\n// in.", true), ("let in_force = 1;", false), ("outlet in", false)] {
         assert_eq!(not_used(text).is_empty(), !found, "{text}");
     }
 }
