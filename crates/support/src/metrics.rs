@@ -71,7 +71,7 @@ metrics! {
     PLUGIN_LIMIT_HITS: "counter", "plugin_limit_hits", ["plugin", "limit"], "Times the plugin hit a limit, by its name";
     LIMIT_HITS: "counter", "limit_hits", ["limit"], "Times a limit of the host was hit, by its name";
     TRACE_SPANS: "counter", "trace_spans", ["outcome"], "Spans of traces: sent, dropped because too many waited, or dropped because the collector did not accept them";
-    DISK_FREE_BYTES: "gauge", "disk_free_bytes", [], "Free bytes on the disk of the data folder";
+    DISK_FREE_BYTES: "gauge", "disk_free_bytes", [], "Bytes that are free on the disk of the data folder";
     PANICS: "counter", "panics", ["task"], "Panics that were caught, by the task; each is a defect";
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn door(topic: &str) -> Option<&str> {
 
 /// The error says what is wrong.
 pub(crate) fn read<'a>(payload: &'a [u8], actions: &[String]) -> Result<Request<'a>, String> {
-    let request: Request<'_> = from_slice(payload).map_err(|e| format!("payload is not a request: {e}"))?;
+    let request: Request<'_> = from_slice(payload).map_err(|e| format!("payload is no request: {e}"))?;
     if actions.contains(&request.action) {
         return Ok(request);
     }
@@ -68,9 +68,9 @@ mod tests {
         assert_eq!(request.unwrap().arguments(), br#"{"b": 1e400, "a": 12345678901234567890123}"#);
         for (payload, text) in [
             (r#"{"action": "explode"}"#, r#"action is "explode", not one of ["open"]"#),
-            (r#"{"id": 7}"#, "payload is not a request: missing field `action`"),
-            (r#"{"action": "open", "door": 2}"#, "payload is not a request: unknown field `door`"),
-            ("open", "payload is not a request: expected value"),
+            (r#"{"id": 7}"#, "payload is no request: missing field `action`"),
+            (r#"{"action": "open", "door": 2}"#, "payload is no request: unknown field `door`"),
+            ("open", "payload is no request: expected value"),
         ] {
             let error = read(payload.as_bytes(), &actions).unwrap_err();
             assert!(error.contains(text), "{payload}: {error}");

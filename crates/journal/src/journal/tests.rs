@@ -172,7 +172,7 @@ fn a_file_of_another_version_or_of_something_else_is_refused_by_name() {
     }
     fs::write(&path, "something else").unwrap();
     let error = Journal::open(folder.path()).err().unwrap().to_string();
-    assert!(error.contains("no file of the journal"), "{error}");
+    assert!(error.contains("not a file of the journal"), "{error}");
 }
 
 #[test]

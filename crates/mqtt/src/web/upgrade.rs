@@ -261,7 +261,7 @@ mod tests {
             assert!(answer.starts_with(&format!("HTTP/1.1 {expect} ")) && answer.contains(says), "{lines:?}: {answer}");
         }
         for (bytes, says) in
-            [(&b"\x10\x0c\0\x04MQTT"[..], "mqtt.listen"), (b"\x16\x03\x01", "wss://"), (b"\0", "no HTTP")]
+            [(&b"\x10\x0c\0\x04MQTT"[..], "mqtt.listen"), (b"\x16\x03\x01", "wss://"), (b"\0", "not an HTTP")]
         {
             let refusal = read(bytes, Origins::Any).unwrap_err();
             assert!(refusal.text.contains(says), "{}", refusal.text);

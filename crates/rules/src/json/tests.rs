@@ -139,11 +139,11 @@ fn what_is_json_is_never_called_none() {
     for (text, part) in [
         ("", "it ends too early"),
         ("{\"a\":", "it ends too early"),
-        ("on", "no JSON: expected"),
-        ("{\"a\":01}", "no JSON: invalid number"),
+        ("on", "not JSON: expected"),
+        ("{\"a\":01}", "not JSON: invalid number"),
         ("{} {}", "trailing characters"),
         ("{\"a\":NaN}", "expected value"),
-        ("\u{feff}{}", "no JSON: expected value"),
+        ("\u{feff}{}", "not JSON: expected value"),
     ] {
         let problem = parse(text.as_bytes()).unwrap_err().to_string();
         assert!(problem.contains(part), "{text}: {problem}");
