@@ -77,13 +77,14 @@ def sync():
 
 
 async def aio():
-    device, end = client(AsyncClient), asyncio.Event()
+    device, end, loop = client(AsyncClient), asyncio.Event(), asyncio.get_running_loop()
 
     async def on_method(request):
         say("method", name=request.name, payload=request.payload)
         await device.send_method_response(answer(request))
         if request.name == "end":
-            end.set()
+            # The SDK calls this in a loop of its own.
+            loop.call_soon_threadsafe(end.set)
 
     device.on_connection_state_change = lambda: say("connection", connected=device.connected)
     await device.connect()

@@ -45,6 +45,17 @@ pub fn limited_scripted_plugin(
     install(host_folder, name, SCRIPTED, settings);
 }
 
+/// Runs the scripted plugin under this name for the telemetry of these devices in this sub-folder alone, with these actions.
+///
+/// # Panics
+///
+/// When the file system fails.
+pub fn subfolder_plugin(host_folder: &HostFolder, name: &str, (device, subfolder): (&str, &str), actions: &str) {
+    let trigger = format!("[[trigger]]\nevent = \"telemetry\"\ndevice = \"{device}\"\nsubfolder = \"{subfolder}\"\n");
+    let settings = format!("{trigger}[limits]\n{LONG_DEADLINES}\n[settings]\nactions = [{actions}]\n");
+    install(host_folder, name, SCRIPTED, settings);
+}
+
 /// Runs the deputy under this name.
 ///
 /// # Panics

@@ -21,6 +21,7 @@ pub use admin::{Admin, AdminResponse};
 pub use device::{Device, Message, Seen, Session};
 pub use guests::{
     COUNTER, DEPUTY, HOSTILE, SCRIPTED, component_of, deputy, limited_scripted_plugin, scripted_plugin, stamped,
+    subfolder_plugin,
 };
 pub use host_folder::HostFolder;
 pub use in_process::InProcess;

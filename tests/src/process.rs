@@ -45,6 +45,7 @@ struct Ready {
     admin_tls: Option<String>,
     admin: String,
     azure_amqp: Option<SocketAddr>,
+    azure_https: Option<String>,
 }
 
 /// A program that was started and may be ready. Dropping it kills it.
@@ -203,6 +204,17 @@ impl Process {
     #[must_use]
     pub fn azure_amqp(&self) -> SocketAddr {
         self.ready().azure_amqp.expect("no event endpoint")
+    }
+
+    /// The service side of hubs.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    #[must_use]
+    pub fn azure_https(&self) -> SocketAddr {
+        let url = self.ready().azure_https.as_deref().expect("no service side of hubs");
+        url.trim_start_matches("https://").parse().expect("an odd address")
     }
 
     /// The WebSocket listener.

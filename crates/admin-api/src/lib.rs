@@ -13,6 +13,7 @@ mod documents;
 mod enrollments;
 mod enums;
 mod explain;
+mod files;
 mod gateways;
 mod history;
 mod host;
@@ -50,6 +51,7 @@ pub use enums::{
     CertificateFormat, GatewayAuthMethod, GatewayType, HttpState, LogLevel, MqttState, PublicKeyFormat, UnknownName,
 };
 pub use explain::{Branch, CallAnswer, Explanation, Gone, HeldBack, MethodCall, Step};
+pub use files::{DeviceFile, ListFilesResponse};
 pub use gateways::{BindDeviceToGatewayRequest, GatewayConfig};
 pub use history::{
     Cron, DeadLetter, Effect, Event, Execution, ListDeadLettersResponse, ListEventsResponse, ListExecutionsResponse,

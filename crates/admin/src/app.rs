@@ -18,6 +18,7 @@ use switchbox_auth as auth;
 use switchbox_azure::Hubs;
 use switchbox_core::{explain, ingest, journal, outbox, registry};
 use switchbox_delivery as delivery;
+use switchbox_files as files;
 use switchbox_model::{DeviceName, DeviceNum, PayloadLimits};
 use switchbox_mqtt_session::topics;
 use switchbox_store as store;
@@ -37,6 +38,7 @@ pub struct Parts {
     pub authors: Arc<Authors>,
     /// For devices that use HTTP.
     pub auth: auth::Handle,
+    pub files: files::Handle,
     pub ingest: ingest::Handle,
     pub topics: topics::Handle,
     pub counters: Metrics,

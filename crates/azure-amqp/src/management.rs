@@ -9,7 +9,7 @@ use crate::{
     requests::{Request, Response, field},
 };
 use switchbox_core::registry::Device;
-use switchbox_model::{Event, EventData, RegistryName, Seq};
+use switchbox_model::{Event, RegistryName, Seq};
 use switchbox_store as store;
 
 /// Rows at the end of the journal that are searched for the last event of a partition.
@@ -110,7 +110,7 @@ async fn last(context: &Context, registry: &RegistryName, number: u16) -> Result
         before = oldest;
         for row in rows {
             let events = row.entries.into_iter().flat_map(switchbox_model::Entry::into_events);
-            let events: Vec<_> = events.filter(|event| matches!(event.data, EventData::Telemetry { .. })).collect();
+            let events: Vec<_> = events.filter(|event| event.data.is_from_device()).collect();
             let found = events.into_iter().rev().find(|event| {
                 event.device.and_then(|num| context.parts.registry.get(num)).is_some_and(|device| is_in(&device))
             });

@@ -97,7 +97,7 @@ impl Reader {
     /// Returns `None` for events that are not selected, and for events of devices that were deleted.
     fn select(&self, event: Event) -> Option<DeviceEvent> {
         let is_kind = match self.selection {
-            EventSelection::Telemetry { .. } => matches!(event.data, EventData::Telemetry { .. }),
+            EventSelection::Telemetry { .. } => event.data.is_from_device(),
             EventSelection::CommandEnds => matches!(event.data, EventData::CommandSettled { .. }),
         };
         if !is_kind {

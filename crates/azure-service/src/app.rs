@@ -11,6 +11,7 @@ use switchbox_core::{
     registry::{self, Device},
 };
 use switchbox_delivery as delivery;
+use switchbox_files as files;
 use switchbox_model::{Cause, DeviceId, DeviceName, DeviceNum, PayloadLimits, RegistryName, limits};
 use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, tasks::Tasks};
@@ -27,6 +28,7 @@ pub struct Parts {
     pub delivery: delivery::Handle,
     pub store: store::Handle,
     pub auth: auth::Handle,
+    pub files: files::Handle,
     pub metrics: Metrics,
     pub tasks: Tasks,
 }

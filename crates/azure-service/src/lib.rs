@@ -14,6 +14,7 @@ mod handlers;
 mod identity;
 mod routes;
 mod service;
+mod storage;
 mod tags;
 mod twin;
 

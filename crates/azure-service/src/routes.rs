@@ -11,9 +11,10 @@ use crate::{
     app::App,
     error::{Code, ServiceError},
     guard::{self, Guard},
-    handlers::{bulk, device_messages, devices, methods, provisioning, query, statistics, twins},
+    handlers::{blobs, bulk, device_messages, devices, files, methods, provisioning, query, statistics, twins},
 };
 use switchbox_azure::Right::{self, RegistryRead, RegistryWrite, ServiceConnect};
+use switchbox_azure::storage::CONTAINER;
 use switchbox_model::limits::HUB_API_BODY_BYTES;
 
 /// Parts of Azure's API that this host does not support.
@@ -61,6 +62,10 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/devices/{id}/messages/devicebound", get(device_messages::fetch))
         .route("/devices/{id}/messages/devicebound/{token}", delete(device_messages::settle))
         .route("/devices/{id}/messages/devicebound/{token}/abandon", post(device_messages::abandon))
+        .route("/devices/{id}/files", post(files::begin))
+        .route("/devices/{id}/files/notifications", post(files::end))
+        .route("/devices/{id}/files/notifications/{correlation}", post(files::end_by_path))
+        .route(&format!("/{CONTAINER}/{{*blob}}"), any(blobs::call))
         .route("/{scope}/registrations/{id}/register", put(provisioning::register))
         .route("/{scope}/registrations/{id}/operations/{operation}", get(provisioning::status))
         .route("/{scope}/registrations/{id}", post(provisioning::look_up))

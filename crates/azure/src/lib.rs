@@ -8,6 +8,7 @@ pub mod policy;
 pub mod properties;
 pub mod provisioning;
 pub mod sas;
+pub mod storage;
 pub mod url_encoding;
 pub mod user_name;
 

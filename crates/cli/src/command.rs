@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    admin_token, approvals, audit, cert, dead_letters, device, enrollment, events, explain, gateway, hub,
+    admin_token, approvals, audit, cert, dead_letters, device, enrollment, events, explain, file, gateway, hub,
     on_host::{OnDevices, OnHost},
     plugin, plugin_logs,
     printed::{Printed, show},
@@ -26,6 +26,8 @@ pub enum Command {
     Hub(OnHost<hub::Action>),
     /// Enrolments: devices that are registered when they first connect
     Enrollment(OnDevices<enrollment::Action>),
+    /// Files that devices have uploaded
+    File(OnDevices<file::Action>),
     /// Accounts of programs that are not devices, such as a dashboard
     Service(OnHost<service::Action>),
     /// Show plugins of a running host, and control them
@@ -58,6 +60,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Registry(options) => options.run()?.into(),
         Command::Hub(options) => options.run()?.into(),
         Command::Enrollment(options) => options.run()?.into(),
+        Command::File(options) => options.run()?.into(),
         Command::Service(options) => options.run()?.into(),
         Command::Plugin(plugin::Options { host, action: plugin::Action::Logs(options) }) => {
             return plugin_logs::run(&host, &options).map(|()| ExitCode::SUCCESS);

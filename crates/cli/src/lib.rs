@@ -21,6 +21,7 @@ mod events;
 mod example;
 mod exit;
 mod explain;
+mod file;
 #[cfg(test)]
 mod first_use_tests;
 mod gateway;

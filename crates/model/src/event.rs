@@ -38,6 +38,10 @@ pub fn check_command(properties: &[Property]) -> Result<(), PropertyError> {
     }
 }
 
+/// The sub-folder of the telemetry that the host itself makes when a device has uploaded a file. No device can publish there, and only
+/// a trigger that names it matches it.
+pub const FILE_UPLOADED: &str = "$file-uploaded";
+
 /// Bytes of names and values.
 #[must_use]
 pub fn size(properties: &[Property]) -> usize {
@@ -131,6 +135,12 @@ impl EventData {
             Self::Telemetry { subfolder, .. } => subfolder,
             _ => "",
         }
+    }
+
+    /// Telemetry that a device sent itself.
+    #[must_use]
+    pub fn is_from_device(&self) -> bool {
+        matches!(self, Self::Telemetry { subfolder, .. } if subfolder != FILE_UPLOADED)
     }
 
     /// The event's own bytes; empty where it has none.

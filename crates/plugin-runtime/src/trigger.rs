@@ -4,7 +4,7 @@ use globset::GlobSet;
 use serde::{Deserialize, Serialize};
 
 use super::limits::names;
-use switchbox_model::{EventData, EventKind, limits::TRIGGERS};
+use switchbox_model::{EventData, EventKind, event::FILE_UPLOADED, limits::TRIGGERS};
 use switchbox_rules::{
     pattern::{check_count, check_patterns, globs},
     topic::{check_plugin_filter, matches},
@@ -36,6 +36,8 @@ struct Compiled {
     event: EventKind,
     device: GlobSet,
     subfolder: Option<GlobSet>,
+    /// Its sub-folder is named in full, so that it matches one of the host's own.
+    names_subfolder: bool,
     /// For `topic`.
     filter: String,
 }
@@ -57,6 +59,7 @@ impl Triggers {
                     _ => globs(std::slice::from_ref(&trigger.device))?,
                 },
                 subfolder: trigger.subfolder.as_ref().map(|glob| globs(std::slice::from_ref(glob))).transpose()?,
+                names_subfolder: trigger.subfolder.as_deref() == Some(FILE_UPLOADED),
                 filter: trigger.device.clone(),
             })
         };
@@ -90,6 +93,7 @@ impl Triggers {
             EventData::Topic { topic, .. } => matches(&trigger.filter, topic),
             _ => {
                 trigger.device.is_match(device)
+                    && (trigger.names_subfolder || data.subfolder() != FILE_UPLOADED)
                     && trigger.subfolder.as_ref().is_none_or(|glob| glob.is_match(data.subfolder()))
             }
         })
@@ -142,6 +146,9 @@ mod tests {
             (trigger(EventKind::Telemetry, "*", Some("buttons/*")), telemetry("buttons/1/2"), "a", false),
             (trigger(EventKind::Telemetry, "*", Some("buttons/**")), telemetry("buttons/1/2"), "a", true),
             (trigger(EventKind::Telemetry, "*", Some("")), telemetry(""), "a", true),
+            (trigger(EventKind::Telemetry, "*", None), telemetry("$file-uploaded"), "a", false),
+            (trigger(EventKind::Telemetry, "*", Some("**")), telemetry("$file-uploaded"), "a", false),
+            (trigger(EventKind::Telemetry, "*", Some("$file-uploaded")), telemetry("$file-uploaded"), "a", true),
             (trigger(EventKind::State, "*", None), telemetry(""), "a", false),
             (trigger(EventKind::Connected, "*", None), EventData::Connected, "a", true),
             (trigger(EventKind::Topic, "a/#", None), topic.clone(), "", true),

@@ -212,6 +212,10 @@ pub const ENROLLMENTS: usize = 1_000;
 pub const ENROLLMENT_BYTES: usize = 8 * 1024;
 /// Messages that a device sends to a hub in one call.
 pub const HUB_MESSAGES: usize = 500;
+/// Files that one device uploads at a time.
+pub const UPLOADS_PER_DEVICE: usize = 10;
+/// Files that all devices upload at a time.
+pub const UPLOADS: usize = 10_000;
 /// Queries and lists of devices that are made for programs of hubs at a time; others wait.
 pub const HUB_QUERIES: usize = 4;
 /// One page of what a query finds, bytes of JSON. One row that is larger comes alone.

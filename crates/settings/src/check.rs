@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AdminAuth, GrantPolicy, Key, Problem, Settings,
+    AdminAuth, FilesQuota, GrantPolicy, Key, Problem, Settings,
     value::{Check, Values},
 };
 use switchbox_model::{PayloadLimits, limits};
@@ -28,8 +28,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
     let allowed_hosts = check.hosts(Key::MethodsAllowedHosts);
     let tracing = check.tracing();
     let disk = Disk::read(&mut check, payloads.unwrap_or_default());
-    insecure?;
-    let (connections, disk, plugins) = (connections?, disk?, plugins?);
+    let (_, connections, disk, plugins) = (insecure?, connections?, disk?, plugins?);
     Some(Settings {
         data: data?,
         mqtt: addresses.mqtt?,
@@ -61,6 +60,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
         azure_partitions: partitions?,
         allowed_hosts: allowed_hosts?,
         tracing: tracing.ok()?,
+        files: disk.files,
         journal_keep_bytes: disk.keep_bytes,
         journal_keep_executions_bytes: disk.keep_executions_bytes,
         journal_queue_bytes: disk.queue_bytes,
@@ -172,8 +172,9 @@ impl Plugins {
     }
 }
 
-/// What the journal may take.
+/// What the journal and uploaded files may take.
 struct Disk {
+    files: FilesQuota,
     keep_bytes: u64,
     keep_executions_bytes: u64,
     queue_bytes: usize,
@@ -183,6 +184,8 @@ struct Disk {
 
 impl Disk {
     fn read(check: &mut Check<'_>, payloads: PayloadLimits) -> Option<Self> {
+        let files_device_bytes = check.at_least(Key::FilesDeviceBytes, 0);
+        let files_total_bytes = check.at_least(Key::FilesTotalBytes, 0);
         let keep_bytes = check.at_least(Key::JournalKeepBytes, 0);
         let keep_executions_bytes = check.at_least(Key::JournalKeepExecutionsBytes, 0);
         // One event of the largest size must fit into what QoS 0 may take of it, which is three quarters.
@@ -191,6 +194,7 @@ impl Disk {
         let reserve_bytes = check.at_least(Key::DiskReserveBytes, 0);
         let warn_free_bytes = check.at_least(Key::DiskWarnFreeBytes, 0);
         Some(Self {
+            files: FilesQuota { device_bytes: files_device_bytes?, total_bytes: files_total_bytes? },
             keep_bytes: keep_bytes?,
             keep_executions_bytes: keep_executions_bytes?,
             queue_bytes: queue_bytes?,

@@ -157,6 +157,10 @@ settings! {
         "The same without TLS, which SDKs call at port 5672 with UseDevelopmentEmulator=true";
     AzurePartitions: "azure.partitions", "azure-partitions", Number, "4",
         "Partitions of the event endpoint; another number moves devices to other partitions; 1 to 32";
+    FilesDeviceBytes: "files.device-bytes", "files-device-bytes", Size, "268435456",
+        "Bytes that the uploaded files of one device may have together";
+    FilesTotalBytes: "files.total-bytes", "files-total-bytes", Size, "1073741824",
+        "Bytes that the uploaded files of all devices may have together; the disk needs room for them";
     MethodsAllowedHosts: "methods.allowed-hosts", "allowed-hosts", List("HOST,…"), "",
         "Hosts that method calls may go to over HTTP, separated by commas: names, *.names, addresses, ranges, each with or without :port";
     JournalKeepBytes: "journal.keep-bytes", "journal-keep-bytes", Size, "268435456",

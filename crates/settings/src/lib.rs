@@ -95,6 +95,15 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Bytes of uploaded files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilesQuota {
+    /// Of one device.
+    pub device_bytes: u64,
+    /// Of all.
+    pub total_bytes: u64,
+}
+
 /// What the host runs with. Every value has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -149,6 +158,8 @@ pub struct Settings {
     pub azure_partitions: u16,
     /// Hosts that may be called over HTTP for methods.
     pub allowed_hosts: AllowedHosts,
+    /// How much uploaded files may take.
+    pub files: FilesQuota,
     /// Where traces are sent. `None`: there are no traces.
     pub tracing: Option<Tracing>,
     /// Bytes of the journal that are kept for history, beyond what is still needed.

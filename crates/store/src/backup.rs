@@ -20,7 +20,7 @@ use switchbox_support::clock;
 /// In the backup's folder: what is in it.
 pub const MANIFEST: &str = "backup.json";
 /// In the data folder, and not copied: locks, what can be made again, what was cut.
-const LEFT_OUT: [&str; 6] = [FOLDER, "lock", "compiled", "recordings", "reserve", quarantine::FOLDER];
+const LEFT_OUT: [&str; 7] = [FOLDER, "lock", "compiled", "recordings", "reserve", "uploads", quarantine::FOLDER];
 /// Read at once.
 const CHUNK: u64 = 1024 * 1024;
 

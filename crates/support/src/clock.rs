@@ -118,6 +118,13 @@ pub fn rfc3339(ms: u64) -> String {
         .map_or_else(|_| String::new(), |t| format!("{t:.3}"))
 }
 
+/// A time as HTTP's headers write it, to the second.
+#[must_use]
+pub fn http_date(ms: u64) -> String {
+    let time = jiff::Timestamp::from_millisecond(i64::try_from(ms).unwrap_or(i64::MAX)).unwrap_or_default();
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Duration, Step, Watch};

@@ -65,6 +65,7 @@ fn service_parts(parts: &Parts) -> azure_service::Parts {
         delivery: parts.delivery.clone(),
         store: parts.store.clone(),
         auth: parts.auth.clone(),
+        files: parts.files.clone(),
         metrics: parts.metrics.clone(),
         tasks: parts.tasks.clone(),
     }

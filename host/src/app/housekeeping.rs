@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 use switchbox_core::ingest;
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::Manager;
+use switchbox_files as files;
 use switchbox_store as store;
 use switchbox_support::{clock, log_limit::LogLimit};
 
 const EVERY: Duration = Duration::from_secs(1);
-/// How often it is looked for removed plugins whose time is over.
+/// How often it is looked for removed plugins and uploads whose time is over.
 const DELETE_EVERY: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(
@@ -22,6 +23,7 @@ pub(super) async fn run(
     ingest: ingest::Handle,
     dispatch: dispatch::Handle,
     plugins: Arc<Manager>,
+    files: files::Handle,
     fatal: impl Fn(&store::Error),
     shutdown: CancellationToken,
 ) {
@@ -40,6 +42,9 @@ pub(super) async fn run(
         }
         if looked.elapsed() >= DELETE_EVERY {
             looked = Instant::now();
+            let files = files.clone();
+            // What they have written is removed, which waits for the disk. Supervision: it is looked again in a minute.
+            drop(tokio::task::spawn_blocking(move || files.remove_expired()));
             if let Err(error) = plugins.delete_overdue(clock::now_ms()).await {
                 tracing::warn!(%error, "the state of removed plugins cannot be deleted");
             }

@@ -83,6 +83,7 @@ pub struct Parts {
     pub plugins: Arc<Manager>,
     pub topics: topics::Handle,
     pub auth: auth::Handle,
+    pub files: switchbox_files::Handle,
     pub metrics: Metrics,
     pub tasks: Tasks,
 }

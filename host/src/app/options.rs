@@ -2,6 +2,7 @@
 
 use super::listeners;
 use switchbox_admin as admin;
+use switchbox_files as files;
 use switchbox_mqtt as mqtt;
 use switchbox_settings::Settings;
 use switchbox_store as store;
@@ -37,6 +38,11 @@ pub(super) fn admin(settings: &Settings, connections: usize, tls: Option<tls::Ha
         payloads: settings.payloads,
         hubs: settings.hubs.clone(),
     }
+}
+
+pub(super) fn files(settings: &Settings) -> files::Options {
+    let quota = files::Quota { of_device: settings.files.device_bytes, of_all: settings.files.total_bytes };
+    files::Options { data: settings.data.clone(), quota }
 }
 
 pub(super) fn store(settings: &Settings, metrics: &Metrics) -> store::Options {

@@ -28,6 +28,7 @@ use switchbox_core::{
 use switchbox_delivery as delivery;
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::Manager;
+use switchbox_files as files;
 use switchbox_model::RegistryName;
 use switchbox_mqtt as mqtt;
 use switchbox_mqtt_session::topics;
@@ -82,6 +83,7 @@ struct Opened {
     ingest: ingest::Handle,
     delivery: delivery::Handle,
     dispatch: dispatch::Handle,
+    files: files::Handle,
     shown: MirrorTopics,
     /// What of the data folder has not found its place yet.
     loaded: store::Loaded,
@@ -164,7 +166,11 @@ impl<'a> Start<'a> {
         let outbox = outbox::Handle::new(store.clone(), queues.clone(), metrics.traces.clone());
         outbox.limit_queues(settings.queued_commands).await?;
         registry.make_default().await?;
-        Ok(Opened { store, service, registry, queues, ingest, delivery, dispatch, shown, loaded })
+        let options = options::files(settings);
+        let files = tokio::task::spawn_blocking(move || files::Handle::open(&options)).await?;
+        let files =
+            files.with_context(|| format!("the files that devices uploaded, in {}", settings.data.display()))?;
+        Ok(Opened { store, service, registry, queues, ingest, delivery, dispatch, files, shown, loaded })
     }
 
     /// Scans all files of the plugin folder, compiles their components concurrently, and ends what the last stop left open.
@@ -230,6 +236,7 @@ impl<'a> Start<'a> {
             auth: auth::Handle::new(registry.clone(), self.settings.enroll, tls.cloned(), metrics.clone()),
             outbox: outbox::Handle::new(store.clone(), opened.queues.clone(), metrics.traces.clone()),
             topics: topics::Handle::new(metrics.clone(), sessions),
+            files: opened.files.clone(),
             store,
             registry,
             ingest: opened.ingest.clone(),
@@ -244,6 +251,7 @@ impl<'a> Start<'a> {
         admin::Parts {
             authors: recovered.authors.clone(),
             auth: parts.auth.clone(),
+            files: parts.files.clone(),
             ingest: parts.ingest.clone(),
             topics: parts.topics.clone(),
             counters: parts.metrics.clone(),
@@ -277,7 +285,8 @@ impl<'a> Start<'a> {
         let api = self.tasks.spawn_on(on, "admin", &self.shutdown, api.run(stopping()));
         let azure = azure.serve(&parts, on, &self.shutdown);
         let (store, ingest, plugins) = (parts.store.clone(), parts.ingest.clone(), parts.plugins.clone());
-        let housekeeping = housekeeping::run(store, ingest, dispatch.clone(), plugins, stop, stopping());
+        let housekeeping =
+            housekeeping::run(store, ingest, dispatch.clone(), plugins, parts.files.clone(), stop, stopping());
         let housekeeping = self.tasks.spawn("housekeeping", &self.shutdown, housekeeping);
         let (plugins, delivery, registry) = (parts.plugins.clone(), parts.delivery.clone(), parts.registry.clone());
         let clock_watch = clock_watch::run(plugins, delivery, registry, stopping());

@@ -112,7 +112,7 @@ impl<'a> Caller<'a> {
     }
 }
 
-fn key(connection_string: &str) -> Vec<u8> {
+pub(super) fn key(connection_string: &str) -> Vec<u8> {
     STANDARD.decode(ConnectionString::parse(connection_string.trim()).unwrap().key.unwrap()).unwrap()
 }
 
@@ -120,7 +120,7 @@ fn sign(hub: &Hub, key: &[u8], device: &str) -> String {
     sas::sign(&format!("{}/devices/{device}", hub.name), key, now() + 60, None)
 }
 
-fn curl(hub: &Hub, method: &str, path: &str, headers: &[&str], body: &str, more: &[&str]) -> String {
+pub(super) fn curl(hub: &Hub, method: &str, path: &str, headers: &[&str], body: &str, more: &[&str]) -> String {
     let mut curl = Command::new("curl");
     curl.args(["-s", "-w", "\n%{http_code}", "--cacert", &hub.authority, "-X", method, "--data-binary", "@-"]);
     curl.args(headers.iter().flat_map(|header| ["-H", header]));

@@ -1,5 +1,6 @@
 //! Clients of Azure IoT Hub against the real program: their authentication, and what they send and receive.
 
+mod files;
 mod https;
 mod identity;
 mod messages;

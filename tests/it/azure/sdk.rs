@@ -21,6 +21,8 @@ pub(super) struct Hub {
     pub(super) host_folder: HostFolder,
     pub(super) name: String,
     pub(super) authority: String,
+    /// What it was started with.
+    flags: Vec<String>,
 }
 
 /// An address of this machine whose ports are free.
@@ -62,9 +64,18 @@ impl Hub {
         let (mqtts, hubs, more) = (format!("{name}:8883"), format!("{name}=default"), more(&name));
         let tls = ["--tls-cert", &cert, "--tls-key", &key, "--mqtt-tls", &mqtts, "--azure-hubs", &hubs];
         let more: Vec<_> = more.iter().map(String::as_str).collect();
-        let host = host_folder.start_with(&[&tls[..], &more, CLOSED].concat());
+        let flags: Vec<_> = [&tls[..], &more, CLOSED].concat().into_iter().map(str::to_owned).collect();
+        let host = start(&host_folder, &flags);
         let _ = host.cli(&host_folder, &["device", "create", "sink-1"]);
-        Some(Self { host, name, authority: format!("{certs}/ca.pem"), host_folder })
+        Some(Self { host, name, authority: format!("{certs}/ca.pem"), host_folder, flags })
+    }
+
+    /// Killed, and started again.
+    pub(super) fn killed(self) -> Self {
+        let Self { host, host_folder, name, authority, flags } = self;
+        host.kill();
+        let host = start(&host_folder, &flags);
+        Self { host, host_folder, name, authority, flags }
     }
 
     /// Of a new device with symmetric keys.
@@ -80,9 +91,14 @@ impl Hub {
     }
 
     /// A certificate's addresses are no names, so the hub's is given.
-    fn printed(&self, id: &str) -> String {
+    pub(super) fn printed(&self, id: &str) -> String {
         self.host.cli(&self.host_folder, &["hub", "connection-string", "--device", id, "--host-name", &self.name])
     }
+}
+
+fn start(host_folder: &HostFolder, flags: &[String]) -> Process {
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    host_folder.start_with(&flags)
 }
 
 /// A program of ours on an SDK.

@@ -17,6 +17,7 @@ mod shares;
 mod target;
 mod tokens;
 mod transport;
+mod uploads;
 mod web;
 pub mod wire;
 
@@ -48,6 +49,7 @@ pub fn rows() -> Vec<Row> {
         web::ROWS,
         admin::ROWS,
         amqp::ROWS,
+        uploads::ROWS,
         components::ROWS,
         guests::ROWS,
         operator::ROWS,

@@ -11,6 +11,9 @@ use crate::{Admin, HostFolder, Process, now, private_key, until};
 /// A public key whose private half is unknown.
 pub(super) const RSA_PUBLIC: &str = include_str!("rsa.public.pem");
 
+/// What the uploaded files of one device may have, MiB.
+pub(super) const FILES_MIB: u64 = 16;
+
 /// The attacked host, and the attackers' own device and account.
 #[derive(Debug)]
 pub struct Target {
@@ -23,6 +26,9 @@ pub struct Target {
     pub(super) amqp: SocketAddr,
     /// The key of the hub's policy `service`.
     pub(super) hub_key: String,
+    /// The hub's service side, and the key of the policy by which a device gets in there.
+    pub(super) https: SocketAddr,
+    pub(super) device_policy_key: String,
     pub pid: u32,
     pub plugins: PathBuf,
     pub log: PathBuf,
@@ -61,7 +67,7 @@ impl Target {
              subfolder = \"rejected\"\n[settings]\ntarget = \"oscar\"\n",
         );
         let (pem, key_pem) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
-        let free = "127.0.0.1:0";
+        let (free, quota) = ("127.0.0.1:0", format!("{}MiB", FILES_MIB));
         let doors = [
             "--enroll",
             "closed",
@@ -71,6 +77,10 @@ impl Target {
             free,
             "--azure-amqp",
             free,
+            "--azure-https",
+            free,
+            "--files-device-bytes",
+            &quota,
             "--tls-cert",
             &pem,
             "--tls-key",
@@ -96,11 +106,16 @@ impl Target {
         let (device_key, until) = (private_key(host_folder, "mallory"), now() + 12 * 3_600);
         let sign = |key: &SigningKey, audience: &str| key.token(audience, now(), until).expect("no token");
         let admin_token = fs::read_to_string(host_folder.data().join("admin-token")).expect("no admin token");
-        let hub = host.cli(host_folder, &["hub", "connection-string", "--policy", "service"]);
-        let hub_key = hub.split(';').find_map(|part| part.strip_prefix("SharedAccessKey=")).expect("no key").trim();
+        let key = |policy: &str| {
+            let hub = host.cli(host_folder, &["hub", "connection-string", "--policy", policy]);
+            let key = hub.split(';').find_map(|part| part.strip_prefix("SharedAccessKey="));
+            key.expect("no key").trim().to_owned()
+        };
         Self {
             amqp: host.azure_amqp(),
-            hub_key: hub_key.to_owned(),
+            hub_key: key("service"),
+            https: host.azure_https(),
+            device_policy_key: key("device"),
             mqtt: host.mqtt(),
             mqtts: host.mqtts(),
             ws: host.ws(),

@@ -27,7 +27,7 @@ use switchbox_core::{
     ingest::{self, NewEvent},
     registry::Device,
 };
-use switchbox_model::{DeviceId, DeviceName, EventData, PayloadLimit};
+use switchbox_model::{DeviceId, DeviceName, EventData, PayloadLimit, event::FILE_UPLOADED};
 use switchbox_support::scheduling::PriorityClass;
 use switchbox_transport::admission::network;
 
@@ -92,6 +92,9 @@ pub(crate) async fn publish_event(
     params.only(&[])?;
     let subfolder = wanted.sub_folder.unwrap_or(wanted.subfolder);
     check_subfolder(&subfolder)?;
+    if subfolder == FILE_UPLOADED {
+        return Err(Error::invalid("only the host itself makes events of this sub-folder").of_field("subfolder"));
+    }
     let payload = within("telemetry", app.payloads.telemetry(), wanted.binary_data)?;
     let data = EventData::Telemetry { subfolder, payload, properties: vec![] };
     send(&app, &device, data).await

@@ -8,6 +8,7 @@ pub(super) mod devices;
 pub(super) mod dry_run;
 pub(super) mod enrollments;
 pub(super) mod explain;
+pub(super) mod files;
 pub(super) mod follow;
 pub(super) mod gateways;
 pub(super) mod grant;

@@ -1,17 +1,21 @@
 //! Registries, devices and gateways, with Google Cloud IoT Core's names.
 
-use super::call::{Call, Shape::Any, delete, get, json, patch, post, verb};
+use super::call::{
+    Call,
+    Shape::{Any, Other},
+    delete, get, json, patch, post, verb,
+};
 use crate::handlers::{
     bridge,
     devices::{self, commands},
-    enrollments, gateways, hub, registries, twin,
+    enrollments, files, gateways, hub, registries, twin,
 };
 use switchbox_admin_api::{
     BindDeviceToGatewayRequest, Command, Device, DeviceConfig, DeviceCredential, DeviceRegistry, Enrollment,
     HubConnectionStringRequest, HubConnectionStringResponse, InvokeMethodRequest, InvokeMethodResponse,
     ListCommandsResponse, ListDeviceConfigVersionsResponse, ListDeviceRegistriesResponse, ListDeviceStatesResponse,
-    ListDevicesResponse, ListEnrollmentsResponse, ModifyCloudToDeviceConfigRequest, PruneDevicesRequest,
-    PruneDevicesResponse, PublishEventRequest, PurgeCommandsResponse, RegistryCredential, Scope,
+    ListDevicesResponse, ListEnrollmentsResponse, ListFilesResponse, ModifyCloudToDeviceConfigRequest,
+    PruneDevicesRequest, PruneDevicesResponse, PublishEventRequest, PurgeCommandsResponse, RegistryCredential, Scope,
     SendCommandToDeviceRequest, SendCommandToDeviceResponse, SetPasswordRequest, SetStateRequest, Twin,
 };
 
@@ -21,7 +25,7 @@ const DEVICES: &str = "/v1/projects/{p}/locations/{l}/registries/{r}/devices";
 const DEVICE: &str = "/v1/projects/{p}/locations/{l}/registries/{r}/devices/{d}";
 
 pub(super) fn calls() -> Vec<Call> {
-    [registries(), devices(), sending(), history(), bridge()].into_iter().flatten().collect()
+    [registries(), devices(), files(), sending(), history(), bridge()].into_iter().flatten().collect()
 }
 
 fn registries() -> Vec<Call> {
@@ -130,6 +134,19 @@ fn devices() -> Vec<Call> {
             .says("Sets or removes the device's password")
             .takes_if_match()
             .takes(json::<SetPasswordRequest>()),
+    ]
+}
+
+fn files() -> Vec<Call> {
+    vec![
+        get(&format!("{REGISTRY}/files"), files::list)
+            .says("The files that devices of a registry have uploaded, in the order of devices and names")
+            .params(&["pageSize", "pageToken", "device"])
+            .answers(json::<ListFilesResponse>()),
+        get(&format!("{DEVICE}/files/{{f}}"), files::get)
+            .says("The bytes of a file; a slash in its name is %2F")
+            .answers(Other(&["application/octet-stream"])),
+        delete(&format!("{DEVICE}/files/{{f}}"), files::delete).says("Deletes a file"),
     ]
 }
 

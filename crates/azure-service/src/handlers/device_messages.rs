@@ -89,7 +89,7 @@ fn header_properties(headers: &HeaderMap) -> Vec<Property> {
     headers.iter().filter_map(|(name, value)| headers::read(name.as_str(), value.as_bytes())).collect()
 }
 
-async fn submit(app: &App, device: &Arc<Device>, events: Vec<NewEvent>) -> Result<(), ServiceError> {
+pub(super) async fn submit(app: &App, device: &Arc<Device>, events: Vec<NewEvent>) -> Result<(), ServiceError> {
     if events.is_empty() {
         return Ok(());
     }

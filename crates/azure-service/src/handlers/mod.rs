@@ -1,8 +1,10 @@
 //! The handlers of the API.
 
+pub(crate) mod blobs;
 pub(crate) mod bulk;
 pub(crate) mod device_messages;
 pub(crate) mod devices;
+pub(crate) mod files;
 pub(crate) mod methods;
 pub(crate) mod provisioning;
 pub(crate) mod query;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::operation::{Control, Publish, Subscribe, TopicRefusal};
 use switchbox_delivery::{DownlinkKind, Outbound};
-use switchbox_model::{DeviceId, QoS};
+use switchbox_model::{DeviceId, QoS, event::FILE_UPLOADED};
 
 const ROOT: &str = "/devices/";
 
@@ -38,6 +38,7 @@ pub fn publish<'a>(device: Option<&DeviceId>, topic: &'a str) -> Publish<'a> {
     };
     let (head, tail) = rest.split_once('/').map_or((rest, None), |(head, tail)| (head, Some(tail)));
     match (head, tail) {
+        ("events", Some(FILE_UPLOADED)) => Publish::Refused(TopicRefusal::HostsOwn),
         ("events", tail) => Publish::Event { subfolder: tail.unwrap_or_default(), properties: Vec::new() },
         ("state", None) => Publish::State,
         ("attach", None) => Publish::Control(Control::Attach),

@@ -1,0 +1,252 @@
+//! A file that a device uploads as to Azure's blob storage: whole, or in blocks that are put together. It is on the disk, and its event in
+//! the journal, before the device is told so.
+
+use std::sync::Arc;
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{HeaderMap, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http_body_util::BodyExt as _;
+use md5::{Digest as _, Md5};
+use serde_json::json;
+
+use crate::{
+    app::{App, RateKey},
+    bounds,
+    guard::{address_of, check_rate},
+    handlers::device_messages::submit,
+    storage::{StorageError, created, created_block, marked},
+};
+use switchbox_azure::{
+    storage::{self, BlobCall},
+    url_encoding::decode,
+};
+use switchbox_core::ingest::NewEvent;
+use switchbox_files::{self as files, Stored, Upload, Writing};
+use switchbox_http_server::ConnectionInfo;
+use switchbox_model::{
+    EventData,
+    event::{FILE_UPLOADED, about},
+    limits::names,
+};
+use switchbox_support::log_limit::SiteLimit;
+use switchbox_transport::admission::network;
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static REFUSED: SiteLimit = SiteLimit::new(10);
+
+/// So many bytes of a body are written at once.
+const PIECE_BYTES: usize = 256 * 1024;
+/// So many bytes of a refused call are taken and thrown away: many clients read no answer before they have sent all.
+const DRAINED_BYTES: usize = 8 * 1024 * 1024;
+
+pub(crate) async fn call(State(app): State<App>, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    let answered = match carry_out(&app, &parts, &mut body).await {
+        Ok(response) => response,
+        Err(error) => {
+            drain(body).await;
+            error.into_response()
+        }
+    };
+    marked(answered, &parts.headers)
+}
+
+async fn drain(mut body: Body) {
+    let mut left = DRAINED_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+async fn carry_out(app: &App, parts: &Parts, body: &mut Body) -> Result<Response, StorageError> {
+    let (query, upload) = match admit(app, parts) {
+        Ok(admitted) => admitted,
+        Err(error) => {
+            app.parts.metrics.refuse("file_address");
+            let address = address_of(parts);
+            if let Some(more) = REFUSED.allow() {
+                tracing::info!(%address, %error, "an upload was refused{more}");
+            }
+            let slow = check_rate(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED);
+            let busy = |_| StorageError::new(StatusCode::SERVICE_UNAVAILABLE, "ServerBusy", "too many wrong addresses");
+            return slow.map_err(|refused| busy(refused).limit(names::HUB_API_RATE)).and(Err(error));
+        }
+    };
+    if let Some(info) = parts.extensions.get::<ConnectionInfo>() {
+        info.mark_authenticated();
+    }
+    if parts.method != Method::PUT {
+        return Err(StorageError::no_permission(&format!("{} it", parts.method)));
+    }
+    let only_new = conditions(&parts.headers)?;
+    match query.operation.as_deref() {
+        None => {
+            whole_blob(&parts.headers)?;
+            let writing = receive(app, &upload, &parts.headers, body).await?;
+            finish(app, upload, move || writing.place(only_new)).await
+        }
+        Some("block") => {
+            let id = query.block_id()?;
+            let writing = receive(app, &upload, &parts.headers, body).await?;
+            blocking(move || writing.keep_block(id)).await?;
+            Ok(created_block())
+        }
+        Some("blocklist") => {
+            let ids = storage::block_list(&text(body).await?)?;
+            let (files, of) = (app.parts.files.clone(), upload.clone());
+            finish(app, upload, move || files.put_together(&of, &ids, only_new)).await
+        }
+        Some(other) => Err(StorageError::no_permission(&format!("comp={}", other.escape_default()))),
+    }
+}
+
+/// What the call's address allows.
+fn admit(app: &App, parts: &Parts) -> Result<(BlobCall, Upload), StorageError> {
+    let query = BlobCall::parse(parts.uri.query().unwrap_or_default())?;
+    let path = decode(parts.uri.path().trim_start_matches('/')).unwrap_or_default();
+    let path = path.strip_prefix(storage::CONTAINER).and_then(|path| path.strip_prefix('/')).unwrap_or_default();
+    let upload = app.parts.files.find(&query.id).ok_or_else(StorageError::unproven)?;
+    let is_own = path == format!("{}/{}", upload.device.id, upload.name);
+    if !is_own || !query.is_signed(upload.key.bytes(), path) || !query.may_write() {
+        return Err(StorageError::unproven());
+    }
+    Ok((query, upload))
+}
+
+/// Whether it may not take the place of another file.
+fn conditions(headers: &HeaderMap) -> Result<bool, StorageError> {
+    for name in ["if-match", "if-modified-since", "if-unmodified-since", "x-ms-if-tags", "x-ms-lease-id"] {
+        if headers.contains_key(name) {
+            return Err(StorageError::header(name, "this condition is not supported"));
+        }
+    }
+    match headers.get(header::IF_NONE_MATCH).map(|value| value.as_bytes()) {
+        None => Ok(false),
+        Some(b"*") => Ok(true),
+        Some(_) => Err(StorageError::header("if-none-match", "only * is supported")),
+    }
+}
+
+fn whole_blob(headers: &HeaderMap) -> Result<(), StorageError> {
+    if headers.contains_key("x-ms-copy-source") {
+        return Err(StorageError::header("x-ms-copy-source", "a file is not fetched from elsewhere"));
+    }
+    match headers.get("x-ms-blob-type").map(|value| value.as_bytes()) {
+        Some(kind) if kind.eq_ignore_ascii_case(b"BlockBlob") => Ok(()),
+        Some(_) => Err(StorageError::header("x-ms-blob-type", "only BlockBlob is supported")),
+        None => Err(StorageError::header("x-ms-blob-type", "it is missing; BlockBlob is supported")),
+    }
+}
+
+/// Writes the body beside the place of the file, and checks it.
+async fn receive(app: &App, upload: &Upload, headers: &HeaderMap, body: &mut Body) -> Result<Writing, StorageError> {
+    for name in ["x-ms-content-crc64", "x-ms-structured-body"] {
+        if headers.contains_key(name) {
+            return Err(StorageError::header(name, "not supported; Content-MD5 is"));
+        }
+    }
+    let wanted = headers.get("content-md5").map(|sum| STANDARD.decode(sum));
+    let wanted = wanted.transpose().map_err(|_| StorageError::header("content-md5", "it is no base64"))?;
+    let (files, of) = (app.parts.files.clone(), upload.clone());
+    let mut writing = blocking(move || files.write(&of)).await?;
+    let mut sum = wanted.as_ref().map(|_| Md5::new());
+    let (mut pieces, mut bytes) = (Vec::new(), 0);
+    loop {
+        let piece = next(body).await?;
+        bytes += piece.as_ref().map_or(0, Bytes::len);
+        let is_end = piece.is_none();
+        pieces.extend(piece);
+        if bytes < PIECE_BYTES && !is_end {
+            continue;
+        }
+        let taken = std::mem::take(&mut pieces);
+        bytes = 0;
+        (writing, sum) = blocking(move || {
+            for piece in &taken {
+                writing.write(piece)?;
+                sum.iter_mut().for_each(|sum| sum.update(piece));
+            }
+            Ok((writing, sum))
+        })
+        .await?;
+        if is_end {
+            break;
+        }
+    }
+    let found = sum.map(|sum| sum.finalize().to_vec());
+    if found != wanted {
+        let text = "the body is not what Content-MD5 says";
+        return Err(StorageError::new(StatusCode::BAD_REQUEST, "Md5Mismatch", text));
+    }
+    Ok(writing)
+}
+
+/// The next piece of the body. `None` at its end.
+async fn next(body: &mut Body) -> Result<Option<Bytes>, StorageError> {
+    while let Some(frame) = body.frame().await {
+        let broken = |error| StorageError::new(StatusCode::BAD_REQUEST, "RequestTimeout", format!("the body: {error}"));
+        if let Ok(data) = frame.map_err(broken)?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+async fn text(body: &mut Body) -> Result<String, StorageError> {
+    let mut all = Vec::new();
+    while let Some(piece) = next(body).await? {
+        all.extend_from_slice(&piece);
+        if all.len() > switchbox_model::limits::HUB_API_BODY_BYTES {
+            let text = "the list of blocks is too large";
+            let refused = StorageError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestBodyTooLarge", text);
+            return Err(refused.limit(names::HUB_API_BODY));
+        }
+    }
+    String::from_utf8(all)
+        .map_err(|_| StorageError::new(StatusCode::BAD_REQUEST, "InvalidXmlDocument", "the list of blocks is no UTF-8"))
+}
+
+/// Puts the file into its place, and tells of it. A task of its own: one has the other, also when the device hangs up meanwhile.
+async fn finish(
+    app: &App,
+    upload: Upload,
+    place: impl FnOnce() -> Result<Stored, files::Error> + Send + 'static,
+) -> Result<Response, StorageError> {
+    let app = app.clone();
+    // Supervision: a panic becomes the answer.
+    let done = tokio::spawn(async move {
+        let stored = blocking(place).await?;
+        told(&app, &upload, stored).await
+    });
+    done.await.unwrap_or_else(|_| Err(StorageError::failed()))
+}
+
+/// Carries out what waits for the disk.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, files::Error> + Send + 'static,
+) -> Result<T, StorageError> {
+    // Supervision: a panic becomes the answer.
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|_| StorageError::failed())??)
+}
+
+/// Tells plugins and the journal of the file; answered when that is on the disk.
+async fn told(app: &App, upload: &Upload, stored: Stored) -> Result<Response, StorageError> {
+    // A device that was deleted meanwhile has no events, and its file stays.
+    let device = app.parts.registry.get(upload.num).ok_or_else(StorageError::unproven)?;
+    let payload = json!({ "file": upload.name.as_str(), "bytes": stored.bytes }).to_string();
+    let properties = vec![(about::CONTENT_TYPE.to_owned(), "application/json".to_owned())];
+    let data = EventData::Telemetry { subfolder: FILE_UPLOADED.to_owned(), payload: payload.into(), properties };
+    let written = submit(app, &Arc::clone(&device), vec![NewEvent::new(true, data)]).await;
+    written.map_err(|error| StorageError::new(StatusCode::SERVICE_UNAVAILABLE, "ServerBusy", error.to_string()))?;
+    tracing::debug!(device = %device.name, file = %upload.name, bytes = stored.bytes, "a device uploaded a file");
+    Ok(created(stored))
+}

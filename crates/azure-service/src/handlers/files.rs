@@ -1,0 +1,108 @@
+//! A device asks where it may upload a file, and says when it has.
+
+use axum::{
+    Json,
+    extract::{FromRequest as _, Path, Request, State},
+    http::StatusCode,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    body::Body,
+    device::DeviceCaller,
+    error::{Code, ServiceError},
+    guard::host,
+};
+use switchbox_azure::storage;
+use switchbox_files::{self as files, FileName};
+use switchbox_support::clock;
+
+/// Everything in it is bounded by the call's body, and the name by its type.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Wanted {
+    blob_name: String,
+}
+
+/// What became of an upload, as the device saw it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Notification {
+    correlation_id: String,
+    is_success: bool,
+    status_code: Value,
+    status_description: Value,
+}
+
+impl From<files::Error> for ServiceError {
+    fn from(error: files::Error) -> Self {
+        let code = match &error {
+            files::Error::NoUpload => Code::NotFound,
+            files::Error::Full { .. } => Code::Throttled,
+            files::Error::Disk(_) => Code::ServiceUnavailable,
+            files::Error::Exists | files::Error::Block(_) => Code::ArgumentInvalid,
+        };
+        let refused = Self::new(code, error.to_string());
+        if let files::Error::Full { limit, .. } = error { refused.limit(limit) } else { refused }
+    }
+}
+
+/// The address is on the host itself, by the name that the device has called.
+pub(crate) async fn begin(
+    State(app): State<App>,
+    DeviceCaller(device): DeviceCaller,
+    request: Request,
+) -> Result<Json<Value>, ServiceError> {
+    let (parts, body) = request.into_parts();
+    let host = host(&parts).to_owned();
+    let Body(wanted) = Body::<Wanted>::from_request(Request::from_parts(parts, body), &app).await?;
+    let name = FileName::new(&wanted.blob_name).map_err(|error| ServiceError::invalid(format!("blobName: {error}")))?;
+    let upload = app.parts.files.begin(&device.name, device.num, name)?;
+    let blob = format!("{}/{}", device.name.id, upload.name);
+    let expires = clock::rfc3339(upload.expires_ms);
+    Ok(Json(json!({
+        "correlationId": &*upload.id,
+        "hostName": host,
+        "containerName": storage::CONTAINER,
+        "blobName": blob,
+        "sasToken": storage::sas_token(upload.key.bytes(), &blob, &upload.id, &expires),
+    })))
+}
+
+pub(crate) async fn end(
+    State(app): State<App>,
+    caller: DeviceCaller,
+    Body(notification): Body<Notification>,
+) -> Result<StatusCode, ServiceError> {
+    ended(&app, &caller, &notification.correlation_id, &notification)
+}
+
+/// As older SDKs call it.
+pub(crate) async fn end_by_path(
+    State(app): State<App>,
+    caller: DeviceCaller,
+    Path((_, correlation_id)): Path<(String, String)>,
+    Body(notification): Body<Notification>,
+) -> Result<StatusCode, ServiceError> {
+    ended(&app, &caller, &correlation_id, &notification)
+}
+
+/// Ends the upload, with blocks that no file was made of.
+fn ended(
+    app: &App,
+    DeviceCaller(device): &DeviceCaller,
+    id: &str,
+    notification: &Notification,
+) -> Result<StatusCode, ServiceError> {
+    let stored = app.parts.files.end(id, device.num)?;
+    let Notification { is_success, status_code, status_description, .. } = notification;
+    if *is_success && !stored {
+        return Err(ServiceError::invalid("isSuccess is true, and no file was uploaded to the address"));
+    }
+    if !is_success {
+        tracing::info!(device = %device.name, %status_code, %status_description, "a device could not upload a file");
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

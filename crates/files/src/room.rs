@@ -1,0 +1,135 @@
+//! How much files take up, of one device and of all. What is being written counts as what is there.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+use crate::error::Error;
+use switchbox_model::{DeviceName, limits::names};
+
+/// A file counts as a multiple of so many bytes, so that many small ones are bounded too.
+pub(crate) const UNIT: u64 = 16 * 1024;
+
+/// What may be kept, bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Quota {
+    pub of_device: u64,
+    pub of_all: u64,
+}
+
+/// What a file of this size counts as.
+pub(crate) fn counted(bytes: u64) -> u64 {
+    bytes.max(1).div_ceil(UNIT).saturating_mul(UNIT)
+}
+
+#[derive(Debug)]
+pub(crate) struct Usage {
+    quota: Quota,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: u64,
+    /// Of those that have some.
+    by_device: HashMap<DeviceName, u64>,
+}
+
+impl Usage {
+    pub(crate) fn new(quota: Quota) -> Arc<Self> {
+        Arc::new(Self { quota, taken: Mutex::default() })
+    }
+
+    /// Of all files, and of this device's.
+    pub(crate) fn taken(&self, device: Option<&DeviceName>) -> u64 {
+        let taken = self.taken.lock();
+        device.map_or(taken.all, |device| taken.by_device.get(device).copied().unwrap_or(0))
+    }
+
+    /// Notes a file that is there already, whatever the quota says.
+    pub(crate) fn note(&self, device: &DeviceName, bytes: u64) {
+        self.taken.lock().add(device, counted(bytes));
+    }
+
+    /// A file is gone.
+    pub(crate) fn give_back(&self, device: &DeviceName, bytes: u64) {
+        self.taken.lock().remove(device, counted(bytes));
+    }
+}
+
+impl Taken {
+    fn add(&mut self, device: &DeviceName, counted: u64) {
+        self.all += counted;
+        *self.by_device.entry(device.clone()).or_default() += counted;
+    }
+
+    fn remove(&mut self, device: &DeviceName, counted: u64) {
+        self.all = self.all.saturating_sub(counted);
+        if let Some(own) = self.by_device.get_mut(device) {
+            *own = own.saturating_sub(counted);
+            if *own == 0 {
+                self.by_device.remove(device);
+            }
+        }
+    }
+}
+
+/// Room that is taken for one file, and given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Room {
+    usage: Arc<Usage>,
+    device: DeviceName,
+    counted: u64,
+}
+
+impl Room {
+    /// Of an empty file.
+    pub(crate) fn of(usage: &Arc<Usage>, device: &DeviceName) -> Result<Self, Error> {
+        let mut room = Self { usage: usage.clone(), device: device.clone(), counted: 0 };
+        room.hold(0)?;
+        Ok(room)
+    }
+
+    /// Takes what is missing for a file of this size.
+    pub(crate) fn hold(&mut self, bytes: u64) -> Result<(), Error> {
+        let more = counted(bytes).saturating_sub(self.counted);
+        if more == 0 {
+            return Ok(());
+        }
+        let Quota { of_device, of_all } = self.usage.quota;
+        let mut taken = self.usage.taken.lock();
+        let own = taken.by_device.get(&self.device).copied().unwrap_or(0);
+        if own + more > of_device {
+            let text = format!("files of one device may have {of_device} bytes together (files.device-bytes)");
+            return Err(Error::Full { text, limit: names::FILES_DEVICE_BYTES });
+        }
+        if taken.all + more > of_all {
+            let text = format!("files of all devices may have {of_all} bytes together (files.total-bytes)");
+            return Err(Error::Full { text, limit: names::FILES_TOTAL_BYTES });
+        }
+        taken.add(&self.device, more);
+        self.counted += more;
+        Ok(())
+    }
+
+    /// Takes the other's room over.
+    pub(crate) fn join(&mut self, other: &mut Self) {
+        self.counted += std::mem::take(&mut other.counted);
+    }
+
+    /// The file of this size is there from now on.
+    pub(crate) fn keep(&mut self, bytes: u64) {
+        let held = std::mem::take(&mut self.counted);
+        let mut taken = self.usage.taken.lock();
+        taken.remove(&self.device, held);
+        taken.add(&self.device, counted(bytes));
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.counted > 0 {
+            self.usage.taken.lock().remove(&self.device, self.counted);
+        }
+    }
+}
