@@ -1,15 +1,15 @@
 // A program on azure-iothub that sends messages to devices and prints the feedback, one JSON line each. Arguments: the connection string, and the
-// messages as JSON: [{to, id, data, ack, expiresInMs, properties}].
+// messages as JSON: [{to, id, data, ack, expiresInMs, properties}]; and `ws` for AMQP over WebSocket.
 const path = require('path');
 const load = (name) => require(path.join(process.env.NODE_CLIENTS, 'node_modules', name));
-const { Client } = load('azure-iothub');
+const { Client, AmqpWs } = load('azure-iothub');
 const { Message } = load('azure-iot-common');
 
-const [connectionString, messages] = process.argv.slice(2);
+const [connectionString, messages, transport] = process.argv.slice(2);
 const say = (what, more) => console.log(JSON.stringify({ what, ...more }));
 
 async function main() {
-    const client = Client.fromConnectionString(connectionString);
+    const client = Client.fromConnectionString(connectionString, ...(transport === 'ws' ? [AmqpWs] : []));
     await client.open();
     const receiver = await new Promise((resolve, reject) => {
         client.getFeedbackReceiver((error, found) => (error ? reject(error) : resolve(found)));
@@ -17,6 +17,10 @@ async function main() {
     receiver.on('message', (message) => {
         for (const record of JSON.parse(message.getData().toString())) { say('feedback', { record, kind: message.contentType }); }
     });
+    const files = await new Promise((resolve, reject) => {
+        client.getFileNotificationReceiver((error, found) => (error ? reject(error) : resolve(found)));
+    });
+    files.on('message', (message) => say('file', JSON.parse(message.getData().toString())));
     for (const { to, id, data, ack, expiresInMs, properties } of JSON.parse(messages)) {
         const message = new Message(data);
         message.messageId = id;

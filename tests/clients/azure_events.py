@@ -1,16 +1,18 @@
 """Azure's own Event Hubs SDK against a running host: `azure_events.py CONNECTION_STRING STEP [ARGUMENT]`.
 
 STEP `all N FILE`: receives from all partitions until N events came, from its checkpoints on or else from the beginning, and keeps the
-checkpoints in FILE; prints each event as JSON, one a line. `since MS N`: from a time on. `properties`: what $management says.
+checkpoints in FILE; prints each event as JSON, one a line. `since MS N`: from a time on. `properties`: what $management says. Over
+WebSocket, where `AMQP_OVER_WEBSOCKET` names the authority's certificate.
 """
 
 import datetime
 import json
+import os
 import sys
 import threading
 import time
 
-from azure.eventhub import CheckpointStore, EventHubConsumerClient
+from azure.eventhub import CheckpointStore, EventHubConsumerClient, TransportType
 
 CONNECTION_STRING, STEP, *REST = sys.argv[1:]
 
@@ -44,8 +46,10 @@ class Checkpoints(CheckpointStore):
 
 
 store = Checkpoints(REST[1]) if STEP == "all" else None
+authority = os.environ.get("AMQP_OVER_WEBSOCKET")
+over = {"transport_type": TransportType.AmqpOverWebsocket, "connection_verify": authority} if authority else {}
 client = EventHubConsumerClient.from_connection_string(
-    CONNECTION_STRING, consumer_group="$Default", checkpoint_store=store, load_balancing_interval=1
+    CONNECTION_STRING, consumer_group="$Default", checkpoint_store=store, load_balancing_interval=1, **over
 )
 found, done = [], threading.Event()
 

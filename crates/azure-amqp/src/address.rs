@@ -15,6 +15,8 @@ pub(crate) enum Address {
     ToDevices,
     /// Feedback about them.
     Feedback,
+    /// Files that devices uploaded.
+    FileNotifications,
     /// Any other address.
     Other(String),
 }
@@ -39,6 +41,9 @@ impl Address {
             }
             ["messages", node] if node.eq_ignore_ascii_case("devicebound") => Self::ToDevices,
             ["messages", service, "feedback"] if service.eq_ignore_ascii_case("servicebound") => Self::Feedback,
+            ["messages", service, "filenotifications"] if service.eq_ignore_ascii_case("servicebound") => {
+                Self::FileNotifications
+            }
             _ => Self::Other(path.chars().take(200).collect()),
         }
     }
@@ -60,6 +65,7 @@ mod tests {
             ("/messages/devicebound", Address::ToDevices),
             ("amqps://hub.example/messages/devicebound", Address::ToDevices),
             ("/messages/serviceBound/feedback", Address::Feedback),
+            ("/messages/serviceBound/filenotifications", Address::FileNotifications),
             ("/messages/serviceBound/other", Address::Other("messages/serviceBound/other".into())),
             ("", Address::Other(String::new())),
         ] {

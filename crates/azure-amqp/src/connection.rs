@@ -34,7 +34,7 @@ const UNAUTHENTICATED_SESSIONS: usize = 2;
 /// Frames that may wait to be written, for the connection and for each session.
 const FRAMES: usize = 32;
 
-pub(crate) async fn serve<S>(context: Context, stream: S, address: IpAddr, permit: ConnectionPermit)
+pub(crate) async fn serve<S>(context: Context, stream: S, address: IpAddr, permit: &ConnectionPermit)
 where
     S: AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static,
 {
@@ -45,7 +45,7 @@ where
         Err(_) => return context.parts.metrics.limit(names::HUB_AMQP_OPEN_TIME),
     };
     let mut sessions = JoinSet::new();
-    if let Some(why) = run(&context, &auth, &mut connection, &mut sessions, &permit).await {
+    if let Some(why) = run(&context, &auth, &mut connection, &mut sessions, permit).await {
         let error = Error::new(AmqpError::UnauthorizedAccess, Some(why.to_owned()), None);
         let _ = timeout(CLOSE_TIMEOUT, connection.close_with_error(error)).await;
     }

@@ -1,5 +1,6 @@
-//! `/messages/servicebound/feedback`: the outcomes of messages to devices, for senders that asked for them. They are read from the
-//! journal. The read position of each registry is in memory only. After a start it is one hour back, so feedback may be sent again.
+//! `/messages/servicebound/feedback`: the outcomes of messages to devices, for senders that asked for them.
+//! `/messages/servicebound/filenotifications`: the files that devices uploaded. Both are read from the journal. The read position of each
+//! registry is in memory only. After a start it is one hour back, so both may be sent again.
 
 use std::time::Duration;
 
@@ -14,9 +15,11 @@ use serde_json::{Value, json};
 use crate::{
     authorization::ConnectionAuth,
     context::Context,
-    reader::{DeviceEvent, EventSelection, Reader},
+    event_selection::EventSelection,
+    reader::{DeviceEvent, Reader},
     start_position::StartPosition,
 };
+use switchbox_azure::storage::CONTAINER;
 use switchbox_model::{CommandStatus, EventData, Property, RegistryName, event::about};
 use switchbox_store as store;
 use switchbox_support::clock;
@@ -24,14 +27,15 @@ use switchbox_support::clock;
 /// The property by which a sender asks for feedback.
 const ACK: &str = "iothub-ack";
 const CONTENT_TYPE: &str = "application/vnd.microsoft.iothub.feedback.json";
+const FILE_CONTENT_TYPE: &str = "application/json";
 /// How far back the first reader starts.
 const LOOK_BACK: Duration = Duration::from_secs(3_600);
-/// Records in one feedback message at most.
+/// Records in one feedback message at most. A file notification has one.
 const MAX_RECORDS: usize = 64;
 
-pub(crate) async fn serve(context: &Context, auth: &ConnectionAuth, mut link: Sender) {
+pub(crate) async fn serve(context: &Context, auth: &ConnectionAuth, selection: EventSelection, mut link: Sender) {
     let ended = match auth.require_service_connect() {
-        Ok(authorization) => run(context, &authorization.registry, &mut link).await,
+        Ok(authorization) => run(context, &authorization.registry, selection, &mut link).await,
         Err(why) => Err(Error::new(AmqpError::UnauthorizedAccess, Some(why), None)),
     };
     // The peer may have closed the link already.
@@ -41,10 +45,15 @@ pub(crate) async fn serve(context: &Context, auth: &ConnectionAuth, mut link: Se
     };
 }
 
-/// Sends feedback until the link ends.
-async fn run(context: &Context, registry: &RegistryName, link: &mut Sender) -> Result<(), Error> {
+/// Sends what was selected until the link ends.
+async fn run(
+    context: &Context,
+    registry: &RegistryName,
+    selection: EventSelection,
+    link: &mut Sender,
+) -> Result<(), Error> {
     let failed = |error: store::Error| Error::new(AmqpError::InternalError, Some(error.to_string()), None);
-    let cursor = context.feedback.of(registry);
+    let cursor = context.feedback.of(registry, selection);
     let mut cursor = tokio::select! {
         cursor = cursor.lock() => cursor,
         _ = link.on_detach() => return Ok(()),
@@ -55,12 +64,18 @@ async fn run(context: &Context, registry: &RegistryName, link: &mut Sender) -> R
         Some(next) => next,
         None => start.find(&context.parts.store).await.map_err(failed)?,
     };
-    let mut reader = Reader::at(context, registry.clone(), EventSelection::CommandEnds, next);
+    let mut reader = Reader::at(context, registry.clone(), selection, next);
     loop {
         let waiting = &mut cursor.waiting;
         while !waiting.is_empty() {
-            let most = waiting.len().min(MAX_RECORDS);
-            match link.send(message(waiting.get(..most).unwrap_or_default())).await {
+            let (most, message) = match selection {
+                EventSelection::FileUploads => (1, message(FILE_CONTENT_TYPE, waiting.first().unwrap_or(&Value::Null))),
+                _ => {
+                    let most = waiting.len().min(MAX_RECORDS);
+                    (most, message(CONTENT_TYPE, &Value::from(waiting.get(..most).unwrap_or_default())))
+                }
+            };
+            match link.send(message).await {
                 // A reader that rejects the records does not want them again.
                 Ok(Outcome::Accepted(_) | Outcome::Rejected(_)) => drop(waiting.drain(..most)),
                 Ok(_) => {}
@@ -81,14 +96,14 @@ async fn run(context: &Context, registry: &RegistryName, link: &mut Sender) -> R
     }
 }
 
-fn message(records: &[Value]) -> Message<Data> {
+fn message(content_type: &str, body: &Value) -> Message<Data> {
     Message {
         header: None,
         delivery_annotations: None,
         message_annotations: None,
-        properties: Some(Properties { content_type: Some(Symbol::from(CONTENT_TYPE)), ..Properties::default() }),
+        properties: Some(Properties { content_type: Some(Symbol::from(content_type)), ..Properties::default() }),
         application_properties: None,
-        body: Data(Binary::from(Value::from(records).to_string().into_bytes())),
+        body: Data(Binary::from(body.to_string().into_bytes())),
         footer: None,
     }
 }
@@ -96,7 +111,7 @@ fn message(records: &[Value]) -> Message<Data> {
 /// The feedback record for the end of a command. Returns `None` if the sender did not ask for it, or if the command is no longer
 /// kept.
 async fn record(context: &Context, found: &DeviceEvent) -> Result<Option<Value>, store::Error> {
-    let EventData::CommandSettled { id, status } = &found.event.data else { return Ok(None) };
+    let EventData::CommandSettled { id, status } = &found.event.data else { return Ok(file(context, found)) };
     let Some(command) = context.parts.store.command(found.device.num, id.clone()).await? else { return Ok(None) };
     let wants = property(&command.properties, ACK).unwrap_or_default();
     if !is_wanted(wants, *status) {
@@ -112,6 +127,22 @@ async fn record(context: &Context, found: &DeviceEvent) -> Result<Option<Value>,
         "deviceId": found.device.name.id,
         "deviceGenerationId": found.device.num.num_id().to_string(),
     })))
+}
+
+/// What is told of an uploaded file. `None`: the event is of another kind.
+fn file(context: &Context, found: &DeviceEvent) -> Option<Value> {
+    let told: Value = serde_json::from_slice(found.event.data.payload()).ok()?;
+    let (name, device) = (told.get("file")?.as_str()?, &found.device.name);
+    let (blob, time) = (format!("{}/{name}", device.id), clock::rfc3339(found.event.time_ms));
+    let hub = context.hubs.host(&device.registry).unwrap_or_default();
+    Some(json!({
+        "deviceId": device.id,
+        "blobUri": format!("https://{hub}/{CONTAINER}/{blob}"),
+        "blobName": blob,
+        "lastUpdatedTime": time,
+        "blobSizeInBytes": told.get("bytes")?,
+        "enqueuedTimeUtc": time,
+    }))
 }
 
 fn property<'a>(properties: &'a [Property], name: &str) -> Option<&'a str> {

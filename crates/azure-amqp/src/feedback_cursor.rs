@@ -1,4 +1,5 @@
-//! The read position of each registry's feedback. Only one link at a time reads the feedback of a registry; other links wait.
+//! The read position of each registry's feedback and file notifications. Only one link at a time reads either of a registry; other
+//! links wait.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -8,6 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use crate::event_selection::EventSelection;
 use switchbox_model::{RegistryName, Seq};
 
 /// The read position of one registry.
@@ -21,11 +23,17 @@ pub(crate) struct FeedbackCursor {
 
 /// The read positions of all registries. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct FeedbackCursors(Arc<Mutex<HashMap<RegistryName, Arc<tokio::sync::Mutex<FeedbackCursor>>>>>);
+pub(crate) struct FeedbackCursors(Arc<Mutex<Cursors>>);
+
+type Cursors = HashMap<(RegistryName, EventSelection), Arc<tokio::sync::Mutex<FeedbackCursor>>>;
 
 impl FeedbackCursors {
-    pub(crate) fn of(&self, registry: &RegistryName) -> Arc<tokio::sync::Mutex<FeedbackCursor>> {
-        match self.0.lock().entry(registry.clone()) {
+    pub(crate) fn of(
+        &self,
+        registry: &RegistryName,
+        selection: EventSelection,
+    ) -> Arc<tokio::sync::Mutex<FeedbackCursor>> {
+        match self.0.lock().entry((registry.clone(), selection)) {
             Entry::Occupied(place) => place.get().clone(),
             Entry::Vacant(place) => place.insert(Arc::default()).clone(),
         }

@@ -10,6 +10,7 @@ mod connection;
 mod context;
 mod devicebound;
 mod encoding;
+mod event_selection;
 mod feedback;
 mod feedback_cursor;
 mod frame_check;
@@ -29,4 +30,4 @@ mod start_position;
 mod streaming;
 
 pub use context::Parts;
-pub use service::{Error, Options, Ports, Service};
+pub use service::{Endpoint, Error, Options, Ports};

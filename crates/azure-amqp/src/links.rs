@@ -16,8 +16,10 @@ use crate::{
     authorization::ConnectionAuth,
     cbs,
     context::Context,
-    devicebound, feedback, management,
-    reader::{EventSelection, Reader},
+    devicebound,
+    event_selection::EventSelection,
+    feedback, management,
+    reader::Reader,
     requests::ResponseQueue,
     selector::{self, Term},
     start_position::{self, StartPosition},
@@ -100,15 +102,18 @@ impl Session {
         let address = Address::parse(&text.unwrap_or_default());
         let target = match (&address, &attach.role) {
             (Address::Cbs | Address::Management, _) => None,
-            (Address::ToDevices, Role::Sender) | (Address::Feedback, Role::Receiver) => {
+            (Address::ToDevices, Role::Sender) | (Address::Feedback | Address::FileNotifications, Role::Receiver) => {
                 self.auth.require_service_connect().map_err(|why| error(AmqpError::UnauthorizedAccess, why))?;
                 None
             }
             (Address::ToDevices, Role::Receiver) => {
                 return Err(error(AmqpError::NotAllowed, "messages to devices can only be sent, not received"));
             }
-            (Address::Feedback, Role::Sender) => {
-                return Err(error(AmqpError::NotAllowed, "feedback can only be received, not sent"));
+            (Address::Feedback | Address::FileNotifications, Role::Sender) => {
+                return Err(error(
+                    AmqpError::NotAllowed,
+                    "feedback and file notifications can only be received, not sent",
+                ));
             }
             (Address::Events { entity, partition }, Role::Receiver) => {
                 let filter = attach.source.as_ref().and_then(|source| source.filter.as_ref());
@@ -167,7 +172,10 @@ impl Session {
                 devicebound::serve(&context, &auth, link).await;
             }
             (LinkEndpoint::Sender(link), Ok((Address::Feedback, _))) => {
-                feedback::serve(&context, &auth, link).await;
+                feedback::serve(&context, &auth, EventSelection::CommandEnds, link).await;
+            }
+            (LinkEndpoint::Sender(link), Ok((Address::FileNotifications, _))) => {
+                feedback::serve(&context, &auth, EventSelection::FileUploads, link).await;
             }
             (LinkEndpoint::Receiver(link), Ok(_)) => {
                 self.management.serve(link, |request| management::respond(&context, &auth, request)).await;

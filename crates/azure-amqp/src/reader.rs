@@ -3,9 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{context::Context, partitions, start_position::StartPosition};
+use crate::{context::Context, event_selection::EventSelection, partitions, start_position::StartPosition};
 use switchbox_core::registry::Device;
-use switchbox_model::{Event, EventData, RegistryName, Seq};
+use switchbox_model::{Event, EventData, RegistryName, Seq, event::FILE_UPLOADED};
 use switchbox_store as store;
 use switchbox_store::JournalPage;
 
@@ -13,15 +13,6 @@ use switchbox_store::JournalPage;
 const PAGE_BYTES: usize = 256 * 1024;
 /// A reader at the end of the journal reads again after this time, even if nothing has woken it.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
-
-/// The events of a registry that a reader selects.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum EventSelection {
-    /// The telemetry of devices in this partition.
-    Telemetry { partition: u16 },
-    /// How commands ended.
-    CommandEnds,
-}
 
 /// An event and its device.
 pub(crate) struct DeviceEvent {
@@ -99,6 +90,7 @@ impl Reader {
         let is_kind = match self.selection {
             EventSelection::Telemetry { .. } => event.data.is_from_device(),
             EventSelection::CommandEnds => matches!(event.data, EventData::CommandSettled { .. }),
+            EventSelection::FileUploads => event.data.subfolder() == FILE_UPLOADED,
         };
         if !is_kind {
             return None;
@@ -109,7 +101,7 @@ impl Reader {
                 EventSelection::Telemetry { partition } => {
                     partitions::of(&device.name.id, self.context.partitions) == partition
                 }
-                EventSelection::CommandEnds => true,
+                EventSelection::CommandEnds | EventSelection::FileUploads => true,
             };
         mine.then_some(DeviceEvent { event, device })
     }

@@ -89,9 +89,9 @@ async fn serve_stream(context: Context, stream: TcpStream, tls: Option<tls::Hand
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
-    let Some(tls) = tls else { return connection::serve(context, stream, peer.ip(), permit).await };
+    let Some(tls) = tls else { return connection::serve(context, stream, peer.ip(), &permit).await };
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept_call(stream, false)).await {
-        Ok(Ok(stream)) => connection::serve(context, stream, peer.ip(), permit).await,
+        Ok(Ok(stream)) => connection::serve(context, stream, peer.ip(), &permit).await,
         Ok(Err(error)) => tracing::debug!(%error, %peer, "a TLS handshake for AMQP failed"),
         Err(_) => context.parts.metrics.limit(names::HUB_AMQP_OPEN_TIME),
     }

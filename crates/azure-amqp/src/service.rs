@@ -1,26 +1,32 @@
 //! The endpoint: its options, its ports and its run until shutdown.
 
-use std::{io, net::SocketAddr};
+use std::{
+    fmt::Debug,
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    connection,
     context::{Context, Parts},
     feedback_cursor::FeedbackCursors,
     server::{self, Listener},
 };
 use switchbox_azure::Hubs;
-use switchbox_transport::tls;
+use switchbox_transport::{admission::ConnectionPermit, tls};
 
-/// Where the endpoint listens, and into how many partitions it divides the journal.
+/// Where the endpoint listens.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Without TLS.
     pub plain: Option<SocketAddr>,
     pub with_tls: Option<(SocketAddr, tls::Handle)>,
-    pub hubs: Hubs,
-    pub partitions: u16,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -34,14 +40,11 @@ pub struct Ports {
     listeners: Vec<Listener>,
     pub plain: Option<SocketAddr>,
     pub with_tls: Option<SocketAddr>,
-    hubs: Hubs,
-    partitions: u16,
 }
 
 impl Ports {
     pub async fn bind(options: &Options) -> Result<Self, Error> {
-        let (hubs, partitions) = (options.hubs.clone(), options.partitions);
-        let mut ports = Self { listeners: Vec::new(), plain: None, with_tls: None, hubs, partitions };
+        let mut ports = Self { listeners: Vec::new(), plain: None, with_tls: None };
         if let Some(address) = options.plain {
             ports.plain = Some(ports.listen(address, None).await?);
         }
@@ -60,23 +63,27 @@ impl Ports {
     }
 }
 
-/// The endpoint, ready to serve its ports.
-pub struct Service {
-    ports: Ports,
-    parts: Parts,
-}
+/// The endpoint for all its connections, whatever they come by. Cheap to clone.
+#[derive(Clone)]
+pub struct Endpoint(Context);
 
-impl Service {
+impl Endpoint {
+    /// Its connections end at `shutdown`.
     #[must_use]
-    pub fn new(ports: Ports, parts: Parts) -> Self {
-        Self { ports, parts }
+    pub fn new(parts: Parts, hubs: Hubs, partitions: u16, shutdown: CancellationToken) -> Self {
+        Self(Context { parts, hubs, partitions, feedback: FeedbackCursors::default(), shutdown })
     }
 
-    /// Serves until `shutdown`.
-    pub async fn run(self, shutdown: CancellationToken) {
-        let Ports { listeners, hubs, partitions, .. } = self.ports;
-        let feedback = FeedbackCursors::default();
-        let context = Context { parts: self.parts, hubs, partitions, feedback, shutdown };
-        server::serve(context, listeners).await;
+    /// Serves its own ports until the shutdown.
+    pub async fn run(self, ports: Ports) {
+        server::serve(self.0, ports.listeners).await;
+    }
+
+    /// Serves one connection that came in elsewhere.
+    pub async fn serve<S>(&self, stream: S, address: IpAddr, permit: &ConnectionPermit)
+    where
+        S: AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static,
+    {
+        connection::serve(self.0.clone(), stream, address, permit).await;
     }
 }

@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 
 use switchbox_auth as auth;
 use switchbox_azure::{Hubs, Policy};
+use switchbox_azure_amqp::Endpoint;
 use switchbox_core::{
     ingest, outbox,
     registry::{self, Device},
@@ -29,6 +30,8 @@ pub struct Parts {
     pub store: store::Handle,
     pub auth: auth::Handle,
     pub files: files::Handle,
+    /// For AMQP over WebSocket.
+    pub amqp: Endpoint,
     pub metrics: Metrics,
     pub tasks: Tasks,
 }

@@ -11,7 +11,9 @@ use crate::{
     app::App,
     error::{Code, ServiceError},
     guard::{self, Guard},
-    handlers::{blobs, bulk, device_messages, devices, files, methods, provisioning, query, statistics, twins},
+    handlers::{
+        blobs, bulk, device_messages, devices, files, methods, provisioning, query, statistics, twins, websockets,
+    },
 };
 use switchbox_azure::Right::{self, RegistryRead, RegistryWrite, ServiceConnect};
 use switchbox_azure::storage::CONTAINER;
@@ -66,6 +68,9 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/devices/{id}/files/notifications", post(files::end))
         .route("/devices/{id}/files/notifications/{correlation}", post(files::end_by_path))
         .route(&format!("/{CONTAINER}/{{*blob}}"), any(blobs::call))
+        // Of devices and of programs.
+        .route("/$iothub/websocket", get(websockets::upgrade))
+        .route("/$servicebus/websocket", get(websockets::upgrade))
         .route("/{scope}/registrations/{id}/register", put(provisioning::register))
         .route("/{scope}/registrations/{id}/operations/{operation}", get(provisioning::status))
         .route("/{scope}/registrations/{id}", post(provisioning::look_up))

@@ -78,6 +78,12 @@ impl ConnectionInfo {
         self.permit.mark_authenticated();
     }
 
+    /// The connection's place among all; who keeps it, keeps that.
+    #[must_use]
+    pub fn permit(&self) -> Arc<ConnectionPermit> {
+        self.permit.clone()
+    }
+
     /// Those that the caller showed in the TLS handshake, its own first, whose key it holds.
     #[must_use]
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
@@ -212,7 +218,7 @@ async fn connection(
 
 async fn http(
     shared: &ServerContext,
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     info: ConnectionInfo,
 ) -> io::Result<()> {
@@ -231,7 +237,7 @@ async fn http(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     http.max_headers(bounds.headers).max_buf_size(bounds.head_bytes);
-    let served = http.serve_connection(stream, calls);
+    let served = http.serve_connection(stream, calls).with_upgrades();
     tokio::pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,

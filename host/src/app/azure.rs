@@ -6,6 +6,7 @@ use tokio::{runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::Parts;
+use switchbox_azure::Hubs;
 use switchbox_azure_amqp as azure_amqp;
 use switchbox_azure_service as azure_service;
 use switchbox_settings::Settings;
@@ -15,6 +16,8 @@ use switchbox_transport::tls;
 pub(super) struct Ports {
     service: Option<azure_service::Ports>,
     events: Option<azure_amqp::Ports>,
+    hubs: Hubs,
+    partitions: u16,
 }
 
 impl Ports {
@@ -29,12 +32,11 @@ impl Ports {
         };
         let (plain, with_tls) = (settings.azure_amqp, settings.azure_amqps.zip(tls.cloned()));
         let events = if plain.is_some() || with_tls.is_some() {
-            let (hubs, partitions) = (settings.hubs.clone(), settings.azure_partitions);
-            Some(azure_amqp::Ports::bind(&azure_amqp::Options { plain, with_tls, hubs, partitions }).await?)
+            Some(azure_amqp::Ports::bind(&azure_amqp::Options { plain, with_tls }).await?)
         } else {
             None
         };
-        Ok(Self { service, events })
+        Ok(Self { service, events, hubs: settings.hubs.clone(), partitions: settings.azure_partitions })
     }
 
     /// Lets programs in.
@@ -45,19 +47,21 @@ impl Ports {
             amqp: self.events.as_ref().and_then(|ports| ports.plain),
             tasks: Vec::new(),
         };
+        let endpoint =
+            azure_amqp::Endpoint::new(events_parts(parts), self.hubs, self.partitions, shutdown.child_token());
         if let Some(ports) = self.service {
-            let service = azure_service::Service::new(ports, service_parts(parts)).run(shutdown.child_token());
+            let service = service_parts(parts, endpoint.clone());
+            let service = azure_service::Service::new(ports, service).run(shutdown.child_token());
             listening.tasks.push(parts.tasks.spawn_on(on, "hub service", shutdown, service));
         }
         if let Some(ports) = self.events {
-            let events = azure_amqp::Service::new(ports, events_parts(parts)).run(shutdown.child_token());
-            listening.tasks.push(parts.tasks.spawn_on(on, "event endpoint", shutdown, events));
+            listening.tasks.push(parts.tasks.spawn_on(on, "event endpoint", shutdown, endpoint.run(ports)));
         }
         listening
     }
 }
 
-fn service_parts(parts: &Parts) -> azure_service::Parts {
+fn service_parts(parts: &Parts, amqp: azure_amqp::Endpoint) -> azure_service::Parts {
     azure_service::Parts {
         registry: parts.registry.clone(),
         ingest: parts.ingest.clone(),
@@ -66,6 +70,7 @@ fn service_parts(parts: &Parts) -> azure_service::Parts {
         store: parts.store.clone(),
         auth: parts.auth.clone(),
         files: parts.files.clone(),
+        amqp,
         metrics: parts.metrics.clone(),
         tasks: parts.tasks.clone(),
     }

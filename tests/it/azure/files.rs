@@ -136,13 +136,13 @@ fn node_uploads_files_over_mqtt_and_https() {
 }
 
 /// A device that asks for an address by hand.
-struct Uploader<'a> {
+pub(super) struct Uploader<'a> {
     hub: &'a Hub,
     authorization: String,
 }
 
 impl<'a> Uploader<'a> {
-    fn new(hub: &'a Hub, connection_string: &str) -> Self {
+    pub(super) fn new(hub: &'a Hub, connection_string: &str) -> Self {
         let resource = format!("{}/devices/azure-1", hub.name);
         let token = sas::sign(&resource, &key(connection_string), now() + 7_200, None);
         Self { hub, authorization: format!("Authorization: {token}") }
@@ -154,7 +154,7 @@ impl<'a> Uploader<'a> {
     }
 
     /// The path of the upload's address, and its id.
-    fn begin(&self, name: &str) -> (String, String) {
+    pub(super) fn begin(&self, name: &str) -> (String, String) {
         let answer = self.call("", &json!({"blobName": name}));
         let (body, status) = answer.rsplit_once('\n').unwrap();
         assert_eq!(status, "200", "{answer}");
@@ -164,7 +164,7 @@ impl<'a> Uploader<'a> {
         (format!("/{}/{}{}", text("containerName"), text("blobName"), text("sasToken")), text("correlationId"))
     }
 
-    fn put(&self, path: &str, body: &str) -> String {
+    pub(super) fn put(&self, path: &str, body: &str) -> String {
         curl(self.hub, "PUT", path, &["x-ms-blob-type: BlockBlob"], body, &[])
     }
 }

@@ -11,7 +11,7 @@ use super::{
     sdk::{Hub, Program, python},
 };
 
-fn sender(hub: &Hub, messages: &Value) -> Option<Program> {
+pub(super) fn sender(hub: &Hub, messages: &Value, transport: &str) -> Option<Program> {
     let folder = workspace().join(".ci/tools/node");
     if !is_available("azure-iothub", folder.join("node_modules/azure-iothub").is_dir()) {
         return None;
@@ -19,7 +19,7 @@ fn sender(hub: &Hub, messages: &Value) -> Option<Program> {
     let mut command = Command::new("node");
     command.arg(workspace().join("tests/clients/azure_c2d.cjs")).env("NODE_CLIENTS", folder);
     command.env("NODE_EXTRA_CA_CERTS", &hub.authority);
-    Some(Program::start(command.args([&hub.policy("service"), &messages.to_string()])))
+    Some(Program::start(command.args([&hub.policy("service"), &messages.to_string(), transport])))
 }
 
 /// One for each end that there is.
@@ -47,7 +47,7 @@ fn messages_of_node_reach_a_device_and_every_end_gives_feedback() {
     let _ = hub.connection_string("azure-3");
     let Some(device) = python(&hub, "sync", "mqtt", &[&connected]) else { return };
     device.said("ready", |_| true);
-    let Some(program) = sender(&hub, &messages()) else { return };
+    let Some(program) = sender(&hub, &messages(), "tcp") else { return };
     program.said("ready", |_| true);
     let refused = program.said("refused", |_| true);
     assert_eq!((&refused["id"], &refused["name"]), (&json!("lost"), &json!("DeviceNotFoundError")), "{refused}");

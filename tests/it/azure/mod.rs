@@ -6,3 +6,4 @@ mod identity;
 mod messages;
 mod provisioning;
 mod sdk;
+mod websockets;

@@ -36,6 +36,11 @@ const ENTRY_POINTS: &[(&str, &str, &[&str])] = &[
             "uploads",
         ],
     ),
+    (
+        "HeaderMap",
+        "crates/azure-service/src/handlers/websockets.rs",
+        &["hub_api_head_bytes", "hub_api_connections", "hub_amqp_open_time", "hub_amqp_proof_time", "hub_amqp_links"],
+    ),
     ("HeaderMap", "crates/azure-service/src/storage.rs", &["hub_api_head_bytes"]),
     ("HeaderMap", "crates/azure-service/src/handlers/query.rs", &["hub_api_head_bytes"]),
     ("Query::", "crates/azure-service/src/handlers/query.rs", &["hub_query"]),

@@ -10,3 +10,4 @@ pub(crate) mod provisioning;
 pub(crate) mod query;
 pub(crate) mod statistics;
 pub(crate) mod twins;
+pub(crate) mod websockets;

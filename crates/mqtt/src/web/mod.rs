@@ -1,7 +1,6 @@
 //! MQTT over WebSocket (MQTT 5, section 6): binary messages, cut and joined however the client likes, are one stream of bytes. The size of
 //! packets is limited, but not that of messages and frames: no more than a packet is held in memory.
 
-mod frames;
 mod upgrade;
 
 use std::io::{self, ErrorKind};
@@ -9,13 +8,14 @@ use std::io::{self, ErrorKind};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{Interest, Ready};
 
-pub(super) use self::frames::{Failure, status};
 pub use self::upgrade::Origins;
-use self::{frames::Frames, upgrade::UpgradeRefusal};
+use self::upgrade::UpgradeRefusal;
 use super::wire::{CLOSE_TIMEOUT, Wire};
 use switchbox_model::limits;
 use switchbox_mqtt_codec::fault::{Fault, reason};
 use switchbox_support::metrics::Metrics;
+use switchbox_transport::websocket::frames::{self, Frames};
+pub(super) use switchbox_transport::websocket::frames::{Failure, status};
 
 /// Limit of reads without payload before other tasks run.
 const EMPTY_READS: usize = 4;

@@ -12,28 +12,31 @@ const HEADER_BYTES: usize = 14;
 
 const CONTINUATION: u8 = 0x0;
 const TEXT: u8 = 0x1;
-pub(super) const BINARY: u8 = 0x2;
-pub(super) const CLOSE: u8 = 0x8;
+/// The opcode of what is sent.
+pub const BINARY: u8 = 0x2;
+/// The opcode that ends a stream.
+pub const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
-pub(super) const PONG: u8 = 0xa;
+/// The opcode that answers a ping.
+pub const PONG: u8 = 0xa;
 
 /// The status codes of close frames (RFC 6455, section 7.4.1) that are sent.
-pub(crate) mod status {
-    pub(crate) const NORMAL: u16 = 1000;
-    pub(crate) const GOING_AWAY: u16 = 1001;
-    pub(crate) const PROTOCOL: u16 = 1002;
-    pub(crate) const UNSUPPORTED: u16 = 1003;
-    pub(crate) const POLICY: u16 = 1008;
-    pub(crate) const TOO_BIG: u16 = 1009;
+pub mod status {
+    pub const NORMAL: u16 = 1000;
+    pub const GOING_AWAY: u16 = 1001;
+    pub const PROTOCOL: u16 = 1002;
+    pub const UNSUPPORTED: u16 = 1003;
+    pub const POLICY: u16 = 1008;
+    pub const TOO_BIG: u16 = 1009;
 }
 
-/// A violation of RFC 6455 or of MQTT over WebSocket by the client. It ends the connection.
+/// A violation of RFC 6455 by the client, or a text message. It ends the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
-pub(crate) struct Failure {
+pub struct Failure {
     /// The status code for the close frame.
-    pub(crate) status: u16,
-    pub(crate) text: &'static str,
+    pub status: u16,
+    pub text: &'static str,
 }
 
 fn protocol(text: &'static str) -> Failure {
@@ -42,13 +45,13 @@ fn protocol(text: &'static str) -> Failure {
 
 /// What was found in some bytes of the client.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Decoded {
+pub struct Decoded {
     /// Bytes of binary messages. They have been moved to the beginning of the buffer.
-    pub(super) payload: usize,
+    pub payload: usize,
     /// The newest ping, which is to be answered; the ones before it need no answer.
-    pub(super) ping: Option<Vec<u8>>,
+    pub ping: Option<Vec<u8>>,
     /// Set when nothing more is read: the client's close frame came, with the status code for the answer, or a failure.
-    pub(super) end: Option<Result<Option<u16>, Failure>>,
+    pub end: Option<Result<Option<u16>, Failure>>,
 }
 
 /// A frame whose payload is being read.
@@ -69,7 +72,7 @@ impl Frame {
 
 /// The state of the decoder between two reads.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub struct Frames {
     header: [u8; HEADER_BYTES],
     /// Bytes of the header that have come.
     header_bytes: usize,
@@ -82,12 +85,13 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Whether a frame or a message has begun whose end has not come.
-    pub(super) fn is_half_read(&self) -> bool {
+    #[must_use]
+    pub fn is_half_read(&self) -> bool {
         self.header_bytes > 0 || self.frame.is_some() || self.in_message
     }
 
     /// Decodes frames in place: it moves the payload of binary messages to the beginning of `bytes`.
-    pub(super) fn take(&mut self, bytes: &mut [u8]) -> Decoded {
+    pub fn take(&mut self, bytes: &mut [u8]) -> Decoded {
         let mut taken = Decoded::default();
         let mut at = 0;
         while at < bytes.len() && taken.end.is_none() {
@@ -129,7 +133,7 @@ impl Frames {
             (BINARY, true) => return Err(protocol("a WebSocket message within another")),
             (CONTINUATION, false) => return Err(protocol("a WebSocket continuation of nothing")),
             (TEXT, _) => {
-                let text = "a WebSocket text message: MQTT packets come in binary messages";
+                let text = "a WebSocket text message: here, bytes come in binary messages";
                 return Err(Failure { status: status::UNSUPPORTED, text });
             }
             (CLOSE | PING | PONG, _) => {}
@@ -208,7 +212,7 @@ fn answer_to(close: &[u8]) -> Result<Option<u16>, Failure> {
 }
 
 /// Writes one frame of the host.
-pub(super) fn put(opcode: u8, payload: &[u8], to: &mut BytesMut) {
+pub fn put(opcode: u8, payload: &[u8], to: &mut BytesMut) {
     to.reserve(10 + payload.len());
     to.put_u8(0x80 | opcode);
     match payload.len() {
@@ -226,7 +230,8 @@ pub(super) fn put(opcode: u8, payload: &[u8], to: &mut BytesMut) {
 }
 
 /// The payload of a close frame. `words` is cut to what fits.
-pub(super) fn close(status: Option<u16>, words: &str) -> Vec<u8> {
+#[must_use]
+pub fn close(status: Option<u16>, words: &str) -> Vec<u8> {
     let Some(status) = status else { return Vec::new() };
     let mut length = words.len().min(CONTROL_BYTES - 2);
     while !words.is_char_boundary(length) {
