@@ -1,5 +1,5 @@
 """A device on azure-iot-device that uploads files with azure-storage-blob, as their samples do. Arguments: the authority's certificate, the
-connection string. Prints what became of each, one JSON line each."""
+connection string. Prints the result of each, one JSON line each."""
 
 import json
 import sys

@@ -26,7 +26,7 @@ pub(crate) struct Wanted {
     blob_name: String,
 }
 
-/// What became of an upload, as the device saw it.
+/// The result of an upload, as the device reports it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Notification {

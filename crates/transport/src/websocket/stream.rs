@@ -164,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_written_comes_in_messages_and_what_is_wrong_ends_it() {
-        let (mut client, host) = tokio::io::duplex(64);
+        let (mut client, host) = tokio::io::duplex(150);
         let mut host = WebSocketStream::new(host);
         let reads = async {
             let mut came = vec![0; 4 + 200 + 4];
