@@ -130,7 +130,11 @@ fn a_chain_that_goes_round_is_cut_and_says_so() {
         let lines = chain(&admin, settled["commandId"].as_str().unwrap());
         (lines[0] == "(it began earlier; run explain on the first event below)").then_some(lines)
     });
-    assert_eq!(lines[1..3], ["→ ball was published on pong", "→ plugin back"]);
+    // An effect that its rate held back is a link as well, so the first link is of either plugin.
+    let is_first = |topic: &str, plugin: &str| {
+        lines[1..3] == [format!("→ ball was published on {topic}"), format!("→ plugin {plugin}")]
+    };
+    assert!(is_first("pong", "back") || is_first("ping", "there"), "{lines:?}");
     host.stop();
 }
 
