@@ -3,7 +3,7 @@
 and a number of plugins of which one, the hop relay, matches what happens. The load goes to the hosts by turns, so that other load of the
 machine affects all. Only the standard library; only loopback.
 
-    tests/measure/scale.py PROGRAM [--devices 10,1000,10000] [--plugins 1,100,1000] [--rounds 5] [--seconds 3]
+    tests/measure/scale.py PROGRAM [--devices 10,1000,9900] [--plugins 1,100,1000] [--rounds 5] [--seconds 3]
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program", type=os.path.abspath)
     numbers = lambda text: [int(number) for number in text.split(",")]
-    parser.add_argument("--devices", type=numbers, default=[10, 1000, 10000])
+    parser.add_argument("--devices", type=numbers, default=[10, 1000, 9900])
     parser.add_argument("--plugins", type=numbers, default=[1, 100, 1000])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
