@@ -171,7 +171,7 @@ async fn end_of(mut stream: impl AsyncRead + Unpin) -> io::Result<String> {
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" | "))
 }
 
-/// Removes the components past the bound that were not used for longest, and what earlier runs of the host left.
+/// Removes the components past the bound that were not used for longest. Folders in which a killed host was working stay.
 fn prune(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut kept: Vec<_> = entries
