@@ -22,7 +22,7 @@ pub(super) fn title(location: &HostLocation, printer: &mut Printer) {
 /// Prints the results; returns true if all scenarios worked.
 pub(super) fn conclude(printer: &mut Printer, verdicts: &[Verdict]) -> bool {
     printer.line("");
-    printer.line(&printer.paint(Colour::Bold, "DeviceEvent happened"));
+    printer.line(&printer.paint(Colour::Bold, "What happened"));
     for verdict in verdicts {
         let (sign, colour) = if verdict.worked { ("✓", Colour::Green) } else { ("✗", Colour::Red) };
         let sign = printer.paint(colour, sign);
