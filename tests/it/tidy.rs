@@ -3,6 +3,7 @@
 mod circles;
 mod code;
 pub(crate) mod deploy;
+mod doc_examples;
 mod entry_points;
 mod fields;
 mod functions;
