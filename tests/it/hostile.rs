@@ -1,4 +1,4 @@
-//! A host with closed doors among hostile clients: whatever one does, the host lives, its memory stays bounded, and another
+//! A host with closed enrolment among hostile clients: whatever one does, the host lives, its memory stays bounded, and another
 //! device is served meanwhile. How long that takes is measured by `examples/hostile.rs`, not asserted here.
 
 use std::{

@@ -75,7 +75,7 @@ impl Project {
         let said = self.switchbox(&["plugin", "build", &folder]);
         let component =
             said.lines().last().and_then(|line| Some(line.split_once(" has ")?.0)).unwrap_or_default().to_owned();
-        assert!(said.trim_end().ends_with(" kB"), "{}: {said}", self.language);
+        assert!(said.trim_end().ends_with(" kB)"), "{}: {said}", self.language);
         let tested = self.switchbox(&["plugin", "test", &folder, "--component", &component]);
         assert!(tested.starts_with("too-warm: ok\n1 cases of "), "{}: {tested}", self.language);
         component.into()

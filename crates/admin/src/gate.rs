@@ -36,7 +36,7 @@ use switchbox_support::{
 use switchbox_telemetry as telemetry;
 use switchbox_transport::admission::{Rate, network};
 
-/// At most this many such lines per minute are logged; the others are counted.
+/// At most ten lines per minute about the audit log are logged; the others are counted.
 static AUDIT_NOT_SYNCED: SiteLimit = SiteLimit::new(10);
 static AUDIT_NOT_WRITTEN: SiteLimit = SiteLimit::new(10);
 
@@ -44,7 +44,7 @@ static AUDIT_NOT_WRITTEN: SiteLimit = SiteLimit::new(10);
 const DRAINED_BYTES: usize = 4 * 1024 * 1024;
 /// Longest method and path in the audit log.
 const CALL_BYTES: usize = 512;
-/// The object of a call.
+/// Header of a response, for the audit log: the object that the call changed.
 const OBJECT: HeaderName = HeaderName::from_static("switchbox-object");
 
 /// The caller's name, for audit lines and for the cause of the call's changes.

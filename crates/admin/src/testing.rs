@@ -254,7 +254,7 @@ impl TestHost {
         let host = runtime.block_on(Host::start(host_options));
         let recordings = host.folder().join("data/recordings");
         let plugins = Arc::new(OnePlugin { recordings, ..OnePlugin::default() });
-        let quota = switchbox_files::Quota { of_device: 1 << 20, of_all: 1 << 20 };
+        let quota = switchbox_files::Quota { device_bytes: 1 << 20, total_bytes: 1 << 20 };
         let files = switchbox_files::Options { data: host.folder().join("data"), quota };
         let parts = Parts {
             auth: host.auth.clone(),

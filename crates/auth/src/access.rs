@@ -9,7 +9,7 @@ use switchbox_model::registry::ServiceSpec;
 /// subscribe.
 pub const WATCH: &str = "registries/";
 
-/// The host's statistics, but for [`BRIDGES`].
+/// The host's statistics, except [`BRIDGES`].
 const STATISTICS: &str = "$SYS/";
 /// Where bridges say whether they are connected.
 const BRIDGES: &str = "$SYS/broker/connection/";
@@ -17,7 +17,7 @@ const BRIDGES: &str = "$SYS/broker/connection/";
 const OWN: &str = "a device may use its own topics under /devices/ only";
 const NOT_GIVEN: &str = "the service account's list does not have this topic";
 const RESERVED: &str = "only the host publishes under registries/";
-const OF_STATISTICS: &str = "only the host publishes under $SYS/, but for $SYS/broker/connection/";
+const OF_STATISTICS: &str = "only the host publishes under $SYS/, except $SYS/broker/connection/";
 const READING: &str = "only service accounts that were given them may read the statistics under $SYS/";
 const WATCHING: &str = "only service accounts that were given it may watch registries/";
 
@@ -33,7 +33,7 @@ pub enum Action {
 pub enum Access {
     /// All: enrolment is open, on a loopback address.
     Open,
-    /// The account's lists. `None` for a device, which has its own topics only.
+    /// None: a device has its own topics under `/devices/` only.
     Own,
     /// Those of its lists.
     Service(Arc<ServiceSpec>),

@@ -1,4 +1,4 @@
-//! The identity and the credential of an admitted client, so that they can be checked again when something changes. Pure but for the device
+//! The identity and the credential of an admitted client, so that they can be checked again when something changes. Pure except for the device
 //! that it holds.
 
 use std::sync::Arc;

@@ -57,6 +57,7 @@ fn size(bytes: &[u8]) -> Option<usize> {
 
 /// How many fields a performative has.
 fn fields(code: u8) -> Option<usize> {
+    // open, begin, attach, flow, transfer, disposition, detach, end, close
     [10, 8, 14, 11, 11, 6, 3, 1, 1].get(usize::from(code.checked_sub(0x10)?)).copied()
 }
 

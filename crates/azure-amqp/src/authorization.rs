@@ -40,7 +40,7 @@ impl ConnectionAuth {
     pub(crate) fn require_service_connect(&self) -> Result<Authorization, String> {
         let authorization =
             self.newest.borrow().clone().filter(|authorization| authorization.expires_ms > clock::now_ms());
-        let authorization = authorization.ok_or("no valid token was put to $cbs")?;
+        let authorization = authorization.ok_or("no token was sent to $cbs (put-token), or it has expired")?;
         match authorization.policy.allows(Right::ServiceConnect) {
             true => Ok(authorization),
             false => Err(format!("the policy {} does not have the right ServiceConnect", authorization.policy.name())),

@@ -98,7 +98,7 @@ async fn run(
             incoming = connection.next_incoming_session() => {
                 if sessions.len() >= UNAUTHENTICATED_SESSIONS && !auth.is_authenticated() {
                     context.parts.metrics.limit(names::HUB_AMQP_LINKS);
-                    return Some("too many sessions were opened before a token was put to $cbs");
+                    return Some("too many sessions were opened before a token was sent to $cbs");
                 }
                 match acceptor.accept_incoming_session(incoming?, connection).await {
                     Ok(session) => drop(sessions.spawn(Session::new(context.clone(), auth.clone()).run(session))),
@@ -109,7 +109,7 @@ async fn run(
             () = auth.authenticated(), if !auth.is_authenticated() => {}
             () = &mut proof, if !auth.is_authenticated() => {
                 context.parts.metrics.limit(names::HUB_AMQP_PROOF_TIME);
-                return Some("no valid token was put to $cbs in time");
+                return Some("no valid token was sent to $cbs in time");
             }
             () = auth.expired() => return Some("the token has expired"),
             () = permit.eviction_requested() => return Some("there are too many connections"),

@@ -108,7 +108,7 @@ fn message(content_type: &str, body: &Value) -> Message<Data> {
     }
 }
 
-/// The feedback record for the end of a command. Returns `None` if the sender did not ask for it, or if the command is no longer
+/// The record for the end of a command, or for an uploaded file. Returns `None` if the sender did not ask for it, or if the command is no longer
 /// kept.
 async fn record(context: &Context, found: &DeviceEvent) -> Result<Option<Value>, store::Error> {
     let EventData::CommandSettled { id, status } = &found.event.data else { return Ok(file(context, found)) };

@@ -41,7 +41,7 @@ pub(crate) enum WrongFrame {
     Disposition,
     #[error("more than {HUB_AMQP_PARTIAL_BYTES} bytes of messages that are not complete")]
     PartialMessages,
-    #[error("a message of more than {HUB_AMQP_UNAUTHENTICATED_BYTES} bytes before a token was put to $cbs")]
+    #[error("a message of more than {HUB_AMQP_UNAUTHENTICATED_BYTES} bytes before a token was sent to $cbs")]
     Unauthenticated,
 }
 

@@ -1,4 +1,5 @@
-//! Azure IoT Hub over AMQP 1.0, for programs: they read the journal as an Event Hub, send messages to devices and receive feedback.
+//! Azure IoT Hub over AMQP 1.0, for programs: they read the journal as an Event Hub, send messages to devices, and receive feedback and
+//! notifications of uploaded files.
 //! Each reader has a position in the journal; no events are buffered. This is the only crate that uses the AMQP library.
 
 mod address;

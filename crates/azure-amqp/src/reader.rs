@@ -1,4 +1,4 @@
-//! Reads one partition of the journal, or the ends of commands, page by page. A reader stores its position only, so an idle reader
+//! Reads the events of one [`EventSelection`] from the journal, page by page. A reader stores its position only, so an idle reader
 //! uses no memory for events.
 
 use std::{sync::Arc, time::Duration};
@@ -110,6 +110,6 @@ impl Reader {
     pub(crate) async fn wait(&self) {
         let next = self.next.max(Seq(self.store.journal_end().1.0 + 1));
         // The result does not matter: the next read finds what there is.
-        let _ = tokio::time::timeout(POLL_INTERVAL, self.store.wait_until_durable(next)).await;
+        let _ = tokio::time::timeout(POLL_INTERVAL, self.store.wait_until_written(next)).await;
     }
 }

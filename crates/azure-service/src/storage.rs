@@ -1,4 +1,4 @@
-//! Answers of the storage service, in its own shape: errors as XML with a code, and headers that its clients read.
+//! Responses of the storage service: errors as XML with a code, and the headers that its clients read.
 
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -27,14 +27,15 @@ impl StorageError {
         Self { status, code, text: text.into(), limit: None }
     }
 
-    /// The signature, its time or its upload counts no more. All look alike, and say what to do.
-    pub(crate) fn unproven() -> Self {
-        let text = "the address's signature is wrong or has expired, or its upload has ended; ask the hub for another";
+    /// The signature is wrong or has expired, or the upload has ended. All have the same text, so that a client cannot probe for uploads.
+    pub(crate) fn authentication_failed() -> Self {
+        let text =
+            "the upload URL's signature is wrong or has expired, or its upload has ended; ask the hub for another";
         Self::new(StatusCode::FORBIDDEN, "AuthenticationFailed", text)
     }
 
     pub(crate) fn no_permission(what: &str) -> Self {
-        let text = format!("the address allows to write one block blob, and not {what}");
+        let text = format!("this upload URL only allows writing one block blob; {what} is not allowed");
         Self::new(StatusCode::FORBIDDEN, "AuthorizationPermissionMismatch", text)
     }
 
@@ -66,7 +67,7 @@ impl From<files::Error> for StorageError {
     fn from(error: files::Error) -> Self {
         use files::Error;
         let (status, code) = match &error {
-            Error::NoUpload => return Self::unproven(),
+            Error::NoUpload => return Self::authentication_failed(),
             // A status that clients do not try again.
             Error::Full { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "RequestBodyTooLarge"),
             Error::Exists => (StatusCode::CONFLICT, "BlobAlreadyExists"),
@@ -96,8 +97,8 @@ impl IntoResponse for StorageError {
     }
 }
 
-/// Adds what every answer has: the version and the id that the client gave, and an id of its own.
-pub(crate) fn marked(mut response: Response, asked: &HeaderMap) -> Response {
+/// Adds the headers that every response has: the version and the id of the request, and an id of the response.
+pub(crate) fn with_common_headers(mut response: Response, asked: &HeaderMap) -> Response {
     let version = HeaderName::from_static("x-ms-version");
     let id = HeaderName::from_static("x-ms-client-request-id");
     let headers = response.headers_mut();
@@ -113,7 +114,7 @@ pub(crate) fn marked(mut response: Response, asked: &HeaderMap) -> Response {
     response
 }
 
-/// 201, with what a client keeps of the blob.
+/// 201 with the ETag and the time of the stored file.
 pub(crate) fn created(stored: files::Stored) -> Response {
     let mut response = created_block();
     let headers = response.headers_mut();
@@ -129,7 +130,7 @@ pub(crate) fn created(stored: files::Stored) -> Response {
     response
 }
 
-/// 201, of a block that belongs to no blob yet.
+/// 201 for a block.
 pub(crate) fn created_block() -> Response {
     let mut response = StatusCode::CREATED.into_response();
     response.headers_mut().insert("x-ms-request-server-encrypted", HeaderValue::from_static("false"));

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Of a plugin's project.
+/// The language of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Language {
     Rust,
@@ -18,7 +18,7 @@ pub enum Language {
 /// A command of a build, run in the project's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Its program; the first of these that is installed.
+    /// Names of the program; the first one that is installed is used.
     pub programs: &'static [&'static str],
     pub arguments: Vec<String>,
     /// The line that installs the program.
@@ -29,11 +29,11 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     pub steps: Vec<Step>,
-    /// Where the component is then, from the project's folder on.
+    /// The path of the component, relative to the project's folder.
     pub component: PathBuf,
 }
 
-/// Where a Rust project has its components.
+/// The folder of the components of a Rust project.
 pub const RUST_BUILT: &str = "target/wasm32-wasip2/release";
 
 const INSTALL_NODE: &str = "npm install";
@@ -154,7 +154,7 @@ impl Language {
 }
 
 impl Step {
-    /// As a shell takes it.
+    /// The command as a line for a shell.
     #[must_use]
     pub fn line(&self) -> String {
         let quoted =

@@ -43,9 +43,9 @@ pub(super) fn run(options: &Options) -> anyhow::Result<String> {
     };
     let bytes = fs::read(&component).with_context(|| format!("{} was not written", component.display()))?;
     if !matches!(inspect(&bytes), Ok(Kind::Component)) {
-        bail!("{} is no component", component.display());
+        bail!("{} is not a WebAssembly component", component.display());
     }
-    Ok(format!("{} has {} kB", component.display(), bytes.len().div_ceil(1_000)))
+    Ok(format!("wrote {} ({} kB)", component.display(), bytes.len().div_ceil(1_000)))
 }
 
 /// The language of the folder's rule, and its name in files.
@@ -69,7 +69,7 @@ fn rule(folder: &Path, wanted: Option<Language>) -> anyhow::Result<(Language, St
     match rules.as_slice() {
         [rule] => Ok(rule.clone()),
         [] => Err(wrong(format!(
-            "there is no rule in {}: a Cargo.toml, or one file NAME.js, NAME.ts, NAME.py or NAME.c; `switchbox plugin new` writes one",
+            "there is no plugin source file in {}: a Cargo.toml, or one file NAME.js, NAME.ts, NAME.py or NAME.c; `switchbox plugin new` writes one",
             folder.display()
         ))),
         more => {

@@ -26,7 +26,7 @@ pub(super) struct CommandRef {
 #[derive(Debug, Default)]
 struct State {
     /// The device subscribes to its commands.
-    open: bool,
+    subscribed: bool,
     /// All commands up to this one were handed to the connection or have ended.
     cursor: u64,
     /// More may wait in the store.
@@ -71,8 +71,8 @@ impl CommandWindow {
     /// The device subscribed. Returns true if commands wait for it.
     pub(super) fn open(&self, queues: &CommandQueues, device: DeviceNum) -> bool {
         let mut state = self.0.lock();
-        if !state.open {
-            state.open = true;
+        if !state.subscribed {
+            state.subscribed = true;
             state.more_in_store = queues.len(device) > 0;
             if !state.more_in_store {
                 state.cursor = queues.last(device);
@@ -93,7 +93,7 @@ impl CommandWindow {
     /// Hands a command that was just committed to the connection, unless others wait before it.
     pub(super) fn offer(&self, link: &dyn Link, command: &CommandDoc) -> CommandOffer {
         let mut state = self.0.lock();
-        if !state.open {
+        if !state.subscribed {
             return CommandOffer::NotSubscribed;
         }
         if !state.more_in_store && state.in_flight.len() < COMMANDS_IN_FLIGHT {
@@ -124,7 +124,7 @@ impl CommandWindow {
     /// at most half of the allowed commands are in flight, so that the store is not asked for each command alone.
     pub(super) fn begin_reading(&self) -> bool {
         let mut state = self.0.lock();
-        let begin = state.open
+        let begin = state.subscribed
             && state.more_in_store
             && !state.reading_store
             && state.in_flight.len() <= COMMANDS_IN_FLIGHT / 2;
@@ -136,7 +136,7 @@ impl CommandWindow {
     pub(super) fn next_read(&self) -> Option<(u64, usize)> {
         let mut state = self.0.lock();
         let room = COMMANDS_IN_FLIGHT.saturating_sub(state.in_flight.len());
-        if !state.open || room == 0 {
+        if !state.subscribed || room == 0 {
             state.reading_store = false;
             return None;
         }
@@ -167,7 +167,7 @@ impl CommandWindow {
             }
             let again = command.sent_ms.is_some() || command.num <= page.in_doubt;
             let confirms = link.confirms_commands();
-            let takes = state.open
+            let takes = state.subscribed
                 && if confirms {
                     deliver_command(&mut state, link, &command, again, now_ms)
                 } else {
@@ -202,10 +202,10 @@ impl CommandWindow {
         done
     }
 
-    /// The connection has no room. Returns true if the next acknowledgement will begin the reading again.
+    /// The connection has no room. Returns true if the reading stops: the next acknowledgement, or the next subscription, begins it again.
     pub(super) fn pause(&self) -> bool {
         let mut state = self.0.lock();
-        let pause = !state.in_flight.is_empty() || !state.open;
+        let pause = !state.in_flight.is_empty() || !state.subscribed;
         state.reading_store &= !pause;
         pause
     }

@@ -144,7 +144,7 @@ impl Host for PluginHost {
             let _waiting_worker = runner.as_ref().map(|runner| runner.backlog.count_as_waiting());
             let stop = context.stopping.clone();
             // A device must not act on an event that a crash could still undo.
-            context.store.wait_until_durable(call.seq).await.map_err(|_| stopping())?;
+            context.store.wait_until_written(call.seq).await.map_err(|_| stopping())?;
             let (traced, name) = (traces::method_begins(&context.metrics, &call), device.name.clone());
             let called = async move {
                 tokio::select! {

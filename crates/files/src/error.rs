@@ -1,4 +1,4 @@
-//! Why a file is not taken, or not given.
+//! Why a file cannot be stored or read.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use switchbox_model::limits::LimitName;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is unknown, over, or its time has run out.
+    /// It is unknown, ended or expired.
     #[error("no such upload is under way: it has ended or its time has run out, or the host has restarted since")]
     NoUpload,
     #[error("{text} (limit {limit})")]

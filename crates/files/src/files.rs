@@ -23,10 +23,10 @@ use crate::{
 use switchbox_model::{DeviceId, DeviceName, DeviceNum, RegistryName};
 use switchbox_support::clock;
 
-/// In the data folder: the files.
-const FILES: &str = "files";
-/// In the data folder: what is being uploaded. Emptied at the start.
-const UPLOADS: &str = "uploads";
+/// Folder of the files, in the data folder.
+const FILES_FOLDER: &str = "files";
+/// Folder of partial files, which are being uploaded, in the data folder. Emptied at the start.
+const PARTIAL_FOLDER: &str = "uploads";
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -46,7 +46,7 @@ struct Inner {
     partial: PathBuf,
     usage: Arc<Usage>,
     uploads: Mutex<Uploads>,
-    /// Held while a file takes its place or leaves it, so that what it counts as is known.
+    /// Held while a file is stored, replaced or deleted, so that the size of the file before is read and released as one step.
     placing: Mutex<()>,
     /// The next name in `partial`.
     next: AtomicU64,
@@ -55,18 +55,18 @@ struct Inner {
 impl Handle {
     /// Counts the files that are there, and removes what uploads of the last run have left.
     pub fn open(options: &Options) -> io::Result<Self> {
-        let (files, partial) = (options.data.join(FILES), options.data.join(UPLOADS));
+        let (files, partial) = (options.data.join(FILES_FOLDER), options.data.join(PARTIAL_FOLDER));
         match fs::remove_dir_all(&partial) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             removed => removed?,
         }
         let usage = Usage::new(options.quota);
-        folders::walk(&files, &mut |device, stored| usage.note(device, stored.bytes))?;
+        folders::walk(&files, &mut |device, stored| usage.count_existing(device, stored.bytes))?;
         let (uploads, placing, next) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
         Ok(Self(Arc::new(Inner { data: options.data.clone(), files, partial, usage, uploads, placing, next })))
     }
 
-    /// What all files count as, bytes.
+    /// The size of all files, bytes, as the quota counts them.
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.0.usage.taken(None)
@@ -93,44 +93,56 @@ impl Handle {
         self.0.uploads.lock().remove_expired(clock::now_ms());
     }
 
-    /// Begins to write a file, or a block of one.
-    pub fn write(&self, upload: &Upload) -> Result<Writing, Error> {
+    /// Begins a partial file: a whole file, or a block of one.
+    pub fn start_writing(&self, upload: &Upload) -> Result<Writing, Error> {
         let room = Room::of(&self.0.usage, &upload.device)?;
         folders::make(&self.0.data, &self.0.partial)?;
         let path = self.0.partial.join(self.0.next.fetch_add(1, Ordering::Relaxed).to_string());
         Ok(Writing::new(self, upload, &path, room)?)
     }
 
-    /// Puts a file together of blocks, and into its place; it is on the disk when this returns. A second time with the same blocks, it
-    /// does nothing.
-    pub fn put_together(&self, upload: &Upload, ids: &[Vec<u8>], only_new: bool) -> Result<Stored, Error> {
-        let blocks = match self.0.uploads.lock().take_blocks(upload, ids)? {
+    /// Makes a file of blocks, in the order of `ids`; it is on the disk when this returns. With `only_new`, it fails with
+    /// [`Error::Exists`] if there is such a file. After a failure the blocks are still there, so that the device can try again; a second
+    /// call after a success returns the same file.
+    pub fn commit_blocks(&self, upload: &Upload, ids: &[Vec<u8>], only_new: bool) -> Result<Stored, Error> {
+        let mut blocks = match self.0.uploads.lock().take_blocks(upload, ids)? {
             Blocks::Stored(stored) => return Ok(stored),
             Blocks::Taken(blocks) => blocks,
         };
-        let mut blocks = blocks.into_iter();
-        let Some(mut whole) = blocks.next() else {
-            let stored = self.write(upload)?.place(only_new)?;
-            self.0.uploads.lock().stored(upload, ids, stored);
-            return Ok(stored);
+        let placed = match blocks.split_first_mut() {
+            None => self.start_writing(upload)?.place(only_new),
+            Some((first, others)) => self.join(upload, first, others, only_new),
         };
-        let mut file = OpenOptions::new().append(true).open(&whole.path)?;
-        for mut block in blocks {
-            whole.bytes += io::copy(&mut File::open(&block.path)?, &mut file)?;
-            whole.room.join(&mut block.room);
+        let mut uploads = self.0.uploads.lock();
+        match &placed {
+            Ok(stored) => uploads.stored(upload, ids, *stored),
+            Err(_) => uploads.return_blocks(upload, ids, blocks),
         }
-        file.sync_all()?;
-        let stored = self.place(upload, whole, only_new)?;
-        self.0.uploads.lock().stored(upload, ids, stored);
-        Ok(stored)
+        placed
+    }
+
+    /// Appends the other blocks to the first one, which becomes the file. After a failure the first one is as before.
+    fn join(&self, upload: &Upload, first: &mut Partial, others: &[Partial], only_new: bool) -> Result<Stored, Error> {
+        let mut file = OpenOptions::new().append(true).open(&first.path)?;
+        let append = |file: &mut File| -> io::Result<()> {
+            for block in others {
+                io::copy(&mut File::open(&block.path)?, file)?;
+            }
+            file.sync_all()
+        };
+        let placed = append(&mut file).map_err(Error::from).and_then(|()| self.place(upload, first, only_new));
+        if placed.is_err() {
+            file.set_len(first.bytes)?;
+        }
+        placed
     }
 
     pub(crate) fn add_block(&self, upload: &Upload, id: Vec<u8>, block: Partial) -> Result<(), Error> {
         self.0.uploads.lock().add_block(upload, id, block)
     }
 
-    /// Its bytes are on the disk already; then its name is.
-    pub(crate) fn place(&self, upload: &Upload, mut partial: Partial, only_new: bool) -> Result<Stored, Error> {
+    /// Renames a partial file, whose bytes are on the disk, to the file of the upload.
+    pub(crate) fn place(&self, upload: &Upload, partial: &mut Partial, only_new: bool) -> Result<Stored, Error> {
         let folder = folders::of_device(&self.0.files, &upload.device);
         folders::make(&self.0.data, &folder)?;
         let path = folder.join(upload.name.on_disk());
@@ -140,18 +152,19 @@ impl Handle {
             return Err(Error::Exists);
         }
         fs::rename(&partial.path, &path)?;
-        folders::sync(&folder)?;
         let after = Stored::of(&fs::symlink_metadata(&path)?);
         if let Some(before) = before {
-            self.0.usage.give_back(&upload.device, before.bytes);
+            self.0.usage.release(&upload.device, before.bytes);
         }
-        partial.room.keep(after.bytes);
+        partial.room.count_stored(after.bytes);
         drop(placing);
+        folders::sync(&folder)?;
         self.0.uploads.lock().stored(upload, &[], after);
         Ok(after)
     }
 
-    /// Files of a registry, or of one device in it, in the order of devices and names: at most so many behind `after`.
+    /// Files of a registry, or of one device in it, in the order of device ids and file names: at most `most` after the file `after`, which
+    /// is a device id and a file name. The error: a folder cannot be read.
     pub fn list(
         &self,
         registry: &RegistryName,
@@ -169,8 +182,8 @@ impl Handle {
         let mut found = Vec::new();
         for id in devices.into_iter().filter(|id| after.is_none_or(|(device, _)| id.as_str() >= device)) {
             let folder = folders::of_device(&self.0.files, &DeviceName { registry: registry.clone(), id: id.clone() });
-            let is_behind = |name: &FileName| after.is_none_or(|place| (id.as_str(), name.as_str()) > place);
-            let files = folders::files(&folder)?.into_iter().filter(|(name, _)| is_behind(name));
+            let is_after = |name: &FileName| after.is_none_or(|place| (id.as_str(), name.as_str()) > place);
+            let files = folders::files(&folder)?.into_iter().filter(|(name, _)| is_after(name));
             let left = most.saturating_sub(found.len());
             found.extend(files.take(left).map(|(name, stored)| StoredFile { device: id.clone(), name, stored }));
             if found.len() >= most {
@@ -192,13 +205,13 @@ impl Handle {
         }
     }
 
-    /// Returns whether there was such a file.
+    /// Deletes a file. Returns false if there is no such file.
     pub fn delete(&self, device: &DeviceName, name: &FileName) -> io::Result<bool> {
         let path = self.path(device, name);
         let _placing = self.0.placing.lock();
         let Some(before) = stored(&path)? else { return Ok(false) };
         fs::remove_file(&path)?;
-        self.0.usage.give_back(device, before.bytes);
+        self.0.usage.release(device, before.bytes);
         path.parent().map_or(Ok(()), folders::sync)?;
         Ok(true)
     }
@@ -208,7 +221,7 @@ impl Handle {
     }
 }
 
-/// One file while it is written: beside its place, within the quota, and put into its place whole. Dropped before that, it leaves nothing.
+/// A partial file while it is written, within the quota. [`Writing::place`] makes it a file; dropped before that, it is removed.
 #[derive(Debug)]
 pub struct Writing {
     handle: Handle,
@@ -230,19 +243,19 @@ impl Writing {
             return Err(Error::NoUpload);
         }
         self.partial.bytes += bytes.len() as u64;
-        self.partial.room.hold(self.partial.bytes)?;
+        self.partial.room.reserve(self.partial.bytes)?;
         Ok(self.file.write_all(bytes)?)
     }
 
-    /// Keeps it as a block of a file that is put together later. A block of the same id before it is gone.
+    /// Keeps it as a block for [`Handle::commit_blocks`]. It replaces an earlier block of the same id.
     pub fn keep_block(self, id: Vec<u8>) -> Result<(), Error> {
         self.handle.add_block(&self.upload, id, self.partial)
     }
 
-    /// Puts the whole file into its place; it is on the disk when this returns. With `only_new`, it takes no other's place.
-    pub fn place(self, only_new: bool) -> Result<Stored, Error> {
+    /// Makes it a file; it is on the disk when this returns. With `only_new`, it fails with [`Error::Exists`] if there is such a file.
+    pub fn place(mut self, only_new: bool) -> Result<Stored, Error> {
         self.file.sync_all()?;
-        self.handle.place(&self.upload, self.partial, only_new)
+        self.handle.place(&self.upload, &mut self.partial, only_new)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Where files lie: `files/{project}/{location}/{registry}/{device}/{name}`. Ids of registries and devices are names of folders as they
-//! are, names of files are encoded.
+//! Paths of files: `files/{project}/{location}/{registry}/{device}/{name}`. Ids of registries and devices are names of folders
+//! without any encoding; names of files are encoded.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -51,7 +51,7 @@ pub(crate) fn make(root: &Path, folder: &Path) -> io::Result<()> {
     let Some(above) = folder.parent() else { return Ok(()) };
     make(root, above)?;
     match private(folder) {
-        // Another upload has just made it.
+        // Another upload created it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => made?,
     }
@@ -99,7 +99,7 @@ pub(crate) fn files(folder: &Path) -> io::Result<Vec<(FileName, Stored)>> {
     Ok(found)
 }
 
-/// All files below `root`, each given to `found`. What is none of them is left alone.
+/// Calls `found` with each file below `root`. Anything else in the folder is ignored.
 pub(crate) fn walk(root: &Path, found: &mut dyn FnMut(&DeviceName, Stored)) -> io::Result<()> {
     for project in names(root)? {
         for location in names(&root.join(&project))? {

@@ -1,5 +1,5 @@
-//! Files that devices upload: where they lie in the data folder, uploads under way, how much one device and all of them may keep.
-//! Every call that reads or writes blocks for as long as the disk takes. Never decides who may upload, and knows no protocol.
+//! Files that devices upload: their paths in the data folder, uploads under way, and the quota of one device and of all. Calls that read
+//! or write wait for the disk: run them on a thread that may wait. Never decides who may upload, and knows no protocol.
 
 mod error;
 mod files;

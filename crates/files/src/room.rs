@@ -1,4 +1,4 @@
-//! How much files take up, of one device and of all. What is being written counts as what is there.
+//! The room that files take, of one device and of all, within a quota. Partial files count as well.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,14 +10,14 @@ use switchbox_model::{DeviceName, limits::names};
 /// A file counts as a multiple of so many bytes, so that many small ones are bounded too.
 pub(crate) const UNIT: u64 = 16 * 1024;
 
-/// What may be kept, bytes.
+/// How much the files of one device, and of all devices, may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Quota {
-    pub of_device: u64,
-    pub of_all: u64,
+    pub device_bytes: u64,
+    pub total_bytes: u64,
 }
 
-/// What a file of this size counts as.
+/// The bytes that a file of this size counts as.
 pub(crate) fn counted(bytes: u64) -> u64 {
     bytes.max(1).div_ceil(UNIT).saturating_mul(UNIT)
 }
@@ -46,13 +46,13 @@ impl Usage {
         device.map_or(taken.all, |device| taken.by_device.get(device).copied().unwrap_or(0))
     }
 
-    /// Notes a file that is there already, whatever the quota says.
-    pub(crate) fn note(&self, device: &DeviceName, bytes: u64) {
+    /// Counts a file that is there already, also beyond the quota.
+    pub(crate) fn count_existing(&self, device: &DeviceName, bytes: u64) {
         self.taken.lock().add(device, counted(bytes));
     }
 
-    /// A file is gone.
-    pub(crate) fn give_back(&self, device: &DeviceName, bytes: u64) {
+    /// A file was deleted or replaced.
+    pub(crate) fn release(&self, device: &DeviceName, bytes: u64) {
         self.taken.lock().remove(device, counted(bytes));
     }
 }
@@ -74,7 +74,7 @@ impl Taken {
     }
 }
 
-/// Room that is taken for one file, and given back when this is dropped.
+/// Room that is reserved for one partial file, and released when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Room {
     usage: Arc<Usage>,
@@ -86,25 +86,25 @@ impl Room {
     /// Of an empty file.
     pub(crate) fn of(usage: &Arc<Usage>, device: &DeviceName) -> Result<Self, Error> {
         let mut room = Self { usage: usage.clone(), device: device.clone(), counted: 0 };
-        room.hold(0)?;
+        room.reserve(0)?;
         Ok(room)
     }
 
-    /// Takes what is missing for a file of this size.
-    pub(crate) fn hold(&mut self, bytes: u64) -> Result<(), Error> {
+    /// Reserves what is missing for a file of this size.
+    pub(crate) fn reserve(&mut self, bytes: u64) -> Result<(), Error> {
         let more = counted(bytes).saturating_sub(self.counted);
         if more == 0 {
             return Ok(());
         }
-        let Quota { of_device, of_all } = self.usage.quota;
+        let Quota { device_bytes, total_bytes } = self.usage.quota;
         let mut taken = self.usage.taken.lock();
         let own = taken.by_device.get(&self.device).copied().unwrap_or(0);
-        if own + more > of_device {
-            let text = format!("files of one device may have {of_device} bytes together (files.device-bytes)");
+        if own + more > device_bytes {
+            let text = format!("files of one device may have {device_bytes} bytes together (files.device-bytes)");
             return Err(Error::Full { text, limit: names::FILES_DEVICE_BYTES });
         }
-        if taken.all + more > of_all {
-            let text = format!("files of all devices may have {of_all} bytes together (files.total-bytes)");
+        if taken.all + more > total_bytes {
+            let text = format!("files of all devices may have {total_bytes} bytes together (files.total-bytes)");
             return Err(Error::Full { text, limit: names::FILES_TOTAL_BYTES });
         }
         taken.add(&self.device, more);
@@ -112,13 +112,8 @@ impl Room {
         Ok(())
     }
 
-    /// Takes the other's room over.
-    pub(crate) fn join(&mut self, other: &mut Self) {
-        self.counted += std::mem::take(&mut other.counted);
-    }
-
-    /// The file of this size is there from now on.
-    pub(crate) fn keep(&mut self, bytes: u64) {
+    /// The partial file became a file of this size, which is counted from now on in place of the reservation.
+    pub(crate) fn count_stored(&mut self, bytes: u64) {
         let held = std::mem::take(&mut self.counted);
         let mut taken = self.usage.taken.lock();
         taken.remove(&self.device, held);

@@ -1,4 +1,4 @@
-//! Uploads against a real folder: what is kept, what is counted, what is removed.
+//! Uploads in a real folder: which files are there afterwards, and what the quota counts.
 
 use tempfile::TempDir;
 
@@ -19,31 +19,31 @@ fn begin(files: &Handle, id: &str, name: &str) -> Upload {
 }
 
 fn put(files: &Handle, upload: &Upload, bytes: u64) -> Result<(), Error> {
-    let mut writing = files.write(upload)?;
+    let mut writing = files.start_writing(upload)?;
     writing.write(&vec![7; bytes as usize])?;
     writing.place(false).map(drop)
 }
 
 fn block(files: &Handle, upload: &Upload, id: &str, bytes: &[u8]) -> Result<(), Error> {
-    let mut writing = files.write(upload)?;
+    let mut writing = files.start_writing(upload)?;
     writing.write(bytes)?;
     writing.keep_block(id.into())
 }
 
-fn parts(folder: &TempDir) -> usize {
+fn partial_files(folder: &TempDir) -> usize {
     std::fs::read_dir(folder.path().join("uploads")).map_or(0, Iterator::count)
 }
 
 #[test]
-fn what_files_and_parts_take_is_counted_and_given_back() {
+fn files_and_partial_files_are_counted_until_they_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let files = open(&folder, 4, 6);
     let (one, other) = (begin(&files, "one", "a"), begin(&files, "other", "a"));
     put(&files, &one, 3 * UNIT).unwrap();
     assert_eq!(files.taken(), 3 * UNIT);
-    // It takes the place of the one before, which counts until then.
+    // It replaces the earlier file, which counts until then.
     assert!(matches!(put(&files, &one, 2 * UNIT), Err(Error::Full { .. })));
-    assert_eq!((files.taken(), parts(&folder)), (3 * UNIT, 0));
+    assert_eq!((files.taken(), partial_files(&folder)), (3 * UNIT, 0));
     put(&files, &one, 1).unwrap();
     assert_eq!(files.taken(), UNIT);
     put(&files, &other, 4 * UNIT).unwrap();
@@ -53,7 +53,7 @@ fn what_files_and_parts_take_is_counted_and_given_back() {
     assert!(full.to_string().contains("files_total_bytes"), "{full}");
     // What was counted is what a start counts.
     assert!(files.end(&one.id, DeviceNum(1)).unwrap());
-    assert_eq!((files.taken(), parts(&folder)), (5 * UNIT, 0));
+    assert_eq!((files.taken(), partial_files(&folder)), (5 * UNIT, 0));
     assert_eq!(open(&folder, 1, 1).taken(), 5 * UNIT);
     assert!(files.delete(&device("other"), &other.name).unwrap());
     assert!(!files.delete(&device("other"), &other.name).unwrap());
@@ -70,19 +70,25 @@ fn blocks_become_a_file_once_and_in_their_order() {
     }
     let ids = |ids: &[&str]| ids.iter().map(|id| id.as_bytes().to_vec()).collect::<Vec<_>>();
     for wrong in [ids(&["2", "4"]), ids(&["1", "1"])] {
-        assert!(matches!(files.put_together(&upload, &wrong, false), Err(Error::Block(_))), "{wrong:?}");
+        assert!(matches!(files.commit_blocks(&upload, &wrong, false), Err(Error::Block(_))), "{wrong:?}");
     }
-    let stored = files.put_together(&upload, &ids(&["2", "1"]), true).unwrap();
-    assert_eq!((stored.bytes, parts(&folder), files.taken()), (11, 0, UNIT));
+    // A failure leaves the blocks as they were.
+    put(&files, &begin(&files, "one", "a/b"), 1).unwrap();
+    let again = files.commit_blocks(&upload, &ids(&["2", "1"]), true);
+    assert!(matches!(again, Err(Error::Exists)), "{again:?}");
+    assert_eq!((partial_files(&folder), files.taken()), (3, 4 * UNIT));
+    assert!(files.delete(&device("one"), &upload.name).unwrap());
+    let stored = files.commit_blocks(&upload, &ids(&["2", "1"]), true).unwrap();
+    assert_eq!((stored.bytes, partial_files(&folder), files.taken()), (11, 0, UNIT));
     assert_eq!(std::fs::read(folder.path().join("files/local/local/default/one/a%2Fb")).unwrap(), b"hello world");
     // A client that got no answer asks again.
-    assert_eq!(files.put_together(&upload, &ids(&["2", "1"]), true).unwrap(), stored);
-    assert!(matches!(files.put_together(&upload, &[], true), Err(Error::Exists)));
-    assert_eq!(files.put_together(&upload, &[], false).unwrap().bytes, 0);
+    assert_eq!(files.commit_blocks(&upload, &ids(&["2", "1"]), true).unwrap(), stored);
+    assert!(matches!(files.commit_blocks(&upload, &[], true), Err(Error::Exists)));
+    assert_eq!(files.commit_blocks(&upload, &[], false).unwrap().bytes, 0);
 }
 
 #[test]
-fn an_upload_is_of_its_device_and_a_device_has_a_few() {
+fn an_upload_belongs_to_one_device_and_a_device_has_a_limited_number() {
     let folder = tempfile::tempdir().unwrap();
     let files = open(&folder, 8, 8);
     let held: Vec<_> = (0..UPLOADS_PER_DEVICE).map(|n| begin(&files, "one", &n.to_string())).collect();
@@ -93,7 +99,7 @@ fn an_upload_is_of_its_device_and_a_device_has_a_few() {
     assert!(!files.end(&held[0].id, DeviceNum(1)).unwrap());
     assert!(files.find(&held[0].id).is_none() && files.find(&held[1].id).is_some());
     assert!(matches!(block(&files, &held[0], "a", b"x"), Err(Error::NoUpload)));
-    assert_eq!(parts(&folder), 0, "what nobody will ever use is there");
+    assert_eq!(partial_files(&folder), 0, "a partial file of no upload is left");
 }
 
 #[test]

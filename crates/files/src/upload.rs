@@ -47,7 +47,7 @@ impl std::fmt::Debug for UploadKey {
     }
 }
 
-/// A file that is not yet where it belongs; it is removed when this is dropped.
+/// A partial file; it is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Partial {
     pub(crate) path: PathBuf,
@@ -57,7 +57,7 @@ pub(crate) struct Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // It is not there any more where it was put in its place.
+        // It is not there if it was renamed to the file.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -67,14 +67,14 @@ struct UnderWay {
     upload: Upload,
     /// By their ids, which the device chooses.
     blocks: HashMap<Vec<u8>, Partial>,
-    /// The file that was put in its place, and the ids of its blocks; none for one that came whole.
+    /// The file that was stored, and the ids of its blocks; none for a file that was uploaded whole.
     stored: Option<(Vec<Vec<u8>>, Stored)>,
 }
 
-/// What a file is to be put together of.
+/// The blocks that a file is to be made of.
 pub(crate) enum Blocks {
     Taken(Vec<Partial>),
-    /// It was, of the same blocks.
+    /// The file was made of the same blocks before.
     Stored(Stored),
 }
 
@@ -126,7 +126,7 @@ impl Uploads {
         Ok(())
     }
 
-    /// Takes those that a file is to be made of, in this order, unless one is not there.
+    /// Takes the blocks of these ids, in this order. The error: an id is unknown, or given twice; then none is taken.
     pub(crate) fn take_blocks(&mut self, upload: &Upload, ids: &[Vec<u8>]) -> Result<Blocks, Error> {
         let under_way = self.0.get_mut(&upload.id).ok_or(Error::NoUpload)?;
         if let Some((_, stored)) = under_way.stored.as_ref().filter(|(of, _)| !ids.is_empty() && of == ids) {
@@ -140,10 +140,18 @@ impl Uploads {
         Ok(Blocks::Taken(ids.iter().filter_map(|id| under_way.blocks.remove(id)).collect()))
     }
 
-    /// A file is in its place. Blocks that it was not made of go.
+    /// A file was stored. The other blocks of the upload are removed.
     pub(crate) fn stored(&mut self, upload: &Upload, ids: &[Vec<u8>], stored: Stored) {
         if let Some(under_way) = self.0.get_mut(&upload.id) {
             (under_way.stored, under_way.blocks) = (Some((ids.to_vec(), stored)), HashMap::new());
+        }
+    }
+
+    /// Takes back blocks that could not be made a file, except those whose partial file is gone.
+    pub(crate) fn return_blocks(&mut self, upload: &Upload, ids: &[Vec<u8>], blocks: Vec<Partial>) {
+        if let Some(under_way) = self.0.get_mut(&upload.id) {
+            let kept = ids.iter().cloned().zip(blocks).filter(|(_, block)| block.path.exists());
+            under_way.blocks.extend(kept);
         }
     }
 

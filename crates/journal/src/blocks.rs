@@ -151,7 +151,7 @@ impl BlockFile {
     /// Reads these bytes. What is in the page cache is written first where it has to be.
     pub fn read(&self, wanted: Range<u64>, into: &mut Blocks) -> io::Result<Range<usize>> {
         let first = floor(wanted.start);
-        let (skip, needed) = (small(wanted.start - first), small(wanted.end - first));
+        let (skip, needed) = (to_usize(wanted.start - first), to_usize(wanted.end - first));
         into.resize(0);
         into.resize(needed.next_multiple_of(BLOCK));
         let file = self.direct.as_ref().unwrap_or(&self.cached);
@@ -180,8 +180,8 @@ const DIRECT: i32 = libc::O_DIRECT;
 #[cfg(not(target_os = "linux"))]
 const DIRECT: i32 = 0;
 
-/// Of a length in memory.
-fn small(length: u64) -> usize {
+/// A length that fits into memory.
+fn to_usize(length: u64) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
 }
 

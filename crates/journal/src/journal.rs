@@ -36,8 +36,8 @@ pub struct Journal {
     writer: SegmentWriter,
     segment_bytes: u64,
     preallocated: Preallocator,
-    /// Lines of the journal about a want of descriptors.
-    short: LogLimit,
+    /// Limits the log lines about missing file descriptors.
+    descriptor_lines: LogLimit,
 }
 
 /// The journal's files, as the writer and the readers share them.
@@ -102,8 +102,8 @@ impl Journal {
         let durable = last.end().row;
         let files = Arc::new(Files(RwLock::new(Inner { older, last, durable })));
         let preallocated = Preallocator::new(&folder);
-        let short = LogLimit::new(1, Instant::now());
-        Ok(Self { folder, opened, files, writer, segment_bytes, preallocated, short })
+        let descriptor_lines = LogLimit::new(1, Instant::now());
+        Ok(Self { folder, opened, files, writer, segment_bytes, preallocated, descriptor_lines })
     }
 
     pub fn files(&self) -> &Arc<Files> {
@@ -128,7 +128,7 @@ impl Journal {
             let inner = self.files.0.read();
             (inner.last.used() + bytes, inner.last.start() != before)
         };
-        // That a file grows takes as long as many commits do.
+        // Growing a file takes as long as many commits.
         let full = until > self.segment_bytes || (self.writer.grows(until) && self.preallocated.is_ready());
         if full && has_rows {
             self.roll(before)?;
@@ -159,7 +159,7 @@ impl Journal {
                     fs::rename(path, &spare)?;
                     self.preallocated.return_unused(spare);
                 }
-                if let Some(more) = self.short.allow(Instant::now()) {
+                if let Some(more) = self.descriptor_lines.allow(Instant::now()) {
                     tracing::warn!(%error, "no new file of the journal can be opened (ulimit -n); the last one grows{more}");
                 }
                 return Ok(());
@@ -258,7 +258,7 @@ impl Files {
         Ok(())
     }
 
-    /// The first file whose end `reached` holds for, to be read from just before the first place that it holds for.
+    /// The first file with a position for which `reached` is true, to be read from the last indexed position before that one.
     pub fn first(&self, reached: impl Fn(JournalPosition) -> bool) -> Option<Part> {
         let inner = self.0.read();
         let older = inner.older.partition_point(|segment| !reached(segment.end()));

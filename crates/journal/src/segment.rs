@@ -24,7 +24,7 @@ pub struct Segment {
     file: Arc<BlockFile>,
     start: JournalPosition,
     end: JournalPosition,
-    /// Some places between records, in order, the first at the start: where readers begin to look.
+    /// Positions of some records, in order, the first at the start of the file. A reader starts at the last one before its own.
     sparse_index: Vec<JournalPosition>,
 }
 
@@ -97,14 +97,14 @@ impl Segment {
         &self.path
     }
 
-    /// Where in the file a place of the journal is.
-    fn position(&self, place: JournalPosition) -> u64 {
-        FILE_HEADER as u64 + place.offset - self.start.offset
+    /// The byte in the file at which a position of the journal is.
+    fn byte_of(&self, position: JournalPosition) -> u64 {
+        FILE_HEADER as u64 + position.offset - self.start.offset
     }
 
     /// Bytes that are used.
     pub fn used(&self) -> u64 {
-        self.position(self.end)
+        self.byte_of(self.end)
     }
 
     /// Cuts off the bytes behind the last record, so that they are not taken for a record later, and prepares the file for writing.
@@ -117,7 +117,7 @@ impl Segment {
         Ok(())
     }
 
-    /// The journal goes up to here.
+    /// A record was appended; the file now ends at `end`.
     pub fn record_end(&mut self, end: JournalPosition) {
         if self.sparse_index.last().is_none_or(|mark| self.end.offset >= mark.offset + INDEX_EVERY) {
             self.sparse_index.push(self.end);
@@ -129,11 +129,11 @@ impl Segment {
     pub fn part(&self, before: impl Fn(JournalPosition) -> bool) -> Part {
         let found = self.sparse_index.partition_point(|mark| before(*mark));
         let mark = self.sparse_index.get(found.saturating_sub(1)).copied().unwrap_or(self.start);
-        Part { file: self.file.clone(), at: mark, position: self.position(mark), until: self.used() }
+        Part { file: self.file.clone(), at: mark, position: self.byte_of(mark), until: self.used() }
     }
 }
 
-/// What the writer of the last file holds in its hand.
+/// The state of the writer of the last file.
 #[derive(Default)]
 pub struct SegmentWriter {
     partial_block: PartialBlock,

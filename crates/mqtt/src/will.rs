@@ -1,4 +1,5 @@
-//! Checks a will at CONNECT, stores it and publishes it. Whether and when it is due is decided by `end.rs` and `clients/session_end.rs`.
+//! Checks a will at CONNECT, stores it and publishes it. Whether and when it is due is decided by `end.rs`, `presence.rs`
+//! and `clients/session_end.rs`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -121,7 +122,7 @@ pub(super) fn publish(
     }))
 }
 
-/// Publishes a delayed will. It is called when the delay has passed.
+/// A function that publishes the will, to be called when its delay, which may be zero, has passed.
 pub(super) fn due(shared: Arc<ServerContext>, auth_context: AuthContext, client: Arc<str>, will: Box<Will>) -> DueWill {
     Box::new(move |pending| publish(&shared, &auth_context, &client, *will, pending))
 }

@@ -81,7 +81,7 @@ impl Component {
         &self.0.digest
     }
 
-    /// The component's bytes.
+    /// The size of the component, bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.0.size
@@ -213,7 +213,7 @@ fn check(engine: &WasmEngine, bytes: &[u8]) -> Result<Checked, LoadError> {
     Ok(Checked { digest, compiled })
 }
 
-/// Blocks.
+/// Links a compiled component, and stores it in the cache. It waits for the disk.
 fn finish(engine: &WasmEngine, checked: Checked, code: &[u8], size: usize) -> Result<Component, LoadError> {
     let Checked { digest, compiled: known } = checked;
     let is_new = known.is_none();
@@ -226,7 +226,7 @@ fn finish(engine: &WasmEngine, checked: Checked, code: &[u8], size: usize) -> Re
     check_imports(imports.iter().map(String::as_str))?;
     let linked = link(engine, &compiled).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
     let pre = linked.instantiate_pre(&compiled).map_err(|error| LoadError::Import {
-        name: "something that this host has in another form".into(),
+        name: "an interface whose types differ from those of this host".into(),
         why: format!("{error:#}"),
     })?;
     let other = |error: wasmtime::Error| LoadError::Export { wanted: HANDLER, found: format!("{error:#}") };
@@ -243,7 +243,7 @@ fn finish(engine: &WasmEngine, checked: Checked, code: &[u8], size: usize) -> Re
     Ok(Component(Arc::new(Inner { engine: engine.clone(), digest, size, imports, pre, indices, on_event, fields })))
 }
 
-/// The interfaces of the host, with those that the component imports in vain.
+/// The interfaces of the host, and stubs for the imports that `refused.rs` denies.
 fn link(engine: &WasmEngine, compiled: &Compiled) -> wasmtime::Result<Linker<State>> {
     let mut linker = engine.linker().clone();
     refused::link(&mut linker, compiled)?;

@@ -75,9 +75,9 @@ pub struct Execution {
     pub calls: Vec<Called>,
     /// Each begins with its level, or with `stdout` or `stderr`.
     pub logs: Vec<String>,
-    /// The guest's CPU time, host functions included.
+    /// The guest's CPU time, host functions included, without the time that it slept.
     pub guest_time: Duration,
-    /// The time that it waited for devices and slept.
+    /// The time that it waited for devices or slept.
     pub awaited: Duration,
     /// The names of the limits that were hit, each once.
     pub limits_hit: Vec<LimitName>,

@@ -47,7 +47,7 @@ pub(super) fn explain(error: &wasmtime::Error, stderr_tail: &str) -> Failure {
     };
     text = text::cut(text);
     if !stderr_tail.is_empty() {
-        text.push_str("; its last words: ");
+        text.push_str("; the end of its standard error: ");
         text.push_str(stderr_tail);
     }
     Failure { limit, text }

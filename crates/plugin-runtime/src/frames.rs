@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 use rustc_demangle::demangle;
 use wasmtime::{FrameInfo, WasmBacktrace};
 
-/// Functions that are named.
+/// Maximum number of functions in the text.
 const FRAMES: usize = 8;
 
 /// Characters of each name, and of each file.
 const NAME_CHARS: usize = 100;
 
-/// What a program calls when it gives up. Where the failure is stands behind these.
+/// Prefixes of functions that panic or abort. The failure is in the function that called them.
 const GIVING_UP: &[&str] =
     &["std::", "core::", "alloc::", "rust_", "__rust", "abort", "__abort", "__assert_fail", "raise"];
 
@@ -37,7 +37,7 @@ pub(super) fn running(error: &wasmtime::Error) -> Option<String> {
     Some(text)
 }
 
-/// Without the hash and the arguments of types that a compiler puts into it.
+/// The demangled name, without its hash and type arguments.
 fn name(frame: &FrameInfo) -> Option<String> {
     let raw = frame.func_name()?;
     Some(short(&format!("{:#}", demangle(&raw.chars().take(4 * NAME_CHARS).collect::<String>()))))

@@ -16,9 +16,9 @@ const TIME_MOST: Duration = Duration::from_secs(7 * 24 * 3600);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct GuardSettings {
-    /// Events of the window.
+    /// Minimum number of events of the window.
     pub events: u64,
-    /// Its time.
+    /// Minimum length of the window.
     #[serde(with = "duration")]
     pub time: Duration,
     /// This many traps and exceeded limits roll the version back; 0: they do not.
@@ -29,9 +29,9 @@ pub struct GuardSettings {
     pub dead_letters: Option<u64>,
     /// Maximum guest time of an event, as a multiple of the previous version's.
     pub guest_time: Option<f64>,
-    /// Maximum number of effects of an event, as a multiple.
+    /// Maximum number of effects of an event, as a multiple of the previous version's.
     pub effects_per_event: Option<f64>,
-    /// Maximum number of effects on one target in an event, as a multiple.
+    /// Maximum number of effects on one target in an event, as a multiple of the previous version's.
     pub effects_per_target: Option<f64>,
 }
 

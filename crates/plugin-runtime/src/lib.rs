@@ -1,5 +1,5 @@
 //! Runs components as plugins: compiles them, instantiates them in a sandbox, and returns the effects of each event. Applies
-//! no effect, queues and retries nothing, and does no IO but for its compile cache.
+//! no effect, queues and retries nothing, and does no IO except for its compile cache.
 //!
 //! `Component::load` checks and compiles, `Component::start` makes an `Instance`, `Instance::handle` gives an `Execution`.
 

@@ -32,10 +32,10 @@ const MAX_COUNT: u32 = 1_000_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Limits {
-    /// Guest time per event, sleeping included; host waits are not.
+    /// The guest's CPU time and its sleep for an event; waiting for devices does not count.
     #[serde(with = "duration")]
     pub deadline: Duration,
-    /// Guest time for `describe` and for `start`.
+    /// The same for `describe` and for `start`.
     #[serde(with = "duration")]
     pub start_deadline: Duration,
     /// Linear memory of an instance.
@@ -46,7 +46,7 @@ pub struct Limits {
     pub log_lines: u32,
     /// Calls of the host per event.
     pub host_calls: u32,
-    /// Waiting for devices per event.
+    /// Time per event that calls of devices may take: method calls and reads of twins.
     #[serde(with = "duration")]
     pub host_call_time: Duration,
     /// Effects per event, writes of the plugin's own state included.
@@ -55,7 +55,7 @@ pub struct Limits {
     pub rate_per_target: Option<Rate>,
     /// The burst of effects on one device or topic. With `None` it is as many as the rate has in a second.
     pub burst_per_target: Option<NonZeroU32>,
-    /// Effects on all devices and topics together.
+    /// Effects per second on all devices and topics together.
     pub effects_per_second: NonZeroU32,
     /// Devices and topics that one event may reach without an operator's approval. `None`: any number.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -24,10 +24,10 @@ pub struct Field {
     pub kind: Kind,
 }
 
-/// What it may be. Both ends of bounds belong to it.
+/// The values that are allowed; `least` and `most` are inclusive.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
-    /// Characters.
+    /// The bounds are numbers of characters.
     Text {
         least: u32,
         most: Option<u32>,
@@ -35,7 +35,7 @@ pub enum Kind {
     Number {
         least: Option<f64>,
         most: Option<f64>,
-        /// Without a fraction.
+        /// It must be an integer.
         whole: bool,
     },
     Flag,

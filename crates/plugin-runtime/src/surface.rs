@@ -8,12 +8,12 @@ pub(super) const HANDLER: &str = "switchbox:plugin/handler@0.1.0";
 /// What it may export beside that.
 pub(super) const SETTINGS_SCHEMA: &str = "switchbox:plugin/settings-schema@0.1.0";
 
-/// The capabilities' package and version.
+/// The package of the host's interfaces, and its version.
 const PACKAGE: &str = "switchbox:plugin/";
 const VERSION: &str = "@0.1.0";
 
 /// The interfaces of the package that a component may import.
-const CAPABILITIES: &[&str] =
+const INTERFACES: &[&str] =
     &["types", "registry", "config", "command", "method", "twin", "state", "timer", "topic", "log"];
 
 /// Checks imports by their names alone; the linker checks the types of the functions.
@@ -27,8 +27,8 @@ pub(super) fn check_imports<'a>(names: impl Iterator<Item = &'a str>) -> Result<
 fn import_allowed(name: &str) -> Result<(), String> {
     if let Some(interface) = name.strip_prefix(PACKAGE) {
         return match interface.strip_suffix(VERSION) {
-            Some(interface) if CAPABILITIES.contains(&interface) => Ok(()),
-            Some(_) => Err("which is not a capability of this host".into()),
+            Some(interface) if INTERFACES.contains(&interface) => Ok(()),
+            Some(_) => Err("which is not an interface of this host".into()),
             None => Err(format!("but this host speaks switchbox:plugin{VERSION}")),
         };
     }

@@ -115,7 +115,7 @@ impl clocks::monotonic_clock::Host for State {
     }
 }
 
-/// A sleep of a guest. The time counts as guest time.
+/// A sleep of a guest. Its time counts towards the deadline.
 struct Sleep {
     /// By the guest's clock.
     remaining: Duration,

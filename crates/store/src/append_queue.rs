@@ -35,7 +35,7 @@ pub(super) enum Item {
         #[allow(dead_code, reason = "held for its drop")]
         permit: Option<QueuePermit>,
     },
-    /// Rows up to and with this one may go.
+    /// Records up to and including this row may be removed from the journal.
     Trim { row: i64, reuse: bool },
     /// Events and executions that are kept beyond the journal; written before the rows are trimmed.
     Keep { change: Box<KeptChange>, done: tokio::sync::oneshot::Sender<()> },
@@ -59,7 +59,9 @@ pub(super) struct AppendQueue {
     pub(super) permits: Permits,
     /// Entries that plugins that handle an event now are likely to submit soon.
     expected_entries: AtomicU64,
+    /// By events, for tasks that wait for one.
     journal_progress: tokio::sync::watch::Sender<JournalProgress>,
+    /// By entries, for connections.
     pub(super) progress: CommitProgress,
 }
 
@@ -222,7 +224,7 @@ impl AppendQueue {
         true
     }
 
-    /// All events up to and with this one are in the journal.
+    /// All events up to and including this one are in the journal, but not necessarily on the disk.
     pub(super) fn record_written(&self, seq: Seq) {
         self.journal_progress
             .send_if_modified(|journal_progress| std::mem::replace(&mut journal_progress.seq, seq) != seq);
@@ -233,8 +235,8 @@ impl AppendQueue {
         self.journal_progress.send_modify(|journal_progress| journal_progress.ended = true);
     }
 
-    /// Waits until the event is in the journal. The error: it never will be.
-    pub(super) async fn wait_until_durable(&self, seq: Seq) -> Result<(), Error> {
+    /// Waits until the event is in the journal; whether on the disk depends on how it was submitted. The error: it never will be.
+    pub(super) async fn wait_until_written(&self, seq: Seq) -> Result<(), Error> {
         let mut journal_progress = self.journal_progress.subscribe();
         let reached =
             journal_progress.wait_for(|journal_progress| journal_progress.seq >= seq || journal_progress.ended).await;

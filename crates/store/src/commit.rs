@@ -59,7 +59,7 @@ pub(super) struct CommitProgress {
 }
 
 impl CommitProgress {
-    /// All entries up to and with this one are in the journal and applied.
+    /// All entries up to and including this one are in the journal and applied.
     pub(super) fn record_committed(&self, position: QueuePosition) {
         self.committed.store(position.0, Ordering::Release);
     }

@@ -120,9 +120,9 @@ impl Handle {
         self.append_queue.next_seq()
     }
 
-    /// Waits until the event is in the journal.
-    pub async fn wait_until_durable(&self, seq: Seq) -> Result<(), Error> {
-        self.append_queue.wait_until_durable(seq).await
+    /// Waits until the event is in the journal; on the disk if it was submitted as durable.
+    pub async fn wait_until_written(&self, seq: Seq) -> Result<(), Error> {
+        self.append_queue.wait_until_written(seq).await
     }
 
     /// Waits until the documents show all that was submitted before. With `low_water`, also notes that all events before

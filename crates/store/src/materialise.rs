@@ -95,7 +95,7 @@ fn next(
     work.recv_timeout(since.map_or(Duration::from_secs(3600), |since| GATHER.saturating_sub(since.elapsed())))
 }
 
-/// The documents never know of a row that the journal could still lose.
+/// The documents contain no row that the journal could still lose.
 fn write(db: &mut Connection, journal: &Files, batch: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
     journal.sync(batch.row).map_err(|e| switchbox_journal::Error::Write(e.to_string()))?;
     documents::write(db, batch, low_water)

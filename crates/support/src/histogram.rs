@@ -1,4 +1,4 @@
-//! How long something took, as a Prometheus histogram. Recording is two atomic additions and takes no lock, but for what belongs to a
+//! How long something took, as a Prometheus histogram. Recording is two atomic additions and takes no lock, except for what belongs to a
 //! sampled trace: the last one of each bucket is kept as its exemplar.
 
 use std::{

@@ -28,7 +28,7 @@ pub struct LogLimit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SuppressionNote {
     Nothing,
-    /// The last line of this minute, but for its count.
+    /// The last line of this minute, without its count.
     Last,
     /// The number of the line in this minute.
     Count(u64),

@@ -41,7 +41,7 @@ pub(super) fn admin(settings: &Settings, connections: usize, tls: Option<tls::Ha
 }
 
 pub(super) fn files(settings: &Settings) -> files::Options {
-    let quota = files::Quota { of_device: settings.files.device_bytes, of_all: settings.files.total_bytes };
+    let quota = files::Quota { device_bytes: settings.files.device_bytes, total_bytes: settings.files.total_bytes };
     files::Options { data: settings.data.clone(), quota }
 }
 

@@ -4,7 +4,7 @@ use switchbox_dispatch::PluginStatus;
 use switchbox_plugin_runtime::{Grant, Trigger};
 use switchbox_plugin_versions::Summary;
 
-/// What its history says of a plugin that runs, but for its imports.
+/// What its history says of a plugin that runs, without its imports.
 pub(super) fn about(status: &PluginStatus) -> Summary {
     Summary {
         version: status.description.as_ref().map(|described| described.version.clone()).unwrap_or_default(),

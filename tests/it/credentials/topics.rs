@@ -27,7 +27,7 @@ fn a_device_has_its_own_topics_and_no_others() {
 }
 
 #[test]
-fn a_kept_session_loses_what_closed_doors_do_not_allow_any_more() {
+fn a_kept_session_loses_what_closed_enrolment_does_not_allow_any_more() {
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     let key = registered(&host, &host_folder, "lamp-1");
@@ -35,7 +35,7 @@ fn a_kept_session_loses_what_closed_doors_do_not_allow_any_more() {
     let mut lamp = Device::connect(host.mqtt(), kept());
     assert!(lamp.subscribe("news"));
     drop(lamp);
-    host.device("reporter").publish("news", "queued while the doors were open");
+    host.device("reporter").publish("news", "queued while enrolment was open");
     host.stop();
 
     let host = host_folder.start_with(CLOSED);
@@ -43,7 +43,7 @@ fn a_kept_session_loses_what_closed_doors_do_not_allow_any_more() {
     let password = host.cli(&host_folder, &["service", "password", "reporter"]);
     let mut lamp = Device::connect(host.mqtt(), kept());
     let mut reporter = Device::connect(host.mqtt(), Session::of_service("reporter", "r", &password));
-    reporter.publish("news", "behind closed doors");
+    reporter.publish("news", "with closed enrolment");
     lamp.subscribe_config();
     let _ = host
         .admin()
@@ -56,7 +56,7 @@ fn a_kept_session_loses_what_closed_doors_do_not_allow_any_more() {
 }
 
 #[test]
-fn a_will_that_closed_doors_do_not_allow_any_more_is_not_published_after_the_start() {
+fn a_will_that_closed_enrolment_does_not_allow_any_more_is_not_published_after_the_start() {
     let host_folder = HostFolder::new();
     let host = host_folder.start();
     let key = registered(&host, &host_folder, "lamp-1");

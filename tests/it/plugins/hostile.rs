@@ -37,8 +37,8 @@ fn a_hostile_plugin_hurts_only_itself() {
     let admin = host.admin();
     drop(["lamp-1", "report"].map(|id| host.device(id)));
     let mut pair = Pair::new(&host, "source-1");
-    for (n, (misdeed, _)) in FATAL.iter().chain(&CUT).enumerate() {
-        host.device(&format!("villain-{n}")).event(*misdeed);
+    for (n, (attack, _)) in FATAL.iter().chain(&CUT).enumerate() {
+        host.device(&format!("villain-{n}")).event(*attack);
     }
     // Others do not notice: their events go their way while the villains are tried five times each.
     let mut count = 0;
@@ -48,15 +48,15 @@ fn a_hostile_plugin_hurts_only_itself() {
     }
     assert!(count >= 10, "{count} round trips in all the time that five tries take");
     let letters = admin.dead_letters();
-    for (misdeed, expect) in FATAL {
+    for (attack, expect) in FATAL {
         let said = |letter: &&serde_json::Value| letter["error"].as_str().is_some_and(|error| error.contains(expect));
-        let letter = letters.iter().find(said).unwrap_or_else(|| panic!("no dead letter of {misdeed}: {letters:?}"));
+        let letter = letters.iter().find(said).unwrap_or_else(|| panic!("no dead letter of {attack}: {letters:?}"));
         assert_eq!(letter["plugin"], "hostile");
-        assert_eq!(letter["attempt"], if misdeed == "reject" { 1 } else { 5 }, "{letter}");
+        assert_eq!(letter["attempt"], if attack == "reject" { 1 } else { 5 }, "{letter}");
     }
     let hostile = admin.plugin("hostile").unwrap();
-    for (misdeed, limit) in CUT {
-        assert!(hostile["limitsHit"][limit].as_u64() >= Some(1), "{misdeed}: {hostile}");
+    for (attack, limit) in CUT {
+        assert!(hostile["limitsHit"][limit].as_u64() >= Some(1), "{attack}: {hostile}");
     }
     assert_eq!(hostile["state"], "running");
     // And it still does what is right.

@@ -24,7 +24,7 @@ async fn an_event_arrives_as_it_is() {
 
 #[tokio::test]
 async fn each_call_answers_as_the_interface_says() {
-    for (misdeed, answer) in [
+    for (attack, answer) in [
         ("set lamp-1", "Ok(())"),
         ("set door-1", "Error::Denied(\"config of door-1 needs the grant config = [\\\"door-1\\\"]"),
         ("set lamp-9", "Error::NotFound(\"there is no device"),
@@ -53,9 +53,9 @@ async fn each_call_answers_as_the_interface_says() {
         ("network 127.0.0.1:1883", "[Some(PermissionDenied), Some(PermissionDenied), Some(PermissionDenied), Some("),
         ("publish-qos", "Error::Invalid(\"qos 3"),
     ] {
-        let execution = alone(World::new(), misdeed).await;
+        let execution = alone(World::new(), attack).await;
         let text = report(&execution).replace("switchbox_plugin_runtime::types::", "");
-        assert!(text.contains(answer), "{misdeed}: {text}");
+        assert!(text.contains(answer), "{attack}: {text}");
     }
 }
 
@@ -102,15 +102,15 @@ async fn the_operator_can_grant_less_than_is_asked() {
     ]);
     let setup = setup(Limits::default(), Some(&granted)).await;
     let mut instance = hostile().await.start(setup, std::sync::Arc::new(World::new())).await.unwrap();
-    for (misdeed, answer) in [
+    for (attack, answer) in [
         ("set lamp-2", "Ok"),
         ("set lamp-1", "the plugin's settings do not grant it"),
         ("command lamp-1", "Denied"),
         ("read lamp-1", "Ok"),
         ("read door-1", "Denied"),
     ] {
-        let text = report(&ask(&mut instance, misdeed).await);
-        assert!(text.contains(answer), "{misdeed}: {text}");
+        let text = report(&ask(&mut instance, attack).await);
+        assert!(text.contains(answer), "{attack}: {text}");
     }
     let text = report(&ask(&mut instance, "list *").await);
     assert_eq!(text.matches(" id: \"lamp-").count(), 3, "{text}");

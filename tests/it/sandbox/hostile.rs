@@ -7,12 +7,12 @@ use super::world::{World, ask, start};
 #[tokio::test]
 async fn retry_and_reject_keep_the_instance_and_drop_the_effects() {
     let mut instance = start(World::new(), Limits::default()).await;
-    for (misdeed, verdict) in [
+    for (attack, verdict) in [
         ("retry", Verdict::Retry("later".into())),
         ("reject", Verdict::Reject("not mine".into())),
         ("nothing", Verdict::Done),
     ] {
-        let execution = ask(&mut instance, misdeed).await;
+        let execution = ask(&mut instance, attack).await;
         assert_eq!(execution.verdict, verdict);
         assert!(execution.effects.is_empty());
         assert!(!instance.poisoned());

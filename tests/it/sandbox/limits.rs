@@ -13,7 +13,7 @@ fn failed(verdict: &Verdict) -> &str {
 
 #[tokio::test]
 async fn what_cannot_go_on_is_ended_and_named() {
-    for (misdeed, limit, words) in [
+    for (attack, limit, words) in [
         ("loop", Some("deadline"), "longer than 1s; deadline = \"2s\" under [limits] of its .toml raises it"),
         ("allocate", Some("memory"), "32MiB are allowed; memory = \"64MiB\" under [limits] of its .toml raises it"),
         ("recurse", Some("stack"), "too deep"),
@@ -25,15 +25,15 @@ async fn what_cannot_go_on_is_ended_and_named() {
         // Long enough for a slow machine to hand out 32 MiB.
         let limits = Limits { deadline: Duration::from_secs(1), ..Limits::default() };
         let mut instance = start(World::new(), limits).await;
-        let execution = ask(&mut instance, misdeed).await;
+        let execution = ask(&mut instance, attack).await;
         let text = failed(&execution.verdict);
-        assert!(text.contains(words), "{misdeed}: {text}");
+        assert!(text.contains(words), "{attack}: {text}");
         if let Some(limit) = limit {
-            assert!(text.contains(&format!("\"{limit}\"")), "{misdeed}: {text}");
+            assert!(text.contains(&format!("\"{limit}\"")), "{attack}: {text}");
         }
-        assert_eq!(execution.limits_hit, Vec::from_iter(limit), "{misdeed}");
+        assert_eq!(execution.limits_hit, Vec::from_iter(limit), "{attack}");
         assert!(execution.effects.is_empty() && execution.kv.is_empty());
-        assert!(instance.poisoned(), "{misdeed}");
+        assert!(instance.poisoned(), "{attack}");
         let again = ask(&mut instance, "nothing").await;
         assert!(failed(&again.verdict).contains("after it failed"));
     }
@@ -77,7 +77,7 @@ async fn an_endless_loop_delays_no_other_plugin() {
 
 #[tokio::test]
 async fn what_exceeds_a_limit_is_refused_and_the_guest_continues() {
-    for (misdeed, limit, words) in [
+    for (attack, limit, words) in [
         ("print 1000", "log-lines", "the rest is dropped"),
         ("log 1000", "log-lines", "the rest is dropped"),
         ("print-bytes 100000", "output", "the rest is dropped"),
@@ -85,9 +85,9 @@ async fn what_exceeds_a_limit_is_refused_and_the_guest_continues() {
         ("effects 100", "effects-per-event", "64 effects"),
         ("kv-flood", "kv-bytes", ""),
     ] {
-        let execution = alone(World::new(), misdeed).await;
-        assert_eq!(execution.verdict, Verdict::Done, "{misdeed}");
-        assert_eq!(execution.limits_hit, [limit], "{misdeed}");
+        let execution = alone(World::new(), attack).await;
+        assert_eq!(execution.verdict, Verdict::Done, "{attack}");
+        assert_eq!(execution.limits_hit, [limit], "{attack}");
         assert!(execution.logs.iter().any(|line| line.contains(words)) || words.is_empty(), "{:?}", execution.logs);
         assert!(execution.effects.len() <= 64);
         assert!(execution.logs.len() <= 257);

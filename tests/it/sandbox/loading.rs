@@ -39,7 +39,7 @@ async fn an_import_that_plugins_may_not_have_is_named() {
         ("wasi:keyvalue/store@0.2.0", "may not use"),
         ("wasi:sockets/types@0.3.0", "speaks WASI 0.2"),
         ("switchbox:plugin/config@0.2.0", "speaks switchbox:plugin@0.1.0"),
-        ("switchbox:plugin/shell@0.1.0", "not a capability"),
+        ("switchbox:plugin/shell@0.1.0", "not an interface"),
     ] {
         let text = format!(r#"(component (import "{import}" (instance)))"#);
         let error = refused(wat::parse_str(text).unwrap()).await;

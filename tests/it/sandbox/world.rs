@@ -161,15 +161,15 @@ pub fn event(seq: u64, text: &str) -> Event {
     Event { seq: Seq(seq), time_ms: 1_700_000_000_123, device: Some(DeviceNum(9)), durable: true, data }
 }
 
-/// Gives the instance a misdeed to do.
-pub async fn ask(instance: &mut Instance, misdeed: &str) -> Execution {
-    let event = event(42, misdeed);
+/// Gives the instance an attack to do.
+pub async fn ask(instance: &mut Instance, attack: &str) -> Execution {
+    let event = event(42, attack);
     instance.handle(Call { event: &event, device: Some(&name("switch-1")), attempt: 1 }).await
 }
 
-/// The misdeed in an instance of its own, with the default limits.
-pub async fn alone(world: World, misdeed: &str) -> Execution {
-    ask(&mut start(world, Limits::default()).await, misdeed).await
+/// The attack in an instance of its own, with the default limits.
+pub async fn alone(world: World, attack: &str) -> Execution {
+    ask(&mut start(world, Limits::default()).await, attack).await
 }
 
 /// What the guest set as the config of the device `report`.

@@ -44,6 +44,7 @@ const NOT_USED: &[(&str, &str)] = &[
     ("mend", "repair, correct"),
     ("mended", "repaired, corrected"),
     ("mends", "repairs, corrects"),
+    ("misdeed", "attack"),
     ("misspelt", "invalid"),
     ("narrator", "demo printer"),
     ("newcomer", "unauthenticated connection; in tests: reader"),

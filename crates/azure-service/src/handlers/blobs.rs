@@ -1,5 +1,5 @@
-//! A file that a device uploads as to Azure's blob storage: whole, or in blocks that are put together. It is on the disk, and its event in
-//! the journal, before the device is told so.
+//! A file that a device uploads by the calls of Azure's blob storage: whole, or in blocks that one call commits. The file is on the disk,
+//! and its event in the journal, before the device gets the response.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
     bounds,
     guard::{address_of, check_rate},
     handlers::device_messages::submit,
-    storage::{StorageError, created, created_block, marked},
+    storage::{StorageError, created, created_block, with_common_headers},
 };
 use switchbox_azure::{
     storage::{self, BlobCall},
@@ -36,24 +36,24 @@ use switchbox_model::{
 use switchbox_support::log_limit::SiteLimit;
 use switchbox_transport::admission::network;
 
-/// Of such lines the log gets ten a minute, and how many there are.
+/// At most ten such lines per minute are logged; the others are counted.
 static REFUSED: SiteLimit = SiteLimit::new(10);
 
-/// So many bytes of a body are written at once.
+/// The bytes of a body that one call of the file system writes.
 const PIECE_BYTES: usize = 256 * 1024;
-/// So many bytes of a refused call are taken and thrown away: many clients read no answer before they have sent all.
+/// The bytes of a refused call's body that are read: many clients read no response before they have sent all.
 const DRAINED_BYTES: usize = 8 * 1024 * 1024;
 
 pub(crate) async fn call(State(app): State<App>, request: Request) -> Response {
-    let (parts, mut body) = request.into_parts();
-    let answered = match carry_out(&app, &parts, &mut body).await {
+    let (head, mut body) = request.into_parts();
+    let answered = match handle_call(&app, &head, &mut body).await {
         Ok(response) => response,
         Err(error) => {
             drain(body).await;
             error.into_response()
         }
     };
-    marked(answered, &parts.headers)
+    with_common_headers(answered, &head.headers)
 }
 
 async fn drain(mut body: Body) {
@@ -66,62 +66,63 @@ async fn drain(mut body: Body) {
     }
 }
 
-async fn carry_out(app: &App, parts: &Parts, body: &mut Body) -> Result<Response, StorageError> {
-    let (query, upload) = match admit(app, parts) {
+async fn handle_call(app: &App, head: &Parts, body: &mut Body) -> Result<Response, StorageError> {
+    let (query, upload) = match admit(app, head) {
         Ok(admitted) => admitted,
         Err(error) => {
             app.parts.metrics.refuse("file_address");
-            let address = address_of(parts);
+            let address = address_of(head);
             if let Some(more) = REFUSED.allow() {
                 tracing::info!(%address, %error, "an upload was refused{more}");
             }
             let slow = check_rate(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED);
-            let busy = |_| StorageError::new(StatusCode::SERVICE_UNAVAILABLE, "ServerBusy", "too many wrong addresses");
+            let busy =
+                |_| StorageError::new(StatusCode::SERVICE_UNAVAILABLE, "ServerBusy", "too many wrong upload URLs");
             return slow.map_err(|refused| busy(refused).limit(names::HUB_API_RATE)).and(Err(error));
         }
     };
-    if let Some(info) = parts.extensions.get::<ConnectionInfo>() {
+    if let Some(info) = head.extensions.get::<ConnectionInfo>() {
         info.mark_authenticated();
     }
-    if parts.method != Method::PUT {
-        return Err(StorageError::no_permission(&format!("{} it", parts.method)));
+    if head.method != Method::PUT {
+        return Err(StorageError::no_permission(head.method.as_str()));
     }
-    let only_new = conditions(&parts.headers)?;
+    let only_new = conditions(&head.headers)?;
     match query.operation.as_deref() {
         None => {
-            whole_blob(&parts.headers)?;
-            let writing = receive(app, &upload, &parts.headers, body).await?;
+            whole_blob(&head.headers)?;
+            let writing = receive(app, &upload, &head.headers, body).await?;
             finish(app, upload, move || writing.place(only_new)).await
         }
         Some("block") => {
             let id = query.block_id()?;
-            let writing = receive(app, &upload, &parts.headers, body).await?;
+            let writing = receive(app, &upload, &head.headers, body).await?;
             blocking(move || writing.keep_block(id)).await?;
             Ok(created_block())
         }
         Some("blocklist") => {
             let ids = storage::block_list(&text(body).await?)?;
             let (files, of) = (app.parts.files.clone(), upload.clone());
-            finish(app, upload, move || files.put_together(&of, &ids, only_new)).await
+            finish(app, upload, move || files.commit_blocks(&of, &ids, only_new)).await
         }
         Some(other) => Err(StorageError::no_permission(&format!("comp={}", other.escape_default()))),
     }
 }
 
-/// What the call's address allows.
-fn admit(app: &App, parts: &Parts) -> Result<(BlobCall, Upload), StorageError> {
-    let query = BlobCall::parse(parts.uri.query().unwrap_or_default())?;
-    let path = decode(parts.uri.path().trim_start_matches('/')).unwrap_or_default();
+/// The upload that the call's URL allows.
+fn admit(app: &App, head: &Parts) -> Result<(BlobCall, Upload), StorageError> {
+    let query = BlobCall::parse(head.uri.query().unwrap_or_default())?;
+    let path = decode(head.uri.path().trim_start_matches('/')).unwrap_or_default();
     let path = path.strip_prefix(storage::CONTAINER).and_then(|path| path.strip_prefix('/')).unwrap_or_default();
-    let upload = app.parts.files.find(&query.id).ok_or_else(StorageError::unproven)?;
+    let upload = app.parts.files.find(&query.id).ok_or_else(StorageError::authentication_failed)?;
     let is_own = path == format!("{}/{}", upload.device.id, upload.name);
     if !is_own || !query.is_signed(upload.key.bytes(), path) || !query.may_write() {
-        return Err(StorageError::unproven());
+        return Err(StorageError::authentication_failed());
     }
     Ok((query, upload))
 }
 
-/// Whether it may not take the place of another file.
+/// Whether the call fails if there is such a file.
 fn conditions(headers: &HeaderMap) -> Result<bool, StorageError> {
     for name in ["if-match", "if-modified-since", "if-unmodified-since", "x-ms-if-tags", "x-ms-lease-id"] {
         if headers.contains_key(name) {
@@ -146,7 +147,7 @@ fn whole_blob(headers: &HeaderMap) -> Result<(), StorageError> {
     }
 }
 
-/// Writes the body beside the place of the file, and checks it.
+/// Writes the body to a partial file, and checks its MD5.
 async fn receive(app: &App, upload: &Upload, headers: &HeaderMap, body: &mut Body) -> Result<Writing, StorageError> {
     for name in ["x-ms-content-crc64", "x-ms-structured-body"] {
         if headers.contains_key(name) {
@@ -156,7 +157,7 @@ async fn receive(app: &App, upload: &Upload, headers: &HeaderMap, body: &mut Bod
     let wanted = headers.get("content-md5").map(|sum| STANDARD.decode(sum));
     let wanted = wanted.transpose().map_err(|_| StorageError::header("content-md5", "it is no base64"))?;
     let (files, of) = (app.parts.files.clone(), upload.clone());
-    let mut writing = blocking(move || files.write(&of)).await?;
+    let mut writing = blocking(move || files.start_writing(&of)).await?;
     let mut sum = wanted.as_ref().map(|_| Md5::new());
     let (mut pieces, mut bytes) = (Vec::new(), 0);
     loop {
@@ -192,7 +193,9 @@ async fn receive(app: &App, upload: &Upload, headers: &HeaderMap, body: &mut Bod
 /// The next piece of the body. `None` at its end.
 async fn next(body: &mut Body) -> Result<Option<Bytes>, StorageError> {
     while let Some(frame) = body.frame().await {
-        let broken = |error| StorageError::new(StatusCode::BAD_REQUEST, "RequestTimeout", format!("the body: {error}"));
+        let broken = |error| {
+            StorageError::new(StatusCode::BAD_REQUEST, "InvalidInput", format!("the body cannot be read: {error}"))
+        };
         if let Ok(data) = frame.map_err(broken)?.into_data() {
             return Ok(Some(data));
         }
@@ -214,7 +217,7 @@ async fn text(body: &mut Body) -> Result<String, StorageError> {
         .map_err(|_| StorageError::new(StatusCode::BAD_REQUEST, "InvalidXmlDocument", "the list of blocks is no UTF-8"))
 }
 
-/// Puts the file into its place, and tells of it. A task of its own: one has the other, also when the device hangs up meanwhile.
+/// Stores the file and appends its event. It runs as its own task, so that no file lacks its event if the device disconnects.
 async fn finish(
     app: &App,
     upload: Upload,
@@ -224,12 +227,12 @@ async fn finish(
     // Supervision: a panic becomes the answer.
     let done = tokio::spawn(async move {
         let stored = blocking(place).await?;
-        told(&app, &upload, stored).await
+        append_uploaded_event(&app, &upload, stored).await
     });
     done.await.unwrap_or_else(|_| Err(StorageError::failed()))
 }
 
-/// Carries out what waits for the disk.
+/// Runs work that waits for the disk on a thread that may wait.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, files::Error> + Send + 'static,
 ) -> Result<T, StorageError> {
@@ -238,10 +241,10 @@ async fn blocking<T: Send + 'static>(
     Ok(done.map_err(|_| StorageError::failed())??)
 }
 
-/// Tells plugins and the journal of the file; answered when that is on the disk.
-async fn told(app: &App, upload: &Upload, stored: Stored) -> Result<Response, StorageError> {
+/// Appends the event of the stored file to the journal. It returns when the event is on the disk.
+async fn append_uploaded_event(app: &App, upload: &Upload, stored: Stored) -> Result<Response, StorageError> {
     // A device that was deleted meanwhile has no events, and its file stays.
-    let device = app.parts.registry.get(upload.num).ok_or_else(StorageError::unproven)?;
+    let device = app.parts.registry.get(upload.num).ok_or_else(StorageError::authentication_failed)?;
     let payload = json!({ "file": upload.name.as_str(), "bytes": stored.bytes }).to_string();
     let properties = vec![(about::CONTENT_TYPE.to_owned(), "application/json".to_owned())];
     let data = EventData::Telemetry { subfolder: FILE_UPLOADED.to_owned(), payload: payload.into(), properties };

@@ -1,4 +1,4 @@
-//! A device asks where it may upload a file, and says when it has.
+//! A device asks for a URL to upload a file to, and reports the end of the upload.
 
 use axum::{
     Json,
@@ -19,10 +19,10 @@ use switchbox_azure::storage;
 use switchbox_files::{self as files, FileName};
 use switchbox_support::clock;
 
-/// Everything in it is bounded by the call's body, and the name by its type.
+/// Its size is bounded by that of the body; the name is checked by [`FileName`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Wanted {
+pub(crate) struct UploadRequest {
     blob_name: String,
 }
 
@@ -49,7 +49,7 @@ impl From<files::Error> for ServiceError {
     }
 }
 
-/// The address is on the host itself, by the name that the device has called.
+/// The upload URL is on this host, with the host name of the device's request.
 pub(crate) async fn begin(
     State(app): State<App>,
     DeviceCaller(device): DeviceCaller,
@@ -57,8 +57,9 @@ pub(crate) async fn begin(
 ) -> Result<Json<Value>, ServiceError> {
     let (parts, body) = request.into_parts();
     let host = host(&parts).to_owned();
-    let Body(wanted) = Body::<Wanted>::from_request(Request::from_parts(parts, body), &app).await?;
-    let name = FileName::new(&wanted.blob_name).map_err(|error| ServiceError::invalid(format!("blobName: {error}")))?;
+    let Body(request) = Body::<UploadRequest>::from_request(Request::from_parts(parts, body), &app).await?;
+    let name =
+        FileName::new(&request.blob_name).map_err(|error| ServiceError::invalid(format!("blobName: {error}")))?;
     let upload = app.parts.files.begin(&device.name, device.num, name)?;
     let blob = format!("{}/{}", device.name.id, upload.name);
     let expires = clock::rfc3339(upload.expires_ms);
@@ -76,21 +77,21 @@ pub(crate) async fn end(
     caller: DeviceCaller,
     Body(notification): Body<Notification>,
 ) -> Result<StatusCode, ServiceError> {
-    ended(&app, &caller, &notification.correlation_id, &notification)
+    end_upload(&app, &caller, &notification.correlation_id, &notification)
 }
 
-/// As older SDKs call it.
+/// The path that older SDKs use.
 pub(crate) async fn end_by_path(
     State(app): State<App>,
     caller: DeviceCaller,
     Path((_, correlation_id)): Path<(String, String)>,
     Body(notification): Body<Notification>,
 ) -> Result<StatusCode, ServiceError> {
-    ended(&app, &caller, &correlation_id, &notification)
+    end_upload(&app, &caller, &correlation_id, &notification)
 }
 
-/// Ends the upload, with blocks that no file was made of.
-fn ended(
+/// Ends the upload and deletes its unused blocks.
+fn end_upload(
     app: &App,
     DeviceCaller(device): &DeviceCaller,
     id: &str,
@@ -99,7 +100,7 @@ fn ended(
     let stored = app.parts.files.end(id, device.num)?;
     let Notification { is_success, status_code, status_description, .. } = notification;
     if *is_success && !stored {
-        return Err(ServiceError::invalid("isSuccess is true, and no file was uploaded to the address"));
+        return Err(ServiceError::invalid("isSuccess is true, and no file was uploaded to the URL"));
     }
     if !is_success {
         tracing::info!(device = %device.name, %status_code, %status_description, "a device could not upload a file");

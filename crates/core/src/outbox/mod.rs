@@ -140,16 +140,16 @@ fn perform(
     None
 }
 
-/// What an effect is done to.
+/// The target of an effect.
 enum Target {
-    /// It has no device, or one that was deleted meanwhile: that counts as done just before the deletion.
+    /// It has no device, or a device that was deleted meanwhile: then the effect counts as if it came before the deletion.
     Nothing,
     Device(Arc<Device>),
     /// The device, and its config after the patch. `None` when the patch changes nothing.
     Patched(Arc<Device>, Option<Bytes>),
 }
 
-/// Looks every effect's device up, checks expected versions and does the patches, with what comes before in this entry.
+/// Looks every effect's device up, checks expected versions and computes the patches; each effect sees the earlier ones of the entry.
 fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Target>, EntryRefusal> {
     let mut targets: Vec<Target> = Vec::with_capacity(effects.len());
     for effect in effects {

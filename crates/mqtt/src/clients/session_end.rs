@@ -1,14 +1,10 @@
-//! The end of a connection, and later of its session. The will is published at once or after its delay, and the session ends after
-//! its
+//! The end of a connection, and later of its session. The will is published at once or after its delay, and the session ends after its
 //! expiry. A will or a message is removed from the session in the same entry of the journal that publishes or redelivers it.
 //!
-//! `connection_ended` runs when a connection has ended, `publish_will` after the will's delay, and `end_session` after the
-//! session's
+//! `connection_ended` runs when a connection has ended, `publish_will` after the will's delay, and `end_session` after the session's
 //! expiry; `run_end` does the work of an end. Each marks the slot `busy` until its work is done, and the client's next connection
-//! waits for
-//! that. [`Busy`] clears the mark when it is dropped. Work that waits for subscribers whose queues are full is a [`RemainingWork`],
-//! a
-//! future that contains the `Busy`.
+//! waits for that. [`Busy`] clears the mark when it is dropped. Work that waits for subscribers whose queues are full is a
+//! [`RemainingWork`], a future that contains the `Busy`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -98,7 +94,7 @@ impl Clients {
         let waits = keep_will_for_restart || (will.is_some() && !delay.is_zero());
         let changes = disconnect_changes(mailbox, expiry, waits);
         let (remaining, will) = match will {
-            Some(will) if delay.is_zero() => (will(pending(changes)), None),
+            Some(publish) if delay.is_zero() => (publish(pending(changes)), None),
             will => {
                 self.submit_all_unawaited(changes);
                 (None, will)
@@ -166,16 +162,16 @@ impl Clients {
     }
 
     fn publish_will(self: &Arc<Self>, key: &Key, id: u64) {
-        let (will, mailbox) = {
+        let (publish, mailbox) = {
             let mut table = self.table.lock();
             let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_away(id) && !slot.busy) else { return };
-            let Some(will) = slot.will.take() else { return };
+            let Some(publish) = slot.will.take() else { return };
             slot.busy = true;
-            (will, slot.mailbox.clone())
+            (publish, slot.mailbox.clone())
         };
         let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), session_ended: false };
         let session_num = mailbox.lock().session_num;
-        let remaining = will(pending(session_num.map(|session| BrokerChange::Will { session, will: None })));
+        let remaining = publish(pending(session_num.map(|session| BrokerChange::Will { session, will: None })));
         busy.until_done(remaining);
     }
 
@@ -217,7 +213,7 @@ impl Clients {
             first.extend(session_num.map(|session| BrokerChange::Will { session, will: None }));
         }
         let remaining_of_will = match will {
-            Some(will) => will(first),
+            Some(publish) => publish(first),
             None => {
                 self.topics.write_with(None, first, OnCommit::Nothing);
                 None

@@ -50,7 +50,7 @@ impl State {
         options: Options,
         properties: Vec<event::Property>,
     ) -> Result<String, Error> {
-        let name = self.granted(Capability::Command, device)?;
+        let name = self.check_device(Capability::Command, device)?;
         self.checked(calls::subfolder(&options.subfolder))?;
         self.checked(calls::command_ttl(options.ttl_ms))?;
         let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;

@@ -18,7 +18,7 @@ use switchbox_rules::calls::{CONFIG, DEVICE};
 impl Host for State {
     fn get(&mut self, device: String) -> Result<Option<Version>, Error> {
         let host = self.admit([DEVICE.of(&device)])?;
-        let name = self.granted(Capability::Read, &device)?;
+        let name = self.check_device(Capability::Read, &device)?;
         let config = host.config(found(&*host, &name)?);
         Ok(config.map(|config| Version {
             number: config.version,
@@ -30,7 +30,7 @@ impl Host for State {
 
     fn set(&mut self, device: String, payload: Vec<u8>, expected: Option<u64>) -> Result<(), Error> {
         let host = self.admit_effect([DEVICE.of(&device), CONFIG.of(&payload)])?;
-        let name = self.last_granted(Capability::Config, &device)?;
+        let name = self.check_device_cached(Capability::Config, &device)?;
         let num = found(&*host, name)?;
         if expected.is_some() {
             let in_force = self.desired(&*host, num)?.version;

@@ -82,7 +82,7 @@ impl State {
         payload: Vec<u8>,
         timeout_ms: u32,
     ) -> Result<Prepared, Error> {
-        let name = self.granted(Capability::Method, device)?;
+        let name = self.check_device(Capability::Method, device)?;
         self.checked(calls::method_name(&method))?;
         let timeout = Duration::from_millis(self.checked(calls::method_timeout_ms(timeout_ms))?);
         let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;

@@ -1,5 +1,5 @@
-//! The host functions, one file per capability. Each call is counted, checked against the grants, and executed; an effect is only
-//! collected.
+//! The host functions, one file per interface. Each call is counted and executed; an effect is only collected. Calls on devices and
+//! topics are checked against the grants; `state`, `timer` and `log` need none.
 
 mod args;
 mod command;
@@ -50,12 +50,12 @@ impl State {
     }
 
     /// Parses a device reference and checks the grants.
-    fn granted(&mut self, capability: Capability, device: &str) -> Result<DeviceName, Error> {
-        self.last_granted(capability, device).cloned()
+    fn check_device(&mut self, capability: Capability, device: &str) -> Result<DeviceName, Error> {
+        self.check_device_cached(capability, device).cloned()
     }
 
     /// The last result is cached, because a plugin mostly acts on the same device again.
-    fn last_granted(&mut self, capability: Capability, device: &str) -> Result<&DeviceName, Error> {
+    fn check_device_cached(&mut self, capability: Capability, device: &str) -> Result<&DeviceName, Error> {
         let home = &self.call.home;
         let asked =
             |last: &LastGranted| last.capability == capability && last.home == *home && last.reference == device;

@@ -22,7 +22,7 @@ use switchbox_rules::{
 impl Host for State {
     fn get(&mut self, device: String) -> Result<Device, Error> {
         let host = self.admit([DEVICE.of(&device)])?;
-        let name = self.granted(Capability::Read, &device)?;
+        let name = self.check_device(Capability::Read, &device)?;
         host.device(&name).map(view).ok_or_else(|| no_such_device(&name))
     }
 

@@ -22,7 +22,7 @@ use switchbox_rules::calls::{DEVICE, PATCH};
 impl Host for State {
     async fn get(&mut self, device: String) -> Result<String, Error> {
         let host = self.admit([DEVICE.of(&device)])?;
-        let name = self.granted(Capability::Read, &device)?;
+        let name = self.check_device(Capability::Read, &device)?;
         let asked = host.twin(found(&*host, &name)?);
         let left = self.setup.limits.host_call_time.saturating_sub(self.call.awaited);
         let began = Instant::now();
@@ -39,7 +39,7 @@ impl Host for State {
 
     fn patch_desired(&mut self, device: String, patch: String, expected: Option<u64>) -> Result<(), Error> {
         let host = self.admit_effect([DEVICE.of(&device), PATCH.of(&patch)])?;
-        let name = self.granted(Capability::Config, &device)?;
+        let name = self.check_device(Capability::Config, &device)?;
         let num = found(&*host, &name)?;
         let mut desired = self.desired(&*host, num)?;
         expect(expected, || desired.version)?;

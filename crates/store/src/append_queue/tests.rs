@@ -107,7 +107,7 @@ fn nothing_is_expected_of_a_queue_that_is_closed() {
 #[test]
 fn no_caller_waits_for_an_event_that_will_never_be_in_the_journal() {
     let append_queue = AppendQueue::new(1024, 1);
-    assert!(at_once(append_queue.wait_until_durable(Seq(1))).is_none());
+    assert!(at_once(append_queue.wait_until_written(Seq(1))).is_none());
     append_queue.record_ended();
-    assert!(matches!(at_once(append_queue.wait_until_durable(Seq(1))), Some(Err(Error::Closed))));
+    assert!(matches!(at_once(append_queue.wait_until_written(Seq(1))), Some(Err(Error::Closed))));
 }

@@ -1,5 +1,5 @@
 //! A guest that does, on request, everything a plugin should not: the payload of an event (or the settings of a start)
-//! names the misdeed. What it saw it reports as the config of the device `report`. Never used outside the tests.
+//! names the attack. What it saw it reports as the config of the device `report`. Never used outside the tests.
 
 // The names of what a component exports are none for a library of this machine: the linker refuses them.
 #![cfg(target_family = "wasm")]
@@ -63,7 +63,7 @@ impl Guest for Hostile {
             report(&arguments::argue(argument, size, words.next().unwrap_or("x")));
             return Ok(());
         }
-        misdeed(what, argument, &event)
+        attack(what, argument, &event)
     }
 }
 
@@ -94,7 +94,7 @@ fn report(text: &str) {
     drop(config::set("report", text.as_bytes(), None));
 }
 
-fn misdeed(what: &str, argument: &str, event: &Event) -> Result<(), Disposition> {
+fn attack(what: &str, argument: &str, event: &Event) -> Result<(), Disposition> {
     let number = argument.parse::<u64>().unwrap_or(0);
     match what {
         "nothing" => {}
@@ -149,7 +149,7 @@ fn misdeed(what: &str, argument: &str, event: &Event) -> Result<(), Disposition>
         "time" => time(),
         "outside" => outside(argument),
         "network" => network(argument),
-        other => return Err(Disposition::Reject(format!("unknown misdeed {other:?}"))),
+        other => return Err(Disposition::Reject(format!("unknown attack {other:?}"))),
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! MQTT 5: wills, but for their delay.
+//! MQTT 5: wills, except for their delay.
 
 use super::*;
 
