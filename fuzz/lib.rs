@@ -8,7 +8,7 @@ use switchbox_azure_query::Query;
 use switchbox_model::{DeviceId, DeviceName, RegistryName};
 use switchbox_mqtt::dialect;
 use switchbox_mqtt_session::topics;
-use switchbox_plugin_runtime as plugin;
+use switchbox_plugin_model as plugin;
 use switchbox_settings as settings;
 
 pub use admin::fuzzing::api_bodies;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::error::Error;
-use switchbox_plugin_runtime::GrantPatterns;
+use switchbox_plugin_model::GrantPatterns;
 
 /// Parses TOML; the error names the place of the mistake.
 pub(super) fn parse(text: &str) -> Result<toml::Table, Error> {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn grants_are_added_or_replaced() {
-        let granted = GrantPatterns::from([(switchbox_plugin_runtime::Capability::Config, vec!["lamp-*".to_owned()])]);
+        let granted = GrantPatterns::from([(switchbox_plugin_model::Capability::Config, vec!["lamp-*".to_owned()])]);
         for (text, expected) in [
             ("", "[grants]\nconfig = [\"lamp-*\"]\n"),
             ("# mine\n[settings]\na = 1", "# mine\n[settings]\na = 1\n[grants]\nconfig = [\"lamp-*\"]\n"),

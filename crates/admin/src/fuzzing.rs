@@ -22,7 +22,7 @@ use switchbox_model::{
     registry::{DeviceSpec, RegistrySpec, ServiceSpec},
 };
 use switchbox_mqtt_session::topics::{self, TopicError};
-use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_model::PluginSettings;
 use switchbox_store::{RegistryDoc, ServiceDoc};
 use switchbox_support::metrics::Metrics;
 

@@ -9,7 +9,7 @@ use switchbox_admin_api::{
     RecordPluginRequest, ShadowPluginRequest, TryPluginRequest, TryPluginResponse,
 };
 use switchbox_model::{DeviceName, Event, PluginName};
-use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_model::PluginSettings;
 
 /// A future in a box, so that the trait can be an object.
 pub type PluginFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -29,7 +29,7 @@ use switchbox_core::{explain, ingest, journal, registry::Device};
 use switchbox_delivery as delivery;
 use switchbox_delivery::{Link, Outbound};
 use switchbox_model::{DeviceName, Event, EventData, PayloadLimits, PluginName, RegistryName};
-use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_model::PluginSettings;
 use switchbox_settings::AdminAuth;
 use switchbox_support::scheduling::PriorityClass;
 use switchbox_testing::Host;

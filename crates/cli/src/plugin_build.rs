@@ -13,7 +13,7 @@ use super::{
     exit::wrong,
     language::{Language, RUST_BUILT, Step},
 };
-use switchbox_plugin_runtime::{Kind, inspect};
+use switchbox_plugin_model::{Kind, inspect};
 
 /// Where a project has tools of its own, from its folder on.
 const OWN_TOOLS: [&str; 2] = ["node_modules/.bin", ".venv/bin"];

@@ -15,7 +15,7 @@ use switchbox_dry_run::{
     recording::{Line, Reader},
     replay::{ReplayRequest, Replayed, replay},
 };
-use switchbox_plugin_runtime::{PluginSettings, digest};
+use switchbox_plugin_model::{PluginSettings, digest};
 
 /// The exit code if there are differences.
 const DIFFERENT: u8 = 9;

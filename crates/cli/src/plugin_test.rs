@@ -19,7 +19,7 @@ use switchbox_dry_run::{
     offline,
 };
 use switchbox_model::PluginName;
-use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_model::PluginSettings;
 
 /// The exit code if a case fails.
 const FAILED: u8 = 9;

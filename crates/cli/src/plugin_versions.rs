@@ -11,7 +11,7 @@ use super::{
 };
 use switchbox_admin_api::{ListPluginVersionsResponse, PluginFile, PluginVersion, RollbackRequest};
 use switchbox_model::PluginName;
-use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_model::PluginSettings;
 
 /// The largest component, bytes.
 const COMPONENT_BYTES: u64 = 64 * 1024 * 1024;

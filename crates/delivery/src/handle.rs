@@ -112,6 +112,11 @@ impl Handle {
         self.inner.online.read().get(&device).is_some_and(|online_device| online_device.is_subscribed(kind))
     }
 
+    /// Waits until the queue of messages that plugins published has room. Returns false if it had to wait.
+    pub async fn room_to_publish(&self) -> bool {
+        self.inner.outgoing.room().await
+    }
+
     /// How many devices are connected.
     #[must_use]
     pub fn connected(&self) -> usize {

@@ -5,7 +5,6 @@ mod command_expiry;
 mod command_locks;
 mod command_window;
 mod commands;
-mod connections;
 mod fetching;
 mod handle;
 mod link;

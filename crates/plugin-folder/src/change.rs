@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use bytes::Bytes;
 
 use switchbox_model::PluginName;
-use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_model::PluginSettings;
 
 /// A plugin's component.
 #[derive(Debug, Clone, PartialEq, Eq)]

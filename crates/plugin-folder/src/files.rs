@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::options::Options;
 use switchbox_model::limits::{SCRIPT_BYTES, plugin_names as names};
-use switchbox_plugin_runtime::{MAX_COMPONENT_BYTES, PluginSettings, Problem, inspect};
+use switchbox_plugin_model::{MAX_COMPONENT_BYTES, PluginSettings, Problem, inspect};
 use switchbox_support::{clock, fd_exhaustion};
 
 /// What the name of a rule in JavaScript ends with.

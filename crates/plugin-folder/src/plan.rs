@@ -7,7 +7,7 @@ use super::{
     files::{Content, Files, SCRIPT},
 };
 use switchbox_model::PluginName;
-use switchbox_plugin_runtime::{PluginSettings, settings::ComponentRef};
+use switchbox_plugin_model::{PluginSettings, settings::ComponentRef};
 
 /// What was reported of each plugin.
 #[derive(Debug, Default)]

@@ -171,7 +171,7 @@ async fn what_is_wrong_is_reported_with_file_and_key() {
     assert_eq!(watched.next().await, "b = builtin:x");
 }
 
-const MAX_BYTES: u64 = switchbox_plugin_runtime::MAX_COMPONENT_BYTES as u64;
+const MAX_BYTES: u64 = switchbox_plugin_model::MAX_COMPONENT_BYTES as u64;
 
 #[tokio::test]
 async fn a_component_that_plugins_share_changes_each_of_them() {

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::task::JoinError;
 use wasmtime::component::{Component as Compiled, ComponentExportIndex, InstancePre, Linker};
 
 use super::{
-    binary::{self, Kind, MAX_COMPONENT_BYTES},
+    binary::{self, Kind, MAX_COMPONENT_BYTES, digest},
     bindings::{
         exports::{Handling, HandlingIndices},
         schema::Field,
@@ -113,6 +112,7 @@ impl Component {
         let described = convert::description(described).map_err(CallError::Description)?;
         let Some(index) = self.0.fields else { return Ok(described) };
         let fields = self.schema_fields(&mut store, &instance, index).await?;
+        let fields = fields.into_iter().map(convert::field).collect();
         let fields = schema::read(fields, &described.default_settings);
         let schema = fields.map_err(|error| CallError::Description(format!("settings-schema: {error}")))?;
         Ok(Description { schema, ..described })
@@ -252,13 +252,3 @@ fn link(engine: &WasmEngine, compiled: &Compiled) -> wasmtime::Result<Linker<Sta
 
 const CORE_MODULE: &str = "it is a core WebAssembly module. Build it for the target wasm32-wasip2, or make a component of it \
                            with `wasm-tools component new`";
-
-/// `sha256:…` of these bytes.
-#[must_use]
-pub fn digest(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    Sha256::digest(bytes).iter().fold(String::from("sha256:"), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}

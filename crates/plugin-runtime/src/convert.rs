@@ -7,15 +7,17 @@ use super::{
             Property as WitProperty, StateUpdate, Telemetry, TimerFired, TopicMessage,
         },
         exports::exports::switchbox::plugin::handler as wit,
+        schema::{self as wit_schema, Kind as WitKind},
     },
     description::Description,
     execution::Call,
     grants::{Capability, Grant},
-    limits::names,
+    schema::{Field, Kind},
+    settings::check_settings,
     text,
     trigger::Trigger,
 };
-use switchbox_model::{CommandStatus, EventData, EventKind, Property, RegistryName, limits::SETTINGS_BYTES};
+use switchbox_model::{CommandStatus, EventData, EventKind, Property, RegistryName};
 
 /// `room` holds the references to properties that the event borrows.
 pub(super) fn event<'a>(call: &Call<'a>, home: &'a RegistryName, room: &'a mut Vec<WitProperty<'a>>) -> WitEvent<'a> {
@@ -65,16 +67,6 @@ fn status(status: CommandStatus) -> WitStatus {
     }
 }
 
-/// Settings are copied into the guest and shown in the plugin's status, so they are bounded.
-pub(super) fn check_settings(bytes: usize) -> Result<(), String> {
-    let limit = names::SETTINGS_BYTES;
-    if bytes <= SETTINGS_BYTES {
-        Ok(())
-    } else {
-        Err(format!("{bytes} bytes of JSON; the limit \"{limit}\" is {SETTINGS_BYTES}"))
-    }
-}
-
 /// Checks that patterns are globs and that the default settings are JSON.
 pub(super) fn description(described: wit::Description) -> Result<Description, String> {
     check_settings(described.default_settings.len()).map_err(|error| format!("default-settings: {error}"))?;
@@ -93,6 +85,18 @@ pub(super) fn description(described: wit::Description) -> Result<Description, St
         default_settings: described.default_settings,
         schema: Vec::new(),
     })
+}
+
+/// A field of the schema of settings.
+pub(super) fn field(field: wit_schema::Field) -> Field {
+    let wit_schema::Field { name, title, help, kind } = field;
+    let kind = match kind {
+        WitKind::Text(wit_schema::Length { least, most }) => Kind::Text { least, most },
+        WitKind::Number(wit_schema::Range { least, most, whole }) => Kind::Number { least, most, whole },
+        WitKind::Flag => Kind::Flag,
+        WitKind::Choice(choices) => Kind::Choice(choices),
+    };
+    Field { name, title, help, kind }
 }
 
 fn trigger(trigger: wit::Trigger) -> Trigger {

@@ -12,21 +12,13 @@ use wasmtime::{
     },
 };
 
-use super::sandbox::State;
-
-/// The packages, up to the name of an interface.
-const PACKAGES: &[&str] = &["wasi:http/", "wasi:sockets/"];
+use super::{sandbox::State, surface::is_refused};
 
 /// The cases of the interfaces' errors that say: you may not.
 const DENIALS: &[&str] = &["access-denied", "HTTP-request-denied"];
 
 /// A resource of these interfaces, such as a request that is being put together. It holds nothing.
 struct Nothing;
-
-/// Returns true if a component may import the interface, and each call of it is refused.
-pub(super) fn is_refused(interface: &str) -> bool {
-    PACKAGES.iter().any(|package| interface.starts_with(package))
-}
 
 /// Links the interfaces of this kind that the component imports.
 pub(super) fn link(linker: &mut Linker<State>, component: &Component) -> wasmtime::Result<()> {

@@ -26,30 +26,6 @@ use super::{
 /// Most random bytes in one call.
 const MAX_RANDOM_BYTES: u64 = 1024 * 1024;
 
-/// The linked interfaces, without their versions: any 0.2 is accepted.
-pub(super) const INTERFACES: &[&str] = &[
-    "wasi:io/error",
-    "wasi:io/poll",
-    "wasi:io/streams",
-    "wasi:clocks/wall-clock",
-    "wasi:clocks/monotonic-clock",
-    "wasi:random/random",
-    "wasi:random/insecure",
-    "wasi:random/insecure-seed",
-    "wasi:cli/environment",
-    "wasi:cli/exit",
-    "wasi:cli/stdin",
-    "wasi:cli/stdout",
-    "wasi:cli/stderr",
-    "wasi:cli/terminal-input",
-    "wasi:cli/terminal-output",
-    "wasi:cli/terminal-stdin",
-    "wasi:cli/terminal-stdout",
-    "wasi:cli/terminal-stderr",
-    "wasi:filesystem/types",
-    "wasi:filesystem/preopens",
-];
-
 struct Table;
 
 impl HasData for Table {
@@ -58,7 +34,7 @@ impl HasData for Table {
 
 type Itself = HasSelf<State>;
 
-/// Links exactly what `INTERFACES` lists.
+/// Links exactly what [`WASI_INTERFACES`] lists.
 pub(super) fn link(l: &mut Linker<State>) -> wasmtime::Result<()> {
     io::error::add_to_linker::<State, Table>(l, |state| &mut state.table)?;
     io::poll::add_to_linker::<State, Itself>(l, |state| state)?;

@@ -10,7 +10,7 @@ use super::{
     version::{Summary, Version},
 };
 use switchbox_model::PluginName;
-use switchbox_plugin_runtime::digest;
+use switchbox_plugin_model::digest;
 
 /// A version as earlier hosts kept it.
 #[derive(Deserialize)]

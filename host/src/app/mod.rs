@@ -3,6 +3,7 @@
 mod azure;
 mod changes;
 mod clock_watch;
+mod connections;
 mod descriptors;
 mod dry_runs;
 mod exit;

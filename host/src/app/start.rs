@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Host, Listeners, Parts, azure,
     changes::{self, Loader},
-    clock_watch, descriptors, folder, housekeeping, metrics_text,
+    clock_watch,
+    connections::DeviceConnections,
+    descriptors, folder, housekeeping, metrics_text,
     mirror::{MirrorTopics, Mirrored},
     options, plugin_views,
     scripts::Scripts,
@@ -154,7 +156,7 @@ impl<'a> Start<'a> {
             command_deliveries: settings.command_deliveries,
         });
         delivery.set_proxy(proxy::Handle::new(settings.allowed_hosts.clone(), metrics.clone()));
-        dispatch.set_connections(Arc::new(delivery.clone()));
+        dispatch.set_connections(Arc::new(DeviceConnections(delivery.clone())));
         let sink = Arc::new(Mirrored::new(delivery.clone(), &shown));
         let mut engine = Engine::new(registry.clone(), queues.clone(), sink, &opened.loaded, metrics.clone());
         opened.replay(&mut engine)?;

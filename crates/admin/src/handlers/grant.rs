@@ -16,7 +16,7 @@ use crate::{
 };
 use switchbox_admin_api::{GrantRequest, GrantResponse};
 use switchbox_model::PluginName;
-use switchbox_plugin_runtime::{Capability, GrantPatterns, PluginSettings};
+use switchbox_plugin_model::{Capability, GrantPatterns, PluginSettings};
 
 pub(crate) async fn grant(
     State(app): State<App>,

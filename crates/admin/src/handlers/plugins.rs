@@ -23,7 +23,7 @@ use crate::{
 };
 use switchbox_admin_api::{ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch};
 use switchbox_model::PluginName;
-use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_model::PluginSettings;
 
 /// The answer for a plugin, without the fields that only some calls set.
 fn of(name: &PluginName) -> PluginFile {

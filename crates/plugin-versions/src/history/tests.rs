@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::version::Summary;
-use switchbox_plugin_runtime::digest;
+use switchbox_plugin_model::digest;
 
 fn relay() -> PluginName {
     PluginName::new("relay").unwrap()

@@ -87,7 +87,7 @@ impl Default for Limits {
 
 impl Limits {
     /// The end of the text of a limit that was hit: the line of the settings file that gives twice as much. Empty where there is no more.
-    pub(super) fn raise(&self, key: &str) -> String {
+    pub fn raise(&self, key: &str) -> String {
         let time = |now: Duration, most| (now < most).then(|| format!("\"{}\"", duration::text(most.min(2 * now))));
         let size = |now: Size, most| (now.0 < most).then(|| format!("\"{}\"", Size(most.min(2 * now.0))));
         let value = match key {

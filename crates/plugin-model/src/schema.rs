@@ -4,10 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{
-    bindings::schema::{self as wit, Kind as WitKind},
-    limits::names,
-};
+use super::limits::names;
 use switchbox_model::limits::SETTINGS_SCHEMA_BYTES;
 
 /// What a field counts for beside its texts, bytes.
@@ -43,47 +40,33 @@ pub enum Kind {
     Choice(Vec<String>),
 }
 
-impl From<WitKind> for Kind {
-    fn from(kind: WitKind) -> Self {
-        match kind {
-            WitKind::Text(wit::Length { least, most }) => Self::Text { least, most },
-            WitKind::Number(wit::Range { least, most, whole }) => Self::Number { least, most, whole },
-            WitKind::Flag => Self::Flag,
-            WitKind::Choice(choices) => Self::Choice(choices),
-        }
-    }
-}
-
-/// Reads what a component answered. Every field is one of its default settings, and takes the default.
-pub(super) fn read(fields: Vec<wit::Field>, defaults: &str) -> Result<Vec<Field>, String> {
+/// Checks the fields that a component gives: each is one of its default settings, and takes the default.
+pub fn read(fields: Vec<Field>, defaults: &str) -> Result<Vec<Field>, String> {
     check_size(&fields)?;
     let defaults: Map<String, Value> =
         serde_json::from_str(defaults).map_err(|_| "default-settings is not a JSON object".to_owned())?;
     let mut seen = BTreeSet::new();
-    let mut read = Vec::with_capacity(fields.len());
-    for wit::Field { name, title, help, kind } in fields {
-        let Some(default) = defaults.get(&name) else {
-            return Err(format!("{name:?} is not one of the default settings"));
+    for field in &fields {
+        let Some(default) = defaults.get(&field.name) else {
+            return Err(format!("{:?} is not one of the default settings", field.name));
         };
-        if !seen.insert(name.clone()) {
-            return Err(format!("{name:?} is defined twice"));
+        if !seen.insert(&field.name) {
+            return Err(format!("{:?} is defined twice", field.name));
         }
-        let field = Field { name, title, help, kind: kind.into() };
         field.check(default).map_err(|error| format!("the default of {error}"))?;
-        read.push(field);
     }
-    Ok(read)
+    drop(seen);
+    Ok(fields)
 }
 
 /// They are shown in the plugin's status, so they are bounded.
-fn check_size(fields: &[wit::Field]) -> Result<(), String> {
-    let of_kind = |kind: &WitKind| match kind {
-        WitKind::Choice(choices) => choices.iter().map(|choice| choice.len() + FIELD_BYTES).sum(),
-        WitKind::Text(_) | WitKind::Number(_) | WitKind::Flag => 0,
+fn check_size(fields: &[Field]) -> Result<(), String> {
+    let of_kind = |kind: &Kind| match kind {
+        Kind::Choice(choices) => choices.iter().map(|choice| choice.len() + FIELD_BYTES).sum(),
+        Kind::Text { .. } | Kind::Number { .. } | Kind::Flag => 0,
     };
-    let size = |field: &wit::Field| {
-        FIELD_BYTES + field.name.len() + field.title.len() + field.help.len() + of_kind(&field.kind)
-    };
+    let size =
+        |field: &Field| FIELD_BYTES + field.name.len() + field.title.len() + field.help.len() + of_kind(&field.kind);
     let bytes: usize = fields.iter().map(size).sum();
     let limit = names::SETTINGS_SCHEMA_BYTES;
     if bytes <= SETTINGS_SCHEMA_BYTES {
@@ -146,19 +129,19 @@ mod tests {
 
     use super::*;
 
-    fn field(name: &str, kind: WitKind) -> wit::Field {
-        wit::Field { name: name.into(), title: "A title".into(), help: String::new(), kind }
+    fn field(name: &str, kind: Kind) -> Field {
+        Field { name: name.into(), title: "A title".into(), help: String::new(), kind }
     }
 
     fn all() -> Vec<Field> {
-        let number = wit::Range { least: Some(0.5), most: Some(9.0), whole: false };
-        let count = wit::Range { least: Some(1.0), most: None, whole: true };
+        let number = Kind::Number { least: Some(0.5), most: Some(9.0), whole: false };
+        let count = Kind::Number { least: Some(1.0), most: None, whole: true };
         let fields = vec![
-            field("name", WitKind::Text(wit::Length { least: 1, most: Some(5) })),
-            field("by", WitKind::Number(number)),
-            field("count", WitKind::Number(count)),
-            field("on", WitKind::Flag),
-            field("mode", WitKind::Choice(vec!["eco".into(), "full".into()])),
+            field("name", Kind::Text { least: 1, most: Some(5) }),
+            field("by", number),
+            field("count", count),
+            field("on", Kind::Flag),
+            field("mode", Kind::Choice(vec!["eco".into(), "full".into()])),
         ];
         read(fields, r#"{"name": "lamp", "by": 1, "count": 3, "on": true, "mode": "eco", "other": [1]}"#).unwrap()
     }
@@ -186,14 +169,14 @@ mod tests {
     fn a_schema_that_does_not_fit_the_defaults_is_refused() {
         let long = "x".repeat(SETTINGS_SCHEMA_BYTES);
         for (fields, error) in [
-            (vec![field("b", WitKind::Flag)], "\"b\" is not one of the default settings"),
-            (vec![field("a", WitKind::Flag), field("a", WitKind::Flag)], "\"a\" is defined twice"),
-            (vec![field("a", WitKind::Choice(vec![]))], "the default of a must be one of "),
-            (vec![field("a", WitKind::Choice(vec![long]))], "the limit \"settings-schema-bytes\""),
+            (vec![field("b", Kind::Flag)], "\"b\" is not one of the default settings"),
+            (vec![field("a", Kind::Flag), field("a", Kind::Flag)], "\"a\" is defined twice"),
+            (vec![field("a", Kind::Choice(vec![]))], "the default of a must be one of "),
+            (vec![field("a", Kind::Choice(vec![long]))], "the limit \"settings-schema-bytes\""),
         ] {
             let found = read(fields, r#"{"a": true}"#).unwrap_err();
             assert!(found.contains(error), "{found}");
         }
-        assert!(read(vec![field("a", WitKind::Flag)], "[]").unwrap_err().contains("not a JSON object"));
+        assert!(read(vec![field("a", Kind::Flag)], "[]").unwrap_err().contains("not a JSON object"));
     }
 }

@@ -1,30 +1,33 @@
-//! Implements what plugins use of the devices' connections.
+//! Gives the plugins what they use of the devices' connections: dispatch and delivery do not know each other.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{handle::Handle, link::DownlinkKind, methods::CallError};
 use switchbox_core::registry::Device;
+use switchbox_delivery::{CallError, DownlinkKind, Handle};
 use switchbox_dispatch::Connections;
 use switchbox_model::DeviceNum;
 use switchbox_plugin_runtime::{MethodError, MethodResponse, host::BoxFuture};
 
-impl Connections for Handle {
+/// The connections as delivery has them.
+pub(super) struct DeviceConnections(pub(super) Handle);
+
+impl Connections for DeviceConnections {
     fn connected(&self, device: DeviceNum) -> bool {
-        self.is_connected(device)
+        self.0.is_connected(device)
     }
 
     fn accepts_commands(&self, device: DeviceNum) -> bool {
-        self.is_subscribed(device, DownlinkKind::Commands)
+        self.0.is_subscribed(device, DownlinkKind::Commands)
     }
 
     fn accepts_methods(&self, device: DeviceNum) -> bool {
-        self.is_subscribed(device, DownlinkKind::Methods)
+        self.0.is_subscribed(device, DownlinkKind::Methods)
     }
 
     fn command_room(&self, device: DeviceNum) -> usize {
-        Self::command_room(self, device)
+        self.0.command_room(device)
     }
 
     fn call(
@@ -34,7 +37,7 @@ impl Connections for Handle {
         payload: Bytes,
         timeout: Duration,
     ) -> BoxFuture<Result<MethodResponse, MethodError>> {
-        let delivery = self.clone();
+        let delivery = self.0.clone();
         Box::pin(async move {
             match delivery.call(&device, &method, payload, timeout).await {
                 Ok(response) => Ok(MethodResponse { status: response.status, payload: response.payload }),
@@ -44,8 +47,8 @@ impl Connections for Handle {
     }
 
     fn room_to_publish(&self) -> BoxFuture<bool> {
-        let queue = self.inner.outgoing.clone();
-        Box::pin(async move { queue.room().await })
+        let delivery = self.0.clone();
+        Box::pin(async move { delivery.room_to_publish().await })
     }
 }
 

@@ -3,12 +3,12 @@
 use switchbox_model::limits::GUEST_TEXT_BYTES;
 
 /// The text, or its beginning with a mark that says how long it was.
-pub(super) fn cut(text: String) -> String {
+pub fn cut(text: String) -> String {
     if text.len() <= GUEST_TEXT_BYTES { text } else { beginning(&text) }
 }
 
 /// As [`cut`]; `None` if the text is short enough.
-pub(super) fn too_long(text: &str) -> Option<String> {
+pub fn too_long(text: &str) -> Option<String> {
     (text.len() > GUEST_TEXT_BYTES).then(|| beginning(text))
 }
 

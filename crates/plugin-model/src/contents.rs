@@ -24,13 +24,13 @@ struct Counts {
 
 /// The names that the component itself imports and exports.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Surface {
-    pub(super) imports: Vec<String>,
-    pub(super) exports: Vec<String>,
+pub struct Surface {
+    pub imports: Vec<String>,
+    pub exports: Vec<String>,
 }
 
 /// Returns an error if a count is over its limit.
-pub(super) fn read(bytes: &[u8]) -> Result<Surface, LoadError> {
+pub fn read(bytes: &[u8]) -> Result<Surface, LoadError> {
     let broken = |error: wasmparser::BinaryReaderError| LoadError::Compile(error.to_string());
     let mut counts = Counts::default();
     let mut surface = Surface::default();

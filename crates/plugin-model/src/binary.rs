@@ -1,5 +1,9 @@
 //! Checks the header and the section lengths of a WebAssembly file: which kind it is, and whether it is complete. Does not check the
-//! contents of sections.
+//! contents of sections. Computes its digest.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
 
 /// Largest component, bytes.
 pub const MAX_COMPONENT_BYTES: usize = 64 * 1024 * 1024;
@@ -71,6 +75,16 @@ fn length(bytes: &[u8], from: usize) -> Result<(usize, usize), Problem> {
         }
     }
     Err(Problem::BrokenLength { at: from })
+}
+
+/// `sha256:…` of these bytes.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::from("sha256:"), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,31 @@
+//! What the host knows of a plugin without running it: its settings, limits and triggers, the contents of its component file, what it may
+//! ask of the host, and the result of an event. Pure, and without wasmtime, so that the parts that only name plugins build without it;
+//! `switchbox-plugin-runtime` runs them.
+
+pub mod binary;
+pub mod contents;
+pub mod description;
+pub mod error;
+pub mod execution;
+pub mod guard;
+pub mod host;
+pub mod ineffective;
+pub mod limits;
+mod rate;
+pub mod schema;
+pub mod settings;
+pub mod surface;
+pub mod text;
+pub mod trigger;
+
+pub use binary::{Kind, MAX_COMPONENT_BYTES, Problem, digest, inspect};
+pub use contents::{check_contents, imports};
+pub use description::Description;
+pub use error::{CallError, Error, LoadError};
+pub use execution::{Call, Called, Execution, KvChange, Setup, Verdict};
+pub use host::{ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse};
+pub use limits::{Limits, Rate};
+pub use settings::PluginSettings;
+use switchbox_rules::grants;
+pub use switchbox_rules::grants::{Capability, EffectiveGrants, Grant, GrantPatterns};
+pub use trigger::{Trigger, Triggers};
