@@ -82,7 +82,7 @@ impl CommandWindow {
     }
 
     pub(super) fn close(&self) {
-        self.0.lock().open = false;
+        self.0.lock().subscribed = false;
     }
 
     /// The kept session has this command in flight and retransmits it.
