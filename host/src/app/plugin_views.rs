@@ -20,7 +20,7 @@ use switchbox_admin_api::{
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::{GuardStatus, Manager, PluginState, PluginStatus};
 use switchbox_model::{DeviceName, Event, PluginName};
-use switchbox_plugin_runtime::{PluginSettings, is_refused, schema, settings::ComponentRef};
+use switchbox_plugin_runtime::{PluginSettings, schema, settings::ComponentRef, surface::is_refused};
 use switchbox_plugin_versions::{History, Version};
 
 pub(super) struct Views {
