@@ -10,7 +10,7 @@ fn device(id: &str) -> DeviceName {
 }
 
 fn open(folder: &TempDir, of_device: u64, of_all: u64) -> Handle {
-    let quota = Quota { of_device: of_device * UNIT, of_all: of_all * UNIT };
+    let quota = Quota { device_bytes: of_device * UNIT, total_bytes: of_all * UNIT };
     Handle::open(&Options { data: folder.path().to_owned(), quota }).unwrap()
 }
 
