@@ -162,8 +162,8 @@ mod tests {
             (&["a.c", "a.h"], None, "Ok((C, \"a\"))"),
             (&["Cargo.toml"], None, "Ok((Rust, \"a_b\"))"),
             (&["a.js", "Cargo.toml"], Some(Language::Js), "Ok((Js, \"a\"))"),
-            (&["README.md"], None, "there is no rule in"),
-            (&["a.js"], Some(Language::C), "there is no rule in"),
+            (&["README.md"], None, "there is no plugin source file in"),
+            (&["a.js"], Some(Language::C), "there is no plugin source file in"),
         ] {
             let found = rule(folder(files).path(), lang);
             assert!(format!("{found:?}").contains(expect), "{files:?}: {found:?}");
