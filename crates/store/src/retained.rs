@@ -46,13 +46,12 @@ impl RetainedFold {
     }
 
     pub(super) fn expired(&mut self, topic: Arc<str>, time_ms: u64) {
-        match self.newest.get_mut(&topic) {
-            Some(newest) => newest.message = newest.message.take().filter(|message| !message.is_expired(time_ms)),
-            None => {
-                let known = self.expired.entry(topic).or_default();
-                *known = time_ms.max(*known);
-            }
+        if let Some(newest) = self.newest.get_mut(&topic) {
+            newest.message = newest.message.take().filter(|message| !message.is_expired(time_ms));
         }
+        // The stored message may have a higher number than the one that is not written yet.
+        let known = self.expired.entry(topic).or_default();
+        *known = time_ms.max(*known);
     }
 
     /// `last_message`: the newest number of all messages that there ever were, so that how long a cleared topic is known does not

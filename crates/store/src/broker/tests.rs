@@ -164,6 +164,21 @@ fn a_retained_message_goes_when_it_expired_and_no_newer_one_with_it() {
 }
 
 #[test]
+fn an_expired_message_goes_also_if_an_older_one_that_raced_it_is_written_with_its_end() {
+    let expiry = StoredExpiry::At { at_ms: 9, whole_ms: 1_000 };
+    let newest = StoredMessage { expiry, ..message("new") };
+    let newest =
+        BrokerChange::Published { num: MessageNum(2), message: newest, retained: Some(Owner::Everyone), to: vec![] };
+    let expired = BrokerChange::RetainedExpired { topics: vec!["t".into()], time_ms: 100 };
+    let changes = [newest, retained(1, "old"), expired];
+    for at in 0..=changes.len() {
+        let (first, then) = changes.split_at(at);
+        let docs = after(vec![first.to_vec(), then.to_vec()]).0;
+        assert_eq!(messages(&docs), [], "written in two parts, the first with {at} changes");
+    }
+}
+
+#[test]
 fn a_session_keeps_its_subscriptions_its_will_and_what_it_received() {
     let subscription = StoredSubscription {
         kind: SubscriptionKind::Topic,
