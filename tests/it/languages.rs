@@ -73,8 +73,8 @@ impl Project {
     fn built(&self) -> PathBuf {
         let folder = self.folder().display().to_string();
         let said = self.switchbox(&["plugin", "build", &folder]);
-        let component =
-            said.lines().last().and_then(|line| Some(line.split_once(" has ")?.0)).unwrap_or_default().to_owned();
+        let written = said.lines().last().and_then(|line| line.strip_prefix("wrote ")?.rsplit_once(" ("));
+        let component = written.map(|(component, _)| component.to_owned()).unwrap_or_default();
         assert!(said.trim_end().ends_with(" kB)"), "{}: {said}", self.language);
         let tested = self.switchbox(&["plugin", "test", &folder, "--component", &component]);
         assert!(tested.starts_with("too-warm: ok\n1 cases of "), "{}: {tested}", self.language);
