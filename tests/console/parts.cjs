@@ -7,7 +7,7 @@ const NARROW = { width: 380, height: 740 };
 const PAGES = [
     ["#/overview", "Overview"], ["#/devices", "Devices"], ["#/device/lamp-1", "lamp-1"], ["#/device/lamp-1?tab=twin", "lamp-1"], ["#/device/lamp-1?tab=send", "lamp-1"],
     ["#/device/lamp-1?tab=credentials", "lamp-1"], ["#/device/lamp-1?tab=log", "lamp-1"], ["#/device/lamp-1?tab=rules", "lamp-1"], ["#/live", "Live"], ["#/why/lamp-1", "Why lamp-1?"],
-    ["#/graph", "Graph"], ["#/plugins", "Plugins"], ["#/plugins/wake", "wake"], ["#/dead-letters", "Dead letters"], ["#/topics", "Topics"], ["#/access", "Access"],
+    ["#/graph", "Graph"], ["#/plugins", "Plugins"], ["#/plugins/wake", "wake"], ["#/approvals", "Approvals"], ["#/dead-letters", "Dead letters"], ["#/topics", "Topics"], ["#/access", "Access"],
 ];
 
 async function login({ console, page, base, token }) {
@@ -27,7 +27,7 @@ async function overview({ console, page }) {
     // A reload, as of somebody who comes back: until the page shows how many devices there are.
     const began = Date.now();
     await page.reload();
-    await page.getByRole("definition").filter({ hasText: "10,009" }).waitFor();
+    await page.getByRole("definition").filter({ hasText: "10,011" }).waitFor();
     const took = Date.now() - began;
     await console.text(/1 dead letter/);
     await page.getByRole("definition").filter({ hasText: /half; 95 % .*: to the device's PUBACK/ }).waitFor();
@@ -109,8 +109,9 @@ async function device({ console, page, ask }) {
     await console.text("The device answered");
     await page.getByRole("status").filter({ hasText: "The device answered 200" }).getByLabel("payload").filter({ hasText: "<i>dimmed</i>" }).waitFor();
     await console.open("#/device/lamp-1", "lamp-1");
-    const gets = page.getByRole("group", { name: "Configs and commands, newest first" });
+    const gets = page.getByRole("group", { name: "Configs, commands and method calls, newest first" });
     await gets.getByRole("row").filter({ hasText: "command" }).filter({ hasText: "blink" }).filter({ hasText: "acknowledged" }).waitFor();
+    await gets.getByRole("row").filter({ hasText: "method dim" }).filter({ hasText: "answered 200" }).filter({ hasText: "<i>dimmed</i>" }).filter({ hasText: "admin-token" }).waitFor();
     await gets.getByRole("row").filter({ hasText: "config 1" }).filter({ hasText: "plugin wake" }).waitFor();
     await console.open("#/device/lamp-2?tab=twin", "lamp-2");
     await page.getByLabel("JSON merge patch").fill('{"level": 1}');
@@ -160,7 +161,7 @@ async function whyNot({ console, page, ask }) {
     await page.locator("dd").filter({ hasText: "it is disabled" }).first().waitFor();
     await ask("slow");
     await console.open("#/device/lamp-3", "lamp-3");
-    await page.getByRole("group", { name: "Configs and commands, newest first" }).getByText("config 6", { exact: true }).waitFor();
+    await page.getByRole("group", { name: "Configs, commands and method calls, newest first" }).getByText("config 6", { exact: true }).waitFor();
     await console.open("#/why/lamp-3", "Why lamp-3?");
     await page.getByText(/^held back for \d+ ms$/).first().waitFor();
     await console.text(/rate-per-target/);
@@ -248,9 +249,96 @@ async function access({ console, page }) {
     await page.getByRole("definition").getByRole("link", { name: "hub-1" }).first().waitFor();
 }
 
-async function graph({ console, page }) {
+async function graph({ console, page, ask }) {
+    await ask("calling");
+    await ask("answer");
+    await console.open("#/device/lamp-1", "lamp-1");
+    await page.getByRole("row").filter({ hasText: "method dim" }).filter({ hasText: "plugin caller" }).filter({ hasText: "answered 200" }).waitFor();
     await console.open("#/graph", "Graph");
+    await page.getByRole("row").filter({ hasText: "calls-1" }).filter({ hasText: "caller" }).filter({ hasText: "lamp-1" }).filter({ hasText: "method call" }).waitFor();
     await page.getByRole("row").filter({ hasText: "switch-1" }).filter({ hasText: "lamp-1" }).filter({ hasText: "a minute" }).waitFor();
+}
+
+/// Effects on too many targets: one event's are approved, the other's rejected.
+async function approvals({ console, page, ask }) {
+    await ask("many");
+    await console.open("#/overview", "Overview");
+    await page.getByRole("link", { name: "The effects of 2 events wait for approval" }).click();
+    await console.heading("Approvals");
+    const waiting = page.getByRole("region", { name: /^\d+\.fleet$/ });
+    await waiting.nth(1).waitFor();
+    const [first, second] = (await waiting.getByRole("heading", { level: 2 }).allInnerTexts()).map((id) => page.getByRole("region", { name: id, exact: true }));
+    await first.getByText(/max-targets-per-event: 2 targets/).waitFor();
+    for (const text of ["device: lamp-2", "device: lamp-3", "payload: <img src=x onerror=window.pwned=2>"]) await first.getByText(text).first().waitFor();
+    await console.axe("approvals that wait");
+    await console.safe("approvals that wait");
+    await first.getByRole("link", { name: /^event \d+$/ }).click();
+    await page.getByRole("heading", { level: 1, name: /^Why \d+\?$/ }).waitFor();
+    await page.getByRole("link", { name: "wait for an operator's approval" }).click();
+    await console.heading("Approvals");
+    if (!page.url().includes("plugin=fleet")) throw new Error(`the filter is not in the address: ${page.url()}`);
+    await first.getByRole("button", { name: "approve" }).click();
+    await first.waitFor({ state: "detached" });
+    await second.getByRole("button", { name: "reject" }).click();
+    await page.getByLabel("Reason (it is kept with the dead letter)").fill("the <b>wrong</b> floor");
+    await console.click("Reject");
+    await console.text("Nothing waits.");
+    await console.open("#/why/lamp-2", "Why lamp-2?");
+    await page.getByRole("list", { name: "Chain from the first cause" }).getByText("plugin fleet").waitFor();
+    await console.open("#/dead-letters?plugin=fleet", "Dead letters");
+    await page.getByText(/the <b>wrong<\/b> floor/).first().waitFor();
+}
+
+/// A candidate is compared, then acts for some devices, then for all; what differs is shown, and the version before comes back.
+async function candidates({ console, page, ask }) {
+    const candidate = 'component = "builtin:switch-wakes-device"\n[settings]\ntarget = "lamp-3"\n';
+    await console.open("#/plugins/wake", "wake");
+    const shadow = page.getByRole("region", { name: "Shadow", exact: true });
+    await shadow.getByText("Start a shadow").click();
+    const settings = (of) => of.getByLabel("Settings file (TOML)").and(page.locator("textarea"));
+    await page.waitForFunction(() => [...document.querySelectorAll("textarea[name=settings]")].every((one) => one.value.includes("builtin:switch-wakes-device")));
+    await shadow.getByRole("button", { name: "Start the shadow" }).click();
+    await shadow.getByRole("alert").filter({ hasText: "name another component, other settings, or both" }).waitFor();
+    await settings(shadow).fill(candidate);
+    await shadow.getByRole("button", { name: "Start the shadow" }).click();
+    await shadow.getByText("running", { exact: true }).waitFor();
+    await ask("switch");
+    await shadow.getByText("1: 0 equal, 1 different").waitFor();
+    const example = shadow.getByRole("group", { name: "Events that it handled differently" }).getByRole("row").filter({ hasText: "switch-1" });
+    await example.filter({ hasText: "lamp-2" }).filter({ hasText: "lamp-3" }).waitFor();
+    await console.axe("a shadow that differs");
+    await shadow.getByRole("button", { name: "stop the shadow" }).click();
+    await shadow.getByText("ended", { exact: true }).waitFor();
+    const canary = page.getByRole("region", { name: "Canary", exact: true });
+    const begin = async (which) => {
+        await canary.getByText(/^Start (a|another) canary$/).click();
+        await settings(canary).fill(candidate);
+        await canary.getByLabel("It acts for").selectOption("devices");
+        await canary.getByLabel("Percent or pattern").fill(which);
+        await canary.getByRole("button", { name: "Start the canary" }).click();
+        await canary.getByText("running", { exact: true }).waitFor();
+    };
+    await begin("lab-*");
+    await canary.getByText("lab-*", { exact: true }).waitFor();
+    await canary.getByRole("button", { name: "abort" }).click();
+    await canary.getByText("aborted").waitFor();
+    await begin("lab-*");
+    await canary.getByRole("button", { name: "act for 50 %" }).click();
+    await canary.getByText("50 % of the devices").waitFor();
+    if (await canary.getByRole("button", { name: "act for 25 %" }).count()) throw new Error("a smaller share is offered as the next step");
+    await canary.getByRole("button", { name: "act for 100 %" }).click();
+    await canary.getByText("100 % of the devices").waitFor();
+    await ask("switch");
+    await canary.getByText(/^1: 0 traps/).waitFor();
+    await console.axe("a canary");
+    await canary.getByRole("button", { name: "put in force for all" }).click();
+    await page.getByRole("region", { name: "Under guard" }).waitFor();
+    const differences = page.getByRole("region", { name: "Differences", exact: true }).getByLabel("differences of the settings files");
+    await differences.locator("del").filter({ hasText: "lamp-2" }).waitFor();
+    await differences.locator("ins").filter({ hasText: "lamp-3" }).waitFor();
+    await console.axe("two versions");
+    await console.click("roll back to it");
+    await page.waitForFunction(() => [...document.querySelectorAll("input")].some((one) => one.name === "target" && one.value === "lamp-2"));
 }
 
 /// Markup where names and log lines stand: in addresses, in an id that is refused, and in what a plugin logs.
@@ -327,7 +415,7 @@ async function restart({ console, page, ask }) {
     await page.getByRole("alert").filter({ hasText: "The host does not answer" }).waitFor();
     await ask("start");
     await console.text("The host has restarted.");
-    await page.getByRole("definition").filter({ hasText: "10,009" }).waitFor();
+    await page.getByRole("definition").filter({ hasText: "10,011" }).waitFor();
 }
 
 async function readOnly({ console, page, readToken }) {
@@ -347,4 +435,4 @@ async function readOnly({ console, page, readToken }) {
     if (status !== 403) throw new Error(`the host answers ${status}`);
 }
 
-module.exports = { login, overview, devices, device, live, why, plugins, letters, whyNot, topics, access, graph, hostile, everyPage, keyboard, flood, restart, readOnly };
+module.exports = { login, overview, devices, device, live, why, plugins, letters, whyNot, approvals, candidates, topics, access, graph, hostile, everyPage, keyboard, flood, restart, readOnly };

@@ -12,7 +12,10 @@ use std::{
 use serde_json::json;
 use switchbox_core::registry::Registration;
 use switchbox_model::{DeviceId, DeviceName, RegistryName};
-use switchbox_tests::{Device, HOSTILE, HostFolder, Process, events, is_available, runs, until, workspace};
+use switchbox_tests::{
+    Device, HOSTILE, HostFolder, Process, events, is_available, limited_scripted_plugin, runs, scripted_plugin, until,
+    workspace,
+};
 
 /// How many devices there are beside those that do something.
 const DEVICES: usize = 10_000;
@@ -53,6 +56,10 @@ fn install(host_folder: &HostFolder) {
     host_folder.plugin("heat.toml", "component = \"builtin:thermostat\"\n");
     let slow = "source = \"slow-1\"\ntarget = \"lamp-3\"\n[limits]\nrate-per-target = \"20/s\"\nburst-per-target = 1\n";
     host_folder.plugin("slow.toml", format!("component = \"builtin:switch-wakes-device\"\n[settings]\n{slow}"));
+    let both = r#"{ config = { device = "lamp-2" } }, { config = { device = "lamp-3" } }"#;
+    limited_scripted_plugin(host_folder, "fleet", ("telemetry", "many-1"), "max-targets-per-event = 1", both);
+    let call = r#"{ method = { device = "lamp-1", name = "dim" } }"#;
+    scripted_plugin(host_folder, "caller", ("telemetry", "calls-1"), call);
     host_folder.plugin("hostile.toml", "[[trigger]]\nevent = \"telemetry\"\ndevice = \"villain-1\"\n");
     host_folder.plugin("hostile.wasm", std::fs::read(HOSTILE).unwrap());
 }
@@ -70,9 +77,9 @@ fn start(host_folder: &HostFolder, addresses: &[String; 2]) -> Process {
 
 /// Something happens that the pages show: a lamp that a switch wakes, and an event that the plugin rejects.
 fn act(host: &Process) -> Devices {
-    let [lamp, switch, noise, villain, slow] =
-        ["lamp-1", "switch-1", "noise", "villain-1", "slow-1"].map(|id| host.device(id));
-    let mut devices = Devices { lamp, switch, noise, villain, slow, _hub: gateway(host) };
+    let [lamp, switch, noise, villain, slow, many, calling] =
+        ["lamp-1", "switch-1", "noise", "villain-1", "slow-1", "many-1", "calls-1"].map(|id| host.device(id));
+    let mut devices = Devices { lamp, switch, noise, villain, slow, many, calling, answered: 0, _hub: gateway(host) };
     devices.lamp.subscribe_config();
     assert!(devices.lamp.subscribe("/devices/lamp-1/commands/#"));
     assert!(devices.lamp.subscribe("/devices/lamp-1/methods/#"));
@@ -89,6 +96,12 @@ struct Devices {
     noise: Device,
     villain: Device,
     slow: Device,
+    /// Its events reach more targets than an event may.
+    many: Device,
+    /// For its events a method of the lamp is called.
+    calling: Device,
+    /// How many calls the lamp has answered.
+    answered: usize,
     /// It speaks for behind-1.
     _hub: Device,
 }
@@ -96,7 +109,11 @@ struct Devices {
 impl Devices {
     /// The lamp answers a method call.
     fn answer(&mut self) {
-        let call = self.lamp.message("a call", |message| message.topic.contains("/methods/dim/request/"));
+        let is_call = |topic: &str| topic.contains("/methods/dim/request/");
+        let call = self.lamp.wait("a call", |seen| {
+            seen.messages.iter().filter(|message| is_call(&message.topic)).nth(self.answered).cloned()
+        });
+        self.answered += 1;
         let rid = call.topic.rsplit('/').next().unwrap().to_owned();
         self.lamp.publish(&format!("/devices/lamp-1/methods/dim/response/{rid}/200"), "<i>dimmed</i>");
     }
@@ -174,6 +191,8 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
             "answer" => devices.as_mut().unwrap().answer(),
             "slow" => devices.as_mut().unwrap().hurry(),
             "deny" => answer = deny(&host_folder, host.as_ref().unwrap(), &mut devices.as_mut().unwrap().villain),
+            "calling" => devices.as_mut().unwrap().calling.event("30"),
+            "many" => (0..2).for_each(|_| devices.as_mut().unwrap().many.event(MARKUP)),
             "switch" => devices.as_mut().unwrap().switch.event(AWAKE),
             "villain" => devices.as_mut().unwrap().villain.event(format!("argue log.write {} {LOGGED}", LOGGED.len())),
             "flood" => flood(&mut devices.as_mut().unwrap().noise),
@@ -189,7 +208,8 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
     assert!(browser.wait().unwrap().success(), "{said:#?}");
     let parts =
         ["login", "overview", "devices", "device", "live", "why", "plugins", "letters", "topics", "access", "graph"];
-    for part in parts.iter().chain(&["whyNot", "hostile", "everyPage", "keyboard", "flood", "restart", "readOnly"]) {
+    let more = ["whyNot", "approvals", "candidates", "hostile"];
+    for part in parts.iter().chain(&more).chain(&["everyPage", "keyboard", "flood", "restart", "readOnly"]) {
         assert!(said.iter().any(|line| line.starts_with(&format!("ok {part} "))), "{part}: {said:#?}");
     }
 }

@@ -222,6 +222,19 @@ fn a_device_with_an_endpoint_is_called_over_http() {
     source.event("full!");
     source.message_with("pump-1 201 full!");
     drop(source);
+    let made = until("the plugin's call to be in the journal", || {
+        let calls = admin.get("/v1/methodCalls?device=pump-1&withDevice=true").ok()["methodCalls"].clone();
+        (calls[0]["cause"]["plugin"]["name"] == "caller").then_some(calls)
+    });
+    assert_eq!((&made[0]["answer"]["status"], &made[1]["payload"]), (&json!(201), &json!(base64("half!"))), "{made}");
+    assert!(made[0]["eventDevice"].as_str().unwrap().ends_with("/devices/source-1"), "{made}");
+    assert!(made[1].get("eventDevice").is_none(), "{made}");
+    let of_plugin = admin.get("/v1/methodCalls?plugin=caller").ok();
+    assert_eq!((&of_plugin["methodCalls"][0]["id"], &of_plugin["methodCalls"][1]), (&made[0]["id"], &Value::Null));
+    let text = host.cli(&host_folder, &["device", "calls", "pump-1"]);
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[1].contains("plugin caller") && lines[1].contains("201 full!"), "{text}");
+    assert!(lines[2].contains("201 half!") && lines.len() == 3, "{text}");
     host.kill();
 
     // The endpoint is kept, and the rules are those of the host that calls.

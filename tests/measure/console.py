@@ -27,6 +27,7 @@ import tempfile
 import threading
 import time
 
+import commands
 from commands import Device, Host, device_path
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -242,17 +243,25 @@ def flood(given):
 
     thread = threading.Thread(target=publish)
     thread.start()
-    heaps, until = [], time.monotonic() + given.minutes * 60
-    while time.monotonic() < until:
+    begun, heaps, resident, minute = time.monotonic(), [], [], []
+    print("minute | heap of the page after a collection, MiB | memory of the host in RAM, MiB | elements, rows")
+    while time.monotonic() - begun < given.minutes * 60:
         time.sleep(min(10, given.minutes * 6))
         seen = browser.do("heap")
-        heaps.append(seen["bytes"] / 2**20)
-        print(f"  {heaps[-1]:.1f} MiB, {seen['nodes']} elements, {seen['rows']} rows: {' '.join(seen['says'].split())}", file=sys.stderr)
+        minute.append(seen["bytes"] / 2**20)
+        print(f"  {minute[-1]:.2f} MiB, {seen['nodes']} elements, {seen['rows']} rows: {' '.join(seen['says'].split())}", file=sys.stderr)
+        if time.monotonic() - begun >= (len(heaps) + 1) * 60 or given.minutes < 1:
+            heaps.append(statistics.median(minute))
+            resident.append(commands.resident(host.process.pid))
+            minute = []
+            print(f"{len(heaps):6} | {heaps[-1]:.2f} | {resident[-1]:.1f} | {seen['nodes']}, {seen['rows']}", flush=True)
     over.set()
     thread.join()
     half = len(heaps) // 2
-    first, last = heaps[1 : half + 1], heaps[half:]
-    print(f"{publish.rate:.0f} events/s for {given.minutes} min: heap after a collection, first half median {statistics.median(first):.1f} MiB, second half {statistics.median(last):.1f} MiB; {min(heaps):.1f} to {max(heaps):.1f} MiB")
+    for what, values in [("heap of the page", heaps), ("memory of the host", resident)]:
+        first, last = statistics.median(values[:half] or values), statistics.median(values[half:])
+        print(f"{what}: first half median {first:.2f} MiB, second half {last:.2f} MiB; {min(values):.2f} to {max(values):.2f} MiB")
+    print(f"{publish.rate:.0f} events/s for {given.minutes} min; the page says: {' '.join(seen['says'].split())}")
     browser.end()
     host.end()
 

@@ -106,6 +106,16 @@ pub struct MethodCall {
     pub answer: Option<CallAnswer>,
     /// Why there was no answer.
     pub error: Option<String>,
+    /// The device of the event that brought it about, in a list with `withDevice`.
+    pub event_device: Option<String>,
+}
+
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListMethodCallsResponse {
+    pub method_calls: Vec<MethodCall>,
+    pub next_page_token: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -50,7 +50,7 @@ pub use enrollments::{Enrollment, ListEnrollmentsResponse};
 pub use enums::{
     CertificateFormat, GatewayAuthMethod, GatewayType, HttpState, LogLevel, MqttState, PublicKeyFormat, UnknownName,
 };
-pub use explain::{Branch, CallAnswer, Explanation, Gone, HeldBack, MethodCall, Step};
+pub use explain::{Branch, CallAnswer, Explanation, Gone, HeldBack, ListMethodCallsResponse, MethodCall, Step};
 pub use files::{DeviceFile, ListFilesResponse};
 pub use gateways::{BindDeviceToGatewayRequest, GatewayConfig};
 pub use history::{

@@ -1,5 +1,6 @@
 //! `switchbox device`: devices of a running host.
 
+mod calls;
 mod command;
 mod create;
 mod look;
@@ -76,6 +77,7 @@ enum Action {
         #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
         timeout: std::time::Duration,
     },
+    Calls(calls::Calls),
     /// Show the reported states that are kept, the newest first
     State {
         device: String,
@@ -189,6 +191,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
             let text = format!("{status} {}", readable(Some(&payload)));
             Ok((answer, text.trim_end().to_owned()))
         }
+        Action::Calls(options) => calls::act(client, options),
         Action::State { device, newest } => look::states(client, device, *newest),
         Action::Block { device } => set_blocked(client, device, true),
         Action::Unblock { device } => set_blocked(client, device, false),

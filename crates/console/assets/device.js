@@ -35,7 +35,7 @@ function Tail({ name }) {
     const [paused, setPaused] = useState(false);
     const flow = useFollow(`/v1/events:follow?executions=true&perSecond=40&device=${encodeURIComponent(name)}`, paused);
     return html`<${Section} title="Events" actions=${html`<button aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? "resume" : "pause"}</button>`}>
-        <${Flow} of=${flow} /><p class="hint">Its events, and the executions that belong to it; its configs and commands are below. Earlier ones: <a href=${link("live", "", { device: name })}>Live</a> starts now as well; <a href=${link("device", name, { tab: "log" })}>connections</a> are kept.</p>
+        <${Flow} of=${flow} /><p class="hint">Its events, and the executions that belong to it; its configs, commands and method calls are below. Earlier ones: <a href=${link("live", "", { device: name })}>Live</a> starts now as well; <a href=${link("device", name, { tab: "log" })}>connections</a> are kept.</p>
         ${flow.rows.length === 0 && html`<p class="dim">Nothing yet.</p>`}<${EventList} rows=${flow.rows.slice(0, 60)} label="Events of the device, newest first" /><//><${Gets} name=${name} />`;
 }
 

@@ -22,12 +22,15 @@ const targetOf = (effect) => {
 
 const sourceOf = (event) => (event.device ? short(event.device) : event.topic ?? (event.kind === "timer" ? "a timer" : null));
 
-/// `{edges, unknown, from, to}`: an edge for each source, plugin and target, with how often.
-export function edgesOf(executions, events) {
+/// A plugin's method call as an execution with one effect.
+const asExecution = ({ cause: { plugin }, device, eventDevice }) => ({ event: plugin.event, device: eventDevice, plugin: plugin.name, effects: [{ "method call": { device } }] });
+
+/// `{edges, unknown}`: an edge for each source, plugin and target, with how often.
+export function edgesOf(executions, events, calls) {
     const known = new Map(events.map((event) => [event.id, event]));
     const edges = new Map();
     let unknown = 0;
-    for (const { event, device, plugin, effects = [] } of executions) {
+    for (const { event, device, plugin, effects = [] } of [...executions, ...calls.map(asExecution)]) {
         const source = device ? short(device) : known.has(event) ? sourceOf(known.get(event)) : null;
         if (!source) {
             unknown += 1;
@@ -97,13 +100,14 @@ const Name = ({ name, device }) => (device ? html`<a href=${link("device", name)
 
 export function Graph() {
     const found = useApi(reading("graph", async (signal) => {
-        const [executions, events] = await Promise.all([get(`/v1/executions?pageSize=${READ}&interesting=true&withDevice=true`, signal), get(`/v1/events?pageSize=${READ}`, signal)]);
-        const times = executions.executions.map((one) => Date.parse(one.time));
-        const began = Math.min(...times);
-        return { ...edgesOf(executions.executions, events.events), ms: Math.max(1_000, Date.now() - began), count: times.length };
+        const [{ executions }, { events }, { methodCalls }] = await Promise.all([get(`/v1/executions?pageSize=${READ}&interesting=true&withDevice=true`, signal), get(`/v1/events?pageSize=${READ}`, signal), get(`/v1/methodCalls?pageSize=${READ}&withDevice=true`, signal)]);
+        const began = Math.min(...executions.map((one) => Date.parse(one.time)), ...(executions.length < READ ? methodCalls.map((one) => Date.parse(one.time)) : []));
+        // Of the same time, so that rates can be compared.
+        const calls = methodCalls.filter((one) => one.cause.plugin && Date.parse(one.time) >= began);
+        return { ...edgesOf(executions, events, calls), ms: Math.max(1_000, Date.now() - began), count: executions.length, calls: calls.length };
     }), { every: 10_000 });
-    return html`<${Page} title="Graph" hint="Which device causes effects on which device, through which plugin."><${Loaded} of=${found} empty=${(data) => data.edges.length === 0 && "No plugin had effects within the newest thousand executions and events."}>${({ edges, unknown, ms, count }) => html`
-        <${Section} title="Causes and effects"><p class="hint">A sample: the newest ${number(count)} executions in which something happened, of the last ${span(ms)}${unknown ? `; ${number(unknown)} of them are left out: their event was of a topic or timer, or of a device that is gone, and is not among the newest thousand` : ""}. Lines in red go in a circle.</p>
+    return html`<${Page} title="Graph" hint="Which device causes effects on which device, through which plugin."><${Loaded} of=${found} empty=${(data) => data.edges.length === 0 && "No plugin had effects within the newest thousand executions and events."}>${({ edges, unknown, ms, count, calls }) => html`
+        <${Section} title="Causes and effects"><p class="hint">A sample: the newest ${number(count)} executions in which something happened${calls ? `, and ${number(calls)} method calls` : ""}, of the last ${span(ms)}${unknown ? `; ${number(unknown)} of them are left out: their event was of a topic or timer, or of a device that is gone, and is not among the newest thousand` : ""}. Lines in red go in a circle.</p>
             <${Drawing} edges=${edges} ms=${ms} /><//>
         <${Section} title="In words"><${Table} label="Causes and effects" head=${["From", "Plugin", "To", "What", "How often", ""]}>${edges.slice(0, 200).map((edge) => html`<tr key=${JSON.stringify(edge)}><td>${edge.source}</td><td><a href=${link("plugins", edge.plugin)}>${edge.plugin}</a></td><td><${Name} name=${edge.target} device=${edge.device} /></td><td>${edge.kind}</td>
             <td class="num">${number(edge.count)}, ${rate(edge.count, ms)}</td><td>${edge.loop && html`<${Badge} kind="bad">in a circle<//>`}</td></tr>`)}<//>${edges.length > 200 && html`<p class="dim">and ${edges.length - 200} more</p>`}<//>`}<//><//>`;

@@ -10,7 +10,7 @@ import { Loaded, Page, Section, Time, number, size, span } from "./parts.js";
 /// Less free disk space than this is shown as a problem.
 const LITTLE_BYTES = 1024 ** 3;
 
-function wrong(status, metrics) {
+function wrong(status, metrics, approvals) {
     const found = [];
     const add = (what, more, href) => found.push({ what, more, href });
     for (const problem of status.problems) add(problem);
@@ -18,6 +18,7 @@ function wrong(status, metrics) {
     if (broken) add(`${broken} ${broken === 1 ? "plugin is" : "plugins are"} broken`, "", "#/plugins?state=broken");
     if (waiting) add(`${waiting} ${waiting === 1 ? "plugin waits" : "plugins wait"} for consent`, "", "#/plugins?state=waiting-for-consent");
     if (status.deadLetters) add(`${status.deadLetters}${status.deadLettersMore ? " or more" : ""} dead ${status.deadLetters === 1 ? "letter" : "letters"}`, "events that a plugin could not handle", "#/dead-letters");
+    if (approvals) add(`The effects of ${number(approvals)} ${approvals === 1 ? "event wait" : "events wait"} for approval`, "", "#/approvals");
     if (status.diskFreeBytes && Number(status.diskFreeBytes) < LITTLE_BYTES) add(`${size(status.diskFreeBytes)} free on the disk`);
     for (const [name, what] of [["limit_hits_total", "limit"], ["mqtt_refused_total", "reason"], ["plugin_limit_hits_total", "limit"], ["panics_total", "task"]]) {
         for (const { labels, value } of hits(metrics, name)) {
@@ -30,9 +31,10 @@ function wrong(status, metrics) {
 }
 
 function Wrong({ status }) {
+    const waiting = useApi("/v1/approvals", { every: 10_000 });
     const metrics = useApi(reading("metrics", async (signal) => parse(await text("/metrics", signal))), { every: 10_000 });
     return html`<${Section} title="Problems"><${Loaded} of=${metrics}>${(all) => {
-        const found = wrong(status, all);
+        const found = wrong(status, all, waiting.data?.approvals.length);
         return found.length === 0
             ? html`<p class="fine">The host reports no problems.</p>`
             : html`<ul class="wrong">${found.map(({ what, more, href }) => html`<li key=${what}>${href ? html`<a href=${href}>${what}</a>` : html`<strong>${what}</strong>`} ${more && html`<span class="dim">${more}</span>`}</li>`)}</ul>`;

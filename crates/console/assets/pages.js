@@ -2,6 +2,7 @@
 // are rebuilt when their object changes.
 
 import { Access } from "./access.js";
+import { Approvals } from "./approvals.js";
 import { DeadLetters } from "./dead_letters.js";
 import { Device } from "./device.js";
 import { Devices } from "./devices.js";
@@ -20,6 +21,7 @@ export const pages = [
     { page: "why", title: "Why", component: Why, whole: true },
     { page: "graph", title: "Graph", component: Graph },
     { page: "plugins", title: "Plugins", component: Plugins, whole: true },
+    { page: "approvals", title: "Approvals", component: Approvals },
     { page: "dead-letters", title: "Dead letters", component: DeadLetters, whole: true },
     { page: "topics", title: "Topics", component: Topics },
     { page: "access", title: "Access", component: Access, needs: "admin" },

@@ -12,6 +12,16 @@ export function encode(text) {
     return btoa(binary);
 }
 
+/// The bytes of a file in base64.
+export function fileBase64(file) {
+    return new Promise((resolve, reject) => {
+        const reader = new FileReader();
+        reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
+        reader.onerror = () => reject(new Error(`${file.name} cannot be read`));
+        reader.readAsDataURL(file);
+    });
+}
+
 /// `{kind: "empty" | "json" | "text" | "bytes", text, size}`; JSON is written with indents if `pretty`.
 export function decode(base64, pretty = false) {
     const raw = bytes(base64);

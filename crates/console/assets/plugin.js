@@ -7,6 +7,7 @@ import { did } from "./event_row.js";
 import { parse } from "./metrics.js";
 import { link } from "./names.js";
 import { Action, Ask, Badge, Field, Form, Loaded, Page, Section, Table, Time, clock, number, say } from "./parts.js";
+import { Candidates, Guard } from "./plugin_candidates.js";
 import { Settings } from "./plugin_settings.js";
 import { State, upload } from "./plugin_state.js";
 import { Try } from "./plugin_try.js";
@@ -32,7 +33,7 @@ function Facts({ plugin }) {
         ${rolledBack && html`<p class="problem">Version <code>${rolledBack.digest.slice(0, 19)}</code> failed <${Time} at=${rolledBack.time} /> and was rolled back: ${rolledBack.error}. The one before it runs until ${rolledBack.until}.</p>`}
         <dl class="facts"><dt>State</dt><dd><${State} of=${plugin.state} /></dd><dt>Component</dt><dd>${plugin.component} ${plugin.version}</dd><dt>Digest</dt><dd class="mono">${plugin.digest || "none"}</dd>
         <dt>Events</dt><dd>${number(counters.events)} since the host started: ${number(counters.done)} done, ${number(counters.rejected)} rejected, ${number(counters.retried)} retried, ${number(counters.failed)} failed, ${number(counters.dead)} dead letters; they wanted ${number(counters.effects)} effects</dd>
-        <dt>Waiting</dt><dd>${number(plugin.queued)}${plugin.lagging ? ", and more in the journal" : ""}</dd><dt>Cost per event</dt><dd><${Cost} name=${plugin.name} /></dd>
+        <dt>Waiting</dt><dd>${number(plugin.queued)}${plugin.lagging ? ", and more in the journal" : ""}${plugin.waitingForApproval > 0 && html`; the effects of <a href=${link("approvals", "", { plugin: plugin.name })}>${number(plugin.waitingForApproval)} ${plugin.waitingForApproval === 1 ? "event waits" : "events wait"} for approval</a>`}</dd><dt>Cost per event</dt><dd><${Cost} name=${plugin.name} /></dd>
         <dt>Timers</dt><dd>${timers.count ? html`${timers.count}, the next <${Time} at=${timers.nextTime} />` : "none"}</dd>
         <dt>Limits hit</dt><dd>${limits.length ? limits.map(([limit, count]) => html`<${Badge} kind="warn" key=${limit}>${limit} ${number(count)} times<//> `) : "none"}</dd>
         ${plugin.refusedImports?.length > 0 && html`<dt>Refused</dt><dd>each call of ${plugin.refusedImports.map((one) => html`<div key=${one}><code>${one}</code></div>`)}</dd>`}
@@ -55,7 +56,7 @@ function Grants({ plugin, done }) {
     const rows = asked.map((grant) => html`<label class="check" key=${grant}><input type="checkbox" name=${grant} defaultChecked=${inForce.has(grant) || plugin.state === "waiting-for-consent"} disabled=${!may("admin")} /> <code>${grant}</code> ${inForce.has(grant) ? html`<${Badge} kind="good">in force<//>` : html`<${Badge} kind="warn">not granted<//>`}</label>`);
     const other = plugin.grantsInForce.filter((grant) => !asked.includes(grant));
     return html`<${Section} title="Grants"><p class="hint">The grants that the component asks for, and those that are in force.</p>
-        ${asked.length === 0 ? html`<p class="dim">It asks for no grants.</p>` : may("admin") ? html`<${Form} needs="admin" label=${plugin.state === "waiting-for-consent" ? "Grant the selected entries" : "Grant the selected entries"} submit=${submit}>${rows}<//>` : rows}
+        ${asked.length === 0 ? html`<p class="dim">It asks for no grants.</p>` : may("admin") ? html`<${Form} needs="admin" label="Grant the selected entries" submit=${submit}>${rows}<//>` : rows}
         ${other.length > 0 && html`<p>Narrowed by its settings file to: ${other.map((one) => html`<code key=${one}>${one}</code> `)}</p>`}<//>`;
 }
 
@@ -90,7 +91,7 @@ export function Plugin({ name, query }) {
         <${Action} needs="admin" run=${run("rollback")}>roll back<//><${Action} needs="admin" kind="danger" run=${() => setAsk(true)}>remove<//>`;
     return html`<${Page} title=${name} hint=${found.data?.summary} actions=${actions}><${Loaded} of=${found}>${(plugin) => html`<${Facts} plugin=${plugin} />
         <div class="columns"><${Settings} plugin=${plugin} done=${found.reload} key=${plugin.settings} /><${Grants} plugin=${plugin} done=${found.reload} key=${plugin.state + plugin.grantsInForce} /></div>
-        <${Versions} name=${name} digest=${plugin.digest} done=${found.reload} />${may("admin") && html`<${Try} name=${name} />`}<${Past} name=${name} query=${query} />${may("admin") && html`<${Replace} name=${name} done=${found.reload} />`}`}<//>
+        ${plugin.guard && html`<${Guard} of=${plugin.guard} />`}<${Versions} name=${name} digest=${plugin.digest} done=${found.reload} query=${query} /><${Candidates} plugin=${plugin} done=${found.reload} />${may("admin") && html`<${Try} name=${name} />`}<${Past} name=${name} query=${query} />${may("admin") && html`<${Replace} name=${name} done=${found.reload} />`}`}<//>
         ${ask && html`<${Ask} title=${`Remove ${name}?`} text="Its files are deleted from the plugin folder. Its state and timers are kept." label="Remove" close=${() => setAsk(false)} run=${async () => {
             await call("DELETE", of(name));
             go("plugins");

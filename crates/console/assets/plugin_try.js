@@ -22,11 +22,15 @@ function Lines({ label, head, rows }) {
     return rows.length > 0 && html`<${Table} label=${label} head=${head}>${rows.map(([name, text], at) => html`<tr key=${at}><td><code>${name}</code></td><td><pre tabindex="0" aria-label=${name}>${text}</pre></td></tr>`)}<//>`;
 }
 
+/// Effects in the format of recordings, as a table.
+export function Effects({ label, of }) {
+    return html`<${Lines} label=${label} head=${["Effect", "What"]} rows=${of.flatMap((effect) => Object.entries(effect)).map(([name, fields]) => [name, shown(fields)])} />`;
+}
+
 function Answer({ of }) {
-    const effects = of.effects.flatMap((effect) => Object.entries(effect)).map(([name, fields]) => [name, shown(fields)]);
     const calls = of.calls.map(({ call: name, ...fields }) => [name, shown(fields)]);
     return html`<div role="status"><p>Result: <${Badge} kind=${of.outcome === "done" ? "good" : "bad"}>${of.outcome}<//> ${of.reason ?? ""} ${!of.triggered && html`<${Badge} kind="warn">its triggers do not match this event<//>`} ${!of.registered && html`<${Badge} kind="warn">the device is not registered<//>`}</p>
-        ${effects.length === 0 && html`<p class="dim">No effects.</p>`}<${Lines} label="Effects that were not carried out" head=${["Effect", "What"]} rows=${effects} />
+        ${of.effects.length === 0 && html`<p class="dim">No effects.</p>`}<${Effects} label="Effects that were not carried out" of=${of.effects} />
         <${Lines} label="Calls of the host" head=${["Call", "Call and result"]} rows=${calls} />
         ${of.logs.length > 0 && html`<pre tabindex="0" aria-label="log lines of the try">${of.logs.join("\n")}</pre>`}
         <p class="hint">${number(of.guestMicros)} µs, ${number(Math.round(of.memoryBytes / 1024))} KiB of memory. Grants used: ${of.grantsUsed.join(", ") || "none"}. Grants denied: ${of.grantsDenied.join(", ") || "none"}.${of.limitsHit.length > 0 && ` Limits hit: ${of.limitsHit.join(", ")}.`}</p></div>`;

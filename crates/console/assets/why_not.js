@@ -7,7 +7,8 @@ import { Loaded, Section } from "./parts.js";
 import { TryAgain } from "./plugin_try.js";
 import { takes } from "./triggers.js";
 
-function reason(plugin, event) {
+function reason(plugin, event, waits) {
+    if (waits) return html`its effects <a href=${link("approvals", "", { plugin: plugin.name })}>wait for an operator's approval</a>: ${waits.why}`;
     if (plugin.state === "disabled") return "it is disabled";
     if (plugin.state === "broken") return `it is broken: ${plugin.lastError ?? "see its page"}`;
     if (plugin.state === "waiting-for-consent") return "it waits for an operator's consent to what it asks for";
@@ -20,11 +21,13 @@ function reason(plugin, event) {
 
 export function WhyNot({ event, branches }) {
     const plugins = useApi("/v1/plugins");
+    const approvals = useApi("/v1/approvals");
+    const waiting = new Map((approvals.data?.approvals ?? []).map((one) => [one.id, one]));
     const ran = new Set(branches.flatMap((branch) => [branch.execution?.plugin, branch.deadLetter?.plugin]));
     return html`<${Section} title="Plugins without effects"><p class="hint">Plugins that had no effects for this event, by their present triggers.</p>
         <${Loaded} of=${plugins} empty=${(data) => data.plugins.length === 0 && "No plugin is installed, so events have no effects."}>${(data) => {
             const idle = data.plugins.filter((plugin) => !ran.has(plugin.name));
             return idle.length === 0 ? html`<p class="dim">Every plugin handled it.</p>`
-                : html`<dl class="facts">${idle.map((plugin) => html`<dt key=${plugin.name}><a href=${link("plugins", plugin.name)}>${plugin.name}</a></dt><dd>${reason(plugin, event)} ${plugin.state === "running" && html`<${TryAgain} plugin=${plugin.name} event=${event.id} />`}</dd>`)}</dl>`;
+                : html`<dl class="facts">${idle.map((plugin) => html`<dt key=${plugin.name}><a href=${link("plugins", plugin.name)}>${plugin.name}</a></dt><dd>${reason(plugin, event, waiting.get(`${event.id}.${plugin.name}`))} ${plugin.state === "running" && html`<${TryAgain} plugin=${plugin.name} event=${event.id} />`}</dd>`)}</dl>`;
         }}<//><//>`;
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use switchbox_core::{ingest::EndedCommand, registry::Device};
-use switchbox_model::{CommandStatus, DeviceName, EffectKey, Message};
+use switchbox_model::{Cause, CommandStatus, DeviceName, EffectKey, Message};
 use switchbox_store::ConfigVersion;
 use switchbox_support::metrics::Metrics;
-use switchbox_telemetry::{Asked, EffectId, Ended, TraceId, Tracer};
+use switchbox_telemetry::{Asked, EffectId, Ended, TraceId, Tracer, Traces};
 
 use super::link::Outbound;
 
 /// Ends the span of a config that the device has acknowledged. Returns its trace if it has a span.
 pub(super) fn config_acknowledged(metrics: &Metrics, device: &DeviceName, config: &ConfigVersion) -> Option<TraceId> {
-    let traces = metrics.traces.on()?;
+    let traces = metrics.traces.on().filter(|traces| may_trace(traces, config))?;
     let key = config.cause.effect_key();
     traces.ended(Ended {
         effect: of_config(key.as_ref(), config),
@@ -35,6 +35,14 @@ pub(super) fn commands_ended(metrics: &Metrics, device: &DeviceName, status: Com
     }
 }
 
+/// Whether an acknowledged config may be part of a trace.
+fn may_trace(traces: &Traces, config: &ConfigVersion) -> bool {
+    match &config.cause {
+        Cause::Plugin { seq, .. } => traces.may_trace(*seq),
+        Cause::Api { .. } => true,
+    }
+}
+
 /// `key`: the key of a plugin's effect.
 fn of_config<'a>(key: Option<&'a EffectKey>, config: &ConfigVersion) -> EffectId<'a> {
     let asked = || Asked::Config { device: config.device, time_ms: config.time_ms };
@@ -51,7 +59,7 @@ pub fn traceparent(tracer: &Tracer, device: &Device, outbound: &Outbound) -> Opt
     let traces = tracer.on()?;
     match outbound {
         Outbound::Config { version, .. } => {
-            let config = device.config().filter(|config| config.version == *version)?;
+            let config = device.config().filter(|config| config.version == *version && may_trace(traces, config))?;
             let key = config.cause.effect_key();
             traces.traceparent(of_config(key.as_ref(), &config))
         }

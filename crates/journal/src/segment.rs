@@ -194,6 +194,11 @@ enum Walked {
 }
 
 impl Part {
+    /// The place at which it begins.
+    pub fn start(&self) -> JournalPosition {
+        self.at
+    }
+
     /// Passes each record to `take` while that returns true: the positions before and after the record, and its body.
     pub fn each(
         self,

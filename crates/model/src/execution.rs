@@ -104,6 +104,14 @@ impl From<Handled> for HandledRun {
 }
 
 impl HandledRun {
+    /// One of its events.
+    #[must_use]
+    pub fn handled(&self, of: &HandledInRun) -> Handled {
+        let HandledInRun { seq, attempt, took_us, logs, outcome } = of.clone();
+        let (plugin, digest) = (self.plugin.clone(), self.digest.clone());
+        Handled { plugin, digest, seq, attempt, time_ms: self.time_ms, took_us, logs, outcome }
+    }
+
     /// One by one.
     pub fn each(self) -> impl Iterator<Item = Handled> {
         let Self { plugin, digest, time_ms, events } = self;

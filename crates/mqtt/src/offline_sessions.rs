@@ -30,6 +30,8 @@ const SUBSCRIPTIONS: Quota = Quota::beside(
 #[derive(Debug, Default)]
 struct Totals {
     sessions: AtomicUsize,
+    /// Messages, and their bytes.
+    queued_messages: AtomicUsize,
     queued: AtomicUsize,
     subscriptions: AtomicUsize,
 }
@@ -59,8 +61,15 @@ pub(super) struct OwnerQuota {
 pub(super) struct SessionUsage {
     /// Whether the session counts as one that is kept when its client is offline.
     counted: bool,
-    queued: usize,
+    queued: Queued,
     subscriptions: usize,
+}
+
+/// What waits in queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Queued {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
 }
 
 fn add(to: &AtomicUsize, bytes: usize) -> usize {
@@ -84,9 +93,10 @@ impl OfflineSessions {
         }))
     }
 
-    /// Bytes of the messages that wait in all of them.
-    pub(super) fn queued_bytes(&self) -> usize {
-        self.0.totals.queued.load(Ordering::Relaxed)
+    /// What waits in all of them.
+    pub(super) fn queued(&self) -> Queued {
+        let Totals { queued_messages, queued, .. } = &self.0.totals;
+        Queued { messages: queued_messages.load(Ordering::Relaxed), bytes: queued.load(Ordering::Relaxed) }
     }
 
     pub(super) fn of(&self, owner: Owner) -> OwnerQuota {
@@ -138,13 +148,15 @@ impl OwnerQuota {
         }
     }
 
-    /// Sets the bytes that the session's queue takes. 0: its client is connected.
-    pub(super) fn set(&self, usage: &mut SessionUsage, bytes: usize) {
-        let before = std::mem::replace(&mut usage.queued, bytes);
+    /// Sets what waits in the session's queue. Nothing: its client is connected.
+    pub(super) fn set(&self, usage: &mut SessionUsage, queued: Queued) {
+        let before = std::mem::replace(&mut usage.queued, queued);
         for totals in [&self.own, &self.all.totals as &Totals] {
-            add(&totals.queued, bytes);
-            take(&totals.queued, before);
+            add(&totals.queued, queued.bytes);
+            take(&totals.queued, before.bytes);
         }
+        add(&self.all.totals.queued_messages, queued.messages);
+        take(&self.all.totals.queued_messages, before.messages);
     }
 
     /// Counts the memory of the session's subscriptions while its client is offline. The error names the limit that is reached.
@@ -182,15 +194,21 @@ mod tests {
         Owner::Service(name.into())
     }
 
+    fn queued(messages: usize, bytes: usize) -> Queued {
+        Queued { messages, bytes }
+    }
+
     #[test]
     fn shares_are_counted_together_and_given_back() {
         let offline_sessions = OfflineSessions::new(0);
         let (everyone, mut one, mut two) =
             (offline_sessions.of(Owner::Everyone), SessionUsage::default(), SessionUsage::default());
-        everyone.set(&mut one, SESSIONS_QUEUE_BYTES - 10);
-        offline_sessions.of(Owner::Everyone).set(&mut two, 5);
+        everyone.set(&mut one, queued(3, SESSIONS_QUEUE_BYTES - 10));
+        offline_sessions.of(Owner::Everyone).set(&mut two, queued(1, 5));
+        assert_eq!(offline_sessions.queued(), queued(4, SESSIONS_QUEUE_BYTES - 5));
         assert!(everyone.room(5).is_ok() && everyone.room(6).is_err());
-        everyone.set(&mut one, 0);
+        everyone.set(&mut one, Queued::default());
+        assert_eq!(offline_sessions.queued(), queued(1, 5));
         assert!(everyone.room(SESSIONS_QUEUE_BYTES - 5).is_ok());
     }
 
@@ -224,7 +242,7 @@ mod tests {
                 .keep_session(&mut SessionUsage::default())
                 .is_ok()
         );
-        greedy.set(&mut kept[0], QUEUE.one);
+        greedy.set(&mut kept[0], queued(1, QUEUE.one));
         assert_eq!(offline_sessions.of(account("greedy")).room(1), Err(names::SESSIONS_QUEUE_BYTES_OF_ONE));
         assert!(modest.room(QUEUE.one).is_ok());
         let many = SUBSCRIPTIONS.one + SUBSCRIPTIONS_EASY_BYTES;

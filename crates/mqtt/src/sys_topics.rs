@@ -102,7 +102,9 @@ impl SysTopics {
         let metrics = &shared.metrics;
         let up = clock::instant().saturating_duration_since(self.started).as_secs();
         let sessions = shared.clients.counts();
-        let (subscriptions, retained, retained_bytes) = shared.topics.counts();
+        let on_topics = shared.topics.counts();
+        let waiting = shared.clients.offline_sessions.queued();
+        let stored = (on_topics.retained + waiting.messages) as u64;
         let mut found = vec![
             message("version", format!("switchbox version {}", env!("CARGO_PKG_VERSION"))),
             message("uptime", format!("{up} seconds")),
@@ -111,6 +113,9 @@ impl SysTopics {
         number("clients/total", sessions.all as u64);
         number("clients/connected", sessions.live as u64);
         number("clients/disconnected", sessions.all.saturating_sub(sessions.live) as u64);
+        // Older names of the two.
+        number("clients/active", sessions.live as u64);
+        number("clients/inactive", sessions.all.saturating_sub(sessions.live) as u64);
         number("clients/maximum", sessions.most_live as u64);
         number("clients/expired", sessions.expired);
         number("messages/received", metrics.packets_in.get());
@@ -122,9 +127,13 @@ impl SysTopics {
         number("publish/bytes/sent", metrics.publish_bytes_out.get());
         number("bytes/received", metrics.bytes_in.get());
         number("bytes/sent", metrics.bytes_out.get());
-        number("retained messages/count", retained as u64);
-        number("store/messages/bytes", (retained_bytes + shared.clients.offline_sessions.queued_bytes()) as u64);
-        number("subscriptions/count", subscriptions as u64);
+        number("retained messages/count", on_topics.retained as u64);
+        // An older name of the number behind it.
+        number("messages/stored", stored);
+        number("store/messages/count", stored);
+        number("store/messages/bytes", (on_topics.retained_bytes + waiting.bytes) as u64);
+        number("subscriptions/count", on_topics.subscriptions.saturating_sub(on_topics.shared_subscriptions) as u64);
+        number("shared_subscriptions/count", on_topics.shared_subscriptions as u64);
         let mut state = self.state.lock();
         if let Some(resident) = memory::resident_bytes() {
             state.most_memory = state.most_memory.max(resident);

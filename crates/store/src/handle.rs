@@ -207,9 +207,10 @@ impl Handle {
         self.reader.journal_end()
     }
 
-    /// Bytes of the journal from this row on.
-    pub async fn journal_bytes_from(&self, row: i64) -> Result<u64, Error> {
-        self.read(move |reader| reader.journal_bytes_from(row)).await
+    /// Bytes of the journal from this row on, or a little more. Reads nothing.
+    #[must_use]
+    pub fn journal_bytes_from(&self, row: i64) -> u64 {
+        self.reader.journal_bytes_from(row)
     }
 
     /// The row that contains the event, or the first one after it.

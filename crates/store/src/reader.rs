@@ -80,9 +80,9 @@ impl Reader {
         (end.row, end.last_seq)
     }
 
-    /// Bytes of the journal from this row on.
-    pub(super) fn journal_bytes_from(&self, row: i64) -> Result<u64, Error> {
-        Ok(self.journal.bytes_from(row)?)
+    /// Bytes of the journal from this row on, or a little more.
+    pub(super) fn journal_bytes_from(&self, row: i64) -> u64 {
+        self.journal.bytes_from(row)
     }
 
     /// The row that contains the event, or the first one after it; `None` past the end.

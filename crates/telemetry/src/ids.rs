@@ -46,6 +46,12 @@ impl Ids {
         self.begun_by(Kind::Trace, seq.0)
     }
 
+    /// Whether the trace that the event begins is sampled.
+    #[inline]
+    pub(crate) fn samples(self, seq: Seq) -> bool {
+        self.below.is_none_or(|below| self.of(Kind::Trace, &[seq.0]) < below)
+    }
+
     /// Of a call of the API that begins a trace.
     pub(crate) fn begun_by_call(self, number: u64) -> Context {
         self.begun_by(Kind::CallTrace, number)
@@ -148,6 +154,7 @@ mod tests {
         for (ratio, expected) in [(0.0, 0..=0), (0.01, 800..=1_200), (0.5, 49_000..=51_000), (1.0, 100_000..=100_000)] {
             let ids = Ids::new(7, ratio);
             let sampled = (0..100_000).filter(|seq| ids.begun(Seq(*seq)).sampled).count();
+            assert!((0..1_000).all(|seq| ids.samples(Seq(seq)) == ids.begun(Seq(seq)).sampled));
             assert!(expected.contains(&sampled), "{ratio}: {sampled}");
         }
     }

@@ -1,57 +1,210 @@
-//! The body of an export by OTLP, as JSON.
+//! The body of an export by OTLP, as JSON. Spans are serialised as they are: a tree of JSON values for each would cost more than all else
+//! that is done for a span.
 
-use serde_json::{Value as Json, json};
+use std::fmt::Display;
 
-use super::span::{Span, Value};
+use serde::{Serialize, Serializer};
+
+use super::{
+    context::{SpanId, TraceId},
+    span::{Span, Value},
+};
 
 /// `ExportTraceServiceRequest`.
-pub(crate) fn body(spans: &[Span], instance: &str) -> Json {
+pub(crate) fn body(spans: &[Span], instance: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    let resource = [
-        attribute("service.name", &Value::Text("switchbox".into())),
-        attribute("service.version", &Value::Text(version.into())),
-        attribute("service.instance.id", &Value::Text(instance.into())),
+    let attribute = |key, text: &str| (key, Value::Text(text.to_owned()));
+    let attributes = [
+        attribute("service.name", "switchbox"),
+        attribute("service.version", version),
+        attribute("service.instance.id", instance),
     ];
-    json!({"resourceSpans": [{
-        "resource": {"attributes": resource},
-        "scopeSpans": [{
-            "scope": {"name": "switchbox", "version": version},
-            "spans": spans.iter().map(span).collect::<Vec<_>>(),
-        }],
-    }]})
+    let scope = Scope { name: "switchbox", version };
+    let scope_spans = [ScopeSpans { scope, spans: Spans(spans) }];
+    let resource = Resource { attributes: Attributes(&attributes) };
+    let request = Request { resource_spans: [ResourceSpans { resource, scope_spans }] };
+    // Numbers and texts can always be JSON.
+    serde_json::to_string(&request).unwrap_or_default()
 }
 
-fn attribute(name: &str, value: &Value) -> Json {
-    let value = match value {
-        Value::Text(text) => json!({"stringValue": text}),
-        // A 64-bit number is a string in the JSON of Protobuf.
-        Value::Number(number) => json!({"intValue": number.to_string()}),
-    };
-    json!({"key": name, "value": value})
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Request<'a> {
+    resource_spans: [ResourceSpans<'a>; 1],
 }
 
-fn span(span: &Span) -> Json {
-    let nanos = |us: u64| us.saturating_mul(1_000).to_string();
-    let links = span.links.iter().map(|(trace, id)| json!({"traceId": trace.to_string(), "spanId": id.to_string()}));
-    let mut written = json!({
-        "traceId": span.trace.to_string(),
-        "spanId": span.id.to_string(),
-        "name": span.name,
-        "kind": span.kind as u8,
-        "startTimeUnixNano": nanos(span.start_us),
-        "endTimeUnixNano": nanos(span.end_us.max(span.start_us)),
-        "attributes": span.attributes.iter().map(|(name, value)| attribute(name, value)).collect::<Vec<_>>(),
-        "links": links.collect::<Vec<_>>(),
-        "status": {},
-    });
-    if let Some(fields) = written.as_object_mut() {
-        if let Some(parent) = span.parent {
-            fields.insert("parentSpanId".into(), parent.to_string().into());
-        }
-        if let Some(error) = &span.error {
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceSpans<'a> {
+    resource: Resource<'a>,
+    scope_spans: [ScopeSpans<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Resource<'a> {
+    attributes: Attributes<'a>,
+}
+
+#[derive(Serialize)]
+struct ScopeSpans<'a> {
+    scope: Scope,
+    spans: Spans<'a>,
+}
+
+#[derive(Serialize)]
+struct Scope {
+    name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenSpan<'a> {
+    trace_id: Written<TraceId>,
+    span_id: Written<SpanId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_span_id: Option<Written<SpanId>>,
+    name: &'a str,
+    kind: u8,
+    start_time_unix_nano: Written<u64>,
+    end_time_unix_nano: Written<u64>,
+    attributes: Attributes<'a>,
+    links: Links<'a>,
+    status: Status<'a>,
+}
+
+impl<'a> From<&'a Span> for WrittenSpan<'a> {
+    fn from(span: &'a Span) -> Self {
+        let nanos = |us: u64| Written(us.saturating_mul(1_000));
+        Self {
+            trace_id: Written(span.trace),
+            span_id: Written(span.id),
+            parent_span_id: span.parent.map(Written),
+            name: &span.name,
+            kind: span.kind as u8,
+            start_time_unix_nano: nanos(span.start_us),
+            end_time_unix_nano: nanos(span.end_us.max(span.start_us)),
+            attributes: Attributes(&span.attributes),
+            links: Links(&span.links),
             // STATUS_CODE_ERROR
-            fields.insert("status".into(), json!({"code": 2, "message": error}));
+            status: Status { code: span.error.as_ref().map(|_| 2), message: span.error.as_deref() },
         }
     }
-    written
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Link {
+    trace_id: Written<TraceId>,
+    span_id: Written<SpanId>,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Attribute<'a> {
+    key: &'static str,
+    value: WrittenValue<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum WrittenValue<'a> {
+    StringValue(&'a str),
+    IntValue(Written<u64>),
+}
+
+/// Written as text: ids, and 64-bit numbers, which are strings in the JSON of Protobuf.
+struct Written<T>(T);
+
+impl<T: Display> Serialize for Written<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+struct Spans<'a>(&'a [Span]);
+
+impl Serialize for Spans<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(WrittenSpan::from))
+    }
+}
+
+struct Attributes<'a>(&'a [(&'static str, Value)]);
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|(key, value)| Attribute {
+            key,
+            value: match value {
+                Value::Text(text) => WrittenValue::StringValue(text),
+                Value::Number(number) => WrittenValue::IntValue(Written(*number)),
+            },
+        }))
+    }
+}
+
+struct Links<'a>(&'a [(TraceId, SpanId)]);
+
+impl Serialize for Links<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let link = |(trace, span): &(TraceId, SpanId)| Link { trace_id: Written(*trace), span_id: Written(*span) };
+        serializer.collect_seq(self.0.iter().map(link))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::{
+        context::{SpanId, TraceId},
+        span::SpanKind,
+    };
+
+    #[test]
+    fn a_span_is_written_as_json_whatever_its_texts_contain() {
+        let error = "\"quoted\" \\ back\n\u{1} <b>ü</b>";
+        let first = Span {
+            trace: TraceId(0xab),
+            id: SpanId(7),
+            parent: None,
+            name: "event telemetry".into(),
+            kind: SpanKind::Consumer,
+            start_us: 5,
+            end_us: 3,
+            attributes: Vec::new(),
+            links: Vec::new(),
+            error: Some(error.into()),
+        };
+        let mut second = Span { parent: Some(SpanId(7)), error: None, ..first.clone() }.with("switchbox.attempt", 2);
+        second = second.with("switchbox.explain", "1.\"wake\"".to_owned());
+        second.links = vec![(TraceId(1), SpanId(2)), (TraceId(3), SpanId(4))];
+        let written: Json = serde_json::from_str(&body(&[first, second], "here")).unwrap();
+        let resource = &written["resourceSpans"][0]["resource"]["attributes"];
+        assert_eq!(resource[2], json!({"key": "service.instance.id", "value": {"stringValue": "here"}}));
+        let spans = &written["resourceSpans"][0]["scopeSpans"][0]["spans"];
+        let id = |number: u8| format!("{number:016x}");
+        assert_eq!(
+            spans[0],
+            json!({
+                "traceId": format!("{:032x}", 0xab), "spanId": id(7), "name": "event telemetry", "kind": 5,
+                "startTimeUnixNano": "5000", "endTimeUnixNano": "5000", "attributes": [], "links": [],
+                "status": {"code": 2, "message": error},
+            })
+        );
+        assert_eq!((&spans[1]["parentSpanId"], &spans[1]["status"]), (&json!(id(7)), &json!({})));
+        assert_eq!(spans[1]["attributes"][0], json!({"key": "switchbox.attempt", "value": {"intValue": "2"}}));
+        assert_eq!(spans[1]["attributes"][1]["value"]["stringValue"], "1.\"wake\"");
+        assert_eq!(spans[1]["links"][1], json!({"traceId": format!("{:032x}", 3), "spanId": id(4)}));
+        assert_eq!((spans.as_array().unwrap().len(), spans[1]["links"].as_array().unwrap().len()), (2, 2));
+    }
 }

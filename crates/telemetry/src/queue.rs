@@ -40,7 +40,7 @@ impl Batch {
     /// The body of an export by OTLP over HTTP, as JSON.
     #[must_use]
     pub fn json(&self) -> String {
-        otlp::body(&self.spans, &self.instance).to_string()
+        otlp::body(&self.spans, &self.instance)
     }
 }
 

@@ -329,6 +329,14 @@ impl Traces {
         Some(context.trace)
     }
 
+    /// Whether a config, command or message that the event brought about may have a span or a `traceparent`, unless it fails. False for
+    /// most events: it costs a few multiplications, and no key of the effect.
+    #[must_use]
+    #[inline]
+    pub fn may_trace(&self, seq: Seq) -> bool {
+        self.remembers.load(Ordering::Relaxed) || self.ids.samples(seq)
+    }
+
     /// What goes out with an effect: `traceparent`, with the effect as the parent. `None` if its trace is not sampled, and no other
     /// program began it.
     #[must_use]

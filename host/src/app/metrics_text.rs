@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 
 use super::Parts;
 use switchbox_dispatch::PluginStatus;
+use switchbox_mqtt_session::topics::Counts;
 use switchbox_support::{
     clock,
     exposition::{self, Exposition},
@@ -41,7 +42,7 @@ pub(super) fn render(parts: &Parts) -> Arc<dyn Fn(Exposition) -> String + Send +
         }
         gauge(&mut text, metrics::DEVICES, devices.devices());
         gauge(&mut text, metrics::DEVICES_CONNECTED, delivery.connected());
-        let (subscriptions, retained, _) = topics.counts();
+        let Counts { subscriptions, retained, .. } = topics.counts();
         gauge(&mut text, metrics::MQTT_SUBSCRIPTIONS, subscriptions);
         gauge(&mut text, metrics::MQTT_RETAINED_MESSAGES, retained);
         gauge(&mut text, metrics::COMMANDS_OPEN, delivery.open_commands());

@@ -17,18 +17,18 @@ use switchbox_tests::{HostFolder, Process, is_available, until};
 
 use super::mosquitto;
 
-fn program() -> Option<PathBuf> {
+pub(super) fn program() -> Option<PathBuf> {
     let known = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosquitto"].map(PathBuf::from);
     known.into_iter().find(|path| path.exists())
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A broker that runs. Ends with the test.
-struct Broker {
+pub(super) struct Broker {
     child: Child,
     port: u16,
 }
@@ -36,14 +36,21 @@ struct Broker {
 impl Broker {
     /// Everything about the bridge is as mosquitto has it by default, but that it does not wait long before it connects again.
     fn start(program: &Path, host_folder: &HostFolder, port: u16, host: &Process) -> Self {
+        let bridge = format!(
+            "persistence true\nconnection hub\naddress 127.0.0.1:{}\ntopic # both 1\nrestart_timeout 1\n",
+            host.mqtt().port()
+        );
+        Self::run(program, host_folder, port, &bridge)
+    }
+
+    /// `settings`: more lines of its configuration.
+    pub(super) fn run(program: &Path, host_folder: &HostFolder, port: u16, settings: &str) -> Self {
         let folder = host_folder.root().join("mosquitto");
         fs::create_dir_all(&folder).unwrap();
         let config = folder.join("mosquitto.conf");
         let text = format!(
-            "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\n\
-             connection hub\naddress 127.0.0.1:{}\ntopic # both 1\nrestart_timeout 1\n",
-            folder.display(),
-            host.mqtt().port()
+            "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence_location {}/\n{settings}",
+            folder.display()
         );
         fs::write(&config, text).unwrap();
         let mut command = Command::new(program);
@@ -61,7 +68,7 @@ impl Broker {
     }
 
     /// mosquitto_pub or mosquitto_sub at this broker.
-    fn client(&self, program: &str, arguments: &[&str]) -> Command {
+    pub(super) fn client(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]).args(arguments);
         command

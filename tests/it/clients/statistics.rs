@@ -3,14 +3,18 @@
 use std::{collections::BTreeMap, path::Path, process::Command};
 
 use rumqttc::QoS;
-use switchbox_tests::{CLOSED, Device, HostFolder, Journal, Process, Session, is_available, runs};
+use switchbox_tests::{CLOSED, Device, HostFolder, Journal, Process, Session, is_available, runs, until};
 
-use super::{mosquitto, printed, publish};
+use super::{
+    bridge::{Broker, free_port, program},
+    mosquitto, printed, publish,
+};
 
 fn has_mosquitto() -> bool {
     is_available(
-        "mosquitto_sub",
-        runs(Command::new("mosquitto_sub").arg("--help")) || Path::new("/usr/bin/mosquitto_sub").exists(),
+        "mosquitto with mosquitto_sub",
+        (runs(Command::new("mosquitto_sub").arg("--help")) || Path::new("/usr/bin/mosquitto_sub").exists())
+            && program().is_some(),
     )
 }
 
@@ -34,27 +38,26 @@ fn read(host: &Process, password: &str, filter: &str, count: usize) -> Vec<(bool
     parts.collect()
 }
 
-#[test]
-fn an_account_that_was_given_them_reads_statistics_as_those_of_mosquitto() {
-    if !has_mosquitto() {
-        return;
-    }
-    let host_folder = HostFolder::new();
-    let host = host_folder.start_with(&[CLOSED, &["--sys-interval", "1s"]].concat());
-    let lists = ["--subscribe", "$SYS/#", "--publish", "kept/#"];
-    let password = account(&host, &host_folder, "monitor", &lists);
-    let mut program = Device::connect(host.mqtt(), Session::of_service("monitor", "program", &password));
-    assert!(program.subscribe("$SYS/broker/connection/#"));
-    publish(&host, ["-i", "other", "-u", "serviceAccounts/monitor", "-P", &password, "-r", "-t", "kept/1", "-m", "x"]);
-    // All there are come at once, as retained messages do.
-    let all: BTreeMap<_, _> = read(&host, &password, "$SYS/#", 48)
-        .into_iter()
-        .inspect(|(retained, topic, _)| assert!(*retained, "{topic}"))
-        .map(|(_, topic, payload)| (topic.trim_start_matches("$SYS/broker/").to_owned(), payload))
-        .collect();
-    assert_eq!(all.len(), 48, "{all:?}");
-    assert_eq!(all["version"], format!("switchbox version {}", env!("CARGO_PKG_VERSION")));
-    assert!(all["uptime"].ends_with(" seconds"), "{all:?}");
+/// Topics under `$SYS/broker/`.
+const STATISTICS: usize = 53;
+
+/// The topics that a mosquitto without bridges has there.
+fn of_mosquitto() -> Vec<String> {
+    let folder = HostFolder::new();
+    let broker = Broker::run(&program().expect("mosquitto"), &folder, free_port(), "sys_interval 1\n");
+    let count = STATISTICS.to_string();
+    let options = ["-t", "$SYS/#", "-C", &count, "-W", "5", "--retained-only", "-F", "%t"];
+    until("mosquitto to have all its statistics", || {
+        let text = broker.client("mosquitto_sub", &options).output().unwrap().stdout;
+        let text = String::from_utf8(text).unwrap();
+        let mut topics: Vec<_> = text.lines().map(|line| line.trim_start_matches("$SYS/broker/").to_owned()).collect();
+        topics.sort();
+        (topics.len() == STATISTICS).then_some(topics)
+    })
+}
+
+/// The numbers of a host with one retained message, one that waits for a client that is away, and one shared subscription.
+fn check_numbers(all: &BTreeMap<String, String>) {
     let number = |name: &str| all[name].parse::<f64>().unwrap_or_else(|_| panic!("{name}: {all:?}"));
     for (name, least) in [
         ("clients/connected", 2.0),
@@ -72,8 +75,8 @@ fn an_account_that_was_given_them_reads_statistics_as_those_of_mosquitto() {
         ("load/sockets/1min", 0.1),
         ("bytes/received", 10.0),
         ("bytes/sent", 4.0),
-        ("retained messages/count", 1.0),
-        ("subscriptions/count", 1.0),
+        ("clients/active", 2.0),
+        ("clients/inactive", 1.0),
         ("heap/current", 1e6),
         ("heap/maximum", 1e6),
         ("load/connections/1min", 0.1),
@@ -83,6 +86,47 @@ fn an_account_that_was_given_them_reads_statistics_as_those_of_mosquitto() {
     ] {
         assert!(number(name) >= least, "{name}: {all:?}");
     }
+    for (name, exactly) in [
+        ("retained messages/count", 1.0),
+        ("messages/stored", 2.0),
+        ("store/messages/count", 2.0),
+        ("shared_subscriptions/count", 1.0),
+    ] {
+        assert_eq!(number(name), exactly, "{name}: {all:?}");
+    }
+    assert!(number("subscriptions/count") >= 3.0, "{all:?}");
+}
+
+#[test]
+fn an_account_that_was_given_them_reads_statistics_as_those_of_mosquitto() {
+    if !has_mosquitto() {
+        return;
+    }
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(&[CLOSED, &["--sys-interval", "1s"]].concat());
+    let lists = ["--subscribe", "$SYS/#", "--subscribe", "kept/#", "--publish", "kept/#"];
+    let password = account(&host, &host_folder, "monitor", &lists);
+    let mut program = Device::connect(host.mqtt(), Session::of_service("monitor", "program", &password));
+    assert!(program.subscribe("$SYS/broker/connection/#") && program.subscribe("$share/g/kept/#"));
+    // A message waits for a client that is away.
+    let away = ["-i", "away", "-u", "serviceAccounts/monitor", "-P", &password, "-c", "-q", "1", "-t", "kept/2", "-E"];
+    let _ = printed(mosquitto("mosquitto_sub", &host, away));
+    publish(
+        &host,
+        ["-i", "other", "-u", "serviceAccounts/monitor", "-P", &password, "-q", "1", "-t", "kept/2", "-m", "y"],
+    );
+    publish(&host, ["-i", "other", "-u", "serviceAccounts/monitor", "-P", &password, "-r", "-t", "kept/1", "-m", "x"]);
+    // All there are come at once, as retained messages do.
+    let all: BTreeMap<_, _> = read(&host, &password, "$SYS/#", STATISTICS)
+        .into_iter()
+        .inspect(|(retained, topic, _)| assert!(*retained, "{topic}"))
+        .map(|(_, topic, payload)| (topic.trim_start_matches("$SYS/broker/").to_owned(), payload))
+        .collect();
+    assert_eq!(all.len(), STATISTICS, "{all:?}");
+    assert_eq!(all["version"], format!("switchbox version {}", env!("CARGO_PKG_VERSION")));
+    assert!(all["uptime"].ends_with(" seconds"), "{all:?}");
+    check_numbers(&all);
+    assert_eq!(all.into_keys().collect::<Vec<_>>(), of_mosquitto());
     // What changes comes at each interval, and not as a retained message.
     let uptime = read(&host, &password, "$SYS/broker/uptime", 3);
     assert_eq!(uptime.iter().map(|(retained, ..)| *retained).collect::<Vec<_>>(), [true, false, false], "{uptime:?}");

@@ -97,7 +97,7 @@ fn config(step: &ConfigStep, names: Names<'_>) -> api::DeviceConfig {
     }
 }
 
-fn call(call: &CallRecord, names: Names<'_>) -> api::MethodCall {
+pub(crate) fn call(call: &CallRecord, names: Names<'_>) -> api::MethodCall {
     let (answer, error) = match &call.result {
         CallResult::Answered { status, payload } => {
             (Some(api::CallAnswer { status: *status, payload: Base64(payload.clone()) }), None)
@@ -114,5 +114,6 @@ fn call(call: &CallRecord, names: Names<'_>) -> api::MethodCall {
         cause: history::cause(&call.cause),
         answer,
         error,
+        event_device: None,
     }
 }

@@ -22,7 +22,7 @@ pub(super) use device::{credential, device, device_patch, device_spec, endpoint,
 pub(super) use device_filter::DeviceFilter;
 pub(super) use enrollment::{enrollment, shown as enrollment_shown};
 pub(super) use enums::{command_status, event_kind, gateway_filter};
-pub(super) use explain::{branches, chain};
+pub(super) use explain::{branches, call, chain};
 pub(super) use history::{command, command_name, config, config_for_device, dead_letter, event, execution, state};
 pub(super) use mask::{Mask, camel};
 pub(super) use objects::Objects;

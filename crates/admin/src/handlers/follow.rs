@@ -22,7 +22,7 @@ use crate::{
     followers::FollowerPermit,
     gate::AdminPrincipal,
 };
-use switchbox_core::journal::{Cursor, ExecutionFilter, FollowFilter, Followed, Follower};
+use switchbox_core::journal::{Cursor, FollowFilter, Followed, Follower};
 use switchbox_model::{PluginName, Seq};
 
 /// How often the journal is polled.
@@ -42,13 +42,13 @@ pub(crate) async fn follow(
     params.only(&["device", "kind", "plugin", "executions", "perSecond"])?;
     let sample = Sample::read(&params)?;
     let plugin = params.one("plugin").map(PluginName::new).transpose()?;
-    let executions = plugin.is_some() || params.one("executions") == Some("true");
     let filter = FollowFilter {
         device: device_of(&app, &params)?,
         kind: params.one("kind").map(convert::event_kind).transpose()?,
         events: plugin.is_none(),
-        executions: executions.then(|| ExecutionFilter { plugin, ..ExecutionFilter::default() }),
-        sampled: sample.most.is_some(),
+        executions: plugin.is_some() || params.one("executions") == Some("true"),
+        plugin,
+        most: sample.most,
     };
     let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(read_cursor).transpose()?;
     let permit = enter(&app, &who)?;
@@ -58,7 +58,7 @@ pub(crate) async fn follow(
         stopping: app.stopping.clone(),
         app,
         follower,
-        sample,
+        is_sample: sample.most.is_some(),
         items: VecDeque::new(),
         _permit: permit,
     };
@@ -151,22 +151,15 @@ impl Token {
     }
 }
 
-/// One item of the stream.
-enum StreamItem {
-    Followed(Followed),
-    /// The number of messages that were left out of the sample.
-    LeftOut(u64),
-}
-
 /// One client's stream. It reads the journal only while the client reads the stream.
 struct EventStream {
     app: App,
     token: Token,
     stopping: CancellationToken,
     follower: Follower,
-    sample: Sample,
+    is_sample: bool,
     /// Items that were read and not sent yet.
-    items: VecDeque<(Cursor, StreamItem)>,
+    items: VecDeque<(Cursor, Followed)>,
     _permit: FollowerPermit,
 }
 
@@ -182,11 +175,11 @@ impl Source for EventStream {
             }
             let stopping = self.stopping.clone();
             tokio::select! {
-                item = self.follower.next() => self.items = self.sampled(item.ok()?),
+                items = self.follower.next() => self.items = items.ok()?.into(),
                 () = stopping.cancelled() => return None,
             }
             // A sample has a number of items for each poll, so it must not poll more often.
-            if self.items.is_empty() || self.sample.most.is_some() {
+            if self.items.is_empty() || self.is_sample {
                 tokio::select! {
                     () = sleep(EVERY) => {}
                     () = stopping.cancelled() => return None,
@@ -197,32 +190,14 @@ impl Source for EventStream {
 }
 
 impl EventStream {
-    fn sampled(&mut self, item: Vec<(Cursor, Followed)>) -> VecDeque<(Cursor, StreamItem)> {
-        let (mut taken, mut left_out) = (VecDeque::new(), None);
-        for (cursor, item) in item {
-            if matches!(item, Followed::Missed(_)) || self.sample.takes() {
-                taken.push_back((cursor, StreamItem::Followed(item)));
-            } else {
-                left_out = Some((cursor, left_out.map_or(0, |(_, count)| count) + 1));
-            }
-        }
-        taken.extend(left_out.map(|(cursor, count)| (cursor, StreamItem::LeftOut(count))));
-        self.sample.next_look();
-        taken
-    }
-
-    fn message(&self, cursor: Cursor, item: &StreamItem) -> Option<Event> {
+    fn message(&self, cursor: Cursor, item: &Followed) -> Option<Event> {
         let names = |num| self.app.name_of(num);
         let event = Event::default().id(write_cursor(cursor));
         let event = match item {
-            StreamItem::Followed(Followed::Event(item)) => event.event("event").json_data(convert::event(item, &names)),
-            StreamItem::Followed(Followed::Execution(item)) => {
-                event.event("execution").json_data(convert::execution(item, &names))
-            }
-            StreamItem::Followed(Followed::Missed(events)) => {
-                event.event("missed").json_data(json!({ "events": events }))
-            }
-            StreamItem::LeftOut(count) => event.event("sampled").json_data(json!({ "leftOut": count })),
+            Followed::Event(item) => event.event("event").json_data(convert::event(item, &names)),
+            Followed::Execution(item) => event.event("execution").json_data(convert::execution(item, &names)),
+            Followed::Missed(events) => event.event("missed").json_data(json!({ "events": events })),
+            Followed::LeftOut(count) => event.event("sampled").json_data(json!({ "leftOut": count })),
         };
         event.ok()
     }

@@ -9,8 +9,8 @@ use crate::{
     reply::{List, Page},
 };
 use switchbox_admin_api::{self as api, Time};
-use switchbox_core::journal::{EventFilter, ExecutionFilter, Position};
-use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName, Seq};
+use switchbox_core::journal::{CallFilter, EventFilter, ExecutionFilter, Position};
+use switchbox_model::{CallRecord, Cause, DeviceName, DeviceNum, PluginName, RegistryName, Seq};
 
 pub(super) const PAGE: usize = 50;
 pub(super) const LARGEST_PAGE: usize = 1_000;
@@ -64,7 +64,7 @@ pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let found = app.parts.journal.executions(params.position()?, limit, &filter).await?;
     let devices = match params.flag("withDevice")? {
-        Some(true) => app.parts.journal.devices_of(&found.items).await?,
+        Some(true) => app.parts.journal.devices_of(found.items.iter().map(|handled| Some(handled.seq))).await?,
         _ => Vec::new(),
     };
     let items: Vec<_> = found.items.iter().zip(devices.into_iter().chain(std::iter::repeat(None))).collect();
@@ -74,6 +74,33 @@ pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
         ..convert::execution(handled, &names)
     };
     let list = List::of("executions", &items, show, found.full).always();
+    Ok(list.page(next(found.next), &app.parts.counters))
+}
+
+pub(crate) async fn method_calls(State(app): State<App>, params: Params) -> Page {
+    params.only(&["pageSize", "pageToken", "device", "plugin", "since", "withDevice"])?;
+    let filter = CallFilter {
+        device: device_of(&app, &params)?,
+        plugin: params.one("plugin").map(PluginName::new).transpose()?,
+        since_ms: since(&params)?,
+    };
+    let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
+    let found = app.parts.journal.calls(params.position()?, limit, &filter).await?;
+    let event = |call: &CallRecord| match &call.cause {
+        Cause::Plugin { seq, .. } => Some(*seq),
+        Cause::Api { .. } => None,
+    };
+    let devices = match params.flag("withDevice")? {
+        Some(true) => app.parts.journal.devices_of(found.items.iter().map(event)).await?,
+        _ => Vec::new(),
+    };
+    let items: Vec<_> = found.items.iter().zip(devices.into_iter().chain(std::iter::repeat(None))).collect();
+    let names = |num| app.name_of(num);
+    let show = |(call, device): &(&_, Option<DeviceNum>)| api::MethodCall {
+        event_device: device.and_then(names).map(|name| name.to_string()),
+        ..convert::call(call, &names)
+    };
+    let list = List::of("methodCalls", &items, show, found.full).always();
     Ok(list.page(next(found.next), &app.parts.counters))
 }
 

@@ -43,7 +43,7 @@ pub(crate) async fn status(
         dead_letters_more: letters.more,
         last_event: Int64(parts.store.journal_end().1.0),
         oldest_event_time: oldest_event_ms(&app).await?.map(Time),
-        journal_bytes: Int64(parts.store.journal_bytes_from(0).await?),
+        journal_bytes: Int64(parts.store.journal_bytes_from(0)),
         disk_free_bytes: parts.store.free_bytes().map(Int64),
         latencies: HostLatencies {
             commit: latency(&parts.counters.commit_time.buckets()),

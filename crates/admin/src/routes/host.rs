@@ -7,8 +7,9 @@ use crate::{
 };
 use switchbox_admin_api::{
     CreateTokenRequest, DeadLetter, Explanation, HostSeries, HostStatus, ListAuditResponse, ListDeadLettersResponse,
-    ListEventsResponse, ListExecutionsResponse, ListTokensResponse, ListTopicMessagesResponse, Listeners,
-    PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse, Scope, Token, TopicMessage,
+    ListEventsResponse, ListExecutionsResponse, ListMethodCallsResponse, ListTokensResponse, ListTopicMessagesResponse,
+    Listeners, PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse, Scope, Token,
+    TopicMessage,
 };
 
 const TEXT: super::Shape = Other(&["text/plain"]);
@@ -84,6 +85,10 @@ pub(super) fn calls() -> Vec<Call> {
                 "withDevice",
             ])
             .answers(json::<ListExecutionsResponse>()),
+        get("/v1/methodCalls", history::method_calls)
+            .says("Calls of methods of devices by plugins and by callers of the API, newest first")
+            .params(&["pageSize", "pageToken", "device", "plugin", "since", "withDevice"])
+            .answers(json::<ListMethodCallsResponse>()),
         get("/v1/deadLetters", dead_letters::list)
             .says("Events that no plugin could handle, oldest first")
             .params(&["pageSize", "pageToken", "plugin"])

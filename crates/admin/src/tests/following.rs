@@ -1,7 +1,7 @@
 //! Tests of followers of the journal: they get no duplicates, and the number of omitted items.
 
 use crate::testing::TestHost;
-use switchbox_core::journal::{Cursor, ExecutionFilter, FollowFilter, Followed, Follower};
+use switchbox_core::journal::{Cursor, FollowFilter, Followed, Follower};
 use switchbox_model::{Entry, Event, Handled, Outcome, PluginName, Seq};
 
 const DEVICES: &str = "/v1/projects/local/locations/local/registries/default/devices";
@@ -54,7 +54,7 @@ fn a_follower_that_returns_continues_at_its_cursor() {
 fn a_device_is_followed_with_what_is_done_for_it() {
     let host = host();
     let device = Some(host.device("a").num);
-    let filter = FollowFilter { device, executions: Some(ExecutionFilter::default()), ..events() };
+    let filter = FollowFilter { device, executions: true, ..events() };
     let mut follower = follow(&host, None, filter);
     host.telemetry("a", "mine");
     host.telemetry("b", "not mine");
@@ -81,7 +81,7 @@ fn a_device_is_followed_with_what_is_done_for_it() {
 fn a_slow_follower_is_given_the_number_of_missed_items() {
     let host = host();
     let mut follower = follow(&host, None, events());
-    let mut sampled = follow(&host, None, FollowFilter { sampled: true, ..events() });
+    let mut sampled = follow(&host, None, FollowFilter { most: Some(2), ..events() });
     let large: &'static str = "x".repeat(250 * 1024).leak();
     for _ in 0..20 {
         host.telemetry("a", large);
@@ -97,4 +97,32 @@ fn a_slow_follower_is_given_the_number_of_missed_items() {
     // A follower that returns from there has missed nothing more.
     let mut again = follow(&host, Some(missed[0].0), events());
     assert_eq!(payloads(&next_items(&host, &mut again)), [b"next"]);
+}
+
+#[test]
+fn followers_that_take_a_sample_share_what_is_read_and_each_gets_its_own() {
+    let host = host();
+    let sample = || FollowFilter { most: Some(2), ..events() };
+    let mut followers = [follow(&host, None, sample()), follow(&host, None, sample())];
+    let mut of_b = follow(&host, None, FollowFilter { device: Some(host.device("b").num), ..sample() });
+    for (device, payload) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "4")] {
+        host.telemetry(device, payload);
+    }
+    for follower in &mut followers {
+        let items = next_items(&host, follower);
+        assert_eq!(payloads(&items), [b"1", b"2"]);
+        assert!(matches!(items[2..], [(_, Followed::LeftOut(2))]), "{items:?}");
+    }
+    // What the filter does not take is not counted.
+    let items = next_items(&host, &mut of_b);
+    assert_eq!((payloads(&items), items.len()), (vec![&b"2"[..]], 1));
+    host.telemetry("a", "5");
+    for mut follower in followers {
+        assert_eq!(payloads(&next_items(&host, &mut follower)), [b"5"]);
+    }
+    let items = next_items(&host, &mut of_b);
+    assert!(items.is_empty(), "{items:?}");
+    // One that returns is behind the shared rows, and begins at its own.
+    let mut returned = follow(&host, Some(Cursor { row: 1, index: 0, seq: Seq(0) }), sample());
+    assert_eq!(payloads(&next_items(&host, &mut returned)), [b"1", b"2"]);
 }

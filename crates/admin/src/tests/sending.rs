@@ -108,6 +108,15 @@ fn a_method_call_brings_the_devices_answer_or_says_why_there_is_none() {
     assert!(text.starts_with("an operator (admin-token) called the admin API\n→ method blink of lamp"), "{text}");
     assert!(text.contains("called with 3") && text.contains("answered 207 done"), "{text}");
     assert_eq!((&made["answer"]["status"], &made["payload"]), (&json!(207), &json!("Mw==")));
+    let calls = host.ok("GET", "/v1/methodCalls?device=lamp", None);
+    let [answered, failed] = [0, 1].map(|n| calls["methodCalls"][n].clone());
+    assert_eq!((&answered["id"], &answered["answer"]), (&answer["id"], &made["answer"]), "{calls}");
+    assert!(failed["error"].as_str().unwrap().ends_with("is not connected") && failed["answer"].is_null(), "{calls}");
+    assert_eq!((calls["methodCalls"].as_array().unwrap().len(), &failed["cause"]), (2, &answered["cause"]), "{calls}");
+    for none in ["plugin=relay", "since=2999-01-01T00:00:00Z"] {
+        let calls = host.ok("GET", &format!("/v1/methodCalls?withDevice=true&{none}"), None);
+        assert_eq!(calls["methodCalls"], json!([]), "{none}");
+    }
     let quick = json!({"method": "blink", "timeout": "0.05s"});
     let (status, word, _) = host.refused("POST", &call, Some(&quick));
     assert_eq!((status, word.as_str()), (504, "DEADLINE_EXCEEDED"));

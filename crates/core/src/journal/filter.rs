@@ -1,6 +1,6 @@
 //! Which events and executions a caller wants to see. Pure.
 
-use switchbox_model::{DeviceNum, Event, EventKind, Handled, Outcome, PluginName, Seq};
+use switchbox_model::{CallRecord, Cause, DeviceNum, Event, EventKind, Handled, Outcome, PluginName, Seq};
 
 /// Events and executions stand in the journal in the order in which they were written. By their times they may differ from it by this
 /// much.
@@ -44,8 +44,8 @@ pub struct ExecutionFilter {
 }
 
 /// One of its effects is on the device.
-pub(super) fn touches(handled: &Handled, device: DeviceNum) -> bool {
-    match &handled.outcome {
+pub(super) fn touches(outcome: &Outcome, device: DeviceNum) -> bool {
+    match outcome {
         Outcome::Done { effects } => effects.iter().any(|effect| effect.device() == Some(device)),
         Outcome::Dead { .. } => false,
     }
@@ -63,6 +63,31 @@ impl ExecutionFilter {
     /// Earlier entries of the journal are older than the requested ones.
     pub(super) fn ends_at(&self, handled: &Handled) -> bool {
         older(handled.time_ms, self.since_ms)
+    }
+}
+
+/// Which method calls.
+#[derive(Debug, Clone, Default)]
+pub struct CallFilter {
+    /// Of this device's methods.
+    pub device: Option<DeviceNum>,
+    /// By this plugin.
+    pub plugin: Option<PluginName>,
+    /// Only those that began at this time or later, milliseconds since the Unix epoch.
+    pub since_ms: Option<u64>,
+}
+
+impl CallFilter {
+    pub(super) fn takes(&self, call: &CallRecord) -> bool {
+        let by = |wanted: &PluginName| matches!(&call.cause, Cause::Plugin { plugin, .. } if plugin == wanted);
+        self.device.is_none_or(|device| call.device == device)
+            && self.plugin.as_ref().is_none_or(by)
+            && self.since_ms.is_none_or(|since| call.time_ms >= since)
+    }
+
+    /// Earlier entries of the journal are older than the requested ones. Calls are recorded when they end.
+    pub(super) fn ends_at(&self, call: &CallRecord) -> bool {
+        older(call.time_ms.saturating_add(call.took_ms), self.since_ms)
     }
 }
 

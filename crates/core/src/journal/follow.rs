@@ -1,20 +1,17 @@
 //! Follows the journal as it grows. A follower keeps only a position in the journal, so a slow one costs no memory. If it cannot keep up,
 //! items are left out, and it gets their number.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
-use super::{ExecutionFilter, Handle, touches};
-use switchbox_model::{DeviceNum, Entry, Event, EventKind, Handled, Seq};
+use super::{Handle, SharedPage, touches};
+use switchbox_model::{DeviceNum, Entry, Event, EventKind, Handled, HandledInRun, HandledRun, PluginName, Seq};
 use switchbox_store as store;
-use switchbox_store::JournalPage;
+use switchbox_store::{JournalPage, JournalRow};
 
 /// Bytes of the journal that are read in one go.
 const PAGE_BYTES: usize = 256 * 1024;
 /// A follower that is further behind than this skips to the end of the journal.
 const BEHIND_BYTES: u64 = 4 * 1024 * 1024;
-/// The same two limits for samples: events that are left out anyway need not be read.
-const SAMPLED_PAGE_BYTES: usize = 64 * 1024;
-const SAMPLED_BEHIND_BYTES: u64 = 256 * 1024;
 /// Events whose executions are recognised as belonging to the followed device.
 const RECENT: usize = 4_096;
 
@@ -36,10 +33,13 @@ pub struct FollowFilter {
     pub kind: Option<EventKind>,
     /// Whether the follower gets events.
     pub events: bool,
-    /// The executions that the follower gets. With `None` it gets none.
-    pub executions: Option<ExecutionFilter>,
-    /// Whether items may be left out: a follower that is behind then continues with the newest record of the journal.
-    pub sampled: bool,
+    /// Whether the follower gets executions.
+    pub executions: bool,
+    /// Only executions of this plugin.
+    pub plugin: Option<PluginName>,
+    /// The most items that one call of [`Follower::next`] returns, beside the numbers of those left out. A follower that is behind then
+    /// continues with the newest record of the journal. `None`: all.
+    pub most: Option<usize>,
 }
 
 /// What a follower gets.
@@ -49,6 +49,8 @@ pub enum Followed {
     Execution(Handled),
     /// The number of events that were left out, whether they match the filter or not.
     Missed(u64),
+    /// The number of items that match the filter and were left out of the sample.
+    LeftOut(u64),
 }
 
 /// A reader that follows the end of the journal.
@@ -62,6 +64,32 @@ pub struct Follower {
     /// The last event that was read. `None` when there was none.
     last: Option<Seq>,
     recent: VecDeque<Seq>,
+    shared_page: Arc<SharedPage>,
+}
+
+/// What one call returns.
+struct Found {
+    items: Vec<(Cursor, Followed)>,
+    /// Items that may still be taken.
+    room: usize,
+    left_out: Option<(Cursor, u64)>,
+}
+
+impl Found {
+    /// Adds an item, unless the sample is full.
+    fn add(&mut self, at: Cursor, item: impl FnOnce() -> Followed) {
+        if self.room > 0 {
+            self.room -= 1;
+            self.items.push((at, item()));
+        } else {
+            self.left_out = Some((at, self.left_out.map_or(0, |(_, count)| count) + 1));
+        }
+    }
+
+    fn items(mut self) -> Vec<(Cursor, Followed)> {
+        self.items.extend(self.left_out.map(|(at, count)| (at, Followed::LeftOut(count))));
+        self.items
+    }
 }
 
 impl Handle {
@@ -74,64 +102,71 @@ impl Handle {
                 (row + 1, 0, seq)
             }
         };
-        Ok(Follower { store: self.store.clone(), filter, row, skip, last: Some(last), recent: VecDeque::new() })
+        let shared_page = self.shared_page();
+        let store = self.store.clone();
+        Ok(Follower { store, filter, row, skip, last: Some(last), recent: VecDeque::new(), shared_page })
+    }
+
+    fn shared_page(&self) -> Arc<SharedPage> {
+        let mut known = self.shared_page.lock();
+        let shared = known.upgrade().unwrap_or_default();
+        *known = Arc::downgrade(&shared);
+        shared
     }
 }
 
 impl Follower {
     /// What came since the last time; nothing when nothing did.
     pub async fn next(&mut self) -> Result<Vec<(Cursor, Followed)>, store::Error> {
-        let mut items = Vec::new();
-        let (page_bytes, most_behind) = match self.filter.sampled {
-            true => (SAMPLED_PAGE_BYTES, SAMPLED_BEHIND_BYTES),
-            false => (PAGE_BYTES, BEHIND_BYTES),
-        };
-        let is_behind = self.store.journal_bytes_from(self.row).await? > most_behind;
-        if is_behind && self.filter.sampled {
-            // Its first event shows how many are between.
-            let (row, _) = self.store.journal_end();
-            if row > self.row {
-                (self.row, self.skip) = (row, 0);
-            }
-        } else if is_behind {
+        let mut found = Found { items: Vec::new(), room: self.filter.most.unwrap_or(usize::MAX), left_out: None };
+        let page = if self.filter.most.is_some() {
+            self.shared_page.read(&self.store, self.row).await?
+        } else if self.store.journal_bytes_from(self.row) > BEHIND_BYTES {
             let (row, seq) = self.store.journal_end();
-            items.extend(self.missed(Seq(seq.0 + 1), Cursor { row, index: usize::MAX - 1, seq }));
+            found.items.extend(self.missed(Seq(seq.0 + 1), Cursor { row, index: usize::MAX - 1, seq }));
             (self.row, self.skip) = (row + 1, 0);
             self.last = Some(seq);
-            return Ok(items);
+            return Ok(found.items);
+        } else {
+            Arc::new(self.store.journal_page(self.row, PAGE_BYTES).await?)
+        };
+        let JournalPage { rows, next } = &*page;
+        let first = self.row;
+        for row in rows.iter().filter(|row| row.row >= first) {
+            self.read_row(row, &mut found);
         }
-        let JournalPage { rows, next } = self.store.journal_page(self.row, page_bytes).await?;
-        for row in rows {
-            let known = if row.row == self.row { std::mem::take(&mut self.skip) } else { 0 };
-            let mut index = 0;
-            for entry in row.entries {
-                let mut cursor = |seq| {
-                    index += 1;
-                    (index > known).then_some(Cursor { row: row.row, index: index - 1, seq })
-                };
-                match entry {
-                    Entry::Handled(run) => {
-                        for handled in run.each() {
-                            let Some(cursor) = cursor(self.last.unwrap_or_default()) else { continue };
-                            items.extend(self.execution(handled).map(|execution| (cursor, execution)));
-                        }
-                    }
-                    entry => {
-                        for event in entry.into_events() {
-                            let Some(cursor) = cursor(event.seq) else { continue };
-                            items.extend(self.missed(event.seq, cursor));
-                            self.last = Some(event.seq);
-                            items.extend(self.event(event).map(|event| (cursor, event)));
-                        }
+        // A page that is empty says where it would have begun.
+        if *next > self.row {
+            (self.row, self.skip) = (*next, 0);
+        }
+        Ok(found.items())
+    }
+
+    fn read_row(&mut self, row: &JournalRow, found: &mut Found) {
+        let known = if row.row == self.row { std::mem::take(&mut self.skip) } else { 0 };
+        let mut index = 0;
+        let mut cursor = |seq| {
+            index += 1;
+            (index > known).then_some(Cursor { row: row.row, index: index - 1, seq })
+        };
+        for entry in &row.entries {
+            if let Entry::Handled(run) = entry {
+                for handled in &run.events {
+                    let Some(cursor) = cursor(self.last.unwrap_or_default()) else { continue };
+                    if self.wants_execution(run, handled) {
+                        found.add(cursor, || Followed::Execution(run.handled(handled)));
                     }
                 }
             }
+            for event in entry.events() {
+                let Some(cursor) = cursor(event.seq) else { continue };
+                found.items.extend(self.missed(event.seq, cursor));
+                self.last = Some(event.seq);
+                if self.wants_event(event) {
+                    found.add(cursor, || Followed::Event(event.clone()));
+                }
+            }
         }
-        // A page that is empty says where it would have begun.
-        if next > self.row {
-            (self.row, self.skip) = (next, 0);
-        }
-        Ok(items)
     }
 
     /// Events have no gaps in their numbers, so a gap is what was left out.
@@ -140,25 +175,25 @@ impl Follower {
         (gap > 0).then_some((at, Followed::Missed(gap)))
     }
 
-    fn event(&mut self, event: Event) -> Option<Followed> {
+    fn wants_event(&mut self, event: &Event) -> bool {
         let filter = &self.filter;
         if filter.device.is_some_and(|device| event.device != Some(device)) {
-            return None;
+            return false;
         }
-        if filter.device.is_some() && filter.executions.is_some() {
+        if filter.device.is_some() && filter.executions {
             self.recent.push_back(event.seq);
             if self.recent.len() > RECENT {
                 self.recent.pop_front();
             }
         }
-        let wanted = filter.events && filter.kind.is_none_or(|kind| event.data.kind() == kind);
-        wanted.then_some(Followed::Event(event))
+        filter.events && filter.kind.is_none_or(|kind| event.data.kind() == kind)
     }
 
-    fn execution(&self, handled: Handled) -> Option<Followed> {
-        let of_device = |device| self.recent.contains(&handled.seq) || touches(&handled, device);
-        let wanted = self.filter.executions.as_ref().is_some_and(|filter| filter.takes(&handled))
-            && self.filter.device.is_none_or(of_device);
-        wanted.then_some(Followed::Execution(handled))
+    fn wants_execution(&self, run: &HandledRun, handled: &HandledInRun) -> bool {
+        let filter = &self.filter;
+        let of_device = |device| self.recent.contains(&handled.seq) || touches(&handled.outcome, device);
+        filter.executions
+            && filter.plugin.as_ref().is_none_or(|plugin| run.plugin == *plugin)
+            && filter.device.is_none_or(of_device)
     }
 }

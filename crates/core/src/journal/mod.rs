@@ -5,19 +5,26 @@ mod filter;
 mod follow;
 mod origin;
 mod page;
+mod shared_page;
 mod weight;
 
 use filter::touches;
 use origin::Origins;
 use page::Items;
+use shared_page::SharedPage;
 use weight::Weight;
 
 pub use event_history::EventHistory;
-pub use filter::{EventFilter, ExecutionFilter};
+pub use filter::{CallFilter, EventFilter, ExecutionFilter};
 pub use follow::{Cursor, FollowFilter, Followed, Follower};
 pub use page::{DeadLetterPage, Page, Position};
 
-use switchbox_model::{DeadLetter, DeviceNum, Entry, Event, Handled, PluginName, limits::ADMIN_PAGE_BYTES};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use switchbox_model::{
+    CallRecord, DeadLetter, DeviceNum, Entry, Event, Handled, PluginName, Seq, limits::ADMIN_PAGE_BYTES,
+};
 use switchbox_store as store;
 
 /// Rows of the journal that are read in one go.
@@ -35,12 +42,14 @@ const DEAD_LETTERS: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Handle {
     store: store::Handle,
+    /// The page that followers share, as long as there are any.
+    shared_page: Arc<Mutex<Weak<SharedPage>>>,
 }
 
 impl Handle {
     #[must_use]
     pub fn new(store: store::Handle) -> Self {
-        Self { store }
+        Self { store, shared_page: Arc::default() }
     }
 
     /// At most `limit` events before `before` (`None`: from the newest on).
@@ -75,7 +84,7 @@ impl Handle {
         for _ in 0..DEVICE_PAGES {
             let page = self.all_executions(from, limit - items.items.len(), filter).await?;
             for handled in page.items {
-                if touches(&handled, device) || origins.of(handled.seq).await? == Some(device) {
+                if touches(&handled.outcome, device) || origins.of(handled.seq).await? == Some(device) {
                     items.bytes += handled.weight();
                     items.items.push(handled);
                 }
@@ -89,12 +98,37 @@ impl Handle {
         Ok(items.page(from))
     }
 
-    /// The device of the event of each execution. `None` for an event without a device, and for one that is no longer kept.
-    pub async fn devices_of(&self, executions: &[Handled]) -> Result<Vec<Option<DeviceNum>>, store::Error> {
+    /// At most `limit` method calls before `before` (`None`: from the newest on).
+    pub async fn calls(
+        &self,
+        before: Option<Position>,
+        limit: usize,
+        filter: &CallFilter,
+    ) -> Result<Page<CallRecord>, store::Error> {
+        let mut ended = false;
+        let take = |entry: Entry, found: &mut Vec<Option<CallRecord>>| {
+            let Entry::Called(calls) = entry else { return };
+            found.extend(calls.into_iter().map(|call| {
+                ended |= filter.ends_at(&call);
+                filter.takes(&call).then_some(call)
+            }));
+        };
+        let (items, next) = self.walk(before, limit, take).await?;
+        Ok(items.page(next.filter(|_| !ended)))
+    }
+
+    /// The device of each event. `None` for an event without a device, and for one that is no longer kept.
+    pub async fn devices_of(
+        &self,
+        events: impl Iterator<Item = Option<Seq>>,
+    ) -> Result<Vec<Option<DeviceNum>>, store::Error> {
         let mut origins = Origins::new(&self.store);
-        let mut devices = Vec::with_capacity(executions.len());
-        for handled in executions {
-            devices.push(origins.of(handled.seq).await?);
+        let mut devices = Vec::new();
+        for seq in events {
+            devices.push(match seq {
+                Some(seq) => origins.of(seq).await?,
+                None => None,
+            });
         }
         Ok(devices)
     }

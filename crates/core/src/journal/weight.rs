@@ -1,6 +1,6 @@
 //! Estimates the size of events and executions as JSON, so that pages end before they are too large. An estimate may be a little too small.
 
-use switchbox_model::{DeadLetter, Effect, Event, EventData, Handled, Outcome, Property};
+use switchbox_model::{CallRecord, CallResult, DeadLetter, Effect, Event, EventData, Handled, Outcome, Property};
 
 /// Names, times and brackets of one item.
 const FRAME: usize = 512;
@@ -75,6 +75,16 @@ impl Weight for Handled {
                 Outcome::Done { effects } => effects.iter().map(effect).sum(),
                 Outcome::Dead { error, .. } => text(error),
             }
+    }
+}
+
+impl Weight for CallRecord {
+    fn weight(&self) -> usize {
+        let result = match &self.result {
+            CallResult::Answered { payload, .. } => base64(payload),
+            CallResult::Failed(why) => text(why),
+        };
+        FRAME + text(&self.id) + text(&self.method) + base64(&self.request) + result
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`SlowConsumer`] allow; then the message is dropped and counted. Waiting without a bound would deadlock two clients that publish to each
 //! other.
 
+mod counts;
 mod host_topics;
 mod pending;
 mod retained;
@@ -21,7 +22,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -31,6 +32,7 @@ use prometheus_client::metrics::counter::Counter;
 
 pub use self::trie::memory_bytes;
 pub use self::{
+    counts::Counts,
     host_topics::Statistics,
     pending::PendingChanges,
     session_journal::SessionJournal,
@@ -38,6 +40,7 @@ pub use self::{
     subscriber::{Delivered, Delivery, Subscriber},
 };
 use self::{
+    counts::Subscriptions,
     host_topics::{Watchers, trie_key},
     pending::PendingMessage,
     retained::Retained,
@@ -86,8 +89,7 @@ struct Inner {
     /// Limits the log lines about retained messages for which there was no room.
     log_limit: Mutex<LogLimit>,
     watchers: Watchers,
-    /// The number of subscriptions of all clients on ordinary topics.
-    subscriptions: AtomicUsize,
+    subscriptions: Subscriptions,
     statistics: OnceLock<Box<Statistics>>,
     metrics: Metrics,
     /// Counters of messages for which a subscriber had no room. One published message may count many times.
@@ -151,7 +153,7 @@ impl Handle {
             retained: Mutex::default(),
             log_limit: Mutex::new(LogLimit::new(1, Instant::now())),
             watchers: Watchers::default(),
-            subscriptions: AtomicUsize::new(0),
+            subscriptions: Subscriptions::default(),
             statistics: OnceLock::new(),
             metrics,
             session_journal,
@@ -194,7 +196,7 @@ impl Handle {
         let known = self.insert(filter, subscriber.clone(), options);
         if !known {
             self.0.watchers.add(filter);
-            self.0.subscriptions.fetch_add(1, Ordering::Relaxed);
+            self.0.subscriptions.add(filter);
         }
         known
     }
@@ -219,7 +221,7 @@ impl Handle {
         let known = self.remove(filter, subscriber);
         if known {
             self.0.watchers.remove(filter);
-            self.0.subscriptions.fetch_sub(1, Ordering::Relaxed);
+            self.0.subscriptions.remove(filter);
         }
         known
     }
@@ -255,11 +257,9 @@ impl Handle {
         let _ = self.0.statistics.set(statistics);
     }
 
-    /// Subscriptions of all clients on ordinary topics, retained messages, and bytes of these.
     #[must_use]
-    pub fn counts(&self) -> (usize, usize, usize) {
-        let (retained, bytes) = self.0.retained.lock().count();
-        (self.0.subscriptions.load(Ordering::Relaxed), retained, bytes)
+    pub fn counts(&self) -> Counts {
+        self.0.subscriptions.counts(self.0.retained.lock().count())
     }
 
     /// Delivers a message of the host, under `registries/` or `$SYS/`, to its subscribers. Does not wait: a subscriber whose queue is full

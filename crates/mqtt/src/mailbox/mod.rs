@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     device_delivery::DeviceDelivery,
-    offline_sessions::{OwnerQuota, SessionUsage},
+    offline_sessions::{OwnerQuota, Queued, SessionUsage},
     subscriptions::{AttachedSubscription, SubscriptionTarget, Subscriptions},
     wake_signal::WakeSignal,
 };
@@ -170,8 +170,11 @@ impl Mailbox {
 
     /// Updates what the queue counts for in the limits for offline clients.
     fn update_quota(&self, state: &mut State) {
-        let bytes = if state.online { 0 } else { state.session.queued_bytes() };
-        self.owner_quota.set(&mut state.usage, bytes);
+        let queued = match state.online {
+            true => Queued::default(),
+            false => Queued { messages: state.session.slots_used(), bytes: state.session.queued_bytes() },
+        };
+        self.owner_quota.set(&mut state.usage, queued);
     }
 
     /// Counts the session as one that is kept for an offline client. The error is the limit that leaves no room.
@@ -188,7 +191,7 @@ impl Mailbox {
 
     /// The session ended: it counts for nothing any more.
     pub(crate) fn release_quota(&self, state: &mut State) {
-        self.owner_quota.set(&mut state.usage, 0);
+        self.owner_quota.set(&mut state.usage, Queued::default());
         self.owner_quota.forget_subscriptions(&mut state.usage);
         self.owner_quota.forget_session(&mut state.usage);
     }
