@@ -9,6 +9,7 @@ fn main() {
             "tests/guests/counter",
             "tests/guests/deputy",
             "tests/guests/hostile",
+            "tests/guests/migrant",
             "tests/guests/scripted",
         ],
         |components: &[Component]| {

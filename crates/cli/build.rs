@@ -1,12 +1,14 @@
 //! Packs what `switchbox plugin new` writes into the program: the plugin SDK, which is the sources of its two crates, the WIT interface
-//! and the lock file; and the interface for C. What the manifests take from the workspace is written out, so that they stand alone.
+//! and the lock file; and the interface for C and for Go. What the manifests take from the workspace is written out, so that they stand alone.
 
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
 };
 
-use wit_bindgen_core::{Files, wit_parser::Resolve};
+use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as ADAPTER;
+use wit_bindgen_core::{Files, WorldGenerator, wit_parser::Resolve};
+use wit_bindgen_go::{Format, Opts};
 
 /// The folders of the SDK from the workspace's root on. They keep their places to each other.
 const FOLDERS: [&str; 3] = ["plugin-sdk", "crates/rules", "wit"];
@@ -35,25 +37,70 @@ fn main() -> io::Result<()> {
         "/// Path in the SDK's folder, and text.\nconst SDK: &[(&str, &str)] = &[\n{rows}];\n\n/// The lock file that the SDK \
          was tested with.\nconst LOCK: &str = include_str!({lock:?});\n"
     );
-    fs::write(out.join("sdk.rs"), text + &c_bindings(&root, &out)?)
+    fs::write(out.join("sdk.rs"), text + &c_bindings(&root, &out)? + &go_bindings(&root, &out)?)
 }
 
-/// The world `plugin` for C, and the adapter that a program with WASI 0.1 needs, as the C library of Debian is.
-fn c_bindings(root: &Path, out: &Path) -> io::Result<String> {
+/// The files that a generator makes of the world `plugin`.
+fn generated(root: &Path, mut generator: Box<dyn WorldGenerator>) -> io::Result<Files> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(root.join("wit")).map_err(io::Error::other)?;
     let world = resolve.select_world(&[package], Some("plugin")).map_err(io::Error::other)?;
     let mut made = Files::default();
-    wit_bindgen_c::Opts::default().build().generate(&mut resolve, world, &mut made).map_err(io::Error::other)?;
-    let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+    generator.generate(&mut resolve, world, &mut made).map_err(io::Error::other)?;
+    Ok(made)
+}
+
+/// Writes the files, and returns a table `NAME` of their paths in a project's folder and their bytes.
+fn packed<'a>(
+    out: &Path,
+    name: &str,
+    made: impl Iterator<Item = (String, std::borrow::Cow<'a, [u8]>)>,
+) -> io::Result<String> {
     let mut rows = String::new();
-    for (name, bytes) in made.iter().chain([("adapter.wasm", adapter)]) {
-        let path = out.join(name);
-        fs::write(&path, bytes)?;
-        let (name, path) = (format!("bindings/{name}"), path.display().to_string());
-        rows.push_str(&format!("    ({name:?}, include_bytes!({path:?})),\n"));
+    for (path, bytes) in made {
+        let file = out.join(name).join(&path);
+        fs::create_dir_all(file.parent().unwrap_or(out))?;
+        fs::write(&file, bytes)?;
+        let (path, file) = (format!("bindings/{path}"), file.display().to_string());
+        rows.push_str(&format!("    ({path:?}, include_bytes!({file:?})),\n"));
     }
-    Ok(format!("\n/// Path in the project's folder, and bytes.\nconst C_BINDINGS: &[(&str, &[u8])] = &[\n{rows}];\n"))
+    Ok(format!("\n/// Path in the project's folder, and bytes.\nconst {name}: &[(&str, &[u8])] = &[\n{rows}];\n"))
+}
+
+/// The world `plugin` for C, and the adapter that a program with WASI 0.1 needs, as the C library of Debian is.
+fn c_bindings(root: &Path, out: &Path) -> io::Result<String> {
+    let made = generated(root, wit_bindgen_c::Opts::default().build())?;
+    let made = made.iter().chain([("adapter.wasm", ADAPTER)]);
+    packed(out, "C_BINDINGS", made.map(|(name, bytes)| (name.to_owned(), bytes.into())))
+}
+
+/// The world `plugin` for Go, and what the generated code uses of its runtime (`templates/go/wit`, from the crate wit-bindgen-go). All of it
+/// is in the module of the rule, so that a build fetches no module.
+fn go_bindings(root: &Path, out: &Path) -> io::Result<String> {
+    let made = generated(root, Opts { format: Format::False, ..Opts::default() }.build())?;
+    let mut bindings = Vec::new();
+    for (name, bytes) in made.iter().filter(|(name, _)| *name != "go.mod") {
+        let name = name.replace("wit_exports.go", "main/wit_exports.go");
+        bindings.push((name, in_one_module(bytes)?));
+    }
+    let runtime = root.join("crates/cli/templates/go");
+    println!("cargo::rerun-if-changed={}", runtime.display());
+    for path in files(&runtime.join("wit"))? {
+        let name = path.strip_prefix(&runtime).map_err(io::Error::other)?.display().to_string();
+        bindings.push((name, fs::read(&path)?));
+    }
+    bindings.push(("adapter.wasm".to_owned(), ADAPTER.to_vec()));
+    packed(out, "GO_BINDINGS", bindings.into_iter().map(|(name, bytes)| (name, bytes.into())))
+}
+
+/// The generated code with the paths of its imports as they are in the rule's module.
+fn in_one_module(code: &[u8]) -> io::Result<Vec<u8>> {
+    let code = std::str::from_utf8(code).map_err(io::Error::other)?;
+    let code = code
+        .replace("\"wit_component/export_switchbox_plugin_handler\"", "export_switchbox_plugin_handler \"rule\"")
+        .replace("\"wit_component/", "\"rule/bindings/")
+        .replace("\"go.bytecodealliance.org/pkg/wit/", "\"rule/bindings/wit/");
+    Ok(code.into_bytes())
 }
 
 fn read(path: &Path) -> io::Result<String> {

@@ -4,8 +4,9 @@
 //! [`export!`]: crate::export
 
 use crate::{
-    Event, Field, Host, Plugin, SettingsSchema,
+    Event, Field, Host, Migration, Plugin, SettingsSchema,
     bindings::exports::switchbox::plugin::handler::{Description, Disposition},
+    migration_bindings::exports::switchbox::plugin::migration::Schemas,
     schema_bindings::exports::switchbox::plugin::settings_schema as wit,
 };
 
@@ -26,6 +27,19 @@ pub fn fields<P: SettingsSchema>() -> Vec<wit::Field> {
     P::fields().into_iter().map(Field::into_wit).collect()
 }
 
+#[must_use]
+pub fn schemas<P: Migration>() -> Schemas {
+    P::schemas().into_wit()
+}
+
+pub fn migrate_up<P: Migration>(from: u32, host: &Host) -> Result<(), String> {
+    P::up(from, &host.state()).map_err(|error| error.to_string())
+}
+
+pub fn migrate_down<P: Migration>(to: u32, host: &Host) -> Result<(), String> {
+    P::down(to, &host.state()).map_err(|error| error.to_string())
+}
+
 pub fn start<P: Plugin>(settings: &str) -> Result<P, String> {
     P::start(serde_json::from_str(settings).map_err(|e| format!("settings: {e}"))?)
 }
@@ -38,9 +52,18 @@ pub fn on_event<P: Plugin>(plugin: Option<&mut P>, event: &Event, host: &Host) -
 }
 
 /// Makes the component of a plugin: `switchbox_plugin::export!(MyPlugin);`, once in a crate of type `cdylib`. Its name
-/// and version are the package's. `export!(MyPlugin, settings_schema);` exports its [`SettingsSchema`] as well.
+/// and version are the package's. `export!(MyPlugin, settings_schema);` exports its [`SettingsSchema`] as well,
+/// `export!(MyPlugin, migration);` its [`Migration`], and `export!(MyPlugin, settings_schema, migration);` both.
 #[macro_export]
 macro_rules! export {
+    ($plugin:ty, settings_schema, migration) => {
+        $crate::export!($plugin, settings_schema);
+        $crate::export_migration_of!($plugin);
+    };
+    ($plugin:ty, migration) => {
+        $crate::export!($plugin);
+        $crate::export_migration_of!($plugin);
+    };
     ($plugin:ty, settings_schema) => {
         $crate::export!($plugin);
 
@@ -102,6 +125,35 @@ macro_rules! export {
             }
 
     $crate::bindings::export_component!(Component with_types_in $crate::bindings);
+        };
+    };
+}
+
+/// What [`export!`](crate::export) adds for a [`Migration`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_migration_of {
+    ($plugin:ty) => {
+        #[cfg(target_family = "wasm")]
+        #[allow(unsafe_code, reason = "exported functions of the canonical ABI")]
+        const _: () = {
+            struct Migrates;
+
+            impl $crate::migration_bindings::exports::switchbox::plugin::migration::Guest for Migrates {
+                fn describe() -> $crate::migration_bindings::exports::switchbox::plugin::migration::Schemas {
+                    $crate::component::schemas::<$plugin>()
+                }
+
+                fn up(older: u32) -> ::std::result::Result<(), ::std::string::String> {
+                    $crate::component::migrate_up::<$plugin>(older, &$crate::Host::new())
+                }
+
+                fn down(to: u32) -> ::std::result::Result<(), ::std::string::String> {
+                    $crate::component::migrate_down::<$plugin>(to, &$crate::Host::new())
+                }
+            }
+
+    $crate::migration_bindings::export_migration!(Migrates with_types_in $crate::migration_bindings);
         };
     };
 }

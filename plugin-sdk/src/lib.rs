@@ -60,6 +60,7 @@
 //!
 //! * [`Plugin`] is the trait, with a handler for each kind of event; [`export!`] makes a component of it.
 //! * [`SettingsSchema`], if you like, says what its settings may be; the host checks that and makes a form of it.
+//! * [`Migration`], if you like, brings the plugin's state from one form to another when a new version comes into force.
 //! * [`Description`] says which events the plugin sees and what it asks to be allowed.
 //! * [`Host`] is what a handler can do. Its refusals are [`Error`]s; `?` makes a [`Disposition`] of them.
 //! * [`testing`] has the fake host. The crate never talks to a real one outside of a component.
@@ -74,6 +75,9 @@ mod host;
 #[cfg(target_family = "wasm")]
 mod imports;
 mod json;
+mod migration;
+#[doc(hidden)]
+pub mod migration_bindings;
 mod plugin;
 mod schema;
 #[doc(hidden)]
@@ -97,6 +101,7 @@ pub use event::{
     CommandSettled, CommandStatus, Event, EventData, Property, StateUpdate, Telemetry, TimerFired, TopicMessage,
 };
 pub use host::{Devices, Host};
+pub use migration::{Migration, Schemas};
 pub use plugin::{NoSettings, Plugin};
 pub use schema::{Field, SettingsSchema};
 pub use state::State;

@@ -80,6 +80,40 @@ fn token(host_folder: &HostFolder) -> String {
 }
 
 #[test]
+fn a_recording_without_a_time_limit_continues_after_a_kill() {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("wake.toml", WAKE);
+    let host = host_folder.start();
+    record(&host, "wake");
+    drop(host.device("lamp-1"));
+    let awake = r#"{"state":"awake"}"#;
+    host.device("switch-1").event(awake);
+    let file = host_folder.data().join("recordings/wake.jsonl");
+    let written = || fs::read_to_string(&file).is_ok_and(|text| text.contains(r#""kind":"execution""#));
+    until("the execution to be written", || written().then_some(()));
+    host.kill();
+    // As a kill leaves it that comes while a line is written.
+    let mut text = fs::read(&file).unwrap();
+    text.extend(br#"{"kind":"execution","instance":1,"#);
+    fs::write(&file, text).unwrap();
+
+    let host = host_folder.start();
+    let admin = host.admin();
+    admin.wait_plugin("wake", "to be recorded again", |plugin| plugin["recording"].is_object());
+    host.device("switch-1").event(awake);
+    recorded(&host, "wake", 1);
+    let _ = admin.post("/v1/plugins/wake:stopRecording", &json!({})).ok();
+    admin.wait_plugin("wake", "to end it", |plugin| plugin["recording"]["ended"] == "stopped");
+    let (code, answer) = replay(&file, &[]);
+    assert_eq!((code, &answer["executions"], &answer["different"]), (0, &json!(2), &json!(0)), "{answer}");
+    host.stop();
+    let host = host_folder.start();
+    let plugin = host.admin().wait_plugin("wake", "to run", |plugin| plugin["state"] == "running");
+    assert!(plugin["recording"].is_null(), "it was stopped: {plugin}");
+    host.stop();
+}
+
+#[test]
 fn the_scenes_of_the_demo_replay_without_a_difference() {
     let host_folder = HostFolder::new();
     let scenes = [Scene::GarageDoor, Scene::MotionAlert, Scene::Thermostat];

@@ -203,6 +203,30 @@ fn c() {
 }
 
 #[test]
+fn go() {
+    if !installed(&["go", "wasm-tools"]) {
+        return;
+    }
+    let project = Project::new("go", &[]);
+    let component = project.built();
+    let (host_folder, host, plugin) = host_with(&component);
+    assert_eq!(plugin["refusedImports"], Value::Array(Vec::new()), "{plugin}");
+    follows(&host);
+
+    // A panic comes with its message and the lines of the source.
+    let source = project.folder().join("too-warm.go");
+    let rule = fs::read_to_string(&source).unwrap();
+    let begin = "\ton := *reading.Temperature > settings.Limit\n";
+    let line = rule.lines().position(|line| line.contains("on := *reading")).unwrap() + 2;
+    let broken = rule.replace(begin, &format!("{begin}\tfmt.Println([]int{{}}[len(event.Device)])\n"));
+    assert_ne!(rule, broken);
+    fs::write(&source, broken).unwrap();
+    let place = format!("too-warm.go:{line}");
+    fails(&project, &component, (&host_folder, &host), &["index out of range", &place]);
+    host.stop();
+}
+
+#[test]
 fn what_is_missing_is_named_with_the_line_that_installs_it() {
     let project = Project::new("js", &[]);
     let mut command = Command::new(program());
@@ -210,6 +234,26 @@ fn what_is_missing_is_named_with_the_line_that_installs_it() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("componentize-qjs is not installed") && said.contains("\n  npm install"), "{said}");
+}
+
+/// A rule in JavaScript that fails is rolled back, and an operator brings back one that ran before.
+fn goes_back(host_folder: &HostFolder, host: &Process, rule: &str) {
+    let admin = host.admin();
+    let digest = || admin.plugin("rule").unwrap()["digest"].clone();
+    host_folder.plugin("rule.js", rule);
+    let first = admin.wait_plugin("rule", "to run", |plugin| plugin["state"] == "running")["digest"].clone();
+    host_folder.plugin("rule.js", rule.replace("const on = temperature > settings.limit;", "const on = broken.limit;"));
+    admin.wait_plugin("rule", "to be replaced", |plugin| plugin["digest"] != first);
+    host.device("sensor-2").event(r#"{"temperature": 30}"#);
+    admin.wait_plugin("rule", "to be rolled back", |plugin| plugin["rolledBack"].is_object());
+    assert_eq!(digest(), first);
+    host_folder.plugin("rule.js", rule.replace("version: \"0.1.0\"", "version: \"0.2.0\""));
+    admin.wait_plugin("rule", "to be the third", |plugin| plugin["version"] == "0.2.0");
+    let said = host.cli(host_folder, &["plugin", "rollback", "rule", "--to", first.as_str().unwrap()]);
+    assert!(said.contains("goes back to version"), "{said}");
+    admin.wait_plugin("rule", "to be the first again", |plugin| plugin["digest"] == first);
+    assert_eq!(fs::read_to_string(host_folder.plugins().join("rule.js")).unwrap(), rule);
+    follows(host);
 }
 
 #[test]
@@ -242,6 +286,10 @@ fn a_rule_in_javascript_runs_from_the_plugin_folder_where_its_tool_chain_is_name
     fan.message("the config of the version before", |message| message.text().contains("false"));
     host.stop();
 
+    let host = start();
+    goes_back(&host_folder, &host, &rule);
+    host.stop();
+
     // What was made of it is made once.
     host_folder.plugin("rule.js", &rule);
     let kept = || -> Vec<_> {
@@ -249,7 +297,7 @@ fn a_rule_in_javascript_runs_from_the_plugin_folder_where_its_tool_chain_is_name
         files.map(|file| (file.file_name(), file.metadata().unwrap().created().ok())).collect()
     };
     let before = kept();
-    assert_eq!(before.len(), 1, "{before:?}");
+    assert_eq!(before.len(), 3, "{before:?}");
     let host = start();
     host.admin().wait_plugin("rule", "to run again", |plugin| plugin["state"] == "running");
     assert_eq!(kept(), before);

@@ -5,6 +5,7 @@ mod consent;
 mod guard;
 mod hostile;
 mod lifecycle;
+mod migration;
 mod versions;
 
 use std::{

@@ -13,6 +13,9 @@ pub const DEPUTY: &str = env!("GUEST_DEPUTY");
 /// Misbehaves on request; see `guests/hostile`.
 pub const HOSTILE: &str = env!("GUEST_HOSTILE");
 
+/// Counts in a state whose schema a test chooses; see `guests/migrant` and [`migrant`].
+const MIGRANT: &str = env!("GUEST_MIGRANT");
+
 /// Carries out the actions in its settings; see `guests/scripted`.
 pub const SCRIPTED: &str = env!("GUEST_SCRIPTED");
 
@@ -78,6 +81,21 @@ fn install(host_folder: &HostFolder, name: &str, component: &str, settings: Stri
 #[must_use]
 pub fn component_of(builtin: &str) -> Vec<u8> {
     builtins::find(builtin).unwrap_or_else(|| panic!("there is no builtin:{builtin}")).to_vec()
+}
+
+/// The guest that keeps its state in this schema, and goes down to the other one. Both are single digits.
+///
+/// # Panics
+///
+/// Panics if the component was built in another way.
+#[must_use]
+pub fn migrant(schema: u8, down: u8) -> Vec<u8> {
+    let mark = b"migrant:schema=0:down=0:";
+    let mut bytes = fs::read(MIGRANT).expect("the guest is not there");
+    let at = bytes.windows(mark.len()).position(|window| window == mark).expect("the guest has no mark");
+    let wanted = format!("migrant:schema={schema}:down={down}:");
+    bytes[at..at + mark.len()].copy_from_slice(wanted.as_bytes());
+    bytes
 }
 
 /// Adds a custom section to the component. Its digest changes, and its behaviour does not.

@@ -20,8 +20,8 @@ mod wait;
 pub use admin::{Admin, AdminResponse};
 pub use device::{Device, Message, Seen, Session};
 pub use guests::{
-    COUNTER, DEPUTY, HOSTILE, SCRIPTED, component_of, deputy, limited_scripted_plugin, scripted_plugin, stamped,
-    subfolder_plugin,
+    COUNTER, DEPUTY, HOSTILE, SCRIPTED, component_of, deputy, limited_scripted_plugin, migrant, scripted_plugin,
+    stamped, subfolder_plugin,
 };
 pub use host_folder::HostFolder;
 pub use in_process::InProcess;

@@ -40,6 +40,8 @@ pub struct Plugin {
     pub imports: Vec<String>,
     /// Those of them of which the host refuses each call: sockets and HTTP of WASI.
     pub refused_imports: Vec<String>,
+    /// The schema in which the component keeps the plugin's state; 0 if it does not export the interface `migration`.
+    pub state_schema: u32,
     pub counters: PluginCounters,
     /// Events in its queue.
     pub queued: usize,
@@ -54,7 +56,7 @@ pub struct Plugin {
     pub recording: Option<PluginRecording>,
     /// Present if the version that runs is new and may still be rolled back.
     pub guard: Option<PluginGuard>,
-    /// The version in its files, if it failed and the previous one runs.
+    /// The version in its files, if it failed its guard.
     pub rolled_back: Option<PluginRolledBack>,
     /// How often each limit was hit, by its name.
     pub limits_hit: BTreeMap<String, u64>,
@@ -143,6 +145,8 @@ pub struct PluginRolledBack {
     pub digest: String,
     pub error: String,
     pub time: Time,
+    /// Whether the version stays in force, because its migration of the state cannot be undone.
+    pub stays: bool,
     /// When the rollback ends.
     pub until: String,
 }
@@ -196,6 +200,8 @@ pub struct PluginVersion {
     pub grants_in_force: Vec<String>,
     /// The interfaces that the component imports.
     pub imports: Vec<String>,
+    /// The schema in which it keeps the plugin's state.
+    pub state_schema: u32,
     /// Why it was rolled back.
     pub rolled_back: Option<VersionRolledBack>,
 }
@@ -206,6 +212,8 @@ pub struct PluginVersion {
 pub struct VersionRolledBack {
     pub why: String,
     pub time: Time,
+    /// Whether it stays in force, because its migration of the state cannot be undone.
+    pub stays: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -21,6 +21,14 @@ use switchbox_support::clock;
 /// The first bytes of a component (a plain module has another layer).
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
+/// What a version runs, to be written into the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Restored {
+    Component(Vec<u8>),
+    /// A rule in JavaScript, of which the host makes the component.
+    Script(Vec<u8>),
+}
+
 /// The watched folder. Every call blocks for as long as the disk takes. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
@@ -48,7 +56,7 @@ impl Folder {
 
     /// Whether the plugin has a file here.
     pub(super) fn has(&self, name: &PluginName) -> bool {
-        ["wasm", "toml"].iter().any(|ending| self.path(name, ending).is_file())
+        ["wasm", "js", "toml"].iter().any(|ending| self.path(name, ending).is_file())
     }
 
     pub(super) fn put_component(&self, name: &PluginName, bytes: &[u8]) -> Result<PathBuf, Error> {
@@ -67,12 +75,13 @@ impl Folder {
         self.write(name, "toml", text.as_bytes())
     }
 
-    /// Writes a version: its settings, and its component unless the same one exists already. Both files are renamed into place together,
-    /// so that neither runs with the predecessor of the other. A plugin without a settings file gets none for empty settings.
+    /// Writes a version: its settings, and its component, or the rule that it is made of, unless it exists already. Both files are renamed
+    /// into place together, so that neither runs with the predecessor of the other. A plugin without a settings file gets none for empty
+    /// settings.
     pub(super) fn put_version(
         &self,
         name: &PluginName,
-        component: Option<&[u8]>,
+        component: Option<&Restored>,
         settings: &str,
     ) -> Result<PathBuf, Error> {
         let _changing = self.changing.lock();
@@ -81,11 +90,19 @@ impl Folder {
         if !settings.is_empty() || of_settings.is_file() {
             files.push(("toml", settings.as_bytes()));
         }
-        files.extend(component.map(|bytes| ("wasm", bytes)));
+        files.extend(component.map(|restored| match restored {
+            Restored::Component(bytes) => ("wasm", bytes.as_slice()),
+            Restored::Script(text) => ("js", text.as_slice()),
+        }));
         let written = files.iter().map(|(ending, bytes)| Ok((*ending, self.beside(name, ending, bytes)?)));
         for (ending, beside) in written.collect::<Result<Vec<_>, Error>>()? {
             let path = self.path(name, ending);
             fs::rename(beside, &path).map_err(|error| problem(&path, &error))?;
+        }
+        // A component would run instead of the rule.
+        let before = self.path(name, "wasm");
+        if matches!(component, Some(Restored::Script(_))) && before.is_file() {
+            fs::remove_file(&before).map_err(|error| problem(&before, &error))?;
         }
         Ok(files.last().map_or(of_settings, |(ending, _)| self.path(name, ending)))
     }
@@ -196,11 +213,11 @@ mod tests {
     fn a_version_comes_with_its_settings_and_says_whose_it_is() {
         let (_keep, folder, name) = folder();
         let by = folder.by("ops");
-        by.put_version(&name, Some(COMPONENT), "").unwrap();
+        by.put_version(&name, Some(&Restored::Component(COMPONENT.to_vec())), "").unwrap();
         assert!(folder.has(&name) && !folder.path(&name, "toml").exists());
         by.put_version(&name, None, "enabled = true\n").unwrap();
         assert_eq!(folder.authors.of(&name, COMPONENT, b"enabled = true\n").as_deref(), Some("ops"));
-        by.put_version(&name, Some(COMPONENT), "").unwrap();
+        by.put_version(&name, Some(&Restored::Component(COMPONENT.to_vec())), "").unwrap();
         assert_eq!(fs::read(folder.path(&name, "toml")).unwrap(), b"", "what the version before had is gone");
         assert_eq!(fs::read_dir(&folder.path).unwrap().count(), 2);
     }

@@ -24,10 +24,14 @@ pub trait Plugins: Send + Sync {
     /// The versions of a plugin that have run, the newest in force first.
     fn versions(&self, name: &PluginName) -> PluginFuture<'_, Vec<PluginVersion>>;
     /// The component of the version with this number, if the host keeps it.
+    /// The rule in JavaScript that the component of this version was made of.
+    fn version_script(&self, name: &PluginName, number: u64) -> PluginFuture<'_, std::io::Result<Option<Vec<u8>>>>;
     fn version_component(&self, name: &PluginName, number: u64) -> PluginFuture<'_, std::io::Result<Option<Vec<u8>>>>;
     /// Checks the settings file against the settings schema of the component that runs. `Err` says what is wrong. Another component
     /// than the running one is not checked.
     fn check_settings(&self, name: &PluginName, file: &PluginSettings) -> Result<(), String>;
+    /// Whether the version that runs can bring the plugin's state to the schema of this one. The error is the reason.
+    fn check_rollback(&self, name: &PluginName, to: &PluginVersion) -> Result<(), String>;
     /// Deletes the state and the timers of a plugin whose files are gone.
     fn delete_kept(&self, name: &PluginName) -> PluginFuture<'_, Result<(), DeleteError>>;
     /// Hands the event of a dead letter to its plugin again, when its queue has room; the letter goes when the event is

@@ -85,12 +85,20 @@ impl Plugins for OnePlugin {
         Box::pin(async { versions })
     }
 
+    fn version_script(&self, _: &PluginName, _: u64) -> PluginFuture<'_, std::io::Result<Option<Vec<u8>>>> {
+        Box::pin(async { Ok(None) })
+    }
+
     fn version_component(&self, _: &PluginName, number: u64) -> PluginFuture<'_, std::io::Result<Option<Vec<u8>>>> {
         let before = (number == 1).then(|| b"\0asm\x0d\0\x01\0before".to_vec());
         Box::pin(async { Ok(before) })
     }
 
     fn check_settings(&self, _: &PluginName, _: &PluginSettings) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn check_rollback(&self, _: &PluginName, _: &PluginVersion) -> Result<(), String> {
         Ok(())
     }
 

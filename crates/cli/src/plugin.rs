@@ -246,8 +246,9 @@ fn details(plugin: Plugin) -> String {
         let text = format!("new since {}: {events} of {of} events, {seconds} s at least; {failed}", guard.since);
         rows.push(("under guard".to_owned(), text));
     }
-    if let Some(PluginRolledBack { digest, error, time, until }) = plugin.rolled_back {
-        let fields = [("rolled back", digest), ("because", error), ("at", time.to_string()), ("until", until)];
+    if let Some(PluginRolledBack { digest, error, time, until, stays }) = plugin.rolled_back {
+        let what = if stays { "failed its guard, in force" } else { "rolled back" };
+        let fields = [(what, digest), ("because", error), ("at", time.to_string()), ("until", until)];
         rows.extend(fields.map(|(name, value)| (name.to_owned(), value)));
     }
     let PluginCounters { events, done, retried, rejected, failed, dead, effects } = plugin.counters;

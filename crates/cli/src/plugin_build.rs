@@ -23,7 +23,7 @@ pub(super) struct Options {
     /// The plugin's folder
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
-    /// Its language [default: that of the one rule in DIR: a Cargo.toml, or NAME.js, NAME.ts, NAME.py or NAME.c]
+    /// Its language [default: that of the one rule in DIR: a Cargo.toml, or NAME.js, NAME.ts, NAME.py, NAME.c or NAME.go]
     #[arg(long, value_name = "LANGUAGE")]
     lang: Option<Language>,
 }
@@ -69,7 +69,7 @@ fn rule(folder: &Path, wanted: Option<Language>) -> anyhow::Result<(Language, St
     match rules.as_slice() {
         [rule] => Ok(rule.clone()),
         [] => Err(wrong(format!(
-            "there is no plugin source file in {}: a Cargo.toml, or one file NAME.js, NAME.ts, NAME.py or NAME.c; `switchbox plugin new` writes one",
+            "there is no plugin source file in {}: a Cargo.toml, or one file NAME.js, NAME.ts, NAME.py, NAME.c or NAME.go; `switchbox plugin new` writes one",
             folder.display()
         ))),
         more => {
@@ -129,7 +129,7 @@ fn tool(folder: &Path, program: &str) -> Option<PathBuf> {
 fn execute(folder: &Path, step: &Step, program: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(program);
     // What a tool says is for the person who builds.
-    command.args(&step.arguments).current_dir(folder).stdin(Stdio::null());
+    command.args(&step.arguments).envs(step.environment.iter().copied()).current_dir(folder).stdin(Stdio::null());
     let status = command.status().with_context(|| format!("{} does not start", program.display()))?;
     if !status.success() {
         bail!("this failed ({status}): {}", step.line());
@@ -160,6 +160,7 @@ mod tests {
             (&["a.ts", "tsconfig.json"], None, "Ok((Ts, \"a\"))"),
             (&["a.py"], None, "Ok((Python, \"a\"))"),
             (&["a.c", "a.h"], None, "Ok((C, \"a\"))"),
+            (&["a.go", "go.mod"], None, "Ok((Go, \"a\"))"),
             (&["Cargo.toml"], None, "Ok((Rust, \"a_b\"))"),
             (&["a.js", "Cargo.toml"], Some(Language::Js), "Ok((Js, \"a\"))"),
             (&["README.md"], None, "there is no plugin source file in"),
@@ -175,10 +176,11 @@ mod tests {
     #[test]
     fn all_that_is_missing_is_named_with_the_line_that_installs_it() {
         let folder = folder(&[]);
+        let missing = |programs, install| Step { environment: &[], programs, arguments: Vec::new(), install };
         let steps = [
-            Step { programs: &["no-such-tool", "nor-this"], arguments: Vec::new(), install: "get it" },
-            Step { programs: &["cargo"], arguments: Vec::new(), install: "get cargo" },
-            Step { programs: &["no-other"], arguments: Vec::new(), install: "get the other" },
+            missing(&["no-such-tool", "nor-this"], "get it"),
+            missing(&["cargo"], "get cargo"),
+            missing(&["no-other"], "get the other"),
         ];
         let error = found(folder.path(), &steps).unwrap_err().to_string();
         assert!(error.starts_with("no-such-tool is not installed. To install it, in /"), "{error}");

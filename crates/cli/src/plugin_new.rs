@@ -8,7 +8,7 @@ use std::{
 
 use super::language::Language;
 
-// `SDK` and `LOCK`: the plugin SDK; `C_BINDINGS`: the interface for C. Packed by build.rs.
+// `SDK` and `LOCK`: the plugin SDK; `C_BINDINGS`, `GO_BINDINGS`: the interface for C and for Go. Packed by build.rs.
 include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
 /// The folder of the SDK in the project.
@@ -21,7 +21,7 @@ const MAX_NAME_BYTES: usize = 64;
 const WIT_FOLDER: &str = "wit";
 
 /// The `.gitignore` of a project in another language.
-const IGNORED: &str = "*.wasm\n__pycache__/\nbuild/\nnode_modules/\n.venv/\n";
+const IGNORED: &str = "*.wasm\n!bindings/adapter.wasm\n__pycache__/\nbuild/\nnode_modules/\n.venv/\n";
 
 /// The first case, the same for each language.
 const CASE: [(&str, &str); 2] = [
@@ -241,10 +241,13 @@ fn create_other(name: &str, folder: &Path, language: Language) -> Result<Created
     for (path, text) in SDK.iter().filter(|(path, _)| Path::new(path).starts_with(WIT_FOLDER)) {
         write(&folder.join(path), text)?;
     }
-    if language == Language::C {
-        for (path, bytes) in C_BINDINGS {
-            write(&folder.join(path), bytes)?;
-        }
+    let bindings = match language {
+        Language::C => C_BINDINGS,
+        Language::Go => GO_BINDINGS,
+        Language::Rust | Language::Js | Language::Ts | Language::Python => &[],
+    };
+    for (path, bytes) in bindings {
+        write(&folder.join(path), bytes)?;
     }
     Ok(Created {
         folder: folder.canonicalize().unwrap_or_else(|_| folder.into()),

@@ -118,6 +118,7 @@ fn listed(answer: ListPluginVersionsResponse) -> String {
         let PluginVersion { number, digest, component, version, time, by, in_force, kept, rolled_back, .. } = version;
         let builtin = component.starts_with("builtin:");
         let state = match rolled_back {
+            Some(back) if back.stays => format!("failed its guard {}: {}", back.time, back.why),
             _ if in_force => "in force".to_owned(),
             Some(back) => format!("rolled back {}: {}", back.time, back.why),
             None if kept || builtin => String::new(),
@@ -145,6 +146,7 @@ fn shown(name: &str, older: &PluginVersion, newer: &PluginVersion) -> String {
         ("asks for", older.grants.clone(), newer.grants.clone()),
         ("may do", older.grants_in_force.clone(), newer.grants_in_force.clone()),
         ("imports", older.imports.clone(), newer.imports.clone()),
+        ("state schema", vec![older.state_schema.to_string()], vec![newer.state_schema.to_string()]),
     ];
     for (what, older, newer) in parts {
         if older == newer {

@@ -74,6 +74,8 @@ struct Inner {
     awaiting: BTreeSet<Seq>,
     /// Tasks that wait for approvals.
     approval_tasks: usize,
+    /// Workers get no events for now.
+    paused: bool,
     stopped: bool,
 }
 
@@ -154,7 +156,7 @@ impl Backlog {
 
     /// Wakes an idle worker or starts one if a queue is ready and the plugin has not stopped.
     fn ensure_workers(&self, inner: &mut Inner) {
-        if inner.stopped || !inner.queues.has_ready() {
+        if inner.stopped || inner.paused || !inner.queues.has_ready() {
             return;
         }
         if inner.idle > 0 {
@@ -178,11 +180,16 @@ impl Backlog {
                     self.done.notify_waiters();
                     return None;
                 }
-                if let Some(batch) = inner.queues.take(BATCH) {
+                if !inner.paused
+                    && let Some(batch) = inner.queues.take(BATCH)
+                {
                     self.ensure_workers(&mut inner);
                     return Some(batch);
                 }
                 inner.idle += 1;
+                if inner.paused {
+                    self.done.notify_waiters();
+                }
             }
             woken.await;
             self.inner.lock().idle -= 1;
@@ -315,6 +322,32 @@ impl Backlog {
     pub(super) fn len(&self) -> (usize, bool) {
         let inner = self.inner.lock();
         (inner.queues.len(), inner.catch_up.is_some())
+    }
+
+    /// Gives no events to workers until [`Backlog::resume`]. Events are queued meanwhile.
+    pub(super) fn pause(&self) {
+        self.inner.lock().paused = true;
+    }
+
+    pub(super) fn resume(&self) {
+        let mut inner = self.inner.lock();
+        inner.paused = false;
+        self.ensure_workers(&mut inner);
+    }
+
+    /// Waits until no worker handles an event, after [`Backlog::pause`]. Effects that are held back or wait for approval are left.
+    pub(super) async fn quiet(&self) {
+        loop {
+            let done = self.done.notified();
+            {
+                let inner = self.inner.lock();
+                if inner.workers <= inner.idle {
+                    return;
+                }
+            }
+            // A worker may have ended its events and not yet be idle when it was looked at, so the look is repeated.
+            let _ = tokio::time::timeout(Duration::from_millis(50), done).await;
+        }
     }
 
     /// Accepts no more events and gives none to workers: the queued ones stay in the journal.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use switchbox_model::Effect;
 use switchbox_plugin_runtime::{Execution, Verdict};
 
@@ -55,7 +57,7 @@ fn count(effects: &[Effect]) -> u32 {
 }
 
 /// The statistics of all executions of a version.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Behaviour {
     pub(super) events: u64,
     pub(super) traps: u64,
@@ -66,7 +68,23 @@ pub(super) struct Behaviour {
     targets: u64,
     on_targets: u64,
     /// Executions by their guest time.
+    #[serde(serialize_with = "write_buckets", deserialize_with = "read_buckets")]
     guest: Box<[u32; PARTS * OCTAVES]>,
+}
+
+/// Writes the buckets that are not empty, each with its place.
+fn write_buckets<S: Serializer>(buckets: &[u32; PARTS * OCTAVES], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(buckets.iter().enumerate().filter(|(_, count)| **count > 0))
+}
+
+fn read_buckets<'de, D: Deserializer<'de>>(from: D) -> Result<Box<[u32; PARTS * OCTAVES]>, D::Error> {
+    let mut buckets = Box::new([0; PARTS * OCTAVES]);
+    for (place, count) in Vec::<(usize, u32)>::deserialize(from)? {
+        if let Some(bucket) = buckets.get_mut(place) {
+            *bucket = count;
+        }
+    }
+    Ok(buckets)
 }
 
 impl Default for Behaviour {
@@ -161,6 +179,8 @@ mod tests {
         let median = behaviour.median_guest_time().unwrap();
         assert!((15..=20).contains(&median.as_micros()), "{median:?}");
         assert_eq!((behaviour.effects_per_event(), behaviour.effects_per_target()), (Some(2.0), Some(2.0)));
+        let stored = serde_json::to_string(&behaviour).unwrap();
+        assert_eq!(serde_json::from_str::<Behaviour>(&stored).unwrap(), behaviour, "{stored}");
         for bucket in [8, 17, 90, PARTS * OCTAVES - 1] {
             assert_eq!(super::bucket(begin_of(bucket)), bucket);
         }

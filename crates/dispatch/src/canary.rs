@@ -19,7 +19,6 @@ use super::{
     version_guard,
 };
 use switchbox_rules::pattern::{GlobSet, check_patterns, globs};
-use switchbox_support::clock;
 
 /// The devices that a canary acts for.
 #[derive(Debug, Clone)]
@@ -58,12 +57,13 @@ impl Canary {
         component: Option<bytes::Bytes>,
         settings: Option<String>,
         scope: CanaryScope,
+        since_ms: u64,
     ) -> Arc<Self> {
         Arc::new(Self {
             version,
             component,
             settings,
-            since_ms: clock::now_ms(),
+            since_ms,
             scope: RwLock::new(scope),
             over: AtomicBool::new(false),
             ended: Mutex::default(),

@@ -14,6 +14,7 @@ use super::{
 };
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime::PluginSettings;
+use switchbox_support::clock;
 
 /// The candidate, and the devices that it acts for.
 #[derive(Debug, Default)]
@@ -83,8 +84,14 @@ impl Manager {
         let bytes = component.as_ref().map(|component| component.bytes.clone());
         let (settings, text) = settings.map_or((None, None), |(settings, text)| (Some(settings), Some(text)));
         let candidate = self.candidate(name, &of, component, settings).await?;
+        let (new, in_force) = (candidate.schema(), of.schema());
+        if new != in_force {
+            return Err(ShadowError::Invalid(format!(
+                "the candidate keeps the plugin's state in schema {new}, and the version in force in schema {in_force}; a canary shares the state, so try this candidate as a shadow"
+            )));
+        }
         tracing::info!(plugin = %name, digest = %candidate.digest, "a canary acts for some devices");
-        let canary = Canary::new(candidate, bytes, text, scope);
+        let canary = Canary::new(candidate, bytes, text, scope, clock::now_ms());
         runner.set_canary(canary.clone());
         Ok(status(&runner, &canary))
     }

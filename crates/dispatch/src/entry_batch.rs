@@ -8,6 +8,7 @@ use std::{
 use super::{
     behaviour::Observation,
     canary::Canary,
+    migration,
     queue::Job,
     runner::Runner,
     status::Tally,
@@ -16,8 +17,7 @@ use super::{
     version::Version,
 };
 use switchbox_model::{
-    CallRecord, Cause, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack,
-    lifecycle::{PluginChange, RolledBack},
+    CallRecord, Cause, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack, lifecycle::PluginChange,
 };
 use switchbox_plugin_runtime::{Called, Execution, Verdict};
 use switchbox_store::{CommitCallback, EntryRefusal, Reply};
@@ -25,9 +25,6 @@ use switchbox_support::{clock::Anchor, scheduling::PriorityClass};
 
 /// Bytes that a method call takes up in the journal's queue, roughly: the beginnings of two payloads, names, and an error text.
 const CALL_BYTES: usize = 1024;
-
-/// Characters that are kept of a rollback's error.
-const ERROR_CHARS: usize = 1_000;
 
 /// Entries of handled events that are not submitted yet.
 pub(super) struct EntryBatch<'a> {
@@ -112,7 +109,7 @@ impl<'a> EntryBatch<'a> {
         }
         let back = self.runner.versions.observe(&version, self.observations.drain(..));
         let Some((instead, why)) = back else { return false };
-        self.rolled_back(&version, &instead, &format!("{why}{colon}{text}"));
+        self.rolled_back(&version, instead, &format!("{why}{colon}{text}"));
         true
     }
 
@@ -139,7 +136,7 @@ impl<'a> EntryBatch<'a> {
             return;
         }
         if let Some((instead, why)) = self.runner.versions.observe_dead_letter(version) {
-            self.rolled_back(version, &instead, &why);
+            self.rolled_back(version, instead, &why);
         }
     }
 
@@ -195,28 +192,19 @@ impl<'a> EntryBatch<'a> {
     }
 
     /// A new version failed, and `instead` is active again. Recorded in the journal, so that it holds after a restart.
-    fn rolled_back(&mut self, failed: &Version, instead: &Version, error: &str) {
+    fn rolled_back(&mut self, failed: &Arc<Version>, instead: Arc<Version>, error: &str) {
+        if failed.schema() != instead.schema() {
+            migration::roll_back_with_state(self.runner, failed.clone(), instead, error.to_owned());
+            return;
+        }
         let name = &self.runner.name;
         self.runner.context.routes_changed();
         tracing::error!(
             plugin = %name, digest = %failed.digest,
             "the guard rolled the new version back; the previous version runs until the plugin's files change: {error}"
         );
-        let rolled_back = RolledBack {
-            digest: failed.digest.to_string(),
-            version: failed.id.clone(),
-            instead: instead.id.clone(),
-            error: error.chars().take(ERROR_CHARS).collect(),
-            time_ms: self.clock.ms(Instant::now()),
-        };
-        self.runner
-            .context
-            .lifecycles
-            .lock()
-            .change(name, |lifecycle| lifecycle.rolled_back = Some(rolled_back.clone()));
-        if let Some(notify) = self.runner.context.on_rolled_back.get() {
-            notify(name, &rolled_back);
-        }
+        let rolled_back = migration::rolled_back(failed, &instead, error);
+        migration::remember(self.runner, &rolled_back);
         let change = Box::new(PluginChange::RolledBack(Some(rolled_back)));
         self.entries.push((Entry::Plugin { plugin: name.clone(), change }, None));
     }

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 
 use switchbox_model::{KvWrite, PluginName};
 use switchbox_plugin_runtime::KvChange;
-use switchbox_store::KvDoc;
+use switchbox_store::{KvDoc, PluginLifecycleDoc};
 
 /// The current revision differs from the one that the plugin read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,8 @@ pub(super) struct Conflict {
 pub(super) struct PluginKv {
     entries: BTreeMap<String, (Bytes, u64)>,
     bytes: usize,
+    /// See `wit/migration.wit`.
+    schema: u32,
 }
 
 impl PluginKv {
@@ -45,6 +47,16 @@ impl PluginKv {
         };
         let keys = self.entries.range::<str, _>((from, Bound::Unbounded)).map(|(key, _)| key);
         keys.take_while(|key| key.starts_with(prefix)).take(limit).cloned().collect()
+    }
+
+    pub(super) fn schema(&self) -> u32 {
+        self.schema
+    }
+
+    /// The writes brought the state to this schema.
+    pub(super) fn migrated(&mut self, schema: u32, writes: &[KvWrite]) {
+        writes.iter().for_each(|write| self.apply(write));
+        self.schema = schema;
     }
 
     /// The writes that the changes make. The error: a change expects another revision.
@@ -101,10 +113,13 @@ pub(super) struct Kv {
 }
 
 impl Kv {
-    pub(super) fn load(&self, docs: &[KvDoc]) {
+    pub(super) fn load(&self, docs: &[KvDoc], lifecycles: &[PluginLifecycleDoc]) {
         for doc in docs {
             let write = KvWrite { key: doc.key.clone(), value: doc.value.clone(), revision: doc.revision };
             self.of(&doc.plugin).data.lock().apply(&write);
+        }
+        for doc in lifecycles.iter().filter(|doc| doc.schema > 0) {
+            self.of(&doc.plugin).data.lock().schema = doc.schema;
         }
     }
 

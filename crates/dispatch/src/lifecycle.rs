@@ -64,7 +64,7 @@ pub(super) struct Lifecycles(BTreeMap<PluginName, Lifecycle>);
 impl Lifecycles {
     pub(super) fn load(docs: Vec<PluginLifecycleDoc>) -> Self {
         let lifecycle = |doc: PluginLifecycleDoc| {
-            let PluginLifecycleDoc { plugin, identity, off_ms, removed, rolled_back } = doc;
+            let PluginLifecycleDoc { plugin, identity, off_ms, removed, rolled_back, .. } = doc;
             (plugin, Lifecycle { identity, off_ms, removed, rolled_back, overdue: false })
         };
         Self(docs.into_iter().map(lifecycle).collect())

@@ -20,11 +20,13 @@ use super::{
     catch_up,
     context::Context,
     lifecycle::{self, Lifecycles},
-    prepare::{Compiler, Component, Error, Prepared, version_id},
+    migration::{self, Reason},
+    prepare::{Before, Compiler, Component, Error, Prepared, version_id},
     recovery::Recovery,
     routes::Routes,
     runner::{Runner, TaskSpawners},
     status::PluginState,
+    stored_windows::GuardWindow,
     version::Version,
     worker,
 };
@@ -82,7 +84,7 @@ impl Manager {
         let context = dispatch.context.clone();
         let boot = Seq(context.store.next_seq().0.saturating_sub(1));
         let _ = context.boot.set(boot);
-        context.kv.load(&loaded.kv);
+        context.kv.load(&loaded.kv, &loaded.lifecycles);
         context.timers.load(&loaded.timers);
         *context.lifecycles.lock() = Lifecycles::load(std::mem::take(&mut loaded.lifecycles));
         let recovery = Recovery::read(&context.store, &loaded.plugins, loaded.low_water, &context.timers).await?;
@@ -102,24 +104,20 @@ impl Manager {
         Ok(manager)
     }
 
-    /// Activates a plugin's component and settings. On an error the previous version keeps running.
-    pub async fn upsert(&self, name: &PluginName, component: Component, settings: PluginSettings) -> Result<(), Error> {
+    /// Activates a plugin's component and settings. On an error the previous version keeps running. `before`: the version that ran
+    /// before the host was restarted, which comes back if this one violates its guard.
+    pub async fn upsert(
+        &self,
+        name: &PluginName,
+        component: Component,
+        settings: PluginSettings,
+        before: Option<Before>,
+    ) -> Result<(), Error> {
         let _one_at_a_time = self.lock(name).await;
         let origin = component.origin.clone();
         let id = version_id(&component.bytes, &settings);
         if !settings.enabled {
-            self.switch_off(name, false).await?;
-            // A version that was rolled back is tried again after the plugin was disabled and enabled.
-            self.forget_rolled_back(name, "").await?;
-            self.update(name, |plugin| {
-                *plugin = InstalledPlugin {
-                    state: Some(PluginState::Disabled),
-                    origin: Some(origin),
-                    ..InstalledPlugin::default()
-                }
-            });
-            tracing::info!(plugin = %name, "disabled");
-            return Ok(());
+            return self.disable(name, origin).await;
         }
         let version = match self.compiler.prepare(&self.context, name, component, &settings, id).await {
             Ok(Prepared::Version(version)) => *version,
@@ -135,15 +133,37 @@ impl Manager {
         let identity =
             Identity { kind: lifecycle::kind(&version.description.name), digest: version.digest.to_string() };
         self.delete_predecessor(name, &identity).await?;
+        let runner = self.routes.runner(name);
+        let _changing = match &runner {
+            Some(runner) => Some(runner.changing.lock().await),
+            None => None,
+        };
+        let reason = Reason { identity: Some(identity.clone()), rolled_back: None };
+        let migrated = migration::bring(&self.context, name, runner.as_ref(), &version, reason).await;
+        let _paused = migrated.inspect_err(|error| self.mark_broken(name, &error.to_string()))?;
         tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
         let starts = version.triggers.sees_timers().then(|| started_as(&version.digest, &version.setup.settings));
-        self.activate(name, version, identity).await?;
+        let before = match before {
+            Some(before) => self.prepare_before(name, before).await,
+            None => None,
+        };
+        self.activate(name, version, identity, before).await?;
         if let Some(version) = starts {
             self.start_timer(name, version).await?;
         }
         let running =
             InstalledPlugin { state: Some(PluginState::Running), origin: Some(origin), ..InstalledPlugin::default() };
         self.update(name, |plugin| *plugin = running);
+        Ok(())
+    }
+
+    async fn disable(&self, name: &PluginName, origin: String) -> Result<(), Error> {
+        self.switch_off(name, false).await?;
+        // A version that was rolled back is tried again after the plugin was disabled and enabled.
+        self.forget_rolled_back(name, "").await?;
+        let (state, origin) = (Some(PluginState::Disabled), Some(origin));
+        self.update(name, |plugin| *plugin = InstalledPlugin { state, origin, ..InstalledPlugin::default() });
+        tracing::info!(plugin = %name, "disabled");
         Ok(())
     }
 
@@ -196,7 +216,27 @@ impl Manager {
         change(self.installed.lock().entry(name.clone()).or_default());
     }
 
-    async fn activate(&self, name: &PluginName, version: Version, identity: Identity) -> Result<(), Error> {
+    /// Compiles and checks the version before. Without it the new version is not under guard.
+    async fn prepare_before(&self, name: &PluginName, before: Before) -> Option<(Version, Option<GuardWindow>)> {
+        let Before { component, settings, window } = before;
+        let id = version_id(&component.bytes, &settings);
+        match self.compiler.prepare(&self.context, name, component, &settings, id).await {
+            Ok(Prepared::Version(version)) => Some((*version, window)),
+            Ok(Prepared::NeedsConsent(_)) => None,
+            Err(error) => {
+                tracing::warn!(plugin = %name, %error, "the version is not under guard: the one before it cannot be used");
+                None
+            }
+        }
+    }
+
+    async fn activate(
+        &self,
+        name: &PluginName,
+        version: Version,
+        identity: Identity,
+        before: Option<(Version, Option<GuardWindow>)>,
+    ) -> Result<(), Error> {
         if let Some(runner) = self.routes.runner(name) {
             let known = self.context.lifecycles.lock().get(name).and_then(|lifecycle| lifecycle.identity.clone());
             if known.as_ref() != Some(&identity) {
@@ -233,7 +273,11 @@ impl Manager {
         let catch_up = CatchUp { from: Seq(0), cursor, newest: Seq(u64::MAX), handled };
         let spawners = TaskSpawners { worker: worker::start, catch_up: catch_up::start };
         let runner = Runner::new(name.clone(), self.context.clone(), version, catch_up, spawners);
+        if let Some((before, window)) = before {
+            runner.versions.guard(before, window);
+        }
         self.routes.add(runner.clone());
+        self.continue_recording(name);
         self.context.recovery.lock().forget(name);
         self.context.timers.resume(name);
         // An event whose routes were looked up before `add` is in the journal already, and is read from there.

@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    blast_radius::Exceeded, entry_batch::EntryBatch, loop_guard::Admission, queue::Job, retry::ATTEMPTS, shadow_feed,
-    uncommitted::Uncommitted, version::Version,
+    blast_radius::Exceeded, entry_batch::EntryBatch, kv::PluginKv, loop_guard::Admission, queue::Job, retry::ATTEMPTS,
+    shadow_feed, uncommitted::Uncommitted, version::Version,
 };
 use switchbox_core::timers;
 use switchbox_dry_run::{effect::OutcomeLine, recorder::RecordedCalls};
-use switchbox_model::{Effect, Handled, HandledInRun, Outcome, limits};
+use switchbox_model::{Effect, Handled, HandledInRun, KvWrite, Outcome, limits};
 use switchbox_plugin_runtime::{Execution, Verdict, limits::names};
 use switchbox_support::clock;
 
@@ -205,10 +205,10 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
     let state = context.kv.of(&entries.runner.name);
     let _order = state.order.lock().await;
     let held = if timers.is_empty() { None } else { Some(context.timers.lock(&entries.runner.name).await) };
-    let planned = state.data.lock().plan(&uncommitted.kv);
+    let planned = plan(&state.data.lock(), &uncommitted);
     let writes = match planned {
         Ok(writes) => writes,
-        Err(conflict) => return Err(Box::new((Problem { text: conflict.to_string(), retry: true }, uncommitted))),
+        Err(text) => return Err(Box::new((Problem { text, retry: true }, uncommitted))),
     };
     let mut handled = uncommitted.handled.clone();
     if let Outcome::Done { effects } = &mut handled.outcome {
@@ -230,6 +230,15 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
     drop(data);
     shadow_feed::offer_committed(entries.runner, &mut uncommitted);
     Ok(())
+}
+
+/// The writes of the plugin's state. The error: the state has changed since the event was handled.
+fn plan(state: &PluginKv, uncommitted: &Uncommitted) -> Result<Vec<KvWrite>, String> {
+    let (schema, of_version) = (state.schema(), uncommitted.version.schema());
+    if schema != of_version && !uncommitted.kv.is_empty() {
+        return Err(format!("the state was brought from schema {of_version} to {schema} meanwhile"));
+    }
+    state.plan(&uncommitted.kv).map_err(|conflict| conflict.to_string())
 }
 
 /// A guest sets timers relative to the time of its event, which may be from before the wall clock went back.

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::{context::Context, host::PluginHost, loop_guard::TokenRates, version::Version};
+use super::{
+    context::Context, host::PluginHost, loop_guard::TokenRates, stored_windows::GuardWindow, version::Version,
+};
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::{
@@ -25,6 +27,9 @@ pub enum Error {
     Call(#[from] CallError),
     #[error("{0}")]
     Settings(String),
+    /// The plugin's state cannot be brought to the schema of the new version.
+    #[error("{0}")]
+    Migration(String),
     #[error(transparent)]
     Store(#[from] store::Error),
 }
@@ -35,6 +40,15 @@ pub struct Component {
     /// `builtin:NAME` or the file's path.
     pub origin: String,
     pub bytes: Bytes,
+}
+
+/// The version that ran before the one that comes into force, when the host has been restarted in between.
+#[derive(Debug)]
+pub struct Before {
+    pub component: Component,
+    pub settings: PluginSettings,
+    /// `None`: the version that comes into force has not run yet.
+    pub window: Option<GuardWindow>,
 }
 
 /// A component that was compiled, described and started once.

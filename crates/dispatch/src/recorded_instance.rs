@@ -18,9 +18,21 @@ pub(super) struct RecordedInstance {
     recorder: Arc<Recorder>,
     /// The recording, and the instance's number in it. `None` if there is only a shadow.
     recording: Option<(Arc<Recording>, u32)>,
+    /// The next execution has no place in the recording.
+    left_out: bool,
 }
 
 impl RecordedInstance {
+    /// Called before each execution: one for which the recording has no room costs no more than others.
+    pub(super) fn begin(&mut self, runner: &Runner) {
+        let Some((recording, _)) = &self.recording else { return };
+        self.left_out = !recording.has_room();
+        if self.left_out {
+            runner.context.metrics.limit(names::RECORDING_QUEUE_BYTES);
+        }
+        self.recorder.set_recording(!self.left_out || runner.shadow().is_some());
+    }
+
     pub(super) fn is_of(&self, recording: Option<&Arc<Recording>>, shadowed: bool) -> bool {
         match (&self.recording, recording) {
             (Some((mine, _)), Some(recording)) => Arc::ptr_eq(mine, recording),
@@ -36,6 +48,9 @@ impl RecordedInstance {
         if recording.is_closed() {
             // The next event gets an instance that is not recorded.
             runner.versions.recheck_instances();
+        }
+        if self.left_out {
+            return asked;
         }
         let device = job.device.as_ref().map(|device| &device.name);
         let for_shadow = if runner.shadow().is_some() { asked.clone() } else { RecordedCalls::default() };
@@ -65,7 +80,7 @@ pub(super) async fn start(
         let instance = recording.start(&version.id, |number| line(version, number), time_ms, asked);
         (recording, instance)
     });
-    Ok((started, Some(RecordedInstance { recorder, recording })))
+    Ok((started, Some(RecordedInstance { recorder, recording, left_out: false })))
 }
 
 fn line(version: &Version, number: u32) -> VersionLine {

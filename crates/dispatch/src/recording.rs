@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::manager::Manager;
 use switchbox_dry_run::sink::{BeginError, Options, Recording, Status};
 use switchbox_model::{
@@ -18,6 +20,13 @@ pub struct RecordRequest {
     pub max_bytes: Option<u64>,
     /// Patterns of keys to mask, in addition to the host's own.
     pub mask: Vec<String>,
+}
+
+/// What is stored of a recording without a time limit.
+#[derive(Debug, Serialize, Deserialize)]
+struct Always {
+    max_bytes: Option<u64>,
+    mask: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +46,41 @@ pub enum RecordError {
 impl Manager {
     /// Starts to record a plugin. The new recording replaces the previous one.
     pub fn record(&self, name: &PluginName, request: RecordRequest) -> Result<Status, RecordError> {
+        let always =
+            request.time.is_none().then(|| Always { max_bytes: request.max_bytes, mask: request.mask.clone() });
+        let status = self.begin(name, request, false)?;
+        if let Some(always) = always {
+            self.keep_always(name, &always);
+        }
+        Ok(status)
+    }
+
+    /// Stores that the recording continues after a restart of the host. That this fails costs no more than that.
+    fn keep_always(&self, name: &PluginName, always: &Always) {
+        let text = serde_json::to_vec(always).unwrap_or_default();
+        if let Err(error) = std::fs::write(self.always_file(name), text) {
+            tracing::warn!(plugin = %name, %error, "the recording ends with the host: its options cannot be stored");
+        }
+    }
+
+    /// The host has been restarted: a recording without a time limit continues.
+    pub(super) fn continue_recording(&self, name: &PluginName) {
+        if self.context.recordings.of(name).is_some() {
+            return;
+        }
+        let Ok(text) = std::fs::read(self.always_file(name)) else { return };
+        let Ok(Always { max_bytes, mask }) = serde_json::from_slice(&text) else { return };
+        match self.begin(name, RecordRequest { time: None, max_bytes, mask }, true) {
+            Ok(_) => tracing::info!(plugin = %name, "its recording continues"),
+            Err(error) => tracing::warn!(plugin = %name, %error, "its recording does not continue"),
+        }
+    }
+
+    fn always_file(&self, name: &PluginName) -> PathBuf {
+        self.recordings.join(format!("{name}.always.json"))
+    }
+
+    fn begin(&self, name: &PluginName, request: RecordRequest, continues: bool) -> Result<Status, RecordError> {
         let runner = self.routes.runner(name).ok_or_else(|| RecordError::NotRunning(name.clone()))?;
         check(&request)?;
         let mut recordings = self.context.recordings.0.lock();
@@ -50,6 +94,7 @@ impl Manager {
         let options = Options {
             plugin: name.clone(),
             file: self.recording_file(name),
+            continues,
             time: request.time,
             max_bytes: request.max_bytes.unwrap_or(limits::RECORDING_BYTES),
             mask: request.mask,
@@ -66,6 +111,8 @@ impl Manager {
     pub fn stop_recording(&self, name: &PluginName) -> Option<Status> {
         let recording = self.context.recordings.0.lock().get(name).cloned()?;
         recording.stop();
+        // There is none if the recording has a time limit.
+        let _ = std::fs::remove_file(self.always_file(name));
         if let Some(runner) = self.routes.runner(name) {
             runner.versions.recheck_instances();
         }

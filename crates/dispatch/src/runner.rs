@@ -6,6 +6,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -56,6 +57,8 @@ pub(super) struct Runner {
     /// Cancelled when the plugin stops: held-back effects are dropped, and their events stay in the journal.
     pub(super) ending: CancellationToken,
     pub(super) versions: Versions,
+    /// Locked while another version comes into force.
+    pub(super) changing: tokio::sync::Mutex<()>,
     pub(super) backlog: Backlog,
     /// The newest shadow, running or ended.
     shadow: RwLock<Option<Arc<Shadow>>>,
@@ -96,6 +99,7 @@ impl Runner {
             delayed: Arc::new(Semaphore::new(DELAYED_UNITS)),
             ending: CancellationToken::new(),
             versions: Versions::new(version),
+            changing: tokio::sync::Mutex::default(),
             backlog: Backlog::new(catch_up, begin(me.clone())),
             shadow: RwLock::default(),
             has_shadow: AtomicBool::new(false),
@@ -192,5 +196,23 @@ impl Runner {
     /// The entry that deletes the dead letter is queued for the journal.
     pub(super) fn release_dead_letter(&self, id: u64) {
         self.dead_letters.lock().remove(&id);
+    }
+}
+
+/// While it exists, the plugin handles no event.
+pub(super) struct Paused(Arc<Runner>);
+
+impl Paused {
+    /// Waits until the events that are being handled are done. Returns `None` if that takes longer.
+    pub(super) async fn begin(runner: &Arc<Runner>, most: Duration) -> Option<Self> {
+        runner.backlog.pause();
+        let paused = Self(runner.clone());
+        tokio::time::timeout(most, runner.backlog.quiet()).await.ok().map(|()| paused)
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        self.0.backlog.resume();
     }
 }

@@ -44,7 +44,7 @@ pub(super) struct InForceResult<'a> {
 /// A candidate that runs beside the plugin in force.
 pub(super) struct Shadow {
     /// The version in force that it is compared with.
-    of: Arc<Version>,
+    pub(super) of: Arc<Version>,
     pub(super) candidate: Arc<Version>,
     /// How many of 10,000 devices it sees.
     share: u64,

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     host::PluginHost,
     manager::Manager,
+    migration,
     prepare::{Component, Error, Prepared, version_id},
     runner::Runner,
     shadow::{ObservedEvent, SHARE_SCALE, Shadow},
@@ -176,12 +177,19 @@ struct RunningShadow {
     instance: Option<Instance>,
     /// The newest event that it has handled.
     last: Seq,
+    /// Both versions keep the state in the same schema.
+    same_schema: bool,
 }
 
 async fn run(runner: Arc<Runner>, shadow: Arc<Shadow>, own: OwnState, mut queue: mpsc::Receiver<Box<ObservedEvent>>) {
     let live = PluginHost::for_start_check(&runner.context);
     let world = Arc::new(ForkedWorld::new(live, own));
-    let mut running = RunningShadow { runner, shadow, world, instance: None, last: Seq(0) };
+    if let Err(why) = migrate_copy(&runner, &shadow, &world).await {
+        shadow.end(&why);
+        return runner.versions.recheck_instances();
+    }
+    let same_schema = shadow.of.schema() == shadow.candidate.schema();
+    let mut running = RunningShadow { runner, shadow, world, instance: None, last: Seq(0), same_schema };
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (ending, stopping) = (running.shadow.ending.clone(), running.runner.ending.clone());
@@ -199,6 +207,18 @@ async fn run(runner: Arc<Runner>, shadow: Arc<Shadow>, own: OwnState, mut queue:
     }
 }
 
+/// Brings the shadow's copy of the state to the schema of the candidate.
+async fn migrate_copy(runner: &Runner, shadow: &Shadow, world: &Arc<ForkedWorld>) -> Result<(), String> {
+    let of = shadow.of.as_ref();
+    if world.own.lock().is_empty() {
+        return Ok(());
+    }
+    let Some(step) = migration::step(of.schema(), Some(of), shadow.candidate.as_ref().into())? else { return Ok(()) };
+    let writes = migration::writes(&runner.name, world.clone(), step).await?;
+    world.own.lock().write(&writes);
+    Ok(())
+}
+
 impl RunningShadow {
     async fn handle(&mut self, seen: ObservedEvent) {
         self.shadow.dequeued(&seen);
@@ -213,9 +233,11 @@ impl RunningShadow {
             if wants { self.execute(&seen.event, seen.device.as_ref(), seen.attempt).await } else { empty_summary() };
         let registry = &self.runner.context.registry;
         let name = |num| registry.get(num).map(|device| device.name.clone());
+        // Writes of the state are compared only if both versions keep it in the same form.
+        let kv = if self.same_schema { &*seen.kv } else { &[] };
         let old = ExecutionSummary {
             outcome: seen.outcome,
-            effects: lines(&seen.effects, &seen.kv, &name),
+            effects: lines(&seen.effects, kv, &name),
             guest_time: Duration::from_micros(seen.guest_us.into()),
         };
         self.shadow.report.lock().add(seen.event.seq.0, id, &old, &new);
@@ -238,7 +260,8 @@ impl RunningShadow {
         let execution = self.instance.insert(running).handle(Call { event, device, attempt }).await;
         let registry = &self.runner.context.registry;
         let name = |num| self.world.name(num).or_else(|| registry.get(num).map(|device| device.name.clone()));
-        let effects = lines(&execution.effects, &execution.kv, &name);
+        let kv = if self.same_schema { &*execution.kv } else { &[] };
+        let effects = lines(&execution.effects, kv, &name);
         self.world.own.lock().apply(&execution);
         ExecutionSummary { outcome: OutcomeLine::of(&execution.verdict), effects, guest_time: execution.guest_time }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{
     host::PluginHost,
     manager::Manager,
+    migration::{self, StateOf},
     prepare::{Component, Error},
 };
 use switchbox_dry_run::{
@@ -17,7 +18,7 @@ use switchbox_dry_run::{
 };
 use switchbox_model::{EventData, InvalidName, PluginName};
 use switchbox_plugin_runtime::{
-    Call, CallError, EffectiveGrants, GrantPatterns, Limits, PluginSettings, Setup, Triggers,
+    Call, CallError, EffectiveGrants, GrantPatterns, Limits, PluginSettings, Schemas, Setup, Triggers,
 };
 
 /// The plugin and the event to try.
@@ -68,6 +69,7 @@ struct InstanceParts {
     component: switchbox_plugin_runtime::Component,
     setup: Arc<Setup>,
     triggers: Triggers,
+    schemas: Schemas,
 }
 
 impl Manager {
@@ -77,8 +79,14 @@ impl Manager {
         let TryRequest { event, component, settings, methods } = request;
         let event = event.nth(1);
         let SandboxEvent { event: sandbox_event, device, attempt } = event.for_sandbox(name)?;
-        let InstanceParts { component, setup, triggers } = self.instance_parts(name, component, settings).await?;
-        let live = Arc::new(LiveWorld::new(PluginHost::for_start_check(&self.context), methods));
+        let InstanceParts { component, setup, triggers, schemas } =
+            self.instance_parts(name, component, settings).await?;
+        let running = self.routes.runner(name).map(|runner| runner.version());
+        let to = StateOf { component: &component, setup: &setup, schemas: &schemas };
+        let own = migration::copy(&self.context, name, running.as_deref(), to).await;
+        let own = own.map_err(|why| TryError::Prepare(Error::Migration(why)))?;
+        let live = LiveWorld::new(PluginHost::for_start_check(&self.context), methods);
+        let live = Arc::new(live.with_state(own));
         let recorder = Arc::new(Recorder::new(live.clone()));
         let started = component.start_at(setup, recorder.clone(), sandbox_event.time_ms).await;
         let mut instance = started.map_err(|error| TryError::Prepare(self.count_panic_of(error)))?;
@@ -97,7 +105,7 @@ impl Manager {
                 || triggers.match_event(&sandbox_event.data, id),
             registered: device.as_ref().is_none_or(|device| registry.find(device).is_some()),
             outcome: OutcomeLine::of(&execution.verdict),
-            effects: effects_of(&execution, &|num| asked_before.names.get(&num).cloned()),
+            effects: effects_of(&execution, &|num| asked_before.names.get(num).cloned()),
             calls: asked.calls,
             grants: live.grants(),
             guest_us: u64::try_from(execution.guest_time.as_micros()).unwrap_or(u64::MAX),
@@ -135,7 +143,7 @@ impl Manager {
         let grants = EffectiveGrants::new(&description.grants, granted.as_ref()).map_err(wrong)?;
         let triggers = Triggers::new(triggers.as_ref().unwrap_or(&description.triggers)).map_err(wrong)?;
         let setup = Setup { name: name.clone(), settings: text, limits, grants };
-        Ok(InstanceParts { component, setup: Arc::new(setup), triggers })
+        Ok(InstanceParts { component, setup: Arc::new(setup), triggers, schemas: description.state })
     }
 
     fn count_panic_of(&self, error: CallError) -> Error {

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -14,11 +14,13 @@ use parking_lot::{Mutex, RwLock};
 use super::{
     behaviour::{Behaviour, Observation},
     loop_guard::TokenRates,
+    stored_windows::GuardWindow,
     version_guard,
 };
 use switchbox_plugin_runtime::{
     Component, Description, Grant, GrantPatterns, PluginSettings, Setup, Trigger, Triggers, guard::GuardSettings,
 };
+use switchbox_support::clock;
 
 /// A component with its settings, ready to handle events.
 pub(super) struct Version {
@@ -46,6 +48,13 @@ pub(super) struct Version {
     pub(super) files: PluginSettings,
     /// Its statistics since it became active.
     pub(super) behaviour: Mutex<Behaviour>,
+}
+
+impl Version {
+    /// The schema in which it keeps the plugin's state.
+    pub(super) fn schema(&self) -> u32 {
+        self.description.state.current
+    }
 }
 
 /// The versions of a plugin.
@@ -105,13 +114,48 @@ impl Versions {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
+    /// After a restart of the host: the current version is under guard, and this one comes back if it fails.
+    pub(super) fn guard(&self, before: Version, window: Option<GuardWindow>) {
+        let mut known = self.known.write();
+        if let Some(window) = window.filter(|window| window.version == known.current.id) {
+            *known.current.behaviour.lock() = window.of_version;
+            *before.behaviour.lock() = window.of_before;
+            let for_ms = clock::now_ms().saturating_sub(window.since_ms);
+            known.since = Instant::now().checked_sub(Duration::from_millis(for_ms)).unwrap_or(known.since);
+        }
+        known.previous = Some(Arc::new(before));
+        self.under_guard.store(true, Ordering::Release);
+    }
+
+    /// The window of the current version. Returns `None` if it is not under guard.
+    pub(super) fn window(&self) -> Option<GuardWindow> {
+        let known = self.known.read();
+        let before = known.previous.as_ref().filter(|_| self.under_guard())?;
+        let for_ms = u64::try_from(known.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Some(GuardWindow {
+            version: known.current.id.clone(),
+            before: before.id.clone(),
+            since_ms: clock::now_ms().saturating_sub(for_ms),
+            of_version: known.current.behaviour.lock().clone(),
+            of_before: before.behaviour.lock().clone(),
+        })
+    }
+
     /// Whether observations of the current version may roll it back.
     pub(super) fn under_guard(&self) -> bool {
         self.under_guard.load(Ordering::Acquire)
     }
 
-    /// Adds executions to a version's statistics. If it is the current version, is under guard and violates its guard, activates
-    /// the previous version and returns that, and the reason.
+    /// A version that was current before is so again, and not under guard.
+    pub(super) fn back_to(&self, version: Arc<Version>) {
+        let mut known = self.known.write();
+        (known.current, known.previous) = (version, None);
+        self.under_guard.store(false, Ordering::Release);
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    /// Adds executions to a version's statistics. If it is the current version, is under guard and violates its guard, returns the
+    /// previous version and the reason. The previous version is current then, unless it keeps the state in another schema.
     pub(super) fn observe(
         &self,
         version: &Arc<Version>,
@@ -148,8 +192,10 @@ impl Versions {
         known.previous = None;
         self.under_guard.store(false, Ordering::Release);
         let why = why?;
-        known.current = previous.clone();
-        self.epoch.fetch_add(1, Ordering::Release);
+        if previous.schema() == version.schema() {
+            known.current = previous.clone();
+            self.epoch.fetch_add(1, Ordering::Release);
+        }
         Some((previous, why))
     }
 

@@ -82,6 +82,9 @@ async fn handle(runner: &Arc<Runner>, instances: &mut Instances, mut batch: JobB
                 let device = job.device.as_ref().map(|device| &device.name);
                 let (plugin, event, attempt) = (&runner.name, job.event.seq, job.attempt);
                 let span = tracing::debug_span!("execution", %plugin, %event, attempt);
+                if let Some(recorded) = recorded.as_mut() {
+                    recorded.begin(runner);
+                }
                 let execution = instance.handle(Call { event: &job.event, device, attempt }).instrument(span).await;
                 let recorded_calls = recorded.as_ref().map(|recorded| recorded.record(runner, &job, &execution));
                 outcome::decide(&mut entries, version, job, execution, recorded_calls).await

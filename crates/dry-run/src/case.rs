@@ -9,14 +9,14 @@ use serde_json::Value;
 use crate::{
     call::HostCall,
     compare::{self, EffectDifference},
-    effect::{EffectLine, OutcomeLine, effects_of},
+    effect::{EffectLine, OutcomeLine, effects_of, lines},
     event::{EventLine, SandboxEvent},
     recorder::Recorder,
     world::{CaseWorld, WorldLine},
 };
 use switchbox_model::{EventData, InvalidName, PluginName};
 use switchbox_plugin_runtime::{
-    Call, CallError, Component, EffectiveGrants, PluginSettings, Setup, Triggers, host::Host,
+    Call, CallError, Component, EffectiveGrants, Migrated, PluginSettings, Setup, Step, Triggers, Verdict, host::Host,
 };
 
 /// A case, as `NAME.json` describes it.
@@ -29,15 +29,21 @@ pub struct Case {
     #[serde(default)]
     pub world: WorldLine,
     pub events: Vec<EventLine>,
+    /// After the events the state is brought down to this schema.
+    #[serde(default, rename = "downTo")]
+    pub down_to: Option<u32>,
 }
 
-/// The result of one event of a case: an element of `NAME.expected.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The result of one event of a case, or of a migration of the state: an element of `NAME.expected.json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EventResult {
     /// `None` if the plugin's triggers do not match the event; it is not handled then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<OutcomeLine>,
+    /// `up from 1` or `down to 1`: it is the result of a migration, before the first event or after the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<String>,
     #[serde(default)]
     pub effects: Vec<EffectLine>,
     /// The methods that were called, with their answers.
@@ -73,36 +79,87 @@ pub async fn run(
     let triggers = settings.triggers.as_ref().unwrap_or(&description.triggers);
     let triggers = Triggers::new(triggers).map_err(Error::Settings)?;
     let setup = Setup { name: name.clone(), settings: text, limits: settings.limits.clone(), grants };
-    let setup = Arc::new(setup);
-    let world = Arc::new(CaseWorld::new(case.world)?);
-    let recorder = Arc::new(Recorder::new(world.clone()));
-    let host: Arc<dyn Host> = recorder.clone();
-    let (mut instance, mut actual) = (None, Vec::new());
-    for (number, event) in (1..).zip(case.events) {
-        let SandboxEvent { event: sandbox_event, device, attempt } = event.nth(number).for_sandbox(name)?;
-        let id = device.as_ref().map_or("", |device| device.id.as_str());
-        // A plugin sees its own timers, whatever its triggers are.
-        let is_timer = matches!(sandbox_event.data, EventData::Timer { .. });
-        if !is_timer && !triggers.match_event(&sandbox_event.data, id) {
-            actual.push(EventResult { outcome: None, effects: Vec::new(), methods: Vec::new() });
-            continue;
-        }
-        let running = match instance.take().filter(|good: &switchbox_plugin_runtime::Instance| !good.poisoned()) {
-            Some(good) => good,
-            None => component.start_at(setup.clone(), host.clone(), sandbox_event.time_ms).await?,
-        };
-        let _ = recorder.take();
-        let running = instance.insert(running);
-        let execution = running.handle(Call { event: &sandbox_event, device: device.as_ref(), attempt }).await;
-        world.apply(&execution);
-        let methods = recorder.take().calls.into_iter().filter(|call| matches!(call, HostCall::Method { .. }));
-        actual.push(EventResult {
-            outcome: Some(OutcomeLine::of(&execution.verdict)),
-            effects: effects_of(&execution, &|num| world.name(num)),
-            methods: methods.collect(),
+    let schemas = &description.state;
+    let schema = case.world.state_schema.unwrap_or(schemas.current);
+    let run = Run { component, setup: Arc::new(setup), triggers, world: Arc::new(CaseWorld::new(case.world)?) };
+    let mut actual = Vec::new();
+    if schema > schemas.current {
+        let text = format!("world.stateSchema {schema}: the component keeps its state in schema {}", schemas.current);
+        return Err(Error::Settings(text));
+    }
+    if schema < schemas.current {
+        actual.push(run.migrate(Step::Up { from: schema }).await);
+    }
+    actual.extend(run.events(case.events).await?);
+    if let Some(to) = case.down_to {
+        actual.push(match schemas.may_go_down_to(to) {
+            Ok(()) => run.migrate(Step::Down { to }).await,
+            Err(why) => migrated(Step::Down { to }, &Verdict::Reject(why), Vec::new()),
         });
     }
     Ok(actual)
+}
+
+/// A plugin in the world of a case.
+struct Run<'a> {
+    component: &'a Component,
+    setup: Arc<Setup>,
+    triggers: Triggers,
+    world: Arc<CaseWorld>,
+}
+
+impl Run<'_> {
+    async fn events(&self, events: Vec<EventLine>) -> Result<Vec<EventResult>, Error> {
+        let recorder = Arc::new(Recorder::new(self.world.clone()));
+        let host: Arc<dyn Host> = recorder.clone();
+        let (mut instance, mut actual) = (None, Vec::new());
+        for (number, event) in (1..).zip(events) {
+            let SandboxEvent { event: sandbox_event, device, attempt } =
+                event.nth(number).for_sandbox(&self.setup.name)?;
+            let id = device.as_ref().map_or("", |device| device.id.as_str());
+            // A plugin sees its own timers, whatever its triggers are.
+            let is_timer = matches!(sandbox_event.data, EventData::Timer { .. });
+            if !is_timer && !self.triggers.match_event(&sandbox_event.data, id) {
+                actual.push(EventResult::default());
+                continue;
+            }
+            let running = match instance.take().filter(|good: &switchbox_plugin_runtime::Instance| !good.poisoned()) {
+                Some(good) => good,
+                None => self.component.start_at(self.setup.clone(), host.clone(), sandbox_event.time_ms).await?,
+            };
+            let _ = recorder.take();
+            let running = instance.insert(running);
+            let execution = running.handle(Call { event: &sandbox_event, device: device.as_ref(), attempt }).await;
+            self.world.apply(&execution);
+            let methods = recorder.take().calls.into_iter().filter(|call| matches!(call, HostCall::Method { .. }));
+            actual.push(EventResult {
+                outcome: Some(OutcomeLine::of(&execution.verdict)),
+                migration: None,
+                effects: effects_of(&execution, &|num| self.world.name(num)),
+                methods: methods.collect(),
+            });
+        }
+        Ok(actual)
+    }
+
+    /// Brings the state to another schema, as the host does when another version comes into force.
+    async fn migrate(&self, step: Step) -> EventResult {
+        match self.component.migrate(self.setup.clone(), self.world.clone(), step).await {
+            Ok(Migrated { writes, .. }) => {
+                self.world.write_state(&writes);
+                migrated(step, &Verdict::Done, lines(&[], &writes, &|num| self.world.name(num)))
+            }
+            Err(error) => migrated(step, &Verdict::Reject(error.to_string()), Vec::new()),
+        }
+    }
+}
+
+fn migrated(step: Step, verdict: &Verdict, effects: Vec<EffectLine>) -> EventResult {
+    let migration = match step {
+        Step::Up { from } => format!("up from {from}"),
+        Step::Down { to } => format!("down to {to}"),
+    };
+    EventResult { outcome: Some(OutcomeLine::of(verdict)), migration: Some(migration), effects, methods: Vec::new() }
 }
 
 /// The differences between the results and the expected ones; empty if there are none. JSON payloads are compared as JSON.
@@ -123,6 +180,10 @@ pub fn differences(expected: &[EventResult], actual: &[EventResult]) -> Vec<Stri
 fn compare_event(number: usize, expected: &EventResult, actual: &EventResult, found: &mut Vec<String>) {
     let outcome =
         |actual: &EventResult| actual.outcome.as_ref().map_or_else(|| "not seen".to_owned(), OutcomeLine::to_text);
+    if expected.migration != actual.migration {
+        let text = |result: &EventResult| result.migration.clone().unwrap_or_else(|| "an event".into());
+        found.push(format!("event {number}: expected {}, was {}", text(expected), text(actual)));
+    }
     if expected.outcome != actual.outcome {
         found.push(format!("event {number}: expected {}, was {}", outcome(expected), outcome(actual)));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::{names, payload::Payload};
+use crate::{names, own_state::OwnState, payload::Payload};
 use serde::{Deserialize, Serialize};
 use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName};
 use switchbox_plugin_runtime::{
@@ -42,6 +42,8 @@ pub struct GrantCheck {
 pub struct LiveWorld {
     host: Arc<dyn Host>,
     answers: Vec<MethodAnswer>,
+    /// Keys and values that are read instead of the live ones.
+    own: Option<OwnState>,
     grants: Mutex<Vec<GrantCheck>>,
     /// Names of devices that were looked up, by their numbers.
     names: Mutex<Vec<(DeviceNum, DeviceName)>>,
@@ -50,7 +52,13 @@ pub struct LiveWorld {
 impl LiveWorld {
     #[must_use]
     pub fn new(host: Arc<dyn Host>, answers: Vec<MethodAnswer>) -> Self {
-        Self { host, answers, grants: Mutex::default(), names: Mutex::default() }
+        Self { host, answers, own: None, grants: Mutex::default(), names: Mutex::default() }
+    }
+
+    /// The plugin's own state is this one.
+    #[must_use]
+    pub fn with_state(self, own: Option<OwnState>) -> Self {
+        Self { own, ..self }
     }
 
     /// The grants that were checked, each once.
@@ -105,15 +113,21 @@ impl Host for LiveWorld {
     }
 
     fn kv_get(&self, plugin: &PluginName, key: &str) -> Option<(Bytes, u64)> {
-        self.host.kv_get(plugin, key)
+        match &self.own {
+            Some(own) => own.get(key),
+            None => self.host.kv_get(plugin, key),
+        }
     }
 
     fn kv_keys(&self, plugin: &PluginName, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
-        self.host.kv_keys(plugin, prefix, after, limit)
+        match &self.own {
+            Some(own) => own.keys(prefix, after, limit),
+            None => self.host.kv_keys(plugin, prefix, after, limit),
+        }
     }
 
     fn kv_bytes(&self, plugin: &PluginName) -> usize {
-        self.host.kv_bytes(plugin)
+        self.own.as_ref().map_or_else(|| self.host.kv_bytes(plugin), OwnState::bytes)
     }
 
     fn command_room(&self, device: DeviceNum) -> usize {

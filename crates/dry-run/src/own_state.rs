@@ -10,7 +10,7 @@ use switchbox_model::{
     Effect,
     timer::{START, Schedule, Timer},
 };
-use switchbox_plugin_runtime::Execution;
+use switchbox_plugin_runtime::{Execution, KvChange};
 
 /// A plugin's own state and timers in memory.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +56,18 @@ impl OwnState {
                 _ => {}
             }
         }
-        for change in &execution.kv {
+        self.write(&execution.kv);
+    }
+
+    /// No keys are set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kv.is_empty()
+    }
+
+    /// Applies writes of the state.
+    pub fn write(&mut self, changes: &[KvChange]) {
+        for change in changes {
             let revision = self.kv.get(&change.key).map_or(0, |(_, revision)| *revision);
             match &change.value {
                 Some(value) => drop(self.kv.insert(change.key.clone(), (value.clone(), revision + 1))),

@@ -1,7 +1,10 @@
 //! A host that forwards the calls of one instance to another host, and records them with their answers. Used only while the plugin is
 //! recorded, tried or tested.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -23,13 +26,37 @@ const CALLS_BYTES: usize = 4 * 1024 * 1024;
 pub struct Recorder {
     host: Arc<dyn Host>,
     log: Arc<Mutex<CallLog>>,
+    /// The calls of this execution are not wanted.
+    off: AtomicBool,
+}
+
+/// The names of devices by their numbers. An execution looks few up, so they are searched one by one.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceNames(Vec<(DeviceNum, DeviceName)>);
+
+impl DeviceNames {
+    #[must_use]
+    pub fn get(&self, num: DeviceNum) -> Option<&DeviceName> {
+        self.0.iter().find(|(known, _)| *known == num).map(|(_, name)| name)
+    }
+
+    fn add(&mut self, num: DeviceNum, name: &DeviceName) {
+        if self.get(num).is_none() {
+            self.0.push((num, name.clone()));
+        }
+    }
+
+    /// Adds those that are not known.
+    pub fn extend(&mut self, more: Self) {
+        more.0.iter().for_each(|(num, name)| self.add(*num, name));
+    }
 }
 
 #[derive(Default)]
 struct CallLog {
     calls: Vec<HostCall>,
     bytes: usize,
-    names: HashMap<DeviceNum, DeviceName>,
+    names: DeviceNames,
 }
 
 /// The host calls of one execution, with their answers.
@@ -37,7 +64,7 @@ struct CallLog {
 pub struct RecordedCalls {
     pub calls: Vec<HostCall>,
     /// The devices that were looked up.
-    pub names: HashMap<DeviceNum, DeviceName>,
+    pub names: DeviceNames,
     /// The answers had more than [`CALLS_BYTES`], so some calls are missing.
     pub too_large: bool,
 }
@@ -45,7 +72,16 @@ pub struct RecordedCalls {
 impl Recorder {
     #[must_use]
     pub fn new(host: Arc<dyn Host>) -> Self {
-        Self { host, log: Arc::default() }
+        Self { host, log: Arc::default(), off: AtomicBool::new(false) }
+    }
+
+    /// Whether the calls are recorded from now on; an execution without a place in its recording needs none.
+    pub fn set_recording(&self, recording: bool) {
+        self.off.store(!recording, Ordering::Relaxed);
+    }
+
+    fn is_off(&self) -> bool {
+        self.off.load(Ordering::Relaxed)
     }
 
     /// Returns the calls that were recorded since the last `take`.
@@ -56,11 +92,9 @@ impl Recorder {
     }
 
     fn record(&self, bytes: usize, call: impl FnOnce() -> HostCall) {
-        self.log.lock().add(bytes, call);
-    }
-
-    fn record_name(&self, num: DeviceNum, name: &DeviceName) {
-        self.log.lock().names.entry(num).or_insert_with(|| name.clone());
+        if !self.is_off() {
+            self.log.lock().add(bytes, call);
+        }
     }
 
     fn name(&self, num: DeviceNum) -> String {
@@ -78,7 +112,7 @@ impl CallLog {
     }
 
     fn name(&self, num: DeviceNum) -> String {
-        self.names.get(&num).map_or_else(|| format!("#{}", num.num_id()), names::short)
+        self.names.get(num).map_or_else(|| format!("#{}", num.num_id()), names::short)
     }
 }
 
@@ -89,8 +123,8 @@ fn weight(view: &DeviceView) -> usize {
 impl Host for Recorder {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         let found = self.host.device(name);
-        if let Some(view) = &found {
-            self.record_name(view.num, name);
+        if let Some(view) = found.as_ref().filter(|_| !self.is_off()) {
+            self.log.lock().names.add(view.num, name);
         }
         self.record(found.as_ref().map_or(0, weight), || HostCall::Device {
             device: names::short(name),
@@ -101,10 +135,13 @@ impl Host for Recorder {
 
     fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
         let found = self.host.resolve(name);
-        if let Some(num) = found {
-            self.record_name(num, name);
+        if !self.is_off() {
+            let mut log = self.log.lock();
+            if let Some(num) = found {
+                log.names.add(num, name);
+            }
+            log.add(0, || HostCall::Has { device: names::short(name), answer: found.is_some() });
         }
-        self.record(0, || HostCall::Has { device: names::short(name), answer: found.is_some() });
         found
     }
 

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufWriter, Write as _},
+    io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{
@@ -31,6 +31,9 @@ use switchbox_support::{clock, scheduling, tasks::Tasks};
 /// than the rest of the recording.
 const WRITE_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Bytes that are read at once to find the last line of a file.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// Executions in the writer's queue; their bytes are bounded too.
 const QUEUE: usize = 8 * 1024;
 /// Further room in the queue, only for starts of instances. If it is full, the recording ends.
@@ -40,8 +43,10 @@ const QUEUE_OF_STARTS: usize = 1024;
 #[derive(Debug)]
 pub struct Options {
     pub plugin: PluginName,
-    /// The file. An existing file is replaced.
+    /// The file. An existing file is replaced, unless the recording continues in it.
     pub file: PathBuf,
+    /// The recording of a host that was restarted continues in its file, behind its last whole line.
+    pub continues: bool,
     /// `None`: until it is stopped or its file is full.
     pub time: Option<Duration>,
     /// Maximum size of the file, bytes.
@@ -88,6 +93,8 @@ struct Shared {
     queue: Mutex<Vec<Message>>,
     /// Bytes in the writer's queue, roughly.
     queued: AtomicU64,
+    /// The queue had no room for an execution since the writer took what was in it.
+    full: AtomicBool,
     executions: AtomicU64,
     skipped: AtomicU64,
     bytes: AtomicU64,
@@ -123,7 +130,8 @@ impl Recording {
     pub fn begin(options: Options, tasks: &Tasks) -> Result<Arc<Self>, BeginError> {
         let masks = Masks::new(&options.mask).map_err(BeginError::Mask)?;
         let failed = |source| BeginError::File { file: options.file.clone(), source };
-        let mut file = create(&options.file).map_err(failed)?;
+        let (mut file, before) =
+            if options.continues { reopen(&options.file) } else { create(&options.file) }.map_err(failed)?;
         let began_ms = clock::now_ms();
         let patterns = DEFAULT.into_iter().map(str::to_owned).chain(options.mask);
         let first = Line::Recording {
@@ -135,7 +143,7 @@ impl Recording {
         };
         let first = text_of(&first);
         file.write_all(&first).map_err(failed)?;
-        let shared = Arc::new(Shared { bytes: AtomicU64::new(first.len() as u64), ..Shared::default() });
+        let shared = Arc::new(Shared { bytes: AtomicU64::new(before + first.len() as u64), ..Shared::default() });
         let writer = Writer {
             file: BufWriter::new(file),
             masks,
@@ -199,6 +207,18 @@ impl Recording {
         instance
     }
 
+    /// Whether there is room for another execution in the writer's queue. If there is none, counts one as left out.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let Shared { queued, full, skipped, .. } = &*self.shared;
+        let bytes = queued.load(Ordering::Relaxed);
+        let room = bytes < limits::RECORDING_QUEUE_BYTES && !full.load(Ordering::Relaxed);
+        if !room && !self.is_closed() {
+            skipped.fetch_add(1, Ordering::Relaxed);
+        }
+        room
+    }
+
     /// Records an execution of the instance. Returns false if it is left out because the writer's queue is full.
     pub fn execution(
         &self,
@@ -236,6 +256,7 @@ impl Recording {
             self.shared.queued.fetch_add(weight, Ordering::Relaxed);
             queue.push(message);
         } else {
+            self.shared.full.store(true, Ordering::Relaxed);
             self.shared.skipped.fetch_add(1, Ordering::Relaxed);
         }
         has_room
@@ -254,7 +275,7 @@ impl Recording {
 
 /// Creates a file that only the host's user can read. An existing file is replaced and not overwritten, because a program may be
 /// reading it.
-fn create(path: &Path) -> io::Result<File> {
+fn create(path: &Path) -> io::Result<(File, u64)> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -262,7 +283,31 @@ fn create(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    Ok((OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?, 0))
+}
+
+/// Opens a file behind its last whole line, and creates one if there is none. Returns its bytes so far.
+fn reopen(path: &Path) -> io::Result<(File, u64)> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return create(path),
+        opened => opened?,
+    };
+    let (mut end, mut piece) = (file.metadata()?.len(), vec![0; PIECE_BYTES]);
+    while end > 0 {
+        let begin = end.saturating_sub(PIECE_BYTES as u64);
+        let read = usize::try_from(end - begin).unwrap_or(0);
+        let piece = piece.get_mut(..read).unwrap_or_default();
+        file.seek(SeekFrom::Start(begin))?;
+        file.read_exact(piece)?;
+        if let Some(at) = piece.iter().rposition(|byte| *byte == b'\n') {
+            end = begin + at as u64 + 1;
+            break;
+        }
+        end = begin;
+    }
+    file.set_len(end)?;
+    file.seek(SeekFrom::Start(end))?;
+    Ok((file, end))
 }
 
 /// Bytes that an execution takes in the queue, roughly.
@@ -330,6 +375,7 @@ impl Writer {
             let is_closed = self.shared.closed.load(Ordering::Relaxed) || Arc::strong_count(&self.shared) == 1;
             let is_over = self.until.is_some_and(|until| Instant::now() >= until);
             let queued = std::mem::take(&mut *self.shared.queue.lock());
+            self.shared.full.store(false, Ordering::Relaxed);
             for message in queued {
                 if let Err(error) = self.take(message) {
                     return EndReason::Failed(error);
@@ -395,7 +441,7 @@ impl Writer {
 impl CapturedExecution {
     fn line(self) -> ExecutionLine {
         let Self { instance, event, device, attempt, calls, effects, kv, verdict, logs, guest_us } = self;
-        let name = |num| calls.names.get(&num).cloned();
+        let name = |num| calls.names.get(num).cloned();
         ExecutionLine {
             instance,
             event: EventLine::of(&event, device.as_ref(), attempt),

@@ -14,7 +14,7 @@ use switchbox_model::{
     timer::{Schedule, Timer},
 };
 use switchbox_plugin_runtime::{
-    Capability, ConfigView, DeviceView, Execution, Host, MethodCall, MethodError, MethodResponse, Verdict,
+    Capability, ConfigView, DeviceView, Execution, Host, KvChange, MethodCall, MethodError, MethodResponse, Verdict,
     host::BoxFuture,
 };
 use switchbox_store::{ConfigVersion, StateVersion};
@@ -27,6 +27,9 @@ pub struct WorldLine {
     /// The plugin's own state.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub state: BTreeMap<String, Payload>,
+    /// The schema of that state. `None`: the component's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_schema: Option<u32>,
     /// Names of timers that are set.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub timers: Vec<String>,
@@ -83,7 +86,7 @@ impl CaseWorld {
     ///
     /// A device's name is not valid.
     pub fn new(line: WorldLine) -> Result<Self, InvalidName> {
-        let WorldLine { devices, state: kv, timers, methods } = line;
+        let WorldLine { devices, state: kv, timers, methods, .. } = line;
         let world = Self { methods, ..Self::default() };
         for (name, about) in devices {
             world.add(names::parse(&name)?, about);
@@ -116,6 +119,11 @@ impl CaseWorld {
             state.apply(effect);
         }
         state.own.apply(execution);
+    }
+
+    /// Applies the writes of a migration.
+    pub fn write_state(&self, changes: &[KvChange]) {
+        self.state.lock().own.write(changes);
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use switchbox_rules::names::Seq;
 
-use super::{cause::EffectKey, timer::Timer};
+use super::{cause::EffectKey, effect::KvWrite, timer::Timer};
 
 /// Which component a plugin is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,19 @@ pub enum PluginChange {
     Deleted,
     /// A new version failed in its first events, and the version before it is in force again; `None` ends that.
     RolledBack(Option<RolledBack>),
+    /// Its state has another schema, because a version that keeps it so comes into force.
+    Migrated(Migration),
+}
+
+/// The state of a plugin was brought to another schema, in one change with the switch to a version that keeps it so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migration {
+    pub schema: u32,
+    pub writes: Vec<KvWrite>,
+    /// The component that comes into force. `None`: the version before is in force again.
+    pub identity: Option<Identity>,
+    /// The version that the guard rolled back, if it is the reason.
+    pub rolled_back: Option<RolledBack>,
 }
 
 /// Which version was rolled back, and why.
@@ -50,8 +63,17 @@ pub struct RolledBack {
     pub digest: String,
     /// Identifies the component and all of its settings.
     pub version: String,
-    /// Identifies the component and the settings that are in force instead.
+    /// Identifies the component and the settings that are in force instead. The same as `version`: it stays in force, because its
+    /// migration of the state cannot be undone.
     pub instead: String,
     pub error: String,
     pub time_ms: u64,
+}
+
+impl RolledBack {
+    /// Whether the version failed and stays in force nevertheless.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.instead == self.version
+    }
 }

@@ -1,6 +1,6 @@
 //! The answer of a component's `describe`.
 
-use super::{grants::Grant, schema::Field, trigger::Trigger};
+use super::{grants::Grant, migration::Schemas, schema::Field, trigger::Trigger};
 
 /// The answer of a component's `describe`.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,4 +15,6 @@ pub struct Description {
     pub default_settings: String,
     /// What the settings may be; empty if the component does not say.
     pub schema: Vec<Field>,
+    /// The schemas of its state.
+    pub state: Schemas,
 }

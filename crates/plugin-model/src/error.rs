@@ -42,6 +42,9 @@ pub enum CallError {
     /// The host itself panicked during the call.
     #[error("the host panicked in {what} of the component: {panic}")]
     Panicked { what: &'static str, panic: String },
+    /// The guest's own text about the plugin's state.
+    #[error("the state is not migrated: {0}")]
+    NotMigrated(String),
     /// The description cannot be used.
     #[error("the component's description is wrong: {0}")]
     Description(String),

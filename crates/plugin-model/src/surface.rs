@@ -7,6 +7,7 @@ pub const HANDLER: &str = "switchbox:plugin/handler@0.1.0";
 
 /// What it may export beside that.
 pub const SETTINGS_SCHEMA: &str = "switchbox:plugin/settings-schema@0.1.0";
+pub const MIGRATION: &str = "switchbox:plugin/migration@0.1.0";
 
 /// The package of the host's interfaces, and its version.
 const PACKAGE: &str = "switchbox:plugin/";

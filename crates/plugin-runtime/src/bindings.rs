@@ -86,6 +86,21 @@ pub(super) mod schema {
     }
 }
 
+/// What a component says of the schemas of its state.
+#[allow(unsafe_code, reason = "generated")]
+pub(super) mod migration {
+    use wasmtime::component::{ComponentType, Lift};
+
+    #[derive(Debug, Clone, ComponentType, Lift)]
+    #[component(record)]
+    pub(crate) struct Schemas {
+        pub(crate) current: u32,
+        #[component(name = "oldest-down")]
+        pub(crate) oldest_down: u32,
+        pub(crate) why: String,
+    }
+}
+
 /// Events as `wit/` has them, borrowed.
 #[allow(unsafe_code, reason = "generated")]
 pub(super) mod events {

@@ -22,6 +22,8 @@ pub(super) enum Phase {
     Start,
     /// May do what it is granted.
     Event,
+    /// May read and write the plugin's own state.
+    Migration,
 }
 
 /// The last check of the grants that succeeded.
@@ -124,6 +126,12 @@ impl CallState {
             return Err(calls::too_many_effects(most));
         }
         Ok(())
+    }
+
+    /// The writes of a migration: the last one of each key.
+    pub(super) fn take_migrated(&mut self) -> Vec<KvChange> {
+        let written = std::mem::take(&mut self.overlay).into_iter();
+        written.map(|(key, (value, _))| KvChange { key, value, expected: None }).collect()
     }
 
     pub(super) fn add_effect(&mut self, effect: Effect) {

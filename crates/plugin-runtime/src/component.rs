@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::task::JoinError;
-use wasmtime::component::{Component as Compiled, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::component::{
+    Component as Compiled, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Linker, Lower,
+};
 
 use super::{
+    Migrated, Schemas, Step,
     binary::{self, Kind, MAX_COMPONENT_BYTES, digest},
     bindings::{
         exports::{Handling, HandlingIndices},
+        migration as migration_wit,
         schema::Field,
     },
+    call_state::Phase,
     compile, contents, convert,
     description::Description,
     engine::WasmEngine,
@@ -24,10 +29,10 @@ use super::{
     refused,
     sandbox::{self, State},
     schema,
-    surface::{HANDLER, SETTINGS_SCHEMA, check_exports, check_imports},
+    surface::{HANDLER, MIGRATION, SETTINGS_SCHEMA, check_exports, check_imports},
     text,
 };
-use switchbox_model::PluginName;
+use switchbox_model::{PluginName, limits::MIGRATION_TIME};
 use switchbox_support::{
     clock,
     tasks::{self, Panicked},
@@ -48,6 +53,14 @@ struct Inner {
     on_event: ComponentExportIndex,
     /// `fields` of the settings' schema, if the component has one.
     fields: Option<ComponentExportIndex>,
+    migration: Option<MigrationExports>,
+}
+
+/// The functions of the interface `migration`.
+struct MigrationExports {
+    describe: ComponentExportIndex,
+    up: ComponentExportIndex,
+    down: ComponentExportIndex,
 }
 
 impl std::fmt::Debug for Component {
@@ -110,29 +123,73 @@ impl Component {
         let described = described.map_err(|panic| panicked("describe", &panic))?;
         let described = described.map_err(|error| self.failed("describe", &store, &error))?;
         let described = convert::description(described).map_err(CallError::Description)?;
-        let Some(index) = self.0.fields else { return Ok(described) };
-        let fields = self.schema_fields(&mut store, &instance, index).await?;
-        let fields = fields.into_iter().map(convert::field).collect();
-        let fields = schema::read(fields, &described.default_settings);
-        let schema = fields.map_err(|error| CallError::Description(format!("settings-schema: {error}")))?;
-        Ok(Description { schema, ..described })
+        let schema = match self.0.fields {
+            None => Vec::new(),
+            Some(index) => {
+                let what = "fields of settings-schema";
+                let (fields,): (Vec<Field>,) = self.call(what, &mut store, &instance, index, ()).await?;
+                let fields = fields.into_iter().map(convert::field).collect();
+                let fields = schema::read(fields, &described.default_settings);
+                fields.map_err(|error| CallError::Description(format!("settings-schema: {error}")))?
+            }
+        };
+        let state = match &self.0.migration {
+            None => Schemas::default(),
+            Some(exports) => {
+                let what = "describe of migration";
+                let called = self.call(what, &mut store, &instance, exports.describe, ()).await;
+                let (migration_wit::Schemas { current, oldest_down, why },) = called?;
+                Schemas::new(current, oldest_down, why)
+                    .map_err(|error| CallError::Description(format!("migration: {error}")))?
+            }
+        };
+        Ok(Description { schema, state, ..described })
     }
 
-    /// What the component says that its settings may be.
-    async fn schema_fields(
+    /// Brings the plugin's state to another schema, in an instance of its own. `host` is read from and not changed. Returns what is
+    /// to be written.
+    ///
+    /// # Errors
+    ///
+    /// The guest refuses, traps, or exceeds a limit.
+    pub async fn migrate(&self, setup: Arc<Setup>, host: Arc<dyn Host>, step: Step) -> Result<Migrated, CallError> {
+        let Some(exports) = &self.0.migration else {
+            return Err(CallError::NotMigrated("the component does not export the interface migration".into()));
+        };
+        let (what, index, schema) = match step {
+            Step::Up { from } => ("up of migration", exports.up, from),
+            Step::Down { to } => ("down of migration", exports.down, to),
+        };
+        let mut store = sandbox::store(self.0.engine.wasmtime(), setup, Some(host), clock::now_ms());
+        let (_, _, instance) = self.instantiate(&mut store).await?;
+        store.data_mut().call.phase = Phase::Migration;
+        sandbox::arm(&mut store, MIGRATION_TIME);
+        let called = self.call(what, &mut store, &instance, index, (schema,)).await;
+        let (migrated,): (Result<(), String>,) = called?;
+        migrated.map_err(|text| CallError::NotMigrated(text::cut(text)))?;
+        let state = store.data_mut();
+        let (logs, _) = state.output.take();
+        Ok(Migrated { writes: state.call.take_migrated(), logs })
+    }
+
+    /// Calls an exported function. The store is armed.
+    async fn call<P, R>(
         &self,
+        what: &'static str,
         store: &mut wasmtime::Store<State>,
         instance: &wasmtime::component::Instance,
         index: ComponentExportIndex,
-    ) -> Result<Vec<Field>, CallError> {
-        let what = "fields of settings-schema";
-        let func = instance.get_typed_func::<(), (Vec<Field>,)>(&mut *store, index);
+        params: P,
+    ) -> Result<R, CallError>
+    where
+        P: ComponentNamedList + Lower + Send + Sync + 'static,
+        R: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let func = instance.get_typed_func::<P, R>(&mut *store, index);
         let func = func.map_err(|error| self.failed(what, store, &error))?;
         let meter = Arc::clone(&store.data().meter);
-        let called = tasks::caught(sandbox::measured(&meter, func.call_async(&mut *store, ()))).await;
-        let (fields,) =
-            called.map_err(|panic| panicked(what, &panic))?.map_err(|error| self.failed(what, store, &error))?;
-        Ok(fields)
+        let called = tasks::caught(sandbox::measured(&meter, func.call_async(&mut *store, params))).await;
+        called.map_err(|panic| panicked(what, &panic))?.map_err(|error| self.failed(what, store, &error))
     }
 
     /// A new instance that has been given its settings and may be given events.
@@ -236,11 +293,24 @@ fn finish(engine: &WasmEngine, checked: Checked, code: &[u8], size: usize) -> Re
     let on_event = on_event.ok_or_else(|| other(wasmtime::format_err!("it has no on-event")))?;
     let schema = compiled.get_export_index(None, SETTINGS_SCHEMA);
     let fields = schema.and_then(|schema| compiled.get_export_index(Some(&schema), "fields"));
+    let migration = migration_exports(&compiled)?;
     // A refused component is not stored in the cache.
     if let Some(cache) = engine.cache().filter(|_| is_new) {
         cache.put(&digest, code);
     }
-    Ok(Component(Arc::new(Inner { engine: engine.clone(), digest, size, imports, pre, indices, on_event, fields })))
+    let engine = engine.clone();
+    let inner = Inner { engine, digest, size, imports, pre, indices, on_event, fields, migration };
+    Ok(Component(Arc::new(inner)))
+}
+
+/// Returns `None` if the component does not export the interface.
+fn migration_exports(compiled: &Compiled) -> Result<Option<MigrationExports>, LoadError> {
+    let Some(interface) = compiled.get_export_index(None, MIGRATION) else { return Ok(None) };
+    let export = |name: &str| {
+        let missing = || LoadError::Export { wanted: MIGRATION, found: format!("it has no {name}") };
+        compiled.get_export_index(Some(&interface), name).ok_or_else(missing)
+    };
+    Ok(Some(MigrationExports { describe: export("describe")?, up: export("up")?, down: export("down")? }))
 }
 
 /// The interfaces of the host, and stubs for the imports that `refused.rs` denies.

@@ -1,6 +1,7 @@
 //! Converts between the host's types and those of the bindings. Events are converted without copies. Pure.
 
 use super::{
+    Schemas,
     bindings::{
         events::{
             CommandSettled, CommandStatus as WitStatus, Event as WitEvent, EventData as WitData,
@@ -84,6 +85,7 @@ pub(super) fn description(described: wit::Description) -> Result<Description, St
         grants,
         default_settings: described.default_settings,
         schema: Vec::new(),
+        state: Schemas::default(),
     })
 }
 

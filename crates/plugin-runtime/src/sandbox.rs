@@ -15,7 +15,7 @@ use super::{
     meter::{Meter, Metered},
     output::Output,
 };
-use switchbox_model::limits::GUEST_CALL_BYTES;
+use switchbox_model::limits::{GUEST_CALL_BYTES, MIGRATION_TIME};
 
 /// Elements of all tables of an instance.
 const MAX_TABLE_ELEMENTS: usize = 100_000;
@@ -105,6 +105,11 @@ pub(super) fn failure(state: &State, error: &wasmtime::Error) -> Failure {
         let (key, deadline) = match state.call.phase {
             Phase::Event => ("deadline", limits.deadline),
             Phase::Describe | Phase::Start => ("start-deadline", limits.start_deadline),
+            Phase::Migration => {
+                failure.limit = Some(names::MIGRATION_TIME);
+                failure.text = failure.text.replacen(names::DEADLINE.as_str(), names::MIGRATION_TIME.as_str(), 1);
+                (names::MIGRATION_TIME.as_str(), MIGRATION_TIME)
+            }
         };
         let text = format!("longer than {deadline:?}{}", limits.raise(key));
         failure.text = failure.text.replacen("too long", &text, 1);

@@ -16,9 +16,12 @@ use super::{
     version::{NewVersion, RolledBack, Version},
 };
 use switchbox_model::{PluginName, limits};
+use switchbox_plugin_model::digest;
 
 const FOLDER: &str = "components";
 const ENDING: &str = ".history.json";
+/// The end of the names of the files with windows and canaries.
+const WINDOWS: &str = ".windows.json";
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct File {
@@ -48,20 +51,32 @@ impl History {
         self.read(plugin).versions
     }
 
-    /// Records that a version came into force. `bytes`: its component, to be stored; `None` for a built-in.
+    /// Records that a version came into force. `bytes`: its component, to be stored; `None` for a built-in. `script`: the rule in
+    /// JavaScript that it was made of.
     ///
     /// # Errors
     ///
     /// The folder cannot be written.
-    pub fn record_version(&self, plugin: &PluginName, ran: NewVersion, bytes: Option<&[u8]>) -> io::Result<()> {
+    pub fn record_version(
+        &self,
+        plugin: &PluginName,
+        ran: NewVersion,
+        bytes: Option<&[u8]>,
+        script: Option<&[u8]>,
+    ) -> io::Result<()> {
         let _changing = self.changing.lock();
         let mut file = self.read(plugin);
         if file.versions.last().is_some_and(|last| last.id == ran.id && last.rolled_back.is_none()) {
             return Ok(());
         }
         if let Some(bytes) = bytes {
-            components::keep(&self.folder, &ran.digest, bytes)?;
+            components::keep(&self.folder, &ran.digest, components::COMPONENT, bytes)?;
         }
+        let script = script.map(|text| (digest(text), text));
+        if let Some((digest, text)) = &script {
+            components::keep(&self.folder, digest, components::SCRIPT, text)?;
+        }
+        let script = script.map(|(digest, _)| digest);
         let known = file.versions.iter().position(|known| known.id == ran.id);
         let number = match known.map(|at| file.versions.remove(at)) {
             Some(known) => known.number,
@@ -71,7 +86,19 @@ impl History {
             }
         };
         let NewVersion { id, digest, component, settings, time_ms, by, about } = ran;
-        file.versions.push(Version { number, id, digest, component, settings, time_ms, by, about, rolled_back: None });
+        let rolled_back = None;
+        file.versions.push(Version {
+            number,
+            id,
+            digest,
+            component,
+            script,
+            settings,
+            time_ms,
+            by,
+            about,
+            rolled_back,
+        });
         let old = file.versions.len().saturating_sub(limits::PLUGIN_VERSIONS);
         file.versions.drain(..old);
         self.write(plugin, &file)?;
@@ -101,13 +128,58 @@ impl History {
     ///
     /// The file cannot be read.
     pub fn component(&self, version: &Version) -> io::Result<Option<Vec<u8>>> {
-        components::read(&self.folder, &version.digest)
+        components::read(&self.folder, &version.digest, components::COMPONENT)
+    }
+
+    /// The rule in JavaScript that a version's component was made of. Returns `None` if there is none, or if it is not stored.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn script(&self, version: &Version) -> io::Result<Option<Vec<u8>>> {
+        let Some(digest) = &version.script else { return Ok(None) };
+        components::read(&self.folder, digest, components::SCRIPT)
     }
 
     /// Whether the bytes of its component are stored.
     #[must_use]
     pub fn has_component(&self, version: &Version) -> bool {
-        components::size(&self.folder, &version.digest).is_some()
+        components::size(&self.folder, &version.digest, components::COMPONENT).is_some()
+    }
+
+    /// Stores what continues after a restart: the text, and the component of a canary. An empty text deletes it.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be written.
+    pub fn keep_windows(&self, plugin: &PluginName, text: &str, component: Option<&[u8]>) -> io::Result<()> {
+        let _changing = self.changing.lock();
+        let path = self.folder.join(format!("{plugin}{WINDOWS}"));
+        if text.is_empty() {
+            return match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
+        }
+        if let Some(bytes) = component {
+            components::keep(&self.folder, &digest(bytes), components::COMPONENT, bytes)?;
+        }
+        components::write_whole(&path, text.as_bytes())
+    }
+
+    /// What continues after a restart, as it was stored. Empty if there is nothing.
+    #[must_use]
+    pub fn windows(&self, plugin: &PluginName) -> String {
+        fs::read_to_string(self.folder.join(format!("{plugin}{WINDOWS}"))).unwrap_or_default()
+    }
+
+    /// A stored component.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn stored(&self, digest: &str) -> io::Result<Option<Vec<u8>>> {
+        components::read(&self.folder, digest, components::COMPONENT)
     }
 
     /// Deletes the history of a plugin.
@@ -116,6 +188,7 @@ impl History {
         migrate::forget(&self.folder, plugin);
         // There may be none; a component that stays is deleted with the next change.
         let _ = fs::remove_file(self.path(plugin));
+        let _ = fs::remove_file(self.folder.join(format!("{plugin}{WINDOWS}")));
         let _ = self.forget_components();
     }
 
@@ -143,6 +216,10 @@ impl History {
         let mut used = BTreeSet::new();
         for entry in fs::read_dir(&self.folder)? {
             let name = entry?.file_name();
+            if name.to_str().is_some_and(|name| name.ends_with(WINDOWS)) {
+                used.extend(canary_component(&self.folder.join(&name)));
+                continue;
+            }
             let plugin = name.to_str().and_then(|name| name.strip_suffix(ENDING));
             let Some(plugin) = plugin.and_then(|plugin| PluginName::new(plugin).ok()) else { continue };
             let (mut bytes, mut own) = (0, BTreeSet::new());
@@ -150,17 +227,26 @@ impl History {
                 if own.contains(&version.digest) {
                     continue;
                 }
-                let Some(size) = components::size(&self.folder, &version.digest) else { continue };
+                let Some(size) = components::size(&self.folder, &version.digest, components::COMPONENT) else {
+                    continue;
+                };
                 bytes += size;
                 if bytes > limits::PLUGIN_VERSION_BYTES {
                     break;
                 }
                 own.insert(version.digest);
+                own.extend(version.script);
             }
             used.extend(own);
         }
         components::retain(&self.folder, &used)
     }
+}
+
+/// The digest of the component of a canary that is stored in this file.
+fn canary_component(path: &Path) -> Option<String> {
+    let windows: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    Some(windows.get("canary")?.get("component")?.as_str()?.to_owned())
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(super) fn versions(folder: &Path, plugin: &PluginName) -> Vec<Version> {
     for which in ["previous", "current"] {
         if let Ok(bytes) = fs::read(folder.join(format!("{plugin}.{which}.wasm"))) {
             // That one cannot be kept costs no more than going back to it.
-            let _ = components::keep(folder, &digest(&bytes), &bytes);
+            let _ = components::keep(folder, &digest(&bytes), components::COMPONENT, &bytes);
         }
     }
     let ran: Vec<EarlierVersion> = serde_json::from_slice(&text).unwrap_or_default();
@@ -41,6 +41,7 @@ pub(super) fn versions(folder: &Path, plugin: &PluginName) -> Vec<Version> {
         // Which bytes a built-in had then is not known any more.
         digest: if ran.component.starts_with("builtin:") { String::new() } else { ran.component.clone() },
         component: if ran.component.starts_with("builtin:") { ran.component } else { format!("{plugin}.wasm") },
+        script: None,
         settings: ran.settings,
         time_ms,
         by: None,

@@ -14,6 +14,8 @@ pub struct Summary {
     pub grants: Vec<String>,
     pub grants_in_force: Vec<String>,
     pub imports: Vec<String>,
+    /// The schema in which it keeps its state.
+    pub state_schema: u32,
 }
 
 /// Why and when the host went back to the version before this one.
@@ -22,6 +24,9 @@ pub struct Summary {
 pub struct RolledBack {
     pub why: String,
     pub time_ms: u64,
+    /// It failed, and stays in force nevertheless.
+    #[serde(default)]
+    pub stays: bool,
 }
 
 /// A component with its settings that has run.
@@ -36,6 +41,9 @@ pub struct Version {
     pub digest: String,
     /// `builtin:…`, or the name of the file in the plugin folder.
     pub component: String,
+    /// `sha256:…` of the rule in JavaScript that the component was made of, if it was.
+    #[serde(default)]
+    pub script: Option<String>,
     /// The settings file.
     pub settings: Arc<str>,
     /// When it came into force last, milliseconds since the Unix epoch.

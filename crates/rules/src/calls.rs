@@ -270,6 +270,12 @@ pub fn too_many_calls(most: u32) -> Refusal {
     )
 }
 
+/// The error of a migration that has made as many calls as it may make.
+#[must_use]
+pub fn too_many_migration_calls() -> Refusal {
+    Refusal::over(names::MIGRATION_CALLS, format!("{} calls for one migration", limits::MIGRATION_CALLS))
+}
+
 /// The error of a plugin whose state would be too large.
 #[must_use]
 pub fn state_too_large() -> Refusal {

@@ -89,6 +89,12 @@ pub const SUBFOLDER_BYTES: usize = 256;
 pub const SCHEDULE_BYTES: usize = 512;
 /// Calls of the host that a plugin makes for one event, unless its settings say otherwise.
 pub const HOST_CALLS: u32 = 1_000;
+/// Calls of the host for one migration of a plugin's state.
+pub const MIGRATION_CALLS: u32 = 100_000;
+/// Guest time for one migration of a plugin's state.
+pub const MIGRATION_TIME: Duration = Duration::from_secs(10);
+/// How long a migration waits until the plugin handles no event.
+pub const MIGRATION_WAIT: Duration = Duration::from_secs(60);
 /// Effects of one event, writes of the plugin's own state included, unless its settings say otherwise.
 pub const EFFECTS_PER_EVENT: u32 = 64;
 /// Entries of one list that a plugin asks for.

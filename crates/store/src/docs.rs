@@ -234,4 +234,6 @@ pub struct PluginLifecycleDoc {
     /// Its files are gone.
     pub removed: bool,
     pub rolled_back: Option<RolledBack>,
+    /// The schema of its state.
+    pub schema: u32,
 }

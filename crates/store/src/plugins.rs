@@ -4,13 +4,13 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::{
     Error,
-    columns::{each, from_json, json, plugin_name},
+    columns::{each, from_json, json, meta, plugin_name, set_meta},
     docs::PluginLifecycleDoc,
     timers,
 };
 use switchbox_model::{
     PluginName,
-    lifecycle::{Identity, PluginChange},
+    lifecycle::{Identity, Migration, PluginChange, RolledBack},
 };
 
 pub(super) fn write(tx: &Transaction<'_>, plugin: &PluginName, change: &PluginChange) -> Result<(), Error> {
@@ -39,17 +39,36 @@ pub(super) fn write(tx: &Transaction<'_>, plugin: &PluginName, change: &PluginCh
             ] {
                 tx.execute(statement, [name])?;
             }
+            tx.execute("DELETE FROM meta WHERE key = ?1", [schema_key(name)])?;
             timers::delete_all(tx, plugin)?;
         }
-        PluginChange::RolledBack(rolled_back) => {
-            let text = rolled_back.as_ref().map(json).transpose()?;
-            tx.execute(
-                "INSERT INTO plugin_life (name, taken_back) VALUES (?1, ?2)
-                 ON CONFLICT (name) DO UPDATE SET taken_back = excluded.taken_back",
-                params![name, text],
-            )?;
+        PluginChange::RolledBack(rolled_back) => write_rolled_back(tx, name, rolled_back.as_ref())?,
+        // Its writes of the state are documents of their own.
+        PluginChange::Migrated(Migration { schema, identity, rolled_back, .. }) => {
+            set_meta(tx, &schema_key(name), (*schema).into())?;
+            if let Some(identity) = identity {
+                write_identity(tx, name, identity)?;
+            }
+            if rolled_back.is_some() {
+                write_rolled_back(tx, name, rolled_back.as_ref())?;
+            }
         }
     }
+    Ok(())
+}
+
+/// The key in `meta` of the schema of a plugin's state.
+fn schema_key(plugin: &str) -> String {
+    format!("state_schema/{plugin}")
+}
+
+fn write_rolled_back(tx: &Transaction<'_>, name: &str, rolled_back: Option<&RolledBack>) -> Result<(), Error> {
+    let text = rolled_back.map(json).transpose()?;
+    tx.execute(
+        "INSERT INTO plugin_life (name, taken_back) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET taken_back = excluded.taken_back",
+        params![name, text],
+    )?;
     Ok(())
 }
 
@@ -81,9 +100,13 @@ pub(super) fn load(db: &Connection) -> Result<Vec<PluginLifecycleDoc>, Error> {
             off_ms: r.get(3)?,
             removed: r.get(4)?,
             rolled_back: r.get::<_, Option<String>>(5)?.map(|text| from_json(&text)).transpose()?,
+            schema: 0,
         });
         Ok(())
     })?;
+    for life in &mut found {
+        life.schema = u32::try_from(meta(db, &schema_key(life.plugin.as_str()))?).unwrap_or(u32::MAX);
+    }
     Ok(found)
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{plugin_texts, scripts::Scripts};
+use super::{plugin_texts, scripts::Scripts, windows};
 use switchbox_admin::Authors;
 use switchbox_builtins as builtins;
-use switchbox_dispatch::{Component, Manager, PluginState, PluginStatus, version_id};
+use switchbox_dispatch::{Before, Component, Manager, PluginState, PluginStatus, StoredCanary, version_id};
 use switchbox_model::{PluginName, lifecycle::RolledBack};
 use switchbox_plugin_folder::{Change, Source};
 use switchbox_plugin_runtime as plugin;
@@ -29,14 +29,17 @@ struct Files {
     component: Component,
     settings: PluginSettings,
     text: Arc<str>,
+    /// The rule in JavaScript that the component was made of.
+    script: Option<Bytes>,
 }
 
 impl Loader {
     pub(super) async fn make(self, change: Change) {
         let done = match change {
             Change::Upsert { name, component, settings, text } => match self.component_of(component).await {
-                Ok(component) => {
-                    let done = self.upsert(&name, Files { component, settings: *settings, text }).await;
+                Ok((component, script)) => {
+                    let files = Files { component, settings: *settings, text, script };
+                    let done = self.upsert(&name, files).await;
                     self.plugins.prune_after_change().await;
                     done
                 }
@@ -64,26 +67,28 @@ impl Loader {
         }
     }
 
-    async fn component_of(&self, source: Source) -> Result<Component, String> {
+    /// The component, and the rule in JavaScript that it was made of.
+    async fn component_of(&self, source: Source) -> Result<(Component, Option<Bytes>), String> {
         match source {
             Source::Script { path, bytes } => {
                 let origin = path.display().to_string();
-                let bytes = self.scripts.component(file_name(&origin), &bytes).await?;
-                Ok(Component { origin, bytes })
+                let made = self.scripts.component(file_name(&origin), &bytes).await?;
+                Ok((Component { origin, bytes: made }, Some(bytes)))
             }
-            Source::File { path, bytes } => Ok(Component { origin: path.display().to_string(), bytes }),
-            Source::Builtin(name) => builtin(&name),
+            Source::File { path, bytes } => Ok((Component { origin: path.display().to_string(), bytes }, None)),
+            Source::Builtin(name) => Ok((builtin(&name)?, None)),
         }
     }
 
     async fn upsert(&self, name: &PluginName, files: Files) -> Result<(), switchbox_dispatch::Error> {
-        let Files { component, settings, text } = files;
+        let Files { component, settings, text, script } = files;
         let id = version_id(&component.bytes, &settings);
-        if let Some(rolled_back) = self.plugins.rolled_back(name).filter(|rolled_back| rolled_back.version == id)
+        let is_this = |rolled_back: &RolledBack| rolled_back.version == id && !rolled_back.stays();
+        if let Some(rolled_back) = self.plugins.rolled_back(name).filter(is_this)
             && settings.enabled
             && let Some((instead, settings)) = self.kept(name, rolled_back.instead.clone()).await
         {
-            let done = self.plugins.upsert(name, instead, settings).await;
+            let done = self.plugins.upsert(name, instead, settings, None).await;
             self.plugins.runs_instead(name, &rolled_back);
             return done;
         }
@@ -97,11 +102,16 @@ impl Loader {
             about: Summary::default(),
         };
         let bytes = component.bytes.clone();
-        let done = self.plugins.upsert(name, component, settings).await;
+        let (before, canary) = self.before(name, &ran.id).await;
+        let done = self.plugins.upsert(name, component, settings, before).await;
         if done.is_ok()
             && let Some(status) = self.plugins.get(name).filter(|status| status.state == PluginState::Running)
         {
-            self.remember(name, ran, bytes, &status).await;
+            self.remember(name, ran, (bytes, script), &status).await;
+            if let Some(canary) = canary {
+                self.resume_canary(name, canary).await;
+            }
+            windows::store(&self.plugins, &self.history, name).await;
         }
         done
     }
@@ -111,27 +121,58 @@ impl Loader {
         let (history, plugin) = (self.history.clone(), name.clone());
         let found = blocking(move || {
             let version = history.versions(&plugin).into_iter().find(|version| version.id == id)?;
-            let bytes = history.component(&version).ok()?;
-            Some((version, bytes))
+            windows::kept(&history, &version)
         });
-        let (version, bytes) = found.await.flatten()?;
-        let settings = PluginSettings::parse(&version.settings).ok()?;
-        let component = match bytes {
-            Some(bytes) => Component { origin: version.component, bytes: bytes.into() },
-            None => builtin(version.component.strip_prefix("builtin:")?).ok()?,
+        found.await.flatten()
+    }
+
+    /// The version before this one, if the host has just started, and the canary that was running.
+    async fn before(&self, name: &PluginName, id: &str) -> (Option<Before>, Option<StoredCanary>) {
+        if self.plugins.running().contains(name) {
+            return (None, None);
+        }
+        let (history, plugin, id) = (self.history.clone(), name.clone(), id.to_owned());
+        let found = blocking(move || {
+            let windows = windows::stored(&history, &plugin);
+            let canary = windows.canary.clone().filter(|canary| canary.in_force == id);
+            (windows::before(&history, &plugin, &id, windows), canary)
+        });
+        found.await.unwrap_or_default()
+    }
+
+    /// Lets the canary continue that was running when the host stopped.
+    async fn resume_canary(&self, name: &PluginName, canary: StoredCanary) {
+        let component = match canary.component.clone() {
+            None => None,
+            Some(digest) => {
+                let history = self.history.clone();
+                let read = blocking(move || history.stored(&digest).ok().flatten()).await.flatten();
+                let Some(bytes) = read else {
+                    return tracing::warn!(plugin = %name, "the canary does not continue: its component is not stored");
+                };
+                Some(Component { origin: "canary".into(), bytes: bytes.into() })
+            }
         };
-        Some((component, settings))
+        if let Err(error) = self.plugins.resume_canary(name, canary, component).await {
+            tracing::warn!(plugin = %name, %error, "the canary does not continue");
+        }
     }
 
     /// For a roll-back. That this fails costs no more than that.
-    async fn remember(&self, name: &PluginName, ran: NewVersion, bytes: Bytes, status: &PluginStatus) {
+    async fn remember(
+        &self,
+        name: &PluginName,
+        ran: NewVersion,
+        (bytes, script): (Bytes, Option<Bytes>),
+        status: &PluginStatus,
+    ) {
         let (history, plugin) = (self.history.clone(), name.clone());
         let about = plugin_texts::about(status);
         let written = blocking(move || {
             let about = Summary { imports: plugin::imports(&bytes), ..about };
             let ran = NewVersion { digest: plugin::digest(&bytes), about, ..ran };
             let own = (!ran.component.starts_with("builtin:")).then_some(&*bytes);
-            history.record_version(&plugin, ran, own)
+            history.record_version(&plugin, ran, own, script.as_deref())
         });
         if let Some(Err(error)) = written.await {
             tracing::warn!(plugin = %name, %error, "the version cannot be kept for a rollback");
@@ -146,10 +187,13 @@ impl Loader {
 /// Writes down that a version was rolled back. Does not block.
 pub(super) fn record_rolled_back(history: &History, name: &PluginName, rolled_back: &RolledBack) {
     let (history, name) = (history.clone(), name.clone());
+    let stays = rolled_back.stays();
     let RolledBack { version, error, time_ms, .. } = rolled_back.clone();
     // Supervision: a panic costs only what the history says of this version.
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = history.record_rollback(&name, &version, versions::RolledBack { why: error, time_ms }) {
+        if let Err(error) =
+            history.record_rollback(&name, &version, versions::RolledBack { why: error, time_ms, stays })
+        {
             tracing::warn!(plugin = %name, %error, "the history of versions cannot be written");
         }
     });

@@ -20,6 +20,7 @@ mod serve;
 mod start;
 mod stop;
 mod traces;
+mod windows;
 
 use std::{
     net::SocketAddr,
@@ -64,6 +65,7 @@ pub struct Host {
     folder: folder::Service,
     housekeeping: JoinHandle<()>,
     clock_watch: JoinHandle<()>,
+    windows: JoinHandle<()>,
     timers: JoinHandle<()>,
     publisher: JoinHandle<()>,
     expiry: JoinHandle<()>,

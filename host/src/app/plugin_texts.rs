@@ -12,6 +12,7 @@ pub(super) fn about(status: &PluginStatus) -> Summary {
         grants: status.grants.iter().map(grant).collect(),
         grants_in_force: status.grants_in_force.iter().map(grant).collect(),
         imports: Vec::new(),
+        state_schema: status.description.as_ref().map_or(0, |described| described.state.current),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The plugins as the admin API sees them.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use super::{
     dry_runs,
     plugin_texts::{grant, trigger},
+    windows,
 };
 use switchbox_admin::{ApprovalError, DeleteError, DryRunError, PluginFuture, Plugins, RedriveError};
 use switchbox_admin_api::{
@@ -37,6 +39,25 @@ impl Views {
         let name = PluginName::new(&status.name).ok();
         let recording = name.and_then(|name| self.plugins.recording(&name)).map(dry_runs::recording);
         Plugin { recording, ..view(status) }
+    }
+}
+
+impl Views {
+    /// What is kept of a version. Returns `None` if there is no such version.
+    fn of_version(
+        &self,
+        name: &PluginName,
+        number: u64,
+        read: fn(&History, &Version) -> io::Result<Option<Vec<u8>>>,
+    ) -> PluginFuture<'_, io::Result<Option<Vec<u8>>>> {
+        let (history, name) = (self.history.clone(), name.clone());
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || {
+                let version = history.versions(&name).into_iter().find(|version| version.number == number);
+                version.map_or(Ok(None), |version| read(&history, &version))
+            });
+            read.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        })
     }
 }
 
@@ -72,15 +93,12 @@ impl Plugins for Views {
         })
     }
 
-    fn version_component(&self, name: &PluginName, number: u64) -> PluginFuture<'_, std::io::Result<Option<Vec<u8>>>> {
-        let (history, name) = (self.history.clone(), name.clone());
-        Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || {
-                let version = history.versions(&name).into_iter().find(|version| version.number == number);
-                version.map_or(Ok(None), |version| history.component(&version))
-            });
-            read.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
-        })
+    fn version_component(&self, name: &PluginName, number: u64) -> PluginFuture<'_, io::Result<Option<Vec<u8>>>> {
+        self.of_version(name, number, History::component)
+    }
+
+    fn version_script(&self, name: &PluginName, number: u64) -> PluginFuture<'_, io::Result<Option<Vec<u8>>>> {
+        self.of_version(name, number, History::script)
     }
 
     fn check_settings(&self, name: &PluginName, file: &PluginSettings) -> Result<(), String> {
@@ -105,6 +123,11 @@ impl Plugins for Views {
                 dispatch::DeleteError::Store(error) => DeleteError::Failed(error.to_string()),
             })
         })
+    }
+
+    fn check_rollback(&self, name: &PluginName, to: &PluginVersion) -> Result<(), String> {
+        let running = self.plugins.get(name).and_then(|status| status.description);
+        running.map_or(Ok(()), |described| described.state.may_go_down_to(to.state_schema))
     }
 
     fn redrive(&self, id: u64) -> PluginFuture<'_, Result<(), RedriveError>> {
@@ -169,6 +192,7 @@ impl Plugins for Views {
         let name = name.clone();
         Box::pin(async move {
             let begun = self.plugins.canary(&name, dry_runs::canary_request(request)?).await;
+            windows::store(&self.plugins, &self.history, &name).await;
             begun.map(dry_runs::canary).map_err(|error| dry_runs::not_shadowed(&error))
         })
     }
@@ -207,6 +231,7 @@ impl Plugins for Views {
 fn view(status: PluginStatus) -> Plugin {
     let totals = status.totals;
     let described = status.description;
+    let described_schema = described.as_ref().map_or(0, |described| described.state.current);
     Plugin {
         name: status.name,
         state: state(status.state).into(),
@@ -222,6 +247,7 @@ fn view(status: PluginStatus) -> Plugin {
         grants_in_force: status.grants_in_force.iter().map(grant).collect(),
         refused_imports: status.imports.iter().filter(|import| is_refused(import)).cloned().collect(),
         imports: status.imports,
+        state_schema: described_schema,
         counters: PluginCounters {
             events: totals.done + totals.rejected + totals.failed + totals.retried,
             done: totals.done,
@@ -238,6 +264,7 @@ fn view(status: PluginStatus) -> Plugin {
         last_error: status.last_error,
         guard: status.guard.map(guard),
         rolled_back: status.rolled_back.map(|rolled_back| PluginRolledBack {
+            stays: rolled_back.stays(),
             digest: rolled_back.digest,
             error: rolled_back.error,
             time: Time(rolled_back.time_ms),
@@ -284,7 +311,12 @@ fn version(version: Version) -> PluginVersion {
         grants: about.grants,
         grants_in_force: about.grants_in_force,
         imports: about.imports,
-        rolled_back: version.rolled_back.map(|back| VersionRolledBack { why: back.why, time: Time(back.time_ms) }),
+        state_schema: about.state_schema,
+        rolled_back: version.rolled_back.map(|back| VersionRolledBack {
+            why: back.why,
+            time: Time(back.time_ms),
+            stays: back.stays,
+        }),
         ..PluginVersion::default()
     }
 }

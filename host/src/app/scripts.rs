@@ -23,13 +23,20 @@ use switchbox_store::private;
 use switchbox_support::clock;
 
 /// The interface, as the tool chain reads it.
-const WIT: [(&str, &str); 2] = [
+const WIT: [(&str, &str); 3] = [
     ("plugin.wit", include_str!("../../../wit/plugin.wit")),
     ("settings-schema.wit", include_str!("../../../wit/settings-schema.wit")),
+    ("migration.wit", include_str!("../../../wit/migration.wit")),
 ];
 
 /// What the tool chain is given; the names are of files in the folder in which it runs.
 const ARGUMENTS: [&str; 9] = ["--wit", "wit", "--world", "plugin", "--js", "rule.js", "--sync", "-o", "rule.wasm"];
+
+/// How long the tool chain may take. Its processor time is bounded by [`COMPILE_TIME`].
+const WALL_TIME: Duration = Duration::from_secs(2 * COMPILE_TIME.as_secs());
+
+/// The beginning of the names of folders in which it runs.
+const WORK: &str = "work-";
 
 /// Bytes of what it says that are kept, from the end.
 const SAID_BYTES: usize = 2_048;
@@ -66,11 +73,11 @@ impl Scripts {
         }
         let (folder, text) = (self.folder.clone(), source.clone());
         let work = blocking(move || prepare(&folder, &text)).await.map_err(failed)?;
-        let (status, said) = match timeout(2 * COMPILE_TIME, run(toolchain, work.path())).await {
+        let (status, said) = match timeout(WALL_TIME, run(toolchain, work.path())).await {
             Ok(ran) => ran.map_err(|error| format!("{file}: {} does not start: {error}", toolchain.display()))?,
             Err(_) => {
                 return Err(format!(
-                    "{file}: the limit \"compile-time\" is reached: it takes longer than {COMPILE_TIME:?}"
+                    "{file}: the limit \"compile-time\" is reached: it takes longer than {WALL_TIME:?}"
                 ));
             }
         };
@@ -129,10 +136,17 @@ fn read_component(path: &Path) -> io::Result<Bytes> {
     }
 }
 
-/// A folder with what the tool chain reads. It is removed when it is dropped.
+/// A folder with what the tool chain reads. It is removed when it is dropped. Only one is in use at a time, so others are those of hosts
+/// that were killed.
 fn prepare(folder: &Path, source: &[u8]) -> io::Result<tempfile::TempDir> {
     private::make_folder(folder)?;
-    let work = tempfile::Builder::new().prefix("work-").tempdir_in(folder)?;
+    for entry in fs::read_dir(folder)?.flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(WORK.as_bytes()) {
+            // What cannot be removed costs space alone.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let work = tempfile::Builder::new().prefix(WORK).tempdir_in(folder)?;
     fs::create_dir(work.path().join("wit"))?;
     for (name, text) in WIT {
         fs::write(work.path().join("wit").join(name), text)?;
@@ -171,7 +185,7 @@ async fn end_of(mut stream: impl AsyncRead + Unpin) -> io::Result<String> {
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" | "))
 }
 
-/// Removes the components past the bound that were not used for longest. Folders in which a killed host was working stay.
+/// Removes the components past the bound that were not used for longest.
 fn prune(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut kept: Vec<_> = entries
@@ -182,5 +196,24 @@ fn prune(folder: &Path) {
         if let Err(error) = fs::remove_file(path) {
             tracing::warn!(path = %path.display(), %error, "the component of an old rule cannot be removed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folders_of_killed_hosts_go_and_components_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("work-killed/wit")).unwrap();
+        fs::write(folder.path().join("work-killed/rule.js"), "x").unwrap();
+        fs::write(folder.path().join("ab.wasm"), "kept").unwrap();
+        let work = prepare(folder.path(), b"the rule").unwrap();
+        let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        names.sort();
+        assert_eq!(names, [folder.path().join("ab.wasm"), work.path().to_owned()]);
+        assert_eq!(fs::read(work.path().join("rule.js")).unwrap(), b"the rule");
+        assert!(work.path().join("wit/migration.wit").is_file());
     }
 }

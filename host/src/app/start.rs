@@ -17,7 +17,7 @@ use super::{
     mirror::{MirrorTopics, Mirrored},
     options, plugin_views,
     scripts::Scripts,
-    traces,
+    traces, windows,
 };
 use switchbox_admin as admin;
 use switchbox_auth as auth;
@@ -273,7 +273,7 @@ impl<'a> Start<'a> {
     /// Lets clients in.
     fn serve(self, opened: Opened, recovered: Recovered, restored: Restored) -> Host {
         let Opened { service: store_service, dispatch, .. } = opened;
-        let Recovered { folder, timers, expiry, .. } = recovered;
+        let Recovered { folder, timers, expiry, history, .. } = recovered;
         let Restored { parts, tls, listeners, mqtt_server, api, azure, publisher } = restored;
         let (stop, stopping) = (self.stop_on_failure(), || self.shutdown.child_token());
         if let Some(tls) = tls {
@@ -293,6 +293,8 @@ impl<'a> Start<'a> {
         let (plugins, delivery, registry) = (parts.plugins.clone(), parts.delivery.clone(), parts.registry.clone());
         let clock_watch = clock_watch::run(plugins, delivery, registry, stopping());
         let clock_watch = self.tasks.spawn("clock", &self.shutdown, clock_watch);
+        let windows = windows::run(parts.plugins.clone(), history, stopping());
+        let windows = self.tasks.spawn("windows of guards", &self.shutdown, windows);
         let run = self.exporter.map(|exporter| exporter.run(self.shutdown.child_token()));
         let exporter = run.map(|run| self.tasks.spawn_on(on, "traces", &self.shutdown, run));
         self.metrics.traces.begin();
@@ -313,6 +315,7 @@ impl<'a> Start<'a> {
             folder,
             housekeeping,
             clock_watch,
+            windows,
             timers,
             publisher,
             expiry,

@@ -53,7 +53,11 @@ impl Host {
         phases.task("timers", self.timers).await;
         phases.wait("plugins", PLUGINS, self.dispatch.stop()).await;
         phases.task("housekeeping", self.housekeeping).await;
-        phases.task("the watch over the wall clock", self.clock_watch).await;
+        let watches = async {
+            let (clock_watch, windows) = tokio::join!(self.clock_watch, self.windows);
+            clock_watch.and(windows)
+        };
+        phases.task("the watches over the wall clock and the guards", watches).await;
         phases.task("publishing", self.publisher).await;
         phases.task("the expiry of commands", self.expiry).await;
         drop(self.background);

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Value, from_slice};
 
 use crate::{
-    Disposition, Event, EventData, EventKind, Host, Level, Outcome, Plugin, Property, Response, Schedule, StateUpdate,
-    Telemetry, TimerFired, TopicMessage,
+    Disposition, Entry, Event, EventData, EventKind, Host, Level, Outcome, Plugin, Property, Response, Schedule,
+    StateUpdate, Telemetry, TimerFired, TopicMessage,
     bindings::exports::switchbox::plugin::handler::{self, Description},
     component,
     testing::{
@@ -26,7 +26,7 @@ use switchbox_rules::names::RegistryName;
 pub struct Harness<P> {
     plugin: P,
     description: Description,
-    host: FakeHost,
+    pub(super) host: FakeHost,
     events: u64,
 }
 
@@ -225,6 +225,15 @@ impl<P: Plugin> Harness<P> {
     #[must_use]
     pub fn state(&self, key: &str) -> Option<Vec<u8>> {
         self.host.world().state.get(key).map(|entry| entry.value.clone())
+    }
+
+    /// Writes the plugin's state, as an earlier event would have.
+    pub fn set_state(&mut self, key: &str, value: impl AsRef<[u8]>) -> &mut Self {
+        let mut world = self.host.world();
+        let revision = world.state.get(key).map_or(0, |entry| entry.revision) + 1;
+        world.state.insert(key.into(), Entry { value: value.as_ref().into(), revision });
+        drop(world);
+        self
     }
 
     /// The timer that the plugin has set under this name.

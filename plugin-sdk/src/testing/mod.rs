@@ -4,6 +4,7 @@
 
 mod fake;
 mod harness;
+mod migrations;
 mod patterns;
 mod sent;
 mod staged;

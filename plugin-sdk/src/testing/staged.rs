@@ -23,6 +23,8 @@ pub(super) struct Staged {
     /// The event's number.
     pub(super) seq: u64,
     pub(super) host_calls: u32,
+    /// It is a migration, which may write as much of the state as it has room for.
+    pub(super) migrates: bool,
     /// Effects, except writes of the plugin's state.
     pub(super) effects: usize,
     pub(super) configs: Vec<(DeviceName, Vec<u8>)>,

@@ -17,7 +17,7 @@ use crate::{Entry, Error, Result, Schedule};
 impl Staged {
     fn check_effects(&self) -> Result<()> {
         let most = limits::EFFECTS_PER_EVENT;
-        if self.effects + self.state_writes >= most as usize {
+        if !self.migrates && self.effects + self.state_writes >= most as usize {
             return Err(calls::too_many_effects(most).into());
         }
         Ok(())
@@ -27,9 +27,11 @@ impl Staged {
 impl World {
     /// Counts a call of the host.
     pub(super) fn count_call(&mut self) -> Result<()> {
-        let most = limits::HOST_CALLS;
+        let migrates = self.staged.migrates;
+        let most = if migrates { limits::MIGRATION_CALLS } else { limits::HOST_CALLS };
         if self.staged.host_calls >= most {
-            return Err(calls::too_many_calls(most).into());
+            let refusal = if migrates { calls::too_many_migration_calls() } else { calls::too_many_calls(most) };
+            return Err(refusal.into());
         }
         self.staged.host_calls += 1;
         Ok(())

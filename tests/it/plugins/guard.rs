@@ -83,3 +83,61 @@ fn rollback_is_shown(host: &Process, host_folder: &HostFolder) {
     let text = host.cli(host_folder, &["explain", &id]);
     assert!(text.contains("It was rolled back") && text.contains("effects per event"), "{text}");
 }
+
+/// What a restart knows of the guard of the counter.
+fn stored_traps(host_folder: &HostFolder) -> u64 {
+    let file = host_folder.data().join("components/counter.windows.json");
+    let stored = fs::read(file).ok().and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    stored.and_then(|stored| stored["guard"]["of_version"]["traps"].as_u64()).unwrap_or(0)
+}
+
+#[test]
+fn a_window_goes_on_after_a_kill_with_its_counts_and_takes_the_version_back() {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.wasm", counter());
+    host_folder.plugin("counter.toml", counting("good", ""));
+    let host = host_folder.start();
+    host.admin().wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let mut pair = Pair::new(&host, "source-1");
+    let send = |pair: &mut Pair, count: u32| (0..count).for_each(|_| pair.source.event("x"));
+    send(&mut pair, 20);
+    handled(&host, 20);
+    let guard = GUARD.replace("traps = 3", "traps = 4");
+    host_folder.plugin("counter.toml", format!("{guard}{}", counting("bad", "trap_nines = 1")));
+    host.admin().wait_plugin("counter", "to be replaced", |plugin| plugin["settings"].to_string().contains("bad"));
+    // It traps at the 29th, each time that it gets it: three times before the kill, and two seconds later again.
+    send(&mut pair, 9);
+    until("three traps to be stored", || (stored_traps(&host_folder) == 3).then_some(()));
+    host.kill();
+
+    let host = host_folder.start();
+    let admin = host.admin();
+    let plugin = admin.wait_plugin("counter", "to be rolled back", |plugin| plugin["rolledBack"].is_object());
+    let error = plugin["rolledBack"]["error"].as_str().unwrap();
+    assert!(error.contains("4 traps in 12 events"), "those before the kill count: {error}");
+    assert!(plugin["settings"].to_string().contains("good"), "{plugin}");
+    host.logged(&["counter", "the previous version runs"]);
+    let mut pair = Pair::new(&host, "source-1");
+    assert_eq!(pair.round_trip("after"), expected("good", 30, "after"), "no event is lost");
+    assert!(admin.dead_letters().is_empty());
+    host.stop();
+}
+
+#[test]
+fn files_that_were_changed_while_the_host_was_down_are_under_guard() {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.wasm", counter());
+    host_folder.plugin("counter.toml", counting("good", ""));
+    let host = host_folder.start();
+    host.admin().wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let versions = || host.admin().get("/v1/plugins/counter/versions").ok();
+    until("it to be kept", || versions()["versions"].is_array().then_some(()));
+    host.stop();
+    host_folder.plugin("counter.toml", counting("bad", "trap = true"));
+    let host = host_folder.start();
+    let plugin = host.admin().wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    assert!(plugin["settings"].to_string().contains("bad") && plugin["guard"].is_object(), "{plugin}");
+    let mut pair = Pair::new(&host, "source-1");
+    assert_eq!(pair.round_trip("a"), expected("good", 1, "a"));
+    host.stop();
+}

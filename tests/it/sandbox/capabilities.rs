@@ -51,6 +51,7 @@ async fn each_call_answers_as_the_interface_says() {
         ("publish $SYS/x", "Error::Denied("),
         ("publish alerts/#", "Error::Invalid("),
         ("network 127.0.0.1:1883", "[Some(PermissionDenied), Some(PermissionDenied), Some(PermissionDenied), Some("),
+        ("fetch 127.0.0.1:8080", "Ok(()) Some(ErrorCode::HttpRequestDenied)"),
         ("publish-qos", "Error::Invalid(\"qos 3"),
     ] {
         let execution = alone(World::new(), attack).await;

@@ -74,3 +74,47 @@ fn the_guard_ends_a_canary_and_its_event_goes_to_the_version_in_force() {
     assert!(host.admin().dead_letters().is_empty());
     host.stop();
 }
+
+#[test]
+fn a_canary_goes_on_after_a_kill_with_its_devices_and_its_counts() {
+    let host_folder = host_folder();
+    host_folder.plugin("counter.toml", counting("marker = \"old\""));
+    let host = host_folder.start();
+    host.admin().wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let candidate = host_folder.root().join("candidate.wasm");
+    fs::write(&candidate, switchbox_tests::stamped(&fs::read(COUNTER).unwrap(), "new")).unwrap();
+    let settings = host_folder.root().join("candidate.toml");
+    fs::write(&settings, counting("marker = \"new\"")).unwrap();
+    let (component, settings) = (candidate.to_str().unwrap(), settings.to_str().unwrap());
+    let all = ["--component", component, "--settings", settings, "--devices", "source-[01]"];
+    let _ = host.cli(&host_folder, &[&["plugin", "canary", "counter"], &all[..]].concat());
+    let mut pairs: Vec<_> = (0..3).map(|n| pair(&host, n)).collect();
+    let marker = |pair: &mut (Device, Device), text: &str| round_trip(pair, text).0;
+    assert_eq!(pairs.iter_mut().map(|pair| marker(pair, "a")).collect::<Vec<_>>(), ["new", "new", "old"]);
+    let before = host.admin().get("/v1/plugins/counter/canary").ok();
+    until("its counts to be stored", || {
+        let stored = fs::read_to_string(host_folder.data().join("components/counter.windows.json")).ok()?;
+        let stored: Value = serde_json::from_str(&stored).unwrap();
+        (stored["canary"]["behaviour"]["events"] == 2).then_some(())
+    });
+    drop(pairs);
+    host.kill();
+
+    let host = host_folder.start();
+    let after = host.admin().get("/v1/plugins/counter/canary").ok();
+    for same in ["digest", "devices", "since", "events"] {
+        assert_eq!(before[same], after[same], "{same}: {after}");
+    }
+    assert!(after.get("ended").is_none(), "{after}");
+    let mut pairs: Vec<_> = (0..3).map(|n| pair(&host, n)).collect();
+    assert_eq!(pairs.iter_mut().map(|pair| marker(pair, "b")).collect::<Vec<_>>(), ["new", "new", "old"]);
+    // Its component is kept, so that it can be put in force.
+    let _ = host.cli(&host_folder, &["plugin", "canary", "counter", "--promote"]);
+    host.admin().wait_plugin("counter", "to be promoted", |plugin| plugin["settings"].to_string().contains("new"));
+    assert_eq!(pairs.iter_mut().map(|pair| round_trip(pair, "c")).collect::<Vec<_>>(), vec![("new".to_owned(), 3); 3]);
+    host.stop();
+    let host = host_folder.start();
+    host.admin().wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    assert_eq!(host.admin().get("/v1/plugins/counter/canary").status, 404);
+    host.stop();
+}

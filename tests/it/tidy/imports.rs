@@ -36,7 +36,9 @@ fn is_small(kind: &str) -> bool {
 fn unbounded(import: &Import) -> Option<String> {
     let first = import.body.split(';').next().unwrap_or_default();
     // A log line is cut, not refused.
-    let admits = ["self.admit(", "self.admit_effect(", "let level = "].iter().any(|words| first.contains(words));
+    let admits = ["self.admit(", "self.admit_effect(", "self.admit_write(", "let level = "]
+        .iter()
+        .any(|words| first.contains(words));
     let is_bound = |name: &str| first.contains(&format!(".of(&{name}")) || import.name == "write";
     let left_out = import.arguments.iter().find(|(name, kind)| !is_small(kind) && !is_bound(name));
     match left_out {

@@ -10,6 +10,7 @@ use crate::{
     app::App,
     blocking::blocking,
     convert::Params,
+    folder::Restored,
     gate::AdminPrincipal,
     reply::{ApiResult, Body},
 };
@@ -54,7 +55,10 @@ pub(crate) async fn promote(
         let name = name.clone();
         move || match (component, settings) {
             (Some(component), None) => folder.put_component(&name, &component),
-            (component, settings) => folder.put_version(&name, component.as_deref(), &settings.unwrap_or_default()),
+            (component, settings) => {
+                let component = component.map(|bytes| Restored::Component(bytes.to_vec()));
+                folder.put_version(&name, component.as_ref(), &settings.unwrap_or_default())
+            }
         }
     })
     .await?;

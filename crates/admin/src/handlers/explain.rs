@@ -78,10 +78,16 @@ fn add_execution<'a>(step: &'a Step, to: &mut Vec<&'a ExecutionStep>) {
 /// Returns `None` if the version was not rolled back, or if the execution is unrelated to the rollback.
 fn note(execution: &ExecutionStep, version: &PluginVersion) -> Option<String> {
     let (back, at_ms) = (version.rolled_back.as_ref()?, execution.record.as_ref()?.time_ms);
-    let did_it = *execution.digest == *version.digest && (version.time.0..=back.time.0).contains(&at_ms);
+    // A version that stays in force does so until its files change, which is not known here.
+    let until_ms = if back.stays { u64::MAX } else { back.time.0 };
+    let did_it = *execution.digest == *version.digest && (version.time.0..=until_ms).contains(&at_ms);
     let failed_before = execution.attempt > 1 && (version.time.0..=back.time.0 + AFTER_MS).contains(&at_ms);
     let (plugin, number, seq) = (&execution.plugin, version.number, execution.seq);
     let what = match (did_it, failed_before) {
+        (true, _) if back.stays => {
+            format!("version {number} of {plugin} was in force when event {seq} was handled. It failed its guard")
+        }
+        (_, true) if back.stays => format!("version {number} of {plugin} had event {seq} before and failed its guard"),
         (true, _) => {
             format!("version {number} of {plugin} was in force when event {seq} was handled. It was rolled back")
         }

@@ -13,6 +13,7 @@ use crate::{
     blocking::blocking,
     convert::Params,
     error::{Error, Kind},
+    folder::Restored,
     gate::AdminPrincipal,
     reply::{ApiResult, Body},
 };
@@ -67,10 +68,13 @@ pub(crate) async fn rollback(
     if to.in_force {
         return Err(refused(format!("version {} of {name} is in force already", to.number)));
     }
+    app.parts.plugins.check_rollback(&name, to).map_err(|why| {
+        refused(format!("version {} of {name} keeps its state in schema {}: {why}", to.number, to.state_schema))
+    })?;
     let component = component_for(&app, &name, &view, to).await?;
     let file = blocking({
         let (folder, name, settings) = (app.folder.by(&who), name.clone(), to.settings.clone());
-        move || folder.put_version(&name, component.as_deref(), &settings)
+        move || folder.put_version(&name, component.as_ref(), &settings)
     })
     .await?;
     Ok(Json(PluginFile { version: Some(to.number), ..written(&name, &file) }))
@@ -82,12 +86,20 @@ async fn component_for(
     name: &PluginName,
     view: &Plugin,
     to: &PluginVersion,
-) -> Result<Option<Vec<u8>>, Error> {
+) -> Result<Option<Restored>, Error> {
     if to.digest == view.digest && to.component == file_name(&view.component) {
         return Ok(None);
     }
     if to.component == format!("{name}.wasm") {
-        return kept(app, name, to).await.map(Some);
+        return kept(app, name, to).await.map(Restored::Component).map(Some);
+    }
+    if to.component == format!("{name}.js") {
+        let script = app.parts.plugins.version_script(name, to.number).await;
+        let script = script.map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+        return match script {
+            Some(text) => Ok(Some(Restored::Script(text))),
+            None => Err(refused(format!("the rule of version {} of {name} is not kept any more", to.number))),
+        };
     }
     // The settings name a built-in, which is what this version of the host has.
     if to.component.starts_with("builtin:") {
@@ -95,7 +107,7 @@ async fn component_for(
     }
     // Another file may also be the component of other plugins.
     Err(refused(format!(
-        "the component of version {} is {} as it was then; only one of the plugin's own, {name}.wasm, can be brought back",
+        "the component of version {} is {} as it was then; only one of the plugin's own, {name}.wasm or {name}.js, can be brought back",
         to.number, to.component
     )))
 }

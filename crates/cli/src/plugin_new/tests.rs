@@ -70,6 +70,17 @@ fn each_language_has_its_rule_its_types_and_the_commands_that_build_it() {
             Language::C,
             &["too-warm.c", "bindings/plugin.h", "bindings/plugin_component_type.o", "bindings/adapter.wasm"],
         ),
+        (
+            Language::Go,
+            &[
+                "too-warm.go",
+                "go.mod",
+                "bindings/main/wit_exports.go",
+                "bindings/switchbox_plugin_state/wit_bindings.go",
+                "bindings/wit/runtime/runtime.go",
+                "bindings/adapter.wasm",
+            ],
+        ),
     ] {
         let place = tempfile::tempdir().unwrap();
         let created = create("too-warm", place.path(), language, None).unwrap();

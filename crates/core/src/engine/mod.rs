@@ -16,10 +16,10 @@ use crate::{
     timers,
 };
 use switchbox_model::{
-    Cause, DeadLetter, DeviceNum, Effect, Entry, Event, EventData, HandledInRun, HandledRun, Outcome, PluginName,
-    RegistryChange, Settlement, lifecycle::PluginChange, limits, patch::FirstConfig,
+    Cause, DeadLetter, DeviceNum, Effect, Entry, Event, EventData, HandledInRun, HandledRun, KvWrite, Outcome,
+    PluginName, RegistryChange, Settlement, lifecycle::PluginChange, limits, patch::FirstConfig,
 };
-use switchbox_store::{ConfigReply, Doc, EntryRefusal, Loaded, Machine, Reply, Seen, StateVersion, TimerDoc};
+use switchbox_store::{ConfigReply, Doc, EntryRefusal, KvDoc, Loaded, Machine, Reply, Seen, StateVersion, TimerDoc};
 use switchbox_support::metrics::Metrics;
 
 /// The state machine behind the journal.
@@ -205,6 +205,12 @@ impl Engine {
     fn plugin(&mut self, plugin: PluginName, mut change: PluginChange, docs: &mut Vec<Doc>) {
         if let PluginChange::Off { due_again, .. } = &mut change {
             docs.extend(self.timers.off(&plugin, std::mem::take(due_again)));
+        }
+        if let PluginChange::Migrated(migration) = &mut change {
+            let writes = std::mem::take(&mut migration.writes).into_iter();
+            docs.extend(writes.map(|KvWrite { key, value, revision }| {
+                Doc::Kv(KvDoc { plugin: plugin.clone(), key, value, revision })
+            }));
         }
         let lifecycle = Doc::PluginLifecycle { plugin, change };
         self.timers.apply_docs(std::iter::once(&lifecycle));

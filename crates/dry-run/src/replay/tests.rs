@@ -125,7 +125,7 @@ fn what_is_recorded_is_replayed_to_the_byte() {
             let call = Call { event: &given.event, device: given.device.as_ref(), attempt: 1 };
             let execution = instance.handle(call).await;
             let asked = recorder.take();
-            let effects = effects_of(&execution, &|num| asked.names.get(&num).cloned());
+            let effects = effects_of(&execution, &|num| asked.names.get(num).cloned());
             world.apply(&execution);
             let outcome = OutcomeLine::of(&execution.verdict);
             let (calls, logs) = (asked.calls, execution.logs);

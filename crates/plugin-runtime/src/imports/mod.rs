@@ -21,7 +21,7 @@ use super::{
     host::Host,
     sandbox::State,
 };
-use switchbox_model::{DeviceName, DeviceNum};
+use switchbox_model::{DeviceName, DeviceNum, limits::MIGRATION_CALLS};
 use switchbox_rules::calls::{self, Arg, Refusal};
 
 impl types::Host for State {}
@@ -29,9 +29,11 @@ impl types::Host for State {}
 impl State {
     /// Counts a call and checks its arguments.
     fn admit<const N: usize>(&mut self, args: [Arg; N]) -> Result<Arc<dyn Host>, Error> {
-        let most = self.setup.limits.host_calls;
+        let migrates = self.call.phase == Phase::Migration;
+        let most = if migrates { MIGRATION_CALLS } else { self.setup.limits.host_calls };
         if self.call.host_calls >= most {
-            return Err(self.call.refused(calls::too_many_calls(most)));
+            let refusal = if migrates { calls::too_many_migration_calls() } else { calls::too_many_calls(most) };
+            return Err(self.call.refused(refusal));
         }
         self.call.host_calls += 1;
         args::check(&mut self.call, &args)?;
@@ -43,10 +45,16 @@ impl State {
         let host = self.admit(args)?;
         match self.call.phase {
             Phase::Event => Ok(host),
+            Phase::Migration => Err(Error::Unavailable("a migration may change the plugin's own state only".into())),
             Phase::Start | Phase::Describe => {
                 Err(Error::Unavailable("there is no event to do this for: `start` may only read".into()))
             }
         }
+    }
+
+    /// As `admit`, for a write of the plugin's own state.
+    fn admit_write<const N: usize>(&mut self, args: [Arg; N]) -> Result<Arc<dyn Host>, Error> {
+        if self.call.phase == Phase::Migration { self.admit(args) } else { self.admit_effect(args) }
     }
 
     /// Parses a device reference and checks the grants.

@@ -149,9 +149,22 @@ fn attack(what: &str, argument: &str, event: &Event) -> Result<(), Disposition> 
         "time" => time(),
         "outside" => outside(argument),
         "network" => network(argument),
+        "fetch" => fetch(argument),
         other => return Err(Disposition::Reject(format!("unknown attack {other:?}"))),
     }
     Ok(())
+}
+
+/// A request of HTTP.
+fn fetch(authority: &str) {
+    use bindings::http::wasi::http::{
+        outgoing_handler::handle,
+        types::{Fields, OutgoingRequest, RequestOptions},
+    };
+    let request = OutgoingRequest::new(Fields::new());
+    let set = request.set_authority(Some(authority));
+    let sent = handle(request, Some(RequestOptions::new()));
+    report(&format!("{set:?} {:?}", sent.err()));
 }
 
 fn endless_loop() -> ! {

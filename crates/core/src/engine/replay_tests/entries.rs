@@ -12,7 +12,7 @@ use switchbox_model::{
         BrokerChange, MessageNum, Owner, Recipient, SessionKey, SessionNum, StoredExpiry, StoredMessage,
         StoredSubscription, StoredWill, SubscriptionKind,
     },
-    lifecycle::{Identity, PluginChange, RolledBack, SetTimer},
+    lifecycle::{Identity, Migration, PluginChange, RolledBack, SetTimer},
     patch::{CredentialOwner, DevicePatch, FirstConfig, GatewayPatch, NewDevice, RegistryPatch, ServicePatch},
     registry::{
         Credential, DeviceError, DeviceSpec, ErrorKind, GatewayAccess, GatewayAuth, KeyFormat, MethodEndpoint,
@@ -183,8 +183,7 @@ fn effect_on_device() -> impl Strategy<Value = Effect> {
 fn effect() -> impl Strategy<Value = Effect> {
     prop_oneof![
         4 => effect_on_device(),
-        1 => (prop_oneof![Just("k"), Just("l")], of(payload()), 1..9_u64)
-            .prop_map(|(key, value, revision)| Effect::Kv(KvWrite { key: key.into(), value, revision })),
+        1 => kv_write().prop_map(Effect::Kv),
         2 => (topic(), payload(), qos(), prop::bool::ANY).prop_map(|(topic, payload, qos, retain)| Effect::Publish {
             topic: topic.into(),
             payload,
@@ -396,6 +395,15 @@ fn registry_change() -> impl Strategy<Value = RegistryChange> {
     ]
 }
 
+fn rolled_back(time_ms: u64) -> RolledBack {
+    RolledBack { digest: "sha256:1".into(), version: "v2".into(), instead: "v1".into(), error: "no".into(), time_ms }
+}
+
+fn kv_write() -> impl Strategy<Value = KvWrite> {
+    let key = prop_oneof![Just("k"), Just("l")];
+    (key, of(payload()), 1..9_u64).prop_map(|(key, value, revision)| KvWrite { key: key.into(), value, revision })
+}
+
 fn plugin_change() -> impl Strategy<Value = PluginChange> {
     let identity = || Just(Identity { kind: "wake".into(), digest: "sha256:0".into() });
     let again = (timer(), of(key())).prop_map(|(timer, by)| SetTimer { timer, by });
@@ -405,13 +413,15 @@ fn plugin_change() -> impl Strategy<Value = PluginChange> {
         1 => (time(), prop::bool::ANY, vec(again, 0..3))
             .prop_map(|(time_ms, removed, due_again)| PluginChange::Off { time_ms, removed, due_again }),
         1 => Just(PluginChange::Deleted),
-        1 => of(time()).prop_map(|time_ms| PluginChange::RolledBack(time_ms.map(|time_ms| RolledBack {
-            digest: "sha256:1".into(),
-            version: "v2".into(),
-            instead: "v1".into(),
-            error: "no".into(),
-            time_ms,
-        }))),
+        1 => of(time()).prop_map(|time_ms| PluginChange::RolledBack(time_ms.map(rolled_back))),
+        1 => (0..4_u32, vec(kv_write(), 0..3), of(identity()), of(time())).prop_map(
+            |(schema, writes, identity, time_ms)| PluginChange::Migrated(Migration {
+                schema,
+                writes,
+                identity,
+                rolled_back: time_ms.map(rolled_back),
+            })
+        ),
     ]
 }
 

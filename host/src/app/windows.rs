@@ -1,0 +1,84 @@
+//! Stores the windows of guards and the canaries, so that they continue after a restart: each second what has changed, and a canary at once
+//! when it is started. A kill loses the counts of a second at most.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use switchbox_dispatch::{Before, Component, Manager, Windows, version_id};
+use switchbox_model::PluginName;
+use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_versions::{History, Version};
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Stores what has changed until the host stops.
+pub(super) async fn run(plugins: Arc<Manager>, history: History, shutdown: CancellationToken) {
+    let mut stored: HashMap<PluginName, String> = HashMap::new();
+    loop {
+        let stopping = tokio::select! {
+            () = tokio::time::sleep(EVERY) => false,
+            () = shutdown.cancelled() => true,
+        };
+        for name in plugins.running() {
+            let text = text(&plugins.windows(&name).0);
+            if stored.get(&name).map_or("", String::as_str) != text {
+                store(&plugins, &history, &name).await;
+                stored.insert(name, text);
+            }
+        }
+        if stopping {
+            return;
+        }
+    }
+}
+
+/// Stores the windows of a plugin as they are now.
+pub(super) async fn store(plugins: &Arc<Manager>, history: &History, name: &PluginName) {
+    let (plugins, history, name) = (plugins.clone(), history.clone(), name.clone());
+    let write = move || {
+        let (windows, component) = plugins.windows(&name);
+        if let Err(error) = history.keep_windows(&name, &text(&windows), component.as_deref()) {
+            tracing::warn!(plugin = %name, %error, "what a restart of the host needs of the guard and the canary cannot be stored");
+        }
+    };
+    // Supervision: a panic costs the windows of one plugin at a restart.
+    let _ = tokio::task::spawn_blocking(write).await;
+}
+
+fn text(windows: &Windows) -> String {
+    if windows.is_empty() { String::new() } else { serde_json::to_string(windows).unwrap_or_default() }
+}
+
+/// What was stored of a plugin.
+pub(super) fn stored(history: &History, name: &PluginName) -> Windows {
+    serde_json::from_str(&history.windows(name)).unwrap_or_default()
+}
+
+/// The version that comes back if the version `id` violates its guard, when the host has just started: the one of the window that was
+/// stored, or the one that ran last if `id` has not run. Blocks.
+pub(super) fn before(history: &History, name: &PluginName, id: &str, windows: Windows) -> Option<Before> {
+    let window = windows.guard.filter(|window| window.version == id);
+    let versions = history.versions(name);
+    let version = match &window {
+        Some(window) => versions.iter().find(|version| version.id == window.before)?,
+        None if versions.iter().any(|version| version.id == id) => return None,
+        None => versions.iter().rev().find(|version| version.rolled_back.as_ref().is_none_or(|back| back.stays))?,
+    };
+    let (component, settings) = kept(history, version)?;
+    // A built-in of another version of the host has other bytes.
+    let same = version_id(&component.bytes, &settings) == version.id;
+    same.then_some(Before { component, settings, window })
+}
+
+/// A version that ran before, as it is kept. Blocks.
+pub(super) fn kept(history: &History, version: &Version) -> Option<(Component, PluginSettings)> {
+    let settings = PluginSettings::parse(&version.settings).ok()?;
+    let bytes: Bytes = match (history.component(version).ok()?, version.component.strip_prefix("builtin:")) {
+        (Some(bytes), _) => bytes.into(),
+        (None, Some(name)) => Bytes::from_static(switchbox_builtins::find(name)?),
+        (None, None) => return None,
+    };
+    Some((Component { origin: version.component.clone(), bytes }, settings))
+}
