@@ -45,6 +45,17 @@ pub struct Enrollment {
     pub create_time: Option<Time>,
 }
 
+/// A device that has registered itself by an enrolment.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RegisterDeviceResponse {
+    pub id: String,
+    pub name: String,
+    /// The payload of the enrolment: JSON.
+    pub payload: Option<String>,
+}
+
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]

@@ -46,7 +46,7 @@ pub use documents::{
     Cause, DeviceConfig, DeviceState, Fate, ListDeviceConfigVersionsResponse, ListDeviceStatesResponse,
     ModifyCloudToDeviceConfigRequest,
 };
-pub use enrollments::{Enrollment, ListEnrollmentsResponse};
+pub use enrollments::{Enrollment, ListEnrollmentsResponse, RegisterDeviceResponse};
 pub use enums::{
     CertificateFormat, GatewayAuthMethod, GatewayType, HttpState, LogLevel, MqttState, PublicKeyFormat, UnknownName,
 };

@@ -55,6 +55,8 @@ pub enum JwtError {
     Critical,
     #[error("the token's algorithm {0:?} is not supported, only RS256 and ES256")]
     Algorithm(String),
+    #[error("the algorithm of a registration's token is {0:?}, not HS256")]
+    RegistrationAlgorithm(String),
     #[error("no key that is registered and valid fits the token's algorithm {0}")]
     NoKey(&'static str),
     #[error("the token's signature was not made by any of the keys")]
@@ -92,14 +94,14 @@ struct Header {
 }
 
 /// Both alphabets, with or without padding; one part is in one alphabet.
-fn decode(part: Part, text: &str) -> Result<Vec<u8>, JwtError> {
+pub(super) fn decode(part: Part, text: &str) -> Result<Vec<u8>, JwtError> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let alphabet = if text.contains(['+', '/']) { &STANDARD } else { &URL_SAFE };
     GeneralPurpose::new(alphabet, LENIENT).decode(text).map_err(|error| JwtError::Base64(part, error.to_string()))
 }
 
-fn json<T: DeserializeOwned>(part: Part, text: &str) -> Result<T, JwtError> {
+pub(super) fn json<T: DeserializeOwned>(part: Part, text: &str) -> Result<T, JwtError> {
     serde_json::from_slice(&decode(part, text)?).map_err(|error| JwtError::Json(part, error.to_string()))
 }
 

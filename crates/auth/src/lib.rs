@@ -19,6 +19,7 @@ pub mod pem;
 mod proving;
 pub mod provisioning;
 mod refusal;
+pub mod registration_token;
 pub mod signing;
 pub mod symmetric;
 #[cfg(test)]

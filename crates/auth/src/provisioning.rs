@@ -35,6 +35,8 @@ pub struct RegistrationRequest<'a> {
     pub certificates: &'a [CertificateDer<'static>],
     /// `None`: the device uses a certificate.
     pub signed: Option<&'a Signed>,
+    /// The device proves itself with this from then on. `None`: with what it proves itself with now.
+    pub public_key: Option<&'a Credential>,
 }
 
 /// A device that has proved that an enrolment is for it.
@@ -51,7 +53,8 @@ pub struct Registrant {
 #[derive(Debug, Clone)]
 enum RegistrantProof {
     Keys(Box<SymmetricKeys>),
-    Certificate(Box<Credential>),
+    /// A certificate or a public key.
+    Credential(Box<Credential>),
 }
 
 /// A registered device, with the payload of its enrolment.
@@ -123,7 +126,8 @@ impl Handle {
             Some(signed) => self.by_keys(who, &enrollments, signed)?,
             None => by_certificate(who, &enrollments)?,
         };
-        let (id, with) = proved;
+        let (id, proof) = proved;
+        let with = who.public_key.map_or(proof, |key| RegistrantProof::Credential(Box::new(key.clone())));
         match enrollments.get(&id) {
             Some(enrollment) if !enrollment.disabled => {
                 let (registry, registration_id) = (who.registry.clone(), who.registration_id.to_owned());
@@ -200,8 +204,8 @@ impl Handle {
             RegistrantProof::Keys(keys) if spec.symmetric_keys.as_ref() != Some(keys) => {
                 DevicePatch { symmetric_keys: Some(Some(keys.clone())), ..DevicePatch::default() }
             }
-            RegistrantProof::Certificate(certificate) if !spec.credentials.contains(certificate) => {
-                DevicePatch { credentials: Some(vec![certificate.as_ref().clone()]), ..DevicePatch::default() }
+            RegistrantProof::Credential(credential) if !spec.credentials.contains(credential) => {
+                DevicePatch { credentials: Some(vec![credential.as_ref().clone()]), ..DevicePatch::default() }
             }
             _ => return Ok(device),
         };
@@ -230,7 +234,7 @@ fn by_certificate(
         };
         match certificates::prove(who.certificates, &id, &spec, &authorities, clock::now_ms()) {
             Ok((_, expires_ms)) => {
-                let with = RegistrantProof::Certificate(Box::new(credential));
+                let with = RegistrantProof::Credential(Box::new(credential));
                 return Ok(((name.clone(), with), AccessExpiry(Some(expires_ms))));
             }
             Err(error) => problem = error.to_string(),
@@ -253,7 +257,7 @@ fn registration(registrant: &Registrant, enrollment: &Enrollment) -> Registratio
     spec.metadata.insert(ENROLLMENT.to_owned(), registrant.enrollment.clone());
     match &registrant.with {
         RegistrantProof::Keys(keys) => spec.symmetric_keys = Some(keys.clone()),
-        RegistrantProof::Certificate(certificate) => spec.credentials.push(certificate.as_ref().clone()),
+        RegistrantProof::Credential(credential) => spec.credentials.push(credential.as_ref().clone()),
     }
     let cause = Cause::Api { who: format!("enrolment {}", registrant.enrollment) };
     let config = enrollment.config.as_ref().map(|config| FirstConfig { payload: config.clone().into(), cause });

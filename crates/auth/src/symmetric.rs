@@ -29,6 +29,20 @@ pub struct Signed {
     pub key_may_be_text: bool,
 }
 
+impl Signed {
+    /// What a client signed with the bytes of a key. `expires_secs`: when it runs out, seconds since the Unix epoch.
+    #[must_use]
+    pub fn new(signer: Signer, text: Vec<u8>, signature: Vec<u8>, expires_secs: u64) -> Self {
+        Self { text, signature, expires_ms: expires_secs.saturating_mul(1_000), signer, key_may_be_text: false }
+    }
+
+    /// The same, where the client may have signed with the text of the key.
+    #[must_use]
+    pub fn or_by_text(self) -> Self {
+        Self { key_may_be_text: true, ..self }
+    }
+}
+
 /// Two new keys of 32 random bytes each.
 pub fn generate() -> Result<SymmetricKeys, password::Error> {
     Ok(SymmetricKeys { primary: random()?, secondary: random()? })

@@ -1,10 +1,14 @@
 //! Devices that are not registered: Azure's provisioning SDKs for Python and Node, over MQTT, WebSocket and HTTPS, with keys and certificates.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, CLOSED, is_available, runs, workspace};
+use switchbox_auth::signing::SigningKey;
+use switchbox_tests::{Admin, CLOSED, Device, Session, is_available, now, runs, token, workspace};
 
 use super::sdk::{Hub, Program};
 
@@ -129,4 +133,57 @@ fn a_certificate_is_enough() {
     let host = host_folder.start_with(CLOSED);
     let shown = host.cli(&host_folder, &["enrollment", "get", "own"]);
     assert!(shown.contains("azure-1"), "it is kept: {shown}");
+}
+
+/// What the host answers to a device that registers itself over the API, with the status behind it.
+fn register(hub: &Hub, key: &[u8], registration_id: &str, certificate: &str) -> String {
+    let registry = "projects/local/locations/local/registries/default";
+    let claims = json!({"aud": registry, "sub": registration_id, "exp": now() + 60,
+                        "publicKey": {"format": "ES256_X509_PEM", "key": certificate}});
+    let text =
+        [json!({"alg": "HS256", "typ": "JWT"}), claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+    let signature = ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key), text.as_bytes());
+    let bearer = format!("Authorization: Bearer {text}.{}", URL_SAFE_NO_PAD.encode(signature));
+    let url = format!("{}/v1/{registry}:registerDevice", hub.host.admin().base());
+    let output = Command::new("curl").args(["-s", "-w", "\n%{http_code}", "-X", "POST", "-H", &bearer, &url]).output();
+    String::from_utf8(output.unwrap().stdout).unwrap()
+}
+
+#[test]
+fn an_iot_core_device_registers_itself_by_an_enrolment_and_connects_with_its_key() {
+    let Some(hub) = Hub::start() else { return };
+    let fleet = enrol(&hub, &["fleet", "--payload", r#"{"room":"hall"}"#, "--config", r#"{"level":3}"#]);
+    let folder = hub.host_folder.root().join("certs");
+    let shown = folder.display().to_string();
+    let certificate = |id: &str| {
+        let _ = hub.host.cli(&hub.host_folder, &["cert", "device", id, "--folder", &shown]);
+        fs::read_to_string(folder.join(format!("{id}.pem"))).unwrap()
+    };
+    let key = STANDARD.decode(derived(&fleet, "core-1")).unwrap();
+    let (first, second) = (certificate("core-1"), certificate("core-2"));
+    for (wrong, id, certificate, part) in [
+        (&b"another key"[..], "core-1", first.as_str(), "401"),
+        (&key, "core-2", &first, "401"),
+        (&key, "core-1", "no key", "400"),
+    ] {
+        let answer = register(&hub, wrong, id, certificate);
+        assert!(answer.ends_with(part), "{id}: {answer}");
+    }
+    let taken = STANDARD.decode(derived(&fleet, "sink-1")).unwrap();
+    let answer = register(&hub, &taken, "sink-1", &first);
+    assert!(answer.ends_with("409"), "an operator registered it: {answer}");
+
+    // A device that comes again brings a new key.
+    for (certificate, name) in [(&first, "core-1"), (&second, "core-2")] {
+        let answer = register(&hub, &key, "core-1", certificate);
+        let (body, status) = answer.rsplit_once('\n').unwrap();
+        let body: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"));
+        assert_eq!((status, &body["id"], &body["payload"]), ("200", &json!("core-1"), &json!(r#"{"room":"hall"}"#)));
+        let private = fs::read(folder.join(format!("{name}.key.pem"))).unwrap();
+        let token = token(&SigningKey::from_pem(&private).unwrap());
+        let mut device = Device::connect(hub.host.mqtt(), Session::with_secret("core-1", &token));
+        device.event(r#"{"deviceId":"sink-1","hops":4}"#);
+    }
+    assert_eq!(device(&hub, "core-1")["metadata"]["switchbox-enrollment"], "fleet");
+    hub.host.stop();
 }

@@ -17,6 +17,7 @@ pub(super) mod history;
 pub(super) mod hub;
 mod lookup;
 pub(super) mod plugins;
+pub(super) mod registration;
 pub(super) mod registries;
 pub(super) mod rollback;
 pub(super) mod services;

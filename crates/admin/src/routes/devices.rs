@@ -8,15 +8,16 @@ use super::call::{
 use crate::handlers::{
     bridge,
     devices::{self, commands},
-    enrollments, files, gateways, hub, registries, twin,
+    enrollments, files, gateways, hub, registration, registries, twin,
 };
 use switchbox_admin_api::{
     BindDeviceToGatewayRequest, Command, Device, DeviceConfig, DeviceCredential, DeviceRegistry, Enrollment,
     HubConnectionStringRequest, HubConnectionStringResponse, InvokeMethodRequest, InvokeMethodResponse,
     ListCommandsResponse, ListDeviceConfigVersionsResponse, ListDeviceRegistriesResponse, ListDeviceStatesResponse,
     ListDevicesResponse, ListEnrollmentsResponse, ListFilesResponse, ModifyCloudToDeviceConfigRequest,
-    PruneDevicesRequest, PruneDevicesResponse, PublishEventRequest, PurgeCommandsResponse, RegistryCredential, Scope,
-    SendCommandToDeviceRequest, SendCommandToDeviceResponse, SetPasswordRequest, SetStateRequest, Twin,
+    PruneDevicesRequest, PruneDevicesResponse, PublishEventRequest, PurgeCommandsResponse, RegisterDeviceResponse,
+    RegistryCredential, Scope, SendCommandToDeviceRequest, SendCommandToDeviceResponse, SetPasswordRequest,
+    SetStateRequest, Twin,
 };
 
 const REGISTRIES: &str = "/v1/projects/{p}/locations/{l}/registries";
@@ -188,6 +189,10 @@ fn bridge() -> Vec<Call> {
             .scope(Scope::Device)
             .params(&["localVersion"])
             .answers(json::<DeviceConfig>()),
+        verb(REGISTRY, "registerDevice", registration::register)
+            .says("As a device: registers it by an enrolment, with the public key in its token")
+            .scope(Scope::Device)
+            .answers(json::<RegisterDeviceResponse>()),
     ]
 }
 

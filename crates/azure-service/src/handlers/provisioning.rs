@@ -74,6 +74,7 @@ async fn admit(app: &App, scope: &str, id: &str, parts: &Parts) -> Result<Regist
         address: address_of(parts),
         certificates,
         signed: signed.as_ref(),
+        public_key: None,
     };
     app.parts.auth.admit_registrant(who).await.map_err(|refusal| match refusal {
         AuthRefusal::Unavailable(why) => ServiceError::new(Code::Throttled, why),
@@ -86,8 +87,7 @@ fn signed(scope: &str, id: &str, token: &str) -> Result<Signed, String> {
     if token.policy.is_some() || !token.covers(scope, &format!("registrations/{id}")) {
         return Err("the token is for another ID scope, or for another registration".into());
     }
-    let (text, expires_ms) = (token.signed(), token.expires_secs.saturating_mul(1_000));
-    Ok(Signed { text, signature: token.signature, expires_ms, signer: Signer::Device, key_may_be_text: false })
+    Ok(Signed::new(Signer::Device, token.signed(), token.signature, token.expires_secs))
 }
 
 /// Answers when the registration is durable. The device asks for the result by the operation's id.

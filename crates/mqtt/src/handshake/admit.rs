@@ -117,7 +117,8 @@ async fn authenticate(
     let proved = match &claim {
         Ok(Some(identity::ClaimedIdentity::Registrant { registry, registration_id, signed })) => {
             let signed = signed.as_ref();
-            let who = RegistrationRequest { registry, registration_id, address, certificates, signed };
+            let who =
+                RegistrationRequest { registry, registration_id, address, certificates, signed, public_key: None };
             shared.host.auth.admit_registrant(who).await.map(|registrant| Proved {
                 auth_context: registrant.auth_context(),
                 dialect,
