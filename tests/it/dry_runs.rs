@@ -127,6 +127,7 @@ fn the_scenes_of_the_demo_replay_without_a_difference() {
         admin: host.admin().base().to_owned(),
         plugins: host_folder.plugins(),
         data: host_folder.data(),
+        azure: None,
     };
     let options = Options { length: Some(Duration::from_secs(60)), scene: scenes.to_vec() };
     let runtime = tokio::runtime::Runtime::new().unwrap();

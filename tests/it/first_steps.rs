@@ -102,6 +102,21 @@ fn the_demo_plays_the_examples_and_says_why_what_happened() {
 }
 
 #[test]
+fn the_demo_plays_azure_iot_hub() {
+    let (worked, output) = demo(&HostFolder::new(), &["--scene", "azure"], Duration::from_secs(90));
+    assert!(worked, "{output}");
+    for expected in [
+        "phone-1      ← event of motion-1  {\"motion\":true}",
+        "phone-1      → calls the method open of garage-1",
+        "garage-1     ← $iothub/methods/POST/open/?$rid=",
+        "✓ azure         phone-1 saw motion-1 move and opened garage-1",
+    ] {
+        assert!(output.contains(expected), "{expected} is not in\n{output}");
+    }
+    assert!(!output.contains("event of motion-2"), "{output}");
+}
+
+#[test]
 fn the_demo_plays_a_night() {
     let (worked, output) = demo(&HostFolder::new(), &["--scene", "night-restart"], Duration::from_secs(150));
     assert!(worked, "{output}");

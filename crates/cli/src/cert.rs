@@ -83,6 +83,18 @@ struct Issued {
     key: Zeroizing<String>,
 }
 
+/// Creates server.pem, server.key.pem and ca.pem in the folder, for a host with these names and addresses.
+///
+/// # Errors
+///
+/// The folder cannot be written.
+pub fn for_server(folder: &Path, names: &[&str]) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let (authority, _) = authority(folder, KeyType::Ec)?;
+    write(folder, "server", &server(&authority, KeyType::Ec, &names)?)
+}
+
 /// Returns what is to be printed.
 pub(super) fn run(options: &Options) -> anyhow::Result<String> {
     let folder = &options.folder;

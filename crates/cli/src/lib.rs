@@ -7,7 +7,7 @@ mod answer;
 mod approvals;
 mod audit;
 mod authority;
-mod cert;
+pub mod cert;
 pub mod client;
 mod command;
 #[cfg(test)]
@@ -55,7 +55,7 @@ mod since;
 mod status;
 mod table;
 mod token;
-mod trust;
+pub mod trust;
 mod url;
 mod when;
 

@@ -6,7 +6,11 @@ use anyhow::Context as _;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// The authorities in a file.
-pub(super) fn read(file: &Path) -> anyhow::Result<Vec<Certificate<'static>>> {
+///
+/// # Errors
+///
+/// The file cannot be read, or has no certificate.
+pub fn read(file: &Path) -> anyhow::Result<Vec<Certificate<'static>>> {
     let unusable = || format!("{} cannot be used", file.display());
     let pem = std::fs::read(file).with_context(unusable)?;
     let mut found = Vec::new();
@@ -20,7 +24,8 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<Certificate<'static>>> {
 }
 
 /// These, and this machine's own.
-pub(super) fn config(mut authorities: Vec<Certificate<'static>>) -> TlsConfig {
+#[must_use]
+pub fn config(mut authorities: Vec<Certificate<'static>>) -> TlsConfig {
     let own = rustls_native_certs::load_native_certs().certs;
     authorities.extend(own.iter().map(|certificate| Certificate::from_der(certificate).to_owned()));
     TlsConfig::builder()

@@ -9,6 +9,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::app::Host;
+use switchbox_cli::cert;
 use switchbox_demo::{self as play, HostLocation, Scene};
 use switchbox_settings::{Key, Settings};
 use switchbox_store::private::make_folder;
@@ -55,6 +56,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
             admin: format!("http://{}", host.admin),
             plugins: settings.plugins.clone(),
             data: settings.data.clone(),
+            azure: azure(&host, &data),
         };
         let worked = play::run(&location, &options.play).await;
         host.stop().await?;
@@ -65,14 +67,45 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 fn settings(options: &Options, data: &Path) -> anyhow::Result<Settings> {
     let data = data.to_str().context("the data folder's name is not UTF-8")?;
-    let flags = [(Key::Data, data), (Key::MqttListen, &options.mqtt), (Key::AdminListen, &options.admin)];
-    Ok(Settings::with(&flags.map(|(key, value)| (key, value.to_owned())))?)
+    let mut flags = vec![
+        (Key::Data, data.to_owned()),
+        (Key::MqttListen, options.mqtt.clone()),
+        (Key::AdminListen, options.admin.clone()),
+    ];
+    if options.play.scene.contains(&Scene::Azure) {
+        let certs = certs(Path::new(data));
+        cert::for_server(&certs, &["127.0.0.1", "localhost"])?;
+        let file = |name: &str| certs.join(name).to_string_lossy().into_owned();
+        let free = || "127.0.0.1:0".to_owned();
+        flags.extend([
+            (Key::TlsCert, file("server.pem")),
+            (Key::TlsKey, file("server.key.pem")),
+            (Key::AzureHttpsListen, free()),
+            (Key::AzureAmqpListen, free()),
+            (Key::AzurePartitions, "1".to_owned()),
+        ]);
+    }
+    Ok(Settings::with(&flags)?)
+}
+
+/// The folder of the certificates for the scene of Azure IoT Hub.
+fn certs(data: &Path) -> PathBuf {
+    data.with_file_name("certs")
+}
+
+/// The host's listeners for Azure IoT Hub, if it has them.
+fn azure(host: &Host, data: &Path) -> Option<play::Azure> {
+    let (https, amqp) = host.azure.https.zip(host.azure.amqp)?;
+    Some(play::Azure { https, amqp, authority: certs(data).join("ca.pem") })
 }
 
 /// Installs the built-ins of the demo, or the plugins of these scenes; existing files stay.
 fn write_plugins(folder: &Path, scenes: &[Scene]) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let of_scenes = scenes.iter().map(|scene| (format!("{}.toml", scene.name()), scene.settings()));
+    let of_scenes = scenes
+        .iter()
+        .filter(|scene| scene.has_plugin())
+        .map(|scene| (format!("{}.toml", scene.name()), scene.settings()));
     let built_ins = PLUGINS.iter().filter(|_| scenes.is_empty()).map(|(name, text)| ((*name).into(), (*text).into()));
     for (name, text) in built_ins.chain(of_scenes) {
         let path = folder.join(name);

@@ -2,6 +2,7 @@
 //! does, over MQTT and its API, and never start or stop it.
 
 mod api;
+mod azure;
 mod device;
 mod host_location;
 mod payload;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use switchbox_cli::interrupted;
 
-pub use host_location::HostLocation;
+pub use host_location::{Azure, HostLocation};
 pub use scene::Scene;
 
 /// Show the hop relay and the switch that wakes its lamp; or the example plugins, one after the other

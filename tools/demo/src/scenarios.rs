@@ -228,7 +228,7 @@ impl<'a> Demo<'a> {
     }
 
     fn where_next(&mut self) {
-        let HostLocation { mqtt, admin, plugins, data } = self.location;
+        let HostLocation { mqtt, admin, plugins, data, .. } = self.location;
         let mut lines = vec![String::new(), self.printer.paint(Colour::Bold, "Where to look next")];
         lines.push(format!("  plugins  {}  (a component dropped in there runs)", plugins.display()));
         lines.push(format!("  data     {}", data.display()));

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     api::call,
+    azure,
     host_location::HostLocation,
     printer::{Colour, Printer},
     scene::Scene,
@@ -41,12 +42,15 @@ async fn play(scene: Scene, location: &HostLocation, printer: &mut Printer) -> R
     printer.line("");
     printer.line(&format!("{}: {}", printer.paint(Colour::Bold, scene.name()), scene.about()));
     let showed = match scene {
+        Scene::Azure => azure::play(location, printer).await,
         Scene::GarageDoor => scripts::garage_door(location, printer).await,
         Scene::MotionAlert => scripts::motion_alert(location, printer).await,
         Scene::NightRestart => scripts::night_restart(location, printer).await,
         Scene::Thermostat => scripts::thermostat(location, printer).await,
     }?;
-    why(scene, location, printer).await?;
+    if scene.has_plugin() {
+        why(scene, location, printer).await?;
+    }
     Ok(showed)
 }
 

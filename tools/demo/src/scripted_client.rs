@@ -25,6 +25,12 @@ pub(super) struct Message {
     pub(super) payload: Bytes,
 }
 
+/// The credentials of a client.
+pub(super) struct Login {
+    pub(super) user: String,
+    pub(super) password: String,
+}
+
 /// What the connection has received.
 enum Received {
     Connected,
@@ -54,8 +60,22 @@ impl ScriptedClient {
         id: &str,
         filters: &[&str],
     ) -> Result<Self, String> {
+        Self::connect_as(location, printer, id, None, filters).await
+    }
+
+    /// As [`Self::connect`], with a user name and a password.
+    pub(super) async fn connect_as(
+        location: &HostLocation,
+        printer: &mut Printer,
+        id: &str,
+        login: Option<Login>,
+        filters: &[&str],
+    ) -> Result<Self, String> {
         let mut options = MqttOptions::new(id, location.mqtt.ip().to_string(), location.mqtt.port());
         options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
+        if let Some(Login { user, password }) = login {
+            options.set_credentials(user, password);
+        }
         let (client, mut connection) = AsyncClient::new(options, QUEUE);
         connection.network_options.set_tcp_nodelay(true);
         let (received_tx, received) = mpsc::channel(QUEUE);

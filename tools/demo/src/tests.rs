@@ -184,6 +184,7 @@ async fn the_demo_succeeds_where_both_plugins_work_and_says_why_where_not() {
             admin: "http://127.0.0.1:1".to_owned(),
             plugins: "plugins".into(),
             data: "data".into(),
+            azure: None,
         };
         let options = Options { length: Some(Duration::from_secs(2)), scene: Vec::new() };
         let worked = timeout(3 * TIMEOUT, run(&location, &options)).await.expect("it ends by itself");
