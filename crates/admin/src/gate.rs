@@ -22,11 +22,10 @@ use super::{
     details::{self, Details},
     error::{Error, Kind},
     rate::{self, Caller},
-    traces,
     verb_paths::shown,
 };
 use switchbox_admin_api::{Scope, TOKEN_FILE};
-use switchbox_http_server::{ConnectionInfo, with_body_deadline};
+use switchbox_http_server::{ConnectionInfo, traces, with_body_deadline};
 use switchbox_model::limits::{self, LimitName};
 use switchbox_support::{
     clock,

@@ -34,7 +34,6 @@ pub mod testing;
 mod tests;
 mod tokens;
 mod topic_tap;
-mod traces;
 mod verb_paths;
 mod web;
 

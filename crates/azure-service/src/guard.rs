@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     http::{HeaderMap, Method, Uri, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -17,12 +17,13 @@ use crate::{
 };
 use switchbox_auth::{AuthRefusal, Signed, Signer};
 use switchbox_azure::{Policy, Right, Sas};
-use switchbox_http_server::{ConnectionInfo, with_body_deadline};
+use switchbox_http_server::{ConnectionInfo, traces, with_body_deadline};
 use switchbox_model::{
     RegistryName,
     limits::{LimitName, fields, names},
 };
 use switchbox_support::log_limit::SiteLimit;
+use switchbox_telemetry as telemetry;
 use switchbox_transport::admission::network;
 
 /// At most ten such lines a minute are logged; the others are counted.
@@ -35,18 +36,30 @@ pub(crate) struct Guard {
     pub(crate) right: Right,
 }
 
-/// Bounds the head of a call and the time of its body, and counts the limit that it was refused by.
+/// Bounds the head of a call and the time of its body, makes its span, and counts the limit that it was refused by.
 pub(crate) async fn bound(State(app): State<App>, request: Request, next: Next) -> Response {
     let response = match measure(&request) {
-        Ok(()) => {
-            let with_deadline = |body| with_body_deadline(body, &app.parts.metrics, names::HUB_API_BODY_TIME);
-            next.run(request.map(with_deadline)).await
-        }
+        Ok(()) => traced(&app, request, next).await,
         Err(error) => error.into_response(),
     };
     if let Some(limit) = response.extensions().get::<LimitName>() {
         app.parts.metrics.limit(*limit);
     }
+    response
+}
+
+/// Carries the call out as part of its caller's trace, or of a new one.
+async fn traced(app: &App, request: Request, next: Next) -> Response {
+    let metrics = &app.parts.metrics;
+    let call = traces::begins(metrics, &request);
+    let name = call.as_ref().map(|_| {
+        let path = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str);
+        format!("{} {path}", request.method())
+    });
+    let context = call.as_ref().and_then(telemetry::Call::context);
+    let with_deadline = |body| with_body_deadline(body, metrics, names::HUB_API_BODY_TIME);
+    let response = telemetry::within(context, next.run(request.map(with_deadline))).await;
+    traces::ended(metrics, call, &name.unwrap_or_default(), response.status());
     response
 }
 
@@ -89,9 +102,10 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     if !is_write {
         return next.run(request).await;
     }
+    let done = telemetry::within(telemetry::current(), next.run(request));
     // A write runs in its own task, so that it is completed even if the caller disconnects. Supervision: a panic is resumed below,
     // where the connection's task counts it.
-    let response = match tokio::spawn(next.run(request)).await {
+    let response = match tokio::spawn(done).await {
         Ok(response) => response,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
@@ -144,13 +158,8 @@ async fn authenticate(
     sas: &Sas,
     address: IpAddr,
 ) -> Result<(), ServiceError> {
-    let signed = Signed {
-        text: sas.signed(),
-        signature: sas.signature.clone(),
-        expires_ms: sas.expires_secs.saturating_mul(1_000),
-        signer: Signer::Registry(policy.name().to_owned()),
-        key_may_be_text: false,
-    };
+    let signer = Signer::Registry(policy.name().to_owned());
+    let signed = Signed::new(signer, sas.signed(), sas.signature.clone(), sas.expires_secs);
     let proved = app.parts.auth.admit_program(registry, &signed, address).await;
     proved.map(drop).map_err(|refusal| match refusal {
         AuthRefusal::NotAuthorised(why) => ServiceError::new(Code::Unauthorized, why),

@@ -4,6 +4,7 @@
 mod bounds;
 mod deadlines;
 mod server;
+pub mod traces;
 
 pub use bounds::{Bounds, Names};
 pub use deadlines::with_body_deadline;

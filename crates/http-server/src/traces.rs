@@ -11,7 +11,8 @@ use switchbox_telemetry::{Call, PROPERTY};
 const TRACEPARENT: HeaderName = HeaderName::from_static(PROPERTY);
 
 /// Begins the span of a call. Returns `None` if traces are off, or if the call only reads and belongs to no trace of its caller.
-pub(super) fn begins(metrics: &Metrics, request: &Request) -> Option<Call> {
+#[must_use]
+pub fn begins(metrics: &Metrics, request: &Request) -> Option<Call> {
     let traces = metrics.traces.on()?;
     let named = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -19,7 +20,7 @@ pub(super) fn begins(metrics: &Metrics, request: &Request) -> Option<Call> {
 }
 
 /// Ends the span of a call. Refused callers make no spans, because these could displace those of others.
-pub(super) fn ended(metrics: &Metrics, call: Option<Call>, name: &str, status: StatusCode) {
+pub fn ended(metrics: &Metrics, call: Option<Call>, name: &str, status: StatusCode) {
     let is_authorised =
         !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
     if let (Some(call), Some(traces)) = (call.filter(|_| is_authorised), metrics.traces.on()) {
