@@ -6,7 +6,7 @@ import sys
 
 from azure.core.exceptions import AzureError
 from azure.iot.device import IoTHubDeviceClient
-from azure.storage.blob import BlobClient
+from azure.storage.blob import BlobClient, ContentSettings
 
 authority, connection_string = sys.argv[1:]
 MEBIBYTE = 1024 * 1024
@@ -22,12 +22,12 @@ client = IoTHubDeviceClient.create_from_connection_string(
 client.connect()
 
 
-def upload(name, data, overwrite=True, validate_content=False, **options):
+def upload(name, data, overwrite=True, validate_content=False, said={}, **options):
     info = client.get_storage_info_for_blob(name)
     url = "https://{hostName}/{containerName}/{blobName}{sasToken}".format(**info)
     try:
         with BlobClient.from_blob_url(url, retry_total=0, **options) as blob:
-            answer = blob.upload_blob(data, overwrite=overwrite, validate_content=validate_content)
+            answer = blob.upload_blob(data, overwrite=overwrite, validate_content=validate_content, **said)
         client.notify_blob_upload_status(info["correlationId"], True, 200, "OK: " + name)
         say("uploaded", name=name, etag=answer["etag"], modified=str(answer["last_modified"]))
     except AzureError as error:
@@ -37,7 +37,8 @@ def upload(name, data, overwrite=True, validate_content=False, **options):
 
 
 upload("whole.txt", b"hello")
-upload("logs/2026/a b.bin", bytes(range(256)) * 4 * 4096, max_single_put_size=MEBIBYTE, max_block_size=MEBIBYTE)
+described = {"metadata": {"room": "hall"}, "content_settings": ContentSettings(content_type="text/csv")}
+upload("logs/2026/a b.bin", bytes(range(256)) * 4 * 4096, said=described, max_single_put_size=MEBIBYTE, max_block_size=MEBIBYTE)
 upload("checked.txt", b"checked", validate_content=True)
 upload("whole.txt", b"again", overwrite=False)
 upload("whole.txt", b"second")

@@ -12,13 +12,12 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http_body_util::BodyExt as _;
 use md5::{Digest as _, Md5};
-use serde_json::json;
 
 use crate::{
     app::{App, RateKey},
     bounds,
     guard::{address_of, check_rate},
-    handlers::device_messages::submit,
+    handlers::{blob_description::BlobDescription, device_messages::submit},
     storage::{StorageError, created, created_block, with_common_headers},
 };
 use switchbox_azure::{
@@ -91,8 +90,9 @@ async fn handle_call(app: &App, head: &Parts, body: &mut Body) -> Result<Respons
     match query.operation.as_deref() {
         None => {
             whole_blob(&head.headers)?;
+            let description = BlobDescription::read(&head.headers, true)?;
             let writing = receive(app, &upload, &head.headers, body).await?;
-            finish(app, upload, move || writing.place(only_new)).await
+            finish(app, upload, description, move || writing.place(only_new)).await
         }
         Some("block") => {
             let id = query.block_id()?;
@@ -102,8 +102,9 @@ async fn handle_call(app: &App, head: &Parts, body: &mut Body) -> Result<Respons
         }
         Some("blocklist") => {
             let ids = storage::block_list(&text(body).await?)?;
+            let description = BlobDescription::read(&head.headers, false)?;
             let (files, of) = (app.parts.files.clone(), upload.clone());
-            finish(app, upload, move || files.commit_blocks(&of, &ids, only_new)).await
+            finish(app, upload, description, move || files.commit_blocks(&of, &ids, only_new)).await
         }
         Some(other) => Err(StorageError::no_permission(&format!("comp={}", other.escape_default()))),
     }
@@ -221,13 +222,14 @@ async fn text(body: &mut Body) -> Result<String, StorageError> {
 async fn finish(
     app: &App,
     upload: Upload,
+    description: BlobDescription,
     place: impl FnOnce() -> Result<Stored, files::Error> + Send + 'static,
 ) -> Result<Response, StorageError> {
     let app = app.clone();
     // Supervision: a panic becomes the answer.
     let done = tokio::spawn(async move {
         let stored = blocking(place).await?;
-        append_uploaded_event(&app, &upload, stored).await
+        append_uploaded_event(&app, &upload, &description, stored).await
     });
     done.await.unwrap_or_else(|_| Err(StorageError::failed()))
 }
@@ -242,10 +244,15 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Appends the event of the stored file to the journal. It returns when the event is on the disk.
-async fn append_uploaded_event(app: &App, upload: &Upload, stored: Stored) -> Result<Response, StorageError> {
+async fn append_uploaded_event(
+    app: &App,
+    upload: &Upload,
+    description: &BlobDescription,
+    stored: Stored,
+) -> Result<Response, StorageError> {
     // A device that was deleted meanwhile has no events, and its file stays.
     let device = app.parts.registry.get(upload.num).ok_or_else(StorageError::authentication_failed)?;
-    let payload = json!({ "file": upload.name.as_str(), "bytes": stored.bytes }).to_string();
+    let payload = description.event(upload.name.as_str(), stored.bytes).to_string();
     let properties = vec![(about::CONTENT_TYPE.to_owned(), "application/json".to_owned())];
     let data = EventData::Telemetry { subfolder: FILE_UPLOADED.to_owned(), payload: payload.into(), properties };
     let written = submit(app, &Arc::clone(&device), vec![NewEvent::new(true, data)]).await;

@@ -1,5 +1,6 @@
 //! The handlers of the API.
 
+mod blob_description;
 pub(crate) mod blobs;
 pub(crate) mod bulk;
 pub(crate) mod device_messages;
