@@ -1,25 +1,31 @@
-// A device on azure-iot-device for Node, as its samples use it. Arguments: mqtt or ws, the authority's certificate, the connection string.
-// Does and prints what azure_device.py does.
+// A device on azure-iot-device for Node, as its samples use it. Arguments: mqtt, ws, amqp or amqp-ws, the authority's certificate, the connection
+// string, and perhaps the device's certificate and its key. Does and prints what azure_device.py does, and with a message what its text says, if that is reject or abandon.
 const { readFileSync } = require('fs');
 const path = require('path');
 const modules = process.env.NODE_CLIENTS;
 const load = (name) => require(path.join(modules, 'node_modules', name));
 const { Client, Message } = load('azure-iot-device');
 const { Mqtt, MqttWs } = load('azure-iot-device-mqtt');
+const { Amqp, AmqpWs } = load('azure-iot-device-amqp');
+const transports = { mqtt: Mqtt, ws: MqttWs, amqp: Amqp, 'amqp-ws': AmqpWs };
 
-const [transport, authority, connectionString] = process.argv.slice(2);
+const [transport, authority, connectionString, certificate, key] = process.argv.slice(2);
 const say = (what, more) => console.log(JSON.stringify({ what, ...more }));
 
 async function main() {
-    const client = Client.fromConnectionString(connectionString, transport === 'ws' ? MqttWs : Mqtt);
-    await client.setOptions({ ca: readFileSync(authority, 'utf8') });
+    const client = Client.fromConnectionString(connectionString, transports[transport]);
+    const read = (file) => readFileSync(file, 'utf8');
+    await client.setOptions({ ca: read(authority), ...(key && { cert: read(certificate), key: read(key) }) });
     await client.open();
     let end;
     const ended = new Promise((resolve) => { end = resolve; });
     client.on('message', (message) => {
         const properties = Object.fromEntries(message.properties.propertyList.map(({ key, value }) => [key, value]));
-        say('c2d', { data: message.getData().toString(), id: message.messageId, properties });
-        client.complete(message, () => {});
+        const data = message.getData().toString();
+        const { messageId: id, to, contentType, correlationId } = message;
+        say('c2d', { data, id, to, contentType, correlationId, properties });
+        const settle = { abandon: 'abandon', reject: 'reject' }[data] ?? 'complete';
+        client[settle](message, () => {});
     });
     for (const name of ['dim', 'end']) {
         client.onDeviceMethod(name, (request, response) => {

@@ -1,4 +1,5 @@
-// A device on azure-iot-device for Node over HTTPS. Arguments: the authority's certificate, the connection string. Sends telemetry, alone and
+// A device on azure-iot-device for Node over HTTPS. Arguments: the authority's certificate, the connection string, and perhaps the device's certificate and
+// its key. Sends telemetry, alone and
 // several in one call, then prints each message that it fetches, one JSON line each, and does with it what the message says.
 const { readFileSync } = require('fs');
 const path = require('path');
@@ -7,13 +8,15 @@ const load = (name) => require(path.join(modules, 'node_modules', name));
 const { Client, Message } = load('azure-iot-device');
 const { Http } = load('azure-iot-device-http');
 
-const [authority, connectionString] = process.argv.slice(2);
+const [authority, connectionString, certificate, key] = process.argv.slice(2);
 const say = (what, more) => console.log(JSON.stringify({ what, ...more }));
 
 async function main() {
     const client = Client.fromConnectionString(connectionString, Http);
     await new Promise((resolve, reject) => {
-        const options = { ca: readFileSync(authority, 'utf8'), http: { receivePolicy: { interval: 1 } } };
+        const read = (file) => readFileSync(file, 'utf8');
+        const proof = key && { cert: read(certificate), key: read(key) };
+        const options = { ca: read(authority), ...proof, http: { receivePolicy: { interval: 1 } } };
         client.setOptions(options, (error) => (error ? reject(error) : resolve()));
     });
     await client.open();

@@ -1,5 +1,8 @@
 //! The addresses that links can name.
 
+use switchbox_azure::url_encoding;
+use switchbox_model::DeviceId;
+
 /// A node that a link can be attached to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
@@ -17,8 +20,43 @@ pub(crate) enum Address {
     Feedback,
     /// Files that devices uploaded.
     FileNotifications,
+    /// An address of a device.
+    Device {
+        id: DeviceId,
+        node: DeviceNode,
+    },
     /// Any other address.
     Other(String),
+}
+
+/// What a device uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeviceNode {
+    /// Telemetry.
+    Events,
+    /// Messages for the device.
+    Messages,
+    Methods,
+    Twin,
+}
+
+impl DeviceNode {
+    /// The part of an address behind the device's id.
+    fn parse(parts: &[&str]) -> Option<Self> {
+        match parts {
+            [messages, node] if messages.eq_ignore_ascii_case("messages") => {
+                if node.eq_ignore_ascii_case("events") {
+                    return Some(Self::Events);
+                }
+                node.eq_ignore_ascii_case("devicebound").then_some(Self::Messages)
+            }
+            [methods, node] if methods.eq_ignore_ascii_case("methods") => {
+                node.eq_ignore_ascii_case("devicebound").then_some(Self::Methods)
+            }
+            [twin] => twin.eq_ignore_ascii_case("twin").then_some(Self::Twin),
+            _ => None,
+        }
+    }
 }
 
 impl Address {
@@ -44,6 +82,13 @@ impl Address {
             ["messages", service, "filenotifications"] if service.eq_ignore_ascii_case("servicebound") => {
                 Self::FileNotifications
             }
+            ["devices", id, rest @ ..] => {
+                let id = url_encoding::decode(id).and_then(|id| DeviceId::new(&id).ok());
+                match id.zip(DeviceNode::parse(rest)) {
+                    Some((id, node)) => Self::Device { id, node },
+                    None => Self::Other(path.chars().take(200).collect()),
+                }
+            }
             _ => Self::Other(path.chars().take(200).collect()),
         }
     }
@@ -56,7 +101,17 @@ mod tests {
     #[test]
     fn addresses_are_read_as_clients_write_them() {
         let events = |entity: &str| Address::Events { entity: entity.into(), partition: "2".into() };
+        let lamp = |node| Address::Device { id: DeviceId::new("lamp-1").unwrap(), node };
+        let other = |path: &str| Address::Other(path.into());
         for (text, expect) in [
+            ("/devices/lamp-1/messages/events", lamp(DeviceNode::Events)),
+            ("amqps://hub.example/devices/lamp%2D1/messages/events/", lamp(DeviceNode::Events)),
+            ("/devices/lamp-1/messages/deviceBound", lamp(DeviceNode::Messages)),
+            ("/devices/lamp-1/methods/devicebound", lamp(DeviceNode::Methods)),
+            ("/devices/lamp-1/twin", lamp(DeviceNode::Twin)),
+            ("/devices/lamp-1/modules/arm/twin", other("devices/lamp-1/modules/arm/twin")),
+            ("/devices/lamp-1", other("devices/lamp-1")),
+            ("/devices/a#b/twin", other("devices/a#b/twin")),
             ("$cbs", Address::Cbs),
             ("$management", Address::Management),
             ("amqps://127.0.0.1/hall/ConsumerGroups/$Default/Partitions/2", events("hall")),
@@ -66,8 +121,8 @@ mod tests {
             ("amqps://hub.example/messages/devicebound", Address::ToDevices),
             ("/messages/serviceBound/feedback", Address::Feedback),
             ("/messages/serviceBound/filenotifications", Address::FileNotifications),
-            ("/messages/serviceBound/other", Address::Other("messages/serviceBound/other".into())),
-            ("", Address::Other(String::new())),
+            ("/messages/serviceBound/other", other("messages/serviceBound/other")),
+            ("", other("")),
         ] {
             assert_eq!(Address::parse(text), expect, "{text}");
         }

@@ -21,8 +21,6 @@ const LIST_32: u8 = 0xd0;
 #[derive(Debug)]
 pub(crate) struct AllFields<S> {
     stream: S,
-    /// Bytes that were read already. They are returned by the first read.
-    early: &'static [u8],
     /// The beginning of a frame that is not complete yet.
     partial: BytesMut,
     /// Bytes that are not written yet. No new bytes are accepted before they are.
@@ -30,8 +28,8 @@ pub(crate) struct AllFields<S> {
 }
 
 impl<S> AllFields<S> {
-    pub(crate) fn new(stream: S, early: &'static [u8]) -> Self {
-        Self { stream, early, partial: BytesMut::new(), out: BytesMut::new() }
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, partial: BytesMut::new(), out: BytesMut::new() }
     }
 
     fn complete(&mut self, bytes: &[u8]) {
@@ -147,12 +145,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for AllFields<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for AllFields<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let now = self.early.split_at(self.early.len().min(into.remaining()));
-        if !now.0.is_empty() {
-            into.put_slice(now.0);
-            self.early = now.1;
-            return Poll::Ready(Ok(()));
-        }
         Pin::new(&mut self.stream).poll_read(cx, into)
     }
 }
@@ -191,7 +183,7 @@ mod tests {
 
     /// The output for `bytes`, written in pieces of this size.
     async fn written(bytes: &[u8], piece: usize) -> Vec<u8> {
-        let mut stream = AllFields::new(Vec::new(), &[]);
+        let mut stream = AllFields::new(Vec::new());
         for piece in bytes.chunks(piece) {
             stream.write_all(piece).await.unwrap();
         }

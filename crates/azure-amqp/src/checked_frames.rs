@@ -37,10 +37,10 @@ pub(crate) struct CheckedFrames<S> {
 }
 
 impl<S> CheckedFrames<S> {
-    /// `is_header_read`: the stream begins with a frame, because the header was already read.
-    pub(crate) fn new(stream: S, auth: ConnectionAuth, metrics: Metrics, is_header_read: bool) -> Self {
-        let check = FrameCheck::default();
-        Self { stream, check, auth, metrics, is_header_read, read: BytesMut::new(), checked: 0 }
+    /// `early`: the bytes of the stream that were already read.
+    pub(crate) fn new(stream: S, auth: ConnectionAuth, metrics: Metrics, early: &[u8]) -> Self {
+        let (check, read) = (FrameCheck::default(), BytesMut::from(early));
+        Self { stream, check, auth, metrics, is_header_read: false, read, checked: 0 }
     }
 
     /// Checks the next frame if it is complete.
@@ -118,6 +118,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
+    use crate::authorization::TlsClient;
 
     #[tokio::test]
     async fn frames_come_as_they_are_up_to_the_first_wrong_one() {
@@ -125,13 +126,14 @@ mod tests {
         let end = [0, 0, 0, 12, 2, 0, 0, 1, 0, 0x53, 0x17, 0x45];
         let right = [&AMQP_HEADER[..], &heartbeat, &end, &heartbeat].concat();
         let wrong = [0, 0, 0, 7, 2, 0, 0];
-        for piece in [1, 5, right.len()] {
+        for (piece, early) in [(1, 0), (5, 8), (right.len(), 0)] {
             for (given, outcome) in [(right.clone(), Ok(right.len())), ([&right[..], &wrong].concat(), Err(()))] {
+                let (early, given) = (given[..early].to_vec(), given[early..].to_vec());
                 let (mut client, server) = duplex(piece);
                 let reading = async move {
                     let mut read = Vec::new();
-                    let auth = ConnectionAuth::new(Ipv4Addr::LOCALHOST.into());
-                    let mut frames = CheckedFrames::new(server, auth, Metrics::default(), false);
+                    let auth = ConnectionAuth::new(Ipv4Addr::LOCALHOST.into(), TlsClient::default());
+                    let mut frames = CheckedFrames::new(server, auth, Metrics::default(), &early);
                     let outcome = frames.read_to_end(&mut read).await;
                     (outcome.map_err(drop), read)
                 };

@@ -2,8 +2,11 @@
 
 use std::{fmt::Debug, net::IpAddr, time::Duration};
 
-use fe2o3_amqp::acceptor::{ConnectionAcceptor, ListenerConnectionHandle, SessionAcceptor};
-use fe2o3_amqp_types::definitions::{AmqpError, Error};
+use fe2o3_amqp::{
+    acceptor::{ConnectionAcceptor, ListenerConnectionHandle, SessionAcceptor},
+    connection,
+};
+use fe2o3_amqp_types::definitions::{AmqpError, ErrorCondition, LinkError};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinSet,
@@ -12,9 +15,10 @@ use tokio::{
 
 use crate::{
     all_fields::AllFields,
-    authorization::ConnectionAuth,
+    authorization::{ConnectionAuth, TlsClient},
     checked_frames::CheckedFrames,
     context::Context,
+    error::error,
     links::Session,
     sasl::{self, SaslClient},
 };
@@ -34,20 +38,60 @@ const UNAUTHENTICATED_SESSIONS: usize = 2;
 /// Frames that may wait to be written, for the connection and for each session.
 const FRAMES: usize = 32;
 
-pub(crate) async fn serve<S>(context: Context, stream: S, address: IpAddr, permit: &ConnectionPermit)
+/// A client, as its connection shows it.
+pub(crate) struct Peer<'a> {
+    pub(crate) address: IpAddr,
+    pub(crate) tls: TlsClient,
+    pub(crate) permit: &'a ConnectionPermit,
+}
+
+/// Disconnects the connection's device, however the connection ends.
+struct DevicePresence(ConnectionAuth);
+
+impl Drop for DevicePresence {
+    fn drop(&mut self) {
+        self.0.end_device("connection lost");
+    }
+}
+
+pub(crate) async fn serve<S>(context: Context, stream: S, peer: Peer<'_>)
 where
     S: AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static,
 {
-    let auth = ConnectionAuth::new(address);
+    let Peer { address, tls, permit } = peer;
+    let auth = ConnectionAuth::new(address, tls);
+    let presence = DevicePresence(auth.clone());
     let mut connection = match timeout(OPEN_TIMEOUT, open(&context, &auth, stream)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!(%address, %error, "an AMQP connection was not opened"),
         Err(_) => return context.parts.metrics.limit(names::HUB_AMQP_OPEN_TIME),
     };
     let mut sessions = JoinSet::new();
-    if let Some(why) = run(&context, &auth, &mut connection, &mut sessions, permit).await {
-        let error = Error::new(AmqpError::UnauthorizedAccess, Some(why.to_owned()), None);
-        let _ = timeout(CLOSE_TIMEOUT, connection.close_with_error(error)).await;
+    if let Some(End { condition, why }) = run(&context, &auth, &mut connection, &mut sessions, permit).await {
+        presence.0.end_device(&why);
+        let _ = timeout(CLOSE_TIMEOUT, connection.close_with_error(error(condition, why))).await;
+    } else if let Ok(Ok(()) | Err(connection::Error::RemoteClosed)) =
+        timeout(CLOSE_TIMEOUT, connection.on_close()).await
+    {
+        presence.0.end_device("disconnected by the client");
+    }
+}
+
+/// Why the host closes a connection.
+struct End {
+    condition: ErrorCondition,
+    why: String,
+}
+
+impl End {
+    /// The client has to authenticate again.
+    fn unauthorized(why: impl Into<String>) -> Self {
+        Self { condition: AmqpError::UnauthorizedAccess.into(), why: why.into() }
+    }
+
+    /// The client may connect again.
+    fn forced(why: impl Into<String>) -> Self {
+        Self { condition: LinkError::DetachForced.into(), why: why.into() }
     }
 }
 
@@ -75,8 +119,8 @@ where
         .idle_time_out(IDLE_TIMEOUT_MS)
         .buffer_size(FRAMES)
         .build();
-    let frames = CheckedFrames::new(stream, auth.clone(), context.parts.metrics.clone(), !early.is_empty());
-    acceptor.accept(AllFields::new(frames, early)).await.map_err(|error| error.to_string())
+    let frames = CheckedFrames::new(stream, auth.clone(), context.parts.metrics.clone(), early);
+    acceptor.accept(AllFields::new(frames)).await.map_err(|error| error.to_string())
 }
 
 /// Accepts sessions until the connection ends. Returns the reason if the host has to close it.
@@ -86,8 +130,10 @@ async fn run(
     connection: &mut ListenerConnectionHandle,
     sessions: &mut JoinSet<()>,
     permit: &ConnectionPermit,
-) -> Option<&'static str> {
+) -> Option<End> {
     let acceptor = SessionAcceptor::builder().handle_max(HUB_AMQP_LINKS as u32).buffer_size(FRAMES).build();
+    // Before the device is admitted, so that no change after that is missed.
+    let mut changes = context.parts.auth.changes();
     let proof = tokio::time::sleep(AUTH_TIMEOUT);
     tokio::pin!(proof);
     loop {
@@ -98,7 +144,7 @@ async fn run(
             incoming = connection.next_incoming_session() => {
                 if sessions.len() >= UNAUTHENTICATED_SESSIONS && !auth.is_authenticated() {
                     context.parts.metrics.limit(names::HUB_AMQP_LINKS);
-                    return Some("too many sessions were opened before a token was sent to $cbs");
+                    return Some(End::unauthorized("too many sessions were opened before a token was sent to $cbs"));
                 }
                 match acceptor.accept_incoming_session(incoming?, connection).await {
                     Ok(session) => drop(sessions.spawn(Session::new(context.clone(), auth.clone()).run(session))),
@@ -109,11 +155,18 @@ async fn run(
             () = auth.authenticated(), if !auth.is_authenticated() => {}
             () = &mut proof, if !auth.is_authenticated() => {
                 context.parts.metrics.limit(names::HUB_AMQP_PROOF_TIME);
-                return Some("no valid token was sent to $cbs in time");
+                return Some(End::unauthorized("no valid token was sent to $cbs in time"));
             }
-            () = auth.expired() => return Some("the token has expired"),
-            () = permit.eviction_requested() => return Some("there are too many connections"),
-            () = context.shutdown.cancelled() => return Some("the host is stopping"),
+            changed = changes.recv() => {
+                let changed = changed.ok();
+                if let Err(why) = auth.revalidate(context, changed.as_ref()) {
+                    return Some(End::unauthorized(why));
+                }
+            }
+            why = auth.closed() => return Some(End::forced(why)),
+            () = auth.expired() => return Some(End::unauthorized("the token has expired")),
+            () = permit.eviction_requested() => return Some(End::forced("there are too many connections")),
+            () = context.shutdown.cancelled() => return Some(End::forced("the host is stopping")),
         }
     }
 }

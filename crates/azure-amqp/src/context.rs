@@ -2,18 +2,20 @@
 
 use switchbox_auth as auth;
 use switchbox_azure::Hubs;
-use switchbox_core::{outbox, registry};
+use switchbox_core::{ingest, outbox, registry};
 use switchbox_delivery as delivery;
+use switchbox_model::PayloadLimits;
 use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, tasks::Tasks};
 use tokio_util::sync::CancellationToken;
 
 use crate::feedback_cursor::FeedbackCursors;
 
-/// The parts of the host that the endpoint reads.
+/// The parts of the host that the endpoint uses.
 #[derive(Clone)]
 pub struct Parts {
     pub registry: registry::Handle,
+    pub ingest: ingest::Handle,
     pub outbox: outbox::Handle,
     pub delivery: delivery::Handle,
     pub store: store::Handle,
@@ -27,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) parts: Parts,
     pub(crate) hubs: Hubs,
     pub(crate) partitions: u16,
+    /// Of what devices send.
+    pub(crate) payloads: PayloadLimits,
     pub(crate) feedback: FeedbackCursors,
     pub(crate) shutdown: CancellationToken,
 }

@@ -1,6 +1,6 @@
 //! `/messages/servicebound/feedback`: the outcomes of messages to devices, for senders that asked for them.
-//! `/messages/servicebound/filenotifications`: the files that devices uploaded. Both are read from the journal. The read position of each
-//! registry is in memory only. After a start it is one hour back, so both may be sent again.
+//! `/messages/servicebound/filenotifications`: the files that devices uploaded. Both are read from the journal. The position
+//! up to which readers have accepted is stored; the first reader of a registry starts one hour back.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::{
     authorization::ConnectionAuth,
     context::Context,
     event_selection::EventSelection,
+    feedback_cursor::FeedbackCursor,
     reader::{DeviceEvent, Reader},
     start_position::StartPosition,
 };
@@ -35,7 +36,7 @@ const MAX_RECORDS: usize = 64;
 
 pub(crate) async fn serve(context: &Context, auth: &ConnectionAuth, selection: EventSelection, mut link: Sender) {
     let ended = match auth.require_service_connect() {
-        Ok(authorization) => run(context, &authorization.registry, selection, &mut link).await,
+        Ok(program) => run(context, &program.registry, selection, &mut link).await,
         Err(why) => Err(Error::new(AmqpError::UnauthorizedAccess, Some(why), None)),
     };
     // The peer may have closed the link already.
@@ -60,13 +61,16 @@ async fn run(
     };
     let look_back_ms = u64::try_from(LOOK_BACK.as_millis()).unwrap_or(0);
     let start = StartPosition::Since(clock::now_ms().saturating_sub(look_back_ms));
-    let next = match cursor.next {
+    // A position behind the end is that of another journal.
+    let end = context.parts.store.journal_end().1;
+    let next = match cursor.next.filter(|(next, _)| next.0 <= end.0.saturating_add(1)) {
         Some(next) => next,
         None => start.find(&context.parts.store).await.map_err(failed)?,
     };
     let mut reader = Reader::at(context, registry.clone(), selection, next);
     loop {
-        let waiting = &mut cursor.waiting;
+        let FeedbackCursor { next, waiting } = &mut *cursor;
+        let has_sent = !waiting.is_empty();
         while !waiting.is_empty() {
             let (most, message) = match selection {
                 EventSelection::FileUploads => (1, message(FILE_CONTENT_TYPE, waiting.first().unwrap_or(&Value::Null))),
@@ -81,6 +85,11 @@ async fn run(
                 Ok(_) => {}
                 Err(_) => return Ok(()),
             }
+        }
+        if let Some(next) = next.filter(|_| has_sent) {
+            let (cursors, registry) = (context.feedback.clone(), registry.clone());
+            // A failure is logged there.
+            let _ = tokio::task::spawn_blocking(move || cursors.store(&registry, selection, next)).await;
         }
         let page = reader.page().await.map_err(failed)?;
         for found in page.found {

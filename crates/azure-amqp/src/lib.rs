@@ -1,6 +1,6 @@
-//! Azure IoT Hub over AMQP 1.0, for programs: they read the journal as an Event Hub, send messages to devices, and receive feedback and
-//! notifications of uploaded files.
-//! Each reader has a position in the journal; no events are buffered. This is the only crate that uses the AMQP library.
+//! Azure IoT Hub over AMQP 1.0. Programs read the journal as an Event Hub, send messages to devices, and receive feedback and
+//! notifications of uploaded files; each reader has a position in the journal, and no events are buffered. Devices send events, receive
+//! messages, answer methods and use their twins. This is the only crate that uses the AMQP library.
 
 mod address;
 mod all_fields;
@@ -9,14 +9,17 @@ mod cbs;
 mod checked_frames;
 mod connection;
 mod context;
+mod device;
 mod devicebound;
 mod encoding;
+mod error;
 mod event_selection;
 mod feedback;
 mod feedback_cursor;
 mod frame_check;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod incoming;
 mod links;
 mod management;
 mod message;
@@ -31,4 +34,4 @@ mod start_position;
 mod streaming;
 
 pub use context::Parts;
-pub use service::{Endpoint, Error, Options, Ports};
+pub use service::{Endpoint, Error, Options, Ports, Settings};

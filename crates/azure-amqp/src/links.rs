@@ -1,22 +1,24 @@
-//! The links of a session. Each link is accepted or refused by its address, and then runs in its own task.
+//! The links of a session. Each link is accepted or refused by its address. All run in the session's task.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use fe2o3_amqp::acceptor::{LinkAcceptor, LinkEndpoint, ListenerSessionHandle, SupportedReceiverSettleModes};
 use fe2o3_amqp_types::{
-    definitions::{AmqpError, Error, Role},
+    definitions::{AmqpError, Error, Role, SenderSettleMode},
     messaging::{FilterSet, TargetArchetype},
     performatives::Attach,
     primitives::Value,
 };
-use tokio::task::JoinSet;
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 
 use crate::{
-    address::Address,
+    address::{Address, DeviceNode},
     authorization::ConnectionAuth,
     cbs,
     context::Context,
+    device::{self, DeviceConnection},
     devicebound,
+    error::error,
     event_selection::EventSelection,
     feedback, management,
     reader::Reader,
@@ -33,6 +35,9 @@ use switchbox_model::{
 /// Links that a client may have in one session before it has authenticated.
 const UNAUTHENTICATED_LINKS: usize = 4;
 
+/// The links of a session. They have no tasks of their own, so that an idle connection costs little.
+type Links = FuturesUnordered<BoxFuture<'static, ()>>;
+
 /// What the links of one session share.
 #[derive(Clone)]
 pub(crate) struct Session {
@@ -40,6 +45,17 @@ pub(crate) struct Session {
     pub(crate) auth: ConnectionAuth,
     cbs: Arc<ResponseQueue>,
     management: Arc<ResponseQueue>,
+}
+
+/// What a link that was accepted is attached to.
+enum Node {
+    Cbs,
+    Management,
+    ToDevices,
+    /// Feedback, or file notifications.
+    Feedback(EventSelection),
+    Events(EventSource),
+    Device(DeviceConnection, DeviceNode),
 }
 
 /// The checked source of a reader.
@@ -66,32 +82,27 @@ impl Session {
         let sending = acceptor().build();
         // Azure's SDK for Python asks for mode `second`, but never sends the settlement that the mode requires.
         let receiving = acceptor().supported_receiver_settle_modes(SupportedReceiverSettleModes::First).build();
-        let mut links = JoinSet::new();
-        loop {
-            let attach = tokio::select! {
-                Some(_) = links.join_next(), if !links.is_empty() => continue,
-                attach = handle.next_incoming_attach() => attach,
-            };
-            let Some(attach) = attach else { break };
+        let mut links = Links::new();
+        while let Some(attach) = alongside(&mut links, handle.next_incoming_attach()).await {
             let most = if self.auth.is_authenticated() { HUB_AMQP_LINKS } else { UNAUTHENTICATED_LINKS };
             if links.len() >= most {
                 self.context.parts.metrics.limit(names::HUB_AMQP_LINKS);
-                let error =
-                    Error::new(AmqpError::ResourceLimitExceeded, Some("a session has too many links".into()), None);
-                let _ = handle.end_with_error(error).await;
+                let too_many = error(AmqpError::ResourceLimitExceeded, "a session has too many links");
+                let _ = handle.end_with_error(too_many).await;
                 return;
             }
-            let target = self.check_attach(&attach);
+            let node = alongside(&mut links, self.check_attach(&attach)).await;
             let settle = attach.snd_settle_mode.clone();
             let acceptor = if attach.role == Role::Sender { &receiving } else { &sending };
-            let Ok(endpoint) = acceptor.accept_incoming_attach(attach, &mut handle).await else { continue };
+            let accepted = acceptor.accept_incoming_attach(attach, &mut handle);
+            let Ok(endpoint) = alongside(&mut links, accepted).await else { continue };
             let session = self.clone();
-            links.spawn(async move { session.serve(endpoint, target, settle).await });
+            links.push(Box::pin(async move { session.serve(endpoint, node, settle).await }));
         }
     }
 
     /// Checks what a link may be attached to. Returns the error for the client if it may not.
-    fn check_attach(&self, attach: &Attach) -> Result<(Address, Option<EventSource>), Error> {
+    async fn check_attach(&self, attach: &Attach) -> Result<Node, Error> {
         let text = match attach.role {
             Role::Sender => match attach.target.as_deref() {
                 Some(TargetArchetype::Target(target)) => target.address.clone(),
@@ -99,45 +110,53 @@ impl Session {
             },
             Role::Receiver => attach.source.as_ref().and_then(|source| source.address.clone()),
         };
-        let address = Address::parse(&text.unwrap_or_default());
-        let target = match (&address, &attach.role) {
-            (Address::Cbs | Address::Management, _) => None,
-            (Address::ToDevices, Role::Sender) | (Address::Feedback | Address::FileNotifications, Role::Receiver) => {
-                self.auth.require_service_connect().map_err(|why| error(AmqpError::UnauthorizedAccess, why))?;
-                None
-            }
-            (Address::ToDevices, Role::Receiver) => {
-                return Err(error(AmqpError::NotAllowed, "messages to devices can only be sent, not received"));
-            }
-            (Address::Feedback | Address::FileNotifications, Role::Sender) => {
-                return Err(error(
-                    AmqpError::NotAllowed,
-                    "feedback and file notifications can only be received, not sent",
-                ));
+        let not_allowed = |text: &str| Err(error(AmqpError::NotAllowed, text));
+        match (Address::parse(&text.unwrap_or_default()), &attach.role) {
+            (Address::Cbs, _) => Ok(Node::Cbs),
+            (Address::Management, _) => Ok(Node::Management),
+            (Address::ToDevices, Role::Sender) => self.for_program(Node::ToDevices),
+            (Address::Feedback, Role::Receiver) => self.for_program(Node::Feedback(EventSelection::CommandEnds)),
+            (Address::FileNotifications, Role::Receiver) => {
+                self.for_program(Node::Feedback(EventSelection::FileUploads))
             }
             (Address::Events { entity, partition }, Role::Receiver) => {
                 let filter = attach.source.as_ref().and_then(|source| source.filter.as_ref());
-                Some(self.event_source(entity, partition, filter)?)
+                self.event_source(&entity, &partition, filter).map(Node::Events)
+            }
+            (Address::Device { node: DeviceNode::Events, .. }, Role::Receiver) => {
+                not_allowed("events of a device can only be sent here; programs read them from the partitions")
+            }
+            (Address::Device { node: DeviceNode::Messages, .. }, Role::Sender) => not_allowed(
+                "messages for a device can only be received here; programs send them to /messages/devicebound",
+            ),
+            (Address::Device { id, node }, _) => {
+                let connection = self.auth.require_device(&self.context, &id).await;
+                let connection = connection.map_err(|why| error(AmqpError::UnauthorizedAccess, why))?;
+                Ok(Node::Device(connection, node))
+            }
+            (Address::ToDevices, Role::Receiver) => not_allowed("messages to devices can only be sent, not received"),
+            (Address::Feedback | Address::FileNotifications, Role::Sender) => {
+                not_allowed("feedback and file notifications can only be received, not sent")
             }
             (Address::Events { .. }, Role::Sender) => {
-                return Err(error(
-                    AmqpError::NotAllowed,
-                    "events come from devices; nothing can be sent to a partition",
-                ));
+                not_allowed("events come from devices; nothing can be sent to a partition")
             }
             (Address::Other(path), _) => {
                 let text =
                     format!("{path:?} does not exist on this endpoint; docs/azure.md lists the addresses that do");
-                return Err(error(AmqpError::NotFound, text));
+                Err(error(AmqpError::NotFound, text))
             }
-        };
-        Ok((address, target))
+        }
+    }
+
+    fn for_program(&self, node: Node) -> Result<Node, Error> {
+        let program = self.auth.require_service_connect();
+        program.map(|_| node).map_err(|why| error(AmqpError::UnauthorizedAccess, why))
     }
 
     fn event_source(&self, entity: &str, partition: &str, filter: Option<&FilterSet>) -> Result<EventSource, Error> {
-        let authorization =
-            self.auth.require_service_connect().map_err(|why| error(AmqpError::UnauthorizedAccess, why))?;
-        let registry = authorization.registry;
+        let program = self.auth.require_service_connect();
+        let registry = program.map_err(|why| error(AmqpError::UnauthorizedAccess, why))?.registry;
         if entity != registry.id() && !entity.eq_ignore_ascii_case("messages/events") {
             let text = format!("the hub's endpoint is called {:?}, not {entity:?}", registry.id());
             return Err(error(AmqpError::NotFound, text));
@@ -154,45 +173,45 @@ impl Session {
         Ok(EventSource { registry, partition: number, start, filter })
     }
 
-    async fn serve(
-        self,
-        endpoint: LinkEndpoint,
-        target: Result<(Address, Option<EventSource>), Error>,
-        settle: fe2o3_amqp_types::definitions::SenderSettleMode,
-    ) {
+    async fn serve(self, endpoint: LinkEndpoint, node: Result<Node, Error>, settle: SenderSettleMode) {
         let (context, auth) = (self.context.clone(), self.auth.clone());
-        match (endpoint, target) {
+        match (endpoint, node) {
             (LinkEndpoint::Sender(link), Err(error)) => drop(link.close_with_error(error).await),
             (LinkEndpoint::Receiver(link), Err(error)) => drop(link.close_with_error(error).await),
-            (LinkEndpoint::Receiver(link), Ok((Address::Cbs, _))) => {
+            (endpoint, Ok(Node::Device(connection, node))) => {
+                device::serve(&context, &connection, node, endpoint, &settle).await;
+            }
+            (LinkEndpoint::Receiver(link), Ok(Node::Cbs)) => {
                 self.cbs.serve(link, |request| cbs::respond(&context, &auth, request)).await;
             }
-            (LinkEndpoint::Sender(link), Ok((Address::Cbs, _))) => self.cbs.send(link).await,
-            (LinkEndpoint::Receiver(link), Ok((Address::ToDevices, _))) => {
-                devicebound::serve(&context, &auth, link).await;
+            (LinkEndpoint::Sender(link), Ok(Node::Cbs)) => self.cbs.send(link).await,
+            (LinkEndpoint::Receiver(link), Ok(Node::ToDevices)) => devicebound::serve(&context, &auth, link).await,
+            (LinkEndpoint::Sender(link), Ok(Node::Feedback(selection))) => {
+                feedback::serve(&context, &auth, selection, link).await;
             }
-            (LinkEndpoint::Sender(link), Ok((Address::Feedback, _))) => {
-                feedback::serve(&context, &auth, EventSelection::CommandEnds, link).await;
-            }
-            (LinkEndpoint::Sender(link), Ok((Address::FileNotifications, _))) => {
-                feedback::serve(&context, &auth, EventSelection::FileUploads, link).await;
-            }
-            (LinkEndpoint::Receiver(link), Ok(_)) => {
-                self.management.serve(link, |request| management::respond(&context, &auth, request)).await;
-            }
-            (LinkEndpoint::Sender(link), Ok((_, None))) => self.management.send(link).await,
-            (LinkEndpoint::Sender(link), Ok((_, Some(EventSource { registry, partition, start, filter })))) => {
+            (LinkEndpoint::Sender(link), Ok(Node::Events(EventSource { registry, partition, start, filter }))) => {
                 match Reader::begin(&context, registry, EventSelection::Telemetry { partition }, start).await {
                     Ok(reader) => PartitionStream { link, settle, reader, filter }.run().await,
                     Err(why) => drop(link.close_with_error(error(AmqpError::InternalError, why.to_string())).await),
                 }
             }
+            (LinkEndpoint::Receiver(link), Ok(_)) => {
+                self.management.serve(link, |request| management::respond(&context, &auth, request)).await;
+            }
+            (LinkEndpoint::Sender(link), Ok(_)) => self.management.send(link).await,
         }
     }
 }
 
-fn error(condition: AmqpError, text: impl Into<String>) -> Error {
-    Error::new(condition, Some(text.into()), None)
+/// Waits for the future, and runs the links meanwhile.
+async fn alongside<T>(links: &mut Links, wanted: impl Future<Output = T>) -> T {
+    let mut wanted = pin!(wanted);
+    loop {
+        tokio::select! {
+            got = &mut wanted => return got,
+            Some(()) = links.next(), if !links.is_empty() => {}
+        }
+    }
 }
 
 /// The comparisons of all selectors of a link.

@@ -18,8 +18,8 @@ const ROWS: usize = 4_096;
 const CHUNK: usize = 256;
 
 pub(crate) async fn respond(context: &Context, auth: &ConnectionAuth, request: Request) -> Response {
-    let authorization = match auth.require_service_connect() {
-        Ok(authorization) => authorization,
+    let program = match auth.require_service_connect() {
+        Ok(program) => program,
         Err(why) => return Response::error(401, why),
     };
     if field(&request, "operation").as_deref() != Some("READ") {
@@ -27,13 +27,13 @@ pub(crate) async fn respond(context: &Context, auth: &ConnectionAuth, request: R
     }
     let name = field(&request, "name").unwrap_or_default();
     match field(&request, "type").as_deref() {
-        Some("com.microsoft:eventhub") => Response::ok(200, hub(context, &authorization.registry, name)),
+        Some("com.microsoft:eventhub") => Response::ok(200, hub(context, &program.registry, name)),
         Some("com.microsoft:partition") => {
             let partition = field(&request, "partition").unwrap_or_default();
             let Some(number) = partition.parse().ok().filter(|number| *number < context.partitions) else {
                 return Response::error(404, format!("there is no partition {partition}"));
             };
-            match of_partition(context, &authorization.registry, name, number).await {
+            match of_partition(context, &program.registry, name, number).await {
                 Ok(body) => Response::ok(200, body),
                 Err(error) => Response::error(503, error.to_string()),
             }

@@ -2,6 +2,7 @@
 //! application properties.
 
 use fe2o3_amqp_types::{
+    definitions::SenderSettleMode,
     messaging::{
         ApplicationProperties, Data, Message, MessageAnnotations, MessageId, Properties, annotations::OwnedKey,
     },
@@ -9,7 +10,7 @@ use fe2o3_amqp_types::{
 };
 
 use crate::{reader::DeviceEvent, selector::Term};
-use switchbox_model::{Event, EventData, event::about};
+use switchbox_model::{Event, EventData, Property, event::about};
 
 const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
 const OFFSET: &str = "x-opt-offset";
@@ -43,6 +44,22 @@ pub(crate) fn message(found: DeviceEvent, missed: u64) -> Message<Data> {
     let Event { data, .. } = found.event;
     let EventData::Telemetry { subfolder, payload, properties } = data else { return of(annotations, Vec::new()) };
     let mut message = of(annotations, payload.to_vec());
+    let subfolder = (!subfolder.is_empty()).then(|| ("subFolder".to_owned(), subfolder));
+    let (system, application) = split_properties(properties.into_iter().chain(subfolder));
+    message.properties = Some(system);
+    message.application_properties = application;
+    message
+}
+
+/// Whether the host may send messages settled: a client that asks for unsettled ones only would count them as wrong.
+pub(crate) fn may_settle(settle: &SenderSettleMode) -> bool {
+    !matches!(settle, SenderSettleMode::Unsettled)
+}
+
+/// What the message says of itself, and its application properties.
+pub(crate) fn split_properties(
+    properties: impl Iterator<Item = Property>,
+) -> (Properties, Option<ApplicationProperties>) {
     let (mut system, mut application) = (Properties::default(), OrderedMap::new());
     for (name, value) in properties {
         match name.as_str() {
@@ -54,12 +71,7 @@ pub(crate) fn message(found: DeviceEvent, missed: u64) -> Message<Data> {
             _ => drop(application.insert(name, SimpleValue::String(value))),
         }
     }
-    if !subfolder.is_empty() {
-        application.insert("subFolder".to_owned(), SimpleValue::String(subfolder));
-    }
-    message.properties = Some(system);
-    message.application_properties = (!application.is_empty()).then_some(ApplicationProperties(application));
-    message
+    (system, (!application.is_empty()).then_some(ApplicationProperties(application)))
 }
 
 fn of(annotations: MessageAnnotations, payload: Vec<u8>) -> Message<Data> {

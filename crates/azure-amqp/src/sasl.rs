@@ -1,5 +1,5 @@
 //! SASL, which precedes the AMQP connection: ANONYMOUS, after which the client sends a token to `$cbs`, and PLAIN with a policy's
-//! name and key. It is implemented here because the AMQP library's acceptor has no asynchronous check of credentials. Azure's SDK
+//! name and key, or with a token. It is implemented here because the AMQP library's acceptor has no asynchronous check of credentials. Azure's SDK
 //! for Node skips SASL.
 
 use std::io;
@@ -15,13 +15,13 @@ const HEADER: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
 pub(crate) const AMQP_HEADER: [u8; 8] = *b"AMQP\x00\x01\x00\x00";
 /// Size, offset of the body in words, type, and two bytes that SASL does not use.
 const FRAME_HEADER: usize = 8;
-/// Longest SASL frame: it has room for a policy and its key.
+/// Longest SASL frame: it has room for a name and a token.
 const FRAME_BYTES: usize = 4 * 1024;
 
 /// The credentials of SASL PLAIN.
 pub(crate) struct PlainCredentials {
-    pub(crate) policy: String,
-    pub(crate) key: String,
+    pub(crate) user: String,
+    pub(crate) password: String,
 }
 
 /// The first bytes of a client.
@@ -70,7 +70,7 @@ pub(crate) async fn send_outcome(stream: &mut (impl AsyncWrite + Unpin), admitte
 
 fn plain_credentials(response: &[u8]) -> Option<PlainCredentials> {
     let mut parts = std::str::from_utf8(response).ok()?.split('\0').skip(1);
-    Some(PlainCredentials { policy: parts.next()?.to_owned(), key: parts.next()?.to_owned() })
+    Some(PlainCredentials { user: parts.next()?.to_owned(), password: parts.next()?.to_owned() })
 }
 
 async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
@@ -130,7 +130,7 @@ mod tests {
     async fn a_client_shows_nothing_or_a_policy_with_its_key() {
         assert!(matches!(with_init("ANONYMOUS", b"").await, Ok(SaslClient::Anonymous)));
         let Ok(SaslClient::Plain(plain)) = with_init("PLAIN", b"\0service\0secret").await else { panic!() };
-        assert_eq!((plain.policy.as_str(), plain.key.as_str()), ("service", "secret"));
+        assert_eq!((plain.user.as_str(), plain.password.as_str()), ("service", "secret"));
         assert!(matches!(begun(&AMQP_HEADER).await, Ok(SaslClient::NoSasl)));
         assert!(with_init("PLAIN", b"service").await.is_err());
         assert!(with_init("SCRAM-SHA-256", b"").await.is_err());

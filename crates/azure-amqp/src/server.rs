@@ -7,7 +7,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{connection, context::Context};
+use crate::{
+    authorization::TlsClient,
+    connection::{self, Peer},
+    context::Context,
+};
 use switchbox_model::limits::{self, HUB_AMQP_CONNECTIONS, names};
 use switchbox_support::{log_limit::SiteLimit, scheduling::move_listener_here};
 use switchbox_transport::{
@@ -89,9 +93,17 @@ async fn serve_stream(context: Context, stream: TcpStream, tls: Option<tls::Hand
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
-    let Some(tls) = tls else { return connection::serve(context, stream, peer.ip(), &permit).await };
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept_call(stream, false)).await {
-        Ok(Ok(stream)) => connection::serve(context, stream, peer.ip(), &permit).await,
+    let address = peer.ip();
+    let Some(tls) = tls else {
+        return connection::serve(context, stream, Peer { address, tls: TlsClient::default(), permit: &permit }).await;
+    };
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept_call(stream, true)).await {
+        Ok(Ok(stream)) => {
+            let tls = stream.get_ref().1;
+            let certificates = tls.peer_certificates().unwrap_or_default().to_vec();
+            let tls = TlsClient { certificates, host: tls.server_name().unwrap_or_default().to_owned() };
+            connection::serve(context, stream, Peer { address, tls, permit: &permit }).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, %peer, "a TLS handshake for AMQP failed"),
         Err(_) => context.parts.metrics.limit(names::HUB_AMQP_OPEN_TIME),
     }

@@ -4,8 +4,10 @@ use std::{
     fmt::Debug,
     io,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
 };
 
+use rustls::pki_types::CertificateDer;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -13,12 +15,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    connection,
+    authorization::TlsClient,
+    connection::{self, Peer},
     context::{Context, Parts},
     feedback_cursor::FeedbackCursors,
     server::{self, Listener},
 };
 use switchbox_azure::Hubs;
+use switchbox_model::PayloadLimits;
 use switchbox_transport::{admission::ConnectionPermit, tls};
 
 /// Where the endpoint listens.
@@ -27,6 +31,21 @@ pub struct Options {
     /// Without TLS.
     pub plain: Option<SocketAddr>,
     pub with_tls: Option<(SocketAddr, tls::Handle)>,
+}
+
+/// The file in the data folder with the position up to which feedback was accepted.
+const FEEDBACK_FILE: &str = "hub-feedback.json";
+
+/// What the endpoint is set to.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Maps host names to registries.
+    pub hubs: Hubs,
+    pub partitions: u16,
+    /// Maximum sizes of what devices send.
+    pub payloads: PayloadLimits,
+    /// The data folder.
+    pub data: PathBuf,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,8 +89,10 @@ pub struct Endpoint(Context);
 impl Endpoint {
     /// Its connections end at `shutdown`.
     #[must_use]
-    pub fn new(parts: Parts, hubs: Hubs, partitions: u16, shutdown: CancellationToken) -> Self {
-        Self(Context { parts, hubs, partitions, feedback: FeedbackCursors::default(), shutdown })
+    pub fn new(parts: Parts, settings: Settings, shutdown: CancellationToken) -> Self {
+        let Settings { hubs, partitions, payloads, data } = settings;
+        let feedback = FeedbackCursors::open(data.join(FEEDBACK_FILE));
+        Self(Context { parts, hubs, partitions, payloads, feedback, shutdown })
     }
 
     /// Serves its own ports until the shutdown.
@@ -79,11 +100,19 @@ impl Endpoint {
         server::serve(self.0, ports.listeners).await;
     }
 
-    /// Serves one connection that came in elsewhere.
-    pub async fn serve<S>(&self, stream: S, address: IpAddr, permit: &ConnectionPermit)
-    where
+    /// Serves one connection that came in elsewhere. `host` is the name that the client called, `certificates` are those that it showed.
+    pub async fn serve<S>(
+        &self,
+        stream: S,
+        address: IpAddr,
+        host: &str,
+        certificates: &[CertificateDer<'static>],
+        permit: &ConnectionPermit,
+    ) where
         S: AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static,
     {
-        connection::serve(self.0.clone(), stream, address, permit).await;
+        let tls = TlsClient { certificates: certificates.to_vec(), host: host.to_owned() };
+        let peer = Peer { address, tls, permit };
+        connection::serve(self.0.clone(), stream, peer).await;
     }
 }

@@ -99,6 +99,5 @@ fn signed(host: &str, id: &DeviceId, token: &str) -> Result<Signed, String> {
         Some(policy) if policy.allows(Right::DeviceConnect) => Signer::Registry(policy.name().to_owned()),
         Some(policy) => return Err(format!("the policy {} does not allow {}", policy.name(), Right::DeviceConnect)),
     };
-    let expires_ms = token.expires_secs.saturating_mul(1_000);
-    Ok(Signed { text: token.signed(), signature: token.signature, expires_ms, signer, key_may_be_text: false })
+    Ok(Signed::new(signer, token.signed(), token.signature, token.expires_secs))
 }

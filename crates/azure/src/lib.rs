@@ -9,6 +9,7 @@ pub mod properties;
 pub mod provisioning;
 pub mod sas;
 pub mod storage;
+pub mod twin;
 pub mod url_encoding;
 pub mod user_name;
 

@@ -96,9 +96,11 @@ impl CommandLocks {
     }
 
     /// Returns how often the command was abandoned, including this time.
-    pub(super) fn abandon(&self, device: DeviceNum, num: u64) -> u32 {
+    pub(super) fn abandon(&self, device: DeviceNum, num: u64, now: Instant, is_open: IsOpen<'_>) -> u32 {
         let mut devices = self.devices.lock();
-        let abandoned = &mut devices.0.entry(device).or_default().abandoned;
+        let locks_of_device = devices.0.entry(device).or_default();
+        locks_of_device.remove_expired(device, now, is_open);
+        let abandoned = &mut locks_of_device.abandoned;
         match abandoned.iter_mut().find(|(of, _)| *of == num) {
             Some((_, times)) => {
                 *times += 1;
@@ -140,7 +142,7 @@ mod tests {
         assert!(locks.release(LAMP, &token, now + LOCK_TIMEOUT).is_none(), "its minute is over");
         assert_eq!(locks.release(LAMP, &token, now), Some((7, "c".to_owned())));
         assert!(locks.release(LAMP, &token, now).is_none(), "twice");
-        assert_eq!([(); 2].map(|()| locks.abandon(LAMP, 7)), [1, 2]);
+        assert_eq!([(); 2].map(|()| locks.abandon(LAMP, 7, now, &open)), [1, 2]);
         let (_, abandoned) = locks.lock(LAMP, 7, "c", now, &open).unwrap();
         assert_eq!(abandoned, 2);
         assert!(locks.lock(LAMP, 7, "c", now + LOCK_TIMEOUT, &open).is_some(), "the minute is over");
@@ -152,7 +154,7 @@ mod tests {
         let most = COMMANDS_IN_FLIGHT as u64;
         assert!((1..=most).all(|num| locks.lock(LAMP, num, "c", now, &|_, _| true).is_some()));
         assert!(locks.lock(LAMP, most + 1, "c", now, &|_, _| true).is_none());
-        locks.abandon(LAMP, 3);
+        locks.abandon(LAMP, 3, now, &|_, _| true);
         assert!(locks.lock(LAMP, most + 1, "c", now, &|_, num| num > most).is_some());
         let devices = locks.devices.lock();
         assert_eq!((devices.0[&LAMP].locks.len(), devices.0[&LAMP].abandoned.len()), (1, 0));

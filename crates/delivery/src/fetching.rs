@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Instant};
 
 use tokio::sync::oneshot;
 
-use super::{handle::Handle, link::DownlinkKind};
+use super::{
+    handle::{Handle, Inner},
+    link::DownlinkKind,
+};
 use switchbox_core::{
     ingest::{self, EventsCommitted},
     registry::Device,
@@ -47,6 +50,18 @@ pub enum SettleError {
     NotLocked,
     #[error(transparent)]
     Journal(#[from] ingest::Error),
+}
+
+impl Inner {
+    /// The device abandoned the command. Returns how often it has; `None` if that is too often, so that the command has to be rejected.
+    pub(super) fn abandoned(&self, device: DeviceNum, num: u64) -> Option<u32> {
+        let is_open = |device, num| self.queues.is_open(device, num);
+        let times = self.command_locks.abandon(device, num, Instant::now(), &is_open);
+        if times >= self.command_deliveries {
+            self.command_locks.record_exceeded(device, num);
+        }
+        Some(times).filter(|times| *times < self.command_deliveries)
+    }
 }
 
 impl Handle {
@@ -109,13 +124,8 @@ impl Handle {
         let status = match outcome {
             FetchedOutcome::Completed => CommandStatus::Acknowledged,
             FetchedOutcome::Rejected => CommandStatus::Rejected,
-            FetchedOutcome::Abandoned if inner.command_locks.abandon(device.num, num) < inner.command_deliveries => {
-                return Ok(());
-            }
-            FetchedOutcome::Abandoned => {
-                inner.command_locks.record_exceeded(device.num, num);
-                CommandStatus::Rejected
-            }
+            FetchedOutcome::Abandoned if inner.abandoned(device.num, num).is_some() => return Ok(()),
+            FetchedOutcome::Abandoned => CommandStatus::Rejected,
         };
         let (committed, is_committed) = oneshot::channel();
         let done: EventsCommitted = Box::new(move |result| {

@@ -117,6 +117,22 @@ impl Online {
         }
     }
 
+    /// The device gave a command back. Returns how often it has, if it is to be sent again. Otherwise the command has ended: it was
+    /// given back too often and is rejected now, or it had ended before.
+    #[must_use]
+    pub fn abandoned(&self, num: u64, id: &Arc<str>) -> Option<u32> {
+        let (inner, device) = (&self.inner, self.online_device.device());
+        if !inner.queues.is_open(device.num, num) {
+            return None;
+        }
+        let times = inner.abandoned(device.num, num);
+        if times.is_none() {
+            inner.end_commands(device, CommandStatus::Rejected, std::iter::once((num, id.as_ref().into())), None);
+            queue_reader::wake(inner, &self.online_device);
+        }
+        times
+    }
+
     /// Disconnects the device with this reason, which the `disconnected` event has.
     pub fn disconnect(mut self, reason: &str) {
         self.ended = true;

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
+use switchbox_azure::twin;
 use switchbox_core::registry::Device;
 use switchbox_delivery::{Outbound, traceparent};
 use switchbox_model::QoS;
@@ -14,7 +15,7 @@ use switchbox_mqtt_session::session::{Body, Item};
 use switchbox_telemetry::{PROPERTY, Tracer};
 
 use super::device_delivery::DeviceDelivery;
-use crate::dialect::{Dialect, twin};
+use crate::dialect::Dialect;
 
 /// The receiving client, as far as the encoding depends on it.
 pub(super) struct Receiver<'a> {

@@ -152,7 +152,7 @@ settings! {
     AzureHttpsListen: "azure.https-listen", "azure-https", Text("ADDR"), "",
         "Address for programs with service SDKs of Azure IoT Hub and for its devices over HTTPS, which call port 443; needs tls.cert and tls.key";
     AzureAmqpsListen: "azure.amqps-listen", "azure-amqps", Text("ADDR"), "",
-        "Address of the event endpoint over AMQP 1.0, which SDKs of Azure call at port 5671; needs tls.cert and tls.key";
+        "Address of devices and of the event endpoint over AMQP 1.0, which SDKs of Azure call at port 5671; needs tls.cert and tls.key";
     AzureAmqpListen: "azure.amqp-listen", "azure-amqp", Text("ADDR"), "",
         "The same without TLS, which SDKs call at port 5672 with UseDevelopmentEmulator=true";
     AzurePartitions: "azure.partitions", "azure-partitions", Number, "4",

@@ -6,7 +6,6 @@ use tokio::{runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::Parts;
-use switchbox_azure::Hubs;
 use switchbox_azure_amqp as azure_amqp;
 use switchbox_azure_service as azure_service;
 use switchbox_settings::Settings;
@@ -16,8 +15,7 @@ use switchbox_transport::tls;
 pub(super) struct Ports {
     service: Option<azure_service::Ports>,
     events: Option<azure_amqp::Ports>,
-    hubs: Hubs,
-    partitions: u16,
+    amqp: azure_amqp::Settings,
 }
 
 impl Ports {
@@ -36,7 +34,13 @@ impl Ports {
         } else {
             None
         };
-        Ok(Self { service, events, hubs: settings.hubs.clone(), partitions: settings.azure_partitions })
+        let amqp = azure_amqp::Settings {
+            hubs: settings.hubs.clone(),
+            partitions: settings.azure_partitions,
+            payloads: settings.payloads,
+            data: settings.data.clone(),
+        };
+        Ok(Self { service, events, amqp })
     }
 
     /// Lets programs in.
@@ -47,8 +51,7 @@ impl Ports {
             amqp: self.events.as_ref().and_then(|ports| ports.plain),
             tasks: Vec::new(),
         };
-        let endpoint =
-            azure_amqp::Endpoint::new(events_parts(parts), self.hubs, self.partitions, shutdown.child_token());
+        let endpoint = azure_amqp::Endpoint::new(amqp_parts(parts), self.amqp, shutdown.child_token());
         if let Some(ports) = self.service {
             let service = service_parts(parts, endpoint.clone());
             let service = azure_service::Service::new(ports, service).run(shutdown.child_token());
@@ -76,9 +79,10 @@ fn service_parts(parts: &Parts, amqp: azure_amqp::Endpoint) -> azure_service::Pa
     }
 }
 
-fn events_parts(parts: &Parts) -> azure_amqp::Parts {
+fn amqp_parts(parts: &Parts) -> azure_amqp::Parts {
     azure_amqp::Parts {
         registry: parts.registry.clone(),
+        ingest: parts.ingest.clone(),
         outbox: parts.outbox.clone(),
         delivery: parts.delivery.clone(),
         store: parts.store.clone(),

@@ -12,14 +12,14 @@ use switchbox_tests::{Admin, is_available, now, until, workspace};
 
 use super::sdk::{Hub, Program, telemetry};
 
-fn node(hub: &Hub, connection_string: &str) -> Option<Program> {
+fn node(hub: &Hub, identity: &[&str]) -> Option<Program> {
     let folder = workspace().join(".ci/tools/node");
     if !is_available("azure-iot-device-http for Node", folder.join("node_modules/azure-iot-device-http").exists()) {
         return None;
     }
     let mut command = Command::new("node");
     command.arg(workspace().join("tests/clients/azure_device_http.cjs")).env("NODE_CLIENTS", folder);
-    Some(Program::start(command.args([&hub.authority, connection_string])))
+    Some(Program::start(command.arg(&hub.authority).args(identity)))
 }
 
 /// Sends a message to the device; its outcome is read from the path that this returns.
@@ -39,7 +39,7 @@ fn ends(admin: &Admin, command: &str, status: &str) {
 fn node_sends_and_fetches_over_https() {
     let Some(hub) = Hub::over_https(&["--command-deliveries", "2"]) else { return };
     let identity = hub.connection_string("azure-1");
-    let Some(program) = node(&hub, &identity) else { return };
+    let Some(program) = node(&hub, &[&identity]) else { return };
     program.said("sent", |_| true);
     let admin = hub.host.admin();
     let shown = admin.get("/v1/events?kind=telemetry&pageSize=100").ok();
@@ -81,6 +81,21 @@ fn node_sends_and_fetches_over_https() {
     let again = program.said("again", |_| true);
     assert_eq!(again["status"], 412, "{again}");
     assert!(again["body"].as_str().unwrap().contains("DeviceMessageLockLost"), "{again}");
+    hub.host.stop();
+}
+
+#[test]
+fn node_shows_a_certificate_over_https() {
+    let Some(hub) = Hub::over_https(&[]) else { return };
+    let (certificate, key) = hub.with_certificate("azure-1");
+    let Some(program) = node(&hub, &[hub.printed("azure-1").trim(), &certificate, &key]) else { return };
+    program.said("sent", |_| true);
+    program.said("ready", |_| true);
+    let admin = hub.host.admin();
+    let command = send(&admin, "open");
+    let came = program.said("c2d", |line| line["data"] == "open");
+    assert_eq!(came["settled"], "MessageCompleted", "{came}");
+    ends(&admin, &command, "acknowledged");
     hub.host.stop();
 }
 

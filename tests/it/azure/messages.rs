@@ -84,6 +84,27 @@ fn messages_of_node_reach_a_device_and_every_end_gives_feedback() {
         assert_eq!(feedback["kind"], "application/vnd.microsoft.iothub.feedback.json");
     }
     until("every end once", || (program.count(|line| line["what"] == "feedback") == 5).then_some(()));
+    over_a_restart(hub, program);
+}
+
+/// What a program has accepted is not sent again.
+fn over_a_restart(hub: Hub, program: Program) {
+    let ended = hub.host.admin().get("/v1/events?kind=command-settled&pageSize=1").ok();
+    let ended: u64 = ended["events"][0]["id"].as_str().unwrap().parse().unwrap();
+    until("the position of the feedback", || {
+        let stored = std::fs::read(hub.host_folder.data().join("hub-feedback.json")).ok()?;
+        let stored: Value = serde_json::from_slice(&stored).ok()?;
+        let next = stored.as_object()?.values().next()?[0].as_u64()?;
+        (next > ended).then_some(())
+    });
+    drop(program);
+
+    // After a restart, a receiver gets what is new.
+    let hub = hub.killed();
+    let later = json!([{"to": "azure-3", "id": "later", "data": "later", "ack": "full", "expiresInMs": 1_000}]);
+    let Some(program) = sender(&hub, &later, "tcp") else { return };
+    program.said("feedback", |line| line["record"]["originalMessageId"] == "later");
+    assert_eq!(program.count(|line| line["what"] == "feedback"), 1);
     hub.host.stop();
 }
 

@@ -25,14 +25,14 @@ pub(super) struct Hub {
     flags: Vec<String>,
 }
 
-/// An address of this machine whose ports are free.
-fn free_address() -> Option<String> {
+/// Addresses of this machine whose ports are free.
+fn free_addresses() -> impl Iterator<Item = String> {
     let free =
         |address: &String| [8883, 443, 5671].iter().all(|port| TcpListener::bind((address.as_str(), *port)).is_ok());
     // Several tests search at the same time, so each thread begins at another address.
     let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::thread::current().id());
-    let addresses = (0..50).map(|n| format!("127.76.{}.{}", random % 250, 1 + (random / 250 + n) % 250));
-    addresses.into_iter().find(free)
+    let addresses = (0..50).map(move |n| format!("127.76.{}.{}", random % 250, 1 + (random / 250 + n) % 250));
+    addresses.filter(free)
 }
 
 impl Hub {
@@ -50,16 +50,35 @@ impl Hub {
         })
     }
 
+    /// Devices over every protocol. MQTT over WebSocket is at the second address, because it has the same port as HTTPS.
+    pub(super) fn over_each_protocol() -> Option<(Self, String)> {
+        let Some(web) = free_addresses().next() else {
+            skip_on_this_system("port 443 cannot be taken");
+            return None;
+        };
+        let hub = Self::of(&[&web], |name| {
+            let https = ["--azure-https".into(), format!("{name}:443"), "--wss".into(), format!("{web}:443")];
+            https.into_iter().chain(["--azure-amqps".into(), format!("{name}:5671")]).collect()
+        })?;
+        Some((hub, web))
+    }
+
     fn with(more: impl Fn(&str) -> Vec<String>) -> Option<Self> {
-        let Some(name) = free_address() else {
+        Self::of(&[], more)
+    }
+
+    /// `others`: addresses that the host has besides its own.
+    fn of(others: &[&str], more: impl Fn(&str) -> Vec<String>) -> Option<Self> {
+        let Some(name) = free_addresses().find(|address| !others.contains(&address.as_str())) else {
             skip_on_this_system("port 443 cannot be taken");
             return None;
         };
         let host_folder = HostFolder::new();
         host_folder.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
         let certs = host_folder.root().join("certs").display().to_string();
-        let made = ["cert", "server", &name, "--folder", &certs];
-        assert!(Process::run(&host_folder, made.map(AsRef::as_ref)).wait().success(), "no certificate");
+        let made: Vec<&str> =
+            ["cert", "server", &name].iter().chain(others).chain(&["--folder", &certs]).copied().collect();
+        assert!(Process::run(&host_folder, made.iter().map(AsRef::as_ref)).wait().success(), "no certificate");
         let (cert, key) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
         let (mqtts, hubs, more) = (format!("{name}:8883"), format!("{name}=default"), more(&name));
         let tls = ["--tls-cert", &cert, "--tls-key", &key, "--mqtt-tls", &mqtts, "--azure-hubs", &hubs];
@@ -82,6 +101,15 @@ impl Hub {
     pub(super) fn connection_string(&self, id: &str) -> String {
         let _ = self.host.cli(&self.host_folder, &["device", "create", id, "--sas"]);
         self.printed(id)
+    }
+
+    /// Registers a device with a certificate: the files with it and with its key.
+    pub(super) fn with_certificate(&self, id: &str) -> (String, String) {
+        let folder = self.host_folder.root().join("certs").display().to_string();
+        let _ = self.host.cli(&self.host_folder, &["cert", "device", id, "--folder", &folder]);
+        let (certificate, key) = (format!("{folder}/{id}.pem"), format!("{folder}/{id}.key.pem"));
+        let _ = self.host.cli(&self.host_folder, &["device", "create", id, "--public-key", &certificate]);
+        (certificate, key)
     }
 
     /// Of a policy.
@@ -127,6 +155,11 @@ impl Program {
             .unwrap_or_else(|| panic!("no such {what} in {:?}", self.said.lock().unwrap()))
     }
 
+    /// All lines of this kind.
+    pub(super) fn all(&self, what: &str) -> Vec<Value> {
+        self.said.lock().unwrap().iter().filter(|line| line["what"] == what).cloned().collect()
+    }
+
     pub(super) fn count(&self, holds: impl Fn(&Value) -> bool) -> usize {
         self.said.lock().unwrap().iter().filter(|line| holds(line)).count()
     }
@@ -150,14 +183,14 @@ pub(super) fn python(hub: &Hub, how: &str, transport: &str, identity: &[&str]) -
     Some(Program::start(command.args([how, transport, &hub.authority]).args(identity)))
 }
 
-fn node(hub: &Hub, transport: &str, connection_string: &str) -> Option<Program> {
+pub(super) fn node(hub: &Hub, transport: &str, identity: &[&str]) -> Option<Program> {
     let folder: PathBuf = workspace().join(".ci/tools/node");
-    if !is_available("azure-iot-device for Node", folder.join("node_modules/azure-iot-device-mqtt").exists()) {
+    if !is_available("azure-iot-device for Node", folder.join("node_modules/azure-iot-device-amqp").exists()) {
         return None;
     }
     let mut command = Command::new("node");
     command.arg(workspace().join("tests/clients/azure_device.cjs")).env("NODE_CLIENTS", folder);
-    Some(Program::start(command.args([transport, &hub.authority, connection_string])))
+    Some(Program::start(command.args([transport, &hub.authority]).args(identity)))
 }
 
 fn call(hub: &Hub, method: &str, payload: &str) -> Value {
@@ -175,7 +208,7 @@ pub(super) fn telemetry(admin: &Admin) -> Value {
 }
 
 /// All that a device does, with the program on an SDK as `azure-1`.
-fn everything(hub: &Hub, program: &Program) {
+pub(super) fn everything(hub: &Hub, program: &Program) {
     let twin = program.said("twin", |_| true)["twin"].clone();
     assert_eq!((&twin["reported"]["on"], &twin["reported"]["level"]), (&json!(true), &json!(3)), "{twin}");
     assert!(twin["reported"].get("old").is_none() && twin["reported"]["$version"] == 2, "{twin}");
@@ -245,7 +278,7 @@ fn node_does_all_that_a_device_does_over_mqtt_and_websocket() {
     for transport in ["mqtt", "ws"] {
         let Some(hub) = Hub::start() else { return };
         let identity = hub.connection_string("azure-1");
-        let Some(program) = node(&hub, transport, &identity) else { return };
+        let Some(program) = node(&hub, transport, &[&identity]) else { return };
         everything(&hub, &program);
         hub.host.stop();
     }
@@ -254,10 +287,7 @@ fn node_does_all_that_a_device_does_over_mqtt_and_websocket() {
 #[test]
 fn python_shows_a_certificate() {
     let Some(hub) = Hub::start() else { return };
-    let folder = hub.host_folder.root().join("certs").display().to_string();
-    let _ = hub.host.cli(&hub.host_folder, &["cert", "device", "azure-1", "--folder", &folder]);
-    let (certificate, key) = (format!("{folder}/azure-1.pem"), format!("{folder}/azure-1.key.pem"));
-    let _ = hub.host.cli(&hub.host_folder, &["device", "create", "azure-1", "--public-key", &certificate]);
+    let (certificate, key) = hub.with_certificate("azure-1");
     assert_eq!(hub.printed("azure-1"), format!("HostName={};DeviceId=azure-1;x509=true", hub.name));
     let Some(program) = python(&hub, "aio", "mqtt", &[&hub.name, "azure-1", &certificate, &key]) else { return };
     everything(&hub, &program);

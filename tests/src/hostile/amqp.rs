@@ -1,8 +1,10 @@
 //! Attacks on the event endpoint: frames of wrong sizes, endless links, credit that is never used.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use switchbox_azure::{Policy, sas};
 
 use super::{Attack, Conn, Row, row};
+use crate::now;
 
 pub(super) const ROWS: &[Row] = &[
     row("amqp-wrong-sizes", "announces AMQP frames of no size, of less than their head, and of 4 GB", |attack| {
@@ -118,6 +120,8 @@ pub(super) const ROWS: &[Row] = &[
                 conn.send(&begin());
                 conn.send(&attach(0, "default/ConsumerGroups/$Default/Partitions/0"));
                 conn.send(&[credit(0), send_to(1, "/messages/devicebound")].concat());
+                conn.send(&[attach(2, "/devices/healthy/messages/devicebound"), credit(2)].concat());
+                conn.send(&[send_to(3, "/devices/healthy/messages/events"), message(3, &[])].concat());
                 let answer = conn.read_available();
                 let is_transfer = |bytes: &[u8]| bytes == [0, 0x53, 0x14];
                 assert!(!answer.windows(3).any(is_transfer), "events without a token");
@@ -125,6 +129,36 @@ pub(super) const ROWS: &[Row] = &[
         }
     })
     .asserts("no event is sent"),
+    row(
+        "amqp-device",
+        "as a device, asks for its twin without end and takes no answer, answers calls that nobody made, sends events for another device",
+        |attack| {
+            let most = most(attack);
+            let names = ["messages/events", "messages/devicebound", "methods/devicebound", "twin"];
+            while attack.continues() {
+                let mut conn = connected(attack);
+                conn.send(&opened(&of_device(attack, "mallory")));
+                conn.send(&begin());
+                for (handle, name) in (0..).zip(names) {
+                    conn.send(&attach(handle, &format!("/devices/mallory/{name}")));
+                    conn.send(&send_to(handle + 4, &format!("/devices/mallory/{name}")));
+                }
+                conn.send(&send_to(8, "/devices/healthy/messages/events"));
+                for _ in 0..200 {
+                    let asks = [message(7, &twin_get()), message(6, &[]), message(8, &[]), message(4, &[])].concat();
+                    if !conn.send(&asks) {
+                        break;
+                    }
+                }
+                let _ = conn.read_available();
+                within(attack, most);
+            }
+            let shown = attack.target.api.get("/v1/events?kind=telemetry&pageSize=1000&device=healthy").ok();
+            let events = shown["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+            assert!(events.iter().all(|event| event["binaryData"] != ""), "an event for another device was taken");
+        },
+    )
+    .asserts("the host takes at most 64 MiB more; no event of another device is taken"),
 ];
 
 const SASL: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
@@ -160,6 +194,26 @@ fn anonymous() -> Vec<u8> {
 /// SASL PLAIN with the policy's key.
 fn plain(attack: &Attack) -> Vec<u8> {
     sasl("PLAIN", format!("\0service\0{}", attack.target.hub_key).as_bytes())
+}
+
+/// SASL PLAIN as this device, with a token of the policy `device`.
+fn of_device(attack: &Attack, id: &str) -> Vec<u8> {
+    let key = STANDARD.decode(&attack.target.device_policy_key).expect("an odd key");
+    let token = sas::sign(&format!("hub/devices/{id}"), &key, now() + 3_600, Some(Policy::Device));
+    sasl("PLAIN", format!("\0device@sas.root.hub\0{token}").as_bytes())
+}
+
+/// A message on this link, with these sections before an empty payload.
+fn message(handle: u32, sections: &[u8]) -> Vec<u8> {
+    let transfer = performative(0x14, &[uint(handle), uint(0), vec![0xa0, 1, 0], uint(0), vec![0x41], vec![0x42]]);
+    longer(&transfer, &[sections, &[0, 0x53, 0x75, 0xa0, 0]].concat())
+}
+
+/// The annotation of a request for the twin.
+fn twin_get() -> Vec<u8> {
+    let pair = [text(0xa3, b"operation"), text(0xa1, b"GET")].concat();
+    let size = u8::try_from(pair.len() + 1).expect("too long a map");
+    [&[0, 0x53, 0x72, 0xc1, size, 2][..], &pair].concat()
 }
 
 /// A message with deeply nested values.

@@ -11,7 +11,7 @@ use tungstenite::handshake::derive_accept_key;
 use crate::{
     app::App,
     error::{Code, ServiceError},
-    guard::address_of,
+    guard::{address_of, host},
 };
 use switchbox_http_server::ConnectionInfo;
 use switchbox_support::tasks::spawn_contained;
@@ -25,6 +25,7 @@ pub(crate) async fn upgrade(State(app): State<App>, request: Request) -> Result<
     let (mut parts, _) = request.into_parts();
     let accept = accepted(&parts.headers)?;
     let address = address_of(&parts);
+    let host = host(&parts).split(':').next().unwrap_or_default().to_owned();
     let info = parts.extensions.get::<ConnectionInfo>().cloned();
     let info = info.ok_or_else(|| ServiceError::invalid("a WebSocket needs a connection of its own"))?;
     let upgraded = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
@@ -32,7 +33,10 @@ pub(crate) async fn upgrade(State(app): State<App>, request: Request) -> Result<
     let endpoint = app.parts.amqp.clone();
     drop(spawn_contained(app.parts.metrics.panics.clone(), "amqp over websocket", async move {
         match upgraded.await {
-            Ok(stream) => endpoint.serve(WebSocketStream::new(TokioIo::new(stream)), address, &info.permit()).await,
+            Ok(stream) => {
+                let stream = WebSocketStream::new(TokioIo::new(stream));
+                endpoint.serve(stream, address, &host, info.certificates(), &info.permit()).await;
+            }
             Err(error) => tracing::debug!(%address, %error, "a call did not become a WebSocket"),
         }
     }));

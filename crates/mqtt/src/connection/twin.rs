@@ -4,12 +4,8 @@ use std::{sync::Arc, task::Wake as _};
 
 use bytes::Bytes;
 
-use crate::{
-    connection::Connection,
-    dialect::{azure::reply_topic, twin},
-    end::ConnectionEnd,
-    mailbox::Mailbox,
-};
+use crate::{connection::Connection, dialect::azure::reply_topic, end::ConnectionEnd, mailbox::Mailbox};
+use switchbox_azure::twin;
 use switchbox_core::{ingest, registry::Device};
 use switchbox_model::Message;
 use switchbox_mqtt_codec::packet::Ack;

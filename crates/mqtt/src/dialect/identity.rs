@@ -93,15 +93,10 @@ fn registrant(registering: RegistrationUser<'_>, shown: ConnectFields<'_>) -> Re
         if token.policy.is_some() || !token.covers(scope, &format!("registrations/{registration_id}")) {
             return Err(wrong(SasError::Resource));
         }
-        Ok(by_device(token, Signer::Device))
+        Ok(Signed::new(Signer::Device, token.signed(), token.signature, token.expires_secs))
     });
     let (registration_id, signed) = (registration_id.to_owned(), signed.transpose()?);
     Ok(ClaimedIdentity::Registrant { registry, registration_id, signed })
-}
-
-fn by_device(token: Sas, signer: Signer) -> Signed {
-    let (text, expires_ms) = (token.signed(), token.expires_secs.saturating_mul(1_000));
-    Signed { text, signature: token.signature, expires_ms, signer, key_may_be_text: false }
 }
 
 fn signed(device: &DeviceName, host: &str, token: &[u8]) -> Result<Signed, IdentityError> {
@@ -115,7 +110,7 @@ fn signed(device: &DeviceName, host: &str, token: &[u8]) -> Result<Signed, Ident
         Some(policy) if policy.allows(Right::DeviceConnect) => Signer::Registry(policy.name().to_owned()),
         Some(policy) => return Err(IdentityError::Policy { device: device.clone(), policy: policy.name() }),
     };
-    Ok(by_device(token, signer))
+    Ok(Signed::new(signer, token.signed(), token.signature, token.expires_secs))
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ pub mod gateway_errors;
 pub mod identity;
 pub mod iot_core;
 mod operation;
-pub mod twin;
 
 use std::borrow::Cow;
 

@@ -1,0 +1,124 @@
+//! `/devices/{d}/methods/devicebound`: one link sends method calls to the device, the other receives its answers. The correlation id
+//! is a UUID, as Azure's SDKs require; its last six bytes are the number of the call.
+
+use fe2o3_amqp::link::{Receiver, Sender, delivery::Sendable};
+use fe2o3_amqp_types::{
+    definitions::{AmqpError, Error, LinkError, SenderSettleMode},
+    messaging::{ApplicationProperties, Body, Data, Message, MessageId, Properties},
+    primitives::{Binary, OrderedMap, SimpleValue, Value},
+};
+
+use super::connection::DeviceConnection;
+use crate::{context::Context, error::error, incoming, message::may_settle};
+use switchbox_delivery::{DownlinkKind, Outbound};
+
+const METHOD_NAME: &str = "IoThub-methodname";
+const STATUS: &str = "IoThub-status";
+/// What an empty payload is sent as, because the SDKs parse it as JSON.
+const NO_ARGUMENTS: &[u8] = b"null";
+
+/// Sends calls until the link ends.
+pub(super) async fn send(connection: &DeviceConnection, mut link: Sender, settle: &SenderSettleMode) {
+    let mailbox = connection.mailbox();
+    let turn = tokio::select! {
+        turn = mailbox.call_turn.lock() => turn,
+        _ = link.on_detach() => return drop(link.close().await),
+    };
+    connection.online(|online| online.subscribe(DownlinkKind::Methods));
+    loop {
+        let call = tokio::select! {
+            _ = link.on_detach() => break,
+            call = mailbox.next_call() => call,
+        };
+        let Some(message) = message(&call) else { continue };
+        let sendable = Sendable::builder().message(message).settled(Some(may_settle(settle))).build();
+        // The outcome of the message does not matter: the answer does.
+        if link.send_batchable(sendable).await.is_err() {
+            break;
+        }
+    }
+    connection.online(|online| online.unsubscribe(DownlinkKind::Methods));
+    drop(turn);
+    // The peer may have closed the link already.
+    let _ = link.close().await;
+}
+
+fn message(call: &Outbound) -> Option<Message<Data>> {
+    let Outbound::Method { rid, name, payload, .. } = call else { return None };
+    let mut named = OrderedMap::new();
+    named.insert(METHOD_NAME.to_owned(), SimpleValue::String(name.to_string()));
+    let payload = if payload.is_empty() { NO_ARGUMENTS } else { payload };
+    let correlation_id = Some(MessageId::Uuid(call_id(*rid).into()));
+    Some(Message {
+        header: None,
+        delivery_annotations: None,
+        message_annotations: None,
+        properties: Some(Properties { correlation_id, ..Properties::default() }),
+        application_properties: Some(ApplicationProperties(named)),
+        body: Data(Binary::from(payload.to_vec())),
+        footer: None,
+    })
+}
+
+/// The UUID of a call. It is one of version 4 in its form, so that SDKs in JavaScript send it back as a UUID.
+fn call_id(rid: u64) -> [u8; 16] {
+    let [_, _, a, b, c, d, e, f] = rid.to_be_bytes();
+    [0, 0, 0, 0, 0, 0, 0x40, 0, 0x80, 0, a, b, c, d, e, f]
+}
+
+/// The number of the call that an answer belongs to. SDKs send the UUID back as it came, or as text.
+fn call_number(id: &MessageId) -> Option<u64> {
+    let text = incoming::text_of_id(id);
+    let (_, number) = text.rsplit_once('-').filter(|(_, number)| number.len() == 12)?;
+    u64::from_str_radix(number, 16).ok()
+}
+
+/// Receives answers until the link ends.
+pub(super) async fn receive(context: &Context, connection: &DeviceConnection, mut link: Receiver) {
+    while let Ok(delivery) = link.recv::<Body<Value>>().await {
+        let settled = match answer(context, connection, delivery.message()) {
+            Ok(()) => link.accept(&delivery).await,
+            Err(why) => link.reject(&delivery, Some(why)).await,
+        };
+        if settled.is_err() {
+            break;
+        }
+    }
+    let _ = link.close().await;
+}
+
+fn answer(context: &Context, connection: &DeviceConnection, message: &Message<Body<Value>>) -> Result<(), Error> {
+    let invalid = |text: &str| error(AmqpError::InvalidField, text);
+    let id = message.properties.as_ref().and_then(|properties| properties.correlation_id.as_ref());
+    let number = id.and_then(call_number).ok_or_else(|| invalid("the correlation id is not that of a method call"))?;
+    let status = message.application_properties.as_ref().and_then(|named| named.0.get(STATUS));
+    let status = status.and_then(|status| incoming::text(status).parse::<u16>().ok());
+    let status = status.ok_or_else(|| invalid("the application property IoThub-status must be a number"))?;
+    let payload = incoming::payload(&message.body)?;
+    let limit = context.payloads.answer();
+    if payload.len() > limit.bytes {
+        context.parts.metrics.limit(limit.limit);
+        return Err(error(LinkError::MessageSizeExceeded, limit.text));
+    }
+    // An answer that comes too late is accepted: the device cannot do better.
+    connection.online(|online| online.answer(number, status, payload));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_names_its_call_as_sdks_send_it_back() {
+        for rid in [1, 77, (1 << 48) - 1] {
+            let id = MessageId::Uuid(call_id(rid).into());
+            let text = incoming::text_of_id(&id);
+            assert!(text.starts_with("00000000-0000-4000-8000-"), "{text}");
+            assert_eq!([call_number(&id), call_number(&MessageId::String(text))], [Some(rid); 2]);
+        }
+        for wrong in [MessageId::Ulong(7), MessageId::String("7".into()), MessageId::String("a-00000000000x".into())] {
+            assert_eq!(call_number(&wrong), None, "{wrong:?}");
+        }
+    }
+}
