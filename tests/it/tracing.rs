@@ -1,6 +1,7 @@
 //! Traces over OTLP: a collector gets the spans from an event to its settlement, joined with those of the devices' programs by
 //! `traceparent`; one that does not answer holds nothing up.
 
+mod azure;
 mod collector;
 
 use std::{collections::BTreeSet, fs, net::TcpListener};

@@ -86,6 +86,9 @@ impl ConnectionAuth {
     pub(crate) fn require_service_connect(&self) -> Result<Program, String> {
         let newest = self.newest.borrow().clone().filter(Authorization::is_valid).ok_or(NO_TOKEN)?;
         let policy = newest.policy.ok_or("a device may use only the addresses under /devices/ that are its own")?;
+        if newest.token.is_some_and(|token| is_of_device(resource(&token).1)) {
+            return Err("the token's resource (sr) is a device; sign one for the hub".into());
+        }
         match policy.allows(Right::ServiceConnect) {
             true => Ok(Program { registry: newest.registry, policy }),
             false => Err(format!("the policy {} does not have the right ServiceConnect", policy.name())),
@@ -302,6 +305,11 @@ fn resource(sas: &Sas) -> (&str, &str) {
     (authority.split(':').next().unwrap_or_default(), path)
 }
 
+/// Whether the path of a token's resource is that of a device. A token of a policy for a device does not open the hub.
+fn is_of_device(path: &str) -> bool {
+    path.starts_with("devices/")
+}
+
 /// The device that a device's own token names.
 fn device_of_path(path: &str) -> Result<DeviceId, String> {
     let id =
@@ -331,6 +339,7 @@ mod tests {
             let sas = read(written);
             let (found, path) = resource(&sas);
             assert_eq!(found, host, "{written}");
+            assert_eq!(is_of_device(path), written.contains("/devices/"), "{written}");
             match (device_of_path(path), device) {
                 (Ok(id), Ok(expect)) => assert_eq!(id.as_str(), expect),
                 (Err(why), Err(part)) => assert!(why.contains(part), "{why}"),
