@@ -59,6 +59,12 @@ fn every_placeholder_is_filled() {
     assert!(readme.contains("release/too_warm.wasm PLUGINS/ "), "{readme}");
 }
 
+/// Such as `{{file}}`. In Go and JSON, two braces may also stand beside each other.
+fn has_placeholder(text: &str) -> bool {
+    let names = text.split("{{").skip(1).filter_map(|rest| Some(rest.split_once("}}")?.0));
+    names.into_iter().any(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+}
+
 /// `tests/it/languages.rs` builds them.
 #[test]
 fn each_language_has_its_rule_its_types_and_the_commands_that_build_it() {
@@ -90,8 +96,8 @@ fn each_language_has_its_rule_its_types_and_the_commands_that_build_it() {
         for path in expect.iter().chain(&all) {
             let bytes =
                 fs::read(place.path().join(path)).unwrap_or_else(|error| panic!("{language:?} {path}: {error}"));
-            let filled = path.starts_with("bindings/") || !String::from_utf8_lossy(&bytes).contains("{{");
-            assert!(filled, "{language:?} {path}");
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(path.starts_with("bindings/") || !has_placeholder(&text), "{language:?} {path}: {text}");
         }
         let readme = fs::read_to_string(place.path().join("README.md")).unwrap();
         for line in language

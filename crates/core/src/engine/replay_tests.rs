@@ -27,8 +27,9 @@ use crate::{
     registry::{self, Device},
 };
 use switchbox_model::{
-    DeviceId, DeviceName, DeviceNum, Entry, EventData, Message, Outcome, RegistryChange, RegistryName, Seq, Settlement,
-    broker::{BrokerChange, MessageNum, SessionNum},
+    DeviceId, DeviceName, DeviceNum, Entry, EventData, Message, Outcome, QoS, RegistryChange, RegistryName, Seq,
+    Settlement,
+    broker::{BrokerChange, MessageNum, SessionKey, SessionNum, StoredSubscription, SubscriptionKind},
     patch::NewDevice,
     registry::{DeviceSpec, GatewayAuth},
 };
@@ -247,8 +248,8 @@ fn one_of_each(data: &Path, old: &Path) {
     live(&Run { entries, old: STORED_ENTRIES / 2 }, data, old);
 }
 
-/// A gateway and its device: of devices that come and go, few are bound in the end.
-fn binding() -> [Entry; 3] {
+/// A gateway and its device, and a session with a subscription: of what comes and goes, little is there in the end.
+fn binding() -> [Entry; 4] {
     let change = |change| Entry::Registry { change, revision: None };
     let device = |num, id, gateway| {
         let name = DeviceName { registry: RegistryName::default_registry(), id: DeviceId::new(id).unwrap() };
@@ -256,11 +257,22 @@ fn binding() -> [Entry; 3] {
         let new = NewDevice { num: DeviceNum(num), name, spec, endpoint: None, config: None, time_ms: 2_000 };
         change(RegistryChange::DeviceCreated(Box::new(new)))
     };
-    let (gateway, bound) = (1_001, 1_002);
+    let (gateway, bound, session) = (1_001, 1_002, SessionNum(1_001));
+    let subscription = StoredSubscription {
+        kind: SubscriptionKind::Topic,
+        qos: QoS::AtLeastOnce,
+        no_local: false,
+        retain_as_published: false,
+        id: None,
+    };
     [
         device(gateway, "hub", Some(GatewayAuth::AssociationOnly)),
         device(bound, "bulb", None),
         change(RegistryChange::Bound { gateway: DeviceNum(gateway), device: DeviceNum(bound) }),
+        Entry::Broker(vec![
+            BrokerChange::SessionOpened { session, key: SessionKey::Client("last".into()), expiry_secs: 60 },
+            BrokerChange::Subscribed { session, filter: "t".into(), subscription },
+        ]),
     ]
 }
 
