@@ -4,6 +4,7 @@ use super::{
     canary::{Canary, CanaryScope},
     manager::Manager,
     prepare::Component,
+    runner::Runner,
     shadow_run::ShadowError,
     stored_windows::{StoredCanary, Windows},
 };
@@ -15,16 +16,19 @@ impl Manager {
     #[must_use]
     pub fn windows(&self, name: &PluginName) -> (Windows, Option<bytes::Bytes>) {
         let Some(runner) = self.routes.runner(name) else { return (Windows::default(), None) };
-        let canary = runner.canary();
-        let component = canary.as_ref().and_then(|canary| canary.component.clone());
-        let canary = canary.map(|canary| stored(&canary, runner.version().id.clone()));
-        (Windows { guard: runner.versions.window(), canary }, component)
+        let component = runner.canary().and_then(|canary| canary.component.clone());
+        (windows_of(&runner), component)
     }
 
-    /// The names of the plugins that run.
     #[must_use]
-    pub fn running(&self) -> Vec<PluginName> {
-        self.routes.table().iter().map(|runner| runner.name.clone()).collect()
+    pub fn is_running(&self, name: &PluginName) -> bool {
+        self.routes.runner(name).is_some()
+    }
+
+    /// The windows of all plugins that run.
+    #[must_use]
+    pub fn all_windows(&self) -> Vec<(PluginName, Windows)> {
+        self.routes.table().iter().map(|runner| (runner.name.clone(), windows_of(runner))).collect()
     }
 
     /// Lets a canary continue that was running when the host stopped, with the statistics that it had.
@@ -54,6 +58,11 @@ impl Manager {
         runner.set_canary(Canary::new(candidate, bytes, text, scope, since_ms));
         Ok(())
     }
+}
+
+fn windows_of(runner: &Runner) -> Windows {
+    let canary = runner.canary().map(|canary| stored(&canary, runner.version().id.clone()));
+    Windows { guard: runner.versions.window(), canary }
 }
 
 fn stored(canary: &Canary, in_force: String) -> StoredCanary {

@@ -128,7 +128,7 @@ impl Loader {
 
     /// The version before this one, if the host has just started, and the canary that was running.
     async fn before(&self, name: &PluginName, id: &str) -> (Option<Before>, Option<StoredCanary>) {
-        if self.plugins.running().contains(name) {
+        if self.plugins.is_running(name) {
             return (None, None);
         }
         let (history, plugin, id) = (self.history.clone(), name.clone(), id.to_owned());

@@ -21,8 +21,8 @@ pub(super) async fn run(plugins: Arc<Manager>, history: History, shutdown: Cance
             () = tokio::time::sleep(EVERY) => false,
             () = shutdown.cancelled() => true,
         };
-        for name in plugins.running() {
-            let text = text(&plugins.windows(&name).0);
+        for (name, windows) in plugins.all_windows() {
+            let text = text(&windows);
             if stored.get(&name).map_or("", String::as_str) != text {
                 store(&plugins, &history, &name).await;
                 stored.insert(name, text);
