@@ -34,12 +34,12 @@ fn a_plugin_far_behind_gets_every_event_once_and_in_order() {
             });
         }
         until("the plugin to fall behind", || {
-            host.parts.plugins.list().iter().any(|p| p.lagging && p.queued > 0).then_some(())
+            host.handles.plugins.list().iter().any(|p| p.lagging && p.queued > 0).then_some(())
         });
         host_folder.plugin("counter.toml", settings(""));
     });
     let journal = until("all events to be handled", || {
-        let idle = host.parts.plugins.list().iter().all(|plugin| plugin.queued == 0 && !plugin.lagging);
+        let idle = host.handles.plugins.list().iter().all(|plugin| plugin.queued == 0 && !plugin.lagging);
         idle.then(|| host.journal()).filter(|journal| journal.executions.len() >= DEVICES * EACH)
     });
     host.stop();

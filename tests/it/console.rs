@@ -33,7 +33,7 @@ const BURST: usize = 1_000;
 /// Devices as an operator would have registered them, before the host is started as a process.
 fn register(host_folder: &HostFolder) {
     let host = host_folder.start_in_process();
-    let registry = host.parts.registry.clone();
+    let registry = host.handles.registry.clone();
     host.wait_for(async {
         // All at once, so that they share commits.
         let mut tasks = tokio::task::JoinSet::new();

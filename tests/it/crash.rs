@@ -171,7 +171,7 @@ fn finish(host: &InProcess, evidence: &mut Evidence) -> Journal {
         })
         .collect();
     let journal = until("all events to be handled", || {
-        let idle = host.parts.plugins.list().iter().all(|plugin| plugin.queued == 0 && !plugin.lagging);
+        let idle = host.handles.plugins.list().iter().all(|plugin| plugin.queued == 0 && !plugin.lagging);
         idle.then(|| host.journal()).filter(|journal| unhandled(journal) == 0)
     });
     for sink in &sinks {
@@ -193,7 +193,7 @@ fn check_configs(host: &InProcess, journal: &Journal) {
         let in_log = journal.configs(&target);
         let device = journal.device(&target);
         let kept: Vec<ConfigVersion> = until("the newest config to be acknowledged", || {
-            let kept = host.wait_for(host.parts.store.configs(device, 10)).expect("no configs");
+            let kept = host.wait_for(host.handles.store.configs(device, 10)).expect("no configs");
             kept.first().is_none_or(|newest| newest.acknowledged_ms.is_some()).then_some(kept)
         });
         assert_eq!(kept.len(), in_log.len().min(10), "{target}");

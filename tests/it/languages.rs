@@ -36,20 +36,20 @@ fn installed(tools: &[&str]) -> bool {
 
 /// A plugin's project.
 struct Project {
-    place: TempDir,
+    folder: TempDir,
     language: &'static str,
 }
 
 impl Project {
     fn new(language: &'static str, more: &[&str]) -> Self {
-        let project = Self { place: TempDir::new().unwrap(), language };
+        let project = Self { folder: TempDir::new().unwrap(), language };
         let folder = project.folder().display().to_string();
         project.switchbox(&[&["plugin", "new", "too-warm", "--lang", language, "--folder", &folder], more].concat());
         project
     }
 
     fn folder(&self) -> PathBuf {
-        self.place.path().join("project")
+        self.folder.path().join("project")
     }
 
     fn command(&self, arguments: &[&str]) -> Output {
@@ -57,7 +57,7 @@ impl Project {
         let mut command = Command::new(program());
         // Where the command line's own tests build such projects.
         let target = workspace().join("target/new-plugin");
-        command.args(arguments).env("PATH", path).env("CARGO_TARGET_DIR", target).current_dir(self.place.path());
+        command.args(arguments).env("PATH", path).env("CARGO_TARGET_DIR", target).current_dir(self.folder.path());
         command.output().unwrap()
     }
 

@@ -1,8 +1,8 @@
-//! A host in the process of the test, for tests that use its parts directly.
+//! A host in the process of the test, for tests that use its handles directly.
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use switchbox::app::{Host, Parts};
+use switchbox::app::{Host, HostHandles};
 use switchbox_settings::{Key, Settings};
 use tokio::runtime::Runtime;
 
@@ -12,7 +12,7 @@ use crate::{Admin, Device, HostFolder, Journal, Session};
 pub struct InProcess {
     runtime: Runtime,
     host: Option<Host>,
-    pub parts: Parts,
+    pub handles: HostHandles,
     pub mqtt: SocketAddr,
     admin: SocketAddr,
     data: PathBuf,
@@ -44,8 +44,8 @@ impl InProcess {
         ]);
         let settings = settings.expect("the settings are wrong");
         let host = runtime.block_on(Host::start(&settings)).expect("the host does not start");
-        let (parts, mqtt, admin) = (host.parts.clone(), host.mqtt, host.admin);
-        Self { parts, mqtt, admin, data: host_folder.data(), host: Some(host), runtime }
+        let (handles, mqtt, admin) = (host.handles.clone(), host.mqtt, host.admin);
+        Self { handles, mqtt, admin, data: host_folder.data(), host: Some(host), runtime }
     }
 
     #[must_use]
@@ -61,7 +61,7 @@ impl InProcess {
     /// The contents of the journal.
     #[must_use]
     pub fn journal(&self) -> Journal {
-        self.wait_for(Journal::read(&self.parts.store))
+        self.wait_for(Journal::read(&self.handles.store))
     }
 
     /// A device that is connected.

@@ -24,9 +24,9 @@ use switchbox_mqtt_session::topics;
 use switchbox_store as store;
 use switchbox_support::{exposition::Exposition, log_limit::LogLimits, metrics::Metrics, tasks::Tasks};
 
-/// The parts of the host that the API uses.
+/// The handles of the host that the API uses.
 #[derive(Clone)]
-pub struct Parts {
+pub struct HostHandles {
     pub registry: registry::Handle,
     pub outbox: outbox::Handle,
     pub delivery: delivery::Handle,
@@ -52,7 +52,7 @@ pub struct Parts {
 /// The state of every handler.
 #[derive(Clone)]
 pub(super) struct App {
-    pub(super) parts: Parts,
+    pub(super) handles: HostHandles,
     pub(super) folder: folder::Folder,
     /// `None` when callers need no token.
     pub(super) tokens: Option<tokens::Tokens>,
@@ -82,7 +82,7 @@ impl App {
 
     /// The error of a call for a device that does not exist. If its registry does not exist either, the error names the registry.
     pub(super) fn no_device(&self, name: &DeviceName) -> Error {
-        match self.parts.registry.registry(&name.registry) {
+        match self.handles.registry.registry(&name.registry) {
             Some(_) => Error::not_found(format!("device {name}")),
             None => Error::not_found(format!("registry {}", name.registry)),
         }
@@ -90,6 +90,6 @@ impl App {
 
     /// The name of a device in past events; `None` if it was deleted.
     pub(super) fn name_of(&self, num: DeviceNum) -> Option<DeviceName> {
-        self.parts.registry.get(num).map(|device| device.name.clone())
+        self.handles.registry.get(num).map(|device| device.name.clone())
     }
 }

@@ -62,7 +62,7 @@ pub(super) struct Gate {
 }
 
 pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let counters = gate.app.parts.counters.clone();
+    let counters = gate.app.handles.counters.clone();
     let (call, traced) = (gate.call.clone(), traces::begins(&counters, &request));
     let context = traced.as_ref().and_then(telemetry::Call::context);
     let response = telemetry::within(context, checked(gate, request, next)).await;
@@ -77,7 +77,7 @@ pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next
 async fn checked(gate: Gate, request: Request, next: Next) -> Response {
     let address = address_of(&request);
     let mut request =
-        request.map(|body| with_body_deadline(body, &gate.app.parts.counters, limits::names::ADMIN_BODY_TIME));
+        request.map(|body| with_body_deadline(body, &gate.app.handles.counters, limits::names::ADMIN_BODY_TIME));
     let (name, scope) = match gate.admit(request.headers(), address.ip()) {
         Ok(admitted) => admitted,
         Err(error) => return error.into_response(),
@@ -126,7 +126,7 @@ async fn write(
     let reserved = match blocking(move || Ok(log.reserve()?)).await {
         Ok(reserved) => reserved,
         Err(error) => {
-            app.parts.counters.refuse("audit_write");
+            app.handles.counters.refuse("audit_write");
             if let Some(more) = AUDIT_NOT_WRITTEN.allow() {
                 tracing::error!(%error, "the audit log cannot be written; writes are refused until it can{more}");
             }
@@ -215,7 +215,7 @@ impl Gate {
         }
         let shown = self.find_token(headers);
         if let Err(error) = &shown {
-            self.app.parts.counters.refuse("admin_token");
+            self.app.handles.counters.refuse("admin_token");
             // Only calls with a wrong token are limited, so that they do not block other callers at the same address.
             self.check_rate(Caller::Unauthenticated(network(address)), rate::UNAUTHENTICATED)?;
             return Err(error.clone());
@@ -247,7 +247,7 @@ impl Gate {
 
     fn allow(&self, name: &str, scope: Scope, headers: &HeaderMap) -> Result<(), Error> {
         if scope < self.scope {
-            self.app.parts.counters.refuse("admin_scope");
+            self.app.handles.counters.refuse("admin_scope");
             let (wanted, had) = (self.scope.name(), scope.name());
             let text = format!("this call needs a token with the scope {wanted}; {name} has {had}");
             return Err(Error::new(Kind::PermissionDenied, text));
@@ -272,7 +272,7 @@ impl Gate {
         match self.app.answers.acquire_permit(name).await {
             Ok(permit) => answers::with_permit(permit, with_object_header(call.await, details)),
             Err(full) => {
-                self.app.parts.counters.limit(limits::names::ADMIN_ANSWERS);
+                self.app.handles.counters.limit(limits::names::ADMIN_ANSWERS);
                 let error = Error::new(Kind::ResourceExhausted, full.to_string());
                 Error { wait: Some(TooManyAnswers::RETRY), ..error }.into_response()
             }
@@ -286,7 +286,7 @@ impl Gate {
 
 fn check_rate(app: &App, caller: Caller, rate: Rate) -> Result<(), Error> {
     app.rates.take(caller, rate).map_err(|wait| {
-        app.parts.counters.limit(limits::names::ADMIN_RATE);
+        app.handles.counters.limit(limits::names::ADMIN_RATE);
         Error::too_often(wait)
     })
 }
@@ -323,7 +323,7 @@ async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
     if app.audit.wants_sync() {
         let log = app.audit.clone();
         // No caller waits for this task.
-        spawn_contained(app.parts.counters.panics.clone(), "sync of the audit log", async move {
+        spawn_contained(app.handles.counters.panics.clone(), "sync of the audit log", async move {
             tokio::time::sleep(audit::SYNC_INTERVAL).await;
             if let Err(error) = blocking(move || Ok(log.sync()?)).await
                 && let Some(more) = AUDIT_NOT_SYNCED.allow()
@@ -333,7 +333,7 @@ async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
         });
     }
     if let Err(error) = written {
-        app.parts.counters.refuse("audit_write");
+        app.handles.counters.refuse("audit_write");
         if let Some(more) = AUDIT_NOT_WRITTEN.allow() {
             tracing::error!(%error, "a line of the audit log cannot be written; it is tried again with the next call{more}");
         }

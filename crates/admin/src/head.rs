@@ -17,7 +17,7 @@ pub(super) async fn check(State(app): State<App>, request: Request, next: Next) 
     match measure(&parts) {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(error) => {
-            app.parts.counters.limit(error.limit);
+            app.handles.counters.limit(error.limit);
             Error::from(error).into_response()
         }
     }

@@ -37,7 +37,7 @@ mod topic_tap;
 mod verb_paths;
 mod web;
 
-pub use app::Parts;
+pub use app::HostHandles;
 pub use authors::Authors;
 pub use plugins::{ApprovalError, DeleteError, DryRunError, PluginFuture, Plugins, RedriveError};
 pub use ports::{Error, Options, Ports};

@@ -227,7 +227,7 @@ impl FromRequestParts<App> for Params {
         if let Some(of_body) = parts.extensions.get::<BodyQuery>() {
             pairs.retain(|(name, _)| !of_body.has(&camel(name)));
         }
-        Self::new(pairs, app.parts.counters.clone())
+        Self::new(pairs, app.handles.counters.clone())
     }
 }
 

@@ -4,7 +4,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    app::Parts,
+    app::HostHandles,
     series::{EVERY, Percentiles, Sample, Series},
 };
 use switchbox_support::{
@@ -13,16 +13,16 @@ use switchbox_support::{
 };
 
 /// Until the host stops.
-pub(super) async fn run(series: Series, parts: Parts, shutdown: CancellationToken) {
+pub(super) async fn run(series: Series, handles: HostHandles, shutdown: CancellationToken) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut commits, mut deliveries) = (Interval::default(), Interval::default());
     loop {
         tokio::select! {
             _ = ticks.tick() => {
-                let commit = commits.percentiles(&parts.counters.commit_time);
-                let delivery = deliveries.percentiles(&parts.counters.delivery_time);
-                series.push(Sample { commit, delivery, ..sample(&parts).await });
+                let commit = commits.percentiles(&handles.counters.commit_time);
+                let delivery = deliveries.percentiles(&handles.counters.delivery_time);
+                series.push(Sample { commit, delivery, ..sample(&handles).await });
             }
             () = shutdown.cancelled() => return,
         }
@@ -42,18 +42,18 @@ impl Interval {
     }
 }
 
-async fn sample(parts: &Parts) -> Sample {
-    let plugins = parts.plugins.list().await;
+async fn sample(handles: &HostHandles) -> Sample {
+    let plugins = handles.plugins.list().await;
     let handled = plugins.iter().map(|plugin| plugin.counters.done + plugin.counters.rejected + plugin.counters.failed);
     Sample {
         time_ms: clock::now_ms(),
-        connections: parts.counters.connections.get(),
-        devices_connected: parts.delivery.connected(),
-        events: parts.store.journal_end().1.0,
+        connections: handles.counters.connections.get(),
+        devices_connected: handles.delivery.connected(),
+        events: handles.store.journal_end().1.0,
         executions: handled.sum(),
         effects: plugins.iter().map(|plugin| plugin.counters.effects).sum(),
-        publishes_in: parts.counters.publishes_in.get(),
-        publishes_out: parts.counters.publishes_out.get(),
+        publishes_in: handles.counters.publishes_in.get(),
+        publishes_out: handles.counters.publishes_out.get(),
         ..Sample::default()
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     answers,
-    app::{App, Parts},
+    app::{App, HostHandles},
     audit, bounds, folder, followers,
     ports::{Error, Options, Ports},
     rate, routes, sampling, series, tokens, verb_paths, web,
@@ -33,20 +33,20 @@ pub struct Service {
 
 impl Service {
     /// Takes the ports, and reads or makes the token.
-    pub async fn bind(options: Options, parts: Parts) -> Result<Self, Error> {
+    pub async fn bind(options: Options, handles: HostHandles) -> Result<Self, Error> {
         let ports = Ports::bind(&options).await?;
-        Self::new(options, ports, parts)
+        Self::new(options, ports, handles)
     }
 
     /// Creates the service with bound ports. Reads or creates the host's own token.
-    pub fn new(options: Options, ports: Ports, parts: Parts) -> Result<Self, Error> {
+    pub fn new(options: Options, ports: Ports, handles: HostHandles) -> Result<Self, Error> {
         let tokens = match options.auth {
             AdminAuth::Token => Some(tokens::Tokens::load(&options.data).map_err(Error::Token)?),
             AdminAuth::None => None,
         };
         let Ports { listeners, address, tls_address } = ports;
         let app = App {
-            folder: folder::Folder::new(options.plugins, parts.authors.clone()),
+            folder: folder::Folder::new(options.plugins, handles.authors.clone()),
             tokens,
             rates: rate::Rates::new(limits::ADMIN_CALLERS),
             answers: answers::LargeAnswers::default(),
@@ -61,7 +61,7 @@ impl Service {
             bridge_log_limit: Arc::new(LogLimits::new(REFUSALS_LOGGED)),
             scope_log_limit: Arc::new(LogLimits::new(REFUSALS_LOGGED)),
             stopping: CancellationToken::new(),
-            parts,
+            handles,
         };
         Ok(Self { listeners, address, tls_address, connections: options.connections, app })
     }
@@ -85,10 +85,10 @@ impl Service {
 
     /// Serves until `shutdown`, then waits for the calls in progress.
     pub async fn run(self, shutdown: CancellationToken) {
-        let (stopping, metrics) = (self.app.stopping.clone(), self.app.parts.counters.clone());
-        let tasks = self.app.parts.tasks.clone();
+        let (stopping, metrics) = (self.app.stopping.clone(), self.app.handles.counters.clone());
+        let tasks = self.app.handles.tasks.clone();
         let origins = self.app.cors_origins.clone();
-        let sampling = sampling::run(self.app.series.clone(), self.app.parts.clone(), shutdown.clone());
+        let sampling = sampling::run(self.app.series.clone(), self.app.handles.clone(), shutdown.clone());
         let routes = web::guard(routes::routes(self.app), &origins);
         let stop_streams = async {
             shutdown.cancelled().await;

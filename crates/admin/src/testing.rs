@@ -1,4 +1,4 @@
-//! A host without MQTT and plugins for tests: the parts of `switchbox-testing` with the API.
+//! A host without MQTT and plugins for tests: the handles of `switchbox-testing` with the API.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,7 +18,9 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ApprovalError, DeleteError, DryRunError, Options, Parts, PluginFuture, Plugins, RedriveError, Service};
+use crate::{
+    ApprovalError, DeleteError, DryRunError, HostHandles, Options, PluginFuture, Plugins, RedriveError, Service,
+};
 use switchbox_admin_api::{
     Approval, Base64, Builtin, CanaryPluginRequest, Int64, Listeners, Plugin, PluginCanary, PluginRecording,
     PluginShadow, PluginVersion, RecordPluginRequest, ShadowPluginRequest, TOKEN_FILE, TryPluginRequest,
@@ -226,7 +228,7 @@ impl Link for Recorder {
 
 pub struct TestHost {
     pub runtime: Runtime,
-    pub parts: Parts,
+    pub handles: HostHandles,
     pub ingest: ingest::Handle,
     pub plugins: Arc<OnePlugin>,
     pub folder: PathBuf,
@@ -264,7 +266,7 @@ impl TestHost {
         let plugins = Arc::new(OnePlugin { recordings, ..OnePlugin::default() });
         let quota = switchbox_files::Quota { device_bytes: 1 << 20, total_bytes: 1 << 20 };
         let files = switchbox_files::Options { data: host.folder().join("data"), quota };
-        let parts = Parts {
+        let handles = HostHandles {
             auth: host.auth.clone(),
             files: switchbox_files::Handle::open(&files).unwrap(),
             ingest: host.ingest.clone(),
@@ -296,12 +298,12 @@ impl TestHost {
             payloads: PayloadLimits::default(),
             hubs: Hubs::default(),
         };
-        let service = runtime.block_on(Service::bind(options, parts.clone())).unwrap();
+        let service = runtime.block_on(Service::bind(options, handles.clone())).unwrap();
         let base = format!("http://{}", service.local_addr());
         let token = std::fs::read_to_string(data.join(TOKEN_FILE)).ok().map(|token| token.trim().to_owned());
         let (shutdown, ready, ingest) = (CancellationToken::new(), service.readiness(), host.ingest.clone());
         runtime.spawn(service.run(shutdown.clone()));
-        Self { runtime, parts, ingest, plugins, folder, ready, base, token, shutdown, _host: host }
+        Self { runtime, handles, ingest, plugins, folder, ready, base, token, shutdown, _host: host }
     }
 
     /// Status and JSON (null when the answer is none).
@@ -358,7 +360,7 @@ impl TestHost {
 
     pub fn device(&self, id: &str) -> Arc<Device> {
         let name = DeviceName::parse(id, &RegistryName::default_registry()).unwrap();
-        self.parts.registry.find(&name).unwrap()
+        self.handles.registry.find(&name).unwrap()
     }
 
     /// Connects a device, without subscribing it to anything.
@@ -370,7 +372,7 @@ impl TestHost {
     pub fn connect_as(&self, id: &str, confirms: bool) -> (delivery::Online, mpsc::Receiver<Outbound>) {
         let (sender, received) = mpsc::sync_channel(16);
         let _inside = self.runtime.enter();
-        (self.parts.delivery.connect(&self.device(id), Arc::new(Recorder(sender, confirms))), received)
+        (self.handles.delivery.connect(&self.device(id), Arc::new(Recorder(sender, confirms))), received)
     }
 
     /// Journals telemetry of a device and waits until it is durable.

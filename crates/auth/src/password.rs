@@ -53,7 +53,7 @@ pub(super) enum PasswordCaller {
 #[derive(Debug, Clone)]
 pub(super) struct Checker {
     permits: Arc<Semaphore>,
-    /// Of unknown callers no more wait at the permits than there are permits, so that all other unknown callers wait behind known ones.
+    /// Of unknown callers no more wait at the permits than there are permits, so that all other unknown callers wait after known ones.
     unauthenticated: Arc<Semaphore>,
     /// How many wait, of known and of unknown callers.
     waiting: Arc<[AtomicUsize; 2]>,
@@ -162,8 +162,8 @@ mod tests {
         while let Some(done) = waiting.join_next().await {
             order.push(done.unwrap().unwrap());
         }
-        let place = order.iter().position(|caller| *caller == PasswordCaller::Known).unwrap();
-        assert!(place <= 2 * limits::PASSWORD_CHECKS, "{place} were checked before it");
+        let index = order.iter().position(|caller| *caller == PasswordCaller::Known).unwrap();
+        assert!(index <= 2 * limits::PASSWORD_CHECKS, "{index} were checked before it");
         assert_eq!(order.len(), limits::PASSWORD_CHECKS_WAITING + 1);
     }
 }

@@ -41,7 +41,7 @@ pub(crate) enum DeviceNode {
 }
 
 impl DeviceNode {
-    /// The part of an address behind the device's id.
+    /// The part of an address after the device's id.
     fn parse(parts: &[&str]) -> Option<Self> {
         match parts {
             [messages, node] if messages.eq_ignore_ascii_case("messages") => {

@@ -66,30 +66,30 @@ fn fill(frame: &[u8], out: &mut BytesMut) -> bool {
         let [_, _, _, _, 2, 0, ..] = header else { return None };
         let [0x00, 0x53, code, kind, list @ ..] = body else { return None };
         let wanted = fields(*code)?;
-        let (count, items, behind) = match (*kind, list) {
-            (LIST_0, behind) => (0, &[][..], behind),
+        let (count, items, after) = match (*kind, list) {
+            (LIST_0, after) => (0, &[][..], after),
             (LIST_8, [size, count, rest @ ..]) => {
-                let (items, behind) = rest.split_at_checked(usize::from(*size).checked_sub(1)?)?;
-                (usize::from(*count), items, behind)
+                let (items, after) = rest.split_at_checked(usize::from(*size).checked_sub(1)?)?;
+                (usize::from(*count), items, after)
             }
             (LIST_32, list) => {
                 let (mut numbers, rest) = list.split_at_checked(8)?;
                 let (size, count) = (numbers.get_u32(), numbers.get_u32());
-                let (items, behind) = rest.split_at_checked(usize::try_from(size).ok()?.checked_sub(4)?)?;
-                (usize::try_from(count).ok()?, items, behind)
+                let (items, after) = rest.split_at_checked(usize::try_from(size).ok()?.checked_sub(4)?)?;
+                (usize::try_from(count).ok()?, items, after)
             }
             _ => return None,
         };
-        Some((header, *code, items, behind, wanted, wanted.checked_sub(count).filter(|missing| *missing > 0)?))
+        Some((header, *code, items, after, wanted, wanted.checked_sub(count).filter(|missing| *missing > 0)?))
     };
-    let Some((header, code, items, behind, wanted, missing)) = filled() else { return false };
+    let Some((header, code, items, after, wanted, missing)) = filled() else { return false };
     let list = items.len() + missing;
     // The list keeps its short form where that is possible.
     let (short, numbers) = match (u8::try_from(list + 1), u8::try_from(wanted)) {
         (Ok(size), Ok(wanted)) => (Some((size, wanted)), 3),
         _ => (None, 9),
     };
-    let size = FRAME_HEADER + 3 + numbers + list + behind.len();
+    let size = FRAME_HEADER + 3 + numbers + list + after.len();
     out.reserve(size);
     out.put_u32(u32::try_from(size).unwrap_or(u32::MAX));
     out.extend_from_slice(header.get(4..).unwrap_or_default());
@@ -104,7 +104,7 @@ fn fill(frame: &[u8], out: &mut BytesMut) -> bool {
     }
     out.extend_from_slice(items);
     out.put_bytes(NULL, missing);
-    out.extend_from_slice(behind);
+    out.extend_from_slice(after);
     true
 }
 
@@ -206,8 +206,8 @@ mod tests {
         let mut rest = &out[8..];
         let mut found = Vec::new();
         while let Some(size) = size(rest) {
-            let (frame, behind) = rest.split_at(size);
-            rest = behind;
+            let (frame, after) = rest.split_at(size);
+            rest = after;
             found.push(frame.to_vec());
         }
         let counts: Vec<_> = found.iter().map(|frame| frame.get(13).copied()).collect();

@@ -153,7 +153,7 @@ impl ConnectionAuth {
         signed: &Signed,
         token: Option<Arc<Sas>>,
     ) -> Result<(), String> {
-        let proved = context.parts.auth.admit_program(&registry, signed, self.address).await;
+        let proved = context.handles.auth.admit_program(&registry, signed, self.address).await;
         match proved {
             Ok(_) => {
                 let (policy, expires_ms) = (Some(policy), Some(signed.expires_ms));
@@ -161,7 +161,7 @@ impl ConnectionAuth {
                 Ok(())
             }
             Err(AuthRefusal::NotAuthorised(why) | AuthRefusal::Unavailable(why)) => {
-                context.parts.metrics.refuse("hub_token");
+                context.handles.metrics.refuse("hub_token");
                 Err(why)
             }
         }
@@ -215,8 +215,8 @@ impl ConnectionAuth {
             device: Some(name),
             signed,
         };
-        let admitted = context.parts.auth.admit(credentials).await.map_err(|refusal| {
-            context.parts.metrics.refuse("hub_token");
+        let admitted = context.handles.auth.admit(credentials).await.map_err(|refusal| {
+            context.handles.metrics.refuse("hub_token");
             refusal.to_string()
         })?;
         let Principal::Device(device) = admitted.principal.clone() else {
@@ -300,8 +300,8 @@ fn signed(sas: &Sas, signer: Signer) -> Signed {
 /// The host name and the path of the token's resource.
 fn resource(sas: &Sas) -> (&str, &str) {
     let resource = sas.resource();
-    let behind = resource.split_once("://").map_or(resource, |(_, behind)| behind);
-    let (authority, path) = behind.split_once('/').unwrap_or((behind, ""));
+    let after = resource.split_once("://").map_or(resource, |(_, after)| after);
+    let (authority, path) = after.split_once('/').unwrap_or((after, ""));
     (authority.split(':').next().unwrap_or_default(), path)
 }
 

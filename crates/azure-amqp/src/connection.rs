@@ -64,7 +64,7 @@ where
     let mut connection = match timeout(OPEN_TIMEOUT, open(&context, &auth, stream)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!(%address, %error, "an AMQP connection was not opened"),
-        Err(_) => return context.parts.metrics.limit(names::HUB_AMQP_OPEN_TIME),
+        Err(_) => return context.handles.metrics.limit(names::HUB_AMQP_OPEN_TIME),
     };
     let mut sessions = JoinSet::new();
     if let Some(End { condition, why }) = run(&context, &auth, &mut connection, &mut sessions, permit).await {
@@ -119,7 +119,7 @@ where
         .idle_time_out(IDLE_TIMEOUT_MS)
         .buffer_size(FRAMES)
         .build();
-    let frames = CheckedFrames::new(stream, auth.clone(), context.parts.metrics.clone(), early);
+    let frames = CheckedFrames::new(stream, auth.clone(), context.handles.metrics.clone(), early);
     acceptor.accept(AllFields::new(frames)).await.map_err(|error| error.to_string())
 }
 
@@ -133,7 +133,7 @@ async fn run(
 ) -> Option<End> {
     let acceptor = SessionAcceptor::builder().handle_max(HUB_AMQP_LINKS as u32).buffer_size(FRAMES).build();
     // Before the device is admitted, so that no change after that is missed.
-    let mut changes = context.parts.auth.changes();
+    let mut changes = context.handles.auth.changes();
     let proof = tokio::time::sleep(AUTH_TIMEOUT);
     tokio::pin!(proof);
     loop {
@@ -143,7 +143,7 @@ async fn run(
         tokio::select! {
             incoming = connection.next_incoming_session() => {
                 if sessions.len() >= UNAUTHENTICATED_SESSIONS && !auth.is_authenticated() {
-                    context.parts.metrics.limit(names::HUB_AMQP_LINKS);
+                    context.handles.metrics.limit(names::HUB_AMQP_LINKS);
                     return Some(End::unauthorized("too many sessions were opened before a token was sent to $cbs"));
                 }
                 match acceptor.accept_incoming_session(incoming?, connection).await {
@@ -154,7 +154,7 @@ async fn run(
             Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
             () = auth.authenticated(), if !auth.is_authenticated() => {}
             () = &mut proof, if !auth.is_authenticated() => {
-                context.parts.metrics.limit(names::HUB_AMQP_PROOF_TIME);
+                context.handles.metrics.limit(names::HUB_AMQP_PROOF_TIME);
                 return Some(End::unauthorized("no valid token was sent to $cbs in time"));
             }
             changed = changes.recv() => {

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::feedback_cursor::FeedbackCursors;
 
-/// The parts of the host that the endpoint uses.
+/// The handles of the host that the endpoint uses.
 #[derive(Clone)]
-pub struct Parts {
+pub struct HostHandles {
     pub registry: registry::Handle,
     pub ingest: ingest::Handle,
     pub outbox: outbox::Handle,
@@ -26,7 +26,7 @@ pub struct Parts {
 
 #[derive(Clone)]
 pub(crate) struct Context {
-    pub(crate) parts: Parts,
+    pub(crate) handles: HostHandles,
     pub(crate) hubs: Hubs,
     pub(crate) partitions: u16,
     /// Of what devices send.

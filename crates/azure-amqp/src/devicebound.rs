@@ -50,17 +50,17 @@ async fn accept_message(
     let program = auth.require_service_connect().map_err(|why| error(AmqpError::UnauthorizedAccess, why))?;
     let message = delivery.message();
     let name = addressee(&program.registry, message)?;
-    let device = context.parts.registry.find(&name);
+    let device = context.handles.registry.find(&name);
     let missing = || error(AmqpError::NotFound, format!("device {} is not registered", name.id));
     let device = device.ok_or_else(missing)?;
     let command = command(message)?;
     let cause = Cause::Api { who: format!("hub policy {}", program.policy.name()) };
-    context.parts.outbox.send_command(&device, command, cause).await.map_err(|why| {
+    context.handles.outbox.send_command(&device, command, cause).await.map_err(|why| {
         let condition = match &why {
             outbox::Error::QueueFull { .. } => AmqpError::ResourceLimitExceeded,
             outbox::Error::DeviceGone => AmqpError::NotFound,
             outbox::Error::TooMuch(too_much) => {
-                context.parts.metrics.limit(too_much.limit);
+                context.handles.metrics.limit(too_much.limit);
                 AmqpError::ResourceLimitExceeded
             }
             outbox::Error::Store(_) => AmqpError::InternalError,

@@ -45,7 +45,7 @@ fn of_type(code: u8, bytes: &[u8], depth: usize) -> Result<&[u8], Malformed> {
             Ok(cut(rest, size)?.1)
         }
         0xc0 | 0xc1 | 0xd0 | 0xd1 => {
-            let (count, items, behind) = compound(code, bytes)?;
+            let (count, items, after) = compound(code, bytes)?;
             let depth = depth.checked_sub(1).ok_or(Malformed::Depth)?;
             let mut left = items;
             // Each item takes at least one byte, so the loop ends.
@@ -53,13 +53,13 @@ fn of_type(code: u8, bytes: &[u8], depth: usize) -> Result<&[u8], Malformed> {
                 left = value(left, depth)?;
             }
             let is_map = code & 1 == 1;
-            if left.is_empty() && !(is_map && count % 2 == 1) { Ok(behind) } else { Err(Malformed::Size) }
+            if left.is_empty() && !(is_map && count % 2 == 1) { Ok(after) } else { Err(Malformed::Size) }
         }
         0xe0 | 0xf0 => {
-            let (count, items, behind) = compound(code, bytes)?;
+            let (count, items, after) = compound(code, bytes)?;
             let depth = depth.checked_sub(1).ok_or(Malformed::Depth)?;
             array(count, items, depth)?;
-            Ok(behind)
+            Ok(after)
         }
         other => Err(Malformed::Type(other)),
     }
@@ -109,10 +109,10 @@ fn wide(code: u8) -> bool {
 /// The number of items, their bytes, and the bytes after them.
 fn compound(code: u8, bytes: &[u8]) -> Result<(usize, &[u8], &[u8]), Malformed> {
     let (size, rest) = number(bytes, wide(code))?;
-    let (all, behind) = cut(rest, size)?;
+    let (all, after) = cut(rest, size)?;
     // The count is within the size.
     let (count, items) = number(all, wide(code)).map_err(|_| Malformed::Size)?;
-    Ok((count, items, behind))
+    Ok((count, items, after))
 }
 
 fn number(bytes: &[u8], wide: bool) -> Result<(usize, &[u8]), Malformed> {
@@ -132,12 +132,12 @@ fn cut(bytes: &[u8], size: usize) -> Result<(&[u8], &[u8]), Malformed> {
 pub(crate) struct List<'a> {
     pub(crate) items: Vec<&'a [u8]>,
     /// The bytes that follow the list.
-    pub(crate) behind: &'a [u8],
+    pub(crate) after: &'a [u8],
 }
 
 /// The list that begins here, with at most this many of its items. Returns `None` if it is not a list.
 pub(crate) fn list(bytes: &[u8], most: usize) -> Result<Option<List<'_>>, Malformed> {
-    let behind = skip(bytes)?;
+    let after = skip(bytes)?;
     let Some((&code @ (LIST_0 | 0xc0 | 0xd0), rest)) = bytes.split_first() else { return Ok(None) };
     let mut items = Vec::new();
     if code != LIST_0 {
@@ -148,7 +148,7 @@ pub(crate) fn list(bytes: &[u8], most: usize) -> Result<Option<List<'_>>, Malfor
             left = next;
         }
     }
-    Ok(Some(List { items, behind }))
+    Ok(Some(List { items, after }))
 }
 
 /// A `uint`. Returns `None` for any other value.

@@ -61,11 +61,11 @@ async fn run(
     };
     let look_back_ms = u64::try_from(LOOK_BACK.as_millis()).unwrap_or(0);
     let start = StartPosition::Since(clock::now_ms().saturating_sub(look_back_ms));
-    // A position behind the end is that of another journal.
-    let end = context.parts.store.journal_end().1;
+    // A position after the end is that of another journal.
+    let end = context.handles.store.journal_end().1;
     let next = match cursor.next.filter(|(next, _)| next.0 <= end.0.saturating_add(1)) {
         Some(next) => next,
-        None => start.find(&context.parts.store).await.map_err(failed)?,
+        None => start.find(&context.handles.store).await.map_err(failed)?,
     };
     let mut reader = Reader::at(context, registry.clone(), selection, next);
     loop {
@@ -121,12 +121,12 @@ fn message(content_type: &str, body: &Value) -> Message<Data> {
 /// kept.
 async fn record(context: &Context, found: &DeviceEvent) -> Result<Option<Value>, store::Error> {
     let EventData::CommandSettled { id, status } = &found.event.data else { return Ok(file(context, found)) };
-    let Some(command) = context.parts.store.command(found.device.num, id.clone()).await? else { return Ok(None) };
+    let Some(command) = context.handles.store.command(found.device.num, id.clone()).await? else { return Ok(None) };
     let wants = property(&command.properties, ACK).unwrap_or_default();
     if !is_wanted(wants, *status) {
         return Ok(None);
     }
-    let count_exceeded = context.parts.delivery.delivery_count_exceeded(found.device.num, command.num);
+    let count_exceeded = context.handles.delivery.delivery_count_exceeded(found.device.num, command.num);
     let code = code(*status, count_exceeded);
     Ok(Some(json!({
         "originalMessageId": property(&command.properties, about::MESSAGE_ID).unwrap_or(id),

@@ -79,19 +79,19 @@ impl FrameCheck {
             [0x00, 0x53, code, list @ ..] | [0x00, 0x80, 0, 0, 0, 0, 0, 0, 0, code, list @ ..] => (*code, list),
             _ => return Err(WrongFrame::Performative),
         };
-        let List { items, behind } = encoding::list(list, FIELDS)?.ok_or(WrongFrame::Performative)?;
+        let List { items, after } = encoding::list(list, FIELDS)?.ok_or(WrongFrame::Performative)?;
         let channel = u16::from_be_bytes([*high, *low]);
         let field = |index: usize| items.get(index).copied().unwrap_or(&[encoding::NULL]);
         let number = |index: usize| encoding::uint(field(index));
         let link = number(0).map(|handle| (channel, handle));
         match (code, link) {
             (TRANSFER, Some(_))
-                if !is_authenticated && self.partial_bytes + behind.len() > HUB_AMQP_UNAUTHENTICATED_BYTES =>
+                if !is_authenticated && self.partial_bytes + after.len() > HUB_AMQP_UNAUTHENTICATED_BYTES =>
             {
                 return Err(WrongFrame::Unauthenticated);
             }
             (TRANSFER, Some(link)) => {
-                return self.transfer(link, encoding::is_true(field(5)), encoding::is_true(field(9)), behind);
+                return self.transfer(link, encoding::is_true(field(5)), encoding::is_true(field(9)), after);
             }
             (OPEN, _) if std::mem::replace(&mut self.is_open, true) => return Err(WrongFrame::SecondOpen),
             (OPEN, _) if number(4).is_some_and(|ms| ms < HUB_AMQP_IDLE_MS && ms > 0) => {
@@ -108,7 +108,7 @@ impl FrameCheck {
             (OPEN..=CLOSE, _) => {}
             _ => return Err(WrongFrame::Performative),
         }
-        if behind.is_empty() { Ok(()) } else { Err(WrongFrame::Performative) }
+        if after.is_empty() { Ok(()) } else { Err(WrongFrame::Performative) }
     }
 
     /// A piece of a message; the last one unless `more` is set.

@@ -33,5 +33,5 @@ mod service;
 mod start_position;
 mod streaming;
 
-pub use context::Parts;
+pub use context::HostHandles;
 pub use service::{Endpoint, Error, Options, Ports, Settings};

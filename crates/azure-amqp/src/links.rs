@@ -86,7 +86,7 @@ impl Session {
         while let Some(attach) = alongside(&mut links, handle.next_incoming_attach()).await {
             let most = if self.auth.is_authenticated() { HUB_AMQP_LINKS } else { UNAUTHENTICATED_LINKS };
             if links.len() >= most {
-                self.context.parts.metrics.limit(names::HUB_AMQP_LINKS);
+                self.context.handles.metrics.limit(names::HUB_AMQP_LINKS);
                 let too_many = error(AmqpError::ResourceLimitExceeded, "a session has too many links");
                 let _ = handle.end_with_error(too_many).await;
                 return;

@@ -52,7 +52,7 @@ fn map(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
 
 fn hub(context: &Context, registry: &RegistryName, name: String) -> Value {
     let ids = (0..context.partitions).map(|number| Value::String(number.to_string()));
-    let created_ms = context.parts.registry.registry(registry).map_or(0, |registry| registry.created_ms);
+    let created_ms = context.handles.registry.registry(registry).map_or(0, |registry| registry.created_ms);
     map([
         ("name", Value::String(name)),
         ("type", Value::String("com.microsoft:eventhub".into())),
@@ -93,7 +93,7 @@ fn time(ms: u64) -> Value {
 
 /// The oldest event in the journal.
 async fn first(context: &Context) -> Result<Option<Seq>, store::Error> {
-    let page = context.parts.store.journal_page(0, 1).await?;
+    let page = context.handles.store.journal_page(0, 1).await?;
     Ok(page.rows.iter().flat_map(|row| &row.entries).flat_map(|entry| entry.events()).map(|event| event.seq).next())
 }
 
@@ -104,7 +104,7 @@ async fn last(context: &Context, registry: &RegistryName, number: u16) -> Result
     };
     let (mut before, mut looked_at) = (i64::MAX, 0);
     while looked_at < ROWS {
-        let rows = context.parts.store.journal_back(before, CHUNK).await?;
+        let rows = context.handles.store.journal_back(before, CHUNK).await?;
         let Some(oldest) = rows.last().map(|row| row.row) else { break };
         looked_at += rows.len();
         before = oldest;
@@ -112,7 +112,7 @@ async fn last(context: &Context, registry: &RegistryName, number: u16) -> Result
             let events = row.entries.into_iter().flat_map(switchbox_model::Entry::into_events);
             let events: Vec<_> = events.filter(|event| event.data.is_from_device()).collect();
             let found = events.into_iter().rev().find(|event| {
-                event.device.and_then(|num| context.parts.registry.get(num)).is_some_and(|device| is_in(&device))
+                event.device.and_then(|num| context.handles.registry.get(num)).is_some_and(|device| is_in(&device))
             });
             if found.is_some() {
                 return Ok(found);

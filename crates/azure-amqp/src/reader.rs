@@ -47,7 +47,7 @@ impl Reader {
         selection: EventSelection,
         start: StartPosition,
     ) -> Result<Self, store::Error> {
-        let next = start.find(&context.parts.store).await?;
+        let next = start.find(&context.handles.store).await?;
         Ok(Self::at(context, registry, selection, next))
     }
 
@@ -58,7 +58,7 @@ impl Reader {
         selection: EventSelection,
         (next, row): (Seq, i64),
     ) -> Self {
-        Self { store: context.parts.store.clone(), context: context.clone(), registry, selection, next, row }
+        Self { store: context.handles.store.clone(), context: context.clone(), registry, selection, next, row }
     }
 
     /// The next event, and the row from which to look for it.
@@ -95,7 +95,7 @@ impl Reader {
         if !is_kind {
             return None;
         }
-        let device = self.context.parts.registry.get(event.device?)?;
+        let device = self.context.handles.registry.get(event.device?)?;
         let mine = device.name.registry == self.registry
             && match self.selection {
                 EventSelection::Telemetry { partition } => {

@@ -81,7 +81,7 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut rest = vec![0; size - 4];
     stream.read_exact(&mut rest).await?;
     let offset = rest.first().map_or(0, |words| usize::from(*words) * 4);
-    let body = offset.checked_sub(4).and_then(|behind| rest.get(behind..)).filter(|_| offset >= FRAME_HEADER);
+    let body = offset.checked_sub(4).and_then(|after| rest.get(after..)).filter(|_| offset >= FRAME_HEADER);
     match (rest.get(1), body) {
         (Some(1), Some(body)) => Ok(body.to_vec()),
         _ => Err(invalid("this is not a SASL frame")),

@@ -64,15 +64,15 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Term>, SelectorError> {
         if terms.len() >= MAX_TERMS {
             return Err(SelectorError::TooMuch);
         }
-        let (term, behind) = term(rest).ok_or_else(|| SelectorError::Term(rest.chars().take(80).collect()))?;
+        let (term, after) = term(rest).ok_or_else(|| SelectorError::Term(rest.chars().take(80).collect()))?;
         terms.push(term);
-        rest = behind.trim_start();
+        rest = after.trim_start();
         if rest.is_empty() {
             break;
         }
         let and = rest.get(..3).filter(|word| word.eq_ignore_ascii_case("AND"));
-        let behind = and.and_then(|_| rest.get(3..)).filter(|behind| behind.starts_with(char::is_whitespace));
-        rest = behind.ok_or_else(|| SelectorError::Term(rest.chars().take(80).collect()))?.trim_start();
+        let after = and.and_then(|_| rest.get(3..)).filter(|after| after.starts_with(char::is_whitespace));
+        rest = after.ok_or_else(|| SelectorError::Term(rest.chars().take(80).collect()))?.trim_start();
         if rest.is_empty() {
             return Err(SelectorError::Term(String::new()));
         }

@@ -41,8 +41,8 @@ pub(crate) async fn serve(context: Context, listeners: Vec<Listener>) {
         unauthenticated: HUB_AMQP_CONNECTIONS / 2,
         names: Names::HUB_AMQP,
     };
-    let admission = Admission::new(options, context.parts.metrics.clone());
-    let (tasks, shutdown) = (context.parts.tasks.clone(), context.shutdown.clone());
+    let admission = Admission::new(options, context.handles.metrics.clone());
+    let (tasks, shutdown) = (context.handles.tasks.clone(), context.shutdown.clone());
     let mut accepting = JoinSet::new();
     for listener in listeners {
         let accepts = accept(context.clone(), listener, admission.clone());
@@ -69,7 +69,7 @@ async fn accept(context: Context, at: Listener, admission: Admission) {
                     }
                 }
                 Err(error) => {
-                    context.parts.metrics.limit(names::HUB_AMQP_ACCEPT);
+                    context.handles.metrics.limit(names::HUB_AMQP_ACCEPT);
                     if let Some(more) = NOT_ACCEPTED.allow() {
                         tracing::warn!(%error, "an AMQP connection was not accepted{more}");
                     }
@@ -105,6 +105,6 @@ async fn serve_stream(context: Context, stream: TcpStream, tls: Option<tls::Hand
             connection::serve(context, stream, Peer { address, tls, permit: &permit }).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, %peer, "a TLS handshake for AMQP failed"),
-        Err(_) => context.parts.metrics.limit(names::HUB_AMQP_OPEN_TIME),
+        Err(_) => context.handles.metrics.limit(names::HUB_AMQP_OPEN_TIME),
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     authorization::TlsClient,
     connection::{self, Peer},
-    context::{Context, Parts},
+    context::{Context, HostHandles},
     feedback_cursor::FeedbackCursors,
     server::{self, Listener},
 };
@@ -89,10 +89,10 @@ pub struct Endpoint(Context);
 impl Endpoint {
     /// Its connections end at `shutdown`.
     #[must_use]
-    pub fn new(parts: Parts, settings: Settings, shutdown: CancellationToken) -> Self {
+    pub fn new(handles: HostHandles, settings: Settings, shutdown: CancellationToken) -> Self {
         let Settings { hubs, partitions, payloads, data } = settings;
         let feedback = FeedbackCursors::open(data.join(FEEDBACK_FILE));
-        Self(Context { parts, hubs, partitions, payloads, feedback, shutdown })
+        Self(Context { handles, hubs, partitions, payloads, feedback, shutdown })
     }
 
     /// Serves its own ports until the shutdown.

@@ -19,7 +19,7 @@ pub(crate) enum StartPosition {
 pub(crate) fn split(terms: Vec<Term>) -> Result<(StartPosition, Vec<Term>), String> {
     let (mut start, mut rest) = (StartPosition::Earliest, Vec::new());
     for term in terms {
-        let behind = match term.comparison {
+        let after = match term.comparison {
             Comparison::Greater => 1,
             Comparison::GreaterOrEqual => 0,
             _ => {
@@ -32,11 +32,11 @@ pub(crate) fn split(terms: Vec<Term>) -> Result<(StartPosition, Vec<Term>), Stri
         start = match (term.annotation.as_str(), term.value.as_str()) {
             ("x-opt-offset", "@latest") => StartPosition::Latest,
             ("x-opt-offset" | "x-opt-sequence-number", _) => match u64::try_from(number()?) {
-                Ok(seq) => StartPosition::At(Seq(seq.saturating_add(behind))),
+                Ok(seq) => StartPosition::At(Seq(seq.saturating_add(after))),
                 Err(_) => StartPosition::Earliest,
             },
             ("x-opt-enqueued-time" | "x-opt-enqueuedtimeutc", _) => {
-                StartPosition::Since(u64::try_from(number()?).unwrap_or(0).saturating_add(behind))
+                StartPosition::Since(u64::try_from(number()?).unwrap_or(0).saturating_add(after))
             }
             _ => {
                 rest.push(term);

@@ -59,8 +59,8 @@ impl<'q> Groups<'q> {
         let value = |item: &Item| match &item.what {
             What::Count => Some(group.twins.into()),
             What::Path(path) => {
-                let place = self.by.iter().position(|by| by == path)?;
-                group.values.get(place)?.clone()
+                let index = self.by.iter().position(|by| by == path)?;
+                group.values.get(index)?.clone()
             }
         };
         let columns = self.items.iter().filter_map(|item| Some((item.name.clone(), value(item)?)));

@@ -20,9 +20,9 @@ use switchbox_transport::admission;
 
 use crate::error::{Code, ServiceError};
 
-/// The parts of the host that the API uses.
+/// The handles of the host that the API uses.
 #[derive(Clone)]
-pub struct Parts {
+pub struct HostHandles {
     pub registry: registry::Handle,
     pub ingest: ingest::Handle,
     pub outbox: outbox::Handle,
@@ -46,7 +46,7 @@ pub(crate) enum RateKey {
 
 #[derive(Clone)]
 pub(crate) struct App {
-    pub(crate) parts: Parts,
+    pub(crate) handles: HostHandles,
     pub(crate) hubs: Hubs,
     /// Maximum sizes of what devices send.
     pub(crate) payloads: PayloadLimits,
@@ -74,14 +74,14 @@ impl Caller {
 }
 
 impl App {
-    pub(crate) fn new(parts: Parts, hubs: Hubs, payloads: PayloadLimits) -> Self {
+    pub(crate) fn new(handles: HostHandles, hubs: Hubs, payloads: PayloadLimits) -> Self {
         let rates = Arc::new(admission::Rates::new(limits::ADMIN_CALLERS));
-        Self { parts, hubs, payloads, rates, queries: Arc::new(Semaphore::new(limits::HUB_QUERIES)) }
+        Self { handles, hubs, payloads, rates, queries: Arc::new(Semaphore::new(limits::HUB_QUERIES)) }
     }
 
     pub(crate) fn find(&self, caller: &Caller, id: &str) -> Result<Arc<Device>, ServiceError> {
         let name = self.name(caller, id)?;
-        let found = self.parts.registry.find(&name);
+        let found = self.handles.registry.find(&name);
         found.ok_or_else(|| ServiceError::new(Code::DeviceNotFound, format!("device {id} is not registered")))
     }
 

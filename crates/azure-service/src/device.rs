@@ -12,7 +12,7 @@ use crate::{
     app::{App, RateKey},
     bounds,
     error::{Code, ServiceError},
-    guard::{address_of, check_api_version, check_rate, host, registry, text},
+    gate::{address_of, check_api_version, check_rate, host, registry, text},
 };
 use switchbox_auth::{AuthRefusal, Credentials, Principal, Signed, Signer};
 use switchbox_azure::{Right, Sas};
@@ -40,7 +40,7 @@ impl FromRequestParts<App> for DeviceCaller {
         let admitted = match admit(app, id, parts).await {
             Ok(device) => check_rate(app, RateKey::Device(device.num), bounds::CALLS).map(|()| device),
             Err(error) => {
-                app.parts.metrics.refuse("hub_token");
+                app.handles.metrics.refuse("hub_token");
                 if let Some(more) = REFUSED.allow() {
                     tracing::info!(%address, %error, "a device was refused over HTTPS{more}");
                 }
@@ -77,11 +77,11 @@ async fn admit(app: &App, id: DeviceId, parts: &Parts) -> Result<Arc<Device>, Se
         device: Some(&name),
         signed: signed.as_ref(),
     };
-    let admitted = app.parts.auth.admit(credentials).await.map_err(|refusal| match refusal {
+    let admitted = app.handles.auth.admit(credentials).await.map_err(|refusal| match refusal {
         AuthRefusal::Unavailable(why) => ServiceError::new(Code::Throttled, why),
         refusal => refused(refusal.to_string()),
     })?;
-    match (admitted.principal, app.parts.registry.registry(&name.registry)) {
+    match (admitted.principal, app.handles.registry.registry(&name.registry)) {
         (Principal::Device(device), Some(registry)) if !registry.spec.http_disabled => Ok(device),
         (Principal::Device(_), _) => Err(refused(format!("{} does not accept devices over HTTP", name.registry))),
         _ => Err(refused(format!("{name} is not a device"))),

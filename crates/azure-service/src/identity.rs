@@ -183,7 +183,7 @@ pub(crate) fn status_reason(spec: &DeviceSpec) -> Option<&String> {
 }
 
 pub(crate) fn connection_state(app: &App, device: &Device) -> &'static str {
-    if app.parts.delivery.is_connected(device.num) { "Connected" } else { "Disconnected" }
+    if app.handles.delivery.is_connected(device.num) { "Connected" } else { "Disconnected" }
 }
 
 pub(crate) fn authentication_type(spec: &DeviceSpec) -> &'static str {
@@ -223,5 +223,5 @@ pub(crate) fn to_json(app: &App, device: &Device, registered: &Registered) -> Va
 
 /// Messages that wait for the device.
 pub(crate) fn waiting_messages(app: &App, device: &Device) -> usize {
-    app.parts.delivery.open_commands_of(device.num)
+    app.handles.delivery.open_commands_of(device.num)
 }

@@ -9,7 +9,7 @@ mod device;
 mod documents;
 mod error;
 mod etag;
-mod guard;
+mod gate;
 mod handlers;
 mod identity;
 mod routes;
@@ -18,5 +18,5 @@ mod storage;
 mod tags;
 mod twin;
 
-pub use app::Parts;
+pub use app::HostHandles;
 pub use service::{Error, Options, Ports, Service};

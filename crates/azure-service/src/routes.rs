@@ -10,7 +10,7 @@ use axum::{
 use crate::{
     app::App,
     error::{Code, ServiceError},
-    guard::{self, Guard},
+    gate::{self, Gate},
     handlers::{
         blobs, bulk, device_messages, devices, files, methods, provisioning, query, statistics, twins, websockets,
     },
@@ -42,7 +42,7 @@ const NOT_SUPPORTED: [(&str, &str); 17] = [
 
 pub(crate) fn routes(app: App) -> Router {
     let with = |right: Right, calls: MethodRouter<App>| {
-        calls.layer(middleware::from_fn_with_state(Guard { app: app.clone(), right }, guard::check))
+        calls.layer(middleware::from_fn_with_state(Gate { app: app.clone(), right }, gate::check))
     };
     let wrong_method = || async { ServiceError::new(Code::MethodNotAllowed, "this path has no such method") };
     let mut router = Router::new()
@@ -84,6 +84,6 @@ pub(crate) fn routes(app: App) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(|| async { ServiceError::new(Code::NotFound, "the hub's API has no such path") })
         .layer(DefaultBodyLimit::max(HUB_API_BODY_BYTES))
-        .layer(middleware::from_fn_with_state(app.clone(), guard::bound))
+        .layer(middleware::from_fn_with_state(app.clone(), gate::bound))
         .with_state(app)
 }

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{App, Parts},
+    app::{App, HostHandles},
     bounds, routes,
 };
 use switchbox_azure::Hubs;
@@ -63,13 +63,13 @@ pub struct Service {
 
 impl Service {
     #[must_use]
-    pub fn new(ports: Ports, parts: Parts) -> Self {
-        Self { listener: ports.listener, app: App::new(parts, ports.hubs, ports.payloads) }
+    pub fn new(ports: Ports, handles: HostHandles) -> Self {
+        Self { listener: ports.listener, app: App::new(handles, ports.hubs, ports.payloads) }
     }
 
     /// Serves until `shutdown`, then waits for the calls in progress.
     pub async fn run(self, shutdown: CancellationToken) {
-        let (metrics, tasks) = (self.app.parts.metrics.clone(), self.app.parts.tasks.clone());
+        let (metrics, tasks) = (self.app.handles.metrics.clone(), self.app.handles.tasks.clone());
         let server = Server { bounds: bounds::bounds(), routes: routes::routes(self.app), rewrite: identity, metrics };
         server.serve(vec![self.listener], tasks, shutdown).await;
     }

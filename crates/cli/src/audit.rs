@@ -1,12 +1,12 @@
 //! `switchbox audit`: the changes that callers made through a running host's API.
 
-use super::{answer, host::Host};
+use super::{answer, host::HostOptions};
 
 /// The newest changes through the API, with their status
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    host: Host,
+    host: HostOptions,
     /// How many lines
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     count: u32,

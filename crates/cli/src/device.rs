@@ -16,7 +16,7 @@ use super::{
     client::Client,
     credential,
     exit::Code,
-    host::Host,
+    host::HostOptions,
     names::Names,
     payload::{data, readable},
     printed::Printed,
@@ -34,7 +34,7 @@ const FAILED: u16 = 400;
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    host: Host,
+    host: HostOptions,
     #[command(flatten)]
     names: Names,
     #[command(subcommand)]

@@ -9,7 +9,7 @@ use super::{
     answer::items,
     client::Client,
     exit::{Code, failed},
-    host::Host,
+    host::HostOptions,
     names::Names,
     payload::shown,
     printed::show,
@@ -27,7 +27,7 @@ const LIMIT: u32 = 20;
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    host: Host,
+    host: HostOptions,
     #[command(flatten)]
     names: Names,
     /// Only those of this device

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{host::Host, names::Names, url::escape};
+use super::{host::HostOptions, names::Names, url::escape};
 use switchbox_core::explain::Id;
 
 /// Explain why something happened: the causes of a config, a command or a method call, and the effects of an event
@@ -13,7 +13,7 @@ use switchbox_core::explain::Id;
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    host: Host,
+    host: HostOptions,
     #[command(flatten)]
     names: Names,
     id: String,

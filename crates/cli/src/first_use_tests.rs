@@ -217,7 +217,7 @@ fn what_a_plugin_logged_is_read_from_the_journal() {
         execution(3, now - 900, &[], done()),
         execution(4, now - 800, &["warn: c"], done()),
     ] {
-        host.runtime.block_on(host.parts.store.call(entry)).unwrap();
+        host.runtime.block_on(host.handles.store.call(entry)).unwrap();
     }
     let texts = |printed: &str| -> Vec<String> {
         printed.lines().map(|line| line.split_once("Z ").unwrap().1.trim().to_owned()).collect()

@@ -15,7 +15,7 @@ use switchbox_support::terminal;
 
 /// Which host
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Host {
+pub(super) struct HostOptions {
     /// The host's admin API [default: that of the host of the data folder]
     #[arg(long, value_name = "URL", env = "SWITCHBOX_ADMIN", global = true)]
     admin: Option<String>,
@@ -47,7 +47,7 @@ enum Output {
     Jsonl,
 }
 
-impl Host {
+impl HostOptions {
     pub(super) fn client(&self) -> anyhow::Result<Client> {
         let target = context::find(Asked { admin: self.admin.as_deref(), data: self.data.as_deref() })?;
         let authorities = match &self.ca {

@@ -4,7 +4,7 @@
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::{client::Client, host::Host, names::Names};
+use super::{client::Client, host::HostOptions, names::Names};
 
 /// An action on a host.
 pub trait Action: Subcommand {
@@ -20,7 +20,7 @@ pub trait Action: Subcommand {
 #[derive(Debug, clap::Args)]
 pub struct OnHost<A: Action> {
     #[command(flatten)]
-    host: Host,
+    host: HostOptions,
     #[command(subcommand)]
     action: A,
 }
@@ -37,7 +37,7 @@ impl<A: Action> OnHost<A> {
 #[derive(Debug, clap::Args)]
 pub struct OnDevices<A: Action> {
     #[command(flatten)]
-    host: Host,
+    host: HostOptions,
     #[command(flatten)]
     names: Names,
     #[command(subcommand)]

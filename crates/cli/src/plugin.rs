@@ -9,7 +9,7 @@ use super::{
     answer::typed,
     client::Client,
     exit::wrong,
-    host::Host,
+    host::HostOptions,
     language::Language,
     plugin_build, plugin_canary, plugin_logs, plugin_new, plugin_record, plugin_replay, plugin_shadow, plugin_test,
     plugin_try, plugin_versions,
@@ -24,7 +24,7 @@ use switchbox_rules::grants::{Capability, GrantPatterns};
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    pub(super) host: Host,
+    pub(super) host: HostOptions,
     #[command(subcommand)]
     pub(super) action: Action,
 }

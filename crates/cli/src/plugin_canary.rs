@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use super::{answer::typed, host::Host, plugin_shadow::percent, table, url::escape};
+use super::{answer::typed, host::HostOptions, plugin_shadow::percent, table, url::escape};
 use switchbox_admin_api::{Base64, CanaryPluginRequest, PluginCanary, PluginFile};
 use switchbox_model::PluginName;
 
@@ -33,7 +33,7 @@ pub(super) struct Options {
 }
 
 /// Returns what is to be printed.
-pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<String> {
+pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<String> {
     let name = PluginName::new(&options.name)?;
     let path = format!("/v1/plugins/{}", escape(name.as_str()));
     let client = host.client()?;

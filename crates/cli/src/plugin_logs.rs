@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::{client::Client, events, host::Host, printed::show, since, url::escape};
+use super::{client::Client, events, host::HostOptions, printed::show, since, url::escape};
 use switchbox_admin_api::Time;
 use switchbox_model::PluginName;
 use switchbox_support::terminal;
@@ -27,7 +27,7 @@ pub(super) struct Options {
 }
 
 /// Prints while it runs.
-pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<()> {
+pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<()> {
     if !options.follow {
         return show(&listed(host, options)?);
     }
@@ -49,7 +49,7 @@ pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<()> {
 }
 
 /// The past lines.
-pub(super) fn listed(host: &Host, options: &Options) -> anyhow::Result<String> {
+pub(super) fn listed(host: &HostOptions, options: &Options) -> anyhow::Result<String> {
     let client = host.client()?;
     let past = kept_executions(&client, options)?;
     let lines = newest(&past, options.limit);

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use super::{answer::typed, client::Client, host::Host, url::escape};
+use super::{answer::typed, client::Client, host::HostOptions, url::escape};
 use switchbox_admin_api::{Int64, Plugin, PluginRecording, RecordPluginRequest};
 use switchbox_model::PluginName;
 use switchbox_support::terminal;
@@ -43,7 +43,7 @@ pub(super) struct Options {
 }
 
 /// Returns what is to be printed.
-pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<String> {
+pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<String> {
     let client = host.client()?;
     let name = PluginName::new(&options.name)?;
     let path = format!("/v1/plugins/{}", escape(name.as_str()));

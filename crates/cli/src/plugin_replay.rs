@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 
-use super::{host::Host, printed::Printed};
+use super::{host::HostOptions, printed::Printed};
 use switchbox_dry_run::{
     offline,
     recording::{Line, Reader},
@@ -33,7 +33,7 @@ pub(super) struct Options {
 }
 
 /// Returns what is to be printed.
-pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<Printed> {
+pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Printed> {
     let component = match &options.component {
         Some(path) => read(path)?,
         None => recorded(&options.file, host.data_folder())?,

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use super::{answer::typed, host::Host, table, url::escape};
+use super::{answer::typed, host::HostOptions, table, url::escape};
 use switchbox_admin_api::{Base64, PluginShadow, ShadowPluginRequest};
 use switchbox_model::PluginName;
 
@@ -37,7 +37,7 @@ pub(super) fn percent(text: &str) -> Result<f64, String> {
 }
 
 /// Returns what is to be printed.
-pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<String> {
+pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<String> {
     let name = PluginName::new(&options.name)?;
     let path = format!("/v1/plugins/{}", escape(name.as_str()));
     let client = host.client()?;

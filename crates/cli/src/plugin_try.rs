@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::{answer::typed, client::Client, host::Host, names::Names, payload, table, url::escape};
+use super::{answer::typed, client::Client, host::HostOptions, names::Names, payload, table, url::escape};
 use switchbox_admin_api::{Base64, Int64, TryMethodAnswer, TryPluginRequest, TryPluginResponse};
 use switchbox_dry_run::effect::EffectLine;
 use switchbox_model::PluginName;
@@ -51,7 +51,7 @@ pub(super) struct Options {
 }
 
 /// The host's answer, and its text for users.
-pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<String> {
+pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<String> {
     // A JSON object instead of a folder is meant as the event's data.
     let object = host.data_text().filter(|text| text.trim_start().starts_with('{'));
     let client = if object.is_some() { host.without_data().client()? } else { host.client()? };

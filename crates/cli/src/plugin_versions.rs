@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::{
-    answer::typed, client::Client, exit::wrong, host::Host, line_diff, plugin_replay, table::table, url::escape,
+    answer::typed, client::Client, exit::wrong, host::HostOptions, line_diff, plugin_replay, table::table, url::escape,
 };
 use switchbox_admin_api::{ListPluginVersionsResponse, PluginFile, PluginVersion, RollbackRequest};
 use switchbox_model::PluginName;
@@ -36,13 +36,13 @@ pub(super) struct Rollback {
     to: Option<String>,
 }
 
-pub(super) fn history(host: &Host, name: &str) -> anyhow::Result<String> {
+pub(super) fn history(host: &HostOptions, name: &str) -> anyhow::Result<String> {
     let answer = host.client()?.get(&path(name)?)?;
     let text = listed(typed(&answer)?);
     Ok(host.show(&answer, text))
 }
 
-pub(super) fn rollback(host: &Host, options: &Rollback) -> anyhow::Result<String> {
+pub(super) fn rollback(host: &HostOptions, options: &Rollback) -> anyhow::Result<String> {
     let name = PluginName::new(&options.name)?;
     let request = RollbackRequest { to: options.to.clone() };
     let answer = host.client()?.post(&format!("/v1/plugins/{}:rollback", escape(name.as_str())), &request)?;
@@ -50,7 +50,7 @@ pub(super) fn rollback(host: &Host, options: &Rollback) -> anyhow::Result<String
     Ok(host.show(&answer, format!("{name} goes back to version {number}")))
 }
 
-pub(super) fn diff(host: &Host, options: &Diff) -> anyhow::Result<String> {
+pub(super) fn diff(host: &HostOptions, options: &Diff) -> anyhow::Result<String> {
     let client = host.client()?;
     let versions = typed::<ListPluginVersionsResponse>(&client.get(&path(&options.name)?)?)?.versions;
     let in_force = || versions.iter().find(|version| version.in_force);

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::{host::Host, when::at};
+use super::{host::HostOptions, when::at};
 use switchbox_support::terminal::{Style, paint};
 
 /// Show the status of a running host: its version, problems, and numbers
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    host: Host,
+    host: HostOptions,
 }
 
 /// Returns what is to be printed.

@@ -34,7 +34,7 @@ struct State {
     /// A task is reading the store for this device.
     reading_store: bool,
     in_flight: Vec<CommandRef>,
-    /// Commands with a TTL of 0 that wait behind others in the store.
+    /// Commands with a TTL of 0 that wait after others in the store.
     waiting: Vec<CommandRef>,
 }
 

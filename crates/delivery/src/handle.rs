@@ -33,9 +33,9 @@ impl std::fmt::Debug for Handle {
     }
 }
 
-/// The parts of the host that delivery works with.
+/// The handles of the host that delivery works with.
 #[derive(Debug, Clone)]
-pub struct Parts {
+pub struct HostHandles {
     pub store: store::Handle,
     pub ingest: ingest::Handle,
     pub registry: registry::Handle,
@@ -70,8 +70,8 @@ pub(super) struct Inner {
 
 impl Handle {
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        let Parts { store, ingest, registry, queues, metrics, runtime, command_deliveries } = parts;
+    pub fn new(handles: HostHandles) -> Self {
+        let HostHandles { store, ingest, registry, queues, metrics, runtime, command_deliveries } = handles;
         let inner = Inner {
             store,
             ingest,

@@ -23,7 +23,7 @@ mod waiting_calls;
 pub use self::{
     commands::CancelError,
     fetching::{Fetched, FetchedOutcome, SettleError},
-    handle::{Handle, Parts},
+    handle::{Handle, HostHandles},
     link::{DeliveryReport, DownlinkKind, Link, Outbound},
     methods::CallError,
     online::Online,

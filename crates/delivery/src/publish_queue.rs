@@ -2,7 +2,7 @@
 //! are delivered in the order of their commits. Queueing never blocks the journal's writer.
 //!
 //! QoS 1 and 2 are delivered at least once: a message stays among the documents until it is settled, and the settlement stands in the
-//! journal behind all that the message caused. After a clean stop no message is delivered twice; after a crash, messages without a
+//! journal after all that the message caused. After a clean stop no message is delivered twice; after a crash, messages without a
 //! settlement are delivered again. QoS 0 is delivered at most once.
 
 use std::{

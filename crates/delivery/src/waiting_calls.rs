@@ -121,11 +121,11 @@ mod tests {
     #[test]
     fn a_device_has_so_many_calls_and_no_more_until_one_ends() {
         let waiting = WaitingCalls::default();
-        let most = limits::METHODS_IN_FLIGHT as u64;
-        let calls: Vec<_> = (0..most).map(|rid| waiting.begin(rid).unwrap()).collect();
-        assert!(waiting.begin(most).is_none());
+        let max = limits::METHODS_IN_FLIGHT as u64;
+        let calls: Vec<_> = (0..max).map(|rid| waiting.begin(rid).unwrap()).collect();
+        assert!(waiting.begin(max).is_none());
         assert!(waiting.answer(0, response(200)));
-        assert!(waiting.begin(most).is_some());
+        assert!(waiting.begin(max).is_some());
         waiting.end();
         assert!(calls.into_iter().skip(1).all(|mut call| call.try_recv().is_err()), "the device is gone");
     }

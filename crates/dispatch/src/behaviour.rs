@@ -72,15 +72,15 @@ pub(super) struct Behaviour {
     guest: Box<[u32; PARTS * OCTAVES]>,
 }
 
-/// Writes the buckets that are not empty, each with its place.
+/// Writes the buckets that are not empty, each with its index.
 fn write_buckets<S: Serializer>(buckets: &[u32; PARTS * OCTAVES], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(buckets.iter().enumerate().filter(|(_, count)| **count > 0))
 }
 
 fn read_buckets<'de, D: Deserializer<'de>>(from: D) -> Result<Box<[u32; PARTS * OCTAVES]>, D::Error> {
     let mut buckets = Box::new([0; PARTS * OCTAVES]);
-    for (place, count) in Vec::<(usize, u32)>::deserialize(from)? {
-        if let Some(bucket) = buckets.get_mut(place) {
+    for (index, count) in Vec::<(usize, u32)>::deserialize(from)? {
+        if let Some(bucket) = buckets.get_mut(index) {
             *bucket = count;
         }
     }
@@ -124,11 +124,11 @@ impl Behaviour {
     /// The median guest time.
     pub(super) fn median_guest_time(&self) -> Option<Duration> {
         let mut before = 0;
-        let place = self.guest.iter().position(|count| {
+        let index = self.guest.iter().position(|count| {
             before += u64::from(*count);
             self.events > 0 && before * 2 >= self.events
         })?;
-        Some(Duration::from_nanos(begin_of(place)))
+        Some(Duration::from_nanos(begin_of(index)))
     }
 
     pub(super) fn effects_per_event(&self) -> Option<f64> {

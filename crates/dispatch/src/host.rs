@@ -11,7 +11,7 @@ use switchbox_core::{
 };
 use switchbox_model::{DeviceId, DeviceName, DeviceNum, PluginName, RegistryName, limits::VERSIONS_KEPT};
 use switchbox_plugin_runtime::{
-    ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
+    ConfigView, DeviceView, HostCalls, MethodCall, MethodError, MethodResponse, host::BoxFuture,
 };
 use switchbox_telemetry as telemetry;
 
@@ -25,16 +25,16 @@ pub(super) struct PluginHost {
 
 impl PluginHost {
     /// For an instance that handles the runner's events.
-    pub(super) fn of(runner: &Arc<Runner>) -> Arc<dyn Host> {
+    pub(super) fn of(runner: &Arc<Runner>) -> Arc<dyn HostCalls> {
         Self::shared(&runner.context, Some(Arc::downgrade(runner)))
     }
 
     /// For an instance that is only started, to check that it starts.
-    pub(super) fn for_start_check(context: &Arc<Context>) -> Arc<dyn Host> {
+    pub(super) fn for_start_check(context: &Arc<Context>) -> Arc<dyn HostCalls> {
         Self::shared(context, None)
     }
 
-    fn shared(context: &Arc<Context>, runner: Option<Weak<Runner>>) -> Arc<dyn Host> {
+    fn shared(context: &Arc<Context>, runner: Option<Weak<Runner>>) -> Arc<dyn HostCalls> {
         Arc::new(Self { context: Arc::downgrade(context), registry: context.registry.clone(), runner })
     }
 
@@ -59,7 +59,7 @@ impl PluginHost {
     }
 }
 
-impl Host for PluginHost {
+impl HostCalls for PluginHost {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         self.registry.find(name).map(|device| self.view(&device))
     }

@@ -16,7 +16,7 @@ use switchbox_model::{
     lifecycle::{Identity, Migration, PluginChange, RolledBack},
     limits::{self, plugin_names as names},
 };
-use switchbox_plugin_runtime::{Component, Host, KvChange, Schemas, Setup, Step};
+use switchbox_plugin_runtime::{Component, HostCalls, KvChange, Schemas, Setup, Step};
 use switchbox_support::clock;
 
 /// Characters that are kept of a rollback's error.
@@ -70,7 +70,7 @@ pub(super) fn step(
 /// The component refuses, traps, or exceeds a limit.
 pub(super) async fn writes(
     name: &PluginName,
-    host: Arc<dyn Host>,
+    host: Arc<dyn HostCalls>,
     (component, setup, step): (Component, Arc<Setup>, Step),
 ) -> Result<Vec<KvChange>, String> {
     let migrated = component.migrate(setup, host, step).await.map_err(|error| error.to_string())?;

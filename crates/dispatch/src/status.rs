@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 
 use switchbox_model::{lifecycle::RolledBack, limits::LimitName};
-use switchbox_plugin_runtime::{Description, Execution, Grant, Trigger, Verdict};
+use switchbox_plugin_runtime::{Description, Execution, GrantRequest, Trigger, Verdict};
 
 /// Counted since the host started.
 #[derive(Debug, Default)]
@@ -195,9 +195,9 @@ pub struct PluginStatus {
     /// Those in use: the operator's, or those of the component's description.
     pub triggers: Vec<Trigger>,
     /// What the component asks for.
-    pub grants: Vec<Grant>,
+    pub grants: Vec<GrantRequest>,
     /// What it may do: both asked for and granted.
-    pub grants_in_force: Vec<Grant>,
+    pub grants_in_force: Vec<GrantRequest>,
     /// The interfaces that the component imports.
     pub imports: Vec<String>,
     /// JSON, as given to the component.

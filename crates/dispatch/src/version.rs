@@ -18,7 +18,7 @@ use super::{
     version_guard,
 };
 use switchbox_plugin_runtime::{
-    Component, Description, Grant, GrantPatterns, PluginSettings, Setup, Trigger, Triggers, guard::GuardSettings,
+    Component, Description, GrantPatterns, GrantRequest, PluginSettings, Setup, Trigger, Triggers, guard::GuardSettings,
 };
 use switchbox_support::clock;
 
@@ -34,7 +34,7 @@ pub(super) struct Version {
     pub(super) trigger_list: Vec<Trigger>,
     pub(super) description: Description,
     /// Those both asked for and granted, for the status.
-    pub(super) grants_in_force: Vec<Grant>,
+    pub(super) grants_in_force: Vec<GrantRequest>,
     /// Parts of its files that can have no effect.
     pub(super) warnings: Vec<String>,
     /// What its settings grant of what it asks for. `None`: all.

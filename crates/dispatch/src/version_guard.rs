@@ -9,7 +9,7 @@ use switchbox_plugin_runtime::guard::GuardSettings;
 /// Versions with fewer events are not compared.
 pub(super) const COMPARED_EVENTS: u64 = 20;
 /// A guest time that is longer by less than this does not count as longer.
-const GUEST_TIME_LEAST: Duration = Duration::from_micros(20);
+const MIN_GUEST_TIME: Duration = Duration::from_micros(20);
 
 /// Why the version has to be rolled back. Returns `None` if it may stay.
 pub(super) fn violated(guard: &GuardSettings, new: &Behaviour, before: Option<&Behaviour>) -> Option<String> {
@@ -25,7 +25,7 @@ pub(super) fn violated(guard: &GuardSettings, new: &Behaviour, before: Option<&B
     let before = before.filter(|before| before.events >= COMPARED_EVENTS && new.events >= COMPARED_EVENTS)?;
     let micros = |behaviour: &Behaviour| behaviour.median_guest_time().map(|time| time.as_secs_f64() * 1e6);
     let longer = new.median_guest_time()?.saturating_sub(before.median_guest_time()?);
-    let guest_time = guard.guest_time.filter(|_| longer >= GUEST_TIME_LEAST);
+    let guest_time = guard.guest_time.filter(|_| longer >= MIN_GUEST_TIME);
     [
         (guest_time, micros(new), micros(before), "guest time (median, µs)"),
         (guard.effects_per_event, new.effects_per_event(), before.effects_per_event(), "effects per event"),

@@ -16,7 +16,8 @@ use crate::{
 };
 use switchbox_model::{EventData, InvalidName, PluginName};
 use switchbox_plugin_runtime::{
-    Call, CallError, Component, EffectiveGrants, Migrated, PluginSettings, Setup, Step, Triggers, Verdict, host::Host,
+    Call, CallError, Component, EffectiveGrants, Migrated, PluginSettings, Setup, Step, Triggers, Verdict,
+    host::HostCalls,
 };
 
 /// A case, as `NAME.json` describes it.
@@ -111,7 +112,7 @@ struct Run<'a> {
 impl Run<'_> {
     async fn events(&self, events: Vec<EventLine>) -> Result<Vec<EventResult>, Error> {
         let recorder = Arc::new(Recorder::new(self.world.clone()));
-        let host: Arc<dyn Host> = recorder.clone();
+        let host: Arc<dyn HostCalls> = recorder.clone();
         let (mut instance, mut actual) = (None, Vec::new());
         for (number, event) in (1..).zip(events) {
             let SandboxEvent { event: sandbox_event, device, attempt } =

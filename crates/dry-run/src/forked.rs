@@ -14,12 +14,12 @@ use crate::{
 };
 use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName};
 use switchbox_plugin_runtime::{
-    ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
+    ConfigView, DeviceView, HostCalls, MethodCall, MethodError, MethodResponse, host::BoxFuture,
 };
 
 /// The world of a shadow.
 pub struct ForkedWorld {
-    live: Arc<dyn Host>,
+    live: Arc<dyn HostCalls>,
     current: Mutex<CurrentExecution>,
     pub own: Mutex<OwnState>,
 }
@@ -32,7 +32,7 @@ struct CurrentExecution {
 
 impl ForkedWorld {
     #[must_use]
-    pub fn new(live: Arc<dyn Host>, own: OwnState) -> Self {
+    pub fn new(live: Arc<dyn HostCalls>, own: OwnState) -> Self {
         Self { live, current: Mutex::default(), own: Mutex::new(own) }
     }
 
@@ -60,7 +60,7 @@ impl ForkedWorld {
     }
 }
 
-impl Host for ForkedWorld {
+impl HostCalls for ForkedWorld {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         let num = self.live.resolve(name)?;
         self.remember_name(num, name);

@@ -10,7 +10,7 @@ use crate::{names, own_state::OwnState, payload::Payload};
 use serde::{Deserialize, Serialize};
 use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName};
 use switchbox_plugin_runtime::{
-    Capability, ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
+    Capability, ConfigView, DeviceView, HostCalls, MethodCall, MethodError, MethodResponse, host::BoxFuture,
 };
 
 /// The answer to a method call.
@@ -40,7 +40,7 @@ pub struct GrantCheck {
 
 /// A world that reads from the live host.
 pub struct LiveWorld {
-    host: Arc<dyn Host>,
+    host: Arc<dyn HostCalls>,
     answers: Vec<MethodAnswer>,
     /// Keys and values that are read instead of the live ones.
     own: Option<OwnState>,
@@ -51,7 +51,7 @@ pub struct LiveWorld {
 
 impl LiveWorld {
     #[must_use]
-    pub fn new(host: Arc<dyn Host>, answers: Vec<MethodAnswer>) -> Self {
+    pub fn new(host: Arc<dyn HostCalls>, answers: Vec<MethodAnswer>) -> Self {
         Self { host, answers, own: None, grants: Mutex::default(), names: Mutex::default() }
     }
 
@@ -76,7 +76,7 @@ impl LiveWorld {
     }
 }
 
-impl Host for LiveWorld {
+impl HostCalls for LiveWorld {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         let mut view = self.host.device(name)?;
         view.accepts_methods = view.accepts_methods || self.answers_for(name).next().is_some();

@@ -12,7 +12,7 @@ use crate::{
 };
 use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName};
 use switchbox_plugin_runtime::{
-    Capability, ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
+    Capability, ConfigView, DeviceView, HostCalls, MethodCall, MethodError, MethodResponse, host::BoxFuture,
 };
 
 /// The world of one recorded instance.
@@ -120,7 +120,7 @@ impl RecordedWorld {
     }
 }
 
-impl Host for RecordedWorld {
+impl HostCalls for RecordedWorld {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         let wanted = names::short(name);
         let found = self.answer(
@@ -290,7 +290,7 @@ impl Host for RecordedWorld {
 }
 
 /// An instance's world, shared with its host.
-pub(crate) fn shared(other_reads: bool) -> (Arc<RecordedWorld>, Arc<dyn Host>) {
+pub(crate) fn shared(other_reads: bool) -> (Arc<RecordedWorld>, Arc<dyn HostCalls>) {
     let world = Arc::new(RecordedWorld::new(other_reads));
     (Arc::clone(&world), world)
 }

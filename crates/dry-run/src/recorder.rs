@@ -16,7 +16,7 @@ use crate::{
 };
 use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName};
 use switchbox_plugin_runtime::{
-    Capability, ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
+    Capability, ConfigView, DeviceView, HostCalls, MethodCall, MethodError, MethodResponse, host::BoxFuture,
 };
 
 /// Bytes of recorded answers of one execution, roughly. An execution with more is left out of the recording.
@@ -24,7 +24,7 @@ const CALLS_BYTES: usize = 4 * 1024 * 1024;
 
 /// Records the calls of one instance.
 pub struct Recorder {
-    host: Arc<dyn Host>,
+    host: Arc<dyn HostCalls>,
     log: Arc<Mutex<CallLog>>,
     /// The calls of this execution are not wanted.
     off: AtomicBool,
@@ -71,7 +71,7 @@ pub struct RecordedCalls {
 
 impl Recorder {
     #[must_use]
-    pub fn new(host: Arc<dyn Host>) -> Self {
+    pub fn new(host: Arc<dyn HostCalls>) -> Self {
         Self { host, log: Arc::default(), off: AtomicBool::new(false) }
     }
 
@@ -120,7 +120,7 @@ fn weight(view: &DeviceView) -> usize {
     view.metadata.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
-impl Host for Recorder {
+impl HostCalls for Recorder {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         let found = self.host.device(name);
         if let Some(view) = found.as_ref().filter(|_| !self.is_off()) {

@@ -10,7 +10,7 @@ use crate::{
     effect::{EffectLine, OutcomeLine},
     event::EventLine,
 };
-use switchbox_plugin_runtime::{Grant, GrantPatterns, Limits};
+use switchbox_plugin_runtime::{GrantPatterns, GrantRequest, Limits};
 
 /// The format version that this host writes. It reads this one and all earlier ones.
 pub const FORMAT: u32 = 1;
@@ -62,7 +62,7 @@ pub struct VersionLine {
     pub settings: String,
     /// The grants that the component asks for.
     #[serde(default)]
-    pub asks: Vec<Grant>,
+    pub asks: Vec<GrantRequest>,
     /// The grants that its settings give. `None`: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted: Option<GrantPatterns>,

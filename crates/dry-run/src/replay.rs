@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use switchbox_model::{InvalidName, PluginName};
 use switchbox_plugin_runtime::{
-    Call, CallError, Component, EffectiveGrants, Instance, PluginSettings, Setup, host::Host,
+    Call, CallError, Component, EffectiveGrants, Instance, PluginSettings, Setup, host::HostCalls,
 };
 
 use crate::{
@@ -173,7 +173,7 @@ impl Replay {
         &self,
         setup: &Arc<Setup>,
         world: &RecordedWorld,
-        host: Arc<dyn Host>,
+        host: Arc<dyn HostCalls>,
         start: &StartLine,
     ) -> Result<Instance, Error> {
         world.begin(start.calls.clone());
@@ -194,7 +194,7 @@ impl Replay {
                 // The recording continues with this instance, so a new one is started for it.
                 self.held.retain(|held| *held != number);
                 self.insert_instance(number);
-                let host: Arc<dyn Host> = running.world.clone();
+                let host: Arc<dyn HostCalls> = running.world.clone();
                 self.begin(&running.setup, &running.world, host, &running.start).await?
             }
         };

@@ -45,7 +45,7 @@ pub struct Options {
     pub plugin: PluginName,
     /// The file. An existing file is replaced, unless the recording continues in it.
     pub file: PathBuf,
-    /// The recording of a host that was restarted continues in its file, behind its last whole line.
+    /// The recording of a host that was restarted continues in its file, after its last whole line.
     pub continues: bool,
     /// `None`: until it is stopped or its file is full.
     pub time: Option<Duration>,
@@ -286,7 +286,7 @@ fn create(path: &Path) -> io::Result<(File, u64)> {
     Ok((OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?, 0))
 }
 
-/// Opens a file behind its last whole line, and creates one if there is none. Returns its bytes so far.
+/// Opens a file after its last whole line, and creates one if there is none. Returns its bytes so far.
 fn reopen(path: &Path) -> io::Result<(File, u64)> {
     let mut file = match OpenOptions::new().read(true).write(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return create(path),

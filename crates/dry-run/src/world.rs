@@ -14,8 +14,8 @@ use switchbox_model::{
     timer::{Schedule, Timer},
 };
 use switchbox_plugin_runtime::{
-    Capability, ConfigView, DeviceView, Execution, Host, KvChange, MethodCall, MethodError, MethodResponse, Verdict,
-    host::BoxFuture,
+    Capability, ConfigView, DeviceView, Execution, HostCalls, KvChange, MethodCall, MethodError, MethodResponse,
+    Verdict, host::BoxFuture,
 };
 use switchbox_store::{ConfigVersion, StateVersion};
 
@@ -198,7 +198,7 @@ impl Device {
     }
 }
 
-impl Host for CaseWorld {
+impl HostCalls for CaseWorld {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         let state = self.state.lock();
         let mut devices = state.devices.iter().enumerate();

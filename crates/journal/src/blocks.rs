@@ -12,9 +12,9 @@ use std::{
 /// Bytes. No disk has larger ones, and no page is smaller.
 pub(crate) const BLOCK: usize = 4096;
 
-/// The whole block in which a place is, or which begins there.
-pub(crate) fn floor(place: u64) -> u64 {
-    place - place % BLOCK as u64
+/// The whole block in which an offset is, or which begins there.
+pub(crate) fn floor(offset: u64) -> u64 {
+    offset - offset % BLOCK as u64
 }
 
 /// Bytes in memory that begin at a multiple of a block.
@@ -39,8 +39,8 @@ impl Blocks {
         if self.used.start + length > self.room.len() {
             let mut room = vec![0; length.next_power_of_two() + BLOCK];
             let start = room.as_ptr().align_offset(BLOCK).min(BLOCK);
-            if let Some(place) = room.get_mut(start..start + before) {
-                place.copy_from_slice(self.bytes());
+            if let Some(target) = room.get_mut(start..start + before) {
+                target.copy_from_slice(self.bytes());
             }
             (self.room, self.used) = (room, start..start + before);
         }
@@ -51,13 +51,13 @@ impl Blocks {
     }
 
     fn copy_in(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(place) = self.bytes_mut().get_mut(at..at + bytes.len()) {
-            place.copy_from_slice(bytes);
+        if let Some(target) = self.bytes_mut().get_mut(at..at + bytes.len()) {
+            target.copy_from_slice(bytes);
         }
     }
 }
 
-/// The end of a file that is appended to: the bytes behind its last whole block.
+/// The end of a file that is appended to: the bytes after its last whole block.
 #[derive(Debug, Default)]
 pub(crate) struct PartialBlock {
     blocks: Blocks,
@@ -197,7 +197,7 @@ mod tests {
             let blocks = partial.push(&vec![2; length], 4 * BLOCK).to_vec();
             assert_eq!(blocks.len(), 4 * BLOCK);
             assert!(blocks[before..before + length].iter().all(|byte| *byte == 2));
-            assert!(blocks[before + length..].iter().all(|byte| *byte == 0), "zeros behind");
+            assert!(blocks[before + length..].iter().all(|byte| *byte == 0), "zeros after");
             partial.keep();
             assert_eq!(partial.held(), (before + length) % BLOCK);
             let kept = partial.held();
@@ -241,6 +241,6 @@ mod tests {
         let mut read = Blocks::default();
         let found = file.read(4990..5000, &mut read).unwrap();
         assert_eq!(&read.bytes()[found], &expected[4990..5000]);
-        assert!(file.read(4990..5001, &mut read).is_err(), "behind the end");
+        assert!(file.read(4990..5001, &mut read).is_err(), "after the end");
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 use switchbox_model::Seq;
 
-/// Notes that rows are missing between two files, since a repair: `{row before}-{row behind}.gap`.
+/// Notes that rows are missing between two files, since a repair: `{row before}-{row after}.gap`.
 pub const GAP: &str = "gap";
 /// No disk writes less at once.
 const SECTOR: u64 = 512;
@@ -27,7 +27,7 @@ pub struct Inspection {
     pub folder: PathBuf,
     /// Whole and in order, up to the end of the journal or to what is damaged.
     pub segments: VecDeque<Segment>,
-    /// Bytes behind the last record, of writes that never ended.
+    /// Bytes after the last record, of writes that never ended.
     pub torn: Option<Torn>,
     /// The last file, if the host ended when it had just begun it.
     pub unbegun: Option<PathBuf>,
@@ -55,21 +55,21 @@ pub struct Damage {
     pub row: i64,
     pub seq: Seq,
     pub problem: String,
-    pub behind: Vec<(PathBuf, Run)>,
+    pub after: Vec<(PathBuf, Run)>,
 }
 
 impl Damage {
     pub fn records_behind(&self) -> i64 {
-        self.behind.iter().map(|(_, run)| run.last_row - run.first_row + 1).sum()
+        self.after.iter().map(|(_, run)| run.last_row - run.first_row + 1).sum()
     }
 
-    /// The first row behind it that can be read.
+    /// The first row after it that can be read.
     fn next_row(&self) -> Option<i64> {
-        self.behind.first().map(|(_, run)| run.first_row)
+        self.after.first().map(|(_, run)| run.first_row)
     }
 
     fn last_seq(&self) -> Option<Seq> {
-        self.behind.last().map(|(_, run)| run.last_seq)
+        self.after.last().map(|(_, run)| run.last_seq)
     }
 }
 
@@ -80,10 +80,10 @@ impl fmt::Display for Damage {
         match (self.next_row(), self.last_seq()) {
             (Some(next), Some(last)) => write!(
                 f,
-                "; behind it {} records are whole, from row {next} on, with events up to {last} (the last one before it is {seq})",
+                "; after it {} records are whole, from row {next} on, with events up to {last} (the last one before it is {seq})",
                 self.records_behind()
             ),
-            _ => write!(f, "; nothing behind it can be read"),
+            _ => write!(f, "; nothing after it can be read"),
         }
     }
 }
@@ -153,11 +153,11 @@ fn follows(before: JournalPosition, start: JournalPosition, gaps: &HashMap<i64, 
 /// The files from the first damaged one on are `rest`.
 fn damage(found: &Inspection, problem: Problem, rest: &[PathBuf], journal_bytes: u64) -> Result<Damage, Error> {
     let end = found.end();
-    let (mut row, mut range) = (end.row, Range::behind(end.row, end.last_seq, journal_bytes));
-    let mut behind = Vec::new();
+    let (mut row, mut range) = (end.row, Range::after(end.row, end.last_seq, journal_bytes));
+    let mut after = Vec::new();
     let (path, offset, problem) = match (problem, found.segments.back()) {
         (Problem::Broken, Some(last)) => {
-            add_runs(last.path(), last.used(), &mut range, &mut behind)?;
+            add_runs(last.path(), last.used(), &mut range, &mut after)?;
             (last.path().to_owned(), last.used(), "it is damaged")
         }
         (_, before) => {
@@ -170,9 +170,9 @@ fn damage(found: &Inspection, problem: Problem, rest: &[PathBuf], journal_bytes:
         }
     };
     for file in rest {
-        add_runs(file, FIRST, &mut range, &mut behind)?;
+        add_runs(file, FIRST, &mut range, &mut after)?;
     }
-    Ok(Damage { path, offset, row, seq: end.last_seq, problem: problem.into(), behind })
+    Ok(Damage { path, offset, row, seq: end.last_seq, problem: problem.into(), after })
 }
 
 fn add_runs(path: &Path, from: u64, range: &mut Range, to: &mut Vec<(PathBuf, Run)>) -> Result<(), Error> {
@@ -188,7 +188,7 @@ fn look_behind_the_end(found: &mut Inspection, journal_bytes: u64) -> Result<(),
     let Some(last) = found.segments.back() else { return Ok(()) };
     let (path, used, end) = (last.path().to_owned(), last.used(), last.end());
     let bytes = bytes_from(&path, used)?;
-    let runs = runs::find(&bytes, used, Range::behind(end.row, end.last_seq, journal_bytes));
+    let runs = runs::find(&bytes, used, Range::after(end.row, end.last_seq, journal_bytes));
     let torn = runs::torn(&bytes, end.row, end.last_seq) as u64;
     let length = used + bytes.len() as u64;
     let damaged = |problem: &str, runs: Vec<Run>| Damage {
@@ -197,7 +197,7 @@ fn look_behind_the_end(found: &mut Inspection, journal_bytes: u64) -> Result<(),
         row: end.row,
         seq: end.last_seq,
         problem: problem.into(),
-        behind: runs.into_iter().map(|run| (path.clone(), run)).collect(),
+        after: runs.into_iter().map(|run| (path.clone(), run)).collect(),
     };
     if runs.iter().any(|run| run.synced) {
         found.damage = Some(damaged("it is damaged", runs));
@@ -216,7 +216,7 @@ fn was_never_begun(path: &Path, end: JournalPosition, journal_bytes: u64) -> Res
     let bytes = bytes_from(path, 0)?;
     let stale = Segment::read(path)?.is_some_and(|segment| segment.end().row <= end.row);
     let blank = bytes.iter().all(|byte| *byte == 0);
-    Ok(blank || (stale && runs::find(&bytes, 0, Range::behind(end.row, end.last_seq, journal_bytes)).is_empty()))
+    Ok(blank || (stale && runs::find(&bytes, 0, Range::after(end.row, end.last_seq, journal_bytes)).is_empty()))
 }
 
 fn bytes_from(path: &Path, from: u64) -> Result<Vec<u8>, Error> {
@@ -235,7 +235,7 @@ struct Listed {
     /// In order.
     files: Vec<PathBuf>,
     preallocated: Vec<PathBuf>,
-    /// The row before each gap, and the one behind it less one.
+    /// The row before each gap, and the one after it less one.
     gaps: HashMap<i64, i64>,
     bytes: u64,
 }
@@ -272,14 +272,14 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 /// The notes of repairs.
 pub fn gap_notes(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let gaps = list(folder)?.gaps;
-    Ok(gaps.into_iter().map(|(before, behind)| folder.join(gap_name(before, behind))).collect())
+    Ok(gaps.into_iter().map(|(before, after)| folder.join(gap_name(before, after))).collect())
 }
 
-pub fn gap_name(before: i64, behind: i64) -> String {
-    format!("{before:020}-{behind:020}.{GAP}")
+pub fn gap_name(before: i64, after: i64) -> String {
+    format!("{before:020}-{after:020}.{GAP}")
 }
 
 fn gap_of_name(path: &Path) -> Option<(i64, i64)> {
-    let (before, behind) = path.file_stem()?.to_str()?.split_once('-')?;
-    Some((before.parse().ok()?, behind.parse().ok()?))
+    let (before, after) = path.file_stem()?.to_str()?.split_once('-')?;
+    Some((before.parse().ok()?, after.parse().ok()?))
 }

@@ -174,7 +174,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Removes the files that hold no row behind `row`. The last file stays, and while a backup copies them all files stay. `reuse`: some
+    /// Removes the files that hold no row after `row`. The last file stays, and while a backup copies them all files stay. `reuse`: some
     /// files are kept to be used again.
     pub fn trim(&mut self, row: i64, reuse: bool) -> io::Result<()> {
         if matches!(self.opened.try_lock(), Err(TryLockError::WouldBlock)) {

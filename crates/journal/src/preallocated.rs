@@ -16,7 +16,7 @@ use switchbox_support::scheduling;
 pub(crate) const FILE_EXTENSION: &str = "spare";
 /// Files kept to be used again.
 pub(crate) const MAX_READY: usize = 4;
-/// Zeros written at once: a commit waits behind as many.
+/// Zeros written at once: a commit waits after as many.
 const WRITE_BYTES: usize = 64 * 1024;
 /// How long the disk is left to the foreground's commits between two pieces. 100 MiB are made in a second so, which is more than
 /// the journal grows by.

@@ -13,7 +13,7 @@ pub struct JournalRow {
     pub entries: Vec<Entry>,
 }
 
-/// Rows in order, and the position behind them.
+/// Rows in order, and the position after them.
 #[derive(Debug, Default)]
 pub struct JournalPage {
     pub rows: Vec<JournalRow>,
@@ -40,7 +40,7 @@ impl Files {
 
     /// At most `rows` rows before `before`, newest first, and not many more than `most` bytes of them, but at least one. `None`:
     /// the beginning was reached.
-    pub fn back_page(&self, before: i64, rows: usize, most: usize) -> Result<Vec<JournalRow>, Error> {
+    pub fn back_page(&self, before: i64, rows: usize, max: usize) -> Result<Vec<JournalRow>, Error> {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         let Some((from, part)) = self.back(before, rows) else { return Ok(Vec::new()) };
         let (mut newest, mut bytes) = (VecDeque::new(), 0);
@@ -49,7 +49,7 @@ impl Files {
                 bytes += body.len();
                 newest.push_back((end.row, body.to_vec()));
             }
-            while bytes > most && newest.len() > 1 {
+            while bytes > max && newest.len() > 1 {
                 bytes -= newest.pop_front().map_or(0, |(_, body)| body.len());
             }
             Ok(end.row + 1 < before)

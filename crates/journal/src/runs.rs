@@ -1,4 +1,4 @@
-//! Finds whole records in bytes that are not known to be any: behind a record that cannot be read, and behind the end of the journal.
+//! Finds whole records in bytes that are not known to be any: after a record that cannot be read, and after the end of the journal.
 //! Pure.
 
 use std::ops::RangeInclusive;
@@ -9,7 +9,7 @@ use switchbox_model::Seq;
 /// Records of one file that follow each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// Its place in the file, and that behind it.
+    /// Its place in the file, and that after it.
     pub from: u64,
     pub until: u64,
     pub first_row: i64,
@@ -34,15 +34,15 @@ pub struct Range {
 
 impl Range {
     /// After this row and this event, in a journal of this many bytes.
-    pub fn behind(row: i64, seq: Seq, journal_bytes: u64) -> Self {
-        let most = journal_bytes.saturating_add(MISSING);
-        let last_row = row.saturating_add(i64::try_from(most).unwrap_or(i64::MAX));
-        Self { rows: row + 1..=last_row, seqs: seq.0..=seq.0.saturating_add(most) }
+    pub fn after(row: i64, seq: Seq, journal_bytes: u64) -> Self {
+        let max = journal_bytes.saturating_add(MISSING);
+        let last_row = row.saturating_add(i64::try_from(max).unwrap_or(i64::MAX));
+        Self { rows: row + 1..=last_row, seqs: seq.0..=seq.0.saturating_add(max) }
     }
 
     /// Behind this row; the last event before it is not known.
     pub fn behind_row(row: i64, journal_bytes: u64) -> Self {
-        Self { seqs: 0..=u64::MAX, ..Self::behind(row, Seq(0), journal_bytes) }
+        Self { seqs: 0..=u64::MAX, ..Self::after(row, Seq(0), journal_bytes) }
     }
 
     /// Up to this row and this event.
@@ -91,7 +91,7 @@ pub fn find(bytes: &[u8], from: u64, mut range: Range) -> Vec<Run> {
     runs
 }
 
-/// The first whole record at or behind `at`.
+/// The first whole record at or after `at`.
 fn next<'a>(bytes: &'a [u8], mut at: usize, range: &Range) -> Option<(usize, Record<'a>)> {
     loop {
         if bytes.get(at..at + CHUNK) == Some(&ZEROS) {
@@ -143,7 +143,7 @@ mod tests {
         for gap in [&b""[..], b"noise", &zeros, &zeros[..CHUNK + 1]] {
             let bytes =
                 [&sealed(8, true), gap, &sealed(10, false), &sealed(11, false), gap, &sealed(15, true)].concat();
-            let runs = find(&bytes, 100, Range::behind(7, Seq(7), 1 << 20));
+            let runs = find(&bytes, 100, Range::after(7, Seq(7), 1 << 20));
             assert_eq!(rows(&runs), [(8, 8), (10, 11), (15, 15)]);
             assert_eq!(runs.iter().map(|run| run.synced).collect::<Vec<_>>(), [true, false, true]);
             assert_eq!((runs[0].from, runs[2].until), (100, 100 + bytes.len() as u64));
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn records_of_an_earlier_use_are_no_records() {
         let bytes = [sealed(3, true), sealed(4, true)].concat();
-        assert_eq!(find(&bytes, 0, Range::behind(7, Seq(7), 1 << 20)), []);
+        assert_eq!(find(&bytes, 0, Range::after(7, Seq(7), 1 << 20)), []);
         assert_eq!(torn(&bytes[5..], 7, Seq(7)), 0);
         assert_eq!(torn(&[0; 100], 7, Seq(7)), 0);
     }

@@ -107,7 +107,7 @@ impl Segment {
         self.byte_of(self.end)
     }
 
-    /// Cuts off the bytes behind the last record, so that they are not taken for a record later, and prepares the file for writing.
+    /// Cuts off the bytes after the last record, so that they are not taken for a record later, and prepares the file for writing.
     pub fn resume(&mut self, writer: &mut SegmentWriter) -> io::Result<()> {
         let file = BlockFile::open(&self.path)?;
         file.set_len(self.used())?;
@@ -162,7 +162,7 @@ impl SegmentWriter {
         until > self.size
     }
 
-    /// Writes bytes behind the last ones, which end at `used`.
+    /// Writes bytes after the last ones, which end at `used`.
     pub fn write(&mut self, file: &BlockFile, used: u64, bytes: &[u8], durable: bool) -> io::Result<()> {
         let first = used - self.partial_block.held() as u64;
         let until = (used + bytes.len() as u64).next_multiple_of(BLOCK as u64);

@@ -158,8 +158,8 @@ fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
 fn addresses(host: &str) -> Option<Pattern> {
     let (address, bits) = host.split_once('/').map_or((host, None), |(address, bits)| (address, Some(bits)));
     let network: IpAddr = address.parse().ok()?;
-    let most = if network.is_ipv4() { 32 } else { 128 };
-    let bits = bits.map_or(Some(most), |bits| bits.parse().ok().filter(|bits| *bits <= most))?;
+    let max = if network.is_ipv4() { 32 } else { 128 };
+    let bits = bits.map_or(Some(max), |bits| bits.parse().ok().filter(|bits| *bits <= max))?;
     Some(Pattern::Addresses { network, bits })
 }
 

@@ -4,14 +4,14 @@ use super::{broker::Owner, limits::LimitName};
 
 /// How much of something all owners may have together, and one of them.
 #[derive(Debug, Clone, Copy)]
-pub struct Quota {
+pub struct SharedQuota {
     pub all: usize,
     pub one: usize,
     /// Names of the limits: that of all, and that of one.
     pub names: (LimitName, LimitName),
 }
 
-impl Quota {
+impl SharedQuota {
     /// Unauthenticated clients, which cannot be distinguished, may have `everyone` together. All other owners have a third of it in
     /// addition, and each of these may have a third.
     #[must_use]
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn one_owner_has_a_quarter_and_leaves_the_last_one_to_those_that_have_little() {
-        const QUOTA: Quota = Quota { all: 1_000, one: 250, names: NAMES };
+        const QUOTA: SharedQuota = SharedQuota { all: 1_000, one: 250, names: NAMES };
         let account = Owner::Service("a".into());
         for (owner, own, used, expect) in [
             (&account, 249, 249, Ok(())),
@@ -58,7 +58,7 @@ mod tests {
         ] {
             assert_eq!(QUOTA.check(owner, own, used, 1), expect, "{owner} has {own} of {used}");
         }
-        let beside = Quota::beside(9_000, NAMES);
+        let beside = SharedQuota::beside(9_000, NAMES);
         assert_eq!((beside.all, beside.one), (12_000, 3_000));
         assert!(beside.check(&Owner::Everyone, 8_999, 8_999, 1).is_ok());
     }

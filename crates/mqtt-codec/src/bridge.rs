@@ -19,7 +19,7 @@ pub(crate) fn as_client(body: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         _ => return None,
     };
     const HEAD: &[u8] = b"\0\x04MQTT\x04";
-    // Never grows, as that would leave a copy behind: there is a secret in it.
+    // Never grows, as that would leave a copy after: there is a secret in it.
     let mut whole = Zeroizing::new(Vec::with_capacity(1 + 4 + HEAD.len() + rest.len()));
     whole.push(0x10);
     put_variable_length(HEAD.len() + rest.len(), &mut *whole);

@@ -105,7 +105,7 @@ fn flags(body: &[u8]) -> Result<u8, Fault> {
 
 /// Facts about a CONNECT that the library does not return.
 #[derive(Default)]
-struct Parts<'a> {
+struct ConnectFacts<'a> {
     password: Option<&'a [u8]>,
     /// The properties of its will, and how many bytes there are from their beginning on.
     will: Checked,
@@ -113,10 +113,10 @@ struct Parts<'a> {
 }
 
 /// The password is the last of it; the library takes one with bytes left over.
-fn parts(body: &[u8], flags: u8, version: Version) -> Result<Parts<'_>, Fault> {
+fn facts(body: &[u8], flags: u8, version: Version) -> Result<ConnectFacts<'_>, Fault> {
     let short = || Fault::malformed("a CONNECT that is too short");
     let skip_text = |rest| frame::take_binary(rest).map(|(_, rest)| rest).ok_or_else(short);
-    let mut parts = Parts::default();
+    let mut facts = ConnectFacts::default();
     let mut rest = body.get(10..).ok_or_else(short)?;
     if version == Version::V5 {
         let (block, after) = properties::split(rest)?;
@@ -127,8 +127,8 @@ fn parts(body: &[u8], flags: u8, version: Version) -> Result<Parts<'_>, Fault> {
     if flags & WILL != 0 {
         if version == Version::V5 {
             let (block, after) = properties::split(rest)?;
-            parts.will = properties::check(block)?;
-            parts.will_to_end = block.len() + after.len();
+            facts.will = properties::check(block)?;
+            facts.will_to_end = block.len() + after.len();
             rest = after;
         }
         rest = skip_text(skip_text(rest)?)?;
@@ -138,9 +138,9 @@ fn parts(body: &[u8], flags: u8, version: Version) -> Result<Parts<'_>, Fault> {
     }
     if flags & PASSWORD != 0 {
         let (last, nothing) = frame::take_binary(rest).ok_or_else(short)?;
-        (parts.password, rest) = (Some(last), nothing);
+        (facts.password, rest) = (Some(last), nothing);
     }
-    if rest.is_empty() { Ok(parts) } else { Err(Fault::malformed("bytes after the end of a CONNECT")) }
+    if rest.is_empty() { Ok(facts) } else { Err(Fault::malformed("bytes after the end of a CONNECT")) }
 }
 
 /// A copy for the library with zeros for the password: what it reads shares one buffer, and a will lives as long as the
@@ -158,7 +158,7 @@ fn read_v311(frame: Frame<'_>) -> Result<Connect, Fault> {
     if flags & PASSWORD != 0 && flags & USER_NAME == 0 {
         return Err(Fault::malformed("a password without a user name"));
     }
-    let Parts { password, .. } = parts(frame.body, flags, Version::V311)?;
+    let ConnectFacts { password, .. } = facts(frame.body, flags, Version::V311)?;
     let whole = without(password, frame.whole);
     let v3::Packet::Connect(connect) = library_v3(Frame { whole: &whole, ..frame })? else {
         return Err(Fault::malformed("a wrong CONNECT"));
@@ -194,7 +194,7 @@ fn read_v311(frame: Frame<'_>) -> Result<Connect, Fault> {
 
 fn read_v5(frame: Frame<'_>) -> Result<Connect, Fault> {
     let flags = flags(frame.body)?;
-    let Parts { password, will, will_to_end } = parts(frame.body, flags, Version::V5)?;
+    let ConnectFacts { password, will, will_to_end } = facts(frame.body, flags, Version::V5)?;
     // The library refuses an empty client id without clean start, which MQTT 5 allows: read it as with clean start.
     let mut whole = without(password, frame.whole);
     let flags_at = whole.len() - frame.body.len() + 7;

@@ -17,12 +17,12 @@ use switchbox_model::{
         LimitName, SESSIONS_KEPT, SESSIONS_KEPT_OF_ONE, SESSIONS_QUEUE_BYTES, SESSIONS_SUBSCRIPTION_BYTES,
         SUBSCRIPTIONS_EASY_BYTES, names,
     },
-    quota::Quota,
+    quota::SharedQuota,
 };
 
-const QUEUE: Quota =
-    Quota::beside(SESSIONS_QUEUE_BYTES, (names::SESSIONS_QUEUE_BYTES, names::SESSIONS_QUEUE_BYTES_OF_ONE));
-const SUBSCRIPTIONS: Quota = Quota::beside(
+const QUEUE: SharedQuota =
+    SharedQuota::beside(SESSIONS_QUEUE_BYTES, (names::SESSIONS_QUEUE_BYTES, names::SESSIONS_QUEUE_BYTES_OF_ONE));
+const SUBSCRIPTIONS: SharedQuota = SharedQuota::beside(
     SESSIONS_SUBSCRIPTION_BYTES,
     (names::SESSIONS_SUBSCRIPTION_BYTES, names::SESSIONS_SUBSCRIPTION_BYTES_OF_ONE),
 );
@@ -39,7 +39,7 @@ struct Totals {
 #[derive(Debug)]
 struct Inner {
     totals: Totals,
-    sessions: Quota,
+    sessions: SharedQuota,
     everyone: Arc<Totals>,
     accounts: Mutex<HashMap<Owner, Weak<Totals>>>,
 }
@@ -84,7 +84,7 @@ impl OfflineSessions {
     /// `connections`: the limit of connections. As many sessions may be kept in addition.
     pub(super) fn new(connections: usize) -> Self {
         let names = (names::SESSIONS_KEPT, names::SESSIONS_KEPT_OF_ONE);
-        let sessions = Quota { all: connections.saturating_add(SESSIONS_KEPT), one: SESSIONS_KEPT_OF_ONE, names };
+        let sessions = SharedQuota { all: connections.saturating_add(SESSIONS_KEPT), one: SESSIONS_KEPT_OF_ONE, names };
         Self(Arc::new(Inner {
             totals: Totals::default(),
             sessions,

@@ -43,17 +43,16 @@ fn counted(filter: &str) -> usize {
 
 impl Subscriptions {
     /// Checks that there is room for the filter. The error is the limit's name and value.
-    pub(super) fn check_room(&self, filter: &str, most: usize) -> Result<(), (LimitName, String)> {
+    pub(super) fn check_room(&self, filter: &str, max: usize) -> Result<(), (LimitName, String)> {
         if self.filters.contains_key(filter) {
             return Ok(());
         }
-        if self.filters.len() >= most {
-            return Err((limits::names::SUBSCRIPTIONS, format!("a client may have at most {most} subscriptions")));
+        if self.filters.len() >= max {
+            return Err((limits::names::SUBSCRIPTIONS, format!("a client may have at most {max} subscriptions")));
         }
         if self.bytes + counted(filter) > limits::SUBSCRIPTION_BYTES {
-            let (most, level) = (limits::SUBSCRIPTION_BYTES, limits::FILTER_LEVEL_BYTES);
-            let text =
-                format!("a client's filters may have at most {most} bytes together, {level} more for each level");
+            let (max, level) = (limits::SUBSCRIPTION_BYTES, limits::FILTER_LEVEL_BYTES);
+            let text = format!("a client's filters may have at most {max} bytes together, {level} more for each level");
             return Err((limits::names::SUBSCRIPTION_BYTES, text));
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The answer of a component's `describe`.
 
-use super::{grants::Grant, migration::Schemas, schema::Field, trigger::Trigger};
+use super::{grants::GrantRequest, migration::Schemas, schema::Field, trigger::Trigger};
 
 /// The answer of a component's `describe`.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,7 +10,7 @@ pub struct Description {
     /// One sentence for operators.
     pub summary: String,
     pub triggers: Vec<Trigger>,
-    pub grants: Vec<Grant>,
+    pub grants: Vec<GrantRequest>,
     /// JSON.
     pub default_settings: String,
     /// What the settings may be; empty if the component does not say.

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use switchbox_rules::duration;
 
 /// Most events of a window.
-const EVENTS_MOST: u64 = 1_000_000;
+const MAX_EVENTS: u64 = 1_000_000;
 /// Longest window.
-const TIME_MOST: Duration = Duration::from_secs(7 * 24 * 3600);
+const MAX_TIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The settings of a plugin's guard. Its window ends after a number of events and a time, when both are reached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,11 +59,11 @@ impl GuardSettings {
     #[must_use]
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
-        if self.events > EVENTS_MOST {
-            problems.push(("events", format!("must be at most {EVENTS_MOST}")));
+        if self.events > MAX_EVENTS {
+            problems.push(("events", format!("must be at most {MAX_EVENTS}")));
         }
-        if self.time > TIME_MOST {
-            problems.push(("time", format!("must be at most {}", duration::text(TIME_MOST))));
+        if self.time > MAX_TIME {
+            problems.push(("time", format!("must be at most {}", duration::text(MAX_TIME))));
         }
         for (key, count) in [("errors", self.errors), ("dead-letters", self.dead_letters)] {
             if count == Some(0) {

@@ -81,7 +81,7 @@ pub enum MethodError {
 }
 
 /// Called by host functions. All but `twin` and `call_method` run inside a guest's call: they must be quick and must not block.
-pub trait Host: Send + Sync + 'static {
+pub trait HostCalls: Send + Sync + 'static {
     fn device(&self, name: &DeviceName) -> Option<DeviceView>;
 
     /// Only the number, because it is needed for every effect.

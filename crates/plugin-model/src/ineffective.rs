@@ -2,7 +2,7 @@
 //! does not ask for. The first are errors in a settings file; all others are warnings. Pure.
 
 use super::{
-    grants::{Capability, Grant, GrantPatterns},
+    grants::{Capability, GrantPatterns, GrantRequest},
     trigger::Trigger,
 };
 use switchbox_model::EventKind;
@@ -65,13 +65,13 @@ fn device_id(pattern: &str) -> Option<&'static str> {
 
 /// What is both asked for and granted, for display: each pattern once, and the narrower of two if one covers the other.
 #[must_use]
-pub fn in_force(asked: &[Grant], granted: Option<&GrantPatterns>) -> Vec<Grant> {
+pub fn in_force(asked: &[GrantRequest], granted: Option<&GrantPatterns>) -> Vec<GrantRequest> {
     let Some(granted) = granted else { return asked.to_vec() };
-    let mut found: Vec<Grant> = Vec::new();
-    for Grant { capability, pattern: wanted } in asked {
+    let mut found: Vec<GrantRequest> = Vec::new();
+    for GrantRequest { capability, pattern: wanted } in asked {
         for given in granted.get(capability).into_iter().flatten() {
             let Some(pattern) = common(*capability, wanted, given) else { continue };
-            let grant = Grant { capability: *capability, pattern };
+            let grant = GrantRequest { capability: *capability, pattern };
             if !found.contains(&grant) {
                 found.push(grant);
             }
@@ -80,7 +80,9 @@ pub fn in_force(asked: &[Grant], granted: Option<&GrantPatterns>) -> Vec<Grant> 
     // A part of a pattern that is listed as a whole is left out.
     let whole: Vec<_> = found.iter().filter(|grant| !grant.pattern.contains(PART)).cloned().collect();
     found.retain(|grant| {
-        let of = |whole: &Grant| grant.pattern.strip_prefix(&whole.pattern).is_some_and(|rest| rest.starts_with(PART));
+        let of = |whole: &GrantRequest| {
+            grant.pattern.strip_prefix(&whole.pattern).is_some_and(|rest| rest.starts_with(PART))
+        };
         !whole.iter().any(|whole| whole.capability == grant.capability && of(whole))
     });
     found
@@ -144,7 +146,7 @@ fn never_overlap(capability: Capability, one: &str, other: &str) -> bool {
 
 /// Warnings for the operator, one line each.
 #[must_use]
-pub fn warnings(asked: &[Grant], granted: Option<&GrantPatterns>, triggers: &[Trigger]) -> Vec<String> {
+pub fn warnings(asked: &[GrantRequest], granted: Option<&GrantPatterns>, triggers: &[Trigger]) -> Vec<String> {
     let mut warnings = Vec::new();
     if triggers.is_empty() {
         warnings.push("sees no events: it has no trigger".to_owned());
@@ -175,8 +177,8 @@ pub fn warnings(asked: &[Grant], granted: Option<&GrantPatterns>, triggers: &[Tr
 mod tests {
     use super::*;
 
-    fn asks(capability: Capability, pattern: &str) -> Grant {
-        Grant { capability, pattern: pattern.into() }
+    fn asks(capability: Capability, pattern: &str) -> GrantRequest {
+        GrantRequest { capability, pattern: pattern.into() }
     }
 
     #[test]

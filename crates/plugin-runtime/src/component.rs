@@ -23,11 +23,11 @@ use super::{
     error::{CallError, LoadError},
     execution::Setup,
     grants::EffectiveGrants,
-    host::Host,
+    host::HostCalls,
     instance::{Instance, OnEvent},
     limits::{Limits, MAX_MEMORY, Size},
     refused,
-    sandbox::{self, State},
+    sandbox::{self, StoreData},
     schema,
     surface::{HANDLER, MIGRATION, SETTINGS_SCHEMA, check_exports, check_imports},
     text,
@@ -48,7 +48,7 @@ struct Inner {
     size: usize,
     /// The names of the interfaces.
     imports: Vec<String>,
-    pre: InstancePre<State>,
+    pre: InstancePre<StoreData>,
     indices: HandlingIndices,
     on_event: ComponentExportIndex,
     /// `fields` of the settings' schema, if the component has one.
@@ -152,7 +152,12 @@ impl Component {
     /// # Errors
     ///
     /// The guest refuses, traps, or exceeds a limit.
-    pub async fn migrate(&self, setup: Arc<Setup>, host: Arc<dyn Host>, step: Step) -> Result<Migrated, CallError> {
+    pub async fn migrate(
+        &self,
+        setup: Arc<Setup>,
+        host: Arc<dyn HostCalls>,
+        step: Step,
+    ) -> Result<Migrated, CallError> {
         let Some(exports) = &self.0.migration else {
             return Err(CallError::NotMigrated("the component does not export the interface migration".into()));
         };
@@ -176,7 +181,7 @@ impl Component {
     async fn call<P, R>(
         &self,
         what: &'static str,
-        store: &mut wasmtime::Store<State>,
+        store: &mut wasmtime::Store<StoreData>,
         instance: &wasmtime::component::Instance,
         index: ComponentExportIndex,
         params: P,
@@ -193,12 +198,17 @@ impl Component {
     }
 
     /// A new instance that has been given its settings and may be given events.
-    pub async fn start(&self, setup: Arc<Setup>, host: Arc<dyn Host>) -> Result<Instance, CallError> {
+    pub async fn start(&self, setup: Arc<Setup>, host: Arc<dyn HostCalls>) -> Result<Instance, CallError> {
         self.start_at(setup, host, clock::now_ms()).await
     }
 
     /// Starts an instance whose clock has the given time while it starts, milliseconds since the Unix epoch.
-    pub async fn start_at(&self, setup: Arc<Setup>, host: Arc<dyn Host>, time_ms: u64) -> Result<Instance, CallError> {
+    pub async fn start_at(
+        &self,
+        setup: Arc<Setup>,
+        host: Arc<dyn HostCalls>,
+        time_ms: u64,
+    ) -> Result<Instance, CallError> {
         let mut store = sandbox::store(self.0.engine.wasmtime(), Arc::clone(&setup), Some(host), time_ms);
         let (guest, on_event, _) = self.instantiate(&mut store).await?;
         let meter = Arc::clone(&store.data().meter);
@@ -214,7 +224,7 @@ impl Component {
     /// Instantiation and the call after it share one deadline.
     async fn instantiate(
         &self,
-        store: &mut wasmtime::Store<State>,
+        store: &mut wasmtime::Store<StoreData>,
     ) -> Result<(Handling, OnEvent, wasmtime::component::Instance), CallError> {
         let deadline = store.data().setup.limits.start_deadline;
         sandbox::arm(store, deadline);
@@ -233,7 +243,7 @@ impl Component {
         })
     }
 
-    fn failed(&self, what: &str, store: &wasmtime::Store<State>, error: &wasmtime::Error) -> CallError {
+    fn failed(&self, what: &str, store: &wasmtime::Store<StoreData>, error: &wasmtime::Error) -> CallError {
         let failure = sandbox::failure(store.data(), error);
         CallError::Failed(format!("{what}: {}", failure.text))
     }
@@ -314,7 +324,7 @@ fn migration_exports(compiled: &Compiled) -> Result<Option<MigrationExports>, Lo
 }
 
 /// The interfaces of the host, and stubs for the imports that `refused.rs` denies.
-fn link(engine: &WasmEngine, compiled: &Compiled) -> wasmtime::Result<Linker<State>> {
+fn link(engine: &WasmEngine, compiled: &Compiled) -> wasmtime::Result<Linker<StoreData>> {
     let mut linker = engine.linker().clone();
     refused::link(&mut linker, compiled)?;
     Ok(linker)

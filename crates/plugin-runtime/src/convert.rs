@@ -12,7 +12,7 @@ use super::{
     },
     description::Description,
     execution::Call,
-    grants::{Capability, Grant},
+    grants::{Capability, GrantRequest},
     schema::{Field, Kind},
     settings::check_settings,
     text,
@@ -114,7 +114,7 @@ fn trigger(trigger: wit::Trigger) -> Trigger {
     Trigger { event, device: trigger.device, subfolder: trigger.subfolder }
 }
 
-fn grant(grant: wit::Grant) -> Grant {
+fn grant(grant: wit::Grant) -> GrantRequest {
     let capability = match grant.capability {
         wit::Capability::Config => Capability::Config,
         wit::Capability::Command => Capability::Command,
@@ -122,5 +122,5 @@ fn grant(grant: wit::Grant) -> Grant {
         wit::Capability::Read => Capability::Read,
         wit::Capability::Publish => Capability::Publish,
     };
-    Grant { capability, pattern: grant.pattern }
+    GrantRequest { capability, pattern: grant.pattern }
 }

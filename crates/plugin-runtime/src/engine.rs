@@ -8,7 +8,8 @@ use wasmtime::{
 };
 
 use super::{
-    bindings::imports::switchbox::plugin as api, cache::Cache, error::Error, limits::MAX_MEMORY, sandbox::State, wasi,
+    bindings::imports::switchbox::plugin as api, cache::Cache, error::Error, limits::MAX_MEMORY, sandbox::StoreData,
+    wasi,
 };
 use switchbox_model::limits::COMPONENT_INSTANCES;
 use switchbox_support::tasks::Tasks;
@@ -51,7 +52,7 @@ pub struct WasmEngine(Arc<Inner>);
 
 struct Inner {
     engine: wasmtime::Engine,
-    linker: Linker<State>,
+    linker: Linker<StoreData>,
     cache: Option<Cache>,
     reservation: u64,
     background: Option<Handle>,
@@ -88,7 +89,7 @@ impl WasmEngine {
         &self.0.engine
     }
 
-    pub(super) fn linker(&self) -> &Linker<State> {
+    pub(super) fn linker(&self) -> &Linker<StoreData> {
         &self.0.linker
     }
 
@@ -166,21 +167,21 @@ fn config(max_instances: u32, reservation: u64) -> Config {
     config
 }
 
-fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<StoreData>> {
     use wasmtime::component::HasSelf;
     let mut linker = Linker::new(engine);
     let l = &mut linker;
     wasi::link(l)?;
-    api::types::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    api::registry::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    api::config::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    api::command::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    api::method::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    api::twin::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    api::state::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    api::timer::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    api::topic::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    api::log::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    api::types::add_to_linker::<StoreData, HasSelf<StoreData>>(l, |state| state)?;
+    api::registry::add_to_linker::<StoreData, HasSelf<StoreData>>(l, |state| state)?;
+    api::config::add_to_linker::<StoreData, HasSelf<StoreData>>(l, |state| state)?;
+    api::command::add_to_linker::<StoreData, HasSelf<StoreData>>(l, |state| state)?;
+    api::method::add_to_linker::<StoreData, HasSelf<StoreData>>(l, |state| state)?;
+    api::twin::add_to_linker::<StoreData, HasSelf<StoreData>>(l, |state| state)?;
+    api::state::add_to_linker::<StoreData, HasSelf<StoreData>>(l, |state| state)?;
+    api::timer::add_to_linker::<StoreData, HasSelf<StoreData>>(l, |state| state)?;
+    api::topic::add_to_linker::<StoreData, HasSelf<StoreData>>(l, |state| state)?;
+    api::log::add_to_linker::<StoreData, HasSelf<StoreData>>(l, |state| state)?;
     Ok(linker)
 }
 

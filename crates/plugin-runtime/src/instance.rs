@@ -13,14 +13,14 @@ use super::{
     convert,
     execution::{Call, Execution, Verdict},
     limits::names,
-    sandbox::{self, State},
+    sandbox::{self, StoreData},
     text,
 };
 use switchbox_support::tasks;
 
 /// A started guest. Handles one event at a time. Dropping it returns its memory to the pool.
 pub struct Instance {
-    store: Store<State>,
+    store: Store<StoreData>,
     on_event: OnEvent,
     poisoned: bool,
 }
@@ -31,14 +31,14 @@ pub(super) struct OnEvent(Func);
 type Handled = (Result<(), Disposition>,);
 
 impl OnEvent {
-    pub(super) fn new(func: Func, store: &Store<State>) -> wasmtime::Result<Self> {
+    pub(super) fn new(func: Func, store: &Store<StoreData>) -> wasmtime::Result<Self> {
         func.typed::<(events::Event<'static>,), Handled>(store)?;
         Ok(Self(func))
     }
 
     async fn call(
         &self,
-        store: &mut Store<State>,
+        store: &mut Store<StoreData>,
         event: events::Event<'_>,
     ) -> wasmtime::Result<Result<(), Disposition>> {
         #[allow(unsafe_code, reason = "`new` has checked the type, which does not depend on the lifetime")]
@@ -50,7 +50,7 @@ impl OnEvent {
 }
 
 impl Instance {
-    pub(super) fn new(store: Store<State>, on_event: OnEvent) -> Self {
+    pub(super) fn new(store: Store<StoreData>, on_event: OnEvent) -> Self {
         let (_, _) = store.data().output.take();
         Self { store, on_event, poisoned: false }
     }

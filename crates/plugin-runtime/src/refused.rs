@@ -12,7 +12,7 @@ use wasmtime::{
     },
 };
 
-use super::{sandbox::State, surface::is_refused};
+use super::{sandbox::StoreData, surface::is_refused};
 
 /// The cases of the interfaces' errors that say: you may not.
 const DENIALS: &[&str] = &["access-denied", "HTTP-request-denied"];
@@ -21,7 +21,7 @@ const DENIALS: &[&str] = &["access-denied", "HTTP-request-denied"];
 struct Nothing;
 
 /// Links the interfaces of this kind that the component imports.
-pub(super) fn link(linker: &mut Linker<State>, component: &Component) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<StoreData>, component: &Component) -> wasmtime::Result<()> {
     let engine = component.engine().clone();
     let ty = component.component_type();
     // A resource is defined where it is imported first; a later interface that has it uses that one.
@@ -54,7 +54,7 @@ fn new_resources(
 }
 
 fn interface_of(
-    linker: &mut LinkerInstance<'_, State>,
+    linker: &mut LinkerInstance<'_, StoreData>,
     engine: &wasmtime::Engine,
     interface: &ComponentInstance,
     resources: &HashSet<String>,
@@ -86,7 +86,7 @@ fn interface_of(
 }
 
 /// Ends the handles that the guest passed, as the host has to.
-async fn give_back(mut store: StoreContextMut<'_, State>, params: &[Val]) -> wasmtime::Result<()> {
+async fn give_back(mut store: StoreContextMut<'_, StoreData>, params: &[Val]) -> wasmtime::Result<()> {
     let mut handles = Vec::new();
     params.iter().for_each(|param| handles_in(param, &mut handles));
     for handle in handles {
@@ -105,7 +105,11 @@ fn handles_in(value: &Val, handles: &mut Vec<ResourceAny>) {
 }
 
 /// What the function returns; `None` if it returns nothing.
-fn answer(store: &mut StoreContextMut<'_, State>, ty: &ComponentFunc, called: &str) -> wasmtime::Result<Option<Val>> {
+fn answer(
+    store: &mut StoreContextMut<'_, StoreData>,
+    ty: &ComponentFunc,
+    called: &str,
+) -> wasmtime::Result<Option<Val>> {
     let Some(result) = ty.results().next() else { return Ok(None) };
     let answer = match &result {
         Type::Own(resource) => nothing(store, *resource)?,
@@ -143,7 +147,7 @@ fn denial(error: &Type) -> Option<Val> {
 }
 
 /// A new handle; `None` for a resource of an interface that is not refused.
-fn nothing(store: &mut StoreContextMut<'_, State>, resource: ResourceType) -> wasmtime::Result<Option<Val>> {
+fn nothing(store: &mut StoreContextMut<'_, StoreData>, resource: ResourceType) -> wasmtime::Result<Option<Val>> {
     if resource != ResourceType::host::<Nothing>() {
         return Ok(None);
     }

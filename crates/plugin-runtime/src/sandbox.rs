@@ -10,7 +10,7 @@ use super::{
     call_state::{CallState, Phase},
     execution::Setup,
     failure::{Failure, LimitHit, explain},
-    host::Host,
+    host::HostCalls,
     limits::{Limits, names},
     meter::{Meter, Metered},
     output::Output,
@@ -27,10 +27,10 @@ pub(super) const MAX_HANDLES: usize = 1_000;
 const MAX_COMPONENT_HANDLES: usize = 10_000;
 
 /// The data of a wasmtime store, which host functions use.
-pub(super) struct State {
+pub(super) struct StoreData {
     pub(super) setup: Arc<Setup>,
     /// `None` during `describe`.
-    pub(super) host: Option<Arc<dyn Host>>,
+    pub(super) host: Option<Arc<dyn HostCalls>>,
     pub(super) call: CallState,
     pub(super) output: Output,
     pub(super) meter: Arc<Meter>,
@@ -39,25 +39,30 @@ pub(super) struct State {
     bounds: Bounds,
 }
 
-impl State {
+impl StoreData {
     pub(super) fn memory_bytes(&self) -> usize {
         self.bounds.memory
     }
 }
 
-impl WasiView for State {
+impl WasiView for StoreData {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
 /// A new store for one instance.
-pub(super) fn store(engine: &Engine, setup: Arc<Setup>, host: Option<Arc<dyn Host>>, time_ms: u64) -> Store<State> {
+pub(super) fn store(
+    engine: &Engine,
+    setup: Arc<Setup>,
+    host: Option<Arc<dyn HostCalls>>,
+    time_ms: u64,
+) -> Store<StoreData> {
     let meter = Arc::new(Meter::new());
     let mut table = ResourceTable::new();
     table.set_max_capacity(MAX_HANDLES);
     let phase = if host.is_some() { Phase::Start } else { Phase::Describe };
-    let state = State {
+    let state = StoreData {
         call: CallState::new(phase, time_ms),
         output: Output::new(&setup.limits),
         meter: Arc::clone(&meter),
@@ -86,7 +91,7 @@ pub(super) fn out_of_time() -> LimitHit {
 }
 
 /// Prepares the store for a call of at most `deadline` guest time.
-pub(super) fn arm(store: &mut Store<State>, deadline: Duration) {
+pub(super) fn arm(store: &mut Store<StoreData>, deadline: Duration) {
     store.data().meter.begin(deadline);
     store.set_epoch_deadline(1);
 }
@@ -98,7 +103,7 @@ pub(super) async fn measured<T>(meter: &Meter, call: impl Future<Output = T>) ->
 }
 
 /// The error text of a call that failed.
-pub(super) fn failure(state: &State, error: &wasmtime::Error) -> Failure {
+pub(super) fn failure(state: &StoreData, error: &wasmtime::Error) -> Failure {
     let mut failure = explain(error, &state.output.stderr_tail());
     if failure.limit == Some(names::DEADLINE) {
         let limits = &state.setup.limits;

@@ -20,7 +20,7 @@ use super::{
     limits::names,
     meter::Meter,
     output::{Source, Stream},
-    sandbox::{MAX_HANDLES, State, out_of_time},
+    sandbox::{MAX_HANDLES, StoreData, out_of_time},
 };
 
 /// Most random bytes in one call.
@@ -32,33 +32,33 @@ impl HasData for Table {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-type Itself = HasSelf<State>;
+type Itself = HasSelf<StoreData>;
 
 /// Links exactly what [`WASI_INTERFACES`] lists.
-pub(super) fn link(l: &mut Linker<State>) -> wasmtime::Result<()> {
-    io::error::add_to_linker::<State, Table>(l, |state| &mut state.table)?;
-    io::poll::add_to_linker::<State, Itself>(l, |state| state)?;
-    io::streams::add_to_linker::<State, Table>(l, |state| &mut state.table)?;
-    clocks::wall_clock::add_to_linker::<State, Itself>(l, |state| state)?;
-    clocks::monotonic_clock::add_to_linker::<State, Itself>(l, |state| state)?;
-    random::random::add_to_linker::<State, Itself>(l, |state| state)?;
-    random::insecure::add_to_linker::<State, Itself>(l, |state| state)?;
-    random::insecure_seed::add_to_linker::<State, Itself>(l, |state| state)?;
-    cli::environment::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
-    cli::exit::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
-    cli::stdin::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
-    cli::stdout::add_to_linker::<State, Itself>(l, |state| state)?;
-    cli::stderr::add_to_linker::<State, Itself>(l, |state| state)?;
-    cli::terminal_input::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
-    cli::terminal_output::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
-    cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
-    cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
-    cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
-    filesystem::types::add_to_linker::<State, WasiFilesystem>(l, WasiFilesystemView::filesystem)?;
-    filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, WasiFilesystemView::filesystem)
+pub(super) fn link(l: &mut Linker<StoreData>) -> wasmtime::Result<()> {
+    io::error::add_to_linker::<StoreData, Table>(l, |state| &mut state.table)?;
+    io::poll::add_to_linker::<StoreData, Itself>(l, |state| state)?;
+    io::streams::add_to_linker::<StoreData, Table>(l, |state| &mut state.table)?;
+    clocks::wall_clock::add_to_linker::<StoreData, Itself>(l, |state| state)?;
+    clocks::monotonic_clock::add_to_linker::<StoreData, Itself>(l, |state| state)?;
+    random::random::add_to_linker::<StoreData, Itself>(l, |state| state)?;
+    random::insecure::add_to_linker::<StoreData, Itself>(l, |state| state)?;
+    random::insecure_seed::add_to_linker::<StoreData, Itself>(l, |state| state)?;
+    cli::environment::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;
+    cli::exit::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;
+    cli::stdin::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;
+    cli::stdout::add_to_linker::<StoreData, Itself>(l, |state| state)?;
+    cli::stderr::add_to_linker::<StoreData, Itself>(l, |state| state)?;
+    cli::terminal_input::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;
+    cli::terminal_output::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;
+    cli::terminal_stdin::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;
+    cli::terminal_stdout::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;
+    cli::terminal_stderr::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;
+    filesystem::types::add_to_linker::<StoreData, WasiFilesystem>(l, WasiFilesystemView::filesystem)?;
+    filesystem::preopens::add_to_linker::<StoreData, WasiFilesystem>(l, WasiFilesystemView::filesystem)
 }
 
-impl clocks::wall_clock::Host for State {
+impl clocks::wall_clock::Host for StoreData {
     fn now(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
         let time = Duration::from_millis(self.call.time_ms);
         Ok(clocks::wall_clock::Datetime { seconds: time.as_secs(), nanoseconds: time.subsec_nanos() })
@@ -69,7 +69,7 @@ impl clocks::wall_clock::Host for State {
     }
 }
 
-impl clocks::monotonic_clock::Host for State {
+impl clocks::monotonic_clock::Host for StoreData {
     /// The clock advances by a microsecond at every call, so that a guest that polls the clock makes progress.
     fn now(&mut self) -> wasmtime::Result<u64> {
         self.call.monotonic += 1_000;
@@ -121,7 +121,7 @@ async fn within<T>(remaining: Duration, waiting: impl Future<Output = wasmtime::
     tokio::time::timeout(remaining, waiting).await.unwrap_or_else(|_| Err(out_of_time().into()))
 }
 
-impl io::poll::Host for State {
+impl io::poll::Host for StoreData {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
         if pollables.len() > MAX_HANDLES {
             let text = format!("{} timers and streams to wait for at once, {MAX_HANDLES} are allowed", pollables.len());
@@ -131,7 +131,7 @@ impl io::poll::Host for State {
     }
 }
 
-impl io::poll::HostPollable for State {
+impl io::poll::HostPollable for StoreData {
     async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
         io::poll::HostPollable::ready(&mut self.table, pollable).await
     }
@@ -145,7 +145,7 @@ impl io::poll::HostPollable for State {
     }
 }
 
-impl random::random::Host for State {
+impl random::random::Host for StoreData {
     fn get_random_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> {
         if length > MAX_RANDOM_BYTES {
             let text = format!("{length} random bytes in one call, {MAX_RANDOM_BYTES} are allowed");
@@ -160,7 +160,7 @@ impl random::random::Host for State {
     }
 }
 
-impl random::insecure::Host for State {
+impl random::insecure::Host for StoreData {
     fn get_insecure_random_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> {
         random::random::Host::get_random_bytes(self, length)
     }
@@ -170,26 +170,26 @@ impl random::insecure::Host for State {
     }
 }
 
-impl random::insecure_seed::Host for State {
+impl random::insecure_seed::Host for StoreData {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
         let random = self.call.random(&self.setup.name);
         Ok((random.next(), random.next()))
     }
 }
 
-impl cli::stdout::Host for State {
+impl cli::stdout::Host for StoreData {
     fn get_stdout(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
         self.stream(Source::Stdout)
     }
 }
 
-impl cli::stderr::Host for State {
+impl cli::stderr::Host for StoreData {
     fn get_stderr(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
         self.stream(Source::Stderr)
     }
 }
 
-impl State {
+impl StoreData {
     fn stream(&mut self, source: Source) -> wasmtime::Result<Resource<DynOutputStream>> {
         let stream: DynOutputStream = Box::new(Stream { output: self.output.clone(), source });
         Ok(self.table.push(stream)?)

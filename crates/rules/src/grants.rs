@@ -41,7 +41,7 @@ impl Capability {
 /// One thing a component asks for. `pattern` is a glob on devices: `lamp-*` in the registry of the event, `hall/*` in
 /// the registry `hall` beside it, or a full resource name; for `publish` it is a topic filter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
+pub struct GrantRequest {
     pub capability: Capability,
     pub pattern: String,
 }
@@ -65,7 +65,7 @@ struct CompiledPatterns {
 
 impl EffectiveGrants {
     /// `granted`: `None` if everything is granted. The error names the invalid pattern.
-    pub fn new(asked: &[Grant], granted: Option<&GrantPatterns>) -> Result<Self, String> {
+    pub fn new(asked: &[GrantRequest], granted: Option<&GrantPatterns>) -> Result<Self, String> {
         let mut by_capability = GrantPatterns::new();
         for grant in asked {
             by_capability.entry(grant.capability).or_default().push(grant.pattern.clone());
@@ -169,7 +169,7 @@ mod tests {
 
     fn grants(asked: &[&str], granted: Option<&[&str]>) -> EffectiveGrants {
         let asked: Vec<_> =
-            asked.iter().map(|p| Grant { capability: Capability::Config, pattern: (*p).into() }).collect();
+            asked.iter().map(|p| GrantRequest { capability: Capability::Config, pattern: (*p).into() }).collect();
         let granted = granted.map(|patterns| {
             GrantPatterns::from([(Capability::Config, patterns.iter().map(|p| (*p).into()).collect::<Vec<String>>())])
         });
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_pattern_that_is_no_glob_is_named() {
-        let asked = [Grant { capability: Capability::Read, pattern: "lamp-[".into() }];
+        let asked = [GrantRequest { capability: Capability::Read, pattern: "lamp-[".into() }];
         assert!(EffectiveGrants::new(&asked, None).unwrap_err().contains("lamp-["));
     }
 }

@@ -13,7 +13,7 @@ pub const TELEMETRY_BYTES: usize = 256 * 1024;
 /// Largest state document, bytes, unless a setting says otherwise.
 pub const STATE_BYTES: usize = 64 * 1024;
 /// What the settings for the largest telemetry, state and message may say at most, bytes.
-pub const PAYLOAD_BYTES_MOST: usize = 1024 * 1024;
+pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
 /// Largest config document, bytes.
 pub const CONFIG_BYTES: usize = 64 * 1024;
 /// Largest command payload, bytes.
@@ -299,7 +299,7 @@ pub const CREDENTIAL_BYTES: usize = 16 * 1024;
 /// One symmetric key, bytes.
 pub const SYMMETRIC_KEY_BYTES: usize = 64;
 /// The shortest that may be given, bytes.
-pub const SYMMETRIC_KEY_BYTES_LEAST: usize = 16;
+pub const MIN_SYMMETRIC_KEY_BYTES: usize = 16;
 /// Names of access keys that a registry has.
 pub const ACCESS_KEYS: usize = 20;
 /// Service accounts.
@@ -335,7 +335,7 @@ pub const UPGRADE_BYTES: usize = 16 * 1024;
 /// Lines of its header.
 pub const UPGRADE_HEADERS: usize = 100;
 /// Longest time that a setting gives a client for TLS, WebSocket and CONNECT, or for the rest of a packet, seconds.
-pub const DEADLINE_SECS_MOST: u64 = 600;
+pub const MAX_DEADLINE_SECS: u64 = 600;
 /// QoS 1 and 2 messages of a client that may wait for acknowledgement (the receive maximum that the host announces).
 pub const RECEIVE_MAXIMUM: u16 = 1_024;
 /// Bytes of one client's events that may be on their way to the journal before the host stops reading from it: events of other

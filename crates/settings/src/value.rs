@@ -125,7 +125,7 @@ impl<'a> Check<'a> {
     }
 
     fn duration(&mut self, key: Key, is_allowed: impl Fn(Duration) -> bool, from: &str) -> Option<Duration> {
-        let most = Duration::from_secs(limits::DEADLINE_SECS_MOST);
+        let most = Duration::from_secs(limits::MAX_DEADLINE_SECS);
         let found = duration::parse(self.text(key)).and_then(|time| match is_allowed(time) && time <= most {
             true => Ok(time),
             false => Err(format!("must be {from} to {}, not {:?}", duration::text(most), self.text(key))),
@@ -134,7 +134,7 @@ impl<'a> Check<'a> {
     }
 
     pub(super) fn payloads(&mut self) -> Option<PayloadLimits> {
-        let mut bytes = |key| self.between(key, 1, limits::PAYLOAD_BYTES_MOST);
+        let mut bytes = |key| self.between(key, 1, limits::MAX_PAYLOAD_BYTES);
         // Each is read before any is missed.
         let telemetry_bytes = bytes(Key::DevicesMaxTelemetryBytes);
         let state_bytes = bytes(Key::DevicesMaxStateBytes);

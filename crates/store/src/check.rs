@@ -30,10 +30,10 @@ pub fn check(data: &Path) -> Result<Checked, Error> {
             torn.offset
         ));
     }
-    for (path, run) in found.damage.iter().flat_map(|damage| &damage.behind) {
+    for (path, run) in found.damage.iter().flat_map(|damage| &damage.after) {
         let rows = format!("rows {} to {}", run.first_row, run.last_row);
         checked.lines.push(format!(
-            "{}: {rows} are whole behind the damage, bytes {} to {}",
+            "{}: {rows} are whole after the damage, bytes {} to {}",
             path.display(),
             run.from,
             run.until

@@ -1,4 +1,4 @@
-//! A config from its entry to its document, over a restart: written as an entry, made into a document behind the acknowledgement, and
+//! A config from its entry to its document, over a restart: written as an entry, made into a document after the acknowledgement, and
 //! made again from the journal where that had not happened.
 
 use std::sync::Arc;

@@ -48,7 +48,7 @@ fn repaired(data: &Path, without_journal: bool) -> (Vec<i64>, String) {
     }
     back.reverse();
     assert_eq!(rows, back, "{text}");
-    // The numbering continues behind the repaired journal.
+    // The numbering continues after the repaired journal.
     let mut journal = Journal::open(data).unwrap();
     let end = journal.files().end();
     assert!(end.row >= APPLIED);
@@ -80,7 +80,7 @@ fn what_builds_on_a_lost_row_goes_with_it() {
     flip(&written[usize::try_from(APPLIED).unwrap() + 2]);
     let (rows, text) = repaired(data.path(), false);
     assert_eq!(rows, (1..=APPLIED + 2).collect::<Vec<_>>(), "{text}");
-    assert!(text.contains(&format!("rows {} to {ROWS} stand behind missing rows", APPLIED + 4)), "{text}");
+    assert!(text.contains(&format!("rows {} to {ROWS} stand after missing rows", APPLIED + 4)), "{text}");
 }
 
 #[test]
@@ -111,8 +111,8 @@ fn a_journal_whose_end_is_lost_continues_after_the_row_of_the_documents() {
 #[test]
 fn without_its_journal_the_store_continues_with_its_documents() {
     let (data, written) = folder();
-    let behind = |record: &&TestRecord| record.row > APPLIED + 1;
-    let keep: Vec<_> = written.iter().filter(behind).map(|record| record.path.clone()).collect();
+    let after = |record: &&TestRecord| record.row > APPLIED + 1;
+    let keep: Vec<_> = written.iter().filter(after).map(|record| record.path.clone()).collect();
     let mut state = crate::schema::open_writer(data.path()).unwrap();
     let gathered = crate::write_batch::WriteBatch { row: 3, ..Default::default() };
     crate::documents::write(&mut state, &gathered, None).unwrap();
@@ -123,7 +123,7 @@ fn without_its_journal_the_store_continues_with_its_documents() {
     let error = repair::repair(data.path(), false).unwrap_err().to_string();
     assert!(error.contains("--without-journal"), "{error}");
     let done = repair::repair(data.path(), true).unwrap();
-    assert!(done.lines[0].contains("begins anew behind row 3"), "{:?}", done.lines);
+    assert!(done.lines[0].contains("begins anew after row 3"), "{:?}", done.lines);
     assert_eq!(decide(data.path()).unwrap().found.end().row, 3);
 }
 

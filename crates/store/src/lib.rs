@@ -1,5 +1,5 @@
 //! The disk: the journal (`log/`, the truth: append only, group-committed by one thread) and the documents (`state.db`, SQLite,
-//! made from the journal behind the path of the acknowledgement). Never decides anything: what an
+//! made from the journal off the path of the acknowledgement). Never decides anything: what an
 //! entry means is the business of the [`Machine`] that the journal is applied to.
 //!
 //! Apart from each other, so that writing documents never holds up an acknowledgement. `state.db` says up to which row of the journal

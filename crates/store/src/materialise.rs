@@ -1,4 +1,4 @@
-//! The materialiser thread: gathers changes of documents and writes them to `state.db` in large transactions, behind the path of the
+//! The materialiser thread: gathers changes of documents and writes them to `state.db` in large transactions, off the path of the
 //! acknowledgement.
 
 use std::{

@@ -107,7 +107,7 @@ impl<'a> Repair<'a> {
         fs::create_dir_all(&self.found.folder).map_err(&failed)?;
         self.begin(last_seq).map_err(&failed)?;
         let line = format!(
-            "the whole journal was moved aside; it begins anew behind row {}, the last one that state.db knows",
+            "the whole journal was moved aside; it begins anew after row {}, the last one that state.db knows",
             self.applied
         );
         self.done.lines.push(line);
@@ -117,8 +117,8 @@ impl<'a> Repair<'a> {
 
     /// The last event that there may have been.
     fn last_seq(&self) -> Seq {
-        let behind = self.found.damage.iter().flat_map(|damage| &damage.behind).map(|(_, run)| run.last_seq);
-        let known = behind.chain([self.end.last_seq, self.low_water]).max().unwrap_or_default();
+        let after = self.found.damage.iter().flat_map(|damage| &damage.after).map(|(_, run)| run.last_seq);
+        let known = after.chain([self.end.last_seq, self.low_water]).max().unwrap_or_default();
         Seq(known.0 + UNKNOWN_EVENTS)
     }
 
@@ -159,14 +159,14 @@ impl<'a> Repair<'a> {
             self.write(&damage.path, 0..damage.offset, None)?;
         }
         let (mut cut, before) = (false, self.end);
-        for (path, run) in &damage.behind {
+        for (path, run) in &damage.after {
             let missing = run.first_row - 1 - self.end.row;
             cut |= missing > 0 && run.first_row - 1 > self.applied;
             if cut {
                 self.report_cut(
                     run.first_row,
                     run.last_row,
-                    "stand behind missing rows that state.db does not have; they were cut",
+                    "stand after missing rows that state.db does not have; they were cut",
                 );
                 continue;
             }
@@ -180,8 +180,8 @@ impl<'a> Repair<'a> {
             // The file has no row before the damage, but it says at which row the journal continues.
             self.write(&damage.path, 0..FIRST, None)?;
         }
-        if damage.behind.is_empty() {
-            self.done.lines.push(format!("nothing behind row {} can be read; it was cut", self.end.row));
+        if damage.after.is_empty() {
+            self.done.lines.push(format!("nothing after row {} can be read; it was cut", self.end.row));
         }
         Ok(())
     }
@@ -198,9 +198,9 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
-    fn record_gap(&self, behind: i64) -> io::Result<()> {
-        let path = self.found.folder.join(inspect::gap_name(self.end.row, behind));
-        let text = format!("rows {} to {behind} were lost; `switchbox repair` noted it\n", self.end.row + 1);
+    fn record_gap(&self, after: i64) -> io::Result<()> {
+        let path = self.found.folder.join(inspect::gap_name(self.end.row, after));
+        let text = format!("rows {} to {after} were lost; `switchbox repair` noted it\n", self.end.row + 1);
         let mut file = File::create(path)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
@@ -217,7 +217,7 @@ impl<'a> Repair<'a> {
         write_new(to, &bytes)
     }
 
-    /// Begins a file behind the last row that `state.db` knows.
+    /// Begins a file after the last row that `state.db` knows.
     fn begin(&mut self, last_seq: Seq) -> io::Result<()> {
         let start = JournalPosition { row: self.applied, last_seq, offset: self.end.offset };
         if self.end.row > 0 {

@@ -20,7 +20,7 @@ use switchbox_model::{Cause, EffectKey, Entry, Event, Handled, PluginName, Seq};
 const SCAN_INTERVAL: Duration = Duration::from_secs(10);
 /// Executions that are kept of such a file, and as many more that failed, took long or were tried again.
 const MAX_SCANNED: usize = 1_000;
-/// How far behind an event its execution is looked for, bytes and pages of that size.
+/// How far after an event its execution is looked for, bytes and pages of that size.
 const PAGE_BYTES: usize = 1024 * 1024;
 const PAGES: usize = 32;
 

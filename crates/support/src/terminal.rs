@@ -13,7 +13,7 @@ use std::{
 use unicode_width::UnicodeWidthChar as _;
 
 /// Narrower terminals are treated as if they were this wide.
-const LEAST_WIDTH: usize = 40;
+const MIN_WIDTH: usize = 40;
 
 /// Whether a terminal would do something other than show the character in its place: control characters (C0, DEL,
 /// C1), those that change the direction of writing, other line ends, and text that is never shown.
@@ -78,7 +78,7 @@ pub fn is_terminal() -> bool {
 #[must_use]
 pub fn width() -> Option<usize> {
     let columns = || terminal_size::terminal_size().map_or(80, |(terminal_size::Width(columns), _)| columns);
-    is_terminal().then(|| usize::from(columns()).max(LEAST_WIDTH))
+    is_terminal().then(|| usize::from(columns()).max(MIN_WIDTH))
 }
 
 /// How text is set off on a terminal with colours.

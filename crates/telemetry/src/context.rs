@@ -40,7 +40,7 @@ impl Context {
         let mut parts = text.split('-');
         let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let (version, flags) = (hex(version, 2)?, hex(flags, 2)?);
-        // A later version may have more behind it, this one may not.
+        // A later version may have more after it, this one may not.
         if version == 0xff || (version == 0 && parts.next().is_some()) {
             return None;
         }

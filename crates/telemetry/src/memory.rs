@@ -54,10 +54,10 @@ mod tests {
     fn the_oldest_are_forgotten() {
         let mut memory = Memory::default();
         let context = Context::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
-        let most = limits::TRACE_CONTEXTS as u64;
-        for seq in 0..=most {
+        let max = limits::TRACE_CONTEXTS as u64;
+        for seq in 0..=max {
             let key = Key::Event(Seq(seq));
-            assert_eq!(memory.insert(key, context), seq < most);
+            assert_eq!(memory.insert(key, context), seq < max);
             assert!(memory.insert(key, context));
         }
         assert_eq!((memory.get(Key::Event(Seq(0))), memory.get(Key::Event(Seq(1)))), (None, Some(context)));

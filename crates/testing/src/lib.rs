@@ -1,5 +1,5 @@
 //! A host for tests: journal, documents, registry, delivery, authentication and topics, wired as the program wires them, in a
-//! folder that goes away. It has neither listeners nor plugins: the tests of a crate start its server on these parts.
+//! folder that goes away. It has neither listeners nor plugins: the tests of a crate start its server on these handles.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -104,7 +104,7 @@ impl Host {
         let ingest = ingest::Handle::new(store.clone(), options.plugins, metrics.traces.clone());
         let loaded_queues = std::mem::take(&mut opened.loaded.commands);
         let queues = outbox::CommandQueues::new(loaded_queues, opened.loaded.queue_limit);
-        let delivery = delivery::Handle::new(delivery::Parts {
+        let delivery = delivery::Handle::new(delivery::HostHandles {
             store: store.clone(),
             ingest: ingest.clone(),
             registry: registry.clone(),

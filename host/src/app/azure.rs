@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::{runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::Parts;
+use super::HostHandles;
 use switchbox_azure_amqp as azure_amqp;
 use switchbox_azure_service as azure_service;
 use switchbox_settings::Settings;
@@ -44,51 +44,51 @@ impl Ports {
     }
 
     /// Lets programs in.
-    pub(super) fn serve(self, parts: &Parts, on: &runtime::Handle, shutdown: &CancellationToken) -> Listening {
+    pub(super) fn serve(self, handles: &HostHandles, on: &runtime::Handle, shutdown: &CancellationToken) -> Listening {
         let mut listening = Listening {
             https: self.service.as_ref().map(azure_service::Ports::address),
             amqps: self.events.as_ref().and_then(|ports| ports.with_tls),
             amqp: self.events.as_ref().and_then(|ports| ports.plain),
             tasks: Vec::new(),
         };
-        let endpoint = azure_amqp::Endpoint::new(amqp_parts(parts), self.amqp, shutdown.child_token());
+        let endpoint = azure_amqp::Endpoint::new(amqp_handles(handles), self.amqp, shutdown.child_token());
         if let Some(ports) = self.service {
-            let service = service_parts(parts, endpoint.clone());
+            let service = service_handles(handles, endpoint.clone());
             let service = azure_service::Service::new(ports, service).run(shutdown.child_token());
-            listening.tasks.push(parts.tasks.spawn_on(on, "hub service", shutdown, service));
+            listening.tasks.push(handles.tasks.spawn_on(on, "hub service", shutdown, service));
         }
         if let Some(ports) = self.events {
-            listening.tasks.push(parts.tasks.spawn_on(on, "event endpoint", shutdown, endpoint.run(ports)));
+            listening.tasks.push(handles.tasks.spawn_on(on, "event endpoint", shutdown, endpoint.run(ports)));
         }
         listening
     }
 }
 
-fn service_parts(parts: &Parts, amqp: azure_amqp::Endpoint) -> azure_service::Parts {
-    azure_service::Parts {
-        registry: parts.registry.clone(),
-        ingest: parts.ingest.clone(),
-        outbox: parts.outbox.clone(),
-        delivery: parts.delivery.clone(),
-        store: parts.store.clone(),
-        auth: parts.auth.clone(),
-        files: parts.files.clone(),
+fn service_handles(handles: &HostHandles, amqp: azure_amqp::Endpoint) -> azure_service::HostHandles {
+    azure_service::HostHandles {
+        registry: handles.registry.clone(),
+        ingest: handles.ingest.clone(),
+        outbox: handles.outbox.clone(),
+        delivery: handles.delivery.clone(),
+        store: handles.store.clone(),
+        auth: handles.auth.clone(),
+        files: handles.files.clone(),
         amqp,
-        metrics: parts.metrics.clone(),
-        tasks: parts.tasks.clone(),
+        metrics: handles.metrics.clone(),
+        tasks: handles.tasks.clone(),
     }
 }
 
-fn amqp_parts(parts: &Parts) -> azure_amqp::Parts {
-    azure_amqp::Parts {
-        registry: parts.registry.clone(),
-        ingest: parts.ingest.clone(),
-        outbox: parts.outbox.clone(),
-        delivery: parts.delivery.clone(),
-        store: parts.store.clone(),
-        auth: parts.auth.clone(),
-        metrics: parts.metrics.clone(),
-        tasks: parts.tasks.clone(),
+fn amqp_handles(handles: &HostHandles) -> azure_amqp::HostHandles {
+    azure_amqp::HostHandles {
+        registry: handles.registry.clone(),
+        ingest: handles.ingest.clone(),
+        outbox: handles.outbox.clone(),
+        delivery: handles.delivery.clone(),
+        store: handles.store.clone(),
+        auth: handles.auth.clone(),
+        metrics: handles.metrics.clone(),
+        tasks: handles.tasks.clone(),
     }
 }
 

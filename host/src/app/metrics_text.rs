@@ -7,7 +7,7 @@ use std::{
 
 use prometheus_client::registry::Registry;
 
-use super::Parts;
+use super::HostHandles;
 use switchbox_dispatch::PluginStatus;
 use switchbox_mqtt_session::topics::Counts;
 use switchbox_support::{
@@ -18,13 +18,13 @@ use switchbox_support::{
 };
 
 /// A function that writes the metrics as they are when it is called.
-pub(super) fn render(parts: &Parts) -> Arc<dyn Fn(Exposition) -> String + Send + Sync> {
+pub(super) fn render(handles: &HostHandles) -> Arc<dyn Fn(Exposition) -> String + Send + Sync> {
     let started_secs = clock::now_ms() as f64 / 1_000.0;
     let mut registry = Registry::with_prefix("switchbox");
-    parts.metrics.register(&mut registry);
-    let (store, topics) = (parts.store.clone(), parts.topics.clone());
-    let (plugins, delivery, devices) = (parts.plugins.clone(), parts.delivery.clone(), parts.registry.clone());
-    let counters = parts.metrics.clone();
+    handles.metrics.register(&mut registry);
+    let (store, topics) = (handles.store.clone(), handles.topics.clone());
+    let (plugins, delivery, devices) = (handles.plugins.clone(), handles.delivery.clone(), handles.registry.clone());
+    let counters = handles.metrics.clone();
     Arc::new(move |format| {
         let mut text = String::new();
         // Fails only when a label cannot be written, and a String takes everything.

@@ -1,4 +1,4 @@
-//! The one place that wires the parts together, starts them in order and stops them in the reverse order. Decides nothing.
+//! The one place that wires the handles together, starts them in order and stops them in the reverse order. Decides nothing.
 
 mod azure;
 mod changes;
@@ -56,7 +56,7 @@ pub struct Host {
     pub admin_tls: Option<SocketAddr>,
     /// Where programs of Azure IoT Hub call.
     pub azure: azure::Listening,
-    pub parts: Parts,
+    pub handles: HostHandles,
     shutdown: CancellationToken,
     ready: Arc<AtomicBool>,
     fatal: Arc<Mutex<Option<String>>>,
@@ -75,9 +75,9 @@ pub struct Host {
     background: Background,
 }
 
-/// The parts' handles, for what is not on the event path itself.
+/// The handles' handles, for what is not on the event path itself.
 #[derive(Clone)]
-pub struct Parts {
+pub struct HostHandles {
     pub store: store::Handle,
     pub registry: registry::Handle,
     pub outbox: outbox::Handle,

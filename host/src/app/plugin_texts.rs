@@ -1,7 +1,7 @@
 //! The grants and triggers of a plugin, as text.
 
 use switchbox_dispatch::PluginStatus;
-use switchbox_plugin_runtime::{Grant, Trigger};
+use switchbox_plugin_runtime::{GrantRequest, Trigger};
 use switchbox_plugin_versions::Summary;
 
 /// What its history says of a plugin that runs, without its imports.
@@ -25,6 +25,6 @@ pub(super) fn trigger(trigger: &Trigger) -> String {
     }
 }
 
-pub(super) fn grant(grant: &Grant) -> String {
+pub(super) fn grant(grant: &GrantRequest) -> String {
     format!("{} {}", grant.capability.as_str(), grant.pattern)
 }

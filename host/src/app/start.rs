@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Host, Listeners, Parts, azure,
+    Host, HostHandles, Listeners, azure,
     changes::{self, Loader},
     clock_watch,
     connections::DeviceConnections,
@@ -103,7 +103,7 @@ struct Recovered {
 
 /// Everything that clients left behind is loaded.
 struct Restored {
-    parts: Parts,
+    handles: HostHandles,
     tls: Option<tls::Handle>,
     listeners: Listeners,
     mqtt_server: mqtt::Service,
@@ -146,7 +146,7 @@ impl<'a> Start<'a> {
         let ingest = ingest::Handle::new(store.clone(), Arc::new(offer), metrics.traces.clone());
         let loaded_queues = std::mem::take(&mut opened.loaded.commands);
         let queues = outbox::CommandQueues::new(loaded_queues, opened.loaded.queue_limit);
-        let delivery = delivery::Handle::new(delivery::Parts {
+        let delivery = delivery::Handle::new(delivery::HostHandles {
             store: store.clone(),
             ingest: ingest.clone(),
             registry: registry.clone(),
@@ -211,30 +211,30 @@ impl<'a> Start<'a> {
         recovered: &Recovered,
     ) -> anyhow::Result<Restored> {
         let BoundPorts { tls, mqtt: (options, mqtt_ports), admin: (admin_options, admin_ports), azure } = ports;
-        let parts = self.parts(opened, recovered, tls.as_ref());
-        let _ = opened.shown.set(parts.topics.clone());
+        let handles = self.handles(opened, recovered, tls.as_ref());
+        let _ = opened.shown.set(handles.topics.clone());
         let host_parts = mqtt::HostParts {
-            auth: parts.auth.clone(),
-            ingest: parts.ingest.clone(),
-            delivery: parts.delivery.clone(),
+            auth: handles.auth.clone(),
+            ingest: handles.ingest.clone(),
+            delivery: handles.delivery.clone(),
         };
         let mqtt_server =
-            mqtt::Service::new(options, mqtt_ports, host_parts, parts.topics.clone(), parts.metrics.clone());
-        mqtt_server.restore(std::mem::take(&mut opened.loaded.broker), |num| parts.registry.get(num));
+            mqtt::Service::new(options, mqtt_ports, host_parts, handles.topics.clone(), handles.metrics.clone());
+        mqtt_server.restore(std::mem::take(&mut opened.loaded.broker), |num| handles.registry.get(num));
         // Not before the subscriptions are restored.
-        let publisher = parts.delivery.publisher(parts.topics.clone());
-        let publisher = publisher.run(parts.tasks.clone(), self.shutdown.child_token());
-        let publisher = parts.tasks.spawn("publisher", &self.shutdown, publisher);
+        let publisher = handles.delivery.publisher(handles.topics.clone());
+        let publisher = publisher.run(handles.tasks.clone(), self.shutdown.child_token());
+        let publisher = handles.tasks.spawn("publisher", &self.shutdown, publisher);
         let listeners = Listeners::of(self.settings, &mqtt_server);
-        let api_parts = Self::api_parts(&parts, recovered, listeners.reach(self.settings, tls.as_ref()));
-        let api = admin::Service::new(admin_options, admin_ports, api_parts)?;
-        Ok(Restored { parts, tls, listeners, mqtt_server, api, azure, publisher })
+        let api_handles = Self::api_handles(&handles, recovered, listeners.reach(self.settings, tls.as_ref()));
+        let api = admin::Service::new(admin_options, admin_ports, api_handles)?;
+        Ok(Restored { handles, tls, listeners, mqtt_server, api, azure, publisher })
     }
 
-    fn parts(&self, opened: &Opened, recovered: &Recovered, tls: Option<&tls::Handle>) -> Parts {
+    fn handles(&self, opened: &Opened, recovered: &Recovered, tls: Option<&tls::Handle>) -> HostHandles {
         let (store, registry, metrics) = (opened.store.clone(), opened.registry.clone(), self.metrics.clone());
         let sessions = topics::SessionJournal::new(store.clone(), &opened.loaded.broker);
-        Parts {
+        HostHandles {
             auth: auth::Handle::new(registry.clone(), self.settings.enroll, tls.cloned(), metrics.clone()),
             outbox: outbox::Handle::new(store.clone(), opened.queues.clone(), metrics.traces.clone()),
             topics: topics::Handle::new(metrics.clone(), sessions),
@@ -249,24 +249,28 @@ impl<'a> Start<'a> {
         }
     }
 
-    fn api_parts(parts: &Parts, recovered: &Recovered, reach: switchbox_admin_api::Listeners) -> admin::Parts {
-        admin::Parts {
+    fn api_handles(
+        handles: &HostHandles,
+        recovered: &Recovered,
+        reach: switchbox_admin_api::Listeners,
+    ) -> admin::HostHandles {
+        admin::HostHandles {
             authors: recovered.authors.clone(),
-            auth: parts.auth.clone(),
-            files: parts.files.clone(),
-            ingest: parts.ingest.clone(),
-            topics: parts.topics.clone(),
-            counters: parts.metrics.clone(),
-            tasks: parts.tasks.clone(),
+            auth: handles.auth.clone(),
+            files: handles.files.clone(),
+            ingest: handles.ingest.clone(),
+            topics: handles.topics.clone(),
+            counters: handles.metrics.clone(),
+            tasks: handles.tasks.clone(),
             reach,
-            registry: parts.registry.clone(),
-            outbox: parts.outbox.clone(),
-            delivery: parts.delivery.clone(),
-            store: parts.store.clone(),
-            journal: journal::Handle::new(parts.store.clone()),
-            explain: explain::Handle::new(parts.store.clone(), parts.registry.clone()),
-            plugins: Arc::new(plugin_views::Views::new(parts.plugins.clone(), recovered.history.clone())),
-            metrics: metrics_text::render(parts),
+            registry: handles.registry.clone(),
+            outbox: handles.outbox.clone(),
+            delivery: handles.delivery.clone(),
+            store: handles.store.clone(),
+            journal: journal::Handle::new(handles.store.clone()),
+            explain: explain::Handle::new(handles.store.clone(), handles.registry.clone()),
+            plugins: Arc::new(plugin_views::Views::new(handles.plugins.clone(), recovered.history.clone())),
+            metrics: metrics_text::render(handles),
         }
     }
 
@@ -274,10 +278,10 @@ impl<'a> Start<'a> {
     fn serve(self, opened: Opened, recovered: Recovered, restored: Restored) -> Host {
         let Opened { service: store_service, dispatch, .. } = opened;
         let Recovered { folder, timers, expiry, history, .. } = recovered;
-        let Restored { parts, tls, listeners, mqtt_server, api, azure, publisher } = restored;
+        let Restored { handles, tls, listeners, mqtt_server, api, azure, publisher } = restored;
         let (stop, stopping) = (self.stop_on_failure(), || self.shutdown.child_token());
         if let Some(tls) = tls {
-            let registry = parts.registry.clone();
+            let registry = handles.registry.clone();
             let renewed = move || registry.announce(Changed::Registry(RegistryName::default_registry()));
             drop(self.tasks.spawn("certificates", &self.shutdown, tls.watch(stopping(), renewed)));
         }
@@ -285,15 +289,16 @@ impl<'a> Start<'a> {
         let on = self.background.handle();
         let mqtt_server = self.tasks.spawn_on(on, "mqtt", &self.shutdown, mqtt_server.run(stopping()));
         let api = self.tasks.spawn_on(on, "admin", &self.shutdown, api.run(stopping()));
-        let azure = azure.serve(&parts, on, &self.shutdown);
-        let (store, ingest, plugins) = (parts.store.clone(), parts.ingest.clone(), parts.plugins.clone());
+        let azure = azure.serve(&handles, on, &self.shutdown);
+        let (store, ingest, plugins) = (handles.store.clone(), handles.ingest.clone(), handles.plugins.clone());
         let housekeeping =
-            housekeeping::run(store, ingest, dispatch.clone(), plugins, parts.files.clone(), stop, stopping());
+            housekeeping::run(store, ingest, dispatch.clone(), plugins, handles.files.clone(), stop, stopping());
         let housekeeping = self.tasks.spawn("housekeeping", &self.shutdown, housekeeping);
-        let (plugins, delivery, registry) = (parts.plugins.clone(), parts.delivery.clone(), parts.registry.clone());
+        let (plugins, delivery, registry) =
+            (handles.plugins.clone(), handles.delivery.clone(), handles.registry.clone());
         let clock_watch = clock_watch::run(plugins, delivery, registry, stopping());
         let clock_watch = self.tasks.spawn("clock", &self.shutdown, clock_watch);
-        let windows = windows::run(parts.plugins.clone(), history, stopping());
+        let windows = windows::run(handles.plugins.clone(), history, stopping());
         let windows = self.tasks.spawn("windows of guards", &self.shutdown, windows);
         let run = self.exporter.map(|exporter| exporter.run(self.shutdown.child_token()));
         let exporter = run.map(|run| self.tasks.spawn_on(on, "traces", &self.shutdown, run));
@@ -305,7 +310,7 @@ impl<'a> Start<'a> {
             listeners,
             admin,
             admin_tls,
-            parts,
+            handles,
             shutdown,
             ready,
             fatal,

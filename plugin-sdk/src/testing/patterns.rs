@@ -32,7 +32,7 @@ impl SharedGrants {
     pub(super) fn new(asked: &[Grant]) -> Self {
         let asked = asked
             .iter()
-            .map(|grant| grants::Grant { capability: of(grant.capability), pattern: grant.pattern.clone() });
+            .map(|grant| grants::GrantRequest { capability: of(grant.capability), pattern: grant.pattern.clone() });
         Self(Rc::new(EffectiveGrants::new(&asked.collect::<Vec<_>>(), None).map_err(Error::Invalid)))
     }
 

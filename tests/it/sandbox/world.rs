@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use switchbox_model::{DeviceName, DeviceNum, Effect, Event, EventData, PluginName, RegistryName, Seq};
 use switchbox_plugin_runtime::{
-    Call, Component, ConfigView, DeviceView, EffectiveGrants, Execution, GrantPatterns, Host, Instance, Limits,
+    Call, Component, ConfigView, DeviceView, EffectiveGrants, Execution, GrantPatterns, HostCalls, Instance, Limits,
     MethodCall, MethodError, MethodResponse, Options, Setup, Verdict, WasmEngine, host::BoxFuture,
 };
 use tokio::sync::OnceCell;
@@ -71,7 +71,7 @@ impl World {
     }
 }
 
-impl Host for World {
+impl HostCalls for World {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         assert!(!self.panics, "as the test asked");
         self.devices.iter().find(|device| device.name == *name).cloned()

@@ -22,7 +22,7 @@ const ENTRY_POINTS: &[(&str, &str, &[&str])] = &[
     ("Query::", "crates/admin/src/reply.rs", &["admin_head_bytes", "admin_parameter_bytes", "admin_page_items"]),
     ("Query::", "crates/admin/src/details.rs", &["admin_head_bytes"]),
     ("Bytes::from_request(", "crates/admin/src/reply.rs", &["admin_body"]),
-    ("HeaderMap", "crates/azure-service/src/guard.rs", &["hub_api_head_bytes"]),
+    ("HeaderMap", "crates/azure-service/src/gate.rs", &["hub_api_head_bytes"]),
     ("HeaderMap", "crates/azure-service/src/handlers/device_messages.rs", &["hub_api_head_bytes", "hub_messages"]),
     ("HeaderMap", "crates/azure-service/src/handlers/blob_description.rs", &["hub_api_head_bytes"]),
     (

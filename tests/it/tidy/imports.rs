@@ -11,9 +11,9 @@ struct Import {
     body: String,
 }
 
-/// The functions of `impl Host for State`.
+/// The functions of `impl Host for StoreData`.
 fn imports(code: &str) -> Vec<Import> {
-    let Some((_, inside)) = code.split_once("impl Host for State {") else { return Vec::new() };
+    let Some((_, inside)) = code.split_once("impl Host for StoreData {") else { return Vec::new() };
     let inside = inside.split("\n}\n").next().unwrap_or_default();
     inside.split("fn ").skip(1).map(import).collect()
 }
@@ -65,7 +65,7 @@ fn every_argument_of_a_host_call_is_bounded_before_anything_is_done_with_it() {
 fn what_is_left_out_is_found() {
     let code = |first: &str| {
         format!(
-            "impl Host for State {{\n    fn get(&mut self, key: String, n: u32) -> X {{\n        {first}\n    }}\n}}\n"
+            "impl Host for StoreData {{\n    fn get(&mut self, key: String, n: u32) -> X {{\n        {first}\n    }}\n}}\n"
         )
     };
     for (first, found) in [

@@ -37,7 +37,7 @@ fn damage_is_refused_shown_and_repaired_with_nothing_deleted() {
     );
     assert!(fs::read(&whole).unwrap() == bytes, "it was changed");
     let (code, output, log) = cli(&host_folder, &["check", "--data", text(&host_folder.data())]);
-    assert!(code == 3 && output.contains("DAMAGED") && output.contains("behind the damage"), "{output}{log}");
+    assert!(code == 3 && output.contains("DAMAGED") && output.contains("after the damage"), "{output}{log}");
     assert!(fs::read(&whole).unwrap() == bytes, "it was changed");
 
     let (code, output, log) = cli(&host_folder, &["repair", "--data", text(&host_folder.data())]);

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{MOST_CONNECTIONS, target::Target, wire, wire::Conn};
+use super::{MAX_CONNECTIONS, target::Target, wire, wire::Conn};
 use crate::until;
 
 /// One attack.
@@ -72,7 +72,7 @@ impl Attack {
 
     /// Opens this many connections and sends these bytes on each.
     pub(super) fn open(&self, host: SocketAddr, count: usize, words: &[u8]) -> Vec<Conn> {
-        assert!(count <= MOST_CONNECTIONS);
+        assert!(count <= MAX_CONNECTIONS);
         let opened = (0..count).filter_map(|_| {
             let mut conn = Conn::open(host)?;
             conn.send(words);

@@ -1,5 +1,5 @@
 //! What hostile clients do: each attack is a row, which runs against a real host while another device is measured. No row opens
-//! more than [`MOST_CONNECTIONS`] connections at a time. `tests/hostile.rs` asserts the bounds of each row, `examples/hostile.rs`
+//! more than [`MAX_CONNECTIONS`] connections at a time. `tests/hostile.rs` asserts the bounds of each row, `examples/hostile.rs`
 //! measures them.
 
 mod admin;
@@ -34,7 +34,7 @@ use self::{
 use crate::now;
 
 /// Connections of one row at a time.
-pub const MOST_CONNECTIONS: usize = 1_100;
+pub const MAX_CONNECTIONS: usize = 1_100;
 
 /// The table of attacks.
 #[must_use]

@@ -147,8 +147,8 @@ impl Objects {
             Value::String(name) => {
                 let cases = |place: &str| schema.pointer(place).and_then(Value::as_array);
                 let (Some(names), Some(numbers)) = (cases("/anyOf/0/enum"), cases("/anyOf/1/enum")) else { return };
-                let place = names.iter().position(|case| case == name.as_str());
-                if let Some(number) = place.and_then(|place| numbers.get(place)) {
+                let index = names.iter().position(|case| case == name.as_str());
+                if let Some(number) = index.and_then(|index| numbers.get(index)) {
                     *shown = number.clone();
                 }
             }

@@ -106,12 +106,12 @@ impl Params {
     }
 
     /// The page size: at most `most`, `default` if absent or 0.
-    pub(crate) fn number(&self, name: &str, default: usize, most: usize) -> Result<usize, Error> {
+    pub(crate) fn number(&self, name: &str, default: usize, max: usize) -> Result<usize, Error> {
         match self.one(name).map(str::parse::<usize>) {
             None | Some(Ok(0)) => Ok(default),
-            Some(Ok(number)) if number > most => {
+            Some(Ok(number)) if number > max => {
                 self.metrics.limit(names::ADMIN_PAGE_ITEMS);
-                Ok(most)
+                Ok(max)
             }
             Some(Ok(number)) => Ok(number),
             Some(Err(_)) => Err(Error::invalid(format!("{name} must be a whole number that is not negative"))),

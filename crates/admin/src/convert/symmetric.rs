@@ -6,7 +6,7 @@ use crate::error::Error;
 use switchbox_admin_api as api;
 use switchbox_auth::symmetric;
 use switchbox_model::{
-    limits::{SYMMETRIC_KEY_BYTES_LEAST, fields},
+    limits::{MIN_SYMMETRIC_KEY_BYTES, fields},
     symmetric::{SymmetricKey, SymmetricKeys},
 };
 
@@ -21,9 +21,9 @@ pub(crate) fn keys(given: api::SymmetricKeys) -> Result<SymmetricKeys, Error> {
 fn key(field: &str, text: Option<String>) -> Result<Option<SymmetricKey>, Error> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     fields::SYMMETRIC_KEY.check_len("a symmetric key", text.len()).map_err(|e| Error::from(e).of_field(field))?;
-    let long = STANDARD.decode(&text).is_ok_and(|bytes| bytes.len() >= SYMMETRIC_KEY_BYTES_LEAST);
+    let long = STANDARD.decode(&text).is_ok_and(|bytes| bytes.len() >= MIN_SYMMETRIC_KEY_BYTES);
     let wrong = || {
-        let text = format!("{field} must be base64 of {SYMMETRIC_KEY_BYTES_LEAST} bytes at least");
+        let text = format!("{field} must be base64 of {MIN_SYMMETRIC_KEY_BYTES} bytes at least");
         Error::invalid(text).of_field(field)
     };
     if long { Ok(Some(SymmetricKey(text.into()))) } else { Err(wrong()) }

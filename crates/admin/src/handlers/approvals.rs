@@ -18,12 +18,12 @@ use switchbox_model::limits::fields;
 
 pub(crate) async fn list(State(app): State<App>, params: Params) -> ApiResult<ListApprovalsResponse> {
     params.only(&[])?;
-    Ok(Json(ListApprovalsResponse { approvals: app.parts.plugins.approvals() }))
+    Ok(Json(ListApprovalsResponse { approvals: app.handles.plugins.approvals() }))
 }
 
 pub(crate) async fn get(State(app): State<App>, Path(id): Path<String>, params: Params) -> ApiResult<Approval> {
     params.only(&[])?;
-    let found = app.parts.plugins.approvals().into_iter().find(|approval| approval.id == id);
+    let found = app.handles.plugins.approvals().into_iter().find(|approval| approval.id == id);
     found.map(Json).ok_or_else(|| Error::not_found(format!("approval {id}")))
 }
 
@@ -34,7 +34,7 @@ pub(crate) async fn approve(
     params: Params,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
-    done(app.parts.plugins.approve(&id, &who).await)
+    done(app.handles.plugins.approve(&id, &who).await)
 }
 
 pub(crate) async fn reject(
@@ -47,7 +47,7 @@ pub(crate) async fn reject(
     params.only(&[])?;
     let reason = wanted.reason.unwrap_or_default();
     fields::APPROVAL_REASON.check_len("reason", reason.len())?;
-    done(app.parts.plugins.reject(&id, &who, &reason).await)
+    done(app.handles.plugins.reject(&id, &who, &reason).await)
 }
 
 fn done(done: Result<(), ApprovalError>) -> ApiResult<Empty> {

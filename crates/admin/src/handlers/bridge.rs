@@ -54,11 +54,11 @@ impl FromRequestParts<App> for Caller {
             signed: None,
         };
         let auth_context =
-            app.parts.auth.admit(credentials).await.map_err(|refusal| refused(app, address, &refusal, &name))?;
+            app.handles.auth.admit(credentials).await.map_err(|refusal| refused(app, address, &refusal, &name))?;
         let Principal::Device(device) = auth_context.principal else {
             return Err(Error::new(Kind::Unauthenticated, format!("{name} is not a device")));
         };
-        match app.parts.registry.registry(&device.name.registry) {
+        match app.handles.registry.registry(&device.name.registry) {
             Some(registry) if !registry.spec.http_disabled => Ok(Self(device)),
             _ => Err(Error::new(
                 Kind::PermissionDenied,
@@ -122,9 +122,9 @@ pub(crate) async fn config(Caller(device): Caller, params: Params) -> ApiResult<
 }
 
 pub(crate) fn within(what: &str, limit: PayloadLimit, payload: Base64) -> Result<bytes::Bytes, Error> {
-    let (bytes, most) = (payload.0.len(), limit.bytes);
-    if bytes > most {
-        let text = format!("{what} of {bytes} bytes is larger than {most} (limit {})", limit.limit);
+    let (bytes, max) = (payload.0.len(), limit.bytes);
+    if bytes > max {
+        let text = format!("{what} of {bytes} bytes is larger than {max} (limit {})", limit.limit);
         return Err(Error::invalid(text).at_limit(limit.limit).of_field("binaryData"));
     }
     Ok(payload.0)
@@ -135,13 +135,13 @@ async fn send(app: &App, device: &Arc<Device>, data: EventData) -> ApiResult<Emp
         EventData::Telemetry { payload, .. } | EventData::State { payload, .. } => payload.len(),
         _ => 0,
     };
-    let room = app.parts.ingest.reserve(bytes, PriorityClass::Background).await?;
+    let room = app.handles.ingest.reserve(bytes, PriorityClass::Background).await?;
     let (done, durable) = oneshot::channel();
     let done = Box::new(move |result| {
         // The caller may have disconnected.
         let _ = done.send(result);
     });
-    app.parts.ingest.submit(device, vec![NewEvent::new(true, data)], room, done);
+    app.handles.ingest.submit(device, vec![NewEvent::new(true, data)], room, done);
     durable.await.unwrap_or(Err(ingest::Error::Closed))?;
     Ok(Json(Empty {}))
 }

@@ -25,7 +25,7 @@ pub(crate) async fn begin(
 ) -> ApiResult<PluginCanary> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
-    app.parts.plugins.canary(&name, request).await.map(Json).map_err(refused)
+    app.handles.plugins.canary(&name, request).await.map(Json).map_err(refused)
 }
 
 pub(crate) async fn status(
@@ -34,12 +34,12 @@ pub(crate) async fn status(
     params: Params,
 ) -> ApiResult<PluginCanary> {
     params.only(&[])?;
-    of_plugin(&name, "canary", |name| app.parts.plugins.canary_status(name)).map(Json)
+    of_plugin(&name, "canary", |name| app.handles.plugins.canary_status(name)).map(Json)
 }
 
 pub(crate) async fn abort(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<PluginCanary> {
     params.only(&[])?;
-    of_plugin(&name, "canary", |name| app.parts.plugins.abort_canary(name)).map(Json)
+    of_plugin(&name, "canary", |name| app.handles.plugins.abort_canary(name)).map(Json)
 }
 
 pub(crate) async fn promote(
@@ -49,7 +49,7 @@ pub(crate) async fn promote(
     params: Params,
 ) -> ApiResult<PluginFile> {
     params.only(&[])?;
-    let (component, settings) = of_plugin(&name, "canary", |name| app.parts.plugins.canary_files(name))?;
+    let (component, settings) = of_plugin(&name, "canary", |name| app.handles.plugins.canary_files(name))?;
     let (folder, name) = (app.folder.by(&who), PluginName::new(&name)?);
     let file = blocking({
         let name = name.clone();

@@ -24,13 +24,13 @@ pub(crate) async fn list(State(app): State<App>, params: Params) -> Page {
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let after = params.one("pageToken").map_or(Ok(0), |text| text.parse::<u64>().map_err(|_| bad_token(text)))?;
     let plugin = params.one("plugin").map(PluginName::new).transpose()?;
-    let found = app.parts.journal.dead_letters(after, limit, plugin.as_ref()).await?;
+    let found = app.handles.journal.dead_letters(after, limit, plugin.as_ref()).await?;
     let mut list = List::new("deadLetters").always();
     let show = |letter: &&DeadLetter| convert::dead_letter(letter, &|num| app.name_of(num));
     let shown = found.items.iter().take_while(|letter| list.push(&show(letter))).last();
     let more = found.more || shown.is_some_and(|shown| found.items.last().is_some_and(|last| last.id != shown.id));
     let next = shown.filter(|_| more).map(|letter| letter.id.to_string());
-    Ok(list.page(next, &app.parts.counters))
+    Ok(list.page(next, &app.handles.counters))
 }
 
 pub(crate) async fn get(
@@ -39,14 +39,14 @@ pub(crate) async fn get(
     params: Params,
 ) -> ApiResult<switchbox_admin_api::DeadLetter> {
     params.only(&[])?;
-    let letter = app.parts.journal.dead_letter(number("the id of a dead letter", &id)?).await?;
+    let letter = app.handles.journal.dead_letter(number("the id of a dead letter", &id)?).await?;
     let letter = letter.ok_or_else(|| Error::not_found(format!("dead letter {id}")))?;
     Ok(Json(convert::dead_letter(&letter, &|num| app.name_of(num))))
 }
 
 pub(crate) async fn redrive(State(app): State<App>, Path(id): Path<String>, params: Params) -> ApiResult<Empty> {
     params.only(&[])?;
-    app.parts.plugins.redrive(number("the id of a dead letter", &id)?).await?;
+    app.handles.plugins.redrive(number("the id of a dead letter", &id)?).await?;
     Ok(Json(Empty {}))
 }
 
@@ -62,11 +62,11 @@ pub(crate) async fn redrive_all(
     // A redriven event that fails again is a newer dead letter, and is not redriven again.
     let newest = newest(&app).await?;
     loop {
-        let letters = app.parts.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;
+        let letters = app.handles.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;
         let Some(last) = letters.last().map(|letter| letter.id) else { break };
         after = last;
         for letter in letters.iter().filter(|letter| letter.id <= newest) {
-            match app.parts.plugins.redrive(letter.id).await {
+            match app.handles.plugins.redrive(letter.id).await {
                 Ok(()) => redriven += 1,
                 Err(RedriveError::NotRunning(_) | RedriveError::UnderWay(_)) => left += 1,
                 Err(RedriveError::NotFound(_)) => {}
@@ -81,16 +81,16 @@ pub(crate) async fn redrive_all(
 }
 
 async fn newest(app: &App) -> Result<u64, Error> {
-    Ok(app.parts.store.last_dead_letter().await?)
+    Ok(app.handles.store.last_dead_letter().await?)
 }
 
 pub(crate) async fn purge(State(app): State<App>, Path(id): Path<String>, params: Params) -> ApiResult<Empty> {
     params.only(&[])?;
     let number = number("the id of a dead letter", &id)?;
-    if app.parts.journal.dead_letter(number).await?.is_none() {
+    if app.handles.journal.dead_letter(number).await?.is_none() {
         return Err(Error::not_found(format!("dead letter {id}")));
     }
-    app.parts.store.call(Entry::DeadLettersDropped { ids: vec![number] }).await?;
+    app.handles.store.call(Entry::DeadLettersDropped { ids: vec![number] }).await?;
     Ok(Json(Empty {}))
 }
 
@@ -106,7 +106,7 @@ pub(crate) async fn purge_all(State(app): State<App>, params: Params) -> ApiResu
     let mut ids = Vec::new();
     loop {
         let after = ids.last().copied().unwrap_or(0);
-        let letters = app.parts.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;
+        let letters = app.handles.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;
         let before = ids.len();
         ids.extend(letters.iter().map(|letter| letter.id).filter(|id| *id <= newest));
         if ids.len() == before {
@@ -115,7 +115,7 @@ pub(crate) async fn purge_all(State(app): State<App>, params: Params) -> ApiResu
     }
     let purged = ids.len();
     if purged > 0 {
-        app.parts.store.call(Entry::DeadLettersDropped { ids }).await?;
+        app.handles.store.call(Entry::DeadLettersDropped { ids }).await?;
     }
     Ok(Json(PurgeDeadLettersResponse { purged }))
 }

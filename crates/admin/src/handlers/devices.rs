@@ -38,13 +38,13 @@ const LARGEST_PAGE: usize = 10_000;
 /// The whole device, with its revision.
 fn whole(app: &App, device: &Device) -> (api::Device, Registered) {
     let registered = device.registered();
-    let connected = app.parts.delivery.is_connected(device.num);
+    let connected = app.handles.delivery.is_connected(device.num);
     (convert::device(device, &registered, connected, gateway_of(app, device).as_ref()), registered)
 }
 
 /// The gateway that the device is attached to now.
 fn gateway_of(app: &App, device: &Device) -> Option<DeviceId> {
-    app.parts.delivery.is_attached(device.num).then(|| device.gateway_access())?.map(|access| access.gateway)
+    app.handles.delivery.is_attached(device.num).then(|| device.gateway_access())?.map(|access| access.gateway)
 }
 
 /// Shows the device to the caller that has just created or changed it, with warnings.
@@ -52,7 +52,7 @@ fn changed(app: &App, device: &Device, params: &Params) -> Tagged {
     let (mut shown, registered) = whole(app, device);
     let mut warnings = convert::key_warnings(&registered.spec.credentials);
     let endpoint = registered.endpoint.as_ref();
-    if let Some(why) = endpoint.and_then(|endpoint| app.parts.delivery.endpoint_problem(&endpoint.url)) {
+    if let Some(why) = endpoint.and_then(|endpoint| app.handles.delivery.endpoint_problem(&endpoint.url)) {
         warnings.push(format!("methodEndpoint.url: {why}; every method call fails until then"));
     }
     log_warnings(&device.name, &warnings);
@@ -96,9 +96,9 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
             && associated.as_ref().is_none_or(|nums| nums.binary_search(&device.num).is_ok())
             && attached_to.as_ref().is_none_or(|gateway| gateway_of(&app, device).as_ref() == Some(gateway))
             && gateways.is_none_or(|gateways| device.spec().gateway.is_some() == gateways)
-            && filter.takes(device, || app.parts.delivery.is_connected(device.num))
+            && filter.takes(device, || app.handles.delivery.is_connected(device.num))
     };
-    let devices = app.parts.registry.list(&registry, after.as_ref(), limit + 1, &keep);
+    let devices = app.handles.registry.list(&registry, after.as_ref(), limit + 1, &keep);
     let devices = devices.ok_or_else(|| Error::not_found(format!("registry {registry}")))?;
     let mask = convert::list_mask(params.mask("fieldMask"));
     let mut list = List::new("devices");
@@ -106,7 +106,7 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
     let shown = devices.iter().take(limit).take_while(|device| list.push(&show(device))).last();
     let more = shown.is_some_and(|shown| devices.last().is_some_and(|last| last.num != shown.num));
     let next = shown.filter(|_| more).map(|last| last.name.id.to_string());
-    Ok(list.page(next, &app.parts.counters))
+    Ok(list.page(next, &app.handles.counters))
 }
 
 pub(crate) async fn create(
@@ -125,7 +125,7 @@ pub(crate) async fn create(
     let config = first.map(|Base64(payload)| FirstConfig { payload, cause });
     details::object(&name);
     let with = Registration { endpoint: convert::endpoint(&wanted)?, config, spec: convert::device_spec(wanted)? };
-    let device = app.parts.registry.create(name, with).await?;
+    let device = app.handles.registry.create(name, with).await?;
     changed(&app, &device, &params)
 }
 
@@ -147,7 +147,7 @@ pub(crate) async fn patch(
     params.only(&["updateMask"])?;
     let mask = params.update_mask("blocked,metadata")?;
     let device = found(&app, &path)?;
-    app.parts.registry.patch(&device, convert::device_patch(wanted, &mask)?, revision).await?;
+    app.handles.registry.patch(&device, convert::device_patch(wanted, &mask)?, revision).await?;
     changed(&app, &device, &params)
 }
 
@@ -159,7 +159,7 @@ pub(crate) async fn delete(
 ) -> ApiResult<Empty> {
     params.only(&[])?;
     let device = found(&app, &path)?;
-    app.parts.delivery.delete(&device, revision).await?;
+    app.handles.delivery.delete(&device, revision).await?;
     Ok(Json(Empty {}))
 }
 
@@ -172,7 +172,7 @@ pub(crate) async fn add_credential(
 ) -> Tagged {
     params.only(&[])?;
     let (device, credential) = (found(&app, &path)?, convert::credential(wanted)?);
-    app.parts.registry.add_credential(CredentialOwner::Device(device.num), credential, revision).await?;
+    app.handles.registry.add_credential(CredentialOwner::Device(device.num), credential, revision).await?;
     changed(&app, &device, &params)
 }
 
@@ -185,7 +185,10 @@ pub(crate) async fn remove_credential(
 ) -> Tagged {
     params.only(&[])?;
     let device = found(&app, &path)?;
-    app.parts.registry.remove_credential(CredentialOwner::Device(device.num), wanted.public_key.key, revision).await?;
+    app.handles
+        .registry
+        .remove_credential(CredentialOwner::Device(device.num), wanted.public_key.key, revision)
+        .await?;
     changed(&app, &device, &params)
 }
 
@@ -220,7 +223,7 @@ pub(crate) async fn set_password(
 ) -> ApiResult<Empty> {
     params.only(&[])?;
     let device = found(&app, &path)?;
-    app.parts.registry.set_password(&device, credentials::hash(wanted).await?, revision).await?;
+    app.handles.registry.set_password(&device, credentials::hash(wanted).await?, revision).await?;
     Ok(Json(Empty {}))
 }
 
@@ -231,16 +234,16 @@ pub(crate) async fn config_versions(
 ) -> ApiResult<ListDeviceConfigVersionsResponse> {
     params.only(&["numVersions"])?;
     let limit = params.number("numVersions", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
-    let versions = app.parts.store.configs(found(&app, &path)?.num, limit).await?;
+    let versions = app.handles.store.configs(found(&app, &path)?.num, limit).await?;
     Ok(Json(ListDeviceConfigVersionsResponse { device_configs: versions.iter().map(convert::config).collect() }))
 }
 
 pub(crate) async fn states(State(app): State<App>, Path(path): DevicePath, params: Params) -> Page {
     params.only(&["numStates"])?;
     let limit = params.number("numStates", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
-    let versions = app.parts.store.states(found(&app, &path)?.num, limit).await?;
+    let versions = app.handles.store.states(found(&app, &path)?.num, limit).await?;
     // Ten of the largest states that settings allow are more than a page; the oldest are left out.
     let mut list = List::new("deviceStates");
     let _shown = versions.iter().take_while(|version| list.push(&convert::state(version))).count();
-    Ok(list.page(None, &app.parts.counters))
+    Ok(list.page(None, &app.handles.counters))
 }

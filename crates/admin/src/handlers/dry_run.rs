@@ -42,13 +42,13 @@ pub(crate) async fn try_event(
         (Some(_), None) => None,
         _ => return Err(Error::invalid("a try has either an event or an eventNumber")),
     };
-    let tried = app.parts.plugins.try_event(&name, request, from_journal).await;
+    let tried = app.handles.plugins.try_event(&name, request, from_journal).await;
     tried.map(Json).map_err(refused)
 }
 
 /// Reads the event from the journal, and the name of its device.
 async fn of_journal(app: &App, seq: Seq) -> Result<(Event, Option<DeviceName>), Error> {
-    let history = app.parts.journal.event_history(seq, None).await?;
+    let history = app.handles.journal.event_history(seq, None).await?;
     let event = history.event.ok_or_else(|| Error::not_found(format!("event {seq} of the journal")))?;
     let device = match event.device {
         None => None,
@@ -69,7 +69,7 @@ pub(crate) async fn record(
     params.only(&[])?;
     fields::RECORDING_MASKS.check_len("mask", request.mask.len())?;
     let name = PluginName::new(&name)?;
-    let plugins = app.parts.plugins.clone();
+    let plugins = app.handles.plugins.clone();
     let begun = blocking(move || plugins.record(&name, request).map_err(refused)).await?;
     Ok(Json(begun))
 }
@@ -80,7 +80,7 @@ pub(crate) async fn stop_recording(
     params: Params,
 ) -> ApiResult<PluginRecording> {
     params.only(&[])?;
-    of_plugin(&name, "recording", |name| app.parts.plugins.stop_recording(name)).map(Json)
+    of_plugin(&name, "recording", |name| app.handles.plugins.stop_recording(name)).map(Json)
 }
 
 /// Returns what has been written when the call arrives.
@@ -91,7 +91,7 @@ pub(crate) async fn recording(
 ) -> Result<Response, Error> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
-    let path = app.parts.plugins.recording_file(&name);
+    let path = app.handles.plugins.recording_file(&name);
     let file = blocking(move || {
         let none = |error: std::io::Error| match error.kind() {
             ErrorKind::NotFound => Error::not_found(format!("recording of plugin {name}")),

@@ -18,7 +18,7 @@ use switchbox_admin_api::Enrollment;
 use switchbox_model::{RegistryName, enrollment, limits::ENROLLMENTS};
 
 fn all(app: &App, name: &RegistryName) -> Result<Arc<BTreeMap<String, enrollment::Enrollment>>, Error> {
-    let found = app.parts.registry.registry(name);
+    let found = app.handles.registry.registry(name);
     found.map(|registry| registry.enrollments).ok_or_else(|| Error::not_found(format!("registry {name}")))
 }
 
@@ -45,7 +45,7 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
         (shown, last) = (shown + 1, Some((*id).clone()));
         found.next();
     }
-    Ok(list.page(last.filter(|_| found.peek().is_some()), &app.parts.counters))
+    Ok(list.page(last.filter(|_| found.peek().is_some()), &app.handles.counters))
 }
 
 /// The only answer that contains its keys.
@@ -58,7 +58,7 @@ pub(crate) async fn create(
     params.only(&[])?;
     let name = registry_name(&p, &l, &r)?;
     let (id, enrollment) = convert::enrollment(wanted)?;
-    app.parts.registry.create_enrollment(&name, id.clone(), enrollment).await?;
+    app.handles.registry.create_enrollment(&name, id.clone(), enrollment).await?;
     Ok(Json(find(&app, &name, &id, true)?))
 }
 
@@ -77,6 +77,6 @@ pub(crate) async fn delete(
     params: Params,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
-    app.parts.registry.delete_enrollment(&registry_name(&p, &l, &r)?, id).await?;
+    app.handles.registry.delete_enrollment(&registry_name(&p, &l, &r)?, id).await?;
     Ok(Json(Empty {}))
 }

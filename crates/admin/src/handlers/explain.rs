@@ -21,12 +21,12 @@ use switchbox_model::limits::names;
 pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, params: Params) -> ApiResult<Explanation> {
     params.only(&[])?;
     let wanted = Id::parse(&id).map_err(|error| Error::invalid(error.to_string()))?;
-    let explanation = app.parts.explain.explain(&wanted).await?;
+    let explanation = app.handles.explain.explain(&wanted).await?;
     if explanation.cut || explanation.chain.contains(&Step::EarlierNotShown) {
-        app.parts.counters.limit(names::EXPLANATION);
+        app.handles.counters.limit(names::EXPLANATION);
     }
     let notes = notes(&app, &explanation).await;
-    let mut text = app.parts.explain.text(&explanation);
+    let mut text = app.handles.explain.text(&explanation);
     notes.iter().for_each(|note| text.push_str(&format!("\n{note}")));
     let names = |num| app.name_of(num);
     Ok(Json(Explanation {
@@ -52,7 +52,7 @@ async fn notes(app: &App, explanation: &explain::Explanation) -> Vec<String> {
     let mut plugins: BTreeMap<_, Vec<PluginVersion>> = BTreeMap::new();
     for execution in &executions {
         if plugins.len() < PLUGINS && !plugins.contains_key(&execution.plugin) {
-            plugins.insert(execution.plugin.clone(), app.parts.plugins.versions(&execution.plugin).await);
+            plugins.insert(execution.plugin.clone(), app.handles.plugins.versions(&execution.plugin).await);
         }
     }
     let mut notes = Vec::new();

@@ -54,23 +54,23 @@ fn missing(device: &DeviceName, name: &FileName) -> Error {
 pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Page {
     params.only(&["pageSize", "pageToken", "device"])?;
     let registry = registry_name(&p, &l, &r)?;
-    let most = params.number("pageSize", PAGE, PAGE)?;
+    let max = params.number("pageSize", PAGE, PAGE)?;
     let device = params.one("device").map(DeviceId::new).transpose()?;
     let place = |token: &str| {
         let (id, name) = token.split_once('/').ok_or_else(|| bad_token(token))?;
         Ok::<_, Error>((id.to_owned(), name.to_owned()))
     };
     let after = params.one("pageToken").map(place).transpose()?;
-    let files = app.parts.files.clone();
+    let files = app.handles.files.clone();
     let found = blocking(move || {
         let after = after.as_ref().map(|(id, name)| (id.as_str(), name.as_str()));
         // One more says whether there is another page.
-        files.list(&registry, device.as_ref(), after, most + 1).map_err(|error| failed(&error))
+        files.list(&registry, device.as_ref(), after, max + 1).map_err(|error| failed(&error))
     })
     .await?;
     let mut list = List::new("files").always();
     let mut last = None;
-    for file in found.iter().take(most) {
+    for file in found.iter().take(max) {
         let shown = DeviceFile {
             device: file.device.to_string(),
             name: file.name.to_string(),
@@ -83,14 +83,14 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
         last = Some(format!("{}/{}", file.device, file.name));
     }
     let more = list.len() < found.len();
-    Ok(list.page(last.filter(|_| more), &app.parts.counters))
+    Ok(list.page(last.filter(|_| more), &app.handles.counters))
 }
 
 /// The file's bytes.
 pub(crate) async fn get(State(app): State<App>, Path(path): FilePath, params: Params) -> Result<Response, Error> {
     params.only(&[])?;
     let (device, name) = named(path)?;
-    let (files, of) = (app.parts.files.clone(), (device.clone(), name.clone()));
+    let (files, of) = (app.handles.files.clone(), (device.clone(), name.clone()));
     let opened = blocking(move || files.open_file(&of.0, &of.1).map_err(|error| failed(&error))).await?;
     let (file, stored) = opened.ok_or_else(|| missing(&device, &name))?;
     let pieces = stream::try_unfold(file, |file| async move { piece(file).await });
@@ -118,7 +118,7 @@ async fn piece(mut file: File) -> Result<Option<(Bytes, File)>, Error> {
 pub(crate) async fn delete(State(app): State<App>, Path(path): FilePath, params: Params) -> ApiResult<Empty> {
     params.only(&[])?;
     let (device, name) = named(path)?;
-    let (files, of) = (app.parts.files.clone(), (device.clone(), name.clone()));
+    let (files, of) = (app.handles.files.clone(), (device.clone(), name.clone()));
     if blocking(move || files.delete(&of.0, &of.1).map_err(|error| failed(&error))).await? {
         Ok(Json(Empty {}))
     } else {

@@ -48,17 +48,17 @@ pub(crate) async fn follow(
         events: plugin.is_none(),
         executions: plugin.is_some() || params.one("executions") == Some("true"),
         plugin,
-        most: sample.most,
+        max: sample.max,
     };
     let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(read_cursor).transpose()?;
     let permit = enter(&app, &who)?;
-    let follower = app.parts.journal.follow(after, filter).await?;
+    let follower = app.handles.journal.follow(after, filter).await?;
     let stream = EventStream {
         token: Token::of(&app, who),
         stopping: app.stopping.clone(),
         app,
         follower,
-        is_sample: sample.most.is_some(),
+        is_sample: sample.max.is_some(),
         items: VecDeque::new(),
         _permit: permit,
     };
@@ -83,7 +83,7 @@ pub(super) fn streamed(source: impl Source) -> Sse<impl Stream<Item = Result<Eve
 /// One permit of a follower.
 pub(super) fn enter(app: &App, who: &AdminPrincipal) -> Result<FollowerPermit, Error> {
     app.followers.acquire_permit(&who.0).map_err(|full| {
-        app.parts.counters.limit(full.limit());
+        app.handles.counters.limit(full.limit());
         Error::new(Kind::ResourceExhausted, full.to_string())
     })
 }
@@ -91,7 +91,7 @@ pub(super) fn enter(app: &App, who: &AdminPrincipal) -> Result<FollowerPermit, E
 /// Bounds the number of messages that a follower gets, so that a reader can follow them.
 pub(super) struct Sample {
     /// Messages at each poll of the journal; `None` for all.
-    most: Option<usize>,
+    max: Option<usize>,
     taken: usize,
 }
 
@@ -99,13 +99,13 @@ impl Sample {
     pub(super) fn read(params: &Params) -> Result<Self, Error> {
         let looks = usize::try_from(Duration::from_secs(1).as_millis() / EVERY.as_millis()).unwrap_or(1);
         let wanted = params.one("perSecond").is_some();
-        let most = params.number("perSecond", SAMPLE, LARGEST_SAMPLE)?.div_ceil(looks);
-        Ok(Self { most: wanted.then_some(most), taken: 0 })
+        let max = params.number("perSecond", SAMPLE, LARGEST_SAMPLE)?.div_ceil(looks);
+        Ok(Self { max: wanted.then_some(max), taken: 0 })
     }
 
     pub(super) fn takes(&mut self) -> bool {
         self.taken += 1;
-        self.most.is_none_or(|most| self.taken <= most)
+        self.max.is_none_or(|max| self.taken <= max)
     }
 
     pub(super) fn next_look(&mut self) {

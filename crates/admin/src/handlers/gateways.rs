@@ -39,7 +39,7 @@ pub(crate) async fn bind(
 ) -> ApiResult<Empty> {
     params.only(&[])?;
     let (gateway, device) = both(&app, &path, &wanted)?;
-    app.parts.registry.bind(&gateway, &device).await?;
+    app.handles.registry.bind(&gateway, &device).await?;
     Ok(Json(Empty {}))
 }
 
@@ -51,7 +51,7 @@ pub(crate) async fn unbind(
 ) -> ApiResult<Empty> {
     params.only(&[])?;
     let (gateway, device) = both(&app, &path, &wanted)?;
-    app.parts.registry.unbind(&gateway, &device).await?;
+    app.handles.registry.unbind(&gateway, &device).await?;
     Ok(Json(Empty {}))
 }
 
@@ -60,8 +60,8 @@ pub(super) fn associated(app: &App, registry: &RegistryName, params: &Params) ->
     let find = |id: &str| lookup::find(app, registry.clone(), id);
     let nums = match (params.one(GATEWAY_ID), params.one(DEVICE_ID)) {
         (None, None) => return Ok(None),
-        (Some(gateway), None) => app.parts.registry.devices_of(find(gateway)?.num),
-        (None, Some(device)) => app.parts.registry.gateways_of(find(device)?.num),
+        (Some(gateway), None) => app.handles.registry.devices_of(find(gateway)?.num),
+        (None, Some(device)) => app.handles.registry.gateways_of(find(device)?.num),
         (Some(_), Some(_)) => return Err(Error::invalid(format!("give {GATEWAY_ID} or {DEVICE_ID}, not both"))),
     };
     Ok(Some(nums.into_iter().collect()))

@@ -44,7 +44,7 @@ pub(crate) async fn grant(
 }
 
 async fn asked(app: &App, name: &PluginName) -> Result<GrantPatterns, Error> {
-    let view = app.parts.plugins.get(name).await.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;
+    let view = app.handles.plugins.get(name).await.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;
     let mut granted = GrantPatterns::new();
     for grant in &view.grants {
         let Some((capability, pattern)) = grant.split_once(' ') else { continue };

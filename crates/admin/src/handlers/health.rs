@@ -19,7 +19,7 @@ pub(crate) async fn alive() -> &'static str {
 /// log can be written.
 pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     let no = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, why.to_owned());
-    let failed = app.parts.tasks.failed();
+    let failed = app.handles.tasks.failed();
     if !failed.is_empty() {
         let lines =
             failed.iter().map(|(task, how)| format!("not ready: the task \"{task}\" {how}; restart the host\n"));
@@ -40,7 +40,7 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, String) {
 
 /// The addresses that clients can connect to.
 pub(crate) async fn listeners(State(app): State<App>) -> Json<Listeners> {
-    Json(app.parts.reach)
+    Json(app.handles.reach)
 }
 
 /// In OpenMetrics' format for a scraper that names it, otherwise in the older text format.
@@ -48,5 +48,5 @@ pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> impl 
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let format = Exposition::of_accept(accept);
     let vary = (header::VARY, "Accept");
-    ([(header::CONTENT_TYPE, format.content_type()), vary], (app.parts.metrics)(format))
+    ([(header::CONTENT_TYPE, format.content_type()), vary], (app.handles.metrics)(format))
 }

@@ -23,7 +23,7 @@ fn next(position: Option<Position>) -> Option<String> {
 pub(super) fn device_of(app: &App, params: &Params) -> Result<Option<DeviceNum>, Error> {
     let Some(text) = params.one("device") else { return Ok(None) };
     let name = DeviceName::parse(text, &RegistryName::default_registry())?;
-    let device = app.parts.registry.find(&name);
+    let device = app.handles.registry.find(&name);
     Ok(Some(device.ok_or_else(|| app.no_device(&name))?.num))
 }
 
@@ -35,10 +35,10 @@ pub(crate) async fn events(State(app): State<App>, params: Params) -> Page {
         since_ms: since(&params)?,
     };
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
-    let found = app.parts.journal.events(params.position()?, limit, &filter).await?;
+    let found = app.handles.journal.events(params.position()?, limit, &filter).await?;
     let show = |event: &_| convert::event(event, &|num| app.name_of(num));
     let list = List::of("events", &found.items, show, found.full).always();
-    Ok(list.page(next(found.next), &app.parts.counters))
+    Ok(list.page(next(found.next), &app.handles.counters))
 }
 
 pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
@@ -62,9 +62,9 @@ pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
         device: device_of(&app, &params)?,
     };
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
-    let found = app.parts.journal.executions(params.position()?, limit, &filter).await?;
+    let found = app.handles.journal.executions(params.position()?, limit, &filter).await?;
     let devices = match params.flag("withDevice")? {
-        Some(true) => app.parts.journal.devices_of(found.items.iter().map(|handled| Some(handled.seq))).await?,
+        Some(true) => app.handles.journal.devices_of(found.items.iter().map(|handled| Some(handled.seq))).await?,
         _ => Vec::new(),
     };
     let items: Vec<_> = found.items.iter().zip(devices.into_iter().chain(std::iter::repeat(None))).collect();
@@ -74,7 +74,7 @@ pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
         ..convert::execution(handled, &names)
     };
     let list = List::of("executions", &items, show, found.full).always();
-    Ok(list.page(next(found.next), &app.parts.counters))
+    Ok(list.page(next(found.next), &app.handles.counters))
 }
 
 pub(crate) async fn method_calls(State(app): State<App>, params: Params) -> Page {
@@ -85,13 +85,13 @@ pub(crate) async fn method_calls(State(app): State<App>, params: Params) -> Page
         since_ms: since(&params)?,
     };
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
-    let found = app.parts.journal.calls(params.position()?, limit, &filter).await?;
+    let found = app.handles.journal.calls(params.position()?, limit, &filter).await?;
     let event = |call: &CallRecord| match &call.cause {
         Cause::Plugin { seq, .. } => Some(*seq),
         Cause::Api { .. } => None,
     };
     let devices = match params.flag("withDevice")? {
-        Some(true) => app.parts.journal.devices_of(found.items.iter().map(event)).await?,
+        Some(true) => app.handles.journal.devices_of(found.items.iter().map(event)).await?,
         _ => Vec::new(),
     };
     let items: Vec<_> = found.items.iter().zip(devices.into_iter().chain(std::iter::repeat(None))).collect();
@@ -101,7 +101,7 @@ pub(crate) async fn method_calls(State(app): State<App>, params: Params) -> Page
         ..convert::call(call, &names)
     };
     let list = List::of("methodCalls", &items, show, found.full).always();
-    Ok(list.page(next(found.next), &app.parts.counters))
+    Ok(list.page(next(found.next), &app.handles.counters))
 }
 
 /// Milliseconds since the Unix epoch.

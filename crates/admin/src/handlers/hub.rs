@@ -33,7 +33,7 @@ pub(crate) async fn connection_string(
 ) -> ApiResult<HubConnectionStringResponse> {
     params.only(&[])?;
     let registry = registry_name(&p, &l, &r)?;
-    if app.parts.registry.registry(&registry).is_none() {
+    if app.handles.registry.registry(&registry).is_none() {
         return Err(Error::not_found(format!("registry {registry}")));
     }
     let host = wanted.host_name.clone().unwrap_or_else(|| host_name(&app, &registry));
@@ -58,7 +58,7 @@ pub(crate) async fn connection_string(
 
 /// The host name by which clients call the registry's hub.
 fn host_name(app: &App, registry: &RegistryName) -> String {
-    let of_certificate = || app.parts.reach.tls_names.first().map(String::as_str);
+    let of_certificate = || app.handles.reach.tls_names.first().map(String::as_str);
     app.hubs.host(registry).or_else(of_certificate).unwrap_or(LOCAL).to_owned()
 }
 
@@ -93,14 +93,14 @@ async fn policy_keys(
     policy: Policy,
     new_key: Option<HubKey>,
 ) -> Result<SymmetricKeys, Error> {
-    let find = || app.parts.registry.access_key(registry, policy.name());
+    let find = || app.handles.registry.access_key(registry, policy.name());
     let mut patch = RegistryPatch::default();
     match (find(), new_key) {
         (Some(keys), None) => return Ok(keys),
         (Some(keys), Some(which)) => drop(patch.access_keys.insert(policy.name().to_owned(), renewed(keys, which)?)),
         (None, _) => drop(patch.first_access_keys.insert(policy.name().to_owned(), symmetric::generate()?)),
     }
-    app.parts.registry.patch_registry(registry, patch, None).await?;
+    app.handles.registry.patch_registry(registry, patch, None).await?;
     find().ok_or_else(|| Error::not_found(format!("registry {registry}")))
 }
 
@@ -112,7 +112,7 @@ async fn device_keys(app: &App, device: &Device, new_key: Option<HubKey>) -> Res
         (Some(keys), Some(which)) => {
             let keys = renewed(keys.as_ref().clone(), which)?;
             let patch = DevicePatch { symmetric_keys: Some(Some(Box::new(keys.clone()))), ..DevicePatch::default() };
-            app.parts.registry.patch(device, patch, None).await?;
+            app.handles.registry.patch(device, patch, None).await?;
             Ok(Some(keys))
         }
         (None, None) if spec.credentials.iter().any(|credential| credential.format.is_certificate()) => Ok(None),

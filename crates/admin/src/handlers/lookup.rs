@@ -12,10 +12,10 @@ use switchbox_model::{DeviceId, DeviceName, DeviceNum, RegistryName};
 pub(super) fn find(app: &App, registry: RegistryName, id: &str) -> Result<Arc<Device>, Error> {
     let name = DeviceName { registry, id: DeviceId::new(id)? };
     let by_number = || {
-        let device = app.parts.registry.get(DeviceNum::parse_num_id(id)?)?;
+        let device = app.handles.registry.get(DeviceNum::parse_num_id(id)?)?;
         (device.name.registry == name.registry).then_some(device)
     };
-    let found = app.parts.registry.find(&name).or_else(by_number);
+    let found = app.handles.registry.find(&name).or_else(by_number);
     let found = found.ok_or_else(|| app.no_device(&name))?;
     details::object(&found.name);
     Ok(found)

@@ -37,18 +37,18 @@ pub(super) fn written(name: &PluginName, file: &FilePath) -> PluginFile {
 
 pub(crate) async fn list(State(app): State<App>, params: Params) -> ApiResult<ListPluginsResponse> {
     params.only(&[])?;
-    Ok(Json(ListPluginsResponse { plugins: app.parts.plugins.list().await }))
+    Ok(Json(ListPluginsResponse { plugins: app.handles.plugins.list().await }))
 }
 
 pub(crate) async fn builtins(State(app): State<App>, params: Params) -> ApiResult<ListBuiltinsResponse> {
     params.only(&[])?;
-    Ok(Json(ListBuiltinsResponse { builtins: app.parts.plugins.builtins() }))
+    Ok(Json(ListBuiltinsResponse { builtins: app.handles.plugins.builtins() }))
 }
 
 pub(crate) async fn get(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<Plugin> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
-    let plugin = app.parts.plugins.get(&name).await;
+    let plugin = app.handles.plugins.get(&name).await;
     plugin.map(Json).ok_or_else(|| Error::not_found(format!("plugin {name}")))
 }
 
@@ -76,7 +76,7 @@ pub(crate) async fn put(
     };
     let file = blocking({
         let (folder, name) = (app.folder.by(&who), name.clone());
-        let plugins = app.parts.plugins.clone();
+        let plugins = app.handles.plugins.clone();
         move || {
             if is_component {
                 return folder.put_component(&name, &body);
@@ -101,7 +101,7 @@ pub(crate) async fn patch(
 }
 
 async fn change(app: &App, name: PluginName, who: &str, wanted: PluginPatch) -> ApiResult<PluginFile> {
-    let (folder, plugins, answer) = (app.folder.by(who), app.parts.plugins.clone(), of(&name));
+    let (folder, plugins, answer) = (app.folder.by(who), app.handles.plugins.clone(), of(&name));
     blocking(move || {
         folder.edit(&name, |text| {
             let mut text = text.to_owned();
@@ -151,7 +151,7 @@ pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, par
         return Err(error);
     }
     wait(&app, &name, |view| view.is_none()).await;
-    match app.parts.plugins.delete_kept(&name).await {
+    match app.handles.plugins.delete_kept(&name).await {
         Ok(()) => Ok(Json(Empty {})),
         Err(DeleteError::NothingKept(_)) if had_files => Ok(Json(Empty {})),
         Err(DeleteError::NothingKept(text)) => Err(Error::not_found(text)),
@@ -197,7 +197,7 @@ async fn switch(app: &App, name: &str, who: &str, enabled: bool) -> ApiResult<Pl
 async fn wait(app: &App, name: &PluginName, done: impl Fn(Option<&Plugin>) -> bool) -> Option<Plugin> {
     let until = Instant::now() + IN_FORCE_WITHIN;
     loop {
-        let view = app.parts.plugins.get(name).await;
+        let view = app.handles.plugins.get(name).await;
         if done(view.as_ref()) || Instant::now() >= until {
             return view;
         }

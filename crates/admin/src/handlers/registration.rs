@@ -62,8 +62,9 @@ pub(crate) async fn register(
         signed: Some(&signed),
         public_key: Some(&public_key),
     };
-    let registrant = app.parts.auth.admit_registrant(who).await.map_err(|refusal| refused(&app, address, &refusal))?;
-    let registered = app.parts.auth.register(&registrant).await.map_err(not_registered)?;
+    let registrant =
+        app.handles.auth.admit_registrant(who).await.map_err(|refusal| refused(&app, address, &refusal))?;
+    let registered = app.handles.auth.register(&registrant).await.map_err(not_registered)?;
     tracing::info!(device = %registered.device.name, "registered by an enrolment");
     Ok(Json(RegisterDeviceResponse {
         id: registered.device.name.id.to_string(),

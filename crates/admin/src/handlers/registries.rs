@@ -25,7 +25,7 @@ const LARGEST_PAGE: usize = 10_000;
 const PRUNED_SHOWN: usize = 1_000;
 
 fn find(app: &App, name: &RegistryName) -> Result<RegistryDoc, Error> {
-    app.parts.registry.registry(name).ok_or_else(|| Error::not_found(format!("registry {name}")))
+    app.handles.registry.registry(name).ok_or_else(|| Error::not_found(format!("registry {name}")))
 }
 
 /// Shows the registry to the caller that has just created or changed it, with warnings.
@@ -44,7 +44,7 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l)): Path<(String, Str
         Some(token) => Some(RegistryName::of(&p, &l, token).map_err(|_| bad_token(token))?),
         None => None,
     };
-    let all = app.parts.registry.registries();
+    let all = app.handles.registry.registries();
     let mut found = all.into_iter().filter(|RegistryDoc { name, .. }| {
         name.project() == p && name.location() == l && after.as_ref().is_none_or(|after| name > after)
     });
@@ -56,7 +56,7 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l)): Path<(String, Str
         }
         last = Some(registry.name.id().to_owned());
     };
-    Ok(list.page(last.filter(|_| more), &app.parts.counters))
+    Ok(list.page(last.filter(|_| more), &app.handles.counters))
 }
 
 pub(crate) async fn create(
@@ -68,7 +68,7 @@ pub(crate) async fn create(
     params.only(&[])?;
     let id = wanted.id.as_deref().ok_or_else(|| Error::invalid("id is missing").of_field("id"))?;
     let name = registry_name(&p, &l, id)?;
-    app.parts.registry.create_registry(name.clone(), convert::registry_spec(wanted)?).await?;
+    app.handles.registry.create_registry(name.clone(), convert::registry_spec(wanted)?).await?;
     changed(&app, &name, &params)
 }
 
@@ -89,7 +89,7 @@ pub(crate) async fn patch(
     let mask = params.update_mask("logLevel,httpConfig")?;
     let name = registry_name(&p, &l, &r)?;
     let patch = convert::registry_patch(convert::registry_spec(wanted)?, &mask)?;
-    app.parts.registry.patch_registry(&name, patch, revision).await?;
+    app.handles.registry.patch_registry(&name, patch, revision).await?;
     changed(&app, &name, &params)
 }
 
@@ -100,7 +100,7 @@ pub(crate) async fn delete(
     params: Params,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
-    app.parts.registry.delete_registry(&registry_name(&p, &l, &r)?, revision).await?;
+    app.handles.registry.delete_registry(&registry_name(&p, &l, &r)?, revision).await?;
     Ok(Json(Empty {}))
 }
 
@@ -113,7 +113,7 @@ pub(crate) async fn add_credential(
 ) -> Tagged {
     params.only(&[])?;
     let name = registry_name(&p, &l, &r)?;
-    app.parts.registry.add_authority(&name, convert::authority(wanted)?, revision).await?;
+    app.handles.registry.add_authority(&name, convert::authority(wanted)?, revision).await?;
     changed(&app, &name, &params)
 }
 
@@ -126,7 +126,7 @@ pub(crate) async fn remove_credential(
 ) -> Tagged {
     params.only(&[])?;
     let name = registry_name(&p, &l, &r)?;
-    app.parts.registry.remove_authority(&name, wanted.public_key_certificate.certificate, revision).await?;
+    app.handles.registry.remove_authority(&name, wanted.public_key_certificate.certificate, revision).await?;
     changed(&app, &name, &params)
 }
 
@@ -143,16 +143,18 @@ pub(crate) async fn prune(
         return Err(Error::invalid("say which devices: neverUsed must be true").of_field("neverUsed"));
     }
     let (mut unused, mut ids) = (Vec::new(), HashMap::new());
-    for device in app.parts.registry.never_used(Some(&name), usize::MAX) {
+    for device in app.handles.registry.never_used(Some(&name), usize::MAX) {
         let one = CommandFilter { before: None, status: None, limit: 1 };
-        if app.parts.delivery.is_connected(device.num) || !app.parts.store.commands(device.num, one).await?.is_empty() {
+        if app.handles.delivery.is_connected(device.num)
+            || !app.handles.store.commands(device.num, one).await?.is_empty()
+        {
             continue;
         }
         unused.push(device.num);
         ids.insert(device.num, device.name.id.clone());
     }
     // A device may have been used since; this is checked again when the entry is applied.
-    let pruned = if wanted.dry_run || unused.is_empty() { unused } else { app.parts.registry.prune(unused).await? };
+    let pruned = if wanted.dry_run || unused.is_empty() { unused } else { app.handles.registry.prune(unused).await? };
     let shown = pruned.iter().filter_map(|num| ids.get(num)).take(PRUNED_SHOWN);
     Ok(Json(PruneDevicesResponse { pruned: pruned.len(), device_ids: shown.map(DeviceId::to_string).collect() }))
 }

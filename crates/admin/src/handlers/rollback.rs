@@ -27,8 +27,8 @@ pub(crate) async fn versions(
 ) -> ApiResult<ListPluginVersionsResponse> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
-    let versions = app.parts.plugins.versions(&name).await;
-    if versions.is_empty() && app.parts.plugins.get(&name).await.is_none() {
+    let versions = app.handles.plugins.versions(&name).await;
+    if versions.is_empty() && app.handles.plugins.get(&name).await.is_none() {
         return Err(Error::not_found(format!("plugin {name}")));
     }
     Ok(Json(ListPluginVersionsResponse { versions }))
@@ -41,7 +41,7 @@ pub(crate) async fn component(
 ) -> Result<Response, Error> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
-    let versions = app.parts.plugins.versions(&name).await;
+    let versions = app.handles.plugins.versions(&name).await;
     let version = find(&versions, &number).ok_or_else(|| Error::not_found(format!("version {number} of {name}")))?;
     let bytes = kept(&app, &name, version).await?;
     Ok(([(header::CONTENT_TYPE, "application/wasm")], bytes).into_response())
@@ -56,8 +56,8 @@ pub(crate) async fn rollback(
 ) -> ApiResult<PluginFile> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
-    let view = app.parts.plugins.get(&name).await.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;
-    let versions = app.parts.plugins.versions(&name).await;
+    let view = app.handles.plugins.get(&name).await.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;
+    let versions = app.handles.plugins.versions(&name).await;
     let to = match &wanted.to {
         Some(to) => find(&versions, to).ok_or_else(|| Error::not_found(format!("version {to} of {name}")))?,
         None => {
@@ -68,7 +68,7 @@ pub(crate) async fn rollback(
     if to.in_force {
         return Err(refused(format!("version {} of {name} is in force already", to.number)));
     }
-    app.parts.plugins.check_rollback(&name, to).map_err(|why| {
+    app.handles.plugins.check_rollback(&name, to).map_err(|why| {
         refused(format!("version {} of {name} keeps its state in schema {}: {why}", to.number, to.state_schema))
     })?;
     let component = component_for(&app, &name, &view, to).await?;
@@ -94,7 +94,7 @@ async fn component_for(
         return kept(app, name, to).await.map(Restored::Component).map(Some);
     }
     if to.component == format!("{name}.js") {
-        let script = app.parts.plugins.version_script(name, to.number).await;
+        let script = app.handles.plugins.version_script(name, to.number).await;
         let script = script.map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
         return match script {
             Some(text) => Ok(Some(Restored::Script(text))),
@@ -113,7 +113,7 @@ async fn component_for(
 }
 
 async fn kept(app: &App, name: &PluginName, version: &PluginVersion) -> Result<Vec<u8>, Error> {
-    let bytes = app.parts.plugins.version_component(name, version.number).await;
+    let bytes = app.handles.plugins.version_component(name, version.number).await;
     let bytes = bytes.map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
     bytes.ok_or_else(|| refused(format!("the component of version {} of {name} is not kept any more", version.number)))
 }

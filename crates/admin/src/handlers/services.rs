@@ -20,7 +20,7 @@ use switchbox_model::{ServiceName, limits::SERVICES, patch::CredentialOwner};
 use switchbox_store::ServiceDoc;
 
 fn find(app: &App, name: &ServiceName) -> Result<Arc<ServiceDoc>, Error> {
-    app.parts.registry.service(name).ok_or_else(|| Error::not_found(format!("service account {name}")))
+    app.handles.registry.service(name).ok_or_else(|| Error::not_found(format!("service account {name}")))
 }
 
 /// Shows the account to the caller that has just created or changed it, with warnings.
@@ -37,21 +37,21 @@ pub(crate) async fn list(State(app): State<App>, params: Params) -> Page {
     params.only(&["pageSize", "pageToken"])?;
     let limit = params.number("pageSize", SERVICES, SERVICES)?;
     let after = params.one("pageToken").map(|text| ServiceName::new(text).map_err(|_| bad_token(text))).transpose()?;
-    let all = app.parts.registry.services();
+    let all = app.handles.registry.services();
     let found: Vec<_> = all.iter().filter(|service| after.as_ref().is_none_or(|after| service.name > *after)).collect();
     let mut list = List::new("serviceAccounts");
     let show = |service: &&&Arc<ServiceDoc>| params.shown(&convert::service(service));
     let shown = found.iter().take(limit).take_while(|service| list.push(&show(service))).last();
     let more = shown.is_some_and(|shown| found.last().is_some_and(|last| last.name != shown.name));
     let next = shown.filter(|_| more).map(|last| last.name.to_string());
-    Ok(list.page(next, &app.parts.counters))
+    Ok(list.page(next, &app.handles.counters))
 }
 
 pub(crate) async fn create(State(app): State<App>, params: Params, Body(wanted): Body<ServiceAccount>) -> Tagged {
     params.only(&[])?;
     let id = wanted.id.as_deref().ok_or_else(|| Error::invalid("id is missing").of_field("id"))?;
     let name = ServiceName::new(id)?;
-    app.parts.registry.create_service(name.clone(), convert::service_spec(wanted)?).await?;
+    app.handles.registry.create_service(name.clone(), convert::service_spec(wanted)?).await?;
     changed(&app, &name, &params)
 }
 
@@ -72,7 +72,7 @@ pub(crate) async fn patch(
     let mask = params.update_mask("disabled,publish,subscribe")?;
     let name = ServiceName::new(&name)?;
     let patch = convert::service_patch(convert::service_spec(wanted)?, &mask)?;
-    app.parts.registry.patch_service(&name, patch, revision).await?;
+    app.handles.registry.patch_service(&name, patch, revision).await?;
     changed(&app, &name, &params)
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn delete(
     params: Params,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
-    app.parts.registry.delete_service(&ServiceName::new(&name)?, revision).await?;
+    app.handles.registry.delete_service(&ServiceName::new(&name)?, revision).await?;
     Ok(Json(Empty {}))
 }
 
@@ -96,7 +96,7 @@ pub(crate) async fn add_credential(
 ) -> Tagged {
     params.only(&[])?;
     let (name, credential) = (ServiceName::new(&name)?, convert::credential(wanted)?);
-    app.parts.registry.add_credential(CredentialOwner::Service(name.clone()), credential, revision).await?;
+    app.handles.registry.add_credential(CredentialOwner::Service(name.clone()), credential, revision).await?;
     changed(&app, &name, &params)
 }
 
@@ -109,7 +109,7 @@ pub(crate) async fn remove_credential(
 ) -> Tagged {
     params.only(&[])?;
     let name = ServiceName::new(&name)?;
-    app.parts
+    app.handles
         .registry
         .remove_credential(CredentialOwner::Service(name.clone()), wanted.public_key.key, revision)
         .await?;
@@ -124,7 +124,7 @@ pub(crate) async fn set_password(
     Body(body): Body<SetPasswordRequest>,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
-    app.parts
+    app.handles
         .registry
         .set_service_password(&ServiceName::new(&name)?, credentials::hash(body).await?, revision)
         .await?;

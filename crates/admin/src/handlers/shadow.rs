@@ -22,7 +22,7 @@ pub(crate) async fn begin(
 ) -> ApiResult<PluginShadow> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
-    app.parts.plugins.shadow(&name, request).await.map(Json).map_err(refused)
+    app.handles.plugins.shadow(&name, request).await.map(Json).map_err(refused)
 }
 
 pub(crate) async fn status(
@@ -31,10 +31,10 @@ pub(crate) async fn status(
     params: Params,
 ) -> ApiResult<PluginShadow> {
     params.only(&[])?;
-    of_plugin(&name, "shadow", |name| app.parts.plugins.shadow_status(name)).map(Json)
+    of_plugin(&name, "shadow", |name| app.handles.plugins.shadow_status(name)).map(Json)
 }
 
 pub(crate) async fn stop(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<PluginShadow> {
     params.only(&[])?;
-    of_plugin(&name, "shadow", |name| app.parts.plugins.stop_shadow(name)).map(Json)
+    of_plugin(&name, "shadow", |name| app.handles.plugins.stop_shadow(name)).map(Json)
 }

@@ -23,7 +23,7 @@ pub(crate) async fn status(
     params: Params,
 ) -> ApiResult<HostStatus> {
     params.only(&[])?;
-    let parts = &app.parts;
+    let parts = &app.handles;
     let letters = parts.journal.dead_letters(0, DEAD_LETTERS, None).await?;
     let mut plugins = BTreeMap::<String, usize>::new();
     for plugin in parts.plugins.list().await {
@@ -59,7 +59,7 @@ fn latency(of: &Buckets) -> Latency {
 
 /// The problems of the host, as text.
 fn problems(app: &App) -> Vec<String> {
-    let failed = app.parts.tasks.failed();
+    let failed = app.handles.tasks.failed();
     let failed = failed.iter().map(|(task, how)| format!("the task \"{task}\" {how}; restart the host"));
     let not_ready = (!app.is_ready()).then(|| "the host takes no clients".to_owned());
     let no_audit =
@@ -69,8 +69,8 @@ fn problems(app: &App) -> Vec<String> {
 
 async fn oldest_event_ms(app: &App) -> Result<Option<u64>, Error> {
     // This event, or the first one that is stored.
-    let Some(row) = app.parts.store.row_of(Seq(1)).await? else { return Ok(None) };
-    let page = app.parts.store.journal_page(row, OLDEST_BYTES).await?;
+    let Some(row) = app.handles.store.row_of(Seq(1)).await? else { return Ok(None) };
+    let page = app.handles.store.journal_page(row, OLDEST_BYTES).await?;
     let entries = page.rows.into_iter().flat_map(|row| row.entries);
     Ok(entries.flat_map(|entry| entry.into_events()).map(|event| event.time_ms).next())
 }

@@ -63,7 +63,7 @@ pub(crate) async fn audit(State(app): State<App>, params: Params) -> Page {
     let shown = lines.iter().take_while(|(_, line)| list.push(line)).last();
     let more = |at: u64| at > 0 && (lines.len() == limit || lines.last().is_some_and(|(last, _)| *last != at));
     let next = shown.filter(|(at, _)| more(*at)).map(|(at, _)| at.to_string());
-    Ok(list.page(next, &app.parts.counters))
+    Ok(list.page(next, &app.handles.counters))
 }
 
 impl From<tokens::Error> for Error {

@@ -32,7 +32,7 @@ pub(crate) async fn follow(
     let stream = MessageStream {
         token: Token::of(&app, who),
         stopping: app.stopping.clone(),
-        tap: Tap::new(app.parts.topics.clone(), filter),
+        tap: Tap::new(app.handles.topics.clone(), filter),
         app,
         sample,
         items: VecDeque::new(),

@@ -54,16 +54,16 @@ pub(crate) async fn retained(State(app): State<App>, params: Params) -> Page {
     let mut after = params.one("pageToken").map(str::to_owned);
     let (mut list, mut last) = (List::new("messages").always(), None);
     loop {
-        let page = app.parts.topics.retained(&filter, after.as_deref());
+        let page = app.handles.topics.retained(&filter, after.as_deref());
         for message in page.messages {
             if list.len() >= limit || !list.push(&show(&message, None)) {
-                return Ok(list.page(last, &app.parts.counters));
+                return Ok(list.page(last, &app.handles.counters));
             }
             last = Some(message.topic.to_string());
         }
         match page.next {
             Some(next) => after = Some(next.to_string()),
-            None => return Ok(list.page(None, &app.parts.counters)),
+            None => return Ok(list.page(None, &app.handles.counters)),
         }
     }
 }
@@ -91,23 +91,23 @@ pub(crate) async fn publish(
     details::object(&wanted.topic);
     let mut message = Message::new(&wanted.topic, payload);
     (message.qos, message.retain) = (qos, wanted.retain);
-    let traceparent = app.parts.counters.traces.on().and_then(|_| telemetry::current_traceparent());
+    let traceparent = app.handles.counters.traces.on().and_then(|_| telemetry::current_traceparent());
     if let Some(traceparent) = traceparent {
         message.properties.get_or_insert_default().user.push((telemetry::PROPERTY.to_owned(), traceparent));
     }
     let message = Arc::new(message);
-    if let Some(event) = app.parts.ingest.topic_event(&message) {
-        let permit = app.parts.ingest.reserve(message.size(), PriorityClass::Background).await?;
+    if let Some(event) = app.handles.ingest.topic_event(&message) {
+        let permit = app.handles.ingest.reserve(message.size(), PriorityClass::Background).await?;
         let (done, durable) = oneshot::channel();
         // The caller may have disconnected.
         let on_commit = OnCommit::Call(Box::new(move |result| drop(done.send(result.map(drop)))));
-        app.parts.ingest.submit_topic(event, vec![], Some(permit), on_commit)?;
+        app.handles.ingest.submit_topic(event, vec![], Some(permit), on_commit)?;
         durable.await.map_err(|_| ingest::Error::Closed)?.map_err(ingest::Error::from)?;
     }
     let from = Publisher::of(Owner::Everyone);
-    app.parts.topics.publish(message.clone(), &from, &mut WaitBudget::default()).await;
+    app.handles.topics.publish(message.clone(), &from, &mut WaitBudget::default()).await;
     let is_kept =
-        || app.parts.topics.retained(&message.topic, None).messages.iter().any(|one| one.payload == message.payload);
+        || app.handles.topics.retained(&message.topic, None).messages.iter().any(|one| one.payload == message.payload);
     if message.retain && !message.payload.is_empty() && !is_kept() {
         let text = "it was given to the subscribers, but there is no room to retain it (limits retained_messages, retained_bytes)";
         return Err(Error::new(Kind::ResourceExhausted, text));

@@ -49,19 +49,19 @@ pub(crate) async fn patch(
     // Applies the patch to an empty document first, so that a bad patch gets another error than a result that is too large.
     twin::patched(b"{}", &body).map_err(|problem| Error::invalid(problem.to_string()))?;
     let device = found(&app, &path)?;
-    app.parts.outbox.patch_desired(&device, body, expected, Cause::Api { who: who.0 }).await?;
+    app.handles.outbox.patch_desired(&device, body, expected, Cause::Api { who: who.0 }).await?;
     shown(&app, &device, None).await
 }
 
 /// The tolerance of the comparison: this one, or the device's own.
 async fn shown(app: &App, device: &Device, tolerance: Option<Tolerance>) -> TwinResult {
-    let configs = app.parts.store.configs(device.num, VERSIONS_KEPT).await?;
-    let states = app.parts.store.states(device.num, VERSIONS_KEPT).await?;
+    let configs = app.handles.store.configs(device.num, VERSIONS_KEPT).await?;
+    let states = app.handles.store.states(device.num, VERSIONS_KEPT).await?;
     // An invalid one was stored before tolerances were checked.
     let own = || twin::tolerance(&device.spec().metadata).unwrap_or(Tolerance::EXACT);
     let twin = twin::document(&configs, &states, tolerance.unwrap_or_else(own));
     if twin.left_out > 0 {
-        app.parts.counters.limit(names::TWIN_DIFFERENCES);
+        app.handles.counters.limit(names::TWIN_DIFFERENCES);
     }
     Ok(JsonText(twin.text))
 }

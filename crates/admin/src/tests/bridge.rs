@@ -92,7 +92,7 @@ fn what_a_device_sends_over_http_has_the_limits_that_it_has_over_mqtt() {
         assert!(status == 400 && text.contains(part), "{rest}: {status} {text}");
     }
     for limit in [names::TELEMETRY_BYTES, names::STATE_BYTES] {
-        assert_eq!(host.parts.counters.limit_hits(limit), 1, "{limit}");
+        assert_eq!(host.handles.counters.limit_hits(limit), 1, "{limit}");
     }
 }
 

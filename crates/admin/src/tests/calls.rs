@@ -33,7 +33,7 @@ fn only_a_caller_with_the_token_is_accepted() {
     host.ready.store(true, Ordering::Release);
     assert_eq!(host.raw("GET", "/readyz", &[], None).0, 200);
     // The log has the panic's text; this line has the caller.
-    assert_eq!(host.parts.tasks.run("timers", || -> u8 { panic!("as the test asked") }), None);
+    assert_eq!(host.handles.tasks.run("timers", || -> u8 { panic!("as the test asked") }), None);
     let mut answer = host.answer("GET", "/readyz", &[], None);
     assert_eq!(answer.status(), 503);
     let text = answer.body_mut().read_to_string().unwrap();
@@ -204,7 +204,7 @@ fn an_execution_and_a_dead_letter_can_be_read_and_driven_again() {
     };
     let dead = Outcome::Dead { error: "hops is not a number".into(), event: Box::new(event) };
     for entry in [handled(1, dead), handled(2, Outcome::Done { effects: vec![] })] {
-        host.runtime.block_on(host.parts.store.call(entry)).unwrap();
+        host.runtime.block_on(host.handles.store.call(entry)).unwrap();
     }
     let found = host.ok("GET", "/v1/executions?plugin=relay", None);
     assert_eq!(
@@ -274,7 +274,7 @@ fn devices_that_enrolled_by_themselves_and_were_never_used_go_in_one_call() {
     let enrol = |id: &str| {
         let name = switchbox_model::DeviceName::parse(id, &switchbox_model::RegistryName::default_registry()).unwrap();
         let with = Registration { spec: DeviceSpec::enrolled(), ..Registration::default() };
-        host.runtime.block_on(host.parts.registry.create(name, with)).unwrap();
+        host.runtime.block_on(host.handles.registry.create(name, with)).unwrap();
     };
     for id in ["mqttjs_1", "mqttjs_2", "there", "sender", "lamp", "queued", "named"] {
         enrol(id);
@@ -314,7 +314,7 @@ fn the_largest_states_are_one_page() {
 fn clients_of_chance_become_devices_up_to_a_limit() {
     use switchbox_auth::Credentials;
     let host = TestHost::new();
-    let auth = host.parts.auth.clone().with_most_enrolled(2);
+    let auth = host.handles.auth.clone().with_most_enrolled(2);
     let admit = |client_id: &str| {
         let address = std::net::IpAddr::from([127, 0, 0, 1]);
         let shown = Credentials {
@@ -374,6 +374,6 @@ fn a_page_ends_before_it_is_too_large_and_the_next_continues() {
         assert_eq!((found.len(), once.len()), (all, all), "{path}");
         assert!(pages > 1, "{path}: {pages} pages");
     }
-    let hits = host.parts.counters.limit_hits(switchbox_model::limits::names::ADMIN_PAGE_BYTES);
+    let hits = host.handles.counters.limit_hits(switchbox_model::limits::names::ADMIN_PAGE_BYTES);
     assert!(hits >= 3, "{hits}");
 }

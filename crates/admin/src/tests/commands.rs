@@ -115,7 +115,7 @@ fn acknowledge(online: &Online, got: &Got) {
 /// The ends of commands in the journal, oldest first.
 fn ends(host: &TestHost) -> Vec<(String, String)> {
     let filter = switchbox_core::journal::EventFilter { kind: Some(EventKind::CommandSettled), ..Default::default() };
-    let page = host.runtime.block_on(host.parts.journal.events(None, 10_000, &filter)).unwrap();
+    let page = host.runtime.block_on(host.handles.journal.events(None, 10_000, &filter)).unwrap();
     let end = |data| match data {
         EventData::CommandSettled { id, status } => (id, status.as_str().to_owned()),
         other => panic!("{other:?}"),
@@ -319,7 +319,7 @@ fn a_queue_found_full_only_when_the_command_is_committed_rejects_it_visibly() {
     let effects = (0..=QUEUED).map(command).collect();
     let entry =
         Entry::Operator { time_ms: switchbox_support::clock::now_ms(), cause: Cause::Api { who: "x".into() }, effects };
-    host.runtime.block_on(host.parts.store.call(entry)).unwrap();
+    host.runtime.block_on(host.handles.store.call(entry)).unwrap();
     let last = format!("c{QUEUED}");
     let shown = wait_status(&host, &last, "rejected");
     assert!(shown["times"]["rejected"].is_string(), "{shown}");

@@ -113,10 +113,10 @@ fn keys_of_the_metadata_are_changed_one_by_one() {
 fn credentials_are_added_and_removed_one_by_one() {
     let host = host();
     for (path, one) in [(DEVICE, key as fn() -> Value), (SERVICE, key), (REGISTRY, authority)] {
-        let most = if path == REGISTRY { limits::REGISTRY_AUTHORITIES } else { limits::CREDENTIALS };
-        let all: Vec<_> = (0..most).map(|_| one()).collect();
+        let max = if path == REGISTRY { limits::REGISTRY_AUTHORITIES } else { limits::CREDENTIALS };
+        let all: Vec<_> = (0..max).map(|_| one()).collect();
         at_once(&all, |credential| drop(host.ok("POST", &format!("{path}:addCredential"), Some(credential))));
-        assert_eq!(host.ok("GET", path, None)["credentials"].as_array().unwrap().len(), most, "{path}");
+        assert_eq!(host.ok("GET", path, None)["credentials"].as_array().unwrap().len(), max, "{path}");
         for (verb, credential, word, part) in [
             ("addCredential", &one(), "INVALID_ARGUMENT", "credentials"),
             ("addCredential", &all[0], "ALREADY_EXISTS", "has that credential already"),
@@ -133,7 +133,7 @@ fn credentials_are_added_and_removed_one_by_one() {
 
 /// The entries of the journal with changes of the registry.
 fn changes(host: &TestHost) -> usize {
-    let page = host.runtime.block_on(host.parts.store.journal_page(0, 1 << 20)).unwrap();
+    let page = host.runtime.block_on(host.handles.store.journal_page(0, 1 << 20)).unwrap();
     let entries = page.rows.iter().flat_map(|row| &row.entries);
     entries.filter(|entry| matches!(entry, Entry::Registry { .. })).count()
 }
@@ -169,7 +169,7 @@ fn a_device_is_deleted_with_its_commands_in_one_entry_and_a_refused_deletion_end
     };
     let ids = [send(), send(), send()];
     let purged = || {
-        let page = host.runtime.block_on(host.parts.store.journal_page(0, 1 << 20)).unwrap();
+        let page = host.runtime.block_on(host.handles.store.journal_page(0, 1 << 20)).unwrap();
         let entries = page.rows.into_iter().flat_map(|row| row.entries);
         let ended =
             entries.filter(|entry| matches!(entry, Entry::DeviceDeleted { .. } | Entry::CommandsSettled { .. }));

@@ -229,7 +229,7 @@ fn a_head_that_holds_too_much_is_refused_by_a_limit_that_has_a_name_and_is_count
     let host = TestHost::new();
     let bearer = format!("Bearer {}", host.token.as_deref().unwrap());
     let (devices, long) = (format!("{REGISTRY}/devices"), "x".repeat(5_000));
-    let hits = |limit: &str| host.parts.counters.limit_hits(LimitName::find(limit).unwrap());
+    let hits = |limit: &str| host.handles.counters.limit_hits(LimitName::find(limit).unwrap());
     let large = "x".repeat(64 * 1024);
     for (path, header, limit) in [
         (format!("{devices}/{long}"), "", "admin_path_bytes"),
@@ -305,12 +305,12 @@ fn a_field_that_holds_too_much_is_refused_by_a_limit_that_has_a_name_and_is_coun
         (&"/v1/tokens".to_owned(), json!({"name": long, "scope": "read"}), "admin_token_name_bytes"),
         (&format!("{REGISTRY}:bindDeviceToGateway"), json!({"gatewayId": long, "deviceId": "lamp-1"}), "id_bytes"),
     ] {
-        let before = host.parts.counters.limit_hits(LimitName::find(limit).unwrap());
+        let before = host.handles.counters.limit_hits(LimitName::find(limit).unwrap());
         let (status, answer) = host.call("POST", path, Some(&body));
         let text = answer["error"]["message"].as_str().unwrap_or_default();
         assert!(status == 400, "{path} {limit}: {status} {text}");
         assert!(limit == "id_bytes" || text.contains(&format!("(limit {limit})")), "{path}: {text}");
-        assert_eq!(host.parts.counters.limit_hits(LimitName::find(limit).unwrap()) - before, 1, "{path} {limit}");
+        assert_eq!(host.handles.counters.limit_hits(LimitName::find(limit).unwrap()) - before, 1, "{path} {limit}");
     }
 }
 

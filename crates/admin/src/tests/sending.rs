@@ -73,7 +73,7 @@ fn a_device_whose_first_config_is_too_large_is_not_made() {
 fn an_endpoint_that_may_not_be_called_is_warned_of_when_it_is_set() {
     let host = TestHost::new();
     let allowed = "example.com".parse().unwrap();
-    host.parts.delivery.set_proxy(switchbox_proxy::Handle::new(allowed, host.parts.counters.clone()));
+    host.handles.delivery.set_proxy(switchbox_proxy::Handle::new(allowed, host.handles.counters.clone()));
     let devices = LAMP.strip_suffix("/lamp").unwrap();
     let endpoint = |url: &str| json!({"id": "lamp", "methodEndpoint": {"url": url}});
     let made = host.ok("POST", devices, Some(&endpoint("http://example.org/lamp")));

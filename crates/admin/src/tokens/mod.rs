@@ -115,8 +115,8 @@ impl Tokens {
             return Err(Error::Own);
         }
         self.change(|known| {
-            let place = known.iter().position(|token| token.name == name);
-            known.remove(place.ok_or_else(|| Error::NoSuch(name.to_owned()))?);
+            let index = known.iter().position(|token| token.name == name);
+            known.remove(index.ok_or_else(|| Error::NoSuch(name.to_owned()))?);
             Ok(())
         })
     }

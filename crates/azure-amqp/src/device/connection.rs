@@ -26,8 +26,8 @@ struct Inner {
 impl DeviceConnection {
     /// The device is connected, and its earlier connection is closed.
     pub(crate) fn begin(context: &Context, device: Arc<Device>, closing: Arc<Closing>) -> Self {
-        let mailbox = Arc::new(Mailbox::new(closing, context.parts.metrics.clone()));
-        let online = context.parts.delivery.connect(&device, mailbox.clone());
+        let mailbox = Arc::new(Mailbox::new(closing, context.handles.metrics.clone()));
+        let online = context.handles.delivery.connect(&device, mailbox.clone());
         let online = Mutex::new(Some(online));
         Self(Arc::new(Inner { device, mailbox, online, auth_context: Mutex::default() }))
     }
@@ -53,7 +53,7 @@ impl DeviceConnection {
     /// Checks that the device may stay connected. Returns until when; the error says why not.
     pub(crate) fn still_holds(&self, context: &Context) -> Result<AccessExpiry, String> {
         let auth_context = self.0.auth_context.lock().clone();
-        auth_context.map_or(Ok(AccessExpiry::default()), |auth_context| context.parts.auth.still_holds(&auth_context))
+        auth_context.map_or(Ok(AccessExpiry::default()), |auth_context| context.handles.auth.still_holds(&auth_context))
     }
 
     pub(crate) fn end(&self, reason: &str) {

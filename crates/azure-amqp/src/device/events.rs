@@ -76,7 +76,7 @@ async fn submit(
 ) -> Result<Written, Error> {
     let event = event(context, delivery)?;
     let failed = |why: ingest::Error| error(AmqpError::InternalError, why.to_string());
-    let ingest = &context.parts.ingest;
+    let ingest = &context.handles.ingest;
     let permit = ingest.reserve(event.payload().len(), PriorityClass::Background).await.map_err(failed)?;
     if connection.online(|_| ()).is_none() {
         return Err(error(AmqpError::UnauthorizedAccess, "the device's connection has ended"));
@@ -101,7 +101,7 @@ fn event(context: &Context, delivery: &Delivery<Body<Value>>) -> Result<EventDat
     let payload = incoming::payload(&message.body)?;
     let limit = context.payloads.telemetry();
     if payload.len() > limit.bytes {
-        context.parts.metrics.limit(limit.limit);
+        context.handles.metrics.limit(limit.limit);
         let text = format!("a message of {} bytes is larger than {} ({})", payload.len(), limit.bytes, limit.setting);
         return Err(error(LinkError::MessageSizeExceeded, text));
     }

@@ -97,7 +97,7 @@ fn answer(context: &Context, connection: &DeviceConnection, message: &Message<Bo
     let payload = incoming::payload(&message.body)?;
     let limit = context.payloads.answer();
     if payload.len() > limit.bytes {
-        context.parts.metrics.limit(limit.limit);
+        context.handles.metrics.limit(limit.limit);
         return Err(error(LinkError::MessageSizeExceeded, limit.text));
     }
     // An answer that comes too late is accepted: the device cannot do better.

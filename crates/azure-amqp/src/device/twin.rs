@@ -103,7 +103,7 @@ async fn patch_reported(context: &Context, connection: &DeviceConnection, patch:
     if !twin::is_state_patch(patch) {
         return Answer::error(400, "a patch must be a JSON object without members that begin with $");
     }
-    let (limit, ingest) = (context.payloads.state(), &context.parts.ingest);
+    let (limit, ingest) = (context.payloads.state(), &context.handles.ingest);
     let Ok(permit) = ingest.reserve(limit.bytes, PriorityClass::Background).await else {
         return Answer::error(503, "the journal cannot be written");
     };
@@ -122,7 +122,7 @@ async fn patch_reported(context: &Context, connection: &DeviceConnection, patch:
         },
         Ok(Err(why)) => Answer::error(503, &why.to_string()),
         Err(Problem::TooLarge { .. }) => {
-            context.parts.metrics.limit(limit.limit);
+            context.handles.metrics.limit(limit.limit);
             Answer::error(413, limit.text)
         }
         Err(why) => Answer::error(400, &why.to_string()),

@@ -16,7 +16,7 @@ use md5::{Digest as _, Md5};
 use crate::{
     app::{App, RateKey},
     bounds,
-    guard::{address_of, check_rate},
+    gate::{address_of, check_rate},
     handlers::{blob_description::BlobDescription, device_messages::submit},
     storage::{StorageError, created, created_block, with_common_headers},
 };
@@ -69,7 +69,7 @@ async fn handle_call(app: &App, head: &Parts, body: &mut Body) -> Result<Respons
     let (query, upload) = match admit(app, head) {
         Ok(admitted) => admitted,
         Err(error) => {
-            app.parts.metrics.refuse("file_address");
+            app.handles.metrics.refuse("file_address");
             let address = address_of(head);
             if let Some(more) = REFUSED.allow() {
                 tracing::info!(%address, %error, "an upload was refused{more}");
@@ -103,7 +103,7 @@ async fn handle_call(app: &App, head: &Parts, body: &mut Body) -> Result<Respons
         Some("blocklist") => {
             let ids = storage::block_list(&text(body).await?)?;
             let description = BlobDescription::read(&head.headers, false)?;
-            let (files, of) = (app.parts.files.clone(), upload.clone());
+            let (files, of) = (app.handles.files.clone(), upload.clone());
             finish(app, upload, description, move || files.commit_blocks(&of, &ids, only_new)).await
         }
         Some(other) => Err(StorageError::no_permission(&format!("comp={}", other.escape_default()))),
@@ -115,7 +115,7 @@ fn admit(app: &App, head: &Parts) -> Result<(BlobCall, Upload), StorageError> {
     let query = BlobCall::parse(head.uri.query().unwrap_or_default())?;
     let path = decode(head.uri.path().trim_start_matches('/')).unwrap_or_default();
     let path = path.strip_prefix(storage::CONTAINER).and_then(|path| path.strip_prefix('/')).unwrap_or_default();
-    let upload = app.parts.files.find(&query.id).ok_or_else(StorageError::authentication_failed)?;
+    let upload = app.handles.files.find(&query.id).ok_or_else(StorageError::authentication_failed)?;
     let is_own = path == format!("{}/{}", upload.device.id, upload.name);
     if !is_own || !query.is_signed(upload.key.bytes(), path) || !query.may_write() {
         return Err(StorageError::authentication_failed());
@@ -157,7 +157,7 @@ async fn receive(app: &App, upload: &Upload, headers: &HeaderMap, body: &mut Bod
     }
     let wanted = headers.get("content-md5").map(|sum| STANDARD.decode(sum));
     let wanted = wanted.transpose().map_err(|_| StorageError::header("content-md5", "it is no base64"))?;
-    let (files, of) = (app.parts.files.clone(), upload.clone());
+    let (files, of) = (app.handles.files.clone(), upload.clone());
     let mut writing = blocking(move || files.start_writing(&of)).await?;
     let mut sum = wanted.as_ref().map(|_| Md5::new());
     let (mut pieces, mut bytes) = (Vec::new(), 0);
@@ -251,7 +251,7 @@ async fn append_uploaded_event(
     stored: Stored,
 ) -> Result<Response, StorageError> {
     // A device that was deleted meanwhile has no events, and its file stays.
-    let device = app.parts.registry.get(upload.num).ok_or_else(StorageError::authentication_failed)?;
+    let device = app.handles.registry.get(upload.num).ok_or_else(StorageError::authentication_failed)?;
     let payload = description.event(upload.name.as_str(), stored.bytes).to_string();
     let properties = vec![(about::CONTENT_TYPE.to_owned(), "application/json".to_owned())];
     let data = EventData::Telemetry { subfolder: FILE_UPLOADED.to_owned(), payload: payload.into(), properties };

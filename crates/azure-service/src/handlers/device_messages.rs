@@ -94,13 +94,13 @@ pub(super) async fn submit(app: &App, device: &Arc<Device>, events: Vec<NewEvent
         return Ok(());
     }
     let bytes = events.iter().map(|event| event.data.payload().len()).sum();
-    let room = app.parts.ingest.reserve(bytes, PriorityClass::Background).await?;
+    let room = app.handles.ingest.reserve(bytes, PriorityClass::Background).await?;
     let (done, durable) = oneshot::channel();
     let done = Box::new(move |result| {
         // The caller may have disconnected.
         let _ = done.send(result);
     });
-    app.parts.ingest.submit(device, events, room, done);
+    app.handles.ingest.submit(device, events, room, done);
     Ok(durable.await.unwrap_or(Err(ingest::Error::Closed))?)
 }
 
@@ -109,7 +109,7 @@ pub(crate) async fn fetch(
     State(app): State<App>,
     DeviceCaller(device): DeviceCaller,
 ) -> Result<Response, ServiceError> {
-    let fetched = app.parts.delivery.fetch(&device).await?;
+    let fetched = app.handles.delivery.fetch(&device).await?;
     Ok(fetched.map_or_else(|| StatusCode::NO_CONTENT.into_response(), |fetched| message(&device, fetched)))
 }
 
@@ -152,7 +152,7 @@ pub(crate) async fn settle(
     let is_reject = |pair: &str| pair.split('=').next().is_some_and(|name| name.eq_ignore_ascii_case("reject"));
     let is_reject = uri.query().is_some_and(|query| query.split('&').any(is_reject));
     let outcome = if is_reject { FetchedOutcome::Rejected } else { FetchedOutcome::Completed };
-    app.parts.delivery.settle_fetched(&device, &token, outcome).await?;
+    app.handles.delivery.settle_fetched(&device, &token, outcome).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -162,6 +162,6 @@ pub(crate) async fn abandon(
     DeviceCaller(device): DeviceCaller,
     Path((_, token)): Path<(String, String)>,
 ) -> Result<StatusCode, ServiceError> {
-    app.parts.delivery.settle_fetched(&device, &token, FetchedOutcome::Abandoned).await?;
+    app.handles.delivery.settle_fetched(&device, &token, FetchedOutcome::Abandoned).await?;
     Ok(StatusCode::NO_CONTENT)
 }

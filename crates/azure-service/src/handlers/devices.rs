@@ -46,7 +46,7 @@ pub(crate) async fn list(
     let Query(Top { top }) = top.map_err(|error| ServiceError::invalid(error.body_text()))?;
     let _place = app.queries.acquire().await;
     let limit = top.filter(|top| (1..=MAX_LISTED).contains(top)).unwrap_or(MAX_LISTED);
-    let devices = app.parts.registry.list(&caller.registry, None, limit, &|_| true).unwrap_or_default();
+    let devices = app.handles.registry.list(&caller.registry, None, limit, &|_| true).unwrap_or_default();
     let shown = devices.iter().map(|device| identity::to_json(&app, device, &device.registered()));
     Ok(Json(shown.collect()))
 }
@@ -89,7 +89,7 @@ pub(super) async fn create(
 ) -> Result<Arc<Device>, ServiceError> {
     requested.check()?;
     let with = Registration { spec: requested.spec()?, ..Registration::default() };
-    Ok(app.parts.registry.create(app.name(caller, id)?, with).await?)
+    Ok(app.handles.registry.create(app.name(caller, id)?, with).await?)
 }
 
 pub(super) async fn update(
@@ -101,7 +101,7 @@ pub(super) async fn update(
     requested.check()?;
     let registered = device.registered();
     let revision = revision(device, if_match)?;
-    app.parts.registry.patch(device, requested.patch(&registered.spec)?, revision).await?;
+    app.handles.registry.patch(device, requested.patch(&registered.spec)?, revision).await?;
     Ok(())
 }
 
@@ -128,7 +128,7 @@ pub(crate) async fn delete(
 /// Deletes a device. Its waiting messages end in the same entry.
 pub(super) async fn remove(app: &App, device: &Arc<Device>, if_match: &IfMatch) -> Result<(), ServiceError> {
     let revision = revision(device, if_match)?;
-    match app.parts.delivery.delete(device, revision).await {
+    match app.handles.delivery.delete(device, revision).await {
         Err(registry::Error::HasBound(what)) => {
             let text = format!("{what} is a gateway with devices bound to it; unbind them first");
             Err(ServiceError::new(Code::ArgumentInvalid, text))
@@ -144,6 +144,6 @@ pub(crate) async fn purge(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ServiceError> {
     let device = app.find(&caller, &id)?;
-    let purged = app.parts.delivery.purge(&device).await?;
+    let purged = app.handles.delivery.purge(&device).await?;
     Ok(Json(json!({ "totalMessagesPurged": purged, "deviceId": id, "moduleId": null })))
 }

@@ -53,13 +53,13 @@ pub(crate) async fn invoke(
     wait_until_callable(&app, &device, Duration::from_secs(connect_secs)).await;
     let payload = Bytes::from(requested.payload.to_string());
     let (time_ms, began, request) = (clock::now_ms(), Instant::now(), CallRecord::beginning(&payload));
-    let called = app.parts.delivery.call(&device, &name, payload, Duration::from_secs(answer_secs)).await;
+    let called = app.handles.delivery.call(&device, &name, payload, Duration::from_secs(answer_secs)).await;
     let result = match &called {
         Ok(answer) => CallResult::Answered { status: answer.status, payload: CallRecord::beginning(&answer.payload) },
         Err(error) => CallResult::Failed(error.to_string()),
     };
     let number = getrandom::u64().map_err(|error| ServiceError::invalid(error.to_string()))?;
-    app.parts.store.submit_unawaited(Entry::Called(vec![CallRecord {
+    app.handles.store.submit_unawaited(Entry::Called(vec![CallRecord {
         id: format!("api.{number:016x}"),
         cause: caller.cause(),
         device: device.num,
@@ -74,10 +74,10 @@ pub(crate) async fn invoke(
 }
 
 /// Waits until the device accepts calls, or the time is over. A device with an HTTP endpoint accepts calls at any time.
-async fn wait_until_callable(app: &App, device: &Device, most: Duration) {
-    let until = Instant::now() + most;
+async fn wait_until_callable(app: &App, device: &Device, max: Duration) {
+    let until = Instant::now() + max;
     while device.endpoint().is_none()
-        && !app.parts.delivery.is_subscribed(device.num, DownlinkKind::Methods)
+        && !app.handles.delivery.is_subscribed(device.num, DownlinkKind::Methods)
         && Instant::now() < until
     {
         tokio::time::sleep(POLL_INTERVAL).await;

@@ -15,7 +15,7 @@ use crate::{
     app::{App, RateKey},
     bounds,
     error::{Code, ServiceError},
-    guard::{address_of, check_api_version, check_rate, host, text},
+    gate::{address_of, check_api_version, check_rate, host, text},
 };
 use switchbox_auth::{
     AuthRefusal, Signed, Signer,
@@ -46,7 +46,7 @@ impl FromRequestParts<App> for RegistrantCaller {
         let Path(path) = path.map_err(|error| ServiceError::invalid(error.body_text()))?;
         let part = |name: &str| path.get(name).map(String::as_str).unwrap_or_default();
         let registrant = admit(app, part("scope"), part("id"), parts).await.inspect_err(|error| {
-            app.parts.metrics.refuse("hub_token");
+            app.handles.metrics.refuse("hub_token");
             if let Some(more) = REFUSED.allow() {
                 tracing::info!(%address, %error, "the registration of a device was refused{more}");
             }
@@ -76,7 +76,7 @@ async fn admit(app: &App, scope: &str, id: &str, parts: &Parts) -> Result<Regist
         signed: signed.as_ref(),
         public_key: None,
     };
-    app.parts.auth.admit_registrant(who).await.map_err(|refusal| match refusal {
+    app.handles.auth.admit_registrant(who).await.map_err(|refusal| match refusal {
         AuthRefusal::Unavailable(why) => ServiceError::new(Code::Throttled, why),
         refusal => refused(refusal.to_string()),
     })
@@ -92,7 +92,7 @@ fn signed(scope: &str, id: &str, token: &str) -> Result<Signed, String> {
 
 /// Answers when the registration is durable. The device asks for the result by the operation's id.
 pub(crate) async fn register(State(app): State<App>, caller: RegistrantCaller) -> Result<Response, NotRegistered> {
-    let registered = app.parts.auth.register(&caller.registrant).await?;
+    let registered = app.handles.auth.register(&caller.registrant).await?;
     tracing::info!(device = %registered.device.name, "registered by an enrolment");
     let body = provisioning::pending_json(caller.registrant.registration_id());
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
@@ -101,13 +101,13 @@ pub(crate) async fn register(State(app): State<App>, caller: RegistrantCaller) -
 }
 
 pub(crate) async fn status(State(app): State<App>, caller: RegistrantCaller) -> Result<Json<Value>, NotRegistered> {
-    let registered = app.parts.auth.registered(&caller.registrant)?;
+    let registered = app.handles.auth.registered(&caller.registrant)?;
     Ok(Json(assigned(&app, &caller, &registered, |assigned| assigned.status_json())))
 }
 
 /// Answers with the registration.
 pub(crate) async fn look_up(State(app): State<App>, caller: RegistrantCaller) -> Result<Json<Value>, NotRegistered> {
-    let registered = app.parts.auth.registered(&caller.registrant)?;
+    let registered = app.handles.auth.registered(&caller.registrant)?;
     Ok(Json(assigned(&app, &caller, &registered, |assigned| assigned.registration_json())))
 }
 

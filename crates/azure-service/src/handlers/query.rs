@@ -101,7 +101,7 @@ async fn grouped(app: &App, caller: &Caller, query: &Query) -> Result<Option<Vec
     let Some(mut groups) = query.groups() else { return Ok(None) };
     let (mut after, needs) = (None, query.needs());
     loop {
-        let devices = app.parts.registry.list(&caller.registry, after.as_ref(), CHUNK, &|_| true).unwrap_or_default();
+        let devices = app.handles.registry.list(&caller.registry, after.as_ref(), CHUNK, &|_| true).unwrap_or_default();
         for device in &devices {
             let twin = twin::partial(app, device, needs);
             if query.matches(&twin) {
@@ -121,11 +121,11 @@ async fn page(
     app: &App,
     caller: &Caller,
     query: &Query,
-    most: usize,
+    max: usize,
     from: Option<Continuation>,
 ) -> Result<(Vec<Value>, Option<Continuation>), ServiceError> {
     let before = from.as_ref().map_or(0, |from| from.rows);
-    let most = most.min(query.top().unwrap_or(usize::MAX).saturating_sub(before));
+    let max = max.min(query.top().unwrap_or(usize::MAX).saturating_sub(before));
     let mut after = match &from {
         None => None,
         Some(from) => {
@@ -135,12 +135,12 @@ async fn page(
     let (mut rows, mut bytes, mut looked_at, mut more) = (Vec::new(), 0, 0, false);
     let needs = if query.is_of_twins() { query.needs_to_match() } else { query.needs() };
     'page: loop {
-        let devices = app.parts.registry.list(&caller.registry, after.as_ref(), CHUNK, &|_| true).unwrap_or_default();
-        if devices.is_empty() || most == 0 {
+        let devices = app.handles.registry.list(&caller.registry, after.as_ref(), CHUNK, &|_| true).unwrap_or_default();
+        if devices.is_empty() || max == 0 {
             break;
         }
         for device in devices {
-            if rows.len() >= most || looked_at >= MAX_SCANNED {
+            if rows.len() >= max || looked_at >= MAX_SCANNED {
                 more = true;
                 break 'page;
             }
@@ -150,7 +150,7 @@ async fn page(
                 let row = if query.is_of_twins() { twin::full(app, &device).await? } else { query.row(light) };
                 let row_bytes = row.to_string().len();
                 if bytes + row_bytes > HUB_PAGE_BYTES && !rows.is_empty() {
-                    app.parts.metrics.limit(names::HUB_PAGE_BYTES);
+                    app.handles.metrics.limit(names::HUB_PAGE_BYTES);
                     more = true;
                     break 'page;
                 }

@@ -13,7 +13,7 @@ const CHUNK: usize = 1_000;
 async fn count(app: &App, caller: &Caller, holds: impl Fn(&Device) -> bool) -> (usize, usize) {
     let (mut all, mut found, mut after) = (0, 0, None);
     loop {
-        let devices = app.parts.registry.list(&caller.registry, after.as_ref(), CHUNK, &|_| true).unwrap_or_default();
+        let devices = app.handles.registry.list(&caller.registry, after.as_ref(), CHUNK, &|_| true).unwrap_or_default();
         all += devices.len();
         found += devices.iter().filter(|device| holds(device)).count();
         after = match devices.last() {
@@ -31,6 +31,6 @@ pub(crate) async fn devices(State(app): State<App>, Extension(caller): Extension
 }
 
 pub(crate) async fn service(State(app): State<App>, Extension(caller): Extension<Caller>) -> Json<Value> {
-    let (_, connected) = count(&app, &caller, |device| app.parts.delivery.is_connected(device.num)).await;
+    let (_, connected) = count(&app, &caller, |device| app.handles.delivery.is_connected(device.num)).await;
     Json(json!({ "connectedDeviceCount": connected }))
 }

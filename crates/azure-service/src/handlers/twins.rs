@@ -99,7 +99,7 @@ pub(crate) async fn replace(
     set_tags(&app, &device, &if_match, &|spec| Ok(tags::replaced(spec, &new_tags))).await?;
     let payload = Bytes::from(Value::Object(desired).to_string());
     let config = NewConfig { payload, expected, force: false };
-    app.parts.outbox.set_config(&device, config, caller.cause()).await?;
+    app.handles.outbox.set_config(&device, config, caller.cause()).await?;
     answer(&app, &device).await
 }
 
@@ -119,7 +119,7 @@ pub(super) async fn patch(
     }
     if let Some(desired) = desired.filter(|desired| !desired.is_empty()) {
         let patch = Bytes::from(Value::Object(desired).to_string());
-        app.parts.outbox.patch_desired(device, patch, expected, caller.cause()).await?;
+        app.handles.outbox.patch_desired(device, patch, expected, caller.cause()).await?;
     }
     Ok(())
 }
@@ -139,7 +139,7 @@ async fn set_tags(app: &App, device: &Device, if_match: &IfMatch, change: Change
     for _ in 0..MAX_ATTEMPTS {
         let registered = device.registered();
         let Some(patch) = change(&registered.spec)? else { return Ok(()) };
-        match app.parts.registry.patch(device, patch, Some(registered.revision)).await {
+        match app.handles.registry.patch(device, patch, Some(registered.revision)).await {
             // A concurrent call changed the device: the patch is computed again.
             Err(registry::Error::OtherRevision { .. }) if !if_match.is_tag() => {}
             done => return Ok(done?),

@@ -11,7 +11,7 @@ use tungstenite::handshake::derive_accept_key;
 use crate::{
     app::App,
     error::{Code, ServiceError},
-    guard::{address_of, host},
+    gate::{address_of, host},
 };
 use switchbox_http_server::ConnectionInfo;
 use switchbox_support::tasks::spawn_contained;
@@ -30,8 +30,8 @@ pub(crate) async fn upgrade(State(app): State<App>, request: Request) -> Result<
     let info = info.ok_or_else(|| ServiceError::invalid("a WebSocket needs a connection of its own"))?;
     let upgraded = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
     let upgraded = upgraded.ok_or_else(|| ServiceError::invalid("this connection cannot become a WebSocket"))?;
-    let endpoint = app.parts.amqp.clone();
-    drop(spawn_contained(app.parts.metrics.panics.clone(), "amqp over websocket", async move {
+    let endpoint = app.handles.amqp.clone();
+    drop(spawn_contained(app.handles.metrics.panics.clone(), "amqp over websocket", async move {
         match upgraded.await {
             Ok(stream) => {
                 let stream = WebSocketStream::new(TokioIo::new(stream));

@@ -8,7 +8,7 @@ use switchbox_rules::json::{Kind, Object, Value, compact};
 use crate::{
     client::Client,
     exit::{Code, failed, wrong},
-    host::Host,
+    host::HostOptions,
     payload::data,
     table::table,
     when::when,
@@ -40,7 +40,7 @@ pub(super) enum Twin {
 }
 
 /// Returns what is to be printed.
-pub(super) fn run(host: &Host, client: &Client, action: &Twin) -> anyhow::Result<String> {
+pub(super) fn run(host: &HostOptions, client: &Client, action: &Twin) -> anyhow::Result<String> {
     let answer = ask(client, action)?;
     let answer = switchbox_rules::json::parse_within(answer.as_bytes(), switchbox_rules::json::DEPTH + AROUND)
         .context("the host's answer cannot be read")?;

@@ -24,8 +24,8 @@ fn cargo(project: &Path, arguments: &[&str]) -> PathBuf {
 
 #[test]
 fn a_new_project_builds_with_one_command_and_passes_its_tests() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = place.path().join("too-warm");
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join("too-warm");
     let created = create("too-warm", &folder, Language::Rust, None).unwrap();
     assert_eq!(created.folder, folder.canonicalize().unwrap());
 
@@ -46,16 +46,16 @@ fn a_new_project_builds_with_one_command_and_passes_its_tests() {
 
 #[test]
 fn every_placeholder_is_filled() {
-    let place = tempfile::tempdir().unwrap();
-    create("too-warm", place.path(), Language::Rust, None).unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    create("too-warm", temp.path(), Language::Rust, None).unwrap();
     for (path, _) in FILES.iter().chain(&CASE) {
-        let text = fs::read_to_string(place.path().join(path)).unwrap();
+        let text = fs::read_to_string(temp.path().join(path)).unwrap();
         assert!(!text.contains("{{"), "{path}");
     }
     for (path, text) in SDK.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {
         assert!(!text.contains("workspace"), "{path} stands alone: {text}");
     }
-    let readme = fs::read_to_string(place.path().join("README.md")).unwrap();
+    let readme = fs::read_to_string(temp.path().join("README.md")).unwrap();
     assert!(readme.contains("release/too_warm.wasm PLUGINS/ "), "{readme}");
 }
 
@@ -88,18 +88,17 @@ fn each_language_has_its_rule_its_types_and_the_commands_that_build_it() {
             ],
         ),
     ] {
-        let place = tempfile::tempdir().unwrap();
-        let created = create("too-warm", place.path(), language, None).unwrap();
+        let temp = tempfile::tempdir().unwrap();
+        let created = create("too-warm", temp.path(), language, None).unwrap();
         let file = language.file_name("too-warm");
         assert_eq!(created.component, Path::new(&format!("{file}.wasm")));
         let all = ["README.md", ".gitignore", "wit/plugin.wit", "cases/too-warm.json", "cases/too-warm.expected.json"];
         for path in expect.iter().chain(&all) {
-            let bytes =
-                fs::read(place.path().join(path)).unwrap_or_else(|error| panic!("{language:?} {path}: {error}"));
+            let bytes = fs::read(temp.path().join(path)).unwrap_or_else(|error| panic!("{language:?} {path}: {error}"));
             let text = String::from_utf8_lossy(&bytes);
             assert!(path.starts_with("bindings/") || !has_placeholder(&text), "{language:?} {path}: {text}");
         }
-        let readme = fs::read_to_string(place.path().join("README.md")).unwrap();
+        let readme = fs::read_to_string(temp.path().join("README.md")).unwrap();
         for line in language
             .build(&file)
             .steps
@@ -110,18 +109,18 @@ fn each_language_has_its_rule_its_types_and_the_commands_that_build_it() {
             assert!(readme.contains(&format!("\n{line}\n")), "{line} is not in {readme}");
         }
     }
-    let place = tempfile::tempdir().unwrap();
-    let error = create("a", &place.path().join("new"), Language::Js, Some(place.path())).unwrap_err();
+    let temp = tempfile::tempdir().unwrap();
+    let error = create("a", &temp.path().join("new"), Language::Js, Some(temp.path())).unwrap_err();
     assert!(matches!(error, Error::SdkForOther), "{error}");
-    let error = create("json", &place.path().join("new"), Language::Python, None).unwrap_err();
+    let error = create("json", &temp.path().join("new"), Language::Python, None).unwrap_err();
     assert!(error.to_string().ends_with("means something else to Python"), "{error}");
-    assert!(!place.path().join("new").exists());
-    create("match", &place.path().join("new"), Language::C, None).unwrap();
+    assert!(!temp.path().join("new").exists());
+    create("match", &temp.path().join("new"), Language::C, None).unwrap();
 }
 
 #[test]
 fn bad_names_are_refused_with_the_rule() {
-    let place = tempfile::tempdir().unwrap();
+    let temp = tempfile::tempdir().unwrap();
     for (name, rule) in [
         ("", "must begin with a small letter"),
         ("1st", "must begin with a small letter"),
@@ -136,23 +135,23 @@ fn bad_names_are_refused_with_the_rule() {
         ("serde_json", "means something else to cargo or to Rust"),
         ("switchbox-plugin", "means something else to cargo or to Rust"),
     ] {
-        let error = create(name, &place.path().join("new"), Language::Rust, None).unwrap_err();
+        let error = create(name, &temp.path().join("new"), Language::Rust, None).unwrap_err();
         assert!(error.to_string().ends_with(rule), "{error}");
     }
-    assert!(!place.path().join("new").exists());
+    assert!(!temp.path().join("new").exists());
 }
 
 #[test]
 fn nothing_is_written_where_something_is_or_without_an_sdk() {
-    let place = tempfile::tempdir().unwrap();
-    let error = create("a", place.path(), Language::Rust, Some(&place.path().join("nowhere"))).unwrap_err();
+    let temp = tempfile::tempdir().unwrap();
+    let error = create("a", temp.path(), Language::Rust, Some(&temp.path().join("nowhere"))).unwrap_err();
     assert!(matches!(error, Error::NoSdk(_)), "{error}");
-    assert!(is_free(place.path()));
+    assert!(is_free(temp.path()));
 
-    fs::write(place.path().join("notes.txt"), "mine").unwrap();
-    let error = create("a", place.path(), Language::Rust, None).unwrap_err();
+    fs::write(temp.path().join("notes.txt"), "mine").unwrap();
+    let error = create("a", temp.path(), Language::Rust, None).unwrap_err();
     assert!(matches!(error, Error::NotEmpty(_)), "{error}");
-    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
-    let error = create("a", &place.path().join("notes.txt"), Language::Rust, None).unwrap_err();
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    let error = create("a", &temp.path().join("notes.txt"), Language::Rust, None).unwrap_err();
     assert!(matches!(error, Error::NotEmpty(_)), "{error}");
 }

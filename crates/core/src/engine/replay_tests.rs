@@ -85,7 +85,7 @@ const STORED_ENTRIES: usize = 400;
 #[derive(Debug, Clone)]
 struct Run {
     entries: Vec<(Entry, bool)>,
-    /// The documents as they are behind this entry are those that the second replay begins with.
+    /// The documents as they are after this entry are those that the second replay begins with.
     old: usize,
 }
 
@@ -294,7 +294,7 @@ fn text(documents: BTreeMap<String, Vec<String>>) -> String {
         .collect()
 }
 
-/// Makes the data folder of this version: the whole journal, documents of half of it, and what they are behind all of it.
+/// Makes the data folder of this version: the whole journal, documents of half of it, and what they are after all of it.
 fn store_version(at: &Path) {
     let folder = folder();
     let [data, old, whole] = ["data", "old", "whole"].map(|name| folder.path().join(name));

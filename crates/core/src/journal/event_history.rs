@@ -7,7 +7,7 @@ use switchbox_store::JournalPage;
 
 /// Bytes of the journal that are read in one go.
 const PAGE_BYTES: usize = 1024 * 1024;
-/// How far behind an event executions of it are looked for, in pages.
+/// How far after an event executions of it are looked for, in pages.
 const PAGES: usize = 32;
 
 /// In the order of the journal.

@@ -39,7 +39,7 @@ pub struct FollowFilter {
     pub plugin: Option<PluginName>,
     /// The most items that one call of [`Follower::next`] returns, beside the numbers of those left out. A follower that is behind then
     /// continues with the newest record of the journal. `None`: all.
-    pub most: Option<usize>,
+    pub max: Option<usize>,
 }
 
 /// What a follower gets.
@@ -118,8 +118,8 @@ impl Handle {
 impl Follower {
     /// What came since the last time; nothing when nothing did.
     pub async fn next(&mut self) -> Result<Vec<(Cursor, Followed)>, store::Error> {
-        let mut found = Found { items: Vec::new(), room: self.filter.most.unwrap_or(usize::MAX), left_out: None };
-        let page = if self.filter.most.is_some() {
+        let mut found = Found { items: Vec::new(), room: self.filter.max.unwrap_or(usize::MAX), left_out: None };
+        let page = if self.filter.max.is_some() {
             self.shared_page.read(&self.store, self.row).await?
         } else if self.store.journal_bytes_from(self.row) > BEHIND_BYTES {
             let (row, seq) = self.store.journal_end();

@@ -25,7 +25,7 @@ pub struct Page<T> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeadLetterPage {
     pub items: Vec<DeadLetter>,
-    /// There may be more behind the last.
+    /// There may be more after the last.
     pub more: bool,
 }
 

@@ -102,18 +102,18 @@ fn a_command_is_sent_at_once_where_none_stands_before_it_and_the_device_takes_it
 fn no_more_is_handed_over_than_may_be_in_flight_until_half_is_acknowledged() {
     let (window, queues, link) = (CommandWindow::default(), queues(0), Connection::new(1_000, true));
     window.open(&queues, LAMP);
-    let most = COMMANDS_IN_FLIGHT as u64;
-    for num in 1..=most {
+    let max = COMMANDS_IN_FLIGHT as u64;
+    for num in 1..=max {
         assert_eq!(window.offer(&link, &command(num, 30_000)), CommandOffer::Sent);
     }
-    assert_eq!(window.offer(&link, &command(most + 1, 30_000)), CommandOffer::Queued);
+    assert_eq!(window.offer(&link, &command(max + 1, 30_000)), CommandOffer::Queued);
     assert!(!window.begin_reading(), "nothing is acknowledged");
-    window.ended(&(1..=most / 2 - 1).collect::<Vec<_>>());
+    window.ended(&(1..=max / 2 - 1).collect::<Vec<_>>());
     assert!(!window.begin_reading(), "less than half is");
-    window.ended(&[most / 2]);
+    window.ended(&[max / 2]);
     assert!(window.begin_reading());
     assert!(!window.begin_reading(), "a reader of the store runs already");
-    assert_eq!(window.next_read(), Some((most, COMMANDS_IN_FLIGHT / 2)));
+    assert_eq!(window.next_read(), Some((max, COMMANDS_IN_FLIGHT / 2)));
 }
 
 #[test]

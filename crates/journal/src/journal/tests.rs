@@ -99,10 +99,10 @@ fn a_torn_end_is_cut_off_and_written_over() {
     let mut journal = Journal::open(folder.path()).unwrap();
     (1..=2).for_each(|number| append(&mut journal, number));
     let kept = journal.files().end();
-    // It is not synced, and neither is anything behind it.
+    // It is not synced, and neither is anything after it.
     append(&mut journal, 3);
     drop(journal);
-    damage(&files(folder.path(), "log")[0], place(kept) + 40);
+    damage(&files(folder.path(), "log")[0], offset(kept) + 40);
     let mut journal = Journal::open(folder.path()).unwrap();
     assert_eq!(journal.files().end(), kept);
     append(&mut journal, 3);
@@ -111,8 +111,8 @@ fn a_torn_end_is_cut_off_and_written_over() {
     assert_eq!(all(&journal), [1, 2, 3], "a row of before came back");
 }
 
-/// Where in the first file a place of the journal is.
-fn place(end: JournalPosition) -> usize {
+/// The offset in the first file of a position of the journal.
+fn offset(end: JournalPosition) -> usize {
     record::FILE_HEADER + usize::try_from(end.offset).unwrap()
 }
 
@@ -132,11 +132,11 @@ fn a_damaged_record_before_one_that_was_synced_is_named_and_nothing_is_thrown_aw
     (3..=7).for_each(|number| append(&mut journal, number));
     drop(journal);
     let path = files(folder.path(), "log").remove(0);
-    let bytes = damage(&path, place(kept) + 40);
+    let bytes = damage(&path, offset(kept) + 40);
     let error = Journal::open(folder.path()).err().unwrap().to_string();
     let expected = format!(
-        "row 3 should stand at byte {}; behind it 4 records are whole, from row 4 on, with events up to 7",
-        place(kept)
+        "row 3 should stand at byte {}; after it 4 records are whole, from row 4 on, with events up to 7",
+        offset(kept)
     );
     assert!(error.contains(&expected), "{error}");
     assert_eq!(fs::read(&path).unwrap(), bytes);

@@ -11,15 +11,15 @@ use switchbox_model::{
     Message,
     broker::Owner,
     limits::{LimitName, RETAINED, RETAINED_BYTES, names},
-    quota::Quota,
+    quota::SharedQuota,
 };
 use switchbox_rules::topic;
 
 /// Topics that one page examines. The lock is held meanwhile, so publishers of retained messages wait.
 const PAGE_TOPICS: usize = 256;
 
-const NUMBER: Quota = Quota::beside(RETAINED, (names::RETAINED_MESSAGES, names::RETAINED_MESSAGES_OF_ONE));
-const BYTES: Quota = Quota::beside(RETAINED_BYTES, (names::RETAINED_BYTES, names::RETAINED_BYTES_OF_ONE));
+const NUMBER: SharedQuota = SharedQuota::beside(RETAINED, (names::RETAINED_MESSAGES, names::RETAINED_MESSAGES_OF_ONE));
+const BYTES: SharedQuota = SharedQuota::beside(RETAINED_BYTES, (names::RETAINED_BYTES, names::RETAINED_BYTES_OF_ONE));
 
 /// A page of the retained messages that match a filter.
 #[derive(Debug)]
@@ -129,8 +129,8 @@ impl Retained {
     pub(super) fn page(&self, filter: &str, after: Option<&str>) -> Page {
         let prefix = topic::literal_prefix(filter);
         let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
-        let behind = self.messages.range::<str, _>((from, Bound::Unbounded));
-        let mut topics = behind.take_while(|(topic, _)| topic.starts_with(prefix));
+        let after = self.messages.range::<str, _>((from, Bound::Unbounded));
+        let mut topics = after.take_while(|(topic, _)| topic.starts_with(prefix));
         let (mut messages, mut last) = (Vec::new(), None);
         for (topic, retained) in topics.by_ref().take(PAGE_TOPICS) {
             if topic::matches(filter, topic) {

@@ -10,9 +10,9 @@ use switchbox_mqtt_session::topics::PendingChanges;
 use switchbox_telemetry::Context;
 
 /// Acknowledgements that wait for one entry of the journal at most.
-const MOST_ACKS: usize = 256;
+const MAX_ACKS: usize = 256;
 /// Bytes of one entry of the journal, roughly.
-const MOST_BYTES: usize = 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 
 /// An event, and the trace that its sender names where the event does not keep that.
 pub(crate) type Traced = (EventData, Option<Box<Context>>);
@@ -80,7 +80,7 @@ impl Ordinary {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.acks.len() >= MOST_ACKS || self.pending.bytes() >= MOST_BYTES
+        self.acks.len() >= MAX_ACKS || self.pending.bytes() >= MAX_BYTES
     }
 }
 

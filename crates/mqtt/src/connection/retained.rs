@@ -18,7 +18,7 @@ pub(crate) struct RetainedLeft {
 }
 
 impl Connection {
-    /// Queues as many retained messages as there is room for. The rest waits, behind those of earlier subscriptions.
+    /// Queues as many retained messages as there is room for. The rest waits, after those of earlier subscriptions.
     pub(crate) fn begin_retained(&mut self, new: RetainedLeft, pending: &mut PendingChanges) {
         self.forget_retained(&new.filter);
         let left = if self.retained_left.is_empty() { self.offer_retained(new, pending) } else { Some(new) };

@@ -77,8 +77,8 @@ impl Connection {
         let token = attach::token(payload).map_err(|text| failed(text.into()))?;
         if devices.attached.len() >= limits::ATTACHED_DEVICES && !devices.attached.contains_key(id) {
             shared.metrics.limit(limits::names::ATTACHED_DEVICES);
-            let most = limits::ATTACHED_DEVICES;
-            return Err(failed(format!("a gateway may have at most {most} devices attached; detach others first")));
+            let max = limits::ATTACHED_DEVICES;
+            return Err(failed(format!("a gateway may have at most {max} devices attached; detach others first")));
         }
         let auth_context = shared.host.auth.attach(gateway, id, token.as_deref()).await;
         auth_context.map_err(|refusal| match refusal {

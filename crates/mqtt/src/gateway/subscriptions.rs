@@ -66,8 +66,8 @@ impl Connection {
             && !state.attached_subscriptions.contains_key(id)
         {
             self.presence.shared.metrics.limit(limits::names::ATTACHED_DEVICES);
-            let most = limits::ATTACHED_DEVICES;
-            let text = format!("a gateway may have subscriptions for at most {most} devices; unsubscribe others first");
+            let max = limits::ATTACHED_DEVICES;
+            let text = format!("a gateway may have subscriptions for at most {max} devices; unsubscribe others first");
             return Err((reason::QUOTA, Failure::new(ErrorType::Unknown, id.as_str(), text)));
         }
         let of_device = state.attached_subscriptions.entry(id.clone()).or_default();

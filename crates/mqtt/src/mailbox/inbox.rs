@@ -193,11 +193,11 @@ mod tests {
     fn no_more_commands_are_handed_over_than_the_queue_holds() {
         let mailbox = mailbox();
         let link = link(&mailbox);
-        let most = limits::SESSION_QUEUE as u64;
-        let half = (1..=most / 2).filter(|num| link.queue(command(*num))).count();
+        let max = limits::SESSION_QUEUE as u64;
+        let half = (1..=max / 2).filter(|num| link.queue(command(*num))).count();
         assert_eq!(mailbox.lock().session.queued(), half);
-        let taken = (1..=most).filter(|num| link.queue(command(*num))).count();
-        assert_eq!((half + taken) as u64, most);
+        let taken = (1..=max).filter(|num| link.queue(command(*num))).count();
+        assert_eq!((half + taken) as u64, max);
         assert!(!link.has_room() && link.queue(config(1)), "the newest config is taken all the same");
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use switchbox_model::registry::DeviceSpec;
 
-/// CONNECT with this name, level, flags and more behind the client id.
+/// CONNECT with this name, level, flags and more after the client id.
 fn connect(name: &str, level: u8, flags: u8, more: &[u8]) -> Vec<u8> {
     packet(0x10, &[&text(name)[..], &[level, flags, 0, 60], &text("bridge1"), more].concat())
 }

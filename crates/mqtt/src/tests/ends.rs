@@ -12,7 +12,7 @@ use switchbox_model::limits;
 
 const EVENTS: &str = "/devices/lamp-1/events";
 
-/// Packets behind an event, in the same segment, for which the host ends the connection, with the counter of each.
+/// Packets after an event, in the same segment, for which the host ends the connection, with the counter of each.
 fn enders(v5: bool) -> Vec<(&'static str, Vec<u8>, Option<&'static str>)> {
     let none: Option<&[u8]> = if v5 { Some(&[]) } else { None };
     let wrong = Some("wrong packet");

@@ -14,10 +14,10 @@ use switchbox_model::{DeviceId, DeviceName, limits};
 async fn a_gateway_attaches_so_many_devices_and_no_more() {
     let server = server().await;
     let mut gateway = gateway(&server).await;
-    let most = limits::ATTACHED_DEVICES as u16;
+    let max = limits::ATTACHED_DEVICES as u16;
     // All at once, so that the journal is not written for each alone.
     let of = server.host.device("gateway");
-    let registered = (1..=most).map(|n| {
+    let registered = (1..=max).map(|n| {
         let (registry, of) = (server.host.registry.clone(), of.clone());
         let name = DeviceName { id: DeviceId::new(&format!("many-{n}")).unwrap(), registry: of.name.registry.clone() };
         tokio::spawn(async move {
@@ -28,7 +28,7 @@ async fn a_gateway_attaches_so_many_devices_and_no_more() {
     for registered in registered.collect::<Vec<_>>() {
         registered.await.unwrap();
     }
-    for n in 1..=most {
+    for n in 1..=max {
         success(&mut gateway, &format!("/devices/many-{n}/attach"), n, "").await;
     }
     let error = failure(&mut gateway, ATTACH, 2_000, "").await;

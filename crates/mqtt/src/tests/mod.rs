@@ -65,7 +65,7 @@ impl TestServer {
         Self::start_in(switchbox_testing::folder(), Enroll::Open, options).await
     }
 
-    /// In this folder, behind a listener.
+    /// In this folder, after a listener.
     async fn start_as(folder: TempDir, enroll: Enroll) -> Self {
         let listeners = vec![ListenerOptions::plain(([127, 0, 0, 1], 0).into())];
         Self::start_in(folder, enroll, Options { listeners, ..Options::default() }).await

@@ -264,14 +264,14 @@ async fn a_full_queue_of_a_client_that_is_away_drops_the_newest_and_says_so() {
     drop(to);
     until("it is offline", || server.metrics.connections.get() == 0).await;
     let mut from = server.v4("_client-from").await;
-    let most = u16::try_from(switchbox_model::limits::SESSION_QUEUE).unwrap();
-    for n in 1..=most + 3 {
+    let max = u16::try_from(switchbox_model::limits::SESSION_QUEUE).unwrap();
+    for n in 1..=max + 3 {
         from.send(&publish(0x32, "a", n, None, &n.to_string())).await;
         from.expect(&ack(0x40, n)).await;
     }
     assert_eq!(server.limit_hits("session_queue"), 3);
     let (mut to, _) = server.resume(&kept).await;
-    for n in 1..=most {
+    for n in 1..=max {
         to.expect(&publish(0x32, "a", n, Some(&[]), &n.to_string())).await;
         to.send(&ack(0x40, n)).await;
     }

@@ -48,7 +48,7 @@ enum ReadEnd {
 pub(super) struct WebSocket {
     wire: Wire,
     frames: Frames,
-    /// Bytes that came behind the upgrade request before it was answered.
+    /// Bytes that came after the upgrade request before it was answered.
     early: BytesMut,
     /// Frames that are not written yet.
     out: BytesMut,
@@ -201,7 +201,7 @@ impl WebSocket {
     }
 }
 
-/// Reads the upgrade request. Bytes behind it stay in `head`.
+/// Reads the upgrade request. Bytes after it stay in `head`.
 async fn read_head(
     wire: &mut Wire,
     head: &mut BytesMut,

@@ -7,7 +7,7 @@ use super::{
             types::{Error, Property},
         },
         grants::Capability,
-        sandbox::State,
+        sandbox::StoreData,
     },
     args::Of as _,
     no_such_device,
@@ -15,7 +15,7 @@ use super::{
 use switchbox_model::{Effect, event};
 use switchbox_rules::calls::{self, COMMAND, DEVICE, PROPERTIES, SUBFOLDER};
 
-impl Host for State {
+impl Host for StoreData {
     fn send(&mut self, device: String, payload: Vec<u8>, options: Options) -> Result<String, Error> {
         let host = self.admit_effect([DEVICE.of(&device), COMMAND.of(&payload), SUBFOLDER.of(&options.subfolder)])?;
         self.record_command(&*host, &device, payload, options, Vec::new())
@@ -41,10 +41,10 @@ impl Host for State {
     }
 }
 
-impl State {
+impl StoreData {
     fn record_command(
         &mut self,
-        host: &dyn crate::Host,
+        host: &dyn crate::HostCalls,
         device: &str,
         payload: Vec<u8>,
         options: Options,

@@ -7,7 +7,7 @@ use super::{
             types::Error,
         },
         grants::Capability,
-        sandbox::State,
+        sandbox::StoreData,
     },
     args::Of as _,
     expect, found,
@@ -15,7 +15,7 @@ use super::{
 use switchbox_model::Effect;
 use switchbox_rules::calls::{CONFIG, DEVICE};
 
-impl Host for State {
+impl Host for StoreData {
     fn get(&mut self, device: String) -> Result<Option<Version>, Error> {
         let host = self.admit([DEVICE.of(&device)])?;
         let name = self.check_device(Capability::Read, &device)?;

@@ -2,10 +2,10 @@
 
 use super::super::{
     bindings::imports::switchbox::plugin::log::{Host, Level},
-    sandbox::State,
+    sandbox::StoreData,
 };
 
-impl Host for State {
+impl Host for StoreData {
     fn write(&mut self, level: Level, message: String) {
         let level = match level {
             Level::Debug => "debug",

@@ -17,7 +17,7 @@ use super::{
         grants::Capability,
         host::{MethodCall, MethodError},
         limits::names,
-        sandbox::State,
+        sandbox::StoreData,
     },
     args::Of as _,
     no_such_device,
@@ -26,7 +26,7 @@ use switchbox_model::{CallRecord, CallResult};
 use switchbox_rules::calls::{self, DEVICE, METHOD, METHOD_NAME};
 use switchbox_support::clock;
 
-impl Host for State {
+impl Host for StoreData {
     async fn call(
         &mut self,
         device: String,
@@ -67,16 +67,16 @@ impl Host for State {
 
 /// A method call whose arguments and grants were checked.
 struct Prepared {
-    host: Arc<dyn super::super::Host>,
+    host: Arc<dyn super::super::HostCalls>,
     call: MethodCall,
     /// Why the device cannot be called now. It is recorded as a call that failed.
     refused: Option<MethodError>,
 }
 
-impl State {
+impl StoreData {
     fn prepare(
         &mut self,
-        host: Arc<dyn super::super::Host>,
+        host: Arc<dyn super::super::HostCalls>,
         device: &str,
         method: String,
         payload: Vec<u8>,

@@ -18,17 +18,17 @@ use super::{
     bindings::imports::switchbox::plugin::types::{self, Error},
     call_state::{LastGranted, Phase},
     grants::Capability,
-    host::Host,
-    sandbox::State,
+    host::HostCalls,
+    sandbox::StoreData,
 };
 use switchbox_model::{DeviceName, DeviceNum, limits::MIGRATION_CALLS};
 use switchbox_rules::calls::{self, Arg, Refusal};
 
-impl types::Host for State {}
+impl types::Host for StoreData {}
 
-impl State {
+impl StoreData {
     /// Counts a call and checks its arguments.
-    fn admit<const N: usize>(&mut self, args: [Arg; N]) -> Result<Arc<dyn Host>, Error> {
+    fn admit<const N: usize>(&mut self, args: [Arg; N]) -> Result<Arc<dyn HostCalls>, Error> {
         let migrates = self.call.phase == Phase::Migration;
         let most = if migrates { MIGRATION_CALLS } else { self.setup.limits.host_calls };
         if self.call.host_calls >= most {
@@ -41,7 +41,7 @@ impl State {
     }
 
     /// As `admit`, for a call with an effect, which needs an event.
-    fn admit_effect<const N: usize>(&mut self, args: [Arg; N]) -> Result<Arc<dyn Host>, Error> {
+    fn admit_effect<const N: usize>(&mut self, args: [Arg; N]) -> Result<Arc<dyn HostCalls>, Error> {
         let host = self.admit(args)?;
         match self.call.phase {
             Phase::Event => Ok(host),
@@ -53,7 +53,7 @@ impl State {
     }
 
     /// As `admit`, for a write of the plugin's own state.
-    fn admit_write<const N: usize>(&mut self, args: [Arg; N]) -> Result<Arc<dyn Host>, Error> {
+    fn admit_write<const N: usize>(&mut self, args: [Arg; N]) -> Result<Arc<dyn HostCalls>, Error> {
         if self.call.phase == Phase::Migration { self.admit(args) } else { self.admit_effect(args) }
     }
 
@@ -99,7 +99,7 @@ impl State {
     }
 }
 
-fn found(host: &dyn Host, name: &DeviceName) -> Result<DeviceNum, Error> {
+fn found(host: &dyn HostCalls, name: &DeviceName) -> Result<DeviceNum, Error> {
     host.resolve(name).ok_or_else(|| no_such_device(name))
 }
 

@@ -8,7 +8,7 @@ use super::{
         },
         grants::Capability,
         host::DeviceView,
-        sandbox::State,
+        sandbox::StoreData,
     },
     args::Of as _,
     no_such_device,
@@ -19,7 +19,7 @@ use switchbox_rules::{
     pattern,
 };
 
-impl Host for State {
+impl Host for StoreData {
     fn get(&mut self, device: String) -> Result<Device, Error> {
         let host = self.admit([DEVICE.of(&device)])?;
         let name = self.check_device(Capability::Read, &device)?;

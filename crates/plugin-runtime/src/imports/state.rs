@@ -13,7 +13,7 @@ use super::{
         call_state::Phase,
         execution::KvChange,
         host,
-        sandbox::State,
+        sandbox::StoreData,
     },
     args::Of as _,
     expect,
@@ -21,7 +21,7 @@ use super::{
 use switchbox_model::limits::KV_BYTES;
 use switchbox_rules::calls::{self, KEY, LIST, VALUE};
 
-impl Host for State {
+impl Host for StoreData {
     fn get(&mut self, key: String) -> Result<Option<Entry>, Error> {
         let host = self.admit([KEY.of(&key)])?;
         self.checked(calls::key(&key))?;
@@ -61,8 +61,8 @@ impl Host for State {
     }
 }
 
-impl State {
-    fn read(&self, host: &dyn host::Host, key: &str) -> Option<(Bytes, u64)> {
+impl StoreData {
+    fn read(&self, host: &dyn host::HostCalls, key: &str) -> Option<(Bytes, u64)> {
         match self.call.overlay.get(key) {
             Some((value, revision)) => value.clone().map(|value| (value, *revision)),
             None => host.kv_get(&self.setup.name, key),
@@ -71,7 +71,7 @@ impl State {
 
     fn write(
         &mut self,
-        host: &Arc<dyn host::Host>,
+        host: &Arc<dyn host::HostCalls>,
         key: String,
         value: Option<Bytes>,
         expected: Option<u64>,

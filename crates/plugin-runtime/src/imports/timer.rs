@@ -6,7 +6,7 @@ use super::{
             timer::{Host, Schedule},
             types::Error,
         },
-        sandbox::State,
+        sandbox::StoreData,
     },
     args::Of as _,
 };
@@ -17,7 +17,7 @@ use switchbox_rules::{
     schedule::RequestedSchedule,
 };
 
-impl Host for State {
+impl Host for StoreData {
     fn set(&mut self, name: String, schedule: Schedule, payload: Vec<u8>) -> Result<(), Error> {
         let host = self.admit_effect([TIMER_NAME.of(&name), SCHEDULE.of(&schedule), TIMER.of(&payload)])?;
         self.checked(calls::timer_name(&name))?;

@@ -7,14 +7,14 @@ use super::{
             types::Error,
         },
         grants::Capability,
-        sandbox::State,
+        sandbox::StoreData,
     },
     args::Of as _,
 };
 use switchbox_model::{Effect, QoS};
 use switchbox_rules::calls::{self, MESSAGE, TOPIC};
 
-impl Host for State {
+impl Host for StoreData {
     fn publish(&mut self, topic: String, payload: Vec<u8>, options: PublishOptions) -> Result<(), Error> {
         let host = self.admit_effect([TOPIC.of(&topic), MESSAGE.of(&payload)])?;
         self.checked(calls::topic(&topic))?;

@@ -10,7 +10,7 @@ use super::{
         grants::Capability,
         host,
         limits::names,
-        sandbox::State,
+        sandbox::StoreData,
     },
     args::Of as _,
     expect, found,
@@ -19,7 +19,7 @@ use switchbox_core::twin::Desired;
 use switchbox_model::{DeviceNum, Effect};
 use switchbox_rules::calls::{DEVICE, PATCH};
 
-impl Host for State {
+impl Host for StoreData {
     async fn get(&mut self, device: String) -> Result<String, Error> {
         let host = self.admit([DEVICE.of(&device)])?;
         let name = self.check_device(Capability::Read, &device)?;
@@ -51,9 +51,9 @@ impl Host for State {
     }
 }
 
-impl State {
+impl StoreData {
     /// The config as it will be when the effects collected so far are applied.
-    pub(super) fn desired(&self, host: &dyn host::Host, num: DeviceNum) -> Result<Desired, Error> {
+    pub(super) fn desired(&self, host: &dyn host::HostCalls, num: DeviceNum) -> Result<Desired, Error> {
         let mut desired = host
             .config(num)
             .map_or_else(Desired::default, |config| Desired { version: config.version, document: config.payload });

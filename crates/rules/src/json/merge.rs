@@ -134,7 +134,7 @@ fn write_member(out: &mut String, member: &Member<'_>) {
 
 /// Cuts members out, each with the comma that is then one too many.
 fn cut_out(members: &[Member<'_>], cut: &[bool], edits: &mut Vec<Edit>) {
-    // Up to the first member that stays: with the commas behind them. The others: with the commas before them.
+    // Up to the first member that stays: with the commas after them. The others: with the commas before them.
     let mut kept_one = false;
     let mut end_of_previous = 0;
     for ((member, cut), next) in members.iter().zip(cut).zip(members.iter().skip(1).map(Some).chain([None])) {

@@ -4,10 +4,10 @@
 #[derive(Debug, Clone, Copy)]
 struct Decimal<'a> {
     negative: bool,
-    /// The digits before and behind the point. Together, without the zeros at both ends, they are the digits of the value.
+    /// The digits before and after the point. Together, without the zeros at both ends, they are the digits of the value.
     whole: &'a str,
     fraction: &'a str,
-    /// Zeros at the beginning of the digits, and how many digits there are behind them up to the last that is not 0.
+    /// Zeros at the beginning of the digits, and how many digits there are after them up to the last that is not 0.
     skip: usize,
     take: usize,
     exponent: Exponent<'a>,

@@ -294,7 +294,7 @@ fn rewritten(text: &str, shift: i64, zeros: usize) -> String {
     let all = all.trim_start_matches('0');
     let power = exponent - (fraction.len() + zeros) as i64;
     let all = if all.is_empty() { "0" } else { all };
-    // Leading zeros behind a point move it.
+    // Leading zeros after a point move it.
     let shift = usize::try_from(shift).unwrap();
     if shift == 0 {
         return format!("{negative}{all}e{power}");

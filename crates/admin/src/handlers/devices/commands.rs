@@ -34,8 +34,8 @@ pub(crate) async fn send(
     let device = found(&app, &path)?;
     check_subfolder(&wanted.subfolder)?;
     let ttl = wanted.ttl.map_or_else(Default::default, |ttl| ttl.0);
-    if ttl.is_zero() && !app.parts.delivery.is_subscribed(device.num, DownlinkKind::Commands) {
-        let connected = app.parts.delivery.is_connected(device.num);
+    if ttl.is_zero() && !app.handles.delivery.is_subscribed(device.num, DownlinkKind::Commands) {
+        let connected = app.handles.delivery.is_connected(device.num);
         let state = if connected { "does not subscribe to its commands" } else { "is not connected" };
         let advice = "give the command a ttl to let it wait";
         return Err(Error::new(Kind::FailedPrecondition, format!("{} {state}; {advice}", device.name)));
@@ -48,7 +48,7 @@ pub(crate) async fn send(
     let of_application = wanted.properties.into_iter().map(|property| (property.name, property.value));
     let properties = of_message.chain(of_application).collect();
     let command = NewCommand { id, subfolder: wanted.subfolder, payload, properties, ttl };
-    app.parts.outbox.send_command(&device, command, cause).await?;
+    app.handles.outbox.send_command(&device, command, cause).await?;
     Ok(Json(answer))
 }
 
@@ -73,13 +73,13 @@ pub(crate) async fn list(State(app): State<App>, Path(path): DevicePath, params:
     let before = params.one("pageToken").map(|token| token.parse().map_err(|_| bad_token(token))).transpose()?;
     let status = params.one("status").map(convert::command_status).transpose()?;
     let filter = CommandFilter { before, status, limit: limit + 1 };
-    let commands = app.parts.store.commands(device.num, filter).await?;
+    let commands = app.handles.store.commands(device.num, filter).await?;
     let mut list = List::new("commands").always();
     let show = |command: &&CommandDoc| convert::command(Some(&device.name), command);
     let shown = commands.iter().take(limit).take_while(|command| list.push(&show(command))).last();
     let more = shown.is_some_and(|shown| commands.last().is_some_and(|last| last.num != shown.num));
     let next = shown.filter(|_| more).map(|command| command.num.to_string());
-    Ok(list.page(next, &app.parts.counters))
+    Ok(list.page(next, &app.handles.counters))
 }
 
 /// A command's path.
@@ -92,7 +92,7 @@ pub(crate) async fn get(
 ) -> ApiResult<Command> {
     params.only(&[])?;
     let device = found(&app, &(p, l, r, d))?;
-    let command = app.parts.store.command(device.num, id.clone()).await?;
+    let command = app.handles.store.command(device.num, id.clone()).await?;
     let command = command.ok_or_else(|| Error::not_found(format!("command {id} of {}", device.name)))?;
     Ok(Json(convert::command(Some(&device.name), &command)))
 }
@@ -105,7 +105,7 @@ pub(crate) async fn cancel(
 ) -> ApiResult<Empty> {
     params.only(&[])?;
     let device = found(&app, &(p, l, r, d))?;
-    app.parts.delivery.cancel(&device, &id).await?;
+    app.handles.delivery.cancel(&device, &id).await?;
     tracing::info!(device = %device.name, command = id, who = %who.0, "command cancelled");
     Ok(Json(Empty {}))
 }
@@ -119,7 +119,7 @@ pub(crate) async fn purge(
 ) -> ApiResult<PurgeCommandsResponse> {
     params.only(&[])?;
     let device = found(&app, &path)?;
-    let purged = app.parts.delivery.purge(&device).await?;
+    let purged = app.handles.delivery.purge(&device).await?;
     tracing::info!(device = %device.name, purged, who = %who.0, "commands purged");
     Ok(Json(PurgeCommandsResponse { purged }))
 }

@@ -32,12 +32,12 @@ pub(super) async fn config(
     let expected = Some(wanted.version_to_update.0).filter(|version| *version > 0);
     let cause = Cause::Api { who: who.0.clone() };
     let config = NewConfig { payload: wanted.binary_data.0, expected, force: wanted.force };
-    let ConfigReply { version, unchanged } = app.parts.outbox.set_config(device, config, cause).await?;
+    let ConfigReply { version, unchanged } = app.handles.outbox.set_config(device, config, cause).await?;
     let shown = match device.config().filter(|config| config.version == version) {
         Some(config) => Some(convert::config(&config)),
         // A newer version is in force already.
         None => {
-            let versions = app.parts.store.configs(device.num, limits::VERSIONS_KEPT).await?;
+            let versions = app.handles.store.configs(device.num, limits::VERSIONS_KEPT).await?;
             versions.iter().find(|config| config.version == version).map(convert::config)
         }
     };
@@ -65,9 +65,9 @@ pub(super) async fn method(
     fields::METHOD_TIMEOUT.check("timeout", secs).map_err(|error| Error::from(error).of_field("timeout"))?;
     let (id, time_ms, began) = (new_id()?, clock::now_ms(), Instant::now());
     let request = CallRecord::beginning(&wanted.payload.0);
-    let traces = app.parts.counters.traces.on();
+    let traces = app.handles.counters.traces.on();
     let traced = traces.map(|traces| traces.method(&id));
-    let called = app.parts.delivery.call(device, &wanted.method, wanted.payload.0, timeout);
+    let called = app.handles.delivery.call(device, &wanted.method, wanted.payload.0, timeout);
     let called = telemetry::within(traced.as_ref().and_then(telemetry::Call::context), called).await;
     if let (Some(traces), Some(traced)) = (traces, traced) {
         traces.method_ended(traced, id.clone(), &device.name, called.as_ref().err().map(ToString::to_string));
@@ -87,7 +87,7 @@ pub(super) async fn method(
             Err(error) => CallResult::Failed(error.to_string()),
         },
     };
-    app.parts.store.submit_unawaited(Entry::Called(vec![record]));
+    app.handles.store.submit_unawaited(Entry::Called(vec![record]));
     tracing::info!(target: "audit", who = who.0, id, "a method was called");
     let answer = called.map_err(|error| Error::from(error).of_call(&id))?;
     Ok(Json(InvokeMethodResponse { id, status: answer.status, payload: Base64(answer.payload) }))

@@ -40,7 +40,7 @@ fn connect_will(id: &str, flags: u8, properties: Option<(&[u8], &[u8])>, topic: 
     packet(0x10, &[head, own, text(id), wills, text(topic), text(payload)].concat())
 }
 
-/// A CONNECT with these flags and these fields behind them, right or wrong. No properties.
+/// A CONNECT with these flags and these fields after them, right or wrong. No properties.
 fn connect_fields(v5: bool, flags: u8, fields: &[&[u8]]) -> Vec<u8> {
     let head: &[u8] = if v5 { &[5, flags, 0, 60, 0] } else { &[4, flags, 0, 60] };
     packet(0x10, &[&text("MQTT")[..], head, &fields.concat()].concat())

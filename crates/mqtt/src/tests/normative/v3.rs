@@ -158,7 +158,7 @@ async fn v3_3_1_4_2_a_second_client_of_the_same_id_takes_over() {
 }
 
 #[tokio::test]
-async fn v3_3_1_4_5_nothing_behind_a_refused_connect_is_processed() {
+async fn v3_3_1_4_5_nothing_after_a_refused_connect_is_processed() {
     let server = TestServer::start().await;
     server.register_blocked().await;
     let mut watcher = server.v4("_client-watcher").await;

@@ -150,7 +150,7 @@ async fn v5_3_1_4_2_and_3_2_2_7_and_8_a_client_that_is_not_authorised_gets_a_cod
 }
 
 #[tokio::test]
-async fn v5_3_1_4_6_nothing_behind_a_refused_connect_is_processed() {
+async fn v5_3_1_4_6_nothing_after_a_refused_connect_is_processed() {
     let server = TestServer::start().await;
     server.register_blocked().await;
     let mut watcher = server.v5("_client-watcher").await;

@@ -9,7 +9,7 @@ fn user(name: &str, value: &str) -> Vec<u8> {
     [&[0x26][..], &text(name), &text(value)].concat()
 }
 
-/// Properties behind their length.
+/// Properties after their length.
 fn block(properties: &[u8]) -> Vec<u8> {
     [&[u8::try_from(properties.len()).unwrap()][..], properties].concat()
 }
@@ -37,7 +37,7 @@ async fn v5_3_3_2_3_3_a_message_expiry_of_0_expires_at_once_and_is_no_error() {
     to.subscribe(true, "a", 1).await;
     to.send_disconnect().await;
     let mut from = server.v5("_client-from").await;
-    // With another property behind it, and retained.
+    // With another property after it, and retained.
     for (first, properties) in [(0x32, AT_ONCE.to_vec()), (0x33, [&AT_ONCE[..], &user("k", "v")].concat())] {
         from.send(&publish(first, "a", 7, Some(&properties), "gone")).await;
         from.expect(&ack(0x40, 7)).await;

@@ -10,16 +10,16 @@ fn at_most(bytes: u8) -> Vec<u8> {
 #[tokio::test]
 async fn v5_3_1_2_24_a_client_that_cannot_take_connack_is_refused_with_0x95() {
     let server = TestServer::start().await;
-    for most in [5, 10, 14] {
+    for max in [5, 10, 14] {
         let mut client = server.open().await;
-        client.send(&connect_will("_client", 0, Some((&[&KEPT[..], &at_most(most)].concat(), &[])), "w", "x")).await;
+        client.send(&connect_will("_client", 0, Some((&[&KEPT[..], &at_most(max)].concat(), &[])), "w", "x")).await;
         client.expect(&[0x20, 3, 0, 0x95, 0]).await;
         assert!(client.try_packet().await.is_none());
     }
     // Not even that fits.
-    for most in [1, 4] {
+    for max in [1, 4] {
         let mut client = server.open().await;
-        client.send(&connect_v5("_client", 0, &at_most(most))).await;
+        client.send(&connect_v5("_client", 0, &at_most(max))).await;
         assert!(client.try_packet().await.is_none());
     }
     // No session was left, and no will.
@@ -40,12 +40,12 @@ async fn v5_3_2_2_19_a_refusal_leaves_out_words_that_the_client_cannot_take() {
         ("a\0b", 2, vec![], 0x81),
         ("_client", 3, vec![], 0x81),
     ] {
-        for (most, words) in [(20, false), (200, true)] {
+        for (max, words) in [(20, false), (200, true)] {
             let mut client = server.open().await;
-            client.send(&connect_v5(id, flags, &[&at_most(most)[..], &properties].concat())).await;
+            client.send(&connect_v5(id, flags, &[&at_most(max)[..], &properties].concat())).await;
             let connack = client.packet().await;
             assert_eq!((connack[0], connack[3], connack.len() > 5), (0x20, reason, words), "{connack:?}");
-            assert!(connack.len() <= most.into(), "{connack:?}");
+            assert!(connack.len() <= max.into(), "{connack:?}");
             assert!(client.try_packet().await.is_none());
         }
     }

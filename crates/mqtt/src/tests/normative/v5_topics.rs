@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn v5_3_3_2_1_a_publish_begins_with_its_topic() {
     let server = TestServer::start().await;
-    // No room for the length, for the topic, for the packet id behind it; no UTF-8.
+    // No room for the length, for the topic, for the packet id after it; no UTF-8.
     for (first, body) in
         [(0x30, &[][..]), (0x30, &[0]), (0x30, &[0, 3, b'a', 0]), (0x32, &[0, 1, b'a', 0]), (0x30, &[0, 1, 0xfe, 0])]
     {

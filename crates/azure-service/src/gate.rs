@@ -31,7 +31,7 @@ static REFUSED: SiteLimit = SiteLimit::new(10);
 
 /// The right that a call requires.
 #[derive(Clone)]
-pub(crate) struct Guard {
+pub(crate) struct Gate {
     pub(crate) app: App,
     pub(crate) right: Right,
 }
@@ -43,14 +43,14 @@ pub(crate) async fn bound(State(app): State<App>, request: Request, next: Next) 
         Err(error) => error.into_response(),
     };
     if let Some(limit) = response.extensions().get::<LimitName>() {
-        app.parts.metrics.limit(*limit);
+        app.handles.metrics.limit(*limit);
     }
     response
 }
 
 /// Carries the call out as part of its caller's trace, or of a new one.
 async fn traced(app: &App, request: Request, next: Next) -> Response {
-    let metrics = &app.parts.metrics;
+    let metrics = &app.handles.metrics;
     let call = traces::begins(metrics, &request);
     let name = call.as_ref().map(|_| {
         let path = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str);
@@ -75,14 +75,14 @@ fn measure(request: &Request) -> Result<(), ServiceError> {
     fields::HEAD.check_len("the call's URL with its headers", url + headers).map_err(too_much)
 }
 
-pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let Guard { app, right } = guard;
+pub(crate) async fn check(State(guard): State<Gate>, request: Request, next: Next) -> Response {
+    let Gate { app, right } = guard;
     let (parts, body) = request.into_parts();
     let address = address_of(&parts);
     let caller = match admit(&app, right, &parts, address).await {
         Ok(caller) => caller,
         Err(error) => {
-            app.parts.metrics.refuse("hub_token");
+            app.handles.metrics.refuse("hub_token");
             if let Some(more) = REFUSED.allow() {
                 tracing::info!(%address, %error, "a call of the hub's API was refused{more}");
             }
@@ -160,7 +160,7 @@ async fn authenticate(
 ) -> Result<(), ServiceError> {
     let signer = Signer::Registry(policy.name().to_owned());
     let signed = Signed::new(signer, sas.signed(), sas.signature.clone(), sas.expires_secs);
-    let proved = app.parts.auth.admit_program(registry, &signed, address).await;
+    let proved = app.handles.auth.admit_program(registry, &signed, address).await;
     proved.map(drop).map_err(|refusal| match refusal {
         AuthRefusal::NotAuthorised(why) => ServiceError::new(Code::Unauthorized, why),
         AuthRefusal::Unavailable(why) => ServiceError::new(Code::Throttled, why),
