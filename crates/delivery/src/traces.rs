@@ -27,10 +27,10 @@ pub(super) fn config_acknowledged(metrics: &Metrics, device: &DeviceName, config
 /// Ends the spans of commands.
 pub(super) fn commands_ended(metrics: &Metrics, device: &DeviceName, status: CommandStatus, ended: &[EndedCommand]) {
     let Some(traces) = metrics.traces.on() else { return };
-    for command in ended {
+    let is_error = matches!(status, CommandStatus::Expired | CommandStatus::Rejected);
+    for command in ended.iter().filter(|command| is_error || traces.may_trace_effect(&command.id)) {
         let key = command.id.parse::<EffectKey>().ok();
         let effect = of_command(key.as_ref(), &command.id);
-        let is_error = matches!(status, CommandStatus::Expired | CommandStatus::Rejected);
         traces.ended(Ended { effect, device, config: None, from_ms: None, status: status.as_str(), is_error });
     }
 }
@@ -64,6 +64,9 @@ pub fn traceparent(tracer: &Tracer, device: &Device, outbound: &Outbound) -> Opt
             traces.traceparent(of_config(key.as_ref(), &config))
         }
         Outbound::Command { id, .. } => {
+            if !traces.may_trace_effect(id) {
+                return None;
+            }
             let key = id.parse::<EffectKey>().ok();
             traces.traceparent(of_command(key.as_ref(), id))
         }
@@ -73,7 +76,8 @@ pub fn traceparent(tracer: &Tracer, device: &Device, outbound: &Outbound) -> Opt
 
 /// The message that a plugin published as this effect, with `traceparent` among its user properties.
 pub(super) fn published(tracer: &Tracer, id: &str, message: Arc<Message>) -> Arc<Message> {
-    let key = tracer.on().zip(id.parse::<EffectKey>().ok());
+    let traces = tracer.on().filter(|traces| traces.may_trace_effect(id));
+    let key = traces.and_then(|traces| Some((traces, id.parse::<EffectKey>().ok()?)));
     let Some(property) = key.and_then(|(traces, key)| traces.property(&key)) else { return message };
     let mut message = Arc::unwrap_or_clone(message);
     message.properties.get_or_insert_default().user.push(property);

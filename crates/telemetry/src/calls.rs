@@ -1,6 +1,6 @@
 //! Calls: of the host's API by other programs, and of methods of devices.
 
-use std::sync::atomic::Ordering;
+use std::{borrow::Cow, sync::atomic::Ordering};
 
 use switchbox_model::{CallRecord, DeviceName, PluginName, Seq};
 
@@ -32,7 +32,7 @@ impl Call {
         (self.own.sampled || self.joined).then_some(self.own)
     }
 
-    fn span(self, name: String, kind: SpanKind, end_us: u64, error: Option<String>) -> Span {
+    fn span(self, name: Cow<'static, str>, kind: SpanKind, end_us: u64, error: Option<String>) -> Span {
         Span {
             trace: self.own.trace,
             id: self.id,
@@ -67,7 +67,7 @@ impl Traces {
     pub fn api_answered(&self, call: Call, name: &str, status: u16) {
         let error = (status >= 500).then(|| format!("HTTP status {status}"));
         if call.own.sampled || error.is_some() {
-            let span = call.span(name.to_owned(), SpanKind::Server, (self.now_us)(), error);
+            let span = call.span(name.to_owned().into(), SpanKind::Server, (self.now_us)(), error);
             self.send(span.with("http.response.status_code", u64::from(status)));
         }
     }

@@ -12,6 +12,8 @@ use super::{
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ids {
     key: u64,
+    /// What the ids of traces begin with: every event asks whether its trace is sampled.
+    traces: u64,
     /// A trace whose id has a lower half below this is sampled. With `None` all are.
     below: Option<u64>,
 }
@@ -38,7 +40,7 @@ impl Ids {
     /// `ratio`: of the traces that begin here, this part is sampled.
     pub(crate) fn new(key: u64, ratio: f64) -> Self {
         let below = if ratio >= 1.0 { None } else { Some((ratio.max(0.0) * u64::MAX as f64) as u64) };
-        Self { key, below }
+        Self { key, traces: mix(key ^ Kind::Trace as u64), below }
     }
 
     /// Of an event that begins a trace.
@@ -49,7 +51,7 @@ impl Ids {
     /// Whether the trace that the event begins is sampled.
     #[inline]
     pub(crate) fn samples(self, seq: Seq) -> bool {
-        self.below.is_none_or(|below| self.of(Kind::Trace, &[seq.0]) < below)
+        self.below.is_none_or(|below| mix(self.traces ^ seq.0) < below)
     }
 
     /// Of a call of the API that begins a trace.
@@ -122,7 +124,7 @@ impl Ids {
     }
 }
 
-fn hash(key: Key) -> u64 {
+pub(crate) fn hash(key: Key) -> u64 {
     match key {
         Key::Event(seq) => seq.0,
         Key::Config(device, time_ms) => mix(mix(device.0) ^ time_ms),

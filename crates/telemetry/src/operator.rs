@@ -29,7 +29,7 @@ impl Traces {
                 trace: context.trace,
                 id: self.ids.operator_effect(asked.key()),
                 parent: context.parent,
-                name: format!("effect {}", effect_name(effect)),
+                name: effect_name(effect).into(),
                 kind: SpanKind::Producer,
                 start_us: time_ms.saturating_mul(1_000),
                 end_us: 0,

@@ -1,8 +1,6 @@
 //! The body of an export by OTLP, as JSON. Spans are serialised as they are: a tree of JSON values for each would cost more than all else
 //! that is done for a span.
 
-use std::fmt::Display;
-
 use serde::{Serialize, Serializer};
 
 use super::{
@@ -123,10 +121,49 @@ enum WrittenValue<'a> {
 /// Written as text: ids, and 64-bit numbers, which are strings in the JSON of Protobuf.
 struct Written<T>(T);
 
-impl<T: Display> Serialize for Written<T> {
+impl Serialize for Written<TraceId> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.serialize_str(text(&hex::<32>(self.0.0)))
     }
+}
+
+impl Serialize for Written<SpanId> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text(&hex::<16>(self.0.0.into())))
+    }
+}
+
+impl Serialize for Written<u64> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (mut digits, mut left, mut from) = ([b'0'; 20], self.0, 20);
+        for digit in digits.iter_mut().rev() {
+            (*digit, left, from) = (digit_of(left % 10), left / 10, from - 1);
+            if left == 0 {
+                break;
+            }
+        }
+        serializer.serialize_str(text(digits.get(from..).unwrap_or_default()))
+    }
+}
+
+/// The lower `N` hexadecimal digits. A span has ten numbers, and the general formatter takes most of the time that it is written in.
+fn hex<const N: usize>(mut number: u128) -> [u8; N] {
+    let mut digits = [b'0'; N];
+    for digit in digits.iter_mut().rev() {
+        *digit = digit_of((number & 15) as u64);
+        number >>= 4;
+    }
+    digits
+}
+
+/// `value`: less than 16.
+fn digit_of(value: u64) -> u8 {
+    b"0123456789abcdef".get(usize::try_from(value).unwrap_or(0)).copied().unwrap_or(b'0')
+}
+
+/// Digits are ASCII.
+fn text(digits: &[u8]) -> &str {
+    str::from_utf8(digits).unwrap_or_default()
 }
 
 struct Spans<'a>(&'a [Span]);
@@ -169,6 +206,19 @@ mod tests {
         context::{SpanId, TraceId},
         span::SpanKind,
     };
+
+    #[test]
+    fn numbers_are_written_as_they_are() {
+        for number in [0, 1, 9, 10, 0xabc, 1_795_982_884_478_000, u64::MAX] {
+            let written = [
+                serde_json::to_string(&Written(number)),
+                serde_json::to_string(&Written(SpanId(number))),
+                serde_json::to_string(&Written(TraceId(u128::from(number) << 3))),
+            ];
+            let expected = [format!("{number}"), format!("{number:016x}"), format!("{:032x}", u128::from(number) << 3)];
+            assert_eq!(written.map(Result::unwrap), expected.map(|text| format!("\"{text}\"")));
+        }
+    }
 
     #[test]
     fn a_span_is_written_as_json_whatever_its_texts_contain() {

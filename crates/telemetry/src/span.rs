@@ -1,5 +1,7 @@
 //! A span: what took how long, in which trace, because of what.
 
+use std::borrow::Cow;
+
 use super::context::{SpanId, TraceId};
 
 /// What OTLP calls a span's kind.
@@ -27,7 +29,7 @@ pub(crate) struct Span {
     pub(crate) trace: TraceId,
     pub(crate) id: SpanId,
     pub(crate) parent: Option<SpanId>,
-    pub(crate) name: String,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) kind: SpanKind,
     /// Microseconds since the Unix epoch.
     pub(crate) start_us: u64,

@@ -23,7 +23,7 @@ use super::{
     asked::Asked,
     context::{Context, PROPERTY, SpanId, TraceId, traceparent},
     ids::Ids,
-    memory::{Key, Memory},
+    memory::{Filter, Key, Memory},
     span::{Span, SpanKind},
 };
 
@@ -50,8 +50,8 @@ pub struct Tracer {
 pub struct Traces {
     pub(crate) ids: Ids,
     live: AtomicBool,
-    /// Whether an event of another program's trace has come: only then [`Memory`] is read.
-    remembers: AtomicBool,
+    /// Which events [`Memory`] does not have: it is not read for them.
+    filter: Filter,
     memory: Mutex<Memory>,
     queue: mpsc::Sender<Span>,
     counted: Counted,
@@ -117,7 +117,7 @@ impl Tracer {
         let traces = Traces {
             ids: Ids::new(key, ratio),
             live: AtomicBool::new(false),
-            remembers: AtomicBool::new(false),
+            filter: Filter::default(),
             memory: Mutex::default(),
             queue,
             counted: counted.clone(),
@@ -160,8 +160,7 @@ impl Traces {
     /// Events of one device, or of none, that some plugin takes.
     pub fn events(&self, device: Option<&DeviceName>, events: &[Event]) {
         for event in events {
-            let context = self.context_of(event);
-            if context.sampled {
+            if let Some(context) = self.sampled_context(event) {
                 self.send(self.event(context, device, event));
             }
         }
@@ -172,11 +171,11 @@ impl Traces {
             trace,
             id: self.ids.event(event.seq),
             parent,
-            name: format!("event {}", kind(&event.data)),
+            name: event_name(&event.data).into(),
             kind: SpanKind::Consumer,
             start_us: event.time_ms.saturating_mul(1_000),
             end_us: (self.now_us)(),
-            attributes: Vec::new(),
+            attributes: Vec::with_capacity(2),
             links: Vec::new(),
             error: None,
         };
@@ -190,10 +189,10 @@ impl Traces {
     /// An execution ended just now. One that failed has a span also where its trace is not sampled. Returns its trace if it has a span.
     pub fn execution(&self, execution: Execution<'_>) -> Option<TraceId> {
         let Execution { event, plugin, digest, attempt, took, effects, error } = execution;
-        let context = self.context_of(event);
-        if !context.sampled && error.is_none() {
-            return None;
-        }
+        let context = match error {
+            None => self.sampled_context(event)?,
+            Some(_) => self.context_of(event),
+        };
         if !context.sampled {
             // Its cause, which was not sampled either.
             self.send(self.event(context, None, event));
@@ -203,11 +202,11 @@ impl Traces {
             trace: context.trace,
             id: self.ids.execution(event.seq, plugin, attempt),
             parent: Some(self.ids.event(event.seq)),
-            name: format!("execution {plugin}"),
+            name: format!("execution {plugin}").into(),
             kind: SpanKind::Internal,
             start_us: end_us.saturating_sub(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
             end_us,
-            attributes: Vec::new(),
+            attributes: Vec::with_capacity(5),
             links: Vec::new(),
             error: error.map(str::to_owned),
         };
@@ -224,8 +223,7 @@ impl Traces {
     /// The trace of an event, if it is sampled.
     #[must_use]
     pub fn sampled(&self, event: &Event) -> Option<TraceId> {
-        let context = self.context_of(event);
-        context.sampled.then_some(context.trace)
+        Some(self.sampled_context(event)?.trace)
     }
 
     /// An entry of the log that is committed and about to be applied: its effects, for [`Traces::committed`]. Where it has several events, it has a span with links to their
@@ -236,10 +234,7 @@ impl Traces {
         let mut links = Vec::new();
         let mut first = None;
         for handled in &run.events {
-            let context = self.context(handled.seq);
-            if !context.sampled {
-                continue;
-            }
+            let Some(context) = self.context_if_sampled(handled.seq) else { continue };
             let execution = self.ids.execution(handled.seq, &run.plugin, handled.attempt);
             if links.len() < LINKS {
                 links.push((context.trace, execution));
@@ -283,7 +278,7 @@ impl Traces {
             trace,
             id: self.ids.effect(key),
             parent: Some(parent),
-            name: format!("effect {}", effect_name(effect)),
+            name: effect_name(effect).into(),
             kind: SpanKind::Producer,
             start_us: ms.saturating_mul(1_000),
             end_us: (self.now_us)(),
@@ -298,6 +293,12 @@ impl Traces {
     /// span.
     pub fn ended(&self, ended: Ended<'_>) -> Option<TraceId> {
         let Ended { effect, device, config, from_ms, status, is_error } = ended;
+        if let EffectId::Plugin(key) = effect
+            && !is_error
+            && !self.may_trace(key.seq)
+        {
+            return None;
+        }
         let (context, parent, id) = match effect {
             EffectId::Plugin(key) => (self.context(key.seq), self.ids.effect(key), self.ids.ended(key)),
             EffectId::Operator(asked) => self.of_operator(asked),
@@ -310,11 +311,11 @@ impl Traces {
             trace: context.trace,
             id,
             parent: Some(parent),
-            name: format!("settlement {}", if config.is_some() { "config" } else { "command" }),
+            name: if config.is_some() { "settlement config" } else { "settlement command" }.into(),
             kind: SpanKind::Internal,
             start_us: from_ms.map_or(end_us, |ms| ms.saturating_mul(1_000)),
             end_us,
-            attributes: Vec::new(),
+            attributes: Vec::with_capacity(3),
             links: Vec::new(),
             error: is_error.then(|| status.to_owned()),
         };
@@ -330,11 +331,18 @@ impl Traces {
     }
 
     /// Whether a config, command or message that the event brought about may have a span or a `traceparent`, unless it fails. False for
-    /// most events: it costs a few multiplications, and no key of the effect.
+    /// most events: it costs a few multiplications, no lock, and no key of the effect.
     #[must_use]
     #[inline]
     pub fn may_trace(&self, seq: Seq) -> bool {
-        self.remembers.load(Ordering::Relaxed) || self.ids.samples(seq)
+        self.ids.samples(seq) || self.filter.may_have(Key::Event(seq))
+    }
+
+    /// The same by the id of an effect. True for an operator's.
+    #[must_use]
+    pub fn may_trace_effect(&self, id: &str) -> bool {
+        let seq = id.split_once('.').and_then(|(seq, _)| seq.parse().ok());
+        seq.is_none_or(|seq| self.may_trace(Seq(seq)))
     }
 
     /// What goes out with an effect: `traceparent`, with the effect as the parent. `None` if its trace is not sampled, and no other
@@ -375,16 +383,33 @@ impl Traces {
         self.recall(Key::Event(seq)).unwrap_or_else(|| self.ids.begun(seq))
     }
 
-    pub(crate) fn recall(&self, key: Key) -> Option<Context> {
-        if !self.remembers.load(Ordering::Relaxed) {
-            return None;
+    /// `None` for most events at once, as with [`Traces::may_trace`].
+    #[inline]
+    fn context_if_sampled(&self, seq: Seq) -> Option<Context> {
+        if self.may_trace(seq) { Some(self.context(seq)).filter(|context| context.sampled) } else { None }
+    }
+
+    /// The same for an event that may name its trace itself.
+    #[inline]
+    fn sampled_context(&self, event: &Event) -> Option<Context> {
+        let names_trace = match &event.data {
+            EventData::Telemetry { properties, .. } | EventData::Topic { properties, .. } => !properties.is_empty(),
+            EventData::CommandSettled { .. } => true,
+            _ => false,
+        };
+        if names_trace {
+            Some(self.context_of(event)).filter(|context| context.sampled)
+        } else {
+            self.context_if_sampled(event.seq)
         }
-        self.memory.lock().get(key)
+    }
+
+    pub(crate) fn recall(&self, key: Key) -> Option<Context> {
+        if self.filter.may_have(key) { self.memory.lock().get(key) } else { None }
     }
 
     pub(crate) fn remember(&self, key: Key, context: Context) {
-        self.remembers.store(true, Ordering::Relaxed);
-        if !self.memory.lock().insert(key, context)
+        if !self.memory.lock().insert(key, context, &self.filter)
             && let Some(hits) = self.limits.get()
         {
             hits.contexts.inc();
@@ -431,24 +456,24 @@ fn named(properties: &[Property]) -> Option<Context> {
 
 pub(crate) fn effect_name(effect: &Effect) -> &'static str {
     match effect {
-        Effect::Config { .. } | Effect::ConfigForced { .. } => "config",
-        Effect::Command { .. } => "command",
-        Effect::Kv(_) => "state write",
-        Effect::Publish { .. } => "publish",
-        Effect::PatchDesired { .. } => "config patch",
-        Effect::TimerSet(_) => "timer",
-        Effect::TimerCancel { .. } => "timer cancel",
+        Effect::Config { .. } | Effect::ConfigForced { .. } => "effect config",
+        Effect::Command { .. } => "effect command",
+        Effect::Kv(_) => "effect state write",
+        Effect::Publish { .. } => "effect publish",
+        Effect::PatchDesired { .. } => "effect config patch",
+        Effect::TimerSet(_) => "effect timer",
+        Effect::TimerCancel { .. } => "effect timer cancel",
     }
 }
 
-fn kind(data: &EventData) -> &'static str {
+fn event_name(data: &EventData) -> &'static str {
     match data {
-        EventData::Telemetry { .. } => "telemetry",
-        EventData::State { .. } => "state",
-        EventData::Connected => "connected",
-        EventData::Disconnected { .. } => "disconnected",
-        EventData::CommandSettled { .. } => "command-settled",
-        EventData::Timer { .. } => "timer",
-        EventData::Topic { .. } => "topic",
+        EventData::Telemetry { .. } => "event telemetry",
+        EventData::State { .. } => "event state",
+        EventData::Connected => "event connected",
+        EventData::Disconnected { .. } => "event disconnected",
+        EventData::CommandSettled { .. } => "event command-settled",
+        EventData::Timer { .. } => "event timer",
+        EventData::Topic { .. } => "event topic",
     }
 }
