@@ -39,7 +39,7 @@ impl Layout {
         }
         self.fit(&mut widths);
         let mut text = String::new();
-        self.row(&mut text, &head, &widths, &|_| Some(Style::Bold));
+        self.row(&mut text, &head, &widths, &|_, _| Some(Style::Bold));
         for row in &rows {
             self.row(&mut text, row, &widths, &style);
         }
@@ -70,7 +70,7 @@ impl Layout {
         }
     }
 
-    fn row(&self, text: &mut String, row: &[String], widths: &[usize], style: &dyn Fn(&str) -> Option<Style>) {
+    fn row(&self, text: &mut String, row: &[String], widths: &[usize], style: &dyn Fn(usize, &str) -> Option<Style>) {
         let mut at = 0;
         let mut written = String::new();
         for ((index, cell), width) in row.iter().enumerate().zip(widths) {
@@ -80,7 +80,7 @@ impl Layout {
                 Some(_) => cut(cell, *width),
                 None => cell.clone(),
             };
-            match style(cell) {
+            match style(index, cell) {
                 Some(style) => written.push_str(&paint(&shown, style)),
                 None => written.push_str(&shown),
             }
@@ -94,9 +94,10 @@ impl Layout {
     }
 }
 
-/// The style of a cell that contains a status.
-fn style(cell: &str) -> Option<Style> {
+/// The style of a cell that contains a status. The first column has names.
+fn style(column: usize, cell: &str) -> Option<Style> {
     match cell {
+        _ if column == 0 => None,
         "broken" | "dead" | "failed" | "rejected" | "expired" => Some(Style::Red),
         "running" | "acknowledged" => Some(Style::Green),
         "disabled" | "waiting-for-consent" | "queued" | "sent-unconfirmed" => Some(Style::Yellow),
@@ -117,12 +118,19 @@ fn cut(cell: &str, width: usize) -> String {
     shown
 }
 
-/// Wraps the cell at this width; all lines but the first are indented.
+/// Wraps the cell at this width, between words if there are any; all lines but the first are indented.
 fn wrapped(cell: &str, width: usize, indent: usize) -> String {
-    let (first, mut rest) = split_at_width(cell, width);
+    let split = |text| match split_at_width(text, width) {
+        (line, "") => (line, ""),
+        (line, rest) => match line.rsplit_once(' ') {
+            Some((words, _)) if !words.is_empty() && !rest.starts_with(' ') => (words, &text[words.len() + 1..]),
+            _ => (line, rest.strip_prefix(' ').unwrap_or(rest)),
+        },
+    };
+    let (first, mut rest) = split(cell);
     let mut shown = first.to_owned();
     while !rest.is_empty() {
-        let (next, left) = split_at_width(rest, width);
+        let (next, left) = split(rest);
         shown.push('\n');
         shown.extend(std::iter::repeat_n(' ', indent));
         shown.push_str(next);
@@ -163,6 +171,15 @@ mod tests {
         let wrapped =
             laid_out(Some(40), true, &["FIELD", "VALUE"], &[&["data", "0123456789012345678901234567890123456789"]]);
         assert_eq!(wrapped, "FIELD  VALUE\ndata   012345678901234567890123456789012\n       3456789\n");
+        let words = laid_out(Some(20), true, &["FIELD", "VALUE"], &[&["error", "the switch is off too"]]);
+        assert_eq!(words, "FIELD  VALUE\nerror  the switch is\n       off too\n");
+    }
+
+    #[test]
+    fn a_status_has_a_colour_and_a_name_has_none() {
+        let styles =
+            [(0, "failed"), (1, "failed"), (1, "running"), (1, "lamp-1")].map(|(column, cell)| style(column, cell));
+        assert_eq!(styles.map(|style| style.is_some()), [false, true, true, false]);
     }
 
     #[test]
