@@ -1,5 +1,5 @@
 //! deploy/ as its own tools see it: Prometheus' `promtool` reads a real host's metrics, the rules, their tests, and every expression of
-//! the dashboard; systemd reads the unit.
+//! the dashboard; systemd reads the unit, hadolint the container file.
 
 mod running;
 
@@ -106,6 +106,42 @@ fn a_host_writes_its_metrics_in_both_formats_as_prometheus_wants_them() {
 fn value(text: &str, name: &str) -> f64 {
     let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     found.unwrap_or_else(|| panic!("{name} is not in {text}")).parse().unwrap()
+}
+
+/// Versions of Debian's packages are not fixed (DL3008): the image is built with what the distribution has then.
+#[test]
+fn hadolint_finds_nothing_in_the_container_file() {
+    let program = workspace().join(".ci/tools/venv/bin/hadolint");
+    if !is_available("hadolint", runs(Command::new(&program).arg("--version"))) {
+        return;
+    }
+    let file = workspace().join("deploy/container/Containerfile");
+    let check = |input: &str| {
+        let host_folder = HostFolder::new();
+        let copy = host_folder.root().join("Containerfile");
+        fs::write(&copy, input).unwrap();
+        let output = Command::new(&program).args(["--no-color", "--ignore", "DL3008"]).arg(copy).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let text = fs::read_to_string(file).unwrap();
+    assert_eq!(check(&text), (true, String::new()));
+    let (fine, found) = check(&text.replace("USER 10001", "USER root"));
+    assert!(!fine && found.contains("DL3002"), "{found}");
+}
+
+/// Docker would make an empty folder of a path that is not there.
+#[test]
+fn the_compose_file_names_files_that_are_there() {
+    let folder = workspace().join("deploy");
+    let text = fs::read_to_string(folder.join("compose.yaml")).unwrap();
+    let mounted: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- ./")?.split_once(':'))
+        .map(|(path, _)| path)
+        .collect();
+    assert_eq!(mounted, ["prometheus", "grafana/provisioning", "grafana/dashboards"]);
+    assert!(mounted.iter().all(|path| folder.join(path).is_dir()));
+    assert!(text.contains("context: ..\n") && text.contains("dockerfile: deploy/container/Containerfile\n"));
 }
 
 /// With the program at the unit's path: systemd checks that it exists.
