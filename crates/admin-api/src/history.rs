@@ -168,6 +168,8 @@ pub struct DeadLetter {
 pub struct ListEventsResponse {
     pub events: Vec<Event>,
     pub next_page_token: Option<String>,
+    /// The page has all that match and are newer than this. It may have few, or none: the next page goes on from there.
+    pub searched_to: Option<Time>,
 }
 
 #[skip_serializing_none]
@@ -176,6 +178,8 @@ pub struct ListEventsResponse {
 pub struct ListExecutionsResponse {
     pub executions: Vec<Execution>,
     pub next_page_token: Option<String>,
+    /// The page has all that match and are newer than this. It may have few, or none: the next page goes on from there.
+    pub searched_to: Option<Time>,
 }
 
 #[skip_serializing_none]

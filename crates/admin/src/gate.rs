@@ -215,7 +215,10 @@ impl Gate {
         }
         let shown = self.find_token(headers);
         if let Err(error) = &shown {
-            self.app.handles.counters.refuse("admin_token");
+            // The console asks without a token whether one is needed.
+            if headers.contains_key(header::AUTHORIZATION) {
+                self.app.handles.counters.refuse("admin_token");
+            }
             // Only calls with a wrong token are limited, so that they do not block other callers at the same address.
             self.check_rate(Caller::Unauthenticated(network(address)), rate::UNAUTHENTICATED)?;
             return Err(error.clone());

@@ -18,6 +18,7 @@ use super::{
     details,
     error::{Error, Kind},
 };
+use switchbox_admin_api::Time;
 use switchbox_model::limits;
 use switchbox_support::{log_limit::SiteLimit, metrics::Metrics};
 
@@ -40,15 +41,22 @@ pub(super) struct List {
     full: bool,
     /// Whether the field is present even without items, as in Switchbox's own lists. Google's APIs omit it.
     always: bool,
+    /// How far the journal was searched.
+    searched_to: Option<Time>,
 }
 
 impl List {
     pub(super) fn new(field: &'static str) -> Self {
-        Self { field, text: Vec::new(), items: 0, full: false, always: false }
+        Self { field, text: Vec::new(), items: 0, full: false, always: false, searched_to: None }
     }
 
     pub(super) fn always(self) -> Self {
         Self { always: true, ..self }
+    }
+
+    /// The page has all that match and are newer. Shown if there is a next page.
+    pub(super) fn searched_to(self, ms: Option<u64>) -> Self {
+        Self { searched_to: ms.map(Time), ..self }
     }
 
     /// Adds the item. Returns false if the page has no room for it. There is always room for the first.
@@ -98,6 +106,9 @@ impl List {
         if let Some(next) = next {
             let comma = if shown { "," } else { "" };
             text.extend_from_slice(format!("{comma}\"nextPageToken\":{}", json!(next)).as_bytes());
+            if let Some(to) = self.searched_to {
+                text.extend_from_slice(format!(",\"searchedTo\":{}", json!(to)).as_bytes());
+            }
         }
         text.push(b'}');
         ([(header::CONTENT_TYPE, "application/json")], text).into_response()

@@ -39,7 +39,8 @@ fn decoded(value: &Value) -> Option<Value> {
 
 /// The items of an answer that consists of a list, for output by lines. Returns `None` for any other answer.
 pub(super) fn only_list(answer: &Value) -> Option<&[Value]> {
-    let mut fields = answer.as_object()?.iter().filter(|(name, _)| *name != "nextPageToken");
+    let mut fields =
+        answer.as_object()?.iter().filter(|(name, _)| !["nextPageToken", "searchedTo"].contains(&name.as_str()));
     match (fields.next(), fields.next()) {
         (Some((_, Value::Array(items))), None) => Some(items),
         _ => None,

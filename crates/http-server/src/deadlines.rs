@@ -3,6 +3,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -27,6 +31,8 @@ const BODY_BYTES_PER_SECOND: usize = switchbox_model::limits::ADMIN_BODY_BYTES_P
 /// A stream that fails when it takes nothing for too long.
 pub(super) struct WithWriteDeadline<T> {
     stream: T,
+    /// Whether the last bytes of the connection came from the client, and nothing was sent since.
+    unanswered: Arc<AtomicBool>,
     timeout: Duration,
     metrics: Metrics,
     limit: LimitName,
@@ -36,7 +42,19 @@ pub(super) struct WithWriteDeadline<T> {
 
 impl<T> WithWriteDeadline<T> {
     pub(super) fn new(stream: T, metrics: Metrics, limit: LimitName) -> Self {
-        Self { stream, timeout: WRITE_TIMEOUT, metrics, limit, blocked: None }
+        Self { stream, unanswered: Arc::default(), timeout: WRITE_TIMEOUT, metrics, limit, blocked: None }
+    }
+
+    /// Whether bytes have come to which nothing was sent. False for a connection between two calls.
+    pub(super) fn unanswered(&self) -> Arc<AtomicBool> {
+        self.unanswered.clone()
+    }
+
+    /// A flush, which also comes while nothing is sent, is no answer.
+    fn answers(&self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.unanswered.store(false, Ordering::Relaxed);
+        }
     }
 
     fn judge<R>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -54,13 +72,19 @@ impl<T> WithWriteDeadline<T> {
 
 impl<T: AsyncRead + Unpin> AsyncRead for WithWriteDeadline<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, to)
+        let before = to.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, to);
+        if to.filled().len() > before {
+            self.unanswered.store(true, Ordering::Relaxed);
+        }
+        read
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for WithWriteDeadline<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.answers(&written);
         self.judge(cx, written)
     }
 
@@ -70,6 +94,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for WithWriteDeadline<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.answers(&written);
         self.judge(cx, written)
     }
 
@@ -173,6 +198,26 @@ mod tests {
         client.read_exact(&mut [0; 10]).await.unwrap();
         assert_eq!(host.write_all(&[0; 11]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(hits(&metrics, ADMIN_WRITE_TIME), 1);
+    }
+
+    #[tokio::test]
+    async fn only_what_was_not_answered_counts_as_such() {
+        let (mut client, host) = tokio::io::duplex(10);
+        let mut host = WithWriteDeadline::new(host, Metrics::default(), ADMIN_WRITE_TIME);
+        let unanswered = host.unanswered();
+        let mut now = Vec::new();
+        let mut look = || now.push(unanswered.load(Ordering::Relaxed));
+        look();
+        client.write_all(b"GET").await.unwrap();
+        host.read_exact(&mut [0; 3]).await.unwrap();
+        host.flush().await.unwrap();
+        look();
+        host.write_all(b"200").await.unwrap();
+        look();
+        drop(client);
+        assert_eq!(host.read(&mut [0; 3]).await.unwrap(), 0);
+        look();
+        assert_eq!(now, [false, true, false, false]);
     }
 
     /// A body without end that yields one byte after each pause.

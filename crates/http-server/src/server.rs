@@ -233,7 +233,9 @@ async fn http(
         // A router is always ready.
         routes.clone().call(request)
     });
-    let stream = TokioIo::new(WithWriteDeadline::new(stream, metrics.clone(), bounds.names.write_time));
+    let stream = WithWriteDeadline::new(stream, metrics.clone(), bounds.names.write_time);
+    let unanswered = stream.unanswered();
+    let stream = TokioIo::new(stream);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     http.max_headers(bounds.headers).max_buf_size(bounds.head_bytes);
@@ -248,7 +250,10 @@ async fn http(
     };
     match ended {
         Err(error) if error.is_timeout() => {
-            metrics.limit(bounds.names.head_time);
+            // A browser keeps connections open without a call on them, which is no slow head.
+            if unanswered.load(Ordering::Relaxed) {
+                metrics.limit(bounds.names.head_time);
+            }
             Ok(())
         }
         // It was answered 414 or 431. A head that is a little too large gets through here, and is refused by the routes.

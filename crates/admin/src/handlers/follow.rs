@@ -22,7 +22,7 @@ use crate::{
     followers::FollowerPermit,
     gate::AdminPrincipal,
 };
-use switchbox_core::journal::{Cursor, FollowFilter, Followed, Follower};
+use switchbox_core::journal::{Cursor, FollowFilter, Followed, Follower, SampleRate};
 use switchbox_model::{PluginName, Seq};
 
 /// How often the journal is polled.
@@ -40,7 +40,7 @@ pub(crate) async fn follow(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
     params.only(&["device", "kind", "plugin", "executions", "perSecond"])?;
-    let sample = Sample::read(&params)?;
+    let sample = sample(&params)?;
     let plugin = params.one("plugin").map(PluginName::new).transpose()?;
     let filter = FollowFilter {
         device: device_of(&app, &params)?,
@@ -48,7 +48,7 @@ pub(crate) async fn follow(
         events: plugin.is_none(),
         executions: plugin.is_some() || params.one("executions") == Some("true"),
         plugin,
-        max: sample.max,
+        max: sample,
     };
     let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(read_cursor).transpose()?;
     let permit = enter(&app, &who)?;
@@ -58,7 +58,7 @@ pub(crate) async fn follow(
         stopping: app.stopping.clone(),
         app,
         follower,
-        is_sample: sample.max.is_some(),
+        is_sample: sample.is_some(),
         items: VecDeque::new(),
         _permit: permit,
     };
@@ -88,29 +88,12 @@ pub(super) fn enter(app: &App, who: &AdminPrincipal) -> Result<FollowerPermit, E
     })
 }
 
-/// Bounds the number of messages that a follower gets, so that a reader can follow them.
-pub(super) struct Sample {
-    /// Messages at each poll of the journal; `None` for all.
-    max: Option<usize>,
-    taken: usize,
-}
-
-impl Sample {
-    pub(super) fn read(params: &Params) -> Result<Self, Error> {
-        let looks = usize::try_from(Duration::from_secs(1).as_millis() / EVERY.as_millis()).unwrap_or(1);
-        let wanted = params.one("perSecond").is_some();
-        let max = params.number("perSecond", SAMPLE, LARGEST_SAMPLE)?.div_ceil(looks);
-        Ok(Self { max: wanted.then_some(max), taken: 0 })
-    }
-
-    pub(super) fn takes(&mut self) -> bool {
-        self.taken += 1;
-        self.max.is_none_or(|max| self.taken <= max)
-    }
-
-    pub(super) fn next_look(&mut self) {
-        self.taken = 0;
-    }
+/// The rate at which a follower gets messages, so that a reader can follow them: those of a second may come at once. `None` for all.
+pub(super) fn sample(params: &Params) -> Result<Option<SampleRate>, Error> {
+    let looks = usize::try_from(Duration::from_secs(1).as_millis() / EVERY.as_millis()).unwrap_or(1);
+    let wanted = params.one("perSecond").is_some();
+    let burst = params.number("perSecond", SAMPLE, LARGEST_SAMPLE)?;
+    Ok(wanted.then_some(SampleRate { each: burst.div_ceil(looks), burst }))
 }
 
 /// As [`write_cursor`] writes it.

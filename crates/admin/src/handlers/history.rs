@@ -37,7 +37,7 @@ pub(crate) async fn events(State(app): State<App>, params: Params) -> Page {
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let found = app.handles.journal.events(params.position()?, limit, &filter).await?;
     let show = |event: &_| convert::event(event, &|num| app.name_of(num));
-    let list = List::of("events", &found.items, show, found.full).always();
+    let list = List::of("events", &found.items, show, found.full).always().searched_to(found.searched_to_ms);
     Ok(list.page(next(found.next), &app.handles.counters))
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
         device: device.and_then(names).map(|name| name.to_string()),
         ..convert::execution(handled, &names)
     };
-    let list = List::of("executions", &items, show, found.full).always();
+    let list = List::of("executions", &items, show, found.full).always().searched_to(found.searched_to_ms);
     Ok(list.page(next(found.next), &app.handles.counters))
 }
 
@@ -100,7 +100,7 @@ pub(crate) async fn method_calls(State(app): State<App>, params: Params) -> Page
         event_device: device.and_then(names).map(|name| name.to_string()),
         ..convert::call(call, &names)
     };
-    let list = List::of("methodCalls", &items, show, found.full).always();
+    let list = List::of("methodCalls", &items, show, found.full).always().searched_to(found.searched_to_ms);
     Ok(list.page(next(found.next), &app.handles.counters))
 }
 

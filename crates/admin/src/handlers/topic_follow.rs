@@ -14,11 +14,12 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    follow::{self, Sample, Source, Token},
+    follow::{self, Source, Token},
     topics,
 };
 use crate::{app::App, convert::Params, error::Error, followers::FollowerPermit, gate::AdminPrincipal, topic_tap::Tap};
 use switchbox_admin_api::Time;
+use switchbox_core::journal::Allowance;
 use switchbox_support::clock;
 
 pub(crate) async fn follow(
@@ -27,14 +28,14 @@ pub(crate) async fn follow(
     params: Params,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
     params.only(&["filter", "perSecond"])?;
-    let (filter, sample) = (topics::filter(&params)?, Sample::read(&params)?);
+    let (filter, sample) = (topics::filter(&params)?, follow::sample(&params)?);
     let permit = follow::enter(&app, &who)?;
     let stream = MessageStream {
         token: Token::of(&app, who),
         stopping: app.stopping.clone(),
         tap: Tap::new(app.handles.topics.clone(), filter),
         app,
-        sample,
+        allowance: Allowance::new(sample),
         items: VecDeque::new(),
         _permit: permit,
     };
@@ -47,7 +48,7 @@ struct MessageStream {
     token: Token,
     stopping: CancellationToken,
     tap: Tap,
-    sample: Sample,
+    allowance: Allowance,
     /// Messages that were taken and not sent yet.
     items: VecDeque<Event>,
     _permit: FollowerPermit,
@@ -73,10 +74,11 @@ impl Source for MessageStream {
 
 impl MessageStream {
     fn take_messages(&mut self) {
+        self.allowance.refill();
         let (messages, mut left_out) = self.tap.take();
         let now = Time(clock::now_ms());
         for message in messages {
-            if self.sample.takes() {
+            if self.allowance.take() {
                 let event = Event::default().event("message").json_data(topics::show(&message, Some(now)));
                 self.items.extend(event.ok());
             } else {
@@ -86,6 +88,5 @@ impl MessageStream {
         if left_out > 0 {
             self.items.extend(Event::default().event("sampled").json_data(json!({ "leftOut": left_out })).ok());
         }
-        self.sample.next_look();
     }
 }

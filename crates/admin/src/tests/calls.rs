@@ -178,12 +178,36 @@ fn what_happened_is_read_page_by_page_newest_first() {
     loop {
         let page = host.ok("GET", &path, None);
         seen.extend(page["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()));
+        assert_eq!(page["searchedTo"].is_string(), page["nextPageToken"].is_string(), "{page}");
         match page["nextPageToken"].as_str() {
             Some(token) => path = format!("/v1/events?device=a&pageSize=2&kind=telemetry&pageToken={token}"),
             None => break,
         }
     }
     assert_eq!(seen, ["4", "3", "1"]);
+}
+
+#[test]
+fn a_page_that_ends_early_says_how_far_the_journal_was_searched_and_the_next_goes_on_from_there() {
+    /// A call looks at 16,384 records.
+    const RECORDS: u64 = 16_384;
+    let host = TestHost::new();
+    host.ok("POST", DEVICES, Some(&json!({"id": "a"})));
+    host.telemetry("a", "before");
+    host.runtime.block_on(async {
+        for time_ms in 1..=RECORDS {
+            host.handles.store.call(Entry::ClockSet { time_ms }).await.unwrap();
+        }
+    });
+    let page = host.ok("GET", "/v1/events?kind=telemetry", None);
+    assert_eq!((&page["events"], &page["searchedTo"]), (&json!([]), &json!("1970-01-01T00:00:00.001Z")), "{page}");
+    let next = format!("/v1/events?kind=telemetry&pageToken={}", page["nextPageToken"].as_str().unwrap());
+    let page = host.ok("GET", &next, None);
+    assert_eq!((page["events"].as_array().unwrap().len(), page.get("nextPageToken")), (1, None), "{page}");
+    for path in ["/v1/executions", "/v1/methodCalls"] {
+        let page = host.ok("GET", path, None);
+        assert!(page["nextPageToken"].is_string() && page["searchedTo"] == "1970-01-01T00:00:00.001Z", "{page}");
+    }
 }
 
 #[test]

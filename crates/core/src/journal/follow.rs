@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{Handle, SharedPage, touches};
+use super::{Allowance, Handle, SampleRate, SharedPage, touches};
 use switchbox_model::{DeviceNum, Entry, Event, EventKind, Handled, HandledInRun, HandledRun, PluginName, Seq};
 use switchbox_store as store;
 use switchbox_store::{JournalPage, JournalRow};
@@ -37,9 +37,9 @@ pub struct FollowFilter {
     pub executions: bool,
     /// Only executions of this plugin.
     pub plugin: Option<PluginName>,
-    /// The most items that one call of [`Follower::next`] returns, beside the numbers of those left out. A follower that is behind then
+    /// The most items that a call of [`Follower::next`] returns, beside the numbers of those left out. A follower that is behind then
     /// continues with the newest record of the journal. `None`: all.
-    pub max: Option<usize>,
+    pub max: Option<SampleRate>,
 }
 
 /// What a follower gets.
@@ -64,22 +64,21 @@ pub struct Follower {
     /// The last event that was read. `None` when there was none.
     last: Option<Seq>,
     recent: VecDeque<Seq>,
+    allowance: Allowance,
     shared_page: Arc<SharedPage>,
 }
 
 /// What one call returns.
 struct Found {
     items: Vec<(Cursor, Followed)>,
-    /// Items that may still be taken.
-    room: usize,
+    allowance: Allowance,
     left_out: Option<(Cursor, u64)>,
 }
 
 impl Found {
     /// Adds an item, unless the sample is full.
     fn add(&mut self, at: Cursor, item: impl FnOnce() -> Followed) {
-        if self.room > 0 {
-            self.room -= 1;
+        if self.allowance.take() {
             self.items.push((at, item()));
         } else {
             self.left_out = Some((at, self.left_out.map_or(0, |(_, count)| count) + 1));
@@ -103,8 +102,8 @@ impl Handle {
             }
         };
         let shared_page = self.shared_page();
-        let store = self.store.clone();
-        Ok(Follower { store, filter, row, skip, last: Some(last), recent: VecDeque::new(), shared_page })
+        let (store, allowance) = (self.store.clone(), Allowance::new(filter.max));
+        Ok(Follower { store, filter, row, skip, last: Some(last), recent: VecDeque::new(), allowance, shared_page })
     }
 
     fn shared_page(&self) -> Arc<SharedPage> {
@@ -118,7 +117,8 @@ impl Handle {
 impl Follower {
     /// What came since the last time; nothing when nothing did.
     pub async fn next(&mut self) -> Result<Vec<(Cursor, Followed)>, store::Error> {
-        let mut found = Found { items: Vec::new(), room: self.filter.max.unwrap_or(usize::MAX), left_out: None };
+        self.allowance.refill();
+        let mut found = Found { items: Vec::new(), allowance: self.allowance, left_out: None };
         let page = if self.filter.max.is_some() {
             self.shared_page.read(&self.store, self.row).await?
         } else if self.store.journal_bytes_from(self.row) > BEHIND_BYTES {
@@ -139,6 +139,7 @@ impl Follower {
         if *next > self.row {
             (self.row, self.skip) = (*next, 0);
         }
+        self.allowance = found.allowance;
         Ok(found.items())
     }
 

@@ -5,6 +5,7 @@ mod filter;
 mod follow;
 mod origin;
 mod page;
+mod sample;
 mod shared_page;
 mod weight;
 
@@ -18,6 +19,7 @@ pub use event_history::EventHistory;
 pub use filter::{CallFilter, EventFilter, ExecutionFilter};
 pub use follow::{Cursor, FollowFilter, Followed, Follower};
 pub use page::{DeadLetterPage, Page, Position};
+pub use sample::{Allowance, SampleRate};
 
 use std::sync::{Arc, Weak};
 
@@ -90,6 +92,7 @@ impl Handle {
                 }
             }
             from = page.next;
+            items.oldest_ms = page.searched_to_ms.or(items.oldest_ms);
             // Two of these pages may be one and a half times as large as one.
             if items.items.len() == limit || items.bytes > ADMIN_PAGE_BYTES / 2 || from.is_none() {
                 break;
@@ -174,6 +177,7 @@ impl Handle {
             let Some((oldest, _)) = found.last() else { return Ok(items.page(None)) };
             let oldest = usize::try_from(*oldest).unwrap_or(0);
             for (num, kept) in found {
+                items.oldest_ms = kept.handled.as_ref().map(|handled| handled.time_ms).or(items.oldest_ms);
                 let taken = kept.handled.filter(|handled| filter.takes(handled));
                 if taken.is_some_and(|handled| items.push(handled).is_err()) {
                     return Ok(items.page(Some(Position { row: KEPT_RECORDS_ROW, index: before })));
@@ -230,6 +234,7 @@ impl Handle {
             looked_at += rows.len();
             for row in rows {
                 let mut found = Vec::new();
+                items.oldest_ms = row.entries.iter().find_map(time_ms).or(items.oldest_ms);
                 row.entries.into_iter().for_each(|entry| pick(entry, &mut found));
                 let end = before.filter(|position| position.row == row.row).map_or(usize::MAX, |p| p.index);
                 let found = found.into_iter().enumerate().take(end).rev();
@@ -242,5 +247,17 @@ impl Handle {
             from = oldest;
         }
         Ok((items, Some(Position { row: from, index: 0 })))
+    }
+}
+
+/// Of what happened, for those entries that say so.
+fn time_ms(entry: &Entry) -> Option<u64> {
+    match entry {
+        Entry::Handled(run) => Some(run.time_ms),
+        Entry::Called(calls) => calls.first().map(|call| call.time_ms),
+        Entry::Operator { time_ms, .. } | Entry::PluginStarts { time_ms, .. } | Entry::ClockSet { time_ms } => {
+            Some(*time_ms)
+        }
+        _ => entry.events().first().map(|event| event.time_ms),
     }
 }

@@ -17,6 +17,9 @@ pub struct Position {
 pub struct Page<T> {
     pub items: Vec<T>,
     pub next: Option<Position>,
+    /// The time of the oldest entry that was looked at, milliseconds since the Unix epoch; later ones were all looked at. `None` without a
+    /// next page, and if no entry had a time.
+    pub searched_to_ms: Option<u64>,
     /// It ended because of the size.
     pub full: bool,
 }
@@ -34,11 +37,13 @@ pub(super) struct Items<T> {
     pub(super) items: Vec<T>,
     limit: usize,
     pub(super) bytes: usize,
+    /// The time of the oldest entry so far.
+    pub(super) oldest_ms: Option<u64>,
 }
 
 impl<T: Weight> Items<T> {
     pub(super) fn new(limit: usize) -> Self {
-        Self { items: Vec::new(), limit, bytes: 0 }
+        Self { items: Vec::new(), limit, bytes: 0, oldest_ms: None }
     }
 
     /// Returns the item if the page has no room for it. There is always room for the first.
@@ -55,6 +60,7 @@ impl<T: Weight> Items<T> {
 
     pub(super) fn page(self, next: Option<Position>) -> Page<T> {
         let full = self.items.len() < self.limit && self.bytes > ADMIN_PAGE_BYTES / 2 && next.is_some();
-        Page { items: self.items, next, full }
+        let searched_to_ms = self.oldest_ms.filter(|_| next.is_some());
+        Page { items: self.items, next, searched_to_ms, full }
     }
 }

@@ -1,0 +1,73 @@
+//! How many items a follower that takes a sample gets: at a steady rate, and at once what it was not given before.
+
+/// The rate of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampleRate {
+    /// Items for each look.
+    pub each: usize,
+    /// Items at most for one look, after looks that found fewer.
+    pub burst: usize,
+}
+
+/// Items that a follower may still get.
+#[derive(Debug, Clone, Copy)]
+pub struct Allowance {
+    /// `None`: it gets all.
+    rate: Option<SampleRate>,
+    left: usize,
+}
+
+impl Allowance {
+    #[must_use]
+    pub fn new(rate: Option<SampleRate>) -> Self {
+        Self { rate, left: rate.map_or(usize::MAX, |rate| rate.burst) }
+    }
+
+    /// Whether it takes a sample.
+    #[must_use]
+    pub fn is_sample(&self) -> bool {
+        self.rate.is_some()
+    }
+
+    /// For the next look.
+    pub fn refill(&mut self) {
+        if let Some(SampleRate { each, burst }) = self.rate {
+            self.left = self.left.saturating_add(each).min(burst);
+        }
+    }
+
+    /// Whether it gets one more.
+    pub fn take(&mut self) -> bool {
+        let takes = self.left > 0;
+        if self.is_sample() {
+            self.left = self.left.saturating_sub(1);
+        }
+        takes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(allowance: &mut Allowance, wanted: usize) -> usize {
+        allowance.refill();
+        (0..wanted).filter(|_| allowance.take()).count()
+    }
+
+    #[test]
+    fn what_was_not_given_is_saved_up_to_the_burst() {
+        let mut allowance = Allowance::new(Some(SampleRate { each: 4, burst: 40 }));
+        // A busy second, after a quiet one: all at once, then the rate.
+        assert_eq!([100, 100, 100].map(|wanted| taken(&mut allowance, wanted)), [40, 4, 4]);
+        assert_eq!([0, 1, 100].map(|wanted| taken(&mut allowance, wanted)), [0, 1, 11]);
+        assert_eq!([0; 30].map(|wanted| taken(&mut allowance, wanted)), [0; 30]);
+        assert_eq!(taken(&mut allowance, 100), 40);
+    }
+
+    #[test]
+    fn without_a_rate_all_are_taken() {
+        let mut allowance = Allowance::new(None);
+        assert_eq!([100, 0, 5_000].map(|wanted| taken(&mut allowance, wanted)), [100, 0, 5_000]);
+    }
+}
