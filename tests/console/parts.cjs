@@ -1,12 +1,14 @@
 // The parts of the test, in order: each begins where the one before it ended.
 
+const fs = require("node:fs");
+
 const WIDE = { width: 1280, height: 860 };
 const NARROW = { width: 380, height: 740 };
 
 /// Each page, with the heading that it has.
 const PAGES = [
     ["#/overview", "Overview"], ["#/devices", "Devices"], ["#/device/lamp-1", "lamp-1"], ["#/device/lamp-1?tab=twin", "lamp-1"], ["#/device/lamp-1?tab=send", "lamp-1"],
-    ["#/device/lamp-1?tab=credentials", "lamp-1"], ["#/device/lamp-1?tab=log", "lamp-1"], ["#/device/lamp-1?tab=rules", "lamp-1"], ["#/live", "Live"], ["#/why/lamp-1", "Why lamp-1?"],
+    ["#/device/lamp-1?tab=credentials", "lamp-1"], ["#/device/lamp-1?tab=log", "lamp-1"], ["#/device/lamp-1?tab=files", "lamp-1"], ["#/device/lamp-1?tab=rules", "lamp-1"], ["#/live", "Live"], ["#/why/lamp-1", "Why lamp-1?"],
     ["#/graph", "Graph"], ["#/plugins", "Plugins"], ["#/plugins/wake", "wake"], ["#/approvals", "Approvals"], ["#/dead-letters", "Dead letters"], ["#/topics", "Topics"], ["#/access", "Access"],
 ];
 
@@ -97,6 +99,8 @@ async function device({ console, page, ask }) {
     await page.getByLabel("Time-to-live, seconds").fill("0.2");
     await console.click("Send command");
     await watched.getByText("its time-to-live was over before the device took it").waitFor();
+    await watched.getByRole("link", { name: "why?" }).click();
+    await page.getByRole("list", { name: "Chain from the first cause" }).getByText("its time-to-live was over before the device took it").waitFor();
     await console.open("#/device/lamp-1?tab=send", "lamp-1");
     await page.getByLabel("Command", { exact: true }).fill("blink");
     await console.click("Send command");
@@ -121,10 +125,27 @@ async function device({ console, page, ask }) {
     await page.getByRole("list", { name: "Connections, newest first" }).getByText("connected", { exact: true }).first().waitFor();
     await console.open("#/device/switch-1", "switch-1");
     await page.getByText("live", { exact: true }).waitFor();
+    const awake = page.getByRole("list", { name: "Events of the device, newest first" }).getByRole("link", { name: /telemetry.*awake/ });
+    await awake.first().waitFor();
+    const before = await awake.count();
     await ask("switch");
-    await page.getByRole("link", { name: /telemetry.*awake/ }).first().waitFor();
+    await awake.nth(before).waitFor();
     await console.open("#/device/lamp-1?tab=rules", "lamp-1");
     await page.getByText("may set its config").first().waitFor();
+}
+
+/// A file that a device has uploaded, whose name is markup: downloaded as it is, then deleted.
+async function files({ console, page }) {
+    await console.open("#/device/fleet-00007?tab=files", "fleet-00007");
+    const row = page.getByRole("group", { name: "Files" }).getByRole("row").filter({ hasText: "logs/<img src=x onerror=window.pwned=6>" });
+    await row.filter({ hasText: "14 B" }).waitFor();
+    await console.axe("files");
+    const [download] = await Promise.all([page.waitForEvent("download"), row.getByRole("button", { name: "download" }).click()]);
+    const text = fs.readFileSync(await download.path(), "utf8");
+    if (text !== "it was too hot") throw new Error(`the file holds ${text}`);
+    await row.getByRole("button", { name: "delete" }).click();
+    await console.click("Delete");
+    await console.text("It has uploaded none.");
 }
 
 async function live({ console, page, ask }) {
@@ -215,7 +236,7 @@ async function letters({ console, page }) {
     await console.click("redrive");
     await console.text("The plugin handles the event again.");
     await console.open("#/dead-letters", "Dead letters");
-    await console.click("purge all of all plugins");
+    await console.click("purge all");
     await console.click("Purge");
     await console.text("There is none.");
 }
@@ -365,6 +386,15 @@ async function hostile({ console, page, ask }) {
     await page.evaluate(() => { location.hash = "#/dead-letters"; });
 }
 
+/// On a phone, no table has to be scrolled sideways, and no button or badge is broken in two.
+async function fits(page, hash) {
+    const [wide, broken] = await page.evaluate(() => {
+        const all = (selector) => [...document.querySelectorAll(selector)];
+        return [all(".scroll").filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.getAttribute("aria-label")), all("button, .badge").filter((one) => one.offsetHeight > 45).map((one) => one.textContent)];
+    });
+    if (wide.length || broken.length) throw new Error(`${hash} on a phone: wider than the page: ${wide}; broken in two: ${broken}`);
+}
+
 /// Pages with what others wrote on them, at two widths, in light and in dark.
 async function everyPage({ console, page }) {
     for (const [viewport, colorScheme] of [[WIDE, "light"], [NARROW, "dark"]]) {
@@ -375,6 +405,7 @@ async function everyPage({ console, page }) {
             await page.waitForFunction(() => !document.body.innerText.includes("Loading …"));
             await console.axe(`${hash}, ${colorScheme}`);
             await console.safe(`${hash}, ${colorScheme}`);
+            if (viewport === NARROW) await fits(page, hash);
         }
     }
     await page.setViewportSize(WIDE);
@@ -411,6 +442,9 @@ async function flood({ console, page, ask }) {
 
 async function restart({ console, page, ask }) {
     await console.open("#/overview", "Overview");
+    // The browser has kept connections open without a call for longer than the host lets it: that is no problem.
+    await console.text("Limits hit and clients refused since the host started");
+    if ((await page.innerText("main")).includes("admin_head_time")) throw new Error("a connection without a call counts as a limit that was hit");
     await ask("stop");
     await page.getByRole("alert").filter({ hasText: "The host does not answer" }).waitFor();
     await ask("start");
@@ -435,4 +469,4 @@ async function readOnly({ console, page, readToken }) {
     if (status !== 403) throw new Error(`the host answers ${status}`);
 }
 
-module.exports = { login, overview, devices, device, live, why, plugins, letters, whyNot, approvals, candidates, topics, access, graph, hostile, everyPage, keyboard, flood, restart, readOnly };
+module.exports = { login, overview, devices, device, files, live, why, plugins, letters, whyNot, approvals, candidates, topics, access, graph, hostile, everyPage, keyboard, flood, restart, readOnly };

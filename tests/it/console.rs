@@ -11,6 +11,7 @@ use std::{
 
 use serde_json::json;
 use switchbox_core::registry::Registration;
+use switchbox_files::FileName;
 use switchbox_model::{DeviceId, DeviceName, RegistryName};
 use switchbox_tests::{
     Device, HOSTILE, HostFolder, Process, events, is_available, limited_scripted_plugin, runs, scripted_plugin, until,
@@ -47,7 +48,20 @@ fn register(host_folder: &HostFolder) {
             made.unwrap();
         }
     });
+    upload(&host.handles.files, &registry);
     host.stop();
+}
+
+/// A device has uploaded a file.
+fn upload(files: &switchbox_files::Handle, registry: &switchbox_core::registry::Handle) {
+    let device = DeviceName { registry: RegistryName::default_registry(), id: DeviceId::new("fleet-00007").unwrap() };
+    let num = registry.find(&device).unwrap().num;
+    let name = FileName::new("logs/<img src=x onerror=window.pwned=6>").unwrap();
+    let upload = files.begin(&device, num, name).unwrap();
+    let mut writing = files.start_writing(&upload).unwrap();
+    writing.write(b"it was too hot").unwrap();
+    writing.place(true).unwrap();
+    assert!(files.end(&upload.id, num).unwrap());
 }
 
 /// A plugin for each thing that the pages show of plugins.
@@ -206,8 +220,10 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
         writeln!(answers, "{answer}").unwrap();
     }
     assert!(browser.wait().unwrap().success(), "{said:#?}");
-    let parts =
-        ["login", "overview", "devices", "device", "live", "why", "plugins", "letters", "topics", "access", "graph"];
+    let parts = [
+        "login", "overview", "devices", "device", "files", "live", "why", "plugins", "letters", "topics", "access",
+        "graph",
+    ];
     let more = ["whyNot", "approvals", "candidates", "hostile"];
     for part in parts.iter().chain(&more).chain(&["everyPage", "keyboard", "flood", "restart", "readOnly"]) {
         assert!(said.iter().any(|line| line.starts_with(&format!("ok {part} "))), "{part}: {said:#?}");

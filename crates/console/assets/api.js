@@ -69,6 +69,11 @@ export async function text(path, signal) {
     return (await send("GET", path, { signal })).text();
 }
 
+/// An answer as bytes.
+export async function blob(path) {
+    return (await send("GET", path)).blob();
+}
+
 /// A body that is not JSON.
 export async function put(path, type, body) {
     return (await send("PUT", path, { body, type })).json();

@@ -18,7 +18,7 @@ export function Chart({ title, times, lines, unit = "" }) {
             plot.current = new uPlot({
                 width: box.current.clientWidth || 300, height: 150, cursor: { show: false }, legend: { show: false },
                 scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-                axes: [{ ...axis, values: (_, ticks) => ticks.map((at) => new Date(at * 1_000).toTimeString().slice(0, 5)) }, { ...axis, size: 48 }],
+                axes: [{ ...axis, space: 64, values: (_, ticks) => ticks.map((at) => new Date(at * 1_000).toTimeString().slice(0, ticks[1] - ticks[0] < 60 ? 8 : 5)) }, { ...axis, size: 48 }],
                 series: [{}, ...lines.map((line, n) => ({ label: line.label, stroke: style(COLOURS[n]), width: 1.5, points: { show: false } }))],
             }, [times, ...lines.map((line) => line.values)], box.current);
         };

@@ -16,9 +16,9 @@ function Connection({ made }) {
         const [host, port] = [location.hostname, reach.mqtt.split(":").at(-1)];
         const client = made.registry === DEFAULT ? made.id : `${made.registry}/devices/${made.id}`;
         const secret = made.password ? ` -u unused -P '${made.password}'` : "";
-        return html`<p>MQTT addresses of the host: <code>${reach.mqtt}</code>${reach.mqtts && html`, with TLS <code>${reach.mqtts}</code>`}${reach.ws && html`, over WebSocket <code>${reach.ws}</code>`}. The client id is the device's:</p>
+        return html`<p>It connects to <code>${reach.mqtt}</code>${reach.mqtts && html`, with TLS to <code>${reach.mqtts}</code>`}${reach.ws && html`, over WebSocket to <code>${reach.ws}</code>`}, with its id as the client id.</p>
             ${made.privateKey || made.pasted
-                ? html`<p>Its password is a token that its private key signs: <code>switchbox device token --key device.key.pem</code> creates one.</p>
+                ? html`<p>Its password is a token that its private key signs, as <code>switchbox device token</code> creates it:</p>
                     <${Copy} label="command" text=${`mosquitto_pub -h ${host} -p ${port} -i ${client} -u unused -P "$(switchbox device token --key device.key.pem)" -q 1 -t /devices/${made.id}/events -m '{"hello":true}'`} />`
                 : html`<${Copy} label="command" text=${`mosquitto_pub -h ${host} -p ${port} -i ${client}${secret} -q 1 -t /devices/${made.id}/events -m '{"hello":true}'`} />`}`;
     }}<//>`;

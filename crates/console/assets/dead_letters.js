@@ -6,7 +6,7 @@ import { useApi } from "./data.js";
 import { says } from "./event_row.js";
 import { link } from "./names.js";
 import { Action, Ask, Choice, DeviceLink, Loaded, Page, Section, Table, Time, say } from "./parts.js";
-import { filter } from "./route.js";
+import { filter, go } from "./route.js";
 import { Step } from "./step.js";
 
 const of = (id) => `/v1/deadLetters/${encodeURIComponent(id)}`;
@@ -16,9 +16,20 @@ const redrive = (id) => call("POST", `${of(id)}:redrive`, {});
 
 function One({ id }) {
     const found = useApi(of(id));
-    return html`<${Page} title=${`Dead letter ${id}`} actions=${html`<${Action} run=${() => redrive(id)} done="The plugin handles the event again.">redrive<//>`}><${Loaded} of=${found}>${(letter) => html`
+    const [ask, setAsk] = useState(false);
+    // It is gone when its event was handled.
+    const again = async () => {
+        await redrive(id);
+        go("dead-letters");
+    };
+    const actions = html`<${Action} run=${again} done="The plugin handles the event again.">redrive<//><${Action} needs="admin" kind="danger" run=${() => setAsk(true)}>purge<//>`;
+    return html`<${Page} title=${`Dead letter ${id}`} actions=${actions}><${Loaded} of=${found}>${(letter) => html`
         <${Section} title="The event"><${Step} step=${{ event: letter.event }} /></${Section}>
-        <${Section} title="Result of the plugin"><${Step} step=${{ deadLetter: letter }} /><p><a href=${link("plugins", letter.plugin)}>plugin ${letter.plugin}</a>, <span class="mono">${letter.digest.slice(0, 19)}</span>, attempt ${letter.attempt} · <a href=${link("why", `deadLetters/${id}`)}>why?</a></p><//>`}<//><//>`;
+        <${Section} title="Result of the plugin"><${Step} step=${{ deadLetter: letter }} /><p><a href=${link("plugins", letter.plugin)}>plugin ${letter.plugin}</a>, <span class="mono">${letter.digest.slice(0, 19)}</span>, attempt ${letter.attempt} · <a href=${link("why", `deadLetters/${id}`)}>why?</a></p><//>`}<//>
+        ${ask && html`<${Ask} title=${`Purge dead letter ${id}?`} text="It is deleted. This cannot be undone." label="Purge" close=${() => setAsk(false)} run=${async () => {
+            await call("DELETE", of(id));
+            go("dead-letters");
+        }} />`}<//>`;
 }
 
 function Row({ letter, picked, pick, reload }) {
@@ -56,14 +67,14 @@ function All({ query }) {
         say(`Handled again: ${redriven}.${left ? ` Not now: ${left}, as their plugins do not run or have them already.` : ""}`);
         list.reload();
     };
-    const whose = plugin ? `of ${plugin}` : "of all plugins";
-    const actions = html`<${Action} run=${all} disabled=${letters.length === 0}>redrive all ${whose}<//><${Action} needs="admin" kind="danger" disabled=${letters.length === 0} run=${() => setAsk("all")}>purge all ${whose}<//>`;
+    const whose = plugin ? ` of ${plugin}` : "";
+    const actions = html`<${Action} run=${all} disabled=${letters.length === 0}>redrive all${whose}<//><${Action} needs="admin" kind="danger" disabled=${letters.length === 0} run=${() => setAsk("all")}>purge all${whose}<//>`;
     return html`<${Page} title="Dead letters" hint="Events that a plugin rejected or could not handle in five attempts. None of their effects were committed." actions=${actions}><section class="card" aria-label="Dead letters">
         <div class="filters"><${Choice} label="Plugin" value=${plugin} options=${[["", "all"], ...(plugins.data?.plugins ?? []).map((one) => [one.name, one.name])]} onChange=${(name) => filter({ plugin: name, after: "" })} /></div>
         ${picked.size > 0 && html`<div class="actions" role="group" aria-label="With the selected dead letters"><strong>${picked.size} picked</strong><${Action} run=${() => each(redrive, "Handled again")}>redrive<//><${Action} needs="admin" kind="danger" run=${() => setAsk("picked")}>purge<//></div>`}
         <${Loaded} of=${list} empty=${(data) => data.deadLetters.length === 0 && "There is none."}>${() => html`<${Table} label="Dead letters, oldest first" head=${[html`<th scope="col"><span class="dim">pick</span></th>`, "Id", "When", "Plugin", "Device", "Event", "Error", ""]}>${letters.map((letter) => html`<${Row} key=${letter.id} letter=${letter} picked=${picked.has(letter.id)} pick=${pick} reload=${list.reload} />`)}<//>`}<//>
         <div class="actions">${query.after && html`<button onClick=${() => filter({ after: "" })}>first page</button>`}${list.data?.nextPageToken && html`<button onClick=${() => filter({ after: list.data.nextPageToken })}>next ${PAGE}</button>`}</div></section>
-        ${ask === "all" && html`<${Ask} title=${`Purge all dead letters ${whose}?`} text="They are deleted. This cannot be undone." label="Purge" close=${() => setAsk("")} run=${async () => {
+        ${ask === "all" && html`<${Ask} title=${`Purge all dead letters${whose}?`} text="They are deleted. This cannot be undone." label="Purge" close=${() => setAsk("")} run=${async () => {
             await call("DELETE", `/v1/deadLetters?${plugin ? `plugin=${encodeURIComponent(plugin)}` : "all=true"}`);
             list.reload();
         }} />`}

@@ -5,6 +5,7 @@ import { call } from "./api.js";
 import { useApi } from "./data.js";
 import { Commands } from "./device_commands.js";
 import { Credentials } from "./device_credentials.js";
+import { Files } from "./device_files.js";
 import { Gets } from "./device_gets.js";
 import { newest } from "./device_reach.js";
 import { Twin } from "./device_twin.js";
@@ -12,7 +13,7 @@ import { Metadata } from "./devices.js";
 import { EventList } from "./event_row.js";
 import { Flow } from "./live.js";
 import { beside, devicePath, link, parts } from "./names.js";
-import { Action, Ask, Badge, Dialog, Field, Form, Loaded, Page, Section, Time } from "./parts.js";
+import { Action, Ask, Badge, Dialog, Field, Form, Loaded, Page, Searched, Section, Time } from "./parts.js";
 import { go } from "./route.js";
 import { useFollow } from "./stream.js";
 import { touches } from "./triggers.js";
@@ -23,7 +24,7 @@ function Facts({ device, name }) {
     return html`<${Section} title="What it is"><dl class="facts">
         <dt>State</dt><dd>${device.connected ? html`<${Badge} kind="good">connected<//>` : html`<${Badge}>away<//>`} ${device.blocked && html`<${Badge} kind="bad">blocked<//>`}</dd>
         <dt>Number</dt><dd class="mono">${device.numId}</dd><dt>Registered</dt><dd><${Time} at=${device.createTime} /></dd>
-        <dt>Last seen</dt><dd><${Time} at=${newest(device)} /></dd><dt>Metadata</dt><dd><${Metadata} of=${device.metadata} /></dd>
+        <dt>Last seen</dt><dd><${Time} at=${newest(device)} /></dd><dt>Metadata</dt><dd>${Object.keys(device.metadata ?? {}).length ? html`<${Metadata} of=${device.metadata} />` : html`<span class="dim">none</span>`}</dd>
         ${gateway.gatewayType === "GATEWAY" && html`<dt>Gateway</dt><dd>${gateway.gatewayAuthMethod}</dd>`}
         ${device.attachedGatewayId && html`<dt>Attached to</dt><dd><a href=${link("device", beside(name, device.attachedGatewayId))}>${device.attachedGatewayId}</a></dd>`}
         ${gateway.lastAccessedGatewayId && html`<dt>Last gateway</dt><dd><a href=${link("device", beside(name, gateway.lastAccessedGatewayId))}>${gateway.lastAccessedGatewayId}</a> <${Time} at=${gateway.lastAccessedGatewayTime} /></dd>`}
@@ -31,21 +32,29 @@ function Facts({ device, name }) {
         ${error && html`<dt>Last error</dt><dd><span class="problem">${error.message}</span> <${Time} at=${device.lastErrorTime} /></dd>`}</dl><//>`;
 }
 
+/// Events of the journal that the list of live events begins with, and rows of that list.
+const EARLIER = 20;
+const SHOWN = 60;
+
 function Tail({ name }) {
     const [paused, setPaused] = useState(false);
     const flow = useFollow(`/v1/events:follow?executions=true&perSecond=40&device=${encodeURIComponent(name)}`, paused);
+    const earlier = useApi(`/v1/events?pageSize=${EARLIER}&device=${encodeURIComponent(name)}`);
+    const came = new Set(flow.rows.map(({ kind, item }) => kind === "event" && item.id));
+    const before = (earlier.data?.events ?? []).filter(({ id }) => !came.has(id)).map((item) => ({ kind: "event", item, key: `before ${item.id}` }));
+    const rows = [...flow.rows.slice(0, SHOWN), ...before].slice(0, SHOWN);
     return html`<${Section} title="Events" actions=${html`<button aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? "resume" : "pause"}</button>`}>
-        <${Flow} of=${flow} /><p class="hint">Its events, and the executions that belong to it; its configs, commands and method calls are below. Earlier ones: <a href=${link("live", "", { device: name })}>Live</a> starts now as well; <a href=${link("device", name, { tab: "log" })}>connections</a> are kept.</p>
-        ${flow.rows.length === 0 && html`<p class="dim">Nothing yet.</p>`}<${EventList} rows=${flow.rows.slice(0, 60)} label="Events of the device, newest first" /><//><${Gets} name=${name} />`;
+        <${Flow} of=${flow} /><p class="hint">Its last events, and what happens from now on with the executions that belong to it.</p>
+        ${rows.length === 0 && !earlier.loading && html`<p class="dim">Nothing yet.</p>`}<${EventList} rows=${rows} label="Events of the device, newest first" /><//><${Gets} name=${name} />`;
 }
 
 function Log({ name }) {
     const read = (kind) => useApi(`/v1/events?pageSize=50&kind=${kind}&device=${encodeURIComponent(name)}`);
     const [came, went] = [read("connected"), read("disconnected")];
-    return html`<${Section} title="Connections"><p class="hint">The journal has no earlier ones.</p><${Loaded} of=${came}>${(data) => {
+    return html`<${Section} title="Connections"><p class="hint">Those that the journal still has, the newest first.</p><${Loaded} of=${came}>${(data) => {
         const all = [...data.events, ...(went.data?.events ?? [])].sort((a, b) => Number(b.id) - Number(a.id)).slice(0, 50);
         return all.length === 0 ? html`<p class="dim">None is stored.</p>` : html`<${EventList} rows=${all.map((item) => ({ kind: "event", item, key: item.id }))} label="Connections, newest first" />`;
-    }}<//><//>`;
+    }}<//><${Searched} of=${[came.data, went.data]} /><//>`;
 }
 
 function Rules({ name }) {
@@ -72,7 +81,7 @@ function EditMetadata({ device, name, done }) {
     return html`<${Dialog} title="Metadata" close=${done}><${Form} needs="admin" label="Save" submit=${submit}><${Field} label="One key=value per line">${(id) => html`<textarea id=${id} name="metadata" spellcheck="false">${text}</textarea>`}<//><//><//>`;
 }
 
-const TABS = [["", "Now"], ["twin", "Desired and reported"], ["send", "Commands and methods"], ["credentials", "Credentials"], ["log", "Connections"], ["rules", "Rules"]];
+const TABS = [["", "Now"], ["twin", "Desired and reported"], ["send", "Commands and methods"], ["credentials", "Credentials"], ["log", "Connections"], ["files", "Files"], ["rules", "Rules"]];
 
 export function Device({ what: name, query }) {
     const found = useApi(devicePath(name), { every: 5_000 });
@@ -92,7 +101,7 @@ export function Device({ what: name, query }) {
         <${Facts} device=${device} name=${name} />
         <nav class="tabs" aria-label="Of this device">${TABS.map(([key, title]) => html`<a key=${key} href=${link("device", name, { tab: key })} aria-current=${key === tab ? "page" : undefined}>${title}</a>`)}</nav>
         ${tab === "" && html`<${Tail} name=${name} />`}${tab === "twin" && html`<${Twin} name=${name} />`}${tab === "send" && html`<${Commands} name=${name} />`}
-        ${tab === "credentials" && html`<${Credentials} name=${name} device=${device} reload=${found.reload} />`}${tab === "log" && html`<${Log} name=${name} />`}${tab === "rules" && html`<${Rules} name=${name} />`}
+        ${tab === "credentials" && html`<${Credentials} name=${name} device=${device} reload=${found.reload} />`}${tab === "log" && html`<${Log} name=${name} />`}${tab === "files" && html`<${Files} name=${name} query=${query} />`}${tab === "rules" && html`<${Rules} name=${name} />`}
         ${dialog === "metadata" && html`<${EditMetadata} device=${device} name=${name} done=${close} />`}
         ${dialog === "delete" && html`<${Ask} title=${`Delete ${device.id}?`} text="All of its data is deleted, too. This cannot be undone." label="Delete" close=${() => setDialog("")} run=${async () => {
             await call("DELETE", devicePath(name));

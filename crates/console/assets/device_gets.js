@@ -3,7 +3,7 @@
 import { html } from "./html.js";
 import { useApi } from "./data.js";
 import { devicePath, link } from "./names.js";
-import { Badge, Loaded, Payload, Section, Table, Time, span } from "./parts.js";
+import { Badge, Loaded, Payload, Searched, Section, Table, Time, span } from "./parts.js";
 import { CommandStatus } from "./step.js";
 
 const SHOWN = 20;
@@ -34,5 +34,5 @@ export function Gets({ name }) {
             const all = rows(name, deviceConfigs, commands.data?.commands, calls.data?.methodCalls);
             return all.length === 0 ? html`<p class="dim">Nothing yet.</p>` : html`<${Table} label="Configs, commands and method calls, newest first" head=${["When", "What", "From", "Payload", "What became of it", ""]}>
                 ${all.map((one) => html`<tr key=${one.why}><td><${Time} at=${one.at} /></td><td>${one.what}</td><td>${by(one.by)}</td><td><${Payload} data=${one.data} pretty=${false} /></td><td>${one.fate}</td><td><a href=${link("why", one.why)}>why?</a></td></tr>`)}<//>`;
-        }}<//><//>`;
+        }}<//><${Searched} of=${calls.data?.methodCalls.length < SHOWN ? [calls.data] : []} /><//>`;
 }

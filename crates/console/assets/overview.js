@@ -5,11 +5,13 @@ import { text } from "./api.js";
 import { Chart } from "./chart.js";
 import { reading, useApi } from "./data.js";
 import { hits, parse } from "./metrics.js";
+import { link } from "./names.js";
 import { Loaded, Page, Section, Time, number, size, span } from "./parts.js";
 
 /// Less free disk space than this is shown as a problem.
 const LITTLE_BYTES = 1024 ** 3;
 
+/// What there is now: `[{what, more, href}]`.
 function wrong(status, metrics, approvals) {
     const found = [];
     const add = (what, more, href) => found.push({ what, more, href });
@@ -20,24 +22,31 @@ function wrong(status, metrics, approvals) {
     if (status.deadLetters) add(`${status.deadLetters}${status.deadLettersMore ? " or more" : ""} dead ${status.deadLetters === 1 ? "letter" : "letters"}`, "events that a plugin could not handle", "#/dead-letters");
     if (approvals) add(`The effects of ${number(approvals)} ${approvals === 1 ? "event wait" : "events wait"} for approval`, "", "#/approvals");
     if (status.diskFreeBytes && Number(status.diskFreeBytes) < LITTLE_BYTES) add(`${size(status.diskFreeBytes)} free on the disk`);
-    for (const [name, what] of [["limit_hits_total", "limit"], ["mqtt_refused_total", "reason"], ["plugin_limit_hits_total", "limit"], ["panics_total", "task"]]) {
-        for (const { labels, value } of hits(metrics, name)) {
-            const whose = labels.plugin ? ` of plugin ${labels.plugin}` : "";
-            const says = { limit_hits_total: "limit", plugin_limit_hits_total: "limit", mqtt_refused_total: "refused to clients:", panics_total: "panics of the task" }[name];
-            add(`${says} ${labels[what]}${whose}`, `${number(value)} ${value === 1 ? "time" : "times"} since the start`);
-        }
-    }
+    for (const { labels, value } of hits(metrics, "panics_total")) add(`The task ${labels.task} panicked`, `${times(value)}: a defect of the host`);
     return found;
+}
+
+const times = (value) => `${number(value)} ${value === 1 ? "time" : "times"}`;
+
+/// What has happened since the host started: limits that were hit, and refused requests of clients.
+function noted(metrics) {
+    const of = (name, show) => hits(metrics, name).map(({ labels, value }) => ({ key: `${name} ${Object.values(labels)}`, text: show(labels), value }));
+    return [
+        ...of("limit_hits_total", ({ limit }) => html`limit <code>${limit}</code>`),
+        ...of("plugin_limit_hits_total", ({ limit, plugin }) => html`limit <code>${limit}</code> of plugin <a href=${link("plugins", plugin)}>${plugin}</a>`),
+        ...of("mqtt_refused_total", ({ reason }) => html`refused to a client: <code>${reason}</code>`),
+    ];
 }
 
 function Wrong({ status }) {
     const waiting = useApi("/v1/approvals", { every: 10_000 });
     const metrics = useApi(reading("metrics", async (signal) => parse(await text("/metrics", signal))), { every: 10_000 });
     return html`<${Section} title="Problems"><${Loaded} of=${metrics}>${(all) => {
-        const found = wrong(status, all, waiting.data?.approvals.length);
-        return found.length === 0
+        const [found, since] = [wrong(status, all, waiting.data?.approvals.length), noted(all)];
+        return html`${found.length === 0
             ? html`<p class="fine">The host reports no problems.</p>`
-            : html`<ul class="wrong">${found.map(({ what, more, href }) => html`<li key=${what}>${href ? html`<a href=${href}>${what}</a>` : html`<strong>${what}</strong>`} ${more && html`<span class="dim">${more}</span>`}</li>`)}</ul>`;
+            : html`<ul class="wrong">${found.map(({ what, more, href }) => html`<li key=${what}>${href ? html`<a href=${href}>${what}</a>` : html`<strong>${what}</strong>`} ${more && html`<span class="dim">${more}</span>`}</li>`)}</ul>`}
+            ${since.length > 0 && html`<h3>Limits hit and clients refused since the host started</h3><ul class="wrong">${since.map(({ key, text: what, value }) => html`<li key=${key}>${what} <span class="dim">${times(value)}</span></li>`)}</ul>`}`;
     }}<//><//>`;
 }
 

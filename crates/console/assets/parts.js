@@ -40,11 +40,12 @@ export function Time({ at }) {
     return html`<time datetime=${at} title=${at}>${text}</time>`;
 }
 
-/// Hours, minutes, seconds and milliseconds of a moment, as this browser's time zone has them.
+/// Hours, minutes, seconds and milliseconds of a moment, as this browser's time zone has them; of another day with its date.
 export function clock(at) {
     const date = new Date(at);
     const two = (n) => String(n).padStart(2, "0");
-    return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+    const days = Math.abs(Date.now() - date) < 86_400_000 && date.getDate() === new Date().getDate() ? "" : `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} `;
+    return `${days}${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
 export function size(count) {
@@ -96,6 +97,12 @@ export function Loaded({ of: { data, error: failed }, children, empty }) {
     if (data === undefined) return error ? html`<${Problem} error=${error} />` : html`<p class="dim" role="status">Loading …</p>`;
     const nothing = empty && empty(data);
     return html`<${Problem} error=${error} />${nothing ? html`<p class="dim">${nothing}</p>` : children(data)}`;
+}
+
+/// How far back a list goes for which the host has not searched all of the journal. `of`: its pages.
+export function Searched({ of }) {
+    const to = of.filter((page) => page?.nextPageToken).map((page) => page.searchedTo).filter(Boolean).sort().at(-1);
+    return to ? html`<p class="hint">Searched back to <${Time} at=${to} />; there may be earlier ones.</p>` : null;
 }
 
 /// A button that is absent without the scope for it; it is disabled while its action runs, and shows the error of that.
@@ -198,8 +205,16 @@ export function Ask({ title, text, label, run, close, needs = "admin" }) {
     }} /><//>`;
 }
 
+/// On a narrow screen a row is a block, and each cell shows the heading of its column, which it has as an attribute.
 export function Table({ head, children, label }) {
-    return html`<div class="scroll" tabindex="0" role="group" aria-label=${label}><table><thead><tr>${head.map((cell) => (cell === "" ? html`<td></td>` : typeof cell === "string" ? html`<th scope="col">${cell}</th>` : cell))}</tr></thead><tbody>${children}</tbody></table></div>`;
+    const table = useRef();
+    useLayoutEffect(() => {
+        const titles = [...table.current.tHead.rows[0].cells].map((cell) => cell.textContent);
+        for (const row of table.current.tBodies[0].rows) [...row.cells].forEach((cell, n) => {
+            if (cell.dataset.head !== titles[n]) cell.dataset.head = titles[n] ?? "";
+        });
+    });
+    return html`<div class="scroll" tabindex="0" role="group" aria-label=${label}><table ref=${table}><thead><tr>${head.map((cell) => (cell === "" ? html`<td></td>` : typeof cell === "string" ? html`<th scope="col">${cell}</th>` : cell))}</tr></thead><tbody>${children}</tbody></table></div>`;
 }
 
 /// A text with a button that copies it.

@@ -6,7 +6,7 @@ import { reading, useApi } from "./data.js";
 import { did } from "./event_row.js";
 import { parse } from "./metrics.js";
 import { link } from "./names.js";
-import { Action, Ask, Badge, Field, Form, Loaded, Page, Section, Table, Time, clock, number, say } from "./parts.js";
+import { Action, Ask, Badge, Field, Form, Loaded, Page, Searched, Section, Table, Time, clock, number, say } from "./parts.js";
 import { Candidates, Guard } from "./plugin_candidates.js";
 import { Settings } from "./plugin_settings.js";
 import { State, upload } from "./plugin_state.js";
@@ -62,11 +62,12 @@ function Grants({ plugin, done }) {
 
 function Past({ name, query }) {
     const logged = query.all !== "yes";
-    const list = useApi(`/v1/executions?pageSize=50&plugin=${encodeURIComponent(name)}${logged ? "&logged=true" : ""}`, { every: 5_000 });
-    return html`<${Section} title="What it did" actions=${html`<label class="check"><input type="checkbox" checked=${logged} onChange=${() => filter({ all: logged ? "yes" : "" })} /> only with log lines or errors</label>`}>
-        <${Loaded} of=${list} empty=${(data) => data.executions.length === 0 && (logged ? "There are no stored log lines or errors." : "Nothing is kept.")}>${(data) => html`<${Table} label="Executions, newest first" head=${["When", "Event", "Version", "Took", "Did", "Log"]}>
+    const list = useApi(`/v1/executions?pageSize=50&plugin=${encodeURIComponent(name)}${logged ? "&logged=true" : ""}${query.before ? `&pageToken=${encodeURIComponent(query.before)}` : ""}`, { every: query.before ? undefined : 5_000 });
+    return html`<${Section} title="What it did" actions=${html`<label class="check"><input type="checkbox" checked=${logged} onChange=${() => filter({ all: logged ? "yes" : "", before: "" })} /> only with log lines or errors</label>`}>
+        <${Loaded} of=${list} empty=${(data) => data.executions.length === 0 && (data.nextPageToken ? "None so far." : logged ? "There are no stored log lines or errors." : "Nothing is kept.")}>${(data) => html`<${Table} label="Executions, newest first" head=${["When", "Event", "Version", html`<th scope="col" class="num">Took</th>`, "Did", "Log"]}>
             ${data.executions.map((one) => html`<tr key=${`${one.event}-${one.attempt}-${one.time}`}><td title=${one.time} class="mono">${clock(one.time)}</td><td><a href=${link("why", `${one.event}.${name}`)}>${one.event}</a></td><td class="mono">${one.digest.slice(7, 15)}</td><td class="num">${number(one.tookUs)} µs</td>
-                <td>${one.outcome === "dead" ? html`<span class="problem">${one.error}</span>` : did(one)}</td><td>${one.logs?.length > 0 && html`<pre tabindex="0" aria-label="log lines">${one.logs.join("\n")}</pre>`}</td></tr>`)}<//>`}<//><//>`;
+                <td>${one.outcome === "dead" ? html`<span class="problem">${one.error}</span>` : did(one)}</td><td>${one.logs?.length > 0 && html`<pre tabindex="0" aria-label="log lines">${one.logs.join("\n")}</pre>`}</td></tr>`)}<//>`}<//><${Searched} of=${[list.data]} />
+        <div class="actions">${query.before && html`<button onClick=${() => filter({ before: "" })}>newest</button>`}${list.data?.nextPageToken && html`<button onClick=${() => filter({ before: list.data.nextPageToken })}>older</button>`}</div><//>`;
 }
 
 function Replace({ name, done }) {

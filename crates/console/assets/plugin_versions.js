@@ -19,6 +19,6 @@ export function Versions({ name, digest, done, query }) {
         <td>${one.inForce && html`<${Badge} kind="good">in force<//>`} ${one.rolledBack && html`<span class="problem">rolled back <${Time} at=${one.rolledBack.time} />: ${one.rolledBack.why}</span>`}</td>
         <td>${!one.inForce && (one.kept || one.digest === digest || one.component.startsWith("builtin:")) && html`<${Action} needs="admin" run=${back(one)}>roll back to it<//>`}</td></tr>`;
     return html`<${Section} title="Versions" key=${digest}><p class="hint">The versions that have run: each is a component with its settings file.</p>
-        <${Loaded} of=${list} empty=${(data) => data.versions.length === 0 && "None has run."}>${(data) => html`<${Table} label="Versions, the newest first" head=${["Version", "In force since", "Digest", "Component", "Written by", "State", ""]}>${data.versions.map(row)}<//>`}<//><//>
+        <${Loaded} of=${list} empty=${(data) => data.versions.length === 0 && "None has run."}>${(data) => html`<${Table} label="Versions, the newest first" head=${[html`<th scope="col" class="num">Version</th>`, "In force since", "Digest", "Component", "Written by", "State", ""]}>${data.versions.map(row)}<//>`}<//><//>
         <${Differences} versions=${list.data?.versions ?? []} query=${query} />`;
 }

@@ -41,7 +41,7 @@ function All({ query }) {
     const wanted = query.state ?? "";
     return html`<${Page} title="Plugins" hint="Rules that run: sandboxed components from the plugin folder."><section class="card" aria-label="Plugins">
         <div class="filters"><${Choice} label="State" value=${wanted} options=${[["", "all"], ...Object.keys(STATES).map((state) => [state, state])]} onChange=${(state) => filter({ state })} /></div>
-        <${Loaded} of=${list} empty=${(data) => data.plugins.length === 0 && "There is none."}>${(data) => html`<${Table} label="Plugins" head=${["Plugin", "State", "Component", "Events", "Failed", "Waiting", "Last error"]}>
+        <${Loaded} of=${list} empty=${(data) => data.plugins.length === 0 && "There is none."}>${(data) => html`<${Table} label="Plugins" head=${["Plugin", "State", "Component", ...["Events", "Failed", "Waiting"].map((title) => html`<th scope="col" class="num">${title}</th>`), "Last error"]}>
             ${data.plugins.filter((one) => !wanted || one.state === wanted).map((one) => html`<tr key=${one.name}><td><a href=${link("plugins", one.name)}>${one.name}</a><div class="dim">${one.summary}</div></td><td><${State} of=${one.state} /> ${one.warnings.length > 0 && html`<${Badge} kind="warn">warning<//>`}</td>
                 <td>${one.component} <span class="dim mono">${one.digest.slice(7, 19)}</span></td><td class="num">${number(one.counters.events)}</td><td class="num">${number(one.counters.failed + one.counters.dead)}</td><td class="num">${number(one.queued)}${one.lagging && " and more"}</td><td>${one.lastError ?? ""}</td></tr>`)}<//>`}<//></section>
         ${may("admin") && html`<div class="columns"><${Gallery} /><${Upload} /></div>`}<//>`;

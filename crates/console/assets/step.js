@@ -34,7 +34,7 @@ function Event({ event }) {
     const id = html`<a href=${link("why", event.id)}>event ${event.id}</a>`;
     return html`<${Box} top=${html`<strong>${event.device ? html`<${DeviceLink} name=${event.device} />` : event.plugin ?? event.topic ?? "the host"}</strong> <${Badge}>${event.kind}<//> ${id}`} at=${event.time}>
         ${event.binaryData !== undefined && ["telemetry", "state", "topic"].includes(event.kind) ? html`${(event.subfolder || event.topic) && html`<span class="dim">${event.subfolder || event.topic}</span>`}<${Payload} data=${event.binaryData} />` : html`<span>${says(event)}</span>`}
-        ${event.durable === false && html`<span class="dim">sent with QoS 0: kept without waiting for the disk</span>`}<//>`;
+        ${event.durable === false && ["telemetry", "state", "topic"].includes(event.kind) && html`<span class="dim">sent with QoS 0: kept without waiting for the disk</span>`}<//>`;
 }
 
 function Logs({ lines }) {

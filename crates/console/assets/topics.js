@@ -77,7 +77,7 @@ export function Topics({ query }) {
     };
     const actions = html`<button class=${paused ? "main" : ""} aria-pressed=${paused} onClick=${() => filter({ paused: paused ? "" : "yes" }, { replace: true })}>${paused ? "resume" : "pause"}</button>`;
     return html`<${Page} title="Topics" hint="Ordinary topics: retained messages, and messages published while this page is open." actions=${actions}>
-        <form class="card filters" role="search" onSubmit=${submit} key=${wanted}><${Field} label="Topic filter" name="filter" value=${wanted} hint="+ is one level, a final # any number" /><div class="actions"><button class="main">subscribe</button></div></form>
+        <form class="card filters one" role="search" onSubmit=${submit} key=${wanted}><${Field} label="Topic filter (+ is one level, a final # any number)" name="filter" value=${wanted} /><div class="actions"><button class="main">subscribe</button></div></form>
         <div class="columns"><section class="card" aria-label="Tree"><${Flow} of=${flow} /><${Loaded} of=${retained}>${(data) => html`${data.nextPageToken && html`<p class="dim">The first ${PAGE} retained messages are shown: choose a narrower filter.</p>`}
             ${tree.children.size === 0 ? html`<p class="dim">There are no retained messages, and no messages yet.</p>` : html`<ul class="tree">${[...tree.children].sort(([a], [b]) => a.localeCompare(b)).map(([level, node]) => html`<${Node} key=${level} name=${level} node=${node} reload=${retained.reload} />`)}</ul>`}`}<//></section>
         ${may("operate") && html`<${Publish} done=${retained.reload} />`}</div><//>`;

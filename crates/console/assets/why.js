@@ -46,7 +46,7 @@ export function Why({ what }) {
         go("why", new FormData(event.target).get("id").trim());
     };
     return html`<${Page} title=${what ? `Why ${what}?` : "Why?"} hint="The causes of a config, a command, a call or a dead letter, and the effects of an event.">
-        <form class="card filters" role="search" onSubmit=${ask} key=${what}><${Field} label="Of what" name="id" value=${what} required /><div class="actions"><button class="main">explain</button></div></form>
+        <form class="card filters one" role="search" onSubmit=${ask} key=${what}><${Field} label="Of what" name="id" value=${what} required /><div class="actions"><button class="main">explain</button></div></form>
         ${what ? html`<${Loaded} of=${found}>${(data) => html`<${Explained} of=${data} />`}<//>`
             : html`<${Section} title="What can be explained"><dl class="facts">${HINTS.map(([id, says]) => html`<dt><code>${id}</code></dt><dd>${says}</dd>`)}</dl><//>`}<//>`;
 }

@@ -34,6 +34,7 @@ pub(crate) const FILES: &[File] = files! {
     "device.js"
     "device_commands.js"
     "device_credentials.js"
+    "device_files.js"
     "device_gets.js"
     "device_reach.js"
     "device_twin.js"
