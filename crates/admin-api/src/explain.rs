@@ -116,7 +116,7 @@ pub struct MethodCall {
 pub struct ListMethodCallsResponse {
     pub method_calls: Vec<MethodCall>,
     pub next_page_token: Option<String>,
-    /// The page has all that match and are newer than this. It may have few, or none: the next page goes on from there.
+    /// The page has all that match and are newer than this. It may have few, or none: the next page continues there.
     pub searched_to: Option<Time>,
 }
 

@@ -168,7 +168,7 @@ pub struct DeadLetter {
 pub struct ListEventsResponse {
     pub events: Vec<Event>,
     pub next_page_token: Option<String>,
-    /// The page has all that match and are newer than this. It may have few, or none: the next page goes on from there.
+    /// The page has all that match and are newer than this. It may have few, or none: the next page continues there.
     pub searched_to: Option<Time>,
 }
 
@@ -178,7 +178,7 @@ pub struct ListEventsResponse {
 pub struct ListExecutionsResponse {
     pub executions: Vec<Execution>,
     pub next_page_token: Option<String>,
-    /// The page has all that match and are newer than this. It may have few, or none: the next page goes on from there.
+    /// The page has all that match and are newer than this. It may have few, or none: the next page continues there.
     pub searched_to: Option<Time>,
 }
 

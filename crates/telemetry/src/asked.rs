@@ -2,7 +2,7 @@
 
 use switchbox_model::{DeviceNum, Effect};
 
-use super::{ids, memory::Key};
+use super::{ids, key::Key};
 
 /// Identifies an operator's effect before its id is known. Two configs for one device in the same millisecond count as one: both
 /// belong to the trace of the second.

@@ -7,7 +7,7 @@ use switchbox_model::{CallRecord, DeviceName, PluginName, Seq};
 use super::{
     context::{Context, SpanId},
     current::current,
-    memory::Key,
+    key::Key,
     span::{Span, SpanKind},
     tracer::Traces,
 };

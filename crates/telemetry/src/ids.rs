@@ -5,7 +5,7 @@ use switchbox_model::{EffectKey, PluginName, Seq};
 
 use super::{
     context::{Context, SpanId, TraceId},
-    memory::Key,
+    key::{Key, mix},
 };
 
 /// Makes the ids of one run of the host.
@@ -61,7 +61,7 @@ impl Ids {
 
     /// Of an operator's effect whose trace is not known: its errors alone have spans.
     pub(crate) fn begun_by_operator(self, key: Key) -> Context {
-        Context { sampled: false, ..self.begun_by(Kind::OperatorTrace, hash(key)) }
+        Context { sampled: false, ..self.begun_by(Kind::OperatorTrace, key.hash()) }
     }
 
     /// The trace of a method call.
@@ -85,12 +85,12 @@ impl Ids {
     }
 
     pub(crate) fn operator_effect(self, key: Key) -> SpanId {
-        self.span(Kind::OperatorEffect, &[hash(key)])
+        self.span(Kind::OperatorEffect, &[key.hash()])
     }
 
     /// How the operator's effect ended.
     pub(crate) fn operator_ended(self, key: Key) -> SpanId {
-        self.span(Kind::OperatorEnded, &[hash(key)])
+        self.span(Kind::OperatorEnded, &[key.hash()])
     }
 
     pub(crate) fn event(self, seq: Seq) -> SpanId {
@@ -124,25 +124,9 @@ impl Ids {
     }
 }
 
-pub(crate) fn hash(key: Key) -> u64 {
-    match key {
-        Key::Event(seq) => seq.0,
-        Key::Config(device, time_ms) => mix(mix(device.0) ^ time_ms),
-        Key::Command(id) | Key::Method(id) => id,
-    }
-}
-
 /// FNV-1a.
 pub(crate) fn text(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// The finalizer of SplitMix64: every bit of the input changes half of the output's.
-fn mix(input: u64) -> u64 {
-    let mut z = input.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod calls;
 mod context;
 mod current;
 mod ids;
+mod key;
 mod memory;
 mod operator;
 mod otlp;

@@ -5,24 +5,12 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU16, Ordering},
 };
 
-use switchbox_model::{DeviceNum, Seq, limits};
+use switchbox_model::limits;
 
-use super::{context::Context, ids};
+use super::{context::Context, key::Key};
 
 /// Slots of a [`Filter`]: four for each key that is remembered, so that few of the others share one.
 const SLOTS: usize = 4 * limits::TRACE_CONTEXTS;
-
-/// What belongs to a trace that it did not begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Key {
-    Event(Seq),
-    /// An operator's config: its device, and when it was asked for, milliseconds since the Unix epoch.
-    Config(DeviceNum, u64),
-    /// An operator's command, by the hash of its id.
-    Command(u64),
-    /// A method call that a device is sent.
-    Method(u64),
-}
 
 /// Which keys are not remembered, without a lock. It counts the remembered keys of each slot.
 #[derive(Debug)]
@@ -45,7 +33,7 @@ impl Filter {
     }
 
     fn slot(&self, key: Key) -> Option<&AtomicU16> {
-        self.slots.get(usize::try_from(ids::hash(key)).unwrap_or(0) % SLOTS)
+        self.slots.get(usize::try_from(key.hash()).unwrap_or(0) % SLOTS)
     }
 
     fn add(&self, key: Key) {
@@ -94,6 +82,8 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use switchbox_model::Seq;
+
     use super::*;
 
     #[test]

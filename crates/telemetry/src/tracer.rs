@@ -23,7 +23,8 @@ use super::{
     asked::Asked,
     context::{Context, PROPERTY, SpanId, TraceId, traceparent},
     ids::Ids,
-    memory::{Filter, Key, Memory},
+    key::Key,
+    memory::{Filter, Memory},
     span::{Span, SpanKind},
 };
 
