@@ -1,6 +1,7 @@
 // The parts of the test, in order: each begins where the one before it ended.
 
 const fs = require("node:fs");
+const { plugins, whyNot, approvals, candidates } = require("./plugin_parts.cjs");
 
 const WIDE = { width: 1280, height: 860 };
 const NARROW = { width: 380, height: 740 };
@@ -53,6 +54,11 @@ async function devices({ console, page }) {
     await console.click("Set");
     await console.text("Done for 10 devices.");
     await console.text("hall=<img src=x");
+    for (const [what, blocked] of [["block", 10], ["unblock", 0]]) {
+        await page.getByLabel("Select all on this page").check();
+        await console.click(what);
+        await page.waitForFunction((count) => document.querySelectorAll("tbody tr").length === 10 && document.querySelectorAll("tbody .badge.bad").length === count, blocked);
+    }
     await page.reload();
     await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 10);
     await page.getByLabel("Search ids, metadata").fill("");
@@ -149,6 +155,16 @@ async function files({ console, page }) {
 }
 
 async function live({ console, page, ask }) {
+    const rows = page.getByRole("list", { name: "Events, newest first" }).getByRole("listitem");
+    for (const [filters, shown] of [["kind=telemetry&text=AWAKE", /telemetry.*awake/], ["plugin=wake", /plugin.*wake.*config lamp-1/]]) {
+        await console.open(`#/live?${filters}`, "Live");
+        await page.getByText("live", { exact: true }).waitFor();
+        await ask("switch");
+        await rows.filter({ hasText: shown }).first().waitFor();
+        // The executions of the same event come with it.
+        const others = (await rows.allInnerTexts()).filter((text) => !shown.test(text.replaceAll("\n", " ")) && !(filters.startsWith("kind") && text.includes("plugin")));
+        if (others.length) throw new Error(`#/live?${filters} shows ${others}`);
+    }
     await console.open("#/live?device=switch-1", "Live");
     await page.getByText("live", { exact: true }).waitFor();
     await ask("switch");
@@ -172,72 +188,34 @@ async function why({ console, page }) {
     await page.getByText("It is not connected").first().waitFor();
 }
 
-/// What kept something from happening: a grant, a rate, that the plugin is disabled.
-async function whyNot({ console, page, ask }) {
-    const denied = await ask("deny");
-    await console.open(`#/why/${denied}`, `Why ${denied}?`);
-    await page.getByText(/denied/).first().waitFor();
-    await page.locator(".box").filter({ hasText: "plugin narrow" }).getByRole("button", { name: "try it on this event" }).first().click();
-    await page.getByText("Grants denied: config lamp-2").first().waitFor();
-    await page.locator("dd").filter({ hasText: "it is disabled" }).first().waitFor();
-    await ask("slow");
-    await console.open("#/device/lamp-3", "lamp-3");
-    await page.getByRole("group", { name: "Configs, commands and method calls, newest first" }).getByText("config 6", { exact: true }).waitFor();
-    await console.open("#/why/lamp-3", "Why lamp-3?");
-    await page.getByText(/^held back for \d+ ms$/).first().waitFor();
-    await console.text(/rate-per-target/);
-}
-
-async function plugins({ console, page }) {
-    await console.open("#/plugins", "Plugins");
-    await page.getByRole("cell", { name: "running" }).first().waitFor();
-    await console.click("hop-relay");
-    await page.getByLabel("Name", { exact: true }).fill("relay");
-    await console.click("Start");
-    await console.heading("relay");
-    await page.getByText("running", { exact: true }).waitFor();
-    await page.getByRole("group", { name: "Versions, the newest first" }).getByText("in force", { exact: true }).waitFor();
-    await console.click("disable");
-    await page.getByText("disabled", { exact: true }).waitFor();
-    await console.open("#/plugins/wake", "wake");
-    const target = page.getByLabel("target");
-    if ((await target.inputValue()) !== "lamp-1") throw new Error(`the form shows ${await target.inputValue()}`);
-    await page.getByLabel("Device, topic or name of the timer").fill("switch-1");
-    await page.getByLabel("Data", { exact: true }).fill('{"state":"awake"}');
-    await console.click("Try");
-    await page.getByText("Result: done").waitFor();
-    await page.getByText("device: lamp-1").first().waitFor();
-    // What is typed stays, however often the page reads the plugin again meanwhile.
-    await target.fill("lamp-2");
-    for (let n = 0; n < 2; n += 1) await page.waitForResponse(/\/v1\/plugins\/wake$/);
-    await console.click("Save");
-    await page.waitForFunction(() => [...document.querySelectorAll("code")].some((one) => one.textContent.includes("config lamp-2")));
-    // A form with titles, bounds and help, as the component's schema says.
-    await console.open("#/plugins/heat", "heat");
-    const hysteresis = page.getByLabel("Hysteresis, °C");
-    const held = await hysteresis.evaluate((input) => [input.type, input.min, input.max, input.value]);
-    if (JSON.stringify(held) !== '["number","0.01","9.9","0.5"]') throw new Error(`the field is ${held}`);
-    await console.text("The heater is switched on this much below the desired temperature");
-    await console.picture("plugin");
-    await hysteresis.fill("12");
-    await console.click("Save");
-    if (await hysteresis.evaluate((input) => input.validity.valid)) throw new Error("12 is taken");
-    await hysteresis.fill("0.7");
-    await console.click("Save");
-    await console.click("roll back to it");
-    await page.waitForFunction(() => [...document.querySelectorAll("input")].some((one) => one.name === "hysteresis" && one.value === "0.5"));
-}
-
 async function letters({ console, page }) {
+    const pick = page.getByLabel(/^pick dead letter/);
+    // The plugin rejects the event again, which is another dead letter.
+    const replaced = async (id) => {
+        await page.getByLabel(`pick dead letter ${id}`, { exact: true }).waitFor({ state: "detached" });
+        await pick.first().waitFor();
+    };
+    const open = async () => {
+        await page.getByRole("cell").getByRole("link").first().click();
+        const heading = page.getByRole("heading", { level: 1, name: /^Dead letter / });
+        return (await heading.innerText()).split(" ").at(-1);
+    };
     await console.open("#/dead-letters", "Dead letters");
     await page.getByText("<img src=x onerror=window.pwned=2>").first().waitFor();
-    await page.getByRole("cell").getByRole("link").first().click();
-    await page.getByRole("heading", { level: 1, name: /^Dead letter / }).waitFor();
+    const first = await open();
     await console.click("redrive");
     await console.text("The plugin handles the event again.");
-    await console.open("#/dead-letters", "Dead letters");
-    await console.click("purge all");
+    await console.heading("Dead letters");
+    await replaced(first);
+    const second = (await pick.first().getAttribute("aria-label")).split(" ").at(-1);
+    await pick.first().check();
+    await page.getByRole("group", { name: "With the selected dead letters" }).getByRole("button", { name: "redrive" }).click();
+    await console.text("Handled again: 1.");
+    await replaced(second);
+    await open();
+    await console.click("purge");
     await console.click("Purge");
+    await console.heading("Dead letters");
     await console.text("There is none.");
 }
 
@@ -278,88 +256,6 @@ async function graph({ console, page, ask }) {
     await console.open("#/graph", "Graph");
     await page.getByRole("row").filter({ hasText: "calls-1" }).filter({ hasText: "caller" }).filter({ hasText: "lamp-1" }).filter({ hasText: "method call" }).waitFor();
     await page.getByRole("row").filter({ hasText: "switch-1" }).filter({ hasText: "lamp-1" }).filter({ hasText: "a minute" }).waitFor();
-}
-
-/// Effects on too many targets: one event's are approved, the other's rejected.
-async function approvals({ console, page, ask }) {
-    await ask("many");
-    await console.open("#/overview", "Overview");
-    await page.getByRole("link", { name: "The effects of 2 events wait for approval" }).click();
-    await console.heading("Approvals");
-    const waiting = page.getByRole("region", { name: /^\d+\.fleet$/ });
-    await waiting.nth(1).waitFor();
-    const [first, second] = (await waiting.getByRole("heading", { level: 2 }).allInnerTexts()).map((id) => page.getByRole("region", { name: id, exact: true }));
-    await first.getByText(/max-targets-per-event: 2 targets/).waitFor();
-    for (const text of ["device: lamp-2", "device: lamp-3", "payload: <img src=x onerror=window.pwned=2>"]) await first.getByText(text).first().waitFor();
-    await console.axe("approvals that wait");
-    await console.safe("approvals that wait");
-    await first.getByRole("link", { name: /^event \d+$/ }).click();
-    await page.getByRole("heading", { level: 1, name: /^Why \d+\?$/ }).waitFor();
-    await page.getByRole("link", { name: "wait for an operator's approval" }).click();
-    await console.heading("Approvals");
-    if (!page.url().includes("plugin=fleet")) throw new Error(`the filter is not in the address: ${page.url()}`);
-    await first.getByRole("button", { name: "approve" }).click();
-    await first.waitFor({ state: "detached" });
-    await second.getByRole("button", { name: "reject" }).click();
-    await page.getByLabel("Reason (it is kept with the dead letter)").fill("the <b>wrong</b> floor");
-    await console.click("Reject");
-    await console.text("Nothing waits.");
-    await console.open("#/why/lamp-2", "Why lamp-2?");
-    await page.getByRole("list", { name: "Chain from the first cause" }).getByText("plugin fleet").waitFor();
-    await console.open("#/dead-letters?plugin=fleet", "Dead letters");
-    await page.getByText(/the <b>wrong<\/b> floor/).first().waitFor();
-}
-
-/// A candidate is compared, then acts for some devices, then for all; what differs is shown, and the version before comes back.
-async function candidates({ console, page, ask }) {
-    const candidate = 'component = "builtin:switch-wakes-device"\n[settings]\ntarget = "lamp-3"\n';
-    await console.open("#/plugins/wake", "wake");
-    const shadow = page.getByRole("region", { name: "Shadow", exact: true });
-    await shadow.getByText("Start a shadow").click();
-    const settings = (of) => of.getByLabel("Settings file (TOML)").and(page.locator("textarea"));
-    await page.waitForFunction(() => [...document.querySelectorAll("textarea[name=settings]")].every((one) => one.value.includes("builtin:switch-wakes-device")));
-    await shadow.getByRole("button", { name: "Start the shadow" }).click();
-    await shadow.getByRole("alert").filter({ hasText: "name another component, other settings, or both" }).waitFor();
-    await settings(shadow).fill(candidate);
-    await shadow.getByRole("button", { name: "Start the shadow" }).click();
-    await shadow.getByText("running", { exact: true }).waitFor();
-    await ask("switch");
-    await shadow.getByText("1: 0 equal, 1 different").waitFor();
-    const example = shadow.getByRole("group", { name: "Events that it handled differently" }).getByRole("row").filter({ hasText: "switch-1" });
-    await example.filter({ hasText: "lamp-2" }).filter({ hasText: "lamp-3" }).waitFor();
-    await console.axe("a shadow that differs");
-    await shadow.getByRole("button", { name: "stop the shadow" }).click();
-    await shadow.getByText("ended", { exact: true }).waitFor();
-    const canary = page.getByRole("region", { name: "Canary", exact: true });
-    const begin = async (which) => {
-        await canary.getByText(/^Start (a|another) canary$/).click();
-        await settings(canary).fill(candidate);
-        await canary.getByLabel("It acts for").selectOption("devices");
-        await canary.getByLabel("Percent or pattern").fill(which);
-        await canary.getByRole("button", { name: "Start the canary" }).click();
-        await canary.getByText("running", { exact: true }).waitFor();
-    };
-    await begin("lab-*");
-    await canary.getByText("lab-*", { exact: true }).waitFor();
-    await canary.getByRole("button", { name: "abort" }).click();
-    await canary.getByText("aborted").waitFor();
-    await begin("lab-*");
-    await canary.getByRole("button", { name: "act for 50 %" }).click();
-    await canary.getByText("50 % of the devices").waitFor();
-    if (await canary.getByRole("button", { name: "act for 25 %" }).count()) throw new Error("a smaller share is offered as the next step");
-    await canary.getByRole("button", { name: "act for 100 %" }).click();
-    await canary.getByText("100 % of the devices").waitFor();
-    await ask("switch");
-    await canary.getByText(/^1: 0 traps/).waitFor();
-    await console.axe("a canary");
-    await canary.getByRole("button", { name: "put in force for all" }).click();
-    await page.getByRole("region", { name: "Under guard" }).waitFor();
-    const differences = page.getByRole("region", { name: "Differences", exact: true }).getByLabel("differences of the settings files");
-    await differences.locator("del").filter({ hasText: "lamp-2" }).waitFor();
-    await differences.locator("ins").filter({ hasText: "lamp-3" }).waitFor();
-    await console.axe("two versions");
-    await console.click("roll back to it");
-    await page.waitForFunction(() => [...document.querySelectorAll("input")].some((one) => one.name === "target" && one.value === "lamp-2"));
 }
 
 /// Markup where names and log lines stand: in addresses, in an id that is refused, and in what a plugin logs.
