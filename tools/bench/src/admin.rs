@@ -41,13 +41,18 @@ impl Admin {
 
     /// Records the plugin's executions from now on.
     pub(super) async fn record(&self, plugin: &str) -> anyhow::Result<()> {
-        let url = format!("{}/v1/plugins/{plugin}:record", self.url);
-        let token = format!("Bearer {}", self.token);
-        let call = move || {
-            let agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().new_agent();
-            agent.post(&url).header("Authorization", &token).send_json(serde_json::json!({})).map(drop)
-        };
-        Ok(tokio::task::spawn_blocking(call).await??)
+        self.post(&format!("/v1/plugins/{plugin}:record")).await
+    }
+
+    /// Ends the plugin's recording, which is written to its end soon after.
+    pub(super) async fn stop_recording(&self, plugin: &str) -> anyhow::Result<()> {
+        self.post(&format!("/v1/plugins/{plugin}:stopRecording")).await
+    }
+
+    /// What the host says of the plugin's recording. Returns `None` if there is none.
+    pub(super) async fn recording(&self, plugin: &str) -> Option<Value> {
+        let plugin: Value = serde_json::from_str(&self.get(&format!("/v1/plugins/{plugin}")).await?).ok()?;
+        plugin.get("recording").cloned()
     }
 
     /// Reads the events as the live page of the console does, until the host ends.
@@ -58,6 +63,16 @@ impl Admin {
             let Ok(mut events) = ureq::get(&url).header("Authorization", &token).call() else { return };
             let _ = std::io::copy(&mut events.body_mut().as_reader(), &mut std::io::sink());
         });
+    }
+
+    async fn post(&self, path: &str) -> anyhow::Result<()> {
+        let url = format!("{}{path}", self.url);
+        let token = format!("Bearer {}", self.token);
+        let call = move || {
+            let agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().new_agent();
+            agent.post(&url).header("Authorization", &token).send_json(serde_json::json!({})).map(drop)
+        };
+        Ok(tokio::task::spawn_blocking(call).await??)
     }
 
     async fn get(&self, path: &str) -> Option<String> {

@@ -20,6 +20,7 @@ mod memory;
 mod pairs;
 mod plan;
 mod progress;
+mod recorded;
 mod report;
 mod running;
 mod sample;

@@ -7,9 +7,11 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::{
+    admin::Admin,
     frames::Qos,
     plan::Traffic,
     progress::Progress,
+    recorded::Recorded,
     sample::Sample,
     servers::{self, Server},
     table,
@@ -48,6 +50,17 @@ pub(super) struct Compared {
     this: Option<Sample>,
     other: Option<Sample>,
     pairs: usize,
+    /// What was recorded on this host. Absent without `--with-recording`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recorded: Option<Recorded>,
+}
+
+/// The two hosts.
+struct Hosts<'a> {
+    this: &'a Server,
+    other: &'a Server,
+    /// The plugin of `this` is recorded in each turn.
+    recorded: Option<(&'a Admin, Recorded)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -76,9 +89,6 @@ impl Pairs {
         let this = Server::host(&servers::folder(&measure.folder, "this")?, None, &self.with).await?;
         let other = Server::host(&servers::folder(&measure.folder, "other")?, Some(other), &[]).await?;
         let admin = this.admin.as_ref().context("the host has no admin API")?;
-        if self.with_recording {
-            admin.record("hop").await.context("the recording cannot be started")?;
-        }
         (0..self.with_consoles).for_each(|_| admin.follow());
         let mut runs = Runs::default();
         let kinds = [("relay", Traffic::Relay), ("plain", Traffic::Echo)];
@@ -88,12 +98,15 @@ impl Pairs {
             for load in &measure.loads {
                 for (name, traffic) in kinds {
                     let mut samples = Vec::new();
+                    let recorded = self.with_recording.then(|| (admin, Recorded::default()));
+                    let mut hosts = Hosts { this: &this, other: &other, recorded };
                     for round in 0..measure.rounds {
                         let (connections, window) = *load;
                         progress.step(&format!("{name}, {connections} × {window}, QoS {}", qos.level()));
-                        samples.push(pair(measure, [&this, &other], round, traffic, *load, *qos, &mut runs).await?);
+                        samples.push(hosts.pair(measure, round, traffic, *load, *qos, &mut runs).await?);
                     }
-                    compared.push(Compared::of(*load, *qos, name, &samples));
+                    let recorded = hosts.recorded.map(|(_, recorded)| recorded);
+                    compared.push(Compared { recorded, ..Compared::of(*load, *qos, name, &samples) });
                 }
             }
         }
@@ -104,22 +117,42 @@ impl Pairs {
     }
 }
 
-/// One run on each host; the order alternates from round to round.
-async fn pair(
-    measure: &Measure,
-    [this, other]: [&Server; 2],
-    round: usize,
-    traffic: Traffic,
-    load: (usize, usize),
-    qos: Qos,
-    runs: &mut Runs,
-) -> anyhow::Result<[Sample; 2]> {
-    if round.is_multiple_of(2) {
-        let this = measure.sample(this, traffic, load, qos, runs).await?;
-        Ok([this, measure.sample(other, traffic, load, qos, runs).await?])
-    } else {
-        let other = measure.sample(other, traffic, load, qos, runs).await?;
-        Ok([measure.sample(this, traffic, load, qos, runs).await?, other])
+impl Hosts<'_> {
+    /// One run on each host; the order alternates from round to round.
+    async fn pair(
+        &mut self,
+        measure: &Measure,
+        round: usize,
+        traffic: Traffic,
+        load: (usize, usize),
+        qos: Qos,
+        runs: &mut Runs,
+    ) -> anyhow::Result<[Sample; 2]> {
+        if round.is_multiple_of(2) {
+            let this = self.sample(measure, traffic, load, qos, runs).await?;
+            Ok([this, measure.sample(self.other, traffic, load, qos, runs).await?])
+        } else {
+            let other = measure.sample(self.other, traffic, load, qos, runs).await?;
+            Ok([self.sample(measure, traffic, load, qos, runs).await?, other])
+        }
+    }
+
+    /// One run on this program's host.
+    async fn sample(
+        &mut self,
+        measure: &Measure,
+        traffic: Traffic,
+        load: (usize, usize),
+        qos: Qos,
+        runs: &mut Runs,
+    ) -> anyhow::Result<Sample> {
+        let Some((admin, recorded)) = &mut self.recorded else {
+            return measure.sample(self.this, traffic, load, qos, runs).await;
+        };
+        Recorded::begin(admin).await?;
+        let sample = measure.sample(self.this, traffic, load, qos, runs).await?;
+        recorded.end(admin).await?;
+        Ok(sample)
     }
 }
 
@@ -141,6 +174,7 @@ impl Compared {
             this: side(|[this, _]| this),
             other: side(|[_, other]| other),
             pairs: pairs.len(),
+            recorded: None,
         }
     }
 }
@@ -160,7 +194,7 @@ pub(super) fn text(all: &[Compared]) -> String {
     let rows: Vec<Vec<String>> = all
         .iter()
         .map(|found| {
-            vec![
+            let mut row = vec![
                 format!("{} {} × {}, QoS {}", found.traffic, found.connections, found.window, found.qos),
                 quartiles(found.rate),
                 quartiles(found.processor),
@@ -168,10 +202,16 @@ pub(super) fn text(all: &[Compared]) -> String {
                 rate(&found.other),
                 found.pairs.to_string(),
                 faults(found),
-            ]
+            ];
+            row.extend(found.recorded.map(|recorded| recorded.text()));
+            row
         })
         .collect();
-    let header = ["load", "rate, this ÷ other", "processor, this ÷ other", "this /s", "other /s", "pairs", "faults"];
+    let mut header =
+        vec!["load", "rate, this ÷ other", "processor, this ÷ other", "this /s", "other /s", "pairs", "faults"];
+    if all.iter().any(|found| found.recorded.is_some()) {
+        header.push("recorded");
+    }
     table::render(&header, &rows)
 }
 
