@@ -1,11 +1,14 @@
 //! Plugins tried on events, recorded and replayed: a try carries nothing out, and a recording has the same effects again to the
 //! byte, without a host.
 
+mod journal;
+mod mixed_load;
+
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use switchbox_demo::{HostLocation, Options, Scene};
-use switchbox_tests::{COUNTER, HostFolder, Process, program, until};
+use switchbox_tests::{COUNTER, HOSTILE, HostFolder, Process, program, until};
 
 const WAKE: &str = "component = \"builtin:switch-wakes-device\"\n";
 
@@ -116,12 +119,16 @@ fn a_recording_without_a_time_limit_continues_after_a_kill() {
 #[test]
 fn the_scenes_of_the_demo_replay_without_a_difference() {
     let host_folder = HostFolder::new();
-    let scenes = [Scene::GarageDoor, Scene::MotionAlert, Scene::Thermostat];
+    let scenes = [Scene::GarageDoor, Scene::MotionAlert, Scene::NightRestart, Scene::Thermostat];
     for scene in scenes {
         host_folder.plugin(&format!("{}.toml", scene.name()), scene.settings());
     }
+    // What the demo shows without a scene.
+    host_folder.plugin("hop-relay.toml", "component = \"builtin:hop-relay\"\n[settings]\nsource = \"hop-*\"\n");
+    host_folder.plugin("switch-wakes-device.toml", "component = \"builtin:switch-wakes-device\"\n");
+    let plugins: Vec<_> = scenes.map(Scene::name).into_iter().chain(["hop-relay", "switch-wakes-device"]).collect();
     let host = host_folder.start();
-    scenes.iter().for_each(|scene| record(&host, scene.name()));
+    plugins.iter().for_each(|plugin| record(&host, plugin));
     let location = HostLocation {
         mqtt: host.mqtt(),
         admin: host.admin().base().to_owned(),
@@ -129,13 +136,15 @@ fn the_scenes_of_the_demo_replay_without_a_difference() {
         data: host_folder.data(),
         azure: None,
     };
-    let options = Options { length: Some(Duration::from_secs(60)), scene: scenes.to_vec() };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    assert!(runtime.block_on(switchbox_demo::run(&location, &options)), "a scene did not work");
-    for scene in scenes {
-        let file = host_folder.root().join(format!("{}.jsonl", scene.name()));
-        let text =
-            host.cli(&host_folder, &["plugin", "record", scene.name(), "--stop", "--file", file.to_str().unwrap()]);
+    // One scene takes up to a minute; without a scene the demo runs as long as it may.
+    for (seconds, scene) in [(180, scenes.to_vec()), (6, Vec::new())] {
+        let options = Options { length: Some(Duration::from_secs(seconds)), scene };
+        assert!(runtime.block_on(switchbox_demo::run(&location, &options)), "a scene did not work");
+    }
+    for plugin in plugins {
+        let file = host_folder.root().join(format!("{plugin}.jsonl"));
+        let text = host.cli(&host_folder, &["plugin", "record", plugin, "--stop", "--file", file.to_str().unwrap()]);
         assert!(text.contains("ended: stopped"), "{text}");
         let (code, replayed) = replay(&file, &[]);
         assert_eq!((code, &replayed["different"]), (0, &json!(0)), "{replayed}");
@@ -178,4 +187,29 @@ fn a_recording_survives_kill_and_names_what_another_version_does_otherwise() {
     assert_eq!(code, 9, "{replayed}");
     let differs = replayed["differences"][0]["differs"][0].as_str().unwrap();
     assert!(differs.starts_with("differs at call 1: registry.") && differs.contains("lamp-2"), "{differs}");
+}
+
+#[test]
+fn what_a_plugin_asks_at_its_start_is_not_made_up_either() {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("rogue.wasm", fs::read(HOSTILE).unwrap());
+    let host = host_folder.start();
+    record(&host, "rogue");
+    drop(host.device("report"));
+    let mut device = host.device("rogue-1");
+    ["time", "kv"].into_iter().for_each(|attack| device.event(attack));
+    recorded(&host, "rogue", 2);
+    host.stop();
+    let file = host_folder.plugins().join("rogue.jsonl");
+    fs::rename(host_folder.data().join("recordings/rogue.jsonl"), &file).unwrap();
+    let (code, replayed) = replay(&file, &[]);
+    assert_eq!((code, &replayed["executions"], &replayed["different"]), (0, &json!(2), &json!(0)), "{replayed}");
+    // With these settings it reads a device before its first event.
+    let other = host_folder.root().join("other.toml");
+    fs::write(&other, "[settings]\nstart = \"read\"\n").unwrap();
+    let (code, replayed) = replay(&file, &["--settings", other.to_str().unwrap()]);
+    assert_eq!((code, &replayed["different"]), (9, &json!(2)), "{replayed}");
+    let (first, differs) = (&replayed["differences"][0], replayed["differences"].as_array().unwrap());
+    assert_eq!((&first["event"], differs.len()), (&json!(0), 1), "{replayed}");
+    assert_eq!(first["differs"][0], "differs at call 1: registry.get lamp-1, not in the recording", "{replayed}");
 }

@@ -39,6 +39,6 @@ mod web;
 
 pub use app::HostHandles;
 pub use authors::Authors;
-pub use plugins::{ApprovalError, DeleteError, DryRunError, PluginFuture, Plugins, RedriveError};
+pub use plugins::{ApprovalError, DeleteError, DryRunError, PluginFuture, Plugins, RecordingPieces, RedriveError};
 pub use ports::{Error, Options, Ports};
 pub use service::Service;

@@ -78,8 +78,22 @@ pub trait Plugins: Send + Sync {
     fn approve(&self, id: &str, who: &str) -> PluginFuture<'_, Result<(), ApprovalError>>;
     /// Drops the effects that wait under this id; their event becomes a dead letter.
     fn reject(&self, id: &str, who: &str, reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>>;
+    /// Begins to make a recording of the executions in the journal that ended at this time or later, milliseconds since the Unix epoch.
+    /// `mask`: patterns of keys to mask, beside the host's own.
+    fn journal_recording(
+        &self,
+        name: &PluginName,
+        since_ms: u64,
+        mask: Vec<String>,
+    ) -> PluginFuture<'_, Result<Box<dyn RecordingPieces>, DryRunError>>;
     /// Where the plugin's newest recording is, or would be.
     fn recording_file(&self, name: &PluginName) -> PathBuf;
+}
+
+/// A recording that is made piece by piece.
+pub trait RecordingPieces: Send {
+    /// The next lines. Returns `None` after the last one. The error says why it ends early.
+    fn next(&mut self) -> PluginFuture<'_, Result<Option<Bytes>, String>>;
 }
 
 /// Why a plugin is not tried, or not recorded.

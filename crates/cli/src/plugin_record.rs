@@ -1,8 +1,8 @@
-//! `switchbox plugin record`: records a plugin on a running host, and fetches the recording.
+//! `switchbox plugin record`: records a plugin on a running host, and fetches the recording; or makes one of the host's journal.
 
 use std::{
     fs::File,
-    io::{self, Read as _},
+    io::{self, BufReader, Read as _},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -11,8 +11,9 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use super::{answer::typed, client::Client, host::HostOptions, url::escape};
-use switchbox_admin_api::{Int64, Plugin, PluginRecording, RecordPluginRequest};
+use super::{answer::typed, client::Client, host::HostOptions, since, url::escape};
+use switchbox_admin_api::{Int64, Plugin, PluginRecording, RecordPluginRequest, Time};
+use switchbox_dry_run::recording::{Line, Reader};
 use switchbox_model::PluginName;
 use switchbox_support::terminal;
 
@@ -31,6 +32,12 @@ pub(super) struct Options {
     /// End the recording
     #[arg(long, conflicts_with_all = ["time", "always", "mask", "size"])]
     stop: bool,
+    /// Make a recording of the executions in the journal: with their events and effects, without what the plugin asked of the host
+    #[arg(long, requires = "file", conflicts_with_all = ["time", "always", "stop", "size"])]
+    from_journal: bool,
+    /// Of the journal only executions since then: 1h, or a time such as 2030-01-01T00:00:00Z
+    #[arg(long, value_name = "DURATION|TIME", requires = "from_journal", value_parser = since::parse)]
+    since: Option<Time>,
     /// The file to write; without --for and --stop: the recording so far
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -47,6 +54,9 @@ pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Strin
     let client = host.client()?;
     let name = PluginName::new(&options.name)?;
     let path = format!("/v1/plugins/{}", escape(name.as_str()));
+    if options.from_journal {
+        return from_journal(&client, options, &name, &path);
+    }
     if options.stop {
         client.post(&format!("{path}:stopRecording"), &json!({}))?;
     } else if options.time.is_some() || options.always {
@@ -70,8 +80,46 @@ pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Strin
     let waits = options.stop || options.time.is_some();
     let recording = if waits { Some(ended(&client, &path)?) } else { state(&client, &path)? };
     let Some(file) = &options.file else { return Ok(summary(&name, recording.as_ref(), None)) };
-    let bytes = fetch(&client, &path, file)?;
+    let bytes = fetch(&client, &format!("{path}/recording"), file)?;
     Ok(summary(&name, recording.as_ref(), Some((file, bytes))))
+}
+
+/// Writes the recording that the host makes of its journal.
+fn from_journal(client: &Client, options: &Options, name: &PluginName, path: &str) -> anyhow::Result<String> {
+    let file = options.file.as_ref().context("say --file FILE")?;
+    let since = options.since.map(|since| format!("since={}", escape(&since.to_string())));
+    let masks = options.mask.iter().map(|mask| format!("mask={}", escape(mask)));
+    let query: Vec<_> = since.into_iter().chain(masks).collect();
+    let bytes = fetch(client, &format!("{path}/journalRecording?{}", query.join("&")), file)?;
+    let Counts { executions, skipped, why } = counts(file)?;
+    let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} left out") };
+    let file = file.display();
+    Ok(format!(
+        "{executions} executions of {name}{skipped}; ended: {why}\n{bytes} bytes in {file}, without what {name} asked of the host; replay them \
+         with `switchbox plugin replay {file}`"
+    ))
+}
+
+/// What the last line of a recording says.
+struct Counts {
+    executions: u64,
+    skipped: u64,
+    why: String,
+}
+
+fn counts(file: &Path) -> anyhow::Result<Counts> {
+    let mut reader = Reader::new(BufReader::new(File::open(file)?))?;
+    let mut last = None;
+    while let Some(line) = reader.next_line()? {
+        last = Some(line);
+    }
+    match last {
+        Some(Line::End { executions, skipped, why }) => Ok(Counts { executions, skipped, why }),
+        _ => bail!(
+            "{} has no last line: the host could not read its journal to the end; its log says why",
+            file.display()
+        ),
+    }
 }
 
 fn state(client: &Client, path: &str) -> anyhow::Result<Option<PluginRecording>> {
@@ -96,8 +144,8 @@ fn ended(client: &Client, path: &str) -> anyhow::Result<PluginRecording> {
     }
 }
 
-fn fetch(client: &Client, path: &str, to: &Path) -> anyhow::Result<u64> {
-    let mut from = client.stream(&format!("{path}/recording"))?;
+pub(super) fn fetch(client: &Client, path: &str, to: &Path) -> anyhow::Result<u64> {
+    let mut from = client.stream(path)?;
     let mut file = File::create(to).with_context(|| format!("{} cannot be written", to.display()))?;
     io::copy(&mut from.by_ref(), &mut file).with_context(|| format!("{} cannot be written", to.display()))
 }

@@ -43,20 +43,35 @@ pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Print
         PluginSettings::parse(&text).with_context(|| format!("{}", path.display()))
     });
     let settings = settings.transpose()?;
-    let replayed = replayed(&options.file, component, settings)?;
-    let code = if replayed.different == 0 { 0 } else { DIFFERENT };
+    let replayed = replayed(&options.file, component, settings, 0)?;
+    let code = if replayed.differences.is_empty() { 0 } else { DIFFERENT };
     let text = if host.wants_json() { serde_json::to_string_pretty(&replayed)? } else { to_text(&replayed) };
     Ok(Printed { text, code })
 }
 
-/// Replays a file with this component.
-pub(super) fn replayed(file: &Path, component: Bytes, settings: Option<PluginSettings>) -> anyhow::Result<Replayed> {
+/// Replays a file with this component. `not_compared`: its first executions, which are replayed all the same.
+pub(super) fn replayed(
+    file: &Path,
+    component: Bytes,
+    settings: Option<PluginSettings>,
+    not_compared: u64,
+) -> anyhow::Result<Replayed> {
     let file = open(file)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let component = offline::load(component).await?;
-        anyhow::Ok(replay(file, ReplayRequest { component, settings }).await?)
+        anyhow::Ok(replay(file, ReplayRequest { component, settings, not_compared }).await?)
     })
+}
+
+/// The number of executions in a file.
+pub(super) fn executions(file: &Path) -> anyhow::Result<u64> {
+    let mut reader = Reader::new(open(file)?)?;
+    let mut count = 0;
+    while let Some(line) = reader.next_line()? {
+        count += u64::from(matches!(line, Line::Execution(_)));
+    }
+    Ok(count)
 }
 
 /// Whether these are the bytes of the component with the digest.
@@ -104,7 +119,11 @@ pub(super) fn to_text(replayed: &Replayed) -> String {
     let mut lines = Vec::new();
     for difference in &replayed.differences {
         let of = if difference.device.is_empty() { String::new() } else { format!(" of {}", difference.device) };
-        lines.push(format!("event {}{of} (line {}):", difference.event, difference.line));
+        match difference.event {
+            0 => lines
+                .push(format!("the start of an instance (line {}), whose events are not compared:", difference.line)),
+            event => lines.push(format!("event {event}{of} (line {}):", difference.line)),
+        }
         lines.extend(difference.differs.iter().map(|text| format!("  {text}")));
         if difference.masked {
             lines.push("  values in this line are masked, which may be why".to_owned());
@@ -116,6 +135,11 @@ pub(super) fn to_text(replayed: &Replayed) -> String {
     }
     let Replayed { plugin, executions, different, .. } = replayed;
     lines.push(format!("{executions} executions of {plugin} replayed, {different} different"));
+    if replayed.from_journal && *different > 0 {
+        lines.push(
+            "the recording is made of the journal, which does not have what a plugin asked of the host".to_owned(),
+        );
+    }
     if replayed.skipped > 0 {
         lines.push(format!("the recording left out {}", replayed.skipped));
     }

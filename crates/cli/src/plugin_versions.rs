@@ -5,11 +5,13 @@ use std::{fmt::Write as _, io::Read as _, path::PathBuf};
 
 use anyhow::Context as _;
 use serde_json::json;
+use tempfile::NamedTempFile;
 
 use super::{
-    answer::typed, client::Client, exit::wrong, host::HostOptions, line_diff, plugin_replay, table::table, url::escape,
+    answer::typed, client::Client, exit::wrong, host::HostOptions, line_diff, plugin_record, plugin_replay,
+    table::table, url::escape,
 };
-use switchbox_admin_api::{ListPluginVersionsResponse, PluginFile, PluginVersion, RollbackRequest};
+use switchbox_admin_api::{ListPluginVersionsResponse, Plugin, PluginFile, PluginVersion, RollbackRequest};
 use switchbox_model::PluginName;
 use switchbox_plugin_model::PluginSettings;
 
@@ -26,6 +28,10 @@ pub(super) struct Diff {
     /// A recording of the plugin: both versions replay it, and their differences are shown
     #[arg(long, value_name = "FILE")]
     recording: Option<PathBuf>,
+    /// Compare the last N executions only; without --recording those of the plugin's recording on the host, or of its journal if there
+    /// is none
+    #[arg(long, value_name = "N")]
+    last: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,10 +72,16 @@ pub(super) fn diff(host: &HostOptions, options: &Diff) -> anyhow::Result<String>
     let older = older.with_context(|| missing(&options.name, options.a.as_deref().unwrap_or("before it")))?;
     let mut answer = json!({"from": older, "to": newer});
     let mut text = shown(&options.name, older, newer);
-    if let Some(recording) = &options.recording {
+    let fetched =
+        if options.last.is_some() && options.recording.is_none() { Some(fetch(&client, &options.name)?) } else { None };
+    if let Some(recording) = options.recording.as_deref().or(fetched.as_ref().map(|file| file.path())) {
+        let not_compared = match options.last {
+            Some(last) => plugin_replay::executions(recording)?.saturating_sub(last),
+            None => 0,
+        };
         for (key, version) in [("fromReplay", older), ("toReplay", newer)] {
             let (component, settings) = (component(&client, &options.name, version)?, settings(version)?);
-            let replayed = plugin_replay::replayed(recording, component.into(), Some(settings))?;
+            let replayed = plugin_replay::replayed(recording, component.into(), Some(settings), not_compared)?;
             let _ = write!(text, "\nversion {}:\n{}", version.number, plugin_replay::to_text(&replayed));
             if let Some(fields) = answer.as_object_mut() {
                 fields.insert(key.to_owned(), serde_json::to_value(&replayed)?);
@@ -77,6 +89,16 @@ pub(super) fn diff(host: &HostOptions, options: &Diff) -> anyhow::Result<String>
         }
     }
     Ok(host.show(&answer, text))
+}
+
+/// The plugin's recording on the host, or one of its journal if there is none.
+fn fetch(client: &Client, name: &str) -> anyhow::Result<NamedTempFile> {
+    let file = NamedTempFile::new()?;
+    let plugin = format!("/v1/plugins/{}", escape(PluginName::new(name)?.as_str()));
+    let is_recorded = typed::<Plugin>(&client.get(&plugin)?)?.recording.is_some();
+    let what = if is_recorded { "recording" } else { "journalRecording" };
+    plugin_record::fetch(client, &format!("{plugin}/{what}"), file.path())?;
+    Ok(file)
 }
 
 fn path(name: &str) -> anyhow::Result<String> {

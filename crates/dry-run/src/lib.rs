@@ -8,6 +8,7 @@ pub mod compare;
 pub mod effect;
 pub mod event;
 pub mod forked;
+pub mod journal_lines;
 pub mod live;
 pub mod mask;
 pub mod names;

@@ -34,6 +34,9 @@ pub enum Line {
         /// Patterns of the keys whose values are masked.
         #[serde(default)]
         mask: Vec<String>,
+        /// It was made of the executions in the journal, which has no calls of the host.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        from_journal: bool,
     },
     /// A component with its settings, before the first instance of it.
     Version(VersionLine),
@@ -128,6 +131,8 @@ pub struct Reader<R> {
     text: String,
     /// The name of the plugin.
     pub plugin: String,
+    /// It was made of the executions in the journal.
+    pub from_journal: bool,
     /// The last line is incomplete: the host, or the transfer of the file, ended while it was being written.
     pub cut_off: bool,
 }
@@ -139,10 +144,11 @@ impl<R: BufRead> Reader<R> {
     ///
     /// The file cannot be read, is not a recording, or has a later format.
     pub fn new(from: R) -> Result<Self, ReadError> {
-        let mut reader = Self { from, line: 0, text: String::new(), plugin: String::new(), cut_off: false };
+        let (text, plugin) = (String::new(), String::new());
+        let mut reader = Self { from, line: 0, text, plugin, from_journal: false, cut_off: false };
         match reader.next_line() {
-            Ok(Some(Line::Recording { format, plugin, .. })) if format <= FORMAT => {
-                reader.plugin = plugin;
+            Ok(Some(Line::Recording { format, plugin, from_journal, .. })) if format <= FORMAT => {
+                (reader.plugin, reader.from_journal) = (plugin, from_journal);
                 Ok(reader)
             }
             Ok(Some(Line::Recording { format, .. })) => Err(ReadError::Newer(format)),

@@ -27,6 +27,8 @@ pub struct ReplayRequest {
     pub component: Component,
     /// Settings that replace the recorded ones.
     pub settings: Option<PluginSettings>,
+    /// The first executions, which are replayed and not compared.
+    pub not_compared: u64,
 }
 
 /// The difference of one execution.
@@ -35,7 +37,7 @@ pub struct ReplayRequest {
 pub struct Difference {
     /// The line in the recording.
     pub line: u64,
-    /// The event's number.
+    /// The event's number; 0 for the start of an instance.
     pub event: u64,
     pub device: String,
     /// The differences, in the order of the effects.
@@ -51,6 +53,7 @@ pub struct Replayed {
     pub plugin: String,
     /// The component that was recorded last.
     pub digest: String,
+    /// Executions that were compared.
     pub executions: u64,
     pub different: u64,
     /// The first differences.
@@ -59,6 +62,8 @@ pub struct Replayed {
     pub skipped: u64,
     /// Whether the recording's last line is incomplete.
     pub cut_off: bool,
+    /// The recording is made of the journal, so it has no calls of the host.
+    pub from_journal: bool,
 }
 
 /// Differences that are reported in detail.
@@ -84,6 +89,8 @@ struct Running {
     instance: Option<Instance>,
     /// Whether it has handled an event since it was last considered for dropping.
     used: bool,
+    /// It asked for something at its start that the recording does not hold, so its events are not replayed.
+    started_otherwise: bool,
     world: Arc<RecordedWorld>,
     start: StartLine,
     setup: Arc<Setup>,
@@ -96,6 +103,8 @@ struct Replay {
     running: HashMap<u32, Running>,
     /// The numbers of the running instances, the oldest first.
     held: VecDeque<u32>,
+    /// Executions so far, with those that are not compared.
+    handled: u64,
     result: Replayed,
 }
 
@@ -107,9 +116,9 @@ struct Replay {
 pub async fn replay(from: impl BufRead, request: ReplayRequest) -> Result<Replayed, Error> {
     let mut reader = Reader::new(from)?;
     let plugin = PluginName::new(&reader.plugin)?;
-    let result = Replayed { plugin: reader.plugin.clone(), ..Replayed::default() };
-    let mut replay =
-        Replay { request, plugin, versions: HashMap::new(), running: HashMap::new(), held: VecDeque::new(), result };
+    let result = Replayed { plugin: reader.plugin.clone(), from_journal: reader.from_journal, ..Replayed::default() };
+    let (versions, running, held) = (HashMap::new(), HashMap::new(), VecDeque::new());
+    let mut replay = Replay { request, plugin, versions, running, held, handled: 0, result };
     while let Some(line) = reader.next_line()? {
         let at = reader.line();
         match line {
@@ -148,10 +157,15 @@ impl Replay {
     async fn start(&mut self, start: StartLine, at: u64) -> Result<(), Error> {
         let missing = || Error::Line { line: at, text: format!("version {} is not in the file", start.version) };
         let (setup, other_reads) = self.versions.get(&start.version).cloned().ok_or_else(missing)?;
-        let (world, host) = shared(other_reads);
-        let instance = Some(self.begin(&setup, &world, host, &start).await?);
+        let (world, host) = shared(other_reads, self.result.from_journal);
+        let (instance, unanswered) = self.begin(&setup, &world, host, &start).await?;
+        let started_otherwise = unanswered.is_some();
+        if let Some(unanswered) = unanswered {
+            let device = String::new();
+            self.note(Difference { line: at, event: 0, device, differs: vec![unanswered], masked: false });
+        }
         self.insert_instance(start.instance);
-        self.running.insert(start.instance, Running { instance, used: false, world, start, setup });
+        self.running.insert(start.instance, Running { instance, used: false, started_otherwise, world, start, setup });
         Ok(())
     }
 
@@ -169,61 +183,84 @@ impl Replay {
         }
     }
 
+    /// Starts an instance. Returns also the first call at its start that is not in the recording; it may be why there is no instance.
     async fn begin(
         &self,
         setup: &Arc<Setup>,
         world: &RecordedWorld,
         host: Arc<dyn HostCalls>,
         start: &StartLine,
-    ) -> Result<Instance, Error> {
+    ) -> Result<(Option<Instance>, Option<String>), Error> {
         world.begin(start.calls.clone());
-        let instance = self.request.component.start_at(setup.clone(), host, start.time_ms).await?;
-        let _ = world.end();
-        Ok(instance)
+        let started = self.request.component.start_at(setup.clone(), host, start.time_ms).await;
+        match (started, world.end().unanswered) {
+            (Ok(instance), unanswered) => Ok((Some(instance), unanswered)),
+            (Err(_), Some(unanswered)) => Ok((None, Some(unanswered))),
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    fn note(&mut self, difference: Difference) {
+        if self.result.differences.len() < MAX_DIFFERENCES {
+            self.result.differences.push(difference);
+        }
     }
 
     async fn execution(&mut self, line: ExecutionLine, at: u64) -> Result<(), Error> {
         let number = line.instance;
-        let wrong = |text: String| Error::Line { line: at, text };
-        let missing = || wrong(format!("instance {number} is not in the file"));
+        let missing = || Error::Line { line: at, text: format!("instance {number} is not in the file") };
         let mut running = self.running.remove(&number).ok_or_else(missing)?;
         running.used = true;
+        let (event, device, masked) = (line.event.number, line.event.device.clone(), line.masked);
+        // The difference of its start says why.
+        let differs = if running.started_otherwise { Vec::new() } else { self.handle(&mut running, line).await? };
+        self.handled += 1;
+        if self.handled > self.request.not_compared {
+            self.result.executions += 1;
+            self.result.different += u64::from(running.started_otherwise || !differs.is_empty());
+            if !differs.is_empty() {
+                self.note(Difference { line: at, event, device, differs, masked });
+            }
+        }
+        self.running.insert(number, running);
+        Ok(())
+    }
+
+    /// Gives the event to the instance. Returns the differences.
+    async fn handle(&mut self, running: &mut Running, line: ExecutionLine) -> Result<Vec<String>, Error> {
         let mut instance = match running.instance.take().filter(|good| !good.poisoned()) {
             Some(good) => good,
             None => {
                 // The recording continues with this instance, so a new one is started for it.
-                self.held.retain(|held| *held != number);
-                self.insert_instance(number);
+                self.held.retain(|held| *held != line.instance);
+                self.insert_instance(line.instance);
                 let host: Arc<dyn HostCalls> = running.world.clone();
-                self.begin(&running.setup, &running.world, host, &running.start).await?
+                match self.begin(&running.setup, &running.world, host, &running.start).await? {
+                    (Some(new), _) => new,
+                    (None, unanswered) => return Ok(unanswered.into_iter().collect()),
+                }
             }
         };
-        let ExecutionLine { event, calls, effects, outcome, masked, .. } = line;
+        let ExecutionLine { event, calls, effects, outcome, .. } = line;
         let SandboxEvent { event: sandbox_event, device, attempt } = event.for_sandbox(&self.plugin)?;
         running.world.begin(calls);
         let execution = instance.handle(Call { event: &sandbox_event, device: device.as_ref(), attempt }).await;
         running.instance = Some(instance);
         let compared = running.world.end();
-        let mut differs = Vec::new();
-        match compared.unanswered {
-            Some(unanswered) => differs.push(unanswered),
-            None => {
-                let now = effects_of(&execution, &|num| running.world.name(num));
-                differs.extend(compare::effects(&effects, &now).iter().map(ToString::to_string));
-                differs.extend(compare::outcomes(&outcome, &OutcomeLine::of(&execution.verdict)));
-                differs.extend(compared.not_called.iter().map(|call| format!("{call} is not called any more")));
-            }
+        if let Some(unanswered) = compared.unanswered {
+            return Ok(vec![unanswered]);
         }
-        self.result.executions += 1;
-        if !differs.is_empty() {
-            self.result.different += 1;
-            if self.result.differences.len() < MAX_DIFFERENCES {
-                let difference = Difference { line: at, event: event.number, device: event.device, differs, masked };
-                self.result.differences.push(difference);
-            }
-        }
-        self.running.insert(number, running);
-        Ok(())
+        let now = effects_of(&execution, &|num| running.world.name(num));
+        let mut differs: Vec<_> = compare::effects(&effects, &now).iter().map(ToString::to_string).collect();
+        differs.extend(self.outcomes(&outcome, &OutcomeLine::of(&execution.verdict)));
+        differs.extend(compared.not_called.iter().map(|call| format!("{call} is not called any more")));
+        Ok(differs)
+    }
+
+    /// The journal has one outcome for all executions that were given up.
+    fn outcomes(&self, was: &OutcomeLine, is: &OutcomeLine) -> Option<String> {
+        let given_up = |outcome: &OutcomeLine| *outcome != OutcomeLine::Done;
+        if self.result.from_journal && given_up(was) && given_up(is) { None } else { compare::outcomes(was, is) }
     }
 }
 

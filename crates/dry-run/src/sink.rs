@@ -140,6 +140,7 @@ impl Recording {
             host: env!("CARGO_PKG_VERSION").into(),
             begin_ms: began_ms,
             mask: patterns.collect(),
+            from_journal: false,
         };
         let first = text_of(&first);
         file.write_all(&first).map_err(failed)?;

@@ -9,6 +9,7 @@ mod dry_runs;
 mod exit;
 mod folder;
 mod housekeeping;
+mod journal_recordings;
 mod listeners;
 mod metrics_text;
 mod mirror;

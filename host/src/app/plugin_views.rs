@@ -9,11 +9,11 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    dry_runs,
+    dry_runs, journal_recordings,
     plugin_texts::{grant, trigger},
     windows,
 };
-use switchbox_admin::{ApprovalError, DeleteError, DryRunError, PluginFuture, Plugins, RedriveError};
+use switchbox_admin::{ApprovalError, DeleteError, DryRunError, PluginFuture, Plugins, RecordingPieces, RedriveError};
 use switchbox_admin_api::{
     Approval, Builtin, CanaryPluginRequest, Int64, Plugin, PluginCanary, PluginCounters, PluginGuard, PluginRecording,
     PluginRolledBack, PluginShadow, PluginTimers, PluginVersion, RecordPluginRequest, SettingsField, SettingsKind,
@@ -158,6 +158,16 @@ impl Plugins for Views {
     fn record(&self, name: &PluginName, request: RecordPluginRequest) -> Result<PluginRecording, DryRunError> {
         let begun = self.plugins.record(name, dry_runs::record_request(request));
         begun.map(dry_runs::recording).map_err(|error| dry_runs::not_recorded(&error))
+    }
+
+    fn journal_recording(
+        &self,
+        name: &PluginName,
+        since_ms: u64,
+        mask: Vec<String>,
+    ) -> PluginFuture<'_, Result<Box<dyn RecordingPieces>, DryRunError>> {
+        let begun = journal_recordings::begin(&self.plugins, self.history.clone(), name.clone(), since_ms, mask);
+        Box::pin(begun)
     }
 
     fn stop_recording(&self, name: &PluginName) -> Option<PluginRecording> {

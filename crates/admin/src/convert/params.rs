@@ -33,7 +33,7 @@ const EVERYWHERE: &[&str] = &[
 enum Bound {
     /// `fields::PARAMETER`.
     One,
-    /// A list of ids. It is bounded only as part of the call's head, in `head.rs`.
+    /// A list of ids or patterns. It is bounded only as part of the call's head, in `head.rs`.
     List,
 }
 
@@ -41,7 +41,7 @@ enum Bound {
 /// without a limit here.
 fn bound(name: &str) -> Option<Bound> {
     match name {
-        "deviceIds" | "deviceNumIds" => Some(Bound::List),
+        "deviceIds" | "deviceNumIds" | "mask" => Some(Bound::List),
         "pageSize" | "numVersions" | "numStates" | "pageToken" => Some(Bound::One),
         "fieldMask" | "updateMask" => Some(Bound::One),
         "search" | "connected" | "blocked" | "differs" | "metadata" | "seenSince" | "attachedTo" => Some(Bound::One),

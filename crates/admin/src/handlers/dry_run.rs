@@ -14,7 +14,7 @@ use axum::{
 };
 use futures_util::stream;
 
-use super::of_plugin;
+use super::{history::since, of_plugin};
 use crate::{
     app::App,
     blocking::blocking,
@@ -116,6 +116,27 @@ pub(crate) async fn recording(
         }
     });
     Ok(([(header::CONTENT_TYPE, "application/jsonl")], Stream::from_stream(chunks)).into_response())
+}
+
+pub(crate) async fn journal_recording(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+) -> Result<Response, Error> {
+    params.only(&["since", "mask"])?;
+    let mask: Vec<_> = params.all("mask").into_iter().map(str::to_owned).collect();
+    fields::RECORDING_MASKS.check_len("mask", mask.len())?;
+    let (name, since_ms) = (PluginName::new(&name)?, since(&params)?.unwrap_or(0));
+    let pieces = app.handles.plugins.journal_recording(&name, since_ms, mask).await.map_err(refused)?;
+    let lines = stream::unfold(Some(pieces), |pieces| async move {
+        let mut pieces = pieces?;
+        match pieces.next().await {
+            Ok(Some(lines)) => Some((Ok(lines), Some(pieces))),
+            Ok(None) => None,
+            Err(text) => Some((Err(std::io::Error::other(text)), None)),
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, "application/jsonl")], Stream::from_stream(lines)).into_response())
 }
 
 pub(super) fn refused(error: DryRunError) -> Error {

@@ -105,7 +105,7 @@ pub(crate) async fn method_calls(State(app): State<App>, params: Params) -> Page
 }
 
 /// Milliseconds since the Unix epoch.
-fn since(params: &Params) -> Result<Option<u64>, Error> {
+pub(super) fn since(params: &Params) -> Result<Option<u64>, Error> {
     let time = params.one("since").map(str::parse::<Time>).transpose();
     Ok(time.map_err(|error| Error::invalid(format!("since {error}")))?.map(|Time(ms)| ms))
 }

@@ -76,6 +76,10 @@ fn candidates() -> Vec<Call> {
         get("/v1/plugins/{name}/recording", dry_run::recording)
             .says("A plugin's newest recording so far, in the format of docs/recordings.md")
             .answers(Other(&["application/jsonl"])),
+        get("/v1/plugins/{name}/journalRecording", dry_run::journal_recording)
+            .says("A recording made of a plugin's executions in the journal, which has no calls of the host")
+            .params(&["since", "mask"])
+            .answers(Other(&["application/jsonl"])),
         verb(PLUGIN, "shadow", shadow::begin)
             .says("Runs a candidate beside a plugin: it sees the plugin's events, and its effects are compared and not carried out")
             .takes(json::<ShadowPluginRequest>())

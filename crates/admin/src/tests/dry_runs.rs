@@ -50,6 +50,12 @@ fn a_recording_begins_is_read_while_it_grows_and_ends() {
     assert_eq!(answer.headers()["content-type"], "application/jsonl");
     assert_eq!(answer.body_mut().read_to_string().unwrap(), lines);
 
+    let path = "/v1/plugins/relay/journalRecording?since=1970-01-01T00:00:01Z&mask=serial,*code*";
+    let mut answer = host.answer("GET", path, &[("authorization", &bearer)], None);
+    assert_eq!(answer.headers()["content-type"], "application/jsonl");
+    assert_eq!(answer.body_mut().read_to_string().unwrap(), "[\"serial\", \"*code*\"]\n1000\n");
+    assert_eq!(host.refused("GET", "/v1/plugins/other/journalRecording", None).1, "FAILED_PRECONDITION");
+
     assert_eq!(host.ok("POST", "/v1/plugins/relay:stopRecording", None)["ended"], "stopped");
     assert_eq!(host.refused("POST", "/v1/plugins/other:stopRecording", None).1, "NOT_FOUND");
 }

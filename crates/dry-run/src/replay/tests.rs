@@ -28,7 +28,8 @@ async fn builtin(name: &str) -> Component {
 
 async fn replayed(text: &str, component: &str, settings: Option<&str>) -> Replayed {
     let settings = settings.map(|text| PluginSettings::parse(text).unwrap());
-    replay(Cursor::new(text.to_owned()), ReplayRequest { component: builtin(component).await, settings }).await.unwrap()
+    let request = ReplayRequest { component: builtin(component).await, settings, not_compared: 0 };
+    replay(Cursor::new(text.to_owned()), request).await.unwrap()
 }
 
 /// Each line of a file, read, written and read again.
@@ -105,7 +106,14 @@ fn what_is_recorded_is_replayed_to_the_byte() {
         };
         let mut instance = component.start_at(Arc::new(setup), recorder.clone(), 5).await.unwrap();
         let mut text = vec![
-            Line::Recording { format: 1, plugin: "motion".into(), host: String::new(), begin_ms: 0, mask: vec![] },
+            Line::Recording {
+                format: 1,
+                plugin: "motion".into(),
+                host: String::new(),
+                begin_ms: 0,
+                mask: vec![],
+                from_journal: false,
+            },
             Line::Version(VersionLine {
                 version: 1,
                 digest: component.digest().into(),
