@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""Whether a host stays as it is while a plugin's component changes again and again: memory, descriptors, mappings and compiled code after
-each tenth of the reloads. Each component has another custom section, so another digest. Only the standard library; only loopback.
+"""Whether a host stays as it is while a plugin's component changes again and again: memory, descriptors, threads, mappings and the bytes of
+compiled code and kept components. Each component has another custom section, so another digest; each handles an event. At the end stand the
+medians of the first and of the last third. Only the standard library; only loopback.
 
-    tests/measure/reloads.py PROGRAM COMPONENT.wasm [--reloads 10000]
+    tests/measure/reloads.py PROGRAM COMPONENT.wasm [--reloads 10000] [--minutes M]
 """
 
 import argparse
 import http.client
 import json
 import os
+import statistics
 import time
 
+from commands import Device
 from console import Running
 
 
@@ -20,20 +23,44 @@ def stamped(component, number):
     return component + b"\x00" + bytes([len(content)]) + content
 
 
+def sizes(folder):
+    """The bytes of each file, by name. The host may remove one at any time."""
+    found = {}
+    for entry in os.scandir(folder):
+        try:
+            if entry.is_file():
+                found[entry.name] = entry.stat().st_size
+        except FileNotFoundError:
+            pass
+    return found
+
+
 def measured(pid, data):
     with open(f"/proc/{pid}/status") as status:
         fields = dict(line.split(":", 1) for line in status)
     with open(f"/proc/{pid}/maps") as maps:
         mappings = sum(1 for _ in maps)
-    compiled = os.path.join(data, "compiled")
+    compiled, components = sizes(f"{data}/compiled"), sizes(f"{data}/components")
+    mib = lambda files: round(sum(files.values()) / 2**20, 1)
     return {
-        "resident MiB": round(int(fields["VmRSS"].split()[0]) / 1024),
+        "resident MiB": round(int(fields["VmRSS"].split()[0]) / 1024, 1),
         "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
         "threads": int(fields["Threads"]),
         "mappings": mappings,
-        "compiled files": sum(1 for entry in os.scandir(compiled) if entry.is_file()),
-        "kept components": sum(1 for name in os.listdir(os.path.join(data, "components")) if name.endswith(".wasm")),
+        "compiled files": len(compiled),
+        "compiled MiB": mib(compiled),
+        "kept components": sum(name.endswith(".wasm") for name in components),
+        "components MiB": mib(components),
     }
+
+
+def thirds(samples):
+    """The medians of the first and the last third, and the extremes."""
+    part = max(1, len(samples) // 3)
+    for name in samples[0]:
+        values = [sample[name] for sample in samples]
+        first, last = statistics.median(values[:part]), statistics.median(values[-part:])
+        print(f"{name:>16}: first third {first:g}, last third {last:g}; {min(values):g} to {max(values):g}")
 
 
 def main():
@@ -41,6 +68,7 @@ def main():
     parser.add_argument("program", type=os.path.abspath)
     parser.add_argument("component", type=os.path.abspath)
     parser.add_argument("--reloads", type=int, default=10_000)
+    parser.add_argument("--minutes", type=float, help="ends after this time, though not all reloads are done")
     given = parser.parse_args()
     with open(given.component, "rb") as file:
         component = file.read()
@@ -48,28 +76,38 @@ def main():
     folder = os.path.join(host.folder, "plugins")
     name, port = host.admin.removeprefix("http://").rsplit(":", 1)
     connection = http.client.HTTPConnection(name, int(port))
+    # The guest `counter` of the tests gives this device the count of the other's events as its config.
+    Device(host.mqtt, "tally-source-1").close()
+    device = Device(host.mqtt, "source-1")
 
-    def digest():
+    def plugin():
         connection.request("GET", "/v1/plugins/reloaded", headers={"authorization": f"Bearer {host.token}"})
         answer = connection.getresponse()
         text = answer.read()
-        return json.loads(text)["digest"] if answer.status == 200 else ""
+        return json.loads(text) if answer.status == 200 else {"digest": ""}
 
-    before, begun = "", time.monotonic()
+    before, begun, samples = "", time.monotonic(), []
     for number in range(1, given.reloads + 1):
         beside = os.path.join(folder, "reloaded.new")
         with open(beside, "wb") as file:
             file.write(stamped(component, number))
         os.rename(beside, os.path.join(folder, "reloaded.wasm"))
-        deadline = time.monotonic() + 60
-        while digest() in ("", before):
+        deadline = time.monotonic() + 120
+        while (digest := plugin()["digest"]) in ("", before):
             assert time.monotonic() < deadline, f"reload {number} does not come into force"
             time.sleep(0.01)
-        before = digest()
-        if number % max(1, given.reloads // 10) == 0:
+        before = digest
+        device.publish(b"{}", 1)
+        if number % max(1, given.reloads // 100) == 0:
+            samples.append(measured(host.process.pid, os.path.join(host.folder, "data")))
             seconds = (time.monotonic() - begun) / number
-            now = measured(host.process.pid, os.path.join(host.folder, "data"))
-            print(f"{number} reloads, {seconds:.2f} s each: {now}", flush=True)
+            print(f"{number} reloads, {seconds:.2f} s each: {samples[-1]}", flush=True)
+        if given.minutes and time.monotonic() - begun > given.minutes * 60:
+            break
+    counters = plugin()["counters"]
+    print(f"{number} reloads in {time.monotonic() - begun:.0f} s; the plugin's counters since its last start: {counters}")
+    # The first samples are from before the caches are full.
+    thirds(samples[len(samples) // 20:])
     host.end()
 
 
