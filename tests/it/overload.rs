@@ -1,7 +1,7 @@
 //! Overload is shed where it costs least, and existing clients are served.
 
 use rumqttc::QoS;
-use switchbox_support::scheduling::PriorityClass;
+use switchbox_store::QueueShare;
 use switchbox_tests::{
     Admin, Device, HostFolder, InProcess, events,
     hostile::{Conn, Login},
@@ -139,10 +139,9 @@ fn while_the_journals_queue_is_full_events_of_qos_0_go_and_all_others_are_served
     let (mut lamp, mut healthy) = (host.device("lamp"), host.device("healthy"));
     healthy.subscribe_config();
     // Others' events wait for the disk, as many as find room that may be lost.
-    let crowd: Vec<_> = std::iter::from_fn(|| {
-        host.wait_for(host.handles.ingest.reserve_droppable(1, PriorityClass::Foreground)).unwrap()
-    })
-    .collect();
+    let crowd: Vec<_> =
+        std::iter::from_fn(|| host.wait_for(host.handles.ingest.reserve_droppable(1, QueueShare::Whole)).unwrap())
+            .collect();
     let (lost, kept) = by_turns(&mut lamp, 20);
     assert_eq!(hits(&host.admin(), "journal_queue_qos0"), lost.len() as u64);
     healthy.event(r#"{"deviceId":"healthy","hops":1}"#);
@@ -162,7 +161,7 @@ fn when_the_journals_queue_is_full_publishers_of_qos_1_wait_and_the_admin_api_an
     let host_folder = HostFolder::new();
     let host = host_folder.start_in_process();
     let mut lamp = host.device("lamp");
-    let crowd: Vec<_> = std::iter::from_fn(|| host.handles.ingest.try_reserve(1, PriorityClass::Foreground)).collect();
+    let crowd: Vec<_> = std::iter::from_fn(|| host.handles.ingest.try_reserve(1, QueueShare::Whole)).collect();
     let number = lamp.send(&events("lamp"), QoS::AtLeastOnce, "waits").unwrap();
     let lamp_as_shown = host.admin().get(&Admin::device_path("lamp", "")).ok();
     assert_eq!(lamp_as_shown["connected"], true);

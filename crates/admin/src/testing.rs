@@ -34,7 +34,7 @@ use switchbox_delivery::{Link, Outbound};
 use switchbox_model::{DeviceName, Event, EventData, PayloadLimits, PluginName, RegistryName};
 use switchbox_plugin_model::PluginSettings;
 use switchbox_settings::AdminAuth;
-use switchbox_support::scheduling::PriorityClass;
+use switchbox_store::QueueShare;
 use switchbox_testing::Host;
 
 /// Bytes in base64, as in the API.
@@ -417,7 +417,7 @@ impl TestHost {
 
     fn event(&self, id: &str, data: EventData) {
         let (done, durable) = mpsc::sync_channel(1);
-        let room = self.runtime.block_on(self.ingest.reserve(1024, PriorityClass::Foreground)).unwrap();
+        let room = self.runtime.block_on(self.ingest.reserve(1024, QueueShare::Whole)).unwrap();
         let event = ingest::NewEvent::new(true, data);
         self.ingest.submit(&self.device(id), vec![event], room, Box::new(move |result| done.send(result).unwrap()));
         durable.recv().unwrap().unwrap();

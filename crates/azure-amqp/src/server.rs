@@ -13,7 +13,7 @@ use crate::{
     context::Context,
 };
 use switchbox_model::limits::{self, HUB_AMQP_CONNECTIONS, names};
-use switchbox_support::{log_limit::SiteLimit, scheduling::move_listener_here};
+use switchbox_support::{log_limit::SiteLimit, threads::move_listener_here};
 use switchbox_transport::{
     admission::{self, Admission, ConnectionPermit, Names},
     tls,

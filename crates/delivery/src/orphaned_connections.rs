@@ -3,7 +3,7 @@
 use super::handle::Handle;
 use switchbox_core::ingest::{self, NewEvent};
 use switchbox_model::{EventData, Settlement};
-use switchbox_support::scheduling::PriorityClass;
+use switchbox_store::QueueShare;
 
 const REASON: &str = "the host ended";
 
@@ -18,7 +18,7 @@ impl Handle {
                 self.inner.settle(vec![Settlement::CommandsInDoubt { device: device.num, upto }]);
             }
             let data = EventData::Disconnected { reason: REASON.to_owned() };
-            let permit = self.inner.ingest.reserve(REASON.len(), PriorityClass::Foreground).await?;
+            let permit = self.inner.ingest.reserve(REASON.len(), QueueShare::Whole).await?;
             self.inner.ingest.submit(&device, vec![NewEvent::new(false, data)], permit, Box::new(|_| ()));
         }
         Ok(())

@@ -14,7 +14,7 @@ use switchbox_model::{Entry, Message, QoS, Settlement, broker::Owner};
 use switchbox_mqtt_session::topics::{self, WaitBudget};
 use switchbox_store as store;
 use switchbox_store::OutgoingDoc;
-use switchbox_support::{metrics::Metrics, scheduling, tasks::Tasks};
+use switchbox_support::{metrics::Metrics, tasks::Tasks};
 
 /// Messages settled together.
 const BATCH: usize = 64;
@@ -99,7 +99,7 @@ impl Publisher {
         let bytes = message.size();
         self.topics.publish(message, &topics::Publisher::of(Owner::Plugins), budget).await;
         if let Some(event) = event {
-            let permit = self.ingest.reserve(bytes, scheduling::PriorityClass::Foreground).await?;
+            let permit = self.ingest.reserve(bytes, store::QueueShare::Whole).await?;
             self.ingest.submit_published(event, id.parse().ok(), permit);
         }
         Ok(())

@@ -20,8 +20,9 @@ use switchbox_model::{
     CallRecord, Cause, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack, lifecycle::PluginChange,
 };
 use switchbox_plugin_runtime::{Called, Execution, Verdict};
+use switchbox_store::QueueShare;
 use switchbox_store::{CommitCallback, EntryRefusal, Reply};
-use switchbox_support::{clock::Anchor, scheduling::PriorityClass};
+use switchbox_support::clock::Anchor;
 
 /// Bytes that a method call takes up in the journal's queue, roughly: the beginnings of two payloads, names, and an error text.
 const CALL_BYTES: usize = 1024;
@@ -241,7 +242,7 @@ impl<'a> EntryBatch<'a> {
         }
         let store = &self.runner.context.store;
         // A closed store means that the host is stopping: the events are in the journal and will be handled again.
-        let Ok(permit) = store.reserve(std::mem::take(&mut self.bytes), PriorityClass::Foreground).await else {
+        let Ok(permit) = store.reserve(std::mem::take(&mut self.bytes), QueueShare::Whole).await else {
             return;
         };
         store.submit(self.entries.drain(..), std::mem::take(&mut self.sync), Some(permit));

@@ -25,7 +25,7 @@ use crate::{
 };
 use switchbox_model::{DeviceName, Effect, Event, PluginName, limits};
 use switchbox_plugin_runtime::{Execution, KvChange, Verdict};
-use switchbox_support::{clock, scheduling, tasks::Tasks};
+use switchbox_support::{clock, tasks::Tasks, threads};
 
 /// The interval at which the writer takes queued messages. Workers do not wake it: a system call per execution would cost them more
 /// than the rest of the recording.
@@ -350,7 +350,7 @@ enum EndReason {
 impl Writer {
     fn run(mut self) {
         // The writer has a low priority: executions that it has no time to write are left out.
-        scheduling::use_lowest_priority();
+        threads::use_lowest_priority();
         let ended = self.write_all();
         self.shared.closed.store(true, Ordering::Relaxed);
         let why = match ended {

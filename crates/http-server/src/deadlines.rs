@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use switchbox_model::limits::LimitName;
-use switchbox_support::{metrics::Metrics, scheduling};
+use switchbox_support::{metrics::Metrics, threads};
 
 /// How long a client may leave what is sent to it unread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -149,7 +149,7 @@ impl hyper::body::Body for BodyDeadline {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            scheduling::yield_if_due_at(std::time::Instant::now());
+            threads::yield_if_due_at(std::time::Instant::now());
             let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);
             self.came_bytes += bytes.map_or(0, Bytes::len);
             let until = self.began + allowance(self.timeout, self.came_bytes);

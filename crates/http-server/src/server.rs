@@ -28,8 +28,8 @@ use super::{bounds::Bounds, deadlines::WithWriteDeadline};
 use switchbox_support::{
     log_limit::SiteLimit,
     metrics::Metrics,
-    scheduling::{self, YieldBetweenPolls, move_listener_here},
     tasks::Tasks,
+    threads::{self, YieldBetweenPolls, move_listener_here},
 };
 use switchbox_transport::{
     admission::{Admission, ConnectionPermit},
@@ -226,7 +226,7 @@ async fn http(
     let routes = MapRequestLayer::new(*rewrite).layer(routes.clone());
     let calls = service_fn(move |request: hyper::Request<Incoming>| {
         // A thousand calls may have come at once.
-        scheduling::yield_if_due_at(Instant::now());
+        threads::yield_if_due_at(Instant::now());
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(info.clone());

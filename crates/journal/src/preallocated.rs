@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::blocks::{BlockFile, Blocks};
-use switchbox_support::scheduling;
+use switchbox_support::threads;
 
 /// How the names of such files end.
 pub(crate) const FILE_EXTENSION: &str = "spare";
@@ -79,7 +79,7 @@ impl Preallocator {
         }
         let path = self.next_path();
         let work = move || {
-            scheduling::request_long_slices();
+            threads::request_long_slices();
             preallocate(path, bytes)
         };
         // Supervision: it may fail; the journal then makes its file by itself, and the next one is made ahead again.
@@ -114,7 +114,7 @@ fn preallocate(path: PathBuf, bytes: u64) -> io::Result<PathBuf> {
     zeros.resize(WRITE_BYTES);
     for at in (0..bytes).step_by(WRITE_BYTES) {
         file.write(zeros.bytes(), at, true)?;
-        if scheduling::has_foreground(Instant::now()) {
+        if threads::has_foreground(Instant::now()) {
             thread::sleep(PAUSE_BETWEEN_WRITES);
         }
     }

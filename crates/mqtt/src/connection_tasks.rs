@@ -7,8 +7,8 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
-use super::connection::Migration;
-use switchbox_support::scheduling::{PriorityClass, YieldBetweenPolls};
+use super::{connection::Migration, cpu_budget::PriorityClass};
+use switchbox_support::threads::YieldBetweenPolls;
 
 pub(super) struct ConnectionTasks {
     tasks: JoinSet<Migration>,

@@ -6,6 +6,7 @@ mod clients;
 mod connection;
 mod connection_tasks;
 mod content;
+mod cpu_budget;
 mod device_delivery;
 pub mod dialect;
 mod encode_publish;

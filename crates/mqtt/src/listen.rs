@@ -17,7 +17,7 @@ use switchbox_model::limits;
 use switchbox_support::{
     log_limit::SiteLimit,
     metrics::Metrics,
-    scheduling::{self, move_listener_here},
+    threads::{self, move_listener_here},
 };
 use switchbox_transport::tls;
 
@@ -124,7 +124,7 @@ pub(super) async fn accept(
                 if arrivals.send((stream, options.clone())).await.is_err() {
                     return;
                 }
-                scheduling::yield_if_due();
+                threads::yield_if_due();
             }
             Err(error) => {
                 metrics.limit(limits::names::ACCEPT);

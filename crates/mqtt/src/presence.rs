@@ -11,7 +11,7 @@ use super::{
     server_context::ServerContext,
     session_key, will,
 };
-use crate::dialect::Dialect;
+use crate::{cpu_budget::CpuBudget, dialect::Dialect};
 use switchbox_auth::{AuthContext, provisioning::Registrant};
 use switchbox_core::registry::Device;
 use switchbox_delivery::{DownlinkKind, Online};
@@ -21,7 +21,7 @@ use switchbox_model::{
 };
 use switchbox_mqtt_codec::packet::Will;
 use switchbox_mqtt_session::topics::PendingChanges;
-use switchbox_support::{clock, scheduling::CpuBudget};
+use switchbox_support::clock;
 
 /// A connected client. Dropping it ends the client's presence.
 pub(super) struct Presence {

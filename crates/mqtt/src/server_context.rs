@@ -6,6 +6,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{
     clients::{Clients, Key},
+    cpu_budget::CpuBudgets,
     gateway::routes::GatewayRoutes,
     host_parts::HostParts,
     options::Options,
@@ -13,7 +14,7 @@ use super::{
 };
 use switchbox_core::registry::Changed;
 use switchbox_mqtt_session::topics;
-use switchbox_support::{log_limit::LogLimits, metrics::Metrics, scheduling::CpuBudgets};
+use switchbox_support::{log_limit::LogLimits, metrics::Metrics};
 
 /// Log lines a minute about refused clients of one network.
 const REFUSALS_LOGGED: u32 = 30;

@@ -20,7 +20,7 @@ use super::{
     sys_topics::SysTopics,
 };
 use switchbox_mqtt_session::topics;
-use switchbox_support::{metrics::Metrics, scheduling};
+use switchbox_support::{metrics::Metrics, threads};
 use switchbox_transport::admission::{Admission, ConnectionPermit};
 
 /// How long connections may take to end when the host shuts down.
@@ -102,7 +102,7 @@ impl Service {
                 changed = changes.recv() => shared.revalidate(changed),
                 Some(arrival) = arrived.recv() => shared.accept_client(arrival, &admission, &mut connection_tasks, &shutdown),
             }
-            scheduling::yield_if_due();
+            threads::yield_if_due();
         }
         accepting.shutdown().await;
         drop(arrived);

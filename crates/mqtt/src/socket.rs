@@ -11,7 +11,7 @@ use super::{
     web::{Closing, WebSocket},
     wire::Wire,
 };
-use switchbox_support::scheduling;
+use switchbox_support::threads;
 
 pub(super) enum Socket {
     Direct(Wire),
@@ -48,7 +48,7 @@ impl Socket {
 
     /// Registers the socket with the caller's runtime.
     pub(super) fn move_here(&mut self) -> io::Result<()> {
-        scheduling::move_stream_here(self.wire_mut().tcp_mut())
+        threads::move_stream_here(self.wire_mut().tcp_mut())
     }
 
     /// As `TcpStream::ready`.

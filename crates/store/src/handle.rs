@@ -13,13 +13,12 @@ use super::{
     docs::{ConfigVersion, StateVersion},
     kept::KeptRecord,
     lock::Lock,
-    permits::QueuePermit,
+    permits::{QueuePermit, QueueShare},
     reader::Reader,
     retention::Retention,
     space::Space,
 };
 use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq};
-use switchbox_support::scheduling::PriorityClass;
 
 /// What the rest of the host does with the store.
 #[derive(Debug, Clone)]
@@ -34,22 +33,22 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Waits until the queue has room for about this many bytes. The wait is short for the foreground, whatever the background
-    /// does.
-    pub async fn reserve(&self, bytes: usize, class: PriorityClass) -> Result<QueuePermit, Error> {
-        self.append_queue.permits.reserve(bytes, class).await
+    /// Waits until the queue has room for about this many bytes. The wait is short for callers of the whole
+    /// queue, whatever those of the bounded share do.
+    pub async fn reserve(&self, bytes: usize, share: QueueShare) -> Result<QueuePermit, Error> {
+        self.append_queue.permits.reserve(bytes, share).await
     }
 
     /// Returns `None` if the queue has no room.
     #[must_use]
-    pub fn try_reserve(&self, bytes: usize, class: PriorityClass) -> Option<QueuePermit> {
-        self.append_queue.permits.try_reserve(bytes, class)
+    pub fn try_reserve(&self, bytes: usize, share: QueueShare) -> Option<QueuePermit> {
+        self.append_queue.permits.try_reserve(bytes, share)
     }
 
     /// Reserves room for what may be dropped. Returns `None` if that would use the last quarter of the queue. Waits only
-    /// where many of the background want some.
-    pub async fn reserve_droppable(&self, bytes: usize, class: PriorityClass) -> Result<Option<QueuePermit>, Error> {
-        self.append_queue.permits.reserve_droppable(bytes, class).await
+    /// where many callers of the bounded share want some.
+    pub async fn reserve_droppable(&self, bytes: usize, share: QueueShare) -> Result<Option<QueuePermit>, Error> {
+        self.append_queue.permits.reserve_droppable(bytes, share).await
     }
 
     /// Numbers the entry's events and queues it for the journal; [`Handle::wake`] is to follow. Returns the first number (they are
@@ -105,7 +104,7 @@ impl Handle {
 
     /// Writes one entry and waits until it is durable and applied.
     pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
-        let permit = self.reserve(1024, PriorityClass::Foreground).await?;
+        let permit = self.reserve(1024, QueueShare::Whole).await?;
         let (done, reply) = tokio::sync::oneshot::channel();
         let callback: CommitCallback = Box::new(move |result| {
             let _ = done.send(result);

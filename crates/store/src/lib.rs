@@ -65,7 +65,7 @@ pub use handle::Handle;
 pub use kept::KeptRecord;
 pub use loaded::Loaded;
 pub use open::{Opened, open};
-pub use permits::QueuePermit;
+pub use permits::{QueuePermit, QueueShare};
 pub use repair::{Repaired, repair};
 pub use service::Service;
 

@@ -22,7 +22,7 @@ use super::{
     writer::Writer,
 };
 use switchbox_journal::Journal;
-use switchbox_support::scheduling;
+use switchbox_support::threads;
 
 /// Batches that may wait for the materialiser; when it falls behind, the writer waits.
 const BATCHES: usize = 4_096;
@@ -99,7 +99,7 @@ impl Opened {
         let (state, journal) = (self.state, self.journal.files().clone());
         let (materialiser_fatal, keep) = (fatal.clone(), self.options.keep_executions_bytes);
         let materialiser = spawn("materialiser", self.append_queue.clone(), fatal.clone(), move || {
-            scheduling::request_long_slices();
+            threads::request_long_slices();
             materialise::run(state, &journal, &work, keep, &materialiser_fatal);
         })?;
         let writer = Writer {

@@ -8,7 +8,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::Error;
-use switchbox_support::scheduling;
+use switchbox_support::threads;
 
 /// The version of `state.db`, in the file's `user_version`.
 const VERSION: i64 = 1;
@@ -174,7 +174,7 @@ fn uri(path: &Path) -> String {
 }
 
 fn progress() -> bool {
-    scheduling::yield_if_due();
+    threads::yield_if_due();
     false
 }
 

@@ -1,5 +1,5 @@
 //! What every part of the host uses and that is independent of devices: the clock, metrics, histograms, memory, limits on log lines, supervised
-//! tasks, CPU scheduling, and the only way to standard output.
+//! tasks, threads and their priorities, and the only way to standard output.
 
 pub mod clock;
 pub mod exposition;
@@ -8,6 +8,6 @@ pub mod histogram;
 pub mod log_limit;
 pub mod memory;
 pub mod metrics;
-pub mod scheduling;
 pub mod tasks;
 pub mod terminal;
+pub mod threads;

@@ -44,7 +44,7 @@ use switchbox_dispatch as dispatch;
 use switchbox_dispatch::Manager;
 use switchbox_mqtt_session::topics;
 use switchbox_store as store;
-use switchbox_support::{metrics::Metrics, scheduling::Background, tasks::Tasks};
+use switchbox_support::{metrics::Metrics, tasks::Tasks, threads::Background};
 
 /// A host that runs in this process.
 pub struct Host {

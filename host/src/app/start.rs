@@ -39,7 +39,7 @@ use switchbox_plugin_versions::History;
 use switchbox_proxy as proxy;
 use switchbox_settings::{GrantPolicy, Settings};
 use switchbox_store as store;
-use switchbox_support::{metrics::Metrics, scheduling::Background, tasks::Tasks};
+use switchbox_support::{metrics::Metrics, tasks::Tasks, threads::Background};
 use switchbox_transport::tls;
 
 impl Host {

@@ -28,7 +28,7 @@ use switchbox_core::{
     registry::Device,
 };
 use switchbox_model::{DeviceId, DeviceName, EventData, PayloadLimit, event::FILE_UPLOADED};
-use switchbox_support::scheduling::PriorityClass;
+use switchbox_store::QueueShare;
 use switchbox_transport::admission::network;
 
 /// The device that calls, after authentication.
@@ -135,7 +135,7 @@ async fn send(app: &App, device: &Arc<Device>, data: EventData) -> ApiResult<Emp
         EventData::Telemetry { payload, .. } | EventData::State { payload, .. } => payload.len(),
         _ => 0,
     };
-    let room = app.handles.ingest.reserve(bytes, PriorityClass::Background).await?;
+    let room = app.handles.ingest.reserve(bytes, QueueShare::Bounded).await?;
     let (done, durable) = oneshot::channel();
     let done = Box::new(move |result| {
         // The caller may have disconnected.

@@ -17,7 +17,7 @@ use switchbox_admin_api::{Base64, Time, TopicMessage};
 use switchbox_core::ingest::{self, OnCommit};
 use switchbox_model::{Message, QoS, broker::Owner};
 use switchbox_mqtt_session::topics::{self, Publisher, WaitBudget};
-use switchbox_support::scheduling::PriorityClass;
+use switchbox_store::QueueShare;
 use switchbox_telemetry as telemetry;
 
 const PAGE: usize = 100;
@@ -97,7 +97,7 @@ pub(crate) async fn publish(
     }
     let message = Arc::new(message);
     if let Some(event) = app.handles.ingest.topic_event(&message) {
-        let permit = app.handles.ingest.reserve(message.size(), PriorityClass::Background).await?;
+        let permit = app.handles.ingest.reserve(message.size(), QueueShare::Bounded).await?;
         let (done, durable) = oneshot::channel();
         // The caller may have disconnected.
         let on_commit = OnCommit::Call(Box::new(move |result| drop(done.send(result.map(drop)))));

@@ -19,7 +19,7 @@ use crate::{context::Context, error::error, incoming};
 use switchbox_azure::properties::MAX_PAIRS;
 use switchbox_core::ingest::{self, NewEvent};
 use switchbox_model::EventData;
-use switchbox_support::scheduling::PriorityClass;
+use switchbox_store::QueueShare;
 
 /// Messages of a link that may be on their way to the disk at the same time.
 const MAX_UNWRITTEN: usize = 64;
@@ -77,7 +77,7 @@ async fn submit(
     let event = event(context, delivery)?;
     let failed = |why: ingest::Error| error(AmqpError::InternalError, why.to_string());
     let ingest = &context.handles.ingest;
-    let permit = ingest.reserve(event.payload().len(), PriorityClass::Background).await.map_err(failed)?;
+    let permit = ingest.reserve(event.payload().len(), QueueShare::Bounded).await.map_err(failed)?;
     if connection.online(|_| ()).is_none() {
         return Err(error(AmqpError::UnauthorizedAccess, "the device's connection has ended"));
     }

@@ -20,7 +20,7 @@ use switchbox_azure::twin;
 use switchbox_core::ingest;
 use switchbox_delivery::{DeliveryReport, DownlinkKind};
 use switchbox_rules::json::Problem;
-use switchbox_support::scheduling::PriorityClass;
+use switchbox_store::QueueShare;
 
 const REPORTED: &str = "/properties/reported";
 const DESIRED_CHANGES: &str = "/notifications/twin/properties/desired";
@@ -104,7 +104,7 @@ async fn patch_reported(context: &Context, connection: &DeviceConnection, patch:
         return Answer::error(400, "a patch must be a JSON object without members that begin with $");
     }
     let (limit, ingest) = (context.payloads.state(), &context.handles.ingest);
-    let Ok(permit) = ingest.reserve(limit.bytes, PriorityClass::Background).await else {
+    let Ok(permit) = ingest.reserve(limit.bytes, QueueShare::Bounded).await else {
         return Answer::error(503, "the journal cannot be written");
     };
     if connection.online(|_| ()).is_none() {

@@ -25,7 +25,8 @@ use switchbox_core::{
 };
 use switchbox_delivery::{Fetched, FetchedOutcome};
 use switchbox_model::{EventData, Property, event::about, limits::fields};
-use switchbox_support::{clock, scheduling::PriorityClass};
+use switchbox_store::QueueShare;
+use switchbox_support::clock;
 
 /// The content type of a call with several messages.
 const BATCH: &str = "application/vnd.microsoft.iothub.json";
@@ -94,7 +95,7 @@ pub(super) async fn submit(app: &App, device: &Arc<Device>, events: Vec<NewEvent
         return Ok(());
     }
     let bytes = events.iter().map(|event| event.data.payload().len()).sum();
-    let room = app.handles.ingest.reserve(bytes, PriorityClass::Background).await?;
+    let room = app.handles.ingest.reserve(bytes, QueueShare::Bounded).await?;
     let (done, durable) = oneshot::channel();
     let done = Box::new(move |result| {
         // The caller may have disconnected.

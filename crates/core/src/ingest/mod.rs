@@ -14,7 +14,8 @@ use switchbox_rules::json::{self, Problem};
 use crate::registry::Device;
 use switchbox_model::{CommandStatus, EffectKey, Entry, Event, EventData, Message, QoS, Seq, broker::BrokerChange};
 use switchbox_store as store;
-use switchbox_support::{clock, scheduling::PriorityClass};
+use switchbox_store::QueueShare;
+use switchbox_support::clock;
 use switchbox_telemetry as telemetry;
 use switchbox_telemetry::{Context, Tracer};
 
@@ -142,20 +143,20 @@ impl Handle {
 
     /// Waits until the journal's queue has room for about this many bytes. This is where back-pressure on publishers happens;
     /// background publishers wait sooner.
-    pub async fn reserve(&self, bytes: usize, class: PriorityClass) -> Result<QueuePermit, Error> {
-        Ok(self.store.reserve(bytes, class).await?)
+    pub async fn reserve(&self, bytes: usize, share: QueueShare) -> Result<QueuePermit, Error> {
+        Ok(self.store.reserve(bytes, share).await?)
     }
 
     /// As [`Handle::reserve`], for a caller that cannot wait. Returns `None` if the queue has no room.
     #[must_use]
-    pub fn try_reserve(&self, bytes: usize, class: PriorityClass) -> Option<QueuePermit> {
-        self.store.try_reserve(bytes, class)
+    pub fn try_reserve(&self, bytes: usize, share: QueueShare) -> Option<QueuePermit> {
+        self.store.try_reserve(bytes, share)
     }
 
     /// As [`Handle::reserve`], for what may be dropped: a quarter of the queue is left to the rest. Returns `None` if the queue
     /// has no room.
-    pub async fn reserve_droppable(&self, bytes: usize, class: PriorityClass) -> Result<Option<QueuePermit>, Error> {
-        Ok(self.store.reserve_droppable(bytes, class).await?)
+    pub async fn reserve_droppable(&self, bytes: usize, share: QueueShare) -> Result<Option<QueuePermit>, Error> {
+        Ok(self.store.reserve_droppable(bytes, share).await?)
     }
 
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For

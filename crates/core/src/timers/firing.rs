@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::Handle;
 use crate::ingest;
 use switchbox_model::PluginName;
-use switchbox_support::{clock, scheduling::PriorityClass};
+use switchbox_store::QueueShare;
+use switchbox_support::clock;
 
 /// The longest sleep while a timer waits: a wall clock that jumps is noticed that soon.
 const STEP_MS: u64 = 1_000;
@@ -38,7 +39,7 @@ pub async fn run(timers: Handle, ingest: ingest::Handle, shutdown: CancellationT
 }
 
 async fn fire(timers: &Handle, ingest: &ingest::Handle, plugin: &PluginName) -> Result<(), ingest::Error> {
-    let permit = ingest.reserve(ENTRY_BYTES, PriorityClass::Foreground).await?;
+    let permit = ingest.reserve(ENTRY_BYTES, QueueShare::Whole).await?;
     let held = timers.lock(plugin).await;
     // The journal computes the next times from the same moment.
     let now_ms = clock::now_ms();

@@ -54,7 +54,7 @@ use switchbox_model::{
 };
 pub use switchbox_rules::topic::{TopicError, check_filter, check_name, is_shared, matched_part, matches};
 use switchbox_store::{OnCommit, QueuePermit, QueuePosition, Reply};
-use switchbox_support::{clock, log_limit::LogLimit, metrics::Metrics, scheduling};
+use switchbox_support::{clock, log_limit::LogLimit, metrics::Metrics, threads};
 
 /// How long all publishers together wait for a subscriber that reads nothing.
 pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(1);
@@ -388,7 +388,7 @@ impl Handle {
         offer: SubscriberDelivery,
         waits: bool,
     ) -> Option<SubscriberDelivery> {
-        scheduling::yield_if_due();
+        threads::yield_if_due();
         let SubscriberDelivery { subscriber, delivery, .. } = &offer;
         if !waits && subscriber.is_queue_full() {
             self.count_dropped();

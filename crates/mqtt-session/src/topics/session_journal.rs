@@ -9,8 +9,8 @@ use switchbox_model::{
     Entry,
     broker::{BrokerChange, MessageNum, SessionNum},
 };
+use switchbox_store::QueueShare;
 use switchbox_store::{self as store, OnCommit, QueuePermit, QueuePosition, Reply};
-use switchbox_support::scheduling::PriorityClass;
 
 /// Cheap to clone. The default discards everything.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +43,7 @@ impl SessionJournal {
 
     /// Waits for room in the journal's queue for this many bytes. Returns `None` without a store, or if the store is closed.
     pub(super) async fn reserve(&self, bytes: usize) -> Option<QueuePermit> {
-        self.store.as_ref()?.reserve(bytes, PriorityClass::Background).await.ok()
+        self.store.as_ref()?.reserve(bytes, QueueShare::Bounded).await.ok()
     }
 
     /// Submits the changes in one entry. Returns their position in the journal's queue; `None` if the journal is closed.

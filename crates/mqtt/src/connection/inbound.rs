@@ -14,7 +14,7 @@ use switchbox_mqtt_codec::{
     fault::Fault,
     packet::{AckKind, Disconnect, Packet},
 };
-use switchbox_support::{clock, scheduling};
+use switchbox_support::{clock, threads};
 
 impl Connection {
     pub(crate) async fn process(&mut self, packets: Vec<Packet>) -> Result<(), ConnectionEnd> {
@@ -44,7 +44,7 @@ impl Connection {
         reports: &mut DeliveryReports,
     ) -> Result<(), ConnectionEnd> {
         for packet in packets {
-            scheduling::yield_if_due();
+            threads::yield_if_due();
             // The authorization may have changed while an earlier packet waited.
             self.revalidate_if_requested()?;
             match packet {

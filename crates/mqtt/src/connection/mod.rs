@@ -29,17 +29,19 @@ use bytes::BytesMut;
 use tokio::{io::Interest, time::Sleep};
 
 use self::{retained::RetainedLeft, unwritten::Unwritten, window::SlowState};
-use crate::{end::ConnectionEnd, presence::Presence, socket::Socket};
+use crate::{
+    cpu_budget::{Metered, PriorityClass},
+    end::ConnectionEnd,
+    presence::Presence,
+    socket::Socket,
+};
 use switchbox_model::limits;
 use switchbox_mqtt_codec::{
     decode::Decoder,
     encode::Peer,
     fault::{Fault, reason},
 };
-use switchbox_support::{
-    clock,
-    scheduling::{Metered, PriorityClass},
-};
+use switchbox_support::clock;
 
 /// The socket is not read while this many bytes wait to be written.
 const UNSENT_BYTES: usize = 256 * 1024;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{connection::Connection, end::ConnectionEnd, presence::Presence};
 use switchbox_model::QoS;
 use switchbox_mqtt_session::topics::{Delivered, Delivery, PendingChanges, Subscriber as _};
-use switchbox_support::scheduling;
+use switchbox_support::threads;
 
 /// The position in the retained messages of one subscription.
 pub(crate) struct RetainedLeft {
@@ -48,7 +48,7 @@ impl Connection {
         let Presence { shared, mailbox, .. } = &self.presence;
         let page = shared.topics.retained(&left.filter, left.after.as_deref());
         for message in page.messages {
-            scheduling::yield_if_due();
+            threads::yield_if_due();
             let qos = left.qos.min(message.qos);
             let delivery = Delivery { qos, retain: true, ids: left.id.into_iter().collect(), shared: None };
             match mailbox.deliver(&message, delivery) {

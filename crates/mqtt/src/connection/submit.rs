@@ -92,13 +92,13 @@ impl Connection {
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<QueuePermit, ConnectionEnd> {
         let Presence { cpu_budget, shared, .. } = &self.presence;
         cpu_budget.writes(bytes, Instant::now());
-        self.or_revoked(shared.host.ingest.reserve(bytes, self.class)).await?.map_err(closed)
+        self.or_revoked(shared.host.ingest.reserve(bytes, self.class.queue_share())).await?.map_err(closed)
     }
 
     async fn reserve_droppable(&self, bytes: usize) -> Result<Option<QueuePermit>, ConnectionEnd> {
         let Presence { cpu_budget, shared, .. } = &self.presence;
         cpu_budget.writes(bytes, Instant::now());
-        self.or_revoked(shared.host.ingest.reserve_droppable(bytes, self.class)).await?.map_err(closed)
+        self.or_revoked(shared.host.ingest.reserve_droppable(bytes, self.class.queue_share())).await?.map_err(closed)
     }
 
     /// The waker for the commit of a batch. `None` if the connection has nothing to do then: there is nothing to acknowledge, and the

@@ -21,7 +21,7 @@ use switchbox_mqtt_codec::{
 };
 use switchbox_mqtt_session::topics::{self, PendingChanges, Subscriber};
 use switchbox_store::{self as store, OnCommit, Reply};
-use switchbox_support::scheduling;
+use switchbox_support::threads;
 
 impl Connection {
     /// Adds SUBACK to `unsent`, which is written before any message of the subscriptions. If the session outlives its connection, the
@@ -34,7 +34,7 @@ impl Connection {
         let mut why = None;
         let mut downlinks = Vec::new();
         for filter in &subscribe.filters {
-            scheduling::yield_if_due();
+            threads::yield_if_due();
             let granted = match self.attached_device_of(&filter.filter) {
                 None => {
                     let granted = self.subscribe_own(filter, subscribe.subscription, &mut downlinks, &mut pending);

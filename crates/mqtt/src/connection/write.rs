@@ -13,7 +13,7 @@ use crate::{
     presence::Presence,
 };
 use switchbox_mqtt_session::session::OutgoingPacket;
-use switchbox_support::{clock, scheduling};
+use switchbox_support::{clock, threads};
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 128 * 1024;
@@ -53,7 +53,7 @@ impl Connection {
             if !more || blocked {
                 return Ok(());
             }
-            scheduling::yield_if_due();
+            threads::yield_if_due();
         }
     }
 

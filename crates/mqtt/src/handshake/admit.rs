@@ -13,6 +13,7 @@ use crate::{
     bridge,
     clients::{ClaimedSession, Key, SessionRequest},
     connection::Admitted,
+    cpu_budget::CpuBudget,
     dialect::{
         Dialect,
         identity::{self, ConnectFields},
@@ -40,7 +41,6 @@ use switchbox_mqtt_codec::{
     fault::{Fault, reason},
     packet::{Connect, Version, Will},
 };
-use switchbox_support::scheduling::CpuBudget;
 
 /// Admits the client. The error says why it is refused.
 pub(super) async fn admit(

@@ -30,10 +30,8 @@ use switchbox_auth::Enroll;
 use switchbox_model::{Entry, RegistryChange, limits::LimitName, patch::DevicePatch, registry::DeviceSpec};
 use switchbox_mqtt_session::topics::{Handle, Publisher, WaitBudget};
 use switchbox_store::QueuePermit;
-use switchbox_support::{
-    metrics::{Metrics, Reason},
-    scheduling::PriorityClass,
-};
+use switchbox_store::QueueShare;
+use switchbox_support::metrics::{Metrics, Reason};
 use switchbox_testing::{Events, Host};
 
 /// Bytes that may wait for the journal.
@@ -100,7 +98,7 @@ impl TestServer {
 
     /// Reserves this much of the journal's queue; others wait for the room until this is dropped.
     async fn occupy(&self, bytes: usize) -> QueuePermit {
-        self.host.store.reserve(bytes, PriorityClass::Foreground).await.unwrap()
+        self.host.store.reserve(bytes, QueueShare::Whole).await.unwrap()
     }
 
     /// Waits until this many messages of clients have been read.

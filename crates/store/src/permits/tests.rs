@@ -18,8 +18,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
 #[test]
 fn what_may_be_lost_never_takes_the_last_quarter_however_many_want_it() {
     let permits = Permits::new(100 * UNIT_BYTES);
-    let reserve_droppable =
-        |bytes| at_once(permits.reserve_droppable(bytes, PriorityClass::Foreground)).unwrap().unwrap();
+    let reserve_droppable = |bytes| at_once(permits.reserve_droppable(bytes, QueueShare::Whole)).unwrap().unwrap();
     // One unit each.
     let taken = std::thread::scope(|scope| {
         let greedy = || std::iter::from_fn(|| reserve_droppable(1)).collect::<Vec<_>>();
@@ -27,7 +26,7 @@ fn what_may_be_lost_never_takes_the_last_quarter_however_many_want_it() {
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
     assert!(!taken.is_empty() && taken.len() <= 75, "{}", taken.len());
-    let others: Vec<_> = std::iter::from_fn(|| permits.try_reserve(1, PriorityClass::Foreground)).collect();
+    let others: Vec<_> = std::iter::from_fn(|| permits.try_reserve(1, QueueShare::Whole)).collect();
     assert_eq!(taken.len() + others.len(), 100);
     drop(others);
     assert!(reserve_droppable(75 * UNIT_BYTES).is_none(), "it is too much at once");
@@ -38,24 +37,24 @@ fn what_may_be_lost_never_takes_the_last_quarter_however_many_want_it() {
 #[test]
 fn the_background_has_little_in_the_queue_and_the_foreground_finds_room() {
     let permits = Permits::new(100 * UNIT_BYTES);
-    let permit = |class| at_once(permits.reserve(1, class)).map(Result::unwrap);
-    let reserve_droppable = |class| at_once(permits.reserve_droppable(1, class)).map(Result::unwrap);
-    let mut taken: Vec<_> = std::iter::from_fn(|| permit(PriorityClass::Background)).collect();
+    let permit = |share| at_once(permits.reserve(1, share)).map(Result::unwrap);
+    let reserve_droppable = |share| at_once(permits.reserve_droppable(1, share)).map(Result::unwrap);
+    let mut taken: Vec<_> = std::iter::from_fn(|| permit(QueueShare::Bounded)).collect();
     assert_eq!(taken.len(), 25);
-    assert!(reserve_droppable(PriorityClass::Background).is_none(), "it does not wait");
-    assert!(permits.try_reserve(1, PriorityClass::Background).is_none());
-    assert!(permit(PriorityClass::Foreground).is_some());
-    assert!(reserve_droppable(PriorityClass::Foreground).unwrap().is_some());
+    assert!(reserve_droppable(QueueShare::Bounded).is_none(), "it does not wait");
+    assert!(permits.try_reserve(1, QueueShare::Bounded).is_none());
+    assert!(permit(QueueShare::Whole).is_some());
+    assert!(reserve_droppable(QueueShare::Whole).unwrap().is_some());
     taken.pop();
-    assert!(reserve_droppable(PriorityClass::Background).unwrap().is_some());
+    assert!(reserve_droppable(QueueShare::Bounded).unwrap().is_some());
 }
 
 #[tokio::test]
 async fn what_is_larger_than_there_is_gets_all_there_is() {
     let permits = Permits::new(100 * UNIT_BYTES);
-    for class in [PriorityClass::Foreground, PriorityClass::Background] {
-        let largest = permits.reserve(1_000 * UNIT_BYTES, class).await.unwrap();
-        assert!(permits.try_reserve(1, class).is_none());
+    for share in [QueueShare::Whole, QueueShare::Bounded] {
+        let largest = permits.reserve(1_000 * UNIT_BYTES, share).await.unwrap();
+        assert!(permits.try_reserve(1, share).is_none());
         drop(largest);
     }
 }

@@ -42,7 +42,7 @@ fn ms(now: Instant) -> u64 {
 }
 
 /// A piece of the foreground's work was done.
-pub(super) fn record_foreground_work(now: Instant) {
+pub fn record_foreground_work(now: Instant) {
     let now_ms = ms(now);
     // Others read it all the time.
     if FOREGROUND_MS.load(Ordering::Relaxed) != now_ms {

@@ -16,8 +16,9 @@ use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::yielding;
 use switchbox_model::limits::{PROCESSOR_BURST, PROCESSOR_SHARE};
+use switchbox_store::QueueShare;
+use switchbox_support::threads;
 
 /// A piece of work that takes no longer delays no other client noticeably.
 const SHORT: Duration = Duration::from_micros(50);
@@ -32,14 +33,24 @@ const DEBT: Duration = Duration::from_millis(500);
 
 /// Whose threads a client is served on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PriorityClass {
+pub(crate) enum PriorityClass {
     Foreground,
     Background,
 }
 
+impl PriorityClass {
+    /// What its clients may have in the journal's queue.
+    pub(crate) fn queue_share(self) -> QueueShare {
+        match self {
+            Self::Foreground => QueueShare::Whole,
+            Self::Background => QueueShare::Bounded,
+        }
+    }
+}
+
 /// A client's share, over all of its connections.
 #[derive(Debug)]
-pub struct CpuBudget {
+pub(crate) struct CpuBudget {
     born: Instant,
     /// When nothing is left of the debt, from `born`.
     settled_ns: AtomicU64,
@@ -49,18 +60,18 @@ impl CpuBudget {
     /// A new client begins in the background and has to show that it uses little; otherwise many new clients would count as much as
     /// one heavy one.
     #[must_use]
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { born: now, settled_ns: AtomicU64::new(ns(PROCESSOR_BURST * PROCESSOR_SHARE)) }
     }
 
     /// Adds the time of the client's work.
-    pub fn used(&self, time: Duration, now: Instant) {
+    pub(crate) fn used(&self, time: Duration, now: Instant) {
         let weight = if time > SHORT { LONG_WEIGHT * PROCESSOR_SHARE } else { PROCESSOR_SHARE };
         self.add_debt(time.min(PIECE) * weight, now);
     }
 
     /// Adds bytes that the client writes to the disk.
-    pub fn writes(&self, bytes: usize, now: Instant) {
+    pub(crate) fn writes(&self, bytes: usize, now: Instant) {
         let time = Duration::from_millis(1) * u32::try_from(bytes).unwrap_or(u32::MAX) / BYTES_PER_MS as u32;
         self.add_debt(time * PROCESSOR_SHARE, now);
     }
@@ -73,7 +84,7 @@ impl CpuBudget {
 
     /// The class in which a client is to be served that is served in `current` now.
     #[must_use]
-    pub fn class(&self, current: PriorityClass, now: Instant) -> PriorityClass {
+    pub(crate) fn class(&self, current: PriorityClass, now: Instant) -> PriorityClass {
         let debt_ns = self.settled_ns.load(Ordering::Relaxed).saturating_sub(ns(now - self.born));
         match current {
             PriorityClass::Foreground if debt_ns > ns(PROCESSOR_BURST * PROCESSOR_SHARE) => PriorityClass::Background,
@@ -89,12 +100,12 @@ fn ns(time: Duration) -> u64 {
 
 /// The budgets of clients that may have several connections at a time, by name.
 #[derive(Debug, Default)]
-pub struct CpuBudgets(Mutex<HashMap<String, Weak<CpuBudget>>>);
+pub(crate) struct CpuBudgets(Mutex<HashMap<String, Weak<CpuBudget>>>);
 
 impl CpuBudgets {
     /// One share while any of its connections exists.
     #[must_use]
-    pub fn of(&self, name: &str) -> Arc<CpuBudget> {
+    pub(crate) fn of(&self, name: &str) -> Arc<CpuBudget> {
         let mut shares = self.0.lock();
         if let Some(cpu_budget) = shares.get(name).and_then(Weak::upgrade) {
             return cpu_budget;
@@ -138,7 +149,7 @@ fn thread_time() -> Duration {
 
 pin_project! {
     /// A future whose work counts.
-    pub struct Metered<F> {
+    pub(crate) struct Metered<F> {
         cpu_budget: Arc<CpuBudget>,
         class: PriorityClass,
         #[pin]
@@ -147,7 +158,7 @@ pin_project! {
 }
 
 impl<F: Future> Metered<F> {
-    pub fn new(cpu_budget: Arc<CpuBudget>, class: PriorityClass, future: F) -> Self {
+    pub(crate) fn new(cpu_budget: Arc<CpuBudget>, class: PriorityClass, future: F) -> Self {
         Self { cpu_budget, class, future }
     }
 }
@@ -162,8 +173,8 @@ impl<F: Future> Future for Metered<F> {
         let now = Instant::now();
         this.cpu_budget.used(clock.elapsed(now), now);
         match this.class {
-            PriorityClass::Foreground => yielding::record_foreground_work(now),
-            PriorityClass::Background => yielding::yield_if_due_at(now),
+            PriorityClass::Foreground => threads::record_foreground_work(now),
+            PriorityClass::Background => threads::yield_if_due_at(now),
         }
         polled
     }

@@ -1,13 +1,11 @@
-//! Priority classes. Clients that use little of the processor are in the foreground; clients in debt with their CPU budget, and
-//! connections that have not authenticated, are in the background. Has the background's threads. Knows no connections.
+//! Threads and their priorities: which of them the system's scheduler interrupts for which. The foreground does what a caller waits for;
+//! the background, with as many threads, does the same work for callers that may wait. Knows neither callers nor connections.
 //!
-//! The background has as many threads as the foreground and does the same work, so a single client has the whole machine.
-//! Its threads run with a higher `nice` value and a longer scheduler slice, so the system interrupts them as soon as a thread
+//! Background threads run with a higher `nice` value and a longer scheduler slice, so the system interrupts them as soon as a thread
 //! of the foreground, the log's writer or another program can run. The store's maintenance threads also request the longer slice.
 //! This holds for pieces of work of any length; between many short pieces, [`yield_if_due`] gives the processor up before the
 //! scheduler's next tick.
 
-mod cpu_budget;
 mod priority;
 mod reactor;
 mod yielding;
@@ -17,10 +15,9 @@ use std::io;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use self::{
-    cpu_budget::{CpuBudget, CpuBudgets, Metered, PriorityClass},
     priority::{request_long_slices, request_short_slices},
     reactor::{move_listener_here, move_stream_here},
-    yielding::{YieldBetweenPolls, has_foreground, yield_if_due, yield_if_due_at},
+    yielding::{YieldBetweenPolls, has_foreground, record_foreground_work, yield_if_due, yield_if_due_at},
 };
 
 /// The niceness of background threads. On a busy processor such a thread gets about a third of the time of a foreground thread, so that it
