@@ -26,6 +26,9 @@ pub(super) const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 /// Bytes that are read at a time when listing lines.
 const LOOK_BACK_BYTES: u64 = 1024 * 1024;
 
+/// Blocks are preallocated for so many bytes more than are reserved, so that few calls wait for it.
+const PREALLOCATED_BYTES: u64 = 16 * limits::AUDIT_LINE_BYTES;
+
 /// Maximum number of lines that are stored in memory while the file cannot be written: those of calls that were in progress.
 const MAX_UNWRITTEN: usize = 1_000;
 
@@ -36,6 +39,8 @@ struct Current {
     bytes: u64,
     /// Bytes that calls in progress have reserved after that.
     reserved: u64,
+    /// The offset up to which blocks were preallocated.
+    preallocated: u64,
     /// Lines of completed calls that could not be written. They are written before any other.
     unwritten: Vec<Vec<u8>>,
 }
@@ -96,6 +101,22 @@ impl Audit {
         self.broken.store(reserved.is_err(), Ordering::Release);
         drop(current);
         reserved.map(|()| Reserved(self.clone()))
+    }
+
+    /// As [`Audit::reserve`], from blocks that are preallocated already. Does not block. Returns `None` if that is not possible.
+    pub(super) fn try_reserve(&self) -> Option<Reserved> {
+        let mut current = self.current.try_lock()?;
+        let wanted = current.reserved + limits::AUDIT_LINE_BYTES;
+        let has_room = self.is_writable()
+            && current.unwritten.is_empty()
+            && current.bytes < limits::AUDIT_FILE_BYTES
+            && current.bytes + wanted <= current.preallocated
+            && is_deleted(&current.file).is_ok_and(|deleted| !deleted);
+        has_room.then(|| {
+            current.reserved = wanted;
+            drop(current);
+            Reserved(self.clone())
+        })
     }
 
     /// Appends a line. Blocks for as long as the disk takes.
@@ -185,7 +206,8 @@ impl Current {
     /// Preallocates blocks for the lines of all calls in progress and one more.
     fn reserve(&mut self) -> io::Result<()> {
         let wanted = self.reserved + limits::AUDIT_LINE_BYTES;
-        preallocate(&self.file, self.bytes, wanted)?;
+        preallocate(&self.file, self.bytes, wanted + PREALLOCATED_BYTES)?;
+        self.preallocated = self.bytes + wanted + PREALLOCATED_BYTES;
         self.reserved = wanted;
         Ok(())
     }
@@ -260,7 +282,7 @@ fn open(folder: &Path, start: u64) -> io::Result<Current> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path(folder, start))?;
     let bytes = file.metadata()?.len();
-    Ok(Current { file, start, bytes, reserved: 0, unwritten: Vec::new() })
+    Ok(Current { file, start, bytes, reserved: 0, preallocated: bytes, unwritten: Vec::new() })
 }
 
 fn ends_well(folder: &Path, start: u64) -> io::Result<bool> {
@@ -348,6 +370,22 @@ mod tests {
         fs::create_dir(full.path().join(FOLDER)).unwrap();
         std::os::unix::fs::symlink("/dev/full", path(&full.path().join(FOLDER), 0)).unwrap();
         assert!(Audit::open(full.path()).unwrap().reserve().is_err());
+    }
+
+    #[test]
+    fn most_calls_reserve_without_waiting_for_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(folder.path()).unwrap();
+        assert!(audit.try_reserve().is_none(), "nothing is preallocated yet");
+        let first = audit.reserve().unwrap();
+        let others: Vec<_> = std::iter::from_fn(|| audit.try_reserve()).collect();
+        assert_eq!(others.len() as u64 * limits::AUDIT_LINE_BYTES, PREALLOCATED_BYTES);
+        drop((first, others));
+        assert!(audit.try_reserve().is_some(), "room that was given back is reserved again");
+        fs::remove_file(path(&folder.path().join(FOLDER), 0)).unwrap();
+        assert!(audit.try_reserve().is_none(), "the file is gone");
+        audit.reserve().unwrap().append(&line(1)).unwrap();
+        assert_eq!(statuses(&audit.read_back(None, 10).unwrap()), [1]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{
     answers::{self, TooManyAnswers},
     app::App,
     audit::{self, Line, Reserved},
-    blocking::blocking,
+    blocking::{blocking, blocking_in_place},
     details::{self, Details},
     error::{Error, Kind},
     rate::{self, Caller},
@@ -30,7 +30,7 @@ use switchbox_model::limits::{self, LimitName};
 use switchbox_support::{
     clock,
     log_limit::{SiteLimit, SuppressionNote},
-    tasks::spawn_contained,
+    tasks::{caught, spawn_contained},
 };
 use switchbox_telemetry as telemetry;
 use switchbox_transport::admission::{Rate, network};
@@ -122,8 +122,7 @@ async fn write(
     next: Next,
     details: Arc<Details>,
 ) -> Response {
-    let log = app.audit.clone();
-    let reserved = match blocking(move || Ok(log.reserve()?)).await {
+    let reserved = match reserve(&app).await {
         Ok(reserved) => reserved,
         Err(error) => {
             app.handles.counters.refuse("audit_write");
@@ -138,10 +137,9 @@ async fn write(
         }
     };
     let call = call_of(&request);
-    let ran = telemetry::within(telemetry::current(), next.run(request));
     // A call that panics is logged as well.
     // Supervision: a panic becomes the answer.
-    let ran = tokio::spawn(details::of(details.clone(), ran)).await;
+    let ran = caught(details::of(details.clone(), next.run(request))).await;
     let response = ran.unwrap_or_else(|error| {
         Error::new(Kind::Internal, format!("the call failed on its way, and may be done in part: {error}"))
             .into_response()
@@ -149,6 +147,15 @@ async fn write(
     let line = line(name, address, call, response.status(), Some(&details));
     note(&app, line, Some(reserved)).await;
     with_object_header(response, &details)
+}
+
+/// Reserves room for a line of the audit log.
+async fn reserve(app: &App) -> Result<Reserved, Error> {
+    if let Some(reserved) = app.audit.try_reserve() {
+        return Ok(reserved);
+    }
+    let log = app.audit.clone();
+    blocking(move || Ok(log.reserve()?)).await
 }
 
 /// Adds a header with the object that the call found, because a path may name a device by its number.
@@ -315,14 +322,10 @@ async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
     let Line { who, call, status, object, .. } = &line;
     tracing::info!(target: "audit", who, call, object = object.as_deref().unwrap_or_default(), status);
     let log = app.audit.clone();
-    let written = blocking(move || {
-        match reserved {
-            Some(reserved) => reserved.append(&line)?,
-            None => log.append(&line)?,
-        }
-        Ok(())
-    })
-    .await;
+    let written = blocking_in_place(|| match reserved {
+        Some(reserved) => reserved.append(&line),
+        None => log.append(&line),
+    });
     if app.audit.wants_sync() {
         let log = app.audit.clone();
         // No caller waits for this task.
