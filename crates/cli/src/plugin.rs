@@ -235,8 +235,9 @@ fn details(plugin: Plugin) -> String {
         ("may do".to_owned(), plugin.grants_in_force.join(", ")),
         ("imports".to_owned(), plugin.imports.join(", ")),
         ("refused imports".to_owned(), plugin.refused_imports.join(", ")),
+        ("settings".to_owned(), plugin.settings.trim().to_owned()),
         ("wait for approval".to_owned(), plugin.waiting_for_approval.to_string()),
-        ("lastError".to_owned(), plugin.last_error.unwrap_or_default()),
+        ("last error".to_owned(), plugin.last_error.unwrap_or_default()),
         ("warnings".to_owned(), plugin.warnings.join(", ")),
     ];
     if let Some(guard) = plugin.guard {
@@ -252,13 +253,18 @@ fn details(plugin: Plugin) -> String {
         rows.extend(fields.map(|(name, value)| (name.to_owned(), value)));
     }
     let PluginCounters { events, done, retried, rejected, failed, dead, effects } = plugin.counters;
-    let names = ["dead", "done", "effects", "events", "failed", "rejected", "retried"];
-    let counters = names.into_iter().zip([dead, done, effects, events, failed, rejected, retried]);
+    let counters = [
+        ("events", events),
+        ("events done", done),
+        ("events rejected", rejected),
+        ("events retried", retried),
+        ("events failed", failed),
+        ("dead letters", dead),
+        ("effects", effects),
+    ];
     rows.extend(counters.map(|(name, count)| (name.to_owned(), count.to_string())));
     let limits = plugin.limits_hit.into_iter();
     rows.extend(limits.map(|(name, count)| (format!("limit hit: {name}"), count.to_string())));
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name, value]).collect();
-    let settings = plugin.settings.trim_end();
-    let settings = if settings.trim().is_empty() { String::new() } else { format!("\n{settings}") };
-    format!("{}{settings}", table::details(&rows))
+    table::details(&rows)
 }

@@ -17,6 +17,8 @@ mod memory;
 mod operator;
 mod otlp;
 mod queue;
+#[cfg(test)]
+mod sampling_tests;
 mod span;
 mod tracer;
 
