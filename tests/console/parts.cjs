@@ -88,6 +88,9 @@ async function device({ console, page, ask }) {
     await page.getByLabel("JSON merge patch").fill('{"level": 40, "note": "<b>bold</b>"}');
     await console.click("Send");
     await page.getByRole("cell", { name: "/level" }).waitFor();
+    const desired = page.getByLabel("desired", { exact: true });
+    await desired.locator("ins").filter({ hasText: '"level": 40' }).waitFor();
+    if ((await desired.locator("ins").filter({ hasText: "state" }).count()) !== 0) throw new Error("what is the same is marked");
     await console.picture("device");
     await console.open("#/device/lamp-2?tab=send", "lamp-2");
     await page.getByLabel("Command", { exact: true }).fill("<script>window.pwned=1</script>");

@@ -7,11 +7,27 @@ import { devicePath, link } from "./names.js";
 import { encode } from "./payload.js";
 import { Badge, Field, Form, Loaded, Payload, Section, Table, Time, say } from "./parts.js";
 
-/// The twin's documents as the host wrote them: numbers are not read and written again by this language.
-function side(raw, name) {
-    const parsed = JSON.parse(raw);
+/// A document of the twin: its lines with the places of what they show. If this language cannot hold a number in it, the text as the host
+/// wrote it, as one line.
+function side(raw, twin, name) {
     const exact = !/\d{16}|\d[eE]/.test(raw);
-    return exact ? JSON.stringify(parsed[name], null, 2) : slice(raw, name);
+    return exact ? lines(twin[name] ?? null) : [{ at: null, text: slice(raw, name) }];
+}
+
+/// JSON with indents: `[{at, text}]` with the JSON pointer of each line.
+function lines(value, at = "", before = "", after = "") {
+    const inner = value && typeof value === "object" ? Object.entries(value) : [];
+    if (inner.length === 0) return [{ at, text: `${before}${JSON.stringify(value)}${after}` }];
+    const [open, close] = Array.isArray(value) ? "[]" : "{}";
+    const indent = `${/^ */.exec(before)[0]}  `;
+    const member = ([key, one], n) => lines(one, `${at}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`, Array.isArray(value) ? indent : `${indent}${JSON.stringify(key)}: `, n + 1 < inner.length ? "," : "");
+    return [{ at, text: `${before}${open}` }, ...inner.flatMap(member), { at, text: `${indent.slice(2)}${close}${after}` }];
+}
+
+/// A document with the lines marked in which both differ.
+function Document({ of, differs, label }) {
+    const marks = (at) => at !== null && differs.some(({ path }) => at === path || at.startsWith(`${path}/`));
+    return html`<pre class="twin" tabindex="0" aria-label=${label}>${of.map(({ at, text: line }, n) => (marks(at) ? html`<ins key=${n}>${`${line}\n`}</ins>` : `${line}\n`))}</pre>`;
 }
 
 /// The text of one member of a JSON object.
@@ -72,14 +88,15 @@ export function Twin({ name }) {
     const path = devicePath(name, "/twin");
     const found = useApi(reading(path, async (signal) => {
         const raw = await text(path, signal);
-        return { twin: JSON.parse(raw), desired: side(raw, "desired"), reported: side(raw, "reported") };
+        const twin = JSON.parse(raw);
+        return { twin, differs: twin.differs ?? [], desired: side(raw, twin, "desired"), reported: side(raw, twin, "reported") };
     }), { every: 3_000 });
-    return html`<${Loaded} of=${found}>${({ twin, desired, reported }) => html`
+    return html`<${Loaded} of=${found}>${({ twin, differs, desired, reported }) => html`
         <${Section} title="Differences"><${Differences} twin=${twin} /><//>
         <div class="columns"><${Section} title="Desired" actions=${html`<span class="dim">version ${twin.desiredVersion}</span>`}>
                 <p class="hint">made <${Time} at=${twin.desiredTime} /> ${twin.desiredVersion !== "0" && (twin.acknowledgedVersion === twin.desiredVersion ? html`<${Badge} kind="good">acknowledged<//>` : html`<${Badge} kind="warn">not yet acknowledged<//>`)} ${twin.desiredVersion !== "0" && html`<a href=${link("why", name)}>why?</a>`}</p>
-                <pre tabindex="0" aria-label="desired">${desired}</pre></${Section}>
+                <${Document} of=${desired} differs=${differs} label="desired" /></${Section}>
             <${Section} title="Reported" actions=${html`<span class="dim">version ${twin.reportedVersion}</span>`}><p class="hint">reported <${Time} at=${twin.reportedTime} /></p>
-                <pre tabindex="0" aria-label="reported">${reported}</pre></${Section}></div>
+                <${Document} of=${reported} differs=${differs} label="reported" /></${Section}></div>
         <${Section} title="Edit"><${Edit} name=${name} version=${twin.desiredVersion} done=${found.reload} /><//><${Versions} name=${name} twin=${twin} key=${twin.desiredVersion} />`}<//>`;
 }
