@@ -1,6 +1,6 @@
 // Connects to the AMQP endpoint of a hub without an SDK, as a device. Arguments: the hub's host name, the authority's certificate, the device's
-// id, the user name and the token of SASL PLAIN. Sends one event, tries addresses that are not the device's, one
-// after the other, and prints how each ends, and how
+// id, the user name and the token of SASL PLAIN. Sends an event, two in one message as the SDK for .NET does, and one that is not a
+// message in one; tries addresses that are not the device's, one after the other; and prints how each ends, and how
 // the connection ends, one JSON line each.
 const { readFileSync } = require('fs');
 const path = require('path');
@@ -14,10 +14,20 @@ const container = rhea.create_container();
 const connection = container.connect({
     host, port: 5671, transport: 'tls', ca: readFileSync(authority), reconnect: false, username, password, container_id: 'test',
 });
+const ofSeveral = (messages) => rhea.message.encode({ body: rhea.message.data_sections(messages) });
+const SEVERAL = 0x80013700;
+let sent = 0;
 container.on('connection_open', () => {
     const own = connection.open_sender(`/devices/${device}/messages/events`);
-    own.once('sendable', () => own.send({ body: rhea.message.data_section(Buffer.from('by hand')) }));
-    own.on('accepted', () => say('sent'));
+    own.once('sendable', () => {
+        own.send({ body: rhea.message.data_section(Buffer.from('by hand')) });
+        const two = ['one', 'two'].map((of) => rhea.message.encode({
+            application_properties: { of }, body: rhea.message.data_section(Buffer.from(`${of} of two`)),
+        }));
+        own.send(ofSeveral(two), undefined, SEVERAL);
+        own.send(ofSeveral([two[0], Buffer.from([0x00, 0x53, 0x77, 0xc0, 9, 9])]), undefined, SEVERAL);
+    });
+    own.on('accepted', () => say('sent', { number: ++sent }));
     own.on('rejected', (context) => say('rejected', told(context.delivery.remote_state.error)));
     own.on('sender_error', () => say('refused', { address: 'own', ...told(own.error) }));
     const addresses = [

@@ -1,7 +1,8 @@
 """Azure's own Event Hubs SDK against a running host: `azure_events.py CONNECTION_STRING STEP [ARGUMENT]`.
 
 STEP `all N FILE`: receives from all partitions until N events came, from its checkpoints on or else from the beginning, and keeps the
-checkpoints in FILE; prints each event as JSON, one a line. `since MS N`: from a time on. `properties`: what $management says. Over
+checkpoints in FILE; prints each event as JSON, one a line. `since MS N`: from a time on. `many N`: N events in batches;
+prints how many came. `properties`: what $management says. Over
 WebSocket, where `AMQP_OVER_WEBSOCKET` names the authority's certificate.
 """
 
@@ -88,6 +89,19 @@ if STEP == "all":
 elif STEP == "since":
     since = datetime.datetime.fromtimestamp(int(REST[0]) / 1000, datetime.timezone.utc)
     receive(int(REST[1]), starting_position=since)
+elif STEP == "many":
+    count, came = int(REST[0]), []
+    # One event at a time, the SDK waits on each partition without events in turn.
+    receiving = threading.Thread(
+        target=lambda: client.receive_batch(lambda _, batch: came.extend(batch), starting_position="-1", max_wait_time=1), daemon=True
+    )
+    receiving.start()
+    deadline = time.monotonic() + 60
+    while len(came) < count and time.monotonic() < deadline:
+        time.sleep(0.05)
+    client.close()
+    receiving.join(10)
+    print(json.dumps({"count": len(came)}), flush=True)
 elif STEP == "properties":
     hub = client.get_eventhub_properties()
     partitions = [client.get_partition_properties(partition) for partition in hub["partition_ids"]]

@@ -78,6 +78,24 @@ fn azures_event_hubs_sdk_reads_the_journal_over_a_restart() {
     assert_eq!(places(&since), places(&second), "offsets are the same to every reader");
 }
 
+/// The SDK settles no event, so nothing may wait for that.
+#[test]
+fn azures_event_hubs_sdk_reads_thousands_of_events_of_one_device() {
+    const EVENTS: usize = 3_000;
+    let hub = "127.0.12.4";
+    if !is_available("azure-eventhub", python_with("azure.eventhub").is_some()) {
+        return;
+    }
+    let host_folder = HostFolder::new();
+    let host = start(&host_folder, hub);
+    let (given, _) = connection_string(&host_folder, &host, hub);
+    let mut lamp = host.device("lamp-1");
+    for number in 0..EVENTS {
+        lamp.event(format!("{{\"number\":{number}}}"));
+    }
+    assert_eq!(run(&given, &["many", &EVENTS.to_string()])[0]["count"], EVENTS);
+}
+
 #[test]
 fn rhea_receives_the_events_of_one_device_by_a_selector() {
     let hub = "127.0.12.2";

@@ -10,6 +10,8 @@ use std::{
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::session_windows::{SessionWindows, WrittenTransfers};
+
 /// Size, offset of the body in words, type, channel.
 const FRAME_HEADER: usize = 8;
 const NULL: u8 = 0x40;
@@ -25,20 +27,32 @@ pub(crate) struct AllFields<S> {
     partial: BytesMut,
     /// Bytes that are not written yet. No new bytes are accepted before they are.
     out: BytesMut,
+    transfers: WrittenTransfers,
 }
 
 impl<S> AllFields<S> {
-    pub(crate) fn new(stream: S) -> Self {
-        Self { stream, partial: BytesMut::new(), out: BytesMut::new() }
+    pub(crate) fn new(stream: S, windows: SessionWindows) -> Self {
+        Self { stream, partial: BytesMut::new(), out: BytesMut::new(), transfers: WrittenTransfers::new(windows) }
     }
 
-    fn complete(&mut self, bytes: &[u8]) {
+    fn complete(&mut self, mut bytes: &[u8]) {
+        if self.partial.is_empty() {
+            while let Some((frame, rest)) = size(bytes).and_then(|size| bytes.split_at_checked(size)) {
+                self.pass(frame);
+                bytes = rest;
+            }
+        }
         self.partial.extend_from_slice(bytes);
         while let Some(size) = size(&self.partial).filter(|size| *size <= self.partial.len()) {
             let frame = self.partial.split_to(size);
-            if !fill(&frame, &mut self.out) {
-                self.out.extend_from_slice(&frame);
-            }
+            self.pass(&frame);
+        }
+    }
+
+    fn pass(&mut self, frame: &[u8]) {
+        self.transfers.written(frame);
+        if !fill(frame, &mut self.out) {
+            self.out.extend_from_slice(frame);
         }
     }
 }
@@ -183,7 +197,7 @@ mod tests {
 
     /// The output for `bytes`, written in pieces of this size.
     async fn written(bytes: &[u8], piece: usize) -> Vec<u8> {
-        let mut stream = AllFields::new(Vec::new());
+        let mut stream = AllFields::new(Vec::new(), SessionWindows::default());
         for piece in bytes.chunks(piece) {
             stream.write_all(piece).await.unwrap();
         }

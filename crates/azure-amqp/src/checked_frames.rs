@@ -14,6 +14,7 @@ use crate::{
     authorization::ConnectionAuth,
     frame_check::{FrameCheck, WrongFrame},
     sasl::AMQP_HEADER,
+    session_windows::SessionWindows,
 };
 use switchbox_model::limits::names;
 use switchbox_support::metrics::Metrics;
@@ -28,6 +29,7 @@ pub(crate) struct CheckedFrames<S> {
     check: FrameCheck,
     auth: ConnectionAuth,
     metrics: Metrics,
+    windows: SessionWindows,
     /// Whether the protocol header, which precedes the first frame, was read.
     is_header_read: bool,
     /// Bytes that were read and not checked yet: less than a frame and a chunk.
@@ -38,9 +40,15 @@ pub(crate) struct CheckedFrames<S> {
 
 impl<S> CheckedFrames<S> {
     /// `early`: the bytes of the stream that were already read.
-    pub(crate) fn new(stream: S, auth: ConnectionAuth, metrics: Metrics, early: &[u8]) -> Self {
+    pub(crate) fn new(
+        stream: S,
+        auth: ConnectionAuth,
+        metrics: Metrics,
+        windows: SessionWindows,
+        early: &[u8],
+    ) -> Self {
         let (check, read) = (FrameCheck::default(), BytesMut::from(early));
-        Self { stream, check, auth, metrics, is_header_read: false, read, checked: 0 }
+        Self { stream, check, auth, metrics, windows, is_header_read: false, read, checked: 0 }
     }
 
     /// Checks the next frame if it is complete.
@@ -57,6 +65,7 @@ impl<S> CheckedFrames<S> {
             && let Some(frame) = self.read.get(..size)
         {
             self.check.check(frame, self.auth.is_authenticated())?;
+            self.windows.received(frame);
             self.checked = size;
         }
         Ok(())
@@ -133,7 +142,8 @@ mod tests {
                 let reading = async move {
                     let mut read = Vec::new();
                     let auth = ConnectionAuth::new(Ipv4Addr::LOCALHOST.into(), TlsClient::default());
-                    let mut frames = CheckedFrames::new(server, auth, Metrics::default(), &early);
+                    let mut frames =
+                        CheckedFrames::new(server, auth, Metrics::default(), SessionWindows::default(), &early);
                     let outcome = frames.read_to_end(&mut read).await;
                     (outcome.map_err(drop), read)
                 };

@@ -17,10 +17,12 @@ use crate::{
     all_fields::AllFields,
     authorization::{ConnectionAuth, TlsClient},
     checked_frames::CheckedFrames,
+    collected_writes::CollectedWrites,
     context::Context,
     error::error,
     links::Session,
     sasl::{self, SaslClient},
+    session_windows::SessionWindows,
 };
 use switchbox_model::limits::{HUB_AMQP_FRAME_BYTES, HUB_AMQP_LINKS, HUB_AMQP_SESSIONS, names};
 use switchbox_transport::admission::ConnectionPermit;
@@ -60,14 +62,14 @@ where
 {
     let Peer { address, tls, permit } = peer;
     let auth = ConnectionAuth::new(address, tls);
-    let presence = DevicePresence(auth.clone());
-    let mut connection = match timeout(OPEN_TIMEOUT, open(&context, &auth, stream)).await {
+    let (presence, windows) = (DevicePresence(auth.clone()), SessionWindows::default());
+    let mut connection = match timeout(OPEN_TIMEOUT, open(&context, &auth, &windows, stream)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!(%address, %error, "an AMQP connection was not opened"),
         Err(_) => return context.handles.metrics.limit(names::HUB_AMQP_OPEN_TIME),
     };
     let mut sessions = JoinSet::new();
-    if let Some(End { condition, why }) = run(&context, &auth, &mut connection, &mut sessions, permit).await {
+    if let Some(End { condition, why }) = run(&context, &auth, &windows, &mut connection, &mut sessions, permit).await {
         presence.0.end_device(&why);
         let _ = timeout(CLOSE_TIMEOUT, connection.close_with_error(error(condition, why))).await;
     } else if let Ok(Ok(()) | Err(connection::Error::RemoteClosed)) =
@@ -96,7 +98,12 @@ impl End {
 }
 
 /// Performs SASL and exchanges the `open` frames.
-async fn open<S>(context: &Context, auth: &ConnectionAuth, mut stream: S) -> Result<ListenerConnectionHandle, String>
+async fn open<S>(
+    context: &Context,
+    auth: &ConnectionAuth,
+    windows: &SessionWindows,
+    mut stream: S,
+) -> Result<ListenerConnectionHandle, String>
 where
     S: AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static,
 {
@@ -119,14 +126,19 @@ where
         .idle_time_out(IDLE_TIMEOUT_MS)
         .buffer_size(FRAMES)
         .build();
-    let frames = CheckedFrames::new(stream, auth.clone(), context.handles.metrics.clone(), early);
-    acceptor.accept(AllFields::new(frames)).await.map_err(|error| error.to_string())
+    let metrics = context.handles.metrics.clone();
+    let frames = CheckedFrames::new(stream, auth.clone(), metrics, windows.clone(), early);
+    acceptor
+        .accept(AllFields::new(CollectedWrites::new(frames), windows.clone()))
+        .await
+        .map_err(|error| error.to_string())
 }
 
 /// Accepts sessions until the connection ends. Returns the reason if the host has to close it.
 async fn run(
     context: &Context,
     auth: &ConnectionAuth,
+    windows: &SessionWindows,
     connection: &mut ListenerConnectionHandle,
     sessions: &mut JoinSet<()>,
     permit: &ConnectionPermit,
@@ -146,8 +158,10 @@ async fn run(
                     context.handles.metrics.limit(names::HUB_AMQP_LINKS);
                     return Some(End::unauthorized("too many sessions were opened before a token was sent to $cbs"));
                 }
-                match acceptor.accept_incoming_session(incoming?, connection).await {
-                    Ok(session) => drop(sessions.spawn(Session::new(context.clone(), auth.clone()).run(session))),
+                let incoming = incoming?;
+                let session = Session::new(context.clone(), auth.clone(), windows.of(incoming.channel));
+                match acceptor.accept_incoming_session(incoming, connection).await {
+                    Ok(handle) => drop(sessions.spawn(session.run(handle))),
                     Err(error) => tracing::debug!(%error, "an AMQP session was not accepted"),
                 }
             }

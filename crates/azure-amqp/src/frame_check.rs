@@ -148,8 +148,8 @@ impl FrameCheck {
     }
 }
 
-/// The sections of a whole message.
-fn sections(mut message: &[u8]) -> Result<(), WrongFrame> {
+/// Checks the sections of a whole message.
+pub(crate) fn sections(mut message: &[u8]) -> Result<(), WrongFrame> {
     while !message.is_empty() {
         message = encoding::skip(message)?;
     }

@@ -7,6 +7,7 @@ mod all_fields;
 mod authorization;
 mod cbs;
 mod checked_frames;
+mod collected_writes;
 mod connection;
 mod context;
 mod device;
@@ -30,6 +31,7 @@ mod sasl;
 mod selector;
 mod server;
 mod service;
+mod session_windows;
 mod start_position;
 mod streaming;
 

@@ -24,6 +24,7 @@ use crate::{
     reader::Reader,
     requests::ResponseQueue,
     selector::{self, Term},
+    session_windows::SessionWindow,
     start_position::{self, StartPosition},
     streaming::PartitionStream,
 };
@@ -45,6 +46,7 @@ pub(crate) struct Session {
     pub(crate) auth: ConnectionAuth,
     cbs: Arc<ResponseQueue>,
     management: Arc<ResponseQueue>,
+    window: Arc<SessionWindow>,
 }
 
 /// What a link that was accepted is attached to.
@@ -67,8 +69,9 @@ struct EventSource {
 }
 
 impl Session {
-    pub(crate) fn new(context: Context, auth: ConnectionAuth) -> Self {
-        Self { context, auth, cbs: Arc::new(ResponseQueue::new()), management: Arc::new(ResponseQueue::new()) }
+    pub(crate) fn new(context: Context, auth: ConnectionAuth, window: Arc<SessionWindow>) -> Self {
+        let (cbs, management) = (Arc::new(ResponseQueue::new()), Arc::new(ResponseQueue::new()));
+        Self { context, auth, cbs, management, window }
     }
 
     /// Accepts links until the session ends.
@@ -83,7 +86,7 @@ impl Session {
         // Azure's SDK for Python asks for mode `second`, but never sends the settlement that the mode requires.
         let receiving = acceptor().supported_receiver_settle_modes(SupportedReceiverSettleModes::First).build();
         let mut links = Links::new();
-        while let Some(attach) = alongside(&mut links, handle.next_incoming_attach()).await {
+        while let Some(mut attach) = alongside(&mut links, handle.next_incoming_attach()).await {
             let most = if self.auth.is_authenticated() { HUB_AMQP_LINKS } else { UNAUTHENTICATED_LINKS };
             if links.len() >= most {
                 self.context.handles.metrics.limit(names::HUB_AMQP_LINKS);
@@ -92,6 +95,10 @@ impl Session {
                 return;
             }
             let node = alongside(&mut links, self.check_attach(&attach)).await;
+            if matches!(node, Ok(Node::Events(_))) {
+                // Azure's SDKs acknowledge no events, not even Python's, which asks for unsettled ones.
+                attach.snd_settle_mode = SenderSettleMode::Settled;
+            }
             let settle = attach.snd_settle_mode.clone();
             let acceptor = if attach.role == Role::Sender { &receiving } else { &sending };
             let accepted = acceptor.accept_incoming_attach(attach, &mut handle);
@@ -191,7 +198,7 @@ impl Session {
             }
             (LinkEndpoint::Sender(link), Ok(Node::Events(EventSource { registry, partition, start, filter }))) => {
                 match Reader::begin(&context, registry, EventSelection::Telemetry { partition }, start).await {
-                    Ok(reader) => PartitionStream { link, settle, reader, filter }.run().await,
+                    Ok(reader) => PartitionStream { link, window: self.window.clone(), reader, filter }.run().await,
                     Err(why) => drop(link.close_with_error(error(AmqpError::InternalError, why.to_string())).await),
                 }
             }

@@ -16,6 +16,8 @@ const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
 const OFFSET: &str = "x-opt-offset";
 const ENQUEUED_TIME: &str = "x-opt-enqueued-time";
 const DEVICE_ID: &str = "iothub-connection-device-id";
+/// The most annotations of an event.
+const ANNOTATIONS: usize = 8;
 /// How many events were trimmed from the journal before the reader reached them. It is an annotation of the first message after the
 /// gap.
 const MISSED_EVENTS: &str = "x-opt-switchbox-missed";
@@ -90,7 +92,7 @@ fn annotations(found: &DeviceEvent, missed: u64) -> MessageAnnotations {
     let (seq, time_ms) = (found.event.seq.0, i64::try_from(found.event.time_ms).unwrap_or(i64::MAX));
     let time = || Value::Timestamp(Timestamp::from_milliseconds(time_ms));
     let text = |text: &str| Value::String(text.to_owned());
-    let mut annotations = OrderedMap::new();
+    let mut annotations = OrderedMap::with_capacity(ANNOTATIONS);
     let mut put = |name: &str, value: Value| drop(annotations.insert(OwnedKey::Symbol(Symbol::from(name)), value));
     put(SEQUENCE_NUMBER, Value::Long(i64::try_from(seq).unwrap_or(i64::MAX)));
     put(OFFSET, Value::String(seq.to_string()));

@@ -88,7 +88,9 @@ fn a_connection_is_one_devices_and_ends_with_its_right_to_connect() {
     assert_eq!(refused.count(|line| line["what"] == "sent"), 0);
 
     let first = by_hand(&hub, &user, &token(&hub, &own, 60, None)).unwrap();
-    first.said("sent", |_| true);
+    first.said("sent", |line| line["number"] == 2);
+    let rejected = first.said("rejected", |_| true);
+    assert_eq!(rejected["condition"], "amqp:decode-error", "{rejected}");
     let refused = |program: &Program, address: &str, condition: &str| {
         let told = program.said("refused", |line| line["address"] == address);
         assert_eq!(told["condition"], condition, "{told}");
@@ -101,7 +103,13 @@ fn a_connection_is_one_devices_and_ends_with_its_right_to_connect() {
     refused(&first, "/devices/x/modules/y/twin", "amqp:not-found");
     let admin = hub.host.admin();
     let events = admin.get("/v1/events?kind=telemetry&pageSize=10").ok();
-    assert_eq!(events["events"][0]["binaryData"], STANDARD.encode("by hand"), "{events}");
+    let list = events["events"].as_array().unwrap();
+    let mut bodies: Vec<_> = list.iter().map(|event| event["binaryData"].as_str().unwrap().to_owned()).collect();
+    bodies.sort();
+    let mut expect = ["by hand", "one of two", "two of two"].map(|text| STANDARD.encode(text));
+    expect.sort();
+    assert_eq!(bodies, expect, "{events}");
+    assert!(list.iter().any(|event| event["properties"] == json!([{"name": "of", "value": "two"}])), "{events}");
 
     // The newest connection wins; this one has the token of a policy.
     let second =

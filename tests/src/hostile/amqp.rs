@@ -70,17 +70,18 @@ pub(super) const ROWS: &[Row] = &[
         },
     )
     .asserts("the host takes at most 64 MiB more"),
-    row("amqp-credit", "gives credit for 4,294,967,295 events on 8 links, and reads and settles none", |attack| {
+    row("amqp-credit", "gives credit for 4,294,967,295 events on 8 links, in sessions that take all or 4 of them, and reads none", |attack| {
         let most = most(attack);
         let mut held = Vec::new();
-        for _ in 0..20 {
+        for number in 0..20 {
+            let window = if number % 2 == 0 { u32::MAX } else { 4 };
             let mut conn = connected(attack);
             conn.send(&opened(&plain(attack)));
-            conn.send(&begin());
+            conn.send(&begin_with(window));
             for handle in 0..8 {
                 let address = format!("default/ConsumerGroups/$Default/Partitions/{}", handle % 4);
                 conn.send(&attach(handle, &address));
-                conn.send(&credit(handle));
+                conn.send(&credit_with(handle, window));
             }
             held.push(conn);
         }
@@ -228,7 +229,12 @@ fn opened(proof: &[u8]) -> Vec<u8> {
 }
 
 fn begin() -> Vec<u8> {
-    performative(0x11, &[vec![0x40], uint(0), uint(u32::MAX), uint(u32::MAX)])
+    begin_with(u32::MAX)
+}
+
+/// `window`: how many transfers the session takes.
+fn begin_with(window: u32) -> Vec<u8> {
+    performative(0x11, &[vec![0x40], uint(0), uint(window), uint(u32::MAX)])
 }
 
 /// A link on which the host sends.
@@ -262,8 +268,12 @@ fn send_to(handle: u32, to: &str) -> Vec<u8> {
 }
 
 fn credit(handle: u32) -> Vec<u8> {
+    credit_with(handle, u32::MAX)
+}
+
+fn credit_with(handle: u32, window: u32) -> Vec<u8> {
     let most = || uint(u32::MAX);
-    performative(0x13, &[uint(0), most(), uint(0), most(), uint(handle), uint(0), most()])
+    performative(0x13, &[uint(0), uint(window), uint(0), most(), uint(handle), uint(0), most()])
 }
 
 fn uint(number: u32) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! `/devices/{d}/messages/events`: each message becomes telemetry of the device, and is accepted when it is on the disk.
+//! `/devices/{d}/messages/events`: each message becomes telemetry of the device, and is accepted when it is on the disk. A message can
+//! contain others, as the SDK for .NET sends them: each becomes telemetry, and all are accepted or refused together.
 
 use std::collections::VecDeque;
 
@@ -9,23 +10,24 @@ use fe2o3_amqp::link::{
 };
 use fe2o3_amqp_types::{
     definitions::{AmqpError, Error, LinkError},
-    messaging::Body,
+    messaging::{Body, Message, message::DecodeIntoMessage as _},
     primitives::Value,
 };
+use serde_amqp::read::SliceReader;
 use tokio::sync::oneshot;
 
 use super::connection::DeviceConnection;
-use crate::{context::Context, error::error, incoming};
+use crate::{context::Context, error::error, frame_check, incoming};
 use switchbox_azure::properties::MAX_PAIRS;
 use switchbox_core::ingest::{self, NewEvent};
-use switchbox_model::EventData;
+use switchbox_model::{EventData, limits::fields};
 use switchbox_store::QueueShare;
 
 /// Messages of a link that may be on their way to the disk at the same time.
 const MAX_UNWRITTEN: usize = 64;
 /// Messages that a device may send before the host has read them.
 const CREDIT: u32 = 32;
-/// The format of several messages in one.
+/// The format of a message with others: each is a data section.
 const BATCH_FORMAT: u32 = 0x8001_3700;
 
 type Written = oneshot::Receiver<Result<(), ingest::Error>>;
@@ -74,10 +76,11 @@ async fn submit(
     connection: &DeviceConnection,
     delivery: &Delivery<Body<Value>>,
 ) -> Result<Written, Error> {
-    let event = event(context, delivery)?;
+    let events = events(context, delivery)?;
+    let bytes = events.iter().map(|event| event.payload().len()).sum();
     let failed = |why: ingest::Error| error(AmqpError::InternalError, why.to_string());
     let ingest = &context.handles.ingest;
-    let permit = ingest.reserve(event.payload().len(), QueueShare::Bounded).await.map_err(failed)?;
+    let permit = ingest.reserve(bytes, QueueShare::Bounded).await.map_err(failed)?;
     if connection.online(|_| ()).is_none() {
         return Err(error(AmqpError::UnauthorizedAccess, "the device's connection has ended"));
     }
@@ -86,18 +89,35 @@ async fn submit(
         // The link may have ended.
         let _ = done.send(result);
     });
-    ingest.submit(connection.device(), vec![NewEvent::new(true, event)], permit, done);
+    ingest.submit(
+        connection.device(),
+        events.into_iter().map(|event| NewEvent::new(true, event)).collect(),
+        permit,
+        done,
+    );
     Ok(written)
 }
 
-fn event(context: &Context, delivery: &Delivery<Body<Value>>) -> Result<EventData, Error> {
-    if *delivery.message_format() == Some(BATCH_FORMAT) {
-        return Err(error(
-            AmqpError::NotImplemented,
-            "several messages in one are not in this version: send each alone",
-        ));
+fn events(context: &Context, delivery: &Delivery<Body<Value>>) -> Result<Vec<EventData>, Error> {
+    if *delivery.message_format() != Some(BATCH_FORMAT) {
+        return Ok(vec![event(context, delivery.message())?]);
     }
-    let message = delivery.message();
+    let Body::Data(messages) = delivery.body() else {
+        return Err(error(AmqpError::InvalidField, "a message with others has them as data"));
+    };
+    let count = fields::HUB_MESSAGES.check_len("messages in one", messages.len());
+    count.map_err(|why| error(AmqpError::InvalidField, why.to_string()))?;
+    messages.iter().map(|message| event(context, &contained(&message.0)?)).collect()
+}
+
+fn contained(bytes: &[u8]) -> Result<Message<Body<Value>>, Error> {
+    let wrong = |why: String| error(AmqpError::DecodeError, format!("a message within another: {why}"));
+    // The library trusts sizes and nesting.
+    frame_check::sections(bytes).map_err(|why| wrong(why.to_string()))?;
+    Body::<Value>::decode_message_from_reader(SliceReader::new(bytes)).map_err(|why| wrong(why.to_string()))
+}
+
+fn event(context: &Context, message: &Message<Body<Value>>) -> Result<EventData, Error> {
     let payload = incoming::payload(&message.body)?;
     let limit = context.payloads.telemetry();
     if payload.len() > limit.bytes {
