@@ -58,8 +58,11 @@ class Device:
         self.socket = socket.create_connection(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
-        self.socket.sendall(packet(0x10, text("MQTT") + bytes([4, 2, 0, 0]) + text(name)))
+        self.socket.sendall(self.login())
         assert self.frame()[0] == 0x20
+
+    def login(self):
+        return packet(0x10, text("MQTT") + bytes([4, 2, 0, 0]) + text(self.name))
 
     def frame(self):
         while True:
@@ -116,14 +119,14 @@ def resident(pid):
 
 
 class Host:
-    def __init__(self, program, folder):
-        arguments = [program, "serve", "--data", f"{folder}/data", "--plugins", f"{folder}/plugins"]
+    def __init__(self, program, folder, *more):
+        arguments = [program, "serve", "--data", f"{folder}/data", "--plugins", f"{folder}/plugins", *more]
         self.process = subprocess.Popen(
             arguments + ["--mqtt", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
             stdout=subprocess.PIPE, stderr=open(f"{folder}/log", "a"), env={**os.environ, "RUST_LOG": "warn", "XDG_CONFIG_HOME": folder})
         ready = json.loads(self.process.stdout.readline())
         name, port = ready["mqtt"].rsplit(":", 1)
-        self.mqtt, self.admin = (name, int(port)), ready["admin"]
+        self.mqtt, self.admin, self.ready = (name, int(port)), ready["admin"], ready
         with open(f"{folder}/data/admin-token") as token:
             self.token = token.read().strip()
 

@@ -84,13 +84,16 @@ fn two_bytes(bytes: &[u8]) -> Option<(u16, &[u8])> {
     Some((u16::from_be_bytes(*head), rest))
 }
 
-pub(super) fn connect(out: &mut Vec<u8>, client_id: &str, keep_alive_s: u16) {
+pub(super) fn connect(out: &mut Vec<u8>, client_id: &str, user_name: Option<&str>, keep_alive_s: u16) {
     out.push(0x10);
-    push_length(out, 10 + 2 + client_id.len());
+    push_length(out, 10 + 2 + client_id.len() + user_name.map_or(0, |name| 2 + name.len()));
     push_text(out, "MQTT");
-    out.extend_from_slice(&[4, 0b10]);
+    out.extend_from_slice(&[4, if user_name.is_some() { 0b1000_0010 } else { 0b10 }]);
     out.extend_from_slice(&keep_alive_s.to_be_bytes());
     push_text(out, client_id);
+    if let Some(name) = user_name {
+        push_text(out, name);
+    }
 }
 
 pub(super) fn subscribe(out: &mut Vec<u8>, packet_id: u16, filter: &str, qos: Qos) {
@@ -156,9 +159,13 @@ mod tests {
     #[test]
     fn another_codec_reads_what_is_written() {
         let mut out = Vec::new();
-        connect(&mut out, "hop-1", 60);
-        let Packet::Connect(connect) = decoded(&out) else { panic!("no CONNECT") };
-        assert_eq!((&*connect.client_id, connect.keep_alive, connect.clean_session), ("hop-1", 60, true));
+        for user_name in [None, Some("bench.example/hop-1/")] {
+            out.clear();
+            connect(&mut out, "hop-1", user_name, 60);
+            let Packet::Connect(connect) = decoded(&out) else { panic!("no CONNECT") };
+            assert_eq!((&*connect.client_id, connect.keep_alive, connect.clean_session), ("hop-1", 60, true));
+            assert_eq!(connect.username.as_deref(), user_name);
+        }
 
         out.clear();
         subscribe(&mut out, 7, "/devices/hop-1/config", Qos::AtLeastOnce);

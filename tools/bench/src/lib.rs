@@ -137,7 +137,11 @@ async fn interrupted() -> &'static str {
 async fn measure(options: &Options, folder: &Path) -> anyhow::Result<()> {
     if let Some(other) = &options.pairs.against {
         let pairs = options.pairs.measure(other, &measurement(options, folder)).await?;
-        return show(options, &pairs::text(&pairs), &pairs);
+        return show(options, &pairs::text(&pairs, ["this", "other"]), &pairs);
+    }
+    if options.pairs.azure {
+        let pairs = pairs::azure(&measurement(options, folder)).await?;
+        return show(options, &pairs::text(&pairs, ["Azure IoT Hub", "IoT Core"]), &pairs);
     }
     let bench = Bench::new(options, folder).await?;
     let report = bench.run().await?;

@@ -19,7 +19,7 @@ use super::{
     frames::{self, Frame, Qos},
     histogram::Histogram,
     plan::{Plan, RunState},
-    streams::{Arrival, Faults, HopsRaisedBy, Streams, first_message},
+    streams::{self, Arrival, Faults, HopsRaisedBy, Streams, first_message},
 };
 
 /// Keep-alive of every connection: longer than any run, so that no ping disturbs it.
@@ -45,11 +45,17 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects and subscribes. An error has the server's answer if it refuses.
-    pub(super) async fn open(addr: SocketAddr, client_id: &str, filter: &str, qos: Qos) -> anyhow::Result<Self> {
+    pub(super) async fn open(
+        addr: SocketAddr,
+        client_id: &str,
+        user_name: Option<&str>,
+        filter: &str,
+        qos: Qos,
+    ) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(addr).await.with_context(|| format!("cannot connect {client_id} to {addr}"))?;
         stream.set_nodelay(true)?;
         let mut link = Self { stream, input: Vec::new(), filled: 0, output: Vec::with_capacity(256) };
-        frames::connect(&mut link.output, client_id, KEEP_ALIVE_S);
+        frames::connect(&mut link.output, client_id, user_name, KEEP_ALIVE_S);
         match link.request().await.with_context(|| format!("{client_id} waits for its CONNACK"))? {
             (2, 0) => {}
             (_, code) => bail!("the server refuses {client_id} with code {code}"),
@@ -127,6 +133,8 @@ impl Link {
 /// A link with its streams.
 pub(super) struct LoadConnection {
     link: Link,
+    device: String,
+    run: u64,
     topic: String,
     qos: Qos,
     hops_raised_by: HopsRaisedBy,
@@ -139,11 +147,14 @@ impl LoadConnection {
     /// Connects as connection `number` of the plan.
     pub(super) async fn open(plan: &Plan, number: usize, counters: Rc<Counters>) -> anyhow::Result<Self> {
         let (client_id, filter, topic) = plan.names(number);
-        let mut link = Link::open(plan.addr, &client_id, &filter, plan.qos).await?;
+        let user_name = plan.user_name(&client_id);
+        let mut link = Link::open(plan.addr, &client_id, user_name.as_deref(), &filter, plan.qos).await?;
         link.input.resize(READ_BYTES, 0);
         let streams = Streams::new(plan.run, plan.window, Instant::now());
         Ok(Self {
             link,
+            device: plan.device(&topic),
+            run: plan.run,
             topic,
             qos: plan.qos,
             hops_raised_by: plan.traffic.hops_raised_by(),
@@ -158,7 +169,7 @@ impl LoadConnection {
         let mut message = Vec::with_capacity(128);
         for stream in 0..plan.window {
             message.clear();
-            first_message(&mut message, &plan.device(&self.topic), plan.run, stream, self.hops_raised_by);
+            first_message(&mut message, &self.device, plan.run, stream, self.hops_raised_by);
             let id = next_id(self.qos, &mut self.last_id);
             frames::publish_parts(&mut self.link.output, &self.topic, id, [&message, b"", b""]);
         }
@@ -184,7 +195,8 @@ impl LoadConnection {
         let stopped = self.counters.shared.stop.load(Relaxed);
         let recording = self.counters.shared.recording.load(Relaxed);
         let (mut done, mut completed) = (0, 0);
-        let Self { link, topic, qos, hops_raised_by, streams, last_id, counters } = self;
+        let Self { link, device, run, topic, qos, hops_raised_by, streams, last_id, counters } = self;
+        let mut whole = Vec::new();
         let input = link.input.get(..link.filled).unwrap_or_default();
         let mut round_trips = counters.round_trips.borrow_mut();
         while let Some((frame, length)) = frames::first(input.get(done..).unwrap_or_default())? {
@@ -193,7 +205,13 @@ impl LoadConnection {
             if let Some(id) = acknowledge {
                 frames::puback(&mut link.output, id);
             }
-            let Some(numbers) = streams.read(payload) else { continue };
+            let numbers = match hops_raised_by {
+                HopsRaisedBy::ServerAsPatch => streams.read_patch(payload),
+                HopsRaisedBy::Server | HopsRaisedBy::Client => {
+                    let Some(numbers) = streams.read(payload) else { continue };
+                    numbers
+                }
+            };
             let Arrival::Next { took } = streams.arrive(&numbers, now) else { continue };
             completed += 1;
             if recording {
@@ -207,6 +225,11 @@ impl LoadConnection {
             let mut digits = Digits::default();
             let parts = match hops_raised_by {
                 HopsRaisedBy::Server => [payload, b"", b""],
+                HopsRaisedBy::ServerAsPatch => {
+                    whole.clear();
+                    streams::message(&mut whole, device, *run, numbers.stream, numbers.hops);
+                    [whole.as_slice(), b"", b""]
+                }
                 HopsRaisedBy::Client => [
                     payload.get(..numbers.hops_at.start).unwrap_or_default(),
                     digits.of(numbers.hops + 1),

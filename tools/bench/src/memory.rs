@@ -34,10 +34,12 @@ async fn connect(server: &Server, traffic: Traffic, count: usize) -> anyhow::Res
     let mut links = Vec::with_capacity(count);
     for number in 1..=count {
         let (client_id, filter) = match traffic {
-            Traffic::Relay => (format!("idle-{number}"), format!("/devices/idle-{number}/config")),
+            Traffic::Relay | Traffic::AzureRelay => {
+                (format!("idle-{number}"), format!("/devices/idle-{number}/config"))
+            }
             Traffic::Echo => (format!("_idle-{number}"), format!("bench/idle/idle-{number}")),
         };
-        let link = Link::open(server.mqtt, &client_id, &filter, Qos::AtLeastOnce).await;
+        let link = Link::open(server.mqtt, &client_id, None, &filter, Qos::AtLeastOnce).await;
         links.push(link.with_context(|| format!("idle connection {number} of {count}"))?);
     }
     Ok(links)

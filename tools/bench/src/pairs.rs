@@ -1,5 +1,5 @@
-//! Compares two hosts pair by pair: the same load against one and then the other, in alternating order, so that a machine that is
-//! slower for a while affects both. It reports the ratios and does not judge them.
+//! Compares two hosts, or devices of both kinds on one host, pair by pair: the same load on one side and then on the other, in
+//! alternating order, so that a machine that is slower for a while affects both. It reports the ratios and does not judge them.
 
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,9 @@ pub struct Pairs {
     /// Record the plugin's executions on this program's host alone
     #[arg(long, requires = "against", help_heading = "Comparing two hosts")]
     pub with_recording: bool,
+    /// Compare devices of Azure IoT Hub with those of IoT Core on one host, pair by pair
+    #[arg(long, conflicts_with = "against", help_heading = "Comparing two hosts")]
+    pub azure: bool,
 }
 
 /// One load, measured on both hosts.
@@ -117,6 +120,34 @@ impl Pairs {
     }
 }
 
+/// Measures the relay of devices of Azure IoT Hub and of IoT Core alternately, on one host.
+pub(super) async fn azure(measure: &Measure) -> anyhow::Result<Vec<Compared>> {
+    let host = Server::host(&servers::folder(&measure.folder, "host")?, None, &[]).await?;
+    let (mut runs, mut compared) = (Runs::default(), Vec::new());
+    let progress = Progress::new(measure.loads.len() * measure.qos.len() * measure.rounds);
+    for qos in &measure.qos {
+        for load in &measure.loads {
+            let mut samples = Vec::new();
+            for round in 0..measure.rounds {
+                progress.step(&format!("{} × {}, QoS {}", load.0, load.1, qos.level()));
+                let mut pair = [Traffic::AzureRelay, Traffic::Relay].map(|traffic| (traffic, Sample::default()));
+                if round % 2 == 1 {
+                    pair.reverse();
+                }
+                for (traffic, sample) in &mut pair {
+                    *sample = measure.sample(&host, *traffic, *load, *qos, &mut runs).await?;
+                }
+                pair.sort_by_key(|(traffic, _)| *traffic != Traffic::AzureRelay);
+                samples.push(pair.map(|(_, sample)| sample));
+            }
+            compared.push(Compared::of(*load, *qos, "relay", &samples));
+        }
+    }
+    anyhow::ensure!(runs.errors.is_empty(), "a connection broke in {}", runs.errors.join(", "));
+    host.end().await;
+    Ok(compared)
+}
+
 impl Hosts<'_> {
     /// One run on each host; the order alternates from round to round.
     async fn pair(
@@ -179,8 +210,8 @@ impl Compared {
     }
 }
 
-/// The table as text.
-pub(super) fn text(all: &[Compared]) -> String {
+/// The table as text. `this` and `other` name the sides.
+pub(super) fn text(all: &[Compared], [this, other]: [&str; 2]) -> String {
     let quartiles = |found: Option<Quartiles>| {
         table::or_dash(found.map(|q| format!("{:.3} ({:.3} to {:.3})", q.median, q.low, q.high)))
     };
@@ -207,8 +238,10 @@ pub(super) fn text(all: &[Compared]) -> String {
             row
         })
         .collect();
-    let mut header =
-        vec!["load", "rate, this ÷ other", "processor, this ÷ other", "this /s", "other /s", "pairs", "faults"];
+    let ratio = |of: &str| format!("{of}, {this} ÷ {other}");
+    let (rate, processor) = (ratio("rate"), ratio("processor"));
+    let (this, other) = (format!("{this} /s"), format!("{other} /s"));
+    let mut header = vec!["load", &rate, &processor, &this, &other, "pairs", "faults"];
     if all.iter().any(|found| found.recorded.is_some()) {
         header.push("recorded");
     }

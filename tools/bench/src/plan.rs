@@ -13,6 +13,8 @@ use super::{frames::Qos, streams::HopsRaisedBy};
 pub(super) enum Traffic {
     /// Devices whose events come back as configs with one hop more.
     Relay,
+    /// The same with the topics of Azure IoT Hub: configs come as desired notifications.
+    AzureRelay,
     /// Clients that subscribe to the topic they publish to.
     Echo,
 }
@@ -21,6 +23,7 @@ impl Traffic {
     pub(super) fn hops_raised_by(self) -> HopsRaisedBy {
         match self {
             Self::Relay => HopsRaisedBy::Server,
+            Self::AzureRelay => HopsRaisedBy::ServerAsPatch,
             Self::Echo => HopsRaisedBy::Client,
         }
     }
@@ -51,11 +54,21 @@ impl Plan {
                 let (config, events) = (format!("/devices/{device}/config"), format!("/devices/{device}/events"));
                 (device, config, events)
             }
+            Traffic::AzureRelay => {
+                let device = format!("hop-azure-{number}");
+                let events = format!("devices/{device}/messages/events/");
+                (device, "$iothub/twin/PATCH/properties/desired/#".to_owned(), events)
+            }
             Traffic::Echo => {
                 let topic = format!("bench/echoes/hop-{number}");
                 (format!("_hop-{number}"), topic.clone(), topic)
             }
         }
+    }
+
+    /// The user name of a client. The host is open, so no client needs a password.
+    pub(super) fn user_name(&self, client_id: &str) -> Option<String> {
+        (self.traffic == Traffic::AzureRelay).then(|| format!("bench.example/{client_id}/?api-version=2021-04-12"))
     }
 
     /// The device's id in its topic. It is part of the messages.

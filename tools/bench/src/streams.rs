@@ -12,6 +12,8 @@ use std::{
 pub(super) enum HopsRaisedBy {
     /// The plugin; the client publishes what it received.
     Server,
+    /// The plugin; the client receives only the fields that differ from those of the message before.
+    ServerAsPatch,
     /// The client, because the server only forwards.
     Client,
 }
@@ -58,6 +60,8 @@ pub(super) struct Streams {
     streams: Vec<Stream>,
     faults: Faults,
     keys: [Key; 3],
+    /// The hops, the stream and the run of the message before.
+    last: (u64, usize, u64),
 }
 
 /// The numbers in a message, and the position of `hops`.
@@ -65,7 +69,7 @@ pub(super) struct Streams {
 pub(super) struct MessageFields {
     pub(super) hops: u64,
     pub(super) hops_at: Range<usize>,
-    stream: usize,
+    pub(super) stream: usize,
     run: u64,
 }
 
@@ -73,7 +77,8 @@ impl Streams {
     pub(super) fn new(run: u64, window: usize, now: Instant) -> Self {
         let streams = (0..window).map(|_| Stream { expects: 1, since: now, ended: false }).collect();
         let keys = ["\"hops\":", "\"stream\":", "\"run\":"].map(Key::new);
-        Self { run, streams, faults: Faults::default(), keys }
+        // Messages keep their order, so the first one that comes back is the first that was sent.
+        Self { run, streams, faults: Faults::default(), keys, last: (1, 0, run) }
     }
 
     /// Resets the times: the first messages are sent now.
@@ -89,6 +94,16 @@ impl Streams {
         let (stream, _) = stream.number(payload)?;
         let (run, _) = run.number(payload)?;
         Some(MessageFields { hops, hops_at, stream: usize::try_from(stream).ok()?, run })
+    }
+
+    /// Reads a message of which only the fields that differ from those of the message before are present.
+    pub(super) fn read_patch(&mut self, payload: &[u8]) -> MessageFields {
+        let [hops, stream, run] = self.keys.each_mut().map(|key| key.number(payload).map(|(number, _)| number));
+        let stream = stream.and_then(|stream| usize::try_from(stream).ok());
+        let (hops, stream, run) =
+            (hops.unwrap_or(self.last.0), stream.unwrap_or(self.last.1), run.unwrap_or(self.last.2));
+        self.last = (hops, stream, run);
+        MessageFields { hops, hops_at: 0..0, stream, run }
     }
 
     /// Classifies a received message.
@@ -128,9 +143,13 @@ impl Streams {
 /// The first message of a stream: the hop relay's record with two more fields.
 pub(super) fn first_message(out: &mut Vec<u8>, device: &str, run: u64, stream: usize, hops_raised_by: HopsRaisedBy) {
     let hops = match hops_raised_by {
-        HopsRaisedBy::Server => 0,
+        HopsRaisedBy::Server | HopsRaisedBy::ServerAsPatch => 0,
         HopsRaisedBy::Client => 1,
     };
+    message(out, device, run, stream, hops);
+}
+
+pub(super) fn message(out: &mut Vec<u8>, device: &str, run: u64, stream: usize, hops: u64) {
     // Writing to a Vec cannot fail.
     let _ = write!(
         out,
@@ -201,6 +220,19 @@ mod tests {
             if let Some(read) = read {
                 assert_eq!(&payload[read.hops_at], hops.expect("read").to_string());
             }
+        }
+    }
+
+    #[test]
+    fn fields_that_a_patch_lacks_are_those_of_the_message_before() {
+        let mut streams = Streams::new(4, 2, Instant::now());
+        for (payload, expect) in [
+            (r#"{"hops":1,"run":4,"$version":7}"#, numbers(1, 0, 4)),
+            (r#"{"stream":1,"$version":8}"#, numbers(1, 1, 4)),
+            (r#"{"hops":2,"stream":0,"$version":9}"#, numbers(2, 0, 4)),
+            (r#"{"hops":3,"$version":10}"#, numbers(3, 0, 4)),
+        ] {
+            assert_eq!(streams.read_patch(payload.as_bytes()), expect, "{payload}");
         }
     }
 

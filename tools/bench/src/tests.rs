@@ -128,9 +128,10 @@ async fn exhaust(plan: &Plan) -> LoadResult {
 
 #[tokio::test]
 async fn a_faultless_relay_is_found_faultless() {
-    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+    let kinds = [Traffic::Relay, Traffic::AzureRelay];
+    for (traffic, qos) in kinds.into_iter().flat_map(|kind| [(kind, Qos::AtMostOnce), (kind, Qos::AtLeastOnce)]) {
         let addr = relay(|_| Misbehaviour::Relay).await;
-        let result = reach(&plan(addr, Traffic::Relay, qos), 2_000).await;
+        let result = reach(&plan(addr, traffic, qos), 2_000).await;
         assert_eq!((result.faults, result.errors.len()), (Faults::default(), 0), "{:?}", result.errors);
         assert!(result.round_trips.percentile(0.5).expect("measured") > Duration::ZERO);
     }
