@@ -199,15 +199,17 @@ fn what_a_plugin_asks_at_its_start_is_not_made_up_either() {
     let mut device = host.device("rogue-1");
     ["time", "kv"].into_iter().for_each(|attack| device.event(attack));
     recorded(&host, "rogue", 2);
+    let file = host_folder.root().join("rogue.jsonl");
+    let path = file.to_str().unwrap();
+    let _ = host.cli(&host_folder, &["plugin", "record", "rogue", "--stop", "--file", path]);
+    // The component is among those that the host keeps.
+    let said = host.cli(&host_folder, &["plugin", "replay", path]);
+    assert_eq!(said, "2 executions of rogue replayed, 0 different");
     host.stop();
-    let file = host_folder.plugins().join("rogue.jsonl");
-    fs::rename(host_folder.data().join("recordings/rogue.jsonl"), &file).unwrap();
-    let (code, replayed) = replay(&file, &[]);
-    assert_eq!((code, &replayed["executions"], &replayed["different"]), (0, &json!(2), &json!(0)), "{replayed}");
     // With these settings it reads a device before its first event.
     let other = host_folder.root().join("other.toml");
     fs::write(&other, "[settings]\nstart = \"read\"\n").unwrap();
-    let (code, replayed) = replay(&file, &["--settings", other.to_str().unwrap()]);
+    let (code, replayed) = replay(&file, &["--component", HOSTILE, "--settings", other.to_str().unwrap()]);
     assert_eq!((code, &replayed["different"]), (9, &json!(2)), "{replayed}");
     let (first, differs) = (&replayed["differences"][0], replayed["differences"].as_array().unwrap());
     assert_eq!((&first["event"], differs.len()), (&json!(0), 1), "{replayed}");

@@ -24,7 +24,7 @@ const DIFFERENT: u8 = 9;
 pub(super) struct Options {
     /// The file from `switchbox plugin record`
     file: PathBuf,
-    /// Another component [default: the recorded one: built in, beside FILE, or in the plugin folder of --data]
+    /// Another component [default: the recorded one: built in, beside FILE, or in the host's data folder]
     #[arg(long, value_name = "FILE")]
     component: Option<PathBuf>,
     /// Another settings file
@@ -105,7 +105,9 @@ fn recorded(file: &Path, data: Option<&Path>) -> anyhow::Result<Bytes> {
     }
     let beside = file.with_file_name(format!("{plugin}.wasm"));
     let installed = data.map(|data| data.join("plugins").join(format!("{plugin}.wasm")));
-    for path in [Some(beside), installed].into_iter().flatten() {
+    // Where the host keeps the components of earlier versions.
+    let kept = data.map(|data| data.join("components").join(format!("{}.wasm", wanted.trim_start_matches("sha256:"))));
+    for path in [Some(beside), installed, kept].into_iter().flatten() {
         if let Ok(bytes) = fs::read(&path)
             && digest(&bytes) == wanted
         {
