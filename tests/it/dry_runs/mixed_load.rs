@@ -13,7 +13,8 @@ use std::{
 use rumqttc::QoS;
 use serde_json::{Value, json};
 use switchbox_tests::{
-    COUNTER, Device, HOSTILE, HostFolder, Process, Random, deputy, limited_scripted_plugin, scripted_plugin,
+    COUNTER, Device, HOSTILE, HostFolder, Process, Random, Session, deputy, limited_scripted_plugin, scripted_plugin,
+    until,
 };
 
 use super::{record, replay};
@@ -118,6 +119,11 @@ fn install(host_folder: &HostFolder) -> Vec<&'static str> {
     BUILTINS.into_iter().map(|(name, _)| name).chain(installed).collect()
 }
 
+/// A device that is connected. On a busy machine the client may give up after five seconds, and tries again.
+fn connected(host: &Process, id: &str) -> Device {
+    until("a connection", || Device::try_connect(host.mqtt(), Session::new(id)))
+}
+
 /// A driver's devices.
 struct Driver<'a> {
     host: &'a Process,
@@ -130,8 +136,8 @@ struct Driver<'a> {
 impl<'a> Driver<'a> {
     fn new(host: &'a Process, number: u64, part: u64) -> Self {
         let ids = KINDS.iter().flat_map(|kind| (0..DEVICES).map(move |n| format!("{kind}-{number}-{n}")));
-        let devices = ids.map(|id| host.device(&id)).collect();
-        let thermostat = (number == 0).then(|| host.device("thermostat-1"));
+        let devices = ids.map(|id| connected(host, &id)).collect();
+        let thermostat = (number == 0).then(|| connected(host, "thermostat-1"));
         Self { host, number, random: Random(number * 1_000 + part), devices, thermostat }
     }
 
@@ -152,7 +158,7 @@ impl<'a> Driver<'a> {
         let kind = KINDS[at / DEVICES as usize];
         if self.random.below(40) == 0 {
             let id = self.devices[at].id.clone();
-            self.devices[at] = self.host.device(&id);
+            self.devices[at] = connected(self.host, &id);
         }
         if let Some(thermostat) = &mut self.thermostat {
             let temperature = 19.0 + self.random.below(20) as f64 / 10.0;
@@ -228,10 +234,10 @@ fn answer(door: &mut Device, over: &AtomicBool) {
 fn drive(host: &Process, load: &Load, part: u64) {
     let tallies = (0..DRIVERS).flat_map(|driver| (0..DEVICES).map(move |n| format!("tally-source-{driver}-{n}")));
     let fixed = ["lamp-1", "lamp-2", "heater-1", "report"].map(str::to_owned).into_iter().chain(tallies);
-    let _targets: Vec<_> = fixed.map(|id| host.device(&id)).collect();
-    let mut camera = host.device("camera-1");
+    let _targets: Vec<_> = fixed.map(|id| connected(host, &id)).collect();
+    let mut camera = connected(host, "camera-1");
     assert!(camera.subscribe("/devices/camera-1/commands/#"));
-    let mut door = host.device("door-1");
+    let mut door = connected(host, "door-1");
     assert!(door.subscribe("/devices/door-1/methods/#"));
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
