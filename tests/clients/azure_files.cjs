@@ -1,5 +1,5 @@
 // A device on azure-iot-device for Node that uploads files. Arguments: mqtt or http, the authority's certificate (which NODE_EXTRA_CA_CERTS
-// names as well), the connection string. Prints what became of each, one JSON line each.
+// names as well), the connection string. Prints the result of each, one JSON line each.
 const { readFileSync } = require('fs');
 const path = require('path');
 const { Readable } = require('stream');

@@ -27,7 +27,7 @@ async function login({ console, page, base, token }) {
 }
 
 async function overview({ console, page }) {
-    // A reload, as of somebody who comes back: until the page shows how many devices there are.
+    // A reload, as when an operator returns: until the page shows how many devices there are.
     const began = Date.now();
     await page.reload();
     await page.getByRole("definition").filter({ hasText: "10,011" }).waitFor();

@@ -44,7 +44,7 @@ pub struct HostHandles {
     pub counters: Metrics,
     /// The essential tasks.
     pub tasks: Tasks,
-    pub reach: Listeners,
+    pub listeners: Listeners,
     /// The counters as text.
     pub metrics: Arc<dyn Fn(Exposition) -> String + Send + Sync>,
 }

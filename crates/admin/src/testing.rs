@@ -297,7 +297,7 @@ impl TestHost {
             topics: host.topics.clone(),
             counters: host.metrics.clone(),
             tasks: host.tasks.clone(),
-            reach: Listeners::default(),
+            listeners: Listeners::default(),
             explain: explain::Handle::new(host.store.clone(), host.registry.clone()),
             registry: host.registry.clone(),
             outbox: host.outbox.clone(),

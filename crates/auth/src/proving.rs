@@ -142,7 +142,7 @@ pub(super) fn by_token(
     Ok((Proof::of(credential), AccessExpiry(Some(expires_at_ms))))
 }
 
-/// Of the keys that would fit except for their time.
+/// Names the keys that would fit except for their time.
 fn why_no_key(error: &jwt::JwtError, unusable: &[(Algorithm, Validity)]) -> String {
     let jwt::JwtError::NoKey(wanted) = error else { return String::new() };
     let fitting = unusable.iter().filter(|(algorithm, _)| algorithm.name() == *wanted);

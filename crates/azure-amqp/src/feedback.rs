@@ -140,8 +140,8 @@ async fn record(context: &Context, found: &DeviceEvent) -> Result<Option<Value>,
 
 /// What is told of an uploaded file. `None`: the event is of another kind.
 fn file(context: &Context, found: &DeviceEvent) -> Option<Value> {
-    let told: Value = serde_json::from_slice(found.event.data.payload()).ok()?;
-    let (name, device) = (told.get("file")?.as_str()?, &found.device.name);
+    let uploaded: Value = serde_json::from_slice(found.event.data.payload()).ok()?;
+    let (name, device) = (uploaded.get("file")?.as_str()?, &found.device.name);
     let (blob, time) = (format!("{}/{name}", device.id), clock::rfc3339(found.event.time_ms));
     let hub = context.hubs.host(&device.registry).unwrap_or_default();
     Some(json!({
@@ -149,7 +149,7 @@ fn file(context: &Context, found: &DeviceEvent) -> Option<Value> {
         "blobUri": format!("https://{hub}/{CONTAINER}/{blob}"),
         "blobName": blob,
         "lastUpdatedTime": time,
-        "blobSizeInBytes": told.get("bytes")?,
+        "blobSizeInBytes": uploaded.get("bytes")?,
         "enqueuedTimeUtc": time,
     }))
 }

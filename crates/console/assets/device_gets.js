@@ -32,7 +32,7 @@ export function Gets({ name }) {
     return html`<${Section} title="Configs, commands and method calls"><p class="hint">The newest ${SHOWN}, also those of operators. Method calls are those that the journal still has.</p>
         <${Loaded} of=${configs}>${({ deviceConfigs }) => {
             const all = rows(name, deviceConfigs, commands.data?.commands, calls.data?.methodCalls);
-            return all.length === 0 ? html`<p class="dim">Nothing yet.</p>` : html`<${Table} label="Configs, commands and method calls, newest first" head=${["When", "What", "From", "Payload", "What became of it", ""]}>
+            return all.length === 0 ? html`<p class="dim">Nothing yet.</p>` : html`<${Table} label="Configs, commands and method calls, newest first" head=${["When", "What", "From", "Payload", "Result", ""]}>
                 ${all.map((one) => html`<tr key=${one.why}><td><${Time} at=${one.at} /></td><td>${one.what}</td><td>${by(one.by)}</td><td><${Payload} data=${one.data} pretty=${false} /></td><td>${one.fate}</td><td><a href=${link("why", one.why)}>why?</a></td></tr>`)}<//>`;
         }}<//><${Searched} of=${calls.data?.methodCalls.length < SHOWN ? [calls.data] : []} /><//>`;
 }

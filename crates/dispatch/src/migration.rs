@@ -183,7 +183,7 @@ pub(super) fn rolled_back(failed: &Version, instead: &Version, error: &str) -> R
     }
 }
 
-/// Remembers a rollback, and notifies who wants to know.
+/// Remembers a rollback, and calls `on_rolled_back`.
 pub(super) fn remember(runner: &Runner, rolled_back: &RolledBack) {
     let (context, name) = (&runner.context, &runner.name);
     context.lifecycles.lock().change(name, |lifecycle| lifecycle.rolled_back = Some(rolled_back.clone()));

@@ -1,5 +1,5 @@
-//! A plugin's current version and the previous one. A new version is under guard for its first events: if it violates the `[guard]`
-//! of its settings, the previous version becomes active again.
+//! A plugin's version in force (`current`) and the previous one. A new version is under guard for its first events: if it violates the `[guard]`
+//! of its settings, the previous version comes into force again.
 
 use std::{
     sync::{
@@ -46,7 +46,7 @@ pub(super) struct Version {
     pub(super) guard: GuardSettings,
     /// Its settings file.
     pub(super) files: PluginSettings,
-    /// Its statistics since it became active.
+    /// Its statistics since it came into force.
     pub(super) behaviour: Mutex<Behaviour>,
 }
 
@@ -59,14 +59,14 @@ impl Version {
 
 /// The versions of a plugin.
 pub(super) struct Versions {
-    known: RwLock<Known>,
+    known: RwLock<CurrentAndPrevious>,
     /// Incremented whenever the current version changes.
     epoch: AtomicU64,
     /// The current version may still be rolled back.
     under_guard: AtomicBool,
 }
 
-struct Known {
+struct CurrentAndPrevious {
     current: Arc<Version>,
     previous: Option<Arc<Version>>,
     since: Instant,
@@ -83,7 +83,7 @@ pub(super) struct UnderGuard {
 impl Versions {
     /// The first version is not under guard: there is no version before it.
     pub(super) fn new(first: Version) -> Self {
-        let known = Known { current: Arc::new(first), previous: None, since: Instant::now() };
+        let known = CurrentAndPrevious { current: Arc::new(first), previous: None, since: Instant::now() };
         Self { known: RwLock::new(known), epoch: AtomicU64::new(0), under_guard: AtomicBool::new(false) }
     }
 

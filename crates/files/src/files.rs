@@ -1,4 +1,4 @@
-//! The files of all devices, for those who take them from devices and show them to operators.
+//! The files of all devices, for the upload handlers and for the admin API.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     folders::{self, Stored, StoredFile},
     name::FileName,
-    room::{Quota, Room, Usage},
+    room::{Quota, SpaceReservation, Usage},
     upload::{Blocks, Partial, Upload, Uploads},
 };
 use switchbox_model::{DeviceId, DeviceName, DeviceNum, RegistryName};
@@ -95,7 +95,7 @@ impl Handle {
 
     /// Begins a partial file: a whole file, or a block of one.
     pub fn start_writing(&self, upload: &Upload) -> Result<Writing, Error> {
-        let room = Room::of(&self.0.usage, &upload.device)?;
+        let room = SpaceReservation::of(&self.0.usage, &upload.device)?;
         folders::make(&self.0.data, &self.0.partial)?;
         let path = self.0.partial.join(self.0.next.fetch_add(1, Ordering::Relaxed).to_string());
         Ok(Writing::new(self, upload, &path, room)?)
@@ -231,7 +231,7 @@ pub struct Writing {
 }
 
 impl Writing {
-    pub(crate) fn new(handle: &Handle, upload: &Upload, path: &Path, room: Room) -> io::Result<Self> {
+    pub(crate) fn new(handle: &Handle, upload: &Upload, path: &Path, room: SpaceReservation) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         let partial = Partial { path: path.to_owned(), bytes: 0, room };
         Ok(Self { handle: handle.clone(), upload: upload.clone(), file, partial })

@@ -31,7 +31,7 @@ pub(crate) struct Usage {
 #[derive(Debug, Default)]
 struct Taken {
     all: u64,
-    /// Of those that have some.
+    /// The bytes of each device that has files.
     by_device: HashMap<DeviceName, u64>,
 }
 
@@ -40,7 +40,7 @@ impl Usage {
         Arc::new(Self { quota, taken: Mutex::default() })
     }
 
-    /// Of all files, and of this device's.
+    /// The bytes of all files, or of this device's.
     pub(crate) fn taken(&self, device: Option<&DeviceName>) -> u64 {
         let taken = self.taken.lock();
         device.map_or(taken.all, |device| taken.by_device.get(device).copied().unwrap_or(0))
@@ -74,16 +74,16 @@ impl Taken {
     }
 }
 
-/// Room that is reserved for one partial file, and released when this is dropped.
+/// Space that is reserved for one partial file, and released when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct SpaceReservation {
     usage: Arc<Usage>,
     device: DeviceName,
     counted: u64,
 }
 
-impl Room {
-    /// Of an empty file.
+impl SpaceReservation {
+    /// Reserves space for an empty file.
     pub(crate) fn of(usage: &Arc<Usage>, device: &DeviceName) -> Result<Self, Error> {
         let mut room = Self { usage: usage.clone(), device: device.clone(), counted: 0 };
         room.reserve(0)?;
@@ -121,7 +121,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for SpaceReservation {
     fn drop(&mut self) {
         if self.counted > 0 {
             self.usage.taken.lock().remove(&self.device, self.counted);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{error::Error, folders::Stored, name::FileName, room::Room};
+use crate::{error::Error, folders::Stored, name::FileName, room::SpaceReservation};
 use switchbox_model::{
     DeviceName, DeviceNum,
     limits::{UPLOADS, UPLOADS_PER_DEVICE, names},
@@ -52,7 +52,7 @@ impl std::fmt::Debug for UploadKey {
 pub(crate) struct Partial {
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
-    pub(crate) room: Room,
+    pub(crate) room: SpaceReservation,
 }
 
 impl Drop for Partial {

@@ -36,7 +36,7 @@ use switchbox_transport::{
     tls,
 };
 
-/// Of such lines the log gets ten a minute, and how many there are.
+/// At most ten such lines a minute are logged; the others are counted.
 static NOT_ACCEPTED: SiteLimit = SiteLimit::new(10);
 
 /// How long a TLS handshake may take.
@@ -78,7 +78,7 @@ impl ConnectionInfo {
         self.permit.mark_authenticated();
     }
 
-    /// The connection's place among all; who keeps it, keeps that.
+    /// The permit of the connection, which counts as open until the last clone is dropped.
     #[must_use]
     pub fn permit(&self) -> Arc<ConnectionPermit> {
         self.permit.clone()

@@ -139,7 +139,7 @@ pub struct DeviceError {
 pub enum ErrorKind {
     /// It sent bytes that are not valid MQTT.
     InvalidArgument,
-    /// It wanted what is not its own, or may not stay.
+    /// It used a topic of another device, or its authorization ended.
     PermissionDenied,
     /// The device is not authenticated.
     Unauthenticated,

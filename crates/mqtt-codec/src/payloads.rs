@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 /// Where the payloads of packets that were read together stand: small ones side by side, so that a run of events costs one
-/// allocation. What is to stay for long is better copied, as one payload keeps its neighbours.
+/// allocation. Copy a payload that is kept for long: it keeps the whole shared buffer alive.
 #[derive(Default)]
 pub struct Payloads {
     room: BytesMut,

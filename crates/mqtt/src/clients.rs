@@ -63,7 +63,7 @@ struct Table {
     /// How many sessions have a connection, and the maximum of that.
     live: usize,
     most_live: usize,
-    /// Sessions that ended because their clients were away for too long.
+    /// Sessions that ended because their clients were offline for too long.
     expired: u64,
     closed: bool,
 }
@@ -83,7 +83,7 @@ pub(super) struct SessionCounts {
     pub(super) live: usize,
     /// The maximum of `live` since the start.
     pub(super) most_live: usize,
-    /// Those that ended because their clients were away for too long.
+    /// Those that ended because their clients were offline for too long.
     pub(super) expired: u64,
 }
 

@@ -97,7 +97,7 @@ impl Files {
         self.files.contains_key(name)
     }
 
-    /// None while it has not come to rest.
+    /// Returns `None` while the file is still being written.
     pub(super) fn content(&self, name: &str) -> Option<&Content> {
         self.files.get(name).and_then(|file| file.content.as_ref())
     }
@@ -130,7 +130,7 @@ impl Files {
         self.files.values_mut().for_each(|file| file.bytes = None);
     }
 
-    /// Something is about to come to rest: look again soon.
+    /// A file has just changed: look again soon.
     pub(super) fn unsettled(&self) -> bool {
         self.files.values().any(|file| (file.content.is_none() && !file.incomplete) || file.gone.is_some())
     }

@@ -79,7 +79,7 @@ impl Service {
                 notifications.follow(self.files.targets());
             }
             let mut changes = self.plan.changes(&mut self.files);
-            // What cannot be read does not come to rest.
+            // A file that cannot be read counts as still being written.
             let unsettled = !is_lost && self.files.unsettled();
             if first_look && ((!unsettled && !is_lost) || began.elapsed() > FIRST_LOOK_AT_MOST) {
                 first_look = false;

@@ -68,7 +68,7 @@ impl Plan {
     }
 }
 
-/// None while one of its files has not come to rest.
+/// Returns `None` while one of its files is still being written.
 fn make(name: &PluginName, files: &Files) -> Option<PluginSource> {
     let toml = format!("{name}.toml");
     let settings = match files.content(&toml) {
@@ -102,7 +102,7 @@ fn component_file(name: &PluginName, files: &Files) -> String {
     if !files.has(&component) && files.has(&script) { script } else { component }
 }
 
-/// None while the bytes have to be read again.
+/// Returns `None` if the file has to be read again.
 fn change(name: &PluginName, made: &PluginSource, files: &mut Files) -> Option<Change> {
     let name = name.clone();
     Some(match made {

@@ -149,7 +149,7 @@ fn never_overlap(capability: Capability, one: &str, other: &str) -> bool {
 pub fn warnings(asked: &[GrantRequest], granted: Option<&GrantPatterns>, triggers: &[Trigger]) -> Vec<String> {
     let mut warnings = Vec::new();
     if triggers.is_empty() {
-        warnings.push("sees no events: it has no trigger".to_owned());
+        warnings.push("has no trigger, so it gets no events".to_owned());
     }
     let useless = triggers.iter().filter_map(trigger).map(|why| format!("a trigger of it never fires: {why}"));
     warnings.extend(useless);
@@ -167,7 +167,7 @@ pub fn warnings(asked: &[GrantRequest], granted: Option<&GrantPatterns>, trigger
             }
             let name = capability.as_str();
             let why = if asks_for_it { "the component asks for others" } else { "the component does not ask for it" };
-            warnings.push(format!("the grant {name} = [\"{given}\"] gives it nothing: {why}"));
+            warnings.push(format!("the grant {name} = [\"{given}\"] has no effect: {why}"));
         }
     }
     warnings
@@ -261,9 +261,9 @@ mod tests {
         assert_eq!(
             found,
             [
-                "sees no events: it has no trigger",
-                "the grant config = [\"door-*\"] gives it nothing: the component asks for others",
-                "the grant method = [\"*\"] gives it nothing: the component does not ask for it",
+                "has no trigger, so it gets no events",
+                "the grant config = [\"door-*\"] has no effect: the component asks for others",
+                "the grant method = [\"*\"] has no effect: the component does not ask for it",
             ]
         );
     }

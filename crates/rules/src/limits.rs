@@ -121,11 +121,11 @@ pub const COMPONENT_ITEMS: usize = 200_000;
 pub const COMPILED_CODE_BYTES: usize = 512 * 1024 * 1024;
 /// Address space of the process that compiles a component, bytes.
 pub const COMPILE_MEMORY_BYTES: u64 = 3 * 1024 * 1024 * 1024;
-/// The processor time that a dry run may take. It has a low priority, so it may take twice as long by the clock.
+/// Processor time that compiling one component may take. It has a low priority, so it may take twice as long by the clock.
 pub const COMPILE_TIME: Duration = Duration::from_secs(300);
 /// Files of compiled code that are kept.
 pub const COMPILED_FILES: usize = 256;
-/// Bytes of them.
+/// Bytes of files of compiled code that are kept.
 pub const COMPILED_BYTES: u64 = 1024 * 1024 * 1024;
 /// Components that are kept of rules in JavaScript.
 pub const SCRIPTS_KEPT: usize = 64;
@@ -145,7 +145,7 @@ pub const SETTINGS_SCHEMA_BYTES: usize = 32 * 1024;
 pub const DEAD_LETTERS: usize = 1_000;
 /// Clients of the admin API that follow the events at a time.
 pub const FOLLOWERS: usize = 32;
-/// Of these, with one token.
+/// Clients of the admin API that follow the events with one token.
 pub const FOLLOWERS_PER_TOKEN: usize = FOLLOWERS / 2;
 /// Method calls of operators that are remembered; those of plugins are remembered with their execution.
 pub const CALLS_KEPT: usize = 10_000;
@@ -357,7 +357,7 @@ pub const SUBSCRIPTION_BYTES: usize = 256 * 1024;
 pub const FILTER_LEVEL_BYTES: usize = 24;
 /// Sessions that are kept for offline clients, in addition to the limit of connections.
 pub const SESSIONS_KEPT: usize = 10_000;
-/// Of these, of one account: connected and away.
+/// Sessions that are kept for one account, of connected and offline clients.
 pub const SESSIONS_KEPT_OF_ONE: usize = 2_500;
 /// Bytes of messages that may wait in the sessions of all offline clients without credentials. All other clients have a third of it in
 /// addition, and each account may use that third.

@@ -28,13 +28,13 @@ pub fn check_patterns<'a>(patterns: impl Iterator<Item = &'a str>) -> Result<(),
     Ok(())
 }
 
-/// Refuses more than `most` of something.
+/// Refuses more than `max` of something.
 ///
 /// # Errors
 ///
 /// A text that names the limit.
-pub fn check_count(what: &str, found: usize, limit: LimitName, most: usize) -> Result<(), String> {
-    if found <= most { Ok(()) } else { Err(format!("there are {found} {what}; the limit \"{limit}\" is {most}")) }
+pub fn check_count(what: &str, found: usize, limit: LimitName, max: usize) -> Result<(), String> {
+    if found <= max { Ok(()) } else { Err(format!("there are {found} {what}; the limit \"{limit}\" is {max}")) }
 }
 
 /// Compiles globs in which `*` and `?` stay within one level.

@@ -98,9 +98,9 @@ impl fmt::Display for Origin {
 /// Bytes of uploaded files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FilesQuota {
-    /// Of one device.
+    /// The limit of one device.
     pub device_bytes: u64,
-    /// Of all.
+    /// The limit of all devices together.
     pub total_bytes: u64,
 }
 

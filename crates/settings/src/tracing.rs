@@ -2,7 +2,7 @@
 
 use super::{Key, Tracing, value::Check};
 
-/// Of a whole.
+/// The parts that a ratio of 1 has.
 const MILLION: f64 = 1e6;
 
 impl Check<'_> {
@@ -38,7 +38,7 @@ impl Check<'_> {
         Ok(Some(Tracing { endpoint, sampled_of_million: ratio.ok_or(())?, headers }))
     }
 
-    /// Of a million.
+    /// Reads a ratio from 0 to 1, in parts of a million.
     fn ratio(&mut self, key: Key) -> Option<u32> {
         let text = self.text(key).to_owned();
         let ratio = text.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));

@@ -174,7 +174,7 @@ impl<'a> Check<'a> {
         if self.text(key).is_empty() { Ok(None) } else { read(self, key).map(Some).ok_or(()) }
     }
 
-    /// For what is sent there as everybody on the way can read it.
+    /// Reads the address of a listener without TLS.
     pub(super) fn plain_address(&mut self, key: Key, what: &str) -> Option<SocketAddr> {
         let address = self.address(key)?;
         if !address.ip().is_loopback() && self.text(Key::InsecureListener) != "true" {

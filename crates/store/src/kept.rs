@@ -75,7 +75,7 @@ fn put(db: &Connection, kept: &KeptRecord, why: KeepReason) -> Result<(), Error>
     Ok(())
 }
 
-/// The event of a dead letter that goes: a document may refer to it, when the letter was driven again.
+/// The event of a dead letter that is removed: a document may refer to it if the dead letter was redriven.
 pub(super) fn put_event(db: &Connection, event: Event) -> Result<(), Error> {
     put(db, &KeptRecord { event: Some(event), ..KeptRecord::default() }, KeepReason::Interesting)
 }

@@ -1,9 +1,8 @@
-//! The disk: the journal (`log/`, the truth: append only, group-committed by one thread) and the documents (`state.db`, SQLite,
-//! made from the journal off the path of the acknowledgement). Never decides anything: what an
-//! entry means is the business of the [`Machine`] that the journal is applied to.
+//! The data folder of a running host, in two parts: the journal (`log/`, authoritative: append only, group-committed by one thread) and
+//! the documents (`state.db`, SQLite, computed from the journal by a second thread, so that writing them delays no acknowledgement).
+//! Entries are applied by a [`Machine`]; the store does not know what they mean.
 //!
-//! Apart from each other, so that writing documents never holds up an acknowledgement. `state.db` says up to which row of the journal
-//! it has got; what is missing is made again from the journal at the next start.
+//! `state.db` stores the row up to which it is computed. Later rows of the journal are replayed at the next start.
 
 mod append_queue;
 mod backup;

@@ -40,7 +40,7 @@ pub(super) fn run(
     mut db: Connection,
     journal: &Files,
     work: &Receiver<MaterialiserRequest>,
-    keep_bytes: u64,
+    keep_executions_bytes: u64,
     fatal: &dyn Fn(&Error),
 ) {
     let mut batch = WriteBatch::default();
@@ -55,10 +55,12 @@ pub(super) fn run(
                 since.get_or_insert_with(Instant::now);
                 pauses = true;
             }
-            Ok(MaterialiserRequest::Keep { change, done }) => match kept::write(&mut db, &change, keep_bytes) {
-                Ok(()) => drop(done.send(())),
-                Err(error) => return fatal(&error),
-            },
+            Ok(MaterialiserRequest::Keep { change, done }) => {
+                match kept::write(&mut db, &change, keep_executions_bytes) {
+                    Ok(()) => drop(done.send(())),
+                    Err(error) => return fatal(&error),
+                }
+            }
             Ok(MaterialiserRequest::Flush { done, low_water }) => flush = Some((done, low_water)),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
@@ -95,7 +97,7 @@ fn next(
     work.recv_timeout(since.map_or(Duration::from_secs(3600), |since| GATHER.saturating_sub(since.elapsed())))
 }
 
-/// The documents contain no row that the journal could still lose.
+/// Syncs the journal up to the row of the batch, then writes the documents, so that these contain no row that the journal could lose.
 fn write(db: &mut Connection, journal: &Files, batch: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
     journal.sync(batch.row).map_err(|e| switchbox_journal::Error::Write(e.to_string()))?;
     documents::write(db, batch, low_water)

@@ -24,7 +24,7 @@ pub enum QueueShare {
 #[allow(dead_code, reason = "held for its drop")]
 pub struct QueuePermit {
     units: OwnedSemaphorePermit,
-    /// Of the bounded share.
+    /// Units of the bounded share, if it was reserved from that.
     of_bounded: Option<OwnedSemaphorePermit>,
 }
 

@@ -65,9 +65,9 @@ pub struct Traces {
 /// How often the tracer's limits were hit.
 #[derive(Debug, Clone)]
 pub struct LimitHits {
-    /// Of spans that wait.
+    /// Spans that were dropped because too many wait.
     pub spans: Counter,
-    /// Of traces that are remembered.
+    /// Traces that were not remembered because too many are.
     pub contexts: Counter,
 }
 
@@ -76,7 +76,7 @@ pub struct LimitHits {
 pub struct Execution<'a> {
     pub event: &'a Event,
     pub plugin: &'a PluginName,
-    /// Of its component.
+    /// The digest of its component.
     pub digest: &'a str,
     pub attempt: u32,
     pub took: Duration,

@@ -1,5 +1,5 @@
-//! What a test needs of the machine that it runs on. Where it is missing, the test is skipped with a word: a tool on the machines of
-//! engineers alone, as `.ci/run` installs them all; what a system does not allow, everywhere.
+//! What a test needs of the machine that it runs on. A test that lacks a tool is skipped with a message, but fails with `CI=true`, because
+//! `.ci/run` installs all tools. A test of what the system does not allow is skipped everywhere.
 
 use std::env;
 

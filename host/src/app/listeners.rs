@@ -36,7 +36,7 @@ pub(super) fn listeners(settings: &Settings, tls: Option<&tls::Handle>) -> Vec<L
 
 impl Listeners {
     /// The addresses that devices are given to connect to.
-    pub(super) fn reach(&self, settings: &Settings, tls: Option<&tls::Handle>) -> api::Listeners {
+    pub(super) fn announced(&self, settings: &Settings, tls: Option<&tls::Handle>) -> api::Listeners {
         let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
         // Where `switchbox cert server` puts it.
         let beside = settings.tls.as_ref().map(|files| files.certificate.with_file_name("ca.pem"));

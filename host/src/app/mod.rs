@@ -76,7 +76,7 @@ pub struct Host {
     background: Background,
 }
 
-/// The handles' handles, for what is not on the event path itself.
+/// The handles of the parts of a running host, for tasks off the path of an event.
 #[derive(Clone)]
 pub struct HostHandles {
     pub store: store::Handle,

@@ -226,7 +226,7 @@ impl<'a> Start<'a> {
         let publisher = publisher.run(handles.tasks.clone(), self.shutdown.child_token());
         let publisher = handles.tasks.spawn("publisher", &self.shutdown, publisher);
         let listeners = Listeners::of(self.settings, &mqtt_server);
-        let api_handles = Self::api_handles(&handles, recovered, listeners.reach(self.settings, tls.as_ref()));
+        let api_handles = Self::api_handles(&handles, recovered, listeners.announced(self.settings, tls.as_ref()));
         let api = admin::Service::new(admin_options, admin_ports, api_handles)?;
         Ok(Restored { handles, tls, listeners, mqtt_server, api, azure, publisher })
     }
@@ -252,7 +252,7 @@ impl<'a> Start<'a> {
     fn api_handles(
         handles: &HostHandles,
         recovered: &Recovered,
-        reach: switchbox_admin_api::Listeners,
+        listeners: switchbox_admin_api::Listeners,
     ) -> admin::HostHandles {
         admin::HostHandles {
             authors: recovered.authors.clone(),
@@ -262,7 +262,7 @@ impl<'a> Start<'a> {
             topics: handles.topics.clone(),
             counters: handles.metrics.clone(),
             tasks: handles.tasks.clone(),
-            reach,
+            listeners,
             registry: handles.registry.clone(),
             outbox: handles.outbox.clone(),
             delivery: handles.delivery.clone(),

@@ -11,7 +11,7 @@ use super::{
 /// The relay works if it has done this many hops without a fault.
 const MIN_HOPS: u64 = 10;
 
-/// The current step of the second scenario.
+/// The current step of the second scene.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     LampSleeps,
@@ -139,8 +139,8 @@ impl Progress {
             _ => text,
         };
         [
-            Verdict { scenario: "hop relay", worked: hop_worked, text: why(hop_worked, hop) },
-            Verdict { scenario: "switch wakes", worked: wakes_worked, text: why(wakes_worked, wakes) },
+            Verdict { scene: "hop relay", worked: hop_worked, text: why(hop_worked, hop) },
+            Verdict { scene: "switch wakes", worked: wakes_worked, text: why(wakes_worked, wakes) },
         ]
     }
 }

@@ -32,7 +32,7 @@ pub(super) async fn run(location: &HostLocation, scenes: &[Scene], length: Optio
         let played = timeout_at(end, play(*scene, location, &mut printer)).await;
         let played = played.unwrap_or_else(|_| Err(format!("was not over within {}", format_duration(length))));
         let worked = played.is_ok();
-        verdicts.push(Verdict { scenario: scene.name(), worked, text: played.unwrap_or_else(|why| why) });
+        verdicts.push(Verdict { scene: scene.name(), worked, text: played.unwrap_or_else(|why| why) });
     }
     conclude(&mut printer, &verdicts)
 }

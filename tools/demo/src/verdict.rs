@@ -1,14 +1,14 @@
-//! The result of each scenario, and what is printed before the first and after the last.
+//! The result of each scene, and what is printed before the first and after the last.
 
 use super::{
     host_location::HostLocation,
     printer::{Colour, Printer},
 };
 
-/// The result of one scenario.
+/// The result of one scene.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    pub(super) scenario: &'static str,
+    pub(super) scene: &'static str,
     pub(super) worked: bool,
     pub(super) text: String,
 }
@@ -26,7 +26,7 @@ pub(super) fn conclude(printer: &mut Printer, verdicts: &[Verdict]) -> bool {
     for verdict in verdicts {
         let (sign, colour) = if verdict.worked { ("✓", Colour::Green) } else { ("✗", Colour::Red) };
         let sign = printer.paint(colour, sign);
-        printer.line(&format!("  {sign} {:<14}{}", verdict.scenario, verdict.text));
+        printer.line(&format!("  {sign} {:<14}{}", verdict.scene, verdict.text));
     }
     verdicts.iter().all(|verdict| verdict.worked)
 }

@@ -17,8 +17,8 @@ use switchbox_proxy as proxy;
 use switchbox_support::clock;
 
 /// The checked URL at which the device's methods are called over HTTP.
-pub(crate) fn endpoint(wanted: &api::Device) -> Result<Option<MethodEndpoint>, Error> {
-    let Some(api::MethodEndpoint { url }) = &wanted.method_endpoint else { return Ok(None) };
+pub(crate) fn endpoint(request: &api::Device) -> Result<Option<MethodEndpoint>, Error> {
+    let Some(api::MethodEndpoint { url }) = &request.method_endpoint else { return Ok(None) };
     if url.is_empty() {
         return Ok(None);
     }
@@ -28,21 +28,21 @@ pub(crate) fn endpoint(wanted: &api::Device) -> Result<Option<MethodEndpoint>, E
 }
 
 /// The part of a device that operators set.
-pub(crate) fn device_spec(wanted: api::Device) -> Result<DeviceSpec, Error> {
-    twin::tolerance(&wanted.metadata)
+pub(crate) fn device_spec(request: api::Device) -> Result<DeviceSpec, Error> {
+    twin::tolerance(&request.metadata)
         .map_err(|error| Error::invalid(format!("metadata.{}: {error}", twin::TOLERANCE)))?;
     Ok(DeviceSpec {
-        blocked: wanted.blocked,
-        metadata: wanted.metadata,
-        credentials: wanted.credentials.into_iter().map(credential).collect::<Result<_, _>>()?,
-        gateway: wanted.gateway_config.as_ref().and_then(gateway),
-        log_level: wanted.log_level.map(|level| level.name().to_owned()),
-        symmetric_keys: wanted.symmetric_keys.map(symmetric::keys).transpose()?.map(Box::new),
+        blocked: request.blocked,
+        metadata: request.metadata,
+        credentials: request.credentials.into_iter().map(credential).collect::<Result<_, _>>()?,
+        gateway: request.gateway_config.as_ref().and_then(gateway),
+        log_level: request.log_level.map(|level| level.name().to_owned()),
+        symmetric_keys: request.symmetric_keys.map(symmetric::keys).transpose()?.map(Box::new),
     })
 }
 
-pub(crate) fn credential(wanted: api::DeviceCredential) -> Result<Credential, Error> {
-    let api::DeviceCredential { public_key, expiration_time } = wanted;
+pub(crate) fn credential(request: api::DeviceCredential) -> Result<Credential, Error> {
+    let api::DeviceCredential { public_key, expiration_time } = request;
     fields::CREDENTIAL.check_len("publicKey.key", public_key.key.len())?;
     let format = enums::key_format(public_key.format);
     let credential = Credential { format, key: public_key.key, expires_ms: expiration_time.map(|time| time.0) };
@@ -222,8 +222,8 @@ mod tests {
         let mut new = old.clone();
         device_patch(api::Device::default(), &mask("log_level")).unwrap().apply(&mut new);
         assert_eq!((new.blocked, new.log_level.as_deref()), (true, None));
-        let wanted = serde_json::from_str(r#"{"metadata": {"my_room": "hall", "b": "2"}}"#).unwrap();
-        device_patch(wanted, &mask("metadata.my_room,metadata.gone")).unwrap().apply(&mut new);
+        let request = serde_json::from_str(r#"{"metadata": {"my_room": "hall", "b": "2"}}"#).unwrap();
+        device_patch(request, &mask("metadata.my_room,metadata.gone")).unwrap().apply(&mut new);
         assert_eq!(new.metadata, BTreeMap::from([("my_room".into(), "hall".into())]));
         let error = device_patch(api::Device::default(), &mask("blocked,numId")).unwrap_err();
         assert!(error.text.contains("\"numId\""), "{error}");

@@ -11,38 +11,38 @@ use switchbox_model::{
 use switchbox_support::clock;
 
 /// The enrolment's id and its content.
-pub(crate) fn enrollment(wanted: api::Enrollment) -> Result<(String, Enrollment), Error> {
-    let id = wanted.id.ok_or_else(|| Error::invalid("id is missing").of_field("id"))?;
+pub(crate) fn enrollment(request: api::Enrollment) -> Result<(String, Enrollment), Error> {
+    let id = request.id.ok_or_else(|| Error::invalid("id is missing").of_field("id"))?;
     let checked = |field: &str, text: String| match DeviceId::new(&text) {
         Ok(_) => Ok(text),
         Err(error) => Err(Error::invalid(error.to_string()).of_field(field)),
     };
     let id = checked("id", id)?;
-    let registration_id = wanted.registration_id.map(|text| checked("registrationId", text)).transpose()?;
-    if wanted.device_id.is_some() && registration_id.is_none() {
+    let registration_id = request.registration_id.map(|text| checked("registrationId", text)).transpose()?;
+    if request.device_id.is_some() && registration_id.is_none() {
         return Err(
             Error::invalid("deviceId is for an enrolment of one device, with a registrationId").of_field("deviceId")
         );
     }
-    for (field, text) in [("payload", &wanted.payload), ("config", &wanted.config)] {
+    for (field, text) in [("payload", &request.payload), ("config", &request.config)] {
         let is_json = |text: &String| serde_json::from_str::<serde_json::Value>(text).is_ok();
         if field == "payload" && !text.as_ref().is_none_or(is_json) {
             return Err(Error::invalid("payload must be JSON").of_field(field));
         }
     }
-    let attestation = match (wanted.certificate, wanted.symmetric_keys) {
+    let attestation = match (request.certificate, request.symmetric_keys) {
         (Some(_), Some(_)) => return Err(Error::invalid("symmetricKeys and certificate: give one of them")),
         (Some(pem), None) => Attestation::Certificate(certificate(pem, registration_id.is_some())?),
         (None, keys) => Attestation::Keys(symmetric::keys(keys.unwrap_or_default())?),
     };
     let enrollment = Enrollment {
         registration_id,
-        device_id: wanted.device_id.map(|id| Ok::<_, Error>(DeviceId::new(&id)?)).transpose()?,
+        device_id: request.device_id.map(|id| Ok::<_, Error>(DeviceId::new(&id)?)).transpose()?,
         attestation,
-        disabled: wanted.disabled,
-        payload: wanted.payload,
-        config: wanted.config,
-        metadata: wanted.metadata,
+        disabled: request.disabled,
+        payload: request.payload,
+        config: request.config,
+        metadata: request.metadata,
         created_ms: clock::now_ms(),
     };
     Ok((id, enrollment))

@@ -16,23 +16,23 @@ use switchbox_model::{
 use switchbox_store::RegistryDoc;
 use switchbox_support::clock;
 
-pub(crate) fn registry_spec(wanted: api::DeviceRegistry) -> Result<RegistrySpec, Error> {
-    if wanted.mqtt_config.and_then(|config| config.mqtt_enabled_state) == Some(MqttState::Disabled) {
+pub(crate) fn registry_spec(request: api::DeviceRegistry) -> Result<RegistrySpec, Error> {
+    if request.mqtt_config.and_then(|config| config.mqtt_enabled_state) == Some(MqttState::Disabled) {
         return Err(Error::unimplemented("a registry without MQTT (block its devices instead)")
             .of_field("mqttConfig.mqttEnabledState"));
     }
-    let http = wanted.http_config.and_then(|config| config.http_enabled_state);
-    let state_topic = wanted.state_notification_config.map(|config| config.pubsub_topic_name);
+    let http = request.http_config.and_then(|config| config.http_enabled_state);
+    let state_topic = request.state_notification_config.map(|config| config.pubsub_topic_name);
     let long = state_topic.as_ref().map_or(0, String::len);
     let short = fields::EVENT_TOPIC.check_len("pubsubTopicName", long);
     short.map_err(|error| Error::from(error).of_field("stateNotificationConfig.pubsubTopicName"))?;
-    let few = fields::AUTHORITIES.check_len("credentials", wanted.credentials.len());
+    let few = fields::AUTHORITIES.check_len("credentials", request.credentials.len());
     few.map_err(|error| Error::from(error).of_field("credentials"))?;
     Ok(RegistrySpec {
-        log_level: wanted.log_level.map(|level| level.name().to_owned()),
+        log_level: request.log_level.map(|level| level.name().to_owned()),
         http_disabled: http == Some(HttpState::Disabled),
-        authorities: wanted.credentials.into_iter().map(authority).collect::<Result<_, _>>()?,
-        event_topics: event_topics(wanted.event_notification_configs)?,
+        authorities: request.credentials.into_iter().map(authority).collect::<Result<_, _>>()?,
+        event_topics: event_topics(request.event_notification_configs)?,
         state_topic: state_topic.filter(|topic| !topic.is_empty()),
         access_keys: BTreeMap::new(),
     })

@@ -11,14 +11,14 @@ use switchbox_model::{limits::fields, patch::ServicePatch, registry::ServiceSpec
 use switchbox_mqtt_session::topics;
 use switchbox_store::ServiceDoc;
 
-pub(crate) fn service_spec(wanted: api::ServiceAccount) -> Result<ServiceSpec, Error> {
-    check("publish", &wanted.publish, Action::Publish)?;
-    check("subscribe", &wanted.subscribe, Action::Subscribe)?;
+pub(crate) fn service_spec(request: api::ServiceAccount) -> Result<ServiceSpec, Error> {
+    check("publish", &request.publish, Action::Publish)?;
+    check("subscribe", &request.subscribe, Action::Subscribe)?;
     Ok(ServiceSpec {
-        disabled: wanted.disabled,
-        credentials: wanted.credentials.into_iter().map(credential).collect::<Result<_, _>>()?,
-        publish: wanted.publish,
-        subscribe: wanted.subscribe,
+        disabled: request.disabled,
+        credentials: request.credentials.into_iter().map(credential).collect::<Result<_, _>>()?,
+        publish: request.publish,
+        subscribe: request.subscribe,
     })
 }
 

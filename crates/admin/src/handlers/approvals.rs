@@ -42,10 +42,10 @@ pub(crate) async fn reject(
     Path(id): Path<String>,
     Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
     params: Params,
-    Body(wanted): Body<RejectRequest>,
+    Body(request): Body<RejectRequest>,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
-    let reason = wanted.reason.unwrap_or_default();
+    let reason = request.reason.unwrap_or_default();
     fields::APPROVAL_REASON.check_len("reason", reason.len())?;
     done(app.handles.plugins.reject(&id, &who, &reason).await)
 }

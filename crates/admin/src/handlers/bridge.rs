@@ -87,15 +87,15 @@ pub(crate) async fn publish_event(
     Caller(device): Caller,
     axum::extract::State(app): axum::extract::State<App>,
     params: Params,
-    Body(wanted): Body<PublishEventRequest>,
+    Body(request): Body<PublishEventRequest>,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
-    let subfolder = wanted.sub_folder.unwrap_or(wanted.subfolder);
+    let subfolder = request.sub_folder.unwrap_or(request.subfolder);
     check_subfolder(&subfolder)?;
     if subfolder == FILE_UPLOADED {
         return Err(Error::invalid("only the host itself makes events of this sub-folder").of_field("subfolder"));
     }
-    let payload = within("telemetry", app.payloads.telemetry(), wanted.binary_data)?;
+    let payload = within("telemetry", app.payloads.telemetry(), request.binary_data)?;
     let data = EventData::Telemetry { subfolder, payload, properties: vec![] };
     send(&app, &device, data).await
 }
@@ -104,10 +104,10 @@ pub(crate) async fn set_state(
     Caller(device): Caller,
     axum::extract::State(app): axum::extract::State<App>,
     params: Params,
-    Body(wanted): Body<SetStateRequest>,
+    Body(request): Body<SetStateRequest>,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
-    let payload = within("the state", app.payloads.state(), wanted.state.binary_data)?;
+    let payload = within("the state", app.payloads.state(), request.state.binary_data)?;
     send(&app, &device, EventData::State { version: 0, payload }).await
 }
 

@@ -114,17 +114,17 @@ pub(crate) async fn create(
     Path((p, l, r)): RegistryPath,
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
-    Body(wanted): Body<api::Device>,
+    Body(request): Body<api::Device>,
 ) -> Tagged {
     params.only(&[])?;
-    let id = wanted.id.as_deref().ok_or_else(|| Error::invalid("id is missing"))?;
+    let id = request.id.as_deref().ok_or_else(|| Error::invalid("id is missing"))?;
     let name = DeviceName { registry: registry_name(&p, &l, &r)?, id: DeviceId::new(id)? };
-    let first = wanted.config.as_ref().and_then(|config| config.binary_data.clone());
+    let first = request.config.as_ref().and_then(|config| config.binary_data.clone());
     fields::CONFIG.check_len("config.binaryData", first.as_ref().map_or(0, |first| first.0.len()))?;
     let cause = Cause::Api { who: who.0 };
     let config = first.map(|Base64(payload)| FirstConfig { payload, cause });
     details::object(&name);
-    let with = Registration { endpoint: convert::endpoint(&wanted)?, config, spec: convert::device_spec(wanted)? };
+    let with = Registration { endpoint: convert::endpoint(&request)?, config, spec: convert::device_spec(request)? };
     let device = app.handles.registry.create(name, with).await?;
     changed(&app, &device, &params)
 }
@@ -142,12 +142,12 @@ pub(crate) async fn patch(
     Path(path): DevicePath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<api::Device>,
+    Body(request): Body<api::Device>,
 ) -> Tagged {
     params.only(&["updateMask"])?;
     let mask = params.update_mask("blocked,metadata")?;
     let device = found(&app, &path)?;
-    app.handles.registry.patch(&device, convert::device_patch(wanted, &mask)?, revision).await?;
+    app.handles.registry.patch(&device, convert::device_patch(request, &mask)?, revision).await?;
     changed(&app, &device, &params)
 }
 
@@ -168,10 +168,10 @@ pub(crate) async fn add_credential(
     Path(path): DevicePath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<api::DeviceCredential>,
+    Body(request): Body<api::DeviceCredential>,
 ) -> Tagged {
     params.only(&[])?;
-    let (device, credential) = (found(&app, &path)?, convert::credential(wanted)?);
+    let (device, credential) = (found(&app, &path)?, convert::credential(request)?);
     app.handles.registry.add_credential(CredentialOwner::Device(device.num), credential, revision).await?;
     changed(&app, &device, &params)
 }
@@ -181,13 +181,13 @@ pub(crate) async fn remove_credential(
     Path(path): DevicePath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<api::DeviceCredential>,
+    Body(request): Body<api::DeviceCredential>,
 ) -> Tagged {
     params.only(&[])?;
     let device = found(&app, &path)?;
     app.handles
         .registry
-        .remove_credential(CredentialOwner::Device(device.num), wanted.public_key.key, revision)
+        .remove_credential(CredentialOwner::Device(device.num), request.public_key.key, revision)
         .await?;
     changed(&app, &device, &params)
 }
@@ -197,10 +197,10 @@ pub(crate) async fn set_config(
     Path(path): DevicePath,
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
-    Body(wanted): Body<ModifyCloudToDeviceConfigRequest>,
+    Body(request): Body<ModifyCloudToDeviceConfigRequest>,
 ) -> ApiResult<api::DeviceConfig> {
     params.only(&[])?;
-    send::config(&app, found(&app, &path)?.as_ref(), who, wanted).await
+    send::config(&app, found(&app, &path)?.as_ref(), who, request).await
 }
 
 pub(crate) async fn invoke_method(
@@ -208,10 +208,10 @@ pub(crate) async fn invoke_method(
     Path(path): DevicePath,
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
-    Body(wanted): Body<InvokeMethodRequest>,
+    Body(request): Body<InvokeMethodRequest>,
 ) -> ApiResult<InvokeMethodResponse> {
     params.only(&[])?;
-    send::method(&app, found(&app, &path)?.as_ref(), who, wanted).await
+    send::method(&app, found(&app, &path)?.as_ref(), who, request).await
 }
 
 pub(crate) async fn set_password(
@@ -219,11 +219,11 @@ pub(crate) async fn set_password(
     Path(path): DevicePath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<SetPasswordRequest>,
+    Body(request): Body<SetPasswordRequest>,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
     let device = found(&app, &path)?;
-    app.handles.registry.set_password(&device, credentials::hash(wanted).await?, revision).await?;
+    app.handles.registry.set_password(&device, credentials::hash(request).await?, revision).await?;
     Ok(Json(Empty {}))
 }
 

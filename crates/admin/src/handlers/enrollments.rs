@@ -53,11 +53,11 @@ pub(crate) async fn create(
     State(app): State<App>,
     Path((p, l, r)): RegistryPath,
     params: Params,
-    Body(wanted): Body<Enrollment>,
+    Body(request): Body<Enrollment>,
 ) -> ApiResult<Enrollment> {
     params.only(&[])?;
     let name = registry_name(&p, &l, &r)?;
-    let (id, enrollment) = convert::enrollment(wanted)?;
+    let (id, enrollment) = convert::enrollment(request)?;
     app.handles.registry.create_enrollment(&name, id.clone(), enrollment).await?;
     Ok(Json(find(&app, &name, &id, true)?))
 }

@@ -125,7 +125,7 @@ impl Token {
     }
 
     fn since(app: &App, AdminPrincipal(name): &AdminPrincipal) -> Option<u64> {
-        app.tokens.as_ref().and_then(|tokens| tokens.since(name))
+        app.tokens.as_ref().and_then(|tokens| tokens.created_ms(name))
     }
 
     /// Whether the token still exists and was not replaced by another of the same name. Always true if no tokens are required.

@@ -24,21 +24,21 @@ const DEVICE_ID: &str = "gatewayListOptions.associationsDeviceId";
 fn both(
     app: &App,
     (p, l, r): &(String, String, String),
-    wanted: &BindDeviceToGatewayRequest,
+    request: &BindDeviceToGatewayRequest,
 ) -> Result<(Arc<Device>, Arc<Device>), Error> {
     let registry = registry_name(p, l, r)?;
     let find = |id: &str| lookup::find(app, registry.clone(), id);
-    Ok((find(&wanted.gateway_id)?, find(&wanted.device_id)?))
+    Ok((find(&request.gateway_id)?, find(&request.device_id)?))
 }
 
 pub(crate) async fn bind(
     State(app): State<App>,
     Path(path): RegistryPath,
     params: Params,
-    Body(wanted): Body<BindDeviceToGatewayRequest>,
+    Body(request): Body<BindDeviceToGatewayRequest>,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
-    let (gateway, device) = both(&app, &path, &wanted)?;
+    let (gateway, device) = both(&app, &path, &request)?;
     app.handles.registry.bind(&gateway, &device).await?;
     Ok(Json(Empty {}))
 }
@@ -47,10 +47,10 @@ pub(crate) async fn unbind(
     State(app): State<App>,
     Path(path): RegistryPath,
     params: Params,
-    Body(wanted): Body<BindDeviceToGatewayRequest>,
+    Body(request): Body<BindDeviceToGatewayRequest>,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
-    let (gateway, device) = both(&app, &path, &wanted)?;
+    let (gateway, device) = both(&app, &path, &request)?;
     app.handles.registry.unbind(&gateway, &device).await?;
     Ok(Json(Empty {}))
 }

@@ -23,11 +23,11 @@ pub(crate) async fn grant(
     Path(name): Path<String>,
     Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
     params: Params,
-    Body(wanted): Body<GrantRequest>,
+    Body(request): Body<GrantRequest>,
 ) -> ApiResult<GrantResponse> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
-    let granted = match wanted.grants {
+    let granted = match request.grants {
         Some(granted) => granted,
         None => asked(&app, &name).await?,
     };

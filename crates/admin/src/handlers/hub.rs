@@ -29,27 +29,27 @@ pub(crate) async fn connection_string(
     State(app): State<App>,
     Path((p, l, r)): RegistryPath,
     params: Params,
-    Body(wanted): Body<HubConnectionStringRequest>,
+    Body(request): Body<HubConnectionStringRequest>,
 ) -> ApiResult<HubConnectionStringResponse> {
     params.only(&[])?;
     let registry = registry_name(&p, &l, &r)?;
     if app.handles.registry.registry(&registry).is_none() {
         return Err(Error::not_found(format!("registry {registry}")));
     }
-    let host = wanted.host_name.clone().unwrap_or_else(|| host_name(&app, &registry));
-    let key = wanted.key.or(wanted.new_key).unwrap_or(HubKey::Primary);
-    let text = match (&wanted.policy, &wanted.device_id) {
+    let host = request.host_name.clone().unwrap_or_else(|| host_name(&app, &registry));
+    let key = request.key.or(request.new_key).unwrap_or(HubKey::Primary);
+    let text = match (&request.policy, &request.device_id) {
         (Some(_), Some(_)) => return Err(Error::invalid("policy and deviceId: name one of them")),
         (None, Some(id)) => {
             let device = lookup::find(&app, registry, id)?;
-            let keys = device_keys(&app, &device, wanted.new_key).await?;
-            let key = keys.as_ref().map(|keys| shown(keys, key));
+            let keys = device_keys(&app, &device, request.new_key).await?;
+            let key = keys.as_ref().map(|keys| key_text(keys, key));
             ConnectionString { host: &host, identity: Identity::Device(device.name.id.as_str()), key }.to_string()
         }
         (policy, None) => {
-            let policy = policy.as_deref().map_or(Ok(Policy::Owner), named)?;
-            let keys = policy_keys(&app, &registry, policy, wanted.new_key).await?;
-            ConnectionString { host: &host, identity: Identity::Policy(policy), key: Some(shown(&keys, key)) }
+            let policy = policy.as_deref().map_or(Ok(Policy::Owner), parse_policy)?;
+            let keys = policy_keys(&app, &registry, policy, request.new_key).await?;
+            ConnectionString { host: &host, identity: Identity::Policy(policy), key: Some(key_text(&keys, key)) }
                 .to_string()
         }
     };
@@ -58,18 +58,18 @@ pub(crate) async fn connection_string(
 
 /// The host name by which clients call the registry's hub.
 fn host_name(app: &App, registry: &RegistryName) -> String {
-    let of_certificate = || app.handles.reach.tls_names.first().map(String::as_str);
+    let of_certificate = || app.handles.listeners.tls_names.first().map(String::as_str);
     app.hubs.host(registry).or_else(of_certificate).unwrap_or(LOCAL).to_owned()
 }
 
-fn named(name: &str) -> Result<Policy, Error> {
+fn parse_policy(name: &str) -> Result<Policy, Error> {
     Policy::find(name).ok_or_else(|| {
         let names: Vec<_> = Policy::ALL.into_iter().map(Policy::name).collect();
         Error::invalid(format!("policy must be one of {}", names.join(", "))).of_field("policy")
     })
 }
 
-fn shown(keys: &SymmetricKeys, which: HubKey) -> &str {
+fn key_text(keys: &SymmetricKeys, which: HubKey) -> &str {
     match which {
         HubKey::Primary => &keys.primary.0,
         HubKey::Secondary => &keys.secondary.0,

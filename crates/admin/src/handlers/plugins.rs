@@ -94,22 +94,22 @@ pub(crate) async fn patch(
     Path(name): Path<String>,
     Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
     params: Params,
-    Body(wanted): Body<PluginPatch>,
+    Body(request): Body<PluginPatch>,
 ) -> ApiResult<PluginFile> {
     params.only(&[])?;
-    change(&app, PluginName::new(&name)?, &who, wanted).await
+    change(&app, PluginName::new(&name)?, &who, request).await
 }
 
-async fn change(app: &App, name: PluginName, who: &str, wanted: PluginPatch) -> ApiResult<PluginFile> {
+async fn change(app: &App, name: PluginName, who: &str, request: PluginPatch) -> ApiResult<PluginFile> {
     let (folder, plugins, answer) = (app.folder.by(who), app.handles.plugins.clone(), of(&name));
     blocking(move || {
         folder.edit(&name, |text| {
             let mut text = text.to_owned();
-            if !wanted.settings.is_empty() {
-                text = edit::merge_settings(&text, &wanted.settings)?;
+            if !request.settings.is_empty() {
+                text = edit::merge_settings(&text, &request.settings)?;
                 check_settings(plugins.as_ref(), &name, &text)?;
             }
-            if let Some(enabled) = wanted.enabled {
+            if let Some(enabled) = request.enabled {
                 text = edit::set_enabled(&text, enabled)?;
             }
             Ok(text)

@@ -63,12 +63,12 @@ pub(crate) async fn create(
     State(app): State<App>,
     Path((p, l)): Path<(String, String)>,
     params: Params,
-    Body(wanted): Body<DeviceRegistry>,
+    Body(request): Body<DeviceRegistry>,
 ) -> Tagged {
     params.only(&[])?;
-    let id = wanted.id.as_deref().ok_or_else(|| Error::invalid("id is missing").of_field("id"))?;
+    let id = request.id.as_deref().ok_or_else(|| Error::invalid("id is missing").of_field("id"))?;
     let name = registry_name(&p, &l, id)?;
-    app.handles.registry.create_registry(name.clone(), convert::registry_spec(wanted)?).await?;
+    app.handles.registry.create_registry(name.clone(), convert::registry_spec(request)?).await?;
     changed(&app, &name, &params)
 }
 
@@ -83,12 +83,12 @@ pub(crate) async fn patch(
     Path((p, l, r)): RegistryPath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<DeviceRegistry>,
+    Body(request): Body<DeviceRegistry>,
 ) -> Tagged {
     params.only(&["updateMask"])?;
     let mask = params.update_mask("logLevel,httpConfig")?;
     let name = registry_name(&p, &l, &r)?;
-    let patch = convert::registry_patch(convert::registry_spec(wanted)?, &mask)?;
+    let patch = convert::registry_patch(convert::registry_spec(request)?, &mask)?;
     app.handles.registry.patch_registry(&name, patch, revision).await?;
     changed(&app, &name, &params)
 }
@@ -109,11 +109,11 @@ pub(crate) async fn add_credential(
     Path((p, l, r)): RegistryPath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<RegistryCredential>,
+    Body(request): Body<RegistryCredential>,
 ) -> Tagged {
     params.only(&[])?;
     let name = registry_name(&p, &l, &r)?;
-    app.handles.registry.add_authority(&name, convert::authority(wanted)?, revision).await?;
+    app.handles.registry.add_authority(&name, convert::authority(request)?, revision).await?;
     changed(&app, &name, &params)
 }
 
@@ -122,11 +122,11 @@ pub(crate) async fn remove_credential(
     Path((p, l, r)): RegistryPath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<RegistryCredential>,
+    Body(request): Body<RegistryCredential>,
 ) -> Tagged {
     params.only(&[])?;
     let name = registry_name(&p, &l, &r)?;
-    app.handles.registry.remove_authority(&name, wanted.public_key_certificate.certificate, revision).await?;
+    app.handles.registry.remove_authority(&name, request.public_key_certificate.certificate, revision).await?;
     changed(&app, &name, &params)
 }
 
@@ -135,11 +135,11 @@ pub(crate) async fn prune(
     State(app): State<App>,
     Path((p, l, r)): RegistryPath,
     params: Params,
-    Body(wanted): Body<PruneDevicesRequest>,
+    Body(request): Body<PruneDevicesRequest>,
 ) -> ApiResult<PruneDevicesResponse> {
     params.only(&[])?;
     let name = find(&app, &registry_name(&p, &l, &r)?)?.name;
-    if !wanted.never_used {
+    if !request.never_used {
         return Err(Error::invalid("say which devices: neverUsed must be true").of_field("neverUsed"));
     }
     let (mut unused, mut ids) = (Vec::new(), HashMap::new());
@@ -154,7 +154,7 @@ pub(crate) async fn prune(
         ids.insert(device.num, device.name.id.clone());
     }
     // A device may have been used since; this is checked again when the entry is applied.
-    let pruned = if wanted.dry_run || unused.is_empty() { unused } else { app.handles.registry.prune(unused).await? };
+    let pruned = if request.dry_run || unused.is_empty() { unused } else { app.handles.registry.prune(unused).await? };
     let shown = pruned.iter().filter_map(|num| ids.get(num)).take(PRUNED_SHOWN);
     Ok(Json(PruneDevicesResponse { pruned: pruned.len(), device_ids: shown.map(DeviceId::to_string).collect() }))
 }

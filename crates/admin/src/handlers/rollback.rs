@@ -52,13 +52,13 @@ pub(crate) async fn rollback(
     Path(name): Path<String>,
     Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
     params: Params,
-    Body(wanted): Body<RollbackRequest>,
+    Body(request): Body<RollbackRequest>,
 ) -> ApiResult<PluginFile> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
     let view = app.handles.plugins.get(&name).await.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;
     let versions = app.handles.plugins.versions(&name).await;
-    let to = match &wanted.to {
+    let to = match &request.to {
         Some(to) => find(&versions, to).ok_or_else(|| Error::not_found(format!("version {to} of {name}")))?,
         None => {
             let before = versions.iter().find(|version| !version.in_force);

@@ -47,11 +47,11 @@ pub(crate) async fn list(State(app): State<App>, params: Params) -> Page {
     Ok(list.page(next, &app.handles.counters))
 }
 
-pub(crate) async fn create(State(app): State<App>, params: Params, Body(wanted): Body<ServiceAccount>) -> Tagged {
+pub(crate) async fn create(State(app): State<App>, params: Params, Body(request): Body<ServiceAccount>) -> Tagged {
     params.only(&[])?;
-    let id = wanted.id.as_deref().ok_or_else(|| Error::invalid("id is missing").of_field("id"))?;
+    let id = request.id.as_deref().ok_or_else(|| Error::invalid("id is missing").of_field("id"))?;
     let name = ServiceName::new(id)?;
-    app.handles.registry.create_service(name.clone(), convert::service_spec(wanted)?).await?;
+    app.handles.registry.create_service(name.clone(), convert::service_spec(request)?).await?;
     changed(&app, &name, &params)
 }
 
@@ -66,12 +66,12 @@ pub(crate) async fn patch(
     Path(name): Path<String>,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<ServiceAccount>,
+    Body(request): Body<ServiceAccount>,
 ) -> Tagged {
     params.only(&["updateMask"])?;
     let mask = params.update_mask("disabled,publish,subscribe")?;
     let name = ServiceName::new(&name)?;
-    let patch = convert::service_patch(convert::service_spec(wanted)?, &mask)?;
+    let patch = convert::service_patch(convert::service_spec(request)?, &mask)?;
     app.handles.registry.patch_service(&name, patch, revision).await?;
     changed(&app, &name, &params)
 }
@@ -92,10 +92,10 @@ pub(crate) async fn add_credential(
     Path(name): Path<String>,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<DeviceCredential>,
+    Body(request): Body<DeviceCredential>,
 ) -> Tagged {
     params.only(&[])?;
-    let (name, credential) = (ServiceName::new(&name)?, convert::credential(wanted)?);
+    let (name, credential) = (ServiceName::new(&name)?, convert::credential(request)?);
     app.handles.registry.add_credential(CredentialOwner::Service(name.clone()), credential, revision).await?;
     changed(&app, &name, &params)
 }
@@ -105,13 +105,13 @@ pub(crate) async fn remove_credential(
     Path(name): Path<String>,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<DeviceCredential>,
+    Body(request): Body<DeviceCredential>,
 ) -> Tagged {
     params.only(&[])?;
     let name = ServiceName::new(&name)?;
     app.handles
         .registry
-        .remove_credential(CredentialOwner::Service(name.clone()), wanted.public_key.key, revision)
+        .remove_credential(CredentialOwner::Service(name.clone()), request.public_key.key, revision)
         .await?;
     changed(&app, &name, &params)
 }

@@ -11,7 +11,7 @@ use crate::{
     convert::{Params, bad_token},
     error::{Error, Kind},
     reply::{ApiResult, Body, Empty, List, Page},
-    tokens::{self, Known, Tokens},
+    tokens::{self, TokenRecord, Tokens},
 };
 use switchbox_admin_api::{CreateTokenRequest, ListTokensResponse, Time, Token};
 use switchbox_model::limits::fields;
@@ -25,7 +25,7 @@ fn tokens(app: &App) -> Result<Tokens, Error> {
     })
 }
 
-fn show(token: Known) -> Token {
+fn show(token: TokenRecord) -> Token {
     Token { name: token.name, scope: token.scope, create_time: Some(Time(token.created_ms)), token: None }
 }
 
@@ -37,13 +37,13 @@ pub(crate) async fn list(State(app): State<App>, params: Params) -> ApiResult<Li
 pub(crate) async fn create(
     State(app): State<App>,
     params: Params,
-    Body(wanted): Body<CreateTokenRequest>,
+    Body(request): Body<CreateTokenRequest>,
 ) -> ApiResult<Token> {
     params.only(&[])?;
-    fields::TOKEN_NAME.check_len("a token's name", wanted.name.len())?;
-    let (tokens, name, scope) = (tokens(&app)?, wanted.name.clone(), wanted.scope);
+    fields::TOKEN_NAME.check_len("a token's name", request.name.len())?;
+    let (tokens, name, scope) = (tokens(&app)?, request.name.clone(), request.scope);
     let text = blocking(move || Ok(tokens.create(&name, scope)?)).await?;
-    Ok(Json(Token { name: wanted.name, scope, create_time: None, token: Some(text) }))
+    Ok(Json(Token { name: request.name, scope, create_time: None, token: Some(text) }))
 }
 
 pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<Empty> {

@@ -82,15 +82,15 @@ pub(crate) fn check_topic(topic: &str) -> Result<(), Error> {
 pub(crate) async fn publish(
     State(app): State<App>,
     params: Params,
-    Body(wanted): Body<TopicMessage>,
+    Body(request): Body<TopicMessage>,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
-    check_topic(&wanted.topic)?;
-    let qos = QoS::of(wanted.qos).ok_or_else(|| Error::invalid("qos is 0, 1 or 2").of_field("qos"))?;
-    let payload = within("the payload", app.payloads.message(), wanted.binary_data)?;
-    details::object(&wanted.topic);
-    let mut message = Message::new(&wanted.topic, payload);
-    (message.qos, message.retain) = (qos, wanted.retain);
+    check_topic(&request.topic)?;
+    let qos = QoS::of(request.qos).ok_or_else(|| Error::invalid("qos is 0, 1 or 2").of_field("qos"))?;
+    let payload = within("the payload", app.payloads.message(), request.binary_data)?;
+    details::object(&request.topic);
+    let mut message = Message::new(&request.topic, payload);
+    (message.qos, message.retain) = (qos, request.retain);
     let traceparent = app.handles.counters.traces.on().and_then(|_| telemetry::current_traceparent());
     if let Some(traceparent) = traceparent {
         message.properties.get_or_insert_default().user.push((telemetry::PROPERTY.to_owned(), traceparent));

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::Known;
+use super::TokenRecord;
 
 /// Shortest text that is taken from the file of the host's own token.
 const SHORTEST: usize = 16;
@@ -35,7 +35,7 @@ pub(super) fn random() -> io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-pub(super) fn read(path: &Path) -> io::Result<Vec<Known>> {
+pub(super) fn read(path: &Path) -> io::Result<Vec<TokenRecord>> {
     match fs::read(path) {
         Ok(text) => serde_json::from_slice(&text).map_err(|e| io::Error::other(format!("{}: {e}", path.display()))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
@@ -43,7 +43,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<Known>> {
     }
 }
 
-pub(super) fn write(path: &Path, tokens: &[Known]) -> io::Result<()> {
+pub(super) fn write(path: &Path, tokens: &[TokenRecord]) -> io::Result<()> {
     write_whole(path, &serde_json::to_vec_pretty(tokens)?)
 }
 

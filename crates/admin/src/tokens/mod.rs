@@ -17,17 +17,17 @@ use switchbox_admin_api::{Scope, TOKEN_FILE};
 use switchbox_model::limits::{ADMIN_TOKEN_NAME_BYTES, TooMuch, fields};
 use switchbox_support::clock;
 
-/// The file of all others: names, scopes, hashes.
-const OTHERS: &str = "admin-tokens.json";
+/// The file of all tokens but the host's own: names, scopes, hashes.
+const TOKENS_FILE: &str = "admin-tokens.json";
 /// What the host's own token is called.
 const OWN: &str = "admin-token";
-/// So that a token is seen for what it is where it should not be.
+/// Lets scanners for secrets recognize a token that was published by mistake.
 const PREFIX: &str = "sbx_";
 
-/// A token as it is kept.
+/// A token as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Known {
+pub(super) struct TokenRecord {
     pub(super) name: String,
     pub(super) scope: Scope,
     pub(super) created_ms: u64,
@@ -55,7 +55,7 @@ pub(super) enum Error {
 /// All tokens of a host. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Tokens {
-    known: Arc<RwLock<Vec<Known>>>,
+    known: Arc<RwLock<Vec<TokenRecord>>>,
     others: PathBuf,
 }
 
@@ -63,19 +63,19 @@ impl Tokens {
     /// Reads the tokens of the data folder; creates the host's own if there is none.
     pub(super) fn load(data: &Path) -> io::Result<Self> {
         let own = file::own(&data.join(TOKEN_FILE))?;
-        let others = data.join(OTHERS);
-        let mut known = vec![Known { name: OWN.into(), scope: Scope::Admin, created_ms: 0, hash: hash(&own) }];
+        let others = data.join(TOKENS_FILE);
+        let mut known = vec![TokenRecord { name: OWN.into(), scope: Scope::Admin, created_ms: 0, hash: hash(&own) }];
         known.extend(file::read(&others)?);
         Ok(Self { known: Arc::new(RwLock::new(known)), others })
     }
 
     /// The owner of a token. It compares the hashes of all tokens, so its time reveals nothing.
-    pub(super) fn find(&self, shown: &str) -> Option<(String, Scope)> {
-        let shown = hash(shown);
+    pub(super) fn find(&self, presented: &str) -> Option<(String, Scope)> {
+        let presented = hash(presented);
         let known = self.known.read();
         let mut found = None;
         for token in known.iter() {
-            if same(&token.hash, &shown) {
+            if same(&token.hash, &presented) {
                 found = Some((token.name.clone(), token.scope));
             }
         }
@@ -83,20 +83,20 @@ impl Tokens {
     }
 
     /// When the token of this name was created, milliseconds since the Unix epoch. Returns `None` if it no longer exists.
-    pub(super) fn since(&self, name: &str) -> Option<u64> {
+    pub(super) fn created_ms(&self, name: &str) -> Option<u64> {
         self.known.read().iter().find(|token| token.name == name).map(|token| token.created_ms)
     }
 
     /// In the order in which they were made; the host's own is not among them.
-    pub(super) fn list(&self) -> Vec<Known> {
+    pub(super) fn list(&self) -> Vec<TokenRecord> {
         self.known.read().iter().skip(1).cloned().collect()
     }
 
-    /// Makes a token; what is returned is nowhere kept. Blocks for as long as the disk takes.
+    /// Creates a token. The text that is returned is not stored. Blocks for as long as the disk takes.
     pub(super) fn create(&self, name: &str, scope: Scope) -> Result<String, Error> {
         check_name(name)?;
         let text = file::random().map(|random| format!("{PREFIX}{random}"))?;
-        let made = Known { name: name.to_owned(), scope, created_ms: clock::now_ms(), hash: hash(&text) };
+        let made = TokenRecord { name: name.to_owned(), scope, created_ms: clock::now_ms(), hash: hash(&text) };
         self.change(|known| {
             if known.iter().any(|token| token.name == name) {
                 return Err(Error::Exists(name.to_owned()));
@@ -121,8 +121,8 @@ impl Tokens {
         })
     }
 
-    /// In force only when it is on the disk.
-    fn change(&self, change: impl FnOnce(&mut Vec<Known>) -> Result<(), Error>) -> Result<(), Error> {
+    /// Writes the file first, then changes memory.
+    fn change(&self, change: impl FnOnce(&mut Vec<TokenRecord>) -> Result<(), Error>) -> Result<(), Error> {
         let mut known = self.known.write();
         let mut changed = known.clone();
         change(&mut changed)?;
@@ -176,10 +176,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::load(folder.path()).unwrap();
         let text = tokens.create("grafana", Scope::Operate).unwrap();
-        let kept = fs::read_to_string(folder.path().join(OTHERS)).unwrap();
+        let kept = fs::read_to_string(folder.path().join(TOKENS_FILE)).unwrap();
         assert!(kept.contains("grafana") && !kept.contains(&text[PREFIX.len()..]), "{kept}");
         #[cfg(unix)]
-        for file in [TOKEN_FILE, OTHERS] {
+        for file in [TOKEN_FILE, TOKENS_FILE] {
             use std::os::unix::fs::PermissionsExt;
             let mode = fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn a_file_of_tokens_that_cannot_be_read_stops_the_host() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(OTHERS), "[{\"name\": 1}]").unwrap();
-        assert!(Tokens::load(folder.path()).unwrap_err().to_string().contains(OTHERS));
+        fs::write(folder.path().join(TOKENS_FILE), "[{\"name\": 1}]").unwrap();
+        assert!(Tokens::load(folder.path()).unwrap_err().to_string().contains(TOKENS_FILE));
     }
 }

@@ -273,7 +273,7 @@ impl Machine for Engine {
                 docs.push(Doc::ClockSet { time_ms });
             }
             Entry::QueueLimit { commands } => {
-                self.queues.set_most(commands);
+                self.queues.set_max_open(commands);
                 docs.push(Doc::QueueLimit { commands });
             }
             Entry::DeadLettersDropped { ids } => {

@@ -35,7 +35,7 @@ impl Handle {
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         fields::COMMAND_TTL.check("a time-to-live", ttl_ms.div_ceil(1_000))?;
         if self.queues.room(device.num) == 0 {
-            return Err(Error::QueueFull { limit: self.queues.most() });
+            return Err(Error::QueueFull { limit: self.queues.max_open() });
         }
         let effect = Effect::Command { device: device.num, id, subfolder, payload, properties, ttl_ms };
         refused(self.submit(effect, cause).await?)
@@ -100,16 +100,18 @@ mod tests {
     use switchbox_model::{DeviceName, DeviceNum, Message, RegistryName, registry::DeviceSpec};
     use switchbox_store::{ConfigVersion, DeviceDoc, Seen};
 
-    /// A device that takes commands, or does not.
-    struct There(bool);
+    /// A connected device that accepts commands, or an offline one.
+    struct FakeSink {
+        accepts_commands: bool,
+    }
 
-    impl EffectSink for There {
+    impl EffectSink for FakeSink {
         fn config(&self, _: &Arc<Device>, _: &Arc<ConfigVersion>) {}
 
         fn wake(&self) {}
 
         fn command(&self, _: &Arc<Device>, _: &CommandDoc) -> bool {
-            self.0
+            self.accepts_commands
         }
 
         fn publish(&self, _: String, _: Message) {}
@@ -134,7 +136,7 @@ mod tests {
             cause,
         };
         let mut docs = Vec::new();
-        apply(queues, &There(there), &lamp(), new, &mut docs);
+        apply(queues, &FakeSink { accepts_commands: there }, &lamp(), new, &mut docs);
         let Some(Doc::Command(command)) = docs.pop() else { panic!("no command") };
         *command
     }

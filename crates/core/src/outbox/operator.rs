@@ -60,7 +60,7 @@ impl Handle {
     /// Called at each start: if the setting for the length of command queues has changed, writes it into the journal. A replay needs it, as
     /// it decides whether a command is refused.
     pub async fn limit_queues(&self, commands: usize) -> Result<(), store::Error> {
-        if self.queues.most() != commands {
+        if self.queues.max_open() != commands {
             let commands = u64::try_from(commands).unwrap_or(u64::MAX);
             self.store.call(Entry::QueueLimit { commands }).await?;
         }

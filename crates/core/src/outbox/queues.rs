@@ -20,7 +20,7 @@ struct Queue {
     claimed: Vec<u64>,
 }
 
-/// A command that was only for a device that takes it at once, and found none. Its end is claimed.
+/// A command with a TTL of 0 whose device was not connected. Its end is claimed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Undelivered {
     pub device: DeviceNum,
@@ -30,7 +30,7 @@ pub struct Undelivered {
 
 #[derive(Debug)]
 struct Inner {
-    most: AtomicUsize,
+    max_open: AtomicUsize,
     devices: Mutex<HashMap<DeviceNum, Queue>>,
     undelivered: Mutex<Vec<Undelivered>>,
     /// When the time of a command is over, at the earliest; milliseconds since the Unix epoch.
@@ -44,31 +44,31 @@ pub struct CommandQueues {
 }
 
 impl CommandQueues {
-    /// As the store has them. `most` may wait for one device, until the journal says another limit.
+    /// As the store has them. `max_open` may wait for one device, until the journal says another limit.
     #[must_use]
-    pub fn new(commands: HashMap<DeviceNum, OpenCommands>, most: u64) -> Self {
+    pub fn new(commands: HashMap<DeviceNum, OpenCommands>, max_open: u64) -> Self {
         let queue = |open| Queue { open, claimed: Vec::new() };
         let devices = commands.into_iter().map(|(device, open)| (device, queue(open))).collect();
-        let (most, due) = (AtomicUsize::new(count(most)), watch::Sender::new(u64::MAX));
-        Self { inner: Arc::new(Inner { most, devices: Mutex::new(devices), undelivered: Mutex::default(), due }) }
+        let (max_open, due) = (AtomicUsize::new(count(max_open)), watch::Sender::new(u64::MAX));
+        Self { inner: Arc::new(Inner { max_open, devices: Mutex::new(devices), undelivered: Mutex::default(), due }) }
     }
 
     /// How many may wait for one device.
     #[must_use]
-    pub fn most(&self) -> usize {
-        self.inner.most.load(Ordering::Relaxed)
+    pub fn max_open(&self) -> usize {
+        self.inner.max_open.load(Ordering::Relaxed)
     }
 
     /// Only for applying the journal.
-    pub fn set_most(&self, most: u64) {
-        self.inner.most.store(count(most), Ordering::Relaxed);
+    pub fn set_max_open(&self, max_open: u64) {
+        self.inner.max_open.store(count(max_open), Ordering::Relaxed);
     }
 
     /// Opens the device's next command. Returns its number, and whether there was room. Only code that applies journal entries calls it.
     pub(super) fn open_next(&self, device: DeviceNum) -> (u64, bool) {
         let mut devices = self.inner.devices.lock();
         let queue = devices.entry(device).or_default();
-        let room = queue.open.len() < self.most();
+        let room = queue.open.len() < self.max_open();
         (queue.open.open_next(), room)
     }
 
@@ -113,7 +113,7 @@ impl CommandQueues {
     /// How many more may wait for the device.
     #[must_use]
     pub fn room(&self, device: DeviceNum) -> usize {
-        self.most().saturating_sub(self.len(device))
+        self.max_open().saturating_sub(self.len(device))
     }
 
     /// The number of the device's newest command; 0 = none yet.
@@ -177,8 +177,8 @@ impl CommandQueues {
     }
 }
 
-fn count(most: u64) -> usize {
-    usize::try_from(most).unwrap_or(usize::MAX)
+fn count(max_open: u64) -> usize {
+    usize::try_from(max_open).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

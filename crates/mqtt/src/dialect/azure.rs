@@ -115,13 +115,13 @@ pub(super) fn topic<'a>(device: &DeviceId, item: &Outbound) -> Cow<'a, str> {
         Outbound::Config { version, .. } => format!("{TWIN}PATCH/properties/desired/?$version={version}").into(),
         Outbound::Method { rid, name, .. } => format!("{METHODS}POST/{name}/?$rid={rid}").into(),
         Outbound::Command { id, subfolder, properties, .. } => {
-            let said = properties.as_deref().unwrap_or_default();
-            let own_id = said.iter().any(|(name, _)| name == about::MESSAGE_ID);
+            let properties = properties.as_deref().unwrap_or_default();
+            let own_id = properties.iter().any(|(name, _)| name == about::MESSAGE_ID);
             let to = format!("/devices/{device}/messages/devicebound");
             let subfolder = (!subfolder.is_empty()).then_some(("subfolder", &**subfolder));
             let id = (!own_id).then_some((about::MESSAGE_ID, &**id));
-            let said = said.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let bag = [("$.to", to.as_str())].into_iter().chain(id).chain(subfolder).chain(said);
+            let properties = properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let bag = [("$.to", to.as_str())].into_iter().chain(id).chain(subfolder).chain(properties);
             // SDKs look for the id as it is.
             format!("devices/{device}/messages/devicebound/{}", properties::write(bag)).into()
         }

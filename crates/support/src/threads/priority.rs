@@ -9,7 +9,7 @@ use super::yielding;
 /// slice in the run queue. Without this, a thread waits for the end of a time slice of some milliseconds, whatever the priorities
 /// are.
 const SHORT_SLICE: Duration = Duration::from_micros(100);
-/// Of threads that others may interrupt.
+/// The slice of threads that others may interrupt.
 const LONG_SLICE: Duration = Duration::from_millis(10);
 
 /// Lets the calling thread, and those that it starts from now on, use short slices: for work that a caller waits for.

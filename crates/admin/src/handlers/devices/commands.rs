@@ -28,12 +28,12 @@ pub(crate) async fn send(
     Path(path): DevicePath,
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
-    Body(wanted): Body<SendCommandToDeviceRequest>,
+    Body(request): Body<SendCommandToDeviceRequest>,
 ) -> ApiResult<SendCommandToDeviceResponse> {
     params.only(&[])?;
     let device = found(&app, &path)?;
-    check_subfolder(&wanted.subfolder)?;
-    let ttl = wanted.ttl.map_or_else(Default::default, |ttl| ttl.0);
+    check_subfolder(&request.subfolder)?;
+    let ttl = request.ttl.map_or_else(Default::default, |ttl| ttl.0);
     if ttl.is_zero() && !app.handles.delivery.is_subscribed(device.num, DownlinkKind::Commands) {
         let connected = app.handles.delivery.is_connected(device.num);
         let state = if connected { "does not subscribe to its commands" } else { "is not connected" };
@@ -43,11 +43,11 @@ pub(crate) async fn send(
     let id = new_id()?;
     let cause = Cause::Api { who: who.0 };
     let answer = SendCommandToDeviceResponse { name: convert::command_name(&device.name, &id), id: id.clone() };
-    let payload = wanted.binary_data.0;
-    let of_message = wanted.system_properties.into_iter().map(|(name, value)| (format!("${name}"), value));
-    let of_application = wanted.properties.into_iter().map(|property| (property.name, property.value));
+    let payload = request.binary_data.0;
+    let of_message = request.system_properties.into_iter().map(|(name, value)| (format!("${name}"), value));
+    let of_application = request.properties.into_iter().map(|property| (property.name, property.value));
     let properties = of_message.chain(of_application).collect();
-    let command = NewCommand { id, subfolder: wanted.subfolder, payload, properties, ttl };
+    let command = NewCommand { id, subfolder: request.subfolder, payload, properties, ttl };
     app.handles.outbox.send_command(&device, command, cause).await?;
     Ok(Json(answer))
 }

@@ -11,8 +11,8 @@ use switchbox_auth::password;
 use switchbox_model::{limits::fields, registry::PasswordHash};
 
 /// The stored form of a password.
-pub(crate) async fn hash(wanted: SetPasswordRequest) -> Result<Option<PasswordHash>, Error> {
-    match wanted.password.map(Zeroizing::new) {
+pub(crate) async fn hash(request: SetPasswordRequest) -> Result<Option<PasswordHash>, Error> {
+    match request.password.map(Zeroizing::new) {
         None => Ok(None),
         Some(password) => {
             fields::PASSWORD.check_len("a password", password.len())?;

@@ -27,11 +27,11 @@ pub(super) async fn config(
     app: &App,
     device: &Device,
     who: AdminPrincipal,
-    wanted: ModifyCloudToDeviceConfigRequest,
+    request: ModifyCloudToDeviceConfigRequest,
 ) -> ApiResult<DeviceConfig> {
-    let expected = Some(wanted.version_to_update.0).filter(|version| *version > 0);
+    let expected = Some(request.version_to_update.0).filter(|version| *version > 0);
     let cause = Cause::Api { who: who.0.clone() };
-    let config = NewConfig { payload: wanted.binary_data.0, expected, force: wanted.force };
+    let config = NewConfig { payload: request.binary_data.0, expected, force: request.force };
     let ConfigReply { version, unchanged } = app.handles.outbox.set_config(device, config, cause).await?;
     let shown = match device.config().filter(|config| config.version == version) {
         Some(config) => Some(convert::config(&config)),
