@@ -190,6 +190,25 @@ fn a_recording_survives_kill_and_names_what_another_version_does_otherwise() {
 }
 
 #[test]
+fn a_recording_whose_file_is_full_ends_and_counts_its_limit() {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("wake.toml", format!("{WAKE}[settings]\ntarget = \"lamp-1\"\n"));
+    let host = host_folder.start();
+    let admin = host.admin();
+    admin.wait_plugin("wake", "to run", |plugin| plugin["state"] == "running");
+    let begun = admin.post("/v1/plugins/wake:record", &json!({"bytes": "4096"})).ok();
+    assert!(begun.get("ended").is_none(), "{begun}");
+    drop(host.device("lamp-1"));
+    let mut switch = host.device("switch-1");
+    for n in 0..50 {
+        switch.event(format!(r#"{{"state":"awake","n":{n}}}"#));
+    }
+    let full = json!("the limit \"recording_bytes\" is reached");
+    admin.wait_plugin("wake", "to have a full recording", |plugin| plugin["recording"]["ended"] == full);
+    assert_eq!(crate::overload::hits(&admin, "recording_bytes"), 1);
+}
+
+#[test]
 fn what_a_plugin_asks_at_its_start_is_not_made_up_either() {
     let host_folder = HostFolder::new();
     host_folder.plugin("rogue.wasm", fs::read(HOSTILE).unwrap());

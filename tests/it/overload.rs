@@ -9,7 +9,7 @@ use switchbox_tests::{
 };
 
 /// How often a limit was hit.
-fn hits(admin: &Admin, limit: &str) -> u64 {
+pub(crate) fn hits(admin: &Admin, limit: &str) -> u64 {
     let metrics = admin.get("/metrics").body.to_string().replace("\\\"", "\"").replace("\\n", "\n");
     let line = format!("switchbox_limit_hits_total{{limit=\"{limit}\"}} ");
     metrics.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok()).unwrap_or(0)

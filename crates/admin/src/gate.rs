@@ -321,10 +321,9 @@ fn line(who: String, address: SocketAddr, call: String, status: StatusCode, deta
 async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
     let Line { who, call, status, object, .. } = &line;
     tracing::info!(target: "audit", who, call, object = object.as_deref().unwrap_or_default(), status);
-    let log = app.audit.clone();
     let written = blocking_in_place(|| match reserved {
         Some(reserved) => reserved.append(&line),
-        None => log.append(&line),
+        None => app.audit.append(&line),
     });
     if app.audit.wants_sync() {
         let log = app.audit.clone();

@@ -48,8 +48,8 @@ fn text(status: &Value) -> String {
 
 /// What the console's overview shows first.
 fn problems(status: &Value) -> Vec<String> {
-    let told = status.get("problems").and_then(Value::as_array).into_iter().flatten();
-    let mut problems: Vec<_> = told.filter_map(Value::as_str).map(str::to_owned).collect();
+    let of_host = status.get("problems").and_then(Value::as_array).into_iter().flatten();
+    let mut problems: Vec<_> = of_host.filter_map(Value::as_str).map(str::to_owned).collect();
     for (state, one, many) in [
         ("broken", "plugin is broken", "plugins are broken"),
         ("waiting-for-consent", "plugin waits for consent", "plugins wait for consent"),

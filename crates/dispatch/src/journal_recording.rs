@@ -70,6 +70,9 @@ impl JournalRecording {
             let full = self.bytes >= limits::RECORDING_BYTES;
             if full || self.row.is_none() {
                 self.row = None;
+                if full {
+                    self.context.metrics.limit(names::RECORDING_BYTES);
+                }
                 self.lines.end(if full {
                     format!("the limit \"{}\" is reached", names::RECORDING_BYTES)
                 } else {

@@ -98,6 +98,7 @@ impl Manager {
             time: request.time,
             max_bytes: request.max_bytes.unwrap_or(limits::RECORDING_BYTES),
             mask: request.mask,
+            metrics: self.context.metrics.clone(),
         };
         let recording = Recording::begin(options, &self.context.supervisor)?;
         let status = recording.status();

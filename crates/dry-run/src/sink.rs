@@ -25,7 +25,7 @@ use crate::{
 };
 use switchbox_model::{DeviceName, Effect, Event, PluginName, limits};
 use switchbox_plugin_runtime::{Execution, KvChange, Verdict};
-use switchbox_support::{clock, tasks::Tasks, threads};
+use switchbox_support::{clock, metrics::Metrics, tasks::Tasks, threads};
 
 /// The interval at which the writer takes queued messages. Workers do not wake it: a system call per execution would cost them more
 /// than the rest of the recording.
@@ -53,6 +53,8 @@ pub struct Options {
     pub max_bytes: u64,
     /// Patterns of secret keys, in addition to [`DEFAULT`].
     pub mask: Vec<String>,
+    /// Counts a full file.
+    pub metrics: Metrics,
 }
 
 /// Why a recording cannot begin.
@@ -151,6 +153,7 @@ impl Recording {
             shared: Arc::clone(&shared),
             until: options.time.map(|time| Instant::now() + time),
             max_bytes: options.max_bytes,
+            metrics: options.metrics,
             skipped: 0,
         };
         tasks.spawn_thread("plugin recording", move || writer.run()).map_err(failed)?;
@@ -335,6 +338,7 @@ struct Writer {
     shared: Arc<Shared>,
     until: Option<Instant>,
     max_bytes: u64,
+    metrics: Metrics,
     /// Skipped executions that the file mentions already.
     skipped: u64,
 }
@@ -356,7 +360,10 @@ impl Writer {
         let why = match ended {
             EndReason::Stopped => "stopped".to_owned(),
             EndReason::TimeLimit => "its time limit is reached".to_owned(),
-            EndReason::Full => format!("the limit \"{}\" is reached", limits::names::RECORDING_BYTES),
+            EndReason::Full => {
+                self.metrics.limit(limits::names::RECORDING_BYTES);
+                format!("the limit \"{}\" is reached", limits::names::RECORDING_BYTES)
+            }
             EndReason::Failed(error) => {
                 tracing::warn!(%error, "a recording of a plugin ends: its file cannot be written");
                 format!("its file cannot be written: {error}")
