@@ -13,6 +13,7 @@ mod limits;
 mod links;
 mod mqtt;
 mod reference;
+mod sans_io;
 mod skips;
 mod sleeps;
 mod tasks;

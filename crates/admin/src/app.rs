@@ -20,7 +20,7 @@ use switchbox_core::{explain, ingest, journal, outbox, registry};
 use switchbox_delivery as delivery;
 use switchbox_files as files;
 use switchbox_model::{DeviceName, DeviceNum, PayloadLimits};
-use switchbox_mqtt_session::topics;
+use switchbox_pubsub::Topics;
 use switchbox_store as store;
 use switchbox_support::{exposition::Exposition, log_limit::LogLimits, metrics::Metrics, tasks::Tasks};
 
@@ -40,7 +40,7 @@ pub struct HostHandles {
     pub auth: auth::Handle,
     pub files: files::Handle,
     pub ingest: ingest::Handle,
-    pub topics: topics::Handle,
+    pub topics: Topics,
     pub counters: Metrics,
     /// The essential tasks.
     pub tasks: Tasks,

@@ -9,13 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use switchbox_model::{
     Message,
     broker::{MessageNum, Recipient},
 };
-use switchbox_mqtt_session::topics::{self, Delivered, Delivery, Options, Subscriber};
+use switchbox_mqtt_session::topics::{Delivered, Delivery, Options, Room, Subscriber};
+use switchbox_pubsub::Topics;
 
 /// Longest queue of messages for a caller.
 const WAITING: usize = 256;
@@ -26,7 +27,6 @@ struct TapSubscriber {
     id: u64,
     messages: mpsc::Sender<Arc<Message>>,
     missed: AtomicU64,
-    room: Notify,
 }
 
 impl Subscriber for TapSubscriber {
@@ -56,14 +56,15 @@ impl Subscriber for TapSubscriber {
 
     fn waited(&self, _: Instant, _: Instant) {}
 
-    fn room(&self) -> &Notify {
-        &self.room
+    fn room(&self) -> Room<'_> {
+        // It is never full: it drops messages.
+        Box::pin(std::future::pending())
     }
 }
 
 /// A subscription, which ends when it is dropped.
 pub(super) struct Tap {
-    topics: topics::Handle,
+    topics: Topics,
     filter: String,
     waiting: Arc<TapSubscriber>,
     messages: mpsc::Receiver<Arc<Message>>,
@@ -71,10 +72,10 @@ pub(super) struct Tap {
 
 impl Tap {
     /// The filter has been checked.
-    pub(super) fn new(topics: topics::Handle, filter: String) -> Self {
+    pub(super) fn new(topics: Topics, filter: String) -> Self {
         let (sender, messages) = mpsc::channel(WAITING);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let waiting = Arc::new(TapSubscriber { id, messages: sender, missed: AtomicU64::new(0), room: Notify::new() });
+        let waiting = Arc::new(TapSubscriber { id, messages: sender, missed: AtomicU64::new(0) });
         let subscriber: Arc<dyn Subscriber> = waiting.clone();
         topics.subscribe(&filter, &subscriber, Options { retain_as_published: true, ..Options::default() });
         Self { topics, filter, waiting, messages }

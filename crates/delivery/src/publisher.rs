@@ -12,6 +12,7 @@ use super::{
 use switchbox_core::ingest;
 use switchbox_model::{Entry, Message, QoS, Settlement, broker::Owner};
 use switchbox_mqtt_session::topics::{self, WaitBudget};
+use switchbox_pubsub::Topics;
 use switchbox_store as store;
 use switchbox_store::OutgoingDoc;
 use switchbox_support::{metrics::Metrics, tasks::Tasks};
@@ -25,7 +26,7 @@ pub struct Publisher {
     queue: Arc<PublishQueue>,
     store: store::Handle,
     ingest: ingest::Handle,
-    topics: topics::Handle,
+    topics: Topics,
     metrics: Metrics,
 }
 
@@ -37,7 +38,7 @@ impl Handle {
     }
 
     #[must_use]
-    pub fn publisher(&self, topics: topics::Handle) -> Publisher {
+    pub fn publisher(&self, topics: Topics) -> Publisher {
         let inner = &self.inner;
         let (queue, metrics) = (inner.outgoing.clone(), inner.metrics.clone());
         Publisher { queue, store: inner.store.clone(), ingest: inner.ingest.clone(), topics, metrics }

@@ -14,6 +14,7 @@ pub mod lifecycle;
 pub mod message;
 pub mod patch;
 pub mod payload;
+pub mod queue_position;
 pub mod quota;
 pub mod registry;
 pub mod registry_change;
@@ -31,6 +32,7 @@ pub use execution::{DeadLetter, Handled, HandledInRun, HandledRun, HeldBack, Out
 pub use hosts::AllowedHosts;
 pub use message::{Message, MessageProperties, PayloadFormat, QoS};
 pub use payload::{PayloadLimit, PayloadLimits};
+pub use queue_position::QueuePosition;
 pub use registry_change::RegistryChange;
 pub use settlement::Settlement;
 pub use switchbox_rules::names::{

@@ -16,7 +16,8 @@ use switchbox_model::{
     broker::{BrokerChange, Owner, StoredWill},
     limits::LimitName,
 };
-use switchbox_mqtt_session::topics::{self, PendingChanges, Subscriber as _};
+use switchbox_mqtt_session::topics::{PendingChanges, Subscriber as _};
+use switchbox_pubsub::Topics;
 use switchbox_store::{self as store, OnCommit, Reply};
 use switchbox_support::metrics::Metrics;
 
@@ -89,7 +90,7 @@ pub(super) struct SessionCounts {
 
 pub(super) struct Clients {
     table: Mutex<Table>,
-    topics: topics::Handle,
+    topics: Topics,
     metrics: Metrics,
     pub(super) offline_sessions: OfflineSessions,
 }
@@ -126,7 +127,7 @@ enum ClaimOutcome {
 }
 
 impl Clients {
-    pub(super) fn new(topics: topics::Handle, metrics: Metrics, connections: usize) -> Self {
+    pub(super) fn new(topics: Topics, metrics: Metrics, connections: usize) -> Self {
         Self { table: Mutex::default(), topics, metrics, offline_sessions: OfflineSessions::new(connections) }
     }
 
@@ -215,7 +216,7 @@ impl Clients {
         if expiry_secs == 0 && will.is_none() {
             return Vec::new();
         }
-        let session = self.topics.session_journal().next_session();
+        let session = self.topics.numbers().next_session();
         {
             let mut state = mailbox.lock();
             state.session_num = Some(session);

@@ -13,7 +13,7 @@ use super::{
     session_key,
 };
 use switchbox_core::registry::Changed;
-use switchbox_mqtt_session::topics;
+use switchbox_pubsub::Topics;
 use switchbox_support::{log_limit::LogLimits, metrics::Metrics};
 
 /// Log lines a minute about refused clients of one network.
@@ -23,7 +23,7 @@ const REFUSALS_LOGGED: u32 = 30;
 pub(super) struct ServerContext {
     pub(super) options: Options,
     pub(super) host: HostParts,
-    pub(super) topics: topics::Handle,
+    pub(super) topics: Topics,
     pub(super) clients: Arc<Clients>,
     pub(super) gateway_routes: GatewayRoutes,
     /// The CPU budgets of accounts. All connections of an account share one.
@@ -36,7 +36,7 @@ pub(super) struct ServerContext {
 }
 
 impl ServerContext {
-    pub(super) fn new(options: Options, host: HostParts, topics: topics::Handle, metrics: Metrics) -> Self {
+    pub(super) fn new(options: Options, host: HostParts, topics: Topics, metrics: Metrics) -> Self {
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone(), options.connections));
         let (gateway_routes, cpu_budgets) = (GatewayRoutes::default(), CpuBudgets::default());
         let (refusals_logged, client_lines) = (LogLimits::new(REFUSALS_LOGGED), LogLimits::new(1));

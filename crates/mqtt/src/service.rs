@@ -19,7 +19,7 @@ use super::{
     server_context::ServerContext,
     sys_topics::SysTopics,
 };
-use switchbox_mqtt_session::topics;
+use switchbox_pubsub::Topics;
 use switchbox_support::{metrics::Metrics, threads};
 use switchbox_transport::admission::{Admission, ConnectionPermit};
 
@@ -54,7 +54,7 @@ impl Service {
     pub async fn bind(
         options: Options,
         host: HostParts,
-        topics: topics::Handle,
+        topics: Topics,
         metrics: Metrics,
     ) -> Result<Self, ListenError> {
         let ports = bind_ports(&options.listeners).await?;
@@ -62,7 +62,7 @@ impl Service {
     }
 
     /// Makes a server on ports that were taken for `options.listeners`.
-    pub fn new(options: Options, ports: Ports, host: HostParts, topics: topics::Handle, metrics: Metrics) -> Self {
+    pub fn new(options: Options, ports: Ports, host: HostParts, topics: Topics, metrics: Metrics) -> Self {
         let Ports { sockets, addrs } = ports;
         let listeners = sockets.into_iter().zip(options.listeners.iter().cloned().map(Arc::new)).collect();
         let admission = Admission::new(options.admission(), metrics.clone());

@@ -4,14 +4,15 @@
 use switchbox_model::broker::{BrokerChange, SessionNum};
 use switchbox_mqtt_session::{
     session::SharedMessage,
-    topics::{Handle, PendingChanges, SubscriberDelivery, WaitBudget},
+    topics::{PendingChanges, SubscriberDelivery, WaitBudget},
 };
+use switchbox_pubsub::Topics;
 
 use switchbox_store::OnCommit;
 
 /// Adds to `pending` the messages that a member has room for. Returns those whose members have full queues.
 pub(super) fn redeliver(
-    topics: &Handle,
+    topics: &Topics,
     session: Option<SessionNum>,
     undelivered: Vec<SharedMessage>,
     pending: &mut PendingChanges,
@@ -28,7 +29,7 @@ pub(super) fn redeliver(
 
 /// Waits for members whose queues are full, with one deadline for all messages. Returns what must be durable then.
 pub(super) async fn redeliver_waiting(
-    topics: &Handle,
+    topics: &Topics,
     session: Option<SessionNum>,
     waiting: Vec<(SharedMessage, SubscriberDelivery)>,
 ) -> PendingChanges {

@@ -25,6 +25,7 @@ use switchbox_mqtt_codec::{
     packet::Will,
 };
 use switchbox_mqtt_session::topics::{PendingChanges, Publisher, WaitBudget};
+use switchbox_pubsub::entry_of;
 use switchbox_store::OnCommit;
 use switchbox_support::{clock, metrics::Metrics};
 
@@ -93,7 +94,7 @@ pub(super) fn publish(
     let device = auth_context.principal.device();
     if let Some((device, data)) = device.and_then(|device| event(device, &will).map(|data| (device, data))) {
         let event = NewEvent::new(will.qos != QoS::AtMostOnce, data);
-        let (changes, on_commit) = pending.into_parts(OnCommit::Nothing);
+        let (changes, on_commit) = entry_of(pending, OnCommit::Nothing);
         shared.host.ingest.submit_with(device, event, changes, on_commit);
         return None;
     }
@@ -106,7 +107,7 @@ pub(super) fn publish(
             topics.write_with(None, pending, OnCommit::Nothing);
         }
         Some(event) => {
-            let (changes, on_commit) = pending.into_parts(OnCommit::Nothing);
+            let (changes, on_commit) = entry_of(pending, OnCommit::Nothing);
             // It fails when the journal is closed: the host stops.
             let _ = shared.host.ingest.submit_topic(event, changes, None, on_commit);
         }

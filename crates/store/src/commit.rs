@@ -8,11 +8,9 @@ use std::{
     task::Waker,
 };
 
-use super::{Error, Reply};
+pub use switchbox_model::QueuePosition;
 
-/// The place of an entry among all that were queued since the store was opened, from 1. Grows in the order of the journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct QueuePosition(pub u64);
+use super::{Error, Reply};
 
 /// Called once, on the writer's thread, after the entry is in the journal and applied (or could not be written). Must not
 /// block.

@@ -31,7 +31,7 @@ use switchbox_core::{
     outbox, registry,
 };
 use switchbox_delivery as delivery;
-use switchbox_mqtt_session::topics;
+use switchbox_pubsub::{SessionJournal, Topics};
 use switchbox_store as store;
 use switchbox_store::BrokerDocs;
 use switchbox_support::{metrics::Metrics, tasks::Tasks};
@@ -66,7 +66,7 @@ pub struct Host {
     pub outbox: outbox::Handle,
     pub delivery: delivery::Handle,
     pub auth: auth::Handle,
-    pub topics: topics::Handle,
+    pub topics: Topics,
     pub metrics: Metrics,
     pub tasks: Tasks,
     pub disk: Disk,
@@ -124,7 +124,7 @@ impl Host {
         registry.make_default().await.unwrap();
         delivery.close_orphaned_connections().await.unwrap();
         delivery.expire_overdue().await.unwrap();
-        let topics = topics::Handle::new(metrics.clone(), topics::SessionJournal::new(store.clone(), &loaded.broker));
+        let topics = Topics::new(metrics.clone(), SessionJournal::new(store.clone(), &loaded.broker));
         let shutdown = CancellationToken::new();
         let (expiring, stop) = (delivery.clone(), shutdown.clone());
         drop(tasks.spawn("expiry", &shutdown, async move { expiring.run_command_expiry(stop).await }));

@@ -8,12 +8,12 @@ use serde_json::json;
 
 use switchbox_core::{ingest::EventSink, outbox::EffectSink, registry::Device};
 use switchbox_model::{Event, EventData, Message, MessageProperties};
-use switchbox_mqtt_session::topics;
+use switchbox_pubsub::Topics;
 use switchbox_store::{CommandDoc, ConfigVersion};
 use switchbox_support::clock;
 
 /// Where it is published, once the MQTT server runs.
-pub(super) type MirrorTopics = Arc<OnceLock<topics::Handle>>;
+pub(super) type MirrorTopics = Arc<OnceLock<Topics>>;
 
 /// A component that is watched: does its work with `inner`, and publishes it.
 pub(super) struct Mirrored<T> {
@@ -27,7 +27,7 @@ impl<T> Mirrored<T> {
     }
 
     fn has_device_watchers(&self) -> bool {
-        self.topics.get().is_some_and(topics::Handle::has_device_watchers)
+        self.topics.get().is_some_and(|topics| topics.has_device_watchers())
     }
 
     fn mirror(&self, device: &Device, what: &str, rest: &str, payload: &[u8], user: Vec<(String, String)>) {

@@ -42,7 +42,7 @@ use switchbox_core::{ingest, outbox, registry};
 use switchbox_delivery as delivery;
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::Manager;
-use switchbox_mqtt_session::topics;
+use switchbox_pubsub::Topics;
 use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, tasks::Tasks, threads::Background};
 
@@ -85,7 +85,7 @@ pub struct HostHandles {
     pub ingest: ingest::Handle,
     pub delivery: delivery::Handle,
     pub plugins: Arc<Manager>,
-    pub topics: topics::Handle,
+    pub topics: Topics,
     pub auth: auth::Handle,
     pub files: switchbox_files::Handle,
     pub metrics: Metrics,

@@ -33,10 +33,10 @@ use switchbox_dispatch::Manager;
 use switchbox_files as files;
 use switchbox_model::RegistryName;
 use switchbox_mqtt as mqtt;
-use switchbox_mqtt_session::topics;
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_versions::History;
 use switchbox_proxy as proxy;
+use switchbox_pubsub::{SessionJournal, Topics};
 use switchbox_settings::{GrantPolicy, Settings};
 use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, tasks::Tasks, threads::Background};
@@ -233,11 +233,11 @@ impl<'a> Start<'a> {
 
     fn handles(&self, opened: &Opened, recovered: &Recovered, tls: Option<&tls::Handle>) -> HostHandles {
         let (store, registry, metrics) = (opened.store.clone(), opened.registry.clone(), self.metrics.clone());
-        let sessions = topics::SessionJournal::new(store.clone(), &opened.loaded.broker);
+        let sessions = SessionJournal::new(store.clone(), &opened.loaded.broker);
         HostHandles {
             auth: auth::Handle::new(registry.clone(), self.settings.enroll, tls.cloned(), metrics.clone()),
             outbox: outbox::Handle::new(store.clone(), opened.queues.clone(), metrics.traces.clone()),
-            topics: topics::Handle::new(metrics.clone(), sessions),
+            topics: Topics::new(metrics.clone(), sessions),
             files: opened.files.clone(),
             store,
             registry,

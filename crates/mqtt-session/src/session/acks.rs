@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
+use switchbox_model::QueuePosition;
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
-use switchbox_store::QueuePosition;
 
 #[derive(Debug)]
 struct Batch {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{Deliverable, OutgoingPacket, PublishReceipt, Session, item::Qos2State};
+use switchbox_model::QueuePosition;
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
-use switchbox_store::QueuePosition;
 
 impl<D: Clone + Deliverable> Session<D> {
     /// A QoS 2 PUBLISH came with this packet identifier.

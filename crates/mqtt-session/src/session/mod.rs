@@ -28,9 +28,9 @@ pub use self::item::{
     SharedMessage, StoredItem,
 };
 use self::{acks::Acks, item::Qos2State, released::Released, suspended::Suspended};
+use switchbox_model::QueuePosition;
 use switchbox_model::{Message, QoS, broker::MessageNum, limits};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
-use switchbox_store::QueuePosition;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SendState {

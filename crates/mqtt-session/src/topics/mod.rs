@@ -1,22 +1,16 @@
-//! Ordinary topics: the subscriptions of all clients, and the retained messages. Does not know devices, packets or sockets.
-//!
-//! If a subscriber's queue is full, a message of QoS 0 and any message for an offline client is dropped and counted at once; the queued
-//! messages stay. For QoS 1 and 2 to a connected client, the publisher waits as long as its [`WaitBudget`] and the subscriber's
-//! [`SlowConsumer`] allow; then the message is dropped and counted. Waiting without a bound would deadlock two clients that publish to each
-//! other.
+//! Ordinary topics: the subscriptions of all clients, and the retained messages. Decides who gets a message, who may be waited for, and
+//! what must be durable first. Does not know devices, packets or sockets; never waits and never writes: its caller does
+//! (`crates/pubsub`).
 
 mod counts;
 mod host_topics;
+mod numbers;
 mod pending;
 mod retained;
-mod session_journal;
 mod shared;
 mod slow_consumer;
 mod subscriber;
-#[cfg(test)]
-mod tests;
 mod trie;
-mod wait;
 
 use std::{
     collections::HashMap,
@@ -34,10 +28,10 @@ pub use self::trie::memory_bytes;
 pub use self::{
     counts::Counts,
     host_topics::Statistics,
-    pending::PendingChanges,
-    session_journal::SessionJournal,
+    numbers::Numbers,
+    pending::{PendingChanges, ReservedPlaces},
     slow_consumer::{SlowConsumer, WaitBudget},
-    subscriber::{Delivered, Delivery, Subscriber},
+    subscriber::{Delivered, Delivery, Room, Subscriber},
 };
 use self::{
     counts::Subscriptions,
@@ -53,7 +47,6 @@ use switchbox_model::{
     limits::LimitName,
 };
 pub use switchbox_rules::topic::{TopicError, check_filter, check_name, is_shared, matched_part, matches};
-use switchbox_store::{OnCommit, QueuePermit, QueuePosition, Reply};
 use switchbox_support::{clock, log_limit::LogLimit, metrics::Metrics, threads};
 
 /// How long all publishers together wait for a subscriber that reads nothing.
@@ -71,6 +64,9 @@ pub struct Options {
     pub id: Option<u32>,
 }
 
+/// Takes a change that no caller waits for.
+pub type Unawaited = dyn Fn(BrokerChange) + Send + Sync;
+
 /// What a filter of the trie delivers to.
 enum Target {
     One { subscriber: Arc<dyn Subscriber>, options: Options },
@@ -78,13 +74,14 @@ enum Target {
 }
 
 #[derive(Default)]
-struct Table {
+struct Routes {
     trie: Trie<Target>,
     groups: HashMap<Arc<str>, Arc<Group>>,
 }
 
-struct Inner {
-    table: RwLock<Table>,
+/// The subscriptions and the retained messages.
+pub struct TopicTable {
+    routes: RwLock<Routes>,
     retained: Mutex<Retained>,
     /// Limits the log lines about retained messages for which there was no room.
     log_limit: Mutex<LogLimit>,
@@ -94,12 +91,10 @@ struct Inner {
     metrics: Metrics,
     /// Counters of messages for which a subscriber had no room. One published message may count many times.
     full: [Counter; 3],
-    session_journal: SessionJournal,
+    numbers: Numbers,
+    /// Gets changes that no caller waits for: after a crash the journal may lack them.
+    unawaited: Box<Unawaited>,
 }
-
-/// The topics. Cheap to clone.
-#[derive(Clone)]
-pub struct Handle(Arc<Inner>);
 
 /// The publisher of a message.
 #[derive(Debug, Clone)]
@@ -135,6 +130,11 @@ impl SubscriberDelivery {
         Self { id: subscriber.id(), subscriber, delivery }
     }
 
+    #[must_use]
+    pub fn subscriber(&self) -> &Arc<dyn Subscriber> {
+        &self.subscriber
+    }
+
     fn is_worth_waiting_for(&self) -> bool {
         self.delivery.qos != QoS::AtMostOnce && !self.subscriber.slow_consumer().is_zero()
     }
@@ -143,33 +143,34 @@ impl SubscriberDelivery {
 /// Groups of shared subscriptions are subscribers of the trie too, with ids from here on.
 static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 63);
 
-impl Handle {
+impl TopicTable {
     #[must_use]
-    pub fn new(metrics: Metrics, session_journal: SessionJournal) -> Self {
+    pub fn new(metrics: Metrics, numbers: Numbers, unawaited: Box<Unawaited>) -> Self {
         let full = metrics.queue_full();
-        Self(Arc::new(Inner {
+        Self {
             full,
-            table: RwLock::default(),
+            routes: RwLock::default(),
             retained: Mutex::default(),
             log_limit: Mutex::new(LogLimit::new(1, Instant::now())),
             watchers: Watchers::default(),
             subscriptions: Subscriptions::default(),
             statistics: OnceLock::new(),
             metrics,
-            session_journal,
-        }))
+            numbers,
+            unawaited,
+        }
     }
 
     #[must_use]
-    pub fn session_journal(&self) -> &SessionJournal {
-        &self.0.session_journal
+    pub fn numbers(&self) -> &Numbers {
+        &self.numbers
     }
 
     /// Restores the stored retained messages that have not expired.
     pub fn restore_retained(&self, docs: Vec<RetainedDoc>, now: ClockReading) {
         let (expired, live): (Vec<_>, Vec<_>) = docs.into_iter().partition(|doc| doc.message.is_expired(now.ms));
         self.forget_retained(&expired.into_iter().map(|doc| doc.message.topic).collect::<Vec<_>>());
-        let mut retained = self.0.retained.lock();
+        let mut retained = self.retained.lock();
         for RetainedDoc { message, owner } in live {
             retained.restore(&Arc::new(message.restore(now)), owner);
         }
@@ -177,7 +178,7 @@ impl Handle {
 
     /// The retained messages, after those that expired were removed.
     fn live_retained(&self) -> MutexGuard<'_, Retained> {
-        let mut retained = self.0.retained.lock();
+        let mut retained = self.retained.lock();
         let expired = retained.purge(clock::instant());
         self.forget_retained(&expired);
         retained
@@ -187,7 +188,7 @@ impl Handle {
     fn forget_retained(&self, expired: &[Arc<str>]) {
         for topics in expired.chunks(TOPICS_AT_ONCE) {
             let (topics, time_ms) = (topics.to_vec(), clock::now_ms());
-            self.0.session_journal.submit_unawaited(BrokerChange::RetainedExpired { topics, time_ms });
+            (self.unawaited)(BrokerChange::RetainedExpired { topics, time_ms });
         }
     }
 
@@ -195,47 +196,47 @@ impl Handle {
     pub fn subscribe(&self, filter: &str, subscriber: &Arc<dyn Subscriber>, options: Options) -> bool {
         let known = self.insert(filter, subscriber.clone(), options);
         if !known {
-            self.0.watchers.add(filter);
-            self.0.subscriptions.add(filter);
+            self.watchers.add(filter);
+            self.subscriptions.add(filter);
         }
         known
     }
 
     fn insert(&self, filter: &str, subscriber: Arc<dyn Subscriber>, options: Options) -> bool {
-        let mut table = self.0.table.write();
+        let mut routes = self.routes.write();
         if !is_shared(filter) {
-            return table.trie.insert(&trie_key(filter), subscriber.id(), Target::One { subscriber, options });
+            return routes.trie.insert(&trie_key(filter), subscriber.id(), Target::One { subscriber, options });
         }
         let member = Member { subscriber, options };
-        if let Some(group) = table.groups.get(filter) {
+        if let Some(group) = routes.groups.get(filter) {
             return group.join(member);
         }
         let group = Arc::new(Group::new(NEXT_GROUP.fetch_add(1, Ordering::Relaxed), filter));
         group.join(member);
-        table.groups.insert(group.filter.clone(), group.clone());
-        table.trie.insert(&trie_key(filter), group.id, Target::Group(group))
+        routes.groups.insert(group.filter.clone(), group.clone());
+        routes.trie.insert(&trie_key(filter), group.id, Target::Group(group))
     }
 
     /// Removes a subscription. Returns true if the subscriber had this filter.
     pub fn unsubscribe(&self, filter: &str, subscriber: u64) -> bool {
         let known = self.remove(filter, subscriber);
         if known {
-            self.0.watchers.remove(filter);
-            self.0.subscriptions.remove(filter);
+            self.watchers.remove(filter);
+            self.subscriptions.remove(filter);
         }
         known
     }
 
     fn remove(&self, filter: &str, subscriber: u64) -> bool {
-        let mut table = self.0.table.write();
+        let mut routes = self.routes.write();
         if !is_shared(filter) {
-            return table.trie.remove(&trie_key(filter), subscriber);
+            return routes.trie.remove(&trie_key(filter), subscriber);
         }
-        let Some(group) = table.groups.get(filter).cloned() else { return false };
+        let Some(group) = routes.groups.get(filter).cloned() else { return false };
         let left = group.leave(subscriber);
         if group.is_empty() {
-            table.groups.remove(filter);
-            table.trie.remove(&trie_key(filter), group.id);
+            routes.groups.remove(filter);
+            routes.trie.remove(&trie_key(filter), group.id);
         }
         left
     }
@@ -243,23 +244,23 @@ impl Handle {
     /// Returns true if a client subscribes to events of devices.
     #[must_use]
     pub fn has_device_watchers(&self) -> bool {
-        self.0.watchers.of_devices()
+        self.watchers.of_devices()
     }
 
     /// Returns true if a client subscribes to the host's statistics.
     #[must_use]
     pub fn has_statistics_watchers(&self) -> bool {
-        self.0.watchers.of_statistics()
+        self.watchers.of_statistics()
     }
 
     /// Sets the function that makes the statistics for new subscriptions. Only the first call has an effect.
     pub fn set_statistics(&self, statistics: Box<Statistics>) {
-        let _ = self.0.statistics.set(statistics);
+        let _ = self.statistics.set(statistics);
     }
 
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.0.subscriptions.counts(self.0.retained.lock().count())
+        self.subscriptions.counts(self.retained.lock().count())
     }
 
     /// Delivers a message of the host, under `registries/` or `$SYS/`, to its subscribers. Does not wait: a subscriber whose queue is full
@@ -278,29 +279,10 @@ impl Handle {
     #[must_use]
     pub fn retained(&self, filter: &str, after: Option<&str>) -> retained::Page {
         let mut page = self.live_retained().page(filter, after);
-        if let Some(statistics) = self.0.statistics.get().filter(|_| host_topics::is_of_statistics(filter)) {
+        if let Some(statistics) = self.statistics.get().filter(|_| host_topics::is_of_statistics(filter)) {
             host_topics::merge(&mut page, statistics(), filter, after);
         }
         page
-    }
-
-    /// Delivers a message to all subscribers, except for `from` if its subscription has no-local. Waits for full queues as the module's
-    /// documentation says. Everything that must be durable is queued for the journal when this returns.
-    pub async fn publish(&self, message: Arc<Message>, from: &Publisher, budget: &mut WaitBudget) {
-        let mut pending = PendingChanges::default();
-        let from = &Publisher { waits: !budget.left(clock::instant()).is_zero(), ..from.clone() };
-        let waiting = self.deliver(&message, from, &mut pending).unwrap_or_default();
-        if !waiting.is_empty() {
-            self.write(std::mem::take(&mut pending)).await;
-            Box::pin(self.wait(&message, waiting, &mut pending, budget, std::future::pending())).await;
-        }
-        self.write(pending).await;
-    }
-
-    /// As [`Self::publish`], for tests: a message without an owner, with a full budget for waiting.
-    #[cfg(test)]
-    pub async fn publish_alone(&self, message: Arc<Message>) {
-        self.publish(message, &Publisher::of(Owner::Everyone), &mut WaitBudget::default()).await;
     }
 
     /// Delivers a message to another member of a shared subscription, as the member that had it does not acknowledge it any more. Returns a
@@ -312,7 +294,7 @@ impl Handle {
         message: &Arc<Message>,
         pending: &mut PendingChanges,
     ) -> Option<SubscriberDelivery> {
-        let group = self.0.table.read().groups.get(filter).cloned()?;
+        let group = self.routes.read().groups.get(filter).cloned()?;
         self.offer_to_group(&mut pending.message(message), &group)
     }
 
@@ -330,10 +312,10 @@ impl Handle {
             // Held until the message has its number, so that the numbers are in the order of the table.
             let mut retained = self.live_retained();
             match retained.set(message, &from.owner) {
-                Ok(()) => pending_message.retain(&self.0.session_journal, &from.owner),
+                Ok(()) => pending_message.retain(&self.numbers, &from.owner),
                 Err(limit) => {
                     drop(retained);
-                    self.0.metrics.limit(limit);
+                    self.metrics.limit(limit);
                     if from.reads_refusals {
                         return Err(limit);
                     }
@@ -349,36 +331,19 @@ impl Handle {
     }
 
     fn log_not_retained(&self, topic: &str, owner: &Owner, limit: LimitName) {
-        if let Some(more) = self.0.log_limit.lock().allow(Instant::now()) {
+        if let Some(more) = self.log_limit.lock().allow(Instant::now()) {
             tracing::warn!(topic, %owner, %limit, "a retained message was not kept: there are too many{more}");
         }
     }
 
-    /// Journals the pending changes. Waits for room in the journal's queue, not for the disk.
-    pub async fn write(&self, pending: PendingChanges) {
-        let permit = self.reserve_for(&pending).await;
-        self.write_with(permit, pending, OnCommit::Nothing);
-    }
-
-    /// Waits for room in the journal's queue. Returns `None` if nothing is pending.
-    pub async fn reserve_for(&self, pending: &PendingChanges) -> Option<QueuePermit> {
-        if pending.is_empty() { None } else { self.0.session_journal.reserve(pending.bytes()).await }
-    }
-
-    /// As [`Self::write`], without waiting: changes without a permit are queued as well. Returns their position in the journal's queue;
-    /// `None` if the journal is closed.
-    pub fn write_with(
+    /// Offers a message again to a subscriber that had no room. Returns the delivery if there is still none.
+    pub fn offer_again(
         &self,
-        permit: Option<QueuePermit>,
-        pending: PendingChanges,
-        on_commit: OnCommit,
-    ) -> Option<QueuePosition> {
-        let (changes, on_commit) = pending.into_parts(on_commit);
-        if changes.is_empty() {
-            on_commit.run(Ok(Reply::Done));
-            return Some(QueuePosition::default());
-        }
-        self.0.session_journal.submit(changes, permit, on_commit)
+        message: &Arc<Message>,
+        offer: SubscriberDelivery,
+        pending: &mut PendingChanges,
+    ) -> Option<SubscriberDelivery> {
+        self.offer(&mut pending.message(message), offer, true)
     }
 
     /// Offers the message to one subscriber. Returns the delivery if the subscriber's queue is full and the publisher should wait for it.
@@ -397,7 +362,7 @@ impl Handle {
         match subscriber.deliver(message.message, delivery.clone()) {
             Delivered::Queued | Delivered::Dropped => return None,
             Delivered::JournalFirst(recipient) => {
-                message.journal_for(&self.0.session_journal, subscriber.clone(), recipient);
+                message.journal_for(&self.numbers, subscriber.clone(), recipient);
                 return None;
             }
             Delivered::Full => {}
@@ -422,7 +387,7 @@ impl Handle {
             match subscriber.deliver(message.message, delivery.clone()) {
                 Delivered::Queued => return None,
                 Delivered::JournalFirst(recipient) => {
-                    message.journal_for(&self.0.session_journal, subscriber, recipient);
+                    message.journal_for(&self.numbers, subscriber, recipient);
                     return None;
                 }
                 Delivered::Dropped => {}
@@ -441,8 +406,9 @@ impl Handle {
         full
     }
 
-    fn count_dropped(&self) {
-        for counter in &self.0.full {
+    /// Counts a message that a subscriber had no room for.
+    pub fn count_dropped(&self) {
+        for counter in &self.full {
             counter.inc();
         }
     }
@@ -451,7 +417,7 @@ impl Handle {
     fn targets(&self, message: &Message, topic: &str, from: Option<u64>) -> (Vec<SubscriberDelivery>, Vec<Arc<Group>>) {
         let mut offers: Vec<SubscriberDelivery> = Vec::new();
         let mut groups = Vec::new();
-        self.0.table.read().trie.matching(topic, &mut |id, target| match target {
+        self.routes.read().trie.matching(topic, &mut |id, target| match target {
             Target::Group(group) => groups.push(group.clone()),
             Target::One { options, .. } if options.no_local && from == Some(id) => {}
             Target::One { subscriber, options } => {

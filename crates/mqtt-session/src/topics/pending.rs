@@ -3,12 +3,11 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{SessionJournal, Subscriber};
+use super::{Numbers, Subscriber};
 use switchbox_model::{
     Message,
     broker::{BrokerChange, ClockReading, MessageNum, Owner, Recipient, StoredMessage},
 };
-use switchbox_store::{self as store, OnCommit, Reply};
 use switchbox_support::clock;
 
 /// Bytes that a change takes up in the journal's queue beside its message, roughly.
@@ -36,6 +35,21 @@ impl Drop for ReservedPlace {
         if let Some(recipient) = &self.recipient {
             self.subscriber.not_journaled(&self.message, recipient);
         }
+    }
+}
+
+/// Places in the queues of subscribers for messages that are not durable yet. Given back on drop.
+pub struct ReservedPlaces(Vec<ReservedPlace>);
+
+impl ReservedPlaces {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Delivers the messages, as they are durable.
+    pub fn fill(self) {
+        self.0.into_iter().for_each(ReservedPlace::fill);
     }
 }
 
@@ -71,35 +85,22 @@ impl PendingChanges {
     /// Adds a message for one session whose place is reserved already, such as a retained message.
     pub fn deliver(
         &mut self,
-        session_journal: &SessionJournal,
+        numbers: &Numbers,
         subscriber: Arc<dyn Subscriber>,
         message: &Arc<Message>,
         recipient: Recipient,
     ) {
-        self.message(message).journal_for(session_journal, subscriber, recipient);
+        self.message(message).journal_for(numbers, subscriber, recipient);
     }
 
     pub(super) fn message<'a>(&'a mut self, message: &'a Arc<Message>) -> PendingMessage<'a> {
         PendingMessage { pending: self, message, at: None }
     }
 
-    /// The changes, and the callback for their entry: it delivers the messages, or gives their places back if the entry failed, and then
-    /// runs `on_commit`.
+    /// The changes, and the places that are filled when they are durable.
     #[must_use]
-    pub fn into_parts(self, on_commit: OnCommit) -> (Vec<BrokerChange>, OnCommit) {
-        let Self { changes, places, .. } = self;
-        if places.is_empty() {
-            return (changes, on_commit);
-        }
-        let deliver = move |result: Result<Reply, store::Error>| {
-            if result.is_ok() {
-                places.into_iter().for_each(ReservedPlace::fill);
-            } else {
-                drop(places);
-            }
-            on_commit.run(result);
-        };
-        (changes, OnCommit::Call(Box::new(deliver)))
+    pub fn into_parts(self) -> (Vec<BrokerChange>, ReservedPlaces) {
+        (self.changes, ReservedPlaces(self.places))
     }
 }
 
@@ -112,34 +113,29 @@ pub(super) struct PendingMessage<'a> {
 
 impl PendingMessage<'_> {
     /// Journals the message as its topic's retained message, which counts against this owner's quota.
-    pub(super) fn retain(&mut self, session_journal: &SessionJournal, owner: &Owner) {
-        if let Some(BrokerChange::Published { retained, .. }) = self.change(session_journal) {
+    pub(super) fn retain(&mut self, numbers: &Numbers, owner: &Owner) {
+        if let Some(BrokerChange::Published { retained, .. }) = self.change(numbers) {
             *retained = Some(owner.clone());
         }
     }
 
-    pub(super) fn journal_for(
-        &mut self,
-        session_journal: &SessionJournal,
-        subscriber: Arc<dyn Subscriber>,
-        recipient: Recipient,
-    ) {
+    pub(super) fn journal_for(&mut self, numbers: &Numbers, subscriber: Arc<dyn Subscriber>, recipient: Recipient) {
         self.pending.bytes += OVERHEAD;
         let message = self.message.clone();
-        if let Some(BrokerChange::Published { num, to, .. }) = self.change(session_journal) {
+        if let Some(BrokerChange::Published { num, to, .. }) = self.change(numbers) {
             let num = *num;
             to.push(recipient.clone());
             self.pending.places.push(ReservedPlace { subscriber, num, message, recipient: Some(recipient) });
         }
     }
 
-    fn change(&mut self, session_journal: &SessionJournal) -> Option<&mut BrokerChange> {
+    fn change(&mut self, numbers: &Numbers) -> Option<&mut BrokerChange> {
         if self.at.is_none() {
             self.at = Some(self.pending.changes.len());
             let now = ClockReading { instant: Instant::now(), ms: clock::now_ms() };
             self.pending.bytes += OVERHEAD + self.message.size();
             self.pending.changes.push(BrokerChange::Published {
-                num: session_journal.next_message(),
+                num: numbers.next_message(),
                 message: StoredMessage::of(self.message, now),
                 retained: None,
                 to: Vec::new(),

@@ -1,6 +1,7 @@
 //! The interface of a subscriber, and its answer to each message.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,7 +10,9 @@ use switchbox_model::{
     Message, QoS,
     broker::{MessageNum, Recipient},
 };
-use tokio::sync::Notify;
+
+/// Completes when a subscriber has room again.
+pub type Room<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// How a message is delivered to one subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub struct Delivery {
     pub retain: bool,
     /// The subscription identifiers (MQTT 5).
     pub ids: Vec<u32>,
-    /// The filter of the shared subscription that matched, for [`Handle::deliver_shared`].
+    /// The filter of the shared subscription that matched, for [`TopicTable::deliver_shared`](super::TopicTable::deliver_shared).
     pub shared: Option<Arc<str>>,
 }
 
@@ -54,6 +57,6 @@ pub trait Subscriber: Send + Sync {
     fn slow_consumer(&self) -> Duration;
     /// A publisher waited in this time.
     fn waited(&self, from: Instant, until: Instant);
-    /// Notifies all waiters when there is room again.
-    fn room(&self) -> &Notify;
+    /// Completes when there may be room again, also if that was between this call and the first poll.
+    fn room(&self) -> Room<'_>;
 }

@@ -27,6 +27,7 @@ use switchbox_mqtt_session::{
     session::ClientProgress,
     topics::{Publisher, Subscriber as _, SubscriberDelivery},
 };
+use switchbox_pubsub::entry_of;
 
 const NOT_RETAINED: PublishRefusal =
     PublishRefusal::new(reason::QUOTA, "there is no room for one more retained message of this client");
@@ -137,7 +138,7 @@ impl Connection {
         };
         let bytes = weight(&event.data) + pending.bytes();
         let (permit, stays) = split_end(self.reserve(bytes).await);
-        let (changes, on_commit) = pending.into_parts(self.waker_for(&acks, bytes).into());
+        let (changes, on_commit) = entry_of(pending, self.waker_for(&acks, bytes).into());
         let submitted = self.presence.shared.host.ingest.submit_topic(event, changes, permit, on_commit);
         stays.and(self.submitted(submitted, bytes, acks))
     }

@@ -54,7 +54,7 @@ impl Connection {
             match mailbox.deliver(&message, delivery) {
                 Delivered::Queued | Delivered::Dropped => {}
                 Delivered::JournalFirst(recipient) => {
-                    pending.deliver(shared.topics.session_journal(), mailbox.clone(), &message, recipient);
+                    pending.deliver(shared.topics.numbers(), mailbox.clone(), &message, recipient);
                 }
                 Delivered::Full => return Some(left),
             }

@@ -113,7 +113,7 @@ mod tests {
     };
     use switchbox_delivery::{DownlinkKind, Link, Outbound};
     use switchbox_model::{Message, QoS, broker::Owner, limits};
-    use switchbox_mqtt_session::topics::SessionJournal;
+    use switchbox_pubsub::SessionJournal;
     use switchbox_support::metrics::Metrics;
 
     fn mailbox() -> Arc<Mailbox> {

@@ -39,8 +39,9 @@ use switchbox_model::{
 };
 use switchbox_mqtt_session::{
     session::{Body, Item, OfferResult, Session},
-    topics::{SessionJournal, SlowConsumer},
+    topics::SlowConsumer,
 };
+use switchbox_pubsub::SessionJournal;
 use switchbox_support::{clock, metrics::Metrics};
 
 #[derive(Debug, Default)]

@@ -5,8 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
-
 use super::{Mailbox, inbox::InboxItem};
 use crate::device_delivery::DeviceDelivery;
 use switchbox_model::{
@@ -15,7 +13,7 @@ use switchbox_model::{
 };
 use switchbox_mqtt_session::{
     session::{Body, Item, Journaled, OfferResult},
-    topics::{Delivered, Delivery, Subscriber},
+    topics::{Delivered, Delivery, Room, Subscriber},
 };
 
 impl Subscriber for Mailbox {
@@ -86,8 +84,10 @@ impl Subscriber for Mailbox {
         self.lock().slow_consumer.waited(from, until);
     }
 
-    fn room(&self) -> &Notify {
-        &self.room
+    fn room(&self) -> Room<'_> {
+        let mut room = Box::pin(self.room.notified());
+        room.as_mut().enable();
+        room
     }
 }
 

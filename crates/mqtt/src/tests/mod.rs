@@ -28,7 +28,8 @@ use self::raw::Client;
 use super::{HostParts, ListenerOptions, Options, Service};
 use switchbox_auth::Enroll;
 use switchbox_model::{Entry, RegistryChange, limits::LimitName, patch::DevicePatch, registry::DeviceSpec};
-use switchbox_mqtt_session::topics::{Handle, Publisher, WaitBudget};
+use switchbox_mqtt_session::topics::{Publisher, WaitBudget};
+use switchbox_pubsub::Topics;
 use switchbox_store::QueuePermit;
 use switchbox_store::QueueShare;
 use switchbox_support::metrics::{Metrics, Reason};
@@ -43,7 +44,7 @@ struct TestServer {
     host: Host,
     events: Arc<Events>,
     metrics: Metrics,
-    topics: Handle,
+    topics: Topics,
     shutdown: CancellationToken,
     service: Option<AbortOnDropHandle<()>>,
 }
@@ -200,7 +201,7 @@ fn limit_hits(metrics: &Metrics, limit: &str) -> u64 {
 }
 
 /// Publishes for no particular client, with the whole wait budget.
-async fn publish_alone(topics: &Handle, message: Arc<switchbox_model::Message>) {
+async fn publish_alone(topics: &Topics, message: Arc<switchbox_model::Message>) {
     topics.publish(message, &Publisher::of(switchbox_model::broker::Owner::Everyone), &mut WaitBudget::default()).await;
 }
 

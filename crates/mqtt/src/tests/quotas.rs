@@ -49,10 +49,7 @@ async fn a_publisher_of_mqtt_5_reads_that_its_retained_message_is_not_kept() {
 #[tokio::test]
 async fn an_account_with_too_many_kept_sessions_is_refused_more_and_others_keep_theirs() {
     let metrics = Metrics::default();
-    let topics = switchbox_mqtt_session::topics::Handle::new(
-        metrics.clone(),
-        switchbox_mqtt_session::topics::SessionJournal::default(),
-    );
+    let topics = switchbox_pubsub::Topics::new(metrics.clone(), switchbox_pubsub::SessionJournal::default());
     let clients = Arc::new(Clients::new(topics, metrics.clone(), 20_000));
     let wanted = |account: &str, id: &str| SessionRequest {
         name: id.into(),

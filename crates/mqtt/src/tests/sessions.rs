@@ -312,8 +312,8 @@ async fn at_shutdown_what_becomes_durable_is_acknowledged_and_clients_get_a_disc
 
 #[tokio::test]
 async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few() {
-    let (metrics, topics) = (Metrics::default(), switchbox_mqtt_session::topics::SessionJournal::default());
-    let topics = switchbox_mqtt_session::topics::Handle::new(metrics.clone(), topics);
+    let (metrics, topics) = (Metrics::default(), switchbox_pubsub::SessionJournal::default());
+    let topics = switchbox_pubsub::Topics::new(metrics.clone(), topics);
     let clients = std::sync::Arc::new(Clients::new(topics, metrics.clone(), 9));
     let (few, many) = ("a/+".to_owned(), "x".repeat(60_000));
     let (everyone, mut others) = (clients.offline_sessions.of(Owner::Everyone), SessionUsage::default());
@@ -343,12 +343,8 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
 fn what_expired_gives_up_its_place_to_what_comes() {
     for durable in [true, false] {
         let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).of(Owner::Everyone));
-        let mailbox = Mailbox::new(
-            "a".into(),
-            metrics.clone(),
-            owner_quota.clone(),
-            switchbox_mqtt_session::topics::SessionJournal::default(),
-        );
+        let mailbox =
+            Mailbox::new("a".into(), metrics.clone(), owner_quota.clone(), switchbox_pubsub::SessionJournal::default());
         (mailbox.lock().durable, mailbox.lock().session_num) = (durable, durable.then_some(SessionNum(1)));
         let deliver = |num, expires| {
             let message = std::sync::Arc::new(Message { expires, ..Message::new("a", vec![0; 3_000]) });
@@ -380,8 +376,7 @@ fn what_expired_gives_up_its_place_to_what_comes() {
 #[test]
 fn a_full_queue_of_a_client_that_takes_nothing_is_known_without_a_look_until_something_leaves_it() {
     let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).of(Owner::Everyone));
-    let mailbox =
-        Mailbox::new("a".into(), metrics, owner_quota, switchbox_mqtt_session::topics::SessionJournal::default());
+    let mailbox = Mailbox::new("a".into(), metrics, owner_quota, switchbox_pubsub::SessionJournal::default());
     mailbox.begin(10);
     let deliver = || {
         let delivery = Delivery { qos: QoS::AtLeastOnce, retain: false, ids: Vec::new(), shared: None };

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Handle, PendingChanges, SubscriberDelivery, WaitBudget};
 use switchbox_model::{Message, limits::names};
+use switchbox_mqtt_session::topics::{PendingChanges, SubscriberDelivery, WaitBudget};
 use switchbox_support::clock;
 
-impl Handle {
+use crate::Topics;
+
+impl Topics {
     /// Waits for subscribers whose queues are full, for all of them together until the publisher's budget is used up or `hurry` completes.
     /// The caller submits its pending changes before, because the full subscribers may wait for these.
     pub async fn wait(
@@ -24,11 +26,9 @@ impl Handle {
         let (mut is_over, mut lost) = (allowed.is_zero(), false);
         for mut offer in waiting {
             loop {
-                let subscriber = offer.subscriber.clone();
-                let room = subscriber.room().notified();
-                tokio::pin!(room);
-                room.as_mut().enable();
-                match self.offer(&mut pending.message(message), offer, true) {
+                let subscriber = offer.subscriber().clone();
+                let room = subscriber.room();
+                match self.offer_again(message, offer, pending) {
                     None => break,
                     Some(full) => offer = full,
                 }
@@ -53,7 +53,7 @@ impl Handle {
         }
         budget.waited(began.elapsed(), lost);
         if lost && is_over {
-            self.0.metrics.limit(names::PUBLISHER_WAIT);
+            self.metrics.limit(names::PUBLISHER_WAIT);
         }
     }
 }

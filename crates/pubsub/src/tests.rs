@@ -1,14 +1,21 @@
 //! Tests of routing: which subscriber gets which message, how often, and what happens when a queue is full.
 
-use std::sync::atomic::AtomicBool;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::*;
 use switchbox_model::{
-    broker::{MessageNum, Recipient, StoredExpiry, StoredMessage},
+    QoS,
+    broker::{ClockReading, MessageNum, Owner, Recipient, RetainedDoc, StoredExpiry, StoredMessage},
     limits,
+};
+use switchbox_mqtt_session::topics::{
+    Delivered, Delivery, Options, Room, SLOW_CONSUMER_WAIT, SlowConsumer, Subscriber,
 };
 
 struct Fake {
@@ -67,13 +74,20 @@ impl Subscriber for Fake {
         self.slow_consumer.lock().waited(from, until);
     }
 
-    fn room(&self) -> &Notify {
-        &self.room
+    fn room(&self) -> Room<'_> {
+        let mut room = Box::pin(self.room.notified());
+        room.as_mut().enable();
+        room
     }
 }
 
-fn subscribe(topics: &Handle, filter: &str, who: &Arc<Fake>, options: Options) -> bool {
+fn subscribe(topics: &Topics, filter: &str, who: &Arc<Fake>, options: Options) -> bool {
     topics.subscribe(filter, &(who.clone() as Arc<dyn Subscriber>), options)
+}
+
+/// Publishes a message without an owner, with a full budget for waiting.
+async fn publish_alone(topics: &Topics, message: Arc<Message>) {
+    topics.publish(message, &Publisher::of(Owner::Everyone), &mut WaitBudget::default()).await;
 }
 
 fn message(topic: &str, qos: QoS, retain: bool) -> Arc<Message> {
@@ -82,13 +96,13 @@ fn message(topic: &str, qos: QoS, retain: bool) -> Arc<Message> {
 
 #[tokio::test]
 async fn overlapping_subscriptions_give_one_delivery() {
-    let topics = Handle::new(Metrics::default(), SessionJournal::default());
+    let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let who = Fake::new(1, 9);
     let options = |qos, id| Options { qos, id: Some(id), ..Options::default() };
     assert!(!subscribe(&topics, "a/#", &who, options(QoS::AtMostOnce, 1)));
     assert!(!subscribe(&topics, "a/+", &who, options(QoS::AtLeastOnce, 2)));
     assert!(subscribe(&topics, "a/+", &who, options(QoS::AtLeastOnce, 3)));
-    topics.publish_alone(message("a/b", QoS::ExactlyOnce, true)).await;
+    publish_alone(&topics, message("a/b", QoS::ExactlyOnce, true)).await;
     let deliveries = who.deliveries();
     assert_eq!(deliveries.len(), 1);
     assert_eq!((deliveries[0].qos, deliveries[0].retain), (QoS::AtLeastOnce, false));
@@ -97,7 +111,7 @@ async fn overlapping_subscriptions_give_one_delivery() {
 
 #[tokio::test]
 async fn no_local_and_retain_as_published_are_kept() {
-    let topics = Handle::new(Metrics::default(), SessionJournal::default());
+    let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let (own, other) = (Fake::new(1, 9), Fake::new(2, 9));
     subscribe(&topics, "a", &own, Options { no_local: true, ..Options::default() });
     subscribe(&topics, "a", &other, Options { retain_as_published: true, ..Options::default() });
@@ -110,10 +124,10 @@ async fn no_local_and_retain_as_published_are_kept() {
 }
 
 /// Publishes to the topic a; the subscriber gets room for this many messages in all while the publisher waits.
-async fn publish_while_room_is_made(topics: &Handle, who: &Fake, capacity: usize) {
+async fn publish_while_room_is_made(topics: &Topics, who: &Fake, capacity: usize) {
     let publish = tokio::spawn({
         let topics = topics.clone();
-        async move { topics.publish_alone(message("a", QoS::AtLeastOnce, false)).await }
+        async move { publish_alone(&topics, message("a", QoS::AtLeastOnce, false)).await }
     });
     tokio::task::yield_now().await;
     *who.capacity.lock() = capacity;
@@ -123,7 +137,7 @@ async fn publish_while_room_is_made(topics: &Handle, who: &Fake, capacity: usize
 
 #[tokio::test]
 async fn a_publisher_waits_for_room() {
-    let topics = Handle::new(Metrics::default(), SessionJournal::default());
+    let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let who = Fake::new(1, 0);
     subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
     publish_while_room_is_made(&topics, &who, 1).await;
@@ -133,28 +147,28 @@ async fn a_publisher_waits_for_room() {
 #[tokio::test]
 async fn a_subscriber_that_stays_full_loses_the_message_and_it_is_counted() {
     let metrics = Metrics::default();
-    let topics = Handle::new(metrics.clone(), SessionJournal::default());
+    let topics = Topics::new(metrics.clone(), SessionJournal::default());
     let who = Fake::new(1, 0);
     subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
     let before = Instant::now();
-    topics.publish_alone(message("a", QoS::AtLeastOnce, false)).await;
+    publish_alone(&topics, message("a", QoS::AtLeastOnce, false)).await;
     assert!(before.elapsed() >= SLOW_CONSUMER_WAIT / 2, "{:?}", before.elapsed());
     assert_eq!(metrics.limit_hits(limits::names::SESSION_QUEUE), 1);
 }
 
 #[tokio::test]
 async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
-    let topics = Handle::new(Metrics::default(), SessionJournal::default());
+    let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
     let (who, other) = (Fake::new(1, 0), Fake::new(2, 99));
     subscribe(&topics, "a/#", &who, options);
     subscribe(&topics, "a/b", &other, options);
     let shared = Fake::new(3, 0);
     subscribe(&topics, "$share/g/a/#", &shared, options);
-    topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+    publish_alone(&topics, message("a/b", QoS::AtLeastOnce, false)).await;
     // Each publisher waits no longer than its budget lasts: the second for the rest, the others for the other subscriber.
     for _ in 0..3 {
-        topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+        publish_alone(&topics, message("a/b", QoS::AtLeastOnce, false)).await;
     }
     let everyone = Publisher::of(Owner::Everyone);
     let waiting = topics.deliver(&message("a/b", QoS::AtLeastOnce, false), &everyone, &mut PendingChanges::default());
@@ -164,7 +178,7 @@ async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
 
 #[tokio::test]
 async fn a_member_that_takes_something_now_and_then_is_waited_for_beside_one_that_takes_nothing() {
-    let topics = Handle::new(Metrics::default(), SessionJournal::default());
+    let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
     let (stuck, slow) = (Fake::new(1, 0), Fake::new(2, 0));
     stuck.slow_consumer.lock().waited(Instant::now(), Instant::now() + SLOW_CONSUMER_WAIT);
@@ -179,7 +193,7 @@ async fn a_member_that_takes_something_now_and_then_is_waited_for_beside_one_tha
 
 #[tokio::test]
 async fn members_of_a_shared_subscription_take_turns() {
-    let topics = Handle::new(Metrics::default(), SessionJournal::default());
+    let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let members = [1, 2, 3].map(|id| Fake::new(id, 99));
     for member in &members {
         assert!(!subscribe(&topics, "$share/g/a/+", member, Options { qos: QoS::AtLeastOnce, ..Options::default() }));
@@ -187,7 +201,7 @@ async fn members_of_a_shared_subscription_take_turns() {
     let alone = Fake::new(4, 99);
     subscribe(&topics, "$share/other/a/#", &alone, Options::default());
     for _ in 0..6 {
-        topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+        publish_alone(&topics, message("a/b", QoS::AtLeastOnce, false)).await;
     }
     assert_eq!(members.each_ref().map(|member| member.deliveries().len()), [2, 2, 2]);
     assert_eq!(alone.deliveries().len(), 6);
@@ -195,24 +209,24 @@ async fn members_of_a_shared_subscription_take_turns() {
     members[0].connected.store(false, Ordering::Relaxed);
     *members[1].capacity.lock() = 2;
     for _ in 0..4 {
-        topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+        publish_alone(&topics, message("a/b", QoS::AtLeastOnce, false)).await;
     }
     assert_eq!(members.each_ref().map(|member| member.deliveries().len()), [2, 2, 6]);
     members[2].connected.store(false, Ordering::Relaxed);
     members[1].connected.store(false, Ordering::Relaxed);
-    topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+    publish_alone(&topics, message("a/b", QoS::AtLeastOnce, false)).await;
     assert_eq!(members.iter().map(|member| member.deliveries().len()).sum::<usize>(), 11);
     for member in &members {
         assert!(topics.unsubscribe("$share/g/a/+", member.id));
     }
-    topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+    publish_alone(&topics, message("a/b", QoS::AtLeastOnce, false)).await;
     assert_eq!(members.iter().map(|member| member.deliveries().len()).sum::<usize>(), 11);
     assert!(!topics.unsubscribe("$share/g/a/+", 1));
 }
 
 #[tokio::test]
 async fn what_a_member_left_goes_to_another() {
-    let topics = Handle::new(Metrics::default(), SessionJournal::default());
+    let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let (gone, other) = (Fake::new(1, 9), Fake::new(2, 9));
     subscribe(&topics, "$share/g/a", &gone, Options::default());
     subscribe(&topics, "$share/g/a", &other, Options { qos: QoS::AtLeastOnce, ..Options::default() });
@@ -228,7 +242,7 @@ async fn what_a_member_left_goes_to_another() {
 
 #[test]
 fn messages_of_the_host_reach_only_clients_that_named_their_topics() {
-    let topics = Handle::new(Metrics::default(), SessionJournal::default());
+    let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let filters =
         ["registries/#", "$share/g/registries/+/devices/a/state", "registries/r/devices/b/#", "#", "+/+/#", "$shown/#"];
     let fakes: Vec<_> = (1..).map(|id| Fake::new(id, 9)).take(filters.len()).collect();
@@ -249,10 +263,10 @@ fn messages_of_the_host_reach_only_clients_that_named_their_topics() {
 #[tokio::test]
 async fn what_expired_makes_room_for_new_retained_messages() {
     let metrics = Metrics::default();
-    let topics = Handle::new(metrics.clone(), SessionJournal::default());
+    let topics = Topics::new(metrics.clone(), SessionJournal::default());
     let retain = |topic: String, expires| {
         let message = Arc::new(Message { retain: true, expires, ..Message::new(&topic, "x") });
-        topics.publish_alone(message)
+        publish_alone(&topics, message)
     };
     for n in 0..limits::RETAINED {
         retain(format!("old/{n}"), Some(Instant::now())).await;
@@ -264,7 +278,7 @@ async fn what_expired_makes_room_for_new_retained_messages() {
 
 #[test]
 fn what_expired_while_the_host_was_down_is_not_taken_up() {
-    let topics = Handle::new(Metrics::default(), SessionJournal::default());
+    let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let now = ClockReading { instant: Instant::now(), ms: 1_000 };
     let stored = |topic: &str, expiry| StoredMessage { expiry, ..StoredMessage::of(&Message::new(topic, "x"), now) };
     let left = [
@@ -273,12 +287,12 @@ fn what_expired_while_the_host_was_down_is_not_taken_up() {
         stored("never", StoredExpiry::Never),
     ];
     topics.restore_retained(left.map(|message| RetainedDoc { message, owner: Owner::Everyone }).into(), now);
-    assert_eq!(topics.0.retained.lock().page("#", None).messages.len(), 2);
+    assert_eq!(topics.counts().retained, 2);
 }
 
 /// Messages that a publisher gets delivered to subscribers that each take one message in this time.
 async fn published(subscribers: u64, takes_one_every: Duration) -> u64 {
-    let topics = Handle::new(Metrics::default(), SessionJournal::default());
+    let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let slow: Vec<_> = (0..subscribers).map(|id| Fake::new(id, 0)).collect();
     for who in &slow {
         subscribe(&topics, "a", who, Options { qos: QoS::AtLeastOnce, ..Options::default() });

@@ -1,53 +1,35 @@
 //! Journals changes of sessions and retained messages, or discards them in tests without a store. Does not decide what is journaled.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
-
-use switchbox_model::{
-    Entry,
-    broker::{BrokerChange, MessageNum, SessionNum},
-};
-use switchbox_store::QueueShare;
-use switchbox_store::{self as store, OnCommit, QueuePermit, QueuePosition, Reply};
+use switchbox_model::{Entry, broker::BrokerChange};
+use switchbox_mqtt_session::topics::Numbers;
+use switchbox_store::{self as store, OnCommit, QueuePermit, QueuePosition, QueueShare, Reply};
 
 /// Cheap to clone. The default discards everything.
 #[derive(Debug, Clone, Default)]
 pub struct SessionJournal {
     store: Option<store::Handle>,
-    last: Arc<Last>,
-}
-
-#[derive(Debug, Default)]
-struct Last {
-    session: AtomicU64,
-    message: AtomicU64,
+    numbers: Numbers,
 }
 
 impl SessionJournal {
     #[must_use]
     pub fn new(store: store::Handle, docs: &store::BrokerDocs) -> Self {
-        let last = Last { session: docs.last_session.into(), message: docs.last_message.into() };
-        Self { store: Some(store), last: Arc::new(last) }
+        Self { store: Some(store), numbers: Numbers::after(docs.last_session, docs.last_message) }
     }
 
+    /// The numbers of sessions and messages in this journal.
     #[must_use]
-    pub fn next_session(&self) -> SessionNum {
-        SessionNum(self.last.session.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-
-    pub(super) fn next_message(&self) -> MessageNum {
-        MessageNum(self.last.message.fetch_add(1, Ordering::Relaxed) + 1)
+    pub fn numbers(&self) -> &Numbers {
+        &self.numbers
     }
 
     /// Waits for room in the journal's queue for this many bytes. Returns `None` without a store, or if the store is closed.
-    pub(super) async fn reserve(&self, bytes: usize) -> Option<QueuePermit> {
+    pub(crate) async fn reserve(&self, bytes: usize) -> Option<QueuePermit> {
         self.store.as_ref()?.reserve(bytes, QueueShare::Bounded).await.ok()
     }
 
     /// Submits the changes in one entry. Returns their position in the journal's queue; `None` if the journal is closed.
-    pub(super) fn submit(
+    pub(crate) fn submit(
         &self,
         changes: Vec<BrokerChange>,
         permit: Option<QueuePermit>,
