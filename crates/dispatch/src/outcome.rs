@@ -96,7 +96,7 @@ async fn commit_at_rate(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitt
         }
         Admission::Never { wait, hit } => {
             let text = runner.delay_too_long(&uncommitted.version, hit, wait, uncommitted.effects());
-            give_up(entries, uncommitted, Problem { text, retry: false })
+            give_up(entries, uncommitted, Failure { text, retry: false })
         }
     }
 }
@@ -118,7 +118,7 @@ fn approve(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted, exceeded: Exc
 
 /// The event becomes a dead letter, and its effects are dropped.
 pub(super) fn refuse(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted, text: String) -> NextStep {
-    give_up(entries, uncommitted, Problem { text, retry: false })
+    give_up(entries, uncommitted, Failure { text, retry: false })
 }
 
 fn log_limits_hit(entries: &EntryBatch<'_>, job: &Job, execution: &Execution, now: Instant) {
@@ -131,17 +131,17 @@ fn log_limits_hit(entries: &EntryBatch<'_>, job: &Job, execution: &Execution, no
 }
 
 /// Returns `None` if the guest handled the event.
-fn judge(entries: &EntryBatch<'_>, verdict: Verdict) -> Option<Problem> {
+fn judge(entries: &EntryBatch<'_>, verdict: Verdict) -> Option<Failure> {
     let runner = entries.runner;
     match verdict {
         Verdict::Done => None,
-        Verdict::Reject(text) => Some(Problem { text, retry: false }),
-        Verdict::Retry(text) | Verdict::GuestFailed(text) => Some(Problem { text, retry: true }),
+        Verdict::Reject(text) => Some(Failure { text, retry: false }),
+        Verdict::Retry(text) | Verdict::GuestFailed(text) => Some(Failure { text, retry: true }),
         // A retry would most likely end in the same way.
         Verdict::HostPanicked(text) => {
             runner.context.supervisor.count_panic("guest call", &text);
             let text = format!("the host panicked in a call of the plugin: {text}");
-            Some(Problem { text, retry: false })
+            Some(Failure { text, retry: false })
         }
     }
 }
@@ -158,7 +158,7 @@ pub(super) async fn finish(entries: &mut EntryBatch<'_>, uncommitted: Uncommitte
 }
 
 /// A retry, or a dead letter after the last attempt.
-fn give_up(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, problem: Problem) -> NextStep {
+fn give_up(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, problem: Failure) -> NextStep {
     let runner = entries.runner;
     runner.counters.set_last_error(&problem.text);
     if problem.retry && uncommitted.job.attempt < ATTEMPTS {
@@ -182,14 +182,14 @@ fn give_up(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, problem: 
 }
 
 /// Why an event was not handled, and whether it is tried again.
-struct Problem {
+struct Failure {
     text: String,
     retry: bool,
 }
 
 /// Appends the effects to the journal. Waits for effects that can be refused there; others go with the batch. The error has what
 /// `give_up` needs.
-async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> Result<(), Box<(Problem, Uncommitted)>> {
+async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> Result<(), Box<(Failure, Uncommitted)>> {
     realign_timers(&mut uncommitted.handled.outcome);
     wait_to_publish(entries, uncommitted.effects()).await;
     let conditional = has_condition(uncommitted.effects());
@@ -208,7 +208,7 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
     let planned = plan(&state.data.lock(), &uncommitted);
     let writes = match planned {
         Ok(writes) => writes,
-        Err(text) => return Err(Box::new((Problem { text, retry: true }, uncommitted))),
+        Err(text) => return Err(Box::new((Failure { text, retry: true }, uncommitted))),
     };
     let mut handled = uncommitted.handled.clone();
     if let Outcome::Done { effects } = &mut handled.outcome {
@@ -216,7 +216,7 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
     }
     if conditional {
         if let Some(refused) = entries.submit_alone(handled, &uncommitted.job).await {
-            return Err(Box::new((Problem { text: refused.to_string(), retry: true }, uncommitted)));
+            return Err(Box::new((Failure { text: refused.to_string(), retry: true }, uncommitted)));
         }
     } else {
         entries.add(handled, &uncommitted.job, None);

@@ -115,7 +115,7 @@ pub fn inspect(folder: &Path) -> Result<Inspection, Error> {
         let segment = Segment::read(path)?.filter(|segment| segment::row_of_name(path) == Some(segment.start().row));
         let problem = match segment {
             Some(segment) => match found.segments.back().map(Segment::end) {
-                Some(before) if !follows(before, segment.start(), &listed.gaps) => Some(Problem::Broken),
+                Some(before) if !follows(before, segment.start(), &listed.gaps) => Some(Defect::Broken),
                 _ => {
                     found.segments.push_back(segment);
                     None
@@ -125,7 +125,7 @@ pub fn inspect(folder: &Path) -> Result<Inspection, Error> {
                 found.unbegun = Some(path.clone());
                 None
             }
-            None => Some(Problem::NoHeader),
+            None => Some(Defect::NoHeader),
         };
         if let Some(problem) = problem {
             let rest = listed.files.get(index..).unwrap_or_default();
@@ -137,7 +137,7 @@ pub fn inspect(folder: &Path) -> Result<Inspection, Error> {
     Ok(found)
 }
 
-enum Problem {
+enum Defect {
     /// The file does not begin at the row where the file before ends.
     Broken,
     /// The file does not begin with a header.
@@ -151,12 +151,12 @@ fn follows(before: JournalPosition, start: JournalPosition, gaps: &HashMap<i64, 
 }
 
 /// The files from the first damaged one on are `rest`.
-fn damage(found: &Inspection, problem: Problem, rest: &[PathBuf], journal_bytes: u64) -> Result<Damage, Error> {
+fn damage(found: &Inspection, problem: Defect, rest: &[PathBuf], journal_bytes: u64) -> Result<Damage, Error> {
     let end = found.end();
     let (mut row, mut range) = (end.row, Range::after(end.row, end.last_seq, journal_bytes));
     let mut after = Vec::new();
     let (path, offset, problem) = match (problem, found.segments.back()) {
-        (Problem::Broken, Some(last)) => {
+        (Defect::Broken, Some(last)) => {
             add_runs(last.path(), last.used(), &mut range, &mut after)?;
             (last.path().to_owned(), last.used(), "it is damaged")
         }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::options::Options;
 use switchbox_model::limits::{SCRIPT_BYTES, plugin_names as names};
-use switchbox_plugin_model::{MAX_COMPONENT_BYTES, PluginSettings, Problem, inspect};
+use switchbox_plugin_model::{BinaryError, MAX_COMPONENT_BYTES, PluginSettings, inspect};
 use switchbox_support::{clock, fd_exhaustion};
 
 /// What the name of a rule in JavaScript ends with.
@@ -270,8 +270,8 @@ fn read(path: &Path, name: &str, file: &mut File, settling: bool, read_whole: im
         return;
     }
     // What is in a rule is for its tool chain to judge.
-    let problem = if script { bytes.is_empty().then_some(Problem::Empty) } else { inspect(&bytes).err() };
-    file.incomplete = settling && problem.is_some_and(Problem::may_be_unfinished);
+    let problem = if script { bytes.is_empty().then_some(BinaryError::Empty) } else { inspect(&bytes).err() };
+    file.incomplete = settling && problem.is_some_and(BinaryError::may_be_unfinished);
     if file.incomplete {
         return;
     }

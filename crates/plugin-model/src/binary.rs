@@ -17,7 +17,7 @@ pub enum Kind {
 
 /// Why the bytes are no complete WebAssembly file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum BinaryError {
     #[error("the file is empty")]
     Empty,
     #[error("the file does not begin with \\0asm")]
@@ -31,7 +31,7 @@ pub enum Problem {
     BrokenLength { at: usize },
 }
 
-impl Problem {
+impl BinaryError {
     /// Returns true if a file that is still being written may look like this.
     #[must_use]
     pub fn may_be_unfinished(self) -> bool {
@@ -40,41 +40,41 @@ impl Problem {
 }
 
 /// Walks the sections: each is an id, a length and as many bytes. The last must end where the file ends.
-pub fn inspect(bytes: &[u8]) -> Result<Kind, Problem> {
+pub fn inspect(bytes: &[u8]) -> Result<Kind, BinaryError> {
     const MAGIC: &[u8] = b"\0asm";
     if bytes.is_empty() {
-        return Err(Problem::Empty);
+        return Err(BinaryError::Empty);
     }
     let head = bytes.get(..8).unwrap_or(bytes);
     if !head.iter().zip(MAGIC).all(|(a, b)| a == b) {
-        return Err(Problem::NotWasm);
+        return Err(BinaryError::NotWasm);
     }
     let kind = match head.get(4..8) {
-        None => return Err(Problem::Truncated { at: bytes.len() }),
+        None => return Err(BinaryError::Truncated { at: bytes.len() }),
         Some([1, 0, 0, 0]) => Kind::CoreModule,
         Some([0x0d, 0, 1, 0]) => Kind::Component,
-        Some(_) => return Err(Problem::UnknownVersion),
+        Some(_) => return Err(BinaryError::UnknownVersion),
     };
     let mut at = 8;
     while at < bytes.len() {
         let (length, begin) = length(bytes, at + 1)?;
-        at = begin.checked_add(length).filter(|end| *end <= bytes.len()).ok_or(Problem::Truncated { at })?;
+        at = begin.checked_add(length).filter(|end| *end <= bytes.len()).ok_or(BinaryError::Truncated { at })?;
     }
     Ok(kind)
 }
 
 /// An unsigned LEB128 of at most 32 bits, and where it ends.
-fn length(bytes: &[u8], from: usize) -> Result<(usize, usize), Problem> {
+fn length(bytes: &[u8], from: usize) -> Result<(usize, usize), BinaryError> {
     let mut value = 0_u64;
     for (n, at) in (from..).take(5).enumerate() {
-        let byte = *bytes.get(at).ok_or(Problem::Truncated { at: from })?;
+        let byte = *bytes.get(at).ok_or(BinaryError::Truncated { at: from })?;
         value |= u64::from(byte & 0x7f) << (7 * n);
         if byte & 0x80 == 0 {
-            let value = u32::try_from(value).map_err(|_| Problem::BrokenLength { at: from })?;
+            let value = u32::try_from(value).map_err(|_| BinaryError::BrokenLength { at: from })?;
             return Ok((value as usize, at + 1));
         }
     }
-    Err(Problem::BrokenLength { at: from })
+    Err(BinaryError::BrokenLength { at: from })
 }
 
 /// `sha256:…` of these bytes.
@@ -101,15 +101,15 @@ mod tests {
             (b"\0asm\x01\0\0\0".to_vec(), Ok(Kind::CoreModule)),
             (with(&[0, 2, 1, 1]), Ok(Kind::Component)),
             (with(&[0, 2, 1, 1, 0, 0]), Ok(Kind::Component)),
-            (with(&[0, 2, 1]), Err(Problem::Truncated { at: 8 })),
-            (with(&[0]), Err(Problem::Truncated { at: 9 })),
-            (with(&[0, 0x80]), Err(Problem::Truncated { at: 9 })),
-            (with(&[0, 0x80, 0x80, 0x80, 0x80, 0x80]), Err(Problem::BrokenLength { at: 9 })),
-            (with(&[0, 0xff, 0xff, 0xff, 0xff, 0x7f]), Err(Problem::BrokenLength { at: 9 })),
-            (b"\0as".to_vec(), Err(Problem::Truncated { at: 3 })),
-            (b"\0asm\x0c\0\x01\0".to_vec(), Err(Problem::UnknownVersion)),
-            (b"hello, world".to_vec(), Err(Problem::NotWasm)),
-            (vec![], Err(Problem::Empty)),
+            (with(&[0, 2, 1]), Err(BinaryError::Truncated { at: 8 })),
+            (with(&[0]), Err(BinaryError::Truncated { at: 9 })),
+            (with(&[0, 0x80]), Err(BinaryError::Truncated { at: 9 })),
+            (with(&[0, 0x80, 0x80, 0x80, 0x80, 0x80]), Err(BinaryError::BrokenLength { at: 9 })),
+            (with(&[0, 0xff, 0xff, 0xff, 0xff, 0x7f]), Err(BinaryError::BrokenLength { at: 9 })),
+            (b"\0as".to_vec(), Err(BinaryError::Truncated { at: 3 })),
+            (b"\0asm\x0c\0\x01\0".to_vec(), Err(BinaryError::UnknownVersion)),
+            (b"hello, world".to_vec(), Err(BinaryError::NotWasm)),
+            (vec![], Err(BinaryError::Empty)),
         ] {
             assert_eq!(inspect(&bytes), expect, "{bytes:?}");
         }

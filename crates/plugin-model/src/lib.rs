@@ -19,7 +19,7 @@ pub mod surface;
 pub mod text;
 pub mod trigger;
 
-pub use binary::{Kind, MAX_COMPONENT_BYTES, Problem, digest, inspect};
+pub use binary::{BinaryError, Kind, MAX_COMPONENT_BYTES, digest, inspect};
 pub use contents::{check_contents, imports};
 pub use description::Description;
 pub use error::{CallError, Error, LoadError};

@@ -58,7 +58,7 @@ impl Default for PluginSettings {
 
 /// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct SettingError {
     /// Such as `limits.memory` or `trigger[2].event`; empty for the text as a whole.
     pub key: String,
     pub text: String,
@@ -66,11 +66,11 @@ pub struct Problem {
 
 /// All problems, displayed on one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct Invalid(pub Vec<Problem>);
+pub struct Invalid(pub Vec<SettingError>);
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, Problem { key, text }) in self.0.iter().enumerate() {
+        for (n, SettingError { key, text }) in self.0.iter().enumerate() {
             let separator = if n == 0 { "" } else { "; " };
             let colon = if key.is_empty() { "" } else { ": " };
             write!(f, "{separator}{key}{colon}{text}")?;
@@ -91,7 +91,10 @@ impl PluginSettings {
 fn parse(text: &str) -> Result<PluginSettings, Invalid> {
     let table = text.parse::<Table>().map_err(|error| {
         let line = error.span().map_or(1, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1);
-        Invalid(vec![Problem { key: String::new(), text: format!("line {line} is not TOML: {}", error.message()) }])
+        Invalid(vec![SettingError {
+            key: String::new(),
+            text: format!("line {line} is not TOML: {}", error.message()),
+        }])
     })?;
     let mut reader = Reader::default();
     let mut settings = PluginSettings::default();
@@ -112,11 +115,11 @@ fn parse(text: &str) -> Result<PluginSettings, Invalid> {
 
 /// Collects the problems.
 #[derive(Default)]
-struct Reader(Vec<Problem>);
+struct Reader(Vec<SettingError>);
 
 impl Reader {
     fn problem(&mut self, key: impl Into<String>, text: impl Into<String>) {
-        self.0.push(Problem { key: key.into(), text: text.into() });
+        self.0.push(SettingError { key: key.into(), text: text.into() });
     }
 
     fn value<T: DeserializeOwned>(&mut self, key: &str, value: Value) -> Option<T> {

@@ -58,14 +58,14 @@ struct QueuedEntry {
 
 /// What is written together.
 #[derive(Default)]
-struct Batch {
+struct CommitBatch {
     entries: Vec<QueuedEntry>,
     control_items: Vec<Item>,
     /// The commit waits for the disk.
     durable: bool,
 }
 
-impl Batch {
+impl CommitBatch {
     /// Returns how many of the items are of plugins that have handled an event.
     fn add(&mut self, items: impl Iterator<Item = Item>) -> usize {
         let mut handled = 0;
@@ -137,7 +137,8 @@ impl<M: Machine> Writer<M> {
 
     fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>, record: &mut Vec<u8>) {
         let mut capacity = self.most_entries();
-        let mut batch = Batch { entries: Vec::with_capacity(waiting.len().min(capacity)), ..Batch::default() };
+        let mut batch =
+            CommitBatch { entries: Vec::with_capacity(waiting.len().min(capacity)), ..CommitBatch::default() };
         let fitting = std::iter::from_fn(|| {
             let item = if capacity > 0 { waiting.next() } else { None };
             capacity = capacity.saturating_sub(item.as_ref().map_or(0, weight));
@@ -154,7 +155,7 @@ impl<M: Machine> Writer<M> {
                 self.append_queue.expected_arrived(batch.add(more.drain(..)));
             }
         }
-        let Batch { entries, control_items, durable } = batch;
+        let CommitBatch { entries, control_items, durable } = batch;
         if !entries.is_empty() {
             let committed = match &self.failed {
                 // What comes after a failure may rest on what was lost.

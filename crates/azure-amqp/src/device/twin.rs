@@ -19,7 +19,7 @@ use crate::{context::Context, error::error, incoming, message::may_settle};
 use switchbox_azure::twin;
 use switchbox_core::ingest;
 use switchbox_delivery::{DeliveryReport, DownlinkKind};
-use switchbox_rules::json::Problem;
+use switchbox_rules::json::PatchError;
 use switchbox_store::QueueShare;
 
 const REPORTED: &str = "/properties/reported";
@@ -121,7 +121,7 @@ async fn patch_reported(context: &Context, connection: &DeviceConnection, patch:
             _ => Answer::error(503, "the journal cannot be written"),
         },
         Ok(Err(why)) => Answer::error(503, &why.to_string()),
-        Err(Problem::TooLarge { .. }) => {
+        Err(PatchError::TooLarge { .. }) => {
             context.handles.metrics.limit(limit.limit);
             Answer::error(413, limit.text)
         }

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use switchbox_rules::json::{self, Problem};
+use switchbox_rules::json::{self, PatchError};
 
 use crate::registry::Device;
 use switchbox_model::{CommandStatus, EffectKey, Entry, Event, EventData, Message, QoS, Seq, broker::BrokerChange};
@@ -109,7 +109,7 @@ impl Offering {
 }
 
 /// Events of one device, or of none, that become one entry.
-struct Batch<'a> {
+struct EventBatch<'a> {
     device: Option<&'a Arc<Device>>,
     events: Vec<NewEvent>,
     /// An entry that is written before the events, in the same record.
@@ -119,7 +119,7 @@ struct Batch<'a> {
     on_commit: OnCommit,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> EventBatch<'a> {
     fn of_device(device: &'a Arc<Device>, events: Vec<NewEvent>) -> Self {
         Self { device: Some(device), events, before: None, permit: None, on_commit: OnCommit::Nothing }
     }
@@ -163,7 +163,7 @@ impl Handle {
     /// `EventData::State` the version given is ignored and assigned here.
     pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, permit: QueuePermit, done: EventsCommitted) {
         let (permit, on_commit) = (Some(permit), on_commit(Some(done)));
-        self.append(Batch { permit, on_commit, ..Batch::of_device(device, events) }, Entry::of_events);
+        self.append(EventBatch { permit, on_commit, ..EventBatch::of_device(device, events) }, Entry::of_events);
     }
 
     /// As [`Handle::submit`], for a task that compares positions itself: returns the position of the events. `waker` is woken when
@@ -175,7 +175,8 @@ impl Handle {
         permit: QueuePermit,
         waker: Option<Waker>,
     ) -> Result<QueuePosition, Error> {
-        let batch = Batch { permit: Some(permit), on_commit: waker.into(), ..Batch::of_device(device, events) };
+        let batch =
+            EventBatch { permit: Some(permit), on_commit: waker.into(), ..EventBatch::of_device(device, events) };
         self.append(batch, Entry::of_events).ok_or(Error::Closed)
     }
 
@@ -200,7 +201,7 @@ impl Handle {
         limit: usize,
         permit: QueuePermit,
         done: impl FnOnce(u64, Result<(), Error>) + Send + 'static,
-    ) -> Result<Result<QueuePosition, Error>, Problem> {
+    ) -> Result<Result<QueuePosition, Error>, PatchError> {
         let _order = device.order();
         let (newest, version) = device.newest_state();
         let newest = if json::object(&newest).is_ok() { newest } else { Bytes::new() };
@@ -218,7 +219,7 @@ impl Handle {
             done(version + 1, result);
         });
         let (permit, on_commit) = (Some(permit), on_commit(Some(done)));
-        let batch = Batch { permit, on_commit, ..Batch::of_device(device, vec![event]) };
+        let batch = EventBatch { permit, on_commit, ..EventBatch::of_device(device, vec![event]) };
         Ok(self.append_ordered(batch, Entry::of_events).ok_or(Error::Closed))
     }
 
@@ -243,20 +244,22 @@ impl Handle {
         permit: Option<QueuePermit>,
         on_commit: OnCommit,
     ) -> Result<QueuePosition, Error> {
-        let batch = Batch { before: changes_entry(changes), permit, on_commit, ..Batch::of_no_device(vec![event]) };
+        let batch =
+            EventBatch { before: changes_entry(changes), permit, on_commit, ..EventBatch::of_no_device(vec![event]) };
         self.append(batch, Entry::of_events).ok_or(Error::Closed)
     }
 
     /// Appends one event of the device and these changes in one record. Does not wait for room in the queue: the number of such
     /// events is bounded by the number of connections.
     pub fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, on_commit: OnCommit) {
-        let batch = Batch { before: changes_entry(changes), on_commit, ..Batch::of_device(device, vec![event]) };
+        let batch =
+            EventBatch { before: changes_entry(changes), on_commit, ..EventBatch::of_device(device, vec![event]) };
         self.append(batch, Entry::of_events);
     }
 
     /// As [`Handle::submit_topic`], for a message that the effect `by` of a plugin published.
     pub fn submit_published(&self, event: NewEvent, by: Option<EffectKey>, permit: QueuePermit) {
-        let batch = Batch { permit: Some(permit), ..Batch::of_no_device(vec![event]) };
+        let batch = EventBatch { permit: Some(permit), ..EventBatch::of_no_device(vec![event]) };
         self.append(batch, |events| Entry::Events { events, by: vec![by] });
     }
 
@@ -282,7 +285,7 @@ impl Handle {
     /// once. Does not wait for room in the queue: open commands are bounded.
     pub fn commands_settled(&self, device: &Arc<Device>, ended: Vec<EndedCommand>, done: Option<EventsCommitted>) {
         let (nums, events): (Vec<_>, Vec<_>) = ended.into_iter().map(settled).unzip();
-        let batch = Batch { on_commit: on_commit(done), ..Batch::of_device(device, events) };
+        let batch = EventBatch { on_commit: on_commit(done), ..EventBatch::of_device(device, events) };
         self.append(batch, |events| Entry::CommandsSettled { nums, events });
     }
 
@@ -297,19 +300,19 @@ impl Handle {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let done: store::CommitCallback = Box::new(move |reply| drop(sender.send(reply)));
         let num = device.num;
-        let batch = Batch { on_commit: OnCommit::Call(done), ..Batch::of_device(device, events) };
+        let batch = EventBatch { on_commit: OnCommit::Call(done), ..EventBatch::of_device(device, events) };
         self.append(batch, |events| Entry::DeviceDeleted { num, revision, nums, events });
         receiver.await.map_err(|_| store::Error::Closed)?
     }
 
     /// Records that the device connected or disconnected. Does not wait for room in the queue: there are at most two for each connection.
     pub fn lifecycle(&self, device: &Arc<Device>, data: EventData) {
-        self.append(Batch::of_device(device, vec![NewEvent::new(false, data)]), Entry::of_events);
+        self.append(EventBatch::of_device(device, vec![NewEvent::new(false, data)]), Entry::of_events);
     }
 
     /// Appends the batch under the order of its device or topic. `entry` makes the entry of the events. Returns `None` if the journal is
     /// closed.
-    fn append(&self, batch: Batch<'_>, entry: impl FnOnce(Vec<Event>) -> Entry) -> Option<QueuePosition> {
+    fn append(&self, batch: EventBatch<'_>, entry: impl FnOnce(Vec<Event>) -> Entry) -> Option<QueuePosition> {
         let _order = batch.device.map(|device| device.order());
         let topic = if batch.device.is_none() { self.offering.topic(&batch.events) } else { None };
         let _topic_order = topic.map(Mutex::lock);
@@ -317,8 +320,8 @@ impl Handle {
     }
 
     /// As [`Handle::append`], for a caller that holds the order of the device.
-    fn append_ordered(&self, batch: Batch<'_>, entry: impl FnOnce(Vec<Event>) -> Entry) -> Option<QueuePosition> {
-        let Batch { device, events, before, permit, on_commit } = batch;
+    fn append_ordered(&self, batch: EventBatch<'_>, entry: impl FnOnce(Vec<Event>) -> Entry) -> Option<QueuePosition> {
+        let EventBatch { device, events, before, permit, on_commit } = batch;
         let time_ms = clock::now_ms();
         let sync = events.iter().any(|event| event.durable);
         let joined = self.joined(&events);

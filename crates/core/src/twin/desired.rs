@@ -2,12 +2,12 @@
 //! a plugin gets the conflicts that its effects would have.
 
 use bytes::Bytes;
-use switchbox_rules::json::Problem;
+use switchbox_rules::json::PatchError;
 
 use switchbox_model::limits::CONFIG_BYTES;
 
 /// The desired document after a merge patch (RFC 7396). `None` when the patch changes nothing.
-pub fn patched(desired: &[u8], patch: &[u8]) -> Result<Option<Bytes>, Problem> {
+pub fn patched(desired: &[u8], patch: &[u8]) -> Result<Option<Bytes>, PatchError> {
     Ok(switchbox_rules::json::patched(desired, patch, CONFIG_BYTES)?.map(Bytes::from))
 }
 
@@ -34,7 +34,7 @@ impl Desired {
     }
 
     /// A new version, unless the patch changes nothing.
-    pub fn patch(&mut self, patch: &[u8]) -> Result<(), Problem> {
+    pub fn patch(&mut self, patch: &[u8]) -> Result<(), PatchError> {
         if let Some(document) = patched(&self.document, patch)? {
             self.replace(document);
         }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub use desired::{Desired, patched};
 pub use differs::differs;
 pub use document::{Twin, document};
-pub use switchbox_rules::json::{InvalidTolerance, Problem, Tolerance};
+pub use switchbox_rules::json::{InvalidTolerance, PatchError, Tolerance};
 
 /// The device metadata that holds the tolerance with which its twin is compared.
 pub const TOLERANCE: &str = "twin-tolerance";

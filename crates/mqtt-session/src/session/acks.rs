@@ -7,7 +7,7 @@ use switchbox_model::QueuePosition;
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 
 #[derive(Debug)]
-struct Batch {
+struct AckBatch {
     /// They may be sent when the journal is committed up to this position.
     position: QueuePosition,
     acks: VecDeque<Ack>,
@@ -16,7 +16,7 @@ struct Batch {
 /// The queue of acknowledgements. A batch that is not committed yet delays those after it, so that the order is kept.
 #[derive(Debug, Default)]
 pub(super) struct Acks {
-    batches: VecDeque<Batch>,
+    batches: VecDeque<AckBatch>,
     /// The journal is committed up to this position.
     committed: QueuePosition,
     count: usize,
@@ -30,7 +30,7 @@ impl Acks {
         self.closing += usize::from(ack.is_closing());
         match self.batches.back_mut() {
             Some(batch) if batch.position <= self.committed => batch.acks.push_back(ack),
-            _ => self.batches.push_back(Batch { position: QueuePosition::default(), acks: VecDeque::from([ack]) }),
+            _ => self.batches.push_back(AckBatch { position: QueuePosition::default(), acks: VecDeque::from([ack]) }),
         }
     }
 
@@ -43,7 +43,7 @@ impl Acks {
     pub(super) fn push_at(&mut self, position: QueuePosition, acks: Vec<Ack>) {
         self.count += acks.len();
         self.closing += acks.iter().filter(|ack| ack.is_closing()).count();
-        self.batches.push_back(Batch { position, acks: acks.into() });
+        self.batches.push_back(AckBatch { position, acks: acks.into() });
     }
 
     /// The journal is committed up to this position. Returns the packet identifiers of the client's QoS 2 messages that it has now.
@@ -93,7 +93,7 @@ impl Acks {
 }
 
 /// The client's QoS 2 messages that are acknowledged in the batch.
-fn received(batch: &Batch) -> impl Iterator<Item = u16> {
+fn received(batch: &AckBatch) -> impl Iterator<Item = u16> {
     batch.acks.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id)
 }
 

@@ -19,7 +19,7 @@ pub(crate) type Traced = (EventData, Option<Box<Context>>);
 
 /// Events of one device that are journaled together, or messages on ordinary topics.
 #[derive(Default)]
-pub(crate) struct Batch {
+pub(crate) struct InboundBatch {
     /// The device of the events. `None` if it is the client itself.
     pub(super) of: Option<Arc<Device>>,
     pub(super) events: Vec<NewEvent>,
@@ -40,7 +40,7 @@ pub(super) struct Ordinary {
     pub(super) acks: Vec<Ack>,
 }
 
-impl Batch {
+impl InboundBatch {
     /// Returns true if an event of the client's own device can be added.
     pub(super) fn takes_own(&self) -> bool {
         self.of.is_none() && self.ordinary.is_empty()

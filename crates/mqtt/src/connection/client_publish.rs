@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     connection::{
         Connection,
-        batch::{Batch, Ordinary, weight},
+        batch::{InboundBatch, Ordinary, weight},
         revalidate::split_end,
     },
     content::PublishRefusal,
@@ -37,7 +37,7 @@ impl Connection {
         &mut self,
         message: Message,
         ack: Option<Ack>,
-        batch: &mut Batch,
+        batch: &mut InboundBatch,
     ) -> Result<(), ConnectionEnd> {
         let publisher = self.publisher(message.retain, ack.is_some());
         let Presence { shared, .. } = &self.presence;
@@ -85,7 +85,7 @@ impl Connection {
         waiting: Vec<SubscriberDelivery>,
         mut event: Option<NewEvent>,
         ack: Ack,
-        batch: &mut Batch,
+        batch: &mut InboundBatch,
     ) -> Result<(), ConnectionEnd> {
         let mut result = Ok(());
         if !waiting.is_empty() {
@@ -108,7 +108,7 @@ impl Connection {
     }
 
     /// Journals a delivered message of QoS 0 for the plugins that it triggers, if the journal's queue has room to spare.
-    async fn publish_droppable(&mut self, event: NewEvent, batch: &mut Batch) -> Result<(), ConnectionEnd> {
+    async fn publish_droppable(&mut self, event: NewEvent, batch: &mut InboundBatch) -> Result<(), ConnectionEnd> {
         self.submit(batch).await?;
         self.submit_droppable(event).await
     }

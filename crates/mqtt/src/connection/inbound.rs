@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::{
-    connection::{Connection, batch::Batch},
+    connection::{Connection, batch::InboundBatch},
     device_delivery::DeliveryReports,
     end::ConnectionEnd,
 };
@@ -24,7 +24,7 @@ impl Connection {
         };
         let (publishes, bytes) =
             packets.iter().filter_map(payload).fold((0, 0), |(count, bytes), more| (count + 1, bytes + more));
-        let mut batch = Batch { publishes, ..Batch::default() };
+        let mut batch = InboundBatch { publishes, ..InboundBatch::default() };
         let mut reports = DeliveryReports::default();
         let metrics = &self.presence.shared.metrics;
         metrics.publishes_in.inc_by(publishes as u64);
@@ -40,7 +40,7 @@ impl Connection {
     async fn process_each(
         &mut self,
         packets: Vec<Packet>,
-        batch: &mut Batch,
+        batch: &mut InboundBatch,
         reports: &mut DeliveryReports,
     ) -> Result<(), ConnectionEnd> {
         for packet in packets {
@@ -76,7 +76,7 @@ impl Connection {
         &mut self,
         (kind, id, reason): (AckKind, u16, u8),
         reports: &mut DeliveryReports,
-        batch: &mut Batch,
+        batch: &mut InboundBatch,
     ) {
         if self.presence.gateway.is_some() {
             self.check_expected(kind, id);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::{
     bridge,
-    connection::{Connection, batch::Batch, register, twin},
+    connection::{Connection, batch::InboundBatch, register, twin},
     content::{Content, PublishRefusal, check_size, content},
     dialect::{self, TopicRefusal},
     end::ConnectionEnd,
@@ -41,7 +41,11 @@ enum Action {
 }
 
 impl Connection {
-    pub(super) async fn publish(&mut self, mut publish: Publish, batch: &mut Batch) -> Result<(), ConnectionEnd> {
+    pub(super) async fn publish(
+        &mut self,
+        mut publish: Publish,
+        batch: &mut InboundBatch,
+    ) -> Result<(), ConnectionEnd> {
         self.resolve_alias(&mut publish)?;
         if publish.qos == QoS::ExactlyOnce && !self.presence.dialect.rules().exactly_once {
             return Err(

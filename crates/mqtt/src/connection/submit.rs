@@ -6,7 +6,7 @@ use std::{task::Waker, time::Instant};
 use crate::{
     connection::{
         Connection,
-        batch::{Batch, weight},
+        batch::{InboundBatch, weight},
     },
     end::ConnectionEnd,
     mailbox::Close,
@@ -18,7 +18,7 @@ use switchbox_mqtt_codec::packet::{Ack, AckKind};
 
 impl Connection {
     /// Submits the batch to the journal.
-    pub(crate) async fn submit(&mut self, batch: &mut Batch) -> Result<(), ConnectionEnd> {
+    pub(crate) async fn submit(&mut self, batch: &mut InboundBatch) -> Result<(), ConnectionEnd> {
         let events = self.submit_events(batch).await;
         if batch.ordinary.is_empty() {
             return events;
@@ -31,14 +31,14 @@ impl Connection {
 
     /// Waits for room in the journal's queue, which slows a fast client down. If the connection has to end instead, the events are not
     /// accepted, and the client still has them.
-    async fn submit_events(&mut self, batch: &mut Batch) -> Result<(), ConnectionEnd> {
+    async fn submit_events(&mut self, batch: &mut InboundBatch) -> Result<(), ConnectionEnd> {
         let permit = self.reserve_or_drop(batch).await?;
         if batch.events.is_empty() {
             return Ok(());
         }
         let ordinary = std::mem::take(&mut batch.ordinary);
-        let Batch { of, events, acks, received, bytes, .. } =
-            std::mem::replace(batch, Batch { ordinary, ..Batch::default() });
+        let InboundBatch { of, events, acks, received, bytes, .. } =
+            std::mem::replace(batch, InboundBatch { ordinary, ..InboundBatch::default() });
         let Some(device) = of.or_else(|| self.presence.device.clone()) else { return Ok(()) };
         let permit = match permit {
             Some(permit) => permit,
@@ -53,7 +53,7 @@ impl Connection {
 
     /// Reserves room for the batch if it has events of QoS 0. Without room it drops those, so that events with an acknowledgement
     /// have it. Returns `None` if the caller still has to reserve room for the events of QoS 1 and 2.
-    async fn reserve_or_drop(&mut self, batch: &mut Batch) -> Result<Option<QueuePermit>, ConnectionEnd> {
+    async fn reserve_or_drop(&mut self, batch: &mut InboundBatch) -> Result<Option<QueuePermit>, ConnectionEnd> {
         // Every event of QoS 1 or 2 has an acknowledgement, so there are no events of QoS 0.
         if batch.events.len() == batch.acks.len() {
             return Ok(None);

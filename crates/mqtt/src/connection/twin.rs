@@ -9,7 +9,7 @@ use switchbox_azure::twin;
 use switchbox_core::{ingest, registry::Device};
 use switchbox_model::Message;
 use switchbox_mqtt_codec::packet::Ack;
-use switchbox_rules::json::Problem;
+use switchbox_rules::json::PatchError;
 
 /// A request with the id for its answer.
 pub(super) enum Request {
@@ -75,7 +75,7 @@ impl Connection {
             true => {
                 match self.presence.shared.host.ingest.submit_state_patch(device, patch, limit.bytes, permit, done) {
                     Ok(submitted) => return self.submitted(submitted, limit.bytes, ack.into_iter().collect()),
-                    Err(Problem::TooLarge { .. }) => {
+                    Err(PatchError::TooLarge { .. }) => {
                         self.presence.shared.metrics.limit(limit.limit);
                         status::TOO_LARGE
                     }

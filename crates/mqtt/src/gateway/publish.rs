@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
-    connection::{Connection, batch::Batch},
+    connection::{Connection, batch::InboundBatch},
     content::{Content, PublishRefusal, content},
     dialect::{
         self, Control, TopicRefusal,
@@ -49,7 +49,7 @@ impl Connection {
         &mut self,
         publish: Publish,
         ack: Option<Ack>,
-        batch: &mut Batch,
+        batch: &mut InboundBatch,
     ) -> Result<(), ConnectionEnd> {
         let topic = publish.topic.clone();
         let request = request(&topic);
@@ -100,7 +100,7 @@ impl Connection {
         meaning: dialect::Publish<'_>,
         publish: Publish,
         ack: Option<Ack>,
-        batch: &mut Batch,
+        batch: &mut InboundBatch,
     ) -> Result<Result<Acknowledge, Failure>, ConnectionEnd> {
         let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(id));
         let Some(attached) = attached else { return Ok(Err(not_attached(id))) };

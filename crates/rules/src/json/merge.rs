@@ -11,7 +11,7 @@ use crate::json::{
 
 /// Why a patch is not taken; the texts say what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum PatchError {
     #[error("a patch must be a JSON object, such as {{\"on\": true}}: it is empty")]
     Empty,
     #[error("a patch must be a JSON object, such as {{\"on\": true}}: {0}")]
@@ -24,17 +24,17 @@ pub enum Problem {
 
 /// The document after the patch, at most `limit` bytes. `None` when the patch changes nothing: each member that it names has that value
 /// already (a number may be written in another way), or is missing already if the patch has null. An empty document counts as `{}`.
-pub fn patched(document: &[u8], patch: &[u8], limit: usize) -> Result<Option<String>, Problem> {
+pub fn patched(document: &[u8], patch: &[u8], limit: usize) -> Result<Option<String>, PatchError> {
     if patch.trim_ascii().is_empty() {
-        return Err(Problem::Empty);
+        return Err(PatchError::Empty);
     }
-    let patch = parse::object(patch).map_err(Problem::Patch)?;
+    let patch = parse::object(patch).map_err(PatchError::Patch)?;
     let document = if document.trim_ascii().is_empty() { b"{}" } else { document };
-    let target = parse::parse(document).map_err(Problem::Desired)?;
+    let target = parse::parse(document).map_err(PatchError::Desired)?;
     let target_object = match &target.kind {
         Kind::Object(object) => object,
-        Kind::Array(_) => return Err(Problem::Desired(Invalid::Array)),
-        _ => return Err(Problem::Desired(Invalid::Scalar)),
+        Kind::Array(_) => return Err(PatchError::Desired(Invalid::Array)),
+        _ => return Err(PatchError::Desired(Invalid::Scalar)),
     };
     let mut edits = Vec::new();
     object(&target, target_object, &patch, &mut edits);
@@ -44,7 +44,7 @@ pub fn patched(document: &[u8], patch: &[u8], limit: usize) -> Result<Option<Str
     // It is UTF-8, as it could be parsed.
     let merged = edited(std::str::from_utf8(document).unwrap_or_default(), edits);
     if merged.len() > limit {
-        return Err(Problem::TooLarge { bytes: merged.len(), limit });
+        return Err(PatchError::TooLarge { bytes: merged.len(), limit });
     }
     Ok(Some(merged))
 }

@@ -22,7 +22,7 @@ mod write;
 pub use compare::{InvalidTolerance, Tolerance, fulfils, same};
 pub use differ::{Difference, Differences, differences};
 pub use lenient::{explain, to_serde};
-pub use merge::{Problem, patched};
+pub use merge::{PatchError, patched};
 pub use parse::{DEPTH, Invalid, object, parse, parse_within};
 pub use value::{Kind, Member, Object, Value};
 pub use write::{compact, pretty};

@@ -3,7 +3,7 @@
 use proptest::{prelude::*, test_runner::Config};
 
 use crate::json::{
-    DEPTH, Invalid, Kind, Problem, Tolerance, Value, compact, differences, explain, fulfils, object, parse, patched,
+    DEPTH, Invalid, Kind, PatchError, Tolerance, Value, compact, differences, explain, fulfils, object, parse, patched,
     pretty, same, to_serde,
 };
 
@@ -122,7 +122,7 @@ fn a_document_does_not_grow_by_itself_past_its_limit() {
     let once = patched(document.as_bytes(), br#"{"on":true}"#, document.len()).unwrap().unwrap();
     assert_eq!(once.len(), document.len() - 1);
     let problem = patched(document.as_bytes(), br#"{"more":1}"#, document.len()).unwrap_err();
-    assert_eq!(problem, Problem::TooLarge { bytes: document.len() + 9, limit: document.len() });
+    assert_eq!(problem, PatchError::TooLarge { bytes: document.len() + 9, limit: document.len() });
 }
 
 #[test]

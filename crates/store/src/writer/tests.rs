@@ -46,7 +46,7 @@ fn what_goes_before_an_entry_is_in_the_same_commit_however_many_entries_wait() {
     let mut items = Vec::new();
     assert!(append_queue.take(&mut items));
     assert_eq!(items.len(), ENTRIES_MIN, "they are one item, which is in one batch");
-    let mut batch = Batch::default();
+    let mut batch = CommitBatch::default();
     batch.add(items.drain(..));
     let last: Vec<_> = batch.entries.into_iter().skip(ENTRIES_MIN - 1).map(|pending| pending.entry).collect();
     assert_eq!(last, [published, event]);
