@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{plugin_texts, scripts::Scripts, windows};
+use super::{plugin_texts, windows};
 use switchbox_admin::Authors;
 use switchbox_builtins as builtins;
 use switchbox_dispatch::{Before, Component, Manager, PluginState, PluginStatus, StoredCanary, version_id};
@@ -12,6 +12,7 @@ use switchbox_model::{PluginName, lifecycle::RolledBack};
 use switchbox_plugin_folder::{Change, Source};
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_scripts::Scripts;
 use switchbox_plugin_versions::{self as versions, History, NewVersion, Summary};
 use switchbox_support::clock;
 

@@ -16,7 +16,6 @@ mod mirror;
 mod options;
 mod plugin_texts;
 mod plugin_views;
-mod scripts;
 mod serve;
 mod start;
 mod stop;

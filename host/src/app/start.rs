@@ -15,9 +15,7 @@ use super::{
     connections::DeviceConnections,
     descriptors, folder, housekeeping, metrics_text,
     mirror::{MirrorTopics, Mirrored},
-    options, plugin_views,
-    scripts::Scripts,
-    traces, windows,
+    options, plugin_views, traces, windows,
 };
 use switchbox_admin as admin;
 use switchbox_auth as auth;
@@ -34,6 +32,7 @@ use switchbox_files as files;
 use switchbox_model::RegistryName;
 use switchbox_mqtt as mqtt;
 use switchbox_plugin_runtime as plugin;
+use switchbox_plugin_scripts::Scripts;
 use switchbox_plugin_versions::History;
 use switchbox_proxy as proxy;
 use switchbox_pubsub::{SessionJournal, Topics};

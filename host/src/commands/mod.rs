@@ -1,7 +1,6 @@
 //! The program's arguments. The commands that run, check, repair or copy a host are here; all others are in the command-line
 //! crate and talk to a running host.
 
-pub(crate) mod compile_script;
 mod demo;
 mod serve;
 mod upkeep;
@@ -15,6 +14,7 @@ use switchbox_bench as bench;
 use switchbox_cli as cli;
 use switchbox_demo::simulate;
 use switchbox_plugin_runtime::compile;
+use switchbox_plugin_scripts as plugin_scripts;
 use switchbox_support::terminal;
 
 const EXIT_CODES: &str = "Exit codes: 0 = done; 1 = it failed, and standard error says why; 2 = the arguments are wrong; \
@@ -57,7 +57,7 @@ enum Command {
         reservation: u64,
     },
     /// For the host itself: runs the tool chain of rules in JavaScript under bounds
-    #[command(hide = true, name = compile_script::COMMAND)]
+    #[command(hide = true, name = plugin_scripts::COMMAND)]
     CompileScript {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         program: Vec<OsString>,
@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
         return compile_component(reservation);
     }
     if let Command::CompileScript { program } = command {
-        return compile_script::run(&program);
+        return plugin_scripts::run_toolchain(&program);
     }
     compile::in_child_processes();
     let default = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
@@ -116,7 +116,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Man(options) => cli::man(definition(), &options)?,
         Command::Bench(options) => return cli::block_on(bench::run(*options)),
         Command::CompileComponent { reservation } => return Ok(compile_component(reservation)),
-        Command::CompileScript { program } => return Ok(compile_script::run(&program)),
+        Command::CompileScript { program } => return Ok(plugin_scripts::run_toolchain(&program)),
         Command::Repair(options) => cli::show(&upkeep::repair(&options)?)?,
         Command::Backup(options) => cli::show(&upkeep::backup(&options)?)?,
         Command::Restore(options) => cli::show(&upkeep::restore(&options)?)?,

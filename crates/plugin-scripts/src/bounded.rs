@@ -10,17 +10,18 @@ use std::{
 
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 use switchbox_model::limits::{COMPILE_MEMORY_BYTES, COMPILE_TIME};
-use switchbox_plugin_runtime::MAX_COMPONENT_BYTES;
+use switchbox_plugin_model::MAX_COMPONENT_BYTES;
 use switchbox_support::terminal;
 
-/// The name of the command.
-pub(crate) const COMMAND: &str = "compile-script";
+/// The name of the program's command that calls [`run_toolchain`].
+pub const COMMAND: &str = "compile-script";
 
 /// Added to the process's `nice`.
 const NICE: i32 = 5;
 
 /// Ends only where the tool chain does not start.
-pub(super) fn run(program: &[OsString]) -> ExitCode {
+#[must_use]
+pub fn run_toolchain(program: &[OsString]) -> ExitCode {
     let Some((program, arguments)) = program.split_first() else { return ExitCode::FAILURE };
     let error = match bound() {
         Ok(()) => Command::new(program).args(arguments).exec(),

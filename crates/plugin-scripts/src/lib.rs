@@ -1,6 +1,8 @@
 //! Rules in JavaScript that lie in the plugin folder as they are: makes components of them with the tool chain that the settings name, in
 //! a bounded child process, and keeps these by the digest of what they were made of. Without a tool chain it says how to get one.
 
+mod bounded;
+
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
@@ -16,11 +18,12 @@ use tokio::{
     time::timeout,
 };
 
-use crate::commands::compile_script::COMMAND;
 use switchbox_model::limits::{COMPILE_TIME, SCRIPTS_KEPT};
-use switchbox_plugin_runtime::{Kind, MAX_COMPONENT_BYTES, digest, inspect};
+use switchbox_plugin_model::{Kind, MAX_COMPONENT_BYTES, digest, inspect};
 use switchbox_store::private;
 use switchbox_support::clock;
+
+pub use self::bounded::{COMMAND, run_toolchain};
 
 /// The interface, as the tool chain reads it.
 const WIT: [(&str, &str); 3] = [
@@ -43,7 +46,7 @@ const SAID_BYTES: usize = 2_048;
 
 /// Makes and keeps the components.
 #[derive(Debug)]
-pub(super) struct Scripts {
+pub struct Scripts {
     /// The program. `None`: rules in JavaScript are not made.
     toolchain: Option<PathBuf>,
     /// Only this host writes it.
@@ -53,12 +56,16 @@ pub(super) struct Scripts {
 }
 
 impl Scripts {
-    pub(super) fn new(toolchain: Option<PathBuf>, data: &Path) -> Self {
+    #[must_use]
+    pub fn new(toolchain: Option<PathBuf>, data: &Path) -> Self {
         Self { toolchain, folder: data.join("compiled").join("scripts"), turns: Semaphore::new(1) }
     }
 
-    /// The component of the rule in `file`. The error is for its author.
-    pub(super) async fn component(&self, file: &str, source: &Bytes) -> Result<Bytes, String> {
+    /// The component of the rule in `file`.
+    ///
+    /// # Errors
+    /// A text for the author: there is no tool chain, it fails, or a limit is reached.
+    pub async fn component(&self, file: &str, source: &Bytes) -> Result<Bytes, String> {
         let Some(toolchain) = &self.toolchain else { return Err(no_toolchain(file)) };
         let made_of = WIT.iter().map(|(_, text)| *text).chain(ARGUMENTS);
         let made_of =
