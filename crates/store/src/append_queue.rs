@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
     Error,
@@ -51,6 +51,8 @@ struct Queue {
     /// Of the last entry.
     position: u64,
     closed: bool,
+    /// The writer sleeps until it is woken. Otherwise it looks into the queue by itself, within [`UNAWAITED_DELAY`].
+    asleep: bool,
 }
 
 pub(super) struct AppendQueue {
@@ -88,7 +90,14 @@ impl Queue {
 impl AppendQueue {
     pub(super) fn new(queue_bytes: usize, next_seq: u64) -> Self {
         Self {
-            queue: Mutex::new(Queue { items: Vec::new(), urgent: false, next_seq, position: 0, closed: false }),
+            queue: Mutex::new(Queue {
+                items: Vec::new(),
+                urgent: false,
+                next_seq,
+                position: 0,
+                closed: false,
+                asleep: false,
+            }),
             filled: Condvar::new(),
             permits: Permits::new(queue_bytes),
             expected_entries: AtomicU64::new(0),
@@ -150,18 +159,23 @@ impl AppendQueue {
         if queue.closed {
             return;
         }
-        let first = queue.items.is_empty();
         queue.push(Item::Entry { first: None, entry, sync: false, on_commit: OnCommit::Nothing, permit: None });
-        drop(queue);
-        if first {
-            self.filled.notify_one();
-        }
+        self.wake_if_needed(queue);
     }
 
-    /// Wakes the writer; about this many entries of plugins will follow soon.
+    /// Wakes the writer for what was appended; about this many entries of plugins will follow soon.
     pub(super) fn wake(&self, expected: usize) {
         self.expected_entries.fetch_add(u64::try_from(expected).unwrap_or(0), Ordering::Relaxed);
-        self.filled.notify_one();
+        self.wake_if_needed(self.queue.lock());
+    }
+
+    /// Under load the writer is not woken for what no caller waits for: what follows from it wakes it a moment later.
+    fn wake_if_needed(&self, queue: MutexGuard<'_, Queue>) {
+        let needed = queue.urgent || queue.asleep;
+        drop(queue);
+        if needed {
+            self.filled.notify_one();
+        }
     }
 
     /// This many of the expected entries have arrived.
@@ -211,17 +225,24 @@ impl AppendQueue {
     /// Waits for items and takes all of them. Returns false when the queue is closed and empty.
     pub(super) fn take(&self, into: &mut Vec<Item>) -> bool {
         let mut queue = self.queue.lock();
-        while queue.items.is_empty() {
-            if queue.closed {
-                return false;
+        let mut until = Instant::now() + UNAWAITED_DELAY;
+        while (!queue.urgent || queue.items.is_empty()) && !queue.closed {
+            if !self.filled.wait_until(&mut queue, until).timed_out() {
+                continue;
             }
-            self.filled.wait(&mut queue);
+            if !queue.items.is_empty() {
+                break;
+            }
+            queue.asleep = true;
+            while queue.items.is_empty() && !queue.closed {
+                self.filled.wait(&mut queue);
+            }
+            queue.asleep = false;
+            until = Instant::now() + UNAWAITED_DELAY;
         }
-        let until = Instant::now() + UNAWAITED_DELAY;
-        while !queue.urgent && !queue.closed && !self.filled.wait_until(&mut queue, until).timed_out() {}
         queue.urgent = false;
         std::mem::swap(&mut queue.items, into);
-        true
+        !into.is_empty()
     }
 
     /// All events up to and including this one are in the journal, but not necessarily on the disk.

@@ -65,6 +65,39 @@ fn what_no_caller_waits_for_goes_with_what_one_waits_for() {
 }
 
 #[test]
+fn a_writer_that_sleeps_is_woken_for_what_no_caller_waits_for() {
+    let append_queue = AppendQueue::new(1024, 1);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let (mut items, mut taken) = (Vec::new(), 0);
+            while append_queue.take(&mut items) {
+                taken += items.drain(..).count();
+            }
+            taken
+        });
+        let wait_until_idle = || {
+            let begun = Instant::now();
+            let is_idle = || {
+                let queue = append_queue.queue.lock();
+                queue.asleep && queue.items.is_empty()
+            };
+            while !is_idle() {
+                assert!(begun.elapsed() < Duration::from_secs(60), "it sleeps over what came");
+                std::thread::yield_now();
+            }
+        };
+        wait_until_idle();
+        append_queue.push_unawaited(Entry::Barrier);
+        wait_until_idle();
+        append_queue.append(None, Entry::of_events(vec![event()]), false, None, OnCommit::Nothing);
+        append_queue.wake(0);
+        wait_until_idle();
+        append_queue.close();
+        assert_eq!(writer.join().unwrap(), 2);
+    });
+}
+
+#[test]
 fn a_closed_intake_says_so_and_still_gives_out_what_it_has() {
     let append_queue = AppendQueue::new(1024, 1);
     append_queue.push_unawaited(Entry::Barrier);
