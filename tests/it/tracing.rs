@@ -3,6 +3,7 @@
 
 mod azure;
 mod collector;
+mod otlp;
 
 use std::{collections::BTreeSet, fs, net::TcpListener};
 

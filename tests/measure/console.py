@@ -1,21 +1,19 @@
 #!/usr/bin/env python3
-"""What the console costs and how quick it is, with a real Chromium; and what traces cost. Each by turns in one run, so that other
+"""What the console costs and how quick it is, with a real Chromium. Each by turns in one run, so that other
 load of the machine affects all. Only the standard library, Node with playwright-core in .ci/tools/node, and /usr/bin/chromium; only
 loopback.
 
     tests/measure/console.py first-view PROGRAM [--devices 10000] [--rounds 20]
     tests/measure/console.py consoles PROGRAM [--consoles 5] [--rounds 7] [--seconds 4] [--idle]
-    tests/measure/console.py tracing PROGRAM [--other PROGRAM] [--rounds 7] [--seconds 4]
     tests/measure/console.py flood PROGRAM [--rate 1000] [--minutes 10]
 
 `consoles` measures the relay without a console, with the pages in a browser, and with the pages' streams alone, read by this program:
 the browser draws on the same processors, which the host cannot help. With --idle the browser gets a processor only when nothing else
-wants it. `tracing`: --other is a program without the crate for traces, or of an earlier version.
+wants it.
 """
 
 import argparse
 import http.client
-import http.server
 import json
 import os
 import pathlib
@@ -152,43 +150,6 @@ def consoles(given):
     host.end()
 
 
-class Collector(http.server.BaseHTTPRequestHandler):
-    """Takes all spans and keeps none."""
-
-    protocol_version = "HTTP/1.1"
-    spans = 0
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["content-length"]))
-        Collector.spans += body.count(b'"spanId"')
-        self.send_response(200)
-        self.send_header("content-length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *_):
-        pass
-
-
-def tracing(given):
-    collector = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-    threading.Thread(target=collector.serve_forever, daemon=True).start()
-    sampled = f'[tracing]\notlp-endpoint = "http://127.0.0.1:{collector.server_port}"\nsample-ratio = 0.01\n'
-    hosts = {"off": (given.program, ""), "1 %": (given.program, sampled)}
-    if given.other:
-        hosts["without"] = (given.other, "")
-    running = {name: Running(program, settings=settings) for name, (program, settings) in hosts.items()}
-    turns = [(name, lambda host=host: relay(given.program, host, given.seconds)) for name, host in running.items()]
-    rates = by_turns(turns, given.rounds)
-    ratios(rates, "off")
-    if given.other:
-        ratios(rates, "without")
-    print(f"{Collector.spans} spans came; the host says:")
-    print(*[line for line in running["1 %"].call("GET", "/metrics").splitlines() if line.startswith("switchbox_trace_spans_total")], sep="\n")
-    for host in running.values():
-        host.end()
-
-
 def first_view(given):
     host = Running(given.program, plugins="")
     name, port = host.admin.removeprefix("http://").rsplit(":", 1)
@@ -268,9 +229,8 @@ def flood(given):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["first-view", "consoles", "tracing", "flood"])
+    parser.add_argument("what", choices=["first-view", "consoles", "flood"])
     parser.add_argument("program")
-    parser.add_argument("--other")
     parser.add_argument("--devices", type=int, default=10_000)
     parser.add_argument("--consoles", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=7)
@@ -280,7 +240,7 @@ def main():
     parser.add_argument("--idle", action="store_true")
     given = parser.parse_args()
     given.program = os.path.abspath(given.program)
-    {"first-view": first_view, "consoles": consoles, "tracing": tracing, "flood": flood}[given.what](given)
+    {"first-view": first_view, "consoles": consoles, "flood": flood}[given.what](given)
 
 
 if __name__ == "__main__":

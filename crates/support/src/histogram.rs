@@ -38,7 +38,15 @@ struct Inner {
     buckets: [AtomicU64; BUCKETS],
     sum_ns: AtomicU64,
     /// By the bucket.
-    exemplars: Mutex<BTreeMap<usize, Exemplar>>,
+    exemplars: Mutex<BTreeMap<usize, Seen>>,
+}
+
+/// What belonged to a sampled trace. Its text is made only for a scraper.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    trace: TraceId,
+    value: f64,
+    time_ms: u64,
 }
 
 impl Histogram {
@@ -55,15 +63,18 @@ impl Histogram {
         }
         self.0.sum_ns.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         if let Some(trace) = trace {
-            let exemplar = Exemplar { trace: trace.to_string(), value: took.as_secs_f64(), time_ms: clock::now_ms() };
-            self.0.exemplars.lock().insert(bucket, exemplar);
+            let seen = Seen { trace, value: took.as_secs_f64(), time_ms: clock::now_ms() };
+            self.0.exemplars.lock().insert(bucket, seen);
         }
     }
 
     /// By the bucket's place.
     #[must_use]
     pub fn exemplars(&self) -> BTreeMap<usize, Exemplar> {
-        self.0.exemplars.lock().clone()
+        let seen = self.0.exemplars.lock().clone();
+        let text =
+            |(bucket, Seen { trace, value, time_ms })| (bucket, Exemplar { trace: trace.to_string(), value, time_ms });
+        seen.into_iter().map(text).collect()
     }
 
     /// Records the time between two readings of the wall clock in milliseconds. It counts as zero if the clock went back.

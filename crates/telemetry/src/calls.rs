@@ -68,7 +68,7 @@ impl Traces {
         let error = (status >= 500).then(|| format!("HTTP status {status}"));
         if call.own.sampled || error.is_some() {
             let span = call.span(name.to_owned().into(), SpanKind::Server, (self.now_us)(), error);
-            self.send(span.with("http.response.status_code", u64::from(status)));
+            self.send(&span.with("http.response.status_code", u64::from(status)));
         }
     }
 
@@ -93,7 +93,7 @@ impl Traces {
     pub fn method_ended(&self, call: Call, id: String, device: &DeviceName, error: Option<String>) {
         if call.own.sampled || error.is_some() {
             let span = call.span("method call".into(), SpanKind::Client, (self.now_us)(), error);
-            self.send(span.with("switchbox.explain", id).with("switchbox.device", device.to_string()));
+            self.send(&span.with("switchbox.explain", id).with("switchbox.device", device.to_string()));
         }
     }
 

@@ -16,6 +16,7 @@ mod key;
 mod memory;
 mod operator;
 mod otlp;
+mod protobuf;
 mod queue;
 #[cfg(test)]
 mod sampling_tests;
@@ -26,5 +27,5 @@ pub use asked::Asked;
 pub use calls::Call;
 pub use context::{Context, PROPERTY, TraceId};
 pub use current::{current, current_traceparent, within};
-pub use queue::{Batch, SpanQueue};
-pub use tracer::{EffectId, Ended, Execution, LimitHits, Outcome, Spans, Tracer, Traces};
+pub use queue::{Batch, Outcome, SpanQueue};
+pub use tracer::{EffectId, Ended, Execution, LimitHits, Spans, Tracer, Traces};

@@ -1,228 +1,174 @@
-//! The body of an export by OTLP, as JSON. Spans are serialised as they are: a tree of JSON values for each would cost more than all else
-//! that is done for a span.
-
-use serde::{Serialize, Serializer};
+//! Exports by OTLP: `ExportTraceServiceRequest` in the binary form of Protobuf, which every collector takes. Repeated fields stand one after
+//! the other there, so spans are written one by one, and the request around them at the end.
 
 use super::{
     context::{SpanId, TraceId},
+    protobuf::Writer,
     span::{Span, Value},
 };
 
-/// `ExportTraceServiceRequest`.
-pub(crate) fn body(spans: &[Span], instance: &str) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let attribute = |key, text: &str| (key, Value::Text(text.to_owned()));
-    let attributes = [
-        attribute("service.name", "switchbox"),
-        attribute("service.version", version),
-        attribute("service.instance.id", instance),
-    ];
-    let scope = Scope { name: "switchbox", version };
-    let scope_spans = [ScopeSpans { scope, spans: Spans(spans) }];
-    let resource = Resource { attributes: Attributes(&attributes) };
-    let request = Request { resource_spans: [ResourceSpans { resource, scope_spans }] };
-    // Numbers and texts can always be JSON.
-    serde_json::to_string(&request).unwrap_or_default()
+/// `STATUS_CODE_ERROR`.
+const ERROR: u64 = 2;
+/// The request around the spans takes less than this.
+const HEAD_BYTES: usize = 512;
+
+/// Field numbers of `ExportTraceServiceRequest`, and of the messages in it.
+mod request {
+    pub(super) const RESOURCE_SPANS: u32 = 1;
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Request<'a> {
-    resource_spans: [ResourceSpans<'a>; 1],
+mod resource_spans {
+    pub(super) const RESOURCE: u32 = 1;
+    pub(super) const SCOPE_SPANS: u32 = 2;
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ResourceSpans<'a> {
-    resource: Resource<'a>,
-    scope_spans: [ScopeSpans<'a>; 1],
+mod resource {
+    pub(super) const ATTRIBUTES: u32 = 1;
 }
 
-#[derive(Serialize)]
-struct Resource<'a> {
-    attributes: Attributes<'a>,
+mod scope_spans {
+    pub(super) const SCOPE: u32 = 1;
+    pub(super) const SPANS: u32 = 2;
 }
 
-#[derive(Serialize)]
-struct ScopeSpans<'a> {
-    scope: Scope,
-    spans: Spans<'a>,
+mod scope {
+    pub(super) const NAME: u32 = 1;
+    pub(super) const VERSION: u32 = 2;
 }
 
-#[derive(Serialize)]
-struct Scope {
-    name: &'static str,
-    version: &'static str,
+mod span {
+    pub(super) const TRACE_ID: u32 = 1;
+    pub(super) const SPAN_ID: u32 = 2;
+    pub(super) const PARENT_SPAN_ID: u32 = 4;
+    pub(super) const NAME: u32 = 5;
+    pub(super) const KIND: u32 = 6;
+    pub(super) const START: u32 = 7;
+    pub(super) const END: u32 = 8;
+    pub(super) const ATTRIBUTES: u32 = 9;
+    pub(super) const LINKS: u32 = 13;
+    pub(super) const STATUS: u32 = 15;
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WrittenSpan<'a> {
-    trace_id: Written<TraceId>,
-    span_id: Written<SpanId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent_span_id: Option<Written<SpanId>>,
-    name: &'a str,
-    kind: u8,
-    start_time_unix_nano: Written<u64>,
-    end_time_unix_nano: Written<u64>,
-    attributes: Attributes<'a>,
-    links: Links<'a>,
-    status: Status<'a>,
+mod link {
+    pub(super) const TRACE_ID: u32 = 1;
+    pub(super) const SPAN_ID: u32 = 2;
 }
 
-impl<'a> From<&'a Span> for WrittenSpan<'a> {
-    fn from(span: &'a Span) -> Self {
-        let nanos = |us: u64| Written(us.saturating_mul(1_000));
-        Self {
-            trace_id: Written(span.trace),
-            span_id: Written(span.id),
-            parent_span_id: span.parent.map(Written),
-            name: &span.name,
-            kind: span.kind as u8,
-            start_time_unix_nano: nanos(span.start_us),
-            end_time_unix_nano: nanos(span.end_us.max(span.start_us)),
-            attributes: Attributes(&span.attributes),
-            links: Links(&span.links),
-            // STATUS_CODE_ERROR
-            status: Status { code: span.error.as_ref().map(|_| 2), message: span.error.as_deref() },
-        }
-    }
+mod status {
+    pub(super) const MESSAGE: u32 = 2;
+    pub(super) const CODE: u32 = 3;
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Link {
-    trace_id: Written<TraceId>,
-    span_id: Written<SpanId>,
+mod attribute {
+    pub(super) const KEY: u32 = 1;
+    pub(super) const VALUE: u32 = 2;
 }
 
-#[derive(Serialize)]
-struct Status<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
+mod value {
+    pub(super) const TEXT: u32 = 1;
+    pub(super) const NUMBER: u32 = 3;
 }
 
-#[derive(Serialize)]
-struct Attribute<'a> {
-    key: &'static str,
-    value: WrittenValue<'a>,
+/// The request with spans that are written already.
+pub(crate) fn body(spans: &[u8], instance: &str) -> Vec<u8> {
+    of_version(spans, instance, env!("CARGO_PKG_VERSION"))
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-enum WrittenValue<'a> {
-    StringValue(&'a str),
-    IntValue(Written<u64>),
-}
-
-/// Written as text: ids, and 64-bit numbers, which are strings in the JSON of Protobuf.
-struct Written<T>(T);
-
-impl Serialize for Written<TraceId> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(text(&hex::<32>(self.0.0)))
-    }
-}
-
-impl Serialize for Written<SpanId> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(text(&hex::<16>(self.0.0.into())))
-    }
-}
-
-impl Serialize for Written<u64> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (mut digits, mut left, mut from) = ([b'0'; 20], self.0, 20);
-        for digit in digits.iter_mut().rev() {
-            (*digit, left, from) = (digit_of(left % 10), left / 10, from - 1);
-            if left == 0 {
-                break;
+fn of_version(spans: &[u8], instance: &str, version: &str) -> Vec<u8> {
+    let attributes = [("service.name", "switchbox"), ("service.version", version), ("service.instance.id", instance)];
+    let mut out = Writer::with_capacity(spans.len() + HEAD_BYTES);
+    out.message(request::RESOURCE_SPANS, |out| {
+        out.message(resource_spans::RESOURCE, |out| {
+            for (key, text) in attributes {
+                let value = |out: &mut Writer| out.bytes(value::TEXT, text);
+                out.message(resource::ATTRIBUTES, |out| write_attribute(out, key, value));
             }
-        }
-        serializer.serialize_str(text(digits.get(from..).unwrap_or_default()))
+        });
+        out.message(resource_spans::SCOPE_SPANS, |out| {
+            out.message(scope_spans::SCOPE, |out| {
+                out.bytes(scope::NAME, "switchbox");
+                out.bytes(scope::VERSION, version);
+            });
+            out.written(spans);
+        });
+    });
+    out.into_bytes()
+}
+
+/// Adds a span to those of a request.
+pub(crate) fn write(out: &mut Writer, span: &Span) {
+    out.message(scope_spans::SPANS, |out| write_span(out, span));
+}
+
+fn write_span(out: &mut Writer, span: &Span) {
+    let nanos = |us: u64| us.saturating_mul(1_000);
+    out.bytes(span::TRACE_ID, trace(span.trace));
+    out.bytes(span::SPAN_ID, id(span.id));
+    if let Some(parent) = span.parent {
+        out.bytes(span::PARENT_SPAN_ID, id(parent));
+    }
+    out.bytes(span::NAME, span.name.as_bytes());
+    out.number(span::KIND, span.kind as u64);
+    out.fixed64(span::START, nanos(span.start_us));
+    out.fixed64(span::END, nanos(span.end_us.max(span.start_us)));
+    for (key, value) in &span.attributes {
+        let value = |out: &mut Writer| match value {
+            Value::Text(text) => out.bytes(value::TEXT, text),
+            Value::Number(number) => out.number(value::NUMBER, *number),
+        };
+        out.message(span::ATTRIBUTES, |out| write_attribute(out, key, value));
+    }
+    for (of, span) in &span.links {
+        out.message(span::LINKS, |out| {
+            out.bytes(link::TRACE_ID, trace(*of));
+            out.bytes(link::SPAN_ID, id(*span));
+        });
+    }
+    if let Some(error) = &span.error {
+        out.message(span::STATUS, |out| {
+            out.bytes(status::MESSAGE, error);
+            out.number(status::CODE, ERROR);
+        });
     }
 }
 
-/// The lower `N` hexadecimal digits. A span has ten numbers, and the general formatter takes most of the time that it is written in.
-fn hex<const N: usize>(mut number: u128) -> [u8; N] {
-    let mut digits = [b'0'; N];
-    for digit in digits.iter_mut().rev() {
-        *digit = digit_of((number & 15) as u64);
-        number >>= 4;
-    }
-    digits
+/// The content of a `KeyValue`.
+fn write_attribute(out: &mut Writer, key: &str, value: impl FnOnce(&mut Writer)) {
+    out.bytes(attribute::KEY, key);
+    out.message(attribute::VALUE, value);
 }
 
-/// `value`: less than 16.
-fn digit_of(value: u64) -> u8 {
-    b"0123456789abcdef".get(usize::try_from(value).unwrap_or(0)).copied().unwrap_or(b'0')
+fn trace(id: TraceId) -> [u8; 16] {
+    id.0.to_be_bytes()
 }
 
-/// Digits are ASCII.
-fn text(digits: &[u8]) -> &str {
-    str::from_utf8(digits).unwrap_or_default()
-}
-
-struct Spans<'a>(&'a [Span]);
-
-impl Serialize for Spans<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(WrittenSpan::from))
-    }
-}
-
-struct Attributes<'a>(&'a [(&'static str, Value)]);
-
-impl Serialize for Attributes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|(key, value)| Attribute {
-            key,
-            value: match value {
-                Value::Text(text) => WrittenValue::StringValue(text),
-                Value::Number(number) => WrittenValue::IntValue(Written(*number)),
-            },
-        }))
-    }
-}
-
-struct Links<'a>(&'a [(TraceId, SpanId)]);
-
-impl Serialize for Links<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let link = |(trace, span): &(TraceId, SpanId)| Link { trace_id: Written(*trace), span_id: Written(*span) };
-        serializer.collect_seq(self.0.iter().map(link))
-    }
+fn id(id: SpanId) -> [u8; 8] {
+    id.0.to_be_bytes()
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value as Json, json};
-
+pub(crate) mod tests {
     use super::*;
-    use crate::{
-        context::{SpanId, TraceId},
-        span::SpanKind,
-    };
+    use crate::{protobuf::tests::fields, span::SpanKind};
 
-    #[test]
-    fn numbers_are_written_as_they_are() {
-        for number in [0, 1, 9, 10, 0xabc, 1_795_982_884_478_000, u64::MAX] {
-            let written = [
-                serde_json::to_string(&Written(number)),
-                serde_json::to_string(&Written(SpanId(number))),
-                serde_json::to_string(&Written(TraceId(u128::from(number) << 3))),
-            ];
-            let expected = [format!("{number}"), format!("{number:016x}"), format!("{:032x}", u128::from(number) << 3)];
-            assert_eq!(written.map(Result::unwrap), expected.map(|text| format!("\"{text}\"")));
-        }
+    /// The names of spans that were written.
+    pub(crate) fn names(spans: &[u8]) -> Vec<String> {
+        let name = |(_, span)| fields(span).into_iter().find(|(field, _)| *field == span::NAME).unwrap().1;
+        fields(spans).into_iter().map(name).map(|name| String::from_utf8(name.to_vec()).unwrap()).collect()
     }
 
+    /// What the package `opentelemetry-proto` 1.45.2 of Python makes of the same spans, as hexadecimal digits.
+    const EXPECTED: &str = "\
+        0a99030a580a1b0a0c736572766963652e6e616d65120b0a09737769746368626f780a1a0a0f736572766963652e76657273696f6e12070a05302e31\
+        2e300a1d0a13736572766963652e696e7374616e63652e696412060a046865726512bc020a120a09737769746368626f781205302e312e3012620a10\
+        000000000000000000000000000000ab120800000000000000072a0f6576656e742074656c656d657472793005398813000000000000418813000000\
+        0000007a1f121b2271756f74656422205c206261636b0a01203c623ec3bc3c2f623e180212c1010a10000000000000000000000000000000ab120800\
+        00000000000007220800000000000000072a0f6576656e742074656c656d65747279300539881300000000000041801bfefbea9cec184a170a117377\
+        69746368626f782e617474656d7074120218024a1f0a11737769746368626f782e6578706c61696e120a0a08312e2277616b65226a1c0a1000000000\
+        000000000000000000000001120800000000000000026a1c0a100000000000000000000000000000000312080000000000000004";
+
     #[test]
-    fn a_span_is_written_as_json_whatever_its_texts_contain() {
-        let error = "\"quoted\" \\ back\n\u{1} <b>ü</b>";
+    fn spans_are_written_as_other_programs_write_them() {
         let first = Span {
             trace: TraceId(0xab),
             id: SpanId(7),
@@ -230,31 +176,19 @@ mod tests {
             name: "event telemetry".into(),
             kind: SpanKind::Consumer,
             start_us: 5,
+            // The clock went back.
             end_us: 3,
             attributes: Vec::new(),
             links: Vec::new(),
-            error: Some(error.into()),
+            error: Some("\"quoted\" \\ back\n\u{1} <b>ü</b>".to_owned()),
         };
-        let mut second = Span { parent: Some(SpanId(7)), error: None, ..first.clone() }.with("switchbox.attempt", 2);
-        second = second.with("switchbox.explain", "1.\"wake\"".to_owned());
+        let second = Span { parent: Some(SpanId(7)), error: None, end_us: 1_795_982_884_478_000, ..first.clone() };
+        let mut second = second.with("switchbox.attempt", 2).with("switchbox.explain", "1.\"wake\"".to_owned());
         second.links = vec![(TraceId(1), SpanId(2)), (TraceId(3), SpanId(4))];
-        let written: Json = serde_json::from_str(&body(&[first, second], "here")).unwrap();
-        let resource = &written["resourceSpans"][0]["resource"]["attributes"];
-        assert_eq!(resource[2], json!({"key": "service.instance.id", "value": {"stringValue": "here"}}));
-        let spans = &written["resourceSpans"][0]["scopeSpans"][0]["spans"];
-        let id = |number: u8| format!("{number:016x}");
-        assert_eq!(
-            spans[0],
-            json!({
-                "traceId": format!("{:032x}", 0xab), "spanId": id(7), "name": "event telemetry", "kind": 5,
-                "startTimeUnixNano": "5000", "endTimeUnixNano": "5000", "attributes": [], "links": [],
-                "status": {"code": 2, "message": error},
-            })
-        );
-        assert_eq!((&spans[1]["parentSpanId"], &spans[1]["status"]), (&json!(id(7)), &json!({})));
-        assert_eq!(spans[1]["attributes"][0], json!({"key": "switchbox.attempt", "value": {"intValue": "2"}}));
-        assert_eq!(spans[1]["attributes"][1]["value"]["stringValue"], "1.\"wake\"");
-        assert_eq!(spans[1]["links"][1], json!({"traceId": format!("{:032x}", 3), "spanId": id(4)}));
-        assert_eq!((spans.as_array().unwrap().len(), spans[1]["links"].as_array().unwrap().len()), (2, 2));
+        let mut spans = Writer::default();
+        [first, second].iter().for_each(|span| write(&mut spans, span));
+        let written = of_version(spans.bytes_so_far(), "here", "0.1.0");
+        let digits: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digits, EXPECTED);
     }
 }

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use switchbox_model::{Event, EventData, PluginName, Seq};
-use tokio::sync::mpsc::Receiver;
 
 use crate::{
     context::PROPERTY,
-    span::Span,
     tracer::{Execution, Tracer, Traces},
 };
 
@@ -15,10 +13,6 @@ fn event(seq: u64, traceparent: Option<&str>) -> Event {
     let properties = traceparent.map(|value| (PROPERTY.to_owned(), value.to_owned())).into_iter().collect();
     let data = EventData::Telemetry { subfolder: String::new(), payload: b"".as_slice().into(), properties };
     Event { seq: Seq(seq), time_ms: 1, device: None, durable: true, data }
-}
-
-fn names(spans: &mut Receiver<Span>) -> Vec<String> {
-    std::iter::from_fn(|| spans.try_recv().ok()).map(|span| span.name.into_owned()).collect()
 }
 
 fn execute(traces: &Traces, event: &Event, error: Option<&str>) -> bool {
@@ -29,12 +23,12 @@ fn execute(traces: &Traces, event: &Event, error: Option<&str>) -> bool {
 
 #[test]
 fn an_event_that_begins_its_trace_has_spans_if_that_is_sampled_and_errors_have_them_always() {
-    let (tracer, mut spans, _) = Tracer::with_queue(0.5, 7, || 1);
+    let (tracer, spans) = Tracer::new(0.5, 7, || 1);
     tracer.begin();
     let traces = tracer.on().unwrap();
     // Another program's trace is remembered all the time.
     traces.events(None, &[event(5_000, Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"))]);
-    assert_eq!(names(&mut spans), ["event telemetry"]);
+    assert_eq!(spans.names(), ["event telemetry"]);
     let mut sampled = 0;
     for seq in 0..200 {
         let event = event(seq, None);
@@ -47,11 +41,11 @@ fn an_event_that_begins_its_trace_has_spans_if_that_is_sampled_and_errors_have_t
             (is_sampled, is_sampled)
         );
         assert_eq!(execute(traces, &event, None), is_sampled);
-        let found = names(&mut spans);
+        let found = spans.names();
         assert_eq!(found, if is_sampled { vec!["event telemetry", "execution wake"] } else { vec![] });
         assert!(execute(traces, &event, Some("no")));
         // The cause of an error has its span as well.
-        let found = names(&mut spans);
+        let found = spans.names();
         assert_eq!(found, if is_sampled { vec!["execution wake"] } else { vec!["event telemetry", "execution wake"] });
     }
     assert!((60..140).contains(&sampled), "{sampled}");
@@ -61,7 +55,7 @@ fn an_event_that_begins_its_trace_has_spans_if_that_is_sampled_and_errors_have_t
 #[test]
 fn another_program_decides_for_the_trace_that_it_began() {
     for ratio in [0.0, 1.0] {
-        let (tracer, mut spans, _) = Tracer::with_queue(ratio, 7, || 1);
+        let (tracer, spans) = Tracer::new(ratio, 7, || 1);
         tracer.begin();
         let traces = tracer.on().unwrap();
         for (seq, flags) in [(1, "00"), (2, "01")] {
@@ -70,7 +64,7 @@ fn another_program_decides_for_the_trace_that_it_began() {
             assert_eq!(execute(traces, &event, None), flags == "01");
             // What goes out belongs to it in both cases.
             assert!(traces.may_trace(event.seq));
-            assert_eq!(names(&mut spans).len(), if flags == "01" { 2 } else { 0 });
+            assert_eq!(spans.names().len(), if flags == "01" { 2 } else { 0 });
         }
     }
 }

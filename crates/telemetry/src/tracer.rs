@@ -10,14 +10,8 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
-};
-use switchbox_model::{
-    DeviceName, Effect, EffectKey, Event, EventData, HandledRun, PluginName, Seq, event::Property, limits,
-};
-use tokio::sync::mpsc;
+use prometheus_client::metrics::{counter::Counter, family::Family};
+use switchbox_model::{DeviceName, Effect, EffectKey, Event, EventData, HandledRun, PluginName, Seq, event::Property};
 
 use super::{
     asked::Asked,
@@ -25,19 +19,12 @@ use super::{
     ids::Ids,
     key::Key,
     memory::{Filter, Memory},
+    queue::{Counted, Outcome, Queue, SpanQueue},
     span::{Span, SpanKind},
 };
 
 /// Events of an entry that its span names, at most.
 const LINKS: usize = 128;
-
-/// The outcome of a span.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Outcome {
-    pub outcome: &'static str,
-}
-
-pub(crate) type Counted = Family<Outcome, Counter>;
 
 /// Off unless it is made with `Tracer::new`, and until [`Tracer::begin`]. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +41,7 @@ pub struct Traces {
     /// Which events [`Memory`] does not have: it is not read for them.
     filter: Filter,
     memory: Mutex<Memory>,
-    queue: mpsc::Sender<Span>,
+    queue: Arc<Queue>,
     counted: Counted,
     limits: OnceLock<LimitHits>,
     /// Calls of the API so far.
@@ -110,23 +97,24 @@ pub struct Ended<'a> {
 }
 
 impl Tracer {
-    /// Of the traces that begin here the part `ratio` is sampled. `now_us`: the wall clock, microseconds. Spans come out at the other
-    /// end of the queue.
-    pub(crate) fn with_queue(ratio: f64, key: u64, now_us: fn() -> u64) -> (Self, mpsc::Receiver<Span>, Counted) {
-        let (queue, spans) = mpsc::channel(limits::TRACE_SPANS);
-        let counted = Counted::default();
+    /// Of the traces that begin here the part `ratio` is sampled. `key`: a random number, of which ids are made. `now_us`: the wall
+    /// clock, microseconds. Spans come out at the other end of the queue.
+    #[must_use]
+    pub fn new(ratio: f64, key: u64, now_us: fn() -> u64) -> (Self, SpanQueue) {
+        let (queue, counted) = (Arc::<Queue>::default(), Counted::default());
         let traces = Traces {
             ids: Ids::new(key, ratio),
             live: AtomicBool::new(false),
             filter: Filter::default(),
             memory: Mutex::default(),
-            queue,
+            queue: queue.clone(),
             counted: counted.clone(),
             limits: OnceLock::new(),
             calls: AtomicU64::new(0),
             now_us,
         };
-        (Self { traces: Some(Arc::new(traces)), counted: counted.clone() }, spans, counted)
+        let tracer = Self { traces: Some(Arc::new(traces)), counted: counted.clone() };
+        (tracer, SpanQueue::new(queue, format!("{key:016x}"), counted))
     }
 
     /// Where hits of its limits are counted. To be given once; nothing while traces are off.
@@ -162,7 +150,7 @@ impl Traces {
     pub fn events(&self, device: Option<&DeviceName>, events: &[Event]) {
         for event in events {
             if let Some(context) = self.sampled_context(event) {
-                self.send(self.event(context, device, event));
+                self.send(&self.event(context, device, event));
             }
         }
     }
@@ -196,7 +184,7 @@ impl Traces {
         };
         if !context.sampled {
             // Its cause, which was not sampled either.
-            self.send(self.event(context, None, event));
+            self.send(&self.event(context, None, event));
         }
         let end_us = (self.now_us)();
         let span = Span {
@@ -217,7 +205,7 @@ impl Traces {
             .with("switchbox.plugin.digest", digest.to_owned())
             .with("switchbox.attempt", u64::from(attempt))
             .with("switchbox.effects", effects as u64);
-        self.send(span);
+        self.send(&span);
         Some(context.trace)
     }
 
@@ -271,7 +259,7 @@ impl Traces {
             return;
         }
         let end_us = (self.now_us)();
-        spans.into_iter().for_each(|span| self.send(Span { end_us, ..span }));
+        spans.into_iter().for_each(|span| self.send(&Span { end_us, ..span }));
     }
 
     fn effect(&self, trace: TraceId, parent: SpanId, key: &EffectKey, effect: &Effect, ms: u64) -> Span {
@@ -327,7 +315,7 @@ impl Traces {
             (None, EffectId::Operator(Asked::Config { .. })) => device.to_string(),
         };
         let span = span.with("switchbox.explain", explain).with("switchbox.device", device.to_string());
-        self.send(span.with("switchbox.status", status.to_owned()));
+        self.send(&span.with("switchbox.status", status.to_owned()));
         Some(context.trace)
     }
 
@@ -439,9 +427,9 @@ impl Traces {
         }
     }
 
-    /// Never waits.
-    pub(crate) fn send(&self, span: Span) {
-        if self.queue.try_send(span).is_err() {
+    /// Never waits for the collector.
+    pub(crate) fn send(&self, span: &Span) {
+        if !self.queue.push(span) {
             self.counted.get_or_create(&Outcome { outcome: "dropped: queue full" }).inc();
             if let Some(hits) = self.limits.get() {
                 hits.spans.inc();

@@ -1,4 +1,4 @@
-//! From the settings to what exports traces: it sends spans to a collector by OTLP over HTTP, as JSON, in batches. What the collector does
+//! From the settings to what exports traces: it sends spans to a collector by OTLP over HTTP, as Protobuf, in batches. What the collector does
 //! not take is dropped and counted: nothing is sent twice.
 
 use std::{
@@ -97,11 +97,11 @@ impl Exporter {
 impl Target {
     fn post(&self, batch: &Batch) -> Result<(), String> {
         let url = format!("{}/v1/traces", self.endpoint.trim_end_matches('/'));
-        let mut request = self.agent.post(url).header("content-type", "application/json");
+        let mut request = self.agent.post(url).header("content-type", "application/x-protobuf");
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let answer = request.send(batch.json()).map_err(|error| error.to_string())?;
+        let answer = request.send(&batch.protobuf()).map_err(|error| error.to_string())?;
         // A redirect is not an error for the client, but nothing was accepted.
         if answer.status().is_success() { Ok(()) } else { Err(format!("it answered {}", answer.status())) }
     }

@@ -1,4 +1,4 @@
-//! A collector of OpenTelemetry traces for tests: takes OTLP as JSON over HTTP and keeps the spans.
+//! A collector of OpenTelemetry traces for tests: takes OTLP as Protobuf over HTTP and keeps the spans.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::Value;
 use switchbox_tests::until;
+
+use super::otlp;
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -77,14 +79,15 @@ fn serve(stream: &TcpStream, into: &Mutex<Taken>) {
         let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).unwrap();
         let mut body = vec![0; length.trim().parse().unwrap()];
         reader.read_exact(&mut body).unwrap();
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        assert!(head.starts_with("post /v1/traces ") && head.contains("content-type: application/json"), "{head}");
-        let spans = body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap().clone();
+        assert!(
+            head.starts_with("post /v1/traces ") && head.contains("content-type: application/x-protobuf"),
+            "{head}"
+        );
         let mut taken = into.lock().unwrap();
-        taken.spans.extend(spans);
+        taken.spans.extend(otlp::spans(&body));
         taken.heads.push(head);
         drop(taken);
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
         if (&*stream).write_all(answer).is_err() {
             return;
         }
