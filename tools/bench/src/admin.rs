@@ -39,6 +39,11 @@ impl Admin {
         mean_guest_us(&self.get("/metrics").await?)
     }
 
+    /// The spans of traces that were sent, and those that were dropped.
+    pub(super) async fn spans(&self) -> Option<(u64, u64)> {
+        Some(spans(&self.get("/metrics").await?))
+    }
+
     /// Records the plugin's executions from now on.
     pub(super) async fn record(&self, plugin: &str) -> anyhow::Result<()> {
         self.post(&format!("/v1/plugins/{plugin}:record")).await
@@ -100,9 +105,33 @@ fn mean_guest_us(metrics: &str) -> Option<f64> {
     (count > 0.0).then(|| sum / count * 1e6)
 }
 
+/// Of all outcomes of spans, what was sent and the sum of the others.
+fn spans(metrics: &str) -> (u64, u64) {
+    let counted =
+        metrics.lines().filter_map(|line| line.strip_prefix("switchbox_trace_spans_total{")?.rsplit_once(' '));
+    let counted =
+        counted.filter_map(|(outcome, count)| Some((outcome.contains("\"sent\""), count.parse::<u64>().ok()?)));
+    counted.fold(
+        (0, 0),
+        |(sent, dropped), (is_sent, count)| {
+            if is_sent { (sent + count, dropped) } else { (sent, dropped + count) }
+        },
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_sent_or_dropped() {
+        let metrics = "\
+            switchbox_trace_spans_total{outcome=\"sent\"} 40\n\
+            switchbox_trace_spans_total{outcome=\"dropped: queue full\"} 2\n\
+            switchbox_trace_spans_total{outcome=\"dropped: not taken\"} 3\n\
+            switchbox_other_total 7\n";
+        assert_eq!((spans(metrics), spans("")), ((40, 5), (0, 0)));
+    }
 
     #[test]
     fn guest_time_is_a_mean_over_all_plugins() {

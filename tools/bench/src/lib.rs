@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use switchbox_support::{clock, terminal};
 
 mod admin;
+mod collector;
 mod frames;
 mod histogram;
 mod link;
@@ -91,6 +92,9 @@ pub struct Options {
     /// Write the results to this file too, as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Be the collector of traces of another benchmark
+    #[arg(long, hide = true)]
+    pub collector: bool,
     #[command(flatten)]
     pub pairs: pairs::Pairs,
 }
@@ -100,6 +104,9 @@ pub struct Options {
 /// # Errors
 /// The host or mosquitto cannot be started or driven, or a file cannot be written.
 pub async fn run(options: Options) -> anyhow::Result<()> {
+    if options.collector {
+        return tokio::task::spawn_blocking(collector::run).await?;
+    }
     if let Some(host) = options.host {
         let Options { qos, connections, window, client_threads: threads, warm_up, time, .. } = &options;
         let (window, threads, warm_up, time) = (*window, *threads, *warm_up, *time);

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     admin::Admin,
+    collector::{Collector, Traced},
     frames::Qos,
     plan::Traffic,
     progress::Progress,
@@ -33,6 +34,9 @@ pub struct Pairs {
     /// Record the plugin's executions on this program's host alone
     #[arg(long, requires = "against", help_heading = "Comparing two hosts")]
     pub with_recording: bool,
+    /// Send traces of this part of the events, such as 0.01, from this program's host alone to a collector that only reads them
+    #[arg(long, value_name = "RATIO", requires = "against", help_heading = "Comparing two hosts")]
+    pub with_traces: Option<f64>,
     /// Compare devices of Azure IoT Hub with those of IoT Core on one host, pair by pair
     #[arg(long, conflicts_with = "against", help_heading = "Comparing two hosts")]
     pub azure: bool,
@@ -56,6 +60,9 @@ pub(super) struct Compared {
     /// What was recorded on this host. Absent without `--with-recording`.
     #[serde(skip_serializing_if = "Option::is_none")]
     recorded: Option<Recorded>,
+    /// What this host sent to the collector. Absent without `--with-traces`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traced: Option<Traced>,
 }
 
 /// The two hosts.
@@ -64,6 +71,8 @@ struct Hosts<'a> {
     other: &'a Server,
     /// The plugin of `this` is recorded in each turn.
     recorded: Option<(&'a Admin, Recorded)>,
+    /// `this` sends traces there.
+    traced: Option<(&'a Admin, &'a Collector, Traced)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -89,7 +98,13 @@ impl Quartiles {
 impl Pairs {
     /// Starts both hosts and measures them alternately. `other`: the program of the other host.
     pub(super) async fn measure(&self, other: &Path, measure: &Measure) -> anyhow::Result<Vec<Compared>> {
-        let this = Server::host(&servers::folder(&measure.folder, "this")?, None, &self.with).await?;
+        let collector = match self.with_traces {
+            Some(ratio) => Some((Collector::start().await?, ratio)),
+            None => None,
+        };
+        let traces = collector.iter().flat_map(|(collector, ratio)| collector.options(*ratio));
+        let options: Vec<_> = self.with.iter().cloned().chain(traces).collect();
+        let this = Server::host(&servers::folder(&measure.folder, "this")?, None, &options).await?;
         let other = Server::host(&servers::folder(&measure.folder, "other")?, Some(other), &[]).await?;
         let admin = this.admin.as_ref().context("the host has no admin API")?;
         (0..self.with_consoles).for_each(|_| admin.follow());
@@ -102,20 +117,25 @@ impl Pairs {
                 for (name, traffic) in kinds {
                     let mut samples = Vec::new();
                     let recorded = self.with_recording.then(|| (admin, Recorded::default()));
-                    let mut hosts = Hosts { this: &this, other: &other, recorded };
+                    let traced = collector.as_ref().map(|(collector, _)| (admin, collector, Traced::default()));
+                    let mut hosts = Hosts { this: &this, other: &other, recorded, traced };
                     for round in 0..measure.rounds {
                         let (connections, window) = *load;
                         progress.step(&format!("{name}, {connections} × {window}, QoS {}", qos.level()));
                         samples.push(hosts.pair(measure, round, traffic, *load, *qos, &mut runs).await?);
                     }
                     let recorded = hosts.recorded.map(|(_, recorded)| recorded);
-                    compared.push(Compared { recorded, ..Compared::of(*load, *qos, name, &samples) });
+                    let traced = hosts.traced.map(|(_, _, traced)| traced);
+                    compared.push(Compared { recorded, traced, ..Compared::of(*load, *qos, name, &samples) });
                 }
             }
         }
         anyhow::ensure!(runs.errors.is_empty(), "a connection broke in {}", runs.errors.join(", "));
         this.end().await;
         other.end().await;
+        if let Some((collector, _)) = collector {
+            collector.end().await;
+        }
         Ok(compared)
     }
 }
@@ -177,12 +197,20 @@ impl Hosts<'_> {
         qos: Qos,
         runs: &mut Runs,
     ) -> anyhow::Result<Sample> {
-        let Some((admin, recorded)) = &mut self.recorded else {
-            return measure.sample(self.this, traffic, load, qos, runs).await;
+        if let Some((admin, _)) = &self.recorded {
+            Recorded::begin(admin).await?;
+        }
+        let begun = match &self.traced {
+            Some((admin, collector, _)) => Some(Traced::begin(admin, collector).await?),
+            None => None,
         };
-        Recorded::begin(admin).await?;
         let sample = measure.sample(self.this, traffic, load, qos, runs).await?;
-        recorded.end(admin).await?;
+        if let (Some((admin, collector, traced)), Some(begun)) = (&mut self.traced, begun) {
+            traced.end(begun, admin, collector).await?;
+        }
+        if let Some((admin, recorded)) = &mut self.recorded {
+            recorded.end(admin).await?;
+        }
         Ok(sample)
     }
 }
@@ -206,6 +234,7 @@ impl Compared {
             other: side(|[_, other]| other),
             pairs: pairs.len(),
             recorded: None,
+            traced: None,
         }
     }
 }
@@ -235,6 +264,7 @@ pub(super) fn text(all: &[Compared], [this, other]: [&str; 2]) -> String {
                 faults(found),
             ];
             row.extend(found.recorded.map(|recorded| recorded.text()));
+            row.extend(found.traced.map(|traced| traced.text()));
             row
         })
         .collect();
@@ -244,6 +274,9 @@ pub(super) fn text(all: &[Compared], [this, other]: [&str; 2]) -> String {
     let mut header = vec!["load", &rate, &processor, &this, &other, "pairs", "faults"];
     if all.iter().any(|found| found.recorded.is_some()) {
         header.push("recorded");
+    }
+    if all.iter().any(|found| found.traced.is_some()) {
+        header.push("spans");
     }
     table::render(&header, &rows)
 }
