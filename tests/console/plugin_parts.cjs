@@ -95,14 +95,14 @@ async function approvals({ console, page, ask }) {
     await second.getByRole("button", { name: "reject" }).click();
     await page.getByLabel("Reason (it is kept with the dead letter)").fill("the <b>wrong</b> floor");
     await console.click("Reject");
-    await console.text("Nothing waits.");
+    await console.text("Nothing waits for approval.");
     await console.open("#/why/lamp-2", "Why lamp-2?");
     await page.getByRole("list", { name: "Chain from the first cause" }).getByText("plugin fleet").waitFor();
     await console.open("#/dead-letters?plugin=fleet", "Dead letters");
     await page.getByText(/the <b>wrong<\/b> floor/).first().waitFor();
     await console.click("purge all of fleet");
     await console.click("Purge");
-    await console.text("There is none.");
+    await console.text("fleet has no dead letters.");
 }
 
 /// A candidate is compared, then acts for some devices, then for all; what differs is shown, and the version before comes back.

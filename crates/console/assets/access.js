@@ -69,7 +69,7 @@ function Accounts() {
 function Audit({ query }) {
     const list = useApi(`/v1/audit?pageSize=50${query.after ? `&pageToken=${encodeURIComponent(query.after)}` : ""}`);
     return html`<${Section} title="Audit log" actions=${html`<button onClick=${list.reload}>reload</button>`}><${Loaded} of=${list} empty=${(data) => !data.lines?.length && "There are no changes yet."}>${(data) => html`<${Table} label="Audit log, newest first" head=${["When", "Who", "From", "Call", "Object", "With", "Result"]}>
-        ${data.lines.map((one, n) => html`<tr key=${n}><td><${Time} at=${one.time} /></td><td>${one.who}</td><td>${one.address}</td><td class="mono" title=${one.call}>${one.call.replace(DEFAULT, "…")}</td><td title=${one.object}>${one.object?.split(", ").map(short).join(", ")}</td><td class="mono">${one.parameters && JSON.stringify(one.parameters)}</td><td><${Badge} kind=${one.status < 400 ? "good" : "bad"}>${one.status}<//></td></tr>`)}<//>`}<//>
+        ${data.lines.map((one, n) => html`<tr key=${n}><td><${Time} at=${one.time} /></td><td>${one.who}</td><td>${one.address}</td><td class="mono" title=${one.call}>${one.call.replace(DEFAULT, "…")}</td><td title=${one.object}>${one.object?.split(", ").map(short).join(", ")}</td><td>${one.parameters && html`<div class="payload"><code>${JSON.stringify(one.parameters)}</code></div>`}</td><td><${Badge} kind=${one.status < 400 ? "good" : "bad"}>${one.status}<//></td></tr>`)}<//>`}<//>
         <div class="actions">${query.after && html`<button onClick=${() => filter({ after: "" })}>newest</button>`}${list.data?.nextPageToken && html`<button onClick=${() => filter({ after: list.data.nextPageToken })}>older</button>`}</div><//>`;
 }
 

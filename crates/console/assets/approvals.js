@@ -37,8 +37,8 @@ export function Approvals({ query }) {
     const all = list.data?.approvals ?? [];
     const names = [...new Set([...all.map((one) => one.plugin), ...(wanted ? [wanted] : [])])].sort();
     return html`<${Page} title="Approvals" hint="Effects that reach more targets than their plugin's limits allow, the oldest first. They wait for an operator, 24 hours at most.">
-        <div class="filters"><${Choice} label="Plugin" value=${wanted} options=${[["", "all"], ...names.map((name) => [name, name])]} onChange=${(plugin) => filter({ plugin })} /></div>
-        <${Loaded} of=${list} empty=${() => all.every((one) => wanted && one.plugin !== wanted) && "Nothing waits."}>${() => all.filter((one) => !wanted || one.plugin === wanted).map((one) => html`<${Waiting} key=${one.id} one=${one} reload=${list.reload} reject=${reject} />`)}<//>
+        <div class="card filters"><${Choice} label="Plugin" value=${wanted} options=${[["", "all"], ...names.map((name) => [name, name])]} onChange=${(plugin) => filter({ plugin })} /></div>
+        <${Loaded} of=${list} empty=${() => all.every((one) => wanted && one.plugin !== wanted) && "Nothing waits for approval."}>${() => all.filter((one) => !wanted || one.plugin === wanted).map((one) => html`<${Waiting} key=${one.id} one=${one} reload=${list.reload} reject=${reject} />`)}<//>
         ${rejecting && html`<${Dialog} title=${`Reject ${rejecting.id}?`} close=${() => reject(null)}><p>None of its effects is carried out. Its event becomes a dead letter, which can be redriven.</p>
             <${Form} needs="admin" label="Reject" kind="danger" submit=${submit}><${Field} label="Reason (it is kept with the dead letter)" name="reason" /><//><//>`}<//>`;
 }

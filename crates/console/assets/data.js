@@ -54,12 +54,12 @@ export function reading(key, read) {
     return Object.assign(read, { key });
 }
 
-/// The time, at most ten seconds old, for relative times.
+/// The time, for relative times, which are drawn again every ten seconds.
 export function useNow() {
-    const [now, set] = useState(Date.now());
+    const [, tick] = useState(0);
     useEffect(() => {
-        const timer = setInterval(() => set(Date.now()), 10_000);
+        const timer = setInterval(() => tick((n) => n + 1), 10_000);
         return () => clearInterval(timer);
     }, []);
-    return now;
+    return Date.now();
 }

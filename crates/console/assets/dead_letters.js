@@ -54,6 +54,8 @@ function All({ query }) {
         if (!next.delete(id)) next.add(id);
         setPicked(next);
     };
+    const every = letters.length > 0 && letters.every(({ id }) => picked.has(id));
+    const pickEvery = () => setPicked(every ? new Set() : new Set([...picked, ...letters.map(({ id }) => id)]));
     const each = async (what, done) => {
         const failed = [];
         for (const id of picked) await what(id).catch((error) => failed.push(`${id}: ${error.message}`));
@@ -69,10 +71,10 @@ function All({ query }) {
     };
     const whose = plugin ? ` of ${plugin}` : "";
     const actions = html`<${Action} run=${all} disabled=${letters.length === 0}>redrive all${whose}<//><${Action} needs="admin" kind="danger" disabled=${letters.length === 0} run=${() => setAsk("all")}>purge all${whose}<//>`;
-    return html`<${Page} title="Dead letters" hint="Events that a plugin rejected or could not handle in five attempts. None of their effects were committed." actions=${actions}><section class="card" aria-label="Dead letters">
+    return html`<${Page} title="Dead letters" hint="Events that a plugin rejected or could not handle in five attempts, the oldest first. None of their effects were committed." actions=${actions}><section class="card" aria-label="Dead letters">
         <div class="filters"><${Choice} label="Plugin" value=${plugin} options=${[["", "all"], ...(plugins.data?.plugins ?? []).map((one) => [one.name, one.name])]} onChange=${(name) => filter({ plugin: name, after: "" })} /></div>
         ${picked.size > 0 && html`<div class="actions" role="group" aria-label="With the selected dead letters"><strong>${picked.size} picked</strong><${Action} run=${() => each(redrive, "Handled again")}>redrive<//><${Action} needs="admin" kind="danger" run=${() => setAsk("picked")}>purge<//></div>`}
-        <${Loaded} of=${list} empty=${(data) => data.deadLetters.length === 0 && "There is none."}>${() => html`<${Table} label="Dead letters, oldest first" head=${[html`<th scope="col"><span class="dim">pick</span></th>`, "Id", "When", "Plugin", "Device", "Event", "Error", ""]}>${letters.map((letter) => html`<${Row} key=${letter.id} letter=${letter} picked=${picked.has(letter.id)} pick=${pick} reload=${list.reload} />`)}<//>`}<//>
+        <${Loaded} of=${list} empty=${(data) => data.deadLetters.length === 0 && (query.after ? "No more dead letters." : plugin ? `${plugin} has no dead letters.` : "There are no dead letters: every event was handled.")}>${() => html`<${Table} label="Dead letters, oldest first" head=${[html`<th scope="col"><input type="checkbox" aria-label="Select all on this page" checked=${every} onChange=${pickEvery} /></th>`, "Id", "When", "Plugin", "Device", "Event", "Error", ""]}>${letters.map((letter) => html`<${Row} key=${letter.id} letter=${letter} picked=${picked.has(letter.id)} pick=${pick} reload=${list.reload} />`)}<//>`}<//>
         <div class="actions">${query.after && html`<button onClick=${() => filter({ after: "" })}>first page</button>`}${list.data?.nextPageToken && html`<button onClick=${() => filter({ after: list.data.nextPageToken })}>next ${PAGE}</button>`}</div></section>
         ${ask === "all" && html`<${Ask} title=${`Purge all dead letters${whose}?`} text="They are deleted. This cannot be undone." label="Purge" close=${() => setAsk("")} run=${async () => {
             await call("DELETE", `/v1/deadLetters?${plugin ? `plugin=${encodeURIComponent(plugin)}` : "all=true"}`);

@@ -7,7 +7,7 @@ import { Commands } from "./device_commands.js";
 import { Credentials } from "./device_credentials.js";
 import { Files } from "./device_files.js";
 import { Gets } from "./device_gets.js";
-import { newest } from "./device_reach.js";
+import { Seen } from "./device_reach.js";
 import { Twin } from "./device_twin.js";
 import { Metadata } from "./devices.js";
 import { EventList } from "./event_row.js";
@@ -24,7 +24,7 @@ function Facts({ device, name }) {
     return html`<${Section} title="What it is"><dl class="facts">
         <dt>State</dt><dd>${device.connected ? html`<${Badge} kind="good">connected<//>` : html`<${Badge}>away<//>`} ${device.blocked && html`<${Badge} kind="bad">blocked<//>`}</dd>
         <dt>Number</dt><dd class="mono">${device.numId}</dd><dt>Registered</dt><dd><${Time} at=${device.createTime} /></dd>
-        <dt>Last seen</dt><dd><${Time} at=${newest(device)} /></dd><dt>Metadata</dt><dd>${Object.keys(device.metadata ?? {}).length ? html`<${Metadata} of=${device.metadata} />` : html`<span class="dim">none</span>`}</dd>
+        <dt>Last seen</dt><dd><${Seen} of=${device} /></dd><dt>Metadata</dt><dd>${Object.keys(device.metadata ?? {}).length ? html`<${Metadata} of=${device.metadata} />` : html`<span class="dim">none</span>`}</dd>
         ${gateway.gatewayType === "GATEWAY" && html`<dt>Gateway</dt><dd>${gateway.gatewayAuthMethod}</dd>`}
         ${device.attachedGatewayId && html`<dt>Attached to</dt><dd><a href=${link("device", beside(name, device.attachedGatewayId))}>${device.attachedGatewayId}</a></dd>`}
         ${gateway.lastAccessedGatewayId && html`<dt>Last gateway</dt><dd><a href=${link("device", beside(name, gateway.lastAccessedGatewayId))}>${gateway.lastAccessedGatewayId}</a> <${Time} at=${gateway.lastAccessedGatewayTime} /></dd>`}
@@ -90,14 +90,14 @@ export function Device({ what: name, query }) {
         setDialog("");
         found.reload();
     };
-    const tab = query.tab ?? "";
+    const tab = TABS.some(([key]) => key === query.tab) ? query.tab : "";
     const block = (blocked) => async () => {
         await call("PATCH", devicePath(name, "?updateMask=blocked"), { blocked });
         found.reload();
     };
     const actions = found.data && html`<${Action} needs="admin" run=${() => setDialog("metadata")}>metadata<//>
         <${Action} needs="admin" run=${block(!found.data.blocked)}>${found.data.blocked ? "unblock" : "block"}<//><${Action} needs="admin" kind="danger" run=${() => setDialog("delete")}>delete<//>`;
-    return html`<${Page} title=${parts(name).id} actions=${actions}><${Loaded} of=${found}>${(device) => html`
+    return html`<${Page} title=${parts(name).id} actions=${actions}><${Loaded} of=${found} missing=${html`<a href="#/devices">All devices</a>`}>${(device) => html`
         <${Facts} device=${device} name=${name} />
         <nav class="tabs" aria-label="Of this device">${TABS.map(([key, title]) => html`<a key=${key} href=${link("device", name, { tab: key })} aria-current=${key === tab ? "page" : undefined}>${title}</a>`)}</nav>
         ${tab === "" && html`<${Tail} name=${name} />`}${tab === "twin" && html`<${Twin} name=${name} />`}${tab === "send" && html`<${Commands} name=${name} />`}

@@ -49,7 +49,7 @@ function Queue({ list, name }) {
         await call("DELETE", devicePath(name, `/commands/${encodeURIComponent(command.id)}`));
         list.reload();
     };
-    return html`<${Loaded} of=${list} empty=${(data) => !data.commands?.length && "None is kept."}>${(data) => html`<${Table} label="Commands" head=${["Made", "Command", "Status", "Until", ""]}>${data.commands.map((one) => html`<tr key=${one.id}>
+    return html`<${Loaded} of=${list} empty=${(data) => !data.commands?.length && "No commands yet."}>${(data) => html`<${Table} label="Commands" head=${["Made", "Command", "Status", "Until", ""]}>${data.commands.map((one) => html`<tr key=${one.id}>
         <td><${Time} at=${one.createTime} /></td><td>${one.subfolder && html`<span class="dim">${one.subfolder}</span>`}<${Payload} data=${one.binaryData} pretty=${false} /></td><td><${CommandStatus} status=${one.status} /> <${Time} at=${one.updateTime} /></td>
         <td>${one.expireTime ? html`<${Time} at=${one.expireTime} />` : "–"}</td><td><a href=${link("why", one.id)}>why?</a> ${OPEN.includes(one.status) && html`<${Action} kind="danger" run=${() => cancel(one)} done="The command was cancelled.">cancel<//>`}</td></tr>`)}<//>`}<//>`;
 }

@@ -96,7 +96,7 @@ export function Twin({ name }) {
         <div class="columns"><${Section} title="Desired" actions=${html`<span class="dim">version ${twin.desiredVersion}</span>`}>
                 <p class="hint">made <${Time} at=${twin.desiredTime} /> ${twin.desiredVersion !== "0" && (twin.acknowledgedVersion === twin.desiredVersion ? html`<${Badge} kind="good">acknowledged<//>` : html`<${Badge} kind="warn">not yet acknowledged<//>`)} ${twin.desiredVersion !== "0" && html`<a href=${link("why", name)}>why?</a>`}</p>
                 <${Document} of=${desired} differs=${differs} label="desired" /></${Section}>
-            <${Section} title="Reported" actions=${html`<span class="dim">version ${twin.reportedVersion}</span>`}><p class="hint">reported <${Time} at=${twin.reportedTime} /></p>
+            <${Section} title="Reported" actions=${html`<span class="dim">version ${twin.reportedVersion}</span>`}><p class="hint">${twin.reportedTime ? html`reported <${Time} at=${twin.reportedTime} />` : "The device has not reported anything yet."}</p>
                 <${Document} of=${reported} differs=${differs} label="reported" /></${Section}></div>
         <${Section} title="Edit"><${Edit} name=${name} version=${twin.desiredVersion} done=${found.reload} /><//><${Versions} name=${name} twin=${twin} key=${twin.desiredVersion} />`}<//>`;
 }

@@ -4,10 +4,10 @@ import { html, useEffect, useRef, useState } from "./html.js";
 import { call, may } from "./api.js";
 import { useApi } from "./data.js";
 import { CreateDevice } from "./create_device.js";
-import { newest } from "./device_reach.js";
+import { Seen } from "./device_reach.js";
 import { Registry } from "./gateways.js";
 import { DEFAULT, devicePath, link, registryPath } from "./names.js";
-import { Action, Ask, Badge, Choice, Dialog, Field, Form, Loaded, Page, Section, Table, Time, say } from "./parts.js";
+import { Action, Ask, Badge, Choice, Dialog, Field, Form, Loaded, Page, Section, Table, say } from "./parts.js";
 import { filter } from "./route.js";
 
 const PAGE = 50;
@@ -26,6 +26,9 @@ function address(registry, query) {
     if (query.after) params.set("pageToken", query.after);
     return registryPath(registry, `/devices?${params}`);
 }
+
+/// Filters in the address, besides the registry.
+const FILTERS = ["search", "connected", "blocked", "differs", "metadata", "gateway", "seen"];
 
 function Filters({ registry, query }) {
     const set = (name) => (value) => filter({ [name]: value, after: "" });
@@ -59,7 +62,7 @@ function Row({ device, picked, pick }) {
         ${may("admin") && html`<td><input type="checkbox" checked=${picked} aria-label=${`pick ${device.id}`} onChange=${() => pick(device)} /></td>`}
         <td><a href=${link("device", device.name.startsWith(`${DEFAULT}/`) ? device.id : device.name)}>${device.id}</a></td>
         <td>${device.connected ? html`<${Badge} kind="good">connected<//>` : html`<${Badge}>away<//>`} ${device.blocked && html`<${Badge} kind="bad">blocked<//>`} ${device.gatewayConfig?.gatewayType === "GATEWAY" && html`<${Badge}>gateway<//>`}</td>
-        <td><${Time} at=${newest(device)} /></td><td><${Metadata} of=${device.metadata} /></td></tr>`;
+        <td><${Seen} of=${device} /></td><td><${Metadata} of=${device.metadata} /></td></tr>`;
 }
 
 /// Does the same for many devices; reports the failures.
@@ -128,7 +131,7 @@ export function Devices({ query }) {
             setPicked(new Map());
             list.reload();
         }} />
-        <${Loaded} of=${list} empty=${(data) => !data.devices?.length && (query.after ? "No more devices." : "No device matches.")}>${() => html`<${Table} label="Devices" head=${head}>
+        <${Loaded} of=${list} empty=${(data) => !data.devices?.length && (query.after ? "No more devices." : FILTERS.some((name) => query[name]) ? "No device matches." : html`No devices are registered yet.${may("admin") && " New device registers one."} While enrolment is open, a device registers itself when it connects.`)}>${() => html`<${Table} label="Devices" head=${head}>
             ${devices.map((device) => html`<${Row} key=${device.name} device=${device} picked=${picked.has(device.name)} pick=${pick} />`)}<//>`}<//>
         <div class="actions">${query.after && html`<button onClick=${() => filter({ after: "" })}>first page</button><button onClick=${() => history.back()}>back</button>`}
             ${list.data?.nextPageToken && html`<button onClick=${() => filter({ after: list.data.nextPageToken })}>next ${PAGE}</button>`}</div></section>

@@ -37,7 +37,7 @@ export function EventRow({ row }) {
     const { kind, item } = row;
     const execution = kind === "execution";
     return html`<li><a href=${address(row)}><span class="mono">${clock(item.time)}</span>
-        <span>${execution ? html`<${Badge} kind=${item.outcome === "dead" ? "bad" : "warn"}>${item.outcome === "dead" ? "failed" : "plugin"}<//>` : html`<${Badge}>${item.kind}<//>`}</span>
+        <span>${execution ? html`<${Badge} kind=${item.outcome === "dead" ? "bad" : "plugin"}>${item.outcome === "dead" ? "failed" : "plugin"}<//>` : html`<${Badge}>${item.kind}<//>`}</span>
         <span>${execution ? item.plugin : item.device ? short(item.device) : item.deviceNumId ? `device ${item.deviceNumId}, gone` : "–"}</span>
         <span class="text mono">${execution ? did(item) : says(item)}</span></a></li>`;
 }

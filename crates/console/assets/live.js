@@ -49,5 +49,5 @@ export function Live({ query }) {
             <${Choice} label="Plugin" value=${query.plugin ?? ""} options=${[["", "all"], ...names]} onChange=${(plugin) => filter({ plugin })} />
             <${Field} label="Text" type="search" value=${text} onInput=${type} hint=${wanted && flow.left > 0 ? "Only the sample is searched." : ""} /></form><//>
         <section class="card" aria-label="Events"><${Flow} of=${flow} />
-            ${flow.rows.length === 0 && html`<p class="dim">No matching events yet.</p>`}<${EventList} rows=${flow.rows} label="Events, newest first" /></section><//>`;
+            ${flow.rows.length === 0 && html`<p class="dim">Nothing has come since this page was opened.</p>`}<${EventList} rows=${flow.rows} label="Events, newest first" /></section><//>`;
 }

@@ -64,7 +64,7 @@ function Tiles({ status }) {
         <${Tile} label="Journal" value=${size(status.journalBytes)} more=${age ? `goes back ${age}` : ""} />
         ${[["Round trip of a config", "delivery", "to the device's PUBACK"], ["Commit", "commit", "until it is on the disk"]].map(([label, name, what]) => {
             const { count, p50Us, p95Us, p99Us } = status.latencies[name];
-            return html`<${Tile} key=${name} label=${label} value=${count ? took(p50Us) : "–"} more=${count ? `half; 95 % ${took(p95Us)}, 99 % ${took(p99Us)}: ${what}` : "none yet"} />`;
+            return html`<${Tile} key=${name} label=${label} value=${count ? took(p50Us) : "–"} more=${count ? `median; 95 % ${took(p95Us)}, 99 % ${took(p99Us)}, ${what}` : "none yet"} />`;
         })}
         ${status.diskFreeBytes && html`<${Tile} label="Disk free" value=${size(status.diskFreeBytes)} />`}
         <${Tile} label="Version" value=${status.version} more=${`up for ${span(up)}`} /></dl>`;
@@ -88,7 +88,7 @@ function Series() {
         return {
             times,
             flow: [rate("events", all.events), rate("handled by plugins", all.executions), rate("effects", all.effects)],
-            times99: [["round trip, 99 %", all.deliveryP99Us], ["round trip, half", all.deliveryP50Us], ["commit, 99 %", all.commitP99Us]].map(([label, values]) => ({ label, values: values.map((us) => (us == null ? null : us / 1_000)) })),
+            times99: [["round trip, 99 %", all.deliveryP99Us], ["round trip, median", all.deliveryP50Us], ["commit, 99 %", all.commitP99Us]].map(([label, values]) => ({ label, values: values.map((us) => (us == null ? null : us / 1_000)) })),
             packets: [rate("received", all.publishesIn), rate("sent", all.publishesOut)],
             connections: [{ label: "connections", values: all.connections }, { label: "devices connected", values: all.devicesConnected }],
         };
@@ -97,7 +97,7 @@ function Series() {
         <${Loaded} of=${series} empty=${(all) => all.times.length < 2 && "The first sample is taken after ten seconds."}>${() => html`<div class="charts">
             <${Chart} title="Events and effects per second" times=${shown.times} lines=${shown.flow} unit="/s" />
             <${Chart} title="MQTT messages per second" times=${shown.times} lines=${shown.packets} unit="/s" />
-            <${Chart} title="Round trips and commits" times=${shown.times} lines=${shown.times99} unit=" ms" />
+            <${Chart} title="Round trips and commits, ms" times=${shown.times} lines=${shown.times99} unit=" ms" />
             <${Chart} title="Connections" times=${shown.times} lines=${shown.connections} /></div>`}<//><//>`;
 }
 

@@ -3,7 +3,7 @@
 import { html, useEffect, useId, useLayoutEffect, useRef, useState } from "./html.js";
 import { may } from "./api.js";
 import { useNow } from "./data.js";
-import { link, short } from "./names.js";
+import { DEFAULT, link, short } from "./names.js";
 import { decode } from "./payload.js";
 import { store, useStore } from "./store.js";
 
@@ -87,14 +87,16 @@ export function inline(data, most = 160) {
     return line.length > most ? `${line.slice(0, most)} …` : line;
 }
 
+/// Names of devices are shown in their short form.
 export function Problem({ error }) {
-    return error ? html`<p class="problem" role="alert">${error.message ?? String(error)}</p>` : null;
+    return error ? html`<p class="problem" role="alert">${(error.message ?? String(error)).replaceAll(`${DEFAULT}/devices/`, "")}</p>` : null;
 }
 
-export function Loaded({ of: { data, error: failed }, children, empty }) {
+/// `missing`: what is shown beside the error if there is no such thing.
+export function Loaded({ of: { data, error: failed }, children, empty, missing }) {
     // The frame shows that the host does not answer.
     const error = failed?.status === 0 ? null : failed;
-    if (data === undefined) return error ? html`<${Problem} error=${error} />` : html`<p class="dim" role="status">Loading …</p>`;
+    if (data === undefined) return error ? html`<${Problem} error=${error} />${error.status === 404 && missing}` : html`<p class="dim" role="status">Loading …</p>`;
     const nothing = empty && empty(data);
     return html`<${Problem} error=${error} />${nothing ? html`<p class="dim">${nothing}</p>` : children(data)}`;
 }

@@ -86,5 +86,5 @@ export function Settings({ plugin, done }) {
     const all = fields.map((field) => html`<${One} key=${field.name} ...${field} disabled=${!may("admin")} />`);
     return html`<${Section} title="Settings">${fields.length === 0 ? html`<p class="dim">${plugin.state === "running" ? "It has none." : "Its component is not loaded, so its settings are not known."}</p>`
         : may("admin") ? html`<${Form} needs="admin" label="Save" submit=${submit}>${all}<//>` : html`<div class="form">${all}</div>`}
-        <p class="hint">They are written into the plugin's settings file; its comments are lost. Triggers, grants and limits stay.</p><//>`;
+        ${fields.length > 0 && may("admin") && html`<p class="hint">They are written into the plugin's settings file; its comments are lost. Triggers, grants and limits stay.</p>`}<//>`;
 }

@@ -23,9 +23,10 @@ export function go(page, what, query) {
     location.hash = link(page, what, query);
 }
 
-/// Changes filters of the shown page; `replace` during typing, so that not every letter becomes an entry of the history.
+/// Changes filters of the shown page; `replace` during typing, so that not every letter becomes an entry of the history. The address has
+/// changes that the page does not show yet, and they stay.
 export function filter(changes, { replace = false } = {}) {
-    const { page, what, query } = route.get();
+    const { page, what, query } = read();
     const hash = link(page, what, { ...query, ...changes });
     if (replace) {
         history.replaceState(null, "", hash);

@@ -26,8 +26,13 @@ const ENDS = { queued: WAITS, expired: "expired: its time-to-live was over befor
 
 export const CommandStatus = ({ status }) => html`<${Badge} kind=${COMMANDS[status] ?? "plain"}>${ENDS[status] ?? status}<//>`;
 
+/// In the order in which they happened; several may have the same millisecond.
+const FIRST = ["queued", "sent"];
+const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
+
 export function Times({ times }) {
-    return html`<span class="after">${Object.entries(times).map(([name, at]) => `${name} ${clock(at)}`).join(" → ")}</span>`;
+    const all = Object.entries(times).sort(([a, at], [b, then]) => Date.parse(at) - Date.parse(then) || rank(a) - rank(b));
+    return html`<span class="after">${all.map(([name, at]) => `${name} ${clock(at)}`).join(" → ")}</span>`;
 }
 
 function Event({ event }) {

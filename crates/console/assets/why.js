@@ -11,6 +11,10 @@ import { go } from "./route.js";
 
 const HINTS = [["lamp-1", "the newest config of the device"], ["lamp-1@7", "its config version 7"], ["3", "event 3 and its effects"], ["3.wake", "what plugin wake made of event 3"], ["api.…", "a command or a call of an API caller"], ["deadLetters/3", "a dead letter"]];
 
+function Hints() {
+    return html`<${Section} title="What can be explained"><dl class="facts">${HINTS.map(([id, says]) => html`<dt><code>${id}</code></dt><dd>${says}</dd>`)}</dl><//>`;
+}
+
 /// The steps with the time from one to the next.
 function Chain({ steps }) {
     return html`<ol class="chain" aria-label="Chain from the first cause">${steps.map((step, n) => {
@@ -47,6 +51,5 @@ export function Why({ what }) {
     };
     return html`<${Page} title=${what ? `Why ${what}?` : "Why?"} hint="The causes of a config, a command, a call or a dead letter, and the effects of an event.">
         <form class="card filters one" role="search" onSubmit=${ask} key=${what}><${Field} label="Of what" name="id" value=${what} required /><div class="actions"><button class="main">explain</button></div></form>
-        ${what ? html`<${Loaded} of=${found}>${(data) => html`<${Explained} of=${data} />`}<//>`
-            : html`<${Section} title="What can be explained"><dl class="facts">${HINTS.map(([id, says]) => html`<dt><code>${id}</code></dt><dd>${says}</dd>`)}</dl><//>`}<//>`;
+        ${what ? html`<${Loaded} of=${found} missing=${html`<${Hints} />`}>${(data) => html`<${Explained} of=${data} />`}<//>` : html`<${Hints} />`}<//>`;
 }
