@@ -7,6 +7,7 @@ pub mod hubs;
 pub mod policy;
 pub mod properties;
 pub mod provisioning;
+mod same_layout;
 pub mod sas;
 pub mod storage;
 pub mod twin;

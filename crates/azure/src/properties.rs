@@ -32,6 +32,9 @@ pub enum BagError {
 
 /// Reads a bag. A name without `=` has the empty value.
 pub fn read(bag: &str) -> Result<Vec<Property>, BagError> {
+    if bag.is_empty() {
+        return Ok(Vec::new());
+    }
     let pairs = bag.split('&').filter(|pair| !pair.is_empty());
     let mut properties = Vec::with_capacity(bag.split('&').count().min(MAX_PAIRS));
     for pair in pairs {

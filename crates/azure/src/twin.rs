@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use switchbox_rules::json::{Kind, Object, Tolerance, Value, object, same};
+use switchbox_rules::json::{Kind, Member, Object, Tolerance, Value, object, same};
+
+use crate::same_layout::{self, put};
 
 const VERSION: &[u8] = b"$version";
 
@@ -14,12 +16,19 @@ pub fn document((config, config_version): (&[u8], u64), (state, state_version): 
     format!("{{\"desired\":{},\"reported\":{}}}", side(config, config_version), side(state, state_version))
 }
 
-/// The merge patch from one config to the other. Returns `None` if the new one is not a JSON object.
-pub fn config_change(before: &[u8], after: &[u8], version: u64) -> Option<String> {
-    let after = object(after).ok()?;
-    let mut change = String::from("{");
-    differ(&object(before).unwrap_or_default(), &after, &mut change);
-    Some(end(change, version))
+/// Writes the merge patch from one config to the other, in the order of the new one, in place of what `change` holds. Returns `None` if
+/// the new one is not a JSON object.
+pub fn config_change(before: &[u8], after: &[u8], version: u64, change: &mut String) -> Option<()> {
+    let texts = std::str::from_utf8(before).ok().zip(std::str::from_utf8(after).ok());
+    change.clear();
+    change.push('{');
+    if texts.and_then(|(before, after)| same_layout::differ(before, after, change)).is_none() {
+        let after = object(after).ok()?;
+        change.truncate(1);
+        differ(&object(before).unwrap_or_default(), &after, change);
+    }
+    end(change, version);
+    Some(())
 }
 
 /// Whether a client may send this as a merge patch on its state: a JSON object whose members do not begin with `$`.
@@ -34,33 +43,35 @@ fn with_version(document: &Object<'_>, version: u64) -> String {
     for member in document.sorted().filter(|member| *member.key != *VERSION) {
         put(&mut text, member.key_text, member.value.text);
     }
-    end(text, version)
-}
-
-fn end(mut text: String, version: u64) -> String {
-    put(&mut text, "\"$version\"", &version.to_string());
-    text.push('}');
+    end(&mut text, version);
     text
 }
 
-fn put(text: &mut String, key: &str, value: &str) {
-    let comma = if text.ends_with('{') { "" } else { "," };
-    let _ = write!(text, "{comma}{key}:{value}");
+fn end(text: &mut String, version: u64) {
+    put(text, "\"$version\"", "");
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{version}}}");
 }
 
 /// Writes the members of the merge patch.
 fn differ(before: &Object<'_>, after: &Object<'_>, change: &mut String) {
-    for member in before.sorted().filter(|member| after.get(&member.key).is_none()) {
+    let is_shown = |member: &&Member<'_>| *member.key != *VERSION;
+    for member in before.sorted().filter(is_shown).filter(|member| after.get(&member.key).is_none()) {
         put(change, member.key_text, "null");
     }
-    for member in after.sorted().filter(|member| *member.key != *VERSION) {
+    for member in after.counted().filter(is_shown) {
         match before.get(&member.key) {
             Some(known) if same(known, &member.value, Tolerance::EXACT) => {}
             Some(Value { kind: Kind::Object(known), .. }) if let Kind::Object(wanted) = &member.value.kind => {
-                let mut inner = String::from("{");
-                differ(known, wanted, &mut inner);
-                inner.push('}');
-                put(change, member.key_text, &inner);
+                let length = change.len();
+                put(change, member.key_text, "{");
+                let empty = change.len();
+                differ(known, wanted, change);
+                if change.len() == empty {
+                    change.truncate(length);
+                } else {
+                    change.push('}');
+                }
             }
             _ => put(change, member.key_text, member.value.text),
         }
@@ -94,14 +105,16 @@ mod tests {
             (r#"{"a":{"x":1,"y":2}}"#, r#"{"a":{"x":3}}"#, r#"{"a":{"y":null,"x":3},"$version":2}"#),
             (r#"{"a":{"x":1}}"#, r#"{"a":1}"#, r#"{"a":1,"$version":2}"#),
             ("no JSON", "{}", r#"{"$version":2}"#),
+            (r#"{"$version":1,"b":[1],"a":1}"#, r#"{"b":[2],"a":2}"#, r#"{"b":[2],"a":2,"$version":2}"#),
+            (r#"{"b":1,"a":1}"#, r#"{"b":2,"a":2}"#, r#"{"b":2,"a":2,"$version":2}"#),
+            (r#"{"a":[],"b":1}"#, r#"{"a":[],"b":3,"b":2}"#, r#"{"b":2,"$version":2}"#),
+            (r#"{"a":[],"b":{"$version":1}}"#, r#"{"a":[],"b":{"$version":2}}"#, r#"{"$version":2}"#),
         ] {
-            assert_eq!(
-                config_change(before.as_bytes(), after.as_bytes(), 2).as_deref(),
-                Some(expect),
-                "{before} {after}"
-            );
+            let mut change = String::from("what was there");
+            assert!(config_change(before.as_bytes(), after.as_bytes(), 2, &mut change).is_some());
+            assert_eq!(change, expect, "{before} {after}");
         }
-        assert_eq!(config_change(b"{}", b"awake", 2), None);
+        assert_eq!(config_change(b"{}", b"awake", 2, &mut String::new()), None);
     }
 
     #[test]

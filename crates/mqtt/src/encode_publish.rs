@@ -23,6 +23,8 @@ pub(super) struct Receiver<'a> {
     pub(super) dialect: Dialect,
     /// The config that the client has, if it is sent only changes.
     pub(super) known_config: &'a mut Bytes,
+    /// Room for the text of a change.
+    pub(super) change: &'a mut String,
     pub(super) traces: &'a Tracer,
 }
 
@@ -41,49 +43,60 @@ pub(super) fn publish(
             peer.message(PublishHead { retain: *retain, ..head }, message, ids, now, to)
         }
         Body::Device(DeviceDelivery { device, outbound }) => {
-            let traces = receiver.traces;
+            let Receiver { device: own, dialect, known_config, change, traces } = receiver;
             if let Some(device) = device {
-                return delivery(peer, head, Dialect::IotCore, (device, outbound), traces, to);
+                return delivery(peer, head, Dialect::IotCore, (device, outbound), content(outbound), traces, to);
             }
-            let Receiver { device: Some(device), dialect, known_config, .. } = receiver else { return false };
-            let Outbound::Config { version, payload } = outbound else {
-                return delivery(peer, head, dialect, (device, outbound), traces, to);
+            let Some(device) = own else { return false };
+            let payload = match outbound {
+                Outbound::Config { version, payload } if !dialect.rules().sends_config => {
+                    if twin::config_change(known_config, payload, *version, change).is_none() {
+                        return false;
+                    }
+                    known_config.clone_from(payload);
+                    change.as_bytes()
+                }
+                _ => content(outbound),
             };
-            if dialect.rules().sends_config {
-                return delivery(peer, head, dialect, (device, outbound), traces, to);
-            }
-            let Some(change) = twin::config_change(known_config, payload, *version) else { return false };
-            *known_config = payload.clone();
-            let change = Outbound::Config { version: *version, payload: change.into() };
-            delivery(peer, head, dialect, (device, &change), traces, to)
+            delivery(peer, head, dialect, (device, outbound), payload, traces, to)
         }
     }
 }
 
+fn content(outbound: &Outbound) -> &[u8] {
+    match outbound {
+        Outbound::Config { payload, .. } | Outbound::Command { payload, .. } | Outbound::Method { payload, .. } => {
+            payload
+        }
+    }
+}
+
+/// Encodes what is delivered to a device.
 fn delivery(
     peer: &Peer,
     head: PublishHead,
     dialect: Dialect,
     (device, outbound): (&Arc<Device>, &Outbound),
+    payload: &[u8],
     traces: &Tracer,
     to: &mut BytesMut,
 ) -> bool {
     let again = matches!(outbound, Outbound::Command { again: true, .. }) && head.qos != QoS::AtMostOnce;
     let mut properties = BytesMut::new();
     let payload = match outbound {
-        Outbound::Config { payload, .. } => payload.as_ref(),
-        Outbound::Command { payload, properties: said, .. } => {
+        Outbound::Config { .. } => payload,
+        Outbound::Command { properties: said, .. } => {
             let said = said.as_deref().filter(|_| peer.version == Version::V5 && !dialect.rules().properties_in_topic);
             put_said(said.unwrap_or_default(), &mut properties);
-            payload.as_ref()
+            payload
         }
-        Outbound::Method { payload, name, rid, .. } => {
+        Outbound::Method { name, rid, .. } => {
             let response_topic =
                 dialect.response_topic(&device.name.id, name, *rid).filter(|_| peer.version == Version::V5);
             if let Some(response_topic) = response_topic {
                 put_request(&response_topic, rid.to_string().as_bytes(), &mut properties);
             }
-            if payload.is_empty() { dialect.rules().no_arguments } else { payload.as_ref() }
+            if payload.is_empty() { dialect.rules().no_arguments } else { payload }
         }
     };
     let head = PublishHead { dup: head.dup || again, ..head };

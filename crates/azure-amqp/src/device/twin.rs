@@ -145,7 +145,10 @@ pub(super) async fn send(connection: &DeviceConnection, mut link: Sender, settle
             TwinItem::Answer(answer) => (answer_message(answer), false),
             TwinItem::Desired { version, config } => {
                 let mut known = mailbox.known_config.lock();
-                let Some(change) = twin::config_change(&known, &config, version) else { continue };
+                let mut change = String::new();
+                if twin::config_change(&known, &config, version, &mut change).is_none() {
+                    continue;
+                }
                 *known = config;
                 (message(None, None, change.into_bytes()), true)
             }

@@ -68,7 +68,7 @@ impl Connection {
         let mut state = mailbox.lock();
         state.session.commit(committed);
         mailbox.purge_if_requested(&mut state);
-        let mut locked_until = out.len() + LOCKED_BYTES;
+        let (mut locked_until, mut change) = (out.len() + LOCKED_BYTES, String::new());
         let more = loop {
             if out.len() >= WRITE_BYTES {
                 break true;
@@ -88,7 +88,8 @@ impl Connection {
                     // A retransmission frees no place in the queue, as its first transmission did.
                     taken += u64::from(!dup);
                     let traces = &shared.metrics.traces;
-                    let receiver = Receiver { device: device.as_ref(), dialect: *dialect, known_config, traces };
+                    let (device, change) = (device.as_ref(), &mut change);
+                    let receiver = Receiver { device, dialect: *dialect, known_config, change, traces };
                     if encode_publish::publish(&mut self.peer, (id, dup), &item, receiver, now, out) {
                         published.1 += payload_len(&item) as u64;
                         sent.sent(&item, dup);

@@ -109,11 +109,15 @@ pub(super) fn subscribe(device: Option<&DeviceId>, filter: &str) -> Subscribe {
     }
 }
 
-/// The topic that this is delivered on.
-pub(super) fn topic<'a>(device: &DeviceId, item: &Outbound) -> Cow<'a, str> {
-    match item {
-        Outbound::Config { version, .. } => format!("{TWIN}PATCH/properties/desired/?$version={version}").into(),
-        Outbound::Method { rid, name, .. } => format!("{METHODS}POST/{name}/?$rid={rid}").into(),
+/// The topic that this is delivered on, in pieces.
+pub(super) fn topic<'a>(device: &'a DeviceId, item: &'a Outbound) -> [Cow<'a, str>; 6] {
+    let [first, second, third, fourth]: [Cow<'a, str>; 4] = match item {
+        Outbound::Config { version, .. } => {
+            [TWIN.into(), "PATCH/properties/desired/?$version=".into(), version.to_string().into(), "".into()]
+        }
+        Outbound::Method { rid, name, .. } => {
+            [METHODS.into(), "POST/".into(), (&**name).into(), format!("/?$rid={rid}").into()]
+        }
         Outbound::Command { id, subfolder, properties, .. } => {
             let properties = properties.as_deref().unwrap_or_default();
             let own_id = properties.iter().any(|(name, _)| name == about::MESSAGE_ID);
@@ -123,9 +127,11 @@ pub(super) fn topic<'a>(device: &DeviceId, item: &Outbound) -> Cow<'a, str> {
             let properties = properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             let bag = [("$.to", to.as_str())].into_iter().chain(id).chain(subfolder).chain(properties);
             // SDKs look for the id as it is.
-            format!("devices/{device}/messages/devicebound/{}", properties::write(bag)).into()
+            let bag = properties::write(bag);
+            ["devices/".into(), device.as_str().into(), "/messages/devicebound/".into(), bag.into()]
         }
-    }
+    };
+    [first, second, third, fourth, "".into(), "".into()]
 }
 
 /// The topic of the answer to a request.
@@ -235,7 +241,7 @@ mod tests {
                  &%24.mid=m&%24.ct=a%2Fb&iothub-ack=full&x=%C3%BC",
             ),
         ] {
-            assert_eq!(topic(&lamp(), &item), expect);
+            assert_eq!(topic(&lamp(), &item).concat(), expect);
         }
         assert_eq!(reply_topic(204, "4", Some(2)), "$iothub/twin/res/204/?$rid=4&$version=2");
         assert_eq!(reply_topic(200, "a", None), "$iothub/twin/res/200/?$rid=a");

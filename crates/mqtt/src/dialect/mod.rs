@@ -98,9 +98,7 @@ impl Dialect {
         match self {
             Self::IotCore => iot_core::topic(device, item),
             // A client that is not a device gets no deliveries for devices.
-            Self::AzureIotHub | Self::AzureProvisioning => {
-                [azure::topic(device, item), "".into(), "".into(), "".into(), "".into(), "".into()]
-            }
+            Self::AzureIotHub | Self::AzureProvisioning => azure::topic(device, item),
         }
     }
 

@@ -84,6 +84,12 @@ impl<'a> Object<'a> {
         self.by_key.iter().filter_map(|at| self.members.get(*at))
     }
 
+    /// The members that count, in the order of the text.
+    pub fn counted(&self) -> impl Iterator<Item = &Member<'a>> {
+        let counts = |(at, member): &(usize, &Member<'a>)| self.position(&member.key) == Some(*at);
+        self.members.iter().enumerate().filter(counts).map(|(_, member)| member)
+    }
+
     /// The member of this name that counts.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&Value<'a>> {
