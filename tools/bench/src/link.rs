@@ -19,7 +19,7 @@ use super::{
     frames::{self, Frame, Qos},
     histogram::Histogram,
     plan::{Plan, RunState},
-    streams::{self, Arrival, Faults, HopsRaisedBy, Streams, first_message},
+    streams::{Arrival, Digits, Faults, HopsRaisedBy, Streams, Template, first_message},
 };
 
 /// Keep-alive of every connection: longer than any run, so that no ping disturbs it.
@@ -134,11 +134,13 @@ impl Link {
 pub(super) struct LoadConnection {
     link: Link,
     device: String,
-    run: u64,
     topic: String,
     qos: Qos,
     hops_raised_by: HopsRaisedBy,
     streams: Streams,
+    template: Template,
+    /// The message that is composed from a change.
+    whole: Vec<u8>,
     last_id: u16,
     counters: Rc<Counters>,
 }
@@ -153,8 +155,9 @@ impl LoadConnection {
         let streams = Streams::new(plan.run, plan.window, Instant::now());
         Ok(Self {
             link,
+            template: Template::new(&plan.device(&topic), plan.run),
+            whole: Vec::new(),
             device: plan.device(&topic),
-            run: plan.run,
             topic,
             qos: plan.qos,
             hops_raised_by: plan.traffic.hops_raised_by(),
@@ -195,8 +198,7 @@ impl LoadConnection {
         let stopped = self.counters.shared.stop.load(Relaxed);
         let recording = self.counters.shared.recording.load(Relaxed);
         let (mut done, mut completed) = (0, 0);
-        let Self { link, device, run, topic, qos, hops_raised_by, streams, last_id, counters } = self;
-        let mut whole = Vec::new();
+        let Self { link, topic, qos, hops_raised_by, streams, template, whole, last_id, counters, .. } = self;
         let input = link.input.get(..link.filled).unwrap_or_default();
         let mut round_trips = counters.round_trips.borrow_mut();
         while let Some((frame, length)) = frames::first(input.get(done..).unwrap_or_default())? {
@@ -226,8 +228,7 @@ impl LoadConnection {
             let parts = match hops_raised_by {
                 HopsRaisedBy::Server => [payload, b"", b""],
                 HopsRaisedBy::ServerAsPatch => {
-                    whole.clear();
-                    streams::message(&mut whole, device, *run, numbers.stream, numbers.hops);
+                    template.write(whole, numbers.stream, numbers.hops);
                     [whole.as_slice(), b"", b""]
                 }
                 HopsRaisedBy::Client => [
@@ -263,35 +264,9 @@ fn next_id(qos: Qos, last: &mut u16) -> Option<u16> {
     })
 }
 
-/// A number as text, without an allocation.
-#[derive(Default)]
-struct Digits([u8; 20]);
-
-impl Digits {
-    fn of(&mut self, mut value: u64) -> &[u8] {
-        let mut start = self.0.len();
-        for (index, slot) in self.0.iter_mut().enumerate().rev() {
-            *slot = b'0' + u8::try_from(value % 10).unwrap_or_default();
-            value /= 10;
-            start = index;
-            if value == 0 {
-                break;
-            }
-        }
-        self.0.get(start..).unwrap_or_default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_written_in_full() {
-        for value in [0, 7, 10, 909, 1_000_000, u64::MAX] {
-            assert_eq!(Digits::default().of(value), value.to_string().as_bytes());
-        }
-    }
 
     #[test]
     fn packet_ids_go_round_and_are_never_0() {
