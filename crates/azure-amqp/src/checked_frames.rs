@@ -64,8 +64,9 @@ impl<S> CheckedFrames<S> {
         if let Some(size) = FrameCheck::size(&self.read)?
             && let Some(frame) = self.read.get(..size)
         {
-            self.check.check(frame, self.auth.is_authenticated())?;
-            self.windows.received(frame);
+            if let Some(performative) = self.check.check(frame, self.auth.is_authenticated())? {
+                self.windows.received(&performative);
+            }
             self.checked = size;
         }
         Ok(())

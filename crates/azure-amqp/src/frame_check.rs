@@ -4,7 +4,10 @@
 
 use std::collections::HashMap;
 
-use crate::encoding::{self, List, Malformed};
+use crate::{
+    encoding::{self, Malformed},
+    performative::{CLOSE, DETACH, DISPOSITION, END, FrameHead, NoPerformative, OPEN, Performative, TRANSFER},
+};
 use switchbox_model::limits::{
     HUB_AMQP_FRAME_BYTES, HUB_AMQP_IDLE_MS, HUB_AMQP_PARTIAL_BYTES, HUB_AMQP_REQUEST_BYTES, HUB_AMQP_SETTLED,
     HUB_AMQP_UNAUTHENTICATED_BYTES,
@@ -12,16 +15,6 @@ use switchbox_model::limits::{
 
 /// Size, offset of the body in words, type, channel.
 pub(crate) const HEADER_BYTES: usize = 8;
-/// Maximum number of fields of a performative.
-const FIELDS: usize = 14;
-
-const OPEN: u8 = 0x10;
-const TRANSFER: u8 = 0x14;
-const DISPOSITION: u8 = 0x15;
-const DETACH: u8 = 0x16;
-const END: u8 = 0x17;
-const CLOSE: u8 = 0x18;
-
 /// Why a frame is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WrongFrame {
@@ -48,6 +41,15 @@ pub(crate) enum WrongFrame {
 /// A channel, and the handle of a link on it.
 type Link = (u16, u32);
 
+impl From<NoPerformative> for WrongFrame {
+    fn from(no: NoPerformative) -> Self {
+        match no {
+            NoPerformative::Header => Self::Header,
+            NoPerformative::Body => Self::Performative,
+        }
+    }
+}
+
 /// The checks of one connection's frames.
 #[derive(Debug, Default)]
 pub(crate) struct FrameCheck {
@@ -68,21 +70,26 @@ impl FrameCheck {
         if fits { Ok(Some(size as usize)) } else { Err(WrongFrame::Size) }
     }
 
-    /// Checks a complete frame. `is_authenticated`: the client has sent a valid token or key.
-    pub(crate) fn check(&mut self, frame: &[u8], is_authenticated: bool) -> Result<(), WrongFrame> {
-        let [_, _, _, _, 2, 0, high, low, body @ ..] = frame else { return Err(WrongFrame::Header) };
-        if body.is_empty() {
-            // An empty frame, which only keeps the connection alive.
-            return Ok(());
-        }
-        let (code, list) = match body {
-            [0x00, 0x53, code, list @ ..] | [0x00, 0x80, 0, 0, 0, 0, 0, 0, 0, code, list @ ..] => (*code, list),
-            _ => return Err(WrongFrame::Performative),
-        };
-        let List { items, after } = encoding::list(list, FIELDS)?.ok_or(WrongFrame::Performative)?;
-        let channel = u16::from_be_bytes([*high, *low]);
-        let field = |index: usize| items.get(index).copied().unwrap_or(&[encoding::NULL]);
-        let number = |index: usize| encoding::uint(field(index));
+    /// Checks a complete frame, and returns its performative; `None` for an empty frame. `is_authenticated`: the client has sent a valid
+    /// token or key.
+    pub(crate) fn check<'a>(
+        &mut self,
+        frame: &'a [u8],
+        is_authenticated: bool,
+    ) -> Result<Option<Performative<'a>>, WrongFrame> {
+        let Some(head) = FrameHead::read(frame)? else { return Ok(None) };
+        let performative = head.fields()?.ok_or(WrongFrame::Performative)?;
+        self.check_performative(&performative, is_authenticated)?;
+        Ok(Some(performative))
+    }
+
+    fn check_performative(
+        &mut self,
+        performative: &Performative<'_>,
+        is_authenticated: bool,
+    ) -> Result<(), WrongFrame> {
+        let Performative { channel, code, after, .. } = *performative;
+        let (field, number) = (|index| performative.field(index), |index| performative.number(index));
         let link = number(0).map(|handle| (channel, handle));
         match (code, link) {
             (TRANSFER, Some(_))
@@ -160,6 +167,10 @@ pub(crate) fn sections(mut message: &[u8]) -> Result<(), WrongFrame> {
 mod tests {
     use super::*;
 
+    fn accept(check: &mut FrameCheck, frame: &[u8], is_authenticated: bool) -> Result<(), WrongFrame> {
+        check.check(frame, is_authenticated).map(drop)
+    }
+
     fn frame(body: &[u8]) -> Vec<u8> {
         let size = u32::try_from(HEADER_BYTES + body.len()).unwrap();
         [&size.to_be_bytes()[..], &[2, 0, 0, 7], body].concat()
@@ -179,7 +190,7 @@ mod tests {
 
     fn check(frames: &[Vec<u8>]) -> Result<(), WrongFrame> {
         let mut check = FrameCheck::default();
-        frames.iter().try_for_each(|frame| check.check(frame, true))
+        frames.iter().try_for_each(|frame| accept(&mut check, frame, true))
     }
 
     #[test]
@@ -241,17 +252,17 @@ mod tests {
         let mut check = FrameCheck::default();
         let part = |handle| transfer(handle, true, &[0; 60_000]);
         // The library refuses the message by its size, so none of it is stored here.
-        (0..20).for_each(|_| check.check(&part(1), true).unwrap());
+        (0..20).for_each(|_| accept(&mut check, &part(1), true).unwrap());
         assert_eq!(check.partial_bytes, 0);
-        (0..4).for_each(|_| check.check(&part(2), true).unwrap());
-        (0..4).for_each(|_| check.check(&part(3), true).unwrap());
-        check.check(&frame(&performative(DETACH, &[&[0x52, 2]])), true).unwrap();
-        (0..4).for_each(|_| check.check(&part(4), true).unwrap());
-        assert_eq!(check.check(&part(5), true), Err(WrongFrame::PartialMessages));
-        check.check(&frame(&performative(END, &[])), true).unwrap();
+        (0..4).for_each(|_| accept(&mut check, &part(2), true).unwrap());
+        (0..4).for_each(|_| accept(&mut check, &part(3), true).unwrap());
+        accept(&mut check, &frame(&performative(DETACH, &[&[0x52, 2]])), true).unwrap();
+        (0..4).for_each(|_| accept(&mut check, &part(4), true).unwrap());
+        assert_eq!(accept(&mut check, &part(5), true), Err(WrongFrame::PartialMessages));
+        accept(&mut check, &frame(&performative(END, &[])), true).unwrap();
         assert_eq!((check.partial_bytes, check.partial.len()), (0, 0));
         let token = |handle| transfer(handle, true, &[0; 10_000]);
-        check.check(&token(1), false).unwrap();
-        assert_eq!(check.check(&token(2), false), Err(WrongFrame::Unauthenticated));
+        accept(&mut check, &token(1), false).unwrap();
+        assert_eq!(accept(&mut check, &token(2), false), Err(WrongFrame::Unauthenticated));
     }
 }

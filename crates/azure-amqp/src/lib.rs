@@ -25,6 +25,7 @@ mod links;
 mod management;
 mod message;
 mod partitions;
+mod performative;
 mod reader;
 mod requests;
 mod sasl;

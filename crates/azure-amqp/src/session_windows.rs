@@ -12,14 +12,8 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::encoding::{self, List};
+use crate::performative::{BEGIN, END, FLOW, FrameHead, Performative, TRANSFER};
 
-const BEGIN: u8 = 0x11;
-const FLOW: u8 = 0x13;
-const TRANSFER: u8 = 0x14;
-const END: u8 = 0x17;
-/// The fields of `begin` and `flow` that are read here.
-const FIELDS: usize = 3;
 /// Widest window that is told from a closed one.
 const WIDEST: u32 = i32::MAX as u32;
 
@@ -67,20 +61,17 @@ impl SessionWindows {
     }
 
     /// Reads a checked frame of the client.
-    pub(crate) fn received(&self, frame: &[u8]) {
-        let Some((channel, code @ (BEGIN | FLOW | END), body)) = performative(frame) else { return };
-        if code == END {
-            self.0.lock().remove(&channel);
-            return;
-        }
-        let Ok(Some(List { items, .. })) = encoding::list(body, FIELDS) else { return };
-        let number = |index: usize| items.get(index).and_then(|value| encoding::uint(value));
-        if code == FLOW {
-            self.of(channel).set(number(0).unwrap_or(0), number(1).unwrap_or(0));
-        } else {
-            let window = Arc::<SessionWindow>::default();
-            window.set(0, number(2).unwrap_or(0));
-            self.0.lock().insert(channel, window);
+    pub(crate) fn received(&self, frame: &Performative<'_>) {
+        let (channel, number) = (frame.channel, |index| frame.number(index).unwrap_or(0));
+        match frame.code {
+            BEGIN => {
+                let window = Arc::<SessionWindow>::default();
+                window.set(0, number(2));
+                self.0.lock().insert(channel, window);
+            }
+            FLOW => self.of(channel).set(number(0), number(1)),
+            END => drop(self.0.lock().remove(&channel)),
+            _ => {}
         }
     }
 }
@@ -99,32 +90,23 @@ impl WrittenTransfers {
 
     /// Reads a frame of the host.
     pub(crate) fn written(&mut self, frame: &[u8]) {
-        match performative(frame) {
-            Some((channel, TRANSFER, _)) => {
+        let Ok(Some(head)) = FrameHead::read(frame) else { return };
+        let channel = head.channel;
+        match head.code {
+            TRANSFER => {
                 if let Some(session) = self.sessions.get(&channel) {
                     session.next.fetch_add(1, Relaxed);
                 }
             }
-            Some((channel, BEGIN, body)) => {
-                let answered = encoding::list(body, FIELDS).ok().flatten();
-                if let Some([0x60, high, low]) = answered.as_ref().and_then(|list| list.items.first().copied()) {
+            BEGIN => {
+                let answered = head.fields().ok().flatten();
+                if let Some([0x60, high, low]) = answered.map(|performative| performative.field(0)) {
                     self.sessions.insert(channel, self.windows.of(u16::from_be_bytes([*high, *low])));
                 }
             }
-            Some((channel, END, _)) => drop(self.sessions.remove(&channel)),
+            END => drop(self.sessions.remove(&channel)),
             _ => {}
         }
-    }
-}
-
-/// The channel, the performative's code, and the bytes after it.
-fn performative(frame: &[u8]) -> Option<(u16, u8, &[u8])> {
-    match frame {
-        [_, _, _, _, 2, 0, high, low, 0x00, 0x53, code, body @ ..]
-        | [_, _, _, _, 2, 0, high, low, 0x00, 0x80, 0, 0, 0, 0, 0, 0, 0, code, body @ ..] => {
-            Some((u16::from_be_bytes([*high, *low]), *code, body))
-        }
-        _ => None,
     }
 }
 
@@ -142,11 +124,15 @@ mod tests {
         [&[0x70][..], &value.to_be_bytes()].concat()
     }
 
+    fn receive(windows: &SessionWindows, frame: &[u8]) {
+        windows.received(&FrameHead::read(frame).unwrap().unwrap().fields().unwrap().unwrap());
+    }
+
     #[tokio::test]
     async fn a_window_closes_by_transfers_and_opens_by_a_flow() {
         let windows = SessionWindows::default();
         let mut written = WrittenTransfers::new(windows.clone());
-        windows.received(&frame(7, BEGIN, &[&[0x40], &[0x43], &uint(2), &[0x43]]));
+        receive(&windows, &frame(7, BEGIN, &[&[0x40], &[0x43], &uint(2), &[0x43]]));
         written.written(&frame(0, BEGIN, &[&[0x60, 0, 7], &[0x43], &uint(9), &uint(9)]));
         let window = windows.of(7);
         let transfer = frame(0, TRANSFER, &[&[0x43]]);
@@ -156,14 +142,14 @@ mod tests {
         }
         // Transfers of another session.
         written.written(&frame(1, TRANSFER, &[&[0x43]]));
-        windows.received(&frame(7, FLOW, &[&uint(3), &uint(0), &[0x43], &[0x43]]));
+        receive(&windows, &frame(7, FLOW, &[&uint(3), &uint(0), &[0x43], &[0x43]]));
         assert!(!window.is_open());
         let waiting = window.opened();
         tokio::pin!(waiting);
         assert!(futures_util::poll!(&mut waiting).is_pending());
-        windows.received(&frame(7, FLOW, &[&uint(3), &uint(u32::MAX), &[0x43], &[0x43]]));
+        receive(&windows, &frame(7, FLOW, &[&uint(3), &uint(u32::MAX), &[0x43], &[0x43]]));
         waiting.await;
-        windows.received(&frame(7, END, &[]));
+        receive(&windows, &frame(7, END, &[]));
         assert!(!windows.of(7).is_open(), "another session on this channel is not open before it begins");
     }
 }
