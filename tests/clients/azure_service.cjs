@@ -33,7 +33,19 @@ async function main() {
 
   const many = [1, 2, 3].map((number) => ({ deviceId: `bell-${number}`, status: 'enabled' }));
   assert.ok((await registry.addDevices(many)).responseBody.isSuccessful);
-  ok('many are created');
+  const disabled = many.map(({ deviceId }) => ({ deviceId, status: 'disabled' }));
+  assert.ok((await registry.updateDevices(disabled, true)).responseBody.isSuccessful);
+  const { responseBody: bell } = await registry.get('bell-1');
+  assert.strictEqual(bell.status, 'disabled');
+  assert.ok((await registry.updateDevices([{ ...bell, status: 'enabled' }], false)).responseBody.isSuccessful);
+  await refused('ArgumentError', () => registry.updateDevices([bell], false));
+  const { responseBody: enabled } = await registry.get('bell-1');
+  assert.strictEqual(enabled.status, 'enabled');
+  assert.ok((await registry.addDevices([{ deviceId: 'bell-4', status: 'enabled' }, { deviceId: 'bell-5', status: 'enabled' }])).responseBody.isSuccessful);
+  assert.ok((await registry.removeDevices([(await registry.get('bell-4')).responseBody], false)).responseBody.isSuccessful);
+  assert.ok((await registry.removeDevices([{ deviceId: 'bell-5' }], true)).responseBody.isSuccessful);
+  await refused('DeviceNotFoundError', () => registry.get('bell-4'));
+  ok('many are created, changed and removed');
 
   const { responseBody: twin } = await registry.getTwin('door-1');
   await twin.update({ tags: { side: 'north' }, properties: { desired: { locked: true } } });
@@ -51,7 +63,8 @@ async function main() {
   ok('devices are found, page by page');
 
   const counts = (await registry.getRegistryStatistics()).responseBody;
-  assert.strictEqual(counts.disabledDeviceCount, 1);
+  // door-1, and the two bells that were not enabled again.
+  assert.strictEqual(counts.disabledDeviceCount, 3);
   await refused('Error', () => registry.getConfigurations());
   await registry.delete('door-1');
   await refused('DeviceNotFoundError', () => registry.getTwin('door-1'));

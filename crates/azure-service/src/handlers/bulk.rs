@@ -66,22 +66,23 @@ async fn one(app: &App, caller: &Caller, item: &Item) -> Result<(), ServiceError
         let tag = tag.as_deref().ok_or_else(|| ServiceError::invalid("the import mode needs an ETag"))?;
         Ok::<_, ServiceError>(IfMatch::new(Some(tag)))
     };
-    match item.import_mode.as_deref().unwrap_or("createOrUpdate") {
+    // The SDK for Node writes some of them with a capital letter.
+    match item.import_mode.as_deref().unwrap_or("createOrUpdate").to_ascii_lowercase().as_str() {
         "create" => create(app, caller, id, item).await,
         "update" => devices::update(app, app.find(caller, id)?.as_ref(), &IfMatch::Any, &item.identity).await,
-        "updateIfMatchETag" => {
+        "updateifmatchetag" => {
             devices::update(app, app.find(caller, id)?.as_ref(), &tag(&item.etag)?, &item.identity).await
         }
-        "createOrUpdate" => match create(app, caller, id, item).await {
+        "createorupdate" => match create(app, caller, id, item).await {
             Err(error) if error.code == Code::DeviceAlreadyExists => {
                 devices::update(app, app.find(caller, id)?.as_ref(), &IfMatch::Any, &item.identity).await
             }
             done => done,
         },
         "delete" => devices::remove(app, &app.find(caller, id)?, &IfMatch::Any).await,
-        "deleteIfMatchETag" => devices::remove(app, &app.find(caller, id)?, &tag(&item.etag)?).await,
-        "updateTwin" => twin(app, caller, id, item, &IfMatch::Any).await,
-        "updateTwinIfMatchETag" => twin(app, caller, id, item, &tag(&item.twin_etag)?).await,
+        "deleteifmatchetag" => devices::remove(app, &app.find(caller, id)?, &tag(&item.etag)?).await,
+        "updatetwin" => twin(app, caller, id, item, &IfMatch::Any).await,
+        "updatetwinifmatchetag" => twin(app, caller, id, item, &tag(&item.twin_etag)?).await,
         other => Err(ServiceError::invalid(format!("the import mode {other:?} is not supported"))),
     }
 }
