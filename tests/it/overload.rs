@@ -1,5 +1,10 @@
 //! Overload is shed where it costs least, and existing clients are served.
 
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
+
 use rumqttc::QoS;
 use switchbox_store::QueueShare;
 use switchbox_tests::{
@@ -13,6 +18,27 @@ pub(crate) fn hits(admin: &Admin, limit: &str) -> u64 {
     let metrics = admin.get("/metrics").body.to_string().replace("\\\"", "\"").replace("\\n", "\n");
     let line = format!("switchbox_limit_hits_total{{limit=\"{limit}\"}} ");
     metrics.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn a_setting_limits_the_connections_over_amqp() {
+    let host_folder = HostFolder::new();
+    let host = host_folder.start_with(&["--azure-amqp", "127.0.0.1:0", "--azure-max-amqp-connections", "2"]);
+    let address = host.azure_amqp();
+    let answers = |stream: &mut TcpStream| {
+        let mut header = [0; 8];
+        stream.write_all(b"AMQP\x03\x01\x00\x00").is_ok() && stream.read_exact(&mut header).is_ok()
+    };
+    // Of two connections one may be without a token. A second one takes its place when it is a second old.
+    until("a second connection to be refused", || {
+        let mut connections = [(); 2].map(|()| TcpStream::connect(address).unwrap());
+        (connections.each_mut().map(answers) == [true, false]).then_some(())
+    });
+    assert!(hits(&host.admin(), "hub_amqp_unauthenticated_connections") > 0);
+    until("a connection in place of those that have ended", || {
+        answers(&mut TcpStream::connect(address).unwrap()).then_some(())
+    });
+    host.stop();
 }
 
 #[test]

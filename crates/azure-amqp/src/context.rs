@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::feedback_cursor::FeedbackCursors;
 
-/// The handles of the host that the endpoint uses.
+/// The handles of the host that the endpoint and the service side over HTTPS use.
 #[derive(Clone)]
 pub struct HostHandles {
     pub registry: registry::Handle,

@@ -12,7 +12,7 @@ use crate::{
     connection::{self, Peer},
     context::Context,
 };
-use switchbox_model::limits::{self, HUB_AMQP_CONNECTIONS, names};
+use switchbox_model::limits::{self, HUB_AMQP_UNAUTHENTICATED, names};
 use switchbox_support::{log_limit::SiteLimit, threads::move_listener_here};
 use switchbox_transport::{
     admission::{self, Admission, ConnectionPermit, Names},
@@ -33,12 +33,14 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<tls::Handle>,
 }
 
-pub(crate) async fn serve(context: Context, listeners: Vec<Listener>) {
+/// `connections`: how many there may be at a time.
+pub(crate) async fn serve(context: Context, listeners: Vec<Listener>, connections: usize) {
+    let per_address = connections.div_ceil(2);
     let options = admission::Options {
-        connections: HUB_AMQP_CONNECTIONS,
-        per_address: HUB_AMQP_CONNECTIONS / 2,
+        connections,
+        per_address,
         per_second: limits::ADMIN_CONNECTS_PER_SECOND,
-        unauthenticated: HUB_AMQP_CONNECTIONS / 2,
+        unauthenticated: per_address.min(HUB_AMQP_UNAUTHENTICATED),
         names: Names::HUB_AMQP,
     };
     let admission = Admission::new(options, context.handles.metrics.clone());

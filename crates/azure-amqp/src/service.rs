@@ -31,6 +31,8 @@ pub struct Options {
     /// Without TLS.
     pub plain: Option<SocketAddr>,
     pub with_tls: Option<(SocketAddr, tls::Handle)>,
+    /// Connections at a time.
+    pub connections: usize,
 }
 
 /// The file in the data folder with the position up to which feedback was accepted.
@@ -57,13 +59,15 @@ pub enum Error {
 /// Bound ports that are not served yet.
 pub struct Ports {
     listeners: Vec<Listener>,
+    connections: usize,
     pub plain: Option<SocketAddr>,
     pub with_tls: Option<SocketAddr>,
 }
 
 impl Ports {
     pub async fn bind(options: &Options) -> Result<Self, Error> {
-        let mut ports = Self { listeners: Vec::new(), plain: None, with_tls: None };
+        let connections = options.connections;
+        let mut ports = Self { listeners: Vec::new(), connections, plain: None, with_tls: None };
         if let Some(address) = options.plain {
             ports.plain = Some(ports.listen(address, None).await?);
         }
@@ -97,7 +101,7 @@ impl Endpoint {
 
     /// Serves its own ports until the shutdown.
     pub async fn run(self, ports: Ports) {
-        server::serve(self.0, ports.listeners).await;
+        server::serve(self.0, ports.listeners, ports.connections).await;
     }
 
     /// Serves one connection that came in elsewhere. `host` is the name that the client called, `certificates` are those that it showed.

@@ -4,37 +4,14 @@ use std::{net::IpAddr, sync::Arc};
 
 use tokio::sync::Semaphore;
 
-use switchbox_auth as auth;
 use switchbox_azure::{Hubs, Policy};
-use switchbox_azure_amqp::Endpoint;
-use switchbox_core::{
-    ingest, outbox,
-    registry::{self, Device},
-};
-use switchbox_delivery as delivery;
+use switchbox_azure_amqp::{Endpoint, HostHandles};
+use switchbox_core::registry::Device;
 use switchbox_files as files;
-use switchbox_model::{Cause, DeviceId, DeviceName, DeviceNum, PayloadLimits, RegistryName, limits};
-use switchbox_store as store;
-use switchbox_support::{metrics::Metrics, tasks::Tasks};
+use switchbox_model::{Cause, DeviceId, DeviceName, DeviceNum, PayloadLimits, RegistryName};
 use switchbox_transport::admission;
 
 use crate::error::{Code, ServiceError};
-
-/// The handles of the host that the API uses.
-#[derive(Clone)]
-pub struct HostHandles {
-    pub registry: registry::Handle,
-    pub ingest: ingest::Handle,
-    pub outbox: outbox::Handle,
-    pub delivery: delivery::Handle,
-    pub store: store::Handle,
-    pub auth: auth::Handle,
-    pub files: files::Handle,
-    /// For AMQP over WebSocket.
-    pub amqp: Endpoint,
-    pub metrics: Metrics,
-    pub tasks: Tasks,
-}
 
 /// Each key has its own rate of calls.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,6 +24,9 @@ pub(crate) enum RateKey {
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) handles: HostHandles,
+    pub(crate) files: files::Handle,
+    /// For AMQP over WebSocket.
+    pub(crate) amqp: Endpoint,
     pub(crate) hubs: Hubs,
     /// Maximum sizes of what devices send.
     pub(crate) payloads: PayloadLimits,
@@ -74,11 +54,6 @@ impl Caller {
 }
 
 impl App {
-    pub(crate) fn new(handles: HostHandles, hubs: Hubs, payloads: PayloadLimits) -> Self {
-        let rates = Arc::new(admission::Rates::new(limits::ADMIN_CALLERS));
-        Self { handles, hubs, payloads, rates, queries: Arc::new(Semaphore::new(limits::HUB_QUERIES)) }
-    }
-
     pub(crate) fn find(&self, caller: &Caller, id: &str) -> Result<Arc<Device>, ServiceError> {
         let name = self.name(caller, id)?;
         let found = self.handles.registry.find(&name);

@@ -10,12 +10,14 @@ pub(crate) const CALLS: Rate = Rate { burst: limits::HUB_API_CALL_BURST, per_sec
 pub(crate) const UNAUTHENTICATED: Rate =
     Rate { burst: limits::ADMIN_UNAUTHENTICATED_BURST, per_second: limits::ADMIN_UNAUTHENTICATED_PER_SECOND };
 
-pub(crate) fn bounds() -> Bounds {
+/// `connections`: how many there may be at a time.
+pub(crate) fn bounds(connections: usize) -> Bounds {
+    let per_address = connections.div_ceil(2);
     let admission = admission::Options {
-        connections: limits::HUB_API_CONNECTIONS,
-        per_address: limits::HUB_API_CONNECTIONS / 2,
+        connections,
+        per_address,
         per_second: limits::ADMIN_CONNECTS_PER_SECOND,
-        unauthenticated: limits::HUB_API_CONNECTIONS / 2,
+        unauthenticated: per_address.min(limits::HUB_API_UNAUTHENTICATED),
         names: admission::Names::HUB_API,
     };
     let names = Names {

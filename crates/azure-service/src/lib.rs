@@ -18,5 +18,4 @@ mod storage;
 mod tags;
 mod twin;
 
-pub use app::HostHandles;
 pub use service::{Error, Options, Ports, Service};

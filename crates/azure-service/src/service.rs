@@ -1,18 +1,17 @@
 //! The listener: its options, its port and its run until shutdown.
 
-use std::{convert::identity, io, net::SocketAddr};
+use std::{convert::identity, io, net::SocketAddr, sync::Arc};
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    app::{App, HostHandles},
-    bounds, routes,
-};
+use crate::{app::App, bounds, routes};
 use switchbox_azure::Hubs;
+use switchbox_azure_amqp::{Endpoint, HostHandles};
+use switchbox_files as files;
 use switchbox_http_server::{Listener, Server, Tls};
-use switchbox_model::PayloadLimits;
-use switchbox_transport::tls;
+use switchbox_model::{PayloadLimits, limits};
+use switchbox_transport::{admission, tls};
 
 /// Where the API listens, always with TLS.
 #[derive(Debug, Clone)]
@@ -23,6 +22,8 @@ pub struct Options {
     pub hubs: Hubs,
     /// Maximum sizes of what devices send.
     pub payloads: PayloadLimits,
+    /// Connections at a time.
+    pub connections: usize,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,7 @@ pub struct Ports {
     address: SocketAddr,
     hubs: Hubs,
     payloads: PayloadLimits,
+    connections: usize,
 }
 
 impl Ports {
@@ -46,7 +48,8 @@ impl Ports {
         let address = listener.local_addr().map_err(failed)?;
         let tls = Some(Tls { handle: options.tls.clone(), of_devices: true });
         let listener = Listener { listener, tls };
-        Ok(Self { listener, address, hubs: options.hubs.clone(), payloads: options.payloads })
+        let Options { hubs, payloads, connections, .. } = options;
+        Ok(Self { listener, address, hubs: hubs.clone(), payloads: *payloads, connections: *connections })
     }
 
     #[must_use]
@@ -59,18 +62,24 @@ impl Ports {
 pub struct Service {
     listener: Listener,
     app: App,
+    connections: usize,
 }
 
 impl Service {
     #[must_use]
-    pub fn new(ports: Ports, handles: HostHandles) -> Self {
-        Self { listener: ports.listener, app: App::new(handles, ports.hubs, ports.payloads) }
+    pub fn new(ports: Ports, handles: HostHandles, files: files::Handle, amqp: Endpoint) -> Self {
+        let Ports { listener, hubs, payloads, connections, .. } = ports;
+        let rates = Arc::new(admission::Rates::new(limits::ADMIN_CALLERS));
+        let queries = Arc::new(Semaphore::new(limits::HUB_QUERIES));
+        let app = App { handles, files, amqp, hubs, payloads, rates, queries };
+        Self { listener, app, connections }
     }
 
     /// Serves until `shutdown`, then waits for the calls in progress.
     pub async fn run(self, shutdown: CancellationToken) {
         let (metrics, tasks) = (self.app.handles.metrics.clone(), self.app.handles.tasks.clone());
-        let server = Server { bounds: bounds::bounds(), routes: routes::routes(self.app), rewrite: identity, metrics };
+        let bounds = bounds::bounds(self.connections);
+        let server = Server { bounds, routes: routes::routes(self.app), rewrite: identity, metrics };
         server.serve(vec![self.listener], tasks, shutdown).await;
     }
 }

@@ -185,8 +185,8 @@ pub const ADMIN_CONNECTIONS_PER_ADDRESS: usize = 200;
 pub const ADMIN_CONNECTS_PER_SECOND: u32 = 500;
 /// Connections to the admin API at a time that have sent no token yet.
 pub const ADMIN_UNAUTHENTICATED: usize = 256;
-/// AMQP connections to the event endpoint of hubs at a time.
-pub const HUB_AMQP_CONNECTIONS: usize = 200;
+/// AMQP connections to hubs at a time that have sent no valid token yet.
+pub const HUB_AMQP_UNAUTHENTICATED: usize = 100;
 /// Sessions of one AMQP connection, and links of one session.
 pub const HUB_AMQP_SESSIONS: u16 = 64;
 pub const HUB_AMQP_LINKS: usize = 32;
@@ -202,8 +202,8 @@ pub const HUB_AMQP_UNAUTHENTICATED_BYTES: usize = 16 * 1024;
 pub const HUB_AMQP_SETTLED: u32 = 4_096;
 /// The shortest idle time-out that an AMQP client may ask for, ms; the host sends two frames in that time.
 pub const HUB_AMQP_IDLE_MS: u32 = 1_000;
-/// Connections to the service side of hubs at a time.
-pub const HUB_API_CONNECTIONS: usize = 200;
+/// Connections to the service side of hubs at a time that have sent no valid token yet.
+pub const HUB_API_UNAUTHENTICATED: usize = 100;
 /// Calls with one policy of one hub in a second.
 pub const HUB_API_CALLS_PER_SECOND: f64 = 1_000.0;
 /// The burst of calls with one policy of one hub.

@@ -6,6 +6,7 @@ use super::{
     AdminAuth, FilesQuota, GrantPolicy, Key, Problem, Settings,
     value::{Check, Values},
 };
+use switchbox_azure::Hubs;
 use switchbox_model::{PayloadLimits, limits};
 
 /// Returns `None` if something is wrong, which is among the problems then.
@@ -19,16 +20,14 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
     let payloads = check.payloads();
     let admin_auth = check.one_of(Key::AdminAuth, &[("token", AdminAuth::Token), ("none", AdminAuth::None)]);
     let cors_origins = check.origins(Key::AdminCorsOrigins);
-    let plugins = Plugins::read(&mut check);
+    let (plugins, hubs) = (Plugins::read(&mut check), HubSettings::read(&mut check));
     let enroll = check.enroll(&addresses.all());
     let queued_commands = check.at_least(Key::DevicesQueuedCommands, 1);
     let command_deliveries = check.between(Key::DevicesCommandDeliveries, 1, 100);
-    let hubs = check.hubs(Key::AzureHubs);
-    let partitions = check.between(Key::AzurePartitions, 1, 32);
     let allowed_hosts = check.hosts(Key::MethodsAllowedHosts);
     let tracing = check.tracing();
     let disk = Disk::read(&mut check, payloads.unwrap_or_default());
-    let (_, connections, disk, plugins) = (insecure?, connections?, disk?, plugins?);
+    let (_, connections, disk, plugins, hubs) = (insecure?, connections?, disk?, plugins?, hubs?);
     Some(Settings {
         data: data?,
         mqtt: addresses.mqtt?,
@@ -53,11 +52,13 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
         enroll: enroll?,
         queued_commands: queued_commands?,
         command_deliveries: command_deliveries?,
-        hubs: hubs?,
+        hubs: hubs.names,
         azure_https: addresses.azure_https.ok()?,
         azure_amqps: addresses.azure_amqps.ok()?,
         azure_amqp: addresses.azure_amqp.ok()?,
-        azure_partitions: partitions?,
+        azure_max_https_connections: hubs.https_connections,
+        azure_max_amqp_connections: hubs.amqp_connections,
+        azure_partitions: hubs.partitions,
         allowed_hosts: allowed_hosts?,
         tracing: tracing.ok()?,
         files: disk.files,
@@ -150,6 +151,29 @@ impl Connections {
             connect_deadline: connect_deadline?,
             packet_deadline: packet_deadline?,
             sys_interval: sys_interval?,
+        })
+    }
+}
+
+/// Of clients of Azure IoT Hub.
+struct HubSettings {
+    names: Hubs,
+    https_connections: usize,
+    amqp_connections: usize,
+    partitions: u16,
+}
+
+impl HubSettings {
+    fn read(check: &mut Check<'_>) -> Option<Self> {
+        let names = check.hubs(Key::AzureHubs);
+        let https_connections = check.at_least(Key::AzureMaxHttpsConnections, 1);
+        let amqp_connections = check.at_least(Key::AzureMaxAmqpConnections, 1);
+        let partitions = check.between(Key::AzurePartitions, 1, 32);
+        Some(Self {
+            names: names?,
+            https_connections: https_connections?,
+            amqp_connections: amqp_connections?,
+            partitions: partitions?,
         })
     }
 }

@@ -155,6 +155,10 @@ settings! {
         "Address of devices and of the event endpoint over AMQP 1.0, which SDKs of Azure call at port 5671; needs tls.cert and tls.key";
     AzureAmqpListen: "azure.amqp-listen", "azure-amqp", Text("ADDR"), "",
         "The same without TLS, which SDKs call at port 5672 with UseDevelopmentEmulator=true";
+    AzureMaxHttpsConnections: "azure.max-https-connections", "azure-max-https-connections", Number, "1000",
+        "Connections at a time to the address for service SDKs and devices over HTTPS";
+    AzureMaxAmqpConnections: "azure.max-amqp-connections", "azure-max-amqp-connections", Number, "1000",
+        "Devices and programs at a time over AMQP 1.0; each takes about 0.25 MiB of memory";
     AzurePartitions: "azure.partitions", "azure-partitions", Number, "4",
         "Partitions of the event endpoint; another number moves devices to other partitions; 1 to 32";
     FilesDeviceBytes: "files.device-bytes", "files-device-bytes", Size, "268435456",

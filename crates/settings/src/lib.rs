@@ -154,6 +154,9 @@ pub struct Settings {
     /// The addresses of the event endpoint, with TLS and without. `None`: no listener.
     pub azure_amqps: Option<SocketAddr>,
     pub azure_amqp: Option<SocketAddr>,
+    /// Connections at a time to `azure_https`, and over AMQP.
+    pub azure_max_https_connections: usize,
+    pub azure_max_amqp_connections: usize,
     /// Partitions of the event endpoint.
     pub azure_partitions: u16,
     /// Hosts that may be called over HTTP for methods.

@@ -23,14 +23,16 @@ impl Ports {
         let service = match settings.azure_https.zip(tls.cloned()) {
             Some((listen, tls)) => {
                 let (hubs, payloads) = (settings.hubs.clone(), settings.payloads);
-                let options = azure_service::Options { listen, tls, hubs, payloads };
+                let connections = settings.azure_max_https_connections;
+                let options = azure_service::Options { listen, tls, hubs, payloads, connections };
                 Some(azure_service::Ports::bind(&options).await?)
             }
             None => None,
         };
         let (plain, with_tls) = (settings.azure_amqp, settings.azure_amqps.zip(tls.cloned()));
         let events = if plain.is_some() || with_tls.is_some() {
-            Some(azure_amqp::Ports::bind(&azure_amqp::Options { plain, with_tls }).await?)
+            let connections = settings.azure_max_amqp_connections;
+            Some(azure_amqp::Ports::bind(&azure_amqp::Options { plain, with_tls, connections }).await?)
         } else {
             None
         };
@@ -51,10 +53,11 @@ impl Ports {
             amqp: self.events.as_ref().and_then(|ports| ports.plain),
             tasks: Vec::new(),
         };
-        let endpoint = azure_amqp::Endpoint::new(amqp_handles(handles), self.amqp, shutdown.child_token());
+        let hub_handles = hub_handles(handles);
+        let endpoint = azure_amqp::Endpoint::new(hub_handles.clone(), self.amqp, shutdown.child_token());
         if let Some(ports) = self.service {
-            let service = service_handles(handles, endpoint.clone());
-            let service = azure_service::Service::new(ports, service).run(shutdown.child_token());
+            let service = azure_service::Service::new(ports, hub_handles, handles.files.clone(), endpoint.clone());
+            let service = service.run(shutdown.child_token());
             listening.tasks.push(handles.tasks.spawn_on(on, "hub service", shutdown, service));
         }
         if let Some(ports) = self.events {
@@ -64,22 +67,7 @@ impl Ports {
     }
 }
 
-fn service_handles(handles: &HostHandles, amqp: azure_amqp::Endpoint) -> azure_service::HostHandles {
-    azure_service::HostHandles {
-        registry: handles.registry.clone(),
-        ingest: handles.ingest.clone(),
-        outbox: handles.outbox.clone(),
-        delivery: handles.delivery.clone(),
-        store: handles.store.clone(),
-        auth: handles.auth.clone(),
-        files: handles.files.clone(),
-        amqp,
-        metrics: handles.metrics.clone(),
-        tasks: handles.tasks.clone(),
-    }
-}
-
-fn amqp_handles(handles: &HostHandles) -> azure_amqp::HostHandles {
+fn hub_handles(handles: &HostHandles) -> azure_amqp::HostHandles {
     azure_amqp::HostHandles {
         registry: handles.registry.clone(),
         ingest: handles.ingest.clone(),

@@ -51,8 +51,8 @@ pub(super) fn connections(settings: &Settings, descriptors: Option<u64>) -> anyh
         );
     }
     let of_hubs = [
-        settings.azure_https.map(|_| limits::HUB_API_CONNECTIONS),
-        settings.azure_amqps.or(settings.azure_amqp).map(|_| limits::HUB_AMQP_CONNECTIONS),
+        settings.azure_https.map(|_| settings.azure_max_https_connections),
+        settings.azure_amqps.or(settings.azure_amqp).map(|_| settings.azure_max_amqp_connections),
     ];
     let of_hubs: usize = of_hubs.into_iter().flatten().sum();
     let left = usize::try_from(left.saturating_sub(of_hubs as u64).max(LEAST)).unwrap_or(usize::MAX);

@@ -103,7 +103,7 @@ async fn handle_call(app: &App, head: &Parts, body: &mut Body) -> Result<Respons
         Some("blocklist") => {
             let ids = storage::block_list(&text(body).await?)?;
             let description = BlobDescription::read(&head.headers, false)?;
-            let (files, of) = (app.handles.files.clone(), upload.clone());
+            let (files, of) = (app.files.clone(), upload.clone());
             finish(app, upload, description, move || files.commit_blocks(&of, &ids, only_new)).await
         }
         Some(other) => Err(StorageError::no_permission(&format!("comp={}", other.escape_default()))),
@@ -115,7 +115,7 @@ fn admit(app: &App, head: &Parts) -> Result<(BlobCall, Upload), StorageError> {
     let query = BlobCall::parse(head.uri.query().unwrap_or_default())?;
     let path = decode(head.uri.path().trim_start_matches('/')).unwrap_or_default();
     let path = path.strip_prefix(storage::CONTAINER).and_then(|path| path.strip_prefix('/')).unwrap_or_default();
-    let upload = app.handles.files.find(&query.id).ok_or_else(StorageError::authentication_failed)?;
+    let upload = app.files.find(&query.id).ok_or_else(StorageError::authentication_failed)?;
     let is_own = path == format!("{}/{}", upload.device.id, upload.name);
     if !is_own || !query.is_signed(upload.key.bytes(), path) || !query.may_write() {
         return Err(StorageError::authentication_failed());
@@ -157,7 +157,7 @@ async fn receive(app: &App, upload: &Upload, headers: &HeaderMap, body: &mut Bod
     }
     let wanted = headers.get("content-md5").map(|sum| STANDARD.decode(sum));
     let wanted = wanted.transpose().map_err(|_| StorageError::header("content-md5", "it is no base64"))?;
-    let (files, of) = (app.handles.files.clone(), upload.clone());
+    let (files, of) = (app.files.clone(), upload.clone());
     let mut writing = blocking(move || files.start_writing(&of)).await?;
     let mut sum = wanted.as_ref().map(|_| Md5::new());
     let (mut pieces, mut bytes) = (Vec::new(), 0);

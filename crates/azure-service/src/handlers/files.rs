@@ -60,7 +60,7 @@ pub(crate) async fn begin(
     let Body(request) = Body::<UploadRequest>::from_request(Request::from_parts(parts, body), &app).await?;
     let name =
         FileName::new(&request.blob_name).map_err(|error| ServiceError::invalid(format!("blobName: {error}")))?;
-    let upload = app.handles.files.begin(&device.name, device.num, name)?;
+    let upload = app.files.begin(&device.name, device.num, name)?;
     let blob = format!("{}/{}", device.name.id, upload.name);
     let expires = clock::rfc3339(upload.expires_ms);
     Ok(Json(json!({
@@ -97,7 +97,7 @@ fn end_upload(
     id: &str,
     notification: &Notification,
 ) -> Result<StatusCode, ServiceError> {
-    let stored = app.handles.files.end(id, device.num)?;
+    let stored = app.files.end(id, device.num)?;
     let Notification { is_success, status_code, status_description, .. } = notification;
     if *is_success && !stored {
         return Err(ServiceError::invalid("isSuccess is true, and no file was uploaded to the URL"));

@@ -30,7 +30,7 @@ pub(crate) async fn upgrade(State(app): State<App>, request: Request) -> Result<
     let info = info.ok_or_else(|| ServiceError::invalid("a WebSocket needs a connection of its own"))?;
     let upgraded = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
     let upgraded = upgraded.ok_or_else(|| ServiceError::invalid("this connection cannot become a WebSocket"))?;
-    let endpoint = app.handles.amqp.clone();
+    let endpoint = app.amqp.clone();
     drop(spawn_contained(app.handles.metrics.panics.clone(), "amqp over websocket", async move {
         match upgraded.await {
             Ok(stream) => {
