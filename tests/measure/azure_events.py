@@ -48,24 +48,29 @@ def performative(code, *values, channel=0, kind=0):
     return struct.pack(">IBBH", len(body) + 8, 2, kind, channel) + body
 
 
-NULL, TRUE = b"\x40", b"\x41"
+NULL, TRUE, FALSE = b"\x40", b"\x41", b"\x42"
 
 
 class Consumer:
     """A connection that reads some partitions, each in a session of its own, as the SDKs do."""
 
-    def __init__(self, address, key, partitions, credit):
+    # Links of a session.
+    links = 1
+
+    def __init__(self, address, key, partitions, credit, policy="service", tls=None):
         self.credit, self.partitions = credit, partitions
         self.received = dict.fromkeys(range(len(partitions)), 0)
         self.granted = dict(self.received)
         self.socket = socket.create_connection(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
         self.buffer = bytearray()
-        self.open(key)
+        self.open(policy, key)
 
-    def open(self, key):
-        secret = b"\x00service\x00" + key.encode()
-        plain = b"\xa0" + bytes([len(secret)]) + secret
+    def open(self, policy, key):
+        secret = f"\0{policy}\0{key}".encode()
+        plain = b"\xb0" + struct.pack(">I", len(secret)) + secret
         self.socket.sendall(b"AMQP\x03\x01\x00\x00" + performative(0x41, symbol("PLAIN"), plain, kind=1))
         assert self.exactly(8) == b"AMQP\x03\x01\x00\x00"
         mechanisms, outcome = self.frame(), self.frame()
@@ -75,9 +80,10 @@ class Consumer:
         self.socket.sendall(b"AMQP\x00\x01\x00\x00" + performative(0x10, string("measure"), string("hub"), uint(65_536)) + begins)
         assert self.exactly(8) == b"AMQP\x00\x01\x00\x00"
         attached = 0
-        while attached < len(self.partitions):
-            kind = self.frame()[10]
-            assert kind in (0x10, 0x11, 0x12, 0x13), f"a frame {kind:#x} comes where an attach is expected"
+        while attached < len(self.partitions) * self.links:
+            frame = self.frame()
+            kind = frame[10]
+            assert kind in (0x10, 0x11, 0x12, 0x13), f"a frame {kind:#x} comes where an attach is expected: {frame}"
             attached += kind == 0x12
 
     def session(self, channel, number):
