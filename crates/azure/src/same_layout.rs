@@ -50,9 +50,7 @@ impl<'a> Texts<'a> {
         if self.before.next() != b'}' {
             loop {
                 let key = self.before.string()?;
-                if self.after.string()? != key {
-                    return None;
-                }
+                self.after.skip_text(key)?;
                 self.both(b':')?;
                 let length = change.len();
                 self.values(key, inner_depth, change)?;
@@ -87,9 +85,12 @@ impl<'a> Texts<'a> {
             }
             return Some(());
         }
-        let (before, after) = (self.before.scalar()?, self.after.scalar()?);
-        let is_same = before.text == after.text || same(&before, &after, Tolerance::EXACT);
-        if !is_same && is_shown {
+        let before = self.before.scalar()?;
+        if self.after.skip_value(before.text) {
+            return Some(());
+        }
+        let after = self.after.scalar()?;
+        if is_shown && !same(&before, &after, Tolerance::EXACT) {
             put(change, key, after.text);
         }
         Some(())
@@ -125,26 +126,44 @@ impl<'a> Text<'a> {
     }
 
     fn byte(&mut self, byte: u8) -> Option<()> {
-        (self.next() == byte).then(|| self.at += 1)
+        self.next();
+        self.byte_here(byte)
+    }
+
+    fn byte_here(&mut self, byte: u8) -> Option<()> {
+        (self.peek() == byte).then(|| self.at += 1)
     }
 
     fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
+    /// Passes this text, if it comes next.
+    fn skip_text(&mut self, text: &str) -> Option<()> {
+        self.next();
+        let is_next = self.text.as_bytes().get(self.at..)?.starts_with(text.as_bytes());
+        is_next.then(|| self.at += text.len())
+    }
+
+    /// Passes the scalar with this text, if it comes next.
+    fn skip_value(&mut self, text: &str) -> bool {
+        let start = self.at;
+        // A longer number or word may begin with the text.
+        let is_next = self.skip_text(text).is_some() && matches!(self.next(), b',' | b'}');
+        if !is_next {
+            self.at = start;
+        }
+        is_next
+    }
+
     /// A string without escapes, with its quotes.
     fn string(&mut self) -> Option<&'a str> {
-        let start = self.at;
         self.byte(b'"')?;
-        let start = start.max(self.at - 1);
-        loop {
-            match self.peek() {
-                b'"' => break,
-                b'\\' | 0..0x20 => return None,
-                _ => self.at += 1,
-            }
-        }
-        self.at += 1;
+        let start = self.at - 1;
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+        self.at += length;
+        self.byte_here(b'"')?;
         Some(self.since(start))
     }
 
@@ -223,6 +242,7 @@ mod tests {
             (r#"{"z":1,"a":{"x":1,"y":{"k":0}}}"#, r#"{"z":2,"a":{"x":1,"y":{"k":9}}}"#, r#"{"z":2,"a":{"y":{"k":9}}"#),
             (r#"{"a":{"x":1},"b":{"x":1}}"#, r#"{"a":{"x":1},"b":{"x":2}}"#, r#"{"b":{"x":2}"#),
             (r#"{"a":{"x":1}}"#, r#"{"a":{"x":1.0}}"#, "{"),
+            (r#"{"a":1,"b":true}"#, r#"{"a":12,"b":true }"#, r#"{"a":12"#),
             (r#"{"$version":1,"a":"b"}"#, r#"{"$version":2,"a":"c"}"#, r#"{"a":"c""#),
             (r#"{"a":1,"a":2,"b":3}"#, r#"{"a":1,"a":2,"b":4}"#, r#"{"b":4"#),
         ] {
