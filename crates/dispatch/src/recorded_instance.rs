@@ -20,6 +20,8 @@ pub(super) struct RecordedInstance {
     recording: Option<(Arc<Recording>, u32)>,
     /// The next execution has no place in the recording.
     left_out: bool,
+    /// The line of the last execution.
+    text: Vec<u8>,
 }
 
 impl RecordedInstance {
@@ -42,7 +44,7 @@ impl RecordedInstance {
     }
 
     /// Records one execution. Returns its calls, for a shadow.
-    pub(super) fn record(&self, runner: &Runner, job: &Job, execution: &Execution) -> RecordedCalls {
+    pub(super) fn record(&mut self, runner: &Runner, job: &Job, execution: &Execution) -> RecordedCalls {
         let asked = self.recorder.take();
         let Some((recording, instance)) = &self.recording else { return asked };
         if recording.is_closed() {
@@ -54,7 +56,7 @@ impl RecordedInstance {
         }
         let device = job.device.as_ref().map(|device| &device.name);
         let for_shadow = if runner.shadow().is_some() { asked.clone() } else { RecordedCalls::default() };
-        if !recording.execution(*instance, &job.event, (device, job.attempt), asked, execution) {
+        if !recording.execution(*instance, &job.event, (device, job.attempt), asked, execution, &mut self.text) {
             runner.context.metrics.limit(names::RECORDING_QUEUE_BYTES);
         }
         for_shadow
@@ -80,7 +82,7 @@ pub(super) async fn start(
         let instance = recording.start(&version.id, |number| line(version, number), time_ms, asked);
         (recording, instance)
     });
-    Ok((started, Some(RecordedInstance { recorder, recording, left_out: false })))
+    Ok((started, Some(RecordedInstance { recorder, recording, left_out: false, text: Vec::new() })))
 }
 
 fn line(version: &Version, number: u32) -> VersionLine {

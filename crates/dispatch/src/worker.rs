@@ -86,7 +86,7 @@ async fn handle(runner: &Arc<Runner>, instances: &mut Instances, mut batch: JobB
                     recorded.begin(runner);
                 }
                 let execution = instance.handle(Call { event: &job.event, device, attempt }).instrument(span).await;
-                let recorded_calls = recorded.as_ref().map(|recorded| recorded.record(runner, &job, &execution));
+                let recorded_calls = recorded.as_mut().map(|recorded| recorded.record(runner, &job, &execution));
                 outcome::decide(&mut entries, version, job, execution, recorded_calls).await
             }
             Err(failed) => {

@@ -139,9 +139,7 @@ impl JournalLines {
     }
 
     fn write(&mut self, line: &Line) {
-        // Lines can always be written as JSON.
-        self.text.extend(serde_json::to_vec(line).unwrap_or_default());
-        self.text.push(b'\n');
+        line.append_to(&mut self.text);
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     event::{Data, EventLine},
     payload::Payload,
     recording::{ExecutionLine, StartLine, VersionLine},
+    secret_words::SecretWords,
 };
 use switchbox_rules::{
     json::{self, Kind},
@@ -35,7 +36,10 @@ const EVERYWHERE_BYTES: usize = 6;
 
 /// The patterns of secret keys.
 #[derive(Debug, Clone)]
-pub struct Masks(GlobSet);
+pub struct Masks {
+    patterns: GlobSet,
+    words: SecretWords,
+}
 
 impl Masks {
     /// Combines [`DEFAULT`] with these patterns.
@@ -46,25 +50,21 @@ impl Masks {
     pub fn new(more: &[String]) -> Result<Self, String> {
         let all: Vec<_> = DEFAULT.into_iter().map(str::to_owned).chain(more.iter().cloned()).collect();
         let lower: Vec<_> = all.iter().map(|pattern| pattern.to_lowercase()).collect();
-        pattern::globs(&lower).map(Self)
+        Ok(Self { patterns: pattern::globs(&lower)?, words: SecretWords::new(&lower)? })
     }
 
     fn is_secret(&self, key: &str) -> bool {
-        self.0.is_match(key.to_lowercase())
+        self.words.may_be_in_key(key) && self.patterns.is_match(key.to_lowercase())
+    }
+
+    /// Whether there may be something to mask. Quick, and without a parser. The line does not change.
+    pub(crate) fn may_mask(&self, line: &mut ExecutionLine) -> bool {
+        self.may_have_secrets(&mut |visit| execution(line, visit))
     }
 
     /// Returns true if something was masked.
     pub(crate) fn execution(&self, line: &mut ExecutionLine) -> bool {
-        self.mask(|visit| {
-            event(&mut line.event, visit);
-            line.calls.iter_mut().for_each(|asked| call(asked, visit));
-            line.effects.iter_mut().for_each(|wanted| effect(wanted, visit));
-            line.logs.iter_mut().for_each(|text| visit("", TextRef::Text(text)));
-            if let OutcomeLine::Retry(text) | OutcomeLine::Reject(text) | OutcomeLine::Failed(text) = &mut line.outcome
-            {
-                visit("", TextRef::Text(text));
-            }
-        })
+        self.mask(|visit| execution(line, visit))
     }
 
     /// Returns true if something was masked.
@@ -80,6 +80,9 @@ impl Masks {
     /// `each` visits all texts: a first time to find the secrets, a second time to mask them.
     fn mask(&self, mut each: impl FnMut(&mut Visit<'_>)) -> bool {
         let mut found = Vec::new();
+        if !self.may_have_secrets(&mut each) {
+            return false;
+        }
         each(&mut |key, place| self.find(key, place.text(), &mut found));
         if found.is_empty() {
             return false;
@@ -90,6 +93,16 @@ impl Masks {
             }
         });
         true
+    }
+
+    fn may_have_secrets(&self, each: &mut impl FnMut(&mut Visit<'_>)) -> bool {
+        let mut may = false;
+        each(&mut |key, place| {
+            let keyed = || !key.is_empty() && self.words.may_be_in_key(key);
+            let inside = |text: &str| is_document(text) && self.words.may_be_in_document(text);
+            may = may || keyed() || place.text().is_some_and(inside);
+        });
+        may
     }
 
     fn find(&self, key: &str, text: Option<&str>, found: &mut Vec<String>) {
@@ -152,11 +165,12 @@ impl Masks {
     }
 }
 
+fn is_document(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '['])
+}
+
 fn document(text: &str) -> Option<json::Value<'_>> {
-    if !text.trim_start().starts_with(['{', '[']) {
-        return None;
-    }
-    json::parse(text.as_bytes()).ok()
+    if is_document(text) { json::parse(text.as_bytes()).ok() } else { None }
 }
 
 /// The contents of a JSON string, without its quotes.
@@ -204,6 +218,16 @@ impl TextRef<'_> {
 
 /// Called for each text with its key; the key is empty if there is none.
 type Visit<'v> = dyn FnMut(&str, TextRef<'_>) + 'v;
+
+fn execution(line: &mut ExecutionLine, visit: &mut Visit<'_>) {
+    event(&mut line.event, visit);
+    line.calls.iter_mut().for_each(|asked| call(asked, visit));
+    line.effects.iter_mut().for_each(|wanted| effect(wanted, visit));
+    line.logs.iter_mut().for_each(|text| visit("", TextRef::Text(text)));
+    if let OutcomeLine::Retry(text) | OutcomeLine::Reject(text) | OutcomeLine::Failed(text) = &mut line.outcome {
+        visit("", TextRef::Text(text));
+    }
+}
 
 fn event(event: &mut EventLine, visit: &mut Visit<'_>) {
     let (payload, properties) = match &mut event.data {

@@ -65,6 +65,8 @@ pub struct RecordedCalls {
     pub calls: Vec<HostCall>,
     /// The devices that were looked up.
     pub names: DeviceNames,
+    /// Bytes of the calls, roughly.
+    pub bytes: usize,
     /// The answers had more than [`CALLS_BYTES`], so some calls are missing.
     pub too_large: bool,
 }
@@ -88,7 +90,7 @@ impl Recorder {
     #[must_use]
     pub fn take(&self) -> RecordedCalls {
         let CallLog { calls, bytes, names } = std::mem::take(&mut *self.log.lock());
-        RecordedCalls { calls, names, too_large: bytes > CALLS_BYTES }
+        RecordedCalls { calls, names, bytes, too_large: bytes > CALLS_BYTES }
     }
 
     fn record(&self, bytes: usize, call: impl FnOnce() -> HostCall) {

@@ -1,16 +1,15 @@
-//! A recording that is being written: it takes executions from workers without making them wait, masks them, and writes them to its
-//! file on a thread of its own. It ends by itself when its time limit is reached or its file is full.
+//! A recording that is being written: it takes executions from workers without making them wait for its file, which a thread of its own
+//! writes. A worker makes the text of a line itself if the line is short and has no secrets: that costs less than handing the parts over.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -19,25 +18,21 @@ use parking_lot::Mutex;
 use crate::{
     effect::{OutcomeLine, lines},
     event::EventLine,
+    line_queue::Queued,
+    line_writer::{Shared, Writer, buffered},
     mask::{DEFAULT, Masks},
     recorder::RecordedCalls,
     recording::{ExecutionLine, FORMAT, Line, StartLine, VersionLine},
 };
-use switchbox_model::{DeviceName, Effect, Event, PluginName, limits};
-use switchbox_plugin_runtime::{Execution, KvChange, Verdict};
-use switchbox_support::{clock, metrics::Metrics, tasks::Tasks, threads};
-
-/// The interval at which the writer takes queued messages. Workers do not wake it: a system call per execution would cost them more
-/// than the rest of the recording.
-const WRITE_INTERVAL: Duration = Duration::from_millis(20);
+use switchbox_model::{DeviceName, Event, PluginName};
+use switchbox_plugin_runtime::Execution;
+use switchbox_support::{clock, metrics::Metrics, tasks::Tasks};
 
 /// Bytes that are read at once to find the last line of a file.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Executions in the writer's queue; their bytes are bounded too.
-const QUEUE: usize = 8 * 1024;
-/// Further room in the queue, only for starts of instances. If it is full, the recording ends.
-const QUEUE_OF_STARTS: usize = 1024;
+/// Bytes of an execution of which a worker makes the line. The writer makes longer ones, which takes a worker too long.
+const SHORT_BYTES: u64 = 8 * 1024;
 
 /// Options of a recording.
 #[derive(Debug)]
@@ -89,40 +84,6 @@ pub struct Recording {
     versions: Mutex<Vec<String>>,
 }
 
-#[derive(Default)]
-struct Shared {
-    closed: AtomicBool,
-    queue: Mutex<Vec<Message>>,
-    /// Bytes in the writer's queue, roughly.
-    queued: AtomicU64,
-    /// The queue had no room for an execution since the writer took what was in it.
-    full: AtomicBool,
-    executions: AtomicU64,
-    skipped: AtomicU64,
-    bytes: AtomicU64,
-    ended: Mutex<Option<String>>,
-}
-
-enum Message {
-    Version(Box<VersionLine>),
-    Start(StartLine),
-    Execution(Box<CapturedExecution>, u64),
-}
-
-/// An execution that is to be written.
-struct CapturedExecution {
-    instance: u32,
-    event: Event,
-    device: Option<DeviceName>,
-    attempt: u32,
-    calls: RecordedCalls,
-    effects: Vec<Effect>,
-    kv: Vec<KvChange>,
-    verdict: Verdict,
-    logs: Vec<String>,
-    guest_us: u64,
-}
-
 impl Recording {
     /// Starts a recording.
     ///
@@ -144,17 +105,18 @@ impl Recording {
             mask: patterns.collect(),
             from_journal: false,
         };
-        let first = text_of(&first);
-        file.write_all(&first).map_err(failed)?;
-        let shared = Arc::new(Shared { bytes: AtomicU64::new(before + first.len() as u64), ..Shared::default() });
+        let mut text = Vec::new();
+        first.append_to(&mut text);
+        file.write_all(&text).map_err(failed)?;
+        let shared = Arc::new(Shared::new(masks, before + text.len() as u64));
         let writer = Writer {
-            file: BufWriter::new(file),
-            masks,
+            file: buffered(file),
             shared: Arc::clone(&shared),
             until: options.time.map(|time| Instant::now() + time),
             max_bytes: options.max_bytes,
             metrics: options.metrics,
             skipped: 0,
+            text,
         };
         tasks.spawn_thread("plugin recording", move || writer.run()).map_err(failed)?;
         Ok(Arc::new(Self {
@@ -203,27 +165,26 @@ impl Recording {
             None => {
                 let new = number(versions.len());
                 versions.push(id.to_owned());
-                self.send_start(Message::Version(Box::new(version(new))));
+                self.send_start(Queued::Version(Box::new(version(new))));
                 new
             }
         };
-        self.send_start(Message::Start(StartLine { instance, version, time_ms, calls: calls.calls }));
+        self.send_start(Queued::Start(StartLine { instance, version, time_ms, calls: calls.calls }));
         instance
     }
 
     /// Whether there is room for another execution in the writer's queue. If there is none, counts one as left out.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        let Shared { queued, full, skipped, .. } = &*self.shared;
-        let bytes = queued.load(Ordering::Relaxed);
-        let room = bytes < limits::RECORDING_QUEUE_BYTES && !full.load(Ordering::Relaxed);
+        let room = self.shared.queue.has_room();
         if !room && !self.is_closed() {
-            skipped.fetch_add(1, Ordering::Relaxed);
+            self.shared.skipped.fetch_add(1, Ordering::Relaxed);
         }
         room
     }
 
-    /// Records an execution of the instance. Returns false if it is left out because the writer's queue is full.
+    /// Records an execution of the instance. Returns false if it is left out because the writer's queue is full. `text` is only used
+    /// within the call; a caller that keeps it saves its allocation.
     pub fn execution(
         &self,
         instance: u32,
@@ -231,47 +192,32 @@ impl Recording {
         (device, attempt): (Option<&DeviceName>, u32),
         calls: RecordedCalls,
         execution: &Execution,
+        text: &mut Vec<u8>,
     ) -> bool {
         if self.is_closed() {
             return true;
         }
-        let weight = weight(event, &calls, execution);
-        let full = self.shared.queued.load(Ordering::Relaxed) + weight > limits::RECORDING_QUEUE_BYTES;
-        if full || calls.too_large {
-            self.shared.skipped.fetch_add(1, Ordering::Relaxed);
-            return false;
-        }
-        let captured = CapturedExecution {
-            instance,
-            event: event.clone(),
-            device: device.cloned(),
-            attempt,
-            calls,
-            effects: execution.effects.clone(),
-            kv: execution.kv.clone(),
-            verdict: execution.verdict.clone(),
-            logs: execution.logs.clone(),
-            guest_us: u64::try_from(execution.guest_time.as_micros()).unwrap_or(u64::MAX),
-        };
-        let message = Message::Execution(Box::new(captured), weight);
-        let mut queue = self.shared.queue.lock();
-        let has_room = queue.len() < QUEUE;
-        if has_room {
-            self.shared.queued.fetch_add(weight, Ordering::Relaxed);
-            queue.push(message);
+        let Shared { queue, masks, skipped, .. } = &*self.shared;
+        let (bytes, too_large) = (weight(event, &calls, execution), calls.too_large);
+        let mut line = line(instance, EventLine::of(event, device, attempt), calls, execution);
+        let queued = if too_large {
+            false
+        } else if bytes > SHORT_BYTES || masks.may_mask(&mut line) {
+            queue.push_execution(line, bytes)
         } else {
-            self.shared.full.store(true, Ordering::Relaxed);
-            self.shared.skipped.fetch_add(1, Ordering::Relaxed);
+            text.clear();
+            line.append_to(text);
+            queue.push_line(text)
+        };
+        if !queued {
+            skipped.fetch_add(1, Ordering::Relaxed);
         }
-        has_room
+        queued
     }
 
     /// If a start finds no room, the recording ends, because the executions of that instance could not be replayed.
-    fn send_start(&self, message: Message) {
-        let mut queue = self.shared.queue.lock();
-        if queue.len() < QUEUE + QUEUE_OF_STARTS {
-            queue.push(message);
-        } else {
+    fn send_start(&self, start: Queued) {
+        if !self.shared.queue.push_start(start) {
             self.stop();
         }
     }
@@ -319,146 +265,25 @@ fn weight(event: &Event, calls: &RecordedCalls, execution: &Execution) -> u64 {
     const EXECUTION_BYTES: usize = 512;
     const CALL_BYTES: usize = 512;
     let effects = execution.effects.iter().map(|effect| CALL_BYTES + effect.payload_bytes()).sum::<usize>();
-    let writes = execution.kv.iter().map(|change| change.value.as_ref().map_or(0, bytes::Bytes::len)).sum::<usize>();
-    let bytes = EXECUTION_BYTES + event.data.payload().len() + calls.calls.len() * CALL_BYTES + effects + writes;
-    bytes as u64
+    let write = |value: &Option<bytes::Bytes>| CALL_BYTES + value.as_ref().map_or(0, bytes::Bytes::len);
+    let writes = execution.kv.iter().map(|change| write(&change.value)).sum::<usize>();
+    let logs = execution.logs.iter().map(String::len).sum::<usize>();
+    let answers = calls.calls.len() * CALL_BYTES + calls.bytes;
+    (EXECUTION_BYTES + event.data.payload().len() + answers + effects + writes + logs) as u64
 }
 
-/// A line with its line end.
-fn text_of(line: &Line) -> Vec<u8> {
-    let mut text = serde_json::to_vec(line).unwrap_or_default();
-    text.push(b'\n');
-    text
-}
-
-/// The writer's thread.
-struct Writer {
-    file: BufWriter<File>,
-    masks: Masks,
-    shared: Arc<Shared>,
-    until: Option<Instant>,
-    max_bytes: u64,
-    metrics: Metrics,
-    /// Skipped executions that the file mentions already.
-    skipped: u64,
-}
-
-/// Why the writer ends.
-enum EndReason {
-    Stopped,
-    TimeLimit,
-    Full,
-    Failed(io::Error),
-}
-
-impl Writer {
-    fn run(mut self) {
-        // The writer has a low priority: executions that it has no time to write are left out.
-        threads::use_lowest_priority();
-        let ended = self.write_all();
-        self.shared.closed.store(true, Ordering::Relaxed);
-        let why = match ended {
-            EndReason::Stopped => "stopped".to_owned(),
-            EndReason::TimeLimit => "its time limit is reached".to_owned(),
-            EndReason::Full => {
-                self.metrics.limit(limits::names::RECORDING_BYTES);
-                format!("the limit \"{}\" is reached", limits::names::RECORDING_BYTES)
-            }
-            EndReason::Failed(error) => {
-                tracing::warn!(%error, "a recording of a plugin ends: its file cannot be written");
-                format!("its file cannot be written: {error}")
-            }
-        };
-        let (executions, skipped) = (&self.shared.executions, &self.shared.skipped);
-        let (executions, skipped) = (executions.load(Ordering::Relaxed), skipped.load(Ordering::Relaxed));
-        let last = Line::End { why: why.clone(), executions, skipped };
-        // An earlier write error is in the status.
-        let _ = self.write(&last).and_then(|()| self.file.flush());
-        *self.shared.ended.lock() = Some(why);
-    }
-
-    fn write_all(&mut self) -> EndReason {
-        loop {
-            // Read before the queue, so that everything that was queued before the end is written.
-            let is_closed = self.shared.closed.load(Ordering::Relaxed) || Arc::strong_count(&self.shared) == 1;
-            let is_over = self.until.is_some_and(|until| Instant::now() >= until);
-            let queued = std::mem::take(&mut *self.shared.queue.lock());
-            self.shared.full.store(false, Ordering::Relaxed);
-            for message in queued {
-                if let Err(error) = self.take(message) {
-                    return EndReason::Failed(error);
-                }
-                if self.is_full() {
-                    return EndReason::Full;
-                }
-            }
-            if let Err(error) = self.gap().and_then(|()| self.file.flush()) {
-                return EndReason::Failed(error);
-            }
-            if self.is_full() {
-                return EndReason::Full;
-            }
-            if is_over {
-                return EndReason::TimeLimit;
-            }
-            if is_closed {
-                return EndReason::Stopped;
-            }
-            thread::sleep(WRITE_INTERVAL);
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.shared.bytes.load(Ordering::Relaxed) >= self.max_bytes
-    }
-
-    fn gap(&mut self) -> io::Result<()> {
-        let skipped = self.shared.skipped.load(Ordering::Relaxed);
-        let new = skipped - std::mem::replace(&mut self.skipped, skipped);
-        if new == 0 { Ok(()) } else { self.write(&Line::Gap { skipped: new }) }
-    }
-
-    fn take(&mut self, message: Message) -> io::Result<()> {
-        let line = match message {
-            Message::Version(mut version) => {
-                version.masked = self.masks.version(&mut version);
-                Line::Version(*version)
-            }
-            Message::Start(mut start) => {
-                self.masks.start(&mut start);
-                Line::Start(start)
-            }
-            Message::Execution(captured, weight) => {
-                self.shared.queued.fetch_sub(weight, Ordering::Relaxed);
-                self.shared.executions.fetch_add(1, Ordering::Relaxed);
-                let mut line = captured.line();
-                line.masked = self.masks.execution(&mut line);
-                Line::Execution(Box::new(line))
-            }
-        };
-        self.write(&line)
-    }
-
-    fn write(&mut self, line: &Line) -> io::Result<()> {
-        let text = text_of(line);
-        self.shared.bytes.fetch_add(text.len() as u64, Ordering::Relaxed);
-        self.file.write_all(&text)
+fn line(instance: u32, event: EventLine, calls: RecordedCalls, execution: &Execution) -> ExecutionLine {
+    ExecutionLine {
+        instance,
+        event,
+        effects: lines(&execution.effects, &execution.kv, &|num| calls.names.get(num).cloned()),
+        calls: calls.calls,
+        outcome: OutcomeLine::of(&execution.verdict),
+        logs: execution.logs.clone(),
+        guest_us: u64::try_from(execution.guest_time.as_micros()).unwrap_or(u64::MAX),
+        masked: false,
     }
 }
 
-impl CapturedExecution {
-    fn line(self) -> ExecutionLine {
-        let Self { instance, event, device, attempt, calls, effects, kv, verdict, logs, guest_us } = self;
-        let name = |num| calls.names.get(num).cloned();
-        ExecutionLine {
-            instance,
-            event: EventLine::of(&event, device.as_ref(), attempt),
-            effects: lines(&effects, &kv, &name),
-            calls: calls.calls,
-            outcome: OutcomeLine::of(&verdict),
-            logs,
-            guest_us,
-            masked: false,
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! What is to be written to a recording: lines in blocks of text, which workers fill and the writer empties, and what the writer makes
+//! into lines itself. Bounded by its bytes; what finds no room is refused.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::recording::{ExecutionLine, StartLine, VersionLine};
+use switchbox_model::limits::RECORDING_QUEUE_BYTES;
+
+/// Bytes of a block. A longer line has a block of its own.
+const BLOCK_BYTES: usize = 64 * 1024;
+/// Empty blocks that are kept for the next lines.
+const EMPTY_BLOCKS: usize = 16;
+/// Starts of instances, and their versions, that are in the queue at once.
+const STARTS: usize = 1024;
+
+/// Lines of executions, each with its line end.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    pub(crate) text: Vec<u8>,
+    pub(crate) executions: u64,
+}
+
+#[derive(Debug)]
+pub(crate) enum Queued {
+    Lines(Block),
+    Version(Box<VersionLine>),
+    Start(StartLine),
+    /// An execution that is long, or may have secrets, with the bytes that it takes in the queue.
+    Execution(Box<ExecutionLine>, u64),
+}
+
+/// The queue. Whoever adds something never waits for the writer.
+#[derive(Debug, Default)]
+pub(crate) struct LineQueue {
+    inner: Mutex<Inner>,
+    /// Bytes of executions that are not written yet.
+    bytes: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    queued: Vec<Queued>,
+    starts: usize,
+    empty: Vec<Block>,
+}
+
+impl LineQueue {
+    /// Whether there is room for another execution.
+    pub(crate) fn has_room(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) < RECORDING_QUEUE_BYTES
+    }
+
+    /// Adds the line of an execution. Returns false if there is no room.
+    pub(crate) fn push_line(&self, line: &[u8]) -> bool {
+        let mut inner = self.inner.lock();
+        if !self.reserve(line.len() as u64) {
+            return false;
+        }
+        if let Some(Queued::Lines(block)) = inner.queued.last_mut()
+            && block.text.len() + line.len() <= BLOCK_BYTES
+        {
+            block.add(line);
+            return true;
+        }
+        let mut block = inner.empty.pop().unwrap_or_default();
+        block.text.reserve_exact(BLOCK_BYTES.max(line.len()));
+        block.add(line);
+        inner.queued.push(Queued::Lines(block));
+        true
+    }
+
+    /// Adds an execution for which the writer makes the line. Returns false if there is no room for so many bytes.
+    pub(crate) fn push_execution(&self, line: ExecutionLine, bytes: u64) -> bool {
+        let mut inner = self.inner.lock();
+        let has_room = self.reserve(bytes);
+        if has_room {
+            inner.queued.push(Queued::Execution(Box::new(line), bytes));
+        }
+        has_room
+    }
+
+    /// Adds the start of an instance or its version. Returns false if there are too many.
+    pub(crate) fn push_start(&self, start: Queued) -> bool {
+        let mut inner = self.inner.lock();
+        let has_room = inner.starts < STARTS;
+        if has_room {
+            inner.starts += 1;
+            inner.queued.push(start);
+        }
+        has_room
+    }
+
+    /// Takes everything that was added since the last call.
+    pub(crate) fn take(&self) -> Vec<Queued> {
+        let mut inner = self.inner.lock();
+        inner.starts = 0;
+        std::mem::take(&mut inner.queued)
+    }
+
+    /// These bytes of executions were written.
+    pub(crate) fn written(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// The block was written.
+    pub(crate) fn give_back(&self, mut block: Block) {
+        self.written(block.text.len() as u64);
+        block.text.clear();
+        block.executions = 0;
+        let mut inner = self.inner.lock();
+        if inner.empty.len() < EMPTY_BLOCKS && block.text.capacity() <= BLOCK_BYTES {
+            inner.empty.push(block);
+        }
+    }
+
+    /// Called with the lock held, so that no two callers get the same room.
+    fn reserve(&self, bytes: u64) -> bool {
+        let has_room = self.bytes.load(Ordering::Relaxed) + bytes <= RECORDING_QUEUE_BYTES;
+        if has_room {
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        has_room
+    }
+}
+
+impl Block {
+    fn add(&mut self, line: &[u8]) {
+        self.text.extend_from_slice(line);
+        self.executions += 1;
+    }
+}

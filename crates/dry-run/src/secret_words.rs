@@ -1,0 +1,110 @@
+//! A quick look whether a text can have a secret key: a search for the words of the patterns of such keys, without parsing the text. A
+//! text that has none of them has no secret. Pure.
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError};
+
+/// What lets a key have a word that a search for it in ASCII, in either case, does not find: an escape of JSON, and the two characters
+/// whose lower case has a letter of ASCII.
+const HIDES_WORDS: [&str; 3] = ["\\u", "\u{212a}", "\u{130}"];
+
+/// The words of the patterns of secret keys.
+#[derive(Debug, Clone)]
+pub(crate) struct SecretWords {
+    /// For keys. `None`: each key may match.
+    in_keys: Option<AhoCorasick>,
+    /// For JSON texts, where a key has quotes around it. `None`: each text may have a key that matches.
+    in_documents: Option<AhoCorasick>,
+}
+
+impl SecretWords {
+    /// `patterns` are in lower case.
+    ///
+    /// # Errors
+    ///
+    /// A text: there are too many patterns to search for.
+    pub(crate) fn new(patterns: &[String]) -> Result<Self, String> {
+        let search = |word: fn(&str) -> Option<String>| {
+            let words = patterns.iter().map(|pattern| word(pattern)).collect::<Option<Vec<_>>>();
+            words.map(any_of).transpose().map_err(|error| error.to_string())
+        };
+        Ok(Self { in_keys: search(word)?, in_documents: search(word_in_document)? })
+    }
+
+    /// Whether the key may be secret.
+    pub(crate) fn may_be_in_key(&self, key: &str) -> bool {
+        self.in_keys.as_ref().is_none_or(|words| words.is_match(key))
+    }
+
+    /// Whether the JSON text may have a secret key.
+    pub(crate) fn may_be_in_document(&self, text: &str) -> bool {
+        self.in_documents.as_ref().is_none_or(|words| words.is_match(text))
+    }
+}
+
+/// Bytes of words up to which the search has the fastest form, which takes up to a KiB for each byte.
+const FASTEST_BYTES: usize = 1024;
+
+fn any_of(words: Vec<String>) -> Result<AhoCorasick, BuildError> {
+    let fastest = words.iter().map(String::len).sum::<usize>() <= FASTEST_BYTES;
+    let kind = if fastest { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
+    let all = words.iter().map(String::as_str).chain(HIDES_WORDS);
+    AhoCorasick::builder().ascii_case_insensitive(true).kind(Some(kind)).build(all)
+}
+
+/// The longest piece of the pattern that each key which matches it contains. `None` if there is none.
+fn word(pattern: &str) -> Option<String> {
+    // Alternatives, classes and escapes of globs: not each key has what stands in them.
+    if pattern.contains(['[', ']', '{', '}', '\\']) {
+        return None;
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~%: $".contains(c);
+    let pieces = pattern.split(|c| !plain(c)).filter(|piece| !piece.is_empty());
+    // The first of equal ones: "api" is rarer than "key".
+    pieces.rev().max_by_key(|piece| piece.len()).map(str::to_owned)
+}
+
+/// The same with the quotes of a key, if the pattern is a whole key.
+fn word_in_document(pattern: &str) -> Option<String> {
+    let word = word(pattern)?;
+    Some(if word == pattern { format!("\"{word}\"") } else { word })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(patterns: &[&str]) -> SecretWords {
+        SecretWords::new(&patterns.iter().map(|pattern| (*pattern).to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn a_pattern_has_the_longest_word_that_each_match_contains() {
+        let found = |pattern: &str| word(pattern).unwrap_or_default();
+        assert_eq!(
+            ["*api*key*", "*private*key*", "pin", "*", "a?bcd"].map(found),
+            ["api", "private", "pin", "", "bcd"]
+        );
+        assert_eq!(["{a,b}pass", "[ab]pass", "a\\*pass", "größe"].map(found), ["", "", "", "gr"]);
+    }
+
+    #[test]
+    fn a_text_without_words_has_no_secret_key() {
+        let words = words(&["*token*", "pin"]);
+        for document in [r#"{"n":1,"spinning":2}"#, "{}", r#"{"to":"ken"}"#] {
+            assert!(!words.may_be_in_document(document), "{document}");
+        }
+        for document in
+            [r#"{"X-TOKEN":1}"#, r#"{"pin" :2}"#, r#"{"p\u0069n":2}"#, "{\"to\u{212a}en\":1}", "{\"P\u{130}N\":1}"]
+        {
+            assert!(words.may_be_in_document(document), "{document}");
+        }
+        assert!(words.may_be_in_key("PIN") && words.may_be_in_key("my-token"));
+        assert!(!words.may_be_in_key("colour"));
+    }
+
+    #[test]
+    fn with_a_pattern_without_a_word_each_text_may_have_a_secret_key() {
+        let words = words(&["pin", "?*"]);
+        assert!(words.may_be_in_document("{}") && words.may_be_in_key("x"));
+    }
+}

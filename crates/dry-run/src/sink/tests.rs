@@ -1,0 +1,130 @@
+//! What a recording writes: the lines of executions in their order, whoever made their text, until its file is full.
+
+use switchbox_model::{DeviceId, DeviceNum, Effect, EventData, RegistryName, Seq};
+use switchbox_plugin_runtime::{KvChange, Verdict};
+
+use super::*;
+use crate::{call::HostCall, recording::Reader};
+
+fn event(seq: u64, payload: &str) -> Event {
+    let data =
+        EventData::Telemetry { subfolder: String::new(), payload: payload.to_owned().into(), properties: vec![] };
+    Event { seq: Seq(seq), time_ms: 1_767_268_800_000, device: Some(DeviceNum(7)), durable: true, data }
+}
+
+fn execution(payload: &str) -> Execution {
+    let config = Effect::Config { device: DeviceNum(9), payload: payload.to_owned().into(), expected: None };
+    let kv = KvChange { key: "last".into(), value: Some(payload.to_owned().into()), expected: Some(3) };
+    Execution {
+        verdict: Verdict::Done,
+        effects: vec![config],
+        kv: vec![kv],
+        calls: Vec::new(),
+        logs: vec!["info: \"seen\"".into()],
+        guest_time: Duration::from_micros(41),
+        awaited: Duration::ZERO,
+        limits_hit: Vec::new(),
+    }
+}
+
+fn calls() -> RecordedCalls {
+    let calls = vec![HostCall::Has { device: "lamp-1".into(), answer: true }];
+    RecordedCalls { calls, ..RecordedCalls::default() }
+}
+
+fn device() -> DeviceName {
+    DeviceName { registry: RegistryName::default_registry(), id: DeviceId::new("switch-1").unwrap() }
+}
+
+fn begin(folder: &Path, max_bytes: u64) -> Arc<Recording> {
+    let options = Options {
+        plugin: PluginName::new("wake").unwrap(),
+        file: folder.join("wake.jsonl"),
+        continues: false,
+        time: None,
+        max_bytes,
+        mask: Vec::new(),
+        metrics: Metrics::default(),
+    };
+    Recording::begin(options, &Tasks::new(Metrics::default())).unwrap()
+}
+
+/// Records an event with this payload for each of these.
+fn record(recording: &Recording, payloads: &[String]) {
+    let mut text = Vec::new();
+    for (seq, payload) in (1..).zip(payloads) {
+        let (event, execution, device) = (event(seq, payload), execution(payload), device());
+        assert!(recording.execution(1, &event, (Some(&device), 1), calls(), &execution, &mut text));
+    }
+}
+
+/// Waits until the recording has ended. Returns its file.
+fn ended(recording: &Recording) -> String {
+    while recording.status().ended.is_none() {
+        std::thread::yield_now();
+    }
+    fs::read_to_string(recording.file()).unwrap()
+}
+
+/// The lines as the format describes them.
+fn expected(payloads: &[String]) -> Vec<String> {
+    let masks = Masks::new(&[]).unwrap();
+    let lines = (1..).zip(payloads).map(|(seq, payload)| {
+        let event = EventLine::of(&event(seq, payload), Some(&device()), 1);
+        let mut line = line(1, event, calls(), &execution(payload));
+        line.masked = masks.execution(&mut line);
+        serde_json::to_string(&Line::Execution(Box::new(line))).unwrap()
+    });
+    lines.collect()
+}
+
+#[test]
+fn a_line_is_the_same_whether_a_worker_or_the_writer_makes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = begin(folder.path(), u64::MAX);
+    let long = format!("{{\"long\":\"{}\"}}", "x".repeat(20_000));
+    let secret = r#"{"password":"correct-horse","pin":1234}"#.to_owned();
+    let short = "{\"n\":\"\u{e4}\\n\"}".to_owned();
+    let payloads = [short.clone(), long, short.clone(), secret, "not \u{1} JSON".into(), short];
+    record(&recording, &payloads);
+    recording.stop();
+    let text = ended(&recording);
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("\"execution\"")).collect();
+    assert_eq!(lines, expected(&payloads));
+    assert!(text.contains("(masked 1)") && !text.contains("correct-horse"));
+    let golden = r#"{"kind":"execution","instance":1,"event":{"number":5,"timeMs":1767268800000,"device":"switch-1","attempt":1,"data":{"telemetry":{"payload":"not \u0001 JSON"}}},"calls":[{"call":"registry.has","device":"lamp-1","answer":true}],"effects":[{"config":{"device":"#;
+    assert!(lines[4].starts_with(golden), "{}", lines[4]);
+    assert_eq!(recording.status().executions, 6);
+}
+
+#[test]
+fn a_full_file_ends_with_the_first_line_that_exceeds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = begin(folder.path(), 4_096);
+    let payloads = vec!["{}".to_owned(); 100];
+    record(&recording, &payloads);
+    let text = ended(&recording);
+    let status = recording.status();
+    let executions: Vec<_> = text.lines().filter(|line| line.contains("\"execution\"")).collect();
+    assert_eq!(status.executions, executions.len() as u64);
+    let before_end = text.lines().filter(|line| !line.contains("\"kind\":\"end\"")).map(|line| line.len() as u64 + 1);
+    let before_end: Vec<_> = before_end.collect();
+    assert!(before_end.iter().sum::<u64>() >= 4_096);
+    assert!(before_end[..before_end.len() - 1].iter().sum::<u64>() < 4_096);
+}
+
+#[test]
+fn what_finds_no_room_is_left_out_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = begin(folder.path(), u64::MAX);
+    let (event, mut text) = (event(1, "{}"), Vec::new());
+    let too_large = RecordedCalls { too_large: true, ..calls() };
+    assert!(!recording.execution(1, &event, (None, 1), too_large, &execution("{}"), &mut text));
+    let huge = execution(&"x".repeat(20 * 1024 * 1024));
+    assert!(!recording.execution(1, &event, (None, 1), calls(), &huge, &mut text));
+    recording.stop();
+    let text = ended(&recording);
+    let mut reader = Reader::new(text.as_bytes()).unwrap();
+    assert_eq!(reader.next_line().unwrap(), Some(Line::Gap { skipped: 2 }));
+    assert!(matches!(reader.next_line().unwrap(), Some(Line::End { executions: 0, skipped: 2, .. })));
+}
