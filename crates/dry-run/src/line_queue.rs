@@ -31,7 +31,7 @@ pub(crate) enum Queued {
     Execution(Box<ExecutionLine>, u64),
 }
 
-/// The queue. Whoever adds something never waits for the writer.
+/// The queue. A caller that adds something never waits for the writer.
 #[derive(Debug, Default)]
 pub(crate) struct LineQueue {
     inner: Mutex<Inner>,

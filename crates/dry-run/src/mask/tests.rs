@@ -1,5 +1,8 @@
 //! What is masked, and which bytes stay the same.
 
+use proptest::prelude::*;
+use serde_json::json;
+
 use super::*;
 
 fn line(payload: &str, effect: &str) -> ExecutionLine {
@@ -57,4 +60,27 @@ fn what_has_no_secrets_keeps_its_bytes_and_masking_twice_is_masking_once() {
     let mut twice = once.clone();
     masks.execution(&mut twice);
     assert_eq!(twice, once);
+}
+
+/// A JSON object with this key, each character of it escaped.
+fn escaped(key: &str) -> String {
+    let units = key.encode_utf16().map(|unit| format!("\\u{unit:04x}"));
+    format!("{{\"{}\":1}}", units.collect::<String>())
+}
+
+proptest! {
+    #[test]
+    fn the_quick_look_finds_each_key_that_a_pattern_matches(
+        key in "[A-Za-z_/\u{130}\u{212a}\"]{0,3}(pin|PassWord|passwd|api[-_/]?|to[k\u{212a}]en|p\u{130}n|private|secret|authorization|)[A-Za-z_]{0,2}(key|)",
+        more in prop::option::of("[a-c*?\\[\\]{},]{1,5}"),
+    ) {
+        // A pattern that is not a glob is refused, and then there is nothing to look for.
+        let masks = Masks::new(&more.into_iter().collect::<Vec<_>>());
+        if let Ok(masks) = masks && masks.patterns.is_match(key.to_lowercase()) {
+            prop_assert!(masks.words.may_be_in_key(&key));
+            for document in [json!({key.as_str(): 1}).to_string(), escaped(&key)] {
+                prop_assert!(masks.words.may_be_in_document(&document), "{document}");
+            }
+        }
+    }
 }
