@@ -20,8 +20,9 @@ pub(super) struct RecordedInstance {
     recording: Option<(Arc<Recording>, u32)>,
     /// The next execution has no place in the recording.
     left_out: bool,
-    /// The line of the last execution.
+    /// The line of the last execution, and its calls: memory for the next.
     text: Vec<u8>,
+    calls: RecordedCalls,
 }
 
 impl RecordedInstance {
@@ -45,8 +46,8 @@ impl RecordedInstance {
 
     /// Records one execution. Returns its calls, for a shadow.
     pub(super) fn record(&mut self, runner: &Runner, job: &Job, execution: &Execution) -> RecordedCalls {
-        let asked = self.recorder.take();
-        let Some((recording, instance)) = &self.recording else { return asked };
+        let Some((recording, instance)) = &self.recording else { return self.recorder.take() };
+        let mut asked = self.recorder.take_into(std::mem::take(&mut self.calls));
         if recording.is_closed() {
             // The next event gets an instance that is not recorded.
             runner.versions.recheck_instances();
@@ -56,9 +57,10 @@ impl RecordedInstance {
         }
         let device = job.device.as_ref().map(|device| &device.name);
         let for_shadow = if runner.shadow().is_some() { asked.clone() } else { RecordedCalls::default() };
-        if !recording.execution(*instance, &job.event, (device, job.attempt), asked, execution, &mut self.text) {
+        if !recording.execution(*instance, &job.event, (device, job.attempt), &mut asked, execution, &mut self.text) {
             runner.context.metrics.limit(names::RECORDING_QUEUE_BYTES);
         }
+        self.calls = asked;
         for_shadow
     }
 }
@@ -82,7 +84,16 @@ pub(super) async fn start(
         let instance = recording.start(&version.id, |number| line(version, number), time_ms, asked);
         (recording, instance)
     });
-    Ok((started, Some(RecordedInstance { recorder, recording, left_out: false, text: Vec::new() })))
+    Ok((
+        started,
+        Some(RecordedInstance {
+            recorder,
+            recording,
+            left_out: false,
+            text: Vec::new(),
+            calls: RecordedCalls::default(),
+        }),
+    ))
 }
 
 fn line(version: &Version, number: u32) -> VersionLine {

@@ -14,16 +14,16 @@ use switchbox_plugin_runtime::{ConfigView, DeviceView, MethodError, MethodRespon
 #[serde(tag = "call", rename_all_fields = "camelCase")]
 pub enum HostCall {
     #[serde(rename = "registry.get")]
-    Device { device: String, answer: Option<DeviceLine> },
+    Device { device: Arc<str>, answer: Option<DeviceLine> },
     /// Whether the device exists.
     #[serde(rename = "registry.has")]
-    Has { device: String, answer: bool },
+    Has { device: Arc<str>, answer: bool },
     #[serde(rename = "registry.list")]
     List { registry: String, pattern: String, after: Option<String>, limit: usize, answer: Vec<DeviceLine> },
     #[serde(rename = "config.get")]
-    Config { device: String, answer: Option<ConfigLine> },
+    Config { device: Arc<str>, answer: Option<ConfigLine> },
     #[serde(rename = "twin.get")]
-    Twin { device: String, answer: Result<Payload, String> },
+    Twin { device: Arc<str>, answer: Result<Payload, String> },
     #[serde(rename = "state.get")]
     StateGet { key: String, answer: Option<StateLine> },
     #[serde(rename = "state.keys")]
@@ -33,20 +33,20 @@ pub enum HostCall {
     StateBytes { answer: usize },
     /// How many more commands may wait for the device.
     #[serde(rename = "command.room")]
-    CommandRoom { device: String, answer: usize },
+    CommandRoom { device: Arc<str>, answer: usize },
     #[serde(rename = "timer.count")]
     TimerCount { answer: usize },
     #[serde(rename = "timer.has")]
     TimerHas { name: String, answer: bool },
     #[serde(rename = "method.call")]
-    Method { device: String, method: String, payload: Payload, timeout_ms: u64, answer: MethodLine },
+    Method { device: Arc<str>, method: String, payload: Payload, timeout_ms: u64, answer: MethodLine },
 }
 
 /// The fields of a device that plugins can read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DeviceLine {
-    pub name: String,
+    pub name: Arc<str>,
     pub connected: bool,
     #[serde(skip_serializing_if = "is_false")]
     pub blocked: bool,

@@ -1,5 +1,7 @@
 //! The effects of an execution, with devices by name: as in recordings and cases, and as they are compared. Pure.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -12,19 +14,19 @@ use switchbox_plugin_runtime::{Execution, KvChange, Verdict};
 #[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum EffectLine {
     Config {
-        device: String,
+        device: Arc<str>,
         payload: Payload,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expected: Option<u64>,
     },
     PatchDesired {
-        device: String,
+        device: Arc<str>,
         patch: Payload,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expected: Option<u64>,
     },
     Command {
-        device: String,
+        device: Arc<str>,
         id: String,
         #[serde(default, skip_serializing_if = "String::is_empty")]
         subfolder: String,
@@ -109,7 +111,8 @@ pub fn lines(effects: &[Effect], kv: &[KvChange], name: &dyn Fn(DeviceNum) -> Op
 
 /// Returns `None` for an effect that a plugin cannot have.
 fn line(effect: &Effect, name: &dyn Fn(DeviceNum) -> Option<DeviceName>) -> Option<EffectLine> {
-    let device = |num: DeviceNum| name(num).map_or_else(|| format!("#{}", num.num_id()), |name| names::short(&name));
+    let device =
+        |num: DeviceNum| name(num).map_or_else(|| format!("#{}", num.num_id()).into(), |name| names::short(&name));
     Some(match effect {
         Effect::Config { device: num, payload, expected } => {
             EffectLine::Config { device: device(*num), payload: payload.into(), expected: *expected }

@@ -1,5 +1,7 @@
 //! An event in a file: the name of its device, what happened, and when. Pure.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{names, payload::Payload};
@@ -14,16 +16,20 @@ pub struct EventLine {
     /// When the host received it, milliseconds since the Unix epoch: the plugin's clock. 0 if not given.
     pub time_ms: u64,
     /// The device that it came from; empty for a timer and for a message on an ordinary topic.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub device: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub device: Arc<str>,
     /// Starts at 1.
     pub attempt: u32,
     pub data: Data,
 }
 
+fn is_empty(text: &Arc<str>) -> bool {
+    text.is_empty()
+}
+
 impl Default for EventLine {
     fn default() -> Self {
-        Self { number: 0, time_ms: 0, device: String::new(), attempt: 1, data: Data::Connected }
+        Self { number: 0, time_ms: 0, device: Arc::default(), attempt: 1, data: Data::Connected }
     }
 }
 

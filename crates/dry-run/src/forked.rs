@@ -51,7 +51,7 @@ impl ForkedWorld {
         self.current.lock().names.insert(num, name.clone());
     }
 
-    fn short(&self, num: DeviceNum) -> String {
+    fn short(&self, num: DeviceNum) -> Arc<str> {
         self.current.lock().names.get(&num).map(names::short).unwrap_or_default()
     }
 

@@ -1,12 +1,14 @@
 //! Names of devices in files: only the id in the default registry, the full resource name elsewhere. Pure.
 
+use std::sync::Arc;
+
 use switchbox_model::{DeviceName, RegistryName};
 use switchbox_rules::names::DEFAULT_REGISTRY;
 
-/// The short form that [`parse`] reads.
+/// The short form that [`parse`] reads. That of a device in the default registry is not copied.
 #[must_use]
-pub fn short(name: &DeviceName) -> String {
-    if name.registry.as_str() == DEFAULT_REGISTRY { name.id.as_str().to_owned() } else { name.to_string() }
+pub fn short(name: &DeviceName) -> Arc<str> {
+    if name.registry.as_str() == DEFAULT_REGISTRY { name.id.clone().into() } else { name.to_string().into() }
 }
 
 /// Parses the result of [`short`], or the form `registry/device`.

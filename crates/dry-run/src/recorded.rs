@@ -96,7 +96,7 @@ impl RecordedWorld {
         self.numbers.lock().name(num).cloned()
     }
 
-    fn short(&self, num: DeviceNum) -> String {
+    fn short(&self, num: DeviceNum) -> Arc<str> {
         self.name(num).as_ref().map(names::short).unwrap_or_default()
     }
 

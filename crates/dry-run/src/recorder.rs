@@ -89,7 +89,16 @@ impl Recorder {
     /// Returns the calls that were recorded since the last `take`.
     #[must_use]
     pub fn take(&self) -> RecordedCalls {
-        let CallLog { calls, bytes, names } = std::mem::take(&mut *self.log.lock());
+        self.take_into(RecordedCalls::default())
+    }
+
+    /// The same. The next calls are recorded in the memory of earlier ones, which nobody needs any more.
+    #[must_use]
+    pub fn take_into(&self, mut earlier: RecordedCalls) -> RecordedCalls {
+        earlier.calls.clear();
+        earlier.names.0.clear();
+        let empty = CallLog { calls: earlier.calls, bytes: 0, names: earlier.names };
+        let CallLog { calls, bytes, names } = std::mem::replace(&mut *self.log.lock(), empty);
         RecordedCalls { calls, names, bytes, too_large: bytes > CALLS_BYTES }
     }
 
@@ -99,7 +108,7 @@ impl Recorder {
         }
     }
 
-    fn name(&self, num: DeviceNum) -> String {
+    fn name(&self, num: DeviceNum) -> Arc<str> {
         self.log.lock().name(num)
     }
 }
@@ -113,8 +122,8 @@ impl CallLog {
         }
     }
 
-    fn name(&self, num: DeviceNum) -> String {
-        self.names.get(num).map_or_else(|| format!("#{}", num.num_id()), names::short)
+    fn name(&self, num: DeviceNum) -> Arc<str> {
+        self.names.get(num).map_or_else(|| format!("#{}", num.num_id()).into(), names::short)
     }
 }
 

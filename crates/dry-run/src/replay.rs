@@ -219,7 +219,7 @@ impl Replay {
             self.result.executions += 1;
             self.result.different += u64::from(running.started_otherwise || !differs.is_empty());
             if !differs.is_empty() {
-                self.note(Difference { line: at, event, device, differs, masked });
+                self.note(Difference { line: at, event, device: device.to_string(), differs, masked });
             }
         }
         self.running.insert(number, running);

@@ -1,7 +1,7 @@
 //! A quick look whether a text can have a secret key: a search for the words of the patterns of such keys, without parsing the text. A
 //! text that has none of them has no secret. Pure.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, MatchKind};
 
 /// What lets a key have a word that a search for it in ASCII, in either case, does not find: an escape of JSON, and the two characters
 /// whose lower case has a letter of ASCII.
@@ -13,7 +13,7 @@ pub(crate) struct SecretWords {
     /// For keys. `None`: each key may match.
     in_keys: Option<AhoCorasick>,
     /// For JSON texts, where a key has quotes around it. `None`: each text may have a key that matches.
-    in_documents: Option<AhoCorasick>,
+    in_documents: Option<LowerCaseSearch>,
 }
 
 impl SecretWords {
@@ -23,11 +23,14 @@ impl SecretWords {
     ///
     /// A text: there are too many patterns to search for.
     pub(crate) fn new(patterns: &[String]) -> Result<Self, String> {
-        let search = |word: fn(&str) -> Option<String>| {
+        let words = |word: fn(&str) -> Option<String>| {
             let words = patterns.iter().map(|pattern| word(pattern)).collect::<Option<Vec<_>>>();
-            words.map(any_of).transpose().map_err(|error| error.to_string())
+            words.map(|words| words.into_iter().chain(HIDES_WORDS.map(str::to_owned)).collect::<Vec<_>>())
         };
-        Ok(Self { in_keys: search(word)?, in_documents: search(word_in_document)? })
+        let in_keys = words(word).map(|words| search(&words, MatchKind::Standard)).transpose();
+        let in_documents = words(word_in_document).and_then(|words| LowerCaseSearch::new(&words).transpose());
+        let error = |error: BuildError| error.to_string();
+        Ok(Self { in_keys: in_keys.map_err(error)?, in_documents: in_documents.transpose().map_err(error)? })
     }
 
     /// Whether the key may be secret.
@@ -44,11 +47,53 @@ impl SecretWords {
 /// Bytes of words up to which the search has the fastest form, which takes up to a KiB for each byte.
 const FASTEST_BYTES: usize = 1024;
 
-fn any_of(words: Vec<String>) -> Result<AhoCorasick, BuildError> {
+/// Leftmost matches are searched for in the case of the words only: such a search skips texts in steps of 16 or 32 bytes.
+fn search(words: &[String], matches: MatchKind) -> Result<AhoCorasick, BuildError> {
     let fastest = words.iter().map(String::len).sum::<usize>() <= FASTEST_BYTES;
     let kind = if fastest { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
-    let all = words.iter().map(String::as_str).chain(HIDES_WORDS);
-    AhoCorasick::builder().ascii_case_insensitive(true).kind(Some(kind)).build(all)
+    let ignores_case = matches == MatchKind::Standard;
+    AhoCorasick::builder().match_kind(matches).ascii_case_insensitive(ignores_case).kind(Some(kind)).build(words)
+}
+
+/// Bytes that are brought into lower case at once.
+const WINDOW_BYTES: usize = 512;
+
+/// A search for words in lower case in a text in either case. For texts as long as payloads are, changing the text and skipping through
+/// it takes a quarter of the time of a search in both cases (39 ns instead of 140 for 82 bytes).
+#[derive(Debug, Clone)]
+struct LowerCaseSearch {
+    words: AhoCorasick,
+    /// Bytes of the longest word.
+    longest: usize,
+}
+
+impl LowerCaseSearch {
+    /// Returns `None` if a word is too long for it.
+    fn new(words: &[String]) -> Result<Option<Self>, BuildError> {
+        let longest = words.iter().map(String::len).max().unwrap_or(0);
+        if longest > WINDOW_BYTES / 2 {
+            return Ok(None);
+        }
+        Ok(Some(Self { words: search(words, MatchKind::LeftmostFirst)?, longest }))
+    }
+
+    fn is_match(&self, text: &str) -> bool {
+        let (mut window, mut rest) = ([0; WINDOW_BYTES], text.as_bytes());
+        loop {
+            let (part, _) = rest.split_at(rest.len().min(WINDOW_BYTES));
+            let lower = window.get_mut(..part.len()).unwrap_or_default();
+            lower.copy_from_slice(part);
+            lower.make_ascii_lowercase();
+            if self.words.is_match(&*lower) {
+                return true;
+            }
+            if part.len() == rest.len() {
+                return false;
+            }
+            // A word may begin in this window and end in the next.
+            rest = rest.get(part.len() + 1 - self.longest..).unwrap_or_default();
+        }
+    }
 }
 
 /// The longest piece of the pattern that each key which matches it contains. `None` if there is none.
@@ -97,6 +142,11 @@ mod tests {
             [r#"{"X-TOKEN":1}"#, r#"{"pin" :2}"#, r#"{"p\u0069n":2}"#, "{\"to\u{212a}en\":1}", "{\"P\u{130}N\":1}"]
         {
             assert!(words.may_be_in_document(document), "{document}");
+        }
+        for before in [0, WINDOW_BYTES - 9, WINDOW_BYTES - 5, WINDOW_BYTES - 1, 2 * WINDOW_BYTES - 8] {
+            let document = format!("{{\"{}Token\":1}}", "x".repeat(before));
+            assert!(words.may_be_in_document(&document), "{before}");
+            assert!(!words.may_be_in_document(&document.replace("Token", "taken")), "{before}");
         }
         assert!(words.may_be_in_key("PIN") && words.may_be_in_key("my-token"));
         assert!(!words.may_be_in_key("colour"));

@@ -183,14 +183,14 @@ impl Recording {
         room
     }
 
-    /// Records an execution of the instance. Returns false if it is left out because the writer's queue is full. `text` is only used
-    /// within the call; a caller that keeps it saves its allocation.
+    /// Records an execution of the instance. Returns false if it is left out because the writer's queue is full. Afterwards `calls` and `text`
+    /// have no meaning; a caller that keeps them saves their allocations.
     pub fn execution(
         &self,
         instance: u32,
         event: &Event,
         (device, attempt): (Option<&DeviceName>, u32),
-        calls: RecordedCalls,
+        calls: &mut RecordedCalls,
         execution: &Execution,
         text: &mut Vec<u8>,
     ) -> bool {
@@ -198,7 +198,7 @@ impl Recording {
             return true;
         }
         let Shared { queue, masks, skipped, .. } = &*self.shared;
-        let (bytes, too_large) = (weight(event, &calls, execution), calls.too_large);
+        let (bytes, too_large) = (weight(event, calls, execution), calls.too_large);
         let mut line = line(instance, EventLine::of(event, device, attempt), calls, execution);
         let queued = if too_large {
             false
@@ -207,6 +207,7 @@ impl Recording {
         } else {
             text.clear();
             line.append_to(text);
+            calls.calls = line.calls;
             queue.push_line(text)
         };
         if !queued {
@@ -272,12 +273,13 @@ fn weight(event: &Event, calls: &RecordedCalls, execution: &Execution) -> u64 {
     (EXECUTION_BYTES + event.data.payload().len() + answers + effects + writes + logs) as u64
 }
 
-fn line(instance: u32, event: EventLine, calls: RecordedCalls, execution: &Execution) -> ExecutionLine {
+/// The calls are moved out of `calls`.
+fn line(instance: u32, event: EventLine, calls: &mut RecordedCalls, execution: &Execution) -> ExecutionLine {
     ExecutionLine {
         instance,
         event,
         effects: lines(&execution.effects, &execution.kv, &|num| calls.names.get(num).cloned()),
-        calls: calls.calls,
+        calls: std::mem::take(&mut calls.calls),
         outcome: OutcomeLine::of(&execution.verdict),
         logs: execution.logs.clone(),
         guest_us: u64::try_from(execution.guest_time.as_micros()).unwrap_or(u64::MAX),

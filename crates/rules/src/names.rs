@@ -81,6 +81,12 @@ macro_rules! id {
             }
         }
 
+        impl From<$name> for Arc<str> {
+            fn from(name: $name) -> Arc<str> {
+                name.0
+            }
+        }
+
         impl From<$name> for String {
             fn from(name: $name) -> String {
                 name.0.as_ref().into()

@@ -70,7 +70,7 @@ fn an_execution_has_its_event_its_effects_and_that_their_devices_were_there() {
     };
     assert!(version.masked && !version.settings.contains("secret-9"), "{version:?}");
     assert_eq!((start.instance, start.version, start.time_ms), (1, 1, 5));
-    assert_eq!((done.event.number, done.event.device.as_str(), done.guest_us), (5, "switch-1", 7));
+    assert_eq!((done.event.number, &*done.event.device, done.guest_us), (5, "switch-1", 7));
     assert_eq!(done.calls, [HostCall::Has { device: "lamp-1".into(), answer: true }]);
     assert_eq!(done.effects.len(), 1);
     assert_eq!((dead.effects.len(), &dead.outcome), (0, &OutcomeLine::Failed("not JSON".into())));

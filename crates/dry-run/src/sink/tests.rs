@@ -54,7 +54,7 @@ fn record(recording: &Recording, payloads: &[String]) {
     let mut text = Vec::new();
     for (seq, payload) in (1..).zip(payloads) {
         let (event, execution, device) = (event(seq, payload), execution(payload), device());
-        assert!(recording.execution(1, &event, (Some(&device), 1), calls(), &execution, &mut text));
+        assert!(recording.execution(1, &event, (Some(&device), 1), &mut calls(), &execution, &mut text));
     }
 }
 
@@ -71,7 +71,7 @@ fn expected(payloads: &[String]) -> Vec<String> {
     let masks = Masks::new(&[]).unwrap();
     let lines = (1..).zip(payloads).map(|(seq, payload)| {
         let event = EventLine::of(&event(seq, payload), Some(&device()), 1);
-        let mut line = line(1, event, calls(), &execution(payload));
+        let mut line = line(1, event, &mut calls(), &execution(payload));
         line.masked = masks.execution(&mut line);
         serde_json::to_string(&Line::Execution(Box::new(line))).unwrap()
     });
@@ -118,10 +118,10 @@ fn what_finds_no_room_is_left_out_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let recording = begin(folder.path(), u64::MAX);
     let (event, mut text) = (event(1, "{}"), Vec::new());
-    let too_large = RecordedCalls { too_large: true, ..calls() };
-    assert!(!recording.execution(1, &event, (None, 1), too_large, &execution("{}"), &mut text));
+    let mut too_large = RecordedCalls { too_large: true, ..calls() };
+    assert!(!recording.execution(1, &event, (None, 1), &mut too_large, &execution("{}"), &mut text));
     let huge = execution(&"x".repeat(20 * 1024 * 1024));
-    assert!(!recording.execution(1, &event, (None, 1), calls(), &huge, &mut text));
+    assert!(!recording.execution(1, &event, (None, 1), &mut calls(), &huge, &mut text));
     recording.stop();
     let text = ended(&recording);
     let mut reader = Reader::new(text.as_bytes()).unwrap();
