@@ -15,14 +15,14 @@ const FIELDS = "id,name,connected,blocked,metadata,gatewayConfig,lastEventTime,l
 /// Concurrent calls of a bulk change.
 const BESIDE = 6;
 
-const SEEN = [["", "any time"], ["3600", "in the last hour"], ["86400", "in the last day"], ["604800", "in the last week"]];
+const SEEN = [["", "any time"], ["3600", "in the last hour"], ["86400", "in the last day"], ["604800", "in the last week"], ["-86400", "not for a day"], ["-604800", "not for a week"]];
 const EITHER = (yes, no) => [["", "all"], ["true", yes], ["false", no]];
 
 function address(registry, query) {
     const params = new URLSearchParams({ pageSize: PAGE, fieldMask: FIELDS });
     for (const name of ["search", "connected", "blocked", "differs", "metadata"]) if (query[name]) params.set(name, query[name]);
     if (query.gateway) params.set("gatewayListOptions.gatewayType", query.gateway);
-    if (query.seen) params.set("seenSince", new Date(Math.floor(Date.now() / 60_000) * 60_000 - query.seen * 1_000).toISOString());
+    if (query.seen) params.set(query.seen < 0 ? "seenBefore" : "seenSince", new Date(Math.floor(Date.now() / 60_000) * 60_000 - Math.abs(query.seen) * 1_000).toISOString());
     if (query.after) params.set("pageToken", query.after);
     return registryPath(registry, `/devices?${params}`);
 }

@@ -81,7 +81,7 @@ function Replace({ name, done }) {
 
 export function Plugin({ name, query }) {
     const found = useApi(of(name), { every: 2_000 });
-    const [ask, setAsk] = useState(false);
+    const [ask, setAsk] = useState(null);
     const run = (verb) => async () => {
         const answer = await call("POST", `${of(name)}:${verb}`, {});
         say(answer.state ? `${name} is ${answer.state}.` : "Done; the host loads it now.");
@@ -89,11 +89,12 @@ export function Plugin({ name, query }) {
     };
     const disabled = found.data?.state === "disabled";
     const actions = html`<${Action} needs="admin" run=${run(disabled ? "enable" : "disable")}>${disabled ? "enable" : "disable"}<//><${Action} needs="admin" run=${run("reload")}>reload<//>
-        <${Action} needs="admin" run=${run("rollback")}>roll back<//><${Action} needs="admin" kind="danger" run=${() => setAsk(true)}>remove<//>`;
+        <${Action} needs="admin" run=${() => setAsk("rollback")}>roll back<//><${Action} needs="admin" kind="danger" run=${() => setAsk("remove")}>remove<//>`;
     return html`<${Page} title=${name} hint=${found.data?.summary} actions=${actions}><${Loaded} of=${found} missing=${html`<a href="#/plugins">All plugins</a>`}>${(plugin) => html`<${Facts} plugin=${plugin} />
         <div class="columns"><${Settings} plugin=${plugin} done=${found.reload} key=${plugin.settings} /><${Grants} plugin=${plugin} done=${found.reload} key=${plugin.state + plugin.grantsInForce} /></div>
         ${plugin.guard && html`<${Guard} of=${plugin.guard} />`}<${Versions} name=${name} digest=${plugin.digest} done=${found.reload} query=${query} /><${Candidates} plugin=${plugin} done=${found.reload} />${may("admin") && plugin.digest && html`<${Try} name=${name} />`}<${Past} name=${name} query=${query} />${may("admin") && html`<${Replace} name=${name} done=${found.reload} />`}`}<//>
-        ${ask && html`<${Ask} title=${`Remove ${name}?`} text="Its files are deleted from the plugin folder. Its state and timers are kept." label="Remove" close=${() => setAsk(false)} run=${async () => {
+        ${ask === "rollback" && html`<${Ask} title=${`Roll ${name} back?`} text="The version before this one, with its settings, takes its place." label="Roll back" close=${() => setAsk(null)} run=${run("rollback")} />`}
+        ${ask === "remove" && html`<${Ask} title=${`Remove ${name}?`} text="Its files are deleted from the plugin folder. Its state and timers are kept." label="Remove" close=${() => setAsk(null)} run=${async () => {
             await call("DELETE", of(name));
             go("plugins");
         }} />`}<//>`;

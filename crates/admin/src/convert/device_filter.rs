@@ -20,6 +20,8 @@ pub(crate) struct DeviceFilter {
     metadata: Vec<(String, Option<String>)>,
     /// Devices that sent something at that time or later, milliseconds since the Unix epoch.
     seen_since_ms: Option<u64>,
+    /// Devices that sent nothing at that time or later, in the same unit.
+    seen_before_ms: Option<u64>,
 }
 
 impl DeviceFilter {
@@ -37,7 +39,8 @@ impl DeviceFilter {
             blocked: params.flag("blocked")?,
             differs: params.flag("differs")?,
             metadata: metadata.collect(),
-            seen_since_ms: params.one("seenSince").map(seen_since).transpose()?,
+            seen_since_ms: time(params, "seenSince")?,
+            seen_before_ms: time(params, "seenBefore")?,
         })
     }
 
@@ -47,6 +50,7 @@ impl DeviceFilter {
         self.blocked.is_none_or(|blocked| spec.blocked == blocked)
             && self.connected.is_none_or(|connected| is_connected() == connected)
             && self.seen_since_ms.is_none_or(|since| last_seen_ms(device).is_some_and(|seen| seen >= since))
+            && self.seen_before_ms.is_none_or(|before| last_seen_ms(device).is_none_or(|seen| seen < before))
             && self.metadata.iter().all(|(key, value)| {
                 spec.metadata.get(key).is_some_and(|had| value.as_ref().is_none_or(|wanted| had == wanted))
             })
@@ -58,8 +62,9 @@ impl DeviceFilter {
     }
 }
 
-fn seen_since(text: &str) -> Result<u64, Error> {
-    text.parse::<Time>().map(|time| time.0).map_err(|error| Error::invalid(format!("seenSince {error}")))
+fn time(params: &Params, name: &str) -> Result<Option<u64>, Error> {
+    let time = params.one(name).map(str::parse::<Time>).transpose();
+    time.map(|time| time.map(|time| time.0)).map_err(|error| Error::invalid(format!("{name} {error}")))
 }
 
 fn last_seen_ms(device: &Device) -> Option<u64> {

@@ -44,7 +44,9 @@ fn bound(name: &str) -> Option<Bound> {
         "deviceIds" | "deviceNumIds" | "mask" => Some(Bound::List),
         "pageSize" | "numVersions" | "numStates" | "pageToken" => Some(Bound::One),
         "fieldMask" | "updateMask" => Some(Bound::One),
-        "search" | "connected" | "blocked" | "differs" | "metadata" | "seenSince" | "attachedTo" => Some(Bound::One),
+        "search" | "connected" | "blocked" | "differs" | "metadata" | "seenSince" | "seenBefore" | "attachedTo" => {
+            Some(Bound::One)
+        }
         "perSecond" | "filter" => Some(Bound::One),
         "device" | "event" | "kind" | "plugin" | "status" | "since" => Some(Bound::One),
         "all" | "executions" | "interesting" | "logged" | "purgeState" | "withDevice" => Some(Bound::One),

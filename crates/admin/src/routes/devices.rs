@@ -106,6 +106,7 @@ fn devices() -> Vec<Call> {
                 "differs",
                 "metadata",
                 "seenSince",
+                "seenBefore",
                 "attachedTo",
                 "gatewayListOptions.gatewayType",
                 "gatewayListOptions.associationsGatewayId",

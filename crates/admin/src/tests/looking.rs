@@ -46,6 +46,8 @@ fn devices_are_found_by_what_they_are_like() {
         ("metadata=room%3Dattic", vec!["fan-1"]),
         ("seenSince=2020-01-01T00:00:00Z", vec!["fan-1"]),
         ("seenSince=2999-01-01T00:00:00Z", vec![]),
+        ("seenBefore=2020-01-01T00:00:00Z", vec!["lamp-1", "lamp-2"]),
+        ("seenBefore=2999-01-01T00:00:00Z", vec!["fan-1", "lamp-1", "lamp-2"]),
     ] {
         let page = host.ok("GET", &format!("{DEVICES}?{filter}&fieldMask=id"), None);
         let found = page["devices"].as_array().into_iter().flatten();
