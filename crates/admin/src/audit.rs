@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 pub(super) use switchbox_admin_api::AuditLine as Line;
 use switchbox_model::limits;
 use switchbox_store::private;
@@ -56,16 +56,9 @@ pub(super) struct Audit {
     broken: Arc<AtomicBool>,
 }
 
-/// Room for one line.
+/// Room for one line, which is given back when it is dropped: after the line was appended.
 #[derive(Debug)]
 pub(super) struct Reserved(Audit);
-
-impl Reserved {
-    /// Writes the line. Blocks for as long as the disk takes.
-    pub(super) fn append(self, line: &Line) -> io::Result<()> {
-        self.0.append(line)
-    }
-}
 
 impl Drop for Reserved {
     fn drop(&mut self) {
@@ -119,11 +112,24 @@ impl Audit {
         })
     }
 
+    /// As [`Audit::append`], into blocks that are preallocated already: the line is copied into the memory of the system, which takes a few
+    /// microseconds. Returns `None` if that is not possible, because it would wait for the disk or for another caller that does.
+    pub(super) fn try_append(&self, line: &Line) -> Option<io::Result<()>> {
+        let current = self.current.try_lock()?;
+        let waits = current.bytes + limits::AUDIT_LINE_BYTES > current.preallocated
+            || current.bytes >= limits::AUDIT_FILE_BYTES
+            || !current.unwritten.is_empty();
+        (!waits).then(|| self.append_to(current, line))
+    }
+
     /// Appends a line. Blocks for as long as the disk takes.
     pub(super) fn append(&self, line: &Line) -> io::Result<()> {
+        self.append_to(self.current.lock(), line)
+    }
+
+    fn append_to(&self, mut current: MutexGuard<'_, Current>, line: &Line) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
-        let mut current = self.current.lock();
         let written = self.prepare(&mut current).and_then(|()| current.write(&text));
         self.broken.store(written.is_err(), Ordering::Release);
         if written.is_err() && current.unwritten.len() < MAX_UNWRITTEN {
@@ -360,9 +366,11 @@ mod tests {
         // Nothing can be created in place of the folder.
         fs::write(&at, "").unwrap();
         assert!(audit.reserve().is_err() && !audit.is_writable());
-        assert!(under_way.append(&line(1)).is_err());
+        assert!(audit.append(&line(1)).is_err());
+        drop(under_way);
         fs::remove_file(&at).unwrap();
-        audit.reserve().unwrap().append(&line(2)).unwrap();
+        audit.reserve().unwrap();
+        audit.append(&line(2)).unwrap();
         assert!(audit.is_writable());
         assert_eq!(statuses(&audit.read_back(None, 10).unwrap()), [2, 1]);
         // Simulates a full disk.
@@ -384,7 +392,8 @@ mod tests {
         assert!(audit.try_reserve().is_some(), "room that was given back is reserved again");
         fs::remove_file(path(&folder.path().join(FOLDER), 0)).unwrap();
         assert!(audit.try_reserve().is_none(), "the file is gone");
-        audit.reserve().unwrap().append(&line(1)).unwrap();
+        drop(audit.reserve().unwrap());
+        assert!(audit.try_append(&line(1)).is_some_and(|written| written.is_ok()), "there is room for it");
         assert_eq!(statuses(&audit.read_back(None, 10).unwrap()), [1]);
     }
 
@@ -394,7 +403,8 @@ mod tests {
         let audit = Audit::open(folder.path()).unwrap();
         let both = [audit.reserve().unwrap(), audit.reserve().unwrap()];
         assert_eq!(audit.current.lock().reserved, 2 * limits::AUDIT_LINE_BYTES);
-        both.into_iter().zip(1..).for_each(|(reserved, n)| reserved.append(&line(n)).unwrap());
+        (1..=2).for_each(|n| audit.append(&line(n)).unwrap());
+        drop(both);
         assert_eq!(audit.current.lock().reserved, 0);
         let bytes = fs::read(path(&folder.path().join(FOLDER), 0)).unwrap();
         assert!(bytes.ends_with(b"}\n") && !bytes.contains(&0));

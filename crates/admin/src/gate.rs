@@ -30,7 +30,7 @@ use switchbox_model::limits::{self, LimitName};
 use switchbox_support::{
     clock,
     log_limit::{SiteLimit, SuppressionNote},
-    tasks::{caught, spawn_contained},
+    tasks::{Completed, caught, spawn_contained},
 };
 use switchbox_telemetry as telemetry;
 use switchbox_transport::admission::{Rate, network};
@@ -104,13 +104,8 @@ async fn checked(gate: Gate, request: Request, next: Next) -> Response {
         return gate.read(&name, details::of(details.clone(), next.run(request)), &details).await;
     }
     let done = telemetry::within(telemetry::current(), write(gate.app, name, address, request, next, details));
-    // The write runs in a separate task, so that it is completed and logged even if the caller disconnects. Supervision: a panic is resumed
-    // below, where the connection's task counts it.
-    let done = tokio::spawn(done);
-    done.await.unwrap_or_else(|error| match error.try_into_panic() {
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(_) => Error::new(Kind::Unavailable, "the host is stopping").into_response(),
-    })
+    // It is completed and logged even if the caller disconnects. The connection's task counts a panic.
+    Completed::new(done).await
 }
 
 /// Carries a write out, if there is room for its line in the audit log.
@@ -321,10 +316,11 @@ fn line(who: String, address: SocketAddr, call: String, status: StatusCode, deta
 async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
     let Line { who, call, status, object, .. } = &line;
     tracing::info!(target: "audit", who, call, object = object.as_deref().unwrap_or_default(), status);
-    let written = blocking_in_place(|| match reserved {
-        Some(reserved) => reserved.append(&line),
-        None => app.audit.append(&line),
-    });
+    let written = match app.audit.try_append(&line) {
+        Some(written) => written,
+        None => blocking_in_place(|| app.audit.append(&line)),
+    };
+    drop(reserved);
     if app.audit.wants_sync() {
         let log = app.audit.clone();
         // No caller waits for this task.

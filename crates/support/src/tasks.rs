@@ -7,9 +7,9 @@ use std::{
     future::{Future, poll_fn},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
     thread,
 };
 
@@ -58,6 +58,51 @@ pub async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
         Err(payload) => Poll::Ready(Err(Panicked::new(&*payload))),
     })
     .await
+}
+
+/// A future that is completed even if nobody waits for it any more: when it is dropped, its rest runs as a task. Until then it runs within
+/// its caller's task, so it costs no change of threads. A panic is the caller's.
+pub struct Completed<F: Future + Send + 'static>(Option<Pin<Box<F>>>)
+where
+    F::Output: Send;
+
+impl<F: Future + Send + 'static> Completed<F>
+where
+    F::Output: Send,
+{
+    pub fn new(future: F) -> Self {
+        Self(Some(Box::pin(future)))
+    }
+}
+
+impl<F: Future + Send + 'static> Future for Completed<F>
+where
+    F::Output: Send,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        // Taken out meanwhile: what panicked is not run again.
+        let Some(mut future) = self.0.take() else { return Poll::Pending };
+        let polled = future.as_mut().poll(context);
+        if polled.is_pending() {
+            self.0 = Some(future);
+        }
+        polled
+    }
+}
+
+impl<F: Future + Send + 'static> Drop for Completed<F>
+where
+    F::Output: Send,
+{
+    fn drop(&mut self) {
+        // Without a runtime the host has ended.
+        if let (Some(rest), Ok(runtime)) = (self.0.take(), runtime::Handle::try_current()) {
+            // Supervision: the caller is gone, so a panic ends this task alone.
+            drop(runtime.spawn(rest));
+        }
+    }
 }
 
 /// Starts a task that may end at any time. Its panic harms one client, device or call alone: it is counted and logged, and the host
@@ -206,5 +251,23 @@ mod tests {
             panic!("late")
         };
         assert_eq!(caught(waits).await, Err::<(), _>(Panicked("late".into())));
+    }
+
+    #[tokio::test]
+    async fn a_future_without_a_caller_is_completed_and_one_that_panicked_is_not_run_again() {
+        let (begin, begun) = tokio::sync::oneshot::channel::<()>();
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let mut left = Completed::new(async move {
+            begun.await.unwrap();
+            end.send("done").unwrap();
+        });
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(Pin::new(&mut left).poll(&mut context).is_pending());
+        drop(left);
+        begin.send(()).unwrap();
+        assert_eq!(ended.await, Ok("done"));
+        let mut panics = Completed::new(async { panic!("once") });
+        assert!(catch_unwind(AssertUnwindSafe(|| Pin::new(&mut panics).poll(&mut context).is_pending())).is_err());
+        assert!(panics.0.is_none());
     }
 }
