@@ -79,7 +79,7 @@ impl Preallocator {
         }
         let path = self.next_path();
         let work = move || {
-            threads::request_long_slices();
+            threads::yield_to_foreground();
             preallocate(path, bytes)
         };
         // Supervision: it may fail; the journal then makes its file by itself, and the next one is made ahead again.

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::{Host, exit::Ending};
 use switchbox_settings::Settings;
 use switchbox_store as store;
-use switchbox_support::{terminal, threads};
+use switchbox_support::terminal;
 
 /// What a start does about a damaged data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,6 @@ pub enum Damage {
 /// before that. Blocking.
 pub fn serve(settings: &Settings, damage: Damage, ready: &dyn Fn(&Host)) -> anyhow::Result<()> {
     keep_memory_private();
-    threads::request_short_slices();
     let ending = Ending::watch().context("the thread that takes signals cannot be started")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(run(settings, damage, ready, &ending));

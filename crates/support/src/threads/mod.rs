@@ -1,10 +1,9 @@
 //! Threads and their priorities: which of them the system's scheduler interrupts for which. The foreground does what a caller waits for;
 //! the background, with as many threads, does the same work for callers that may wait. Knows neither callers nor connections.
 //!
-//! Background threads run with a higher `nice` value and a longer scheduler slice, so the system interrupts them as soon as a thread
-//! of the foreground, the log's writer or another program can run. The store's maintenance threads also request the longer slice.
-//! This holds for pieces of work of any length; between many short pieces, [`yield_if_due`] gives the processor up before the
-//! scheduler's next tick.
+//! Background threads run with a higher `nice` value, so the system gives more time to threads of the foreground and to the journal's writer.
+//! Between short pieces of work, [`yield_if_due`] gives the processor up before the scheduler's next tick; so do the store's maintenance
+//! threads, which have the priority of the foreground, because the journal may wait for them.
 
 mod priority;
 mod reactor;
@@ -15,7 +14,6 @@ use std::io;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use self::{
-    priority::{request_long_slices, request_short_slices},
     reactor::{move_listener_here, move_stream_here},
     yielding::{YieldBetweenPolls, has_foreground, record_foreground_work, yield_if_due, yield_if_due_at},
 };
@@ -26,6 +24,11 @@ const NICE: i32 = 5;
 
 /// The niceness of threads whose work may be left undone. Such a thread gets about a tenth.
 const NICE_OF_LAST: i32 = 10;
+
+/// Lets the calling thread, and those that it starts, yield between pieces of their work, without a lower priority. This cannot be undone.
+pub fn yield_to_foreground() {
+    priority::lower_priority(0);
+}
 
 /// Gives the calling thread the lowest priority of the process, below the background: for work that may be skipped if there is no
 /// time. This cannot be undone.
