@@ -2,7 +2,8 @@
 
 STEP `all N FILE`: receives from all partitions until N events came, from its checkpoints on or else from the beginning, and keeps the
 checkpoints in FILE; prints each event as JSON, one a line. `since MS N`: from a time on. `many N`: N events in batches;
-prints how many came. `properties`: what $management says. Over
+prints how many came. `properties`: what $management says. `last`: what an event says of the newest of its partition.
+`send`: why an event cannot be sent. Over
 WebSocket, where `AMQP_OVER_WEBSOCKET` names the authority's certificate.
 """
 
@@ -13,7 +14,8 @@ import sys
 import threading
 import time
 
-from azure.eventhub import CheckpointStore, EventHubConsumerClient, TransportType
+from azure.eventhub import CheckpointStore, EventData, EventHubConsumerClient, EventHubProducerClient, TransportType
+from azure.eventhub.exceptions import EventHubError
 
 CONNECTION_STRING, STEP, *REST = sys.argv[1:]
 
@@ -102,6 +104,26 @@ elif STEP == "many":
     client.close()
     receiving.join(10)
     print(json.dumps({"count": len(came)}), flush=True)
+elif STEP == "last":
+    told = []
+
+    def on_event(context, event):
+        last = context.last_enqueued_event_properties
+        told.append({"sequence": last["sequence_number"], "offset": last["offset"], "is_later": last["enqueued_time"] >= event.enqueued_time})
+        done.set()
+
+    options = {"starting_position": "-1", "track_last_enqueued_event_properties": True}
+    threading.Thread(target=lambda: client.receive(on_event=on_event, **options), daemon=True).start()
+    assert done.wait(60), "no event came"
+    client.close()
+    print(json.dumps(told[0]), flush=True)
+elif STEP == "send":
+    client.close()
+    try:
+        with EventHubProducerClient.from_connection_string(CONNECTION_STRING, retry_total=0) as producer:
+            producer.send_batch([EventData("{}")])
+    except EventHubError as error:
+        print(json.dumps({"refused": str(error)}), flush=True)
 elif STEP == "properties":
     hub = client.get_eventhub_properties()
     partitions = [client.get_partition_properties(partition) for partition in hub["partition_ids"]]

@@ -52,7 +52,7 @@ assert made.connection_state == "Disconnected" and made.cloud_to_device_message_
 refused(409, "DeviceAlreadyExists", hub.create_device_with_sas, "switch-9", key("a"), key("b"), "enabled")
 refused(404, "DeviceNotFound", hub.get_device, "nobody")
 refused(400, "ArgumentInvalid", hub.create_device_with_sas, "switch-8", "short", key("b"), "enabled")
-refused(501, "NotSupported", hub.create_device_with_x509, "switch-8", "A" * 40, "B" * 40, "enabled")
+refused(400, "ArgumentInvalid", hub.create_device_with_x509, "switch-8", "A" * 39, "B" * 40, "enabled")
 ok("a device is created, and refused")
 
 found = hub.get_device("switch-9")
@@ -62,6 +62,19 @@ assert (changed.status, changed.authentication.symmetric_key.primary_key) == ("d
 refused(412, "PreconditionFailed", hub.update_device_with_sas, "switch-9", found.etag, key("a"), key("b"), "enabled")
 assert hub.get_device("switch-9").status == "disabled"
 ok("a device is changed where its ETag matches")
+
+own = hub.create_device_with_x509("camera-2", "A" * 40, "B" * 64, "enabled")
+thumbprints = own.authentication.x509_thumbprint
+assert own.authentication.type == "selfSigned" and own.authentication.symmetric_key.primary_key is None, own
+assert (thumbprints.primary_thumbprint, thumbprints.secondary_thumbprint) == ("A" * 40, "B" * 64), thumbprints
+renewed = hub.update_device_with_x509("camera-2", own.etag, "C" * 40, "B" * 64, "enabled")
+assert renewed.authentication.x509_thumbprint.primary_thumbprint == "C" * 40, renewed.authentication
+assert hub.get_twin("camera-2").x509_thumbprint.primary_thumbprint == "C" * 40
+signed = hub.update_device_with_sas("camera-2", renewed.etag, key("a"), key("b"), "enabled")
+assert signed.authentication.type == "sas", signed.authentication
+assert signed.authentication.x509_thumbprint.primary_thumbprint is None, signed.authentication
+hub.delete_device("camera-2")
+ok("a device is known by the thumbprints of its certificates")
 
 authority = hub.create_device_with_certificate_authority("camera-1", "enabled")
 assert authority.authentication.type == "certificateAuthority", authority.authentication

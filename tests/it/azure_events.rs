@@ -30,6 +30,14 @@ fn run(script: &str, arguments: &[&str]) -> Vec<Value> {
     said.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// What the SDK says of a step that fails.
+fn fails(given: &str, step: &str) -> String {
+    let mut command = Command::new(python_with("azure.eventhub").unwrap());
+    let output = command.arg(workspace().join("tests/clients/azure_events.py")).args([given, step]).output().unwrap();
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 fn bodies(events: &[Value]) -> BTreeSet<&str> {
     events.iter().map(|event| event["body"].as_str().unwrap()).collect()
 }
@@ -55,6 +63,15 @@ fn azures_event_hubs_sdk_reads_the_journal_over_a_restart() {
     assert!(first.iter().all(|event| event["body"].as_str().unwrap().contains(event["device"].as_str().unwrap())));
     let asked = run(&given, &["properties"]);
     assert_eq!(asked[0]["partitions"], serde_json::json!(["0", "1", "2", "3"]));
+    let told = run(&given, &["last"]);
+    let (number, offset) = (told[0]["sequence"].as_i64().unwrap(), told[0]["offset"].as_str().unwrap());
+    assert!(first.iter().any(|event| event["sequence"] == number && event["offset"] == offset), "{told:?} {first:?}");
+    assert_eq!(told[0]["is_later"], true, "{told:?}");
+    let refused = run(&given, &["send"])[0]["refused"].to_string();
+    assert!(refused.contains("nothing can be sent"), "{refused}");
+    let wrong_name = given.replace("EntityPath=default", "EntityPath=hall");
+    let refused = fails(&wrong_name, "properties");
+    assert!(refused.contains("endpoint is called"), "{refused}");
     host.kill();
     let host = start(&host_folder, hub);
     let newest = first.iter().map(|event| event["time"].as_i64().unwrap()).max().unwrap();

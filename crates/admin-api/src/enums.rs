@@ -114,12 +114,13 @@ enums! {
         Info "INFO" 30
         Debug "DEBUG" 40
     }
-    /// The format of a public key.
+    /// The format of a public key. `X509_FINGERPRINT` is the SHA-1 or SHA-256 digest of a client certificate, in hexadecimal digits.
     PublicKeyFormat {
         RsaX509Pem "RSA_X509_PEM" 1
         Es256Pem "ES256_PEM" 2
         RsaPem "RSA_PEM" 3
         Es256X509Pem "ES256_X509_PEM" 4
+        X509Fingerprint "X509_FINGERPRINT" 100
     }
     /// The format of an authority's certificate.
     CertificateFormat {

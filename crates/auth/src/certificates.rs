@@ -48,11 +48,14 @@ pub(super) fn prove(
     let certificate = keys::certificate(own)?;
     for credential in &spec.credentials {
         let Ok(parsed) = keys::parse(credential) else { continue };
-        if parsed.certificate.as_deref() == Some(own.as_ref()) {
-            return match parsed.time(now_ms) {
-                Validity::Now => Ok((Proof::of(credential), parsed.expires_ms.unwrap_or(0))),
-                Validity::NotYet(_) => Err(CertificateError::NotYet),
-                Validity::Expired(_) => Err(CertificateError::Expired),
+        if parsed.certificate.as_ref().is_some_and(|registered| registered.is(own)) {
+            // A fingerprint has no times, the certificate that it is of has.
+            let (time, expires_ms) = keys::validity(&certificate, now_ms);
+            let until_ms = parsed.expires_ms.map_or(expires_ms, |registered| registered.min(expires_ms));
+            return match (time, parsed.time(now_ms)) {
+                (Validity::NotYet(_), _) | (_, Validity::NotYet(_)) => Err(CertificateError::NotYet),
+                (Validity::Expired(_), _) | (_, Validity::Expired(_)) => Err(CertificateError::Expired),
+                (Validity::Now, Validity::Now) => Ok((Proof::of(credential), until_ms)),
             };
         }
     }

@@ -9,8 +9,13 @@ use super::{
 };
 use switchbox_model::registry::{Credential, KeyFormat};
 
-const FORMATS: [KeyFormat; 4] =
-    [KeyFormat::RsaPem, KeyFormat::RsaX509Pem, KeyFormat::Es256Pem, KeyFormat::Es256X509Pem];
+const FORMATS: [KeyFormat; 5] = [
+    KeyFormat::RsaPem,
+    KeyFormat::RsaX509Pem,
+    KeyFormat::Es256Pem,
+    KeyFormat::Es256X509Pem,
+    KeyFormat::X509Fingerprint,
+];
 const NOW_MS: u64 = 1_800_000_000_000;
 
 /// The first byte says what is registered.
@@ -42,5 +47,5 @@ pub fn tokens(data: &[u8]) {
 fn pair() -> Option<(SigningKey, PublicKey)> {
     let pair = rcgen::KeyPair::generate().ok()?;
     let public = Credential { format: KeyFormat::Es256Pem, key: pair.public_key_pem(), expires_ms: None };
-    Some((SigningKey::from_pem(pair.serialize_pem().as_bytes()).ok()?, keys::parse(&public).ok()?.key))
+    Some((SigningKey::from_pem(pair.serialize_pem().as_bytes()).ok()?, keys::parse(&public).ok()?.key?))
 }

@@ -7,7 +7,7 @@ use x509_cert::{
     spki::SubjectPublicKeyInfoRef,
 };
 
-use super::{curve, pem};
+use super::{curve, fingerprint::Fingerprint, pem};
 use switchbox_model::{
     limits,
     registry::{Credential, KeyFormat},
@@ -65,9 +65,10 @@ pub struct PublicKey {
 /// A credential that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
-    pub key: PublicKey,
-    /// The whole certificate in DER, where it is one.
-    pub certificate: Option<CertificateDer<'static>>,
+    /// `None`: a fingerprint, with which no signature can be checked.
+    pub key: Option<PublicKey>,
+    /// The client certificate that it admits. `None`: a bare key.
+    pub certificate: Option<ClientCertificate>,
     /// From when it counts, where it is a certificate. Milliseconds since the Unix epoch.
     pub starts_ms: Option<u64>,
     /// Until when it counts: its expiry and, where it is a certificate, that one's own; the earlier. Milliseconds since
@@ -80,6 +81,25 @@ impl Parsed {
     #[must_use]
     pub fn time(&self, now_ms: u64) -> Validity {
         Validity::of(self.starts_ms, self.expires_ms, now_ms)
+    }
+}
+
+/// What the certificate that a client shows is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// The whole certificate in DER.
+    Whole(CertificateDer<'static>),
+    Fingerprint(Fingerprint),
+}
+
+impl ClientCertificate {
+    /// Whether it is this one.
+    #[must_use]
+    pub fn is(&self, shown: &CertificateDer<'_>) -> bool {
+        match self {
+            Self::Whole(certificate) => certificate == shown,
+            Self::Fingerprint(fingerprint) => fingerprint.is_of(shown),
+        }
     }
 }
 
@@ -142,6 +162,8 @@ pub enum KeyError {
     Point,
     #[error("the key cannot be read: {0}")]
     Malformed(String),
+    #[error("a fingerprint has 40 hexadecimal digits (SHA-1) or 64 (SHA-256), with or without colons")]
+    Fingerprint,
 }
 
 /// What to do with a section of another kind.
@@ -176,6 +198,7 @@ pub fn parse(credential: &Credential) -> Result<Parsed, KeyError> {
         return Err(KeyError::Private);
     }
     let (expected, wrapped) = match credential.format {
+        KeyFormat::X509Fingerprint => return parse_fingerprint(credential),
         KeyFormat::RsaPem => (Algorithm::Rs256, false),
         KeyFormat::RsaX509Pem => (Algorithm::Rs256, true),
         KeyFormat::Es256Pem => (Algorithm::Es256, false),
@@ -184,11 +207,21 @@ pub fn parse(credential: &Credential) -> Result<Parsed, KeyError> {
     let parsed = if wrapped { parse_certificate(text)? } else { parse_key(text)? };
     let expires_ms = parsed.expires_ms.into_iter().chain(credential.expires_ms).min();
     let parsed = Parsed { expires_ms, ..parsed };
-    match (expected, parsed.key.algorithm) {
-        (expected, found) if expected == found => Ok(parsed),
+    match (expected, parsed.key.as_ref().map(|key| key.algorithm)) {
+        (expected, Some(found)) if expected == found => Ok(parsed),
         (Algorithm::Rs256, _) => Err(KeyError::Kind { expected: "RSA", found: "an EC key".into() }),
         (Algorithm::Es256, _) => Err(KeyError::Kind { expected: "ES256", found: "an RSA key".into() }),
     }
+}
+
+fn parse_fingerprint(credential: &Credential) -> Result<Parsed, KeyError> {
+    let fingerprint = Fingerprint::parse(&credential.key).ok_or(KeyError::Fingerprint)?;
+    Ok(Parsed {
+        key: None,
+        certificate: Some(ClientCertificate::Fingerprint(fingerprint)),
+        starts_ms: None,
+        expires_ms: credential.expires_ms,
+    })
 }
 
 /// The first section that has one of these labels, and which.
@@ -207,10 +240,10 @@ fn parse_certificate(text: &str) -> Result<Parsed, KeyError> {
     let (_, der) = section(text, CERTIFICATES)?;
     let read = certificate(&der)?;
     Ok(Parsed {
-        key: key_of(&read)?,
+        key: Some(key_of(&read)?),
         starts_ms: Some(not_before_ms(&read)),
         expires_ms: Some(not_after_ms(&read)),
-        certificate: Some(CertificateDer::from(der)),
+        certificate: Some(ClientCertificate::Whole(CertificateDer::from(der))),
     })
 }
 
@@ -222,7 +255,7 @@ fn parse_key(text: &str) -> Result<Parsed, KeyError> {
     } else {
         public_key(spki(&der)?)?
     };
-    Ok(Parsed { key, certificate: None, starts_ms: None, expires_ms: None })
+    Ok(Parsed { key: Some(key), certificate: None, starts_ms: None, expires_ms: None })
 }
 
 pub(super) fn certificate(der: &[u8]) -> Result<Certificate, KeyError> {
@@ -235,6 +268,12 @@ pub fn authority(text: &str) -> Result<Authority, KeyError> {
     let read = certificate(&der)?;
     let (starts_ms, expires_ms) = (not_before_ms(&read), not_after_ms(&read));
     Ok(Authority { certificate: CertificateDer::from(der), starts_ms, expires_ms })
+}
+
+/// Whether the certificate is valid now, and until when, milliseconds since the Unix epoch.
+pub(super) fn validity(certificate: &Certificate, now_ms: u64) -> (Validity, u64) {
+    let (starts_ms, expires_ms) = (not_before_ms(certificate), not_after_ms(certificate));
+    (Validity::of(Some(starts_ms), Some(expires_ms), now_ms), expires_ms)
 }
 
 fn not_before_ms(certificate: &Certificate) -> u64 {

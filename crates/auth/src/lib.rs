@@ -8,6 +8,7 @@ mod auth_context;
 mod certificates;
 mod credentials;
 mod curve;
+pub mod fingerprint;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gateways;

@@ -128,17 +128,19 @@ pub(super) fn by_token(
     let (mut usable, mut unusable) = (Vec::new(), Vec::new());
     for credential in keys {
         let Ok(parsed) = parse(credential) else { continue };
-        match parsed.time(now_ms) {
-            Validity::Now => usable.push((credential, parsed)),
-            other => unusable.push((parsed.key.algorithm, other)),
+        let (time, expires_ms) = (parsed.time(now_ms), parsed.expires_ms);
+        let Some(key) = parsed.key else { continue };
+        match time {
+            Validity::Now => usable.push((credential, key, expires_ms)),
+            other => unusable.push((key.algorithm, other)),
         }
     }
-    let verified = jwt::verify(token, usable.iter().map(|(_, parsed)| &parsed.key), audience, now_ms);
+    let verified = jwt::verify(token, usable.iter().map(|(_, key, _)| key), audience, now_ms);
     let verified = verified.map_err(|error| refused(format!("{name}: {error}{}", why_no_key(&error, &unusable))))?;
-    let Some((credential, parsed)) = usable.get(verified.key) else {
+    let Some((credential, _, expires_ms)) = usable.get(verified.key) else {
         return Err(refused(jwt::JwtError::Signature));
     };
-    let expires_at_ms = parsed.expires_ms.map_or(verified.expires_at_ms, |expires| expires.min(verified.expires_at_ms));
+    let expires_at_ms = expires_ms.map_or(verified.expires_at_ms, |expires| expires.min(verified.expires_at_ms));
     Ok((Proof::of(credential), AccessExpiry(Some(expires_at_ms))))
 }
 

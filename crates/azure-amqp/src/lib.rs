@@ -21,6 +21,7 @@ mod frame_check;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod incoming;
+mod last_enqueued;
 mod links;
 mod management;
 mod message;

@@ -20,7 +20,9 @@ use crate::{
     devicebound,
     error::error,
     event_selection::EventSelection,
-    feedback, management,
+    feedback,
+    last_enqueued::{self, LastEnqueued},
+    management,
     reader::Reader,
     requests::ResponseQueue,
     selector::{self, Term},
@@ -66,6 +68,8 @@ struct EventSource {
     partition: u16,
     start: StartPosition,
     filter: Vec<Term>,
+    /// The reader wants to know the partition's newest event.
+    with_last: bool,
 }
 
 impl Session {
@@ -127,8 +131,7 @@ impl Session {
                 self.for_program(Node::Feedback(EventSelection::FileUploads))
             }
             (Address::Events { entity, partition }, Role::Receiver) => {
-                let filter = attach.source.as_ref().and_then(|source| source.filter.as_ref());
-                self.event_source(&entity, &partition, filter).map(Node::Events)
+                self.event_source(&entity, &partition, attach).map(Node::Events)
             }
             (Address::Device { node: DeviceNode::Events, .. }, Role::Receiver) => {
                 not_allowed("events of a device can only be sent here; programs read them from the partitions")
@@ -148,6 +151,9 @@ impl Session {
             (Address::Events { .. }, Role::Sender) => {
                 not_allowed("events come from devices; nothing can be sent to a partition")
             }
+            (Address::Other(path), Role::Sender) if self.is_event_endpoint(&path) => {
+                not_allowed("events come from devices; nothing can be sent to the event endpoint")
+            }
             (Address::Other(path), _) => {
                 let text =
                     format!("{path:?} does not exist on this endpoint; docs/azure.md lists the addresses that do");
@@ -161,13 +167,15 @@ impl Session {
         program.map(|_| node).map_err(|why| error(AmqpError::UnauthorizedAccess, why))
     }
 
-    fn event_source(&self, entity: &str, partition: &str, filter: Option<&FilterSet>) -> Result<EventSource, Error> {
+    fn is_event_endpoint(&self, path: &str) -> bool {
+        let program = self.auth.require_service_connect();
+        program.is_ok_and(|program| management::check_entity(&program.registry, path).is_ok())
+    }
+
+    fn event_source(&self, entity: &str, partition: &str, attach: &Attach) -> Result<EventSource, Error> {
         let program = self.auth.require_service_connect();
         let registry = program.map_err(|why| error(AmqpError::UnauthorizedAccess, why))?.registry;
-        if entity != registry.id() && !entity.eq_ignore_ascii_case("messages/events") {
-            let text = format!("the hub's endpoint is called {:?}, not {entity:?}", registry.id());
-            return Err(error(AmqpError::NotFound, text));
-        }
+        management::check_entity(&registry, entity).map_err(|why| error(AmqpError::NotFound, why))?;
         let number = partition.parse().ok().filter(|number| *number < self.context.partitions);
         let number = number.ok_or_else(|| {
             error(
@@ -175,9 +183,11 @@ impl Session {
                 format!("there is no partition {partition:?}; there are {}", self.context.partitions),
             )
         })?;
-        let terms = terms(filter)?;
+        let terms = terms(attach.source.as_ref().and_then(|source| source.filter.as_ref()))?;
         let (start, filter) = start_position::split(terms).map_err(|why| error(AmqpError::InvalidField, why))?;
-        Ok(EventSource { registry, partition: number, start, filter })
+        let mut capabilities = attach.desired_capabilities.iter().flat_map(|wanted| wanted.0.iter());
+        let with_last = capabilities.any(|wanted| wanted.as_str() == last_enqueued::CAPABILITY);
+        Ok(EventSource { registry, partition: number, start, filter, with_last })
     }
 
     async fn serve(self, endpoint: LinkEndpoint, node: Result<Node, Error>, settle: SenderSettleMode) {
@@ -196,9 +206,12 @@ impl Session {
             (LinkEndpoint::Sender(link), Ok(Node::Feedback(selection))) => {
                 feedback::serve(&context, &auth, selection, link).await;
             }
-            (LinkEndpoint::Sender(link), Ok(Node::Events(EventSource { registry, partition, start, filter }))) => {
+            (LinkEndpoint::Sender(link), Ok(Node::Events(source))) => {
+                let EventSource { registry, partition, start, filter, with_last } = source;
+                let last = with_last.then(|| LastEnqueued::new(&context, &registry, partition));
+                let window = self.window.clone();
                 match Reader::begin(&context, registry, EventSelection::Telemetry { partition }, start).await {
-                    Ok(reader) => PartitionStream { link, window: self.window.clone(), reader, filter }.run().await,
+                    Ok(reader) => PartitionStream { link, window, reader, filter, last }.run().await,
                     Err(why) => drop(link.close_with_error(error(AmqpError::InternalError, why.to_string())).await),
                 }
             }

@@ -1,21 +1,16 @@
 //! `$management`: answers which partitions exist, and the first and last event of each.
 
-use fe2o3_amqp_types::primitives::{Array, OrderedMap, Timestamp, Value};
+use fe2o3_amqp_types::primitives::{Array, OrderedMap, Value};
 
 use crate::{
     authorization::ConnectionAuth,
     context::Context,
-    partitions,
+    last_enqueued,
+    message::timestamp,
     requests::{Request, Response, field},
 };
-use switchbox_core::registry::Device;
-use switchbox_model::{Event, RegistryName, Seq};
+use switchbox_model::{RegistryName, Seq};
 use switchbox_store as store;
-
-/// Rows at the end of the journal that are searched for the last event of a partition.
-const ROWS: usize = 4_096;
-/// Rows that are read at a time.
-const CHUNK: usize = 256;
 
 pub(crate) async fn respond(context: &Context, auth: &ConnectionAuth, request: Request) -> Response {
     let program = match auth.require_service_connect() {
@@ -26,6 +21,9 @@ pub(crate) async fn respond(context: &Context, auth: &ConnectionAuth, request: R
         return Response::error(400, "the only operation of $management is READ");
     }
     let name = field(&request, "name").unwrap_or_default();
+    if let Err(why) = check_entity(&program.registry, &name) {
+        return Response::error(404, why);
+    }
     match field(&request, "type").as_deref() {
         Some("com.microsoft:eventhub") => Response::ok(200, hub(context, &program.registry, name)),
         Some("com.microsoft:partition") => {
@@ -40,6 +38,13 @@ pub(crate) async fn respond(context: &Context, auth: &ConnectionAuth, request: R
         }
         _ => Response::error(400, "the types of $management are com.microsoft:eventhub and com.microsoft:partition"),
     }
+}
+
+/// Checks what a client calls the endpoint from which events are read: the hub, as `messages/events` or by the registry's id. The error is
+/// for the client.
+pub(crate) fn check_entity(registry: &RegistryName, entity: &str) -> Result<(), String> {
+    let known = entity == registry.id() || entity.eq_ignore_ascii_case("messages/events");
+    known.then_some(()).ok_or_else(|| format!("the hub's endpoint is called {:?}, not {entity:?}", registry.id()))
 }
 
 fn map(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
@@ -69,7 +74,7 @@ async fn of_partition(
     name: String,
     number: u16,
 ) -> Result<Value, store::Error> {
-    let (first, last) = (first(context).await?, last(context, registry, number).await?);
+    let (first, last) = (first(context).await?, last_enqueued::find(context, registry, number).await?);
     let (last_seq, last_ms) = last.map_or((-1, 0), |event| (long(event.seq), event.time_ms));
     Ok(map([
         ("name", Value::String(name)),
@@ -88,36 +93,11 @@ fn long(seq: Seq) -> i64 {
 }
 
 fn time(ms: u64) -> Value {
-    Value::Timestamp(Timestamp::from_milliseconds(i64::try_from(ms).unwrap_or(i64::MAX)))
+    Value::Timestamp(timestamp(ms))
 }
 
 /// The oldest event in the journal.
 async fn first(context: &Context) -> Result<Option<Seq>, store::Error> {
     let page = context.handles.store.journal_page(0, 1).await?;
     Ok(page.rows.iter().flat_map(|row| &row.entries).flat_map(|entry| entry.events()).map(|event| event.seq).next())
-}
-
-/// The newest event of a partition. Returns `None` if it is further back than [`ROWS`].
-async fn last(context: &Context, registry: &RegistryName, number: u16) -> Result<Option<Event>, store::Error> {
-    let is_in = |device: &Device| {
-        device.name.registry == *registry && partitions::of(&device.name.id, context.partitions) == number
-    };
-    let (mut before, mut looked_at) = (i64::MAX, 0);
-    while looked_at < ROWS {
-        let rows = context.handles.store.journal_back(before, CHUNK).await?;
-        let Some(oldest) = rows.last().map(|row| row.row) else { break };
-        looked_at += rows.len();
-        before = oldest;
-        for row in rows {
-            let events = row.entries.into_iter().flat_map(switchbox_model::Entry::into_events);
-            let events: Vec<_> = events.filter(|event| event.data.is_from_device()).collect();
-            let found = events.into_iter().rev().find(|event| {
-                event.device.and_then(|num| context.handles.registry.get(num)).is_some_and(|device| is_in(&device))
-            });
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-    }
-    Ok(None)
 }

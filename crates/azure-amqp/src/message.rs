@@ -11,6 +11,7 @@ use fe2o3_amqp_types::{
 
 use crate::{reader::DeviceEvent, selector::Term};
 use switchbox_model::{Event, EventData, Property, event::about};
+use switchbox_support::clock;
 
 const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
 const OFFSET: &str = "x-opt-offset";
@@ -42,12 +43,12 @@ pub(crate) fn matches(found: &DeviceEvent, terms: &[Term]) -> bool {
 }
 
 pub(crate) fn message(found: DeviceEvent, missed: u64) -> Message<Data> {
-    let annotations = annotations(&found, missed);
+    let mut annotations = annotations(&found, missed);
     let Event { data, .. } = found.event;
     let EventData::Telemetry { subfolder, payload, properties } = data else { return of(annotations, Vec::new()) };
-    let mut message = of(annotations, payload.to_vec());
     let subfolder = (!subfolder.is_empty()).then(|| ("subFolder".to_owned(), subfolder));
-    let (system, application) = split_properties(properties.into_iter().chain(subfolder));
+    let (system, application) = split_properties(properties.into_iter().chain(subfolder), &mut annotations);
+    let mut message = of(annotations, payload.to_vec());
     message.properties = Some(system);
     message.application_properties = application;
     message
@@ -58,10 +59,13 @@ pub(crate) fn may_settle(settle: &SenderSettleMode) -> bool {
     !matches!(settle, SenderSettleMode::Unsettled)
 }
 
-/// What the message says of itself, and its application properties.
+/// What the message says of itself, and its application properties. What AMQP has no property for is added to the annotations, a time that
+/// is not one to the application properties.
 pub(crate) fn split_properties(
     properties: impl Iterator<Item = Property>,
+    annotations: &mut MessageAnnotations,
 ) -> (Properties, Option<ApplicationProperties>) {
+    let mut annotate = |name, value| drop(annotations.0.insert(symbol(name), Value::String(value)));
     let (mut system, mut application) = (Properties::default(), OrderedMap::new());
     for (name, value) in properties {
         match name.as_str() {
@@ -70,10 +74,27 @@ pub(crate) fn split_properties(
             about::USER_ID => system.user_id = Some(Binary::from(value.into_bytes())),
             about::CONTENT_TYPE => system.content_type = Some(Symbol::from(value)),
             about::CONTENT_ENCODING => system.content_encoding = Some(Symbol::from(value)),
+            about::COMPONENT => annotate("dt-subject", value),
+            about::INTERFACE => annotate("iothub-interface-id", value),
+            name @ (about::CREATION_TIME | about::EXPIRY_TIME) if let Some(ms) = clock::parse_rfc3339(&value) => {
+                let is_creation = name == about::CREATION_TIME;
+                let place = if is_creation { &mut system.creation_time } else { &mut system.absolute_expiry_time };
+                *place = Some(timestamp(ms));
+            }
             _ => drop(application.insert(name, SimpleValue::String(value))),
         }
     }
     (system, (!application.is_empty()).then_some(ApplicationProperties(application)))
+}
+
+/// A time in milliseconds since the Unix epoch.
+pub(crate) fn timestamp(ms: u64) -> Timestamp {
+    Timestamp::from_milliseconds(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+/// The key of an annotation.
+pub(crate) fn symbol(name: &str) -> OwnedKey {
+    OwnedKey::Symbol(Symbol::from(name))
 }
 
 fn of(annotations: MessageAnnotations, payload: Vec<u8>) -> Message<Data> {
@@ -89,11 +110,11 @@ fn of(annotations: MessageAnnotations, payload: Vec<u8>) -> Message<Data> {
 }
 
 fn annotations(found: &DeviceEvent, missed: u64) -> MessageAnnotations {
-    let (seq, time_ms) = (found.event.seq.0, i64::try_from(found.event.time_ms).unwrap_or(i64::MAX));
-    let time = || Value::Timestamp(Timestamp::from_milliseconds(time_ms));
+    let (seq, time_ms) = (found.event.seq.0, found.event.time_ms);
+    let time = || Value::Timestamp(timestamp(time_ms));
     let text = |text: &str| Value::String(text.to_owned());
     let mut annotations = OrderedMap::with_capacity(ANNOTATIONS);
-    let mut put = |name: &str, value: Value| drop(annotations.insert(OwnedKey::Symbol(Symbol::from(name)), value));
+    let mut put = |name: &str, value: Value| drop(annotations.insert(symbol(name), value));
     put(SEQUENCE_NUMBER, Value::Long(i64::try_from(seq).unwrap_or(i64::MAX)));
     put(OFFSET, Value::String(seq.to_string()));
     put(ENQUEUED_TIME, time());

@@ -7,6 +7,7 @@ use fe2o3_amqp::link::{Sender, delivery::Sendable};
 use fe2o3_amqp_types::definitions::{AmqpError, Error};
 
 use crate::{
+    last_enqueued::LastEnqueued,
     message,
     reader::{DeviceEvent, Reader},
     selector::Term,
@@ -23,6 +24,8 @@ pub(crate) struct PartitionStream {
     pub(crate) window: Arc<SessionWindow>,
     pub(crate) reader: Reader,
     pub(crate) filter: Vec<Term>,
+    /// Tells the partition's newest event with each event.
+    pub(crate) last: Option<LastEnqueued>,
 }
 
 impl PartitionStream {
@@ -76,7 +79,12 @@ impl PartitionStream {
                 () = self.window.opened() => {}
             }
         }
-        let sendable = Sendable::builder().message(message::message(found, missed)).settled(Some(true)).build();
+        let mut message = message::message(found, missed);
+        if let Some(last) = &mut self.last {
+            // An error of the journal ends the link at its next page.
+            message.delivery_annotations = last.annotations().await.ok().flatten();
+        }
+        let sendable = Sendable::builder().message(message).settled(Some(true)).build();
         self.link.send_batchable(sendable).await.is_ok()
     }
 }

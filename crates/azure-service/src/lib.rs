@@ -1,11 +1,13 @@
 //! Azure IoT Hub over HTTPS, for clients of its SDKs. For programs: the registry of devices, twins, direct methods, queries and
-//! statistics. For devices: messages, provisioning, uploads, and MQTT and AMQP over WebSocket. The host name of a call selects the registry. This crate only translates
+//! statistics. For devices: messages, provisioning, uploads, and AMQP over WebSocket. The host name of a call selects the registry. This crate only translates
 //! calls; the parts of the host apply them.
 
 mod app;
+mod authentication;
 mod body;
 mod bounds;
 mod device;
+
 mod documents;
 mod error;
 mod etag;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
+    authentication,
     documents::{self, Version},
     error::ServiceError,
     etag, identity, tags,
@@ -49,8 +50,8 @@ fn build(app: &App, device: &Device, properties: Value, with_tags: bool) -> Valu
         "connectionState": identity::connection_state(app, device),
         "lastActivityTime": identity::last_activity(device),
         "cloudToDeviceMessageCount": identity::waiting_messages(app, device),
-        "authenticationType": identity::authentication_type(spec),
-        "x509Thumbprint": { "primaryThumbprint": null, "secondaryThumbprint": null },
+        "authenticationType": authentication::kind(spec),
+        "x509Thumbprint": authentication::thumbprints(spec),
         "modelId": "",
         "capabilities": { "iotEdge": false },
         "version": registered.revision + device.config_version() + state_version,

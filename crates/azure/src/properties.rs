@@ -11,14 +11,16 @@ use crate::url_encoding::{decode, encode};
 pub const MAX_PAIRS: usize = 100;
 
 /// Names of the system properties in a bag, with the host's names.
-const NAMES: [(&str, &str); 7] = [
+const NAMES: [(&str, &str); 9] = [
     ("$.mid", about::MESSAGE_ID),
     ("$.cid", about::CORRELATION_ID),
     ("$.uid", about::USER_ID),
     ("$.ct", about::CONTENT_TYPE),
     ("$.ce", about::CONTENT_ENCODING),
     ("$.ctime", about::CREATION_TIME),
+    ("$.exp", about::EXPIRY_TIME),
     ("$.sub", about::COMPONENT),
+    ("$.ifid", about::INTERFACE),
 ];
 
 /// Why a property bag is refused.
@@ -80,8 +82,15 @@ mod tests {
                 &[("$content-type", "application/json"), ("$content-encoding", "utf-8")],
             ),
             (
-                "$.mid=7&$.cid=c&$.uid=u&$.on=out",
-                &[("$message-id", "7"), ("$correlation-id", "c"), ("$user-id", "u"), ("$.on", "out")],
+                "$.mid=7&$.cid=c&$.uid=u&$.on=out&$.exp=2030-01-01T00%3A00%3A00Z&$.ifid=i",
+                &[
+                    ("$message-id", "7"),
+                    ("$correlation-id", "c"),
+                    ("$user-id", "u"),
+                    ("$.on", "out"),
+                    ("$expiry-time", "2030-01-01T00:00:00Z"),
+                    ("$interface", "i"),
+                ],
             ),
             ("null&empty=&=v&&", &[("null", ""), ("empty", ""), ("", "v")]),
             ("plus=a+b&eq=a=b", &[("plus", "a+b"), ("eq", "a=b")]),

@@ -32,7 +32,7 @@ pub struct NewKey {
     #[arg(long)]
     new_key: bool,
     /// Register this public key or certificate (PEM; RSA or EC P-256); may be repeated. gcloud's
-    /// path=FILE,type=TYPE,expiration-time=TIME is accepted too
+    /// path=FILE,type=TYPE,expiration-time=TIME is accepted too, and fingerprint=HEX of a client certificate
     #[arg(long = "public-key", value_name = "FILE")]
     public_keys: Vec<PublicKey>,
 }
@@ -43,7 +43,7 @@ pub enum Action {
     Add {
         #[arg(value_name = "NAME")]
         owner: String,
-        /// The file, or gcloud's path=FILE,type=TYPE,expiration-time=TIME
+        /// The file, gcloud's path=FILE,type=TYPE,expiration-time=TIME, or fingerprint=HEX (SHA-1 or SHA-256) of a client certificate
         file: PublicKey,
         /// When it expires, such as 2030-01-01T00:00:00Z
         #[arg(long, value_name = "TIME")]

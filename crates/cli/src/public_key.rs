@@ -1,4 +1,5 @@
-//! A public key or certificate as an argument: a file, or gcloud's `path=FILE,type=TYPE,expiration-time=TIME`.
+//! A public key or certificate as an argument: a file, gcloud's `path=FILE,type=TYPE,expiration-time=TIME`, or `fingerprint=HEX` of a client
+//! certificate.
 
 use std::{
     fs,
@@ -25,23 +26,33 @@ const TYPES: [(&str, PublicKeyFormat); 6] = [
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
-    path: PathBuf,
+    source: Source,
     /// The format that the user gave. `None`: it is detected.
     format: Option<PublicKeyFormat>,
     expires: Option<Time>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Source {
+    File(PathBuf),
+    Fingerprint(String),
 }
 
 impl FromStr for PublicKey {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if !text.starts_with("path=") && !text.starts_with("type=") {
-            return Ok(Self { path: text.into(), format: None, expires: None });
+        if !["path=", "type=", "fingerprint="].iter().any(|key| text.starts_with(key)) {
+            return Ok(Self { source: Source::File(text.into()), format: None, expires: None });
         }
-        let (mut path, mut format, mut expires) = (None, None, None);
+        let (mut source, mut format, mut expires) = (None, None, None);
         for pair in text.split(',') {
             match pair.split_once('=') {
-                Some(("path", file)) => path = Some(PathBuf::from(file)),
+                Some(("path", file)) => source = Some(Source::File(file.into())),
+                Some(("fingerprint", digits)) => {
+                    format = Some(PublicKeyFormat::X509Fingerprint);
+                    source = Some(Source::Fingerprint(digits.to_owned()));
+                }
                 Some(("type", name)) => {
                     let known = TYPES.into_iter().find(|(known, _)| *known == name).map(|(_, format)| format);
                     format = Some(known.ok_or_else(|| {
@@ -51,21 +62,30 @@ impl FromStr for PublicKey {
                 }
                 Some(("expiration-time", time)) => expires = Some(time.parse()?),
                 _ => {
-                    return Err(format!("{pair:?}: write path=FILE,type=TYPE,expiration-time=TIME, or the file alone"));
+                    return Err(format!(
+                        "{pair:?}: write path=FILE,type=TYPE,expiration-time=TIME, fingerprint=HEX, or the file alone"
+                    ));
                 }
             }
         }
-        Ok(Self { path: path.ok_or("path=FILE is missing")?, format, expires })
+        Ok(Self { source: source.ok_or("path=FILE is missing")?, format, expires })
     }
 }
 
 impl PublicKey {
     /// In the API's format.
     pub(super) fn read(&self) -> anyhow::Result<DeviceCredential> {
-        let public_key = read(&self.path)?;
+        let (public_key, path) = match &self.source {
+            Source::File(path) => (read(path)?, path.display()),
+            Source::Fingerprint(key) => {
+                let format = PublicKeyFormat::X509Fingerprint;
+                let public_key = PublicKeyCredential { format, key: key.clone() };
+                return Ok(DeviceCredential { public_key, expiration_time: self.expires });
+            }
+        };
         match self.format {
             Some(said) if said != public_key.format => {
-                let (path, is) = (self.path.display(), public_key.format);
+                let is = public_key.format;
                 Err(wrong(format!("{path} is {is}, and not {said} as type= says")))
             }
             _ => Ok(DeviceCredential { public_key, expiration_time: self.expires }),
@@ -103,13 +123,17 @@ mod tests {
     #[test]
     fn a_key_is_named_by_its_file_or_as_for_gcloud() {
         let key = |text: &str| text.parse::<PublicKey>();
-        let plain = PublicKey { path: "a,b.pem".into(), format: None, expires: None };
+        let file = |name: &str| Source::File(name.into());
+        let plain = PublicKey { source: file("a,b.pem"), format: None, expires: None };
         assert_eq!(key("a,b.pem"), Ok(plain));
         let whole = key("path=a.pem,type=es256-pem,expiration-time=1970-01-01T00:00:01Z").unwrap();
         let expected =
-            PublicKey { path: "a.pem".into(), format: Some(PublicKeyFormat::Es256Pem), expires: Some(Time(1_000)) };
+            PublicKey { source: file("a.pem"), format: Some(PublicKeyFormat::Es256Pem), expires: Some(Time(1_000)) };
         assert_eq!(whole, expected);
         assert_eq!(key("type=rs256,path=a.pem").unwrap().format, Some(PublicKeyFormat::RsaX509Pem));
+        let known = key("fingerprint=AB:CD").unwrap();
+        assert_eq!(known.source, Source::Fingerprint("AB:CD".into()));
+        assert_eq!(known.format, Some(PublicKeyFormat::X509Fingerprint));
         for (wrong, part) in [
             ("path=a.pem,type=dsa", "there are rsa-pem"),
             ("type=rs256", "path=FILE is missing"),

@@ -30,4 +30,4 @@ export async function keyPair() {
 }
 
 /// As the API names them.
-export const FORMATS = [["ES256_PEM", "ES256 public key"], ["RSA_PEM", "RSA public key"], ["ES256_X509_PEM", "ES256 certificate"], ["RSA_X509_PEM", "RSA certificate"]];
+export const FORMATS = [["ES256_PEM", "ES256 public key"], ["RSA_PEM", "RSA public key"], ["ES256_X509_PEM", "ES256 certificate"], ["RSA_X509_PEM", "RSA certificate"], ["X509_FINGERPRINT", "fingerprint of a certificate"]];

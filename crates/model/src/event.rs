@@ -56,8 +56,11 @@ pub mod about {
     pub const CONTENT_TYPE: &str = "$content-type";
     pub const CONTENT_ENCODING: &str = "$content-encoding";
     pub const CREATION_TIME: &str = "$creation-time";
+    pub const EXPIRY_TIME: &str = "$expiry-time";
     /// The part of the device that sent it.
     pub const COMPONENT: &str = "$component";
+    /// The interface of the device's model that the message belongs to.
+    pub const INTERFACE: &str = "$interface";
 
     /// The property is what the message says of itself.
     #[must_use]

@@ -72,11 +72,11 @@ pub struct EventTopic {
     pub subfolder: String,
 }
 
-/// One public key of a device.
+/// One public key of a device, or what its certificate is known by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
     pub format: KeyFormat,
-    /// PEM text.
+    /// PEM text; of a fingerprint, hexadecimal digits.
     pub key: String,
     /// Milliseconds since the Unix epoch. `None`: it does not expire.
     pub expires_ms: Option<u64>,
@@ -89,6 +89,8 @@ pub enum KeyFormat {
     RsaX509Pem,
     Es256Pem,
     Es256X509Pem,
+    /// The SHA-1 or SHA-256 digest of a client certificate in DER.
+    X509Fingerprint,
 }
 
 impl KeyFormat {

@@ -118,6 +118,14 @@ pub fn rfc3339(ms: u64) -> String {
         .map_or_else(|_| String::new(), |t| format!("{t:.3}"))
 }
 
+/// The time in a text as [`rfc3339`] writes it, or with another offset or precision. Milliseconds since the Unix epoch; a time before it
+/// is 0. Returns `None` if the text is not a time.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<u64> {
+    let time = text.parse::<jiff::Timestamp>().ok()?;
+    Some(u64::try_from(time.as_millisecond()).unwrap_or(0))
+}
+
 /// A time as HTTP's headers write it, to the second.
 #[must_use]
 pub fn http_date(ms: u64) -> String {

@@ -105,11 +105,15 @@ impl Hub {
 
     /// Registers a device with a certificate: the files with it and with its key.
     pub(super) fn with_certificate(&self, id: &str) -> (String, String) {
-        let folder = self.host_folder.root().join("certs").display().to_string();
-        let _ = self.host.cli(&self.host_folder, &["cert", "device", id, "--folder", &folder]);
-        let (certificate, key) = (format!("{folder}/{id}.pem"), format!("{folder}/{id}.key.pem"));
+        let (certificate, key) = self.certificate(id);
         let _ = self.host.cli(&self.host_folder, &["device", "create", id, "--public-key", &certificate]);
         (certificate, key)
+    }
+
+    fn certificate(&self, id: &str) -> (String, String) {
+        let folder = self.host_folder.root().join("certs").display().to_string();
+        let _ = self.host.cli(&self.host_folder, &["cert", "device", id, "--folder", &folder]);
+        (format!("{folder}/{id}.pem"), format!("{folder}/{id}.key.pem"))
     }
 
     /// Of a policy.
@@ -291,6 +295,23 @@ fn python_shows_a_certificate() {
     assert_eq!(hub.printed("azure-1"), format!("HostName={};DeviceId=azure-1;x509=true", hub.name));
     let Some(program) = python(&hub, "aio", "mqtt", &[&hub.name, "azure-1", &certificate, &key]) else { return };
     everything(&hub, &program);
+    hub.host.stop();
+}
+
+#[test]
+fn python_shows_a_certificate_of_which_the_host_knows_the_fingerprint() {
+    let Some(hub) = Hub::start() else { return };
+    let (certificate, key) = hub.certificate("azure-1");
+    let asked = ["x509", "-in", &certificate, "-noout", "-fingerprint", "-sha1"];
+    let output = Command::new("openssl").args(asked).output().unwrap();
+    let fingerprint = String::from_utf8(output.stdout).unwrap();
+    let fingerprint = fingerprint.trim().split_once('=').expect("sha1 Fingerprint=AB:CD…").1.to_owned();
+    let credential = format!("fingerprint={fingerprint}");
+    let _ = hub.host.cli(&hub.host_folder, &["device", "create", "azure-1", "--public-key", &credential]);
+    let Some(program) = python(&hub, "sync", "mqtt", &[&hub.name, "azure-1", &certificate, &key]) else { return };
+    program.said("ready", |_| true);
+    assert_eq!(call(&hub, "end", "1"), json!({"got": 1}));
+    program.said("ended", |_| true);
     hub.host.stop();
 }
 

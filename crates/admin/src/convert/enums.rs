@@ -13,6 +13,7 @@ pub(super) fn key_format(format: PublicKeyFormat) -> KeyFormat {
         PublicKeyFormat::Es256Pem => KeyFormat::Es256Pem,
         PublicKeyFormat::RsaPem => KeyFormat::RsaPem,
         PublicKeyFormat::Es256X509Pem => KeyFormat::Es256X509Pem,
+        PublicKeyFormat::X509Fingerprint => KeyFormat::X509Fingerprint,
     }
 }
 
@@ -22,6 +23,7 @@ pub(super) fn key_format_out(format: KeyFormat) -> PublicKeyFormat {
         KeyFormat::Es256Pem => PublicKeyFormat::Es256Pem,
         KeyFormat::RsaPem => PublicKeyFormat::RsaPem,
         KeyFormat::Es256X509Pem => PublicKeyFormat::Es256X509Pem,
+        KeyFormat::X509Fingerprint => PublicKeyFormat::X509Fingerprint,
     }
 }
 

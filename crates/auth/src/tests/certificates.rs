@@ -54,6 +54,8 @@ fn a_certificate_admits_the_device_it_is_registered_for_or_an_authority_names_un
     let (own, registered) = ours.signs("lamp-1");
     let (others, _) = ours.signs("lamp-2");
     let (foreign, foreign_registered) = theirs.signs("anything");
+    let key = digest(&foreign).iter().map(|b| format!("{b:02X}")).collect();
+    let fingerprint = Credential { format: KeyFormat::X509Fingerprint, key, expires_ms: None };
     let brief = Credential { expires_ms: Some(NOW_MS + 5), ..registered.clone() };
     let by_authority = |until| Ok((Proof::Authority(digest(&ours.certificate)), until));
     let by_itself = |credential: &Credential, until| Ok((Proof::of(credential), until));
@@ -67,6 +69,9 @@ fn a_certificate_admits_the_device_it_is_registered_for_or_an_authority_names_un
         ("registered, too late", &foreign, vec![&foreign_registered], end, Err("expired")),
         ("registered for a while", &own, vec![&brief], NOW_MS, by_itself(&brief, NOW_MS + 5)),
         ("no longer registered", &own, vec![&brief], NOW_MS + 5, Err("expired")),
+        ("its fingerprint is registered", &foreign, vec![&fingerprint], NOW_MS, by_itself(&fingerprint, end)),
+        ("its fingerprint is registered, too late", &foreign, vec![&fingerprint], end, Err("expired")),
+        ("another fingerprint", &others, vec![&fingerprint], NOW_MS, Err("common name is \"lamp-2\"")),
     ] {
         let spec = DeviceSpec { credentials: credentials.into_iter().cloned().collect(), ..DeviceSpec::default() };
         let device = DeviceId::new("lamp-1").unwrap();

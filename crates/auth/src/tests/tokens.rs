@@ -22,7 +22,7 @@ const DAY: u64 = 24 * 3_600;
 const SKEW: u64 = 600;
 
 fn verify(token: &str, credentials: &[&Credential]) -> Result<jwt::Verified, JwtError> {
-    let keys: Vec<_> = credentials.iter().map(|credential| keys::parse(credential).unwrap().key).collect();
+    let keys: Vec<_> = credentials.iter().map(|credential| keys::parse(credential).unwrap().key.unwrap()).collect();
     jwt::verify(token, &keys, "local", NOW * 1_000)
 }
 
@@ -257,6 +257,8 @@ fn a_credential_is_read_or_refused_with_the_reason() {
             credential(KeyFormat::Es256Pem, "-----BEGIN PUBLIC KEY-----"),
             pem("PUBLIC KEY", PemError::Unfinished("PUBLIC KEY".into())),
         ),
+        (credential(KeyFormat::X509Fingerprint, "Ab:".repeat(20).trim_end_matches(':')), None),
+        (credential(KeyFormat::X509Fingerprint, certificate), Some(KeyError::Fingerprint)),
         (credential(KeyFormat::Es256Pem, &"x".repeat(20_000)), Some(KeyError::TooLarge)),
     ] {
         assert_eq!(keys::parse(&credential).err(), expect, "{}", credential.key);

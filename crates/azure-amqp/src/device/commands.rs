@@ -6,13 +6,13 @@ use std::time::Instant;
 use fe2o3_amqp::link::{SendError, Sender, delivery::Sendable};
 use fe2o3_amqp_types::{
     definitions::SenderSettleMode,
-    messaging::{Data, Header, Message, MessageAnnotations, Outcome, annotations::OwnedKey},
-    primitives::{Binary, OrderedMap, Symbol, Timestamp, Value},
+    messaging::{Data, Header, Message, MessageAnnotations, Outcome},
+    primitives::{Binary, OrderedMap, Timestamp, Value},
 };
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use super::{connection::DeviceConnection, mailbox::WaitingCommand};
-use crate::message::split_properties;
+use crate::message::{split_properties, symbol};
 use switchbox_core::registry::Device;
 use switchbox_delivery::{DeliveryReport, DownlinkKind, Outbound};
 use switchbox_model::event::about;
@@ -120,18 +120,18 @@ fn message(device: &Device, waiting: &WaitingCommand) -> Option<Message<Data>> {
     let own_id =
         (!said.iter().any(|(name, _)| name == about::MESSAGE_ID)).then(|| (about::MESSAGE_ID.into(), id.to_string()));
     let subfolder = (!subfolder.is_empty()).then(|| ("subfolder".to_owned(), subfolder.to_string()));
-    let (mut properties, application) =
-        split_properties(own_id.into_iter().chain(subfolder).chain(said.iter().cloned()));
+    let mut annotations = MessageAnnotations(OrderedMap::new());
+    let properties = own_id.into_iter().chain(subfolder).chain(said.iter().cloned());
+    let (mut properties, application) = split_properties(properties, &mut annotations);
     properties.to = Some(format!("/devices/{}/messages/devicebound", device.name.id));
     properties.absolute_expiry_time = expires.map(expiry);
-    let mut annotations = OrderedMap::new();
     let number = Value::Long(i64::try_from(*num).unwrap_or(i64::MAX));
-    annotations.insert(OwnedKey::Symbol(Symbol::from("x-opt-sequence-number")), number);
+    annotations.0.insert(symbol("x-opt-sequence-number"), number);
     let delivery_count = waiting.abandoned;
     Some(Message {
         header: Some(Header { delivery_count, ..Header::default() }),
         delivery_annotations: None,
-        message_annotations: Some(MessageAnnotations(annotations)),
+        message_annotations: Some(annotations),
         properties: Some(properties),
         application_properties: application,
         body: Data(Binary::from(payload.to_vec())),
