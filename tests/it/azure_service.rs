@@ -96,3 +96,24 @@ fn azures_service_sdk_for_node_works_unmodified() {
     let said = converse(script_with(script, "NODE_EXTRA_CA_CERTS", &authority), None);
     assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{said}");
 }
+
+#[test]
+fn azures_provisioning_service_sdk_for_node_works_unmodified() {
+    let hub = "127.0.11.7";
+    let folder = workspace().join(".ci/tools/node");
+    let installed = folder.join("node_modules/azure-iot-provisioning-service").is_dir();
+    if !is_available("azure-iot-provisioning-service", installed && runs(Command::new("node").arg("--version"))) {
+        return;
+    }
+    let Some((host_folder, host, authority)) = start(hub) else { return };
+    let mut script = Command::new("node");
+    script.arg(workspace().join("tests/clients/azure_enrollments.cjs"));
+    script
+        .args([&connection_string(&host_folder, &host, hub), &authority])
+        .env("NODE_PATH", folder.join("node_modules"));
+    let said = converse(script_with(script, "NODE_EXTRA_CA_CERTS", &authority), None);
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{said}");
+    let listed = host.cli(&host_folder, &["enrollment", "list"]);
+    assert!(listed.contains("fleet") && listed.contains("maker-3") && !listed.contains("maker-17"), "{listed}");
+    host.stop();
+}

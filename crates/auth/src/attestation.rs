@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::keys;
 use switchbox_model::{
-    enrollment::Enrollment,
+    enrollment::{Attestation, Enrollment},
     registry::{Credential, KeyFormat},
     symmetric::{SymmetricKey, SymmetricKeys},
 };
@@ -44,6 +44,13 @@ pub fn certificate(pem: &str) -> Option<Credential> {
     [KeyFormat::Es256X509Pem, KeyFormat::RsaX509Pem].map(as_kind).into_iter().find(|found| keys::parse(found).is_ok())
 }
 
+/// What a certificate proves of one device, or an authority's of many. The error says which kind of certificate is needed.
+pub fn of_certificate(pem: String, is_of_device: bool) -> Result<Attestation, String> {
+    let is_good = if is_of_device { certificate(&pem).is_some() } else { keys::authority(&pem).is_ok() };
+    let what = if is_of_device { "a device's certificate" } else { "an authority's certificate" };
+    if is_good { Ok(Attestation::Certificate(pem)) } else { Err(format!("{what} (PEM) is needed")) }
+}
+
 pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
     let text = STANDARD.encode(certificate);
     let lines = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect::<Vec<_>>().join("\n");
@@ -52,8 +59,6 @@ pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use switchbox_model::enrollment::Attestation;
-
     use super::*;
 
     #[test]

@@ -23,7 +23,7 @@ use switchbox_model::{
 };
 use switchbox_support::clock;
 
-pub use super::attestation::certificate;
+pub use super::attestation::{certificate, of_certificate};
 
 /// The credentials of a device that asks to be registered.
 #[derive(Clone, Copy)]

@@ -22,7 +22,7 @@ use switchbox_model::{
     RegistryName,
     limits::{LimitName, fields, names},
 };
-use switchbox_support::log_limit::SiteLimit;
+use switchbox_support::{log_limit::SiteLimit, tasks::Completed};
 use switchbox_telemetry as telemetry;
 use switchbox_transport::admission::network;
 
@@ -103,15 +103,8 @@ pub(crate) async fn check(State(guard): State<Gate>, request: Request, next: Nex
         return next.run(request).await;
     }
     let done = telemetry::within(telemetry::current(), next.run(request));
-    // A write runs in its own task, so that it is completed even if the caller disconnects. Supervision: a panic is resumed below,
-    // where the connection's task counts it.
-    let response = match tokio::spawn(done).await {
-        Ok(response) => response,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => ServiceError::new(Code::ServiceUnavailable, "the host is stopping").into_response(),
-        },
-    };
+    // It is completed even if the caller disconnects. The connection's task counts a panic.
+    let response = Completed::new(done).await;
     tracing::info!(target: "audit", who, call, status = response.status().as_u16(), "a call of the hub's API");
     response
 }

@@ -9,6 +9,7 @@ mod bounds;
 mod device;
 
 mod documents;
+mod enrollment;
 mod error;
 mod etag;
 mod gate;

@@ -12,7 +12,8 @@ use crate::{
     error::{Code, ServiceError},
     gate::{self, Gate},
     handlers::{
-        blobs, bulk, device_messages, devices, files, methods, provisioning, query, statistics, twins, websockets,
+        blobs, bulk, device_messages, devices, enrollments, files, methods, provisioning, query, statistics, twins,
+        websockets,
     },
 };
 use switchbox_azure::Right::{self, RegistryRead, RegistryWrite, ServiceConnect};
@@ -20,7 +21,9 @@ use switchbox_azure::storage::CONTAINER;
 use switchbox_model::limits::HUB_API_BODY_BYTES;
 
 /// Parts of Azure's API that this host does not support.
-const NOT_SUPPORTED: [(&str, &str); 17] = [
+const NOT_SUPPORTED: [(&str, &str); 19] = [
+    ("/registrations/{id}", "registrations; the device's metadata switchbox-enrollment names its enrolment"),
+    ("/registrations/{id}/query", "registrations; the device's metadata switchbox-enrollment names its enrolment"),
     ("/devices/{id}/modules", "modules"),
     ("/devices/{id}/modules/{module}", "modules"),
     ("/devices/{id}/applyConfigurationContent", "configurations of Edge devices"),
@@ -45,7 +48,7 @@ pub(crate) fn routes(app: App) -> Router {
         calls.layer(middleware::from_fn_with_state(Gate { app: app.clone(), right }, gate::check))
     };
     let wrong_method = || async { ServiceError::new(Code::MethodNotAllowed, "this path has no such method") };
-    let mut router = Router::new()
+    let mut router = enrollment_routes(&with)
         .route("/devices", with(RegistryRead, get(devices::list)).merge(with(RegistryWrite, post(bulk::bulk))))
         // Azure's SDK for Node uses the path with the slash.
         .route("/devices/", with(RegistryRead, get(devices::list)))
@@ -86,4 +89,27 @@ pub(crate) fn routes(app: App) -> Router {
         .layer(DefaultBodyLimit::max(HUB_API_BODY_BYTES))
         .layer(middleware::from_fn_with_state(app.clone(), gate::bound))
         .with_state(app)
+}
+
+/// The provisioning service's API for programs. Azure's SDK for Node writes one path in another case.
+fn enrollment_routes(with: &dyn Fn(Right, MethodRouter<App>) -> MethodRouter<App>) -> Router<App> {
+    let group = |path: &str| format!("/enrollmentGroups{path}");
+    Router::new()
+        .route("/enrollments/", with(RegistryWrite, post(enrollments::bulk)))
+        .route("/enrollments", with(RegistryWrite, post(enrollments::bulk)))
+        .route("/enrollments/query", with(RegistryRead, post(enrollments::query_devices)))
+        .route(
+            "/enrollments/{id}",
+            with(RegistryRead, get(enrollments::get_device))
+                .merge(with(RegistryWrite, put(enrollments::put_device).delete(enrollments::delete_device))),
+        )
+        .route("/enrollments/{id}/attestationmechanism", with(RegistryWrite, post(enrollments::device_keys)))
+        .route(&group("/query"), with(RegistryRead, post(enrollments::query_groups)))
+        .route(
+            &group("/{id}"),
+            with(RegistryRead, get(enrollments::get_group))
+                .merge(with(RegistryWrite, put(enrollments::put_group).delete(enrollments::delete_group))),
+        )
+        .route(&group("/{id}/attestationmechanism"), with(RegistryWrite, post(enrollments::group_keys)))
+        .route("/enrollmentgroups/{id}/attestationmechanism", with(RegistryWrite, post(enrollments::group_keys)))
 }

@@ -9,7 +9,7 @@ use switchbox_model::{limits, patch::DevicePatch, registry::DeviceSpec};
 use switchbox_rules::json;
 
 /// The metadata key.
-const KEY: &str = "tags";
+pub(crate) const KEY: &str = "tags";
 
 /// The tags in the metadata. Anything but an object counts as empty.
 pub(crate) fn of(spec: &DeviceSpec) -> Map<String, Value> {

@@ -95,4 +95,11 @@ pub enum RegistryChange {
         name: RegistryName,
         id: String,
     },
+    /// An enrolment takes the place of one that must still be as `before`.
+    EnrollmentReplaced {
+        name: RegistryName,
+        id: String,
+        before: Box<Enrollment>,
+        enrollment: Box<Enrollment>,
+    },
 }

@@ -44,6 +44,7 @@ const ENTRY_POINTS: &[(&str, &str, &[&str])] = &[
     ),
     ("HeaderMap", "crates/azure-service/src/storage.rs", &["hub_api_head_bytes"]),
     ("HeaderMap", "crates/azure-service/src/handlers/query.rs", &["hub_api_head_bytes"]),
+    ("HeaderMap", "crates/azure-service/src/handlers/enrollments.rs", &["hub_api_head_bytes"]),
     ("Query::", "crates/azure-service/src/handlers/query.rs", &["hub_query"]),
     ("Bytes::from_request(", "crates/azure-service/src/body.rs", &["hub_api_body", "hub_api_body_time"]),
     ("HeaderMap", "crates/admin/src/gate.rs", &["admin_head_bytes"]),

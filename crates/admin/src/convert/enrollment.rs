@@ -32,7 +32,8 @@ pub(crate) fn enrollment(request: api::Enrollment) -> Result<(String, Enrollment
     }
     let attestation = match (request.certificate, request.symmetric_keys) {
         (Some(_), Some(_)) => return Err(Error::invalid("symmetricKeys and certificate: give one of them")),
-        (Some(pem), None) => Attestation::Certificate(certificate(pem, registration_id.is_some())?),
+        (Some(pem), None) => provisioning::of_certificate(pem, registration_id.is_some())
+            .map_err(|why| Error::invalid(why).of_field("certificate"))?,
         (None, keys) => Attestation::Keys(symmetric::keys(keys.unwrap_or_default())?),
     };
     let enrollment = Enrollment {
@@ -46,15 +47,6 @@ pub(crate) fn enrollment(request: api::Enrollment) -> Result<(String, Enrollment
         created_ms: clock::now_ms(),
     };
     Ok((id, enrollment))
-}
-
-fn certificate(pem: String, is_of_device: bool) -> Result<String, Error> {
-    let is_good = match is_of_device {
-        true => provisioning::certificate(&pem).is_some(),
-        false => switchbox_auth::keys::authority(&pem).is_ok(),
-    };
-    let what = if is_of_device { "a device's certificate" } else { "an authority's certificate" };
-    if is_good { Ok(pem) } else { Err(Error::invalid(format!("{what} (PEM) is needed")).of_field("certificate")) }
 }
 
 /// Omits the keys, unless they are to be shown.

@@ -5,6 +5,7 @@ pub(crate) mod blobs;
 pub(crate) mod bulk;
 pub(crate) mod device_messages;
 pub(crate) mod devices;
+pub(crate) mod enrollments;
 pub(crate) mod files;
 pub(crate) mod methods;
 pub(crate) mod provisioning;

@@ -22,9 +22,9 @@ use switchbox_model::{
     limits::{HUB_PAGE_BYTES, names},
 };
 
-const CONTINUATION: HeaderName = HeaderName::from_static("x-ms-continuation");
-const MAX_ITEMS: HeaderName = HeaderName::from_static("x-ms-max-item-count");
-const ITEM_TYPE: HeaderName = HeaderName::from_static("x-ms-item-type");
+pub(super) const CONTINUATION: HeaderName = HeaderName::from_static("x-ms-continuation");
+pub(super) const MAX_ITEMS: HeaderName = HeaderName::from_static("x-ms-max-item-count");
+pub(super) const ITEM_TYPE: HeaderName = HeaderName::from_static("x-ms-item-type");
 
 /// Rows of a page, if the caller gives no number.
 const ROWS: usize = 100;
@@ -37,7 +37,7 @@ const MAX_SCANNED: usize = 20_000;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct QueryIn {
-    query: String,
+    pub(super) query: String,
 }
 
 /// Where the next page begins.
@@ -67,12 +67,7 @@ pub(crate) async fn query(
     Body(QueryIn { query }): Body<QueryIn>,
 ) -> Result<Response, ServiceError> {
     let query = Query::parse(&query)?;
-    let rows = match text(&headers, &MAX_ITEMS) {
-        None => ROWS,
-        Some(count) => {
-            count.trim().parse().ok().filter(|rows| *rows > 0).map_or(ROWS, |rows: usize| rows.min(MAX_ROWS))
-        }
-    };
+    let rows = rows(&headers);
     let from = text(&headers, &CONTINUATION).filter(|text| !text.is_empty()).map(Continuation::read).transpose()?;
     let _place = app.queries.acquire().await;
     if let Some(rows) = grouped(&app, &caller, &query).await? {
@@ -82,7 +77,13 @@ pub(crate) async fn query(
     Ok(answer(if query.is_of_twins() { "twin" } else { "raw" }, found, next))
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+/// How many rows the caller wants in a page.
+pub(super) fn rows(headers: &HeaderMap) -> usize {
+    let count = text(headers, &MAX_ITEMS).and_then(|count| count.trim().parse().ok());
+    count.filter(|rows| *rows > 0).map_or(ROWS, |rows: usize| rows.min(MAX_ROWS))
+}
+
+pub(super) fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

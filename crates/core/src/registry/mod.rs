@@ -102,6 +102,7 @@ impl Changed {
             | RegistryChange::DevicesPruned { .. }
             | RegistryChange::EnrollmentCreated { .. }
             | RegistryChange::EnrollmentDeleted { .. }
+            | RegistryChange::EnrollmentReplaced { .. }
             | RegistryChange::Bound { .. } => None,
         }
     }

@@ -83,6 +83,20 @@ impl Handle {
         self.change(change, None, &what).await
     }
 
+    /// Refused if the enrolment is not as `before` any more. `enrollment` has the same registration id.
+    pub async fn replace_enrollment(
+        &self,
+        name: &RegistryName,
+        id: String,
+        before: Enrollment,
+        enrollment: Enrollment,
+    ) -> Result<(), Error> {
+        bounds::check_enrollment(&enrollment)?;
+        let what = format!("enrolment {id}");
+        let (name, before, enrollment) = (name.clone(), Box::new(before), Box::new(enrollment));
+        self.change(RegistryChange::EnrollmentReplaced { name, id, before, enrollment }, None, &what).await
+    }
+
     /// Devices that were registered by it stay.
     pub async fn delete_enrollment(&self, name: &RegistryName, id: String) -> Result<(), Error> {
         let what = format!("enrolment {id}");

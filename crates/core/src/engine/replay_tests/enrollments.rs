@@ -5,15 +5,30 @@ use std::collections::BTreeMap;
 use proptest::{option::of, prelude::*};
 
 use switchbox_model::{
+    RegistryName,
     enrollment::{Attestation, Enrollment},
+    registry_change::RegistryChange,
     symmetric::SymmetricKeys,
 };
 
-pub(super) fn id() -> impl Strategy<Value = String> {
+pub(super) fn change(
+    name: BoxedStrategy<RegistryName>,
+    keys: BoxedStrategy<SymmetricKeys>,
+    pem: BoxedStrategy<String>,
+) -> impl Strategy<Value = RegistryChange> {
+    let new = move || enrollment(keys.clone(), pem.clone()).prop_map(Box::new);
+    (name, id(), new(), new(), 0..4_u8).prop_map(|(name, id, before, enrollment, kind)| match kind {
+        0 => RegistryChange::EnrollmentDeleted { name, id },
+        1 => RegistryChange::EnrollmentReplaced { name, id, before, enrollment },
+        _ => RegistryChange::EnrollmentCreated { name, id, enrollment },
+    })
+}
+
+fn id() -> impl Strategy<Value = String> {
     prop_oneof![Just("hall".to_owned()), Just("cellar".to_owned())]
 }
 
-pub(super) fn enrollment(
+fn enrollment(
     keys: impl Strategy<Value = SymmetricKeys>,
     pem: impl Strategy<Value = String>,
 ) -> impl Strategy<Value = Enrollment> {

@@ -387,11 +387,7 @@ fn registry_change() -> impl Strategy<Value = RegistryChange> {
         2 => (owner(), credential())
             .prop_map(|(owner, credential)| RegistryChange::CredentialAdded { owner, credential }),
         1 => (owner(), pem()).prop_map(|(owner, key)| RegistryChange::CredentialRemoved { owner, key }),
-        2 => (registry_name(), enrollments::id(), enrollments::enrollment(keys(), pem())).prop_map(|(name, id, enrollment)| {
-            RegistryChange::EnrollmentCreated { name, id, enrollment: Box::new(enrollment) }
-        }),
-        1 => (registry_name(), enrollments::id())
-            .prop_map(|(name, id)| RegistryChange::EnrollmentDeleted { name, id }),
+        4 => enrollments::change(registry_name().boxed(), keys().boxed(), pem().boxed()),
     ]
 }
 

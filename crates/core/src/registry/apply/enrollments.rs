@@ -44,4 +44,25 @@ impl Maps {
         self.put_registry(doc, docs);
         Ok(())
     }
+
+    pub(super) fn replace_enrollment(
+        &mut self,
+        name: &RegistryName,
+        id: &str,
+        before: &Enrollment,
+        enrollment: Enrollment,
+        docs: &mut Vec<Doc>,
+    ) -> Result<(), EntryRefusal> {
+        bounds::check_enrollment(&enrollment).map_err(EntryRefusal::TooMuch)?;
+        let mut doc = self.registry(name).ok_or(EntryRefusal::NotFound)?.clone();
+        let current = doc.revision;
+        let found = Arc::make_mut(&mut doc.enrollments).get_mut(id).ok_or(EntryRefusal::NotFound)?;
+        if *found != *before {
+            return Err(EntryRefusal::OtherRevision { current });
+        }
+        *found = enrollment;
+        doc.revision = self.next_revision();
+        self.put_registry(doc, docs);
+        Ok(())
+    }
 }

@@ -66,6 +66,9 @@ impl Maps {
                 self.create_enrollment(&name, id, *enrollment, docs)
             }
             RegistryChange::EnrollmentDeleted { name, id } => self.delete_enrollment(&name, &id, docs),
+            RegistryChange::EnrollmentReplaced { name, id, before, enrollment } => {
+                self.replace_enrollment(&name, &id, &before, *enrollment, docs)
+            }
             // `apply` has done it.
             RegistryChange::DevicesPruned { .. } => Ok(()),
         }
@@ -99,6 +102,7 @@ impl Maps {
             | RegistryChange::Bound { .. }
             | RegistryChange::EnrollmentCreated { .. }
             | RegistryChange::EnrollmentDeleted { .. }
+            | RegistryChange::EnrollmentReplaced { .. }
             | RegistryChange::Unbound { .. } => None,
         }
     }
