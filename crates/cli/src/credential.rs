@@ -217,13 +217,12 @@ pub(super) fn numbered<'a, T>(credentials: &'a [T], number: usize, what: &str, o
 }
 
 fn row(number: usize, credential: &DeviceCredential) -> Vec<String> {
-    let fingerprint = fingerprint(&credential.public_key.key);
-    vec![number.to_string(), format(credential), fingerprint, expires(credential)]
+    vec![number.to_string(), format(credential), known_by(credential), expires(credential)]
 }
 
 /// A public key or a certificate on one line.
 pub(super) fn described(credential: &DeviceCredential) -> String {
-    format!("{} {} expires {}", format(credential), fingerprint(&credential.public_key.key), expires(credential))
+    format!("{} {} expires {}", format(credential), known_by(credential), expires(credential))
 }
 
 fn format(credential: &DeviceCredential) -> String {
@@ -232,6 +231,15 @@ fn format(credential: &DeviceCredential) -> String {
 
 fn expires(credential: &DeviceCredential) -> String {
     credential.expiration_time.map_or_else(|| "never".into(), |time| at(time.to_string()))
+}
+
+/// The fingerprint of its key or certificate.
+fn known_by(DeviceCredential { public_key, .. }: &DeviceCredential) -> String {
+    if public_key.format != PublicKeyFormat::X509Fingerprint {
+        return fingerprint(&public_key.key);
+    }
+    let hex: String = public_key.key.chars().filter(char::is_ascii_hexdigit).collect();
+    format!("{}:{}", if hex.len() == 40 { "sha1" } else { "sha256" }, hex.to_ascii_lowercase())
 }
 
 /// SHA-256 of the contents of the PEM: of a certificate as `openssl x509 -fingerprint -sha256` prints it, of a key that of `openssl

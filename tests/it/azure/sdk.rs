@@ -308,6 +308,8 @@ fn python_shows_a_certificate_of_which_the_host_knows_the_fingerprint() {
     let fingerprint = fingerprint.trim().split_once('=').expect("sha1 Fingerprint=AB:CD…").1.to_owned();
     let credential = format!("fingerprint={fingerprint}");
     let _ = hub.host.cli(&hub.host_folder, &["device", "create", "azure-1", "--public-key", &credential]);
+    let listed = hub.host.cli(&hub.host_folder, &["device", "credential", "list", "azure-1"]);
+    assert!(listed.contains(&format!("sha1:{}", fingerprint.replace(':', "").to_lowercase())), "{listed}");
     let Some(program) = python(&hub, "sync", "mqtt", &[&hub.name, "azure-1", &certificate, &key]) else { return };
     program.said("ready", |_| true);
     assert_eq!(call(&hub, "end", "1"), json!({"got": 1}));

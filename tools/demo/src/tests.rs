@@ -162,11 +162,9 @@ async fn a_device_comes_back_when_its_host_does() {
     };
     let _running = tokio::spawn(device::run(device, events));
     for _ in 0..2 {
-        let offline = until(&mut seen, |what| matches!(what, DeviceEvent::Offline { .. })).await;
-        assert!(
-            matches!(&offline, DeviceEvent::Offline { reason, .. } if reason == "the connection is refused"),
-            "{offline:?}"
-        );
+        // A connection to the broker that is just ending may be reset first.
+        let is_refused = |reason: &str| reason == "the connection is refused";
+        until(&mut seen, |what| matches!(what, DeviceEvent::Offline { reason, .. } if is_refused(reason))).await;
         let Some(broker) = Broker::on(free).await else { return };
         until(&mut seen, |what| matches!(what, DeviceEvent::Sent { .. })).await;
         drop(broker);
