@@ -1,5 +1,10 @@
 //! What guards the admin API outlives a kill.
 
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpStream,
+};
+
 use serde_json::json;
 use switchbox_tests::{Admin, HostFolder, Process, acts, has_terminal, hostile::Conn, on_a_terminal, until};
 
@@ -62,6 +67,33 @@ fn a_write_is_in_the_audit_log_also_when_its_caller_hangs_up_before_the_answer()
         let of_config = |line: &&serde_json::Value| line["call"] == format!("POST {path}") && line["status"] == 200;
         (lines.as_array().unwrap().iter().filter(of_config).count() == version()).then_some(())
     });
+    host.stop();
+}
+
+/// A call whose body is not needed is answered before the body has come. The client's next call on the connection must not be lost.
+#[test]
+fn a_connection_goes_on_after_an_answer_that_came_before_the_body() {
+    let host_folder = HostFolder::new();
+    let host = host_folder.start();
+    let token = std::fs::read_to_string(host_folder.data().join("admin-token")).unwrap();
+    let mut connection = TcpStream::connect(host.admin().address()).unwrap();
+    let mut answers = BufReader::new(connection.try_clone().unwrap()).lines().map_while(Result::ok);
+    let head = |call: &str, more: &str| {
+        format!("{call} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n{more}\r\n", token.trim())
+    };
+    // A body ends without a line end.
+    let mut status = || {
+        let begin = |line: String| line.rfind("HTTP/1.1").map(|at| line[at..].to_owned());
+        answers.find_map(begin).unwrap_or_default()
+    };
+    for _ in 0..3 {
+        let call = head("POST /v1/plugins/nobody:stopRecording", "content-length: 2\r\n");
+        connection.write_all(call.as_bytes()).unwrap();
+        assert_eq!(status(), "HTTP/1.1 404 Not Found");
+        connection.write_all(b"{}").unwrap();
+        connection.write_all(head("GET /v1/plugins", "").as_bytes()).unwrap();
+        assert_eq!(status(), "HTTP/1.1 200 OK");
+    }
     host.stop();
 }
 

@@ -3,7 +3,7 @@
 compiled code and kept components. Each component has another custom section, so another digest; each handles an event. At the end stand the
 medians of the first and of the last third. Only the standard library; only loopback.
 
-    tests/measure/reloads.py PROGRAM COMPONENT.wasm [--reloads 10000] [--minutes M]
+    tests/measure/reloads.py PROGRAM COMPONENT.wasm [--reloads 10000] [--plugins 1] [--minutes M]
 """
 
 import argparse
@@ -68,6 +68,7 @@ def main():
     parser.add_argument("program", type=os.path.abspath)
     parser.add_argument("component", type=os.path.abspath)
     parser.add_argument("--reloads", type=int, default=10_000)
+    parser.add_argument("--plugins", type=int, default=1, help="plugins whose components change at the same time")
     parser.add_argument("--minutes", type=float, help="ends after this time, though not all reloads are done")
     given = parser.parse_args()
     with open(given.component, "rb") as file:
@@ -80,32 +81,37 @@ def main():
     Device(host.mqtt, "tally-source-1").close()
     device = Device(host.mqtt, "source-1")
 
-    def plugin():
-        connection.request("GET", "/v1/plugins/reloaded", headers={"authorization": f"Bearer {host.token}"})
+    names = [f"reloaded-{number}" for number in range(given.plugins)]
+
+    def plugin(name):
+        connection.request("GET", f"/v1/plugins/{name}", headers={"authorization": f"Bearer {host.token}"})
         answer = connection.getresponse()
         text = answer.read()
         return json.loads(text) if answer.status == 200 else {"digest": ""}
 
-    before, begun, samples = "", time.monotonic(), []
-    for number in range(1, given.reloads + 1):
-        beside = os.path.join(folder, "reloaded.new")
-        with open(beside, "wb") as file:
-            file.write(stamped(component, number))
-        os.rename(beside, os.path.join(folder, "reloaded.wasm"))
+    before, begun, samples = dict.fromkeys(names, ""), time.monotonic(), []
+    every = max(1, given.reloads // 100)
+    for number in range(given.plugins, given.reloads + 1, given.plugins):
+        for beside, name in enumerate(names):
+            new = os.path.join(folder, f"{name}.new")
+            with open(new, "wb") as file:
+                file.write(stamped(component, number + beside))
+            os.rename(new, os.path.join(folder, f"{name}.wasm"))
         deadline = time.monotonic() + 120
-        while (digest := plugin()["digest"]) in ("", before):
-            assert time.monotonic() < deadline, f"reload {number} does not come into force"
-            time.sleep(0.01)
-        before = digest
+        for name in names:
+            while (digest := plugin(name)["digest"]) in ("", before[name]):
+                assert time.monotonic() < deadline, f"reload {number} of {name} does not come into force"
+                time.sleep(0.01)
+            before[name] = digest
         device.publish(b"{}", 1)
-        if number % max(1, given.reloads // 100) == 0:
+        if number // every != (number - given.plugins) // every:
             samples.append(measured(host.process.pid, os.path.join(host.folder, "data")))
             seconds = (time.monotonic() - begun) / number
             print(f"{number} reloads, {seconds:.2f} s each: {samples[-1]}", flush=True)
         if given.minutes and time.monotonic() - begun > given.minutes * 60:
             break
-    counters = plugin()["counters"]
-    print(f"{number} reloads in {time.monotonic() - begun:.0f} s; the plugin's counters since its last start: {counters}")
+    counters = plugin(names[0])["counters"]
+    print(f"{number} reloads in {time.monotonic() - begun:.0f} s; a plugin's counters since its last start: {counters}")
     # The first samples are from before the caches are full.
     thirds(samples[len(samples) // 20:])
     host.end()

@@ -5,6 +5,7 @@ mod bounds;
 mod deadlines;
 mod server;
 pub mod traces;
+mod unread_body;
 
 pub use bounds::{Bounds, Names};
 pub use deadlines::with_body_deadline;

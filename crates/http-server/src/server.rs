@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Layer as _, Service as _, util::MapRequestLayer};
 
-use super::{bounds::Bounds, deadlines::WithWriteDeadline};
+use super::{bounds::Bounds, deadlines::WithWriteDeadline, unread_body::WithRestDiscarded};
 use switchbox_support::{
     log_limit::SiteLimit,
     metrics::Metrics,
@@ -227,7 +227,7 @@ async fn http(
     let calls = service_fn(move |request: hyper::Request<Incoming>| {
         // A thousand calls may have come at once.
         threads::yield_if_due_at(Instant::now());
-        let mut request: Request = request.map(Body::new);
+        let mut request: Request = request.map(|body| Body::new(WithRestDiscarded::new(body)));
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(info.clone());
         // A router is always ready.
