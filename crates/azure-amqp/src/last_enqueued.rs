@@ -32,21 +32,23 @@ pub(crate) struct LastEnqueued {
     context: Context,
     registry: RegistryName,
     partition: u16,
-    known: Option<(Instant, DeliveryAnnotations)>,
+    known: Option<DeliveryAnnotations>,
+    looked: Option<Instant>,
 }
 
 impl LastEnqueued {
     pub(crate) fn new(context: &Context, registry: &RegistryName, partition: u16) -> Self {
-        Self { context: context.clone(), registry: registry.clone(), partition, known: None }
+        Self { context: context.clone(), registry: registry.clone(), partition, known: None, looked: None }
     }
 
     /// The annotations of the next event. It is at most a second old.
     pub(crate) async fn annotations(&mut self) -> Result<Option<DeliveryAnnotations>, store::Error> {
-        if self.known.as_ref().is_none_or(|(found, _)| found.elapsed() >= INTERVAL) {
-            let found = find(&self.context, &self.registry, self.partition).await?;
-            self.known = found.map(|event| (Instant::now(), of(&event)));
+        // Also where nothing was found: that took the longest search.
+        if self.looked.is_none_or(|looked| looked.elapsed() >= INTERVAL) {
+            self.looked = Some(Instant::now());
+            self.known = find(&self.context, &self.registry, self.partition).await?.as_ref().map(of);
         }
-        Ok(self.known.as_ref().map(|(_, annotations)| annotations.clone()))
+        Ok(self.known.clone())
     }
 }
 

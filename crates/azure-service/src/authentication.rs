@@ -25,9 +25,10 @@ pub(crate) struct AuthenticationIn {
     x509_thumbprint: Option<ThumbprintsIn>,
 }
 
+/// A device's or an enrolment's symmetric keys. Each that is missing or empty is generated, unless there is one already.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct KeysIn {
+pub(crate) struct KeysIn {
     primary_key: Option<String>,
     secondary_key: Option<String>,
 }
@@ -41,8 +42,7 @@ struct ThumbprintsIn {
 
 /// What a device proves itself with from now on.
 pub(crate) enum Proofs {
-    /// These two keys. A missing key is generated, unless the device has one already.
-    Symmetric(Option<String>, Option<String>),
+    Symmetric(KeysIn),
     /// A certificate with one of these fingerprints.
     Fingerprints(Vec<Credential>),
     /// A certificate of one of the registry's authorities.
@@ -69,10 +69,7 @@ impl AuthenticationIn {
             other if !thumbprints.is_empty() => Err(ServiceError::invalid(format!(
                 "a device has a thumbprint with authentication.type selfSigned only, not {other:?}"
             ))),
-            "sas" => {
-                let keys = self.symmetric_key.clone().unwrap_or_default();
-                Ok(Proofs::Symmetric(given(&keys.primary_key), given(&keys.secondary_key)))
-            }
+            "sas" => Ok(Proofs::Symmetric(self.symmetric_key.clone().unwrap_or_default())),
             "certificateAuthority" => Ok(Proofs::Authority),
             other => Err(ServiceError::not_supported(&format!(
                 "authentication.type {other:?} (sas, selfSigned and certificateAuthority are)"
@@ -92,8 +89,8 @@ impl Proofs {
     /// The keys and credentials of a new device.
     pub(crate) fn of_new_device(self) -> Result<(Keys, Vec<Credential>), ServiceError> {
         match self {
-            Self::Symmetric(primary, secondary) => Ok((Some(Box::new(keys(primary, secondary, None)?)), Vec::new())),
-            Self::Unchanged => Ok((Some(Box::new(keys(None, None, None)?)), Vec::new())),
+            Self::Symmetric(keys) => Ok((Some(Box::new(keys.complete(None)?)), Vec::new())),
+            Self::Unchanged => Ok((Some(Box::new(KeysIn::default().complete(None)?)), Vec::new())),
             Self::Fingerprints(credentials) => Ok((None, credentials)),
             Self::Authority => Ok((None, Vec::new())),
         }
@@ -103,9 +100,7 @@ impl Proofs {
     pub(crate) fn patch(self, before: &DeviceSpec) -> Result<(Option<Keys>, Option<Vec<Credential>>), ServiceError> {
         let (keys, added) = match self {
             Self::Unchanged => return Ok((None, None)),
-            Self::Symmetric(primary, secondary) => {
-                (Some(Box::new(keys(primary, secondary, before.symmetric_keys.as_deref())?)), Vec::new())
-            }
+            Self::Symmetric(keys) => (Some(Box::new(keys.complete(before.symmetric_keys.as_deref())?)), Vec::new()),
             Self::Fingerprints(credentials) => (None, credentials),
             Self::Authority => (None, Vec::new()),
         };
@@ -119,23 +114,24 @@ fn is_fingerprint(credential: &Credential) -> bool {
     credential.format == KeyFormat::X509Fingerprint
 }
 
-pub(crate) fn keys(
-    primary: Option<String>,
-    secondary: Option<String>,
-    before: Option<&SymmetricKeys>,
-) -> Result<SymmetricKeys, ServiceError> {
-    let made = match before {
-        Some(before) => before.clone(),
-        None => symmetric::generate().map_err(|error| ServiceError::invalid(error.to_string()))?,
-    };
-    let checked = |given: Option<String>, made: SymmetricKey| match given {
-        None => Ok(made),
-        Some(key) if STANDARD.decode(&key).is_ok_and(|bytes| KEY_BYTES.contains(&bytes.len())) => {
-            Ok(SymmetricKey(key.into()))
-        }
-        Some(_) => Err(ServiceError::invalid("a symmetric key is base64 of 16 to 64 bytes")),
-    };
-    Ok(SymmetricKeys { primary: checked(primary, made.primary)?, secondary: checked(secondary, made.secondary)? })
+impl KeysIn {
+    /// `before`: the keys that there are.
+    pub(crate) fn complete(self, before: Option<&SymmetricKeys>) -> Result<SymmetricKeys, ServiceError> {
+        let made = match before {
+            Some(before) => before.clone(),
+            None => symmetric::generate().map_err(|error| ServiceError::invalid(error.to_string()))?,
+        };
+        let checked = |given: Option<String>, made: SymmetricKey| match given.filter(|key| !key.is_empty()) {
+            None => Ok(made),
+            Some(key) if STANDARD.decode(&key).is_ok_and(|bytes| KEY_BYTES.contains(&bytes.len())) => {
+                Ok(SymmetricKey(key.into()))
+            }
+            Some(_) => Err(ServiceError::invalid("a symmetric key is base64 of 16 to 64 bytes")),
+        };
+        let (primary, secondary) =
+            (checked(self.primary_key, made.primary)?, checked(self.secondary_key, made.secondary)?);
+        Ok(SymmetricKeys { primary, secondary })
+    }
 }
 
 /// The type of authentication.

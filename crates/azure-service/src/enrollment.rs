@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use twox_hash::XxHash3_64;
 
-use crate::{app::App, authentication, error::ServiceError, tags};
+use crate::{app::App, authentication::KeysIn, error::ServiceError, tags};
 use switchbox_auth::provisioning;
 use switchbox_model::{
     DeviceId, RegistryName,
@@ -48,13 +48,6 @@ struct AttestationIn {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct KeysIn {
-    primary_key: Option<String>,
-    secondary_key: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct X509In {
     client_certificates: Option<CertificatesIn>,
     signing_certificates: Option<CertificatesIn>,
@@ -91,6 +84,10 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    pub(crate) fn of(is_group: bool) -> Self {
+        if is_group { Self::Group } else { Self::Device }
+    }
+
     pub(crate) fn is_of(self, enrollment: &Enrollment) -> bool {
         (self == Self::Device) == enrollment.registration_id.is_some()
     }
@@ -170,10 +167,7 @@ impl EnrollmentIn {
                     Attestation::Keys(keys) => Some(keys),
                     Attestation::Certificate(_) => None,
                 });
-                let given = asked.symmetric_key.clone().unwrap_or_default();
-                let given = [given.primary_key, given.secondary_key].map(|key| key.filter(|key| !key.is_empty()));
-                let [primary, secondary] = given;
-                Ok(Attestation::Keys(authentication::keys(primary, secondary, before)?))
+                Ok(Attestation::Keys(asked.symmetric_key.clone().unwrap_or_default().complete(before)?))
             }
             "x509" => {
                 let x509 = asked.x509.as_ref();

@@ -7,6 +7,7 @@ use axum::{
     routing::{MethodRouter, any, delete, get, patch, post, put},
 };
 
+use crate::handlers::enrollments::{DEVICE, GROUP};
 use crate::{
     app::App,
     error::{Code, ServiceError},
@@ -97,19 +98,19 @@ fn enrollment_routes(with: &dyn Fn(Right, MethodRouter<App>) -> MethodRouter<App
     Router::new()
         .route("/enrollments/", with(RegistryWrite, post(enrollments::bulk)))
         .route("/enrollments", with(RegistryWrite, post(enrollments::bulk)))
-        .route("/enrollments/query", with(RegistryRead, post(enrollments::query_devices)))
+        .route("/enrollments/query", with(RegistryRead, post(enrollments::query_all::<DEVICE>)))
         .route(
             "/enrollments/{id}",
-            with(RegistryRead, get(enrollments::get_device))
-                .merge(with(RegistryWrite, put(enrollments::put_device).delete(enrollments::delete_device))),
+            with(RegistryRead, get(enrollments::get::<DEVICE>))
+                .merge(with(RegistryWrite, put(enrollments::put_one::<DEVICE>).delete(enrollments::delete::<DEVICE>))),
         )
-        .route("/enrollments/{id}/attestationmechanism", with(RegistryWrite, post(enrollments::device_keys)))
-        .route(&group("/query"), with(RegistryRead, post(enrollments::query_groups)))
+        .route("/enrollments/{id}/attestationmechanism", with(RegistryWrite, post(enrollments::keys::<DEVICE>)))
+        .route(&group("/query"), with(RegistryRead, post(enrollments::query_all::<GROUP>)))
         .route(
             &group("/{id}"),
-            with(RegistryRead, get(enrollments::get_group))
-                .merge(with(RegistryWrite, put(enrollments::put_group).delete(enrollments::delete_group))),
+            with(RegistryRead, get(enrollments::get::<GROUP>))
+                .merge(with(RegistryWrite, put(enrollments::put_one::<GROUP>).delete(enrollments::delete::<GROUP>))),
         )
-        .route(&group("/{id}/attestationmechanism"), with(RegistryWrite, post(enrollments::group_keys)))
-        .route("/enrollmentgroups/{id}/attestationmechanism", with(RegistryWrite, post(enrollments::group_keys)))
+        .route(&group("/{id}/attestationmechanism"), with(RegistryWrite, post(enrollments::keys::<GROUP>)))
+        .route("/enrollmentgroups/{id}/attestationmechanism", with(RegistryWrite, post(enrollments::keys::<GROUP>)))
 }

@@ -119,61 +119,58 @@ fn query(
     Ok(response)
 }
 
-/// Handlers for both kinds.
-macro_rules! handlers {
-    ($kind:expr, $get:ident, $put:ident, $delete:ident, $query:ident, $keys:ident) => {
-        pub(crate) async fn $get(
-            State(app): State<App>,
-            Extension(caller): Extension<Caller>,
-            Path(id): Path<String>,
-        ) -> Result<Json<Value>, ServiceError> {
-            let (own, enrollment) = find(&app, &caller, $kind, &id)?;
-            Ok(Json(enrollment::to_json(&own, &enrollment, false)))
-        }
+/// For handlers of individual enrolments.
+pub(crate) const DEVICE: bool = false;
+/// For handlers of enrolment groups.
+pub(crate) const GROUP: bool = true;
 
-        pub(crate) async fn $put(
-            State(app): State<App>,
-            Extension(caller): Extension<Caller>,
-            Path(id): Path<String>,
-            if_match: IfMatch,
-            Body(asked): Body<EnrollmentIn>,
-        ) -> Result<Json<Value>, ServiceError> {
-            put(&app, &caller, ($kind, &id), &if_match, &asked).await
-        }
-
-        pub(crate) async fn $delete(
-            State(app): State<App>,
-            Extension(caller): Extension<Caller>,
-            Path(id): Path<String>,
-            if_match: IfMatch,
-        ) -> Result<StatusCode, ServiceError> {
-            remove(&app, &caller, $kind, &id, &if_match).await?;
-            Ok(StatusCode::NO_CONTENT)
-        }
-
-        pub(crate) async fn $query(
-            State(app): State<App>,
-            Extension(caller): Extension<Caller>,
-            headers: HeaderMap,
-            Body(asked): Body<QueryIn>,
-        ) -> Result<Response, ServiceError> {
-            query(&app, &caller, $kind, &headers, &asked)
-        }
-
-        /// The keys or the certificate of an enrolment.
-        pub(crate) async fn $keys(
-            State(app): State<App>,
-            Extension(caller): Extension<Caller>,
-            Path(id): Path<String>,
-        ) -> Result<Json<Value>, ServiceError> {
-            let (_, enrollment) = find(&app, &caller, $kind, &id)?;
-            Ok(Json(enrollment::attestation_json(&enrollment, true)))
-        }
-    };
+pub(crate) async fn get<const OF_GROUP: bool>(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ServiceError> {
+    let (own, enrollment) = find(&app, &caller, Kind::of(OF_GROUP), &id)?;
+    Ok(Json(enrollment::to_json(&own, &enrollment, false)))
 }
 
-handlers!(Kind::Device, get_device, put_device, delete_device, query_devices, device_keys);
-handlers!(Kind::Group, get_group, put_group, delete_group, query_groups, group_keys);
+pub(crate) async fn put_one<const OF_GROUP: bool>(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    if_match: IfMatch,
+    Body(asked): Body<EnrollmentIn>,
+) -> Result<Json<Value>, ServiceError> {
+    put(&app, &caller, (Kind::of(OF_GROUP), &id), &if_match, &asked).await
+}
+
+pub(crate) async fn delete<const OF_GROUP: bool>(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    if_match: IfMatch,
+) -> Result<StatusCode, ServiceError> {
+    remove(&app, &caller, Kind::of(OF_GROUP), &id, &if_match).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn query_all<const OF_GROUP: bool>(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Body(asked): Body<QueryIn>,
+) -> Result<Response, ServiceError> {
+    query(&app, &caller, Kind::of(OF_GROUP), &headers, &asked)
+}
+
+/// The keys or the certificate of an enrolment.
+pub(crate) async fn keys<const OF_GROUP: bool>(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ServiceError> {
+    let (_, enrollment) = find(&app, &caller, Kind::of(OF_GROUP), &id)?;
+    Ok(Json(enrollment::attestation_json(&enrollment, true)))
+}
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct BulkIn {
