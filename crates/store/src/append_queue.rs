@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
     Error,
-    commit::{CommitProgress, OnCommit, QueuePosition},
+    commit::{CommitCallback, CommitProgress, OnCommit, QueuePosition},
     kept::KeptChange,
     permits::{Permits, QueuePermit},
 };
@@ -55,7 +55,8 @@ struct Queue {
     asleep: bool,
 }
 
-pub(super) struct AppendQueue {
+/// Queues entries for the writer. Reached through [`Handle`](super::Handle), which derefs to it.
+pub struct AppendQueue {
     queue: Mutex<Queue>,
     filled: Condvar,
     pub(super) permits: Permits,
@@ -106,9 +107,10 @@ impl AppendQueue {
         }
     }
 
-    /// Numbers the entry's events and queues it, without waking the writer. Returns the first number and the entry's position; none
-    /// when the store is closed (`on_commit` has run). `first`: an entry without events that is written with it, or not at all.
-    pub(super) fn append(
+    /// Numbers the entry's events and queues it for the journal; [`AppendQueue::wake`] is to follow. Returns the first number (they are
+    /// consecutive) and the entry's position; none when the store is closed (`on_commit` has run). `first`: an entry without events that
+    /// is written with it, or not at all.
+    pub fn append(
         &self,
         first: Option<Entry>,
         mut entry: Entry,
@@ -153,8 +155,24 @@ impl AppendQueue {
         self.filled.notify_one();
     }
 
-    /// Queues an entry that has no waiting caller: it is written with the next batch, or after `UNAWAITED_DELAY` in a batch of its own.
-    pub(super) fn push_unawaited(&self, entry: Entry) {
+    /// Queues entries in this order. `sync`: their commit waits for the disk.
+    pub fn submit(
+        &self,
+        entries: impl IntoIterator<Item = (Entry, Option<CommitCallback>)>,
+        sync: bool,
+        permit: Option<QueuePermit>,
+    ) {
+        let mut permit = permit;
+        let item = |(entry, done): (Entry, Option<CommitCallback>)| {
+            let on_commit = done.into();
+            Item::Entry { first: None, entry, sync, on_commit, permit: permit.take() }
+        };
+        self.push(entries.into_iter().map(item));
+    }
+
+    /// Queues an entry that no caller waits for: it is written with the next batch, or after `UNAWAITED_DELAY` in a batch of its own.
+    /// After a crash it may be missing.
+    pub fn submit_unawaited(&self, entry: Entry) {
         let mut queue = self.queue.lock();
         if queue.closed {
             return;
@@ -163,8 +181,9 @@ impl AppendQueue {
         self.wake_if_needed(queue);
     }
 
-    /// Wakes the writer for what was appended; about this many entries of plugins will follow soon.
-    pub(super) fn wake(&self, expected: usize) {
+    /// Wakes the writer after [`AppendQueue::append`]. `expected`: how many plugins are handling the events just now; the writer
+    /// may wait a fraction of a commit for them, so that events and their effects share one.
+    pub fn wake(&self, expected: usize) {
         self.expected_entries.fetch_add(u64::try_from(expected).unwrap_or(0), Ordering::Relaxed);
         self.wake_if_needed(self.queue.lock());
     }
@@ -218,7 +237,8 @@ impl AppendQueue {
     }
 
     /// The number that the next event will get.
-    pub(super) fn next_seq(&self) -> Seq {
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
         Seq(self.queue.lock().next_seq)
     }
 
@@ -257,7 +277,7 @@ impl AppendQueue {
     }
 
     /// Waits until the event is in the journal; whether on the disk depends on how it was submitted. The error: it never will be.
-    pub(super) async fn wait_until_written(&self, seq: Seq) -> Result<(), Error> {
+    pub async fn wait_until_written(&self, seq: Seq) -> Result<(), Error> {
         let mut journal_progress = self.journal_progress.subscribe();
         let reached =
             journal_progress.wait_for(|journal_progress| journal_progress.seq >= seq || journal_progress.ended).await;

@@ -40,7 +40,7 @@ impl Machine for Nothing {
 #[test]
 fn what_goes_before_an_entry_is_in_the_same_commit_however_many_entries_wait() {
     let append_queue = AppendQueue::new(1024, 1);
-    (1..ENTRIES_MIN).for_each(|_| append_queue.push_unawaited(Entry::Barrier));
+    (1..ENTRIES_MIN).for_each(|_| append_queue.submit_unawaited(Entry::Barrier));
     let (published, event) = (Entry::Broker(Vec::new()), Entry::of_events(Vec::new()));
     append_queue.append(Some(published.clone()), event.clone(), true, None, OnCommit::Nothing);
     let mut items = Vec::new();
