@@ -106,6 +106,7 @@ mod tests {
     use switchbox_model::{Message, QoS, broker::Owner, limits};
     use switchbox_pubsub::SessionJournal;
     use switchbox_support::metrics::Metrics;
+    use switchbox_testing::config_version;
 
     fn mailbox() -> Arc<Mailbox> {
         let owner_quota = OfflineSessions::new(9).of(Owner::Everyone);
@@ -144,7 +145,7 @@ mod tests {
     }
 
     fn config(version: u64) -> Outbound {
-        Outbound::Config { version, payload: "on".into() }
+        Outbound::Config(config_version(version, "on"))
     }
 
     fn command(num: u64) -> Outbound {
