@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use switchbox_rules::json::{self, PatchError};
 
 use crate::registry::Device;
@@ -112,6 +112,8 @@ impl Offering {
 struct EventBatch<'a> {
     device: Option<&'a Arc<Device>>,
     events: Vec<NewEvent>,
+    /// The order of the device, if the caller holds it already.
+    order: Option<MutexGuard<'a, ()>>,
     /// An entry that is written before the events, in the same record.
     before: Option<Entry>,
     /// `None` for events whose number is bounded otherwise: they do not wait for room in the queue.
@@ -121,11 +123,11 @@ struct EventBatch<'a> {
 
 impl<'a> EventBatch<'a> {
     fn of_device(device: &'a Arc<Device>, events: Vec<NewEvent>) -> Self {
-        Self { device: Some(device), events, before: None, permit: None, on_commit: OnCommit::Nothing }
+        Self { device: Some(device), events, order: None, before: None, permit: None, on_commit: OnCommit::Nothing }
     }
 
     fn of_no_device(events: Vec<NewEvent>) -> Self {
-        Self { device: None, events, before: None, permit: None, on_commit: OnCommit::Nothing }
+        Self { device: None, events, order: None, before: None, permit: None, on_commit: OnCommit::Nothing }
     }
 }
 
@@ -202,7 +204,7 @@ impl Handle {
         permit: QueuePermit,
         done: impl FnOnce(u64, Result<(), Error>) + Send + 'static,
     ) -> Result<Result<QueuePosition, Error>, PatchError> {
-        let _order = device.order();
+        let order = Some(device.order());
         let (newest, version) = device.newest_state();
         let newest = if json::object(&newest).is_ok() { newest } else { Bytes::new() };
         let payload = match json::patched(&newest, patch, limit)? {
@@ -219,8 +221,8 @@ impl Handle {
             done(version + 1, result);
         });
         let (permit, on_commit) = (Some(permit), on_commit(Some(done)));
-        let batch = EventBatch { permit, on_commit, ..EventBatch::of_device(device, vec![event]) };
-        Ok(self.append_ordered(batch, Entry::of_events).ok_or(Error::Closed))
+        let batch = EventBatch { order, permit, on_commit, ..EventBatch::of_device(device, vec![event]) };
+        Ok(self.append(batch, Entry::of_events).ok_or(Error::Closed))
     }
 
     /// The message as an event. Returns `None` if no plugin is triggered by it, because then it need not be in the journal.
@@ -313,15 +315,11 @@ impl Handle {
     /// Appends the batch under the order of its device or topic. `entry` makes the entry of the events. Returns `None` if the journal is
     /// closed.
     fn append(&self, batch: EventBatch<'_>, entry: impl FnOnce(Vec<Event>) -> Entry) -> Option<QueuePosition> {
-        let _order = batch.device.map(|device| device.order());
-        let topic = if batch.device.is_none() { self.offering.topic(&batch.events) } else { None };
-        let _topic_order = topic.map(Mutex::lock);
-        self.append_ordered(batch, entry)
-    }
-
-    /// As [`Handle::append`], for a caller that holds the order of the device.
-    fn append_ordered(&self, batch: EventBatch<'_>, entry: impl FnOnce(Vec<Event>) -> Entry) -> Option<QueuePosition> {
-        let EventBatch { device, events, before, permit, on_commit } = batch;
+        let EventBatch { device, events, order, before, permit, on_commit } = batch;
+        let _order = order.or_else(|| match device {
+            Some(device) => Some(device.order()),
+            None => self.offering.topic(&events).map(Mutex::lock),
+        });
         let time_ms = clock::now_ms();
         let sync = events.iter().any(|event| event.durable);
         let joined = self.joined(&events);
