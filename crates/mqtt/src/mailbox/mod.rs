@@ -393,7 +393,7 @@ impl Mailbox {
         match qos {
             Some(qos) if kind == DownlinkKind::Config => state.session.offer_latest(item(qos)),
             None if kind == DownlinkKind::Config => {}
-            qos => state.session.offer_counted(item(qos.unwrap_or(QoS::AtLeastOnce))),
+            qos => state.session.enqueue(item(qos.unwrap_or(QoS::AtLeastOnce))),
         }
     }
 
