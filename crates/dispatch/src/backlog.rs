@@ -129,7 +129,7 @@ impl Backlog {
                 (self.start)(BacklogTask::FallBehind);
             } else {
                 inner.accepted_to = inner.accepted_to.max(Seq(seq.0 + 1));
-                inner.queues.push_reserving(job, jobs.size_hint().0);
+                inner.queues.push(job, jobs.size_hint().0);
                 queued += 1;
             }
         }
@@ -141,7 +141,7 @@ impl Backlog {
     pub(super) fn redrive(&self, job: Job) -> bool {
         let mut inner = self.inner.lock();
         if !inner.stopped {
-            inner.queues.push(job);
+            inner.queues.push(job, 0);
             self.ensure_workers(&mut inner);
         }
         !inner.stopped
@@ -289,7 +289,7 @@ impl Backlog {
     /// Everything before `next` was read. Queues the jobs. Returns true if the plugin has caught up.
     pub(super) fn queue_read(&self, jobs: Vec<Job>, next: Seq) -> bool {
         let mut inner = self.inner.lock();
-        jobs.into_iter().for_each(|job| inner.queues.push(job));
+        jobs.into_iter().for_each(|job| inner.queues.push(job, 0));
         self.ensure_workers(&mut inner);
         let Some(catch_up) = &mut inner.catch_up else { return true };
         catch_up.cursor = catch_up.cursor.max(next);
