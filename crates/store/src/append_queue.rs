@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
     Error,
-    commit::{CommitCallback, CommitProgress, OnCommit, QueuePosition},
+    commit::{CommitProgress, OnCommit, QueuePosition},
     kept::KeptChange,
     permits::{Permits, QueuePermit},
 };
@@ -24,23 +24,35 @@ const SPIN: Duration = Duration::from_micros(25);
 /// How often it waits for the processor between two looks.
 const SPINS: usize = 20;
 
+/// An entry from the queue until it is applied.
+pub(super) struct QueuedEntry {
+    /// An entry that precedes it in the same commit.
+    pub(super) first: Option<Box<Entry>>,
+    pub(super) entry: Entry,
+    /// The commit waits for the disk.
+    pub(super) sync: bool,
+    pub(super) on_commit: OnCommit,
+    #[allow(dead_code, reason = "held until the entry is in the journal")]
+    pub(super) permit: Option<QueuePermit>,
+}
+
 pub(super) enum Item {
-    Entry {
-        /// An entry that precedes it in the same commit.
-        first: Option<Box<Entry>>,
-        entry: Entry,
-        /// The commit waits for the disk.
-        sync: bool,
-        on_commit: OnCommit,
-        #[allow(dead_code, reason = "held for its drop")]
-        permit: Option<QueuePermit>,
-    },
+    Entry(QueuedEntry),
     /// Records up to and including this row may be removed from the journal.
-    Trim { row: i64, reuse: bool },
+    Trim {
+        row: i64,
+        reuse: bool,
+    },
     /// Events and executions that are kept beyond the journal; written before the rows are trimmed.
-    Keep { change: Box<KeptChange>, done: tokio::sync::oneshot::Sender<()> },
+    Keep {
+        change: Box<KeptChange>,
+        done: tokio::sync::oneshot::Sender<()>,
+    },
     /// All documents made from what was submitted before are in `state.db`.
-    Flush { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
+    Flush {
+        done: tokio::sync::oneshot::Sender<()>,
+        low_water: Option<Seq>,
+    },
 }
 
 struct Queue {
@@ -80,8 +92,8 @@ struct JournalProgress {
 impl Queue {
     /// Returns the position of the entry, or of the last one before it.
     fn push(&mut self, item: Item) -> QueuePosition {
-        if let Item::Entry { first, .. } = &item {
-            self.position += 1 + u64::from(first.is_some());
+        if let Item::Entry(queued) = &item {
+            self.position += 1 + u64::from(queued.first.is_some());
         }
         self.items.push(item);
         QueuePosition(self.position)
@@ -131,8 +143,8 @@ impl AppendQueue {
         }
         // QoS 0 events are not acknowledged, so they are not urgent. What plugins make of them has its own urgency.
         queue.urgent |= sync;
-        let item = Item::Entry { first: first.map(Box::new), entry, sync, on_commit, permit };
-        Some((first_seq, queue.push(item)))
+        let queued = QueuedEntry { first: first.map(Box::new), entry, sync, on_commit, permit };
+        Some((first_seq, queue.push(Item::Entry(queued))))
     }
 
     /// Queues items in this order.
@@ -141,8 +153,8 @@ impl AppendQueue {
         if queue.closed {
             drop(queue);
             for item in items {
-                if let Item::Entry { on_commit, .. } = item {
-                    on_commit.run(Err(Error::Closed));
+                if let Item::Entry(queued) = item {
+                    queued.on_commit.run(Err(Error::Closed));
                 }
             }
             return;
@@ -158,16 +170,15 @@ impl AppendQueue {
     /// Queues entries in this order. `sync`: their commit waits for the disk.
     pub fn submit(
         &self,
-        entries: impl IntoIterator<Item = (Entry, Option<CommitCallback>)>,
+        entries: impl IntoIterator<Item = (Entry, OnCommit)>,
         sync: bool,
         permit: Option<QueuePermit>,
     ) {
         let mut permit = permit;
-        let item = |(entry, done): (Entry, Option<CommitCallback>)| {
-            let on_commit = done.into();
-            Item::Entry { first: None, entry, sync, on_commit, permit: permit.take() }
+        let queued = |(entry, on_commit): (Entry, OnCommit)| {
+            Item::Entry(QueuedEntry { first: None, entry, sync, on_commit, permit: permit.take() })
         };
-        self.push(entries.into_iter().map(item));
+        self.push(entries.into_iter().map(queued));
     }
 
     /// Queues an entry that no caller waits for: it is written with the next batch, or after `UNAWAITED_DELAY` in a batch of its own.
@@ -177,7 +188,8 @@ impl AppendQueue {
         if queue.closed {
             return;
         }
-        queue.push(Item::Entry { first: None, entry, sync: false, on_commit: OnCommit::Nothing, permit: None });
+        let on_commit = OnCommit::Nothing;
+        queue.push(Item::Entry(QueuedEntry { first: None, entry, sync: false, on_commit, permit: None }));
         self.wake_if_needed(queue);
     }
 

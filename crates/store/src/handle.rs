@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 
 use super::{
     Error, JournalPage, JournalRow, Reply,
-    append_queue::{AppendQueue, Item},
+    append_queue::{AppendQueue, Item, QueuedEntry},
     command_docs::{CommandDoc, CommandFilter, CommandPage, DueCommand},
     commands,
-    commit::{CommitCallback, OnCommit, QueuePosition},
+    commit::{OnCommit, QueuePosition},
     docs::{ConfigVersion, StateVersion},
     kept::KeptRecord,
     lock::Lock,
@@ -78,10 +78,10 @@ impl Handle {
     pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
         let permit = self.reserve(1024, QueueShare::Whole).await?;
         let (done, reply) = tokio::sync::oneshot::channel();
-        let callback: CommitCallback = Box::new(move |result| {
+        let on_commit = OnCommit::Call(Box::new(move |result| {
             let _ = done.send(result);
-        });
-        self.submit([(entry, Some(callback))], true, Some(permit));
+        }));
+        self.submit([(entry, on_commit)], true, Some(permit));
         reply.await.map_err(|_| Error::Closed)?
     }
 
@@ -91,8 +91,8 @@ impl Handle {
         let (done, settled) = tokio::sync::oneshot::channel();
         // The entry makes sure that what came before is durable, not only written.
         let on_commit = OnCommit::Nothing;
-        let barrier = Item::Entry { first: None, entry: Entry::Barrier, sync: true, on_commit, permit: None };
-        let items = low_water.is_some().then_some(barrier);
+        let barrier = QueuedEntry { first: None, entry: Entry::Barrier, sync: true, on_commit, permit: None };
+        let items = low_water.is_some().then_some(Item::Entry(barrier));
         self.append_queue.push(items.into_iter().chain([Item::Flush { done, low_water }]));
         settled.await.map_err(|_| Error::Closed)
     }

@@ -27,7 +27,7 @@ fn number(appended: Option<(Seq, QueuePosition)>) -> Option<u64> {
 
 fn numbers(items: &[Item]) -> Vec<u64> {
     let events = items.iter().filter_map(|item| match item {
-        Item::Entry { entry: Entry::Events { events, .. }, .. } => Some(events),
+        Item::Entry(QueuedEntry { entry: Entry::Events { events, .. }, .. }) => Some(events),
         _ => None,
     });
     events.flatten().map(|event| event.seq.0).collect()
