@@ -20,8 +20,7 @@ use switchbox_model::{
     CallRecord, Cause, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack, lifecycle::PluginChange,
 };
 use switchbox_plugin_runtime::{Called, Execution, Verdict};
-use switchbox_store::QueueShare;
-use switchbox_store::{CommitCallback, EntryRefusal, Reply};
+use switchbox_store::{EntryRefusal, OnCommit, QueueShare, Reply};
 use switchbox_support::clock::Anchor;
 
 /// Bytes that a method call takes up in the journal's queue, roughly: the beginnings of two payloads, names, and an error text.
@@ -30,7 +29,7 @@ const CALL_BYTES: usize = 1024;
 /// Entries of handled events that are not submitted yet.
 pub(super) struct EntryBatch<'a> {
     pub(super) runner: &'a Arc<Runner>,
-    entries: Vec<(Entry, Option<CommitCallback>)>,
+    entries: Vec<(Entry, OnCommit)>,
     /// The dead letters whose events these are.
     dead_letters: Vec<u64>,
     sync: bool,
@@ -141,21 +140,22 @@ impl<'a> EntryBatch<'a> {
         }
     }
 
-    pub(super) fn add(&mut self, handled: Handled, job: &Job, done: Option<CommitCallback>) {
+    pub(super) fn add(&mut self, handled: Handled, job: &Job, on_commit: OnCommit) {
         self.handled_timer(job);
         self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
         self.sync |= job.event.durable;
-        self.entries.push((Entry::from(handled), done));
+        self.entries.push((Entry::from(handled), on_commit));
         // In the same commit, so that a dead letter is never lost and never redriven twice.
         self.dead_letters.extend(job.dead_letter_id);
-        self.entries.extend(job.dead_letter_id.map(|id| (Entry::DeadLettersDropped { ids: vec![id] }, None)));
+        let dropped = job.dead_letter_id.map(|id| Entry::DeadLettersDropped { ids: vec![id] });
+        self.entries.extend(dropped.map(|entry| (entry, OnCommit::Nothing)));
     }
 
     /// Adds an event that was handled at the first attempt, without log lines, dead letter or condition.
     pub(super) fn add_plain(&mut self, digest: &Arc<str>, time_ms: u64, durable: bool, handled: HandledInRun) {
         self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
         self.sync |= durable;
-        if let Some((Entry::Handled(run), None)) = self.entries.last_mut()
+        if let Some((Entry::Handled(run), OnCommit::Nothing)) = self.entries.last_mut()
             && run.time_ms == time_ms
             && Arc::ptr_eq(&run.digest, digest)
         {
@@ -164,7 +164,7 @@ impl<'a> EntryBatch<'a> {
         }
         let (plugin, digest) = (self.runner.name.clone(), digest.clone());
         let run = HandledRun { plugin, digest, time_ms, events: vec![handled] };
-        self.entries.push((Entry::Handled(run), None));
+        self.entries.push((Entry::Handled(run), OnCommit::Nothing));
     }
 
     /// Records that the effects were held back for so long. Without it, the device's latency would be counted from when the guest
@@ -180,7 +180,7 @@ impl<'a> EntryBatch<'a> {
             why: std::mem::take(&mut uncommitted.hold_reason),
         };
         self.bytes += ENTRY_BYTES + held_back.why.len();
-        self.entries.push((Entry::HeldBack(held_back), None));
+        self.entries.push((Entry::HeldBack(held_back), OnCommit::Nothing));
     }
 
     /// Called for the batch that has the event's outcome, so that a timer whose event is handled is never due again.
@@ -207,7 +207,7 @@ impl<'a> EntryBatch<'a> {
         let rolled_back = migration::rolled_back(failed, &instead, error);
         migration::remember(self.runner, &rolled_back);
         let change = Box::new(PluginChange::RolledBack(Some(rolled_back)));
-        self.entries.push((Entry::Plugin { plugin: name.clone(), change }, None));
+        self.entries.push((Entry::Plugin { plugin: name.clone(), change }, OnCommit::Nothing));
     }
 
     /// Records method calls. They have happened, whatever the event's outcome is.
@@ -230,7 +230,7 @@ impl<'a> EntryBatch<'a> {
         };
         let records: Vec<_> = (0..).zip(calls).map(record).collect();
         self.bytes += records.len() * CALL_BYTES;
-        self.entries.push((Entry::Called(records), None));
+        self.entries.push((Entry::Called(records), OnCommit::Nothing));
     }
 
     /// Submits all entries, when the journal's queue has room.
@@ -253,10 +253,10 @@ impl<'a> EntryBatch<'a> {
     pub(super) async fn submit_alone(&mut self, handled: Handled, job: &Job) -> Option<EntryRefusal> {
         self.submit().await;
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        let done: CommitCallback = Box::new(move |reply| {
+        let on_commit = OnCommit::Call(Box::new(move |reply| {
             let _ = sender.send(reply);
-        });
-        self.add(handled, job, Some(done));
+        }));
+        self.add(handled, job, on_commit);
         self.submit().await;
         match receiver.await {
             Ok(Ok(Reply::Refused(refused))) => Some(refused),

@@ -157,8 +157,9 @@ impl EventSink for Handle {
                 if let Some(traces) = self.context.metrics.traces.on() {
                     traces.events(device.map(|device| &device.name), &batch);
                 }
-                handling += others.iter().map(|runner| runner.offer(batch.iter().cloned().map(job))).sum::<usize>();
-                handling += last.offer(batch.into_iter().map(job));
+                handling +=
+                    others.iter().map(|runner| runner.backlog.offer(batch.iter().cloned().map(job))).sum::<usize>();
+                handling += last.backlog.offer(batch.into_iter().map(job));
             }
             batch = rest;
         }

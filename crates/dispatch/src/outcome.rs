@@ -13,6 +13,7 @@ use switchbox_core::timers;
 use switchbox_dry_run::{effect::OutcomeLine, recorder::RecordedCalls};
 use switchbox_model::{Effect, Handled, HandledInRun, KvWrite, Outcome, limits};
 use switchbox_plugin_runtime::{Execution, Verdict, limits::names};
+use switchbox_store::OnCommit;
 use switchbox_support::clock;
 
 /// What happens next with the event.
@@ -177,7 +178,7 @@ fn give_up(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, problem: 
     }
     entries.observe_dead_letter(&version);
     handled.outcome = Outcome::Dead { error: problem.text, event: Box::new(job.event.clone()) };
-    entries.add(handled, &job, None);
+    entries.add(handled, &job, OnCommit::Nothing);
     NextStep::Handled
 }
 
@@ -197,7 +198,7 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
     let timers: Vec<(u32, Effect)> = of_timers.map(|(index, effect)| (index, effect.clone())).collect();
     if uncommitted.kv.is_empty() && timers.is_empty() && !conditional {
         shadow_feed::offer_committed(entries.runner, &mut uncommitted);
-        entries.add(uncommitted.handled, &uncommitted.job, None);
+        entries.add(uncommitted.handled, &uncommitted.job, OnCommit::Nothing);
         return Ok(());
     }
     entries.submit().await;
@@ -219,7 +220,7 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
             return Err(Box::new((Failure { text: refused.to_string(), retry: true }, uncommitted)));
         }
     } else {
-        entries.add(handled, &uncommitted.job, None);
+        entries.add(handled, &uncommitted.job, OnCommit::Nothing);
         entries.submit().await;
     }
     if let Some(held) = &held {

@@ -19,7 +19,6 @@ use super::{
     canary::Canary,
     context::Context,
     loop_guard::LoopGuard,
-    queue::Job,
     shadow::Shadow,
     status::Counters,
     version::{Version, Versions},
@@ -86,6 +85,10 @@ impl Runner {
                 match task {
                     BacklogTask::Worker => (spawners.worker)(&runner),
                     BacklogTask::CatchUp => (spawners.catch_up)(&runner),
+                    BacklogTask::FallBehind => {
+                        runner.counters.lagged.fetch_add(1, Ordering::Relaxed);
+                        (spawners.catch_up)(&runner);
+                    }
                 }
             }
         };
@@ -164,16 +167,6 @@ impl Runner {
         }
         let id = device.map_or("", |device| device.name.id.as_str());
         self.version().triggers.match_event(&event.data, id)
-    }
-
-    /// Offers events of any device, in the order of the journal. Returns how many were queued; the plugin reads the others
-    /// from the journal.
-    pub(super) fn offer(&self, jobs: impl Iterator<Item = Job>) -> usize {
-        let offered = self.backlog.offer(jobs);
-        if offered.falls_behind {
-            self.counters.lagged.fetch_add(1, Ordering::Relaxed);
-        }
-        offered.queued
     }
 
     /// Starts to handle events. Those that have a number by now are read from the journal; later ones are offered.

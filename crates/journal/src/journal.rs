@@ -113,11 +113,16 @@ impl Journal {
     /// Appends the record that was begun and filled by [`record::begin`] and [`record::encode`]; `last_seq` is the last
     /// event in it or before it. `durable`: returns when it is on the disk. Returns the end of the journal.
     pub fn append(&mut self, record: &mut [u8], last_seq: Seq, durable: bool) -> Result<JournalPosition, Error> {
+        let problem = |e: io::Error| Error::Write(e.to_string());
         let before = self.files.end();
         let end = JournalPosition { row: before.row + 1, last_seq, offset: before.offset + record.len() as u64 };
-        self.make_room(record.len() as u64, before).map_err(|e| Error::Write(e.to_string()))?;
+        self.make_room(record.len() as u64, before).map_err(problem)?;
         record::seal(record, end.row, last_seq, durable)?;
-        self.write(record, durable).map_err(|e| Error::Write(e.to_string()))?;
+        let (file, used) = self.files.last();
+        self.writer.write(&file, used, record, durable).map_err(problem)?;
+        if durable {
+            file.sync().map_err(problem)?;
+        }
         self.files.record_end(end, durable);
         Ok(end)
     }
@@ -136,12 +141,6 @@ impl Journal {
             self.preallocated.request(self.segment_bytes);
         }
         Ok(())
-    }
-
-    fn write(&mut self, record: &[u8], durable: bool) -> io::Result<()> {
-        let (file, used) = self.files.last();
-        self.writer.write(&file, used, record, durable)?;
-        if durable { file.sync() } else { Ok(()) }
     }
 
     /// Continues in another file. Only the last file may ever be torn, so this one is synced, whatever is in it.

@@ -22,18 +22,7 @@ use switchbox_model::{CommandStatus, EventData, EventKind, Property, RegistryNam
 
 /// `room` holds the references to properties that the event borrows.
 pub(super) fn event<'a>(call: &Call<'a>, home: &'a RegistryName, room: &'a mut Vec<WitProperty<'a>>) -> WitEvent<'a> {
-    WitEvent {
-        id: call.event.seq.0,
-        time: call.event.time_ms,
-        device: call.device.map_or("", |device| device.id.as_str()),
-        registry: home.as_str(),
-        attempt: call.attempt,
-        data: data(&call.event.data, room),
-    }
-}
-
-fn data<'a>(data: &'a EventData, room: &'a mut Vec<WitProperty<'a>>) -> WitData<'a> {
-    match data {
+    let data = match &call.event.data {
         EventData::Telemetry { subfolder, payload, properties } => {
             WitData::Telemetry(Telemetry { subfolder, payload, properties: self::properties(properties, room) })
         }
@@ -49,6 +38,14 @@ fn data<'a>(data: &'a EventData, room: &'a mut Vec<WitProperty<'a>>) -> WitData<
         EventData::Topic { topic, payload, properties } => {
             WitData::Topic(TopicMessage { topic, payload, properties: self::properties(properties, room) })
         }
+    };
+    WitEvent {
+        id: call.event.seq.0,
+        time: call.event.time_ms,
+        device: call.device.map_or("", |device| device.id.as_str()),
+        registry: home.as_str(),
+        attempt: call.attempt,
+        data,
     }
 }
 

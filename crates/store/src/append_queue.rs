@@ -24,23 +24,35 @@ const SPIN: Duration = Duration::from_micros(25);
 /// How often it waits for the processor between two looks.
 const SPINS: usize = 20;
 
+/// An entry from the queue until it is applied.
+pub(super) struct QueuedEntry {
+    /// An entry that precedes it in the same commit.
+    pub(super) first: Option<Box<Entry>>,
+    pub(super) entry: Entry,
+    /// The commit waits for the disk.
+    pub(super) sync: bool,
+    pub(super) on_commit: OnCommit,
+    #[allow(dead_code, reason = "held until the entry is in the journal")]
+    pub(super) permit: Option<QueuePermit>,
+}
+
 pub(super) enum Item {
-    Entry {
-        /// An entry that precedes it in the same commit.
-        first: Option<Box<Entry>>,
-        entry: Entry,
-        /// The commit waits for the disk.
-        sync: bool,
-        on_commit: OnCommit,
-        #[allow(dead_code, reason = "held for its drop")]
-        permit: Option<QueuePermit>,
-    },
+    Entry(QueuedEntry),
     /// Records up to and including this row may be removed from the journal.
-    Trim { row: i64, reuse: bool },
+    Trim {
+        row: i64,
+        reuse: bool,
+    },
     /// Events and executions that are kept beyond the journal; written before the rows are trimmed.
-    Keep { change: Box<KeptChange>, done: tokio::sync::oneshot::Sender<()> },
+    Keep {
+        change: Box<KeptChange>,
+        done: tokio::sync::oneshot::Sender<()>,
+    },
     /// All documents made from what was submitted before are in `state.db`.
-    Flush { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
+    Flush {
+        done: tokio::sync::oneshot::Sender<()>,
+        low_water: Option<Seq>,
+    },
 }
 
 struct Queue {
@@ -55,7 +67,8 @@ struct Queue {
     asleep: bool,
 }
 
-pub(super) struct AppendQueue {
+/// Queues entries for the writer. Reached through [`Handle`](super::Handle), which derefs to it.
+pub struct AppendQueue {
     queue: Mutex<Queue>,
     filled: Condvar,
     pub(super) permits: Permits,
@@ -79,8 +92,8 @@ struct JournalProgress {
 impl Queue {
     /// Returns the position of the entry, or of the last one before it.
     fn push(&mut self, item: Item) -> QueuePosition {
-        if let Item::Entry { first, .. } = &item {
-            self.position += 1 + u64::from(first.is_some());
+        if let Item::Entry(queued) = &item {
+            self.position += 1 + u64::from(queued.first.is_some());
         }
         self.items.push(item);
         QueuePosition(self.position)
@@ -106,9 +119,10 @@ impl AppendQueue {
         }
     }
 
-    /// Numbers the entry's events and queues it, without waking the writer. Returns the first number and the entry's position; none
-    /// when the store is closed (`on_commit` has run). `first`: an entry without events that is written with it, or not at all.
-    pub(super) fn append(
+    /// Numbers the entry's events and queues it for the journal; [`AppendQueue::wake`] is to follow. Returns the first number (they are
+    /// consecutive) and the entry's position; none when the store is closed (`on_commit` has run). `first`: an entry without events that
+    /// is written with it, or not at all.
+    pub fn append(
         &self,
         first: Option<Entry>,
         mut entry: Entry,
@@ -129,8 +143,8 @@ impl AppendQueue {
         }
         // QoS 0 events are not acknowledged, so they are not urgent. What plugins make of them has its own urgency.
         queue.urgent |= sync;
-        let item = Item::Entry { first: first.map(Box::new), entry, sync, on_commit, permit };
-        Some((first_seq, queue.push(item)))
+        let queued = QueuedEntry { first: first.map(Box::new), entry, sync, on_commit, permit };
+        Some((first_seq, queue.push(Item::Entry(queued))))
     }
 
     /// Queues items in this order.
@@ -139,8 +153,8 @@ impl AppendQueue {
         if queue.closed {
             drop(queue);
             for item in items {
-                if let Item::Entry { on_commit, .. } = item {
-                    on_commit.run(Err(Error::Closed));
+                if let Item::Entry(queued) = item {
+                    queued.on_commit.run(Err(Error::Closed));
                 }
             }
             return;
@@ -153,18 +167,35 @@ impl AppendQueue {
         self.filled.notify_one();
     }
 
-    /// Queues an entry that has no waiting caller: it is written with the next batch, or after `UNAWAITED_DELAY` in a batch of its own.
-    pub(super) fn push_unawaited(&self, entry: Entry) {
+    /// Queues entries in this order. `sync`: their commit waits for the disk.
+    pub fn submit(
+        &self,
+        entries: impl IntoIterator<Item = (Entry, OnCommit)>,
+        sync: bool,
+        permit: Option<QueuePermit>,
+    ) {
+        let mut permit = permit;
+        let queued = |(entry, on_commit): (Entry, OnCommit)| {
+            Item::Entry(QueuedEntry { first: None, entry, sync, on_commit, permit: permit.take() })
+        };
+        self.push(entries.into_iter().map(queued));
+    }
+
+    /// Queues an entry that no caller waits for: it is written with the next batch, or after `UNAWAITED_DELAY` in a batch of its own.
+    /// After a crash it may be missing.
+    pub fn submit_unawaited(&self, entry: Entry) {
         let mut queue = self.queue.lock();
         if queue.closed {
             return;
         }
-        queue.push(Item::Entry { first: None, entry, sync: false, on_commit: OnCommit::Nothing, permit: None });
+        let on_commit = OnCommit::Nothing;
+        queue.push(Item::Entry(QueuedEntry { first: None, entry, sync: false, on_commit, permit: None }));
         self.wake_if_needed(queue);
     }
 
-    /// Wakes the writer for what was appended; about this many entries of plugins will follow soon.
-    pub(super) fn wake(&self, expected: usize) {
+    /// Wakes the writer after [`AppendQueue::append`]. `expected`: how many plugins are handling the events just now; the writer
+    /// may wait a fraction of a commit for them, so that events and their effects share one.
+    pub fn wake(&self, expected: usize) {
         self.expected_entries.fetch_add(u64::try_from(expected).unwrap_or(0), Ordering::Relaxed);
         self.wake_if_needed(self.queue.lock());
     }
@@ -218,7 +249,8 @@ impl AppendQueue {
     }
 
     /// The number that the next event will get.
-    pub(super) fn next_seq(&self) -> Seq {
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
         Seq(self.queue.lock().next_seq)
     }
 
@@ -257,7 +289,7 @@ impl AppendQueue {
     }
 
     /// Waits until the event is in the journal; whether on the disk depends on how it was submitted. The error: it never will be.
-    pub(super) async fn wait_until_written(&self, seq: Seq) -> Result<(), Error> {
+    pub async fn wait_until_written(&self, seq: Seq) -> Result<(), Error> {
         let mut journal_progress = self.journal_progress.subscribe();
         let reached =
             journal_progress.wait_for(|journal_progress| journal_progress.seq >= seq || journal_progress.ended).await;

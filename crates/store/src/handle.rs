@@ -1,15 +1,18 @@
 //! The interface to the store for the rest of the host: queueing entries, waiting for them, and reading.
 
-use std::sync::{Arc, Weak};
+use std::{
+    ops::Deref,
+    sync::{Arc, Weak},
+};
 
 use parking_lot::Mutex;
 
 use super::{
     Error, JournalPage, JournalRow, Reply,
-    append_queue::{AppendQueue, Item},
+    append_queue::{AppendQueue, Item, QueuedEntry},
     command_docs::{CommandDoc, CommandFilter, CommandPage, DueCommand},
     commands,
-    commit::{CommitCallback, OnCommit, QueuePosition},
+    commit::{OnCommit, QueuePosition},
     docs::{ConfigVersion, StateVersion},
     kept::KeptRecord,
     lock::Lock,
@@ -20,7 +23,7 @@ use super::{
 };
 use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq};
 
-/// What the rest of the host does with the store.
+/// What the rest of the host does with the store: the queue of its writer, and what waits or reads.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(super) append_queue: Arc<AppendQueue>,
@@ -30,6 +33,14 @@ pub struct Handle {
     pub(super) lock: Weak<Lock>,
     pub(super) space: Arc<Space>,
     pub(super) keep_bytes: u64,
+}
+
+impl Deref for Handle {
+    type Target = AppendQueue;
+
+    fn deref(&self) -> &AppendQueue {
+        &self.append_queue
+    }
 }
 
 impl Handle {
@@ -51,19 +62,6 @@ impl Handle {
         self.append_queue.permits.reserve_droppable(bytes, share).await
     }
 
-    /// Numbers the entry's events and queues it for the journal; [`Handle::wake`] is to follow. Returns the first number (they are
-    /// consecutive) and the entry's position; none when the store is closed, which a callback in `on_commit` gets too.
-    pub fn append(
-        &self,
-        first: Option<Entry>,
-        entry: Entry,
-        sync: bool,
-        permit: Option<QueuePermit>,
-        on_commit: OnCommit,
-    ) -> Option<(Seq, QueuePosition)> {
-        self.append_queue.append(first, entry, sync, permit, on_commit)
-    }
-
     /// All entries up to and with this one are in the journal and applied.
     #[must_use]
     pub fn committed(&self) -> QueuePosition {
@@ -76,52 +74,15 @@ impl Handle {
         self.append_queue.progress.failed()
     }
 
-    /// Wakes the writer after [`Handle::append`]. `expected`: how many plugins are handling the events just now; the writer
-    /// may wait a fraction of a commit for them, so that events and their effects share one.
-    pub fn wake(&self, expected: usize) {
-        self.append_queue.wake(expected);
-    }
-
-    /// Queues entries in this order. `sync`: their commit waits for the disk.
-    pub fn submit(
-        &self,
-        entries: impl IntoIterator<Item = (Entry, Option<CommitCallback>)>,
-        sync: bool,
-        permit: Option<QueuePermit>,
-    ) {
-        let mut permit = permit;
-        let item = |(entry, done): (Entry, Option<CommitCallback>)| {
-            let on_commit = done.into();
-            Item::Entry { first: None, entry, sync, on_commit, permit: permit.take() }
-        };
-        self.append_queue.push(entries.into_iter().map(item));
-    }
-
-    /// Queues an entry that no caller waits for. After a crash it may be missing.
-    pub fn submit_unawaited(&self, entry: Entry) {
-        self.append_queue.push_unawaited(entry);
-    }
-
     /// Writes one entry and waits until it is durable and applied.
     pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
         let permit = self.reserve(1024, QueueShare::Whole).await?;
         let (done, reply) = tokio::sync::oneshot::channel();
-        let callback: CommitCallback = Box::new(move |result| {
+        let on_commit = OnCommit::Call(Box::new(move |result| {
             let _ = done.send(result);
-        });
-        self.submit([(entry, Some(callback))], true, Some(permit));
+        }));
+        self.submit([(entry, on_commit)], true, Some(permit));
         reply.await.map_err(|_| Error::Closed)?
-    }
-
-    /// The number that the next event will get.
-    #[must_use]
-    pub fn next_seq(&self) -> Seq {
-        self.append_queue.next_seq()
-    }
-
-    /// Waits until the event is in the journal; on the disk if it was submitted as durable.
-    pub async fn wait_until_written(&self, seq: Seq) -> Result<(), Error> {
-        self.append_queue.wait_until_written(seq).await
     }
 
     /// Waits until the documents show all that was submitted before. With `low_water`, also notes that all events before
@@ -130,8 +91,8 @@ impl Handle {
         let (done, settled) = tokio::sync::oneshot::channel();
         // The entry makes sure that what came before is durable, not only written.
         let on_commit = OnCommit::Nothing;
-        let barrier = Item::Entry { first: None, entry: Entry::Barrier, sync: true, on_commit, permit: None };
-        let items = low_water.is_some().then_some(barrier);
+        let barrier = QueuedEntry { first: None, entry: Entry::Barrier, sync: true, on_commit, permit: None };
+        let items = low_water.is_some().then_some(Item::Entry(barrier));
         self.append_queue.push(items.into_iter().chain([Item::Flush { done, low_water }]));
         settled.await.map_err(|_| Error::Closed)
     }

@@ -51,6 +51,7 @@ mod writer;
 
 use std::path::PathBuf;
 
+pub use append_queue::AppendQueue;
 pub use backup::{MANIFEST, Manifest, backup, restore};
 pub use broker_docs::{BrokerDocs, QueuedDoc, SessionDoc};
 pub use check::{Checked, check};

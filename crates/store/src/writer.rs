@@ -10,11 +10,10 @@ use std::{
 
 use super::{
     Error, Machine,
-    append_queue::{AppendQueue, Item},
+    append_queue::{AppendQueue, Item, QueuedEntry},
     commit::{OnCommit, QueuePosition},
     docs::Doc,
     materialise::MaterialiserRequest,
-    permits::QueuePermit,
 };
 use switchbox_journal::{Journal, JournalPosition, record};
 use switchbox_model::{Entry, Seq};
@@ -49,13 +48,6 @@ pub(super) struct Writer<M> {
     pub(super) fatal: Box<dyn Fn(&Error) + Send>,
 }
 
-struct QueuedEntry {
-    entry: Entry,
-    on_commit: OnCommit,
-    #[allow(dead_code, reason = "held until the entry is in the journal")]
-    permit: Option<QueuePermit>,
-}
-
 /// What is written together.
 #[derive(Default)]
 struct CommitBatch {
@@ -71,13 +63,10 @@ impl CommitBatch {
         let mut handled = 0;
         for item in items {
             match item {
-                Item::Entry { first, entry, sync, on_commit, permit } => {
-                    self.durable |= sync;
-                    let first =
-                        first.map(|first| QueuedEntry { entry: *first, on_commit: OnCommit::Nothing, permit: None });
-                    self.entries.extend(first);
-                    handled += handled_events(&entry);
-                    self.entries.push(QueuedEntry { entry, on_commit, permit });
+                Item::Entry(queued) => {
+                    self.durable |= queued.sync;
+                    handled += handled_events(&queued.entry);
+                    self.entries.push(queued);
                 }
                 item => self.control_items.push(item),
             }
@@ -111,7 +100,7 @@ fn handled_events(entry: &Entry) -> usize {
 /// What writing and applying it takes, in entries that do one thing.
 fn weight(item: &Item) -> usize {
     match item {
-        Item::Entry { entry, .. } => handled_events(entry).max(1),
+        Item::Entry(queued) => handled_events(&queued.entry).max(1),
         _ => 1,
     }
 }
@@ -175,9 +164,11 @@ impl<M: Machine> Writer<M> {
     fn commit(&mut self, entries: &[QueuedEntry], durable: bool, record: &mut Vec<u8>) -> Result<(), Error> {
         record::begin(record);
         let mut last_seq = self.end.last_seq;
-        for pending in entries {
-            record::encode(&pending.entry, record)?;
-            last_seq = record::last_seq(&pending.entry).unwrap_or(last_seq);
+        for QueuedEntry { first, entry, .. } in entries {
+            for entry in first.as_deref().into_iter().chain([entry]) {
+                record::encode(entry, record)?;
+                last_seq = record::last_seq(entry).unwrap_or(last_seq);
+            }
         }
         let begun = Instant::now();
         self.end = self.journal.append(record, last_seq, durable)?;
@@ -200,7 +191,11 @@ impl<M: Machine> Writer<M> {
         let (mut docs, mut replies) = (Vec::with_capacity(self.docs_before), Vec::with_capacity(entries.len()));
         let mut entries = entries.into_iter();
         while entries.len() > 0 {
-            for QueuedEntry { entry, on_commit, .. } in entries.by_ref().take(CALLBACKS_TOGETHER) {
+            for QueuedEntry { first, entry, on_commit, .. } in entries.by_ref().take(CALLBACKS_TOGETHER) {
+                if let Some(first) = first {
+                    self.machine.apply(*first, &mut docs);
+                    self.position.0 += 1;
+                }
                 let reply = self.machine.apply(entry, &mut docs);
                 self.position.0 += 1;
                 if !matches!(on_commit, OnCommit::Nothing) {
@@ -226,8 +221,8 @@ impl<M: Machine> Writer<M> {
     fn fail(&mut self, entries: Vec<QueuedEntry>, error: Error) {
         tracing::error!(%error, entries = entries.len(), "the journal cannot be written; stopping");
         self.append_queue.progress.record_failed(&error);
-        for pending in entries {
-            pending.on_commit.run(Err(error.clone()));
+        for queued in entries {
+            queued.on_commit.run(Err(error.clone()));
         }
         self.append_queue.close();
         self.append_queue.record_ended();
@@ -252,7 +247,7 @@ impl<M: Machine> Writer<M> {
             Item::Keep { change, done } => {
                 let _ = self.materialiser.send(MaterialiserRequest::Keep { change, done });
             }
-            Item::Entry { .. } => {}
+            Item::Entry(_) => {}
         }
     }
 }

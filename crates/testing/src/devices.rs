@@ -11,9 +11,10 @@ use switchbox_core::{
     registry::{Device, Registration},
 };
 use switchbox_model::{
-    Cause, CommandStatus, DeviceName, Entry, EventData, RegistryName, Settlement, broker::BrokerChange,
+    Cause, CommandStatus, DeviceName, DeviceNum, Entry, EventData, RegistryName, Settlement, broker::BrokerChange,
     patch::DevicePatch, registry::DeviceSpec,
 };
+use switchbox_store::ConfigVersion;
 
 fn operator() -> Cause {
     Cause::Api { who: "test".into() }
@@ -21,6 +22,13 @@ fn operator() -> Cause {
 
 fn name(id: &str) -> DeviceName {
     DeviceName::parse(id, &RegistryName::default_registry()).unwrap()
+}
+
+/// A version of a device's config, as it is delivered.
+#[must_use]
+pub fn config_version(version: u64, payload: &str) -> Arc<ConfigVersion> {
+    let (device, payload) = (DeviceNum(1), Bytes::copy_from_slice(payload.as_bytes()));
+    Arc::new(ConfigVersion { device, version, time_ms: 0, payload, cause: operator(), acknowledged_ms: None })
 }
 
 impl Host {

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
+    devices::config_version,
     disk::Disk,
     events::Events,
     tools::{is_available, skip_on_this_system},

@@ -138,13 +138,13 @@ impl Handle {
 
     #[must_use]
     pub fn find(&self, name: &DeviceName) -> Option<Arc<Device>> {
-        self.maps.read().find(name)
+        self.maps.read().named(name).cloned()
     }
 
     /// As [`Handle::find`], where only the number is wanted.
     #[must_use]
     pub fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
-        self.maps.read().resolve(name)
+        self.maps.read().named(name).map(|device| device.num)
     }
 
     #[must_use]

@@ -328,7 +328,7 @@ impl Mailbox {
 
     /// Queues an answer to a request of the client. Does not take the session's lock, because the journal's writer calls it.
     pub(crate) fn reply(&self, message: Arc<Message>) {
-        self.inbox.push(InboxItem::Reply(message));
+        self.inbox.push(InboxItem::Reply(message), None);
         self.work.wake_now();
     }
 
@@ -358,19 +358,16 @@ impl Mailbox {
         if !self.is_open(connection_epoch) {
             return false;
         }
-        let is_config = delivery.downlink_kind() == DownlinkKind::Config;
+        // Configs are not bounded, because the session keeps only the newest config waiting.
+        let is_bounded = delivery.downlink_kind() != DownlinkKind::Config;
         let handed = InboxItem::Delivery { connection_epoch, delivery, detached: detached.cloned() };
-        if is_config {
-            // Not bounded, because the session keeps only the newest config waiting.
-            self.inbox.push(handed);
-        } else if !self.inbox.push_counted(handed, self.fullness.read()) {
+        let has_room = self.inbox.push(handed, is_bounded.then(|| self.fullness.read()));
+        if !has_room {
             self.metrics.limit(limits::names::SESSION_QUEUE);
             self.purge.store(true, Ordering::Release);
-            self.work.mark();
-            return false;
         }
         self.work.mark();
-        true
+        has_room
     }
 
     /// Moves an item of the inbox into the session.
@@ -396,7 +393,7 @@ impl Mailbox {
         match qos {
             Some(qos) if kind == DownlinkKind::Config => state.session.offer_latest(item(qos)),
             None if kind == DownlinkKind::Config => {}
-            qos => state.session.offer_counted(item(qos.unwrap_or(QoS::AtLeastOnce))),
+            qos => state.session.enqueue(item(qos.unwrap_or(QoS::AtLeastOnce))),
         }
     }
 

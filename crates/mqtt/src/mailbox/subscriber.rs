@@ -53,7 +53,7 @@ impl Subscriber for Mailbox {
     }
 
     fn journaled(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient) {
-        self.inbox.push(InboxItem::Journaled { num, message: message.clone(), recipient });
+        self.inbox.push(InboxItem::Journaled { num, message: message.clone(), recipient }, None);
         self.work.wake_now();
     }
 

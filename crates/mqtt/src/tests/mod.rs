@@ -30,8 +30,7 @@ use switchbox_auth::Enroll;
 use switchbox_model::{Entry, RegistryChange, limits::LimitName, patch::DevicePatch, registry::DeviceSpec};
 use switchbox_mqtt_session::topics::{Publisher, WaitBudget};
 use switchbox_pubsub::Topics;
-use switchbox_store::QueuePermit;
-use switchbox_store::QueueShare;
+use switchbox_store::{OnCommit, QueuePermit, QueueShare};
 use switchbox_support::metrics::{Metrics, Reason};
 use switchbox_testing::{Events, Host};
 
@@ -141,7 +140,7 @@ impl TestServer {
         let device = self.host.device(id);
         let patch = Box::new(DevicePatch { blocked: Some(true), ..DevicePatch::default() });
         let change = RegistryChange::DevicePatched { num: device.num, patch };
-        self.host.store.submit([(Entry::Registry { change, revision: None }, None)], true, None);
+        self.host.store.submit([(Entry::Registry { change, revision: None }, OnCommit::Nothing)], true, None);
     }
 
     /// A connection that has sent nothing.

@@ -27,7 +27,7 @@ fn number(appended: Option<(Seq, QueuePosition)>) -> Option<u64> {
 
 fn numbers(items: &[Item]) -> Vec<u64> {
     let events = items.iter().filter_map(|item| match item {
-        Item::Entry { entry: Entry::Events { events, .. }, .. } => Some(events),
+        Item::Entry(QueuedEntry { entry: Entry::Events { events, .. }, .. }) => Some(events),
         _ => None,
     });
     events.flatten().map(|event| event.seq.0).collect()
@@ -53,12 +53,12 @@ fn events_are_numbered_in_the_order_of_the_log() {
 #[test]
 fn what_no_caller_waits_for_goes_with_what_one_waits_for() {
     let append_queue = AppendQueue::new(1024, 1);
-    append_queue.push_unawaited(Entry::Barrier);
+    append_queue.submit_unawaited(Entry::Barrier);
     append_queue.append(None, Entry::of_events(vec![event()]), true, None, OnCommit::Nothing);
     let mut items = Vec::new();
     assert!(append_queue.take(&mut items));
     assert_eq!(items.len(), 2);
-    append_queue.push_unawaited(Entry::Barrier);
+    append_queue.submit_unawaited(Entry::Barrier);
     items.clear();
     assert!(append_queue.take(&mut items), "it goes alone when nothing else comes");
     assert_eq!(items.len(), 1);
@@ -87,7 +87,7 @@ fn a_writer_that_sleeps_is_woken_for_what_no_caller_waits_for() {
             }
         };
         wait_until_idle();
-        append_queue.push_unawaited(Entry::Barrier);
+        append_queue.submit_unawaited(Entry::Barrier);
         wait_until_idle();
         append_queue.append(None, Entry::of_events(vec![event()]), false, None, OnCommit::Nothing);
         append_queue.wake(0);
@@ -100,7 +100,7 @@ fn a_writer_that_sleeps_is_woken_for_what_no_caller_waits_for() {
 #[test]
 fn a_closed_intake_says_so_and_still_gives_out_what_it_has() {
     let append_queue = AppendQueue::new(1024, 1);
-    append_queue.push_unawaited(Entry::Barrier);
+    append_queue.submit_unawaited(Entry::Barrier);
     append_queue.close();
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     let done = OnCommit::Call(Box::new(move |result| sender.send(result).unwrap()));
