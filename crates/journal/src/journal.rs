@@ -127,6 +127,12 @@ impl Journal {
         Ok(end)
     }
 
+    /// Whether a record of this many bytes fits into the last file, which need not grow for it.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let until = self.files.0.read().last.used() + bytes;
+        until <= self.segment_bytes && !self.writer.grows(until)
+    }
+
     /// Continues in another file if the last one has no room for this many bytes.
     fn make_room(&mut self, bytes: u64, before: JournalPosition) -> io::Result<()> {
         let (until, has_rows) = {

@@ -2,7 +2,10 @@
 //! journal.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,6 +26,9 @@ const UNAWAITED_DELAY: Duration = Duration::from_millis(20);
 const SPIN: Duration = Duration::from_micros(25);
 /// How often it waits for the processor between two looks.
 const SPINS: usize = 20;
+
+/// Items that a submitter writes itself. More are worth a commit by the writer's thread while the submitter goes on.
+pub(super) const WRITTEN_HERE: usize = 4;
 
 /// An entry from the queue until it is applied.
 pub(super) struct QueuedEntry {
@@ -55,10 +61,18 @@ pub(super) enum Item {
     },
 }
 
+/// The writer, for a thread that submits entries and finds it idle.
+pub(super) trait IdleWriter: Send + Sync {
+    /// Writes and applies what is queued, on this thread. Returns false if the writer's thread has to do it.
+    fn write_here(&self) -> bool;
+}
+
 struct Queue {
     items: Vec<Item>,
     /// A caller waits for one of the items.
     urgent: bool,
+    /// One of the items waits for the disk, or is not an entry.
+    for_thread: bool,
     next_seq: u64,
     /// Of the last entry.
     position: u64,
@@ -72,6 +86,8 @@ pub struct AppendQueue {
     queue: Mutex<Queue>,
     filled: Condvar,
     pub(super) permits: Permits,
+    /// Set when the writer has started.
+    pub(super) idle_writer: OnceLock<Box<dyn IdleWriter>>,
     /// Entries that plugins that handle an event now are likely to submit soon.
     expected_entries: AtomicU64,
     /// By events, for tasks that wait for one.
@@ -92,11 +108,20 @@ struct JournalProgress {
 impl Queue {
     /// Returns the position of the entry, or of the last one before it.
     fn push(&mut self, item: Item) -> QueuePosition {
-        if let Item::Entry(queued) = &item {
-            self.position += 1 + u64::from(queued.first.is_some());
+        match &item {
+            Item::Entry(queued) => {
+                self.position += 1 + u64::from(queued.first.is_some());
+                self.for_thread |= queued.sync;
+            }
+            _ => self.for_thread = true,
         }
         self.items.push(item);
         QueuePosition(self.position)
+    }
+
+    fn take(&mut self, into: &mut Vec<Item>) {
+        (self.urgent, self.for_thread) = (false, false);
+        into.append(&mut self.items);
     }
 }
 
@@ -106,6 +131,7 @@ impl AppendQueue {
             queue: Mutex::new(Queue {
                 items: Vec::new(),
                 urgent: false,
+                for_thread: false,
                 next_seq,
                 position: 0,
                 closed: false,
@@ -113,6 +139,7 @@ impl AppendQueue {
             }),
             filled: Condvar::new(),
             permits: Permits::new(queue_bytes),
+            idle_writer: OnceLock::new(),
             expected_entries: AtomicU64::new(0),
             journal_progress: tokio::sync::watch::Sender::new(JournalProgress { seq: Seq(next_seq - 1), ended: false }),
             progress: CommitProgress::default(),
@@ -149,6 +176,14 @@ impl AppendQueue {
 
     /// Queues items in this order.
     pub(super) fn push(&self, items: impl IntoIterator<Item = Item>) {
+        if self.push_urgent(items).is_some() {
+            self.filled.notify_one();
+        }
+    }
+
+    /// As [`AppendQueue::push`], without waking the writer. Returns whether this thread may write what is queued; none if the store is
+    /// closed.
+    fn push_urgent(&self, items: impl IntoIterator<Item = Item>) -> Option<bool> {
         let mut queue = self.queue.lock();
         if queue.closed {
             drop(queue);
@@ -157,17 +192,17 @@ impl AppendQueue {
                     queued.on_commit.run(Err(Error::Closed));
                 }
             }
-            return;
+            return None;
         }
         for item in items {
             queue.push(item);
         }
         queue.urgent = true;
-        drop(queue);
-        self.filled.notify_one();
+        Some(!queue.for_thread && queue.items.len() <= WRITTEN_HERE)
     }
 
-    /// Queues entries in this order. `sync`: their commit waits for the disk.
+    /// Queues entries in this order. `sync`: their commit waits for the disk. Otherwise, if little is queued and the writer is idle, this
+    /// thread writes and applies it: the entries then do not wait for two changes of threads. The caller holds no lock.
     pub fn submit(
         &self,
         entries: impl IntoIterator<Item = (Entry, OnCommit)>,
@@ -178,7 +213,11 @@ impl AppendQueue {
         let queued = |(entry, on_commit): (Entry, OnCommit)| {
             Item::Entry(QueuedEntry { first: None, entry, sync, on_commit, permit: permit.take() })
         };
-        self.push(entries.into_iter().map(queued));
+        let here = self.push_urgent(entries.into_iter().map(queued));
+        let written = here == Some(true) && self.idle_writer.get().is_some_and(|writer| writer.write_here());
+        if here.is_some() && !written {
+            self.filled.notify_one();
+        }
     }
 
     /// Queues an entry that no caller waits for: it is written with the next batch, or after `UNAWAITED_DELAY` in a batch of its own.
@@ -232,9 +271,8 @@ impl AppendQueue {
                 return false;
             }
         }
-        queue.urgent = false;
         let arrived = !queue.items.is_empty();
-        into.append(&mut queue.items);
+        queue.take(into);
         arrived
     }
 
@@ -254,8 +292,8 @@ impl AppendQueue {
         Seq(self.queue.lock().next_seq)
     }
 
-    /// Waits for items and takes all of them. Returns false when the queue is closed and empty.
-    pub(super) fn take(&self, into: &mut Vec<Item>) -> bool {
+    /// Waits for items. Returns false when the queue is closed and empty.
+    pub(super) fn wait(&self) -> bool {
         let mut queue = self.queue.lock();
         let mut until = Instant::now() + UNAWAITED_DELAY;
         while (!queue.urgent || queue.items.is_empty()) && !queue.closed {
@@ -272,9 +310,22 @@ impl AppendQueue {
             queue.asleep = false;
             until = Instant::now() + UNAWAITED_DELAY;
         }
-        queue.urgent = false;
-        std::mem::swap(&mut queue.items, into);
-        !into.is_empty()
+        !queue.items.is_empty()
+    }
+
+    /// Takes all items. The caller holds the writer, so that they are written in their order.
+    pub(super) fn take(&self, into: &mut Vec<Item>) {
+        self.queue.lock().take(into);
+    }
+
+    /// As [`AppendQueue::take`], unless the writer's thread has to write them. Returns whether they were taken.
+    pub(super) fn take_for_submitter(&self, into: &mut Vec<Item>) -> bool {
+        let mut queue = self.queue.lock();
+        let few = !queue.for_thread && !queue.closed && queue.items.len() <= WRITTEN_HERE;
+        if few {
+            queue.take(into);
+        }
+        few
     }
 
     /// All events up to and including this one are in the journal, but not necessarily on the disk.

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, mpsc};
 
+use parking_lot::Mutex;
+
 use super::{
     Error, JournalPage, Machine, Options,
     append_queue::AppendQueue,
@@ -113,10 +115,16 @@ impl Opened {
             disk_time: std::time::Duration::from_millis(5),
             commit_histogram: self.options.commit_time.clone(),
             docs_before: 0,
+            unsent: None,
+            record: Vec::new(),
             failed: None,
             fatal: Box::new(fatal.clone()),
         };
-        let writer = spawn("journal-writer", self.append_queue.clone(), fatal, move || writer.run())?;
+        let (writer, append_queue) = (Arc::new(Mutex::new(writer)), self.append_queue.clone());
+        // A handle outlives the writer, whose journal is closed with the service.
+        let _ = self.append_queue.idle_writer.set(Box::new(Arc::downgrade(&writer)));
+        let run = move || Writer::run(&writer, &append_queue);
+        let writer = spawn("journal-writer", self.append_queue.clone(), fatal, run)?;
         Ok(Service { append_queue: self.append_queue, threads: vec![writer, materialiser], lock: self.lock })
     }
 

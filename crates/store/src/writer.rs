@@ -1,16 +1,25 @@
-//! The writer thread: takes the entries that are queued, appends them to the journal as one record (a row) with one fdatasync at most,
+//! The writer: takes the entries that are queued, appends them to the journal as one record (a row) with one fdatasync at most,
 //! applies them, says how far the journal has got, and runs what follows each entry (`OnCommit`). Entries that were queued meanwhile are the next batch.
+//!
+//! It has a thread of its own. A thread that submits a few entries which do not wait for the disk takes the writer if it is idle: all
+//! that it then does is a copy into the page cache and the change of what is in memory.
 
 use std::{
     iter::Peekable,
-    sync::{Arc, mpsc::SyncSender},
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Weak,
+        mpsc::{SyncSender, TrySendError},
+    },
     time::{Duration, Instant},
     vec,
 };
 
+use parking_lot::Mutex;
+
 use super::{
     Error, Machine,
-    append_queue::{AppendQueue, Item, QueuedEntry},
+    append_queue::{AppendQueue, IdleWriter, Item, QueuedEntry},
     commit::{OnCommit, QueuePosition},
     docs::Doc,
     materialise::MaterialiserRequest,
@@ -27,6 +36,9 @@ const ENTRIES_MIN: usize = 256;
 const CALLBACKS_TOGETHER: usize = 128;
 /// A batch of more entries is worth a commit of its own.
 const GATHER_ENTRIES: usize = 8;
+/// Bytes that the journal's file has room for when a submitter writes: another file is begun by the writer's thread, as that waits for
+/// the disk.
+const ROOM_HERE: u64 = 64 * 1024;
 
 pub(super) struct Writer<M> {
     pub(super) journal: Journal,
@@ -44,6 +56,10 @@ pub(super) struct Writer<M> {
     pub(super) commit_histogram: Histogram,
     /// How many documents the last commit made: room for as many is made at once.
     pub(super) docs_before: usize,
+    /// Documents for which the materialiser had no room when a submitter wrote them.
+    pub(super) unsent: Option<MaterialiserRequest>,
+    /// Memory for records.
+    pub(super) record: Vec<u8>,
     pub(super) failed: Option<Error>,
     pub(super) fatal: Box<dyn Fn(&Error) + Send>,
 }
@@ -106,16 +122,32 @@ fn weight(item: &Item) -> usize {
 }
 
 impl<M: Machine> Writer<M> {
-    pub(super) fn run(mut self) {
+    /// The writer's thread.
+    pub(super) fn run(writer: &Mutex<Self>, append_queue: &AppendQueue) {
         let mut items = Vec::new();
-        let mut record = Vec::new();
-        while self.append_queue.take(&mut items) {
+        while append_queue.wait() {
+            let mut writer = writer.lock();
+            append_queue.take(&mut items);
             let mut waiting = std::mem::take(&mut items).into_iter().peekable();
             while waiting.peek().is_some() {
-                self.batch(&mut waiting, &mut record);
+                writer.batch(&mut waiting);
+                writer.send_rest();
             }
         }
-        self.append_queue.record_ended();
+        writer.lock().send_rest();
+        append_queue.record_ended();
+    }
+
+    /// Writes the few items that are queued, on the thread that queued the last of them.
+    fn write_here(&mut self) -> bool {
+        if self.failed.is_some() || self.unsent.is_some() || !self.journal.has_room(ROOM_HERE) {
+            return false;
+        }
+        let mut items = Vec::new();
+        self.append_queue.take_for_submitter(&mut items) && {
+            self.batch(&mut items.into_iter().peekable());
+            true
+        }
     }
 
     /// As many entries as take a few times as long to write and apply as one sync of the disk: fewer would waste the disk, more
@@ -124,7 +156,7 @@ impl<M: Machine> Writer<M> {
         usize::try_from(self.disk_time.as_micros() * 3).unwrap_or(usize::MAX).max(ENTRIES_MIN)
     }
 
-    fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>, record: &mut Vec<u8>) {
+    fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>) {
         let mut capacity = self.most_entries();
         let mut batch =
             CommitBatch { entries: Vec::with_capacity(waiting.len().min(capacity)), ..CommitBatch::default() };
@@ -149,19 +181,23 @@ impl<M: Machine> Writer<M> {
             let committed = match &self.failed {
                 // What comes after a failure may rest on what was lost.
                 Some(error) => Err(error.clone()),
-                None => self.commit(&entries, durable, record),
+                None => self.commit(&entries, durable),
             };
             match committed {
                 Ok(()) => self.apply(entries),
                 Err(error) => self.fail(entries, error),
             }
         }
+        if !control_items.is_empty() {
+            self.send_rest();
+        }
         for item in control_items {
             self.control(item);
         }
     }
 
-    fn commit(&mut self, entries: &[QueuedEntry], durable: bool, record: &mut Vec<u8>) -> Result<(), Error> {
+    fn commit(&mut self, entries: &[QueuedEntry], durable: bool) -> Result<(), Error> {
+        let record = &mut self.record;
         record::begin(record);
         let mut last_seq = self.end.last_seq;
         for QueuedEntry { first, entry, .. } in entries {
@@ -212,9 +248,19 @@ impl<M: Machine> Writer<M> {
         self.materialise(docs);
     }
 
-    fn materialise(&self, docs: Vec<Doc>) {
-        // The materialiser ends after this thread does.
-        let _ = self.materialiser.send(MaterialiserRequest::Docs { row: self.end.row, docs });
+    /// The materialiser ends after the writer's thread does.
+    fn materialise(&mut self, docs: Vec<Doc>) {
+        let request = MaterialiserRequest::Docs { row: self.end.row, docs };
+        if let Err(TrySendError::Full(request)) = self.materialiser.try_send(request) {
+            self.unsent = Some(request);
+        }
+    }
+
+    /// Waits for room for what the materialiser has not got yet.
+    fn send_rest(&mut self) {
+        if let Some(request) = self.unsent.take() {
+            let _ = self.materialiser.send(request);
+        }
     }
 
     /// Each callback gets the error, and each task that is woken finds it. What plugins have in memory may be ahead of the journal now, so the host stops.
@@ -249,6 +295,22 @@ impl<M: Machine> Writer<M> {
             }
             Item::Entry(_) => {}
         }
+    }
+}
+
+impl<M: Machine> IdleWriter for Weak<Mutex<Writer<M>>> {
+    fn write_here(&self) -> bool {
+        let Some(writer) = self.upgrade() else { return false };
+        let Some(mut writer) = writer.try_lock() else { return false };
+        let written = std::panic::catch_unwind(AssertUnwindSafe(|| writer.write_here()));
+        written.unwrap_or_else(|_| {
+            let panicked = Error::Panicked { thread: "journal-writer" };
+            writer.append_queue.close();
+            writer.append_queue.record_ended();
+            (writer.fatal)(&panicked);
+            writer.failed = Some(panicked);
+            false
+        })
     }
 }
 

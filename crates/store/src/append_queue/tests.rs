@@ -33,6 +33,13 @@ fn numbers(items: &[Item]) -> Vec<u64> {
     events.flatten().map(|event| event.seq.0).collect()
 }
 
+/// Waits for items and takes them, as the writer's thread does.
+fn taken(append_queue: &AppendQueue, items: &mut Vec<Item>) -> bool {
+    let some = append_queue.wait();
+    append_queue.take(items);
+    some
+}
+
 #[test]
 fn events_are_numbered_in_the_order_of_the_log() {
     let append_queue = AppendQueue::new(1024, 7);
@@ -45,7 +52,7 @@ fn events_are_numbered_in_the_order_of_the_log() {
         Some(9)
     );
     let mut items = Vec::new();
-    assert!(append_queue.take(&mut items));
+    assert!(taken(&append_queue, &mut items));
     assert_eq!(numbers(&items), [7, 8, 9]);
     assert_eq!(append_queue.next_seq(), Seq(10));
 }
@@ -56,11 +63,11 @@ fn what_no_caller_waits_for_goes_with_what_one_waits_for() {
     append_queue.submit_unawaited(Entry::Barrier);
     append_queue.append(None, Entry::of_events(vec![event()]), true, None, OnCommit::Nothing);
     let mut items = Vec::new();
-    assert!(append_queue.take(&mut items));
+    assert!(taken(&append_queue, &mut items));
     assert_eq!(items.len(), 2);
     append_queue.submit_unawaited(Entry::Barrier);
     items.clear();
-    assert!(append_queue.take(&mut items), "it goes alone when nothing else comes");
+    assert!(taken(&append_queue, &mut items), "it goes alone when nothing else comes");
     assert_eq!(items.len(), 1);
 }
 
@@ -70,7 +77,7 @@ fn a_writer_that_sleeps_is_woken_for_what_no_caller_waits_for() {
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let (mut items, mut taken) = (Vec::new(), 0);
-            while append_queue.take(&mut items) {
+            while taken(&append_queue, &mut items) {
                 taken += items.drain(..).count();
             }
             taken
@@ -107,8 +114,8 @@ fn a_closed_intake_says_so_and_still_gives_out_what_it_has() {
     assert_eq!(append_queue.append(None, Entry::of_events(vec![event()]), true, None, done), None);
     assert!(matches!(receiver.recv().unwrap(), Err(Error::Closed)));
     let mut items = Vec::new();
-    assert!(append_queue.take(&mut items));
-    assert!(!append_queue.take(&mut items));
+    assert!(taken(&append_queue, &mut items));
+    assert!(!taken(&append_queue, &mut items));
 }
 
 #[test]
