@@ -158,6 +158,11 @@ impl Compiler {
 /// An id of a component with its whole settings file.
 #[must_use]
 pub fn version_id(component: &[u8], settings: &PluginSettings) -> String {
+    version_id_of(&plugin::digest(component), settings)
+}
+
+/// The same for a component whose digest is known.
+pub(super) fn version_id_of(digest: &str, settings: &PluginSettings) -> String {
     let settings = serde_json::to_string(settings).unwrap_or_default();
-    plugin::digest(format!("{}\n{settings}", plugin::digest(component)).as_bytes())
+    plugin::digest(format!("{digest}\n{settings}").as_bytes())
 }

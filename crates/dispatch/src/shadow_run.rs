@@ -9,7 +9,7 @@ use super::{
     host::PluginHost,
     manager::Manager,
     migration,
-    prepare::{Component, Error, Prepared, version_id},
+    prepare::{Component, Error, Prepared, version_id, version_id_of},
     runner::Runner,
     shadow::{ObservedEvent, SHARE_SCALE, Shadow},
     version::Version,
@@ -113,7 +113,7 @@ impl Manager {
                 let id = version_id(&component.bytes, &settings);
                 (self.compiler.compile(component.bytes).await?, id)
             }
-            None => (of.component.clone(), format!("{} with other settings", of.id)),
+            None => (of.component.clone(), version_id_of(&of.digest, &settings)),
         };
         match self.compiler.check(&self.context, name, compiled, &settings, id).await? {
             Prepared::Version(version) => Ok(Arc::from(version)),

@@ -22,6 +22,8 @@ pub mod recorder;
 pub mod recording;
 pub mod replay;
 mod secret_words;
+mod secrets;
 pub mod shadow_report;
 pub mod sink;
+mod texts;
 pub mod world;

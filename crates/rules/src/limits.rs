@@ -282,6 +282,8 @@ pub const RECORDINGS: usize = 16;
 pub const RECORDING_BYTES: u64 = 256 * 1024 * 1024;
 /// Executions that wait until they are written to a recording, bytes.
 pub const RECORDING_QUEUE_BYTES: u64 = 16 * 1024 * 1024;
+/// Secrets of settings and of starts of instances that a recording remembers, bytes.
+pub const RECORDING_SECRET_BYTES: usize = 256 * 1024;
 /// Longest time that a recording may be asked for.
 pub const RECORDING_TIME: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Patterns of masked keys that a recording may have beside the host's own.

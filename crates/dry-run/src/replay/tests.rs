@@ -121,6 +121,7 @@ fn what_is_recorded_is_replayed_to_the_byte() {
                 asks: described.grants,
                 granted: None,
                 limits: Default::default(),
+                triggers: None,
                 masked: false,
             }),
             Line::Start(StartLine { instance: 1, version: 1, time_ms: 5, calls: recorder.take().calls }),

@@ -158,6 +158,7 @@ table! {
         RECORDING_BYTES = "recording_bytes",
         RECORDING_MASKS = "recording_masks",
         RECORDING_QUEUE_BYTES = "recording_queue_bytes",
+        RECORDING_SECRET_BYTES = "recording_secret_bytes",
         RECORDING_TIME = "recording_time",
         REGISTRY_AUTHORITIES = "registry_authorities",
         RETAINED_BYTES = "retained_bytes",
