@@ -81,7 +81,8 @@ pub(super) fn diff(host: &HostOptions, options: &Diff) -> anyhow::Result<String>
         };
         for (key, version) in [("fromReplay", older), ("toReplay", newer)] {
             let (component, settings) = (component(&client, &options.name, version)?, settings(version)?);
-            let replayed = plugin_replay::replayed(recording, component.into(), Some(settings), not_compared)?;
+            let wanted = plugin_replay::Wanted::One(component.into());
+            let replayed = plugin_replay::replayed(recording, wanted, Some(settings), not_compared)?;
             let _ = write!(text, "\nversion {}:\n{}", version.number, plugin_replay::to_text(&replayed));
             if let Some(fields) = answer.as_object_mut() {
                 fields.insert(key.to_owned(), serde_json::to_value(&replayed)?);

@@ -21,6 +21,8 @@ pub mod recorded;
 pub mod recorder;
 pub mod recording;
 pub mod replay;
+pub mod replay_result;
+pub mod replay_version;
 mod secret_words;
 mod secrets;
 pub mod shadow_report;

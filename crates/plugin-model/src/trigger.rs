@@ -4,7 +4,7 @@ use globset::GlobSet;
 use serde::{Deserialize, Serialize};
 
 use super::limits::names;
-use switchbox_model::{EventData, EventKind, event::FILE_UPLOADED, limits::TRIGGERS};
+use switchbox_model::{EventData, EventKind, event::FILE_UPLOADED, limits::TRIGGERS, timer};
 use switchbox_rules::{
     pattern::{check_count, check_patterns, globs},
     topic::{check_plugin_filter, matches},
@@ -84,6 +84,15 @@ impl Triggers {
         self.0.iter().any(|t| t.event == EventKind::Topic && matches(&t.filter, topic))
     }
 
+    /// Whether a plugin with these triggers gets the event. It gets the timers that it set, whatever its triggers are.
+    #[must_use]
+    pub fn reach_plugin(&self, data: &EventData, device: &str) -> bool {
+        match data {
+            EventData::Timer { name, .. } => name != timer::START || self.sees_timers(),
+            _ => self.match_event(data, device),
+        }
+    }
+
     /// `device`: the id of the event's device; empty if it has none.
     #[must_use]
     pub fn match_event(&self, data: &EventData, device: &str) -> bool {
@@ -124,6 +133,25 @@ mod tests {
         {
             let trigger = Trigger { event: EventKind::Topic, device: filter.into(), subfolder: None };
             assert_eq!(Triggers::new(&[trigger]).is_ok(), good, "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_plugin_gets_its_own_timers_and_the_first_one_only_if_it_sees_timers() {
+        let triggers = |event| Triggers::new(&[Trigger { event, device: "*".into(), subfolder: None }]).unwrap();
+        let timer = |name: &str| EventData::Timer {
+            plugin: "night".into(),
+            name: name.into(),
+            payload: Bytes::new(),
+            due_ms: 0,
+            late: false,
+        };
+        for (event, name, expected) in [
+            (EventKind::Timer, timer::START, true),
+            (EventKind::State, timer::START, false),
+            (EventKind::State, "off", true),
+        ] {
+            assert_eq!(triggers(event).reach_plugin(&timer(name), ""), expected, "{event:?} {name}");
         }
     }
 
