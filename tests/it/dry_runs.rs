@@ -1,10 +1,17 @@
 //! Plugins tried on events, recorded and replayed: a try carries nothing out, and a recording has the same effects again to the
 //! byte, without a host.
 
+mod gaps;
 mod journal;
 mod mixed_load;
+mod versions;
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use switchbox_demo::{HostLocation, Options, Scene};
@@ -27,11 +34,23 @@ fn recorded(host: &Process, plugin: &str, executions: u64) {
     });
 }
 
-/// Replays a file without a host: the code, and the answer as JSON.
-fn replay(file: &Path, more: &[&str]) -> (i32, Value) {
+/// Ends the recording of the plugin, and writes it to the file.
+fn stop_recording(host: &Process, host_folder: &HostFolder, plugin: &str, file: &Path) {
+    let file = file.to_str().unwrap();
+    let text = host.cli(host_folder, &["plugin", "record", plugin, "--stop", "--file", file]);
+    assert!(text.contains("ended: stopped"), "{text}");
+}
+
+/// Replays a file without a host.
+fn replay_output(file: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(program());
     command.args(["plugin", "replay", "--json"]).arg(file).args(more).env_remove("SWITCHBOX_DATA");
-    let output = command.output().unwrap();
+    command.output().unwrap()
+}
+
+/// The same: the code, and the answer as JSON.
+fn replay(file: &Path, more: &[&str]) -> (i32, Value) {
+    let output = replay_output(file, more);
     let text = String::from_utf8(output.stdout).unwrap();
     let answer = serde_json::from_str(&text);
     (output.status.code().unwrap(), answer.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
@@ -144,8 +163,7 @@ fn the_scenes_of_the_demo_replay_without_a_difference() {
     }
     for plugin in plugins {
         let file = host_folder.root().join(format!("{plugin}.jsonl"));
-        let text = host.cli(&host_folder, &["plugin", "record", plugin, "--stop", "--file", file.to_str().unwrap()]);
-        assert!(text.contains("ended: stopped"), "{text}");
+        stop_recording(&host, &host_folder, plugin, &file);
         let (code, replayed) = replay(&file, &[]);
         assert_eq!((code, &replayed["different"]), (0, &json!(0)), "{replayed}");
         assert!(replayed["executions"].as_u64().unwrap() > 0, "{replayed}");

@@ -332,6 +332,8 @@ pub struct TryPluginResponse {
     pub reason: Option<String>,
     /// What it wanted, as docs/recordings.md has it.
     pub effects: Vec<Map<String, Value>>,
+    /// Why the effects would wait for an operator's approval. Absent: they would not.
+    pub approval: Option<String>,
     /// What it asked of the host, with the answers, as docs/recordings.md has it.
     pub calls: Vec<Map<String, Value>>,
     pub logs: Vec<String>,

@@ -149,6 +149,9 @@ fn to_text(tried: &TryPluginResponse) -> String {
     }
     let reason = tried.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     lines.push(format!("{} would be {}{reason}; nothing was carried out", tried.name, tried.outcome));
+    if let Some(why) = &tried.approval {
+        lines.push(format!("note: its effects would wait for an operator's approval: {why}"));
+    }
     for effect in &tried.effects {
         let line = serde_json::from_value::<EffectLine>(Value::Object(effect.clone()));
         lines.push(format!("  effect: {}", line.map_or_else(|_| json!(effect).to_string(), |line| line.to_text())));

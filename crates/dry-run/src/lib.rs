@@ -2,6 +2,7 @@
 //! not carried out. The world is the live registry, a recording, or the description in a test case. This crate also writes the
 //! recordings. It never changes a host.
 
+pub mod approval;
 pub mod call;
 pub mod case;
 pub mod compare;

@@ -62,6 +62,7 @@ pub(super) fn response(name: &PluginName, result: TryResult) -> TryPluginRespons
         outcome: outcome.into(),
         reason,
         effects: result.effects.iter().map(object).collect(),
+        approval: result.approval,
         calls: result.calls.iter().map(object).collect(),
         grants_used: grants(true),
         grants_denied: grants(false),
