@@ -23,16 +23,17 @@ fn approval(runner: &Runner, uncommitted: &Uncommitted, exceeded: Exceeded) -> A
     let name = |num| registry.get(num).map(|device| device.name.clone());
     let effects = uncommitted.effects();
     let shown = effects.get(..effects.len().min(limits::APPROVAL_EFFECTS)).unwrap_or_default();
-    let Exceeded { limit, targets, most } = exceeded;
-    let what = if limit == names::MAX_TARGETS_PER_EVENT { "targets" } else { "new targets in this minute" };
+    let Exceeded { limit, targets, most, called } = exceeded;
+    let what = if limit == names::MAX_TARGETS_PER_EVENT { "targets" } else { "new targets within a minute" };
+    let called = if called > 0 { format!(", with {called} devices whose methods it called") } else { String::new() };
     Approval {
         seq: uncommitted.job.event.seq,
         plugin: runner.name.clone(),
         digest: uncommitted.version.digest.to_string(),
         device: uncommitted.job.device.as_ref().map(|device| device.name.id.to_string()).unwrap_or_default(),
         since_ms: clock::now_ms(),
-        why: format!("limits.{limit}: {targets} {what}; up to {most} need no approval"),
-        targets: distinct_targets(effects).count(),
+        why: format!("limits.{limit}: {targets} {what}{called}; up to {most} need no approval"),
+        targets: distinct_targets(effects, &[]).len(),
         effects: lines(shown, &[], &name),
         effect_count: effects.len(),
     }

@@ -41,6 +41,7 @@ pub(super) async fn decide(
     let rolled_back = entries.observe(version, &execution);
     let ended = OutcomeLine::of(&execution.verdict);
     let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
+    let called: Vec<_> = calls.iter().map(|call| call.device).collect();
     if !calls.is_empty() {
         entries.add_calls(version, &job, calls);
     }
@@ -54,7 +55,7 @@ pub(super) async fn decide(
     }
     let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
     let admission = if problem.is_none() { runner.admit(version, &job, &effects, now) } else { Admission::Now };
-    let exceeded = if problem.is_none() { runner.exceeds(version, &effects) } else { None };
+    let exceeded = if problem.is_none() { runner.exceeds(version, &effects, &called) } else { None };
     let plain = problem.is_none() && exceeded.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
     if plain && matches!(admission, Admission::Now) {
         shadow_feed::offer_plain(runner, version, &job, &effects, recorded_calls, took_us);

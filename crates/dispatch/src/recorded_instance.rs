@@ -46,17 +46,23 @@ impl RecordedInstance {
 
     /// Records one execution. Returns its calls, for a shadow.
     pub(super) fn record(&mut self, runner: &Runner, job: &Job, execution: &Execution) -> RecordedCalls {
-        let Some((recording, instance)) = &self.recording else { return self.recorder.take() };
+        let methods = runner.shadow().map(|_| execution.calls.clone());
+        let Some((recording, instance)) = &self.recording else {
+            return RecordedCalls { methods, ..self.recorder.take() };
+        };
         let mut asked = self.recorder.take_into(std::mem::take(&mut self.calls));
         if recording.is_closed() {
             // The next event gets an instance that is not recorded.
             runner.versions.recheck_instances();
         }
         if self.left_out {
-            return asked;
+            return RecordedCalls { methods, ..asked };
         }
         let device = job.device.as_ref().map(|device| &device.name);
-        let for_shadow = if runner.shadow().is_some() { asked.clone() } else { RecordedCalls::default() };
+        let for_shadow = match methods {
+            Some(_) => RecordedCalls { methods, ..asked.clone() },
+            None => RecordedCalls::default(),
+        };
         if !recording.execution(*instance, &job.event, (device, job.attempt), &mut asked, execution, &mut self.text) {
             runner.context.metrics.limit(names::RECORDING_QUEUE_BYTES);
         }
@@ -72,7 +78,7 @@ pub(super) async fn start(
     recording: Option<Arc<Recording>>,
     shadowed: bool,
 ) -> Result<(Instance, Option<RecordedInstance>), CallError> {
-    let host = PluginHost::of(runner);
+    let host = PluginHost::of(runner, version);
     if recording.is_none() && !shadowed {
         return Ok((version.component.start(version.setup.clone(), host).await?, None));
     }

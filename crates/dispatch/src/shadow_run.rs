@@ -17,6 +17,7 @@ use super::{
 use switchbox_dry_run::{
     effect::{OutcomeLine, lines},
     forked::ForkedWorld,
+    method_calls,
     own_state::OwnState,
     shadow_report::{ExecutionSummary, ShadowReport},
 };
@@ -228,9 +229,13 @@ impl RunningShadow {
             EventData::Timer { name, .. } => self.world.own.lock().fire(name, seen.event.time_ms),
             data => self.shadow.candidate.triggers.match_event(data, id),
         };
+        let methods = seen.recorded_calls.methods;
         self.world.begin(seen.recorded_calls.calls);
-        let new =
-            if wants { self.execute(&seen.event, seen.device.as_ref(), seen.attempt).await } else { empty_summary() };
+        let new = if wants {
+            self.execute(&seen.event, seen.device.as_ref(), seen.attempt).await
+        } else {
+            ExecutionSummary::nothing()
+        };
         let registry = &self.runner.context.registry;
         let name = |num| registry.get(num).map(|device| device.name.clone());
         // Writes of the state are compared only if both versions keep it in the same form.
@@ -238,7 +243,9 @@ impl RunningShadow {
         let old = ExecutionSummary {
             outcome: seen.outcome,
             effects: lines(&seen.effects, kv, &name),
+            calls: methods.as_ref().map(|calls| method_calls::lines(calls, &name)),
             guest_time: Duration::from_micros(seen.guest_us.into()),
+            memory_bytes: 0,
         };
         self.shadow.report.lock().add(seen.event.seq.0, id, &old, &new);
         tokio::task::yield_now().await;
@@ -252,18 +259,23 @@ impl RunningShadow {
                 match candidate.component.start_at(candidate.setup.clone(), self.world.clone(), event.time_ms).await {
                     Ok(instance) => instance,
                     Err(error) => {
-                        return ExecutionSummary { outcome: OutcomeLine::Failed(error.to_string()), ..empty_summary() };
+                        let outcome = OutcomeLine::Failed(error.to_string());
+                        return ExecutionSummary { outcome, ..ExecutionSummary::nothing() };
                     }
                 }
             }
         };
-        let execution = self.instance.insert(running).handle(Call { event, device, attempt }).await;
+        let instance = self.instance.insert(running);
+        let execution = instance.handle(Call { event, device, attempt }).await;
+        let memory_bytes = instance.memory_bytes();
         let registry = &self.runner.context.registry;
         let name = |num| self.world.name(num).or_else(|| registry.get(num).map(|device| device.name.clone()));
         let kv = if self.same_schema { &*execution.kv } else { &[] };
         let effects = lines(&execution.effects, kv, &name);
+        let calls = Some(method_calls::lines(&execution.calls, &name));
         self.world.own.lock().apply(&execution);
-        ExecutionSummary { outcome: OutcomeLine::of(&execution.verdict), effects, guest_time: execution.guest_time }
+        let (outcome, guest_time) = (OutcomeLine::of(&execution.verdict), execution.guest_time);
+        ExecutionSummary { outcome, effects, calls, guest_time, memory_bytes }
     }
 
     /// Fires the timers that only the candidate has.
@@ -285,11 +297,7 @@ impl RunningShadow {
             };
             let event = Event { seq: self.last, time_ms: now_ms, device: None, durable: true, data };
             let new = self.execute(&event, None, 1).await;
-            self.shadow.report.lock().add(self.last.0, "", &empty_summary(), &new);
+            self.shadow.report.lock().add(self.last.0, "", &ExecutionSummary::nothing(), &new);
         }
     }
-}
-
-fn empty_summary() -> ExecutionSummary {
-    ExecutionSummary { outcome: OutcomeLine::Done, effects: Vec::new(), guest_time: Duration::ZERO }
 }

@@ -13,6 +13,7 @@ mod line_queue;
 mod line_writer;
 pub mod live;
 pub mod mask;
+pub mod method_calls;
 pub mod names;
 pub mod offline;
 pub mod own_state;

@@ -25,7 +25,7 @@ pub mod timer;
 pub use call::{CallRecord, CallResult};
 pub use cause::{Cause, EffectKey};
 pub use command::OpenCommands;
-pub use effect::{Effect, KvWrite};
+pub use effect::{Effect, KvWrite, Target};
 pub use entry::Entry;
 pub use event::{CommandStatus, Event, EventData, EventKind, Property};
 pub use execution::{DeadLetter, Handled, HandledInRun, HandledRun, HeldBack, Outcome};

@@ -78,6 +78,9 @@ pub enum MethodError {
     Invalid(String),
     #[error("{0}")]
     Unavailable(String),
+    /// The plugin has reached as many new devices and topics as it may within a minute.
+    #[error("{0}")]
+    NewTargets(String),
 }
 
 /// Called by host functions. All but `twin` and `call_method` run inside a guest's call: they must be quick and must not block.

@@ -57,10 +57,10 @@ pub struct Limits {
     pub burst_per_target: Option<NonZeroU32>,
     /// Effects per second on all devices and topics together.
     pub effects_per_second: NonZeroU32,
-    /// Devices and topics that one event may reach without an operator's approval. `None`: any number.
+    /// Devices and topics that one event may reach without an operator's approval, by effects and by method calls. `None`: any number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_targets_per_event: Option<NonZeroU32>,
-    /// Devices and topics that the plugin has not reached before and may reach in a minute without an operator's approval.
+    /// Devices and topics that the plugin has not reached before and may reach within a minute without an operator's approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_new_targets_per_minute: Option<NonZeroU32>,
 }

@@ -261,6 +261,18 @@ pub fn too_many_effects(most: u32) -> Refusal {
     )
 }
 
+/// The error of a method call with which an event would reach more devices and topics than `most`.
+#[must_use]
+pub fn too_many_targets(most: u32) -> Refusal {
+    Refusal::over(
+        names::MAX_TARGETS_PER_EVENT,
+        format!(
+            "{most} devices and topics for one event, and a method call cannot wait for approval{}",
+            raised_by("max-targets-per-event", most.saturating_mul(2))
+        ),
+    )
+}
+
 /// The error of an event that has made as many calls as it may make, `most`.
 #[must_use]
 pub fn too_many_calls(most: u32) -> Refusal {

@@ -191,6 +191,7 @@ pub(super) fn shadow(status: ShadowStatus) -> PluginShadow {
         queued: Int64(queued as u64),
         old_micros: Int64(mean(report.old_time)),
         new_micros: Int64(mean(report.new_time)),
+        memory_bytes: Int64(report.memory_bytes as u64),
         examples: report.examples.iter().map(example).collect(),
         kinds: report.kinds,
     }
