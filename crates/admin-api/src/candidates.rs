@@ -138,6 +138,11 @@ pub struct PluginCanary {
     pub since: Time,
     /// Why it ended. Absent while it is running.
     pub ended: Option<String>,
+    pub ended_time: Option<Time>,
+    /// Whether its guard ended it.
+    pub ended_by_guard: bool,
+    /// The event with which it violated its guard. The version in force handled it again.
+    pub ended_by_event: Option<Int64>,
     /// The share of all devices.
     pub share: Option<f64>,
     /// A glob for device ids.

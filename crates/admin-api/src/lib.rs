@@ -63,7 +63,7 @@ pub use plugins::{
     Builtin, GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginVersionsResponse, ListPluginsResponse,
     Plugin, PluginCounters, PluginFile, PluginGuard, PluginPatch, PluginRecording, PluginRolledBack, PluginTimers,
     PluginVersion, RecordPluginRequest, RollbackRequest, SettingsField, SettingsKind, TryMethodAnswer,
-    TryPluginRequest, TryPluginResponse, VersionRolledBack,
+    TryPluginRequest, TryPluginResponse, VersionInForce, VersionRolledBack,
 };
 pub use property::Property;
 pub use registries::{

@@ -189,6 +189,9 @@ pub struct PluginVersion {
     pub time: Time,
     /// The name of the token that wrote it. Absent: its files were changed without this API.
     pub by: Option<String>,
+    /// The times before that it came into force, the last first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<VersionInForce>,
     /// Whether it is the version that runs.
     pub in_force: bool,
     /// Whether the host has its component, so that it can be restored.
@@ -203,6 +206,18 @@ pub struct PluginVersion {
     /// The schema in which it keeps the plugin's state.
     pub state_schema: u32,
     /// Why it was rolled back.
+    pub rolled_back: Option<VersionRolledBack>,
+}
+
+/// A time at which a version came into force.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VersionInForce {
+    pub time: Time,
+    /// The name of the token that wrote it. Absent: its files were changed without this API.
+    pub by: Option<String>,
+    /// Why it was rolled back then.
     pub rolled_back: Option<VersionRolledBack>,
 }
 
@@ -227,7 +242,7 @@ pub struct ListPluginVersionsResponse {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RollbackRequest {
-    /// Its number, or the beginning of its digest. Absent: the previous version.
+    /// Its number, or the beginning of its digest. Absent: the previous version that its guard did not roll back.
     // Bounded by the body; what names no version is refused.
     pub to: Option<String>,
 }

@@ -65,8 +65,8 @@ pub trait Plugins: Send + Sync {
         name: &PluginName,
         request: CanaryPluginRequest,
     ) -> PluginFuture<'_, Result<PluginCanary, DryRunError>>;
-    /// Returns `None` if there is no canary.
-    fn canary_status(&self, name: &PluginName) -> Option<PluginCanary>;
+    /// The canary that runs, if there is one, and the last that have ended, newest first.
+    fn canaries(&self, name: &PluginName) -> PluginFuture<'_, Vec<PluginCanary>>;
     /// Returns `None` if there is no canary.
     fn abort_canary(&self, name: &PluginName) -> Option<PluginCanary>;
     /// The component and the settings file that put the canary in force; each is `None` if it is in force already. Returns `None`

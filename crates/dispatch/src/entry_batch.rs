@@ -8,7 +8,7 @@ use std::{
 use super::{
     behaviour::Observation,
     canary::Canary,
-    migration,
+    canary_end, migration,
     queue::Job,
     runner::Runner,
     status::Tally,
@@ -17,7 +17,7 @@ use super::{
     version::Version,
 };
 use switchbox_model::{
-    CallRecord, Cause, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack, lifecycle::PluginChange,
+    CallRecord, Cause, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack, Seq, lifecycle::PluginChange,
 };
 use switchbox_plugin_runtime::{Called, Execution, Verdict};
 use switchbox_store::QueueShare;
@@ -85,9 +85,9 @@ impl<'a> EntryBatch<'a> {
     }
 
     /// Adds an execution to the version's statistics. Returns `true` if that rolled the version back.
-    pub(super) fn observe(&mut self, version: &Arc<Version>, execution: &Execution) -> bool {
+    pub(super) fn observe(&mut self, version: &Arc<Version>, seq: Seq, execution: &Execution) -> bool {
         if self.observed.as_ref().is_some_and(|of| !Arc::ptr_eq(of, version)) {
-            self.flush_observed("");
+            self.flush_observed(None, "");
         }
         self.observed.get_or_insert_with(|| version.clone());
         self.observations.push(Observation::of(execution));
@@ -97,16 +97,16 @@ impl<'a> EntryBatch<'a> {
             Verdict::GuestFailed(text) | Verdict::HostPanicked(text) => text,
         };
         let at_once = self.runner.versions.under_guard() || self.runner.canary().is_some();
-        at_once && self.flush_observed(text)
+        at_once && self.flush_observed(Some(seq), text)
     }
 
-    /// `text`: the error of the last execution.
-    fn flush_observed(&mut self, text: &str) -> bool {
+    /// `seq`: the event of the last execution, `text`: its error.
+    fn flush_observed(&mut self, seq: Option<Seq>, text: &str) -> bool {
         let Some(version) = self.observed.take() else { return false };
         let colon = if text.is_empty() { "" } else { ": " };
         if let Some(canary) = self.canary(&version) {
             let why = canary.observe(self.observations.drain(..), &self.runner.version());
-            return self.end_canary(&version, why.map(|why| format!("{why}{colon}{text}")));
+            return self.end_canary(&version, seq, why.map(|why| format!("{why}{colon}{text}")));
         }
         let back = self.runner.versions.observe(&version, self.observations.drain(..));
         let Some((instead, why)) = back else { return false };
@@ -119,21 +119,21 @@ impl<'a> EntryBatch<'a> {
         self.runner.canary().filter(|canary| Arc::ptr_eq(&canary.version, version))
     }
 
-    fn end_canary(&self, version: &Version, why: Option<String>) -> bool {
+    fn end_canary(&self, version: &Version, seq: Option<Seq>, why: Option<String>) -> bool {
         let Some(why) = why else { return false };
         tracing::error!(
             plugin = %self.runner.name, digest = %version.digest,
             "the guard ended the canary; the version in force acts for all devices: {why}"
         );
-        self.runner.end_canary(&format!("the guard ended it: {why}"));
+        canary_end::end_by_guard(self.runner, &why, seq);
         true
     }
 
     /// An event of this version became a dead letter.
-    pub(super) fn observe_dead_letter(&mut self, version: &Arc<Version>) {
+    pub(super) fn observe_dead_letter(&mut self, version: &Arc<Version>, seq: Seq) {
         if let Some(canary) = self.canary(version) {
             let why = canary.observe_dead_letter(&self.runner.version());
-            self.end_canary(version, why);
+            self.end_canary(version, Some(seq), why);
             return;
         }
         if let Some((instead, why)) = self.runner.versions.observe_dead_letter(version) {
@@ -217,7 +217,7 @@ impl<'a> EntryBatch<'a> {
             cause: Cause::Plugin {
                 seq: job.event.seq,
                 plugin: self.runner.name.clone(),
-                digest: version.digest.clone(),
+                digest: version.journaled_as.clone(),
                 attempt: job.attempt,
                 index,
             },
@@ -236,7 +236,7 @@ impl<'a> EntryBatch<'a> {
     /// Submits all entries, when the journal's queue has room.
     pub(super) async fn submit(&mut self) {
         self.runner.counters.add(&std::mem::take(&mut self.tally));
-        self.flush_observed("");
+        self.flush_observed(None, "");
         if self.entries.is_empty() {
             return;
         }

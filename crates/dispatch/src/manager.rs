@@ -17,7 +17,7 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 use super::{
     Handle,
     backlog::CatchUp,
-    catch_up,
+    canary_end, catch_up,
     context::Context,
     lifecycle::{self, Lifecycles},
     migration::{self, Reason},
@@ -244,7 +244,9 @@ impl Manager {
                 self.context.lifecycles.lock().change(name, |lifecycle| lifecycle.identity = Some(identity));
             }
             self.forget_rolled_back(name, &version.id).await?;
-            runner.end_canary("another version came into force");
+            if runner.version().id != version.id {
+                canary_end::end(&runner, "another version came into force".into());
+            }
             runner.versions.replace(version);
             self.context.routes_changed();
             return Ok(());

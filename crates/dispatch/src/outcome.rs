@@ -38,7 +38,7 @@ pub(super) async fn decide(
     let now = Instant::now();
     let time_ms = entries.account(version, &job, &execution, now);
     log_limits_hit(entries, &job, &execution, now);
-    let rolled_back = entries.observe(version, &execution);
+    let rolled_back = entries.observe(version, job.event.seq, &execution);
     let ended = OutcomeLine::of(&execution.verdict);
     let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
     let called: Vec<_> = calls.iter().map(|call| call.device).collect();
@@ -62,12 +62,12 @@ pub(super) async fn decide(
         let outcome = Outcome::Done { effects };
         let handled = HandledInRun { seq: job.event.seq, attempt: job.attempt, took_us, logs, outcome };
         entries.handled_timer(&job);
-        entries.add_plain(&version.digest, time_ms, job.event.durable, handled);
+        entries.add_plain(&version.journaled_as, time_ms, job.event.durable, handled);
         return NextStep::Handled;
     }
     let handled = Handled {
         plugin: runner.name.clone(),
-        digest: version.digest.clone(),
+        digest: version.journaled_as.clone(),
         seq: job.event.seq,
         attempt: job.attempt,
         time_ms,
@@ -176,7 +176,7 @@ fn give_up(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, problem: 
     if let Some(more) = runner.log_limits.allow("dead letter", Instant::now()) {
         tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; the event becomes a dead letter{more}", problem.text);
     }
-    entries.observe_dead_letter(&version);
+    entries.observe_dead_letter(&version, job.event.seq);
     handled.outcome = Outcome::Dead { error: problem.text, event: Box::new(job.event.clone()) };
     entries.add(handled, &job, None);
     NextStep::Handled

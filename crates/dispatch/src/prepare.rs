@@ -120,12 +120,13 @@ impl Compiler {
         let setup = Arc::new(Setup { name: name.clone(), settings: text, limits: settings.limits.clone(), grants });
         // Checked here, so that a component that does not start never replaces one that does.
         drop(component.start(setup.clone(), PluginHost::for_start_check(context)).await?);
-        let digest = component.digest().into();
+        let digest: Arc<str> = component.digest().into();
         let trigger_list = settings.triggers.clone().unwrap_or_else(|| description.triggers.clone());
         let token_rates = TokenRates::new(&settings.limits);
         let granted = settings.grants.as_ref();
         let version = Version {
             component,
+            journaled_as: Arc::clone(&digest),
             digest,
             id,
             setup,

@@ -17,6 +17,7 @@ use super::{
     backlog::{Backlog, BacklogTask, CatchUp},
     blast_radius::BlastRadius,
     canary::Canary,
+    canary_status::CanaryEnd,
     context::Context,
     loop_guard::LoopGuard,
     queue::Job,
@@ -148,13 +149,13 @@ impl Runner {
         self.versions.recheck_instances();
     }
 
-    /// Ends the canary: the version in force acts for all devices from the next event on.
-    pub(super) fn end_canary(&self, why: &str) {
-        if let Some(canary) = self.canary() {
-            canary.end(why);
-            self.has_canary.store(false, Ordering::Release);
-            self.versions.recheck_instances();
-        }
+    /// Ends the canary: the version in force acts for all devices from the next event on. Returns `None` if none is running.
+    pub(super) fn end_canary(&self, end: CanaryEnd) -> Option<Arc<Canary>> {
+        let canary = self.canary()?;
+        canary.end(end);
+        self.has_canary.store(false, Ordering::Release);
+        self.versions.recheck_instances();
+        Some(canary)
     }
 
     pub(super) fn wants(&self, device: Option<&Arc<Device>>, event: &Event) -> bool {

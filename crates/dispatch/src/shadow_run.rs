@@ -21,7 +21,7 @@ use switchbox_dry_run::{
     own_state::OwnState,
     shadow_report::{ExecutionSummary, ShadowReport},
 };
-use switchbox_model::{DeviceName, Event, EventData, PluginName, Seq, limits, limits::names};
+use switchbox_model::{DeviceName, Event, EventData, JournaledDigest, PluginName, Seq, limits, limits::names};
 use switchbox_plugin_runtime::{Call, Instance, PluginSettings};
 use switchbox_support::clock;
 
@@ -117,7 +117,11 @@ impl Manager {
             None => (of.component.clone(), format!("{} with other settings", of.id)),
         };
         match self.compiler.check(&self.context, name, compiled, &settings, id).await? {
-            Prepared::Version(version) => Ok(Arc::from(version)),
+            Prepared::Version(mut version) => {
+                // Only what a canary does is written to the journal.
+                version.journaled_as = JournaledDigest::of_canary(&version.digest);
+                Ok(Arc::from(version))
+            }
             Prepared::NeedsConsent(_) => Err(ShadowError::NeedsConsent),
         }
     }

@@ -23,7 +23,7 @@ pub mod symmetric;
 pub mod timer;
 
 pub use call::{CallRecord, CallResult};
-pub use cause::{Cause, EffectKey};
+pub use cause::{Cause, EffectKey, JournaledDigest};
 pub use command::OpenCommands;
 pub use effect::{Effect, KvWrite, Target};
 pub use entry::Entry;

@@ -29,6 +29,19 @@ pub struct RolledBack {
     pub stays: bool,
 }
 
+/// A time at which a version came into force, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TimeInForce {
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// The token's name if it was written over the API; `None`: its files were changed otherwise.
+    #[serde(default)]
+    pub by: Option<String>,
+    #[serde(default)]
+    pub rolled_back: Option<RolledBack>,
+}
+
 /// A component with its settings that has run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,6 +68,9 @@ pub struct Version {
     pub about: Summary,
     #[serde(default)]
     pub rolled_back: Option<RolledBack>,
+    /// The times before the last that it came into force, oldest first.
+    #[serde(default)]
+    pub earlier: Vec<TimeInForce>,
 }
 
 /// A version that came into force now.

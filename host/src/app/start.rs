@@ -192,6 +192,8 @@ impl<'a> Start<'a> {
         let (history, authors) = (History::new(&self.settings.data), Arc::<admin::Authors>::default());
         let noted = history.clone();
         plugins.on_rolled_back(move |name, rolled_back| changes::record_rolled_back(&noted, name, rolled_back));
+        let (noted, running) = (history.clone(), Arc::downgrade(&plugins));
+        plugins.on_canary_ended(move |name, status| windows::canary_ended(&running, &noted, name, status));
         let scripts = Arc::new(Scripts::new(self.settings.js_toolchain.clone(), &self.settings.data));
         let loader = Loader { plugins: plugins.clone(), history: history.clone(), authors: authors.clone(), scripts };
         let folder = folder::start(self.settings, loader, &self.tasks, on, self.shutdown.clone()).await?;
