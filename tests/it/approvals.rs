@@ -33,7 +33,8 @@ fn effects_on_too_many_targets_wait_for_an_operator_also_over_a_restart() {
     (0..3).for_each(|n| switch.event(format!("on {n}")));
     let found = waiting(&host, 3);
     assert_eq!((&found[0]["targets"], &found[0]["effectCount"]), (&json!(5), &json!(5)), "{found:?}");
-    assert!(found[0]["why"].as_str().unwrap().contains("max-targets-per-event: 5 targets"), "{found:?}");
+    let why = "limits.max-targets-per-event: 5 targets; up to 3 need no approval; max-targets-per-event = 6 under [limits] of its .toml raises it";
+    assert_eq!(found[0]["why"], why);
     let ids: Vec<_> = found.iter().map(|approval| approval["id"].as_str().unwrap().to_owned()).collect();
     let plugin = host.admin().plugin("fleet").unwrap();
     assert_eq!((&plugin["waitingForApproval"], &plugin["counters"]["done"]), (&json!(3), &json!(3)), "{plugin}");
@@ -79,7 +80,11 @@ fn a_plugin_that_reaches_new_targets_too_fast_waits_and_may_use_its_known_ones()
         let found = host.admin().get("/v1/approvals").ok()["approvals"].as_array().unwrap().clone();
         (!found.is_empty()).then_some(found)
     });
-    assert!(some[0]["why"].as_str().unwrap().contains("new targets in this minute"), "{some:?}");
+    let why = some[0]["why"].as_str().unwrap();
+    assert!(
+        why.contains("new targets in this minute") && why.contains("; max-new-targets-per-minute = 4 under"),
+        "{why}"
+    );
     host.admin().wait_plugin("echo", "to see all", |plugin| plugin["counters"]["done"] == 5);
     // Instances work side by side, so any of the switches can be the first.
     let name = |number: usize| format!("switch-{number}");

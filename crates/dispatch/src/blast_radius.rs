@@ -4,8 +4,8 @@
 use hashbrown::HashSet;
 
 use super::loop_guard::distinct_targets;
-use switchbox_model::{DeviceNum, Effect, limits::LimitName};
-use switchbox_plugin_runtime::{Limits, limits::names};
+use switchbox_model::{DeviceNum, Effect};
+use switchbox_plugin_runtime::{Limits, limits::Line};
 
 /// Targets that are remembered for one plugin. Further targets always count as new.
 const TARGETS_MAX: usize = 100_000;
@@ -21,7 +21,7 @@ pub(super) struct BlastRadius {
 /// The limit that an event's effects exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Exceeded {
-    pub(super) limit: LimitName,
+    pub(super) line: Line,
     pub(super) targets: u32,
     pub(super) most: u32,
 }
@@ -40,7 +40,7 @@ impl BlastRadius {
         let targets: Vec<_> = distinct_targets(effects).collect();
         let count = u32::try_from(targets.len()).unwrap_or(u32::MAX);
         if let Some(most) = per_event.map(Into::into).filter(|most| count > *most) {
-            return Some(Exceeded { limit: names::MAX_TARGETS_PER_EVENT, targets: count, most });
+            return Some(Exceeded { line: Line::MaxTargetsPerEvent, targets: count, most });
         }
         if self.minute != minute {
             (self.minute, self.new_in_minute) = (minute, 0);
@@ -51,7 +51,7 @@ impl BlastRadius {
         let new = u32::try_from(targets.iter().filter(is_new).count()).unwrap_or(u32::MAX);
         let all_new = self.new_in_minute.saturating_add(new);
         if let Some(most) = per_minute.map(Into::into).filter(|most| new > 0 && all_new > *most) {
-            return Some(Exceeded { limit: names::MAX_NEW_TARGETS_PER_MINUTE, targets: all_new, most });
+            return Some(Exceeded { line: Line::MaxNewTargetsPerMinute, targets: all_new, most });
         }
         self.new_in_minute = all_new;
         targets.iter().for_each(|(_, hash)| self.record(*hash));
@@ -90,7 +90,7 @@ mod tests {
         };
         let mut admit = |devices, minute| {
             let exceeded = radius.admit(&configs(devices), &limits, minute, |device| device.0 >= 100);
-            exceeded.map(|exceeded| exceeded.limit.as_str())
+            exceeded.map(|exceeded| exceeded.line.key())
         };
         assert_eq!(admit(0..4, 0), Some("max-targets-per-event"));
         assert_eq!([admit(0..3, 0), admit(0..3, 0), admit(3..5, 0)], [None; 3]);

@@ -12,9 +12,9 @@ use super::{
     version::Version,
 };
 use switchbox_model::{Cause, Effect, EventData};
-use switchbox_plugin_runtime::limits::names;
+use switchbox_plugin_runtime::limits::{Line, names};
 
-/// Characters of the text that explains what was held back. It contains the target's name.
+/// Characters of the text that says which limit was hit. It contains the target's name.
 const WHY_CHARS: usize = 300;
 
 impl Runner {
@@ -85,30 +85,32 @@ impl Runner {
         }
     }
 
-    /// A text that names the limit and its target.
-    fn limit_text(&self, version: &Version, hit: LimitHit, effects: &[Effect]) -> String {
+    /// A text that names the limit and its target, and the text of the line that raises the limit.
+    fn limit_text(&self, version: &Version, hit: LimitHit, effects: &[Effect]) -> (String, String) {
         let limits = &version.setup.limits;
         let target = effects.get(hit.effect).and_then(|effect| self.target(effect));
-        match (hit.limit, target) {
+        let (text, line) = match (hit.limit, target) {
             (names::RATE_PER_TARGET, Some(target)) => {
-                let rate = match target {
-                    Node::Device(..) => limits.rate_per_device(),
-                    Node::Topic(_) => limits.rate_per_topic(),
+                let (rate, line) = match target {
+                    Node::Device(..) => (limits.rate_per_device(), Line::RatePerDevice),
+                    Node::Topic(_) => (limits.rate_per_topic(), Line::RatePerTopic),
                 };
-                format!("{target} gets more than {rate} from this plugin")
+                (format!("{target} gets more than {rate} from this plugin"), line)
             }
-            _ => format!("more than {} effects a second", limits.effects_per_second),
-        }
+            _ => (format!("more than {} effects a second", limits.effects_per_second), Line::EffectsPerSecond),
+        };
+        // The target's name may be long; the line is never cut.
+        (text.chars().take(WHY_CHARS).collect(), limits.raise(line))
     }
 
     /// Counts the limit that was hit and logs it at a limited rate. Returns a text with the limit and the target.
     pub(super) fn record_delay(&self, version: &Version, hit: LimitHit, wait: Duration, effects: &[Effect]) -> String {
         self.counters.limit(hit.limit);
-        let text = self.limit_text(version, hit, effects);
+        let (text, line) = self.limit_text(version, hit, effects);
         if let Some(more) = self.log_limits.allow("delay", Instant::now()) {
-            tracing::warn!(plugin = %self.name, limit = %hit.limit, wait = ?wait, "effects are held back: {text}{more}");
+            tracing::warn!(plugin = %self.name, limit = %hit.limit, wait = ?wait, "effects are held back: {text}{line}{more}");
         }
-        format!("limits.{}: {text}", hit.limit).chars().take(WHY_CHARS).collect()
+        format!("limits.{}: {text}{line}", hit.limit)
     }
 
     /// The text of a dead letter.
@@ -120,9 +122,9 @@ impl Runner {
         effects: &[Effect],
     ) -> String {
         self.counters.limit(hit.limit);
-        let text = self.limit_text(version, hit, effects);
+        let (text, line) = self.limit_text(version, hit, effects);
         format!(
-            "the limit \"{}\" is reached: {text}, and the effects of this event would have to wait {wait:.1?}, longer than {LONGEST_DELAY:?}",
+            "the limit \"{}\" is reached: {text}, and the effects of this event would have to wait {wait:.1?}, longer than {LONGEST_DELAY:?}{line}",
             hit.limit
         )
     }

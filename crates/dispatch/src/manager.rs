@@ -123,9 +123,7 @@ impl Manager {
             Ok(Prepared::Version(version)) => *version,
             Ok(Prepared::NeedsConsent(description)) => return self.wait_for_consent(name, origin, *description).await,
             Err(error) => {
-                if let Error::Call(CallError::Panicked { what, panic }) = &error {
-                    self.context.supervisor.count_panic(what, panic);
-                }
+                self.count_failure_of(name, &error);
                 self.mark_broken(name, &error.to_string());
                 return Err(error);
             }
@@ -176,6 +174,18 @@ impl Manager {
         });
         tracing::warn!(plugin = %name, "waits for an operator's consent to the grants that it asks for: `switchbox plugin grant {name}`, or [grants] in its settings");
         Ok(())
+    }
+
+    /// Counts a panic of the host, or a limit that kept a new version from starting if another version runs: its counters are the
+    /// plugin's.
+    fn count_failure_of(&self, name: &PluginName, error: &Error) {
+        let Error::Call(error) = error else { return };
+        if let CallError::Panicked { what, panic } = error {
+            self.context.supervisor.count_panic(what, panic);
+        }
+        if let (Some(limit), Some(runner)) = (error.limit(), self.routes.runner(name)) {
+            runner.counters.limit(limit);
+        }
     }
 
     /// The plugin's files cannot be used; `error` says why.

@@ -108,12 +108,10 @@ fn approve(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted, exceeded: Exc
         return NextStep::Approve(Box::new(uncommitted), exceeded);
     }
     runner.counters.limit(names::APPROVALS);
-    let (limit, waiting) = (exceeded.limit, limits::APPROVALS);
-    refuse(
-        entries,
-        uncommitted,
-        format!("limits.{limit}: needs approval, and {waiting} events of the plugin wait for it"),
-    )
+    let (limit, waiting) = (exceeded.line.key(), limits::APPROVALS);
+    let more = uncommitted.version.setup.limits.raise(exceeded.line);
+    let text = format!("limits.{limit}: needs approval, and {waiting} events of the plugin wait for it{more}");
+    refuse(entries, uncommitted, text)
 }
 
 /// The event becomes a dead letter, and its effects are dropped.

@@ -107,7 +107,7 @@ impl Compiler {
         id: String,
     ) -> Result<Prepared, Error> {
         let text = settings.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
-        let description = component.describe(&text).await?;
+        let description = component.describe(&text, &settings.limits).await?;
         if let Some(settings) = &settings.settings {
             schema::check(&description.schema, settings).map_err(Error::Settings)?;
         }

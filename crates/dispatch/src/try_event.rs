@@ -137,7 +137,7 @@ impl Manager {
             }
             (None, None) => parts(PluginSettings::default()),
         };
-        let described = component.describe(&text).await;
+        let described = component.describe(&text, &limits).await;
         let description = described.map_err(|error| TryError::Prepare(self.count_panic_of(error)))?;
         let wrong = |text| TryError::Prepare(Error::Settings(text));
         let grants = EffectiveGrants::new(&description.grants, granted.as_ref()).map_err(wrong)?;

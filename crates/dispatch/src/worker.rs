@@ -158,6 +158,6 @@ fn not_started(error: &CallError) -> Execution {
         logs: Vec::new(),
         guest_time: Duration::ZERO,
         awaited: Duration::ZERO,
-        limits_hit: Vec::new(),
+        limits_hit: error.limit().into_iter().collect(),
     }
 }

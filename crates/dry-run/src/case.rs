@@ -75,7 +75,7 @@ pub async fn run(
 ) -> Result<Vec<EventResult>, Error> {
     let own = case.settings.as_ref().or(settings.settings.as_ref());
     let text = own.map_or_else(|| "{}".to_owned(), ToString::to_string);
-    let description = component.describe(&text).await?;
+    let description = component.describe(&text, &settings.limits).await?;
     let grants = EffectiveGrants::new(&description.grants, settings.grants.as_ref()).map_err(Error::Settings)?;
     let triggers = settings.triggers.as_ref().unwrap_or(&description.triggers);
     let triggers = Triggers::new(triggers).map_err(Error::Settings)?;

@@ -143,7 +143,7 @@ impl Replay {
             }
             None => (line.settings, line.granted, line.limits),
         };
-        let description = self.request.component.describe(&settings).await?;
+        let description = self.request.component.describe(&settings, &limits).await?;
         let wrong = |text| Error::Line { line: at, text };
         let grants = EffectiveGrants::new(&description.grants, granted.as_ref()).map_err(wrong)?;
         // Lists contain only what the recorded plugin was allowed to read.

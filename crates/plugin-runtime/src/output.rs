@@ -9,7 +9,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use super::{
     failure::LimitHit,
-    limits::{Limits, names},
+    limits::{Limits, Line, names},
     text,
 };
 use switchbox_model::limits::LimitName;
@@ -82,9 +82,9 @@ impl Captured {
         }
         let (max_lines, max_bytes) = (self.limits.log_lines as usize, self.limits.output.bytes());
         if self.lines.len() >= max_lines {
-            self.cut(names::LOG_LINES, max_lines);
+            self.cut(Line::LogLines, max_lines);
         } else if self.bytes.saturating_add(message.len()) > max_bytes {
-            self.cut(names::OUTPUT, max_bytes);
+            self.cut(Line::Output, max_bytes);
         } else {
             self.bytes += message.len();
             let short = text::too_long(message);
@@ -93,9 +93,9 @@ impl Captured {
         }
     }
 
-    fn cut(&mut self, limit: LimitName, value: usize) {
+    fn cut(&mut self, line: Line, value: usize) {
+        let (limit, more) = (line.limit(), self.limits.raise(line));
         self.cut = Some(limit);
-        let more = self.limits.raise(limit.as_str());
         self.lines.push(format!("warn: the limit \"{limit}\" ({value}) is reached; the rest is dropped{more}"));
     }
 

@@ -252,22 +252,25 @@ pub fn raised_by(key: &str, value: impl fmt::Display) -> String {
     format!("; {key} = {value} under [limits] of its .toml raises it")
 }
 
+/// The same for a number of something in one event, `now`. Empty where a settings file may not say more.
+#[must_use]
+pub fn count_raised_by(limit: LimitName, now: u32) -> String {
+    let most = limits::COUNT_PER_EVENT_MAX;
+    if now < most { raised_by(limit.as_str(), most.min(now.saturating_mul(2))) } else { String::new() }
+}
+
 /// The error of an event that has as many effects as it may have, `most`.
 #[must_use]
 pub fn too_many_effects(most: u32) -> Refusal {
-    Refusal::over(
-        names::EFFECTS_PER_EVENT,
-        format!("{most} effects{}", raised_by("effects-per-event", most.saturating_mul(2))),
-    )
+    let limit = names::EFFECTS_PER_EVENT;
+    Refusal::over(limit, format!("{most} effects{}", count_raised_by(limit, most)))
 }
 
 /// The error of an event that has made as many calls as it may make, `most`.
 #[must_use]
 pub fn too_many_calls(most: u32) -> Refusal {
-    Refusal::over(
-        names::HOST_CALLS,
-        format!("{most} calls for one event{}", raised_by("host-calls", most.saturating_mul(2))),
-    )
+    let limit = names::HOST_CALLS;
+    Refusal::over(limit, format!("{most} calls for one event{}", count_raised_by(limit, most)))
 }
 
 /// The error of a migration that has made as many calls as it may make.

@@ -97,6 +97,8 @@ pub const MIGRATION_TIME: Duration = Duration::from_secs(10);
 pub const MIGRATION_WAIT: Duration = Duration::from_secs(60);
 /// Effects of one event, writes of the plugin's own state included, unless its settings say otherwise.
 pub const EFFECTS_PER_EVENT: u32 = 64;
+/// What a plugin's settings may allow at most: log lines, calls of the host, effects of one event.
+pub const COUNT_PER_EVENT_MAX: u32 = 1_000_000;
 /// Entries of one list that a plugin asks for.
 pub const LIST_ENTRIES: usize = 1_000;
 /// Bytes of one list of devices that a plugin gets.

@@ -196,7 +196,7 @@ impl Real {
         };
         let world = CaseWorld::new(WorldLine { devices, methods: vec![answer], ..WorldLine::default() }).unwrap();
         let world = Arc::new(world);
-        let asked = component.describe("{}").await.unwrap().grants;
+        let asked = component.describe("{}", &Limits::default()).await.unwrap().grants;
         let setup = Setup {
             name: PluginName::new("plugin-under-test").unwrap(),
             settings: "{}".into(),

@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, fs};
 
 use switchbox_model::limits::{LimitName, names, plugin_names};
+use switchbox_plugin_runtime::limits::Line;
 
 /// The names in the first column of the table below this heading.
 fn listed(page: &str, heading: &str) -> BTreeSet<String> {
@@ -41,4 +42,19 @@ fn every_limit_in_the_table_is_used() {
         |constant: &str| code.iter().any(|text| super::words_after(text, "names::").any(|word| word == constant));
     let idle: Vec<_> = [names::ALL, plugin_names::ALL].concat().into_iter().filter(|(_, name)| !used(name)).collect();
     assert!(idle.is_empty(), "in crates/rules/src/limits/table.rs and nowhere else: {idle:?}");
+}
+
+/// docs/plugins.md says that the message of a limit has the line that raises it.
+#[test]
+fn every_line_that_raises_a_limit_ends_a_message() {
+    // The first two messages are shared with the SDK, which has no settings file: `count_raised_by` in crates/rules/src/calls.rs writes
+    // their lines. No event hits a burst alone.
+    const ELSEWHERE: [Line; 3] = [Line::HostCalls, Line::EffectsPerEvent, Line::BurstPerTarget];
+    let sources = super::sources(&["crates"]);
+    let others = sources.iter().filter(|(path, _)| !path.ends_with("plugin-model/src/limits.rs"));
+    let code: Vec<_> = others.map(|(_, text)| super::code(text)).collect();
+    let used = |name: &str| code.iter().any(|text| super::words_after(text, "Line::").any(|word| word == name));
+    let idle: Vec<_> =
+        Line::ALL.into_iter().filter(|line| !ELSEWHERE.contains(line) && !used(&format!("{line:?}"))).collect();
+    assert!(idle.is_empty(), "in crates/plugin-model/src/limits.rs and in no message: {idle:?}");
 }

@@ -97,7 +97,7 @@ fn what_is_recorded_is_replayed_to_the_byte() {
         let component = builtin("motion-alert").await;
         let world = Arc::new(CaseWorld::new(WorldLine::default()).unwrap());
         let recorder = Arc::new(Recorder::new(world.clone()));
-        let described = component.describe("{}").await.unwrap();
+        let described = component.describe("{}", &Default::default()).await.unwrap();
         let setup = Setup {
             name: PluginName::new("motion").unwrap(),
             settings: "{}".into(),

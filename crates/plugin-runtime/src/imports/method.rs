@@ -16,7 +16,6 @@ use super::{
         execution::Called,
         grants::Capability,
         host::{MethodCall, MethodError},
-        limits::names,
         sandbox::StoreData,
     },
     args::Of as _,
@@ -52,12 +51,7 @@ impl Host for StoreData {
             Ok(Err(MethodError::TimedOut(text))) => Err(Error::TimedOut(text)),
             Ok(Err(MethodError::Invalid(text))) => Err(Error::Invalid(text)),
             Ok(Err(MethodError::Unavailable(text))) => Err(Error::Unavailable(text)),
-            Err(_) => {
-                let limit = self.setup.limits.host_call_time;
-                let more = self.setup.limits.raise(names::HOST_CALL_TIME.as_str());
-                let text = format!("{limit:?} of waiting for devices for one event{more}");
-                Err(Error::Limit(self.call.hit(names::HOST_CALL_TIME, &text)))
-            }
+            Err(_) => Err(self.waited_too_long()),
         };
         let result = recorded(&answer);
         self.call.calls.push(Called { device: to, method, request, time_ms, took, result });

@@ -251,6 +251,7 @@ table! {
         SCRIPT_BYTES = "script-bytes",
         SETTINGS_BYTES = "settings-bytes",
         SETTINGS_SCHEMA_BYTES = "settings-schema-bytes",
+        START_DEADLINE = "start-deadline",
         STACK = "stack",
         SUBFOLDER_BYTES = "subfolder-bytes",
         TABLES = "tables",
