@@ -40,6 +40,8 @@ pub struct Plugin {
     pub imports: Vec<String>,
     /// Those of them of which the host refuses each call: sockets and HTTP of WASI.
     pub refused_imports: Vec<String>,
+    /// Those of them that hold nothing: the files, the environment, the standard input and the terminals of WASI.
+    pub empty_imports: Vec<String>,
     /// The schema in which the component keeps the plugin's state; 0 if it does not export the interface `migration`.
     pub state_schema: u32,
     pub counters: PluginCounters,

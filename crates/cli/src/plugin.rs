@@ -235,6 +235,7 @@ fn details(plugin: Plugin) -> String {
         ("may do".to_owned(), plugin.grants_in_force.join(", ")),
         ("imports".to_owned(), plugin.imports.join(", ")),
         ("refused imports".to_owned(), plugin.refused_imports.join(", ")),
+        ("empty imports".to_owned(), plugin.empty_imports.join(", ")),
         ("settings".to_owned(), plugin.settings.trim().to_owned()),
         ("wait for approval".to_owned(), plugin.waiting_for_approval.to_string()),
         ("last error".to_owned(), plugin.last_error.unwrap_or_default()),

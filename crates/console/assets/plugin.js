@@ -37,6 +37,7 @@ function Facts({ plugin }) {
         <dt>Timers</dt><dd>${timers.count ? html`${timers.count}, the next <${Time} at=${timers.nextTime} />` : "none"}</dd>
         <dt>Limits hit</dt><dd>${limits.length ? limits.map(([limit, count]) => html`<${Badge} kind="warn" key=${limit}>${limit} ${number(count)} times<//> `) : "none"}</dd>
         ${plugin.refusedImports?.length > 0 && html`<dt>Refused</dt><dd>each call of ${plugin.refusedImports.map((one) => html`<div key=${one}><code>${one}</code></div>`)}</dd>`}
+        ${plugin.emptyImports?.length > 0 && html`<dt>Empty</dt><dd>nothing is in ${plugin.emptyImports.map((one) => html`<div key=${one}><code>${one}</code></div>`)}</dd>`}
         <dt>Triggers</dt><dd>${plugin.triggers.length ? plugin.triggers.map((one) => html`<div key=${one}><code>${one}</code></div>`) : "none"}</dd></dl><//>`;
 }
 

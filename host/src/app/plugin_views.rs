@@ -22,7 +22,11 @@ use switchbox_admin_api::{
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::{GuardStatus, Manager, PluginState, PluginStatus};
 use switchbox_model::{DeviceName, Event, PluginName};
-use switchbox_plugin_runtime::{PluginSettings, schema, settings::ComponentRef, surface::is_refused};
+use switchbox_plugin_runtime::{
+    PluginSettings, schema,
+    settings::ComponentRef,
+    surface::{is_empty, is_refused},
+};
 use switchbox_plugin_versions::{History, Version};
 
 pub(super) struct Views {
@@ -256,6 +260,7 @@ fn view(status: PluginStatus) -> Plugin {
         grants: status.grants.iter().map(grant).collect(),
         grants_in_force: status.grants_in_force.iter().map(grant).collect(),
         refused_imports: status.imports.iter().filter(|import| is_refused(import)).cloned().collect(),
+        empty_imports: status.imports.iter().filter(|import| is_empty(import)).cloned().collect(),
         imports: status.imports,
         state_schema: described_schema,
         counters: PluginCounters {
