@@ -50,10 +50,17 @@ fn a_try_shows_what_a_plugin_would_do_and_does_none_of_it() {
     assert!(text.contains(&format!("effect: config lamp-1 {awake}")), "{text}");
     assert!(text.contains("the device that the event came from is not registered"), "{text}");
     assert!(text.contains("config lamp-1"), "{text}");
-    // The data may also stand where the host's data folder would.
-    let same = host.command(&host_folder, &["plugin", "try", "wake", "--device", "switch-1", "--data", awake]);
-    let same = { same }.env_remove("SWITCHBOX_DATA").env("SWITCHBOX_TOKEN", token(&host_folder)).output().unwrap();
-    assert!(String::from_utf8_lossy(&same.stdout).contains("effect: config lamp-1"), "{same:?}");
+    // The data may also stand in --data, whatever it is; the environment names the host's data folder.
+    let same = host.cli(&host_folder, &["plugin", "try", "wake", "--device", "switch-1", "--data", awake]);
+    assert!(same.contains("effect: config lamp-1"), "{same}");
+    let other = host.cli(&host_folder, &["plugin", "try", "wake", "--device", "switch-1", "--data", "on"]);
+    assert!(other.contains("wake would be reject"), "{other}");
+    // The whole event may be in a file.
+    let file = host_folder.root().join("event.json");
+    fs::write(&file, r#"{"device": "switch-1", "data": {"telemetry": {"payload": {"json": {"state": "awake"}}}}}"#)
+        .unwrap();
+    let same = host.cli(&host_folder, &["plugin", "try", "wake", "--event", file.to_str().unwrap()]);
+    assert!(same.contains("effect: config lamp-1"), "{same}");
     let refused = host.cli(&host_folder, &["plugin", "try", "wake", "--device", "switch-1", "--json", "not json"]);
     let refused: Value = serde_json::from_str(&refused).unwrap();
     assert_eq!((&refused["outcome"], &refused["effects"]), (&json!("reject"), &json!([])), "{refused}");
@@ -78,8 +85,33 @@ fn a_try_shows_what_a_plugin_would_do_and_does_none_of_it() {
     assert_eq!(admin.plugin("wake").unwrap()["counters"]["done"], 1);
 }
 
-fn token(host_folder: &HostFolder) -> String {
-    fs::read_to_string(host_folder.data().join("admin-token")).unwrap().trim().to_owned()
+/// A message that names a line of the settings file is true wherever a component describes itself.
+#[test]
+fn the_limits_of_a_settings_file_bound_a_description() {
+    let settings = "[limits]\nstart-deadline = \"70ms\"\n[settings]\ndescribe = \"loop\"\n";
+    let line = "longer than 70ms; start-deadline = \"140ms\" under [limits] of its .toml raises it";
+    let host_folder = HostFolder::new();
+    host_folder.plugin("rogue.toml", settings);
+    host_folder.plugin("rogue.wasm", fs::read(HOSTILE).unwrap());
+    let host = host_folder.start();
+    let broken = host.admin().wait_plugin("rogue", "to be broken", |plugin| plugin["state"] == "broken");
+    assert!(broken["lastError"].as_str().unwrap().contains(line), "{broken}");
+
+    let folder = host_folder.root().join("project");
+    fs::create_dir_all(folder.join("cases")).unwrap();
+    fs::write(folder.join("hostile.toml"), settings).unwrap();
+    fs::write(folder.join("cases/one.json"), r#"{"events": []}"#).unwrap();
+    let file = folder.join("hostile.toml");
+    for arguments in [
+        &["plugin", "try", HOSTILE, "--device", "switch-1", "x", "--settings", file.to_str().unwrap()][..],
+        &["plugin", "test", folder.to_str().unwrap(), "--component", HOSTILE, "--settings", file.to_str().unwrap()],
+    ] {
+        let output = host.command(&host_folder, arguments).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(!output.status.success() && said.contains(line), "{arguments:?}: {said}");
+    }
+    host.stop();
 }
 
 #[test]

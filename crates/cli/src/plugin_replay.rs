@@ -36,7 +36,7 @@ pub(super) struct Options {
 pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Printed> {
     let component = match &options.component {
         Some(path) => read(path)?,
-        None => recorded(&options.file, host.data_folder())?,
+        None => recorded(&options.file, host.data_folder().as_deref())?,
     };
     let settings = options.settings.as_ref().map(|path| {
         let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
