@@ -71,7 +71,16 @@ fn each_language_has_its_rule_its_types_and_the_commands_that_build_it() {
     for (language, expect) in [
         (Language::Js, &["too-warm.js", "types.d.ts", "package.json"][..]),
         (Language::Ts, &["too-warm.ts", "types.d.ts", "package.json", "tsconfig.json"]),
-        (Language::Python, &["too_warm.py"]),
+        (
+            Language::Python,
+            &[
+                "too_warm.py",
+                "pyproject.toml",
+                "bindings/componentize_py_types.py",
+                "bindings/wit_world/exports/handler.py",
+                "bindings/wit_world/imports/types.py",
+            ],
+        ),
         (
             Language::C,
             &["too-warm.c", "bindings/plugin.h", "bindings/plugin_component_type.o", "bindings/adapter.wasm"],
