@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use switchbox_rules::names::{DeviceName, DeviceNum, ServiceName};
+use switchbox_rules::names::{DeviceName, DeviceNum, RegistryName, ServiceName};
 
 use super::{
     cause::Cause,
@@ -37,6 +37,17 @@ pub struct FirstConfig {
 pub enum CredentialOwner {
     Device(DeviceNum),
     Service(ServiceName),
+}
+
+/// Whose symmetric key an entry replaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyOwner {
+    Device(DeviceNum),
+    /// The registry's access key with this name.
+    AccessKey {
+        registry: RegistryName,
+        name: String,
+    },
 }
 
 /// `None` leaves a field as it is.

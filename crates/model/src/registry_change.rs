@@ -6,8 +6,9 @@ use switchbox_rules::names::{DeviceNum, RegistryName, ServiceName};
 
 use super::{
     enrollment::Enrollment,
-    patch::{CredentialOwner, DevicePatch, NewDevice, RegistryPatch, ServicePatch},
+    patch::{CredentialOwner, DevicePatch, KeyOwner, NewDevice, RegistryPatch, ServicePatch},
     registry::{Credential, PasswordHash, RegistrySpec, ServiceSpec},
+    symmetric::{KeySlot, SymmetricKey},
 };
 
 /// A change of the registry. It is refused or made as a whole when it is applied, which is when it is known what there is. New
@@ -101,5 +102,11 @@ pub enum RegistryChange {
         id: String,
         before: Box<Enrollment>,
         enrollment: Box<Enrollment>,
+    },
+    /// One of two symmetric keys is replaced.
+    KeyRenewed {
+        owner: KeyOwner,
+        which: KeySlot,
+        key: SymmetricKey,
     },
 }

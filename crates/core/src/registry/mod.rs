@@ -23,8 +23,11 @@ use maps::Maps;
 pub use operations::Registration;
 
 use switchbox_model::{
-    DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, ServiceName, limits::TooMuch,
-    patch::CredentialOwner, registry::RegistrySpec, symmetric::SymmetricKeys,
+    DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, ServiceName,
+    limits::TooMuch,
+    patch::{CredentialOwner, KeyOwner},
+    registry::RegistrySpec,
+    symmetric::SymmetricKeys,
 };
 use switchbox_store as store;
 use switchbox_store::{Doc, Loaded, RegistryDoc, Reply};
@@ -83,6 +86,10 @@ impl Changed {
             RegistryChange::DevicePatched { num, .. }
             | RegistryChange::DevicePassword { num, .. }
             | RegistryChange::Unbound { device: num, .. } => Some(Self::Device(*num)),
+            RegistryChange::KeyRenewed { owner, .. } => Some(match owner {
+                KeyOwner::Device(num) => Self::Device(*num),
+                KeyOwner::AccessKey { registry, .. } => Self::Registry(registry.clone()),
+            }),
             RegistryChange::RegistryPatched { name, .. }
             | RegistryChange::AuthorityAdded { name, .. }
             | RegistryChange::AuthorityRemoved { name, .. } => Some(Self::Registry(name.clone())),

@@ -13,8 +13,9 @@ use switchbox_model::{
     DeviceName, DeviceNum, Entry, RegistryChange, RegistryName,
     enrollment::Enrollment,
     limits::fields,
-    patch::{CredentialOwner, DevicePatch, FirstConfig, NewDevice, RegistryPatch},
+    patch::{CredentialOwner, DevicePatch, FirstConfig, KeyOwner, NewDevice, RegistryPatch},
     registry::{Credential, DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec},
+    symmetric::{KeySlot, SymmetricKey},
 };
 use switchbox_store::{EntryRefusal, Reply};
 use switchbox_support::clock;
@@ -164,13 +165,24 @@ impl Handle {
         self.change(RegistryChange::CredentialRemoved { owner, key }, revision, &what).await
     }
 
+    /// Replaces one of two symmetric keys; the other stays as it is.
+    pub async fn renew_key(&self, owner: KeyOwner, which: KeySlot, key: SymmetricKey) -> Result<(), Error> {
+        let what = match &owner {
+            KeyOwner::Device(num) => self.named(*num),
+            KeyOwner::AccessKey { registry: name, .. } => registry(name),
+        };
+        self.change(RegistryChange::KeyRenewed { owner, which, key }, None, &what).await
+    }
+
     fn owner(&self, owner: &CredentialOwner) -> String {
         match owner {
-            CredentialOwner::Device(num) => {
-                self.get(*num).map_or_else(|| "the device".into(), |device| device.name.to_string())
-            }
+            CredentialOwner::Device(num) => self.named(*num),
             CredentialOwner::Service(name) => name.to_string(),
         }
+    }
+
+    fn named(&self, num: DeviceNum) -> String {
+        self.get(num).map_or_else(|| "the device".into(), |device| device.name.to_string())
     }
 
     /// While it is held no other change of the registry is made: what [`Handle::check_delete`] says stays so.

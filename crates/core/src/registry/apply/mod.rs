@@ -10,7 +10,10 @@ mod services;
 use std::sync::Arc;
 
 use super::maps::Maps;
-use switchbox_model::{DeviceNum, RegistryChange, patch::CredentialOwner};
+use switchbox_model::{
+    DeviceNum, RegistryChange,
+    patch::{CredentialOwner, KeyOwner},
+};
 use switchbox_store::{Doc, EntryRefusal, RegistryDoc, Reply, ServiceDoc};
 
 impl Maps {
@@ -69,6 +72,7 @@ impl Maps {
             RegistryChange::EnrollmentReplaced { name, id, before, enrollment } => {
                 self.replace_enrollment(&name, &id, &before, *enrollment, docs)
             }
+            RegistryChange::KeyRenewed { owner, which, key } => self.renew_key(&owner, which, key, docs),
             // `apply` has done it.
             RegistryChange::DevicesPruned { .. } => Ok(()),
         }
@@ -86,6 +90,10 @@ impl Maps {
             RegistryChange::DevicePatched { num, .. } | RegistryChange::DevicePassword { num, .. } => {
                 self.device_revision(*num)
             }
+            RegistryChange::KeyRenewed { owner, .. } => match owner {
+                KeyOwner::Device(num) => self.device_revision(*num),
+                KeyOwner::AccessKey { registry, .. } => self.registry(registry).map(|registry| registry.revision),
+            },
             RegistryChange::ServicePatched { name, .. }
             | RegistryChange::ServicePassword { name, .. }
             | RegistryChange::ServiceDeleted { name } => service(name),
