@@ -41,7 +41,7 @@ pub struct Handle {
     pub(super) registry: registry::Handle,
     pub(super) enroll: Enroll,
     pub(super) prover: Prover,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
     tls: Option<tls::Handle>,
     full_log_limit: Arc<LogLimits<()>>,
     /// See [`limits::ENROLLED_NEVER_USED`].

@@ -34,7 +34,8 @@ pub enum Entry {
     /// Commands of one device that have ended, each with its `CommandSettled` event: one record, so that neither is there
     /// without the other. `nums` are the commands' numbers among those of their device, one for each event.
     CommandsSettled { nums: Vec<u64>, events: Vec<Event> },
-    /// An operator's change. With `revision`, which is an `ETag`, it is made only if what it changes has that one.
+    /// An operator's change. With `revision`, which is an `ETag`, it is made only if what it changes has that one. It is `None` for
+    /// changes of bindings and of enrolments: the calls for bindings take no `If-Match`, and enrolments are compared by content.
     Registry { change: RegistryChange, revision: Option<u64> },
     /// An operator deletes a device. Its open commands end with it: `nums` and `events` are as in `CommandsSettled`. Where the
     /// deletion is refused, the commands have ended nevertheless, as their events say so.

@@ -21,6 +21,7 @@ pub mod registry_change;
 pub mod settlement;
 pub mod symmetric;
 pub mod timer;
+pub mod twin_change;
 
 pub use call::{CallRecord, CallResult};
 pub use cause::{Cause, EffectKey};

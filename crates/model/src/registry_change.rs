@@ -9,6 +9,7 @@ use super::{
     patch::{CredentialOwner, DevicePatch, KeyOwner, NewDevice, RegistryPatch, ServicePatch},
     registry::{Credential, PasswordHash, RegistrySpec, ServiceSpec},
     symmetric::{KeySlot, SymmetricKey},
+    twin_change::TwinChange,
 };
 
 /// A change of the registry. It is refused or made as a whole when it is applied, which is when it is known what there is. New
@@ -103,10 +104,17 @@ pub enum RegistryChange {
         before: Box<Enrollment>,
         enrollment: Box<Enrollment>,
     },
+    /// As `EnrollmentDeleted`, if the enrolment is still as `before`.
+    EnrollmentDeletedIf {
+        name: RegistryName,
+        id: String,
+        before: Box<Enrollment>,
+    },
     /// One of two symmetric keys is replaced.
     KeyRenewed {
         owner: KeyOwner,
         which: KeySlot,
         key: SymmetricKey,
     },
+    TwinChanged(Box<TwinChange>),
 }

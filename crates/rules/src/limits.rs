@@ -212,6 +212,8 @@ pub const HUB_API_CALL_BURST: f64 = 2_000.0;
 pub const HUB_API_BODY_BYTES: usize = 1024 * 1024;
 /// Devices that one call of the service side changes.
 pub const HUB_BULK: usize = 100;
+/// How often a change that is computed from what there is is computed again, because another call came between.
+pub const CHANGE_ATTEMPTS: usize = 64;
 /// Enrolments of a registry.
 pub const ENROLLMENTS: usize = 1_000;
 /// What an enrolment gives to a device, bytes: its payload, its metadata.

@@ -18,6 +18,7 @@ use crate::{
 use switchbox_model::{
     Cause, DeadLetter, DeviceNum, Effect, Entry, Event, EventData, HandledInRun, HandledRun, KvWrite, Outcome,
     PluginName, RegistryChange, Settlement, lifecycle::PluginChange, limits, patch::FirstConfig,
+    twin_change::TwinChange,
 };
 use switchbox_store::{ConfigReply, Doc, EntryRefusal, KvDoc, Loaded, Machine, Reply, Seen, StateVersion, TimerDoc};
 use switchbox_support::metrics::Metrics;
@@ -217,6 +218,19 @@ impl Engine {
         docs.push(lifecycle);
     }
 
+    /// Tags and config of a device. Both are checked before either is changed.
+    fn twin(&self, change: Box<TwinChange>, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
+        let effects: Vec<_> = change.effect().into_iter().collect();
+        if let Some(refused) = outbox::refusal(&self.registry, &effects) {
+            return Reply::Refused(refused);
+        }
+        let (time_ms, cause) = (change.time_ms, change.cause.clone());
+        match self.registry.apply(RegistryChange::TwinChanged(change), revision, docs) {
+            Reply::Done => self.operator(time_ms, &cause, effects, docs),
+            refused => refused,
+        }
+    }
+
     /// An operator's change of the registry, with the first config of a device that it makes.
     fn registry(&self, mut change: RegistryChange, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
         let mut created = None;
@@ -256,6 +270,9 @@ impl Machine for Engine {
             Entry::Events { events, .. } => self.events(events, docs),
             Entry::Handled(run) => return self.handled(run, docs),
             Entry::Settled(settlements) => self.settled(settlements, docs),
+            Entry::Registry { change: RegistryChange::TwinChanged(change), revision } => {
+                return self.twin(change, revision, docs);
+            }
             Entry::Registry { change, revision } => return self.registry(change, revision, docs),
             Entry::DeviceDeleted { num, revision, nums, events } => {
                 self.commands_settled(nums, events, docs);

@@ -25,7 +25,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use switchbox_model::{
-    CallRecord, DeadLetter, DeviceNum, Entry, Event, Handled, PluginName, Seq, limits::ADMIN_PAGE_BYTES,
+    CallRecord, DeadLetter, DeviceNum, Entry, Event, Handled, PluginName, RegistryChange, Seq, limits::ADMIN_PAGE_BYTES,
 };
 use switchbox_store as store;
 
@@ -258,6 +258,7 @@ fn time_ms(entry: &Entry) -> Option<u64> {
         Entry::Operator { time_ms, .. } | Entry::PluginStarts { time_ms, .. } | Entry::ClockSet { time_ms } => {
             Some(*time_ms)
         }
+        Entry::Registry { change: RegistryChange::TwinChanged(change), .. } => Some(change.time_ms),
         _ => entry.events().first().map(|event| event.time_ms),
     }
 }

@@ -71,6 +71,11 @@ pub fn apply(
     Ok(())
 }
 
+/// Why effects would be refused now.
+pub fn refusal(registry: &registry::Handle, effects: &[Effect]) -> Option<EntryRefusal> {
+    check(registry, effects).err()
+}
+
 /// Whether its result depends on the current version. Such effects are checked before any effect of the entry is applied.
 fn is_checked(effect: &Effect) -> bool {
     matches!(

@@ -53,6 +53,12 @@ pub enum Error {
     /// It was changed since it was read.
     #[error("{what} has revision {current} now, not {expected}: it was changed meanwhile")]
     OtherRevision { what: String, expected: u64, current: u64 },
+    /// A call that changes a device with its config expects another version of the config.
+    #[error("version {current} of the config is in force, not version {expected}")]
+    OtherVersion { expected: u64, current: u64 },
+    /// A merge patch that cannot be applied to what there is.
+    #[error("{0}")]
+    Patch(String),
     /// There are as many of something as there may be.
     #[error(transparent)]
     Full(TooMuch),
@@ -86,6 +92,7 @@ impl Changed {
             RegistryChange::DevicePatched { num, .. }
             | RegistryChange::DevicePassword { num, .. }
             | RegistryChange::Unbound { device: num, .. } => Some(Self::Device(*num)),
+            RegistryChange::TwinChanged(change) => change.tags.as_ref().map(|_| Self::Device(change.num)),
             RegistryChange::KeyRenewed { owner, .. } => Some(match owner {
                 KeyOwner::Device(num) => Self::Device(*num),
                 KeyOwner::AccessKey { registry, .. } => Self::Registry(registry.clone()),
@@ -109,6 +116,7 @@ impl Changed {
             | RegistryChange::DevicesPruned { .. }
             | RegistryChange::EnrollmentCreated { .. }
             | RegistryChange::EnrollmentDeleted { .. }
+            | RegistryChange::EnrollmentDeletedIf { .. }
             | RegistryChange::EnrollmentReplaced { .. }
             | RegistryChange::Bound { .. } => None,
         }

@@ -98,10 +98,20 @@ impl Handle {
         self.change(RegistryChange::EnrollmentReplaced { name, id, before, enrollment }, None, &what).await
     }
 
-    /// Devices that were registered by it stay.
-    pub async fn delete_enrollment(&self, name: &RegistryName, id: String) -> Result<(), Error> {
+    /// Devices that were registered by it stay. With `before`, it is deleted only if it is still as that.
+    pub async fn delete_enrollment(
+        &self,
+        name: &RegistryName,
+        id: String,
+        before: Option<Enrollment>,
+    ) -> Result<(), Error> {
         let what = format!("enrolment {id}");
-        self.change(RegistryChange::EnrollmentDeleted { name: name.clone(), id }, None, &what).await
+        let name = name.clone();
+        let change = match before {
+            None => RegistryChange::EnrollmentDeleted { name, id },
+            Some(before) => RegistryChange::EnrollmentDeletedIf { name, id, before: Box::new(before) },
+        };
+        self.change(change, None, &what).await
     }
 
     pub async fn delete_registry(&self, name: &RegistryName, revision: Option<u64>) -> Result<(), Error> {
@@ -259,7 +269,7 @@ impl Handle {
     }
 
     /// Makes the change; `what` is what it is of, for the error where it is refused.
-    pub(super) async fn change(&self, change: RegistryChange, revision: Option<u64>, what: &str) -> Result<(), Error> {
+    pub(crate) async fn change(&self, change: RegistryChange, revision: Option<u64>, what: &str) -> Result<(), Error> {
         match self.call(change, revision).await? {
             Reply::Refused(why) => Err(refused(why, what.to_owned(), revision)),
             _ => Ok(()),
@@ -300,8 +310,8 @@ fn refused(why: EntryRefusal, what: String, revision: Option<u64>) -> Error {
             Error::OtherRevision { what, expected: revision.unwrap_or_default(), current }
         }
         EntryRefusal::TooMuch(error) => Error::TooMuch(error),
-        EntryRefusal::NotFound | EntryRefusal::NotBound | EntryRefusal::Conflict { .. } | EntryRefusal::Patch(_) => {
-            Error::NoSuch(what)
-        }
+        EntryRefusal::Conflict { expected, current, .. } => Error::OtherVersion { expected, current },
+        EntryRefusal::Patch(problem) => Error::Patch(problem),
+        EntryRefusal::NotFound | EntryRefusal::NotBound => Error::NoSuch(what),
     }
 }

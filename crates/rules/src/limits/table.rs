@@ -82,6 +82,7 @@ table! {
         ADMIN_WRITE_TIME = "admin_write_time",
         APPROVAL_REASON_BYTES = "approval_reason_bytes",
         ATTACHED_DEVICES = "attached_devices",
+        CHANGE_ATTEMPTS = "change_attempts",
         COMMAND_BYTES = "command_bytes",
         COMMAND_PROPERTIES = "command_properties",
         COMMAND_TTL = "command_ttl",
