@@ -163,7 +163,7 @@ impl Runner {
             return plugin == self.name.as_str();
         }
         let id = device.map_or("", |device| device.name.id.as_str());
-        self.version().triggers.match_event(&event.data, id)
+        self.version().triggers.match_event(event.data.seen(id))
     }
 
     /// Offers events of any device, in the order of the journal. Returns how many were queued; the plugin reads the others

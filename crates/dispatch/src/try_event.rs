@@ -102,7 +102,7 @@ impl Manager {
             digest: component.digest().to_owned(),
             // A plugin sees its own timers, whatever its triggers are.
             triggered: matches!(sandbox_event.data, EventData::Timer { .. })
-                || triggers.match_event(&sandbox_event.data, id),
+                || triggers.match_event(sandbox_event.data.seen(id)),
             registered: device.as_ref().is_none_or(|device| registry.find(device).is_some()),
             outcome: OutcomeLine::of(&execution.verdict),
             effects: effects_of(&execution, &|num| asked_before.names.get(num).cloned()),

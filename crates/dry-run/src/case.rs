@@ -120,7 +120,7 @@ impl Run<'_> {
             let id = device.as_ref().map_or("", |device| device.id.as_str());
             // A plugin sees its own timers, whatever its triggers are.
             let is_timer = matches!(sandbox_event.data, EventData::Timer { .. });
-            if !is_timer && !self.triggers.match_event(&sandbox_event.data, id) {
+            if !is_timer && !self.triggers.match_event(sandbox_event.data.seen(id)) {
                 actual.push(EventResult::default());
                 continue;
             }

@@ -38,4 +38,4 @@ pub use settlement::Settlement;
 pub use switchbox_rules::names::{
     DeviceId, DeviceName, DeviceNum, InvalidName, PluginName, RegistryName, Seq, ServiceName,
 };
-pub use switchbox_rules::{calls, limits};
+pub use switchbox_rules::{calls, limits, topic};

@@ -1,4 +1,4 @@
-//! What the host knows of a plugin without running it: its settings, limits and triggers, the contents of its component file, what it may
+//! What the host knows of a plugin without running it: its settings and limits, the contents of its component file, what it may
 //! ask of the host, and the result of an event. Pure, and without wasmtime, so that the parts that only name plugins build without it;
 //! `switchbox-plugin-runtime` runs them.
 
@@ -15,9 +15,8 @@ pub mod migration;
 mod rate;
 pub mod schema;
 pub mod settings;
+pub mod subject;
 pub mod surface;
-pub mod text;
-pub mod trigger;
 
 pub use binary::{BinaryError, Kind, MAX_COMPONENT_BYTES, digest, inspect};
 pub use contents::{check_contents, imports};
@@ -28,6 +27,10 @@ pub use host::{ConfigView, DeviceView, HostCalls, MethodCall, MethodError, Metho
 pub use limits::{Limits, Rate};
 pub use migration::{Migrated, Schemas, Step};
 pub use settings::PluginSettings;
-use switchbox_rules::grants;
-pub use switchbox_rules::grants::{Capability, EffectiveGrants, GrantPatterns, GrantRequest};
-pub use trigger::{Trigger, Triggers};
+pub use subject::Subject;
+use switchbox_rules::{grants, trigger};
+pub use switchbox_rules::{
+    grants::{Capability, EffectiveGrants, GrantPatterns, GrantRequest},
+    text,
+    trigger::{Trigger, Triggers},
+};

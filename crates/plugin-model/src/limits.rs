@@ -8,7 +8,11 @@ pub use super::rate::Rate;
 pub use switchbox_model::limits::plugin_names as names;
 use switchbox_model::limits::{EFFECTS_PER_EVENT, HOST_CALLS};
 pub use switchbox_rules::size::Size;
-use switchbox_rules::{calls::raised_by, duration};
+use switchbox_rules::{
+    calls::raised_by,
+    duration,
+    output::{MOST_BYTES, MOST_LINES, OutputBounds},
+};
 
 /// More than any device can take: it bounds a loop inside the host and never slows a real device down.
 const RATE_PER_DEVICE: Rate = Rate::per_second(200_000);
@@ -23,9 +27,7 @@ pub const MAX_MEMORY: u64 = 256 * 1024 * 1024;
 const MAX_GUEST_TIME: Duration = Duration::from_secs(60);
 const MAX_HOST_CALL_TIME: Duration = Duration::from_secs(600);
 
-/// Most bytes of output of one event. All of it is in one entry of the journal.
-const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
-/// Most log lines, host calls or effects of one event.
+/// Most host calls or effects of one event.
 const MAX_COUNT: u32 = 1_000_000;
 
 /// The `[limits]` of a plugin.
@@ -71,8 +73,8 @@ impl Default for Limits {
             deadline: Duration::from_millis(100),
             start_deadline: Duration::from_secs(5),
             memory: Size(32 * 1024 * 1024),
-            output: Size(64 * 1024),
-            log_lines: 256,
+            output: OutputBounds::default().bytes,
+            log_lines: OutputBounds::default().lines,
             host_calls: HOST_CALLS,
             host_call_time: Duration::from_secs(30),
             effects_per_event: EFFECTS_PER_EVENT,
@@ -95,11 +97,15 @@ impl Limits {
             "start-deadline" => time(self.start_deadline, MAX_GUEST_TIME),
             "host-call-time" => time(self.host_call_time, MAX_HOST_CALL_TIME),
             "memory" => size(self.memory, MAX_MEMORY),
-            "output" => size(self.output, MAX_OUTPUT),
-            "log-lines" => Some(MAX_COUNT.min(self.log_lines.saturating_mul(2)).to_string()),
             _ => None,
         };
         value.map(|value| raised_by(key, value)).unwrap_or_default()
+    }
+
+    /// How much it may write for one event.
+    #[must_use]
+    pub fn output_bounds(&self) -> OutputBounds {
+        OutputBounds { lines: self.log_lines, bytes: self.output }
     }
 
     /// The rate for each device.
@@ -126,16 +132,16 @@ impl Limits {
         durations("deadline", self.deadline, MAX_GUEST_TIME);
         durations("start-deadline", self.start_deadline, MAX_GUEST_TIME);
         durations("host-call-time", self.host_call_time, MAX_HOST_CALL_TIME);
-        if self.output.0 > MAX_OUTPUT {
-            problems.push(("output", format!("must be at most {}", Size(MAX_OUTPUT))));
+        if self.output.0 > MOST_BYTES {
+            problems.push(("output", format!("must be at most {}", Size(MOST_BYTES))));
         }
-        for (key, value) in [
-            ("log-lines", self.log_lines),
-            ("host-calls", self.host_calls),
-            ("effects-per-event", self.effects_per_event),
+        for (key, value, most) in [
+            ("log-lines", self.log_lines, MOST_LINES),
+            ("host-calls", self.host_calls, MAX_COUNT),
+            ("effects-per-event", self.effects_per_event, MAX_COUNT),
         ] {
-            if value > MAX_COUNT {
-                problems.push((key, format!("must be at most {MAX_COUNT}")));
+            if value > most {
+                problems.push((key, format!("must be at most {most}")));
             }
         }
         if self.memory.0 == 0 || self.memory.0 > MAX_MEMORY {
@@ -156,8 +162,6 @@ mod tests {
             ("deadline", "; deadline = \"200ms\" under [limits] of its .toml raises it"),
             ("start-deadline", "; start-deadline = \"1m\" under [limits] of its .toml raises it"),
             ("host-call-time", "; host-call-time = \"1m\" under [limits] of its .toml raises it"),
-            ("output", "; output = \"128KiB\" under [limits] of its .toml raises it"),
-            ("log-lines", "; log-lines = 512 under [limits] of its .toml raises it"),
             ("memory", ""),
             ("stack", ""),
         ] {

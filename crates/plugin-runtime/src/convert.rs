@@ -1,7 +1,7 @@
 //! Converts between the host's types and those of the bindings. Events are converted without copies. Pure.
 
 use super::{
-    Schemas,
+    Schemas, Trigger,
     bindings::{
         events::{
             CommandSettled, CommandStatus as WitStatus, Event as WitEvent, EventData as WitData,
@@ -14,11 +14,10 @@ use super::{
     execution::Call,
     grants::{Capability, GrantRequest},
     schema::{Field, Kind},
-    settings::check_settings,
     text,
-    trigger::Trigger,
 };
 use switchbox_model::{CommandStatus, EventData, EventKind, Property, RegistryName};
+use switchbox_rules::description;
 
 /// `room` holds the references to properties that the event borrows.
 pub(super) fn event<'a>(call: &Call<'a>, home: &'a RegistryName, room: &'a mut Vec<WitProperty<'a>>) -> WitEvent<'a> {
@@ -68,15 +67,11 @@ fn status(status: CommandStatus) -> WitStatus {
     }
 }
 
-/// Checks that patterns are globs and that the default settings are JSON.
+/// What a component says of itself, checked.
 pub(super) fn description(described: wit::Description) -> Result<Description, String> {
-    check_settings(described.default_settings.len()).map_err(|error| format!("default-settings: {error}"))?;
     let triggers: Vec<_> = described.triggers.into_iter().map(trigger).collect();
     let grants: Vec<_> = described.grants.into_iter().map(grant).collect();
-    super::Triggers::new(&triggers).map_err(|error| format!("triggers: {error}"))?;
-    super::EffectiveGrants::new(&grants, None).map_err(|error| format!("grants: {error}"))?;
-    serde_json::from_str::<serde_json::Value>(&described.default_settings)
-        .map_err(|error| format!("default-settings is not JSON: {error}"))?;
+    description::check(&triggers, &grants, &described.default_settings)?;
     Ok(Description {
         name: text::cut(described.name),
         version: text::cut(described.version),

@@ -97,6 +97,10 @@ pub const MIGRATION_TIME: Duration = Duration::from_secs(10);
 pub const MIGRATION_WAIT: Duration = Duration::from_secs(60);
 /// Effects of one event, writes of the plugin's own state included, unless its settings say otherwise.
 pub const EFFECTS_PER_EVENT: u32 = 64;
+/// Lines that a plugin writes for one event, unless its settings say otherwise.
+pub const LOG_LINES: u32 = 256;
+/// Bytes of these lines, unless its settings say otherwise.
+pub const OUTPUT_BYTES: u64 = 64 * 1024;
 /// Entries of one list that a plugin asks for.
 pub const LIST_ENTRIES: usize = 1_000;
 /// Bytes of one list of devices that a plugin gets.

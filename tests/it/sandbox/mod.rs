@@ -1,9 +1,11 @@
 //! The sandbox against guests that mean harm: every limit ends what it should, names itself, and leaves others alone.
 
 mod arguments;
+mod asked;
 mod capabilities;
 mod hostile;
 mod limits;
 mod loading;
+mod running_host;
 mod same_answers;
 mod world;

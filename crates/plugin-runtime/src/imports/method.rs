@@ -23,7 +23,7 @@ use super::{
     no_such_device,
 };
 use switchbox_model::{CallRecord, CallResult};
-use switchbox_rules::calls::{self, DEVICE, METHOD, METHOD_NAME};
+use switchbox_rules::calls::{self, DEVICE, METHOD, METHOD_NAME, Subscription};
 use switchbox_support::clock;
 
 impl Host for StoreData {
@@ -86,10 +86,8 @@ impl StoreData {
         self.checked(calls::method_name(&method))?;
         let timeout = Duration::from_millis(self.checked(calls::method_timeout_ms(timeout_ms))?);
         let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;
-        let refused = (!view.accepts_methods).then(|| {
-            let state = if view.connected { "does not subscribe to its methods" } else { "is not connected" };
-            MethodError::Offline(format!("{} {state}", name.id))
-        });
+        let reachable = calls::reachable(&name.id, view.connected, view.accepts_methods, Subscription::Methods);
+        let refused = reachable.err().map(MethodError::Offline);
         let call = MethodCall {
             plugin: self.setup.name.clone(),
             seq: self.call.seq,
