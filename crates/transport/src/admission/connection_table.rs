@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{LOG_INTERVAL, LimitName, Options, UNAUTHENTICATED_TIMEOUT};
+use super::{LimitName, Options, UNAUTHENTICATED_TIMEOUT};
 
 #[derive(Debug, Default)]
 pub(super) struct ConnectionTable {
@@ -18,7 +18,6 @@ pub(super) struct ConnectionTable {
     /// By their numbers: the oldest first.
     unauthenticated: BTreeMap<u64, Unauthenticated>,
     last_number: u64,
-    logged: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -79,15 +78,6 @@ impl ConnectionTable {
                 self.of_address.remove(&address);
             }
         }
-    }
-
-    /// Whether refused connections are to be logged again.
-    pub(super) fn is_log_due(&mut self, now: Instant) -> bool {
-        let due = self.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= LOG_INTERVAL);
-        if due {
-            self.logged = Some(now);
-        }
-        due
     }
 
     #[cfg(test)]

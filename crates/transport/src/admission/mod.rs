@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use self::connection_table::ConnectionTable;
 pub use self::rate::{Rate, Rates};
 use switchbox_model::limits::{self, LimitName, names};
-use switchbox_support::metrics::Metrics;
+use switchbox_support::{log_limit::SiteLimit, metrics::Metrics};
 
 /// How much there is room for.
 #[derive(Debug, Clone, Copy)]
@@ -77,8 +77,8 @@ impl Names {
 /// How long an unauthenticated connection may stay when there are too many. A client that authenticates needs a fraction of this, unless
 /// the host is slow, and then closing connections would not make it faster.
 const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(1);
-/// Refused connections are logged once in this time.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// Lines a minute about refused connections; later ones say how many there are.
+const LOGGED: u32 = 5;
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -89,6 +89,7 @@ struct Inner {
     options: Options,
     metrics: Metrics,
     connection_table: Mutex<ConnectionTable>,
+    refusals_logged: SiteLimit,
     /// The rates of new connections: of each address, and of all together.
     rates: Rates<IpAddr>,
     all: Rates<()>,
@@ -117,7 +118,8 @@ impl Admission {
     #[must_use]
     pub fn new(options: Options, metrics: Metrics) -> Self {
         let rates = Rates::new(limits::ADDRESSES);
-        Self(Arc::new(Inner { options, metrics, connection_table: Mutex::default(), rates, all: Rates::new(1) }))
+        let (connection_table, refusals_logged) = (Mutex::default(), SiteLimit::new(LOGGED));
+        Self(Arc::new(Inner { options, metrics, connection_table, refusals_logged, rates, all: Rates::new(1) }))
     }
 
     /// Admits a connection. Returns `None` and counts the limit if there is no room.
@@ -137,7 +139,7 @@ impl Admission {
         match entered {
             Ok(number) => Some(ConnectionPermit { admission: self.0.clone(), address, number, leave }),
             Err(limit) => {
-                self.0.shed(limit, address, now);
+                self.0.shed(limit, address);
                 None
             }
         }
@@ -158,11 +160,11 @@ impl Admission {
 }
 
 impl Inner {
-    fn shed(&self, limit: LimitName, address: Option<IpAddr>, now: Instant) {
+    fn shed(&self, limit: LimitName, address: Option<IpAddr>) {
         self.metrics.limit(limit);
-        if self.connection_table.lock().is_log_due(now) {
+        if let Some(more) = self.refusals_logged.allow() {
             let address = address.map_or_else(|| "this machine".to_owned(), |address| address.to_string());
-            tracing::warn!(%limit, address, "new connections are closed: there are too many");
+            tracing::warn!(%limit, address, "new connections are closed: there are too many{more}");
         }
     }
 }
