@@ -82,6 +82,10 @@ impl<'a> Check<'a> {
         found
     }
 
+    pub(super) fn switch(&mut self, key: Key) -> Option<bool> {
+        self.one_of(key, &[("true", true), ("false", false)])
+    }
+
     /// A whole number; a number of bytes also with a unit, as in the settings of plugins.
     fn number<T: FromStr>(&self, key: Key) -> Option<T> {
         let text = self.text(key);
@@ -175,9 +179,9 @@ impl<'a> Check<'a> {
     }
 
     /// Reads the address of a listener without TLS.
-    pub(super) fn plain_address(&mut self, key: Key, what: &str) -> Option<SocketAddr> {
+    pub(super) fn plain_address(&mut self, key: Key, what: &str, insecure: bool) -> Option<SocketAddr> {
         let address = self.address(key)?;
-        if !address.ip().is_loopback() && self.text(Key::InsecureListener) != "true" {
+        if !address.ip().is_loopback() && !insecure {
             let (text, port) = (self.text(key).to_owned(), address.port());
             let with_tls = match key {
                 Key::AdminListen => "--admin-tls",
