@@ -61,8 +61,8 @@ pub use host::{AuditLine, CreateTokenRequest, ListAuditResponse, ListTokensRespo
 pub use hub::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey, SymmetricKeys};
 pub use plugins::{
     Builtin, GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginVersionsResponse, ListPluginsResponse,
-    Plugin, PluginCounters, PluginFile, PluginGuard, PluginPatch, PluginRecording, PluginRolledBack, PluginTimers,
-    PluginVersion, RecordPluginRequest, RollbackRequest, SettingsField, SettingsKind, TryMethodAnswer,
+    Plugin, PluginCounters, PluginFile, PluginGuard, PluginMatches, PluginPatch, PluginRecording, PluginRolledBack,
+    PluginTimers, PluginVersion, RecordPluginRequest, RollbackRequest, SettingsField, SettingsKind, TryMethodAnswer,
     TryPluginRequest, TryPluginResponse, VersionRolledBack,
 };
 pub use property::Property;

@@ -62,6 +62,16 @@ pub struct Plugin {
     pub limits_hit: BTreeMap<String, u64>,
     /// Warnings for operators, for example about plugins that trigger each other.
     pub warnings: Vec<String>,
+    /// Present if the call named a device, a topic or an event.
+    pub matches: Option<PluginMatches>,
+}
+
+/// The triggers and the grants in force that match what a call named, each as it is written in the plugin.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PluginMatches {
+    pub triggers: Vec<String>,
+    pub grants: Vec<String>,
 }
 
 /// The number of a plugin's events, by outcome.
@@ -238,7 +248,7 @@ pub struct RollbackRequest {
 #[serde(default)]
 pub struct PluginPatch {
     pub enabled: Option<bool>,
-    /// Merged into the plugin's own settings; null removes a key.
+    /// A JSON merge patch (RFC 7396) of the plugin's own settings: null removes a key, also within a table.
     #[serde(skip_serializing_if = "Map::is_empty")]
     // Bounded by the body; the plugin's own limit is `settings-bytes`.
     pub settings: Map<String, Value>,

@@ -32,7 +32,7 @@ use switchbox_core::{explain, ingest, journal, registry::Device};
 use switchbox_delivery as delivery;
 use switchbox_delivery::{Link, Outbound};
 use switchbox_model::{DeviceName, Event, EventData, PayloadLimits, PluginName, RegistryName};
-use switchbox_plugin_model::PluginSettings;
+use switchbox_plugin_model::{PluginSettings, Subject};
 use switchbox_settings::AdminAuth;
 use switchbox_store::QueueShare;
 use switchbox_testing::Host;
@@ -54,7 +54,7 @@ pub struct OnePlugin {
 }
 
 impl Plugins for OnePlugin {
-    fn list(&self) -> PluginFuture<'_, Vec<Plugin>> {
+    fn list(&self, _: Option<Subject>) -> PluginFuture<'_, Vec<Plugin>> {
         Box::pin(async {
             vec![Plugin {
                 name: "relay".into(),
@@ -72,7 +72,7 @@ impl Plugins for OnePlugin {
 
     fn get(&self, name: &PluginName) -> PluginFuture<'_, Option<Plugin>> {
         let name = name.to_string();
-        Box::pin(async move { self.list().await.into_iter().find(|view| view.name == name) })
+        Box::pin(async move { self.list(None).await.into_iter().find(|view| view.name == name) })
     }
 
     fn versions(&self, name: &PluginName) -> PluginFuture<'_, Vec<PluginVersion>> {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{
     dry_runs, journal_recordings,
-    plugin_texts::{grant, trigger},
+    plugin_texts::{grant, matches, trigger},
     windows,
 };
 use switchbox_admin::{ApprovalError, DeleteError, DryRunError, PluginFuture, Plugins, RecordingPieces, RedriveError};
@@ -22,7 +22,7 @@ use switchbox_admin_api::{
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::{GuardStatus, Manager, PluginState, PluginStatus};
 use switchbox_model::{DeviceName, Event, PluginName};
-use switchbox_plugin_runtime::{PluginSettings, schema, settings::ComponentRef, surface::is_refused};
+use switchbox_plugin_runtime::{PluginSettings, Subject, schema, settings::ComponentRef, surface::is_refused};
 use switchbox_plugin_versions::{History, Version};
 
 pub(super) struct Views {
@@ -62,8 +62,12 @@ impl Views {
 }
 
 impl Plugins for Views {
-    fn list(&self) -> PluginFuture<'_, Vec<Plugin>> {
-        Box::pin(async { self.plugins.list().into_iter().map(|status| self.view(status)).collect() })
+    fn list(&self, of: Option<Subject>) -> PluginFuture<'_, Vec<Plugin>> {
+        let view = move |status: PluginStatus| {
+            let matches = of.as_ref().map(|subject| matches(subject, &status));
+            Plugin { matches, ..self.view(status) }
+        };
+        Box::pin(async move { self.plugins.list().into_iter().map(view).collect() })
     }
 
     fn builtins(&self) -> Vec<Builtin> {
@@ -283,6 +287,7 @@ fn view(status: PluginStatus) -> Plugin {
         recording: None,
         limits_hit: totals.limits_hit,
         warnings: status.warnings,
+        matches: None,
     }
 }
 
