@@ -187,7 +187,8 @@ fn when_the_journals_queue_is_full_publishers_of_qos_1_wait_and_the_admin_api_an
     let host_folder = HostFolder::new();
     let host = host_folder.start_in_process();
     let mut lamp = host.device("lamp");
-    let crowd: Vec<_> = std::iter::from_fn(|| host.handles.ingest.try_reserve(1, QueueShare::Whole)).collect();
+    // More than the queue has, so all of it.
+    let crowd = host.wait_for(host.handles.ingest.reserve(usize::MAX, QueueShare::Whole)).unwrap();
     let number = lamp.send(&events("lamp"), QoS::AtLeastOnce, "waits").unwrap();
     let lamp_as_shown = host.admin().get(&Admin::device_path("lamp", "")).ok();
     assert_eq!(lamp_as_shown["connected"], true);

@@ -39,12 +39,6 @@ impl Handle {
         self.append_queue.permits.reserve(bytes, share).await
     }
 
-    /// Returns `None` if the queue has no room.
-    #[must_use]
-    pub fn try_reserve(&self, bytes: usize, share: QueueShare) -> Option<QueuePermit> {
-        self.append_queue.permits.try_reserve(bytes, share)
-    }
-
     /// Reserves room for what may be dropped. Returns `None` if that would use the last quarter of the queue. Waits only
     /// where many callers of the bounded share want some.
     pub async fn reserve_droppable(&self, bytes: usize, share: QueueShare) -> Result<Option<QueuePermit>, Error> {

@@ -147,12 +147,6 @@ impl Handle {
         Ok(self.store.reserve(bytes, share).await?)
     }
 
-    /// As [`Handle::reserve`], for a caller that cannot wait. Returns `None` if the queue has no room.
-    #[must_use]
-    pub fn try_reserve(&self, bytes: usize, share: QueueShare) -> Option<QueuePermit> {
-        self.store.try_reserve(bytes, share)
-    }
-
     /// As [`Handle::reserve`], for what may be dropped: a quarter of the queue is left to the rest. Returns `None` if the queue
     /// has no room.
     pub async fn reserve_droppable(&self, bytes: usize, share: QueueShare) -> Result<Option<QueuePermit>, Error> {
