@@ -33,6 +33,7 @@ fn a_new_project_builds_with_one_command_and_passes_its_tests() {
     let target = cargo(&folder, &[command]);
     let component = fs::read(target.join(created.component.strip_prefix("target").unwrap())).unwrap();
     assert_eq!(component[..8], *b"\0asm\x0d\0\x01\0");
+    assert!(component.windows(2).any(|code| code == b"\xfd\x0c"), "it has no SIMD instruction (v128.const)");
 
     let built = target.join(created.component.strip_prefix("target").unwrap());
     let tested = crate::plugin_test::with_component(&folder, &built).unwrap();
