@@ -14,6 +14,7 @@ mod quotas;
 mod raw;
 mod sessions;
 mod sizes;
+mod spans;
 mod takeover;
 mod topics;
 mod web;
