@@ -75,6 +75,8 @@ pub const PROXY_CALLS: usize = 1_024;
 pub const ENDPOINT_HEAD_BYTES: usize = 32 * 1024;
 /// Longest URL of a method endpoint, bytes.
 pub const ENDPOINT_URL_BYTES: usize = 2_048;
+/// Bytes of what happens to devices that wait to be published for watchers.
+pub const WATCH_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of plugins' messages that are committed and not yet given to their subscribers; past it, plugins wait.
 pub const OUTGOING_BYTES: usize = 16 * 1024 * 1024;
 /// Longest topic that a plugin publishes to, and in a field of the admin API, bytes.

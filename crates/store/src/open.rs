@@ -116,7 +116,10 @@ impl Opened {
             failed: None,
             fatal: Box::new(fatal.clone()),
         };
-        let writer = spawn("journal-writer", self.append_queue.clone(), fatal, move || writer.run())?;
+        let writer = spawn("journal-writer", self.append_queue.clone(), fatal, move || {
+            threads::mark_journal_writer();
+            writer.run();
+        })?;
         Ok(Service { append_queue: self.append_queue, threads: vec![writer, materialiser], lock: self.lock })
     }
 

@@ -38,7 +38,8 @@ impl Drop for ReservedPlace {
     }
 }
 
-/// Places in the queues of subscribers for messages that are not durable yet. Given back on drop.
+/// Places in the queues of subscribers for messages that are not durable yet. Given back on drop, not on the journal's writer: that takes locks
+/// of subscribers.
 pub struct ReservedPlaces(Vec<ReservedPlace>);
 
 impl ReservedPlaces {
@@ -50,6 +51,11 @@ impl ReservedPlaces {
     /// Delivers the messages, as they are durable.
     pub fn fill(self) {
         self.0.into_iter().for_each(ReservedPlace::fill);
+    }
+
+    /// Leaves the places as they are, because the journal takes nothing any more and the host stops. Takes no lock of a subscriber.
+    pub fn abandon(mut self) {
+        self.0.iter_mut().for_each(|place| place.recipient = None);
     }
 }
 
@@ -142,5 +148,69 @@ impl PendingMessage<'_> {
             });
         }
         self.at.and_then(|at| self.pending.changes.get_mut(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+    use crate::topics::{Delivered, Delivery};
+    use switchbox_model::{QoS, broker::SessionNum};
+
+    /// Counts the places that it gets back.
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    impl Subscriber for Counting {
+        fn id(&self) -> u64 {
+            1
+        }
+
+        fn deliver(&self, _: &Arc<Message>, _: Delivery) -> Delivered {
+            Delivered::Dropped
+        }
+
+        fn journaled(&self, _: MessageNum, _: &Arc<Message>, _: Recipient) {}
+
+        fn not_journaled(&self, _: &Message, _: &Recipient) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn is_connected(&self) -> bool {
+            false
+        }
+
+        fn slow_consumer(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn waited(&self, _: Instant, _: Instant) {}
+
+        fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn places_are_given_back_but_not_after_the_journal_has_failed() {
+        let counting = Arc::new(Counting::default());
+        let places = || {
+            let (session, qos) = (SessionNum(1), QoS::AtLeastOnce);
+            let recipient = Some(Recipient { session, id: 1, qos, retain: false, ids: Vec::new(), shared: None });
+            let (subscriber, message) = (counting.clone(), Arc::new(Message::new("a", "x")));
+            ReservedPlaces(vec![ReservedPlace { subscriber, num: MessageNum(1), message, recipient }])
+        };
+        drop(places());
+        assert_eq!(counting.0.load(Ordering::Relaxed), 1);
+        // The journal's writer does it, and may take no lock of a session.
+        places().abandon();
+        places().fill();
+        assert_eq!(counting.0.load(Ordering::Relaxed), 1);
     }
 }

@@ -42,7 +42,7 @@ use switchbox_mqtt_session::{
     topics::SlowConsumer,
 };
 use switchbox_pubsub::SessionJournal;
-use switchbox_support::{clock, metrics::Metrics};
+use switchbox_support::{clock, metrics::Metrics, threads};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -197,8 +197,9 @@ impl Mailbox {
         self.owner_quota.forget_session(&mut state.usage);
     }
 
-    /// Locks the session's state, and moves the items of the inbox into it.
+    /// Locks the session's state, and moves the items of the inbox into it. Not for the journal's writer.
     pub(crate) fn lock(&self) -> LockedState<'_> {
+        threads::assert_not_journal_writer();
         let mut state = self.state.lock();
         for handed in self.inbox.take() {
             self.add_to_session(&mut state, handed);

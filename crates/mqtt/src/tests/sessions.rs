@@ -51,6 +51,18 @@ async fn the_old_connection_is_closed_and_detached_before_the_new_one_is_accepte
 }
 
 #[tokio::test]
+async fn a_message_for_a_kept_session_that_the_journal_cannot_keep_is_not_acknowledged() {
+    let server = TestServer::start().await;
+    let (mut kept, _) = server.connect(&connect_v4("kept", 0, 60)).await;
+    kept.subscribe(false, "a", 1).await;
+    let mut publisher = server.v5("publisher").await;
+    server.host.disk.fill();
+    publisher.send(&publish(0x32, "a", 5, Some(&[]), "x")).await;
+    // The journal's writer says so, and does not wait for the lock of the kept session.
+    assert_eq!(publisher.expect_end().await, Some(0x98));
+}
+
+#[tokio::test]
 async fn many_takeovers_at_once_leave_one_connection() {
     let server = TestServer::start().await;
     let connections = (0..20).map(|_| async {

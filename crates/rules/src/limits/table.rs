@@ -190,6 +190,7 @@ table! {
         UPGRADE_BYTES = "upgrade_bytes",
         UPLOADS = "uploads",
         UPLOADS_PER_DEVICE = "uploads_per_device",
+        WATCH_QUEUE_BYTES = "watch_queue_bytes",
         WRITE_DEADLINE = "write_deadline",
         WRONG_PASSWORDS_OF_ADDRESS = "wrong_passwords_of_address",
         WRONG_PASSWORDS_OF_CLIENT = "wrong_passwords_of_client",

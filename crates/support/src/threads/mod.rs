@@ -5,6 +5,7 @@
 //! Between short pieces of work, [`yield_if_due`] gives the processor up before the scheduler's next tick; so do the store's maintenance
 //! threads, which have the priority of the foreground, because the journal may wait for them.
 
+mod journal_writer;
 mod priority;
 mod reactor;
 mod yielding;
@@ -14,6 +15,7 @@ use std::io;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use self::{
+    journal_writer::{assert_not_journal_writer, mark_journal_writer},
     reactor::{move_listener_here, move_stream_here},
     yielding::{YieldBetweenPolls, has_foreground, record_foreground_work, yield_if_due, yield_if_due_at},
 };
