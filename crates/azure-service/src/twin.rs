@@ -26,8 +26,7 @@ pub(crate) fn partial(app: &App, device: &Device, needs: Needs) -> Value {
 
 /// The whole twin.
 pub(crate) async fn full(app: &App, device: &Device) -> Result<Value, ServiceError> {
-    let configs = app.handles.store.configs(device.num, VERSIONS_KEPT).await?;
-    let states = app.handles.store.states(device.num, VERSIONS_KEPT).await?;
+    let (configs, states) = app.handles.store.configs_and_states(device.num, VERSIONS_KEPT).await?;
     let desired = documents::with_metadata(configs.iter().map(|c| version(c.version, c.time_ms, &c.payload)));
     let reported = documents::with_metadata(states.iter().map(|s| version(s.version, s.time_ms, &s.payload)));
     Ok(build(app, device, json!({ "desired": desired, "reported": reported }), true))

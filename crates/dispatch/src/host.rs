@@ -97,8 +97,8 @@ impl HostCalls for PluginHost {
         let context = self.context.upgrade();
         Box::pin(async move {
             let context = context.ok_or("the host is stopping")?;
-            let configs = context.store.configs(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
-            let states = context.store.states(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
+            let versions = context.store.configs_and_states(device, VERSIONS_KEPT).await;
+            let (configs, states) = versions.map_err(|e| e.to_string())?;
             let found = context.registry.get(device).ok_or("the device was deleted")?;
             // A tolerance that cannot be parsed was stored before it was checked at the API.
             let tolerance = twin::tolerance(&found.spec().metadata).unwrap_or(twin::Tolerance::EXACT);

@@ -316,6 +316,14 @@ impl Files {
 }
 
 #[cfg(any(test, feature = "testing"))]
+impl Files {
+    /// Rows up to this one are on the disk.
+    pub fn durable_row(&self) -> i64 {
+        self.0.read().durable
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
 impl Journal {
     /// Every write fails from here on.
     pub fn break_disk(&mut self) {

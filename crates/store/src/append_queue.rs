@@ -13,6 +13,7 @@ use super::{
     commit::{CommitProgress, OnCommit, QueuePosition},
     kept::KeptChange,
     permits::{Permits, QueuePermit},
+    queries::DocumentRead,
 };
 use switchbox_model::{Entry, Seq};
 
@@ -39,7 +40,9 @@ pub(super) enum Item {
     Trim { row: i64, reuse: bool },
     /// Events and executions that are kept beyond the journal; written before the rows are trimmed.
     Keep { change: Box<KeptChange>, done: tokio::sync::oneshot::Sender<()> },
-    /// All documents made from what was submitted before are in `state.db`.
+    /// Of the documents, with all that was submitted before.
+    Read(DocumentRead),
+    /// All documents made from what was submitted before are committed in `state.db`.
     Flush { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
 }
 

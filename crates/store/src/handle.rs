@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use rusqlite::Connection;
 
 use super::{
     Error, JournalPage, JournalRow, Reply,
@@ -11,9 +12,11 @@ use super::{
     commands,
     commit::{CommitCallback, OnCommit, QueuePosition},
     docs::{ConfigVersion, StateVersion},
+    documents,
     kept::KeptRecord,
     lock::Lock,
     permits::{QueuePermit, QueueShare},
+    queries::{self, DocumentRead},
     reader::Reader,
     retention::Retention,
     space::Space,
@@ -118,8 +121,8 @@ impl Handle {
         self.append_queue.wait_until_written(seq).await
     }
 
-    /// Waits until the documents show all that was submitted before. With `low_water`, also notes that all events before
-    /// it are handled.
+    /// Waits until the documents that show all that was submitted before are on the disk. With `low_water`, also notes that all events
+    /// before it are handled. A read needs no flush.
     pub async fn flush(&self, low_water: Option<Seq>) -> Result<(), Error> {
         let (done, settled) = tokio::sync::oneshot::channel();
         // The entry makes sure that what came before is durable, not only written.
@@ -173,6 +176,23 @@ impl Handle {
         tokio::task::spawn_blocking(move || read(&reader)).await.map_err(|_| Error::Closed)?
     }
 
+    /// Reads the documents with all that was submitted before, which need not be committed. For a bounded number of rows, because the thread
+    /// that writes documents does it.
+    async fn read_latest<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (done, found) = tokio::sync::oneshot::channel();
+        let read: DocumentRead = Box::new(move |db| {
+            // Otherwise the caller has gone away.
+            if !done.is_closed() {
+                let _ = done.send(read(db));
+            }
+        });
+        self.append_queue.push([Item::Read(read)]);
+        found.await.map_err(|_| Error::Closed)?
+    }
+
     /// Rows from `from` on, about `bytes` of them. An empty page = the end.
     pub async fn journal_page(&self, from: i64, bytes: usize) -> Result<JournalPage, Error> {
         self.read(move |reader| reader.journal_page(from, bytes)).await
@@ -185,8 +205,7 @@ impl Handle {
 
     /// The kept records of an event, which outlive the journal.
     pub async fn kept(&self, seq: Seq) -> Result<Vec<KeptRecord>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.kept(seq)).await
+        self.read_latest(move |db| queries::kept(db, seq)).await
     }
 
     /// Kept records, which outlive the journal, each with its number, newest first, before the number.
@@ -213,36 +232,41 @@ impl Handle {
 
     /// Newest first.
     pub async fn configs(&self, device: DeviceNum, limit: usize) -> Result<Vec<ConfigVersion>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.configs(device, limit)).await
+        self.read_latest(move |db| queries::configs(db, device, limit)).await
     }
 
     /// Newest first.
     pub async fn states(&self, device: DeviceNum, limit: usize) -> Result<Vec<StateVersion>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.states(device, limit)).await
+        self.read_latest(move |db| queries::states(db, device, limit)).await
+    }
+
+    /// The configs and the states of a device at one moment, each newest first.
+    pub async fn configs_and_states(
+        &self,
+        device: DeviceNum,
+        limit: usize,
+    ) -> Result<(Vec<ConfigVersion>, Vec<StateVersion>), Error> {
+        self.read_latest(move |db| Ok((queries::configs(db, device, limit)?, queries::states(db, device, limit)?)))
+            .await
     }
 
     /// Newest first.
     pub async fn commands(&self, device: DeviceNum, filter: CommandFilter) -> Result<Vec<CommandDoc>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.state(|db| commands::list(db, device, &filter))).await
+        self.read_latest(move |db| commands::list(db, device, &filter)).await
     }
 
     pub async fn command(&self, device: DeviceNum, id: String) -> Result<Option<CommandDoc>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.state(|db| commands::find(db, Some(device), &id))).await
+        self.read_latest(move |db| commands::find(db, Some(device), &id)).await
     }
 
-    /// A part of the device's queue after the number `after`, as far as the documents have got.
+    /// A part of the device's queue after the number `after`.
     pub async fn queued_commands(&self, device: DeviceNum, after: u64, limit: usize) -> Result<CommandPage, Error> {
-        self.read(move |reader| reader.state(|db| commands::queued(db, device, after, limit))).await
+        self.read_latest(move |db| commands::queued(db, device, after, limit)).await
     }
 
     /// Open commands of the device after the number `after`, in order.
     pub async fn open_commands(&self, device: DeviceNum, after: u64, limit: usize) -> Result<Vec<DueCommand>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.state(|db| commands::open(db, device, after, limit))).await
+        self.read_latest(move |db| commands::open(db, device, after, limit)).await
     }
 
     /// Open commands whose time is over, and when that of the next one will be. `left`: also those that were only for a
@@ -253,38 +277,30 @@ impl Handle {
         left: bool,
         limit: usize,
     ) -> Result<(Vec<DueCommand>, Option<u64>), Error> {
-        self.flush(None).await?;
-        let read =
-            move |db: &rusqlite::Connection| Ok((commands::due(db, now_ms, left, limit)?, commands::next_due(db)?));
-        self.read(move |reader| reader.state(read)).await
+        self.read_latest(move |db| Ok((commands::due(db, now_ms, left, limit)?, commands::next_due(db)?))).await
     }
 
     /// By its id alone.
     pub async fn command_by_id(&self, id: String) -> Result<Option<CommandDoc>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.state(|db| commands::find(db, None, &id))).await
+        self.read_latest(move |db| commands::find(db, None, &id)).await
     }
 
     /// A method call of an operator.
     pub async fn call_record(&self, id: String) -> Result<Option<CallRecord>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.call(&id)).await
+        self.read_latest(move |db| queries::call(db, &id)).await
     }
 
     /// In order of their ids, after `after`.
     pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.dead_letters(after, limit)).await
+        self.read_latest(move |db| queries::dead_letters(db, after, limit)).await
     }
 
     /// The newest that there ever was.
     pub async fn last_dead_letter(&self) -> Result<u64, Error> {
-        self.flush(None).await?;
-        self.read(Reader::last_dead_letter).await
+        self.read_latest(documents::last_dead_letter).await
     }
 
     pub async fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.dead_letter(id)).await
+        self.read_latest(move |db| queries::dead_letter(db, id)).await
     }
 }

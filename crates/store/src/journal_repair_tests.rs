@@ -113,9 +113,9 @@ fn without_its_journal_the_store_continues_with_its_documents() {
     let (data, written) = folder();
     let after = |record: &&TestRecord| record.row > APPLIED + 1;
     let keep: Vec<_> = written.iter().filter(after).map(|record| record.path.clone()).collect();
-    let mut state = crate::schema::open_writer(data.path()).unwrap();
+    let state = crate::schema::open_writer(data.path()).unwrap();
     let gathered = crate::write_batch::WriteBatch { row: 3, ..Default::default() };
-    crate::documents::write(&mut state, &gathered, None).unwrap();
+    crate::documents::commit(&state, &gathered).unwrap();
     drop(state);
     for record in written.iter().filter(|record| !keep.contains(&record.path)) {
         let _ = fs::remove_file(&record.path);

@@ -109,6 +109,7 @@ impl Opened {
             position: QueuePosition::default(),
             machine,
             materialiser: to_materialiser,
+            materialiser_thread: materialiser.thread().clone(),
             commit_time: std::time::Duration::from_micros(100),
             disk_time: std::time::Duration::from_millis(5),
             commit_histogram: self.options.commit_time.clone(),
@@ -138,7 +139,7 @@ impl Opened {
                 machine.apply(entry, &mut docs);
                 docs.into_iter().for_each(|doc| gathered.add(doc));
             }
-            documents::write(&mut self.state, &gathered, None)?;
+            documents::commit(&self.state, &gathered)?;
             from = next;
         }
         if from > applied + 1 {

@@ -4,6 +4,7 @@
 use std::{
     iter::Peekable,
     sync::{Arc, mpsc::SyncSender},
+    thread::Thread,
     time::{Duration, Instant},
     vec,
 };
@@ -37,6 +38,7 @@ pub(super) struct Writer<M> {
     pub(super) position: QueuePosition,
     pub(super) machine: M,
     pub(super) materialiser: SyncSender<MaterialiserRequest>,
+    pub(super) materialiser_thread: Thread,
     /// How long a durable commit takes, lately.
     pub(super) commit_time: Duration,
     /// The least that a durable commit takes, lately: the disk's share.
@@ -242,9 +244,14 @@ impl<M: Machine> Writer<M> {
                     tracing::warn!(%error, "old files of the journal cannot be removed");
                 }
             }
-            // What was submitted before it is lost, so nothing may say that it is settled: each waiter gets the error that the
-            // store is closed, and the low water stays where the journal still has everything.
-            Item::Flush { .. } if self.failed.is_some() => {}
+            // What was submitted before it is lost, so nothing may show it or say that it is settled: each waiter gets the error that
+            // the store is closed, and the low water stays where the journal still has everything.
+            Item::Flush { .. } | Item::Read(_) if self.failed.is_some() => {}
+            Item::Read(read) => {
+                let _ = self.materialiser.send(MaterialiserRequest::Read(read));
+                // Its caller waits, so the thread does not sleep for its whole pause.
+                self.materialiser_thread.unpark();
+            }
             Item::Flush { done, low_water } => {
                 let low_water = low_water.map(|Seq(seq)| Seq(seq.min(self.end.last_seq.0 + 1)));
                 let _ = self.materialiser.send(MaterialiserRequest::Flush { done, low_water });

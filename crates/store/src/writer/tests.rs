@@ -20,6 +20,7 @@ fn writer<M>(
         position: QueuePosition::default(),
         machine,
         materialiser,
+        materialiser_thread: std::thread::current(),
         commit_time: Duration::ZERO,
         disk_time: Duration::ZERO,
         commit_histogram: Histogram::default(),
