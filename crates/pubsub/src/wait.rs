@@ -51,7 +51,7 @@ impl Topics {
                 }
             }
         }
-        budget.waited(began.elapsed(), lost);
+        budget.waited(clock::instant().saturating_duration_since(began), lost);
         if lost && is_over {
             self.metrics.limit(names::PUBLISHER_WAIT);
         }
