@@ -162,7 +162,7 @@ pub const TIMER_PAYLOAD_BYTES: usize = 4 * 1024;
 /// Minimum interval of a timer, and minimum time until it is due, milliseconds.
 pub const TIMER_MIN_INTERVAL_MS: u64 = 100;
 /// Longest id of a device, registry, plugin or service account, bytes.
-pub const ID_BYTES: usize = crate::names::MAX_ID_BYTES;
+pub const ID_BYTES: usize = 255;
 /// Longest name of a method, bytes.
 pub const METHOD_NAME_BYTES: usize = 128;
 /// Longest name of a token of the admin API, bytes.

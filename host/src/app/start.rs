@@ -9,11 +9,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Host, HostHandles, Listeners, azure,
+    Host, Listeners, azure,
     changes::{self, Loader},
     clock_watch,
     connections::DeviceConnections,
-    descriptors, folder, housekeeping, metrics_text,
+    descriptors, folder,
+    handles::HostHandles,
+    housekeeping, metrics_text,
     mirror::{MirrorTopics, Mirrored},
     options, plugin_views, traces, windows,
 };

@@ -4,12 +4,19 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
 
-use super::{LOG_INTERVAL, LimitName, Options, UNAUTHENTICATED_TIMEOUT};
+use super::options::Options;
+use switchbox_model::limits::LimitName;
+
+/// How long an unauthenticated connection may stay when there are too many. A client that authenticates needs a fraction of this, unless
+/// the host is slow, and then closing connections would not make it faster.
+pub(super) const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(1);
+/// Refused connections are logged once in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 pub(super) struct ConnectionTable {

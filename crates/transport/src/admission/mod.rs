@@ -3,82 +3,25 @@
 //! byte of it is read, as that costs least. Never reads or writes a connection.
 
 mod connection_table;
+mod options;
 mod rate;
 
 use std::{
     net::{IpAddr, Ipv6Addr},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use self::connection_table::ConnectionTable;
-pub use self::rate::{Rate, Rates};
-use switchbox_model::limits::{self, LimitName, names};
+pub use self::{
+    options::{Names, Options},
+    rate::{Rate, Rates},
+};
+use switchbox_model::limits::{self, LimitName};
 use switchbox_support::metrics::Metrics;
-
-/// How much there is room for.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Connections at a time.
-    pub connections: usize,
-    /// Connections of one address at a time, other than this machine's own.
-    pub per_address: usize,
-    /// Connections accepted a second; the burst is twice as many.
-    pub per_second: u32,
-    /// Connections whose client has not authenticated yet.
-    pub unauthenticated: usize,
-    pub names: Names,
-}
-
-/// The limits as the metrics and the log name them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Names {
-    connections: LimitName,
-    per_address: LimitName,
-    per_second: LimitName,
-    per_second_per_address: LimitName,
-    unauthenticated: LimitName,
-}
-
-impl Names {
-    pub const MQTT: Self = Self {
-        connections: names::CONNECTIONS,
-        per_address: names::CONNECTIONS_PER_ADDRESS,
-        per_second: names::CONNECTS_PER_SECOND,
-        per_second_per_address: names::CONNECTS_PER_SECOND_PER_ADDRESS,
-        unauthenticated: names::UNAUTHENTICATED_CONNECTIONS,
-    };
-    pub const ADMIN: Self = Self {
-        connections: names::ADMIN_CONNECTIONS,
-        per_address: names::ADMIN_CONNECTIONS_PER_ADDRESS,
-        per_second: names::ADMIN_CONNECTS_PER_SECOND,
-        per_second_per_address: names::ADMIN_CONNECTS_PER_SECOND_PER_ADDRESS,
-        unauthenticated: names::ADMIN_UNAUTHENTICATED_CONNECTIONS,
-    };
-    pub const HUB_AMQP: Self = Self {
-        connections: names::HUB_AMQP_CONNECTIONS,
-        per_address: names::HUB_AMQP_CONNECTIONS_PER_ADDRESS,
-        per_second: names::HUB_AMQP_CONNECTS_PER_SECOND,
-        per_second_per_address: names::HUB_AMQP_CONNECTS_PER_SECOND_PER_ADDRESS,
-        unauthenticated: names::HUB_AMQP_UNAUTHENTICATED_CONNECTIONS,
-    };
-    pub const HUB_API: Self = Self {
-        connections: names::HUB_API_CONNECTIONS,
-        per_address: names::HUB_API_CONNECTIONS_PER_ADDRESS,
-        per_second: names::HUB_API_CONNECTS_PER_SECOND,
-        per_second_per_address: names::HUB_API_CONNECTS_PER_SECOND_PER_ADDRESS,
-        unauthenticated: names::HUB_API_UNAUTHENTICATED_CONNECTIONS,
-    };
-}
-
-/// How long an unauthenticated connection may stay when there are too many. A client that authenticates needs a fraction of this, unless
-/// the host is slow, and then closing connections would not make it faster.
-const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(1);
-/// Refused connections are logged once in this time.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -188,7 +131,9 @@ impl Drop for ConnectionPermit {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
+    use super::{connection_table::UNAUTHENTICATED_TIMEOUT, *};
 
     const OPTIONS: Options =
         Options { connections: 5, per_address: 2, per_second: 10, unauthenticated: 3, names: Names::MQTT };
