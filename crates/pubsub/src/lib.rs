@@ -6,6 +6,7 @@
 //! [`SlowConsumer`](switchbox_mqtt_session::topics::SlowConsumer) allow; then the message is dropped and counted. Waiting without a bound
 //! would deadlock two clients that publish to each other.
 
+mod now;
 mod session_journal;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ impl Topics {
             metrics.clone(),
             session_journal.numbers().clone(),
             Box::new(move |change| unawaited.submit_unawaited(change)),
+            clock::instant(),
         );
         Self { table: Arc::new(table), session_journal, metrics }
     }

@@ -1,14 +1,13 @@
 //! Changes by published messages that have to be durable before they are delivered and acknowledged. They are journaled in one entry, and
 //! delivered when it is durable.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use super::{Numbers, Subscriber};
 use switchbox_model::{
     Message,
     broker::{BrokerChange, ClockReading, MessageNum, Owner, Recipient, StoredMessage},
 };
-use switchbox_support::clock;
 
 /// Bytes that a change takes up in the journal's queue beside its message, roughly.
 const OVERHEAD: usize = 96;
@@ -89,12 +88,13 @@ impl PendingChanges {
         subscriber: Arc<dyn Subscriber>,
         message: &Arc<Message>,
         recipient: Recipient,
+        now: ClockReading,
     ) {
-        self.message(message).journal_for(numbers, subscriber, recipient);
+        self.message(message, now).journal_for(numbers, subscriber, recipient);
     }
 
-    pub(super) fn message<'a>(&'a mut self, message: &'a Arc<Message>) -> PendingMessage<'a> {
-        PendingMessage { pending: self, message, at: None }
+    pub(super) fn message<'a>(&'a mut self, message: &'a Arc<Message>, now: ClockReading) -> PendingMessage<'a> {
+        PendingMessage { pending: self, message, now, at: None }
     }
 
     /// The changes, and the places that are filled when they are durable.
@@ -108,6 +108,8 @@ impl PendingChanges {
 pub(super) struct PendingMessage<'a> {
     pending: &'a mut PendingChanges,
     pub(super) message: &'a Arc<Message>,
+    /// When it is published.
+    now: ClockReading,
     at: Option<usize>,
 }
 
@@ -132,11 +134,10 @@ impl PendingMessage<'_> {
     fn change(&mut self, numbers: &Numbers) -> Option<&mut BrokerChange> {
         if self.at.is_none() {
             self.at = Some(self.pending.changes.len());
-            let now = ClockReading { instant: Instant::now(), ms: clock::now_ms() };
             self.pending.bytes += OVERHEAD + self.message.size();
             self.pending.changes.push(BrokerChange::Published {
                 num: numbers.next_message(),
-                message: StoredMessage::of(self.message, now),
+                message: StoredMessage::of(self.message, self.now),
                 retained: None,
                 to: Vec::new(),
             });

@@ -15,6 +15,7 @@ use switchbox_mqtt_session::{
     session::{Body, Item, Journaled, OfferResult},
     topics::{Delivered, Delivery, Room, Subscriber},
 };
+use switchbox_support::threads;
 
 impl Subscriber for Mailbox {
     fn id(&self) -> u64 {
@@ -22,6 +23,8 @@ impl Subscriber for Mailbox {
     }
 
     fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered {
+        // A message may have many subscribers.
+        threads::yield_if_due();
         let mut state = self.lock();
         let Delivery { qos, retain, ids, shared } = delivery;
         if let (true, Some(session), true) = (state.durable, state.session_num, qos != QoS::AtMostOnce) {
