@@ -17,7 +17,7 @@ use super::{
 };
 
 /// One atomic thing that happened. The order of the variants, and of the fields of each, is the format of the journal
-/// (ARCHITECTURE.md, "Formats"): new variants stand at the end.
+/// (ARCHITECTURE.md, "Formats"): new variants are added at the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Entry {
     /// Appends these events. `by`: the effect that caused each one, in the same order; missing elements mean `None`.

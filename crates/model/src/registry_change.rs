@@ -1,4 +1,4 @@
-//! Changes of the registry, as they stand in the journal.
+//! Changes of the registry, as they are in the journal.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use super::{
 };
 
 /// A change of the registry. It is refused or made as a whole when it is applied, which is when it is known what there is. New
-/// variants stand at the end, as those of [`Entry`](super::Entry) do, where the deletion of a device is.
+/// variants are at the end, as those of [`Entry`](super::Entry) are, where the deletion of a device is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RegistryChange {
     RegistryCreated {

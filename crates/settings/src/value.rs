@@ -189,7 +189,7 @@ impl<'a> Check<'a> {
                 format!(
                     "{text} can be reached from other machines, and without TLS anyone on the network path could {what}; listen \
                      there by {with_tls} with a certificate (`switchbox cert server NAME` makes one), use a loopback \
-                     address such as 127.0.0.1:{port}, or say --insecure-listener where everybody on the way is trusted"
+                     address such as 127.0.0.1:{port}, or say --insecure-listener if everything on the network path is trusted"
                 ),
             );
             return None;

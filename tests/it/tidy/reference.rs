@@ -45,7 +45,7 @@ fn settings_page() -> String {
 
 For operators. This page is made from the code.
 
-Every setting can stand in three places; the later counts more:
+Every setting can be in three places; the later counts more:
 
 1. a settings file (TOML), named by `--settings` or `SWITCHBOX_SETTINGS`: `listen` in the table `[mqtt]` for `mqtt.listen`
 2. the environment: `SWITCHBOX_MQTT_LISTEN` for `mqtt.listen`

@@ -281,7 +281,7 @@ impl Machine for Engine {
                 docs.extend(ids.into_iter().map(|id| Doc::DeadLetterGone { id }));
             }
             Entry::Called(calls) => {
-                // Those of plugins stand with their executions.
+                // Those of plugins are with their executions.
                 let of_operators = calls.into_iter().filter(|call| matches!(call.cause, Cause::Api { .. }));
                 docs.extend(of_operators.map(|call| Doc::Call(Box::new(call))));
             }
