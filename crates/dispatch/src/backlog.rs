@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_offered_late_is_taken_unless_it_was_read_from_the_log() {
+    fn an_event_that_is_offered_late_is_taken_unless_it_was_read_from_the_journal() {
         let first = CatchUp { from: Seq(0), cursor: Seq(1), newest: Seq(0), handled: HashSet::new() };
         let backlog = Backlog::new(first, |_| ());
         assert!(backlog.queue_read(Vec::new(), Seq(1)));

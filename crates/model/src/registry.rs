@@ -141,7 +141,7 @@ pub struct DeviceError {
 pub enum ErrorKind {
     /// It sent bytes that are not valid MQTT.
     InvalidArgument,
-    /// It used a topic of another device, or its authorization ended.
+    /// It used a topic of another device, or its authorisation ended.
     PermissionDenied,
     /// The device is not authenticated.
     Unauthenticated,

@@ -52,13 +52,13 @@ pub struct Scripts {
     /// Only this host writes it.
     folder: PathBuf,
     /// One at a time: each takes a processor and some hundred MiB.
-    turns: Semaphore,
+    permits: Semaphore,
 }
 
 impl Scripts {
     #[must_use]
     pub fn new(toolchain: Option<PathBuf>, data: &Path) -> Self {
-        Self { toolchain, folder: data.join("compiled").join("scripts"), turns: Semaphore::new(1) }
+        Self { toolchain, folder: data.join("compiled").join("scripts"), permits: Semaphore::new(1) }
     }
 
     /// The component of the rule in `file`.
@@ -73,7 +73,7 @@ impl Scripts {
         let hex = digest(&[&made_of, &b"\0"[..], source].concat()).replace("sha256:", "");
         let kept = self.folder.join(format!("{hex}.wasm"));
         let failed = |error: io::Error| format!("{file} cannot be made a component: {error}");
-        let _turn = self.turns.acquire().await.map_err(|error| error.to_string())?;
+        let _permit = self.permits.acquire().await.map_err(|error| error.to_string())?;
         let found = kept.clone();
         if let Some(bytes) = blocking(move || read_kept(&found)).await.map_err(failed)? {
             return Ok(bytes);

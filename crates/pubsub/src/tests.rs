@@ -15,7 +15,7 @@ use switchbox_model::{
     limits,
 };
 use switchbox_mqtt_session::topics::{
-    Delivered, Delivery, Options, Room, SLOW_CONSUMER_WAIT, SlowConsumer, Subscriber,
+    Delivered, Delivery, Options, SLOW_CONSUMER_WAIT, SlowConsumer, Subscriber, UntilRoom,
 };
 
 struct Fake {
@@ -74,7 +74,7 @@ impl Subscriber for Fake {
         self.slow_consumer.lock().waited(from, until);
     }
 
-    fn room(&self) -> Room<'_> {
+    fn room(&self) -> UntilRoom<'_> {
         let mut room = Box::pin(self.room.notified());
         room.as_mut().enable();
         room

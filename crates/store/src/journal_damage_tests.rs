@@ -108,7 +108,7 @@ fn judge(data: &Path, written: &[TestRecord], originals: &BTreeMap<PathBuf, Vec<
 }
 
 #[test]
-fn no_acknowledged_record_is_lost_without_a_word_whatever_happens_to_the_log() {
+fn no_acknowledged_record_is_lost_without_a_word_whatever_happens_to_the_journal() {
     let (data, written) = folder();
     let originals = bytes(data.path());
     assert!(!judge(data.path(), &written, &originals, "nothing"));

@@ -128,7 +128,7 @@ fn without_its_journal_the_store_continues_with_its_documents() {
 }
 
 #[test]
-fn documents_that_cannot_be_read_are_made_anew_from_a_whole_log() {
+fn documents_that_cannot_be_read_are_made_anew_from_a_whole_journal() {
     let (data, _) = folder();
     for name in ["state.db-wal", "state.db-shm"] {
         fs::remove_file(data.path().join(name)).unwrap();

@@ -22,7 +22,7 @@ use switchbox_support::clock;
 const TOKENS_FILE: &str = "admin-tokens.json";
 /// What the host's own token is called.
 const OWN: &str = "admin-token";
-/// Lets scanners for secrets recognize a token that was published by mistake.
+/// Lets scanners for secrets recognise a token that was published by mistake.
 const PREFIX: &str = "sbx_";
 
 #[derive(Debug, thiserror::Error)]

@@ -32,7 +32,7 @@ pub use self::{
     pending::{PendingChanges, ReservedPlaces},
     retained::Page,
     slow_consumer::{SlowConsumer, WaitBudget},
-    subscriber::{Delivered, Delivery, Room, Subscriber},
+    subscriber::{Delivered, Delivery, Subscriber, UntilRoom},
 };
 use self::{
     counts::Subscriptions,

@@ -45,7 +45,7 @@ impl Connection {
     ) -> Result<(), ConnectionEnd> {
         for packet in packets {
             threads::yield_if_due();
-            // The authorization may have changed while an earlier packet waited.
+            // The authorisation may have changed while an earlier packet waited.
             self.revalidate_if_requested()?;
             match packet {
                 Packet::Publish(publish) => self.publish(publish, batch).await?,

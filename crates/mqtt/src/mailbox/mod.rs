@@ -97,7 +97,7 @@ pub(crate) struct Mailbox {
     commands_unconfirmed: AtomicBool,
     /// A delivery found no room, so expired items have to be removed.
     purge: AtomicBool,
-    /// The client's authorization may have changed.
+    /// The client's authorisation may have changed.
     revalidate: AtomicBool,
     /// The queue has no room for any message.
     queue_full: AtomicBool,
@@ -256,7 +256,7 @@ impl Mailbox {
         self.commands_unconfirmed.store(unconfirmed, Ordering::Release);
     }
 
-    /// Asks the connection to check its authorization again.
+    /// Asks the connection to check its authorisation again.
     pub(crate) fn revalidate(&self) {
         self.revalidate.store(true, Ordering::Release);
         self.work.wake_now();

@@ -13,7 +13,7 @@ use switchbox_model::{
 };
 use switchbox_mqtt_session::{
     session::{Body, Item, Journaled, OfferResult},
-    topics::{Delivered, Delivery, Room, Subscriber},
+    topics::{Delivered, Delivery, Subscriber, UntilRoom},
 };
 use switchbox_support::threads;
 
@@ -87,7 +87,7 @@ impl Subscriber for Mailbox {
         self.lock().slow_consumer.waited(from, until);
     }
 
-    fn room(&self) -> Room<'_> {
+    fn room(&self) -> UntilRoom<'_> {
         let mut room = Box::pin(self.room.notified());
         room.as_mut().enable();
         room

@@ -1,4 +1,4 @@
-//! The MQTT server over real sockets, on the real parts of a host: log, registry, authentication, delivery and topics.
+//! The MQTT server over real sockets, on the real parts of a host: journal, registry, authentication, delivery and topics.
 
 mod auth_context;
 mod bridge;
@@ -107,21 +107,21 @@ impl TestServer {
         until("the messages are read", || self.metrics.publishes_in.get() == publishes).await;
     }
 
-    /// Waits until the log says this.
-    async fn wait_for_log(&self, line: &str) {
+    /// Waits until the journal contains this.
+    async fn wait_for_journal(&self, line: &str) {
         let deadline = std::time::Instant::now() + TIMEOUT;
         loop {
             let lines = self.host.journal_texts().await;
             if lines.iter().any(|one| one == line) {
                 return;
             }
-            assert!(std::time::Instant::now() < deadline, "{line} is not in the log: {lines:?}");
+            assert!(std::time::Instant::now() < deadline, "{line} is not in the journal: {lines:?}");
             // Sleeps between two checks of a condition.
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    async fn assert_not_logged(&self, line: &str) {
+    async fn assert_not_journaled(&self, line: &str) {
         let lines = self.host.journal_texts().await;
         assert!(lines.iter().all(|one| one != line), "{lines:?}");
     }

@@ -160,8 +160,8 @@ async fn a_kept_session_takes_up_the_feeds_of_its_device() {
     let (mut client, present) = server.resume(&connect_v4("lamp-1", 0, 60)).await;
     assert!(present);
     client.expect(&publish(0x32, CONFIG, 2, None, "off")).await;
-    server.assert_not_logged("lamp-1 disconnected: connection lost").await;
-    server.wait_for_log("lamp-1 disconnected: disconnected by the client").await;
+    server.assert_not_journaled("lamp-1 disconnected: connection lost").await;
+    server.wait_for_journal("lamp-1 disconnected: disconnected by the client").await;
 }
 
 #[tokio::test]
@@ -249,9 +249,9 @@ async fn a_session_expires() {
     assert!(present);
     drop(client);
     until("it is offline", || server.metrics.connections.get() == 0).await;
-    server.assert_not_logged("a session ended").await;
+    server.assert_not_journaled("a session ended").await;
     pass(Duration::from_millis(1_100)).await;
-    server.wait_for_log("a session ended").await;
+    server.wait_for_journal("a session ended").await;
     assert!(!server.resume(&bytes).await.1);
 }
 
@@ -307,7 +307,7 @@ async fn at_shutdown_what_becomes_durable_is_acknowledged_and_clients_get_a_disc
     let start = Instant::now();
     server.service.take().unwrap().await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(2));
-    server.wait_for_log("lamp-1 disconnected: server shutting down").await;
+    server.wait_for_journal("lamp-1 disconnected: server shutting down").await;
 }
 
 #[tokio::test]

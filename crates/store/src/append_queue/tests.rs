@@ -34,7 +34,7 @@ fn numbers(items: &[Item]) -> Vec<u64> {
 }
 
 #[test]
-fn events_are_numbered_in_the_order_of_the_log() {
+fn events_are_numbered_in_the_order_of_the_journal() {
     let append_queue = AppendQueue::new(1024, 7);
     assert_eq!(
         number(append_queue.append(None, Entry::of_events(vec![event(), event()]), true, None, OnCommit::Nothing)),
