@@ -40,7 +40,8 @@ pub(super) enum Action {
         /// The language of the plugin
         #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
         lang: Language,
-        /// The plugin-sdk folder of a checkout [default: the SDK of this program, copied into the project]
+        /// For developers of Switchbox itself: use the plugin-sdk folder of a checkout, by its absolute path [default: the SDK of this
+        /// program, copied into the project]
         #[arg(long, value_name = "DIR")]
         sdk: Option<PathBuf>,
     },
