@@ -33,9 +33,9 @@ pub struct RegistrationRequest<'a> {
     pub address: IpAddr,
     /// Those of the TLS handshake, its own first, whose key it holds.
     pub certificates: &'a [CertificateDer<'static>],
-    /// `None`: the device uses a certificate.
+    /// `None` if the device uses a certificate.
     pub signed: Option<&'a Signed>,
-    /// The device proves itself with this from then on. `None`: with what it proves itself with now.
+    /// The credential of the device from then on. `None` if it keeps the one that it uses now.
     pub public_key: Option<&'a Credential>,
 }
 

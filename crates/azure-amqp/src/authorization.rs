@@ -33,11 +33,11 @@ pub(crate) struct Program {
 #[derive(Clone)]
 struct Authorization {
     registry: RegistryName,
-    /// `None`: the connection belongs to a device that has a key or a certificate of its own.
+    /// `None` if the connection belongs to a device that has a key or a certificate of its own.
     policy: Option<Policy>,
     /// The token of a policy, which may be a device's too. `None` for a key that was given by SASL PLAIN.
     token: Option<Arc<Sas>>,
-    /// Milliseconds since the Unix epoch. `None`: it does not expire.
+    /// Milliseconds since the Unix epoch. `None` if it does not expire.
     expires_ms: Option<u64>,
 }
 

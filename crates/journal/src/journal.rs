@@ -290,7 +290,7 @@ impl Files {
     }
 
     /// The last row of the files that may be deleted: all of their rows are before the event, up to `applied`, and more than
-    /// `keep_bytes` from the end. `None`: no file may.
+    /// `keep_bytes` from the end. Returns `None` if no file may be deleted.
     pub fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Option<i64> {
         let inner = self.0.read();
         let newest = inner.last.end().offset;

@@ -50,11 +50,11 @@ pub struct DevicePatch {
     /// Takes the place of all credentials.
     pub credentials: Option<Vec<Credential>>,
     pub gateway: Option<GatewayPatch>,
-    /// `Some(None)`: the device has no journal level of its own any more.
+    /// `Some(None)` if the device has no log level of its own any more.
     pub log_level: Option<Option<String>>,
-    /// `Some(None)`: the device's methods are called over MQTT.
+    /// `Some(None)` if the device's methods are called over MQTT.
     pub endpoint: Option<Option<MethodEndpoint>>,
-    /// `Some(None)`: the device has no symmetric keys any more.
+    /// `Some(None)` if the device has no symmetric keys any more.
     pub symmetric_keys: Option<Option<Box<SymmetricKeys>>>,
 }
 

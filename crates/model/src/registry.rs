@@ -78,7 +78,7 @@ pub struct Credential {
     pub format: KeyFormat,
     /// PEM text; of a fingerprint, hexadecimal digits.
     pub key: String,
-    /// Milliseconds since the Unix epoch. `None`: it does not expire.
+    /// Milliseconds since the Unix epoch. `None` if it does not expire.
     pub expires_ms: Option<u64>,
 }
 

@@ -57,7 +57,7 @@ pub struct Limits {
     pub burst_per_target: Option<NonZeroU32>,
     /// Effects per second on all devices and topics together.
     pub effects_per_second: NonZeroU32,
-    /// Devices and topics that one event may reach without an operator's approval. `None`: any number.
+    /// Devices and topics that one event may reach without an operator's approval. `None` for any number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_targets_per_event: Option<NonZeroU32>,
     /// Devices and topics that the plugin has not reached before and may reach in a minute without an operator's approval.

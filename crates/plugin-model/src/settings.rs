@@ -38,7 +38,7 @@ pub struct PluginSettings {
     /// When a new version of these settings is rolled back.
     #[serde(skip_serializing_if = "GuardSettings::is_default")]
     pub guard: GuardSettings,
-    /// The plugin's own settings, as JSON. `None`: the component's defaults.
+    /// The plugin's own settings, as JSON. `None` for the component's defaults.
     pub settings: Option<serde_json::Value>,
 }
 

@@ -47,7 +47,7 @@ const SAID_BYTES: usize = 2_048;
 /// Makes and keeps the components.
 #[derive(Debug)]
 pub struct Scripts {
-    /// The program. `None`: rules in JavaScript are not made.
+    /// The program. `None` if no components are made of rules in JavaScript.
     toolchain: Option<PathBuf>,
     /// Only this host writes it.
     folder: PathBuf,

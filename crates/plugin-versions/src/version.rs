@@ -48,7 +48,7 @@ pub struct Version {
     pub settings: Arc<str>,
     /// When it came into force last, milliseconds since the Unix epoch.
     pub time_ms: u64,
-    /// The token's name if it was written over the API; `None`: its files were changed otherwise.
+    /// The token's name if it was written over the API. `None` if its files were changed otherwise.
     #[serde(default)]
     pub by: Option<String>,
     #[serde(flatten)]

@@ -41,8 +41,8 @@ impl<'a> Check<'a> {
         Some(PathBuf::from(self.text(key)))
     }
 
-    /// A program's whole path; `None` when it is empty. `Err`: it is wrong. The program of a name alone would be another where the
-    /// environment is another.
+    /// A program's whole path. Returns `Ok(None)` if it is empty, and `Err` if it is not a whole path: which program a name alone means
+    /// would depend on the environment.
     pub(super) fn program(&mut self, key: Key) -> Result<Option<PathBuf>, ()> {
         match self.text(key) {
             "" => Ok(None),
@@ -165,7 +165,7 @@ impl<'a> Check<'a> {
         address
     }
 
-    /// Nothing listens there when it is empty. `Err`: it is wrong.
+    /// Nothing listens there if it is empty. Returns `Err` if it is not an address.
     pub(super) fn optional(
         &mut self,
         read: impl FnOnce(&mut Self, Key) -> Option<SocketAddr>,

@@ -54,7 +54,7 @@ impl Handle {
         Self { store, shared_page: Arc::default() }
     }
 
-    /// At most `limit` events before `before` (`None`: from the newest on).
+    /// At most `limit` events before `before` (`None` for the newest).
     pub async fn events(
         &self,
         before: Option<Position>,
@@ -73,7 +73,7 @@ impl Handle {
         Ok(items.page(next.filter(|_| !ended)))
     }
 
-    /// At most `limit` executions before `before` (`None`: from the newest on).
+    /// At most `limit` executions before `before` (`None` for the newest).
     pub async fn executions(
         &self,
         before: Option<Position>,
@@ -101,7 +101,7 @@ impl Handle {
         Ok(items.page(from))
     }
 
-    /// At most `limit` method calls before `before` (`None`: from the newest on).
+    /// At most `limit` method calls before `before` (`None` for the newest).
     pub async fn calls(
         &self,
         before: Option<Position>,

@@ -12,7 +12,7 @@ pub struct SampleRate {
 /// Items that a follower may still get.
 #[derive(Debug, Clone, Copy)]
 pub struct Allowance {
-    /// `None`: it gets all.
+    /// `None` if it gets all.
     rate: Option<SampleRate>,
     left: usize,
 }
