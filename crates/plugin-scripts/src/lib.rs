@@ -1,5 +1,5 @@
-//! Rules in JavaScript that lie in the plugin folder as they are: makes components of them with the tool chain that the settings name, in
-//! a bounded child process, and keeps these by the digest of what they were made of. Without a tool chain it says how to get one.
+//! Makes components of rules in JavaScript, which are files of the plugin folder. The tool chain that the settings name runs in a bounded
+//! child process. Components are stored under the digest of what they were made of. If there is no tool chain, the error says how to get one.
 
 mod bounded;
 

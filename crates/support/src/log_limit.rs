@@ -1,5 +1,5 @@
-//! Limits the log lines of one kind: the first few of a minute are written, so that a client that repeats itself does not fill the
-//! log, and a few later ones with their count, so that a lasting fault stays visible. Pure: the caller gives the time.
+//! Limits the log lines of one kind. Only the first few of a minute are written, so that a client that repeats itself does not fill the
+//! log. A few later ones are written with their count, so that a lasting fault stays visible. Pure: the caller gives the time.
 
 use std::{
     collections::HashMap,

@@ -2,8 +2,8 @@
 //! the background, with as many threads, does the same work for callers that may wait. Knows neither callers nor connections.
 //!
 //! Background threads run with a higher `nice` value, so the system gives more time to threads of the foreground and to the journal's writer.
-//! Between short pieces of work, [`yield_if_due`] gives the processor up before the scheduler's next tick; so do the store's maintenance
-//! threads, which have the priority of the foreground, because the journal may wait for them.
+//! Between short pieces of work, [`yield_if_due`] gives the processor up before the scheduler's next tick. The store's maintenance threads
+//! do that as well: they have the priority of the foreground, because the journal may wait for them.
 
 mod priority;
 mod reactor;
