@@ -1,5 +1,5 @@
 //! Packs what `switchbox plugin new` writes into the program: the plugin SDK, which is the sources of its two crates, the WIT interface
-//! and the lock file; and the interface for C and for Go. What the manifests take from the workspace is written out, so that they stand alone.
+//! and the lock file; and the interface for C, Go and Python. What the manifests take from the workspace is written out, so that they stand alone.
 
 use std::{
     env, fs, io,
@@ -37,7 +37,8 @@ fn main() -> io::Result<()> {
         "/// Path in the SDK's folder, and text.\nconst SDK: &[(&str, &str)] = &[\n{rows}];\n\n/// The lock file that the SDK \
          was tested with.\nconst LOCK: &str = include_str!({lock:?});\n"
     );
-    fs::write(out.join("sdk.rs"), text + &c_bindings(&root, &out)? + &go_bindings(&root, &out)?)
+    let bindings = [c_bindings(&root, &out)?, go_bindings(&root, &out)?, python_bindings(&root, &out)?].concat();
+    fs::write(out.join("sdk.rs"), text + &bindings)
 }
 
 /// The files that a generator makes of the world `plugin`.
@@ -91,6 +92,19 @@ fn go_bindings(root: &Path, out: &Path) -> io::Result<String> {
     }
     bindings.push(("adapter.wasm".to_owned(), ADAPTER.to_vec()));
     packed(out, "GO_BINDINGS", bindings.into_iter().map(|(name, bytes)| (name, bytes.into())))
+}
+
+/// What an editor needs of the world `plugin` for Python. It was written by componentize-py, which is no crate that this program can use;
+/// `tests/it/languages.rs` compares it with what that writes.
+fn python_bindings(root: &Path, out: &Path) -> io::Result<String> {
+    let folder = root.join("crates/cli/templates/python/bindings");
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut bindings = Vec::new();
+    for path in files(&folder)? {
+        let name = path.strip_prefix(&folder).map_err(io::Error::other)?.display().to_string();
+        bindings.push((name, fs::read(&path)?));
+    }
+    packed(out, "PYTHON_BINDINGS", bindings.into_iter().map(|(name, bytes)| (name, bytes.into())))
 }
 
 /// The generated code with the paths of its imports as they are in the rule's module.

@@ -40,14 +40,22 @@ impl Event {
     /// What kind of event it is, as triggers name it.
     #[must_use]
     pub fn kind(&self) -> EventKind {
-        match self.data {
-            EventData::Telemetry(_) => EventKind::Telemetry,
-            EventData::State(_) => EventKind::State,
-            EventData::Connected => EventKind::Connected,
-            EventData::Disconnected(_) => EventKind::Disconnected,
-            EventData::CommandSettled(_) => EventKind::CommandSettled,
-            EventData::Timer(_) => EventKind::Timer,
-            EventData::Topic(_) => EventKind::Topic,
+        self.data.kind()
+    }
+}
+
+impl EventData {
+    /// What kind of event it is of, as triggers name it.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::Telemetry(_) => EventKind::Telemetry,
+            Self::State(_) => EventKind::State,
+            Self::Connected => EventKind::Connected,
+            Self::Disconnected(_) => EventKind::Disconnected,
+            Self::CommandSettled(_) => EventKind::CommandSettled,
+            Self::Timer(_) => EventKind::Timer,
+            Self::Topic(_) => EventKind::Topic,
         }
     }
 }

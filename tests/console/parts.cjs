@@ -96,7 +96,15 @@ async function passed(page, ask) {
     if (!/^now$| ago$/.test(says)) throw new Error(`last seen ${says}`);
 }
 
-async function device({ console, page, ask }) {
+async function device(context) {
+    await overviewOfDevice(context);
+    await twinOfDevice(context);
+    await sendToOffline(context);
+    await sendToConnected(context);
+    await historyOfDevice(context);
+}
+
+async function overviewOfDevice({ console, page, ask }) {
     await console.open("#/device/nobody", "nobody");
     await console.text("device nobody does not exist");
     await page.getByRole("link", { name: "All devices" }).waitFor();
@@ -104,6 +112,9 @@ async function device({ console, page, ask }) {
     await page.locator(".tabs [aria-current]").filter({ hasText: "Now" }).waitFor();
     await console.open("#/device/switch-1", "switch-1");
     await passed(page, ask);
+}
+
+async function twinOfDevice({ console, page }) {
     await console.open("#/device/lamp-1?tab=twin", "lamp-1");
     await console.text("The reported document matches the desired one.");
     await page.getByLabel("JSON merge patch").fill('{"level": 40, "note": "<b>bold</b>"}');
@@ -113,6 +124,10 @@ async function device({ console, page, ask }) {
     await desired.locator("ins").filter({ hasText: '"level": 40' }).waitFor();
     if ((await desired.locator("ins").filter({ hasText: "state" }).count()) !== 0) throw new Error("what is the same is marked");
     await console.picture("device");
+}
+
+/// A command that waits and is cancelled, a method call that fails, and a command that expires.
+async function sendToOffline({ console, page }) {
     await console.open("#/device/lamp-2?tab=send", "lamp-2");
     await page.getByLabel("Command", { exact: true }).fill("<script>window.pwned=1</script>");
     await page.getByLabel("Time-to-live, seconds").fill("600");
@@ -132,7 +147,12 @@ async function device({ console, page, ask }) {
     await watched.getByText("its time-to-live was over before the device took it").waitFor();
     await watched.getByRole("link", { name: "why?" }).click();
     await page.getByRole("list", { name: "Chain from the first cause" }).getByText("its time-to-live was over before the device took it").waitFor();
+}
+
+/// A command that is acknowledged, and a method call that is answered.
+async function sendToConnected({ console, page, ask }) {
     await console.open("#/device/lamp-1?tab=send", "lamp-1");
+    const watched = page.getByRole("group", { name: "The command sent last" });
     await page.getByLabel("Command", { exact: true }).fill("blink");
     await console.click("Send command");
     await watched.getByText("It has ended").waitFor();
@@ -144,6 +164,9 @@ async function device({ console, page, ask }) {
     await ask("answer");
     await console.text("The device answered");
     await page.getByRole("status").filter({ hasText: "The device answered 200" }).getByLabel("payload").filter({ hasText: "<i>dimmed</i>" }).waitFor();
+}
+
+async function historyOfDevice({ console, page, ask }) {
     await console.open("#/device/lamp-1", "lamp-1");
     const gets = page.getByRole("group", { name: "Configs, commands and method calls, newest first" });
     await gets.getByRole("row").filter({ hasText: "command" }).filter({ hasText: "blink" }).filter({ hasText: "acknowledged" }).waitFor();

@@ -155,6 +155,22 @@ async function candidates({ console, page, ask }) {
     await console.axe("two versions");
     await console.click("roll back to it");
     await page.waitForFunction(() => [...document.querySelectorAll("input")].some((one) => one.name === "target" && one.value === "lamp-2"));
+    await failedInForce(page);
+}
+
+/// A version that failed its guard and stays in force is not said to be rolled back.
+async function failedInForce(page) {
+    const versions = /\/v1\/plugins\/wake\/versions$/;
+    await page.route(versions, async (route) => {
+        const response = await route.fetch();
+        const json = await response.json();
+        json.versions.find((one) => one.inForce).rolledBack = { why: "it trapped", time: "2026-01-01T00:00:00.000Z", stays: true };
+        await route.fulfill({ response, json });
+    });
+    const row = page.getByRole("row").filter({ hasText: "it trapped" });
+    await row.getByText(/failed its guard/).waitFor();
+    if (await row.getByText(/rolled back/).count()) throw new Error("a version that stays in force is said to be rolled back");
+    await page.unroute(versions);
 }
 
 module.exports = { plugins, whyNot, approvals, candidates };

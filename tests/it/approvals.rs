@@ -33,7 +33,8 @@ fn effects_on_too_many_targets_wait_for_an_operator_also_over_a_restart() {
     (0..3).for_each(|n| switch.event(format!("on {n}")));
     let found = waiting(&host, 3);
     assert_eq!((&found[0]["targets"], &found[0]["effectCount"]), (&json!(5), &json!(5)), "{found:?}");
-    assert!(found[0]["why"].as_str().unwrap().contains("max-targets-per-event: 5 targets"), "{found:?}");
+    let why = "limits.max-targets-per-event: 5 targets; up to 3 need no approval; max-targets-per-event = 6 under [limits] of its .toml raises it";
+    assert_eq!(found[0]["why"], why);
     let ids: Vec<_> = found.iter().map(|approval| approval["id"].as_str().unwrap().to_owned()).collect();
     let plugin = host.admin().plugin("fleet").unwrap();
     assert_eq!((&plugin["waitingForApproval"], &plugin["counters"]["done"]), (&json!(3), &json!(3)), "{plugin}");
@@ -74,17 +75,83 @@ fn a_plugin_that_reaches_new_targets_too_fast_waits_and_may_use_its_known_ones()
     host.admin().wait_plugin("echo", "to run", |plugin| plugin["state"] == "running");
     let mut switches: Vec<_> = (0..5).map(|n| host.device(&format!("switch-{n}"))).collect();
     switches.iter_mut().for_each(|switch| switch.event("one"));
-    // A minute may have begun meanwhile.
     let some = until("some to wait", || {
         let found = host.admin().get("/v1/approvals").ok()["approvals"].as_array().unwrap().clone();
         (!found.is_empty()).then_some(found)
     });
-    assert!(some[0]["why"].as_str().unwrap().contains("new targets in this minute"), "{some:?}");
+    let why = some[0]["why"].as_str().unwrap();
+    let line = "; max-new-targets-per-minute = 4 under";
+    assert!(why.contains("new targets within a minute") && why.contains(line), "{why}");
     host.admin().wait_plugin("echo", "to see all", |plugin| plugin["counters"]["done"] == 5);
     // Instances work side by side, so any of the switches can be the first.
     let name = |number: usize| format!("switch-{number}");
     let known = until("a target to be known", || (0..5).find(|number| version(&host, &name(*number)) == "1"));
     switches[known].event("two");
     until("the effect on the known target to be committed", || (version(&host, &name(known)) == "2").then_some(()));
+    host.stop();
+}
+
+/// What the plugin wants to publish, as the approval shows it.
+fn published(approval: &Value) -> Vec<String> {
+    let effects = approval["effects"].as_array().unwrap().iter();
+    effects.map(|effect| effect["publish"]["payload"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_method_call_past_the_limit_of_targets_is_refused_and_called_devices_count() {
+    let host_folder = HostFolder::new();
+    let call = |n| format!("{{ method = {{ device = \"lamp-{n}\", name = \"dim\", report = \"out/x\" }} }}");
+    let actions = [call(0), call(0), call(1), call(2)].join(", ");
+    limited_scripted_plugin(&host_folder, "fleet", ("telemetry", "switch-*"), "max-targets-per-event = 2", &actions);
+    let host = host_folder.start();
+    host.admin().wait_plugin("fleet", "to run", |plugin| plugin["state"] == "running");
+    (0..3).for_each(|n| drop(host.device(&format!("lamp-{n}"))));
+    host.device("switch-1").event("on");
+    // It has called one lamp when the topic is its second target, so the calls of the others are refused.
+    let plugin = host.admin().wait_plugin("fleet", "to handle it", |plugin| plugin["counters"]["done"] == 1);
+    assert_eq!(plugin["limitsHit"]["max-targets-per-event"], 1, "{plugin}");
+    let called = until("its calls to be written", || {
+        let called = host.admin().get("/v1/methodCalls?plugin=fleet").ok()["methodCalls"].as_array().unwrap().clone();
+        (!called.is_empty()).then_some(called)
+    });
+    let to_it = |call: &Value| call["device"].as_str().unwrap().ends_with("lamp-0");
+    assert!(called.len() == 2 && called.iter().all(to_it), "{called:?}");
+
+    // Effects that exceed the limit together with the called devices wait.
+    limited_scripted_plugin(&host_folder, "fleet", ("telemetry", "switch-*"), "max-targets-per-event = 1", &call(1));
+    host.admin()
+        .wait_plugin("fleet", "to have another limit", |plugin| !plugin["settings"].to_string().contains("lamp-0"));
+    host.device("switch-2").event("on");
+    let found = waiting(&host, 1);
+    let why = found[0]["why"].as_str().unwrap();
+    assert!(why.contains("2 targets, with 1 devices whose methods it called"), "{why}");
+    host.stop();
+}
+
+#[test]
+fn a_plugin_that_calls_new_devices_too_fast_is_refused() {
+    let host_folder = HostFolder::new();
+    let call =
+        |n| format!("{{ method = {{ device = \"lamp-{n}\", name = \"dim\", timeout-ms = 300, report = \"out/x\" }} }}");
+    let actions = [call(0), call(1), call(0), call(2)].join(", ");
+    let limits = "max-new-targets-per-minute = 2";
+    limited_scripted_plugin(&host_folder, "fleet", ("telemetry", "switch-*"), limits, &actions);
+    let host = host_folder.start();
+    host.admin().wait_plugin("fleet", "to run", |plugin| plugin["state"] == "running");
+    let mut lamps: Vec<_> = (0..3).map(|n| host.device(&format!("lamp-{n}"))).collect();
+    for (n, lamp) in lamps.iter_mut().enumerate() {
+        assert!(lamp.subscribe(&format!("/devices/lamp-{n}/methods/#")));
+    }
+    host.device("switch-1").event("on");
+    // The lamps do not answer. The topic of the reports is one new target too many, so they wait.
+    let found = waiting(&host, 1);
+    let texts = published(&found[0]);
+    assert!(texts.len() == 4 && !texts[..3].iter().any(|text| text.contains("the limit")), "{texts:?}");
+    assert!(texts[3].contains("max-new-targets-per-minute") && texts[3].contains("3 new targets"), "{texts:?}");
+    let called = host.admin().get("/v1/methodCalls?plugin=fleet").ok();
+    assert_eq!(called["methodCalls"].as_array().unwrap().len(), 3, "{called}");
+    assert!(lamps[2].seen().messages.is_empty(), "nothing was sent to it");
+    let plugin = host.admin().plugin("fleet").unwrap();
+    assert_eq!(plugin["limitsHit"]["max-new-targets-per-minute"], 2, "the call, and the effects: {plugin}");
     host.stop();
 }

@@ -190,14 +190,14 @@ fn finish(host: &InProcess, evidence: &mut Evidence) -> Journal {
 /// The registry has exactly the configs of the journal: one version each, none left out, the newest acknowledged.
 fn check_configs(host: &InProcess, journal: &Journal) {
     for target in targets() {
-        let in_log = journal.configs(&target);
+        let in_journal = journal.configs(&target);
         let device = journal.device(&target);
         let kept: Vec<ConfigVersion> = until("the newest config to be acknowledged", || {
             let kept = host.wait_for(host.handles.store.configs(device, 10)).expect("no configs");
             kept.first().is_none_or(|newest| newest.acknowledged_ms.is_some()).then_some(kept)
         });
-        assert_eq!(kept.len(), in_log.len().min(10), "{target}");
-        let expected = (1_u64..).zip(&in_log).collect::<Vec<_>>().into_iter().rev();
+        assert_eq!(kept.len(), in_journal.len().min(10), "{target}");
+        let expected = (1_u64..).zip(&in_journal).collect::<Vec<_>>().into_iter().rev();
         for (version, (number, (seq, payload))) in kept.iter().zip(expected) {
             assert_eq!(version.version, number, "{target}: the versions are not contiguous");
             assert_eq!(&version.payload, payload, "{target} version {number}");

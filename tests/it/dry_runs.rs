@@ -1,10 +1,17 @@
 //! Plugins tried on events, recorded and replayed: a try carries nothing out, and a recording has the same effects again to the
 //! byte, without a host.
 
+mod gaps;
 mod journal;
 mod mixed_load;
+mod versions;
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use switchbox_demo::{HostLocation, Options, Scene};
@@ -27,11 +34,23 @@ fn recorded(host: &Process, plugin: &str, executions: u64) {
     });
 }
 
-/// Replays a file without a host: the code, and the answer as JSON.
-fn replay(file: &Path, more: &[&str]) -> (i32, Value) {
+/// Ends the recording of the plugin, and writes it to the file.
+fn stop_recording(host: &Process, host_folder: &HostFolder, plugin: &str, file: &Path) {
+    let file = file.to_str().unwrap();
+    let text = host.cli(host_folder, &["plugin", "record", plugin, "--stop", "--file", file]);
+    assert!(text.contains("ended: stopped"), "{text}");
+}
+
+/// Replays a file without a host.
+fn replay_output(file: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(program());
     command.args(["plugin", "replay", "--json"]).arg(file).args(more).env_remove("SWITCHBOX_DATA");
-    let output = command.output().unwrap();
+    command.output().unwrap()
+}
+
+/// The same: the code, and the answer as JSON.
+fn replay(file: &Path, more: &[&str]) -> (i32, Value) {
+    let output = replay_output(file, more);
     let text = String::from_utf8(output.stdout).unwrap();
     let answer = serde_json::from_str(&text);
     (output.status.code().unwrap(), answer.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
@@ -50,10 +69,17 @@ fn a_try_shows_what_a_plugin_would_do_and_does_none_of_it() {
     assert!(text.contains(&format!("effect: config lamp-1 {awake}")), "{text}");
     assert!(text.contains("the device that the event came from is not registered"), "{text}");
     assert!(text.contains("config lamp-1"), "{text}");
-    // The data may also stand where the host's data folder would.
-    let same = host.command(&host_folder, &["plugin", "try", "wake", "--device", "switch-1", "--data", awake]);
-    let same = { same }.env_remove("SWITCHBOX_DATA").env("SWITCHBOX_TOKEN", token(&host_folder)).output().unwrap();
-    assert!(String::from_utf8_lossy(&same.stdout).contains("effect: config lamp-1"), "{same:?}");
+    // The data may also stand in --data, whatever it is; the environment names the host's data folder.
+    let same = host.cli(&host_folder, &["plugin", "try", "wake", "--device", "switch-1", "--data", awake]);
+    assert!(same.contains("effect: config lamp-1"), "{same}");
+    let other = host.cli(&host_folder, &["plugin", "try", "wake", "--device", "switch-1", "--data", "on"]);
+    assert!(other.contains("wake would be reject"), "{other}");
+    // The whole event may be in a file.
+    let file = host_folder.root().join("event.json");
+    fs::write(&file, r#"{"device": "switch-1", "data": {"telemetry": {"payload": {"json": {"state": "awake"}}}}}"#)
+        .unwrap();
+    let same = host.cli(&host_folder, &["plugin", "try", "wake", "--event", file.to_str().unwrap()]);
+    assert!(same.contains("effect: config lamp-1"), "{same}");
     let refused = host.cli(&host_folder, &["plugin", "try", "wake", "--device", "switch-1", "--json", "not json"]);
     let refused: Value = serde_json::from_str(&refused).unwrap();
     assert_eq!((&refused["outcome"], &refused["effects"]), (&json!("reject"), &json!([])), "{refused}");
@@ -78,8 +104,33 @@ fn a_try_shows_what_a_plugin_would_do_and_does_none_of_it() {
     assert_eq!(admin.plugin("wake").unwrap()["counters"]["done"], 1);
 }
 
-fn token(host_folder: &HostFolder) -> String {
-    fs::read_to_string(host_folder.data().join("admin-token")).unwrap().trim().to_owned()
+/// A message that names a line of the settings file is true wherever a component describes itself.
+#[test]
+fn the_limits_of_a_settings_file_bound_a_description() {
+    let settings = "[limits]\nstart-deadline = \"70ms\"\n[settings]\ndescribe = \"loop\"\n";
+    let line = "longer than 70ms; start-deadline = \"140ms\" under [limits] of its .toml raises it";
+    let host_folder = HostFolder::new();
+    host_folder.plugin("rogue.toml", settings);
+    host_folder.plugin("rogue.wasm", fs::read(HOSTILE).unwrap());
+    let host = host_folder.start();
+    let broken = host.admin().wait_plugin("rogue", "to be broken", |plugin| plugin["state"] == "broken");
+    assert!(broken["lastError"].as_str().unwrap().contains(line), "{broken}");
+
+    let folder = host_folder.root().join("project");
+    fs::create_dir_all(folder.join("cases")).unwrap();
+    fs::write(folder.join("hostile.toml"), settings).unwrap();
+    fs::write(folder.join("cases/one.json"), r#"{"events": []}"#).unwrap();
+    let file = folder.join("hostile.toml");
+    for arguments in [
+        &["plugin", "try", HOSTILE, "--device", "switch-1", "x", "--settings", file.to_str().unwrap()][..],
+        &["plugin", "test", folder.to_str().unwrap(), "--component", HOSTILE, "--settings", file.to_str().unwrap()],
+    ] {
+        let output = host.command(&host_folder, arguments).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(!output.status.success() && said.contains(line), "{arguments:?}: {said}");
+    }
+    host.stop();
 }
 
 #[test]
@@ -144,8 +195,7 @@ fn the_scenes_of_the_demo_replay_without_a_difference() {
     }
     for plugin in plugins {
         let file = host_folder.root().join(format!("{plugin}.jsonl"));
-        let text = host.cli(&host_folder, &["plugin", "record", plugin, "--stop", "--file", file.to_str().unwrap()]);
-        assert!(text.contains("ended: stopped"), "{text}");
+        stop_recording(&host, &host_folder, plugin, &file);
         let (code, replayed) = replay(&file, &[]);
         assert_eq!((code, &replayed["different"]), (0, &json!(0)), "{replayed}");
         assert!(replayed["executions"].as_u64().unwrap() > 0, "{replayed}");

@@ -29,7 +29,7 @@ fn effects_over_the_rate_wait_and_all_come_in_their_order() {
     let shown = host.admin().plugin("echo").unwrap();
     assert!(hits(&shown) >= 1, "{shown}");
     assert!(host.admin().dead_letters().is_empty());
-    host.logged(&["effects are held back", "switch-1 gets more than 20/s"]);
+    host.logged(&["effects are held back", "switch-1 gets more than 20/s", "under [limits] of its .toml raises it"]);
     host.stop();
 }
 
@@ -73,6 +73,7 @@ fn what_would_wait_too_long_goes_to_the_dead_letters_with_the_reason() {
     let letters = admin.dead_letters();
     let error = letters[0]["error"].as_str().unwrap();
     assert!(error.contains("\"rate-per-target\"") && error.contains("switch-1 gets more than 1/m"), "{error}");
+    assert!(error.ends_with("; rate-per-target = \"2/m\" under [limits] of its .toml raises it"), "{error}");
     host.stop();
 }
 
@@ -96,7 +97,9 @@ fn explain_separates_the_delay_of_a_rate_limit_from_the_delay_of_the_device() {
     let [_, plugin, held, config] = lines.as_slice() else { panic!("{text}") };
     assert!(plugin.starts_with("→ plugin echo "), "{text}");
     assert!(held.starts_with("→ held back for "), "{text}");
-    assert!(held.ends_with(" by limits.rate-per-target: switch-1 gets more than 2/s from this plugin"), "{text}");
+    let by = " by limits.rate-per-target: switch-1 gets more than 2/s from this plugin";
+    let line = "; rate-per-target = \"4/s\" under [limits] of its .toml raises it";
+    assert!(held.ends_with(&format!("{by}{line}")), "{text}");
     let held_ms = why["chain"][2]["heldBack"]["ms"].as_u64().unwrap();
     let (_, later) = config.rsplit_once("acknowledged ").unwrap();
     let later: u64 = later.strip_suffix(" ms later").unwrap_or_else(|| panic!("{text}")).parse().unwrap();

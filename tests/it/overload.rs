@@ -165,7 +165,7 @@ fn while_the_journals_queue_is_full_events_of_qos_0_go_and_all_others_are_served
     let (mut lamp, mut healthy) = (host.device("lamp"), host.device("healthy"));
     healthy.subscribe_config();
     // Others' events wait for the disk, as many as find room that may be lost.
-    let crowd: Vec<_> =
+    let permits: Vec<_> =
         std::iter::from_fn(|| host.wait_for(host.handles.ingest.reserve_droppable(1, QueueShare::Whole)).unwrap())
             .collect();
     let (lost, kept) = by_turns(&mut lamp, 20);
@@ -174,7 +174,7 @@ fn while_the_journals_queue_is_full_events_of_qos_0_go_and_all_others_are_served
     healthy.message_with(r#""hops":2"#);
     assert_eq!(journaled(&host, "lamp"), kept);
 
-    drop(crowd);
+    drop(permits);
     let (not_lost, kept_too) = by_turns(&mut lamp, 3);
     let by_turns = not_lost.into_iter().zip(kept_too).flat_map(|(lossy, kept)| [lossy, kept]);
     assert_eq!(journaled(&host, "lamp"), kept.into_iter().chain(by_turns).collect::<Vec<_>>());
@@ -187,12 +187,13 @@ fn when_the_journals_queue_is_full_publishers_of_qos_1_wait_and_the_admin_api_an
     let host_folder = HostFolder::new();
     let host = host_folder.start_in_process();
     let mut lamp = host.device("lamp");
-    let crowd: Vec<_> = std::iter::from_fn(|| host.handles.ingest.try_reserve(1, QueueShare::Whole)).collect();
+    // More than the queue has, so all of it.
+    let permit = host.wait_for(host.handles.ingest.reserve(usize::MAX, QueueShare::Whole)).unwrap();
     let number = lamp.send(&events("lamp"), QoS::AtLeastOnce, "waits").unwrap();
     let lamp_as_shown = host.admin().get(&Admin::device_path("lamp", "")).ok();
     assert_eq!(lamp_as_shown["connected"], true);
     assert!(!lamp.seen().acknowledged.contains(&number), "a PUBACK for what is not in the journal");
-    drop(crowd);
+    drop(permit);
     lamp.wait("the PUBACK", |seen| seen.acknowledged.contains(&number).then_some(()));
     assert_eq!(journaled(&host, "lamp"), ["waits"]);
     host.stop();

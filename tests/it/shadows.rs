@@ -6,7 +6,7 @@ use std::fs;
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
-use switchbox_tests::{COUNTER, HostFolder, Process, events};
+use switchbox_tests::{COUNTER, HostFolder, Process, events, scripted_plugin};
 
 /// The counter's settings. The deadline leaves room for a busy machine.
 fn counting(more: &str) -> String {
@@ -109,5 +109,36 @@ fn a_shadow_of_some_devices_names_failures_and_ends_with_the_version_that_it_is_
         let report = host.admin().get("/v1/plugins/counter/shadow").ok();
         report["ended"].as_str().is_some_and(|why| why.contains("another version")).then_some(())
     });
+    host.stop();
+}
+
+#[test]
+fn a_shadow_that_calls_another_method_differs_and_its_memory_is_shown() {
+    let host_folder = HostFolder::new();
+    let call = r#"{ method = { device = "lamp-1", name = "dim", report = "out/x" } }"#;
+    scripted_plugin(&host_folder, "caller", ("telemetry", "switch-*"), call);
+    let host = host_folder.start();
+    host.admin().wait_plugin("caller", "to run", |plugin| plugin["state"] == "running");
+    drop(host.device("lamp-1"));
+    let in_force = fs::read_to_string(host_folder.plugins().join("caller.toml")).unwrap();
+    let candidate = host_folder.root().join("candidate.toml");
+    fs::write(&candidate, in_force.replace("dim", "blink")).unwrap();
+    let _ = host.cli(&host_folder, &["plugin", "shadow", "caller", "--settings", candidate.to_str().unwrap()]);
+    // What it publishes is the same, as the lamp is offline.
+    host.device("switch-1").event("on");
+    let report = switchbox_tests::until("the shadow to have seen it", || {
+        let report = host.admin().get("/v1/plugins/caller/shadow").ok();
+        (count(&report, "events") == 1).then_some(report)
+    });
+    assert_eq!(
+        (&report["kinds"], &report["different"]),
+        (&json!({"different method-call": 1}), &json!("1")),
+        "{report}"
+    );
+    let differs = report["examples"][0]["differs"].to_string();
+    assert!(differs.contains("method call 1: was lamp-1 dim on, is lamp-1 blink on"), "{differs}");
+    assert!(count(&report, "memoryBytes") > 64 * 1024, "{report}");
+    let text = host.cli(&host_folder, &["plugin", "shadow", "caller", "--report"]);
+    assert!(text.contains("bytes of memory, new") && text.contains("different method-call"), "{text}");
     host.stop();
 }

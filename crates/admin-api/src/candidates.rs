@@ -38,11 +38,11 @@ pub struct PluginShadow {
     pub share: f64,
     pub events: Int64,
     pub equal: Int64,
-    /// Both had effects or outcomes, and they differed.
+    /// Both had effects, method calls or outcomes, and they differed.
     pub different: Int64,
-    /// Only the plugin in force had effects.
+    /// Only the plugin in force had effects or method calls.
     pub only_old: Int64,
-    /// Only the shadow had effects.
+    /// Only the shadow had effects or method calls.
     pub only_new: Int64,
     /// The shadow trapped or exceeded a limit, and the plugin in force did not.
     pub errors: Int64,
@@ -53,7 +53,10 @@ pub struct PluginShadow {
     /// Average guest time of the plugin in force for an event, microseconds.
     pub old_micros: Int64,
     pub new_micros: Int64,
-    /// Numbers of events by kind of difference, such as `different config`.
+    /// The most bytes of memory that an instance of the candidate has had.
+    pub memory_bytes: Int64,
+    /// Numbers of events by kind of difference, such as `different config` or `only old method-call`. An event may have a kind for its
+    /// effects and one for its method calls.
     pub kinds: BTreeMap<String, u64>,
     pub examples: Vec<ShadowExample>,
 }
@@ -135,6 +138,11 @@ pub struct PluginCanary {
     pub since: Time,
     /// Why it ended. Absent while it is running.
     pub ended: Option<String>,
+    pub ended_time: Option<Time>,
+    /// Whether its guard ended it.
+    pub ended_by_guard: bool,
+    /// The event with which it violated its guard. The version in force handled it again.
+    pub ended_by_event: Option<Int64>,
     /// The share of all devices.
     pub share: Option<f64>,
     /// A glob for device ids.

@@ -63,6 +63,9 @@ pub enum Cause {
         name: String,
         /// The component's digest.
         digest: String,
+        /// Whether it was a canary. Absent: it was the version in force.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        canary: Option<bool>,
         /// The event that the plugin handled.
         event: Int64,
         attempt: u32,

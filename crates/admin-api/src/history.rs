@@ -67,6 +67,8 @@ pub struct Execution {
     pub plugin: String,
     /// The component's digest.
     pub digest: String,
+    /// Whether a canary handled the event. Absent: the version in force did.
+    pub canary: Option<bool>,
     pub attempt: u32,
     /// The event's device; only in lists of executions, on request.
     pub device: Option<String>,
@@ -148,12 +150,15 @@ pub struct Cron {
 }
 
 /// An event that a plugin could not handle.
+#[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetter {
     pub id: Int64,
     pub plugin: String,
     /// The component's digest.
     pub digest: String,
+    /// Whether it was a canary. Absent: it was the version in force.
+    pub canary: Option<bool>,
     pub attempt: u32,
     pub time: Time,
     pub error: String,

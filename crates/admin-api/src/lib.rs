@@ -61,9 +61,9 @@ pub use host::{AuditLine, CreateTokenRequest, ListAuditResponse, ListTokensRespo
 pub use hub::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey, SymmetricKeys};
 pub use plugins::{
     Builtin, GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginVersionsResponse, ListPluginsResponse,
-    Plugin, PluginCounters, PluginFile, PluginGuard, PluginPatch, PluginRecording, PluginRolledBack, PluginTimers,
-    PluginVersion, RecordPluginRequest, RollbackRequest, SettingsField, SettingsKind, TryMethodAnswer,
-    TryPluginRequest, TryPluginResponse, VersionRolledBack,
+    Plugin, PluginCounters, PluginFile, PluginGuard, PluginMatches, PluginPatch, PluginRecording, PluginRolledBack,
+    PluginTimers, PluginVersion, RecordPluginRequest, RollbackRequest, SettingsField, SettingsKind, TryMethodAnswer,
+    TryPluginRequest, TryPluginResponse, VersionInForce, VersionRolledBack,
 };
 pub use property::Property;
 pub use registries::{

@@ -40,6 +40,8 @@ pub struct Plugin {
     pub imports: Vec<String>,
     /// Those of them of which the host refuses each call: sockets and HTTP of WASI.
     pub refused_imports: Vec<String>,
+    /// Those of them that hold nothing: the files, the environment, the standard input and the terminals of WASI.
+    pub empty_imports: Vec<String>,
     /// The schema in which the component keeps the plugin's state; 0 if it does not export the interface `migration`.
     pub state_schema: u32,
     pub counters: PluginCounters,
@@ -62,6 +64,16 @@ pub struct Plugin {
     pub limits_hit: BTreeMap<String, u64>,
     /// Warnings for operators, for example about plugins that trigger each other.
     pub warnings: Vec<String>,
+    /// Present if the call named a device, a topic or an event.
+    pub matches: Option<PluginMatches>,
+}
+
+/// The triggers and the grants in force that match what a call named, each as it is written in the plugin.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PluginMatches {
+    pub triggers: Vec<String>,
+    pub grants: Vec<String>,
 }
 
 /// The number of a plugin's events, by outcome.
@@ -189,6 +201,9 @@ pub struct PluginVersion {
     pub time: Time,
     /// The name of the token that wrote it. Absent: its files were changed without this API.
     pub by: Option<String>,
+    /// The times before that it came into force, the last first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<VersionInForce>,
     /// Whether it is the version that runs.
     pub in_force: bool,
     /// Whether the host has its component, so that it can be restored.
@@ -203,6 +218,18 @@ pub struct PluginVersion {
     /// The schema in which it keeps the plugin's state.
     pub state_schema: u32,
     /// Why it was rolled back.
+    pub rolled_back: Option<VersionRolledBack>,
+}
+
+/// A time at which a version came into force.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VersionInForce {
+    pub time: Time,
+    /// The name of the token that wrote it. Absent: its files were changed without this API.
+    pub by: Option<String>,
+    /// Why it was rolled back then.
     pub rolled_back: Option<VersionRolledBack>,
 }
 
@@ -227,7 +254,7 @@ pub struct ListPluginVersionsResponse {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RollbackRequest {
-    /// Its number, or the beginning of its digest. Absent: the previous version.
+    /// Its number, or the beginning of its digest. Absent: the previous version that its guard did not roll back.
     // Bounded by the body; what names no version is refused.
     pub to: Option<String>,
 }
@@ -238,7 +265,7 @@ pub struct RollbackRequest {
 #[serde(default)]
 pub struct PluginPatch {
     pub enabled: Option<bool>,
-    /// Merged into the plugin's own settings; null removes a key.
+    /// A JSON merge patch (RFC 7396) of the plugin's own settings: null removes a key, also within a table.
     #[serde(skip_serializing_if = "Map::is_empty")]
     // Bounded by the body; the plugin's own limit is `settings-bytes`.
     pub settings: Map<String, Value>,
@@ -332,6 +359,8 @@ pub struct TryPluginResponse {
     pub reason: Option<String>,
     /// What it wanted, as docs/recordings.md has it.
     pub effects: Vec<Map<String, Value>>,
+    /// Why the effects would wait for an operator's approval. Absent: they would not.
+    pub approval: Option<String>,
     /// What it asked of the host, with the answers, as docs/recordings.md has it.
     pub calls: Vec<Map<String, Value>>,
     pub logs: Vec<String>,

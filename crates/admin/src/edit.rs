@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::error::Error;
 use switchbox_plugin_model::GrantPatterns;
+use switchbox_rules::json::patched;
 
 /// Parses TOML; the error names the place of the mistake.
 pub(super) fn parse(text: &str) -> Result<toml::Table, Error> {
@@ -39,18 +40,25 @@ pub(super) fn set_enabled(text: &str, enabled: bool) -> Result<String, Error> {
     readable(text)
 }
 
-/// Merges JSON into the plugin's own settings; null removes a key. The file is rewritten, and its comments are lost.
+/// Applies a JSON merge patch (RFC 7396) to the plugin's own settings, as the JSON that the component gets. If it changes something,
+/// the file is rewritten, and its comments are lost.
 pub(super) fn merge_settings(text: &str, patch: &Map<String, Value>) -> Result<String, Error> {
     let mut document = parse(text)?;
     let settings = document.entry("settings").or_insert_with(|| toml::Value::Table(toml::Table::new()));
     let settings = settings.as_table_mut().ok_or_else(|| Error::invalid("`settings` in the file is not a table"))?;
-    for (key, value) in patch {
-        if value.is_null() {
-            settings.remove(key);
-        } else {
-            let value = toml::Value::try_from(value).map_err(|e| Error::invalid(format!("settings.{key}: {e}")))?;
-            settings.insert(key.clone(), value);
-        }
+    let json = |value: serde_json::Result<String>| value.map_err(|e| Error::invalid(format!("settings: {e}")));
+    let (before, patch_text) = (json(serde_json::to_string(settings))?, json(serde_json::to_string(patch))?);
+    let merged = patched(before.as_bytes(), patch_text.as_bytes(), usize::MAX);
+    let Some(merged) = merged.map_err(|e| Error::invalid(format!("settings: {e}")))? else {
+        return Ok(text.to_owned());
+    };
+    let merged: Map<String, Value> = serde_json::from_str(&merged).map_err(|e| Error::invalid(e.to_string()))?;
+    settings.retain(|key, _| merged.contains_key(key));
+    // What the patch does not name keeps its form: TOML has values that JSON has not.
+    for (key, value) in merged.into_iter().filter(|(key, _)| patch.contains_key(key)) {
+        let value = serde_json::from_value::<toml::Value>(value);
+        let value = value.map_err(|e| Error::invalid(format!("settings.{key}: {e}")))?;
+        settings.insert(key, value);
     }
     readable(toml::to_string(&document).map_err(|e| Error::invalid(e.to_string()))?)
 }
@@ -113,6 +121,17 @@ mod tests {
             serde_json::to_value(&merged).unwrap(),
             json!({"component": "a", "settings": {"old": 1, "new": {"a": [1, 2.5, "x", true]}}})
         );
+        // A table is merged, and a value of TOML alone stays.
+        let text =
+            "[settings]\nat = inf\n[settings.a]\nkept = 1\ngone = 2\nday = 2026-11-30\n[settings.a.deep]\nx = 1\n";
+        let patch = json!({"a": {"gone": null, "deep": {"y": 2}}});
+        let merged = parse(&merge_settings(text, patch.as_object().unwrap()).unwrap()).unwrap();
+        let expected =
+            "[settings]\nat = inf\n[settings.a]\nkept = 1\nday = 2026-11-30\n[settings.a.deep]\nx = 1\ny = 2\n";
+        assert_eq!(merged, parse(expected).unwrap());
+        // What changes nothing keeps the comments.
+        let text = "[settings] # mine\na = 1\n";
+        assert_eq!(merge_settings(text, json!({"a": 1, "b": null}).as_object().unwrap()).unwrap(), text);
         let null = json!({"a": [null]});
         assert!(merge_settings("", null.as_object().unwrap()).unwrap_err().text.contains("settings.a"));
         assert!(merge_settings("settings = 1", patch.as_object().unwrap()).is_err());

@@ -161,9 +161,11 @@ impl From<registry::Error> for Error {
                 );
                 return Self::new(Kind::OtherRevision, text);
             }
-            registry::Error::NotEmpty(_) | registry::Error::HasBound(_) | registry::Error::NotBindable(_) => {
-                Kind::FailedPrecondition
-            }
+            registry::Error::OtherVersion { .. } => Kind::Aborted,
+            registry::Error::NotEmpty(_)
+            | registry::Error::HasBound(_)
+            | registry::Error::NotBindable(_)
+            | registry::Error::Patch(_) => Kind::FailedPrecondition,
             registry::Error::NotBound { .. } => Kind::NotFound,
             registry::Error::Full(full) => {
                 return Self::new(Kind::ResourceExhausted, full.to_string()).at_limit(full.limit);

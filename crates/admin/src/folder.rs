@@ -16,6 +16,7 @@ use super::{
     error::{Error, Kind},
 };
 use switchbox_model::PluginName;
+use switchbox_plugin_model::digest;
 use switchbox_support::clock;
 
 /// The first bytes of a component (a plain module has another layer).
@@ -27,6 +28,17 @@ pub(super) enum Restored {
     Component(Vec<u8>),
     /// A rule in JavaScript, of which the host makes the component.
     Script(Vec<u8>),
+}
+
+/// What a plugin has in the folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Files {
+    /// `sha256:…` of `NAME.wasm`.
+    pub(super) component: Option<String>,
+    /// `NAME.js`.
+    pub(super) script: Option<Vec<u8>>,
+    /// Empty if there is no `NAME.toml`.
+    pub(super) settings: Vec<u8>,
 }
 
 /// The watched folder. Every call blocks for as long as the disk takes. Cheap to clone.
@@ -57,6 +69,18 @@ impl Folder {
     /// Whether the plugin has a file here.
     pub(super) fn has(&self, name: &PluginName) -> bool {
         ["wasm", "js", "toml"].iter().any(|ending| self.path(name, ending).is_file())
+    }
+
+    pub(super) fn files(&self, name: &PluginName) -> Result<Files, Error> {
+        let read = |ending: &str| {
+            let path = self.path(name, ending);
+            match fs::read(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                read => read.map(Some).map_err(|error| problem(&path, &error)),
+            }
+        };
+        let component = read("wasm")?.map(|bytes| digest(&bytes));
+        Ok(Files { component, script: read("js")?, settings: read("toml")?.unwrap_or_default() })
     }
 
     pub(super) fn put_component(&self, name: &PluginName, bytes: &[u8]) -> Result<PathBuf, Error> {

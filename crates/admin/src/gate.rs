@@ -39,6 +39,8 @@ use switchbox_transport::admission::{Rate, network};
 static AUDIT_NOT_SYNCED: SiteLimit = SiteLimit::new(10);
 static AUDIT_NOT_WRITTEN: SiteLimit = SiteLimit::new(10);
 
+/// The name of callers that need no token, in the log and the audit log.
+const UNAUTHENTICATED: &str = "unauthenticated";
 /// A refused body up to this size is read to its end.
 const DRAINED_BYTES: usize = 4 * 1024 * 1024;
 /// Longest method and path in the audit log.
@@ -213,7 +215,7 @@ impl Gate {
     fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<(String, Scope), Error> {
         if !self.scope.needs_token() {
             self.check_rate(Caller::Address(network(address)), rate::CALLS)?;
-            return self.check_origin_of_call(headers).map(|()| ("nobody".into(), self.scope));
+            return self.check_origin_of_call(headers).map(|()| (UNAUTHENTICATED.into(), self.scope));
         }
         let shown = self.find_token(headers);
         if let Err(error) = &shown {
@@ -240,7 +242,7 @@ impl Gate {
     fn find_token(&self, headers: &HeaderMap) -> Result<(String, Scope), Error> {
         let Some(tokens) = &self.app.tokens else {
             let here = from_this_machine(text(headers, &header::HOST), text(headers, &header::ORIGIN));
-            return if here { Ok(("anybody".into(), Scope::Admin)) } else { Err(only_from_here()) };
+            return if here { Ok((UNAUTHENTICATED.into(), Scope::Admin)) } else { Err(only_from_here()) };
         };
         let refused = |text: String| Error::new(Kind::Unauthenticated, text);
         let Some(shown) = text(headers, &header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")) else {

@@ -9,15 +9,15 @@ use switchbox_admin_api::{
     RecordPluginRequest, ShadowPluginRequest, TryPluginRequest, TryPluginResponse,
 };
 use switchbox_model::{DeviceName, Event, PluginName};
-use switchbox_plugin_model::PluginSettings;
+use switchbox_plugin_model::{PluginSettings, Subject};
 
 /// A future in a box, so that the trait can be an object.
 pub type PluginFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The interface to the dispatcher, which runs plugins.
 pub trait Plugins: Send + Sync {
-    /// In order of their names.
-    fn list(&self) -> PluginFuture<'_, Vec<Plugin>>;
+    /// In order of their names. With a subject, each says which of its triggers and grants match it.
+    fn list(&self, of: Option<Subject>) -> PluginFuture<'_, Vec<Plugin>>;
     /// The plugins that are part of the host, in order of their names.
     fn builtins(&self) -> Vec<Builtin>;
     fn get(&self, name: &PluginName) -> PluginFuture<'_, Option<Plugin>>;
@@ -65,8 +65,8 @@ pub trait Plugins: Send + Sync {
         name: &PluginName,
         request: CanaryPluginRequest,
     ) -> PluginFuture<'_, Result<PluginCanary, DryRunError>>;
-    /// Returns `None` if there is no canary.
-    fn canary_status(&self, name: &PluginName) -> Option<PluginCanary>;
+    /// The canary that runs, if there is one, and the last that have ended, newest first.
+    fn canaries(&self, name: &PluginName) -> PluginFuture<'_, Vec<PluginCanary>>;
     /// Returns `None` if there is no canary.
     fn abort_canary(&self, name: &PluginName) -> Option<PluginCanary>;
     /// The component and the settings file that put the canary in force; each is `None` if it is in force already. Returns `None`

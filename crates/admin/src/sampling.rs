@@ -43,7 +43,7 @@ impl Interval {
 }
 
 async fn sample(handles: &HostHandles) -> Sample {
-    let plugins = handles.plugins.list().await;
+    let plugins = handles.plugins.list(None).await;
     let handled = plugins.iter().map(|plugin| plugin.counters.done + plugin.counters.rejected + plugin.counters.failed);
     Sample {
         time_ms: clock::now_ms(),

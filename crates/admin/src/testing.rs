@@ -9,7 +9,11 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
 };
 
 use bytes::Bytes;
@@ -24,18 +28,24 @@ use crate::{
 };
 use switchbox_admin_api::{
     Approval, Base64, Builtin, CanaryPluginRequest, Int64, Listeners, Plugin, PluginCanary, PluginRecording,
-    PluginShadow, PluginVersion, RecordPluginRequest, ShadowPluginRequest, TOKEN_FILE, TryPluginRequest,
-    TryPluginResponse,
+    PluginShadow, PluginVersion, RecordPluginRequest, ShadowPluginRequest, TOKEN_FILE, Time, TryPluginRequest,
+    TryPluginResponse, VersionRolledBack,
 };
 use switchbox_azure::Hubs;
 use switchbox_core::{explain, ingest, journal, registry::Device};
 use switchbox_delivery as delivery;
 use switchbox_delivery::{Link, Outbound};
 use switchbox_model::{DeviceName, Event, EventData, PayloadLimits, PluginName, RegistryName};
-use switchbox_plugin_model::PluginSettings;
+use switchbox_plugin_model::{PluginSettings, Subject, digest};
 use switchbox_settings::AdminAuth;
 use switchbox_store::QueueShare;
 use switchbox_testing::Host;
+
+/// The components of the first two versions of the one plugin.
+fn component(number: u64) -> Option<Vec<u8>> {
+    let name = ["before", "now"].get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+    Some([&b"\0asm\x0d\0\x01\0"[..], name.as_bytes()].concat())
+}
 
 /// Bytes in base64, as in the API.
 pub fn base64(bytes: &[u8]) -> Value {
@@ -49,12 +59,14 @@ pub const QUEUED: usize = 50;
 #[derive(Default)]
 pub struct OnePlugin {
     pub redriven: Mutex<Vec<u64>>,
+    /// Its files have a version that the guard has rolled back.
+    pub failed: AtomicBool,
     /// The folder of recordings.
     pub recordings: PathBuf,
 }
 
 impl Plugins for OnePlugin {
-    fn list(&self) -> PluginFuture<'_, Vec<Plugin>> {
+    fn list(&self, _: Option<Subject>) -> PluginFuture<'_, Vec<Plugin>> {
         Box::pin(async {
             vec![Plugin {
                 name: "relay".into(),
@@ -72,19 +84,20 @@ impl Plugins for OnePlugin {
 
     fn get(&self, name: &PluginName) -> PluginFuture<'_, Option<Plugin>> {
         let name = name.to_string();
-        Box::pin(async move { self.list().await.into_iter().find(|view| view.name == name) })
+        Box::pin(async move { self.list(None).await.into_iter().find(|view| view.name == name) })
     }
 
     fn versions(&self, name: &PluginName) -> PluginFuture<'_, Vec<PluginVersion>> {
-        let version = |number: u64, digest: &str| PluginVersion {
+        let version = |number: u64| PluginVersion {
             number,
-            digest: digest.into(),
+            digest: component(number).map_or_else(|| "sha256:3".into(), |bytes| digest(&bytes)),
             component: "relay.wasm".into(),
             in_force: number == 2,
+            rolled_back: (number == 3).then(VersionRolledBack::default),
             ..PluginVersion::default()
         };
-        let versions = vec![version(2, "sha256:2222222"), version(1, "sha256:1111111")];
-        let versions = if name.as_str() == "relay" { versions } else { Vec::new() };
+        let newest = if self.failed.load(Ordering::Relaxed) { 3 } else { 2 };
+        let versions = if name.as_str() == "relay" { (1..=newest).rev().map(version).collect() } else { Vec::new() };
         Box::pin(async { versions })
     }
 
@@ -93,8 +106,7 @@ impl Plugins for OnePlugin {
     }
 
     fn version_component(&self, _: &PluginName, number: u64) -> PluginFuture<'_, std::io::Result<Option<Vec<u8>>>> {
-        let before = (number == 1).then(|| b"\0asm\x0d\0\x01\0before".to_vec());
-        Box::pin(async { Ok(before) })
+        Box::pin(async move { Ok(component(number)) })
     }
 
     fn check_settings(&self, _: &PluginName, _: &PluginSettings) -> Result<(), String> {
@@ -180,12 +192,21 @@ impl Plugins for OnePlugin {
         Box::pin(async { begun })
     }
 
-    fn canary_status(&self, name: &PluginName) -> Option<PluginCanary> {
-        (name.as_str() == "relay").then(PluginCanary::default)
+    fn canaries(&self, name: &PluginName) -> PluginFuture<'_, Vec<PluginCanary>> {
+        let ended = PluginCanary {
+            digest: "sha256:0".into(),
+            ended: Some("the guard ended it: 1 traps in 2 events".into()),
+            ended_time: Some(Time(5_000)),
+            ended_by_guard: true,
+            ended_by_event: Some(Int64(2)),
+            ..PluginCanary::default()
+        };
+        let canaries = if name.as_str() == "relay" { vec![ended] } else { Vec::new() };
+        Box::pin(async { canaries })
     }
 
     fn abort_canary(&self, name: &PluginName) -> Option<PluginCanary> {
-        self.canary_status(name)
+        (name.as_str() == "relay").then(PluginCanary::default)
     }
 
     fn canary_files(&self, name: &PluginName) -> Option<(Option<Bytes>, Option<String>)> {

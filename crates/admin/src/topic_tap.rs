@@ -15,7 +15,7 @@ use switchbox_model::{
     Message,
     broker::{MessageNum, Recipient},
 };
-use switchbox_mqtt_session::topics::{Delivered, Delivery, Options, Room, Subscriber};
+use switchbox_mqtt_session::topics::{Delivered, Delivery, Options, Subscriber, UntilRoom};
 use switchbox_pubsub::Topics;
 
 /// Longest queue of messages for a caller.
@@ -56,7 +56,7 @@ impl Subscriber for TapSubscriber {
 
     fn waited(&self, _: Instant, _: Instant) {}
 
-    fn room(&self) -> Room<'_> {
+    fn room(&self) -> UntilRoom<'_> {
         // It is never full: it drops messages.
         Box::pin(std::future::pending())
     }

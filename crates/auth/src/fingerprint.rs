@@ -4,8 +4,8 @@ use rustls::pki_types::CertificateDer;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-/// A SHA-1 or SHA-256 digest. The client has shown in the TLS handshake that it holds the certificate's key, so a second certificate with
-/// the same SHA-1 digest would have to be made for the registered one, which nobody can.
+/// A SHA-1 or SHA-256 digest. The client has shown in the TLS handshake that it holds the certificate's key. To use another certificate, an
+/// attacker would need a second preimage of the registered one's SHA-1 digest, and no way to find one is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint(Vec<u8>);
 

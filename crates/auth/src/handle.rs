@@ -41,7 +41,7 @@ pub struct Handle {
     pub(super) registry: registry::Handle,
     pub(super) enroll: Enroll,
     pub(super) prover: Prover,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
     tls: Option<tls::Handle>,
     full_log_limit: Arc<LogLimits<()>>,
     /// See [`limits::ENROLLED_NEVER_USED`].
@@ -178,8 +178,7 @@ impl Handle {
 
     async fn decide_service(&self, name: &str, credentials: Credentials<'_>) -> Result<AuthContext, AuthRefusal> {
         let service = ServiceName::new(name).ok().and_then(|name| self.registry.service(&name));
-        let full: String =
-            format!("{SERVICES}{name}").chars().take(switchbox_rules::names::MAX_ID_BYTES + SERVICES.len()).collect();
+        let full: String = format!("{SERVICES}{name}").chars().take(limits::ID_BYTES + SERVICES.len()).collect();
         // The log shows it, and a name may hold whatever a client likes.
         let shown = if service.is_some() { full.clone() } else { format!("{full:?}") };
         let claimed = Claimed {

@@ -65,9 +65,9 @@ pub struct PublicKey {
 /// A credential that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
-    /// `None`: a fingerprint, with which no signature can be checked.
+    /// `None` for a fingerprint, with which no signature can be checked.
     pub key: Option<PublicKey>,
-    /// The client certificate that it admits. `None`: a bare key.
+    /// The client certificate that it admits. `None` for a bare key.
     pub certificate: Option<ClientCertificate>,
     /// From when it counts, where it is a certificate. Milliseconds since the Unix epoch.
     pub starts_ms: Option<u64>,

@@ -1,4 +1,4 @@
-//! Authenticates and authorizes clients at CONNECT, and checks them again when something changes. It does not handle packets.
+//! Authenticates and authorises clients at CONNECT, and checks them again when something changes. It does not handle packets.
 //!
 //! A refused client gets the same answer after the same time, whatever was wrong. The log has the reason.
 

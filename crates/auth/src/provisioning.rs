@@ -17,6 +17,7 @@ use switchbox_core::registry::{self, Device, Registration};
 use switchbox_model::{
     Cause, DeviceId, DeviceName, RegistryName,
     enrollment::{Attestation, ENROLLMENT, Enrollment},
+    limits::{CHANGE_ATTEMPTS, names},
     patch::{DevicePatch, FirstConfig},
     registry::{Credential, DeviceSpec},
     symmetric::SymmetricKeys,
@@ -33,9 +34,9 @@ pub struct RegistrationRequest<'a> {
     pub address: IpAddr,
     /// Those of the TLS handshake, its own first, whose key it holds.
     pub certificates: &'a [CertificateDer<'static>],
-    /// `None`: the device uses a certificate.
+    /// `None` if the device uses a certificate.
     pub signed: Option<&'a Signed>,
-    /// The device proves itself with this from then on. `None`: with what it proves itself with now.
+    /// The credential of the device from then on. `None` if it keeps the one that it uses now.
     pub public_key: Option<&'a Credential>,
 }
 
@@ -88,7 +89,7 @@ impl RegisterError {
             Self::Id(..) => 400,
             Self::Taken(_) => 409,
             Self::NotYet => 404,
-            Self::Registry(registry::Error::Store(_)) => 503,
+            Self::Registry(registry::Error::Store(_) | registry::Error::OtherRevision { .. }) => 503,
             Self::Registry(_) => 400,
         }
     }
@@ -180,7 +181,7 @@ impl Handle {
     pub fn registered(&self, registrant: &Registrant) -> Result<Registered, RegisterError> {
         let enrollment = self.enrollment(registrant)?;
         let device = self.registry.find(&device_name(registrant, &enrollment)?).ok_or(RegisterError::NotYet)?;
-        match is_by(&device, &registrant.enrollment) {
+        match is_by(&device.spec(), &registrant.enrollment) {
             true => Ok(Registered { device, payload: enrollment.payload }),
             false => Err(RegisterError::Taken(device.name.id.clone())),
         }
@@ -195,22 +196,32 @@ impl Handle {
             .ok_or_else(|| RegisterError::Gone(registrant.enrollment.clone()))
     }
 
+    /// Whether the device is still the enrolment's is checked again where the entry is applied: by the revision that was read here.
     async fn renew(&self, registrant: &Registrant, device: Arc<Device>) -> Result<Arc<Device>, RegisterError> {
-        if !is_by(&device, &registrant.enrollment) {
-            return Err(RegisterError::Taken(device.name.id.clone()));
+        let mut attempts = 0..CHANGE_ATTEMPTS;
+        loop {
+            let registry::Registered { spec, revision, .. } = device.registered();
+            if !is_by(&spec, &registrant.enrollment) {
+                return Err(RegisterError::Taken(device.name.id.clone()));
+            }
+            let patch = match &registrant.with {
+                RegistrantProof::Keys(keys) if spec.symmetric_keys.as_ref() != Some(keys) => {
+                    DevicePatch { symmetric_keys: Some(Some(keys.clone())), ..DevicePatch::default() }
+                }
+                RegistrantProof::Credential(credential) if !spec.credentials.contains(credential) => {
+                    DevicePatch { credentials: Some(vec![credential.as_ref().clone()]), ..DevicePatch::default() }
+                }
+                _ => return Ok(device),
+            };
+            match self.registry.patch(&device, patch, Some(revision)).await {
+                Err(registry::Error::OtherRevision { .. }) if attempts.next().is_some() => {}
+                Err(error @ registry::Error::OtherRevision { .. }) => {
+                    self.metrics.limit(names::CHANGE_ATTEMPTS);
+                    return Err(error.into());
+                }
+                done => return done.map(|()| device).map_err(RegisterError::Registry),
+            }
         }
-        let spec = device.spec();
-        let patch = match &registrant.with {
-            RegistrantProof::Keys(keys) if spec.symmetric_keys.as_ref() != Some(keys) => {
-                DevicePatch { symmetric_keys: Some(Some(keys.clone())), ..DevicePatch::default() }
-            }
-            RegistrantProof::Credential(credential) if !spec.credentials.contains(credential) => {
-                DevicePatch { credentials: Some(vec![credential.as_ref().clone()]), ..DevicePatch::default() }
-            }
-            _ => return Ok(device),
-        };
-        self.registry.patch(&device, patch, None).await?;
-        Ok(device)
     }
 }
 
@@ -265,6 +276,6 @@ fn registration(registrant: &Registrant, enrollment: &Enrollment) -> Registratio
 }
 
 /// The device was registered by this enrolment.
-fn is_by(device: &Device, enrollment: &str) -> bool {
-    device.spec().metadata.get(ENROLLMENT).is_some_and(|by| by == enrollment)
+fn is_by(spec: &DeviceSpec, enrollment: &str) -> bool {
+    spec.metadata.get(ENROLLMENT).is_some_and(|by| by == enrollment)
 }

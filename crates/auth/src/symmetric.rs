@@ -43,12 +43,13 @@ impl Signed {
     }
 }
 
-/// Two new keys of 32 random bytes each.
+/// Two new keys.
 pub fn generate() -> Result<SymmetricKeys, password::Error> {
     Ok(SymmetricKeys { primary: random()?, secondary: random()? })
 }
 
-fn random() -> Result<SymmetricKey, password::Error> {
+/// One new key of 32 random bytes.
+pub fn random() -> Result<SymmetricKey, password::Error> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(bytes.as_mut()).map_err(|e| password::Error::Random(e.to_string()))?;
     Ok(SymmetricKey(STANDARD.encode(bytes.as_ref()).into()))

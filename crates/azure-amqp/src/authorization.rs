@@ -1,4 +1,4 @@
-//! The authorization of a connection: the program or the device that its tokens name, and when it expires.
+//! The authorisation of a connection: the program or the device that its tokens name, and when it expires.
 
 use std::{
     net::IpAddr,
@@ -29,15 +29,15 @@ pub(crate) struct Program {
     pub(crate) policy: Policy,
 }
 
-/// The newest authorization.
+/// The newest authorisation.
 #[derive(Clone)]
 struct Authorization {
     registry: RegistryName,
-    /// `None`: the connection belongs to a device that has a key or a certificate of its own.
+    /// `None` if the connection belongs to a device that has a key or a certificate of its own.
     policy: Option<Policy>,
     /// The token of a policy, which may be a device's too. `None` for a key that was given by SASL PLAIN.
     token: Option<Arc<Sas>>,
-    /// Milliseconds since the Unix epoch. `None`: it does not expire.
+    /// Milliseconds since the Unix epoch. `None` if it does not expire.
     expires_ms: Option<u64>,
 }
 
@@ -82,7 +82,7 @@ impl ConnectionAuth {
         Self { address, tls: Arc::new(tls), newest, device: Arc::default(), closing: Arc::default() }
     }
 
-    /// The program, if its authorization has not expired and has the right ServiceConnect.
+    /// The program, if its authorisation has not expired and has the right ServiceConnect.
     pub(crate) fn require_service_connect(&self) -> Result<Program, String> {
         let newest = self.newest.borrow().clone().filter(Authorization::is_valid).ok_or(NO_TOKEN)?;
         let policy = newest.policy.ok_or("a device may use only the addresses under /devices/ that are its own")?;
@@ -243,7 +243,7 @@ impl ConnectionAuth {
         Ok(())
     }
 
-    /// Waits until the newest authorization has expired.
+    /// Waits until the newest authorisation has expired.
     pub(crate) async fn expired(&self) {
         let mut newest = self.newest.subscribe();
         loop {

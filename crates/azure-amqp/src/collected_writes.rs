@@ -1,6 +1,6 @@
 //! Collects small writes. The AMQP library flushes after each frame, which would be a system call and, with TLS, a record for every
-//! event. A flush is deferred here until the library has nothing more to write: its connection reads whenever it is idle, so a read
-//! writes what was collected, if nothing was added since the read before.
+//! event. A flush is deferred here until the library has nothing more to write. The library reads whenever it is idle, so a read
+//! writes what was collected if nothing was added since the read before.
 
 use std::{
     io,

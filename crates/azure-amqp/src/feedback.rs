@@ -138,7 +138,7 @@ async fn record(context: &Context, found: &DeviceEvent) -> Result<Option<Value>,
     })))
 }
 
-/// What is told of an uploaded file. `None`: the event is of another kind.
+/// The notification of an uploaded file. Returns `None` if the event is of another kind.
 fn file(context: &Context, found: &DeviceEvent) -> Option<Value> {
     let uploaded: Value = serde_json::from_slice(found.event.data.payload()).ok()?;
     let (name, device) = (uploaded.get("file")?.as_str()?, &found.device.name);

@@ -1,6 +1,6 @@
-//! Checks each frame of a client before the AMQP library reads it, because the library trusts the lengths and counts in a frame: a frame
-//! shorter than its header ends its task by a panic, a `disposition` over 2^32 deliveries is 2^32 steps, and values are decoded by a
-//! function that calls itself for each value within a value, until the stack is used up, which ends the process.
+//! Checks each frame of a client before the AMQP library reads it, because the library trusts the lengths and counts in a frame. A frame
+//! shorter than its header ends its task by a panic. A `disposition` over 2^32 deliveries is 2^32 steps. Values are decoded by a function
+//! that calls itself for each value within a value: enough of them use up the stack, which ends the process.
 
 use std::collections::HashMap;
 

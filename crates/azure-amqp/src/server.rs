@@ -29,7 +29,7 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 
 pub(crate) struct Listener {
     pub(crate) listener: TcpListener,
-    /// `None`: connections are not encrypted.
+    /// `None` if connections are not encrypted.
     pub(crate) tls: Option<tls::Handle>,
 }
 

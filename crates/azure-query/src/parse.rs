@@ -206,7 +206,7 @@ impl Parser {
     }
 
     fn constant(&mut self) -> Result<Value, QueryError> {
-        self.constant_if_any().ok_or_else(|| self.wrong("a text, a number, true, false or null should stand here"))
+        self.constant_if_any().ok_or_else(|| self.wrong("expected a text, a number, true, false or null"))
     }
 
     fn constant_if_any(&mut self) -> Option<Value> {
@@ -222,7 +222,7 @@ impl Parser {
     fn path(&mut self) -> Result<Path, QueryError> {
         let at = self.at();
         if RESERVED.iter().any(|word| self.is_word(word)) {
-            return Err(self.wrong("a property of devices should stand here"));
+            return Err(self.wrong("expected a property of devices"));
         }
         let mut names = vec![self.name()?];
         while self.take_sign(".") {
@@ -235,7 +235,7 @@ impl Parser {
         let at = self.at();
         match self.take() {
             Some(Token::Word(name) | Token::Quoted(name)) => Ok(name),
-            _ => Err(QueryError::at(at, "a name should stand here")),
+            _ => Err(QueryError::at(at, "expected a name")),
         }
     }
 
@@ -298,11 +298,11 @@ impl Parser {
     }
 
     fn keyword(&mut self, word: &str) -> Result<(), QueryError> {
-        if self.take_word(word) { Ok(()) } else { Err(self.wrong(&format!("{word} should stand here"))) }
+        if self.take_word(word) { Ok(()) } else { Err(self.wrong(&format!("expected {word}"))) }
     }
 
     fn sign(&mut self, sign: &str) -> Result<(), QueryError> {
-        if self.take_sign(sign) { Ok(()) } else { Err(self.wrong(&format!("{sign} should stand here"))) }
+        if self.take_sign(sign) { Ok(()) } else { Err(self.wrong(&format!("expected {sign}"))) }
     }
 
     fn wrong(&self, what: &str) -> QueryError {

@@ -119,10 +119,10 @@ fn groups_are_bounded() {
 #[test]
 fn what_is_wrong_is_said_with_its_place() {
     for (query, error) in [
-        ("", "SELECT should stand here (at character 1)"),
-        ("SELECT * FROM things", "devices should stand here (at character 15)"),
+        ("", "expected SELECT (at character 1)"),
+        ("SELECT * FROM things", "expected devices (at character 15)"),
         ("SELECT * FROM devices.modules", "there are no modules and no jobs here"),
-        ("SELECT * FROM devices WHERE deviceId == 'a'", "a name should stand here (at character 39)"),
+        ("SELECT * FROM devices WHERE deviceId == 'a'", "expected a name (at character 39)"),
         ("SELECT * FROM devices WHERE colour = 'a'", "devices have no property colour"),
         ("SELECT * FROM devices WHERE properties.wanted.a = 1", "there is no wanted"),
         ("SELECT * FROM devices WHERE deviceId = 'a", "a text has no end (at character 40)"),

@@ -14,7 +14,7 @@ use switchbox_core::{ingest, outbox, registry};
 use switchbox_delivery::{CallError, CancelError, SettleError};
 use switchbox_model::limits::{LimitName, TooMuch, names};
 use switchbox_store as store;
-use switchbox_support::clock;
+use switchbox_support::{clock, metrics::Metrics};
 
 /// Azure's error codes. A code's number is its HTTP status with three more digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,9 +109,20 @@ impl ServiceError {
         Self::new(Code::PreconditionFailed, format!("{what} was changed since it had the ETag in If-Match"))
     }
 
+    /// A call without an ETag that other calls outran each time it computed its change.
+    pub(crate) fn outrun(what: &str) -> Self {
+        let text = format!("{what} is changed by other calls all the time; call again later");
+        Self::new(Code::Throttled, text).limit(names::CHANGE_ATTEMPTS)
+    }
+
     #[must_use]
     pub(crate) fn limit(self, limit: LimitName) -> Self {
         Self { limit: Some(limit), ..self }
+    }
+
+    /// For an error that is only a part of an answer. The gate counts the limit of a whole answer.
+    pub(crate) fn count(&self, metrics: &Metrics) {
+        self.limit.into_iter().for_each(|limit| metrics.limit(limit));
     }
 
     #[must_use]
@@ -145,7 +156,7 @@ impl From<registry::Error> for ServiceError {
         let code = match &error {
             Error::NoSuch(_) => Code::DeviceNotFound,
             Error::Exists(_) => Code::DeviceAlreadyExists,
-            Error::OtherRevision { .. } => Code::PreconditionFailed,
+            Error::OtherRevision { .. } | Error::OtherVersion { .. } => Code::PreconditionFailed,
             Error::TooMuch(too_much) | Error::Full(too_much) => return too_much.clone().into(),
             Error::Store(error) => return error.clone().into(),
             _ => Code::ArgumentInvalid,

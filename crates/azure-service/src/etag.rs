@@ -8,16 +8,16 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::error::ServiceError;
-use switchbox_core::registry::{Device, Registered};
+use switchbox_core::registry::Registered;
 
 /// The ETag of a device's identity, without quotes, as in bodies.
 pub(crate) fn of_identity(registered: &Registered) -> String {
     STANDARD.encode(registered.revision.to_string())
 }
 
-/// The ETag of a device's twin.
-pub(crate) fn of_twin(device: &Device, registered: &Registered) -> String {
-    STANDARD.encode(format!("{}.{}", registered.revision, device.config_version()))
+/// The ETag of a device's twin. `version` is that of the config.
+pub(crate) fn of_twin(registered: &Registered, version: u64) -> String {
+    STANDARD.encode(format!("{}.{version}", registered.revision))
 }
 
 /// The value of If-Match.

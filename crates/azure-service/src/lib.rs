@@ -19,6 +19,9 @@ mod routes;
 mod service;
 mod storage;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod twin;
+mod twin_in;
 
 pub use service::{Error, Options, Ports, Service};

@@ -45,7 +45,7 @@ pub struct BlobCall {
 pub enum BadStorageCall {
     #[error("the query parameter {0} cannot be read")]
     Parameter(String),
-    #[error("the query parameter {0} stands twice")]
+    #[error("the query parameter {0} occurs twice")]
     Twice(String),
     #[error("the query parameter blockid must be base64 of 1 to {BLOCK_ID_BYTES} bytes")]
     BlockId,

@@ -35,4 +35,12 @@ mod tests {
         }
         assert_eq!(find("hop_relay"), None);
     }
+
+    #[test]
+    fn all_built_ins_use_simd_instructions() {
+        for name in names() {
+            // `v128.const`: without SIMD no component has these bytes.
+            assert!(find(name).unwrap().windows(2).any(|code| code == b"\xfd\x0c"), "{name}");
+        }
+    }
 }

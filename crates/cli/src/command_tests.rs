@@ -35,7 +35,11 @@ pub(super) fn run(arguments: &[&str], admin: &str, token: Option<&str>) -> Resul
 pub(super) fn ended(arguments: &[&str], admin: &str, token: Option<&str>) -> Result<Printed, String> {
     let mut all = vec!["switchbox"];
     all.extend(arguments);
-    all.extend(["--admin", admin, "--data", "/nowhere"]);
+    all.extend(["--admin", admin]);
+    // For `plugin try` it is the event's data.
+    if !arguments.contains(&"try") {
+        all.extend(["--data", "/nowhere"]);
+    }
     all.extend(token.map(|token| ["--token", token]).into_iter().flatten());
     let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
     let printed = match cli.command {

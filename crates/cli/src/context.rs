@@ -16,6 +16,8 @@ use super::exit::wrong;
 use switchbox_admin_api::TOKEN_FILE;
 use switchbox_store::private::make_folder;
 
+/// Names the data folder where no option does.
+pub(super) const DATA_VARIABLE: &str = "SWITCHBOX_DATA";
 /// The default address of the admin API.
 const DEFAULT_ADMIN: &str = "http://127.0.0.1:8080";
 const DEFAULT_MQTT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
@@ -94,6 +96,11 @@ fn read(folder: &Path) -> Vec<Started> {
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
+/// The data folder that the environment names. Not read by clap, so that a command with its own `--data` can tell the two apart.
+pub(super) fn data_of_environment() -> Option<PathBuf> {
+    env::var_os(DATA_VARIABLE).filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
 /// Finds the host that a command uses. The error says how to choose between several.
 pub fn find(asked: Asked<'_>) -> anyhow::Result<Target> {
     let hosts = folder().map(|folder| read(&folder)).unwrap_or_default();
@@ -102,7 +109,7 @@ pub fn find(asked: Asked<'_>) -> anyhow::Result<Target> {
 
 /// The MQTT address of the host that a command would use.
 pub fn mqtt() -> anyhow::Result<SocketAddr> {
-    let data = env::var_os("SWITCHBOX_DATA").map(PathBuf::from);
+    let data = data_of_environment();
     let target = find(Asked { admin: None, data: data.as_deref() })?;
     let hosts = folder().map(|folder| read(&folder)).unwrap_or_default();
     let known = hosts.iter().rfind(|host| same(&host.data, &target.data));
@@ -146,7 +153,7 @@ fn which(running: &[&Started]) -> anyhow::Error {
     let lines: String = running.iter().map(line).collect();
     let count = running.len();
     wrong(format!(
-        "{count} hosts run on this machine; say which one is meant, by the flag or in SWITCHBOX_DATA:{lines}"
+        "{count} hosts run on this machine; say which one is meant, by the flag or in {DATA_VARIABLE}:{lines}"
     ))
 }
 

@@ -232,3 +232,62 @@ fn what_a_plugin_logged_is_read_from_the_journal() {
     assert!(unknown.contains("plugin nobody does not exist; `switchbox plugin list`"), "{unknown}");
     assert_eq!(ended(&["plugin", "logs", "relay"], &host.base, host.token.as_deref()).unwrap().code, 0);
 }
+
+#[test]
+fn the_data_of_a_try_is_what_data_says_whatever_it_is() {
+    let host = TestHost::new();
+    let run = as_operator(&host);
+    let tried = |more: &[&str]| run(&[&["plugin", "try", "relay"][..], more].concat());
+    let event = |more: &[&str]| {
+        let answer: serde_json::Value = serde_json::from_str(&tried(&[more, &["--json"]].concat()).unwrap()).unwrap();
+        answer["event"]["data"].clone()
+    };
+    for text in ["on", "/tmp", "{\"on\": true}"] {
+        for given in [&["--data", text][..], &[text]] {
+            let data = event(&[&["--device", "lamp-1"][..], given].concat());
+            assert_eq!(data["telemetry"]["payload"], text, "{given:?}");
+        }
+    }
+    assert_eq!(event(&["--timer", "night", "--data", "x"])["timer"]["payload"], "x");
+    // Nothing is dropped.
+    let file = host.folder.with_extension("event");
+    std::fs::write(&file, r#"{"device": "lamp-1", "data": {"telemetry": {"payload": "from the file"}}}"#).unwrap();
+    let file = file.to_str().unwrap();
+    assert_eq!(event(&["--event", file])["telemetry"]["payload"], "from the file");
+    for (other, named) in
+        [(&["--event", file][..], "--event FILE"), (&["--event-number", "7"], "--event-number N"), (&["off"], "DATA")]
+    {
+        let error = tried(&[other, &["--data", "{}"]].concat()).unwrap_err();
+        let begin = format!("--data is the event's data, and {named} has the event's data too: leave one of them out");
+        assert!(error.starts_with(&begin) && error.ends_with("name that by SWITCHBOX_DATA=DIR"), "{error}");
+    }
+    assert!(tried(&["--device", "lamp-1"]).unwrap_err().contains("give the event's data"));
+}
+
+#[test]
+fn a_file_in_place_of_a_format_is_taken_or_the_right_option_is_named() {
+    let host = TestHost::new();
+    let run = as_operator(&host);
+    let error = run(&["plugin", "list", "-o", "night.jsonl"]).unwrap_err();
+    assert!(
+        error.contains("table, json or jsonl, and not night.jsonl") && error.contains("--file names it"),
+        "{error}"
+    );
+    let error = run(&["plugin", "list", "-o", "jsno"]).unwrap_err();
+    assert!(error.contains("possible values: table, json, jsonl"), "{error}");
+    // `plugin record` has no other use for it.
+    let file = host.folder.with_extension("jsonl");
+    let path = file.to_str().unwrap();
+    for named in ["-o", "--output", "-f"] {
+        let error = run(&["plugin", "record", "relay", named, path]).unwrap_err();
+        assert!(error.contains("recording of plugin relay"), "it asks the host for it: {error}");
+        let error = run(&["plugin", "record", "relay", "--always", named, path]).unwrap_err();
+        assert!(error.contains("--always"), "{error}");
+    }
+    let error = run(&["plugin", "record", "relay", "-o", path, "--file", path]).unwrap_err();
+    assert!(error.contains("both name the file"), "{error}");
+    let begun = run(&["plugin", "record", "relay", "--for", "1h", "-o", "json"]).unwrap();
+    assert!(begun.starts_with("relay is being recorded"), "a format is no file: {begun}");
+    let error = run(&["plugin", "record", "relay", "--from-journal"]).unwrap_err();
+    assert!(error.contains("--from-journal needs --file FILE"), "{error}");
+}

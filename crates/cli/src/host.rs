@@ -1,8 +1,15 @@
 //! The host that a command uses, and how its answer is printed.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
-use clap::ValueEnum;
+use clap::{
+    ValueEnum,
+    builder::{EnumValueParser, PossibleValue, TypedValueParser},
+    error::ErrorKind,
+};
 use serde_json::Value;
 
 use super::{
@@ -25,20 +32,67 @@ pub(super) struct HostOptions {
     /// An authority (PEM) to trust in addition to those of this machine, for https
     #[arg(long, value_name = "FILE", env = "SWITCHBOX_CA", global = true)]
     ca: Option<PathBuf>,
-    /// The host's data folder, to read the token from [default: that of the host that runs on this machine]
-    #[arg(long, value_name = "DIR", env = "SWITCHBOX_DATA", global = true)]
+    /// The host's data folder, to read the token from [env: SWITCHBOX_DATA] [default: that of the host that runs on this machine]
+    #[arg(long, value_name = "DIR", global = true)]
     data: Option<PathBuf>,
     /// How the host's answer is printed [default: table]
-    #[arg(long, short, value_enum, value_name = "FORMAT", global = true)]
-    output: Option<Output>,
+    #[arg(long, short, value_parser = OutputParser { files: false }, value_name = "FORMAT", global = true)]
+    output: Option<OutputTo>,
     /// The same as --output json
     #[arg(long, global = true, conflicts_with = "output")]
     json: bool,
 }
 
+/// The value of `--output`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum OutputTo {
+    Format(Output),
+    /// The file that the command writes.
+    File(Box<Path>),
+}
+
+/// Reads the value of `--output`.
+#[derive(Debug, Clone)]
+pub(super) struct OutputParser {
+    /// Whether what is no format is a file that the command writes.
+    pub(super) files: bool,
+}
+
+impl TypedValueParser for OutputParser {
+    type Value = OutputTo;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<OutputTo, clap::Error> {
+        let format = EnumValueParser::<Output>::new().parse_ref(command, argument, value);
+        let is_file = value.to_str().is_none_or(|text| text.contains(['.', '/']));
+        match format {
+            Ok(format) => Ok(OutputTo::Format(format)),
+            Err(_) if self.files => Ok(OutputTo::File(Path::new(value).into())),
+            Err(_) if is_file => {
+                let text = format!(
+                    "--output says how the answer is printed: table, json or jsonl, and not {}. Where a command writes a file, \
+                     --file names it\n",
+                    value.display()
+                );
+                Err(clap::Error::raw(ErrorKind::InvalidValue, text).with_cmd(command))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let formats = Output::value_variants().iter().filter_map(Output::to_possible_value);
+        (!self.files).then(|| Box::new(formats) as Box<dyn Iterator<Item = PossibleValue>>)
+    }
+}
+
 /// The format of the host's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub(super) enum Output {
     /// Text for users
     Table,
     /// As the API answers, with `data` beside each payload that is text
@@ -49,7 +103,8 @@ enum Output {
 
 impl HostOptions {
     pub(super) fn client(&self) -> anyhow::Result<Client> {
-        let target = context::find(Asked { admin: self.admin.as_deref(), data: self.data.as_deref() })?;
+        let data = self.data_folder();
+        let target = context::find(Asked { admin: self.admin.as_deref(), data: data.as_deref() })?;
         let authorities = match &self.ca {
             Some(file) if target.admin.starts_with("https:") => trust::read(file)?,
             _ => Vec::new(),
@@ -57,16 +112,12 @@ impl HostOptions {
         Ok(Client::with(&target.admin, self.token.clone(), &target.data, authorities))
     }
 
-    /// The value of `--data` as text. A command with its own data in this option reads it here.
-    pub(super) fn data_text(&self) -> Option<&str> {
-        self.data.as_ref().and_then(|data| data.to_str())
+    /// The data folder that was named.
+    pub(super) fn data_folder(&self) -> Option<PathBuf> {
+        self.data.clone().or_else(context::data_of_environment)
     }
 
-    pub(super) fn data_folder(&self) -> Option<&Path> {
-        self.data.as_deref()
-    }
-
-    /// This host without `--data`.
+    /// This host without `--data`, for a command whose own data that is.
     pub(super) fn without_data(&self) -> Self {
         Self { data: None, ..self.clone() }
     }
@@ -77,7 +128,11 @@ impl HostOptions {
     }
 
     fn output(&self) -> Output {
-        if self.json { Output::Json } else { self.output.unwrap_or(Output::Table) }
+        match self.output {
+            _ if self.json => Output::Json,
+            Some(OutputTo::Format(format)) => format,
+            Some(OutputTo::File(_)) | None => Output::Table,
+        }
     }
 
     /// Whether a stream is printed as JSON lines.

@@ -24,7 +24,7 @@ pub struct Step {
     /// Names of the program; the first one that is installed is used.
     pub programs: &'static [&'static str],
     pub arguments: Vec<String>,
-    /// The line that installs the program.
+    /// The line that installs the program and its parts.
     pub install: &'static str,
 }
 
@@ -110,7 +110,7 @@ impl Language {
             }
             Self::C => {
                 let module = format!(
-                    "--target=wasm32-wasi -mexec-model=reactor -O2 -gline-tables-only -Wall -o bindings/core.wasm {file}.c \
+                    "--target=wasm32-wasi -mexec-model=reactor -O2 -msimd128 -gline-tables-only -Wall -o bindings/core.wasm {file}.c \
                      bindings/plugin.c bindings/plugin_component_type.o"
                 );
                 let component = format!(
@@ -169,7 +169,10 @@ impl Language {
                 ("tsconfig.json", include_str!("../templates/ts/tsconfig.json.txt")),
                 TYPES,
             ],
-            Self::Python => &[("{{file}}.py", include_str!("../templates/python/rule.py.txt"))],
+            Self::Python => &[
+                ("{{file}}.py", include_str!("../templates/python/rule.py.txt")),
+                ("pyproject.toml", include_str!("../templates/python/pyproject.toml.txt")),
+            ],
             Self::C => &[("{{file}}.c", include_str!("../templates/c/rule.c.txt"))],
             Self::Go => &[
                 ("{{file}}.go", include_str!("../templates/go/rule.go.txt")),
@@ -183,11 +186,17 @@ impl Step {
     /// The command as a line for a shell.
     #[must_use]
     pub fn line(&self) -> String {
+        self.line_with(self.programs.first().unwrap_or(&""))
+    }
+
+    /// The same with the one of the programs that is run.
+    #[must_use]
+    pub fn line_with(&self, program: &str) -> String {
         let quoted =
             |argument: &String| if argument.contains('*') { format!("'{argument}'") } else { argument.clone() };
         let environment = self.environment.iter().map(|(name, value)| format!("{name}={value}"));
-        let program = self.programs.iter().take(1).map(|program| (*program).to_owned());
-        environment.chain(program).chain(self.arguments.iter().map(quoted)).collect::<Vec<_>>().join(" ")
+        let words = environment.chain([program.to_owned()]).chain(self.arguments.iter().map(quoted));
+        words.collect::<Vec<_>>().join(" ")
     }
 }
 

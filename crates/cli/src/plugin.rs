@@ -40,7 +40,8 @@ pub(super) enum Action {
         /// The language of the plugin
         #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
         lang: Language,
-        /// The plugin-sdk folder of a checkout [default: the SDK of this program, copied into the project]
+        /// For developers of Switchbox itself: use the plugin-sdk folder of a checkout, by its absolute path [default: the SDK of this
+        /// program, copied into the project]
         #[arg(long, value_name = "DIR")]
         sdk: Option<PathBuf>,
     },
@@ -53,7 +54,7 @@ pub(super) enum Action {
     /// Show what a plugin would do with an event: it runs in its sandbox, and nothing is carried out
     Try(Box<plugin_try::Options>),
     /// Record a plugin's executions, with its calls of the host, for a replay
-    Record(plugin_record::Options),
+    Record(Box<plugin_record::Options>),
     /// Replay a recording, without a host: the same component has the same effects, another one shows its differences
     Replay(plugin_replay::Options),
     /// Run a candidate beside a plugin: it sees the same events, its effects are not carried out, and the differences are shown
@@ -235,6 +236,7 @@ fn details(plugin: Plugin) -> String {
         ("may do".to_owned(), plugin.grants_in_force.join(", ")),
         ("imports".to_owned(), plugin.imports.join(", ")),
         ("refused imports".to_owned(), plugin.refused_imports.join(", ")),
+        ("empty imports".to_owned(), plugin.empty_imports.join(", ")),
         ("settings".to_owned(), plugin.settings.trim().to_owned()),
         ("wait for approval".to_owned(), plugin.waiting_for_approval.to_string()),
         ("last error".to_owned(), plugin.last_error.unwrap_or_default()),

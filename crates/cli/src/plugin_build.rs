@@ -132,7 +132,13 @@ fn execute(folder: &Path, step: &Step, program: &Path) -> anyhow::Result<()> {
     command.args(&step.arguments).envs(step.environment.iter().copied()).current_dir(folder).stdin(Stdio::null());
     let status = command.status().with_context(|| format!("{} does not start", program.display()))?;
     if !status.success() {
-        bail!("this failed ({status}): {}", step.line());
+        let line = step.line_with(&program.file_name().unwrap_or_default().to_string_lossy());
+        // A compiler that is there may lack a part, such as a target or a library: its own words say which, but not where to get it.
+        bail!(
+            "this failed ({status}): {line}\nIf something of the tool chain is missing, this installs it, in {}:\n  {}",
+            folder.display(),
+            step.install
+        );
     }
     Ok(())
 }
@@ -171,6 +177,25 @@ mod tests {
         }
         let error = rule(folder(&["a.js", "Cargo.toml"]).path(), None).unwrap_err().to_string();
         assert!(error.ends_with("has more than one rule: Cargo.toml, a.js; --lang says which is meant"), "{error}");
+    }
+
+    /// A program that is there may lack a part, and may be another one than the first that was looked for.
+    #[test]
+    fn a_step_that_fails_is_named_with_the_line_that_installs_its_parts() {
+        let folder = folder(&[]);
+        let step = Step {
+            environment: &[("TARGET", "x")],
+            programs: &["no-such-tool", "false"],
+            arguments: vec!["--target=wasm32-wasi".to_owned()],
+            install: "get all of it",
+        };
+        let programs = found(folder.path(), std::slice::from_ref(&step)).unwrap();
+        let error = execute(folder.path(), &step, &programs[0]).unwrap_err().to_string();
+        assert!(error.starts_with("this failed (exit status: 1): TARGET=x false --target=wasm32-wasi\n"), "{error}");
+        assert!(
+            error.ends_with(&format!("this installs it, in {}:\n  get all of it", folder.path().display())),
+            "{error}"
+        );
     }
 
     #[test]

@@ -72,11 +72,12 @@ fn shown(name: &PluginName, canary: PluginCanary) -> String {
         (Some(share), _) => format!("{}% of devices", share * 100.0),
         (None, devices) => format!("devices {}", devices.unwrap_or_default()),
     };
+    let at = canary.ended_time.map(|at| format!(" {at}")).unwrap_or_default();
     let rows = [
         ("canary of", name.to_string()),
         ("candidate", canary.digest),
         ("since", canary.since.to_string()),
-        ("state", canary.ended.map_or_else(|| "running".to_owned(), |why| format!("ended: {why}"))),
+        ("state", canary.ended.map_or_else(|| "running".to_owned(), |why| format!("ended{at}: {why}"))),
         ("acts for", acts_for),
         ("events", canary.events.0.to_string()),
         ("traps", canary.traps.0.to_string()),

@@ -8,7 +8,7 @@ use std::{
 
 use super::language::Language;
 
-// `SDK` and `LOCK`: the plugin SDK; `C_BINDINGS`, `GO_BINDINGS`: the interface for C and for Go. Packed by build.rs.
+// `SDK` and `LOCK`: the plugin SDK; `C_BINDINGS`, `GO_BINDINGS`, `PYTHON_BINDINGS`: the interface for C, Go and Python. Packed by build.rs.
 include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
 /// The folder of the SDK in the project.
@@ -244,7 +244,8 @@ fn create_other(name: &str, folder: &Path, language: Language) -> Result<Created
     let bindings = match language {
         Language::C => C_BINDINGS,
         Language::Go => GO_BINDINGS,
-        Language::Rust | Language::Js | Language::Ts | Language::Python => &[],
+        Language::Python => PYTHON_BINDINGS,
+        Language::Rust | Language::Js | Language::Ts => &[],
     };
     for (path, bytes) in bindings {
         write(&folder.join(path), bytes)?;

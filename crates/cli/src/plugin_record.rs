@@ -11,7 +11,14 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use super::{answer::typed, client::Client, host::HostOptions, since, url::escape};
+use super::{
+    answer::typed,
+    client::Client,
+    exit::wrong,
+    host::{HostOptions, OutputParser, OutputTo},
+    since,
+    url::escape,
+};
 use switchbox_admin_api::{Int64, Plugin, PluginRecording, RecordPluginRequest, Time};
 use switchbox_dry_run::recording::{Line, Reader};
 use switchbox_model::PluginName;
@@ -33,7 +40,7 @@ pub(super) struct Options {
     #[arg(long, conflicts_with_all = ["time", "always", "mask", "size"])]
     stop: bool,
     /// Make a recording of the executions in the journal: with their events and effects, without what the plugin asked of the host
-    #[arg(long, requires = "file", conflicts_with_all = ["time", "always", "stop", "size"])]
+    #[arg(long, conflicts_with_all = ["time", "always", "stop", "size"])]
     from_journal: bool,
     /// Of the journal only executions since then: 1h, or a time such as 2030-01-01T00:00:00Z
     #[arg(long, value_name = "DURATION|TIME", requires = "from_journal", value_parser = since::parse)]
@@ -41,6 +48,10 @@ pub(super) struct Options {
     /// The file to write; without --for and --stop: the recording so far
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// The same as --file; but table, json and jsonl are formats, as elsewhere
+    // Has the name of the option that is a format elsewhere, so clap takes it in the place of that one.
+    #[arg(long, short, value_name = "FILE", value_parser = OutputParser { files: true })]
+    output: Option<OutputTo>,
     /// A glob of keys whose values are masked, in addition to the host's own
     #[arg(long, value_name = "GLOB")]
     mask: Vec<String>,
@@ -49,13 +60,31 @@ pub(super) struct Options {
     size: Option<u64>,
 }
 
+impl Options {
+    /// The file to write.
+    fn written(&self) -> anyhow::Result<Option<&Path>> {
+        match (&self.file, &self.output) {
+            (Some(_), Some(OutputTo::File(_))) => {
+                Err(wrong("--file and --output both name the file to write: leave one of them out"))
+            }
+            (None, Some(OutputTo::File(_))) if self.always => {
+                Err(wrong("--always does not wait for the recording; fetch it later with --stop --file FILE"))
+            }
+            (None, Some(OutputTo::File(file))) => Ok(Some(file)),
+            (file, _) => Ok(file.as_deref()),
+        }
+    }
+}
+
 /// Returns what is to be printed.
 pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<String> {
+    let written = options.written()?;
     let client = host.client()?;
     let name = PluginName::new(&options.name)?;
     let path = format!("/v1/plugins/{}", escape(name.as_str()));
     if options.from_journal {
-        return from_journal(&client, options, &name, &path);
+        let file = written.ok_or_else(|| wrong("--from-journal needs --file FILE: where the recording is written"))?;
+        return from_journal(&client, options, &name, (&path, file));
     }
     if options.stop {
         client.post(&format!("{path}:stopRecording"), &json!({}))?;
@@ -71,22 +100,26 @@ pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Strin
                 "{name} is being recorded; end it with `switchbox plugin record {name} --stop --file FILE`"
             ));
         }
-        if options.file.is_none() {
+        if written.is_none() {
             return Ok(format!("{name} is being recorded; fetch it with `switchbox plugin record {name} --file FILE`"));
         }
-    } else if options.file.is_none() {
+    } else if written.is_none() {
         bail!("say --for TIME or --always to begin, --stop to end, or --file FILE to fetch the recording");
     }
     let waits = options.stop || options.time.is_some();
     let recording = if waits { Some(ended(&client, &path)?) } else { state(&client, &path)? };
-    let Some(file) = &options.file else { return Ok(summary(&name, recording.as_ref(), None)) };
+    let Some(file) = written else { return Ok(summary(&name, recording.as_ref(), None)) };
     let bytes = fetch(&client, &format!("{path}/recording"), file)?;
     Ok(summary(&name, recording.as_ref(), Some((file, bytes))))
 }
 
 /// Writes the recording that the host makes of its journal.
-fn from_journal(client: &Client, options: &Options, name: &PluginName, path: &str) -> anyhow::Result<String> {
-    let file = options.file.as_ref().context("say --file FILE")?;
+fn from_journal(
+    client: &Client,
+    options: &Options,
+    name: &PluginName,
+    (path, file): (&str, &Path),
+) -> anyhow::Result<String> {
     let since = options.since.map(|since| format!("since={}", escape(&since.to_string())));
     let masks = options.mask.iter().map(|mask| format!("mask={}", escape(mask)));
     let query: Vec<_> = since.into_iter().chain(masks).collect();
@@ -150,7 +183,7 @@ pub(super) fn fetch(client: &Client, path: &str, to: &Path) -> anyhow::Result<u6
     io::copy(&mut from.by_ref(), &mut file).with_context(|| format!("{} cannot be written", to.display()))
 }
 
-fn summary(name: &PluginName, recording: Option<&PluginRecording>, file: Option<(&PathBuf, u64)>) -> String {
+fn summary(name: &PluginName, recording: Option<&PluginRecording>, file: Option<(&Path, u64)>) -> String {
     let counts = recording.map(|recording| {
         let PluginRecording { executions, skipped, ended, .. } = recording;
         let skipped = if skipped.0 == 0 { String::new() } else { format!(", {} left out", skipped.0) };

@@ -89,6 +89,7 @@ fn shown(name: &PluginName, shadow: PluginShadow) -> String {
         ("waiting", shadow.queued),
         ("µs an event, old", shadow.old_micros),
         ("µs an event, new", shadow.new_micros),
+        ("bytes of memory, new", shadow.memory_bytes),
     ];
     rows.extend(counts.map(|(what, count)| (what, count.0.to_string())));
     let rows: Vec<_> = rows.into_iter().map(|(what, value)| vec![what.to_owned(), value]).collect();

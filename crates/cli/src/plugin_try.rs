@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::{answer::typed, client::Client, host::HostOptions, names::Names, payload, table, url::escape};
+use super::{
+    answer::typed, client::Client, context::DATA_VARIABLE, exit::wrong, host::HostOptions, names::Names, payload,
+    table, url::escape,
+};
 use switchbox_admin_api::{Base64, Int64, TryMethodAnswer, TryPluginRequest, TryPluginResponse};
 use switchbox_dry_run::effect::EffectLine;
 use switchbox_model::PluginName;
@@ -19,6 +22,10 @@ pub(super) struct Options {
     /// The event's data: text, @FILE, or - for standard input
     #[arg(value_name = "DATA")]
     pub(super) payload: Option<String>,
+    /// The same as DATA; the host's data folder is named by SWITCHBOX_DATA
+    // Has the name of the host's option, so clap takes it in the place of that one, and the type, as clap copies its value.
+    #[arg(long, value_name = "DATA")]
+    data: Option<PathBuf>,
     /// The device that the event came from
     #[arg(long)]
     pub(super) device: Option<String>,
@@ -52,11 +59,9 @@ pub(super) struct Options {
 
 /// The host's answer, and its text for users.
 pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<String> {
-    // A JSON object instead of a folder is meant as the event's data.
-    let object = host.data_text().filter(|text| text.trim_start().starts_with('{'));
-    let client = if object.is_some() { host.without_data().client()? } else { host.client()? };
     let (name, component) = what(&options.what)?;
-    let mut request = request(options, object)?;
+    let mut request = request(options)?;
+    let client = host.without_data().client()?;
     request.component = component.map(|bytes| Base64(bytes.into()));
     let answer = call(&client, &name, &request)?;
     let text = to_text(&typed(&answer)?);
@@ -78,7 +83,27 @@ pub(super) fn what(what: &str) -> anyhow::Result<(PluginName, Option<Vec<u8>>)> 
     Ok((PluginName::new(stem)?, Some(bytes)))
 }
 
-fn request(options: &Options, object: Option<&str>) -> anyhow::Result<TryPluginRequest> {
+/// The event's data, as DATA or in `--data`.
+fn given(options: &Options) -> anyhow::Result<Option<&str>> {
+    let Options { payload, data, event, event_number, .. } = options;
+    let Some(data) = data else { return Ok(payload.as_deref()) };
+    let other = if payload.is_some() {
+        "DATA"
+    } else if event.is_some() {
+        "--event FILE"
+    } else if event_number.is_some() {
+        "--event-number N"
+    } else {
+        return data.to_str().map(Some).context("--data is not UTF-8; write @FILE, or - for standard input");
+    };
+    Err(wrong(format!(
+        "--data is the event's data, and {other} has the event's data too: leave one of them out. If --data is to be the host's data \
+         folder, name that by {DATA_VARIABLE}=DIR"
+    )))
+}
+
+fn request(options: &Options) -> anyhow::Result<TryPluginRequest> {
+    let given = given(options)?;
     let read =
         |path: &PathBuf| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()));
     let event = match (&options.event, options.event_number) {
@@ -88,7 +113,7 @@ fn request(options: &Options, object: Option<&str>) -> anyhow::Result<TryPluginR
             Some(event.with_context(|| format!("{} is not an event in JSON", path.display()))?)
         }
         (None, Some(_)) => None,
-        (None, None) => Some(event(options, object)?),
+        (None, None) => Some(event(options, given)?),
     };
     Ok(TryPluginRequest {
         event,
@@ -100,12 +125,11 @@ fn request(options: &Options, object: Option<&str>) -> anyhow::Result<TryPluginR
 }
 
 /// The event that the options describe.
-fn event(options: &Options, object: Option<&str>) -> anyhow::Result<Map<String, Value>> {
-    let data = match (&options.payload, object) {
-        (Some(text), _) => payload::data(text)?,
-        (None, Some(object)) => object.as_bytes().to_vec(),
-        (None, None) if options.timer.is_some() => Vec::new(),
-        (None, None) => bail!("give the event's data, --event FILE or --event-number N"),
+fn event(options: &Options, given: Option<&str>) -> anyhow::Result<Map<String, Value>> {
+    let data = match given {
+        Some(text) => payload::data(text)?,
+        None if options.timer.is_some() => Vec::new(),
+        None => return Err(wrong("give the event's data, --event FILE or --event-number N")),
     };
     let payload = match String::from_utf8(data) {
         Ok(text) => json!(text),
@@ -149,6 +173,9 @@ fn to_text(tried: &TryPluginResponse) -> String {
     }
     let reason = tried.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     lines.push(format!("{} would be {}{reason}; nothing was carried out", tried.name, tried.outcome));
+    if let Some(why) = &tried.approval {
+        lines.push(format!("note: its effects would wait for an operator's approval: {why}"));
+    }
     for effect in &tried.effects {
         let line = serde_json::from_value::<EffectLine>(Value::Object(effect.clone()));
         lines.push(format!("  effect: {}", line.map_or_else(|_| json!(effect).to_string(), |line| line.to_text())));

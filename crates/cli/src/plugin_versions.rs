@@ -11,7 +11,10 @@ use super::{
     answer::typed, client::Client, exit::wrong, host::HostOptions, line_diff, plugin_record, plugin_replay,
     table::table, url::escape,
 };
-use switchbox_admin_api::{ListPluginVersionsResponse, Plugin, PluginFile, PluginVersion, RollbackRequest};
+use switchbox_admin_api::{
+    ListPluginVersionsResponse, Plugin, PluginFile, PluginVersion, RollbackRequest, Time, VersionInForce,
+    VersionRolledBack,
+};
 use switchbox_model::PluginName;
 use switchbox_plugin_model::PluginSettings;
 
@@ -37,7 +40,7 @@ pub(super) struct Diff {
 #[derive(Debug, clap::Args)]
 pub(super) struct Rollback {
     name: String,
-    /// A number of `plugin history`, or the beginning of a digest [default: the previous version]
+    /// A number of `plugin history`, or the beginning of a digest [default: the previous version that did not fail its guard]
     #[arg(long, value_name = "N|DIGEST")]
     to: Option<String>,
 }
@@ -81,7 +84,8 @@ pub(super) fn diff(host: &HostOptions, options: &Diff) -> anyhow::Result<String>
         };
         for (key, version) in [("fromReplay", older), ("toReplay", newer)] {
             let (component, settings) = (component(&client, &options.name, version)?, settings(version)?);
-            let replayed = plugin_replay::replayed(recording, component.into(), Some(settings), not_compared)?;
+            let wanted = plugin_replay::Wanted::One(component.into());
+            let replayed = plugin_replay::replayed(recording, wanted, Some(settings), not_compared)?;
             let _ = write!(text, "\nversion {}:\n{}", version.number, plugin_replay::to_text(&replayed));
             if let Some(fields) = answer.as_object_mut() {
                 fields.insert(key.to_owned(), serde_json::to_value(&replayed)?);
@@ -136,21 +140,37 @@ fn settings(version: &PluginVersion) -> anyhow::Result<PluginSettings> {
 }
 
 fn listed(answer: ListPluginVersionsResponse) -> String {
-    let row = |version: PluginVersion| {
-        let PluginVersion { number, digest, component, version, time, by, in_force, kept, rolled_back, .. } = version;
+    let rows = |version: PluginVersion| {
+        let PluginVersion { in_force, kept, rolled_back, time, by: by_last, earlier, .. } = version.clone();
+        let PluginVersion { number, digest, component, version, .. } = version;
         let builtin = component.starts_with("builtin:");
         let state = match rolled_back {
-            Some(back) if back.stays => format!("failed its guard {}: {}", back.time, back.why),
+            Some(back) if back.stays => failed(&back),
             _ if in_force => "in force".to_owned(),
-            Some(back) => format!("rolled back {}: {}", back.time, back.why),
+            Some(back) => failed(&back),
             None if kept || builtin => String::new(),
             None => "component not kept".into(),
         };
-        let by = by.map_or_else(|| "files".to_owned(), |by| format!("token {by}"));
-        vec![number.to_string(), time.to_string(), by, version, short(&digest), component, state]
+        let by = |by: Option<String>| by.map_or_else(|| "files".to_owned(), |by| format!("token {by}"));
+        let row = |time: Time, by: String, state: String| {
+            let (digest, component) = (short(&digest), component.clone());
+            vec![number.to_string(), time.to_string(), by, version.clone(), digest, component, state]
+        };
+        let before = |before: VersionInForce| {
+            let state = before.rolled_back.map_or_else(|| "before".to_owned(), |back| failed(&back));
+            row(before.time, by(before.by), state)
+        };
+        let last = row(time, by(by_last), state);
+        std::iter::once(last).chain(earlier.into_iter().map(before)).collect::<Vec<_>>()
     };
-    let rows: Vec<_> = answer.versions.into_iter().map(row).collect();
+    let rows: Vec<_> = answer.versions.into_iter().flat_map(rows).collect();
     table(&["N", "SINCE", "BY", "VERSION", "DIGEST", "COMPONENT", "STATE"], &rows)
+}
+
+/// What the guard did.
+fn failed(back: &VersionRolledBack) -> String {
+    let what = if back.stays { "failed its guard" } else { "rolled back" };
+    format!("{what} {}: {}", back.time, back.why)
 }
 
 /// The beginning of a digest, enough to identify a version.

@@ -16,7 +16,7 @@ import { beside, devicePath, link, parts } from "./names.js";
 import { Action, Ask, Badge, Dialog, Field, Form, Loaded, Page, Searched, Section, Time } from "./parts.js";
 import { go } from "./route.js";
 import { useFollow } from "./stream.js";
-import { touches } from "./triggers.js";
+import { matching, touches } from "./triggers.js";
 
 function Facts({ device, name }) {
     const gateway = device.gatewayConfig ?? {};
@@ -58,9 +58,9 @@ function Log({ name }) {
 }
 
 function Rules({ name }) {
-    const plugins = useApi("/v1/plugins");
+    const plugins = useApi(matching({ device: name }));
     return html`<${Section} title="Plugins for this device"><p class="hint">By the triggers and grants in force. A grant need not have been used: <a href=${link("why", name)}>causes of its config</a>.</p><${Loaded} of=${plugins}>${(data) => {
-        const found = data.plugins.map((plugin) => ({ plugin, how: touches(plugin, name) })).filter(({ how }) => how.length);
+        const found = data.plugins.map((plugin) => ({ plugin, how: touches(plugin) })).filter(({ how }) => how.length);
         return found.length === 0 ? html`<p class="dim">None.</p>` : html`<dl class="facts">${found.map(({ plugin, how }) => html`<dt><a href=${link("plugins", plugin.name)}>${plugin.name}</a> ${plugin.state !== "running" && html`<${Badge} kind="warn">${plugin.state}<//>`}</dt>
             <dd>${how.map(({ what, pattern }) => html`<div>${what} <code>${pattern}</code></div>`)}</dd>`)}</dl>`;
     }}<//><//>`;

@@ -37,6 +37,7 @@ function Facts({ plugin }) {
         <dt>Timers</dt><dd>${timers.count ? html`${timers.count}, the next <${Time} at=${timers.nextTime} />` : "none"}</dd>
         <dt>Limits hit</dt><dd>${limits.length ? limits.map(([limit, count]) => html`<${Badge} kind="warn" key=${limit}>${limit} ${number(count)} times<//> `) : "none"}</dd>
         ${plugin.refusedImports?.length > 0 && html`<dt>Refused</dt><dd>each call of ${plugin.refusedImports.map((one) => html`<div key=${one}><code>${one}</code></div>`)}</dd>`}
+        ${plugin.emptyImports?.length > 0 && html`<dt>Empty</dt><dd>nothing is in ${plugin.emptyImports.map((one) => html`<div key=${one}><code>${one}</code></div>`)}</dd>`}
         <dt>Triggers</dt><dd>${plugin.triggers.length ? plugin.triggers.map((one) => html`<div key=${one}><code>${one}</code></div>`) : "none"}</dd></dl><//>`;
 }
 
@@ -65,7 +66,7 @@ function Past({ name, query }) {
     const list = useApi(`/v1/executions?pageSize=50&plugin=${encodeURIComponent(name)}${logged ? "&logged=true" : ""}${query.before ? `&pageToken=${encodeURIComponent(query.before)}` : ""}`, { every: query.before ? undefined : 5_000 });
     return html`<${Section} title="What it did" actions=${html`<label class="check"><input type="checkbox" checked=${logged} onChange=${() => filter({ all: logged ? "yes" : "", before: "" })} /> only with log lines or errors</label>`}>
         <${Loaded} of=${list} empty=${(data) => data.executions.length === 0 && (data.nextPageToken ? "None so far." : logged ? "There are no stored log lines or errors." : "Nothing is kept.")}>${(data) => html`<${Table} label="Executions, newest first" head=${["When", "Event", "Version", html`<th scope="col" class="num">Took</th>`, "Did", "Log"]}>
-            ${data.executions.map((one) => html`<tr key=${`${one.event}-${one.attempt}-${one.time}`}><td title=${one.time} class="mono">${clock(one.time)}</td><td><a href=${link("why", `${one.event}.${name}`)}>${one.event}</a></td><td class="mono">${one.digest.slice(7, 15)}</td><td class="num">${number(one.tookUs)} µs</td>
+            ${data.executions.map((one) => html`<tr key=${`${one.event}-${one.attempt}-${one.time}`}><td title=${one.time} class="mono">${clock(one.time)}</td><td><a href=${link("why", `${one.event}.${name}`)}>${one.event}</a></td><td><span class="mono">${one.digest.slice(7, 15)}</span>${one.canary && " canary"}</td><td class="num">${number(one.tookUs)} µs</td>
                 <td>${one.outcome === "dead" ? html`<span class="problem">${one.error}</span>` : did(one)}</td><td>${one.logs?.length > 0 && html`<pre tabindex="0" aria-label="log lines">${one.logs.join("\n")}</pre>`}</td></tr>`)}<//>`}<//><${Searched} of=${[list.data]} />
         <div class="actions">${query.before && html`<button onClick=${() => filter({ before: "" })}>newest</button>`}${list.data?.nextPageToken && html`<button onClick=${() => filter({ before: list.data.nextPageToken })}>older</button>`}</div><//>`;
 }
@@ -92,7 +93,7 @@ export function Plugin({ name, query }) {
         <${Action} needs="admin" run=${() => setAsk("rollback")}>roll back<//><${Action} needs="admin" kind="danger" run=${() => setAsk("remove")}>remove<//>`;
     return html`<${Page} title=${name} hint=${found.data?.summary} actions=${actions}><${Loaded} of=${found} missing=${html`<a href="#/plugins">All plugins</a>`}>${(plugin) => html`<${Facts} plugin=${plugin} />
         <div class="columns"><${Settings} plugin=${plugin} done=${found.reload} key=${plugin.settings} /><${Grants} plugin=${plugin} done=${found.reload} key=${plugin.state + plugin.grantsInForce} /></div>
-        ${plugin.guard && html`<${Guard} of=${plugin.guard} />`}<${Versions} name=${name} digest=${plugin.digest} done=${found.reload} query=${query} /><${Candidates} plugin=${plugin} done=${found.reload} />${may("admin") && plugin.digest && html`<${Try} name=${name} />`}<${Past} name=${name} query=${query} />${may("admin") && html`<${Replace} name=${name} done=${found.reload} />`}`}<//>
+        ${plugin.guard && html`<${Guard} of=${plugin.guard} />`}<${Versions} plugin=${plugin} done=${found.reload} query=${query} /><${Candidates} plugin=${plugin} done=${found.reload} />${may("admin") && plugin.digest && html`<${Try} name=${name} />`}<${Past} name=${name} query=${query} />${may("admin") && html`<${Replace} name=${name} done=${found.reload} />`}`}<//>
         ${ask === "rollback" && html`<${Ask} title=${`Roll ${name} back?`} text="The version before this one, with its settings, takes its place." label="Roll back" close=${() => setAsk(null)} run=${run("rollback")} />`}
         ${ask === "remove" && html`<${Ask} title=${`Remove ${name}?`} text="Its files are deleted from the plugin folder. Its state and timers are kept." label="Remove" close=${() => setAsk(null)} run=${async () => {
             await call("DELETE", of(name));

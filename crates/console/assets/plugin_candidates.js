@@ -14,7 +14,7 @@ const STEPS = [5, 10, 25, 50, 100];
 const of = (name) => `/v1/plugins/${encodeURIComponent(name)}`;
 const percent = (share) => `${Number((share * 100).toFixed(2))} %`;
 
-/// Null where the plugin has had none since the host started.
+/// Null where none is known of the plugin. Shadows end with the host; canaries do not.
 const status = (path) => reading(path, async (signal) => {
     try {
         return await get(path, signal);
@@ -37,7 +37,7 @@ async function files({ file, settings, before }) {
     return { ...(file?.size > 0 && { component: await fileBase64(file) }), ...(!same && { settings }) };
 }
 
-const State = ({ of: { ended } }) => (ended ? html`<${Badge}>ended<//> ${ended}` : html`<${Badge} kind="good">running<//>`);
+const State = ({ of: { ended, endedTime } }) => (ended ? html`<${Badge}>ended<//> ${endedTime && html`<${Time} at=${endedTime} />: `}${ended}` : html`<${Badge} kind="good">running<//>`);
 const Digest = ({ of: { digest, since } }) => html`<span class="mono" title=${digest}>${digest.slice(0, 19)}</span>, since <${Time} at=${since} />`;
 
 function Examples({ of: list }) {
@@ -46,12 +46,13 @@ function Examples({ of: list }) {
 }
 
 function Report({ of: report }) {
-    const parts = [["equal", "equal"], ["different", "different"], ["onlyOld", "with effects of the version in force only"], ["onlyNew", "with effects of the candidate only"], ["errors", "in which the candidate failed"]];
+    const parts = [["equal", "equal"], ["different", "different"], ["onlyOld", "with effects or calls of the version in force only"], ["onlyNew", "with effects or calls of the candidate only"], ["errors", "in which the candidate failed"]];
     const kinds = Object.entries(report.kinds).sort((a, b) => b[1] - a[1]);
     return html`<dl class="facts"><dt>State</dt><dd><${State} of=${report} /></dd><dt>Candidate</dt><dd><${Digest} of=${report} />; it sees ${percent(report.share)} of the devices</dd>
         <dt>Events</dt><dd>${number(report.events)}: ${parts.filter(([key]) => key === "equal" || Number(report[key])).map(([key, text]) => `${number(report[key])} ${text}`).join(", ")}</dd>
         ${(Number(report.dropped) > 0 || Number(report.queued) > 0) && html`<dt>Not compared</dt><dd>${number(report.queued)} wait, ${number(report.dropped)} were dropped, because it was too slow</dd>`}
         <dt>Time for an event</dt><dd>${number(report.newMicros)} µs on average; the version in force takes ${number(report.oldMicros)} µs</dd>
+        <dt>Memory</dt><dd>${number(Math.round(report.memoryBytes / 1024))} KiB at most for an instance of the candidate</dd>
         ${kinds.length > 0 && html`<dt>Differences</dt><dd>${kinds.map(([kind, count]) => html`<div key=${kind}>${kind}: ${number(count)}</div>`)}</dd>`}</dl><${Examples} of=${report.examples} />`;
 }
 
@@ -68,7 +69,7 @@ function Shadow({ name, runs }) {
         found.reload();
     };
     const going = found.data && !found.data.ended;
-    return html`<${Section} title="Shadow" actions=${going && html`<${Action} needs="admin" run=${stop}>stop the shadow<//>`}><p class="hint">A candidate that sees the plugin's events. Its effects are compared with those of the version in force, and not carried out.</p>
+    return html`<${Section} title="Shadow" actions=${going && html`<${Action} needs="admin" run=${stop}>stop the shadow<//>`}><p class="hint">A candidate that sees the plugin's events. Its effects and method calls are compared with those of the version in force, and not carried out. It ends with the host.</p>
         <${Loaded} of=${found}>${(report) => html`${report && html`<${Report} of=${report} />`}${!going && may("admin") && runs && html`<details><summary>Start ${report ? "another" : "a"} shadow</summary><${Form} needs="admin" label="Start the shadow" submit=${begin}><${Files} name=${name} />
             <${Field} label="Devices that it sees, in percent" name="percent" type="number" min="0.01" max="100" step="any" value="100" /><//></details>`}${!report && !(may("admin") && runs) && html`<p class="dim">It has none.</p>`}`}<//><//>`;
 }
@@ -107,7 +108,7 @@ function Canary({ name, runs, done }) {
     const going = canary && !canary.ended;
     const actions = going && html`<${Action} needs="admin" kind="main" run=${promote}>put in force for all<//><${Action} needs="admin" kind="danger" run=${() => post("abortCanary", {}, "The version in force acts for all devices again.")}>abort<//>`;
     const steps = STEPS.filter((one) => !going || canary.share === undefined || one / 100 > canary.share + 1e-9);
-    return html`<${Section} title="Canary" actions=${actions}><p class="hint">A candidate that acts for some devices, while the version in force acts for the others. It ends with the host.</p>
+    return html`<${Section} title="Canary" actions=${actions}><p class="hint">A candidate that acts for some devices, while the version in force acts for the others. It continues after a restart of the host.</p>
         <${Loaded} of=${found}>${() => html`${canary && html`<${Fares} of=${canary} />`}
             ${going && may("admin") && html`<div class="actions" role="group" aria-label="Next step">${steps.map((one) => html`<${Action} key=${one} needs="admin" run=${() => step({ share: one / 100 })}>act for ${one} %<//>`)}</div>
                 <details><summary>Other devices</summary><${Form} needs="admin" label="Change its devices" submit=${async (fields) => step(scope(fields))}><${Scope} /><//></details>`}

@@ -35,6 +35,14 @@ function read(kind, entered, name) {
     }
 }
 
+/// The merge patch (RFC 7396) that makes `now` of `before`: what is no longer in an object is null.
+function patchTo(before, now) {
+    const object = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+    if (!object(before) || !object(now)) return now;
+    const gone = Object.keys(before).filter((key) => !(key in now)).map((key) => [key, null]);
+    return Object.fromEntries([...gone, ...Object.entries(now).map(([key, value]) => [key, patchTo(before[key], value)])]);
+}
+
 /// The bounds of a number or a text, in words.
 function bounds({ kind, least, most, whole }) {
     const of = kind === "text" ? " characters" : whole ? ", whole" : "";
@@ -76,7 +84,7 @@ export function Settings({ plugin, done }) {
             const now = read(kind, entered[name] ?? "", name);
             if (JSON.stringify(now) === JSON.stringify(value)) continue;
             // The default value is not written into the file.
-            settings[name] = JSON.stringify(now) === JSON.stringify(fallback) ? null : now;
+            settings[name] = JSON.stringify(now) === JSON.stringify(fallback) ? null : patchTo(given[name], now);
         }
         if (Object.keys(settings).length === 0) return say("Nothing was changed.");
         await call("PATCH", `/v1/plugins/${encodeURIComponent(plugin.name)}`, { settings });

@@ -29,7 +29,7 @@ export function Effects({ label, of }) {
 
 function Answer({ of }) {
     const calls = of.calls.map(({ call: name, ...fields }) => [name, shown(fields)]);
-    return html`<div role="status"><p>Result: <${Badge} kind=${of.outcome === "done" ? "good" : "bad"}>${of.outcome}<//> ${of.reason ?? ""} ${!of.triggered && html`<${Badge} kind="warn">its triggers do not match this event<//>`} ${!of.registered && html`<${Badge} kind="warn">the device is not registered<//>`}</p>
+    return html`<div role="status"><p>Result: <${Badge} kind=${of.outcome === "done" ? "good" : "bad"}>${of.outcome}<//> ${of.reason ?? ""} ${!of.triggered && html`<${Badge} kind="warn">its triggers do not match this event<//>`} ${!of.registered && html`<${Badge} kind="warn">the device is not registered<//>`} ${of.approval && html`<${Badge} kind="warn">the effects would wait for approval<//> ${of.approval}`}</p>
         ${of.effects.length === 0 && html`<p class="dim">No effects.</p>`}<${Effects} label="Effects that were not carried out" of=${of.effects} />
         <${Lines} label="Calls of the host" head=${["Call", "Call and result"]} rows=${calls} />
         ${of.logs.length > 0 && html`<pre tabindex="0" aria-label="log lines of the try">${of.logs.join("\n")}</pre>`}

@@ -50,7 +50,7 @@ function Execution({ execution: of }) {
     const failed = of.outcome === "dead";
     const took = of.tookUs === undefined ? "" : of.tookUs < 1_000 ? `${of.tookUs} µs` : `${(of.tookUs / 1_000).toFixed(1)} ms`;
     return html`<${Box} kind=${failed ? "bad" : "plugin"} at=${of.time} top=${html`<strong>plugin <a href=${link("plugins", of.plugin)}>${of.plugin}</a></strong>
-        <span class="dim mono" title=${of.digest}>${of.digest.slice(0, 19)}</span> ${took && html`<span class="dim">${took}</span>`} ${of.attempt > 1 && html`<${Badge} kind="warn">attempt ${of.attempt}<//>`}`}>
+        <span class="dim mono" title=${of.digest}>${of.digest.slice(0, 19)}</span> ${of.canary && html`<${Badge} kind="warn">canary<//>`} ${took && html`<span class="dim">${took}</span>`} ${of.attempt > 1 && html`<${Badge} kind="warn">attempt ${of.attempt}<//>`}`}>
         ${failed && html`<span class="problem">${of.error}</span>`}<${Logs} lines=${of.logs} />
         ${of.outcome === "done" && of.effects?.length === 0 && html`<span class="dim">It had no effects for this event.</span>`}
         ${(failed || of.effects?.length === 0) && html`<${TryAgain} plugin=${of.plugin} event=${of.event} />`}

@@ -42,6 +42,80 @@ function kept(kind, data) {
     return { kind, item };
 }
 
+/// Collects the messages that arrive between two redraws. `takes(message)` selects those that are shown.
+function collect(takes) {
+    let [rows, number, count, left, missed] = [[], 0, 0, 0, 0];
+    let [changed, state, drawnRate, lastId] = [true, "connecting", 0, undefined];
+    // Two seconds.
+    let rounds = Array(8).fill(0);
+    return {
+        lastId: () => lastId,
+        state: () => state,
+        setState(next) {
+            [state, changed] = [next, true];
+        },
+        take(id, kind, data) {
+            lastId = id ?? lastId;
+            if (kind === "sampled") left += JSON.parse(data).leftOut;
+            else if (kind === "missed") missed += Number(JSON.parse(data).events);
+            else {
+                const one = kept(kind, data);
+                count += 1;
+                if (takes(one)) rows = [{ ...one, key: number++ }, ...rows].slice(0, KEPT);
+            }
+            changed = true;
+        },
+        /// The messages since the last call, newest first, and the counts; null if there is nothing new to draw.
+        drain() {
+            rounds = [...rounds, count + left + missed].slice(-8);
+            const rate = Math.round((rounds.at(-1) - rounds[0]) / ((rounds.length - 1) * (DRAW_MS / 1_000)));
+            if (!changed && rate === drawnRate) return null;
+            const fresh = rows;
+            [rows, changed, drawnRate] = [[], false, rate];
+            return { fresh, state, left: left + missed, rate };
+        },
+    };
+}
+
+/// Waits until the page is visible, or for a second if it is.
+function pause(messages) {
+    if (document.hidden) return new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+    if (!messages.state().startsWith("refused")) messages.setState("reconnecting");
+    return new Promise((resolve) => setTimeout(resolve, 1_000));
+}
+
+/// Reads the stream into `messages` and connects again when it ends. Returns a function that ends this.
+function follow(path, messages) {
+    let stop = new AbortController();
+    let over = false;
+    const run = async () => {
+        while (!over) {
+            stop = new AbortController();
+            try {
+                const reader = await stream(path, { signal: stop.signal, lastId: messages.lastId() });
+                messages.setState("live");
+                await read(reader, messages.take, stop.signal);
+            } catch (error) {
+                if (error.status && error.status !== 0) {
+                    messages.setState(`refused: ${error.message}`);
+                    if (error.status !== 429) return;
+                }
+            }
+            if (over) return;
+            await pause(messages);
+        }
+    };
+    // A browser has six connections for all its tabs together, and this is one of them.
+    const hide = () => document.hidden && stop.abort();
+    document.addEventListener("visibilitychange", hide);
+    run();
+    return () => {
+        over = true;
+        stop.abort();
+        document.removeEventListener("visibilitychange", hide);
+    };
+}
+
 /// `{rows, state, left, rate}`: newest first; how many the host left out, and how many arrive per second.
 export function useFollow(path, paused, takes) {
     const [shown, setShown] = useState({ rows: [], state: "connecting", left: 0, rate: 0 });
@@ -55,67 +129,17 @@ export function useFollow(path, paused, takes) {
             setShown((before) => ({ ...before, state: "paused", rate: 0 }));
             return undefined;
         }
-        let rows = null;
-        let [count, left, missed, changed, state] = [0, 0, 0, true, "connecting"];
-        // Two seconds.
-        let rounds = Array(8).fill(0);
-        let stop = new AbortController();
-        let lastId;
-        let over = false;
-        let number = 0;
-        const take = (id, kind, data) => {
-            lastId = id ?? lastId;
-            if (kind === "sampled") left += JSON.parse(data).leftOut;
-            else if (kind === "missed") missed += Number(JSON.parse(data).events);
-            else {
-                const one = kept(kind, data);
-                count += 1;
-                if (!takesNow.current || takesNow.current(one)) {
-                    rows = [{ ...one, key: number++ }, ...(rows ?? [])].slice(0, KEPT);
-                }
-            }
-            changed = true;
-        };
-        const run = async () => {
-            while (!over) {
-                stop = new AbortController();
-                try {
-                    const reader = await stream(path, { signal: stop.signal, lastId });
-                    [state, changed] = ["live", true];
-                    await read(reader, take, stop.signal);
-                } catch (error) {
-                    if (error.status && error.status !== 0) {
-                        [state, changed] = [`refused: ${error.message}`, true];
-                        if (error.status !== 429) return;
-                    }
-                }
-                if (over) return;
-                if (document.hidden) {
-                    await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
-                } else {
-                    if (!state.startsWith("refused")) [state, changed] = ["reconnecting", true];
-                    await new Promise((resolve) => setTimeout(resolve, 1_000));
-                }
-            }
-        };
-        // A browser has six connections for all its tabs together, and this is one of them.
-        const hide = () => document.hidden && stop.abort();
-        document.addEventListener("visibilitychange", hide);
-        run();
-        let told = 0;
+        const messages = collect((one) => !takesNow.current || takesNow.current(one));
+        const end = follow(path, messages);
         const draw = setInterval(() => {
-            rounds = [...rounds, count + left + missed].slice(-8);
-            const rate = Math.round((rounds.at(-1) - rounds[0]) / ((rounds.length - 1) * (DRAW_MS / 1_000)));
-            if (!changed && rate === told) return;
-            const fresh = rows ?? [];
-            [rows, changed, told] = [null, false, rate];
-            setShown((before) => ({ rows: fresh.length ? [...fresh, ...before.rows].slice(0, KEPT) : before.rows, state, left: left + missed, rate }));
+            const drained = messages.drain();
+            if (!drained) return;
+            const { fresh, state, left, rate } = drained;
+            setShown((before) => ({ rows: fresh.length ? [...fresh, ...before.rows].slice(0, KEPT) : before.rows, state, left, rate }));
         }, DRAW_MS);
         return () => {
-            over = true;
-            stop.abort();
+            end();
             clearInterval(draw);
-            document.removeEventListener("visibilitychange", hide);
         };
     }, [path, paused]);
     return shown;

@@ -5,14 +5,14 @@ import { useApi } from "./data.js";
 import { link } from "./names.js";
 import { Loaded, Section } from "./parts.js";
 import { TryAgain } from "./plugin_try.js";
-import { takes } from "./triggers.js";
+import { matching } from "./triggers.js";
 
 function reason(plugin, event, waits) {
     if (waits) return html`its effects <a href=${link("approvals", "", { plugin: plugin.name })}>wait for an operator's approval</a>: ${waits.why}`;
     if (plugin.state === "disabled") return "it is disabled";
     if (plugin.state === "broken") return `it is broken: ${plugin.lastError ?? "see its page"}`;
     if (plugin.state === "waiting-for-consent") return "it waits for an operator's consent to what it asks for";
-    if (!plugin.triggers.some((trigger) => takes(trigger, event))) return plugin.triggers.length ? `none of its triggers matches: ${plugin.triggers.join("; ")}` : "it has no trigger";
+    if (plugin.matches.triggers.length === 0) return plugin.triggers.length ? `none of its triggers matches: ${plugin.triggers.join("; ")}` : "it has no trigger";
     const { events } = plugin.counters;
     const denied = plugin.grants.filter((grant) => !plugin.grantsInForce.includes(grant));
     const narrower = denied.length ? ` It asks for ${denied.join("; ")} and was granted ${plugin.grantsInForce.join("; ") || "nothing of that"}: what is outside of that is denied at the call.` : "";
@@ -20,7 +20,7 @@ function reason(plugin, event, waits) {
 }
 
 export function WhyNot({ event, branches }) {
-    const plugins = useApi("/v1/plugins");
+    const plugins = useApi(matching(event));
     const approvals = useApi("/v1/approvals");
     const waiting = new Map((approvals.data?.approvals ?? []).map((one) => [one.id, one]));
     const ran = new Set(branches.flatMap((branch) => [branch.execution?.plugin, branch.deadLetter?.plugin]));

@@ -72,8 +72,6 @@ impl Handle {
         if inner.queues.len(num) == 0 || self.is_subscribed(num, DownlinkKind::Commands) {
             return Ok(None);
         }
-        // The queue is read from the documents, which are written after the journal.
-        inner.store.flush(None).await?;
         let mut after = inner.queues.first(num).saturating_sub(1);
         loop {
             let page = {

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use switchbox_model::Property;
+use switchbox_store::ConfigVersion;
 
 /// A delivery to a device. Its connection encodes it as a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outbound {
     /// The device's config document. A link whose in-flight window is full keeps only the newest one waiting.
-    Config { version: u64, payload: Bytes },
+    Config(Arc<ConfigVersion>),
     Command {
         /// Its number among those of its device.
         num: u64,
@@ -25,6 +26,16 @@ pub enum Outbound {
     },
     /// `rid` is unique among the device's calls in progress. The caller waits until `expires`, so the call is not sent after that.
     Method { rid: u64, name: Arc<str>, payload: Bytes, expires: Instant },
+}
+
+impl Outbound {
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        match self {
+            Self::Config(config) => &config.payload,
+            Self::Command { payload, .. } | Self::Method { payload, .. } => payload,
+        }
+    }
 }
 
 /// A device's connection. Called from the journal's writer thread and from plugins, so its methods must not block.

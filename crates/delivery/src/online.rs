@@ -65,7 +65,7 @@ impl Online {
     /// method call whose caller has already got an error.
     pub fn resumes(&self, outbound: &Outbound) -> bool {
         let (num, id) = match outbound {
-            Outbound::Config { .. } => return true,
+            Outbound::Config(_) => return true,
             Outbound::Command { num, id, .. } => (num, id),
             Outbound::Method { .. } => return false,
         };

@@ -92,7 +92,7 @@ impl OnlineDevice {
         // not, because the client got the version on this connection already.
         if let Some(config) = self.device.config().filter(|config| !has_newest || config.version != handed.version) {
             handed.version = config.version;
-            self.link.deliver(outbound(&config));
+            self.link.deliver(Outbound::Config(config));
         }
     }
 
@@ -110,13 +110,13 @@ impl OnlineDevice {
     }
 
     /// Returns true if the version was queued and the link has to be woken.
-    pub(super) fn queue_config(&self, version: &ConfigVersion) -> bool {
+    pub(super) fn queue_config(&self, config: &Arc<ConfigVersion>) -> bool {
         let mut handed = self.handed_config.lock();
-        if !self.is_subscribed(DownlinkKind::Config) || version.version <= handed.version {
+        if !self.is_subscribed(DownlinkKind::Config) || config.version <= handed.version {
             return false;
         }
-        handed.version = version.version;
-        self.link.queue(outbound(version))
+        handed.version = config.version;
+        self.link.queue(Outbound::Config(config.clone()))
     }
 
     /// The device refused this version.
@@ -137,10 +137,6 @@ impl OnlineDevice {
     }
 }
 
-fn outbound(config: &ConfigVersion) -> Outbound {
-    Outbound::Config { version: config.version, payload: config.payload.clone() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,8 +149,8 @@ mod tests {
 
     impl Link for Versions {
         fn queue(&self, item: Outbound) -> bool {
-            let Outbound::Config { version, .. } = item else { panic!("{item:?}") };
-            self.0.lock().push(version);
+            let Outbound::Config(config) = &item else { panic!("{item:?}") };
+            self.0.lock().push(config.version);
             true
         }
 

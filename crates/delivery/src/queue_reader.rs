@@ -46,15 +46,11 @@ fn wake_after(pause: Duration, inner: &Arc<Inner>, online_device: &Arc<OnlineDev
 
 async fn run(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) -> Result<(), store::Error> {
     let (window, device) = (online_device.commands(), online_device.device().num);
-    // Commands up to this one are in the documents.
-    let mut covered = 0;
     while let Some((cursor, room)) = window.next_read() {
         // Commands before the oldest open one have ended, so they are skipped.
         let after = cursor.max(inner.queues.first(device).saturating_sub(1));
-        if after >= covered {
-            covered = inner.queues.last(device);
-            retry(|| inner.store.flush(None)).await?;
-        }
+        // What is read shows commands up to this one.
+        let covered = inner.queues.last(device);
         let page = {
             let _turn = inner.readers.acquire().await.map_err(|_| store::Error::Closed)?;
             retry(|| inner.store.queued_commands(device, after, room)).await?

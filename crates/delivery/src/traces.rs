@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use switchbox_core::{ingest::EndedCommand, registry::Device};
+use switchbox_core::ingest::EndedCommand;
 use switchbox_model::{Cause, CommandStatus, DeviceName, EffectKey, Message};
 use switchbox_store::ConfigVersion;
 use switchbox_support::metrics::Metrics;
@@ -55,13 +55,15 @@ fn of_command<'a>(key: Option<&'a EffectKey>, id: &'a str) -> EffectId<'a> {
 
 /// The `traceparent` of a delivery to a device. `None` if traces are off, or the delivery belongs to no trace.
 #[must_use]
-pub fn traceparent(tracer: &Tracer, device: &Device, outbound: &Outbound) -> Option<String> {
+pub fn traceparent(tracer: &Tracer, outbound: &Outbound) -> Option<String> {
     let traces = tracer.on()?;
     match outbound {
-        Outbound::Config { version, .. } => {
-            let config = device.config().filter(|config| config.version == *version && may_trace(traces, config))?;
+        Outbound::Config(config) => {
+            if !may_trace(traces, config) {
+                return None;
+            }
             let key = config.cause.effect_key();
-            traces.traceparent(of_config(key.as_ref(), &config))
+            traces.traceparent(of_config(key.as_ref(), config))
         }
         Outbound::Command { id, .. } => {
             if !traces.may_trace_effect(id) {

@@ -4,6 +4,7 @@ use super::{
     approvals::{Approval, Decision},
     manager::Manager,
 };
+use switchbox_model::Entry;
 use switchbox_store as store;
 
 /// Why a decision is not carried out.
@@ -38,6 +39,8 @@ impl Manager {
         let done = self.context.approvals.decide(id, decision);
         let done = done.ok_or_else(|| ApprovalError::NotFound(id.chars().take(300).collect()))?;
         done.await.map_err(|_| ApprovalError::Stopping)?;
-        Ok(self.context.store.flush(None).await?)
+        // What was submitted before it is on the disk with it.
+        self.context.store.call(Entry::Barrier).await?;
+        Ok(())
     }
 }

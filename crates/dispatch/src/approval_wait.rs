@@ -14,7 +14,7 @@ use super::{
 };
 use switchbox_dry_run::effect::lines;
 use switchbox_model::{Seq, limits};
-use switchbox_plugin_runtime::limits::names;
+use switchbox_plugin_runtime::limits::{Line, names};
 use switchbox_support::clock;
 
 /// Describes what waits.
@@ -23,16 +23,18 @@ fn approval(runner: &Runner, uncommitted: &Uncommitted, exceeded: Exceeded) -> A
     let name = |num| registry.get(num).map(|device| device.name.clone());
     let effects = uncommitted.effects();
     let shown = effects.get(..effects.len().min(limits::APPROVAL_EFFECTS)).unwrap_or_default();
-    let Exceeded { limit, targets, most } = exceeded;
-    let what = if limit == names::MAX_TARGETS_PER_EVENT { "targets" } else { "new targets in this minute" };
+    let Exceeded { line, targets, most, called } = exceeded;
+    let what = if line == Line::MaxTargetsPerEvent { "targets" } else { "new targets within a minute" };
+    let called = if called > 0 { format!(", with {called} devices whose methods it called") } else { String::new() };
+    let more = uncommitted.version.setup.limits.raise(line);
     Approval {
         seq: uncommitted.job.event.seq,
         plugin: runner.name.clone(),
         digest: uncommitted.version.digest.to_string(),
         device: uncommitted.job.device.as_ref().map(|device| device.name.id.to_string()).unwrap_or_default(),
         since_ms: clock::now_ms(),
-        why: format!("limits.{limit}: {targets} {what}; up to {most} need no approval"),
-        targets: distinct_targets(effects).count(),
+        why: format!("limits.{}: {targets} {what}{called}; up to {most} need no approval{more}", line.key()),
+        targets: distinct_targets(effects, &[]).len(),
         effects: lines(shown, &[], &name),
         effect_count: effects.len(),
     }
@@ -42,7 +44,7 @@ fn approval(runner: &Runner, uncommitted: &Uncommitted, exceeded: Exceeded) -> A
 pub(super) fn wait_for_approval(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, exceeded: Exceeded) {
     let approval = approval(runner, &uncommitted, exceeded);
     let (seq, why) = (approval.seq, approval.why.clone());
-    runner.counters.limit(exceeded.limit);
+    runner.counters.limit(exceeded.line.limit());
     if let Some(more) = runner.log_limits.allow("approval", std::time::Instant::now()) {
         let (plugin, id) = (&runner.name, approval.id());
         tracing::warn!(%plugin, "effects wait for approval: {why}; `switchbox approvals show {id}`{more}");

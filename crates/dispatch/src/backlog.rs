@@ -42,17 +42,10 @@ pub(super) struct CatchUp {
 pub(super) enum BacklogTask {
     /// One more worker.
     Worker,
-    /// The reader of the journal.
+    /// The reader of the journal, for what came before the plugin began.
     CatchUp,
-}
-
-/// The result of offering events.
-#[derive(Default)]
-pub(super) struct OfferResult {
-    /// How many were queued in memory. The others are read from the journal.
-    pub(super) queued: usize,
-    /// The queue was full; from now on the plugin reads from the journal.
-    pub(super) falls_behind: bool,
+    /// The reader of the journal, because the queue was full: from now on the plugin reads from the journal.
+    FallBehind,
 }
 
 #[derive(Default)]
@@ -114,13 +107,14 @@ impl Backlog {
         }
     }
 
-    /// Queues events of any device, in the order of the journal. Events for which the queue has no room are read from the journal later.
-    pub(super) fn offer(&self, mut jobs: impl Iterator<Item = Job>) -> OfferResult {
+    /// Queues events of any device, in the order of the journal. Returns how many were queued in memory. Those for which the queue has no
+    /// room are read from the journal later.
+    pub(super) fn offer(&self, mut jobs: impl Iterator<Item = Job>) -> usize {
         let mut inner = self.inner.lock();
         if inner.stopped {
-            return OfferResult::default();
+            return 0;
         }
-        let mut offered = OfferResult::default();
+        let mut queued = 0;
         while let Some(job) = jobs.next() {
             let seq = job.event.seq;
             if inner.was_read(seq) {
@@ -131,24 +125,23 @@ impl Backlog {
             if let Some(catch_up) = inner.catch_up.as_mut().filter(|_| !is_late) {
                 catch_up.newest = catch_up.newest.max(seq);
             } else if !is_late && (inner.queues.len() >= QUEUE_EVENTS || inner.queues.bytes() >= QUEUE_BYTES) {
-                offered.falls_behind = true;
                 inner.catch_up = Some(CatchUp { from: seq, cursor: seq, newest: seq, handled: HashSet::new() });
-                (self.start)(BacklogTask::CatchUp);
+                (self.start)(BacklogTask::FallBehind);
             } else {
                 inner.accepted_to = inner.accepted_to.max(Seq(seq.0 + 1));
-                inner.queues.push_reserving(job, jobs.size_hint().0);
-                offered.queued += 1;
+                inner.queues.push(job, jobs.size_hint().0);
+                queued += 1;
             }
         }
         self.ensure_workers(&mut inner);
-        offered
+        queued
     }
 
     /// Queues the event of a dead letter. Returns false if the plugin has stopped.
     pub(super) fn redrive(&self, job: Job) -> bool {
         let mut inner = self.inner.lock();
         if !inner.stopped {
-            inner.queues.push(job);
+            inner.queues.push(job, 0);
             self.ensure_workers(&mut inner);
         }
         !inner.stopped
@@ -296,7 +289,7 @@ impl Backlog {
     /// Everything before `next` was read. Queues the jobs. Returns true if the plugin has caught up.
     pub(super) fn queue_read(&self, jobs: Vec<Job>, next: Seq) -> bool {
         let mut inner = self.inner.lock();
-        jobs.into_iter().for_each(|job| inner.queues.push(job));
+        jobs.into_iter().for_each(|job| inner.queues.push(job, 0));
         self.ensure_workers(&mut inner);
         let Some(catch_up) = &mut inner.catch_up else { return true };
         catch_up.cursor = catch_up.cursor.max(next);
@@ -385,6 +378,11 @@ impl Drop for WaitingWorker<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
     use super::*;
     use switchbox_model::{DeviceNum, Event, EventData};
 
@@ -394,52 +392,70 @@ mod tests {
         Job { event, device: None, attempt: 1, dead_letter_id: None }
     }
 
+    /// A plugin's events, and how often the plugin has fallen behind.
+    struct Events {
+        backlog: Backlog,
+        behind: Arc<AtomicUsize>,
+    }
+
+    impl Events {
+        /// The plugin has caught up: no event was before it.
+        fn new() -> Self {
+            let first = CatchUp { from: Seq(0), cursor: Seq(1), newest: Seq(0), handled: HashSet::new() };
+            let behind = Arc::new(AtomicUsize::new(0));
+            let counted = behind.clone();
+            let start = move |task: BacklogTask| {
+                if let BacklogTask::FallBehind = task {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            };
+            let backlog = Backlog::new(first, start);
+            assert!(backlog.queue_read(Vec::new(), Seq(1)));
+            Self { backlog, behind }
+        }
+
+        /// Returns how many were queued, and whether the plugin falls behind because of it.
+        fn offer(&self, seq: u64) -> (usize, bool) {
+            let before = self.behind.load(Ordering::Relaxed);
+            let queued = self.backlog.offer(std::iter::once(job(seq)));
+            (queued, self.behind.load(Ordering::Relaxed) > before)
+        }
+    }
+
     #[test]
-    fn an_event_that_is_offered_late_is_taken_unless_it_was_read_from_the_log() {
-        let first = CatchUp { from: Seq(0), cursor: Seq(1), newest: Seq(0), handled: HashSet::new() };
-        let backlog = Backlog::new(first, |_| ());
-        assert!(backlog.queue_read(Vec::new(), Seq(1)));
+    fn an_event_that_is_offered_late_is_taken_unless_it_was_read_from_the_journal() {
+        let events = Events::new();
         let full = QUEUE_EVENTS as u64;
-        let offer = |seq| backlog.offer(std::iter::once(job(seq))).queued;
-        let taken: usize = (1..=full + 1).filter(|seq| *seq != 5).map(offer).sum();
+        let taken: usize = (1..=full + 1).filter(|seq| *seq != 5).map(|seq| events.offer(seq).0).sum();
         assert_eq!(taken, QUEUE_EVENTS);
-        assert!(backlog.offer(std::iter::once(job(full + 2))).falls_behind);
-        assert_eq!(offer(5), 1, "the journal is read from behind it");
-        assert_eq!(offer(full + 3), 0, "it is read from the journal");
-        assert!(backlog.queue_read(Vec::new(), Seq(full + 5)));
-        assert_eq!(offer(full + 4), 0, "it was read from the journal");
+        assert_eq!(events.offer(full + 2), (0, true));
+        assert_eq!(events.offer(5), (1, false), "the journal is read from behind it");
+        assert_eq!(events.offer(full + 3), (0, false), "it is read from the journal");
+        assert!(events.backlog.queue_read(Vec::new(), Seq(full + 5)));
+        assert_eq!(events.offer(full + 4), (0, false), "it was read from the journal");
     }
 
     #[test]
     fn an_event_that_was_overtaken_never_makes_the_journal_be_read_again() {
-        let first = CatchUp { from: Seq(0), cursor: Seq(1), newest: Seq(0), handled: HashSet::new() };
-        let backlog = Backlog::new(first, |_| ());
-        assert!(backlog.queue_read(Vec::new(), Seq(1)));
-        let offer = |seq| backlog.offer(std::iter::once(job(seq)));
+        let events = Events::new();
         let full = QUEUE_EVENTS as u64;
-        (2..=full + 1).for_each(|seq| assert_eq!(offer(seq).queued, 1));
-        let late = offer(1);
-        assert!(
-            late.queued == 1 && !late.falls_behind,
-            "it is queued, though the queue is full: the others are not read again"
-        );
-        assert!(offer(full + 2).falls_behind);
+        (2..=full + 1).for_each(|seq| assert_eq!(events.offer(seq), (1, false)));
+        let late = events.offer(1);
+        assert_eq!(late, (1, false), "it is queued, though the queue is full: the others are not read again");
+        assert_eq!(events.offer(full + 2), (0, true));
     }
 
     #[test]
     fn an_event_is_not_taken_twice_however_long_after_it_was_read_it_is_offered() {
-        let first = CatchUp { from: Seq(0), cursor: Seq(1), newest: Seq(0), handled: HashSet::new() };
-        let backlog = Backlog::new(first, |_| ());
-        assert!(backlog.queue_read(Vec::new(), Seq(1)));
-        let offer = |seq| backlog.offer(std::iter::once(job(seq)));
+        let events = Events::new();
         let full = QUEUE_EVENTS as u64;
-        (1..=full).for_each(|seq| assert_eq!(offer(seq).queued, 1));
+        (1..=full).for_each(|seq| assert_eq!(events.offer(seq), (1, false)));
         // Short ranges, each with one event that is not offered yet.
         let ranges: Vec<_> = (0..100).map(|n| full + 1 + 2 * n).collect();
         for from in &ranges {
-            assert!(offer(*from).falls_behind);
-            assert!(backlog.queue_read(Vec::new(), Seq(from + 2)));
+            assert_eq!(events.offer(*from), (0, true));
+            assert!(events.backlog.queue_read(Vec::new(), Seq(from + 2)));
         }
-        ranges.iter().for_each(|from| assert_eq!(offer(from + 1).queued, 0, "{from}"));
+        ranges.iter().for_each(|from| assert_eq!(events.offer(from + 1).0, 0, "{from}"));
     }
 }

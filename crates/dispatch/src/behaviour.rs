@@ -1,11 +1,10 @@
-//! Statistics of a plugin version: failures, computing time and number of effects. They are used to compare a new version with the
+//! Statistics of a plugin version: failures, computing time and number of effects and method calls. They are used to compare a new version with the
 //! one before it. Pure: no clock.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use switchbox_model::Effect;
 use switchbox_plugin_runtime::{Execution, Verdict};
 
 use super::loop_guard::target_counts;
@@ -19,6 +18,7 @@ const OCTAVES: usize = 40;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Observation {
     guest_ns: u64,
+    /// Effects and method calls.
     effects: u32,
     targets: u32,
     on_targets: u32,
@@ -41,19 +41,17 @@ impl Observation {
             Verdict::Retry(_) | Verdict::Reject(_) => ExecutionEnd::Error,
             Verdict::GuestFailed(_) | Verdict::HostPanicked(_) => ExecutionEnd::Trap,
         };
-        let (targets, on_targets) = target_counts(&execution.effects);
+        // A method call reaches a device as an effect does.
+        let (effects, calls) = (&execution.effects, &execution.calls);
+        let (targets, on_targets) = target_counts(effects, calls);
         Self {
             guest_ns: u64::try_from(execution.guest_time.as_nanos()).unwrap_or(u64::MAX),
-            effects: count(&execution.effects),
+            effects: u32::try_from(effects.len() + calls.len()).unwrap_or(u32::MAX),
             targets,
             on_targets,
             ended,
         }
     }
-}
-
-fn count(effects: &[Effect]) -> u32 {
-    u32::try_from(effects.len()).unwrap_or(u32::MAX)
 }
 
 /// The statistics of all executions of a version.

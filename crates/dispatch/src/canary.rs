@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     behaviour::{Behaviour, Observation},
+    canary_status::CanaryEnd,
     queue::Job,
     shadow::{is_in_share, share_key},
     version::Version,
@@ -48,7 +49,7 @@ pub(super) struct Canary {
     pub(super) since_ms: u64,
     scope: RwLock<CanaryScope>,
     over: AtomicBool,
-    ended: Mutex<Option<String>>,
+    ended: Mutex<Option<CanaryEnd>>,
 }
 
 impl Canary {
@@ -88,8 +89,8 @@ impl Canary {
         }
     }
 
-    pub(super) fn end(&self, why: &str) {
-        self.ended.lock().get_or_insert_with(|| why.to_owned());
+    pub(super) fn end(&self, end: CanaryEnd) {
+        self.ended.lock().get_or_insert(end);
         self.over.store(true, Ordering::Release);
     }
 
@@ -97,7 +98,7 @@ impl Canary {
         self.over.load(Ordering::Acquire)
     }
 
-    pub(super) fn ended(&self) -> Option<String> {
+    pub(super) fn ended(&self) -> Option<CanaryEnd> {
         self.ended.lock().clone()
     }
 

@@ -1,15 +1,13 @@
 //! Control of canaries: starting, changing their devices, putting them in force, and ending them.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::{
-    canary::{Canary, CanaryScope, median_us},
+    canary::{Canary, CanaryScope},
+    canary_end::{self, status},
+    canary_status::CanaryStatus,
     manager::Manager,
     prepare::Component,
-    runner::Runner,
-    shadow::SHARE_SCALE,
     shadow_run::{ShadowError, checked_share},
 };
 use switchbox_model::PluginName;
@@ -27,27 +25,6 @@ pub struct CanaryRequest {
     pub share: Option<f64>,
     /// A glob for device ids.
     pub devices: Option<String>,
-}
-
-/// The status of a canary.
-#[derive(Debug, Clone, Default)]
-pub struct CanaryStatus {
-    /// `sha256:…` of the candidate.
-    pub digest: String,
-    pub since_ms: u64,
-    /// The share of all devices. `None` if `devices` selects them.
-    pub share: Option<f64>,
-    pub devices: Option<String>,
-    pub events: u64,
-    pub traps: u64,
-    pub errors: u64,
-    pub dead_letters: u64,
-    /// The median guest time for an event, microseconds.
-    pub median_us: u64,
-    /// The median guest time of the version in force, microseconds.
-    pub in_force_median_us: u64,
-    /// Why it ended. `None` if it is running.
-    pub ended: Option<String>,
 }
 
 /// The files that put a canary in force. `None` for a file that stays unchanged.
@@ -100,7 +77,7 @@ impl Manager {
     pub fn abort_canary(&self, name: &PluginName) -> Option<CanaryStatus> {
         let runner = self.routes.runner(name)?;
         let canary = runner.last_canary()?;
-        runner.end_canary("aborted");
+        canary_end::end(&runner, "aborted".into());
         Some(status(&runner, &canary))
     }
 
@@ -115,27 +92,5 @@ impl Manager {
     pub fn canary_files(&self, name: &PluginName) -> Option<CanaryFiles> {
         let canary = self.routes.runner(name)?.canary()?;
         Some(CanaryFiles { component: canary.component.clone(), settings: canary.settings.clone() })
-    }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "at most 10,000")]
-fn status(runner: &Arc<Runner>, canary: &Canary) -> CanaryStatus {
-    let (share, devices) = match canary.scope() {
-        CanaryScope::Share(share) => (Some(share as f64 / SHARE_SCALE as f64), None),
-        CanaryScope::Devices(pattern, _) => (None, Some(pattern)),
-    };
-    let behaviour = canary.behaviour();
-    CanaryStatus {
-        digest: canary.version.digest.to_string(),
-        since_ms: canary.since_ms,
-        share,
-        devices,
-        events: behaviour.events,
-        traps: behaviour.traps,
-        errors: behaviour.errors,
-        dead_letters: behaviour.dead_letters,
-        median_us: median_us(&behaviour),
-        in_force_median_us: median_us(&runner.version().behaviour.lock()),
-        ended: canary.ended(),
     }
 }

@@ -13,8 +13,8 @@ use tokio::runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    approvals::Approvals, connections::Connections, cycles::Cycles, kv::Kv, lifecycle::Lifecycles,
-    recordings::Recordings, recovery::Recovery, warnings::Warnings,
+    approvals::Approvals, canary_status::CanaryStatus, connections::Connections, cycles::Cycles, kv::Kv,
+    lifecycle::Lifecycles, recordings::Recordings, recovery::Recovery, warnings::Warnings,
 };
 use switchbox_core::{registry, timers};
 use switchbox_model::{PluginName, Seq, lifecycle::RolledBack};
@@ -47,10 +47,13 @@ pub(super) struct Context {
     pub(super) warnings: Mutex<Warnings>,
     pub(super) connections: OnceLock<Arc<dyn Connections>>,
     pub(super) on_rolled_back: OnceLock<OnRolledBack>,
+    pub(super) on_canary_ended: OnceLock<OnCanaryEnded>,
 }
 
 /// Called when a version was rolled back, on a worker: it must not block.
 pub(super) type OnRolledBack = Box<dyn Fn(&PluginName, &RolledBack) + Send + Sync>;
+/// Called when a canary has ended, on a worker: it must not block.
+pub(super) type OnCanaryEnded = Box<dyn Fn(&PluginName, &CanaryStatus) + Send + Sync>;
 
 impl Context {
     pub(super) fn new(store: store::Handle, registry: registry::Handle, supervisor: Tasks, metrics: Metrics) -> Self {
@@ -75,6 +78,7 @@ impl Context {
             warnings: Mutex::default(),
             connections: OnceLock::new(),
             on_rolled_back: OnceLock::new(),
+            on_canary_ended: OnceLock::new(),
         }
     }
 

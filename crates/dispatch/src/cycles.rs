@@ -3,11 +3,16 @@
 //! ([`super::loop_guard`] samples targets with five effects a second and more), and cannot know that an event would have come
 //! without the effect. Pure: the caller gives the time.
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use hashbrown::{HashMap, HashSet};
 
 use switchbox_model::{DeviceNum, PluginName};
+use switchbox_support::log_limit::LogLimits;
 
 /// Older samples are ignored.
 const SAMPLE_TTL: Duration = Duration::from_secs(10);
@@ -17,8 +22,8 @@ const EDGES_MAX: usize = 10_000;
 const CYCLE_MAX: usize = 8;
 /// A cycle that still exists is reported again after this time.
 const REPORT_AGAIN: Duration = Duration::from_secs(600);
-/// Cycles remembered as reported. If there are so many, all are forgotten.
-const REPORTED_MAX: usize = 1_000;
+/// Expected cycles remembered as reported. If there are so many, all are forgotten.
+const EXPECTED_MAX: usize = 1_000;
 
 /// The source of an event or the target of an effect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,11 +75,27 @@ impl fmt::Display for Cycle {
 }
 
 /// The recent samples.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cycles {
     edges: HashMap<Node, Vec<Edge>>,
     len: usize,
-    reported: HashMap<String, Duration>,
+    /// What the times of samples count from.
+    began: Instant,
+    reported: LogLimits<String>,
+    /// Each of these is reported once.
+    expected: HashSet<String>,
+}
+
+impl Default for Cycles {
+    fn default() -> Self {
+        Self {
+            edges: HashMap::new(),
+            len: 0,
+            began: Instant::now(),
+            reported: LogLimits::within(1, REPORT_AGAIN),
+            expected: HashSet::new(),
+        }
+    }
 }
 
 impl Cycles {
@@ -148,15 +169,13 @@ impl Cycles {
     /// Whether the cycle has to be reported now; it then counts as reported.
     fn is_due(&mut self, now: Duration, cycle: &Cycle) -> bool {
         let key = cycle.to_string();
-        // An expected cycle is reported once.
-        if self.reported.get(&key).is_some_and(|reported| cycle.expected || *reported + REPORT_AGAIN > now) {
-            return false;
+        if !cycle.expected {
+            return self.reported.is_first(key, self.began + now);
         }
-        if self.reported.len() >= REPORTED_MAX {
-            self.reported.clear();
+        if self.expected.len() >= EXPECTED_MAX {
+            self.expected.clear();
         }
-        self.reported.insert(key, now);
-        true
+        self.expected.insert(key)
     }
 }
 

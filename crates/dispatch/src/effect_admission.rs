@@ -1,7 +1,10 @@
 //! Decides with the loop guard whether an event's effects are committed now, held back or refused. Reports limits and cycles in the
 //! log and in the plugin's status.
 
-use std::time::{Duration, Instant};
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
 
 use super::{
     blast_radius::Exceeded,
@@ -11,10 +14,10 @@ use super::{
     runner::Runner,
     version::Version,
 };
-use switchbox_model::{Cause, Effect, EventData};
-use switchbox_plugin_runtime::limits::names;
+use switchbox_model::{Cause, DeviceNum, Effect, EventData, Target};
+use switchbox_plugin_runtime::limits::{Line, names};
 
-/// Characters of the text that explains what was held back. It contains the target's name.
+/// Characters of the text that says which limit was hit. It contains the target's name.
 const WHY_CHARS: usize = 300;
 
 impl Runner {
@@ -35,19 +38,37 @@ impl Runner {
         admission
     }
 
-    /// The limit of targets that the effects exceed, if they exceed one.
-    pub(super) fn exceeds(&self, version: &Version, effects: &[Effect]) -> Option<Exceeded> {
+    /// The limit of targets that the effects exceed, together with the devices whose methods the event has called.
+    pub(super) fn exceeds(&self, version: &Version, effects: &[Effect], called: &[DeviceNum]) -> Option<Exceeded> {
         let limits = &version.setup.limits;
         if limits.max_targets_per_event.is_none() && limits.max_new_targets_per_minute.is_none() {
             return None;
         }
-        let minute = self.context.started.elapsed().as_secs() / 60;
+        let now = self.context.started.elapsed();
+        self.blast_radius.lock().admit(effects, called, limits, now, |device| self.was_reached(device))
+    }
+
+    /// Counts the device of a method call as a target of the plugin.
+    ///
+    /// # Errors
+    ///
+    /// It would be more new targets within a minute than `most`. A call cannot wait for approval, so it must not be made.
+    pub(super) fn reach_by_call(&self, device: DeviceNum, most: NonZeroU32) -> Result<(), String> {
+        let now = self.context.started.elapsed();
+        let refused = self.blast_radius.lock().admit_call(device, most, now, |device| self.was_reached(device));
+        refused.map_or(Ok(()), |many| {
+            Err(format!(
+                "{} new targets within a minute with this device; up to {} need no approval, and a method call cannot wait for it",
+                many.new, many.most
+            ))
+        })
+    }
+
+    /// Whether the device's config is of this plugin.
+    fn was_reached(&self, device: DeviceNum) -> bool {
         let by_it = |cause: &Cause| matches!(cause, Cause::Plugin { plugin, .. } if *plugin == self.name);
-        let was_reached = |device| {
-            let device = self.context.registry.get(device);
-            device.and_then(|device| device.config()).is_some_and(|config| by_it(&config.cause))
-        };
-        self.blast_radius.lock().admit(effects, limits, minute, was_reached)
+        let device = self.context.registry.get(device);
+        device.and_then(|device| device.config()).is_some_and(|config| by_it(&config.cause))
     }
 
     fn source(&self, job: &Job) -> Option<Node> {
@@ -59,16 +80,12 @@ impl Runner {
     }
 
     fn target(&self, effect: &Effect) -> Option<Node> {
-        match effect {
-            Effect::Config { device, .. }
-            | Effect::ConfigForced { device, .. }
-            | Effect::PatchDesired { device, .. }
-            | Effect::Command { device, .. } => {
-                let found = self.context.registry.get(*device)?;
-                Some(Node::Device(*device, found.name.id.as_str().into()))
+        match effect.target()? {
+            Target::Device(device) => {
+                let found = self.context.registry.get(device)?;
+                Some(Node::Device(device, found.name.id.as_str().into()))
             }
-            Effect::Publish { topic, .. } => Some(Node::Topic(topic.as_str().into())),
-            Effect::Kv(_) | Effect::TimerSet(_) | Effect::TimerCancel { .. } => None,
+            Target::Topic(topic) => Some(Node::Topic(topic.into())),
         }
     }
 
@@ -85,30 +102,32 @@ impl Runner {
         }
     }
 
-    /// A text that names the limit and its target.
-    fn limit_text(&self, version: &Version, hit: LimitHit, effects: &[Effect]) -> String {
+    /// A text that names the limit and its target, and the text of the line that raises the limit.
+    fn limit_text(&self, version: &Version, hit: LimitHit, effects: &[Effect]) -> (String, String) {
         let limits = &version.setup.limits;
         let target = effects.get(hit.effect).and_then(|effect| self.target(effect));
-        match (hit.limit, target) {
+        let (text, line) = match (hit.limit, target) {
             (names::RATE_PER_TARGET, Some(target)) => {
-                let rate = match target {
-                    Node::Device(..) => limits.rate_per_device(),
-                    Node::Topic(_) => limits.rate_per_topic(),
+                let (rate, line) = match target {
+                    Node::Device(..) => (limits.rate_per_device(), Line::RatePerDevice),
+                    Node::Topic(_) => (limits.rate_per_topic(), Line::RatePerTopic),
                 };
-                format!("{target} gets more than {rate} from this plugin")
+                (format!("{target} gets more than {rate} from this plugin"), line)
             }
-            _ => format!("more than {} effects a second", limits.effects_per_second),
-        }
+            _ => (format!("more than {} effects a second", limits.effects_per_second), Line::EffectsPerSecond),
+        };
+        // The target's name may be long; the line is never cut.
+        (text.chars().take(WHY_CHARS).collect(), limits.raise(line))
     }
 
     /// Counts the limit that was hit and logs it at a limited rate. Returns a text with the limit and the target.
     pub(super) fn record_delay(&self, version: &Version, hit: LimitHit, wait: Duration, effects: &[Effect]) -> String {
         self.counters.limit(hit.limit);
-        let text = self.limit_text(version, hit, effects);
+        let (text, line) = self.limit_text(version, hit, effects);
         if let Some(more) = self.log_limits.allow("delay", Instant::now()) {
-            tracing::warn!(plugin = %self.name, limit = %hit.limit, wait = ?wait, "effects are held back: {text}{more}");
+            tracing::warn!(plugin = %self.name, limit = %hit.limit, wait = ?wait, "effects are held back: {text}{line}{more}");
         }
-        format!("limits.{}: {text}", hit.limit).chars().take(WHY_CHARS).collect()
+        format!("limits.{}: {text}{line}", hit.limit)
     }
 
     /// The text of a dead letter.
@@ -120,9 +139,9 @@ impl Runner {
         effects: &[Effect],
     ) -> String {
         self.counters.limit(hit.limit);
-        let text = self.limit_text(version, hit, effects);
+        let (text, line) = self.limit_text(version, hit, effects);
         format!(
-            "the limit \"{}\" is reached: {text}, and the effects of this event would have to wait {wait:.1?}, longer than {LONGEST_DELAY:?}",
+            "the limit \"{}\" is reached: {text}, and the effects of this event would have to wait {wait:.1?}, longer than {LONGEST_DELAY:?}{line}",
             hit.limit
         )
     }

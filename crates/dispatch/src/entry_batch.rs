@@ -8,7 +8,7 @@ use std::{
 use super::{
     behaviour::Observation,
     canary::Canary,
-    migration,
+    canary_end, migration,
     queue::Job,
     runner::Runner,
     status::Tally,
@@ -17,11 +17,10 @@ use super::{
     version::Version,
 };
 use switchbox_model::{
-    CallRecord, Cause, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack, lifecycle::PluginChange,
+    CallRecord, Cause, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack, Seq, lifecycle::PluginChange,
 };
 use switchbox_plugin_runtime::{Called, Execution, Verdict};
-use switchbox_store::QueueShare;
-use switchbox_store::{CommitCallback, EntryRefusal, Reply};
+use switchbox_store::{EntryRefusal, OnCommit, QueueShare, Reply};
 use switchbox_support::clock::Anchor;
 
 /// Bytes that a method call takes up in the journal's queue, roughly: the beginnings of two payloads, names, and an error text.
@@ -30,7 +29,7 @@ const CALL_BYTES: usize = 1024;
 /// Entries of handled events that are not submitted yet.
 pub(super) struct EntryBatch<'a> {
     pub(super) runner: &'a Arc<Runner>,
-    entries: Vec<(Entry, Option<CommitCallback>)>,
+    entries: Vec<(Entry, OnCommit)>,
     /// The dead letters whose events these are.
     dead_letters: Vec<u64>,
     sync: bool,
@@ -85,9 +84,9 @@ impl<'a> EntryBatch<'a> {
     }
 
     /// Adds an execution to the version's statistics. Returns `true` if that rolled the version back.
-    pub(super) fn observe(&mut self, version: &Arc<Version>, execution: &Execution) -> bool {
+    pub(super) fn observe(&mut self, version: &Arc<Version>, seq: Seq, execution: &Execution) -> bool {
         if self.observed.as_ref().is_some_and(|of| !Arc::ptr_eq(of, version)) {
-            self.flush_observed("");
+            self.flush_observed(None, "");
         }
         self.observed.get_or_insert_with(|| version.clone());
         self.observations.push(Observation::of(execution));
@@ -97,16 +96,16 @@ impl<'a> EntryBatch<'a> {
             Verdict::GuestFailed(text) | Verdict::HostPanicked(text) => text,
         };
         let at_once = self.runner.versions.under_guard() || self.runner.canary().is_some();
-        at_once && self.flush_observed(text)
+        at_once && self.flush_observed(Some(seq), text)
     }
 
-    /// `text`: the error of the last execution.
-    fn flush_observed(&mut self, text: &str) -> bool {
+    /// `seq`: the event of the last execution, `text`: its error.
+    fn flush_observed(&mut self, seq: Option<Seq>, text: &str) -> bool {
         let Some(version) = self.observed.take() else { return false };
         let colon = if text.is_empty() { "" } else { ": " };
         if let Some(canary) = self.canary(&version) {
             let why = canary.observe(self.observations.drain(..), &self.runner.version());
-            return self.end_canary(&version, why.map(|why| format!("{why}{colon}{text}")));
+            return self.end_canary(&version, seq, why.map(|why| format!("{why}{colon}{text}")));
         }
         let back = self.runner.versions.observe(&version, self.observations.drain(..));
         let Some((instead, why)) = back else { return false };
@@ -119,21 +118,21 @@ impl<'a> EntryBatch<'a> {
         self.runner.canary().filter(|canary| Arc::ptr_eq(&canary.version, version))
     }
 
-    fn end_canary(&self, version: &Version, why: Option<String>) -> bool {
+    fn end_canary(&self, version: &Version, seq: Option<Seq>, why: Option<String>) -> bool {
         let Some(why) = why else { return false };
         tracing::error!(
             plugin = %self.runner.name, digest = %version.digest,
             "the guard ended the canary; the version in force acts for all devices: {why}"
         );
-        self.runner.end_canary(&format!("the guard ended it: {why}"));
+        canary_end::end_by_guard(self.runner, &why, seq);
         true
     }
 
     /// An event of this version became a dead letter.
-    pub(super) fn observe_dead_letter(&mut self, version: &Arc<Version>) {
+    pub(super) fn observe_dead_letter(&mut self, version: &Arc<Version>, seq: Seq) {
         if let Some(canary) = self.canary(version) {
             let why = canary.observe_dead_letter(&self.runner.version());
-            self.end_canary(version, why);
+            self.end_canary(version, Some(seq), why);
             return;
         }
         if let Some((instead, why)) = self.runner.versions.observe_dead_letter(version) {
@@ -141,21 +140,22 @@ impl<'a> EntryBatch<'a> {
         }
     }
 
-    pub(super) fn add(&mut self, handled: Handled, job: &Job, done: Option<CommitCallback>) {
+    pub(super) fn add(&mut self, handled: Handled, job: &Job, on_commit: OnCommit) {
         self.handled_timer(job);
         self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
         self.sync |= job.event.durable;
-        self.entries.push((Entry::from(handled), done));
+        self.entries.push((Entry::from(handled), on_commit));
         // In the same commit, so that a dead letter is never lost and never redriven twice.
         self.dead_letters.extend(job.dead_letter_id);
-        self.entries.extend(job.dead_letter_id.map(|id| (Entry::DeadLettersDropped { ids: vec![id] }, None)));
+        let dropped = job.dead_letter_id.map(|id| Entry::DeadLettersDropped { ids: vec![id] });
+        self.entries.extend(dropped.map(|entry| (entry, OnCommit::Nothing)));
     }
 
     /// Adds an event that was handled at the first attempt, without log lines, dead letter or condition.
     pub(super) fn add_plain(&mut self, digest: &Arc<str>, time_ms: u64, durable: bool, handled: HandledInRun) {
         self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
         self.sync |= durable;
-        if let Some((Entry::Handled(run), None)) = self.entries.last_mut()
+        if let Some((Entry::Handled(run), OnCommit::Nothing)) = self.entries.last_mut()
             && run.time_ms == time_ms
             && Arc::ptr_eq(&run.digest, digest)
         {
@@ -164,7 +164,7 @@ impl<'a> EntryBatch<'a> {
         }
         let (plugin, digest) = (self.runner.name.clone(), digest.clone());
         let run = HandledRun { plugin, digest, time_ms, events: vec![handled] };
-        self.entries.push((Entry::Handled(run), None));
+        self.entries.push((Entry::Handled(run), OnCommit::Nothing));
     }
 
     /// Records that the effects were held back for so long. Without it, the device's latency would be counted from when the guest
@@ -180,7 +180,7 @@ impl<'a> EntryBatch<'a> {
             why: std::mem::take(&mut uncommitted.hold_reason),
         };
         self.bytes += ENTRY_BYTES + held_back.why.len();
-        self.entries.push((Entry::HeldBack(held_back), None));
+        self.entries.push((Entry::HeldBack(held_back), OnCommit::Nothing));
     }
 
     /// Called for the batch that has the event's outcome, so that a timer whose event is handled is never due again.
@@ -207,7 +207,7 @@ impl<'a> EntryBatch<'a> {
         let rolled_back = migration::rolled_back(failed, &instead, error);
         migration::remember(self.runner, &rolled_back);
         let change = Box::new(PluginChange::RolledBack(Some(rolled_back)));
-        self.entries.push((Entry::Plugin { plugin: name.clone(), change }, None));
+        self.entries.push((Entry::Plugin { plugin: name.clone(), change }, OnCommit::Nothing));
     }
 
     /// Records method calls. They have happened, whatever the event's outcome is.
@@ -217,7 +217,7 @@ impl<'a> EntryBatch<'a> {
             cause: Cause::Plugin {
                 seq: job.event.seq,
                 plugin: self.runner.name.clone(),
-                digest: version.digest.clone(),
+                digest: version.journaled_as.clone(),
                 attempt: job.attempt,
                 index,
             },
@@ -230,13 +230,13 @@ impl<'a> EntryBatch<'a> {
         };
         let records: Vec<_> = (0..).zip(calls).map(record).collect();
         self.bytes += records.len() * CALL_BYTES;
-        self.entries.push((Entry::Called(records), None));
+        self.entries.push((Entry::Called(records), OnCommit::Nothing));
     }
 
     /// Submits all entries, when the journal's queue has room.
     pub(super) async fn submit(&mut self) {
         self.runner.counters.add(&std::mem::take(&mut self.tally));
-        self.flush_observed("");
+        self.flush_observed(None, "");
         if self.entries.is_empty() {
             return;
         }
@@ -253,10 +253,10 @@ impl<'a> EntryBatch<'a> {
     pub(super) async fn submit_alone(&mut self, handled: Handled, job: &Job) -> Option<EntryRefusal> {
         self.submit().await;
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        let done: CommitCallback = Box::new(move |reply| {
+        let on_commit = OnCommit::Call(Box::new(move |reply| {
             let _ = sender.send(reply);
-        });
-        self.add(handled, job, Some(done));
+        }));
+        self.add(handled, job, on_commit);
         self.submit().await;
         match receiver.await {
             Ok(Ok(Reply::Refused(refused))) => Some(refused),

@@ -1,10 +1,13 @@
 //! The host functions of plugins, over the registry, the connections and the plugin's own state.
 
-use std::sync::{Arc, Weak};
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, Weak},
+};
 
 use bytes::Bytes;
 
-use super::{context::Context, runner::Runner, traces};
+use super::{context::Context, runner::Runner, traces, version::Version};
 use switchbox_core::{
     registry::{self, Device},
     twin,
@@ -21,21 +24,28 @@ pub(super) struct PluginHost {
     registry: registry::Handle,
     /// `None` while a new component is checked; it handles no events then.
     runner: Option<Weak<Runner>>,
+    /// How many new targets the version may reach within a minute. `None`: any number.
+    new_targets: Option<NonZeroU32>,
 }
 
 impl PluginHost {
-    /// For an instance that handles the runner's events.
-    pub(super) fn of(runner: &Arc<Runner>) -> Arc<dyn HostCalls> {
-        Self::shared(&runner.context, Some(Arc::downgrade(runner)))
+    /// For an instance of the version that handles the runner's events.
+    pub(super) fn of(runner: &Arc<Runner>, version: &Version) -> Arc<dyn HostCalls> {
+        let new_targets = version.setup.limits.max_new_targets_per_minute;
+        Self::shared(&runner.context, Some(Arc::downgrade(runner)), new_targets)
     }
 
     /// For an instance that is only started, to check that it starts.
     pub(super) fn for_start_check(context: &Arc<Context>) -> Arc<dyn HostCalls> {
-        Self::shared(context, None)
+        Self::shared(context, None, None)
     }
 
-    fn shared(context: &Arc<Context>, runner: Option<Weak<Runner>>) -> Arc<dyn HostCalls> {
-        Arc::new(Self { context: Arc::downgrade(context), registry: context.registry.clone(), runner })
+    fn shared(
+        context: &Arc<Context>,
+        runner: Option<Weak<Runner>>,
+        new_targets: Option<NonZeroU32>,
+    ) -> Arc<dyn HostCalls> {
+        Arc::new(Self { context: Arc::downgrade(context), registry: context.registry.clone(), runner, new_targets })
     }
 
     fn view(&self, device: &Device) -> DeviceView {
@@ -97,8 +107,8 @@ impl HostCalls for PluginHost {
         let context = self.context.upgrade();
         Box::pin(async move {
             let context = context.ok_or("the host is stopping")?;
-            let configs = context.store.configs(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
-            let states = context.store.states(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
+            let versions = context.store.configs_and_states(device, VERSIONS_KEPT).await;
+            let (configs, states) = versions.map_err(|e| e.to_string())?;
             let found = context.registry.get(device).ok_or("the device was deleted")?;
             // A tolerance that cannot be parsed was stored before it was checked at the API.
             let tolerance = twin::tolerance(&found.spec().metadata).unwrap_or(twin::Tolerance::EXACT);
@@ -135,12 +145,16 @@ impl HostCalls for PluginHost {
     fn call_method(&self, call: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {
         let context = self.context.upgrade();
         let runner = self.runner.as_ref().and_then(Weak::upgrade);
+        let new_targets = self.new_targets;
         Box::pin(async move {
             let stopping = || MethodError::Unavailable("the host is stopping".into());
             let context = context.ok_or_else(stopping)?;
             let gone = || MethodError::Offline("the device was deleted".into());
             let device = context.registry.get(call.device).ok_or_else(gone)?;
             let connections = context.connections.get().ok_or_else(stopping)?.clone();
+            if let (Some(runner), Some(most)) = (&runner, new_targets) {
+                runner.reach_by_call(call.device, most).map_err(MethodError::NewTargets)?;
+            }
             let _waiting_worker = runner.as_ref().map(|runner| runner.backlog.count_as_waiting());
             let stop = context.stopping.clone();
             // A device must not act on an event that a crash could still undo.

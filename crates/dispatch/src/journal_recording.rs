@@ -8,7 +8,7 @@ use super::{context::Context, manager::Manager};
 use switchbox_dry_run::journal_lines::{JournalLines, RanVersion};
 use switchbox_model::{
     Entry, Event, Handled, PluginName, Seq,
-    limits::{self, names},
+    limits::{self, LimitName, names},
 };
 use switchbox_store as store;
 use switchbox_store::JournalPage;
@@ -67,16 +67,15 @@ impl JournalRecording {
             for entry in rows.into_iter().filter(|row| row.row <= last).flat_map(|row| row.entries) {
                 self.read(entry).await?;
             }
-            let full = self.bytes >= limits::RECORDING_BYTES;
-            if full || self.row.is_none() {
+            let limit = self.limit();
+            if limit.is_some() || self.row.is_none() {
                 self.row = None;
-                if full {
-                    self.context.metrics.limit(names::RECORDING_BYTES);
-                }
-                self.lines.end(if full {
-                    format!("the limit \"{}\" is reached", names::RECORDING_BYTES)
-                } else {
-                    "the end of the journal is reached".to_owned()
+                self.lines.end(match limit {
+                    Some(limit) => {
+                        self.context.metrics.limit(limit);
+                        format!("the limit \"{limit}\" is reached")
+                    }
+                    None => "the end of the journal is reached".to_owned(),
                 });
             }
             let text = self.lines.take();
@@ -86,6 +85,14 @@ impl JournalRecording {
             }
         }
         Ok(None)
+    }
+
+    /// The limit that ends it before the journal does.
+    fn limit(&self) -> Option<LimitName> {
+        if self.lines.has_too_many_secrets() {
+            return Some(names::RECORDING_SECRET_BYTES);
+        }
+        (self.bytes >= limits::RECORDING_BYTES).then_some(names::RECORDING_BYTES)
     }
 
     async fn read(&mut self, entry: Entry) -> Result<(), store::Error> {

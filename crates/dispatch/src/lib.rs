@@ -9,6 +9,8 @@ mod behaviour;
 mod blast_radius;
 mod canary;
 mod canary_control;
+mod canary_end;
+mod canary_status;
 mod catch_up;
 mod connections;
 mod context;
@@ -54,7 +56,8 @@ use std::sync::Arc;
 
 pub use approval_decisions::ApprovalError;
 pub use approvals::Approval;
-pub use canary_control::{CanaryFiles, CanaryRequest, CanaryStatus};
+pub use canary_control::{CanaryFiles, CanaryRequest};
+pub use canary_status::{CanaryEnd, CanaryStatus};
 pub use connections::Connections;
 pub use journal_recording::JournalRecording;
 pub use lifecycle::REMOVED_KEPT;
@@ -157,8 +160,9 @@ impl EventSink for Handle {
                 if let Some(traces) = self.context.metrics.traces.on() {
                     traces.events(device.map(|device| &device.name), &batch);
                 }
-                handling += others.iter().map(|runner| runner.offer(batch.iter().cloned().map(job))).sum::<usize>();
-                handling += last.offer(batch.into_iter().map(job));
+                handling +=
+                    others.iter().map(|runner| runner.backlog.offer(batch.iter().cloned().map(job))).sum::<usize>();
+                handling += last.backlog.offer(batch.into_iter().map(job));
             }
             batch = rest;
         }

@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
-use switchbox_model::{DeviceNum, Effect, limits::LimitName};
-use switchbox_plugin_runtime::{Limits, Rate, limits::names};
+use switchbox_model::{DeviceNum, Effect, Target, limits::LimitName};
+use switchbox_plugin_runtime::{Called, Limits, Rate, limits::names};
 use switchbox_rules::token_bucket::{TokenBucket, TokenRate};
 
 /// The longest time that an event's effects are held back. Effects that would have to wait longer are refused.
@@ -21,26 +21,6 @@ const TARGETS_MIN: usize = 1_024;
 /// A target with so many effects in one second is logged: it may be part of a loop.
 const BUSY_EFFECTS: u32 = 5;
 const SECOND_NS: u64 = 1_000_000_000;
-
-/// The device or topic that an effect acts on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Target<'a> {
-    Device(DeviceNum),
-    Topic(&'a str),
-}
-
-impl<'a> Target<'a> {
-    fn of(effect: &'a Effect) -> Option<Self> {
-        match effect {
-            Effect::Config { device, .. }
-            | Effect::ConfigForced { device, .. }
-            | Effect::PatchDesired { device, .. }
-            | Effect::Command { device, .. } => Some(Self::Device(*device)),
-            Effect::Publish { topic, .. } => Some(Self::Topic(topic)),
-            Effect::Kv(_) | Effect::TimerSet(_) | Effect::TimerCancel { .. } => None,
-        }
-    }
-}
 
 /// `None` = unlimited.
 fn token_rate(rate: Rate, burst: Option<u32>) -> Option<TokenRate> {
@@ -212,8 +192,8 @@ impl TokenRates {
 /// Each target once, with the place of its first effect and how many there are. Effects of an event are few.
 fn targets(effects: &[Effect]) -> impl Iterator<Item = (usize, Target<'_>, u32)> {
     effects.iter().enumerate().filter_map(|(place, effect)| {
-        let target = Target::of(effect)?;
-        let same = |effect: &&Effect| Target::of(effect) == Some(target);
+        let target = effect.target()?;
+        let same = |effect: &&Effect| effect.target() == Some(target);
         if effects.iter().take(place).any(|effect| same(&effect)) {
             return None;
         }
@@ -222,19 +202,32 @@ fn targets(effects: &[Effect]) -> impl Iterator<Item = (usize, Target<'_>, u32)>
     })
 }
 
-/// Each target once: the device, if it is one, and a hash.
-pub(super) fn distinct_targets(effects: &[Effect]) -> impl Iterator<Item = (Option<DeviceNum>, u64)> {
-    targets(effects).map(|(_, target, _)| {
+/// Each target of the effects and each called device once: the device, if it is one, and a hash.
+pub(super) fn distinct_targets(effects: &[Effect], called: &[DeviceNum]) -> Vec<(Option<DeviceNum>, u64)> {
+    let called = called.iter().copied().map(Target::Device);
+    let all: HashSet<Target<'_>> = effects.iter().filter_map(Effect::target).chain(called).collect();
+    let shown = |target| {
         let device = if let Target::Device(device) = target { Some(device) } else { None };
-        let mut hasher = DefaultHasher::new();
-        target.hash(&mut hasher);
-        (device, hasher.finish())
-    })
+        (device, target_hash(target))
+    };
+    all.into_iter().map(shown).collect()
 }
 
-/// How many targets the effects have, and how many effects have one.
-pub(super) fn target_counts(effects: &[Effect]) -> (u32, u32) {
-    targets(effects).fold((0, 0), |(count, sum), (_, _, effects)| (count + 1, effects.saturating_add(sum)))
+pub(super) fn target_hash(target: Target<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    target.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// How many targets effects and method calls have, and how many of both have one.
+pub(super) fn target_counts(effects: &[Effect], calls: &[Called]) -> (u32, u32) {
+    if calls.is_empty() {
+        return targets(effects).fold((0, 0), |(count, sum), (_, _, effects)| (count + 1, effects.saturating_add(sum)));
+    }
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let called = calls.iter().map(|call| Target::Device(call.device));
+    let all = || effects.iter().filter_map(Effect::target).chain(called.clone());
+    (count(all().collect::<HashSet<_>>().len()), count(all().count()))
 }
 
 #[cfg(test)]

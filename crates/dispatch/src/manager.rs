@@ -17,7 +17,7 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 use super::{
     Handle,
     backlog::CatchUp,
-    catch_up,
+    canary_end, catch_up,
     context::Context,
     lifecycle::{self, Lifecycles},
     migration::{self, Reason},
@@ -123,9 +123,7 @@ impl Manager {
             Ok(Prepared::Version(version)) => *version,
             Ok(Prepared::NeedsConsent(description)) => return self.wait_for_consent(name, origin, *description).await,
             Err(error) => {
-                if let Error::Call(CallError::Panicked { what, panic }) = &error {
-                    self.context.supervisor.count_panic(what, panic);
-                }
+                self.count_failure_of(name, &error);
                 self.mark_broken(name, &error.to_string());
                 return Err(error);
             }
@@ -176,6 +174,18 @@ impl Manager {
         });
         tracing::warn!(plugin = %name, "waits for an operator's consent to the grants that it asks for: `switchbox plugin grant {name}`, or [grants] in its settings");
         Ok(())
+    }
+
+    /// Counts a panic of the host, or a limit that kept a new version from starting if another version runs: its counters are the
+    /// plugin's.
+    fn count_failure_of(&self, name: &PluginName, error: &Error) {
+        let Error::Call(error) = error else { return };
+        if let CallError::Panicked { what, panic } = error {
+            self.context.supervisor.count_panic(what, panic);
+        }
+        if let (Some(limit), Some(runner)) = (error.limit(), self.routes.runner(name)) {
+            runner.counters.limit(limit);
+        }
     }
 
     /// The plugin's files cannot be used; `error` says why.
@@ -244,7 +254,9 @@ impl Manager {
                 self.context.lifecycles.lock().change(name, |lifecycle| lifecycle.identity = Some(identity));
             }
             self.forget_rolled_back(name, &version.id).await?;
-            runner.end_canary("another version came into force");
+            if runner.version().id != version.id {
+                canary_end::end(&runner, "another version came into force".into());
+            }
             runner.versions.replace(version);
             self.context.routes_changed();
             return Ok(());

@@ -13,6 +13,7 @@ use switchbox_core::timers;
 use switchbox_dry_run::{effect::OutcomeLine, recorder::RecordedCalls};
 use switchbox_model::{Effect, Handled, HandledInRun, KvWrite, Outcome, limits};
 use switchbox_plugin_runtime::{Execution, Verdict, limits::names};
+use switchbox_store::OnCommit;
 use switchbox_support::clock;
 
 /// What happens next with the event.
@@ -38,9 +39,10 @@ pub(super) async fn decide(
     let now = Instant::now();
     let time_ms = entries.account(version, &job, &execution, now);
     log_limits_hit(entries, &job, &execution, now);
-    let rolled_back = entries.observe(version, &execution);
+    let rolled_back = entries.observe(version, job.event.seq, &execution);
     let ended = OutcomeLine::of(&execution.verdict);
     let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
+    let called: Vec<_> = calls.iter().map(|call| call.device).collect();
     if !calls.is_empty() {
         entries.add_calls(version, &job, calls);
     }
@@ -54,19 +56,19 @@ pub(super) async fn decide(
     }
     let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
     let admission = if problem.is_none() { runner.admit(version, &job, &effects, now) } else { Admission::Now };
-    let exceeded = if problem.is_none() { runner.exceeds(version, &effects) } else { None };
+    let exceeded = if problem.is_none() { runner.exceeds(version, &effects, &called) } else { None };
     let plain = problem.is_none() && exceeded.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
     if plain && matches!(admission, Admission::Now) {
         shadow_feed::offer_plain(runner, version, &job, &effects, recorded_calls, took_us);
         let outcome = Outcome::Done { effects };
         let handled = HandledInRun { seq: job.event.seq, attempt: job.attempt, took_us, logs, outcome };
         entries.handled_timer(&job);
-        entries.add_plain(&version.digest, time_ms, job.event.durable, handled);
+        entries.add_plain(&version.journaled_as, time_ms, job.event.durable, handled);
         return NextStep::Handled;
     }
     let handled = Handled {
         plugin: runner.name.clone(),
-        digest: version.digest.clone(),
+        digest: version.journaled_as.clone(),
         seq: job.event.seq,
         attempt: job.attempt,
         time_ms,
@@ -108,12 +110,10 @@ fn approve(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted, exceeded: Exc
         return NextStep::Approve(Box::new(uncommitted), exceeded);
     }
     runner.counters.limit(names::APPROVALS);
-    let (limit, waiting) = (exceeded.limit, limits::APPROVALS);
-    refuse(
-        entries,
-        uncommitted,
-        format!("limits.{limit}: needs approval, and {waiting} events of the plugin wait for it"),
-    )
+    let (limit, waiting) = (exceeded.line.key(), limits::APPROVALS);
+    let more = uncommitted.version.setup.limits.raise(exceeded.line);
+    let text = format!("limits.{limit}: needs approval, and {waiting} events of the plugin wait for it{more}");
+    refuse(entries, uncommitted, text)
 }
 
 /// The event becomes a dead letter, and its effects are dropped.
@@ -175,9 +175,9 @@ fn give_up(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, problem: 
     if let Some(more) = runner.log_limits.allow("dead letter", Instant::now()) {
         tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; the event becomes a dead letter{more}", problem.text);
     }
-    entries.observe_dead_letter(&version);
+    entries.observe_dead_letter(&version, job.event.seq);
     handled.outcome = Outcome::Dead { error: problem.text, event: Box::new(job.event.clone()) };
-    entries.add(handled, &job, None);
+    entries.add(handled, &job, OnCommit::Nothing);
     NextStep::Handled
 }
 
@@ -197,7 +197,7 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
     let timers: Vec<(u32, Effect)> = of_timers.map(|(index, effect)| (index, effect.clone())).collect();
     if uncommitted.kv.is_empty() && timers.is_empty() && !conditional {
         shadow_feed::offer_committed(entries.runner, &mut uncommitted);
-        entries.add(uncommitted.handled, &uncommitted.job, None);
+        entries.add(uncommitted.handled, &uncommitted.job, OnCommit::Nothing);
         return Ok(());
     }
     entries.submit().await;
@@ -219,7 +219,7 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
             return Err(Box::new((Failure { text: refused.to_string(), retry: true }, uncommitted)));
         }
     } else {
-        entries.add(handled, &uncommitted.job, None);
+        entries.add(handled, &uncommitted.job, OnCommit::Nothing);
         entries.submit().await;
     }
     if let Some(held) = &held {

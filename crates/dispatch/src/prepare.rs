@@ -107,7 +107,7 @@ impl Compiler {
         id: String,
     ) -> Result<Prepared, Error> {
         let text = settings.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
-        let description = component.describe(&text).await?;
+        let description = component.describe(&text, &settings.limits).await?;
         if let Some(settings) = &settings.settings {
             schema::check(&description.schema, settings).map_err(Error::Settings)?;
         }
@@ -120,12 +120,13 @@ impl Compiler {
         let setup = Arc::new(Setup { name: name.clone(), settings: text, limits: settings.limits.clone(), grants });
         // Checked here, so that a component that does not start never replaces one that does.
         drop(component.start(setup.clone(), PluginHost::for_start_check(context)).await?);
-        let digest = component.digest().into();
+        let digest: Arc<str> = component.digest().into();
         let trigger_list = settings.triggers.clone().unwrap_or_else(|| description.triggers.clone());
         let token_rates = TokenRates::new(&settings.limits);
         let granted = settings.grants.as_ref();
         let version = Version {
             component,
+            journaled_as: Arc::clone(&digest),
             digest,
             id,
             setup,
@@ -158,6 +159,11 @@ impl Compiler {
 /// An id of a component with its whole settings file.
 #[must_use]
 pub fn version_id(component: &[u8], settings: &PluginSettings) -> String {
+    version_id_of(&plugin::digest(component), settings)
+}
+
+/// The same for a component whose digest is known.
+pub(super) fn version_id_of(digest: &str, settings: &PluginSettings) -> String {
     let settings = serde_json::to_string(settings).unwrap_or_default();
-    plugin::digest(format!("{}\n{settings}", plugin::digest(component)).as_bytes())
+    plugin::digest(format!("{digest}\n{settings}").as_bytes())
 }

@@ -97,12 +97,8 @@ impl EventQueues {
         !self.ready.is_empty()
     }
 
-    pub(super) fn push(&mut self, job: Job) {
-        self.push_reserving(job, 0);
-    }
-
-    /// As [`EventQueues::push`], and reserves memory for `more` jobs that will follow, most of them in the same queue.
-    pub(super) fn push_reserving(&mut self, job: Job, more: usize) {
+    /// Queues the job, and reserves memory for `more` jobs that will follow, most of them in the same queue.
+    pub(super) fn push(&mut self, job: Job, more: usize) {
         let key = QueueKey::of(&job.event);
         self.len += 1;
         self.bytes += job.bytes();
@@ -198,7 +194,7 @@ mod tests {
     fn a_queue_is_given_to_one_worker_at_a_time_and_in_order() {
         let mut queues = EventQueues::default();
         for seq in 1..=5 {
-            queues.push(job(1, seq));
+            queues.push(job(1, seq), 0);
         }
         let first = queues.take(2).unwrap();
         assert_eq!(seqs(&first), [1, 2]);
@@ -211,8 +207,8 @@ mod tests {
     #[test]
     fn different_queues_are_given_out_at_the_same_time() {
         let mut queues = EventQueues::default();
-        queues.push(job(1, 1));
-        queues.push(job(2, 2));
+        queues.push(job(1, 1), 0);
+        queues.push(job(2, 2), 0);
         assert_eq!(seqs(&queues.take(9).unwrap()), [1]);
         assert_eq!(seqs(&queues.take(9).unwrap()), [2]);
     }
@@ -221,14 +217,14 @@ mod tests {
     fn what_is_put_back_behind_an_event_waits_until_that_is_done() {
         let mut queues = EventQueues::default();
         for seq in 1..=3 {
-            queues.push(job(1, seq));
+            queues.push(job(1, seq), 0);
         }
         let mut batch = queues.take(2).unwrap();
         batch.jobs.pop_front();
         let key = batch.key;
         queues.put_back_behind(Seq(1), batch);
         assert_eq!((queues.len(), queues.oldest()), (2, Some(Seq(1))));
-        queues.push(job(1, 4));
+        queues.push(job(1, 4), 0);
         assert!(queues.take(9).is_none(), "the queue went on");
         queues.done(key);
         assert_eq!(seqs(&queues.take(9).unwrap()), [2, 3, 4]);
@@ -241,7 +237,7 @@ mod tests {
             let mut job = job(0, seq);
             job.event.device = None;
             job.event.data = EventData::Topic { topic: topic.into(), payload: "x".into(), properties: vec![] };
-            queues.push(job);
+            queues.push(job, 0);
         }
         assert_eq!(seqs(&queues.take(9).unwrap()), [1, 3]);
         assert_eq!(seqs(&queues.take(9).unwrap()), [2]);
@@ -250,10 +246,10 @@ mod tests {
     #[test]
     fn what_is_put_back_comes_first_and_only_after_waking() {
         let mut queues = EventQueues::default();
-        queues.push(job(1, 1));
-        queues.push(job(1, 2));
+        queues.push(job(1, 1), 0);
+        queues.push(job(1, 2), 0);
         let mut batch = queues.take(9).unwrap();
-        queues.push(job(1, 3));
+        queues.push(job(1, 3), 0);
         batch.jobs[0].attempt = 2;
         queues.put_back(batch);
         assert!(queues.take(9).is_none(), "a sleeping queue was given out");

@@ -1,12 +1,13 @@
 //! An instance whose calls to the host are recorded, because its plugin is being recorded or has a shadow. An instance is recorded
-//! from its start or not at all, so that a replay can start like it. Where a recording begins or ends, workers start new instances.
+//! from its start on and without a gap, so that a replay has what its guest keeps in memory. Where a recording begins or ends, and after
+//! executions that were left out of it, workers start new instances.
 
 use std::sync::Arc;
 
 use super::{host::PluginHost, queue::Job, runner::Runner, version::Version};
 use switchbox_dry_run::{
     recorder::{RecordedCalls, Recorder},
-    recording::VersionLine,
+    recording::{TriggersLine, VersionLine},
     sink::Recording,
 };
 use switchbox_model::limits::names;
@@ -20,6 +21,8 @@ pub(super) struct RecordedInstance {
     recording: Option<(Arc<Recording>, u32)>,
     /// The next execution has no place in the recording.
     left_out: bool,
+    /// An execution of it is not in the recording.
+    has_gap: bool,
     /// The line of the last execution, and its calls: memory for the next.
     text: Vec<u8>,
     calls: RecordedCalls,
@@ -36,6 +39,12 @@ impl RecordedInstance {
         self.recorder.set_recording(!self.left_out || runner.shadow().is_some());
     }
 
+    /// Whether the next execution could be recorded, and needs another instance for that: what the guest has in its memory of an execution
+    /// that was left out is not in the recording. While there is no room the instance stays.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.has_gap && self.recording.as_ref().is_some_and(|(recording, _)| recording.may_have_room())
+    }
+
     pub(super) fn is_of(&self, recording: Option<&Arc<Recording>>, shadowed: bool) -> bool {
         match (&self.recording, recording) {
             (Some((mine, _)), Some(recording)) => Arc::ptr_eq(mine, recording),
@@ -46,18 +55,26 @@ impl RecordedInstance {
 
     /// Records one execution. Returns its calls, for a shadow.
     pub(super) fn record(&mut self, runner: &Runner, job: &Job, execution: &Execution) -> RecordedCalls {
-        let Some((recording, instance)) = &self.recording else { return self.recorder.take() };
+        let methods = runner.shadow().map(|_| execution.calls.clone());
+        let Some((recording, instance)) = &self.recording else {
+            return RecordedCalls { methods, ..self.recorder.take() };
+        };
         let mut asked = self.recorder.take_into(std::mem::take(&mut self.calls));
         if recording.is_closed() {
             // The next event gets an instance that is not recorded.
             runner.versions.recheck_instances();
         }
         if self.left_out {
-            return asked;
+            self.has_gap = true;
+            return RecordedCalls { methods, ..asked };
         }
         let device = job.device.as_ref().map(|device| &device.name);
-        let for_shadow = if runner.shadow().is_some() { asked.clone() } else { RecordedCalls::default() };
+        let for_shadow = match methods {
+            Some(_) => RecordedCalls { methods, ..asked.clone() },
+            None => RecordedCalls::default(),
+        };
         if !recording.execution(*instance, &job.event, (device, job.attempt), &mut asked, execution, &mut self.text) {
+            self.has_gap = true;
             runner.context.metrics.limit(names::RECORDING_QUEUE_BYTES);
         }
         self.calls = asked;
@@ -72,7 +89,7 @@ pub(super) async fn start(
     recording: Option<Arc<Recording>>,
     shadowed: bool,
 ) -> Result<(Instance, Option<RecordedInstance>), CallError> {
-    let host = PluginHost::of(runner);
+    let host = PluginHost::of(runner, version);
     if recording.is_none() && !shadowed {
         return Ok((version.component.start(version.setup.clone(), host).await?, None));
     }
@@ -90,6 +107,7 @@ pub(super) async fn start(
             recorder,
             recording,
             left_out: false,
+            has_gap: false,
             text: Vec::new(),
             calls: RecordedCalls::default(),
         }),
@@ -104,6 +122,7 @@ fn line(version: &Version, number: u32) -> VersionLine {
         asks: version.description.grants.clone(),
         granted: version.granted.clone(),
         limits: version.setup.limits.clone(),
+        triggers: Some(TriggersLine::of(version.triggers_set.then_some(&version.trigger_list))),
         masked: false,
     }
 }

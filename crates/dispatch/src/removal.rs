@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Manager, lifecycle::REMOVED_KEPT, prepare::Error};
+use super::{Manager, canary_status::CanaryStatus, lifecycle::REMOVED_KEPT, prepare::Error};
 
 use switchbox_model::{
     Entry, PluginName,
@@ -154,6 +154,11 @@ impl Manager {
         let _ = self.context.on_rolled_back.set(Box::new(notify));
     }
 
+    /// Sets the callback for canaries that end; it must not block. Has to be called once, before the first plugin is installed.
+    pub fn on_canary_ended(&self, notify: impl Fn(&PluginName, &CanaryStatus) + Send + Sync + 'static) {
+        let _ = self.context.on_canary_ended.set(Box::new(notify));
+    }
+
     /// The version of the plugin that was rolled back, if its files have not changed since.
     #[must_use]
     pub fn rolled_back(&self, name: &PluginName) -> Option<RolledBack> {
@@ -168,7 +173,17 @@ impl Manager {
         self.update(name, |plugin| plugin.error = Some(text));
     }
 
-    /// The plugin's files changed to `version`: forgets which version was rolled back, unless it is about this one.
+    /// The plugin's files have this version, which runs. If they had a version that was rolled back, that is over: also if this one is
+    /// the version that has run instead of it.
+    pub async fn files_run(&self, name: &PluginName, version: &str) -> Result<(), Error> {
+        let _one_at_a_time = self.lock(name).await;
+        if self.rolled_back(name).is_some_and(|rolled_back| rolled_back.version != version) {
+            self.forget_rolled_back(name, "").await?;
+        }
+        Ok(())
+    }
+
+    /// Another version comes into force: forgets which version was rolled back, unless it is about this one, or this one runs instead.
     pub(super) async fn forget_rolled_back(&self, name: &PluginName, version: &str) -> Result<(), Error> {
         let stays = |rolled_back: &RolledBack| rolled_back.version == version || rolled_back.instead == version;
         let ends = self

@@ -17,9 +17,9 @@ use super::{
     backlog::{Backlog, BacklogTask, CatchUp},
     blast_radius::BlastRadius,
     canary::Canary,
+    canary_status::CanaryEnd,
     context::Context,
     loop_guard::LoopGuard,
-    queue::Job,
     shadow::Shadow,
     status::Counters,
     version::{Version, Versions},
@@ -86,6 +86,10 @@ impl Runner {
                 match task {
                     BacklogTask::Worker => (spawners.worker)(&runner),
                     BacklogTask::CatchUp => (spawners.catch_up)(&runner),
+                    BacklogTask::FallBehind => {
+                        runner.counters.lagged.fetch_add(1, Ordering::Relaxed);
+                        (spawners.catch_up)(&runner);
+                    }
                 }
             }
         };
@@ -148,13 +152,13 @@ impl Runner {
         self.versions.recheck_instances();
     }
 
-    /// Ends the canary: the version in force acts for all devices from the next event on.
-    pub(super) fn end_canary(&self, why: &str) {
-        if let Some(canary) = self.canary() {
-            canary.end(why);
-            self.has_canary.store(false, Ordering::Release);
-            self.versions.recheck_instances();
-        }
+    /// Ends the canary: the version in force acts for all devices from the next event on. Returns `None` if none is running.
+    pub(super) fn end_canary(&self, end: CanaryEnd) -> Option<Arc<Canary>> {
+        let canary = self.canary()?;
+        canary.end(end);
+        self.has_canary.store(false, Ordering::Release);
+        self.versions.recheck_instances();
+        Some(canary)
     }
 
     pub(super) fn wants(&self, device: Option<&Arc<Device>>, event: &Event) -> bool {
@@ -163,17 +167,7 @@ impl Runner {
             return plugin == self.name.as_str();
         }
         let id = device.map_or("", |device| device.name.id.as_str());
-        self.version().triggers.match_event(&event.data, id)
-    }
-
-    /// Offers events of any device, in the order of the journal. Returns how many were queued; the plugin reads the others
-    /// from the journal.
-    pub(super) fn offer(&self, jobs: impl Iterator<Item = Job>) -> usize {
-        let offered = self.backlog.offer(jobs);
-        if offered.falls_behind {
-            self.counters.lagged.fetch_add(1, Ordering::Relaxed);
-        }
-        offered.queued
+        self.version().triggers.match_event(event.data.seen(id))
     }
 
     /// Starts to handle events. Those that have a number by now are read from the journal; later ones are offered.

@@ -9,7 +9,7 @@ use super::{
     host::PluginHost,
     manager::Manager,
     migration,
-    prepare::{Component, Error, Prepared, version_id},
+    prepare::{Component, Error, Prepared, version_id, version_id_of},
     runner::Runner,
     shadow::{ObservedEvent, SHARE_SCALE, Shadow},
     version::Version,
@@ -17,10 +17,11 @@ use super::{
 use switchbox_dry_run::{
     effect::{OutcomeLine, lines},
     forked::ForkedWorld,
+    method_calls,
     own_state::OwnState,
     shadow_report::{ExecutionSummary, ShadowReport},
 };
-use switchbox_model::{DeviceName, Event, EventData, PluginName, Seq, limits, limits::names};
+use switchbox_model::{DeviceName, Event, EventData, JournaledDigest, PluginName, Seq, limits, limits::names};
 use switchbox_plugin_runtime::{Call, Instance, PluginSettings};
 use switchbox_support::clock;
 
@@ -113,10 +114,14 @@ impl Manager {
                 let id = version_id(&component.bytes, &settings);
                 (self.compiler.compile(component.bytes).await?, id)
             }
-            None => (of.component.clone(), format!("{} with other settings", of.id)),
+            None => (of.component.clone(), version_id_of(&of.digest, &settings)),
         };
         match self.compiler.check(&self.context, name, compiled, &settings, id).await? {
-            Prepared::Version(version) => Ok(Arc::from(version)),
+            Prepared::Version(mut version) => {
+                // Only what a canary does is written to the journal.
+                version.journaled_as = JournaledDigest::of_canary(&version.digest);
+                Ok(Arc::from(version))
+            }
             Prepared::NeedsConsent(_) => Err(ShadowError::NeedsConsent),
         }
     }
@@ -226,11 +231,15 @@ impl RunningShadow {
         let id = seen.device.as_ref().map_or("", |device| device.id.as_str());
         let wants = match &seen.event.data {
             EventData::Timer { name, .. } => self.world.own.lock().fire(name, seen.event.time_ms),
-            data => self.shadow.candidate.triggers.match_event(data, id),
+            data => self.shadow.candidate.triggers.match_event(data.seen(id)),
         };
+        let methods = seen.recorded_calls.methods;
         self.world.begin(seen.recorded_calls.calls);
-        let new =
-            if wants { self.execute(&seen.event, seen.device.as_ref(), seen.attempt).await } else { empty_summary() };
+        let new = if wants {
+            self.execute(&seen.event, seen.device.as_ref(), seen.attempt).await
+        } else {
+            ExecutionSummary::nothing()
+        };
         let registry = &self.runner.context.registry;
         let name = |num| registry.get(num).map(|device| device.name.clone());
         // Writes of the state are compared only if both versions keep it in the same form.
@@ -238,7 +247,9 @@ impl RunningShadow {
         let old = ExecutionSummary {
             outcome: seen.outcome,
             effects: lines(&seen.effects, kv, &name),
+            calls: methods.as_ref().map(|calls| method_calls::lines(calls, &name)),
             guest_time: Duration::from_micros(seen.guest_us.into()),
+            memory_bytes: 0,
         };
         self.shadow.report.lock().add(seen.event.seq.0, id, &old, &new);
         tokio::task::yield_now().await;
@@ -252,18 +263,23 @@ impl RunningShadow {
                 match candidate.component.start_at(candidate.setup.clone(), self.world.clone(), event.time_ms).await {
                     Ok(instance) => instance,
                     Err(error) => {
-                        return ExecutionSummary { outcome: OutcomeLine::Failed(error.to_string()), ..empty_summary() };
+                        let outcome = OutcomeLine::Failed(error.to_string());
+                        return ExecutionSummary { outcome, ..ExecutionSummary::nothing() };
                     }
                 }
             }
         };
-        let execution = self.instance.insert(running).handle(Call { event, device, attempt }).await;
+        let instance = self.instance.insert(running);
+        let execution = instance.handle(Call { event, device, attempt }).await;
+        let memory_bytes = instance.memory_bytes();
         let registry = &self.runner.context.registry;
         let name = |num| self.world.name(num).or_else(|| registry.get(num).map(|device| device.name.clone()));
         let kv = if self.same_schema { &*execution.kv } else { &[] };
         let effects = lines(&execution.effects, kv, &name);
+        let calls = Some(method_calls::lines(&execution.calls, &name));
         self.world.own.lock().apply(&execution);
-        ExecutionSummary { outcome: OutcomeLine::of(&execution.verdict), effects, guest_time: execution.guest_time }
+        let (outcome, guest_time) = (OutcomeLine::of(&execution.verdict), execution.guest_time);
+        ExecutionSummary { outcome, effects, calls, guest_time, memory_bytes }
     }
 
     /// Fires the timers that only the candidate has.
@@ -285,11 +301,7 @@ impl RunningShadow {
             };
             let event = Event { seq: self.last, time_ms: now_ms, device: None, durable: true, data };
             let new = self.execute(&event, None, 1).await;
-            self.shadow.report.lock().add(self.last.0, "", &empty_summary(), &new);
+            self.shadow.report.lock().add(self.last.0, "", &ExecutionSummary::nothing(), &new);
         }
     }
-}
-
-fn empty_summary() -> ExecutionSummary {
-    ExecutionSummary { outcome: OutcomeLine::Done, effects: Vec::new(), guest_time: Duration::ZERO }
 }

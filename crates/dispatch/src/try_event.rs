@@ -10,15 +10,17 @@ use super::{
     prepare::{Component, Error},
 };
 use switchbox_dry_run::{
+    approval,
     call::HostCall,
     effect::{EffectLine, OutcomeLine, effects_of},
     event::{EventLine, SandboxEvent},
     live::{GrantCheck, LiveWorld, MethodAnswer},
     recorder::Recorder,
 };
-use switchbox_model::{EventData, InvalidName, PluginName};
+use switchbox_model::{InvalidName, PluginName};
 use switchbox_plugin_runtime::{
-    Call, CallError, EffectiveGrants, GrantPatterns, Limits, PluginSettings, Schemas, Setup, Triggers,
+    Call, CallError, EffectiveGrants, GrantPatterns, Limits, PluginSettings, Schemas, Setup, Triggers, Verdict,
+    reaches, schema,
 };
 
 /// The plugin and the event to try.
@@ -44,6 +46,8 @@ pub struct TryResult {
     pub registered: bool,
     pub outcome: OutcomeLine,
     pub effects: Vec<EffectLine>,
+    /// Why the effects would wait for an operator's approval. `None` if they would not.
+    pub approval: Option<String>,
     pub calls: Vec<HostCall>,
     pub logs: Vec<String>,
     pub grants: Vec<GrantCheck>,
@@ -88,7 +92,7 @@ impl Manager {
         let live = LiveWorld::new(PluginHost::for_start_check(&self.context), methods);
         let live = Arc::new(live.with_state(own));
         let recorder = Arc::new(Recorder::new(live.clone()));
-        let started = component.start_at(setup, recorder.clone(), sandbox_event.time_ms).await;
+        let started = component.start_at(setup.clone(), recorder.clone(), sandbox_event.time_ms).await;
         let mut instance = started.map_err(|error| TryError::Prepare(self.count_panic_of(error)))?;
         // Calls that the instance made while it started do not belong to the event.
         let mut asked_before = recorder.take();
@@ -98,14 +102,15 @@ impl Manager {
         asked_before.names.extend(asked.names);
         let id = device.as_ref().map_or("", |device| device.id.as_str());
         let registry = &self.context.registry;
+        let effects = effects_of(&execution, &|num| asked_before.names.get(num).cloned());
+        let is_done = matches!(execution.verdict, Verdict::Done);
         Ok(TryResult {
             digest: component.digest().to_owned(),
-            // A plugin sees its own timers, whatever its triggers are.
-            triggered: matches!(sandbox_event.data, EventData::Timer { .. })
-                || triggers.match_event(&sandbox_event.data, id),
+            triggered: reaches(&triggers, &sandbox_event.data, id),
             registered: device.as_ref().is_none_or(|device| registry.find(device).is_some()),
             outcome: OutcomeLine::of(&execution.verdict),
-            effects: effects_of(&execution, &|num| asked_before.names.get(num).cloned()),
+            approval: approval::why(&effects, &setup.limits).filter(|_| is_done),
+            effects,
             calls: asked.calls,
             grants: live.grants(),
             guest_us: u64::try_from(execution.guest_time.as_micros()).unwrap_or(u64::MAX),
@@ -137,9 +142,10 @@ impl Manager {
             }
             (None, None) => parts(PluginSettings::default()),
         };
-        let described = component.describe(&text).await;
+        let described = component.describe(&text, &limits).await;
         let description = described.map_err(|error| TryError::Prepare(self.count_panic_of(error)))?;
         let wrong = |text| TryError::Prepare(Error::Settings(text));
+        schema::check_text(&description.schema, &text).map_err(wrong)?;
         let grants = EffectiveGrants::new(&description.grants, granted.as_ref()).map_err(wrong)?;
         let triggers = Triggers::new(triggers.as_ref().unwrap_or(&description.triggers)).map_err(wrong)?;
         let setup = Setup { name: name.clone(), settings: text, limits, grants };

@@ -26,6 +26,8 @@ use switchbox_support::clock;
 pub(super) struct Version {
     pub(super) component: Component,
     pub(super) digest: Arc<str>,
+    /// The digest as the journal has it for what the version does.
+    pub(super) journaled_as: Arc<str>,
     /// An id of the component with all of its settings.
     pub(super) id: String,
     pub(super) setup: Arc<Setup>,
@@ -101,9 +103,15 @@ impl Versions {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
-    /// The next event is handled by this version.
+    /// The next event is handled by this version. If it is the current one, made anew, it is not guarded against itself.
     pub(super) fn replace(&self, version: Version) {
         let mut known = self.known.write();
+        if known.current.id == version.id {
+            *version.behaviour.lock() = known.current.behaviour.lock().clone();
+            known.current = Arc::new(version);
+            self.epoch.fetch_add(1, Ordering::Release);
+            return;
+        }
         let before = std::mem::replace(&mut known.current, Arc::new(version));
         // A version that was under guard itself is not kept as the previous one.
         if known.previous.is_none() || !self.under_guard.load(Ordering::Acquire) {

@@ -53,10 +53,23 @@ pub(super) fn is_over(guard: &GuardSettings, new: &Behaviour, since: Duration) -
 mod tests {
     use super::*;
     use crate::behaviour::Observation;
-    use switchbox_model::{DeviceNum, Effect};
-    use switchbox_plugin_runtime::{Execution, Verdict};
+    use switchbox_model::{CallResult, DeviceNum, Effect};
+    use switchbox_plugin_runtime::{Called, Execution, Verdict};
 
     fn did(events: usize, effects: u64, us: u64, verdict: &Verdict) -> Behaviour {
+        did_and_called(events, effects, 0, us, verdict)
+    }
+
+    fn did_and_called(events: usize, effects: u64, calls: usize, us: u64, verdict: &Verdict) -> Behaviour {
+        let call = Called {
+            device: DeviceNum(1),
+            method: "open".into(),
+            request: "x".into(),
+            request_hash: 0,
+            time_ms: 0,
+            took: Duration::ZERO,
+            result: CallResult::Failed("offline".into()),
+        };
         let effect = |device| Effect::Config { device: DeviceNum(device), payload: "x".into(), expected: None };
         let mut behaviour = Behaviour::default();
         for _ in 0..events {
@@ -64,7 +77,7 @@ mod tests {
                 verdict: verdict.clone(),
                 effects: (0..effects).map(|_| effect(1)).collect(),
                 kv: vec![],
-                calls: vec![],
+                calls: vec![call.clone(); calls],
                 logs: vec![],
                 guest_time: Duration::from_micros(us),
                 awaited: Duration::ZERO,
@@ -98,6 +111,8 @@ mod tests {
             (&strict, &did(20, 1, 60, &Verdict::Done), None),
             (&strict, &did(20, 2, 50, &Verdict::Done), Some("effects per event: 2.00")),
             (&doubled, &did(20, 2, 50, &Verdict::Done), Some("effects per target: 2.00")),
+            (&strict, &did_and_called(20, 1, 2, 50, &Verdict::Done), Some("effects per event: 3.00")),
+            (&doubled, &did_and_called(20, 1, 2, 50, &Verdict::Done), Some("effects per target: 3.00")),
             (&none, &did(20, 9, 5_000, &Verdict::Done), None),
         ] {
             let found = violated(guard, new, Some(&before));

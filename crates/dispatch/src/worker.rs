@@ -31,6 +31,12 @@ struct Running {
     recorded: Option<RecordedInstance>,
 }
 
+impl Running {
+    fn is_usable(&self) -> bool {
+        !self.instance.poisoned() && !self.recorded.as_ref().is_some_and(RecordedInstance::is_incomplete)
+    }
+}
+
 /// A worker's instances.
 #[derive(Default)]
 struct Instances {
@@ -122,7 +128,7 @@ async fn ready<'a>(
 ) -> Result<&'a mut Running, Box<(Arc<Version>, CallError)>> {
     // Read before the version: if it changes in between, the next event looks up the version again.
     let epoch = runner.versions.epoch();
-    let good = running.take().filter(|running| !running.instance.poisoned());
+    let good = running.take().filter(Running::is_usable);
     let next = match good {
         Some(good) if good.epoch == epoch => good,
         good => {
@@ -158,6 +164,6 @@ fn not_started(error: &CallError) -> Execution {
         logs: Vec::new(),
         guest_time: Duration::ZERO,
         awaited: Duration::ZERO,
-        limits_hit: Vec::new(),
+        limits_hit: error.limit().into_iter().collect(),
     }
 }

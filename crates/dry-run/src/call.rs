@@ -91,6 +91,8 @@ pub enum MethodLine {
     TimedOut(String),
     Invalid(String),
     Unavailable(String),
+    /// The plugin had reached as many new devices and topics as it may within a minute.
+    NewTargets(String),
     /// A limit of the plugin ended the wait for the answer.
     NoAnswer,
 }
@@ -179,6 +181,7 @@ impl MethodLine {
             Err(MethodError::TimedOut(text)) => Self::TimedOut(text.clone()),
             Err(MethodError::Invalid(text)) => Self::Invalid(text.clone()),
             Err(MethodError::Unavailable(text)) => Self::Unavailable(text.clone()),
+            Err(MethodError::NewTargets(text)) => Self::NewTargets(text.clone()),
         }
     }
 
@@ -190,6 +193,7 @@ impl MethodLine {
             Self::TimedOut(text) => Err(MethodError::TimedOut(text)),
             Self::Invalid(text) => Err(MethodError::Invalid(text)),
             Self::Unavailable(text) => Err(MethodError::Unavailable(text)),
+            Self::NewTargets(text) => Err(MethodError::NewTargets(text)),
             Self::NoAnswer => return None,
         })
     }

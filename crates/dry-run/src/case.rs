@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    approval,
     call::HostCall,
     compare::{self, EffectDifference},
     effect::{EffectLine, OutcomeLine, effects_of, lines},
@@ -14,10 +15,10 @@ use crate::{
     recorder::Recorder,
     world::{CaseWorld, WorldLine},
 };
-use switchbox_model::{EventData, InvalidName, PluginName};
+use switchbox_model::{InvalidName, PluginName};
 use switchbox_plugin_runtime::{
     Call, CallError, Component, EffectiveGrants, Migrated, PluginSettings, Setup, Step, Triggers, Verdict,
-    host::HostCalls,
+    host::HostCalls, reaches, schema,
 };
 
 /// A case, as `NAME.json` describes it.
@@ -50,6 +51,9 @@ pub struct EventResult {
     /// The methods that were called, with their answers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<HostCall>,
+    /// Why the effects would wait for an operator's approval. `None` if they would not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +79,8 @@ pub async fn run(
 ) -> Result<Vec<EventResult>, Error> {
     let own = case.settings.as_ref().or(settings.settings.as_ref());
     let text = own.map_or_else(|| "{}".to_owned(), ToString::to_string);
-    let description = component.describe(&text).await?;
+    let description = component.describe(&text, &settings.limits).await?;
+    schema::check_text(&description.schema, &text).map_err(Error::Settings)?;
     let grants = EffectiveGrants::new(&description.grants, settings.grants.as_ref()).map_err(Error::Settings)?;
     let triggers = settings.triggers.as_ref().unwrap_or(&description.triggers);
     let triggers = Triggers::new(triggers).map_err(Error::Settings)?;
@@ -118,9 +123,7 @@ impl Run<'_> {
             let SandboxEvent { event: sandbox_event, device, attempt } =
                 event.nth(number).for_sandbox(&self.setup.name)?;
             let id = device.as_ref().map_or("", |device| device.id.as_str());
-            // A plugin sees its own timers, whatever its triggers are.
-            let is_timer = matches!(sandbox_event.data, EventData::Timer { .. });
-            if !is_timer && !self.triggers.match_event(&sandbox_event.data, id) {
+            if !reaches(&self.triggers, &sandbox_event.data, id) {
                 actual.push(EventResult::default());
                 continue;
             }
@@ -133,10 +136,13 @@ impl Run<'_> {
             let execution = running.handle(Call { event: &sandbox_event, device: device.as_ref(), attempt }).await;
             self.world.apply(&execution);
             let methods = recorder.take().calls.into_iter().filter(|call| matches!(call, HostCall::Method { .. }));
+            let effects = effects_of(&execution, &|num| self.world.name(num));
+            let is_done = matches!(execution.verdict, Verdict::Done);
             actual.push(EventResult {
                 outcome: Some(OutcomeLine::of(&execution.verdict)),
                 migration: None,
-                effects: effects_of(&execution, &|num| self.world.name(num)),
+                approval: approval::why(&effects, &self.setup.limits).filter(|_| is_done),
+                effects,
                 methods: methods.collect(),
             });
         }
@@ -160,7 +166,8 @@ fn migrated(step: Step, verdict: &Verdict, effects: Vec<EffectLine>) -> EventRes
         Step::Up { from } => format!("up from {from}"),
         Step::Down { to } => format!("down to {to}"),
     };
-    EventResult { outcome: Some(OutcomeLine::of(verdict)), migration: Some(migration), effects, methods: Vec::new() }
+    let outcome = Some(OutcomeLine::of(verdict));
+    EventResult { outcome, migration: Some(migration), effects, ..EventResult::default() }
 }
 
 /// The differences between the results and the expected ones; empty if there are none. JSON payloads are compared as JSON.
@@ -187,6 +194,10 @@ fn compare_event(number: usize, expected: &EventResult, actual: &EventResult, fo
     }
     if expected.outcome != actual.outcome {
         found.push(format!("event {number}: expected {}, was {}", outcome(expected), outcome(actual)));
+    }
+    if expected.approval != actual.approval {
+        let text = |result: &EventResult| result.approval.clone().unwrap_or_else(|| "no approval".into());
+        found.push(format!("event {number}: expected {}, was {}", text(expected), text(actual)));
     }
     let equal = |wanted: &EffectLine, got: &EffectLine| wanted.readable() == got.readable();
     for EffectDifference { number: effect, was, is } in compare::effects_by(&expected.effects, &actual.effects, equal) {

@@ -111,8 +111,7 @@ pub fn lines(effects: &[Effect], kv: &[KvChange], name: &dyn Fn(DeviceNum) -> Op
 
 /// Returns `None` for an effect that a plugin cannot have.
 fn line(effect: &Effect, name: &dyn Fn(DeviceNum) -> Option<DeviceName>) -> Option<EffectLine> {
-    let device =
-        |num: DeviceNum| name(num).map_or_else(|| format!("#{}", num.num_id()).into(), |name| names::short(&name));
+    let device = |num: DeviceNum| names::of(num, name);
     Some(match effect {
         Effect::Config { device: num, payload, expected } => {
             EffectLine::Config { device: device(*num), payload: payload.into(), expected: *expected }

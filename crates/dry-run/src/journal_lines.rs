@@ -9,7 +9,7 @@ use crate::{
     event::EventLine,
     mask::{DEFAULT, Masks},
     names,
-    recording::{ExecutionLine, FORMAT, Line, StartLine, VersionLine},
+    recording::{ExecutionLine, FORMAT, Line, StartLine, TriggersLine, VersionLine},
 };
 use switchbox_model::{DeviceName, DeviceNum, Effect, Event, Handled, Outcome, PluginName, limits};
 use switchbox_plugin_runtime::{KvChange, PluginSettings};
@@ -25,6 +25,22 @@ pub struct RanVersion {
     pub settings: PluginSettings,
 }
 
+impl RanVersion {
+    fn line(&self, version: u32) -> VersionLine {
+        let settings = &self.settings;
+        VersionLine {
+            version,
+            digest: self.digest.clone(),
+            settings: settings.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string),
+            asks: Vec::new(),
+            granted: settings.grants.clone(),
+            limits: settings.limits.clone(),
+            triggers: Some(TriggersLine::of(settings.triggers.as_deref())),
+            masked: false,
+        }
+    }
+}
+
 /// Writes the lines.
 #[derive(Debug)]
 pub struct JournalLines {
@@ -37,6 +53,8 @@ pub struct JournalLines {
     skipped: u64,
     /// Skipped executions that no line mentions yet.
     gap: u64,
+    /// The settings of the versions have more secrets than are remembered.
+    too_many_secrets: bool,
     text: Vec<u8>,
 }
 
@@ -49,7 +67,8 @@ impl JournalLines {
     pub fn new(plugin: &PluginName, versions: Vec<RanVersion>, mask: &[String]) -> Result<Self, String> {
         let masks = Masks::new(mask)?;
         let (written, text) = (Vec::new(), Vec::new());
-        let mut lines = Self { masks, versions, written, executions: 0, skipped: 0, gap: 0, text };
+        let too_many_secrets = false;
+        let mut lines = Self { masks, versions, written, executions: 0, skipped: 0, gap: 0, too_many_secrets, text };
         lines.write(&Line::Recording {
             format: FORMAT,
             plugin: plugin.to_string(),
@@ -71,18 +90,25 @@ impl JournalLines {
     ) {
         let line = event.and_then(|(event, device)| {
             let version = self.version_of(&handled.digest, handled.time_ms)?;
-            Some((version, execution(handled, event, device, name)?))
+            let line = execution(handled, event, device, name)?;
+            Some((self.instance_of(version, line.event.time_ms)?, line))
         });
-        let Some((version, mut line)) = line else {
+        let Some((instance, mut line)) = line else {
             self.skipped += 1;
             self.gap += 1;
             return;
         };
         self.write_gap();
-        line.instance = self.instance_of(version, line.event.time_ms);
+        line.instance = instance;
         line.masked = self.masks.execution(&mut line);
         self.executions += 1;
         self.write(&Line::Execution(Box::new(line)));
+    }
+
+    /// Whether it has to end, because a version has more secrets than can be remembered with those of the others.
+    #[must_use]
+    pub fn has_too_many_secrets(&self) -> bool {
+        self.too_many_secrets
     }
 
     /// Adds the last line.
@@ -106,29 +132,24 @@ impl JournalLines {
         in_force.or(only).map(|(at, _)| *at)
     }
 
-    /// The number of the version's instance. Writes the lines of both where they are new.
-    fn instance_of(&mut self, version: usize, time_ms: u64) -> u32 {
+    /// The number of the version's instance. Writes the lines of both where they are new. Returns `None` if there are too many secrets.
+    fn instance_of(&mut self, version: usize, time_ms: u64) -> Option<u32> {
         let number = |at: usize| u32::try_from(at + 1).unwrap_or(u32::MAX);
         if let Some(at) = self.written.iter().position(|written| *written == version) {
-            return number(at);
+            return Some(number(at));
         }
         let new = number(self.written.len());
-        self.written.push(version);
-        if let Some(RanVersion { digest, settings, .. }) = self.versions.get(version) {
-            let mut line = VersionLine {
-                version: new,
-                digest: digest.clone(),
-                settings: settings.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string),
-                asks: Vec::new(),
-                granted: settings.grants.clone(),
-                limits: settings.limits.clone(),
-                masked: false,
-            };
-            line.masked = self.masks.version(&mut line);
-            self.write(&Line::Version(line));
+        let mut line = self.versions.get(version)?.line(new);
+        if self.masks.remember_version(&mut line).is_err() {
+            self.too_many_secrets = true;
+            return None;
         }
+        line.masked = self.masks.version(&mut line);
+        self.written.push(version);
+        self.write_gap();
+        self.write(&Line::Version(line));
         self.write(&Line::Start(StartLine { instance: new, version: new, time_ms, calls: Vec::new() }));
-        new
+        Some(new)
     }
 
     fn write_gap(&mut self) {

@@ -2,6 +2,7 @@
 //! not carried out. The world is the live registry, a recording, or the description in a test case. This crate also writes the
 //! recordings. It never changes a host.
 
+pub mod approval;
 pub mod call;
 pub mod case;
 pub mod compare;
@@ -13,6 +14,7 @@ mod line_queue;
 mod line_writer;
 pub mod live;
 pub mod mask;
+pub mod method_calls;
 pub mod names;
 pub mod offline;
 pub mod own_state;
@@ -21,7 +23,11 @@ pub mod recorded;
 pub mod recorder;
 pub mod recording;
 pub mod replay;
+pub mod replay_result;
+pub mod replay_version;
 mod secret_words;
+mod secrets;
 pub mod shadow_report;
 pub mod sink;
+mod texts;
 pub mod world;

@@ -1,7 +1,7 @@
 //! What is to be written to a recording: lines in blocks of text, which workers fill and the writer empties, and what the writer makes
 //! into lines itself. Bounded by its bytes; what finds no room is refused.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -12,6 +12,9 @@ use switchbox_model::limits::RECORDING_QUEUE_BYTES;
 const BLOCK_BYTES: usize = 64 * 1024;
 /// Empty blocks that are kept for the next lines.
 const EMPTY_BLOCKS: usize = 16;
+/// A queue that was full has no room until it has fewer bytes. So executions are left out many at a time, and workers rarely start a new
+/// instance after that.
+const ROOM_AGAIN_BYTES: u64 = RECORDING_QUEUE_BYTES / 2;
 /// Starts of instances, and their versions, that are in the queue at once.
 const STARTS: usize = 1024;
 
@@ -37,6 +40,8 @@ pub(crate) struct LineQueue {
     inner: Mutex<Inner>,
     /// Bytes of executions that are not written yet.
     bytes: AtomicU64,
+    /// It was full, and has more than [`ROOM_AGAIN_BYTES`].
+    full: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +54,13 @@ struct Inner {
 impl LineQueue {
     /// Whether there is room for another execution.
     pub(crate) fn has_room(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) < RECORDING_QUEUE_BYTES
+        let was_full = self.full.load(Ordering::Relaxed);
+        let most = if was_full { ROOM_AGAIN_BYTES } else { RECORDING_QUEUE_BYTES };
+        let has_room = self.bytes.load(Ordering::Relaxed) < most;
+        if has_room == was_full {
+            self.full.store(!has_room, Ordering::Relaxed);
+        }
+        has_room
     }
 
     /// Adds the line of an execution. Returns false if there is no room.
@@ -120,6 +131,8 @@ impl LineQueue {
         let has_room = self.bytes.load(Ordering::Relaxed) + bytes <= RECORDING_QUEUE_BYTES;
         if has_room {
             self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        } else {
+            self.full.store(true, Ordering::Relaxed);
         }
         has_room
     }
@@ -129,5 +142,29 @@ impl Block {
     fn add(&mut self, line: &[u8]) {
         self.text.extend_from_slice(line);
         self.executions += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_was_full_has_room_again_when_it_is_half_empty() {
+        let queue = LineQueue::default();
+        let line = vec![b'x'; 1024 * 1024];
+        while queue.has_room() {
+            assert!(queue.push_line(&line));
+        }
+        assert!(!queue.push_line(&line));
+        let half = RECORDING_QUEUE_BYTES / 2 / line.len() as u64;
+        for freed in 1..=half + 1 {
+            queue.written(line.len() as u64);
+            assert_eq!(queue.has_room(), freed > half, "{freed}");
+        }
+        // Too large for what is left: the next ones are left out with it.
+        (0..half).for_each(|_| assert!(queue.push_line(&line)));
+        assert!(queue.has_room());
+        assert!(!queue.push_line(&[line.clone(), line].concat()) && !queue.has_room());
     }
 }

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, Write as _},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -19,7 +19,7 @@ use crate::{
     mask::Masks,
     recording::Line,
 };
-use switchbox_model::limits;
+use switchbox_model::limits::{LimitName, names};
 use switchbox_support::{metrics::Metrics, threads};
 
 /// The interval at which the writer takes queued lines. Workers do not wake it: a system call per execution would cost them more
@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) skipped: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) ended: Mutex<Option<String>>,
+    /// The limit that ends it before its file is full. Set before `closed`.
+    pub(crate) limit: OnceLock<LimitName>,
 }
 
 /// The writer's thread.
@@ -47,7 +49,7 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) until: Option<Instant>,
     pub(crate) max_bytes: u64,
-    /// Counts a full file.
+    /// Counts the limit that ends it.
     pub(crate) metrics: Metrics,
     /// Skipped executions that the file mentions already.
     pub(crate) skipped: u64,
@@ -59,7 +61,7 @@ pub(crate) struct Writer {
 enum EndReason {
     Stopped,
     TimeLimit,
-    Full,
+    Limit(LimitName),
     Failed(io::Error),
 }
 
@@ -73,6 +75,7 @@ impl Shared {
             skipped: AtomicU64::new(0),
             bytes: AtomicU64::new(bytes),
             ended: Mutex::default(),
+            limit: OnceLock::new(),
         }
     }
 }
@@ -91,9 +94,9 @@ impl Writer {
         let why = match ended {
             EndReason::Stopped => "stopped".to_owned(),
             EndReason::TimeLimit => "its time limit is reached".to_owned(),
-            EndReason::Full => {
-                self.metrics.limit(limits::names::RECORDING_BYTES);
-                format!("the limit \"{}\" is reached", limits::names::RECORDING_BYTES)
+            EndReason::Limit(limit) => {
+                self.metrics.limit(limit);
+                format!("the limit \"{limit}\" is reached")
             }
             EndReason::Failed(error) => {
                 tracing::warn!(%error, "a recording of a plugin ends: its file cannot be written");
@@ -111,27 +114,27 @@ impl Writer {
     fn write_all(&mut self) -> EndReason {
         loop {
             // Read before the queue, so that everything that was queued before the end is written.
-            let is_closed = self.shared.closed.load(Ordering::Relaxed) || Arc::strong_count(&self.shared) == 1;
+            let is_closed = self.shared.closed.load(Ordering::Acquire) || Arc::strong_count(&self.shared) == 1;
             let is_over = self.until.is_some_and(|until| Instant::now() >= until);
             for queued in self.shared.queue.take() {
                 if let Err(error) = self.take(queued) {
                     return EndReason::Failed(error);
                 }
                 if self.is_full() {
-                    return EndReason::Full;
+                    return EndReason::Limit(names::RECORDING_BYTES);
                 }
             }
             if let Err(error) = self.gap().and_then(|()| self.file.flush()) {
                 return EndReason::Failed(error);
             }
             if self.is_full() {
-                return EndReason::Full;
+                return EndReason::Limit(names::RECORDING_BYTES);
             }
             if is_over {
                 return EndReason::TimeLimit;
             }
             if is_closed {
-                return EndReason::Stopped;
+                return self.shared.limit.get().map_or(EndReason::Stopped, |limit| EndReason::Limit(*limit));
             }
             thread::sleep(WRITE_INTERVAL);
         }

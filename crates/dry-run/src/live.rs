@@ -1,7 +1,7 @@
 //! A world that reads from the live host: reads are real, and methods are never called. A method call gets the answer that was
 //! given for it, or the error that the device is offline.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -44,7 +44,7 @@ pub struct LiveWorld {
     answers: Vec<MethodAnswer>,
     /// Keys and values that are read instead of the live ones.
     own: Option<OwnState>,
-    grants: Mutex<Vec<GrantCheck>>,
+    grants: Mutex<BTreeSet<GrantCheck>>,
     /// Names of devices that were looked up, by their numbers.
     names: Mutex<Vec<(DeviceNum, DeviceName)>>,
 }
@@ -64,10 +64,7 @@ impl LiveWorld {
     /// The grants that were checked, each once.
     #[must_use]
     pub fn grants(&self) -> Vec<GrantCheck> {
-        let mut grants = self.grants.lock().clone();
-        grants.sort();
-        grants.dedup();
-        grants
+        self.grants.lock().iter().cloned().collect()
     }
 
     fn answers_for(&self, name: &DeviceName) -> impl Iterator<Item = &MethodAnswer> {
@@ -89,7 +86,7 @@ impl HostCalls for LiveWorld {
     }
 
     fn grant_checked(&self, capability: Capability, target: &str, granted: bool) {
-        self.grants.lock().push(GrantCheck { capability, target: target.to_owned(), granted });
+        self.grants.lock().insert(GrantCheck { capability, target: target.to_owned(), granted });
     }
 
     fn list(

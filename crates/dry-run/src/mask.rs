@@ -1,18 +1,25 @@
-//! Removes secrets from recordings: the values of keys that match a pattern, and the same values anywhere else in the same line.
-//! Equal values get equal masks, so that a replay of a masked line results in its masked effects.
+//! Removes secrets from recordings: the values of keys that match a pattern, and the same values anywhere else in the same line. Those of
+//! settings and of starts of instances are remembered, and removed from all lines that follow. Equal values get equal masks, so that a
+//! replay of a masked line results in its masked effects.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use globset::GlobSet;
+use parking_lot::RwLock;
 
 use crate::{
-    call::{DeviceLine, HostCall, MethodLine},
-    effect::{EffectLine, OutcomeLine},
-    event::{Data, EventLine},
-    payload::Payload,
     recording::{ExecutionLine, StartLine, VersionLine},
     secret_words::SecretWords,
+    secrets::{LineSecrets, Secrets, is_document},
+    texts::{self, Visit},
 };
+use switchbox_model::limits::RECORDING_SECRET_BYTES;
 use switchbox_rules::{
     json::{self, Kind},
     pattern,
@@ -31,14 +38,30 @@ pub const DEFAULT: [&str; 9] = [
     "pin",
 ];
 
-/// A shorter secret is masked only at its key, because it may occur elsewhere by chance.
-const EVERYWHERE_BYTES: usize = 6;
-
-/// The patterns of secret keys.
-#[derive(Debug, Clone)]
+/// The patterns of secret keys, and the secrets that are remembered.
+#[derive(Debug)]
 pub struct Masks {
     patterns: GlobSet,
     words: SecretWords,
+    known: Known,
+}
+
+/// The secrets of settings and of starts of instances: an instance may write them with each later event.
+#[derive(Debug, Default)]
+struct Known {
+    /// There are some. The lock is taken only then, because this is looked at for each execution.
+    any: AtomicBool,
+    secrets: RwLock<Arc<Secrets>>,
+}
+
+/// The secrets that would be remembered have more than [`RECORDING_SECRET_BYTES`].
+#[derive(Debug)]
+pub(crate) struct TooManySecrets;
+
+impl Known {
+    fn get(&self) -> Option<Arc<Secrets>> {
+        self.any.load(Ordering::Acquire).then(|| self.secrets.read().clone())
+    }
 }
 
 impl Masks {
@@ -50,127 +73,186 @@ impl Masks {
     pub fn new(more: &[String]) -> Result<Self, String> {
         let all: Vec<_> = DEFAULT.into_iter().map(str::to_owned).chain(more.iter().cloned()).collect();
         let lower: Vec<_> = all.iter().map(|pattern| pattern.to_lowercase()).collect();
-        Ok(Self { patterns: pattern::globs(&lower)?, words: SecretWords::new(&lower)? })
+        Ok(Self { patterns: pattern::globs(&lower)?, words: SecretWords::new(&lower)?, known: Known::default() })
     }
 
     fn is_secret(&self, key: &str) -> bool {
-        self.words.may_be_in_key(key) && self.patterns.is_match(key.to_lowercase())
+        !key.is_empty() && self.words.may_be_in_key(key) && self.patterns.is_match(key.to_lowercase())
     }
 
     /// Whether there may be something to mask. Quick, and without a parser. The line does not change.
     pub(crate) fn may_mask(&self, line: &mut ExecutionLine) -> bool {
-        self.may_have_secrets(&mut |visit| execution(line, visit))
+        self.may_have_secrets(self.known.get().as_deref(), &mut |visit| texts::execution(line, visit))
     }
 
     /// Returns true if something was masked.
     pub(crate) fn execution(&self, line: &mut ExecutionLine) -> bool {
-        self.mask(|visit| execution(line, visit))
+        self.mask(|visit| texts::execution(line, visit))
     }
 
     /// Returns true if something was masked.
     pub(crate) fn start(&self, line: &mut StartLine) -> bool {
-        self.mask(|visit| line.calls.iter_mut().for_each(|asked| call(asked, visit)))
+        self.mask(|visit| of_start(line, visit))
     }
 
     /// Returns true if something was masked.
     pub(crate) fn version(&self, line: &mut VersionLine) -> bool {
-        self.mask(|visit| visit("", TextRef::Text(&mut line.settings)))
+        self.mask(|visit| of_version(line, visit))
+    }
+
+    /// Remembers the secrets of an instance's start, before its executions. The line does not change.
+    ///
+    /// # Errors
+    ///
+    /// There are too many. The line and those that follow it must not be written then.
+    pub(crate) fn remember_start(&self, line: &mut StartLine) -> Result<(), TooManySecrets> {
+        self.remember(|visit| of_start(line, visit))
+    }
+
+    /// The same for the settings of a version.
+    pub(crate) fn remember_version(&self, line: &mut VersionLine) -> Result<(), TooManySecrets> {
+        self.remember(|visit| of_version(line, visit))
+    }
+
+    fn remember(&self, mut each: impl FnMut(&mut Visit<'_>)) -> Result<(), TooManySecrets> {
+        if !self.may_have_secrets(None, &mut each) {
+            return Ok(());
+        }
+        let mut secrets = self.known.secrets.write();
+        let before = Arc::clone(&secrets);
+        let new = self.find_all(Some(&before), &mut each).into_own();
+        if before.bytes() + new.bytes() > RECORDING_SECRET_BYTES {
+            return Err(TooManySecrets);
+        }
+        if !new.is_empty() {
+            *secrets = Arc::new(before.joined(new));
+            self.known.any.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// `each` visits all texts: a first time to find the secrets, a second time to mask them.
     fn mask(&self, mut each: impl FnMut(&mut Visit<'_>)) -> bool {
-        let mut found = Vec::new();
-        if !self.may_have_secrets(&mut each) {
+        let known = self.known.get();
+        if !self.may_have_secrets(known.as_deref(), &mut each) {
             return false;
         }
-        each(&mut |key, place| self.find(key, place.text(), &mut found));
+        let mut found = self.find_all(known.as_deref(), &mut each);
         if found.is_empty() {
             return false;
         }
+        found.build_search();
+        let mut masked = false;
         each(&mut |key, place| {
-            if let Some(masked) = place.text().and_then(|text| self.replaced(key, text, &found)) {
-                place.replace(masked);
+            if let Some(text) = self.replaced(key, place.bytes(), &found) {
+                place.replace(text);
+                masked = true;
             }
         });
-        true
+        masked
     }
 
-    fn may_have_secrets(&self, each: &mut impl FnMut(&mut Visit<'_>)) -> bool {
+    fn may_have_secrets(&self, known: Option<&Secrets>, each: &mut impl FnMut(&mut Visit<'_>)) -> bool {
         let mut may = false;
         each(&mut |key, place| {
             let keyed = || !key.is_empty() && self.words.may_be_in_key(key);
-            let inside = |text: &str| is_document(text) && self.words.may_be_in_document(text);
-            may = may || keyed() || place.text().is_some_and(inside);
+            let text = place.bytes();
+            let inside = || is_document(text) && self.words.may_be_in_document(text);
+            may = may || keyed() || inside() || known.is_some_and(|known| known.may_be_in(text));
         });
         may
     }
 
-    fn find(&self, key: &str, text: Option<&str>, found: &mut Vec<String>) {
-        let Some(text) = text.filter(|text| !text.is_empty()) else { return };
-        if !key.is_empty() && self.is_secret(key) {
-            return add(found, text);
-        }
-        let Some(document) = document(text) else { return };
-        self.secrets(&document, false, &mut |value| match &value.kind {
-            Kind::String(meant) => {
-                add(found, inner(value.text));
-                if let Ok(meant) = std::str::from_utf8(meant) {
-                    add(found, meant);
-                }
-            }
-            _ => add(found, value.text),
-        });
+    fn find_all<'k>(&self, known: Option<&'k Secrets>, each: &mut impl FnMut(&mut Visit<'_>)) -> LineSecrets<'k> {
+        let mut found = LineSecrets::new(known);
+        each(&mut |key, place| self.find(key, place.bytes(), &mut found));
+        found
     }
 
-    /// Returns `None` if it contains nothing to mask.
-    fn replaced(&self, key: &str, text: &str, found: &[String]) -> Option<String> {
-        if !key.is_empty() && self.is_secret(key) {
-            return Some(name_of(text, found));
+    fn find(&self, key: &str, text: &[u8], found: &mut LineSecrets<'_>) {
+        if self.is_secret(key) {
+            return found.add(text, text);
         }
-        let mut places: Vec<(Range<usize>, String)> = Vec::new();
-        if let Some(document) = document(text) {
-            self.secrets(&document, false, &mut |value| {
-                let masked = match value.kind {
-                    Kind::String(_) => format!("\"{}\"", name_of(inner(value.text), found)),
-                    _ => "0".to_owned(),
-                };
-                places.push((value.start..value.end(), masked));
-            });
+        if !is_document(text) || !self.words.may_be_in_document(text) {
+            return;
         }
-        let mut masked = text.to_owned();
-        for (range, name) in places.into_iter().rev() {
-            masked.replace_range(range, &name);
+        if let Ok(document) = json::parse(text) {
+            self.find_in(&document, false, found);
         }
-        for secret in found.iter().filter(|secret| secret.len() >= EVERYWHERE_BYTES) {
-            if masked.contains(secret.as_str()) {
-                masked = masked.replace(secret.as_str(), &name_of(secret, found));
-            }
-        }
-        (masked != text).then_some(masked)
     }
 
     /// The strings and numbers below secret keys.
-    fn secrets<'a>(&self, value: &json::Value<'a>, secret: bool, take: &mut dyn FnMut(&json::Value<'a>)) {
+    fn find_in(&self, value: &json::Value<'_>, secret: bool, found: &mut LineSecrets<'_>) {
         match &value.kind {
             Kind::Object(object) => {
                 for member in object.members() {
                     let secret = secret || self.is_secret(&String::from_utf8_lossy(&member.key));
-                    self.secrets(&member.value, secret, take);
+                    self.find_in(&member.value, secret, found);
                 }
             }
-            Kind::Array(items) => items.iter().for_each(|item| self.secrets(item, secret, take)),
-            Kind::String(_) | Kind::Number if secret => take(value),
+            Kind::Array(items) => items.iter().for_each(|item| self.find_in(item, secret, found)),
+            Kind::String(meant) if secret => found.add(inner(value.text).as_bytes(), meant),
+            Kind::Number if secret => found.add_number(value.text.as_bytes()),
             _ => {}
         }
     }
+
+    /// Returns `None` if it contains nothing to mask. What is JSON stays JSON.
+    fn replaced(&self, key: &str, text: &[u8], found: &LineSecrets<'_>) -> Option<Vec<u8>> {
+        if self.is_secret(key) {
+            return Some(found.at_key(text)).filter(|masked| masked != text);
+        }
+        let as_document = || self.words.may_be_in_document(text) || found.may_be_in(text);
+        if is_document(text)
+            && as_document()
+            && let Ok(document) = json::parse(text)
+        {
+            let mut edits = Vec::new();
+            self.mask_in(&document, false, found, &mut edits);
+            return edited(text, &edits);
+        }
+        found.replaced(text)
+    }
+
+    /// Collects what changes in a document, in the order of its text.
+    fn mask_in(
+        &self,
+        value: &json::Value<'_>,
+        secret: bool,
+        found: &LineSecrets<'_>,
+        edits: &mut Vec<(Range<usize>, String)>,
+    ) {
+        let new = match &value.kind {
+            Kind::Object(object) => {
+                for member in object.members() {
+                    let range = member.start..member.start + member.key_text.len();
+                    edits.extend(masked_string(&member.key, found).map(|new| (range, new)));
+                    let secret = secret || self.is_secret(&String::from_utf8_lossy(&member.key));
+                    self.mask_in(&member.value, secret, found, edits);
+                }
+                None
+            }
+            Kind::Array(items) => {
+                items.iter().for_each(|item| self.mask_in(item, secret, found, edits));
+                None
+            }
+            Kind::String(_) if secret => {
+                Some(format!("\"{}\"", String::from_utf8_lossy(&found.at_key(inner(value.text).as_bytes()))))
+            }
+            Kind::String(meant) => masked_string(meant, found),
+            Kind::Number if secret || found.is_in(value.text.as_bytes()) => Some("0".to_owned()),
+            _ => None,
+        };
+        edits.extend(new.filter(|new| new != value.text).map(|new| (value.start..value.end(), new)));
+    }
 }
 
-fn is_document(text: &str) -> bool {
-    text.trim_start().starts_with(['{', '['])
+fn of_start(line: &mut StartLine, visit: &mut Visit<'_>) {
+    line.calls.iter_mut().for_each(|asked| texts::call(asked, visit));
 }
 
-fn document(text: &str) -> Option<json::Value<'_>> {
-    if is_document(text) { json::parse(text.as_bytes()).ok() } else { None }
+fn of_version(line: &mut VersionLine, visit: &mut Visit<'_>) {
+    texts::text(&mut line.settings, visit);
 }
 
 /// The contents of a JSON string, without its quotes.
@@ -178,95 +260,24 @@ fn inner(text: &str) -> &str {
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
 
-fn add(found: &mut Vec<String>, text: &str) {
-    if !text.is_empty() && !found.iter().any(|known| known == text) {
-        found.push(text.to_owned());
-    }
+/// A JSON string with masks. Returns `None` if it has no secret.
+fn masked_string(meant: &[u8], found: &LineSecrets<'_>) -> Option<String> {
+    let masked = found.replaced(meant)?;
+    serde_json::to_string(&String::from_utf8_lossy(&masked)).ok()
 }
 
-/// The mask of a secret: equal secrets of a line have equal masks. A value that is a mask already stays, so masking twice has the
-/// same result.
-fn name_of(secret: &str, found: &[String]) -> String {
-    if secret.starts_with("(masked ") {
-        return secret.to_owned();
+fn edited(text: &[u8], edits: &[(Range<usize>, String)]) -> Option<Vec<u8>> {
+    if edits.is_empty() {
+        return None;
     }
-    let number = found.iter().position(|known| known == secret).map_or(0, |at| at + 1);
-    format!("(masked {number})")
-}
-
-/// The position of a text.
-enum TextRef<'a> {
-    Payload(&'a mut Payload),
-    Text(&'a mut String),
-}
-
-impl TextRef<'_> {
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Payload(payload) => std::str::from_utf8(&payload.0).ok(),
-            Self::Text(text) => Some(text),
-        }
+    let (mut masked, mut at) = (Vec::with_capacity(text.len()), 0);
+    for (range, new) in edits {
+        masked.extend_from_slice(text.get(at..range.start).unwrap_or_default());
+        masked.extend_from_slice(new.as_bytes());
+        at = range.end;
     }
-
-    fn replace(self, masked: String) {
-        match self {
-            Self::Payload(payload) => payload.0 = masked.into(),
-            Self::Text(text) => *text = masked,
-        }
-    }
-}
-
-/// Called for each text with its key; the key is empty if there is none.
-type Visit<'v> = dyn FnMut(&str, TextRef<'_>) + 'v;
-
-fn execution(line: &mut ExecutionLine, visit: &mut Visit<'_>) {
-    event(&mut line.event, visit);
-    line.calls.iter_mut().for_each(|asked| call(asked, visit));
-    line.effects.iter_mut().for_each(|wanted| effect(wanted, visit));
-    line.logs.iter_mut().for_each(|text| visit("", TextRef::Text(text)));
-    if let OutcomeLine::Retry(text) | OutcomeLine::Reject(text) | OutcomeLine::Failed(text) = &mut line.outcome {
-        visit("", TextRef::Text(text));
-    }
-}
-
-fn event(event: &mut EventLine, visit: &mut Visit<'_>) {
-    let (payload, properties) = match &mut event.data {
-        Data::Telemetry { payload, properties, .. } | Data::Topic { payload, properties, .. } => (payload, properties),
-        Data::State { payload, .. } | Data::Timer { payload, .. } => return visit("", TextRef::Payload(payload)),
-        Data::Connected | Data::Disconnected { .. } | Data::CommandSettled { .. } => return,
-    };
-    visit("", TextRef::Payload(payload));
-    properties.iter_mut().for_each(|(name, value)| visit(name, TextRef::Text(value)));
-}
-
-fn call(call: &mut HostCall, visit: &mut Visit<'_>) {
-    match call {
-        HostCall::Device { answer: Some(answer), .. } => device(answer, visit),
-        HostCall::List { answer, .. } => answer.iter_mut().for_each(|found| device(found, visit)),
-        HostCall::Config { answer: Some(answer), .. } => visit("", TextRef::Payload(&mut answer.payload)),
-        HostCall::Twin { answer: Ok(document), .. } => visit("", TextRef::Payload(document)),
-        HostCall::StateGet { key, answer: Some(answer) } => visit(key, TextRef::Payload(&mut answer.value)),
-        HostCall::Method { payload, answer, .. } => {
-            visit("", TextRef::Payload(payload));
-            if let MethodLine::Answered { payload, .. } = answer {
-                visit("", TextRef::Payload(payload));
-            }
-        }
-        _ => {}
-    }
-}
-
-fn device(device: &mut DeviceLine, visit: &mut Visit<'_>) {
-    device.metadata.iter_mut().for_each(|(name, value)| visit(name, TextRef::Text(value)));
-}
-
-fn effect(effect: &mut EffectLine, visit: &mut Visit<'_>) {
-    if let EffectLine::State { key, value: Some(value), .. } = effect {
-        return visit(key, TextRef::Payload(value));
-    }
-    if let Some(payload) = effect.payload_mut() {
-        visit("", TextRef::Payload(payload));
-    }
+    masked.extend_from_slice(text.get(at..).unwrap_or_default());
+    Some(masked)
 }
 
 #[cfg(test)]

@@ -15,12 +15,32 @@ pub enum Error {
     Load(#[from] LoadError),
 }
 
-/// Compiles a component with the limits of a host.
+/// A sandbox for any number of components.
+pub struct Sandbox(WasmEngine);
+
+impl Sandbox {
+    /// # Errors
+    ///
+    /// This machine cannot run components.
+    pub fn new() -> Result<Self, Error> {
+        Ok(Self(WasmEngine::new(Options { max_instances: INSTANCES, ..Options::default() })?))
+    }
+
+    /// Compiles a component with the limits of a host.
+    ///
+    /// # Errors
+    ///
+    /// A host would refuse the component.
+    pub async fn load(&self, component: Bytes) -> Result<Component, Error> {
+        Ok(Component::load(&self.0, component).await?)
+    }
+}
+
+/// Compiles one component, in a sandbox of its own.
 ///
 /// # Errors
 ///
 /// A host would refuse the component.
 pub async fn load(component: Bytes) -> Result<Component, Error> {
-    let engine = WasmEngine::new(Options { max_instances: INSTANCES, ..Options::default() })?;
-    Ok(Component::load(&engine, component).await?)
+    Sandbox::new()?.load(component).await
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName};
 use switchbox_plugin_runtime::{
-    Capability, ConfigView, DeviceView, HostCalls, MethodCall, MethodError, MethodResponse, host::BoxFuture,
+    Called, Capability, ConfigView, DeviceView, HostCalls, MethodCall, MethodError, MethodResponse, host::BoxFuture,
 };
 
 /// Bytes of recorded answers of one execution, roughly. An execution with more is left out of the recording.
@@ -69,6 +69,8 @@ pub struct RecordedCalls {
     pub bytes: usize,
     /// The answers had more than [`CALLS_BYTES`], so some calls are missing.
     pub too_large: bool,
+    /// The methods that the execution called, for a shadow. `None`: they are not known.
+    pub methods: Option<Vec<Called>>,
 }
 
 impl Recorder {
@@ -99,7 +101,7 @@ impl Recorder {
         earlier.names.0.clear();
         let empty = CallLog { calls: earlier.calls, bytes: 0, names: earlier.names };
         let CallLog { calls, bytes, names } = std::mem::replace(&mut *self.log.lock(), empty);
-        RecordedCalls { calls, names, bytes, too_large: bytes > CALLS_BYTES }
+        RecordedCalls { calls, names, bytes, too_large: bytes > CALLS_BYTES, methods: None }
     }
 
     fn record(&self, bytes: usize, call: impl FnOnce() -> HostCall) {

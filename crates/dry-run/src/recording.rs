@@ -10,7 +10,7 @@ use crate::{
     effect::{EffectLine, OutcomeLine},
     event::EventLine,
 };
-use switchbox_plugin_runtime::{GrantPatterns, GrantRequest, Limits};
+use switchbox_plugin_runtime::{GrantPatterns, GrantRequest, Limits, Trigger};
 
 /// The format version that this host writes. It reads this one and all earlier ones.
 pub const FORMAT: u32 = 1;
@@ -98,9 +98,30 @@ pub struct VersionLine {
     pub granted: Option<GrantPatterns>,
     #[serde(default)]
     pub limits: Limits,
+    /// `None` in recordings of earlier hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triggers: Option<TriggersLine>,
     /// Whether something in the settings is masked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub masked: bool,
+}
+
+/// Where the triggers of a version are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TriggersLine {
+    /// In the description of its component.
+    Component,
+    /// In its settings file.
+    Settings(Vec<Trigger>),
+}
+
+impl TriggersLine {
+    /// `set`: the triggers of a settings file, if it has any.
+    #[must_use]
+    pub fn of(set: Option<&[Trigger]>) -> Self {
+        set.map_or(Self::Component, |triggers| Self::Settings(triggers.to_vec()))
+    }
 }
 
 /// The start of an instance.

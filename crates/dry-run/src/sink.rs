@@ -20,11 +20,11 @@ use crate::{
     event::EventLine,
     line_queue::Queued,
     line_writer::{Shared, Writer, buffered},
-    mask::{DEFAULT, Masks},
+    mask::{DEFAULT, Masks, TooManySecrets},
     recorder::RecordedCalls,
     recording::{ExecutionLine, FORMAT, Line, StartLine, VersionLine},
 };
-use switchbox_model::{DeviceName, Event, PluginName};
+use switchbox_model::{DeviceName, Event, PluginName, limits::names};
 use switchbox_plugin_runtime::Execution;
 use switchbox_support::{clock, metrics::Metrics, tasks::Tasks};
 
@@ -137,7 +137,7 @@ impl Recording {
 
     /// Ends the recording. Its last line is written shortly after.
     pub fn stop(&self) {
-        self.shared.closed.store(true, Ordering::Relaxed);
+        self.shared.closed.store(true, Ordering::Release);
     }
 
     #[must_use]
@@ -157,20 +157,47 @@ impl Recording {
     /// Records a new instance of the version `id`. Returns the instance's number.
     pub fn start(&self, id: &str, version: impl FnOnce(u32) -> VersionLine, time_ms: u64, calls: RecordedCalls) -> u32 {
         let instance = self.instances.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.add_start(instance, id, version, (time_ms, calls)).is_err() {
+            // The first one stays.
+            let _ = self.shared.limit.set(names::RECORDING_SECRET_BYTES);
+            self.stop();
+        }
+        instance
+    }
+
+    /// Their secrets are remembered before the first execution of the instance.
+    fn add_start(
+        &self,
+        instance: u32,
+        id: &str,
+        version: impl FnOnce(u32) -> VersionLine,
+        (time_ms, calls): (u64, RecordedCalls),
+    ) -> Result<(), TooManySecrets> {
         // Locked until both are queued, so that the file has a version before its instances.
         let mut versions = self.versions.lock();
+        let masks = &self.shared.masks;
         let number = |at: usize| u32::try_from(at + 1).unwrap_or(u32::MAX);
         let version = match versions.iter().position(|known| known == id) {
             Some(at) => number(at),
             None => {
                 let new = number(versions.len());
+                let mut line = version(new);
+                masks.remember_version(&mut line)?;
                 versions.push(id.to_owned());
-                self.send_start(Queued::Version(Box::new(version(new))));
+                self.send_start(Queued::Version(Box::new(line)));
                 new
             }
         };
-        self.send_start(Queued::Start(StartLine { instance, version, time_ms, calls: calls.calls }));
-        instance
+        let mut start = StartLine { instance, version, time_ms, calls: calls.calls };
+        masks.remember_start(&mut start)?;
+        self.send_start(Queued::Start(start));
+        Ok(())
+    }
+
+    /// Whether there is room for another execution in the writer's queue, and nothing is counted.
+    #[must_use]
+    pub fn may_have_room(&self) -> bool {
+        !self.is_closed() && self.shared.queue.has_room()
     }
 
     /// Whether there is room for another execution in the writer's queue. If there is none, counts one as left out.

@@ -42,8 +42,9 @@ pub struct WorldLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DeviceOfCase {
-    /// Whether it is connected, and subscribes to its commands and methods.
     pub connected: bool,
+    /// Whether it subscribes to its commands and methods while it is connected.
+    pub subscribed: bool,
     pub blocked: bool,
     pub gateway: bool,
     pub metadata: BTreeMap<String, String>,
@@ -55,7 +56,8 @@ pub struct DeviceOfCase {
 
 impl Default for DeviceOfCase {
     fn default() -> Self {
-        Self { connected: true, blocked: false, gateway: false, metadata: BTreeMap::new(), config: None, state: None }
+        let metadata = BTreeMap::new();
+        Self { connected: true, subscribed: true, blocked: false, gateway: false, metadata, config: None, state: None }
     }
 }
 
@@ -77,6 +79,8 @@ struct Device {
     name: DeviceName,
     about: DeviceOfCase,
     config: twin::Desired,
+    /// Commands that wait for it. One that is connected acknowledges its commands at once.
+    waiting: usize,
 }
 
 impl CaseWorld {
@@ -100,7 +104,7 @@ impl CaseWorld {
 
     fn add(&self, name: DeviceName, about: DeviceOfCase) {
         let config = about.config.as_ref().map(|config| twin::Desired { version: 1, document: config.0.clone() });
-        self.state.lock().devices.push(Device { name, about, config: config.unwrap_or_default() });
+        self.state.lock().devices.push(Device { name, about, config: config.unwrap_or_default(), waiting: 0 });
     }
 
     /// The name of a device.
@@ -154,6 +158,11 @@ impl WorldState {
                     let _ = device.config.patch(patch);
                 }
             }
+            Effect::Command { device, .. } => {
+                if let Some(device) = self.device_mut(*device).filter(|device| !device.about.connected) {
+                    device.waiting += 1;
+                }
+            }
             _ => {}
         }
     }
@@ -172,8 +181,8 @@ impl Device {
             config_version: self.config.version,
             state_version: u64::from(about.state.is_some()),
             last_event_ms: None,
-            accepts_commands: about.connected,
-            accepts_methods: about.connected,
+            accepts_commands: about.connected && about.subscribed,
+            accepts_methods: about.connected && about.subscribed,
         }
     }
 
@@ -255,8 +264,10 @@ impl HostCalls for CaseWorld {
         self.state.lock().own.bytes()
     }
 
-    fn command_room(&self, _: DeviceNum) -> usize {
-        limits::QUEUED_COMMANDS
+    fn command_room(&self, device: DeviceNum) -> usize {
+        let state = self.state.lock();
+        let waiting = state.device(device).map_or(0, |device| device.waiting);
+        limits::QUEUED_COMMANDS.saturating_sub(waiting)
     }
 
     fn timers(&self, _: &PluginName) -> usize {

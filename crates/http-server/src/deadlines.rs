@@ -221,9 +221,9 @@ mod tests {
     }
 
     /// A body without end that yields one byte after each pause.
-    struct Dripping(Pin<Box<Sleep>>);
+    struct Trickle(Pin<Box<Sleep>>);
 
-    impl hyper::body::Body for Dripping {
+    impl hyper::body::Body for Trickle {
         type Data = Bytes;
         type Error = io::Error;
 
@@ -238,8 +238,8 @@ mod tests {
     async fn a_body_that_arrives_too_slowly_is_refused() {
         let metrics = Metrics::default();
         // Sleeps between two drops.
-        let dripping = Body::new(Dripping(Box::pin(tokio::time::sleep(Duration::ZERO))));
-        let body = BodyDeadline::new(dripping, SHORT, metrics.clone(), ADMIN_BODY_TIME);
+        let trickle = Body::new(Trickle(Box::pin(tokio::time::sleep(Duration::ZERO))));
+        let body = BodyDeadline::new(trickle, SHORT, metrics.clone(), ADMIN_BODY_TIME);
         assert!(body.collect().await.is_err());
         assert_eq!(hits(&metrics, ADMIN_BODY_TIME), 1);
     }

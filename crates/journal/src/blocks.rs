@@ -49,12 +49,6 @@ impl Blocks {
             new.fill(0);
         }
     }
-
-    fn copy_in(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(target) = self.bytes_mut().get_mut(at..at + bytes.len()) {
-            target.copy_from_slice(bytes);
-        }
-    }
 }
 
 /// The end of a file that is appended to: the bytes after its last whole block.
@@ -75,7 +69,9 @@ impl PartialBlock {
         let before = self.held;
         self.blocks.resize(before);
         self.blocks.resize(length.max(before + bytes.len()));
-        self.blocks.copy_in(before, bytes);
+        if let Some(target) = self.blocks.bytes_mut().get_mut(before..before + bytes.len()) {
+            target.copy_from_slice(bytes);
+        }
         self.held += bytes.len();
         self.blocks.bytes()
     }

@@ -76,7 +76,7 @@ impl Damage {
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, offset, row, seq, problem, .. } = self;
-        write!(f, "{}: {problem}: row {} should stand at byte {offset}", path.display(), row + 1)?;
+        write!(f, "{}: {problem}: row {} is expected at byte {offset}", path.display(), row + 1)?;
         match (self.next_row(), self.last_seq()) {
             (Some(next), Some(last)) => write!(
                 f,

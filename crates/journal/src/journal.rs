@@ -113,13 +113,24 @@ impl Journal {
     /// Appends the record that was begun and filled by [`record::begin`] and [`record::encode`]; `last_seq` is the last
     /// event in it or before it. `durable`: returns when it is on the disk. Returns the end of the journal.
     pub fn append(&mut self, record: &mut [u8], last_seq: Seq, durable: bool) -> Result<JournalPosition, Error> {
+        let problem = |e: io::Error| Error::Write(e.to_string());
         let before = self.files.end();
         let end = JournalPosition { row: before.row + 1, last_seq, offset: before.offset + record.len() as u64 };
-        self.make_room(record.len() as u64, before).map_err(|e| Error::Write(e.to_string()))?;
+        self.make_room(record.len() as u64, before).map_err(problem)?;
         record::seal(record, end.row, last_seq, durable)?;
-        self.write(record, durable).map_err(|e| Error::Write(e.to_string()))?;
+        let (file, used) = self.files.last();
+        self.writer.write(&file, used, record, durable).map_err(problem)?;
+        if durable {
+            file.sync().map_err(problem)?;
+        }
         self.files.record_end(end, durable);
         Ok(end)
+    }
+
+    /// Whether a record of this many bytes fits into the last file, which need not grow for it.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let until = self.files.0.read().last.used() + bytes;
+        until <= self.segment_bytes && !self.writer.grows(until)
     }
 
     /// Continues in another file if the last one has no room for this many bytes.
@@ -136,12 +147,6 @@ impl Journal {
             self.preallocated.request(self.segment_bytes);
         }
         Ok(())
-    }
-
-    fn write(&mut self, record: &[u8], durable: bool) -> io::Result<()> {
-        let (file, used) = self.files.last();
-        self.writer.write(&file, used, record, durable)?;
-        if durable { file.sync() } else { Ok(()) }
     }
 
     /// Continues in another file. Only the last file may ever be torn, so this one is synced, whatever is in it.
@@ -290,7 +295,7 @@ impl Files {
     }
 
     /// The last row of the files that may be deleted: all of their rows are before the event, up to `applied`, and more than
-    /// `keep_bytes` from the end. `None`: no file may.
+    /// `keep_bytes` from the end. Returns `None` if no file may be deleted.
     pub fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Option<i64> {
         let inner = self.0.read();
         let newest = inner.last.end().offset;
@@ -312,6 +317,14 @@ impl Files {
     pub fn last_file(&self) -> (PathBuf, u64) {
         let inner = self.0.read();
         (inner.last.path().to_owned(), inner.last.used())
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Files {
+    /// Rows up to this one are on the disk.
+    pub fn durable_row(&self) -> i64 {
+        self.0.read().durable
     }
 }
 

@@ -1,4 +1,4 @@
-//! The journal, which is the durable state of a host: an append-only log of checksummed records, one for each commit of the writer. One
+//! The journal, which is the durable state of a host: an append-only sequence of checksummed records, one for each commit of the writer. One
 //! thread writes, while any number of threads read. Says what is whole, torn or damaged before it changes anything. Knows how an entry is
 //! encoded and nothing of what it means.
 

@@ -38,8 +38,8 @@ impl Files {
         Ok(page)
     }
 
-    /// At most `rows` rows before `before`, newest first, and not many more than `most` bytes of them, but at least one. `None`:
-    /// the beginning was reached.
+    /// At most `rows` rows before `before`, newest first, and not many more than `max` bytes of them, but at least one. Returns none if
+    /// there is no row before.
     pub fn back_page(&self, before: i64, rows: usize, max: usize) -> Result<Vec<JournalRow>, Error> {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         let Some((from, part)) = self.back(before, rows) else { return Ok(Vec::new()) };

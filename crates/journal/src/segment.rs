@@ -1,6 +1,6 @@
-//! One file of the journal, named after the row before its first. Its bytes are written once and read by any thread; zeros are written
-//! ahead of them, so that most commits overwrite bytes of the file and change no metadata: then an fdatasync is one write of the disk, not
-//! a transaction of the file system.
+//! One file of the journal, named after the row before its first. Its bytes are written once and read by any thread. Zeros are written
+//! ahead of them, so most commits overwrite bytes of the file and change no metadata. Then an fdatasync is one write of the disk, and not a
+//! transaction of the file system.
 
 use std::{
     io,

@@ -9,7 +9,7 @@ use switchbox_rules::names::{PluginName, Seq};
 /// What brought an effect about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
-    /// A plugin handled an event. `digest` is that of its component, `sha256:…`; `attempt` counts from 1, and
+    /// A plugin handled an event. `digest` is that of its component, see [`JournaledDigest`]; `attempt` counts from 1, and
     /// (seq, plugin, attempt) names the execution; `index` is the effect's place among those of the event.
     Plugin { seq: Seq, plugin: PluginName, digest: Arc<str>, attempt: u32, index: u32 },
     /// A call of the admin API. `who` is the name of its access token.
@@ -26,6 +26,33 @@ impl Cause {
             }
             Self::Api { .. } => None,
         }
+    }
+}
+
+/// What the journal has as the digest of the component that handled an event: `sha256:…`, and for a canary `sha256:…/canary`, since a
+/// canary may have the component of the version in force, with other settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournaledDigest<'a> {
+    /// `sha256:…` of the component.
+    pub component: &'a str,
+    pub by_canary: bool,
+}
+
+impl<'a> JournaledDigest<'a> {
+    const CANARY: &'static str = "/canary";
+
+    #[must_use]
+    pub fn parse(text: &'a str) -> Self {
+        match text.strip_suffix(Self::CANARY) {
+            Some(component) => Self { component, by_canary: true },
+            None => Self { component: text, by_canary: false },
+        }
+    }
+
+    /// As the journal has it.
+    #[must_use]
+    pub fn of_canary(component: &str) -> Arc<str> {
+        format!("{component}{}", Self::CANARY).into()
     }
 }
 
@@ -67,6 +94,14 @@ impl FromStr for EffectKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_canary_with_the_component_in_force_is_told_apart() {
+        let canary = JournaledDigest::of_canary("sha256:ab");
+        assert_eq!(JournaledDigest::parse(&canary), JournaledDigest { component: "sha256:ab", by_canary: true });
+        let in_force = JournaledDigest { component: "sha256:ab", by_canary: false };
+        assert_eq!(JournaledDigest::parse("sha256:ab"), in_force);
+    }
 
     #[test]
     fn an_effects_key_is_read_as_it_is_written() {

@@ -34,7 +34,23 @@ pub enum Effect {
     ConfigForced { device: DeviceNum, payload: Bytes, expected: Option<u64> },
 }
 
+/// A device or topic that an event reaches: by an effect, or by a method call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target<'a> {
+    Device(DeviceNum),
+    Topic(&'a str),
+}
+
 impl Effect {
+    /// The device or topic that it acts on. `None` if it concerns the plugin alone.
+    #[must_use]
+    pub fn target(&self) -> Option<Target<'_>> {
+        match self {
+            Self::Publish { topic, .. } => Some(Target::Topic(topic)),
+            other => other.device().map(Target::Device),
+        }
+    }
+
     /// The device of the effect. `None` if it has none.
     #[must_use]
     pub fn device(&self) -> Option<DeviceNum> {

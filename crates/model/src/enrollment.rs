@@ -23,9 +23,9 @@ pub enum Attestation {
 /// One device, or many.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrollment {
-    /// The registration id of the one device. `None`: the enrolment is for many devices.
+    /// The registration id of the one device. `None` if the enrolment is for many devices.
     pub registration_id: Option<String>,
-    /// The id that the one device gets. `None`: its registration id.
+    /// The id that the one device gets. `None` if that is its registration id.
     pub device_id: Option<DeviceId>,
     pub attestation: Attestation,
     pub disabled: bool,

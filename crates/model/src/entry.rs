@@ -17,7 +17,7 @@ use super::{
 };
 
 /// One atomic thing that happened. The order of the variants, and of the fields of each, is the format of the journal
-/// (ARCHITECTURE.md, "Formats"): new variants stand at the end.
+/// (ARCHITECTURE.md, "Formats"): new variants are added at the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Entry {
     /// Appends these events. `by`: the effect that caused each one, in the same order; missing elements mean `None`.
@@ -34,7 +34,8 @@ pub enum Entry {
     /// Commands of one device that have ended, each with its `CommandSettled` event: one record, so that neither is there
     /// without the other. `nums` are the commands' numbers among those of their device, one for each event.
     CommandsSettled { nums: Vec<u64>, events: Vec<Event> },
-    /// An operator's change. With `revision`, which is an `ETag`, it is made only if what it changes has that one.
+    /// An operator's change. With `revision`, which is an `ETag`, it is made only if what it changes has that one. It is `None` for
+    /// changes of bindings and of enrolments: the calls for bindings take no `If-Match`, and enrolments are compared by content.
     Registry { change: RegistryChange, revision: Option<u64> },
     /// An operator deletes a device. Its open commands end with it: `nums` and `events` are as in `CommandsSettled`. Where the
     /// deletion is refused, the commands have ended nevertheless, as their events say so.

@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use switchbox_rules::{
     calls,
+    event::Seen,
     names::{DeviceNum, Seq},
 };
+
+pub use switchbox_rules::event::{EventKind, FILE_UPLOADED};
 
 /// One event. Its `seq` is its identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,10 +40,6 @@ pub fn check_command(properties: &[Property]) -> Result<(), PropertyError> {
         None => Ok(()),
     }
 }
-
-/// The sub-folder of the telemetry that the host itself makes when a device has uploaded a file. No device can publish there, and only
-/// a trigger that names it matches it.
-pub const FILE_UPLOADED: &str = "$file-uploaded";
 
 /// Bytes of names and values.
 #[must_use]
@@ -104,19 +103,6 @@ pub enum EventData {
     },
 }
 
-/// The kind of an event, as triggers name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EventKind {
-    Telemetry,
-    State,
-    Connected,
-    Disconnected,
-    CommandSettled,
-    Timer,
-    Topic,
-}
-
 impl EventData {
     #[must_use]
     pub fn kind(&self) -> EventKind {
@@ -129,6 +115,16 @@ impl EventData {
             Self::Timer { .. } => EventKind::Timer,
             Self::Topic { .. } => EventKind::Topic,
         }
+    }
+
+    /// What triggers look at. `device`: the id of the event's device; empty if it has none.
+    #[must_use]
+    pub fn seen<'a>(&'a self, device: &'a str) -> Seen<'a> {
+        let topic = match self {
+            Self::Topic { topic, .. } => topic,
+            _ => "",
+        };
+        Seen { kind: self.kind(), device, subfolder: self.subfolder(), topic }
     }
 
     /// Empty for everything but telemetry.

@@ -12,7 +12,7 @@ use super::{effect::Effect, event::Event};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Handled {
     pub plugin: PluginName,
-    /// `sha256:…` of the component.
+    /// That of the component, see [`super::JournaledDigest`].
     pub digest: Arc<str>,
     pub seq: Seq,
     pub attempt: u32,

@@ -21,11 +21,12 @@ pub mod registry_change;
 pub mod settlement;
 pub mod symmetric;
 pub mod timer;
+pub mod twin_change;
 
 pub use call::{CallRecord, CallResult};
-pub use cause::{Cause, EffectKey};
+pub use cause::{Cause, EffectKey, JournaledDigest};
 pub use command::OpenCommands;
-pub use effect::{Effect, KvWrite};
+pub use effect::{Effect, KvWrite, Target};
 pub use entry::Entry;
 pub use event::{CommandStatus, Event, EventData, EventKind, Property};
 pub use execution::{DeadLetter, Handled, HandledInRun, HandledRun, HeldBack, Outcome};
@@ -38,4 +39,4 @@ pub use settlement::Settlement;
 pub use switchbox_rules::names::{
     DeviceId, DeviceName, DeviceNum, InvalidName, PluginName, RegistryName, Seq, ServiceName,
 };
-pub use switchbox_rules::{calls, limits};
+pub use switchbox_rules::{calls, limits, topic};

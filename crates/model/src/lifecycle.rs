@@ -49,7 +49,7 @@ pub enum PluginChange {
 pub struct Migration {
     pub schema: u32,
     pub writes: Vec<KvWrite>,
-    /// The component that comes into force. `None`: the version before is in force again.
+    /// The component that comes into force. `None` if the version before is in force again.
     pub identity: Option<Identity>,
     /// The version that the guard rolled back, if it is the reason.
     pub rolled_back: Option<RolledBack>,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use switchbox_rules::names::{DeviceName, DeviceNum, ServiceName};
+use switchbox_rules::names::{DeviceName, DeviceNum, RegistryName, ServiceName};
 
 use super::{
     cause::Cause,
@@ -39,6 +39,17 @@ pub enum CredentialOwner {
     Service(ServiceName),
 }
 
+/// Whose symmetric key an entry replaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyOwner {
+    Device(DeviceNum),
+    /// The registry's access key with this name.
+    AccessKey {
+        registry: RegistryName,
+        name: String,
+    },
+}
+
 /// `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DevicePatch {
@@ -50,11 +61,11 @@ pub struct DevicePatch {
     /// Takes the place of all credentials.
     pub credentials: Option<Vec<Credential>>,
     pub gateway: Option<GatewayPatch>,
-    /// `Some(None)`: the device has no journal level of its own any more.
+    /// `Some(None)` if the device has no log level of its own any more.
     pub log_level: Option<Option<String>>,
-    /// `Some(None)`: the device's methods are called over MQTT.
+    /// `Some(None)` if the device's methods are called over MQTT.
     pub endpoint: Option<Option<MethodEndpoint>>,
-    /// `Some(None)`: the device has no symmetric keys any more.
+    /// `Some(None)` if the device has no symmetric keys any more.
     pub symmetric_keys: Option<Option<Box<SymmetricKeys>>>,
 }
 

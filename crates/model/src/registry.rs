@@ -78,7 +78,7 @@ pub struct Credential {
     pub format: KeyFormat,
     /// PEM text; of a fingerprint, hexadecimal digits.
     pub key: String,
-    /// Milliseconds since the Unix epoch. `None`: it does not expire.
+    /// Milliseconds since the Unix epoch. `None` if it does not expire.
     pub expires_ms: Option<u64>,
 }
 
@@ -141,7 +141,7 @@ pub struct DeviceError {
 pub enum ErrorKind {
     /// It sent bytes that are not valid MQTT.
     InvalidArgument,
-    /// It used a topic of another device, or its authorization ended.
+    /// It used a topic of another device, or its authorisation ended.
     PermissionDenied,
     /// The device is not authenticated.
     Unauthenticated,

@@ -1,4 +1,4 @@
-//! Changes of the registry, as they stand in the journal.
+//! Changes of the registry, as they are in the journal.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,12 +6,14 @@ use switchbox_rules::names::{DeviceNum, RegistryName, ServiceName};
 
 use super::{
     enrollment::Enrollment,
-    patch::{CredentialOwner, DevicePatch, NewDevice, RegistryPatch, ServicePatch},
+    patch::{CredentialOwner, DevicePatch, KeyOwner, NewDevice, RegistryPatch, ServicePatch},
     registry::{Credential, PasswordHash, RegistrySpec, ServiceSpec},
+    symmetric::{KeySlot, SymmetricKey},
+    twin_change::TwinChange,
 };
 
 /// A change of the registry. It is refused or made as a whole when it is applied, which is when it is known what there is. New
-/// variants stand at the end, as those of [`Entry`](super::Entry) do, where the deletion of a device is.
+/// variants are at the end, as those of [`Entry`](super::Entry) are, where the deletion of a device is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RegistryChange {
     RegistryCreated {
@@ -102,4 +104,17 @@ pub enum RegistryChange {
         before: Box<Enrollment>,
         enrollment: Box<Enrollment>,
     },
+    /// As `EnrollmentDeleted`, if the enrolment is still as `before`.
+    EnrollmentDeletedIf {
+        name: RegistryName,
+        id: String,
+        before: Box<Enrollment>,
+    },
+    /// One of two symmetric keys is replaced.
+    KeyRenewed {
+        owner: KeyOwner,
+        which: KeySlot,
+        key: SymmetricKey,
+    },
+    TwinChanged(Box<TwinChange>),
 }

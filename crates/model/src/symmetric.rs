@@ -21,9 +21,32 @@ pub struct SymmetricKeys {
     pub secondary: SymmetricKey,
 }
 
+/// Which of two keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeySlot {
+    Primary,
+    Secondary,
+}
+
 impl SymmetricKeys {
     #[must_use]
     pub fn both(&self) -> [&SymmetricKey; 2] {
         [&self.primary, &self.secondary]
+    }
+
+    #[must_use]
+    pub fn get(&self, which: KeySlot) -> &SymmetricKey {
+        match which {
+            KeySlot::Primary => &self.primary,
+            KeySlot::Secondary => &self.secondary,
+        }
+    }
+
+    /// Replaces one key. The other stays.
+    pub fn set(&mut self, which: KeySlot, key: SymmetricKey) {
+        match which {
+            KeySlot::Primary => self.primary = key,
+            KeySlot::Secondary => self.secondary = key,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Timers of plugins, as they stand in the journal and in the documents.
+//! Timers of plugins, as they are in the journal and in the documents.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
 //! What a bridge of mosquitto's, another broker that connects as a client, does otherwise than a client. It says that it is one by the
-//! highest bit of the protocol level, as MQTT 3.1.1 has neither no-local nor retain as published, and a bridge needs both: else it
+//! highest bit of the protocol level. MQTT 3.1.1 has neither no-local nor retain as published, and a bridge needs both: without them it
 //! gets back what it sent. Pure.
 
 use zeroize::Zeroizing;

@@ -319,7 +319,7 @@ proptest! {
     }
 
     #[test]
-    fn subscriptions_and_farewells_are_read_as_a_client_writes_them(
+    fn subscriptions_and_disconnects_are_read_as_a_client_writes_them(
         version in version(),
         id in 1..=u16::MAX,
         filters in vec((filter(), qos(), any::<bool>(), any::<bool>(), 0..=2_u8), 1..5),

@@ -53,7 +53,7 @@ impl SessionSlot {
     }
 
     /// Returns true if this is the session with the given id and no connection has it.
-    fn is_away(&self, id: u64) -> bool {
+    fn is_offline(&self, id: u64) -> bool {
         !self.live && self.mailbox.id() == id
     }
 }
@@ -256,7 +256,7 @@ impl Clients {
         slot.live || slot.busy
     }
 
-    /// Makes the client's connection, or all connections, check their authorization again.
+    /// Makes the client's connection, or all connections, check their authorisation again.
     pub(super) fn revalidate(&self, key: Option<&Key>) {
         let table = self.table.lock();
         match key {
@@ -265,7 +265,7 @@ impl Clients {
         }
     }
 
-    /// No client can claim this session any more, because its device or account is gone: its connection checks its authorization again, and
+    /// No client can claim this session any more, because its device or account is gone: its connection checks its authorisation again, and
     /// a session without a connection ends.
     pub(super) fn forget(self: &Arc<Self>, key: &Key) {
         let id = {

@@ -4,20 +4,15 @@ use std::borrow::Cow;
 
 use super::will::properties;
 use crate::dialect::{self, TopicRefusal, iot_core};
-use switchbox_model::{EventData, PayloadLimit, PayloadLimits};
+use switchbox_core::ingest::NewEvent;
+use switchbox_model::{EventData, PayloadLimit, PayloadLimits, QoS};
 use switchbox_mqtt_codec::{fault::reason, packet::Publish};
 use switchbox_support::metrics::Metrics;
-use switchbox_telemetry::Context;
 
 /// The content of a publish on a device's topic.
 pub(super) enum Content {
-    /// With the trace that its sender names, where the event does not keep that.
-    Event(EventData, Option<Box<Context>>),
-    Answer {
-        rid: u64,
-        status: u16,
-        payload: bytes::Bytes,
-    },
+    Event(NewEvent),
+    Answer { rid: u64, status: u16, payload: bytes::Bytes },
 }
 
 pub(super) struct PublishRefusal {
@@ -63,20 +58,21 @@ pub(super) fn content(
     meaning: dialect::Publish<'_>,
     publish: Publish,
 ) -> Result<Content, PublishRefusal> {
-    let size = publish.payload.len();
+    let (size, durable) = (publish.payload.len(), publish.qos != QoS::AtMostOnce);
     match meaning {
         dialect::Publish::Event { subfolder, properties: mut in_topic } => {
             check_size(metrics, size, payloads.telemetry())?;
             let (payload, subfolder) = (publish.payload, subfolder.to_owned());
             let mut properties = properties(publish.properties);
             properties.append(&mut in_topic);
-            Ok(Content::Event(EventData::Telemetry { subfolder, payload, properties }, None))
+            Ok(Content::Event(NewEvent::new(durable, EventData::Telemetry { subfolder, payload, properties })))
         }
         dialect::Publish::State => {
             check_size(metrics, size, payloads.state())?;
             let said = publish.properties.as_ref().zip(metrics.traces.on());
             let trace = said.and_then(|(said, traces)| traces.named(&said.user)).map(Box::new);
-            Ok(Content::Event(EventData::State { version: 0, payload: publish.payload }, trace))
+            let data = EventData::State { version: 0, payload: publish.payload };
+            Ok(Content::Event(NewEvent { durable, data, trace }))
         }
         dialect::Publish::Answer { rid, status } => {
             check_size(metrics, size, payloads.answer())?;

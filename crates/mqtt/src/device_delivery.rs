@@ -31,7 +31,7 @@ impl DeviceDelivery {
 
     pub(crate) fn downlink_kind(&self) -> DownlinkKind {
         match self.outbound {
-            Outbound::Config { .. } => DownlinkKind::Config,
+            Outbound::Config(_) => DownlinkKind::Config,
             Outbound::Command { .. } => DownlinkKind::Commands,
             Outbound::Method { .. } => DownlinkKind::Methods,
         }
@@ -40,39 +40,32 @@ impl DeviceDelivery {
 
 impl Deliverable for DeviceDelivery {
     fn size(&self) -> usize {
-        let payload = match &self.outbound {
-            Outbound::Config { payload, .. } | Outbound::Command { payload, .. } | Outbound::Method { payload, .. } => {
-                payload
-            }
-        };
         let properties = match &self.outbound {
             Outbound::Command { properties: Some(properties), .. } => event::size(properties),
             _ => 0,
         };
-        payload.len() + properties + size_of::<Self>()
+        self.outbound.payload().len() + properties + size_of::<Self>()
     }
 
     fn expires_at(&self) -> Option<Instant> {
         match &self.outbound {
             Outbound::Command { expires, .. } => *expires,
             Outbound::Method { expires, .. } => Some(*expires),
-            Outbound::Config { .. } => None,
+            Outbound::Config(_) => None,
         }
     }
 
     fn obsolete_at(&self) -> Option<Instant> {
         match self.outbound {
             Outbound::Method { expires, .. } => Some(expires),
-            Outbound::Config { .. } | Outbound::Command { .. } => None,
+            Outbound::Config(_) | Outbound::Command { .. } => None,
         }
     }
 
     fn compare_version(&self, other: &Self) -> Option<Ordering> {
         match (&self.outbound, &other.outbound) {
-            (Outbound::Config { version, .. }, Outbound::Config { version: others, .. })
-                if self.num() == other.num() =>
-            {
-                Some(version.cmp(others))
+            (Outbound::Config(config), Outbound::Config(others)) if self.num() == other.num() => {
+                Some(config.version.cmp(&others.version))
             }
             _ => None,
         }
@@ -97,10 +90,10 @@ impl DeliveryReports {
     pub(crate) fn add(&mut self, item: Item<DeviceDelivery>, taken: bool) {
         let Body::Device(DeviceDelivery { device, outbound }) = item.body else { return };
         let receipt = match outbound {
-            Outbound::Config { version, .. } if taken => DeliveryReport::ConfigAcknowledged { version },
+            Outbound::Config(config) if taken => DeliveryReport::ConfigAcknowledged { version: config.version },
             Outbound::Command { num, id, .. } if taken => DeliveryReport::CommandAcknowledged { num, id },
             Outbound::Command { num, id, .. } => DeliveryReport::CommandRefused { num, id },
-            Outbound::Config { version, .. } => DeliveryReport::ConfigRefused { version },
+            Outbound::Config(config) => DeliveryReport::ConfigRefused { version: config.version },
             Outbound::Method { .. } => return,
         };
         self.push(device, receipt);
@@ -110,8 +103,8 @@ impl DeliveryReports {
     pub(crate) fn sent(&mut self, item: &Item<DeviceDelivery>, again: bool) {
         let Body::Device(DeviceDelivery { device, outbound }) = &item.body else { return };
         match (outbound, device) {
-            (Outbound::Config { .. }, None) => self.config_sent = true,
-            (Outbound::Config { .. }, Some(_)) => self.push(device.clone(), DeliveryReport::ConfigSent),
+            (Outbound::Config(_), None) => self.config_sent = true,
+            (Outbound::Config(_), Some(_)) => self.push(device.clone(), DeliveryReport::ConfigSent),
             (Outbound::Command { num, .. }, _) if !again => {
                 self.push(device.clone(), DeliveryReport::CommandSent { num: *num });
             }
@@ -135,10 +128,6 @@ impl DeliveryReports {
 pub(crate) fn payload_len(item: &Item<DeviceDelivery>) -> usize {
     match &item.body {
         Body::Message { message, .. } => message.payload.len(),
-        Body::Device(DeviceDelivery { outbound, .. }) => match outbound {
-            Outbound::Config { payload, .. } | Outbound::Command { payload, .. } | Outbound::Method { payload, .. } => {
-                payload.len()
-            }
-        },
+        Body::Device(DeviceDelivery { outbound, .. }) => outbound.payload().len(),
     }
 }

@@ -45,28 +45,20 @@ pub(super) fn publish(
         Body::Device(DeviceDelivery { device, outbound }) => {
             let Receiver { device: own, dialect, known_config, change, traces } = receiver;
             if let Some(device) = device {
-                return delivery(peer, head, Dialect::IotCore, (device, outbound), content(outbound), traces, to);
+                return delivery(peer, head, Dialect::IotCore, (device, outbound), outbound.payload(), traces, to);
             }
             let Some(device) = own else { return false };
-            let payload = match outbound {
-                Outbound::Config { version, payload } if !dialect.rules().sends_config => {
-                    if twin::config_change(known_config, payload, *version, change).is_none() {
+            let payload: &[u8] = match outbound {
+                Outbound::Config(config) if !dialect.rules().sends_config => {
+                    if twin::config_change(known_config, &config.payload, config.version, change).is_none() {
                         return false;
                     }
-                    known_config.clone_from(payload);
+                    known_config.clone_from(&config.payload);
                     change.as_bytes()
                 }
-                _ => content(outbound),
+                _ => outbound.payload(),
             };
             delivery(peer, head, dialect, (device, outbound), payload, traces, to)
-        }
-    }
-}
-
-fn content(outbound: &Outbound) -> &[u8] {
-    match outbound {
-        Outbound::Config { payload, .. } | Outbound::Command { payload, .. } | Outbound::Method { payload, .. } => {
-            payload
         }
     }
 }
@@ -84,7 +76,7 @@ fn delivery(
     let again = matches!(outbound, Outbound::Command { again: true, .. }) && head.qos != QoS::AtMostOnce;
     let mut properties = BytesMut::new();
     let payload = match outbound {
-        Outbound::Config { .. } => payload,
+        Outbound::Config(_) => payload,
         Outbound::Command { properties: said, .. } => {
             let said = said.as_deref().filter(|_| peer.version == Version::V5 && !dialect.rules().properties_in_topic);
             put_said(said.unwrap_or_default(), &mut properties);
@@ -102,7 +94,7 @@ fn delivery(
     let head = PublishHead { dup: head.dup || again, ..head };
     let topic = dialect.topic(&device.name.id, outbound);
     if peer.version == Version::V5
-        && let Some(traceparent) = traceparent(traces, device, outbound)
+        && let Some(traceparent) = traceparent(traces, outbound)
     {
         let before = properties.len();
         put_user_property(PROPERTY, &traceparent, &mut properties);

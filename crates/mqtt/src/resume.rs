@@ -43,8 +43,8 @@ pub(super) fn resume(presence: &Presence) {
     }
 }
 
-/// Resumes what the session holds for a device that its client, a gateway, has attached: first the messages that were sent and not
-/// acknowledged before the gateway disconnected, under their packet identifiers, and then the subscriptions. All of it was suspended.
+/// Resumes what the session holds for a device that its client, a gateway, has attached. The messages that were sent and not acknowledged
+/// before the gateway disconnected come first, under their packet identifiers. Then come the subscriptions. All of it was suspended.
 pub(super) fn resume_attached(online: &Online, device: &Device, mailbox: &Mailbox) {
     let id = &device.name.id;
     let (in_flight, suspended) = {

@@ -51,7 +51,15 @@ impl Wire {
 
     pub(super) fn try_read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(tcp) => read_now(tcp, to),
+            Self::Plain(tcp) => {
+                // Does what `TcpStream::try_read` does with one system call less: `poll_read` does not try again after a read that left
+                // room. `ready` does the waiting.
+                let (mut buffer, mut noop) = (ReadBuf::new(to), Context::from_waker(Waker::noop()));
+                match Pin::new(tcp).poll_read(&mut noop, &mut buffer) {
+                    Poll::Ready(read) => read.map(|()| buffer.filled().len()),
+                    Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+                }
+            }
             Self::Tls(tls) => tls.try_read(to),
         }
     }
@@ -118,16 +126,5 @@ impl Wire {
                 Err(error) => return Err(error),
             }
         }
-    }
-}
-
-/// Does what `TcpStream::try_read` does with one system call less: `poll_read` does not try again after a read that left room.
-fn read_now(tcp: &mut TcpStream, to: &mut [u8]) -> io::Result<usize> {
-    let mut buffer = ReadBuf::new(to);
-    // `ready` does the waiting.
-    let mut noop = Context::from_waker(Waker::noop());
-    match Pin::new(tcp).poll_read(&mut noop, &mut buffer) {
-        Poll::Ready(read) => read.map(|()| buffer.filled().len()),
-        Poll::Pending => Err(ErrorKind::WouldBlock.into()),
     }
 }

@@ -31,7 +31,7 @@ pub enum Change {
         name: PluginName,
         component: Source,
         settings: Box<PluginSettings>,
-        /// The settings as they stand in their file.
+        /// The settings as they are in their file.
         text: Arc<str>,
     },
     /// The plugin's files are gone.

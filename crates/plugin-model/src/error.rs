@@ -37,8 +37,8 @@ pub enum CallError {
     #[error("the plugin does not start: {0}")]
     Refused(String),
     /// A trap or a limit, named in the text.
-    #[error("{0}")]
-    Failed(String),
+    #[error("{text}")]
+    Failed { text: String, limit: Option<LimitName> },
     /// The host itself panicked during the call.
     #[error("the host panicked in {what} of the component: {panic}")]
     Panicked { what: &'static str, panic: String },
@@ -51,4 +51,16 @@ pub enum CallError {
     /// All of the pool's instances are in use.
     #[error("the limit \"{limit}\" is reached: {0}", limit = names::INSTANCES)]
     PoolExhausted(String),
+}
+
+impl CallError {
+    /// The limit that was hit.
+    #[must_use]
+    pub fn limit(&self) -> Option<LimitName> {
+        match self {
+            Self::Failed { limit, .. } => *limit,
+            Self::PoolExhausted(_) => Some(names::INSTANCES),
+            Self::Refused(_) | Self::Panicked { .. } | Self::NotMigrated(_) | Self::Description(_) => None,
+        }
+    }
 }

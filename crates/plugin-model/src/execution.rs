@@ -60,6 +60,8 @@ pub struct Called {
     pub method: String,
     /// The beginning of the request's payload.
     pub request: Bytes,
+    /// A hash of the whole payload, the same in one process: two calls are compared by it.
+    pub request_hash: u64,
     /// When it started, milliseconds since the Unix epoch.
     pub time_ms: u64,
     pub took: Duration,

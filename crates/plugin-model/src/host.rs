@@ -78,6 +78,9 @@ pub enum MethodError {
     Invalid(String),
     #[error("{0}")]
     Unavailable(String),
+    /// The plugin has reached as many new devices and topics as it may within a minute.
+    #[error("{0}")]
+    NewTargets(String),
 }
 
 /// Called by host functions. All but `twin` and `call_method` run inside a guest's call: they must be quick and must not block.
@@ -89,7 +92,8 @@ pub trait HostCalls: Send + Sync + 'static {
         self.device(name).map(|device| device.num)
     }
 
-    /// Called when the grants are checked for a device or a topic. Repeated checks may be cached.
+    /// Called when the grants are checked for a device or a topic. Repeated checks may be cached. Of the devices that a list leaves out
+    /// it is called for the first few, and then once with their number instead of a name.
     fn grant_checked(&self, _capability: Capability, _target: &str, _granted: bool) {}
 
     /// Calls `take` with devices of the registry for whose id `wanted` returns true, in order of their ids, after the id `after`, at

@@ -6,6 +6,7 @@ use super::{
     trigger::Trigger,
 };
 use switchbox_model::EventKind;
+use switchbox_rules::topic::{self, is_hosts_own};
 
 /// Why no event can match the trigger.
 pub(super) fn trigger(trigger: &Trigger) -> Option<String> {
@@ -14,7 +15,9 @@ pub(super) fn trigger(trigger: &Trigger) -> Option<String> {
     }
     match trigger.event {
         EventKind::Timer => None,
-        EventKind::Topic => topic(&trigger.device).map(|why| format!("{:?} is never seen: {why}", trigger.device)),
+        EventKind::Topic => {
+            hosts_topic(&trigger.device).map(|why| format!("{:?} is never seen: {why}", trigger.device))
+        }
         _ => device_id(&trigger.device).map(|why| format!("{:?} matches no device: {why}", trigger.device)),
     }
 }
@@ -22,15 +25,14 @@ pub(super) fn trigger(trigger: &Trigger) -> Option<String> {
 /// Why this grant allows nothing.
 pub(super) fn grant(capability: Capability, pattern: &str) -> Option<String> {
     match capability {
-        Capability::Publish => topic(pattern).map(|why| format!("{pattern:?} allows nothing: {why}")),
+        Capability::Publish => hosts_topic(pattern).map(|why| format!("{pattern:?} allows nothing: {why}")),
         _ => device(pattern).map(|why| format!("{pattern:?} matches no device: {why}")),
     }
 }
 
 /// Why no topic for plugins can match: the host's own topics are excluded.
-fn topic(filter: &str) -> Option<&'static str> {
-    let own = filter.starts_with("/devices/") || filter.starts_with("registries/") || filter.starts_with('$');
-    own.then_some("topics below /devices/ and registries/ and those that begin with $ are the host's own; use event = \"telemetry\", \"state\" and the grants config, command and method for devices")
+fn hosts_topic(filter: &str) -> Option<&'static str> {
+    is_hosts_own(filter).then_some("topics below /devices/ and registries/ and those that begin with $ are the host's own; use event = \"telemetry\", \"state\" and the grants config, command and method for devices")
 }
 
 fn device(pattern: &str) -> Option<&'static str> {
@@ -91,6 +93,12 @@ pub fn in_force(asked: &[GrantRequest], granted: Option<&GrantPatterns>) -> Vec<
 /// The text between a pattern and the one that narrows it.
 const PART: &str = " (of these ";
 
+/// The two patterns of a grant as [`in_force`] shows it: what is granted, and what is asked for.
+pub(super) fn both(shown: &str) -> (&str, &str) {
+    let parts = shown.strip_suffix(')').and_then(|shown| shown.split_once(PART));
+    parts.unwrap_or((shown, shown))
+}
+
 /// Returns `None` if the two have nothing in common.
 fn common(capability: Capability, wanted: &str, given: &str) -> Option<String> {
     if wanted == given || covers(capability, wanted, given) {
@@ -104,12 +112,11 @@ fn common(capability: Capability, wanted: &str, given: &str) -> Option<String> {
     }
 }
 
-/// Whether `wide` matches all that `narrow` matches. Returns false if that cannot be decided easily.
+/// Whether `wide` matches all that `narrow` matches. For globs it returns false if that cannot be decided easily.
 fn covers(capability: Capability, wide: &str, narrow: &str) -> bool {
     let one_level = !narrow.contains(['/', '{', '[', '\\']) && !narrow.contains("**");
     match (capability, wide) {
-        (Capability::Publish, "#") => !narrow.starts_with('$'),
-        (Capability::Publish, _) => wide.strip_suffix("/#").is_some_and(|begin| begins(narrow, begin)),
+        (Capability::Publish, _) => topic::covers(wide, narrow),
         (_, "**") => true,
         (_, "*") => one_level,
         // `lamp-*` covers `lamp-1` and `lamp-1*`.
@@ -117,20 +124,19 @@ fn covers(capability: Capability, wide: &str, narrow: &str) -> bool {
     }
 }
 
-fn begins(topic: &str, begin: &str) -> bool {
-    is_literal(begin) && topic.strip_prefix(begin).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-const WILD: [char; 7] = ['*', '?', '[', '{', '\\', '+', '#'];
+const WILD: [char; 5] = ['*', '?', '[', '{', '\\'];
 
 fn is_literal(text: &str) -> bool {
     !text.contains(WILD)
 }
 
-/// Whether they differ before the first wildcard.
+/// Whether nothing is matched by both. For globs: whether they differ before the first wildcard.
 fn never_overlap(capability: Capability, one: &str, other: &str) -> bool {
+    if capability == Capability::Publish {
+        return !topic::overlap(one, other);
+    }
     // A pattern without a registry may name devices of any.
-    if capability != Capability::Publish && one.contains('/') != other.contains('/') {
+    if one.contains('/') != other.contains('/') {
         return false;
     }
     let beginning = |text: &str| text.find(WILD).unwrap_or(text.len());
@@ -245,9 +251,18 @@ mod tests {
             let found: Vec<_> = in_force(&asked, granted.as_ref()).into_iter().map(|grant| grant.pattern).collect();
             assert_eq!(found, expect, "{asked:?} ∩ {granted:?}");
         }
-        let topics = GrantPatterns::from([(Capability::Publish, vec!["alerts/hall".to_owned(), "other".to_owned()])]);
-        let found = in_force(&[asks(Capability::Publish, "alerts/#")], Some(&topics));
-        assert_eq!(found, [asks(Capability::Publish, "alerts/hall")]);
+        let topics = ["alerts/hall", "alerts/+", "other", "+/hall", "+/other/x", "+/b"].map(str::to_owned).to_vec();
+        let topics = GrantPatterns::from([(Capability::Publish, topics)]);
+        let of = |asked: &str| -> Vec<_> {
+            let found = in_force(&[asks(Capability::Publish, asked)], Some(&topics));
+            found.into_iter().map(|grant| grant.pattern).collect()
+        };
+        assert_eq!(of("alerts/hall"), ["alerts/hall"]);
+        assert_eq!(
+            of("alerts/+"),
+            ["alerts/hall", "alerts/+", "+/hall (of these alerts/+)", "+/b (of these alerts/+)"]
+        );
+        assert_eq!(of("+/+/x"), ["+/other/x"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the host knows of a plugin without running it: its settings, limits and triggers, the contents of its component file, what it may
+//! What the host knows of a plugin without running it: its settings and limits, the contents of its component file, what it may
 //! ask of the host, and the result of an event. Pure, and without wasmtime, so that the parts that only name plugins build without it;
 //! `switchbox-plugin-runtime` runs them.
 
@@ -13,11 +13,11 @@ pub mod ineffective;
 pub mod limits;
 pub mod migration;
 mod rate;
+mod reach;
 pub mod schema;
 pub mod settings;
+pub mod subject;
 pub mod surface;
-pub mod text;
-pub mod trigger;
 
 pub use binary::{BinaryError, Kind, MAX_COMPONENT_BYTES, digest, inspect};
 pub use contents::{check_contents, imports};
@@ -27,7 +27,12 @@ pub use execution::{Call, Called, Execution, KvChange, Setup, Verdict};
 pub use host::{ConfigView, DeviceView, HostCalls, MethodCall, MethodError, MethodResponse};
 pub use limits::{Limits, Rate};
 pub use migration::{Migrated, Schemas, Step};
+pub use reach::reaches;
 pub use settings::PluginSettings;
-use switchbox_rules::grants;
-pub use switchbox_rules::grants::{Capability, EffectiveGrants, GrantPatterns, GrantRequest};
-pub use trigger::{Trigger, Triggers};
+pub use subject::Subject;
+use switchbox_rules::{grants, trigger};
+pub use switchbox_rules::{
+    grants::{Capability, EffectiveGrants, GrantPatterns, GrantRequest},
+    text,
+    trigger::{Trigger, Triggers},
+};

@@ -6,9 +6,13 @@ use serde::{Deserialize, Serialize};
 
 pub use super::rate::Rate;
 pub use switchbox_model::limits::plugin_names as names;
-use switchbox_model::limits::{EFFECTS_PER_EVENT, HOST_CALLS};
+use switchbox_model::limits::{COUNT_PER_EVENT_MAX, EFFECTS_PER_EVENT, HOST_CALLS, LimitName};
 pub use switchbox_rules::size::Size;
-use switchbox_rules::{calls::raised_by, duration};
+use switchbox_rules::{
+    calls::{count_raised_by, raised_by},
+    duration,
+    output::{MOST_BYTES, MOST_LINES, OutputBounds},
+};
 
 /// More than any device can take: it bounds a loop inside the host and never slows a real device down.
 const RATE_PER_DEVICE: Rate = Rate::per_second(200_000);
@@ -23,11 +27,6 @@ pub const MAX_MEMORY: u64 = 256 * 1024 * 1024;
 const MAX_GUEST_TIME: Duration = Duration::from_secs(60);
 const MAX_HOST_CALL_TIME: Duration = Duration::from_secs(600);
 
-/// Most bytes of output of one event. All of it is in one entry of the journal.
-const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
-/// Most log lines, host calls or effects of one event.
-const MAX_COUNT: u32 = 1_000_000;
-
 /// The `[limits]` of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -35,7 +34,7 @@ pub struct Limits {
     /// The guest's CPU time and its sleep for an event; waiting for devices does not count.
     #[serde(with = "duration")]
     pub deadline: Duration,
-    /// The same for `describe` and for `start`.
+    /// The same for `describe` and for `start`, each with the instance that is made for it.
     #[serde(with = "duration")]
     pub start_deadline: Duration,
     /// Linear memory of an instance.
@@ -57,10 +56,10 @@ pub struct Limits {
     pub burst_per_target: Option<NonZeroU32>,
     /// Effects per second on all devices and topics together.
     pub effects_per_second: NonZeroU32,
-    /// Devices and topics that one event may reach without an operator's approval. `None`: any number.
+    /// Devices and topics that one event may reach without an operator's approval, by effects and by method calls. `None` for any number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_targets_per_event: Option<NonZeroU32>,
-    /// Devices and topics that the plugin has not reached before and may reach in a minute without an operator's approval.
+    /// Devices and topics that the plugin has not reached before and may reach within a minute without an operator's approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_new_targets_per_minute: Option<NonZeroU32>,
 }
@@ -71,8 +70,8 @@ impl Default for Limits {
             deadline: Duration::from_millis(100),
             start_deadline: Duration::from_secs(5),
             memory: Size(32 * 1024 * 1024),
-            output: Size(64 * 1024),
-            log_lines: 256,
+            output: OutputBounds::default().bytes,
+            log_lines: OutputBounds::default().lines,
             host_calls: HOST_CALLS,
             host_call_time: Duration::from_secs(30),
             effects_per_event: EFFECTS_PER_EVENT,
@@ -85,21 +84,108 @@ impl Default for Limits {
     }
 }
 
+/// What a line under `[limits]` bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    Deadline,
+    StartDeadline,
+    Memory,
+    Output,
+    LogLines,
+    HostCalls,
+    HostCallTime,
+    EffectsPerEvent,
+    /// `rate-per-target` of a device.
+    RatePerDevice,
+    /// `rate-per-target` of a topic.
+    RatePerTopic,
+    /// No event hits it alone: what is beyond the burst waits for the rate.
+    BurstPerTarget,
+    EffectsPerSecond,
+    MaxTargetsPerEvent,
+    MaxNewTargetsPerMinute,
+}
+
+impl Line {
+    pub const ALL: [Self; 14] = [
+        Self::Deadline,
+        Self::StartDeadline,
+        Self::Memory,
+        Self::Output,
+        Self::LogLines,
+        Self::HostCalls,
+        Self::HostCallTime,
+        Self::EffectsPerEvent,
+        Self::RatePerDevice,
+        Self::RatePerTopic,
+        Self::BurstPerTarget,
+        Self::EffectsPerSecond,
+        Self::MaxTargetsPerEvent,
+        Self::MaxNewTargetsPerMinute,
+    ];
+
+    /// The limit that is hit.
+    #[must_use]
+    pub fn limit(self) -> LimitName {
+        match self {
+            Self::Deadline => names::DEADLINE,
+            Self::StartDeadline => names::START_DEADLINE,
+            Self::Memory => names::MEMORY,
+            Self::Output => names::OUTPUT,
+            Self::LogLines => names::LOG_LINES,
+            Self::HostCalls => names::HOST_CALLS,
+            Self::HostCallTime => names::HOST_CALL_TIME,
+            Self::EffectsPerEvent => names::EFFECTS_PER_EVENT,
+            Self::RatePerDevice | Self::RatePerTopic | Self::BurstPerTarget => names::RATE_PER_TARGET,
+            Self::EffectsPerSecond => names::EFFECTS_PER_SECOND,
+            Self::MaxTargetsPerEvent => names::MAX_TARGETS_PER_EVENT,
+            Self::MaxNewTargetsPerMinute => names::MAX_NEW_TARGETS_PER_MINUTE,
+        }
+    }
+
+    /// What the line begins with.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::BurstPerTarget => "burst-per-target",
+            other => other.limit().as_str(),
+        }
+    }
+}
+
 impl Limits {
     /// The end of the text of a limit that was hit: the line of the settings file that gives twice as much. Empty where there is no more.
-    pub fn raise(&self, key: &str) -> String {
+    #[must_use]
+    pub fn raise(&self, line: Line) -> String {
         let time = |now: Duration, most| (now < most).then(|| format!("\"{}\"", duration::text(most.min(2 * now))));
         let size = |now: Size, most| (now.0 < most).then(|| format!("\"{}\"", Size(most.min(2 * now.0))));
-        let value = match key {
-            "deadline" => time(self.deadline, MAX_GUEST_TIME),
-            "start-deadline" => time(self.start_deadline, MAX_GUEST_TIME),
-            "host-call-time" => time(self.host_call_time, MAX_HOST_CALL_TIME),
-            "memory" => size(self.memory, MAX_MEMORY),
-            "output" => size(self.output, MAX_OUTPUT),
-            "log-lines" => Some(MAX_COUNT.min(self.log_lines.saturating_mul(2)).to_string()),
-            _ => None,
+        let rate = |now: Rate| now.doubled().map(|rate| format!("\"{rate}\""));
+        let number = |now: Option<NonZeroU32>| Some(now?.get().checked_mul(2)?.to_string());
+        let value = match line {
+            Line::Deadline => time(self.deadline, MAX_GUEST_TIME),
+            Line::StartDeadline => time(self.start_deadline, MAX_GUEST_TIME),
+            Line::HostCallTime => time(self.host_call_time, MAX_HOST_CALL_TIME),
+            Line::Memory => size(self.memory, MAX_MEMORY),
+            Line::Output => size(self.output, MOST_BYTES),
+            Line::LogLines => return count_raised_by(line.limit(), self.log_lines),
+            Line::HostCalls => return count_raised_by(line.limit(), self.host_calls),
+            Line::EffectsPerEvent => return count_raised_by(line.limit(), self.effects_per_event),
+            // The line is for devices too, whose default rate is higher than twice that of a topic.
+            Line::RatePerTopic if self.rate_per_target.is_none() => Some(format!("\"{RATE_PER_DEVICE}\"")),
+            Line::RatePerTopic => rate(self.rate_per_topic()),
+            Line::RatePerDevice => rate(self.rate_per_device()),
+            Line::BurstPerTarget => number(self.burst_per_target),
+            Line::EffectsPerSecond => number(Some(self.effects_per_second)),
+            Line::MaxTargetsPerEvent => number(self.max_targets_per_event),
+            Line::MaxNewTargetsPerMinute => number(self.max_new_targets_per_minute),
         };
-        value.map(|value| raised_by(key, value)).unwrap_or_default()
+        value.map(|value| raised_by(line.key(), value)).unwrap_or_default()
+    }
+
+    /// How much it may write for one event.
+    #[must_use]
+    pub fn output_bounds(&self) -> OutputBounds {
+        OutputBounds { lines: self.log_lines, bytes: self.output }
     }
 
     /// The rate for each device.
@@ -126,16 +212,16 @@ impl Limits {
         durations("deadline", self.deadline, MAX_GUEST_TIME);
         durations("start-deadline", self.start_deadline, MAX_GUEST_TIME);
         durations("host-call-time", self.host_call_time, MAX_HOST_CALL_TIME);
-        if self.output.0 > MAX_OUTPUT {
-            problems.push(("output", format!("must be at most {}", Size(MAX_OUTPUT))));
+        if self.output.0 > MOST_BYTES {
+            problems.push(("output", format!("must be at most {}", Size(MOST_BYTES))));
         }
-        for (key, value) in [
-            ("log-lines", self.log_lines),
-            ("host-calls", self.host_calls),
-            ("effects-per-event", self.effects_per_event),
+        for (key, value, most) in [
+            ("log-lines", self.log_lines, MOST_LINES),
+            ("host-calls", self.host_calls, COUNT_PER_EVENT_MAX),
+            ("effects-per-event", self.effects_per_event, COUNT_PER_EVENT_MAX),
         ] {
-            if value > MAX_COUNT {
-                problems.push((key, format!("must be at most {MAX_COUNT}")));
+            if value > most {
+                problems.push((key, format!("must be at most {most}")));
             }
         }
         if self.memory.0 == 0 || self.memory.0 > MAX_MEMORY {
@@ -148,21 +234,86 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use switchbox_rules::{calls, output::OutputLines};
+
+    /// With a value for each key, within its bounds.
+    fn all_set() -> Limits {
+        let text = "rate-per-target = \"10/m\"\nburst-per-target = 3\nmax-targets-per-event = 4\nmax-new-targets-per-minute = 5\n";
+        toml::from_str(text).unwrap()
+    }
+
+    /// The keys and values of `[limits]`, as a settings file has them.
+    fn table(limits: &Limits) -> toml::Table {
+        toml::Table::try_from(limits).unwrap()
+    }
+
+    #[test]
+    fn each_limit_of_a_settings_file_has_the_line_that_raises_it() {
+        let (limits, keys) = (all_set(), table(&all_set()));
+        for key in keys.keys() {
+            let line = Line::ALL.into_iter().find(|line| line.key() == key);
+            let line = line.unwrap_or_else(|| panic!("no line raises {key}"));
+            let raised = limits.raise(line);
+            let text = raised
+                .strip_prefix("; ")
+                .and_then(|raised| raised.strip_suffix(" under [limits] of its .toml raises it"));
+            let text = text.unwrap_or_else(|| panic!("{key}: {raised:?}"));
+            // What it says may stand there, and is another value.
+            let other: Limits = toml::from_str(text).unwrap();
+            assert_eq!(other.problems(), [], "{text}");
+            assert_ne!(table(&other).get(key), keys.get(key), "{text}");
+        }
+        let keys_of_lines: std::collections::BTreeSet<_> = Line::ALL.into_iter().map(Line::key).collect();
+        assert_eq!(keys_of_lines.len(), keys.len(), "a line for a key that is not there");
+    }
 
     #[test]
     fn a_limit_says_which_line_raises_it() {
         let limits = Limits { memory: Size(MAX_MEMORY), start_deadline: Duration::from_secs(40), ..Limits::default() };
-        for (key, expect) in [
-            ("deadline", "; deadline = \"200ms\" under [limits] of its .toml raises it"),
-            ("start-deadline", "; start-deadline = \"1m\" under [limits] of its .toml raises it"),
-            ("host-call-time", "; host-call-time = \"1m\" under [limits] of its .toml raises it"),
-            ("output", "; output = \"128KiB\" under [limits] of its .toml raises it"),
-            ("log-lines", "; log-lines = 512 under [limits] of its .toml raises it"),
-            ("memory", ""),
-            ("stack", ""),
+        let most = Limits { host_calls: COUNT_PER_EVENT_MAX, log_lines: COUNT_PER_EVENT_MAX, ..all_set() };
+        for (limits, line, expect) in [
+            (&limits, Line::Deadline, "deadline = \"200ms\""),
+            (&limits, Line::StartDeadline, "start-deadline = \"1m\""),
+            (&limits, Line::HostCallTime, "host-call-time = \"1m\""),
+            (&limits, Line::Output, "output = \"128KiB\""),
+            (&limits, Line::LogLines, "log-lines = 512"),
+            (&limits, Line::RatePerDevice, "rate-per-target = \"400000/s\""),
+            (&limits, Line::RatePerTopic, "rate-per-target = \"200000/s\""),
+            (&limits, Line::EffectsPerSecond, "effects-per-second = 2000000"),
+            (&most, Line::RatePerTopic, "rate-per-target = \"20/m\""),
+            (&most, Line::MaxTargetsPerEvent, "max-targets-per-event = 8"),
+            (&limits, Line::Memory, ""),
+            (&limits, Line::MaxTargetsPerEvent, ""),
+            (&most, Line::HostCalls, ""),
+            (&most, Line::LogLines, ""),
         ] {
-            assert_eq!(limits.raise(key), expect);
+            let end = if expect.is_empty() {
+                String::new()
+            } else {
+                format!("; {expect} under [limits] of its .toml raises it")
+            };
+            assert_eq!(limits.raise(line), end, "{line:?}");
         }
+        // The host and the fake host of native tests say the same.
+        let last = |bounds: OutputBounds| {
+            let mut lines = OutputLines::default();
+            (0..300).for_each(|_| lines.push(bounds, "", "", &"x".repeat(1_000)));
+            lines.take().0.pop().unwrap().1
+        };
+        let few = OutputBounds { lines: 8, ..OutputBounds::default() };
+        let limits_of_few = Limits { log_lines: few.lines, ..Limits::default() };
+        assert!(last(few).ends_with(&limits_of_few.raise(Line::LogLines)), "{}", last(few));
+        let bounds = limits.output_bounds();
+        assert!(last(bounds).ends_with(&limits.raise(Line::Output)), "{}", last(bounds));
+        let none = OutputBounds { lines: MOST_LINES, bytes: Size(MOST_BYTES) };
+        let mut lines = OutputLines::default();
+        (0..=MOST_LINES).for_each(|_| lines.push(none, "", "", ""));
+        let (lines, _) = lines.take();
+        assert!(lines.last().unwrap().1.ends_with("the rest is dropped"), "{:?}", lines.last());
+        let refused = calls::too_many_calls(limits.host_calls).to_string();
+        assert!(refused.ends_with(&limits.raise(Line::HostCalls)), "{refused}");
+        let refused = calls::too_many_effects(limits.effects_per_event).to_string();
+        assert!(refused.ends_with(&limits.raise(Line::EffectsPerEvent)), "{refused}");
     }
 
     #[test]

@@ -25,6 +25,17 @@ impl Rate {
     pub const fn per_second(count: u32) -> Self {
         Self::Of { count: if count == 0 { 1 } else { count }, per: Duration::from_secs(1) }
     }
+
+    /// Twice as much. `None`: there is no more than unlimited.
+    #[must_use]
+    pub fn doubled(self) -> Option<Self> {
+        match self {
+            Self::Unlimited => None,
+            Self::Of { count, per } => {
+                Some(count.checked_mul(2).map_or(Self::Unlimited, |count| Self::Of { count, per }))
+            }
+        }
+    }
 }
 
 impl FromStr for Rate {

@@ -83,6 +83,12 @@ pub fn check(fields: &[Field], settings: &Value) -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(format!("settings: {}", wrong.join("; "))) }
 }
 
+/// The same for settings as the JSON text that a component gets.
+pub fn check_text(fields: &[Field], settings: &str) -> Result<(), String> {
+    let settings = serde_json::from_str(settings).map_err(|error| format!("settings: {error}"))?;
+    check(fields, &settings)
+}
+
 impl Field {
     fn check(&self, value: &Value) -> Result<(), String> {
         let name = &self.name;
@@ -162,6 +168,7 @@ mod tests {
         ] {
             let found = check(&fields, &settings).err().unwrap_or_default();
             assert_eq!(found, wrong, "{settings}");
+            assert_eq!(check_text(&fields, &settings.to_string()).err().unwrap_or_default(), wrong, "{settings}");
         }
     }
 

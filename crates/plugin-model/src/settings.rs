@@ -9,10 +9,10 @@ use super::{
     grants::{Capability, EffectiveGrants, GrantPatterns},
     guard::GuardSettings,
     ineffective,
-    limits::{Limits, names},
+    limits::Limits,
     trigger::{Trigger, Triggers},
 };
-use switchbox_model::limits::SETTINGS_BYTES;
+use switchbox_rules::description::check_settings;
 
 /// Which component the plugin runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct PluginSettings {
     /// When a new version of these settings is rolled back.
     #[serde(skip_serializing_if = "GuardSettings::is_default")]
     pub guard: GuardSettings,
-    /// The plugin's own settings, as JSON. `None`: the component's defaults.
+    /// The plugin's own settings, as JSON. `None` for the component's defaults.
     pub settings: Option<serde_json::Value>,
 }
 
@@ -235,16 +235,6 @@ impl Reader {
         let json = serde_json::to_value(table).map_err(|error| error.to_string());
         let json = json.and_then(|json| check_settings(json.to_string().len()).map(|()| json));
         json.map_err(|error| self.problem("settings", error)).ok()
-    }
-}
-
-/// Settings are copied into the guest and shown in the plugin's status, so they are bounded.
-pub fn check_settings(bytes: usize) -> Result<(), String> {
-    let limit = names::SETTINGS_BYTES;
-    if bytes <= SETTINGS_BYTES {
-        Ok(())
-    } else {
-        Err(format!("{bytes} bytes of JSON; the limit \"{limit}\" is {SETTINGS_BYTES}"))
     }
 }
 

@@ -41,6 +41,19 @@ pub const WASI_INTERFACES: &[&str] = &[
     "wasi:filesystem/preopens",
 ];
 
+/// Those of them that are linked and hold nothing: no file, no variable, no argument, no input, no terminal.
+const EMPTY_INTERFACES: &[&str] = &[
+    "wasi:cli/environment",
+    "wasi:cli/stdin",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/terminal-stderr",
+    "wasi:filesystem/types",
+    "wasi:filesystem/preopens",
+];
+
 /// Packages of WASI whose interfaces a component may import, and of which each call is refused: the tool chains of other languages
 /// import them whether a program uses them or not.
 const REFUSED_PACKAGES: &[&str] = &["wasi:http/", "wasi:sockets/"];
@@ -68,7 +81,13 @@ fn import_allowed(name: &str) -> Result<(), String> {
     if version.starts_with("0.2.") { Ok(()) } else { Err("but this host speaks WASI 0.2".into()) }
 }
 
-/// Returns true if a component may import it, and each call of it gets an error.
+/// Returns true if a component may import it, and finds nothing there.
+#[must_use]
+pub fn is_empty(import: &str) -> bool {
+    EMPTY_INTERFACES.contains(&import.split_once('@').map_or(import, |(interface, _)| interface))
+}
+
+/// Returns true if a component may import it, and each call of it gets an error, or a value that says nothing where it has none.
 #[must_use]
 pub fn is_refused(import: &str) -> bool {
     REFUSED_PACKAGES.iter().any(|package| import.starts_with(package))
@@ -86,6 +105,15 @@ pub fn check_exports(names: &[String]) -> Result<(), LoadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_holds_nothing_may_be_imported() {
+        for interface in EMPTY_INTERFACES {
+            let name = format!("{interface}@0.2.3");
+            assert!(import_allowed(&name).is_ok() && is_empty(&name) && !is_refused(&name), "{name}");
+        }
+        assert!(!is_empty("wasi:cli/stdout@0.2.3") && !is_empty("wasi:sockets/tcp@0.2.3"));
+    }
 
     #[test]
     fn imports_are_judged_by_name() {

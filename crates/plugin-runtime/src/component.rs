@@ -25,7 +25,7 @@ use super::{
     grants::EffectiveGrants,
     host::HostCalls,
     instance::{Instance, OnEvent},
-    limits::{Limits, MAX_MEMORY, Size},
+    limits::Limits,
     refused,
     sandbox::{self, StoreData},
     schema,
@@ -105,13 +105,13 @@ impl Component {
         &self.0.imports
     }
 
-    /// Calls `describe` with these settings (JSON), in an instance of its own that may call no host function.
-    pub async fn describe(&self, settings: &str) -> Result<Description, CallError> {
+    /// Calls `describe` with these settings (JSON), in an instance of its own that may call no host function and has the plugin's
+    /// limits.
+    pub async fn describe(&self, settings: &str, limits: &Limits) -> Result<Description, CallError> {
         let setup = Setup {
             name: PluginName::new("describe").map_err(|error| CallError::Description(error.to_string()))?,
             settings: settings.into(),
-            // The instance exists for this one call only, so no operator has set its limits.
-            limits: Limits { memory: Size(MAX_MEMORY), ..Limits::default() },
+            limits: limits.clone(),
             grants: EffectiveGrants::none(),
         };
         let mut store = sandbox::store(self.0.engine.wasmtime(), Arc::new(setup), None, 0);
@@ -245,7 +245,7 @@ impl Component {
 
     fn failed(&self, what: &str, store: &wasmtime::Store<StoreData>, error: &wasmtime::Error) -> CallError {
         let failure = sandbox::failure(store.data(), error);
-        CallError::Failed(format!("{what}: {}", failure.text))
+        CallError::Failed { text: format!("{what}: {}", failure.text), limit: failure.limit }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Converts between the host's types and those of the bindings. Events are converted without copies. Pure.
 
 use super::{
-    Schemas,
+    Schemas, Trigger,
     bindings::{
         events::{
             CommandSettled, CommandStatus as WitStatus, Event as WitEvent, EventData as WitData,
@@ -14,26 +14,14 @@ use super::{
     execution::Call,
     grants::{Capability, GrantRequest},
     schema::{Field, Kind},
-    settings::check_settings,
     text,
-    trigger::Trigger,
 };
 use switchbox_model::{CommandStatus, EventData, EventKind, Property, RegistryName};
+use switchbox_rules::description;
 
 /// `room` holds the references to properties that the event borrows.
 pub(super) fn event<'a>(call: &Call<'a>, home: &'a RegistryName, room: &'a mut Vec<WitProperty<'a>>) -> WitEvent<'a> {
-    WitEvent {
-        id: call.event.seq.0,
-        time: call.event.time_ms,
-        device: call.device.map_or("", |device| device.id.as_str()),
-        registry: home.as_str(),
-        attempt: call.attempt,
-        data: data(&call.event.data, room),
-    }
-}
-
-fn data<'a>(data: &'a EventData, room: &'a mut Vec<WitProperty<'a>>) -> WitData<'a> {
-    match data {
+    let data = match &call.event.data {
         EventData::Telemetry { subfolder, payload, properties } => {
             WitData::Telemetry(Telemetry { subfolder, payload, properties: self::properties(properties, room) })
         }
@@ -49,6 +37,14 @@ fn data<'a>(data: &'a EventData, room: &'a mut Vec<WitProperty<'a>>) -> WitData<
         EventData::Topic { topic, payload, properties } => {
             WitData::Topic(TopicMessage { topic, payload, properties: self::properties(properties, room) })
         }
+    };
+    WitEvent {
+        id: call.event.seq.0,
+        time: call.event.time_ms,
+        device: call.device.map_or("", |device| device.id.as_str()),
+        registry: home.as_str(),
+        attempt: call.attempt,
+        data,
     }
 }
 
@@ -68,15 +64,11 @@ fn status(status: CommandStatus) -> WitStatus {
     }
 }
 
-/// Checks that patterns are globs and that the default settings are JSON.
+/// What a component says of itself, checked.
 pub(super) fn description(described: wit::Description) -> Result<Description, String> {
-    check_settings(described.default_settings.len()).map_err(|error| format!("default-settings: {error}"))?;
     let triggers: Vec<_> = described.triggers.into_iter().map(trigger).collect();
     let grants: Vec<_> = described.grants.into_iter().map(grant).collect();
-    super::Triggers::new(&triggers).map_err(|error| format!("triggers: {error}"))?;
-    super::EffectiveGrants::new(&grants, None).map_err(|error| format!("grants: {error}"))?;
-    serde_json::from_str::<serde_json::Value>(&described.default_settings)
-        .map_err(|error| format!("default-settings is not JSON: {error}"))?;
+    description::check(&triggers, &grants, &described.default_settings)?;
     Ok(Description {
         name: text::cut(described.name),
         version: text::cut(described.version),

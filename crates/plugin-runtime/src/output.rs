@@ -10,9 +10,9 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use super::{
     failure::LimitHit,
     limits::{Limits, names},
-    text,
 };
 use switchbox_model::limits::LimitName;
+use switchbox_rules::output::{OutputBounds, OutputLines};
 
 /// Bytes of the newest standard error that are kept even past the bounds, because it has the guest's panic text.
 const ERROR_TAIL_BYTES: usize = 2_048;
@@ -33,13 +33,9 @@ pub(super) struct Output(Arc<Mutex<Captured>>);
 
 #[derive(Debug, Default)]
 struct Captured {
-    lines: Vec<String>,
-    bytes: usize,
-    limits: Limits,
-    /// The limit that was hit: later output is dropped.
-    cut: Option<LimitName>,
-    /// A line was too long, and only its beginning is kept.
-    shortened: bool,
+    /// Each with its level, or with the stream that it is from.
+    lines: OutputLines<&'static str>,
+    bounds: OutputBounds,
     /// Lines without their end yet.
     stdout: Vec<u8>,
     stderr: Vec<u8>,
@@ -48,11 +44,11 @@ struct Captured {
 
 impl Output {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self(Arc::new(Mutex::new(Captured { limits: limits.clone(), ..Captured::default() })))
+        Self(Arc::new(Mutex::new(Captured { bounds: limits.output_bounds(), ..Captured::default() })))
     }
 
     /// One line of the guest's log.
-    pub(super) fn log(&self, level: &str, message: &str) {
+    pub(super) fn log(&self, level: &'static str, message: &str) {
         self.0.lock().line(level, message);
     }
 
@@ -76,27 +72,8 @@ impl Output {
 }
 
 impl Captured {
-    fn line(&mut self, level: &str, message: &str) {
-        if self.cut.is_some() {
-            return;
-        }
-        let (max_lines, max_bytes) = (self.limits.log_lines as usize, self.limits.output.bytes());
-        if self.lines.len() >= max_lines {
-            self.cut(names::LOG_LINES, max_lines);
-        } else if self.bytes.saturating_add(message.len()) > max_bytes {
-            self.cut(names::OUTPUT, max_bytes);
-        } else {
-            self.bytes += message.len();
-            let short = text::too_long(message);
-            self.shortened |= short.is_some();
-            self.lines.push(format!("{level}: {}", short.as_deref().unwrap_or(message)));
-        }
-    }
-
-    fn cut(&mut self, limit: LimitName, value: usize) {
-        self.cut = Some(limit);
-        let more = self.limits.raise(limit.as_str());
-        self.lines.push(format!("warn: the limit \"{limit}\" ({value}) is reached; the rest is dropped{more}"));
+    fn line(&mut self, level: &'static str, message: &str) {
+        self.lines.push(self.bounds, level, "warn", message);
     }
 
     fn write(&mut self, source: Source, bytes: &[u8]) {
@@ -105,10 +82,10 @@ impl Captured {
             let excess = self.error_tail.len().saturating_sub(ERROR_TAIL_BYTES);
             self.error_tail.drain(..excess);
         }
-        if self.cut.is_some() {
+        if self.lines.is_cut() {
             return;
         }
-        let max_bytes = self.limits.output.bytes();
+        let max_bytes = self.bounds.bytes.bytes();
         let (name, mut open) = match source {
             Source::Stdout => ("stdout", std::mem::take(&mut self.stdout)),
             Source::Stderr => ("stderr", std::mem::take(&mut self.stderr)),
@@ -135,10 +112,9 @@ impl Captured {
                 self.line(source, &String::from_utf8_lossy(&open));
             }
         }
-        self.bytes = 0;
         self.error_tail.clear();
-        let shortened = std::mem::take(&mut self.shortened).then_some(names::TEXT_BYTES);
-        (std::mem::take(&mut self.lines), self.cut.take().into_iter().chain(shortened).collect())
+        let (lines, hit) = self.lines.take();
+        (lines.into_iter().map(|(level, text)| format!("{level}: {text}")).collect(), hit)
     }
 }
 

@@ -1,6 +1,7 @@
 //! WASI interfaces that tool chains of other languages import whether a program uses them or not, and of which plugins get nothing:
-//! sockets and HTTP. Each of their functions is linked to an answer that is made of its type, mostly the interface's own error. None does
-//! anything, and none has an implementation of its own, so that each 0.2 of these interfaces loads.
+//! sockets and HTTP. Each of their functions is linked to an answer that is made of its type, mostly the interface's own error; a value
+//! that says nothing where it has none. None does anything, and none has an implementation of its own, so that each 0.2 of these
+//! interfaces loads.
 
 use std::collections::HashSet;
 
@@ -8,7 +9,7 @@ use wasmtime::{
     StoreContextMut,
     component::{
         Component, Linker, LinkerInstance, Resource, ResourceAny, ResourceType, Type, Val,
-        types::{ComponentFunc, ComponentInstance, ComponentItem},
+        types::{ComponentFunc, ComponentInstance, ComponentItem, Field},
     },
 };
 
@@ -121,14 +122,55 @@ fn answer(
                 Type::Own(resource) => nothing(store, *resource)?.map(|made| Val::Result(Ok(Some(Box::new(made))))),
                 _ => None,
             }
-            .or_else(|| result.err().is_none().then_some(Val::Result(Err(None)))),
+            .or_else(|| {
+                let error = result.err().as_ref().map(plain);
+                Some(Val::Result(Err(match error {
+                    Some(error) => Some(Box::new(error?)),
+                    None => None,
+                })))
+            }),
         },
-        Type::List(_) => Some(Val::List(Vec::new())),
-        Type::Option(_) => Some(Val::Option(None)),
-        Type::Bool => Some(Val::Bool(false)),
-        _ => None,
+        other => plain(other),
     };
     answer.map(Some).ok_or_else(|| wasmtime::format_err!("plugins may not call {called}"))
+}
+
+/// A value that says nothing, for a function without an error of its own: the first case, 0, an empty text. `None` for a handle or
+/// anything that holds one.
+fn plain(ty: &Type) -> Option<Val> {
+    Some(match ty {
+        Type::Bool => Val::Bool(false),
+        Type::S8 => Val::S8(0),
+        Type::U8 => Val::U8(0),
+        Type::S16 => Val::S16(0),
+        Type::U16 => Val::U16(0),
+        Type::S32 => Val::S32(0),
+        Type::U32 => Val::U32(0),
+        Type::S64 => Val::S64(0),
+        Type::U64 => Val::U64(0),
+        Type::Float32 => Val::Float32(0.0),
+        Type::Float64 => Val::Float64(0.0),
+        Type::Char => Val::Char('\0'),
+        Type::String => Val::String(String::new()),
+        Type::List(_) => Val::List(Vec::new()),
+        Type::Option(_) => Val::Option(None),
+        Type::Flags(_) => Val::Flags(Vec::new()),
+        Type::Enum(cases) => Val::Enum(cases.names().next()?.to_owned()),
+        Type::Variant(cases) => {
+            let case = cases.cases().next()?;
+            let value = match &case.ty {
+                Some(ty) => Some(Box::new(plain(ty)?)),
+                None => None,
+            };
+            Val::Variant(case.name.to_owned(), value)
+        }
+        Type::Record(fields) => {
+            let field = |field: Field<'_>| Some((field.name.to_owned(), plain(&field.ty)?));
+            Val::Record(fields.fields().map(field).collect::<Option<_>>()?)
+        }
+        Type::Tuple(types) => Val::Tuple(types.types().map(|ty| plain(&ty)).collect::<Option<_>>()?),
+        _ => return None,
+    })
 }
 
 /// The error that says that this is not allowed.

@@ -11,7 +11,7 @@ use super::{
     execution::Setup,
     failure::{Failure, LimitHit, explain},
     host::HostCalls,
-    limits::{Limits, names},
+    limits::{Limits, Line, names},
     meter::{Meter, Metered},
     output::Output,
 };
@@ -107,17 +107,17 @@ pub(super) fn failure(state: &StoreData, error: &wasmtime::Error) -> Failure {
     let mut failure = explain(error, &state.output.stderr_tail());
     if failure.limit == Some(names::DEADLINE) {
         let limits = &state.setup.limits;
-        let (key, deadline) = match state.call.phase {
-            Phase::Event => ("deadline", limits.deadline),
-            Phase::Describe | Phase::Start => ("start-deadline", limits.start_deadline),
-            Phase::Migration => {
-                failure.limit = Some(names::MIGRATION_TIME);
-                failure.text = failure.text.replacen(names::DEADLINE.as_str(), names::MIGRATION_TIME.as_str(), 1);
-                (names::MIGRATION_TIME.as_str(), MIGRATION_TIME)
+        let (limit, deadline, more) = match state.call.phase {
+            Phase::Event => (names::DEADLINE, limits.deadline, limits.raise(Line::Deadline)),
+            Phase::Describe | Phase::Start => {
+                (names::START_DEADLINE, limits.start_deadline, limits.raise(Line::StartDeadline))
             }
+            // The same for all plugins.
+            Phase::Migration => (names::MIGRATION_TIME, MIGRATION_TIME, String::new()),
         };
-        let text = format!("longer than {deadline:?}{}", limits.raise(key));
-        failure.text = failure.text.replacen("too long", &text, 1);
+        failure.limit = Some(limit);
+        failure.text = failure.text.replacen(names::DEADLINE.as_str(), limit.as_str(), 1);
+        failure.text = failure.text.replacen("too long", &format!("longer than {deadline:?}{more}"), 1);
     }
     failure
 }
@@ -134,7 +134,7 @@ impl ResourceLimiter for Bounds {
         let total = self.memory.saturating_add(desired.saturating_sub(current));
         if total > self.setup.limits.memory.bytes() {
             let Limits { memory: allowed, .. } = &self.setup.limits;
-            let more = self.setup.limits.raise(names::MEMORY.as_str());
+            let more = self.setup.limits.raise(Line::Memory);
             let text = format!("the guest wants {total} bytes of memory, {allowed} are allowed{more}");
             return Err(LimitHit { limit: names::MEMORY, text }.into());
         }

@@ -1,5 +1,5 @@
-//! Rules in JavaScript that lie in the plugin folder as they are: makes components of them with the tool chain that the settings name, in
-//! a bounded child process, and keeps these by the digest of what they were made of. Without a tool chain it says how to get one.
+//! Makes components of rules in JavaScript, which are files of the plugin folder. The tool chain that the settings name runs in a bounded
+//! child process. Components are stored under the digest of what they were made of. If there is no tool chain, the error says how to get one.
 
 mod bounded;
 
@@ -47,18 +47,18 @@ const SAID_BYTES: usize = 2_048;
 /// Makes and keeps the components.
 #[derive(Debug)]
 pub struct Scripts {
-    /// The program. `None`: rules in JavaScript are not made.
+    /// The program. `None` if no components are made of rules in JavaScript.
     toolchain: Option<PathBuf>,
     /// Only this host writes it.
     folder: PathBuf,
     /// One at a time: each takes a processor and some hundred MiB.
-    turns: Semaphore,
+    permits: Semaphore,
 }
 
 impl Scripts {
     #[must_use]
     pub fn new(toolchain: Option<PathBuf>, data: &Path) -> Self {
-        Self { toolchain, folder: data.join("compiled").join("scripts"), turns: Semaphore::new(1) }
+        Self { toolchain, folder: data.join("compiled").join("scripts"), permits: Semaphore::new(1) }
     }
 
     /// The component of the rule in `file`.
@@ -73,7 +73,7 @@ impl Scripts {
         let hex = digest(&[&made_of, &b"\0"[..], source].concat()).replace("sha256:", "");
         let kept = self.folder.join(format!("{hex}.wasm"));
         let failed = |error: io::Error| format!("{file} cannot be made a component: {error}");
-        let _turn = self.turns.acquire().await.map_err(|error| error.to_string())?;
+        let _permit = self.permits.acquire().await.map_err(|error| error.to_string())?;
         let found = kept.clone();
         if let Some(bytes) = blocking(move || read_kept(&found)).await.map_err(failed)? {
             return Ok(bytes);

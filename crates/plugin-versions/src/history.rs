@@ -1,5 +1,5 @@
-//! The history of each plugin: its last versions in the order in which they came into force, with settings, author and time. The
-//! file is written after each change, and is durable when the call returns.
+//! The history of each plugin: its last versions in the order in which they came into force, with settings, authors and times, and the
+//! canaries that ended. The file is written after each change, and is durable when the call returns.
 
 use std::{
     collections::BTreeSet,
@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    canary::EndedCanary,
     components, migrate,
-    version::{NewVersion, RolledBack, Version},
+    version::{NewVersion, RolledBack, TimeInForce, Version},
 };
 use switchbox_model::{PluginName, limits};
 use switchbox_plugin_model::digest;
@@ -29,6 +30,9 @@ struct File {
     next: u64,
     /// Oldest first.
     versions: Vec<Version>,
+    /// Those that have ended, oldest first.
+    #[serde(default)]
+    canaries: Vec<EndedCanary>,
 }
 
 /// The version histories of all plugins. Cheap to clone.
@@ -78,11 +82,16 @@ impl History {
         }
         let script = script.map(|(digest, _)| digest);
         let known = file.versions.iter().position(|known| known.id == ran.id);
-        let number = match known.map(|at| file.versions.remove(at)) {
-            Some(known) => known.number,
+        let (number, earlier) = match known.map(|at| file.versions.remove(at)) {
+            Some(known) => {
+                let Version { number, mut earlier, time_ms, by, rolled_back, .. } = known;
+                earlier.push(TimeInForce { time_ms, by, rolled_back });
+                keep_newest(&mut earlier);
+                (number, earlier)
+            }
             None => {
                 file.next += 1;
-                file.next
+                (file.next, Vec::new())
             }
         };
         let NewVersion { id, digest, component, settings, time_ms, by, about } = ran;
@@ -98,9 +107,9 @@ impl History {
             by,
             about,
             rolled_back,
+            earlier,
         });
-        let old = file.versions.len().saturating_sub(limits::PLUGIN_VERSIONS);
-        file.versions.drain(..old);
+        keep_newest(&mut file.versions);
         self.write(plugin, &file)?;
         migrate::forget(&self.folder, plugin);
         self.forget_components()
@@ -120,6 +129,26 @@ impl History {
         }
         version.rolled_back = Some(rolled_back);
         self.write(plugin, &file)
+    }
+
+    /// Records a canary that has ended. One that continued after a kill, because its end was not stored everywhere, ends again.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be written.
+    pub fn record_canary(&self, plugin: &PluginName, ended: EndedCanary) -> io::Result<()> {
+        let _changing = self.changing.lock();
+        let mut file = self.read(plugin);
+        file.canaries.retain(|known| known.since_ms != ended.since_ms || known.digest != ended.digest);
+        file.canaries.push(ended);
+        keep_newest(&mut file.canaries);
+        self.write(plugin, &file)
+    }
+
+    /// The plugin's last canaries that have ended, oldest first.
+    #[must_use]
+    pub fn canaries(&self, plugin: &PluginName) -> Vec<EndedCanary> {
+        self.read(plugin).canaries
     }
 
     /// The bytes of a version's component. Returns `None` if they are not stored.
@@ -202,7 +231,7 @@ impl History {
             Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
             Err(_) => {
                 let versions = migrate::versions(&self.folder, plugin);
-                File { next: versions.len() as u64, versions }
+                File { next: versions.len() as u64, versions, canaries: Vec::new() }
             }
         }
     }
@@ -241,6 +270,12 @@ impl History {
         }
         components::retain(&self.folder, &used)
     }
+}
+
+/// A history has so many of each: versions, times at which a version came into force, canaries.
+fn keep_newest<T>(items: &mut Vec<T>) {
+    let old = items.len().saturating_sub(limits::PLUGIN_VERSIONS);
+    items.drain(..old);
 }
 
 /// The digest of the component of a canary that is stored in this file.

@@ -47,6 +47,7 @@ pub(super) fn versions(folder: &Path, plugin: &PluginName) -> Vec<Version> {
         by: None,
         about: Summary::default(),
         rolled_back: None,
+        earlier: Vec::new(),
     };
     (1..).zip(ran).map(version).collect()
 }

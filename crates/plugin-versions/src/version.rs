@@ -29,6 +29,19 @@ pub struct RolledBack {
     pub stays: bool,
 }
 
+/// A time at which a version came into force, and how its time ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TimeInForce {
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// The token's name if it was written over the API; `None`: its files were changed otherwise.
+    #[serde(default)]
+    pub by: Option<String>,
+    #[serde(default)]
+    pub rolled_back: Option<RolledBack>,
+}
+
 /// A component with its settings that has run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -48,13 +61,16 @@ pub struct Version {
     pub settings: Arc<str>,
     /// When it came into force last, milliseconds since the Unix epoch.
     pub time_ms: u64,
-    /// The token's name if it was written over the API; `None`: its files were changed otherwise.
+    /// The token's name if it was written over the API. `None` if its files were changed otherwise.
     #[serde(default)]
     pub by: Option<String>,
     #[serde(flatten)]
     pub about: Summary,
     #[serde(default)]
     pub rolled_back: Option<RolledBack>,
+    /// The times before the last that it came into force, oldest first.
+    #[serde(default)]
+    pub earlier: Vec<TimeInForce>,
 }
 
 /// A version that came into force now.

@@ -6,6 +6,7 @@
 //! [`SlowConsumer`](switchbox_mqtt_session::topics::SlowConsumer) allow; then the message is dropped and counted. Waiting without a bound
 //! would deadlock two clients that publish to each other.
 
+mod now;
 mod session_journal;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ impl Topics {
             metrics.clone(),
             session_journal.numbers().clone(),
             Box::new(move |change| unawaited.submit_unawaited(change)),
+            clock::instant(),
         );
         Self { table: Arc::new(table), session_journal, metrics }
     }
@@ -94,8 +96,8 @@ impl Topics {
     }
 }
 
-/// The changes of one entry, and what follows when it is durable: the messages are delivered, or their places are given back if the entry
-/// failed, and then `on_commit` runs.
+/// The changes of one entry, and what follows when it is durable: the messages are delivered, and then `on_commit` runs. If the entry
+/// failed, the journal has ended, so their places need not be given back.
 #[must_use]
 pub fn entry_of(pending: PendingChanges, on_commit: OnCommit) -> (Vec<BrokerChange>, OnCommit) {
     let (changes, places) = pending.into_parts();
@@ -106,7 +108,7 @@ pub fn entry_of(pending: PendingChanges, on_commit: OnCommit) -> (Vec<BrokerChan
         if result.is_ok() {
             places.fill();
         } else {
-            drop(places);
+            places.abandon();
         }
         on_commit.run(result);
     };

@@ -15,7 +15,7 @@ use switchbox_model::{
     limits,
 };
 use switchbox_mqtt_session::topics::{
-    Delivered, Delivery, Options, Room, SLOW_CONSUMER_WAIT, SlowConsumer, Subscriber,
+    Delivered, Delivery, Options, SLOW_CONSUMER_WAIT, SlowConsumer, Subscriber, UntilRoom,
 };
 
 struct Fake {
@@ -74,7 +74,7 @@ impl Subscriber for Fake {
         self.slow_consumer.lock().waited(from, until);
     }
 
-    fn room(&self) -> Room<'_> {
+    fn room(&self) -> UntilRoom<'_> {
         let mut room = Box::pin(self.room.notified());
         room.as_mut().enable();
         room
@@ -135,7 +135,7 @@ async fn publish_while_room_is_made(topics: &Topics, who: &Fake, capacity: usize
     publish.await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_publisher_waits_for_room() {
     let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let who = Fake::new(1, 0);
@@ -144,19 +144,20 @@ async fn a_publisher_waits_for_room() {
     assert_eq!(who.deliveries().len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_subscriber_that_stays_full_loses_the_message_and_it_is_counted() {
     let metrics = Metrics::default();
     let topics = Topics::new(metrics.clone(), SessionJournal::default());
     let who = Fake::new(1, 0);
     subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
-    let before = Instant::now();
+    let before = clock::instant();
     publish_alone(&topics, message("a", QoS::AtLeastOnce, false)).await;
-    assert!(before.elapsed() >= SLOW_CONSUMER_WAIT / 2, "{:?}", before.elapsed());
+    let took = clock::instant() - before;
+    assert!(took >= SLOW_CONSUMER_WAIT / 2, "{took:?}");
     assert_eq!(metrics.limit_hits(limits::names::SESSION_QUEUE), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
     let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
@@ -176,12 +177,12 @@ async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
     assert_eq!(other.deliveries().len(), 5);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_member_that_takes_something_now_and_then_is_waited_for_beside_one_that_takes_nothing() {
     let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
     let (stuck, slow) = (Fake::new(1, 0), Fake::new(2, 0));
-    stuck.slow_consumer.lock().waited(Instant::now(), Instant::now() + SLOW_CONSUMER_WAIT);
+    stuck.slow_consumer.lock().waited(clock::instant(), clock::instant() + SLOW_CONSUMER_WAIT);
     for member in [&stuck, &slow] {
         assert!(!subscribe(&topics, "$share/g/a", member, options));
     }
@@ -299,7 +300,7 @@ async fn published(subscribers: u64, takes_one_every: Duration) -> u64 {
         let who = who.clone();
         tokio::spawn(async move {
             loop {
-                // Sleeps as a subscriber that is slow in real time, which the budgets of publishers count.
+                // Sleeps as a subscriber that is slow; the time is paused.
                 tokio::time::sleep(takes_one_every).await;
                 *who.capacity.lock() += 1;
                 who.slow_consumer.lock().took(1);
@@ -308,17 +309,17 @@ async fn published(subscribers: u64, takes_one_every: Duration) -> u64 {
         });
     }
     let (publisher, mut budget, mut count) = (Publisher::of(Owner::Everyone), WaitBudget::default(), 0);
-    let until = Instant::now() + Duration::from_secs(3);
-    while Instant::now() < until {
+    let until = clock::instant() + Duration::from_secs(3);
+    while clock::instant() < until {
         topics.publish(message("a", QoS::AtLeastOnce, false), &publisher, &mut budget).await;
-        // Sleeps in place of what a publisher has to do beside: its rate is measured.
+        // Sleeps in place of what a publisher has to do beside: its rate is measured. The time is paused.
         tokio::time::sleep(Duration::from_millis(5)).await;
         count += 1;
     }
     count
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_publisher_keeps_half_of_its_rate_beside_subscribers_that_take_a_message_now_and_then() {
     let cases = [(0, 1_000), (20, 500), (20, 100), (20, 20), (200, 1_000), (1, 100)];
     let running = cases.map(|(many, every_ms)| tokio::spawn(published(many, Duration::from_millis(every_ms))));

@@ -6,7 +6,7 @@ use switchbox_model::{Message, limits::names};
 use switchbox_mqtt_session::topics::{PendingChanges, SubscriberDelivery, WaitBudget};
 use switchbox_support::clock;
 
-use crate::Topics;
+use crate::{Topics, now::now};
 
 impl Topics {
     /// Waits for subscribers whose queues are full, for all of them together until the publisher's budget is used up or `hurry` completes.
@@ -28,7 +28,7 @@ impl Topics {
             loop {
                 let subscriber = offer.subscriber().clone();
                 let room = subscriber.room();
-                match self.offer_again(message, offer, pending) {
+                match self.offer_again(message, offer, pending, now()) {
                     None => break,
                     Some(full) => offer = full,
                 }
@@ -51,7 +51,7 @@ impl Topics {
                 }
             }
         }
-        budget.waited(began.elapsed(), lost);
+        budget.waited(clock::instant().saturating_duration_since(began), lost);
         if lost && is_over {
             self.metrics.limit(names::PUBLISHER_WAIT);
         }

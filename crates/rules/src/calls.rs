@@ -6,6 +6,7 @@ use std::fmt;
 use super::{
     limits::{self, LimitName, plugin_names as names},
     names::DeviceName,
+    topic::is_hosts_own,
 };
 
 /// Why a call is refused, by the class of error that the plugin gets.
@@ -231,7 +232,7 @@ pub fn topic(topic: &str) -> Result<(), Refusal> {
         "is too long: at most 1024 bytes and 128 levels are allowed"
     } else if topic.contains(['+', '#', '\0']) {
         "must not hold + # or NUL"
-    } else if topic.starts_with("/devices/") || topic.starts_with("registries/") || topic.starts_with('$') {
+    } else if is_hosts_own(topic) {
         let text =
             format!("{:?} is a topic of the hub itself: publish on another, or use config, command or method", short());
         return Err(Refusal::Denied(text));
@@ -252,22 +253,37 @@ pub fn raised_by(key: &str, value: impl fmt::Display) -> String {
     format!("; {key} = {value} under [limits] of its .toml raises it")
 }
 
+/// The same for a number of something in one event, `now`. Empty where a settings file may not say more.
+#[must_use]
+pub fn count_raised_by(limit: LimitName, now: u32) -> String {
+    let most = limits::COUNT_PER_EVENT_MAX;
+    if now < most { raised_by(limit.as_str(), most.min(now.saturating_mul(2))) } else { String::new() }
+}
+
 /// The error of an event that has as many effects as it may have, `most`.
 #[must_use]
 pub fn too_many_effects(most: u32) -> Refusal {
+    let limit = names::EFFECTS_PER_EVENT;
+    Refusal::over(limit, format!("{most} effects{}", count_raised_by(limit, most)))
+}
+
+/// The error of a method call with which an event would reach more devices and topics than `most`.
+#[must_use]
+pub fn too_many_targets(most: u32) -> Refusal {
     Refusal::over(
-        names::EFFECTS_PER_EVENT,
-        format!("{most} effects{}", raised_by("effects-per-event", most.saturating_mul(2))),
+        names::MAX_TARGETS_PER_EVENT,
+        format!(
+            "{most} devices and topics for one event, and a method call cannot wait for approval{}",
+            raised_by("max-targets-per-event", most.saturating_mul(2))
+        ),
     )
 }
 
 /// The error of an event that has made as many calls as it may make, `most`.
 #[must_use]
 pub fn too_many_calls(most: u32) -> Refusal {
-    Refusal::over(
-        names::HOST_CALLS,
-        format!("{most} calls for one event{}", raised_by("host-calls", most.saturating_mul(2))),
-    )
+    let limit = names::HOST_CALLS;
+    Refusal::over(limit, format!("{most} calls for one event{}", count_raised_by(limit, most)))
 }
 
 /// The error of a migration that has made as many calls as it may make.
@@ -309,6 +325,31 @@ pub fn no_device(name: &DeviceName) -> String {
     format!("there is no device {name}")
 }
 
+/// What a device subscribes to, to be reached at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subscription {
+    Commands,
+    Methods,
+}
+
+/// Whether a device can be reached now: with a method call, or with a command that does not wait. The error says why not.
+pub fn reachable(
+    device_id: impl fmt::Display,
+    connected: bool,
+    subscribed: bool,
+    to: Subscription,
+) -> Result<(), String> {
+    let what = match to {
+        Subscription::Commands => "commands",
+        Subscription::Methods => "methods",
+    };
+    match (subscribed, connected) {
+        (true, _) => Ok(()),
+        (false, true) => Err(format!("{device_id} does not subscribe to its {what}")),
+        (false, false) => Err(format!("{device_id} is not connected")),
+    }
+}
+
 /// Bytes that a device takes in the guest's memory, roughly: `metadata` are the bytes of name and value of each entry.
 pub fn device_weight(id_bytes: usize, registry_bytes: usize, metadata: impl Iterator<Item = usize>) -> usize {
     const ENTRY_BYTES: usize = 64;
@@ -334,6 +375,20 @@ mod tests {
             [("", true), ("a", true), ("a/b", true), ("/a", false), ("a/", false), ("a//b", false), ("a/#", false)]
         {
             assert_eq!(subfolder(text).is_ok(), fits, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_reached_where_it_subscribes() {
+        for (connected, subscribed, error) in [
+            (true, true, None),
+            (true, false, Some("lamp-1 does not subscribe to its methods")),
+            (false, false, Some("lamp-1 is not connected")),
+            // A method with an endpoint needs no connection.
+            (false, true, None),
+        ] {
+            let found = reachable("lamp-1", connected, subscribed, Subscription::Methods).err();
+            assert_eq!(found.as_deref(), error);
         }
     }
 

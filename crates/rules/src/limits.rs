@@ -75,6 +75,8 @@ pub const PROXY_CALLS: usize = 1_024;
 pub const ENDPOINT_HEAD_BYTES: usize = 32 * 1024;
 /// Longest URL of a method endpoint, bytes.
 pub const ENDPOINT_URL_BYTES: usize = 2_048;
+/// Bytes of what happens to devices that wait to be published for watchers.
+pub const WATCH_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of plugins' messages that are committed and not yet given to their subscribers; past it, plugins wait.
 pub const OUTGOING_BYTES: usize = 16 * 1024 * 1024;
 /// Longest topic that a plugin publishes to, and in a field of the admin API, bytes.
@@ -97,6 +99,12 @@ pub const MIGRATION_TIME: Duration = Duration::from_secs(10);
 pub const MIGRATION_WAIT: Duration = Duration::from_secs(60);
 /// Effects of one event, writes of the plugin's own state included, unless its settings say otherwise.
 pub const EFFECTS_PER_EVENT: u32 = 64;
+/// Lines that a plugin writes for one event, unless its settings say otherwise.
+pub const LOG_LINES: u32 = 256;
+/// Bytes of these lines, unless its settings say otherwise.
+pub const OUTPUT_BYTES: u64 = 64 * 1024;
+/// What a plugin's settings may allow at most: lines, calls of the host, effects of one event.
+pub const COUNT_PER_EVENT_MAX: u32 = 1_000_000;
 /// Entries of one list that a plugin asks for.
 pub const LIST_ENTRIES: usize = 1_000;
 /// Bytes of one list of devices that a plugin gets.
@@ -162,7 +170,7 @@ pub const TIMER_PAYLOAD_BYTES: usize = 4 * 1024;
 /// Minimum interval of a timer, and minimum time until it is due, milliseconds.
 pub const TIMER_MIN_INTERVAL_MS: u64 = 100;
 /// Longest id of a device, registry, plugin or service account, bytes.
-pub const ID_BYTES: usize = crate::names::MAX_ID_BYTES;
+pub const ID_BYTES: usize = 255;
 /// Longest name of a method, bytes.
 pub const METHOD_NAME_BYTES: usize = 128;
 /// Longest name of a token of the admin API, bytes.
@@ -212,6 +220,8 @@ pub const HUB_API_CALL_BURST: f64 = 2_000.0;
 pub const HUB_API_BODY_BYTES: usize = 1024 * 1024;
 /// Devices that one call of the service side changes.
 pub const HUB_BULK: usize = 100;
+/// How often a change that is computed from what there is is computed again, because another call came between.
+pub const CHANGE_ATTEMPTS: usize = 64;
 /// Enrolments of a registry.
 pub const ENROLLMENTS: usize = 1_000;
 /// What an enrolment gives to a device, bytes: its payload, its metadata.
@@ -282,6 +292,8 @@ pub const RECORDINGS: usize = 16;
 pub const RECORDING_BYTES: u64 = 256 * 1024 * 1024;
 /// Executions that wait until they are written to a recording, bytes.
 pub const RECORDING_QUEUE_BYTES: u64 = 16 * 1024 * 1024;
+/// Secrets of settings and of starts of instances that a recording remembers, bytes.
+pub const RECORDING_SECRET_BYTES: usize = 256 * 1024;
 /// Longest time that a recording may be asked for.
 pub const RECORDING_TIME: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Patterns of masked keys that a recording may have beside the host's own.

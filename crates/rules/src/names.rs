@@ -5,13 +5,10 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::limits::{LimitName, names};
+use super::limits::{ID_BYTES, LimitName, names};
 
 /// The project, location and registry that a fresh host has.
 pub const DEFAULT_REGISTRY: &str = "projects/local/locations/local/registries/default";
-
-/// Longest device, registry or plugin id, in bytes.
-pub const MAX_ID_BYTES: usize = 255;
 
 /// A name that breaks the rules; the text says which rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +27,7 @@ fn check(what: &'static str, name: &str) -> Result<(), InvalidName> {
     if name.is_empty() {
         return invalid("must not be empty");
     }
-    if name.len() > MAX_ID_BYTES {
+    if name.len() > ID_BYTES {
         return wrong("must be at most 255 bytes long", Some(names::ID_BYTES));
     }
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {

@@ -1,8 +1,11 @@
-//! A number of bytes and its text form, for the settings of the host and of plugins: `64KiB`, `32MiB`, `1MB`, `512`. Pure.
+//! A number of bytes and its text form, for the settings of the host and of plugins: `64KiB`, `32MiB`, `1MB`, `512`, or a number. Pure.
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, Unexpected, Visitor},
+};
 
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,13 +62,44 @@ impl Serialize for Size {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        // Of the formats that Switchbox reads sizes from, TOML and JSON, both say what type a value has.
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl Visitor<'_> for Reader {
+    type Value = Size;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of bytes, or a size such as \"64KiB\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: Error>(self, bytes: u64) -> Result<Size, E> {
+        Ok(Size(bytes))
+    }
+
+    fn visit_i64<E: Error>(self, bytes: i64) -> Result<Size, E> {
+        u64::try_from(bytes).map(Size).map_err(|_| E::invalid_value(Unexpected::Signed(bytes), &self))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_a_number_of_bytes() {
+        for (json, bytes) in [("33554432", Some(32 << 20)), ("\"32MiB\"", Some(32 << 20)), ("-1", None), ("1.5", None)]
+        {
+            assert_eq!(serde_json::from_str(json).ok().map(|Size(bytes)| bytes), bytes, "{json}");
+        }
+    }
 
     #[test]
     fn sizes_are_written_as_they_are_read() {

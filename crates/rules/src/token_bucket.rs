@@ -1,7 +1,16 @@
-//! Token buckets: a burst, and then a rate per second. The only rate limiter: it bounds connections, calls of the admin API and
-//! effects of plugins. Pure: the caller gives the time, in nanoseconds of a clock that never goes back.
+//! Token buckets: a burst, and then a rate. What admits or refuses single things by a rate uses them: connections, calls of the HTTP
+//! APIs, effects of plugins, items of a sample. Pure: the caller gives the time, in units of a clock that never goes back.
+//!
+//! These bound something else over time, and are not token buckets:
+//! * Log lines (`switchbox_support::log_limit`) and a plugin's new targets in a minute (`crates/dispatch/src/blast_radius.rs`) are counted
+//!   in fixed windows, because the first ones of a window and their number are wanted, and not a steady rate.
+//! * The share of a client (`crates/mqtt/src/cpu_budget.rs`) refuses nothing. It is the same arithmetic on one atomic, with a debt that is
+//!   cut off, and decides on which threads a client is served.
+//! * Pauses after failures (wrong passwords in `crates/auth/src/throttle.rs`, retries of events in `crates/dispatch/src/retry.rs`) grow with
+//!   each failure: back-off.
+//! * Pacing (the writer's batches, the permits of `crates/store/src/permits.rs`) delays work that is done in any case.
 
-/// A rate with its burst, in nanoseconds.
+/// A rate with its burst, in units of the clock: nanoseconds, unless a caller has a clock of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenRate {
     /// Between two tokens.
@@ -11,14 +20,14 @@ pub struct TokenRate {
 }
 
 impl TokenRate {
-    /// A full bucket has one token at least. `interval`: nanoseconds between two tokens, 0 counts as 1.
+    /// A full bucket has one token at least. `interval`: units between two tokens, 0 counts as 1.
     #[must_use]
     pub const fn new(interval: u64, capacity: u64) -> Self {
         let interval = if interval == 0 { 1 } else { interval };
         Self { interval, capacity: if capacity < interval { interval } else { capacity } }
     }
 
-    /// A rate per second, and a burst.
+    /// A rate per second, and a burst, for a clock of nanoseconds.
     #[must_use]
     pub fn per_second(tokens: f64, burst: f64) -> Self {
         let interval = 1e9 / tokens;
@@ -35,7 +44,7 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// How long a caller has to wait for this many tokens, nanoseconds.
+    /// How long a caller has to wait for this many tokens.
     #[must_use]
     pub fn wait(self, now: u64, tokens: u32, rate: TokenRate) -> u64 {
         self.after(now, tokens, rate).full_at.saturating_sub(now.saturating_add(rate.capacity))
@@ -48,7 +57,7 @@ impl TokenBucket {
         Self { full_at: self.full_at.max(now).saturating_add(taken) }
     }
 
-    /// Takes one token. The error says how long to wait for it, nanoseconds.
+    /// Takes one token. The error says how long to wait for it.
     pub fn take(&mut self, now: u64, rate: TokenRate) -> Result<(), u64> {
         match self.wait(now, 1, rate) {
             0 => {

@@ -1,4 +1,4 @@
-//! What a topic and a topic filter may look like (MQTT 5, section 4.7), and whether one matches the other. Pure.
+//! What a topic and a topic filter may look like (MQTT 5, section 4.7), and whether one matches, covers or overlaps the other. Pure.
 
 use crate::limits;
 
@@ -91,20 +91,55 @@ fn check_common(topic: &str) -> Result<(), TopicError> {
 /// Whether a checked filter matches a checked topic. A wildcard in the first level matches no topic that begins with `$`.
 #[must_use]
 pub fn matches(filter: &str, topic: &str) -> bool {
-    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+    // A topic is the filter that matches it alone.
+    covers(filter, topic)
+}
+
+/// Whether every topic that the checked filter `narrow` matches is matched by `wide`.
+#[must_use]
+pub fn covers(wide: &str, narrow: &str) -> bool {
+    if hidden(narrow, wide) {
         return false;
     }
-    let mut topic = topic.split('/');
-    for level in filter.split('/') {
-        match (level, topic.next()) {
+    let mut narrow = narrow.split('/');
+    for level in wide.split('/') {
+        match (level, narrow.next()) {
             ("#", _) => return true,
-            (_, None) => return false,
+            (_, None | Some("#")) => return false,
             ("+", Some(_)) => {}
             (level, Some(name)) if level == name => {}
             _ => return false,
         }
     }
-    topic.next().is_none()
+    narrow.next().is_none()
+}
+
+/// Whether some topic is matched by both checked filters.
+#[must_use]
+pub fn overlap(one: &str, other: &str) -> bool {
+    if hidden(one, other) || hidden(other, one) {
+        return false;
+    }
+    let (mut one, mut other) = (one.split('/'), other.split('/'));
+    loop {
+        match (one.next(), other.next()) {
+            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
+            (Some(a), Some(b)) if a == b || a == "+" || b == "+" => {}
+            // `a/#` matches `a` as well.
+            (Some(_), None) | (None, Some(_)) | (Some(_), Some(_)) => return false,
+        }
+    }
+}
+
+/// A topic or filter that begins with `$` is not for a wildcard in the first level of `by`.
+fn hidden(own: &str, by: &str) -> bool {
+    own.starts_with('$') && by.starts_with(['+', '#'])
+}
+
+/// Whether only the host publishes on such topics: they report what devices did, or are for devices alone. Also for a filter.
+#[must_use]
+pub fn is_hosts_own(topic: &str) -> bool {
+    topic.starts_with("/devices/") || topic.starts_with("registries/") || topic.starts_with('$')
 }
 
 /// The part of a filter before its first wildcard: every topic that it matches begins so. `a/#` also matches `a`.
@@ -151,6 +186,53 @@ mod tests {
         for (filter, topic, expect) in MATCHES {
             assert_eq!(matches(filter, topic), *expect, "{filter} {topic}");
             assert!(!expect || topic.starts_with(literal_prefix(filter)), "{filter} {topic}");
+        }
+    }
+
+    #[test]
+    fn a_filter_covers_what_it_matches_and_no_more() {
+        for (wide, narrow, expect) in [
+            ("#", "a/b", true),
+            ("#", "#", true),
+            ("#", "+/x/#", true),
+            ("#", "$SYS/x", false),
+            ("+/x", "$SYS/x", false),
+            ("$SYS/#", "$SYS/x", true),
+            ("a/#", "a", true),
+            ("a/#", "a/+/c", true),
+            ("a/#", "b", false),
+            ("a/#", "+/b", false),
+            ("a/+", "a/b", true),
+            ("a/+", "a/+", true),
+            ("a/+", "a/#", false),
+            ("a/+", "a", false),
+            ("a/+", "a/b/c", false),
+            ("a/+/c", "a/b/c", true),
+            ("a/+/c", "a/b/+", false),
+            ("a/b", "a/+", false),
+            ("a/b", "a/b", true),
+            ("a/b", "a/b/c", false),
+            ("", "a", false),
+        ] {
+            assert_eq!(covers(wide, narrow), expect, "{wide} {narrow}");
+            assert!(!expect || overlap(wide, narrow), "{wide} {narrow}");
+        }
+    }
+
+    #[test]
+    fn filters_overlap_where_a_topic_is_matched_by_both() {
+        for (one, other, expect) in [
+            ("a/+", "+/b", true),
+            ("a/+/c", "a/b/+", true),
+            ("a/#", "a", true),
+            ("a/#", "+", true),
+            ("a/+", "a", false),
+            ("a/+", "b/#", false),
+            ("#", "$SYS/#", false),
+            ("+/x", "$SYS/x", false),
+            ("$SYS/#", "$SYS/+/x", true),
+        ] {
+            assert_eq!((overlap(one, other), overlap(other, one)), (expect, expect), "{one} {other}");
         }
     }
 

@@ -13,8 +13,8 @@ use switchbox_model::{PayloadLimits, limits};
 pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
     let mut check = Check { values: &values, problems };
     let data = check.path(Key::Data);
-    let insecure = check.one_of(Key::InsecureListener, &[("true", true), ("false", false)]);
-    let addresses = Addresses::read(&mut check);
+    let insecure = check.switch(Key::InsecureListener);
+    let addresses = Addresses::read(&mut check, insecure == Some(true));
     let tls = check.tls(addresses.first_with_tls());
     let connections = Connections::read(&mut check);
     let payloads = check.payloads();
@@ -85,18 +85,20 @@ struct Addresses {
 }
 
 impl Addresses {
-    fn read(check: &mut Check<'_>) -> Self {
-        let eavesdrop = "read what devices send and the credentials that they use";
+    /// `insecure`: other machines may reach listeners without TLS.
+    fn read(check: &mut Check<'_>, insecure: bool) -> Self {
+        let plain = |what| move |check: &mut Check<'_>, key| check.plain_address(key, what, insecure);
+        let eavesdrop = plain("read what devices send and the credentials that they use");
         Self {
-            mqtt: check.plain_address(Key::MqttListen, eavesdrop),
-            ws: check.optional(|check, key| check.plain_address(key, eavesdrop), Key::MqttWsListen),
+            mqtt: eavesdrop(check, Key::MqttListen),
+            ws: check.optional(eavesdrop, Key::MqttWsListen),
             mqtt_tls: check.optional(Check::address, Key::MqttTlsListen),
             wss: check.optional(Check::address, Key::MqttWssListen),
-            admin: check.plain_address(Key::AdminListen, "read the token on its way and run the host"),
+            admin: plain("read the token on its way and run the host")(check, Key::AdminListen),
             admin_tls: check.optional(Check::address, Key::AdminTlsListen),
             azure_https: check.optional(Check::address, Key::AzureHttpsListen),
             azure_amqps: check.optional(Check::address, Key::AzureAmqpsListen),
-            azure_amqp: check.optional(|check, key| check.plain_address(key, "read all events"), Key::AzureAmqpListen),
+            azure_amqp: check.optional(plain("read all events"), Key::AzureAmqpListen),
         }
     }
 

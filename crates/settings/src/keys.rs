@@ -21,7 +21,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The placeholder of a value in the help. `None`: a flag without a value.
+    /// The placeholder of a value in the help. `None` for a flag without a value.
     #[must_use]
     pub const fn placeholder(self) -> Option<&'static str> {
         match self {

@@ -149,9 +149,9 @@ pub struct Settings {
     pub command_deliveries: u32,
     /// Which registry clients of Azure IoT Hub mean.
     pub hubs: Hubs,
-    /// The address for programs of Azure IoT Hub's service side. `None`: no listener.
+    /// The address for programs of Azure IoT Hub's service side. `None` if there is no such listener.
     pub azure_https: Option<SocketAddr>,
-    /// The addresses of the event endpoint, with TLS and without. `None`: no listener.
+    /// The addresses of the event endpoint, with TLS and without. `None` if there is no such listener.
     pub azure_amqps: Option<SocketAddr>,
     pub azure_amqp: Option<SocketAddr>,
     /// Connections at a time to `azure_https`, and over AMQP.
@@ -163,7 +163,7 @@ pub struct Settings {
     pub allowed_hosts: AllowedHosts,
     /// How much uploaded files may take.
     pub files: FilesQuota,
-    /// Where traces are sent. `None`: there are no traces.
+    /// Where traces are sent. `None` if there are none.
     pub tracing: Option<Tracing>,
     /// Bytes of the journal that are kept for history, beyond what is still needed.
     pub journal_keep_bytes: u64,

@@ -6,7 +6,7 @@ use super::{Key, Tracing, value::Check};
 const MILLION: f64 = 1e6;
 
 impl Check<'_> {
-    /// `Ok(None)`: there are no traces. `Err`: a setting is wrong.
+    /// Returns `Ok(None)` if there are no traces, and `Err` if a setting is wrong.
     pub(super) fn tracing(&mut self) -> Result<Option<Tracing>, ()> {
         let ratio = self.ratio(Key::TracingSampleRatio);
         let endpoint = self.text(Key::TracingOtlpEndpoint).to_owned();

@@ -41,8 +41,8 @@ impl<'a> Check<'a> {
         Some(PathBuf::from(self.text(key)))
     }
 
-    /// A program's whole path; `None` when it is empty. `Err`: it is wrong. The program of a name alone would be another where the
-    /// environment is another.
+    /// A program's whole path. Returns `Ok(None)` if it is empty, and `Err` if it is not a whole path: which program a name alone means
+    /// would depend on the environment.
     pub(super) fn program(&mut self, key: Key) -> Result<Option<PathBuf>, ()> {
         match self.text(key) {
             "" => Ok(None),
@@ -80,6 +80,10 @@ impl<'a> Check<'a> {
             self.problem(key, format!("must be {}, not {text:?}", names.join(" or ")));
         }
         found
+    }
+
+    pub(super) fn switch(&mut self, key: Key) -> Option<bool> {
+        self.one_of(key, &[("true", true), ("false", false)])
     }
 
     /// A whole number; a number of bytes also with a unit, as in the settings of plugins.
@@ -165,7 +169,7 @@ impl<'a> Check<'a> {
         address
     }
 
-    /// Nothing listens there when it is empty. `Err`: it is wrong.
+    /// Nothing listens there if it is empty. Returns `Err` if it is not an address.
     pub(super) fn optional(
         &mut self,
         read: impl FnOnce(&mut Self, Key) -> Option<SocketAddr>,
@@ -175,9 +179,9 @@ impl<'a> Check<'a> {
     }
 
     /// Reads the address of a listener without TLS.
-    pub(super) fn plain_address(&mut self, key: Key, what: &str) -> Option<SocketAddr> {
+    pub(super) fn plain_address(&mut self, key: Key, what: &str, insecure: bool) -> Option<SocketAddr> {
         let address = self.address(key)?;
-        if !address.ip().is_loopback() && self.text(Key::InsecureListener) != "true" {
+        if !address.ip().is_loopback() && !insecure {
             let (text, port) = (self.text(key).to_owned(), address.port());
             let with_tls = match key {
                 Key::AdminListen => "--admin-tls",
@@ -189,7 +193,7 @@ impl<'a> Check<'a> {
                 format!(
                     "{text} can be reached from other machines, and without TLS anyone on the network path could {what}; listen \
                      there by {with_tls} with a certificate (`switchbox cert server NAME` makes one), use a loopback \
-                     address such as 127.0.0.1:{port}, or say --insecure-listener where everybody on the way is trusted"
+                     address such as 127.0.0.1:{port}, or say --insecure-listener if everything on the network path is trusted"
                 ),
             );
             return None;

@@ -2,7 +2,10 @@
 //! journal.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -13,6 +16,7 @@ use super::{
     commit::{CommitProgress, OnCommit, QueuePosition},
     kept::KeptChange,
     permits::{Permits, QueuePermit},
+    queries::DocumentRead,
 };
 use switchbox_model::{Entry, Seq};
 
@@ -24,29 +28,54 @@ const SPIN: Duration = Duration::from_micros(25);
 /// How often it waits for the processor between two looks.
 const SPINS: usize = 20;
 
+/// Items that a submitter writes itself. More are worth a commit by the writer's thread while the submitter does other work.
+pub(super) const WRITTEN_HERE: usize = 4;
+
+/// An entry from the queue until it is applied.
+pub(super) struct QueuedEntry {
+    /// An entry that precedes it in the same commit.
+    pub(super) first: Option<Box<Entry>>,
+    pub(super) entry: Entry,
+    /// The commit waits for the disk.
+    pub(super) sync: bool,
+    pub(super) on_commit: OnCommit,
+    #[allow(dead_code, reason = "held until the entry is in the journal")]
+    pub(super) permit: Option<QueuePermit>,
+}
+
 pub(super) enum Item {
-    Entry {
-        /// An entry that precedes it in the same commit.
-        first: Option<Box<Entry>>,
-        entry: Entry,
-        /// The commit waits for the disk.
-        sync: bool,
-        on_commit: OnCommit,
-        #[allow(dead_code, reason = "held for its drop")]
-        permit: Option<QueuePermit>,
-    },
+    Entry(QueuedEntry),
     /// Records up to and including this row may be removed from the journal.
-    Trim { row: i64, reuse: bool },
+    Trim {
+        row: i64,
+        reuse: bool,
+    },
     /// Events and executions that are kept beyond the journal; written before the rows are trimmed.
-    Keep { change: Box<KeptChange>, done: tokio::sync::oneshot::Sender<()> },
-    /// All documents made from what was submitted before are in `state.db`.
-    Flush { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
+    Keep {
+        change: Box<KeptChange>,
+        done: tokio::sync::oneshot::Sender<()>,
+    },
+    /// Of the documents, with all that was submitted before.
+    Read(DocumentRead),
+    /// All documents made from what was submitted before are committed in `state.db`.
+    Flush {
+        done: tokio::sync::oneshot::Sender<()>,
+        low_water: Option<Seq>,
+    },
+}
+
+/// The writer, for a thread that submits entries and finds it idle.
+pub(super) trait IdleWriter: Send + Sync {
+    /// Writes and applies what is queued, on this thread. Returns false if the writer's thread has to do it.
+    fn write_here(&self) -> bool;
 }
 
 struct Queue {
     items: Vec<Item>,
     /// A caller waits for one of the items.
     urgent: bool,
+    /// One of the items waits for the disk, or is not an entry.
+    for_thread: bool,
     next_seq: u64,
     /// Of the last entry.
     position: u64,
@@ -55,10 +84,13 @@ struct Queue {
     asleep: bool,
 }
 
-pub(super) struct AppendQueue {
+/// Queues entries for the writer. Reached through [`Handle`](super::Handle), which derefs to it.
+pub struct AppendQueue {
     queue: Mutex<Queue>,
     filled: Condvar,
     pub(super) permits: Permits,
+    /// Set when the writer has started.
+    pub(super) idle_writer: OnceLock<Box<dyn IdleWriter>>,
     /// Entries that plugins that handle an event now are likely to submit soon.
     expected_entries: AtomicU64,
     /// By events, for tasks that wait for one.
@@ -79,11 +111,20 @@ struct JournalProgress {
 impl Queue {
     /// Returns the position of the entry, or of the last one before it.
     fn push(&mut self, item: Item) -> QueuePosition {
-        if let Item::Entry { first, .. } = &item {
-            self.position += 1 + u64::from(first.is_some());
+        match &item {
+            Item::Entry(queued) => {
+                self.position += 1 + u64::from(queued.first.is_some());
+                self.for_thread |= queued.sync;
+            }
+            _ => self.for_thread = true,
         }
         self.items.push(item);
         QueuePosition(self.position)
+    }
+
+    fn take(&mut self, into: &mut Vec<Item>) {
+        (self.urgent, self.for_thread) = (false, false);
+        into.append(&mut self.items);
     }
 }
 
@@ -93,6 +134,7 @@ impl AppendQueue {
             queue: Mutex::new(Queue {
                 items: Vec::new(),
                 urgent: false,
+                for_thread: false,
                 next_seq,
                 position: 0,
                 closed: false,
@@ -100,15 +142,17 @@ impl AppendQueue {
             }),
             filled: Condvar::new(),
             permits: Permits::new(queue_bytes),
+            idle_writer: OnceLock::new(),
             expected_entries: AtomicU64::new(0),
             journal_progress: tokio::sync::watch::Sender::new(JournalProgress { seq: Seq(next_seq - 1), ended: false }),
             progress: CommitProgress::default(),
         }
     }
 
-    /// Numbers the entry's events and queues it, without waking the writer. Returns the first number and the entry's position; none
-    /// when the store is closed (`on_commit` has run). `first`: an entry without events that is written with it, or not at all.
-    pub(super) fn append(
+    /// Numbers the entry's events and queues it for the journal; [`AppendQueue::wake`] is to follow. Returns the first number (they are
+    /// consecutive) and the entry's position; none when the store is closed (`on_commit` has run). `first`: an entry without events that
+    /// is written with it, or not at all.
+    pub fn append(
         &self,
         first: Option<Entry>,
         mut entry: Entry,
@@ -129,42 +173,71 @@ impl AppendQueue {
         }
         // QoS 0 events are not acknowledged, so they are not urgent. What plugins make of them has its own urgency.
         queue.urgent |= sync;
-        let item = Item::Entry { first: first.map(Box::new), entry, sync, on_commit, permit };
-        Some((first_seq, queue.push(item)))
+        let queued = QueuedEntry { first: first.map(Box::new), entry, sync, on_commit, permit };
+        Some((first_seq, queue.push(Item::Entry(queued))))
     }
 
     /// Queues items in this order.
     pub(super) fn push(&self, items: impl IntoIterator<Item = Item>) {
+        if self.push_urgent(items).is_some() {
+            self.filled.notify_one();
+        }
+    }
+
+    /// As [`AppendQueue::push`], without waking the writer. Returns whether this thread may write what is queued; none if the store is
+    /// closed.
+    fn push_urgent(&self, items: impl IntoIterator<Item = Item>) -> Option<bool> {
         let mut queue = self.queue.lock();
         if queue.closed {
             drop(queue);
             for item in items {
-                if let Item::Entry { on_commit, .. } = item {
-                    on_commit.run(Err(Error::Closed));
+                if let Item::Entry(queued) = item {
+                    queued.on_commit.run(Err(Error::Closed));
                 }
             }
-            return;
+            return None;
         }
         for item in items {
             queue.push(item);
         }
         queue.urgent = true;
-        drop(queue);
-        self.filled.notify_one();
+        Some(!queue.for_thread && queue.items.len() <= WRITTEN_HERE)
     }
 
-    /// Queues an entry that has no waiting caller: it is written with the next batch, or after `UNAWAITED_DELAY` in a batch of its own.
-    pub(super) fn push_unawaited(&self, entry: Entry) {
+    /// Queues entries in this order. `sync`: their commit waits for the disk. Otherwise, if little is queued and the writer is idle, this
+    /// thread writes and applies it: the entries then do not wait for two changes of threads. The caller holds no lock.
+    pub fn submit(
+        &self,
+        entries: impl IntoIterator<Item = (Entry, OnCommit)>,
+        sync: bool,
+        permit: Option<QueuePermit>,
+    ) {
+        let mut permit = permit;
+        let queued = |(entry, on_commit): (Entry, OnCommit)| {
+            Item::Entry(QueuedEntry { first: None, entry, sync, on_commit, permit: permit.take() })
+        };
+        let here = self.push_urgent(entries.into_iter().map(queued));
+        let written = here == Some(true) && self.idle_writer.get().is_some_and(|writer| writer.write_here());
+        if here.is_some() && !written {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Queues an entry that no caller waits for: it is written with the next batch, or after `UNAWAITED_DELAY` in a batch of its own.
+    /// After a crash it may be missing.
+    pub fn submit_unawaited(&self, entry: Entry) {
         let mut queue = self.queue.lock();
         if queue.closed {
             return;
         }
-        queue.push(Item::Entry { first: None, entry, sync: false, on_commit: OnCommit::Nothing, permit: None });
+        let on_commit = OnCommit::Nothing;
+        queue.push(Item::Entry(QueuedEntry { first: None, entry, sync: false, on_commit, permit: None }));
         self.wake_if_needed(queue);
     }
 
-    /// Wakes the writer for what was appended; about this many entries of plugins will follow soon.
-    pub(super) fn wake(&self, expected: usize) {
+    /// Wakes the writer after [`AppendQueue::append`]. `expected`: how many plugins are handling the events just now; the writer
+    /// may wait a fraction of a commit for them, so that events and their effects share one.
+    pub fn wake(&self, expected: usize) {
         self.expected_entries.fetch_add(u64::try_from(expected).unwrap_or(0), Ordering::Relaxed);
         self.wake_if_needed(self.queue.lock());
     }
@@ -201,9 +274,8 @@ impl AppendQueue {
                 return false;
             }
         }
-        queue.urgent = false;
         let arrived = !queue.items.is_empty();
-        into.append(&mut queue.items);
+        queue.take(into);
         arrived
     }
 
@@ -218,12 +290,13 @@ impl AppendQueue {
     }
 
     /// The number that the next event will get.
-    pub(super) fn next_seq(&self) -> Seq {
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
         Seq(self.queue.lock().next_seq)
     }
 
-    /// Waits for items and takes all of them. Returns false when the queue is closed and empty.
-    pub(super) fn take(&self, into: &mut Vec<Item>) -> bool {
+    /// Waits for items. Returns false when the queue is closed and empty.
+    pub(super) fn wait(&self) -> bool {
         let mut queue = self.queue.lock();
         let mut until = Instant::now() + UNAWAITED_DELAY;
         while (!queue.urgent || queue.items.is_empty()) && !queue.closed {
@@ -240,9 +313,22 @@ impl AppendQueue {
             queue.asleep = false;
             until = Instant::now() + UNAWAITED_DELAY;
         }
-        queue.urgent = false;
-        std::mem::swap(&mut queue.items, into);
-        !into.is_empty()
+        !queue.items.is_empty()
+    }
+
+    /// Takes all items. The caller holds the writer, so that they are written in their order.
+    pub(super) fn take(&self, into: &mut Vec<Item>) {
+        self.queue.lock().take(into);
+    }
+
+    /// As [`AppendQueue::take`], unless the writer's thread has to write them. Returns whether they were taken.
+    pub(super) fn take_for_submitter(&self, into: &mut Vec<Item>) -> bool {
+        let mut queue = self.queue.lock();
+        let few = !queue.for_thread && !queue.closed && queue.items.len() <= WRITTEN_HERE;
+        if few {
+            queue.take(into);
+        }
+        few
     }
 
     /// All events up to and including this one are in the journal, but not necessarily on the disk.
@@ -257,7 +343,7 @@ impl AppendQueue {
     }
 
     /// Waits until the event is in the journal; whether on the disk depends on how it was submitted. The error: it never will be.
-    pub(super) async fn wait_until_written(&self, seq: Seq) -> Result<(), Error> {
+    pub async fn wait_until_written(&self, seq: Seq) -> Result<(), Error> {
         let mut journal_progress = self.journal_progress.subscribe();
         let reached =
             journal_progress.wait_for(|journal_progress| journal_progress.seq >= seq || journal_progress.ended).await;

@@ -20,21 +20,27 @@ use super::{
 };
 use switchbox_model::{CallRecord, Seq, enrollment::Enrollment, limits::CALLS_KEPT, registry::RegistrySpec};
 
-/// Writes the batch in one transaction.
-pub(super) fn write(db: &mut Connection, batch: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
-    let tx = db.transaction()?;
+/// Writes the batch in a transaction of its own.
+pub(super) fn commit(db: &Connection, batch: &WriteBatch) -> Result<(), Error> {
+    let tx = db.unchecked_transaction()?;
+    write(&tx, batch)?;
+    Ok(tx.commit()?)
+}
+
+/// Writes the batch, and the row up to which the documents have got with it.
+pub(super) fn write(tx: &Transaction<'_>, batch: &WriteBatch) -> Result<(), Error> {
     let mut before_clock_set = batch.before_clock_set.iter();
     for doc in &batch.others {
         if let Doc::ClockSet { .. } = doc {
-            before_clock_set.next().map_or(Ok(()), |broker| broker.write(&tx))?;
+            before_clock_set.next().map_or(Ok(()), |broker| broker.write(tx))?;
         }
-        write_one(&tx, doc)?;
+        write_one(tx, doc)?;
     }
     for device in &batch.settled {
-        commands::forget_old(&tx, *device)?;
+        commands::forget_old(tx, *device)?;
     }
     for versions in batch.configs.values() {
-        devices::write_configs(&tx, versions)?;
+        devices::write_configs(tx, versions)?;
     }
     for ((device, version), time_ms) in &batch.config_acks {
         tx.prepare_cached(
@@ -43,10 +49,10 @@ pub(super) fn write(db: &mut Connection, batch: &WriteBatch, low_water: Option<S
         .execute(params![device.0, version, time_ms])?;
     }
     for versions in batch.states.values() {
-        devices::write_states(&tx, versions)?;
+        devices::write_states(tx, versions)?;
     }
     for (device, seen) in &batch.seen {
-        devices::write_seen(&tx, *device, seen)?;
+        devices::write_seen(tx, *device, seen)?;
     }
     for kv in batch.kv.values() {
         match &kv.value {
@@ -58,17 +64,18 @@ pub(super) fn write(db: &mut Connection, batch: &WriteBatch, low_water: Option<S
                 .execute(params![kv.plugin.as_str(), kv.key])?,
         };
     }
-    write_outgoing(&tx, batch)?;
-    batch.broker.write(&tx)?;
-    write_dead_letters(&tx, &batch.dead_letters)?;
+    write_outgoing(tx, batch)?;
+    batch.broker.write(tx)?;
+    write_dead_letters(tx, &batch.dead_letters)?;
     if batch.row > 0 {
-        set_meta(&tx, APPLIED, u64::try_from(batch.row).unwrap_or(0))?;
+        set_meta(tx, APPLIED, u64::try_from(batch.row).unwrap_or(0))?;
     }
-    if let Some(Seq(seq)) = low_water {
-        set_meta(&tx, LOW_WATER, seq)?;
-    }
-    tx.commit()?;
     Ok(())
+}
+
+/// All events before this one are handled.
+pub(super) fn write_low_water(tx: &Transaction<'_>, Seq(seq): Seq) -> Result<(), Error> {
+    set_meta(tx, LOW_WATER, seq)
 }
 
 /// The row of the journal up to which the documents have got.

@@ -1,26 +1,32 @@
 //! The interface to the store for the rest of the host: queueing entries, waiting for them, and reading.
 
-use std::sync::{Arc, Weak};
+use std::{
+    ops::Deref,
+    sync::{Arc, Weak},
+};
 
 use parking_lot::Mutex;
+use rusqlite::Connection;
 
 use super::{
     Error, JournalPage, JournalRow, Reply,
-    append_queue::{AppendQueue, Item},
+    append_queue::{AppendQueue, Item, QueuedEntry},
     command_docs::{CommandDoc, CommandFilter, CommandPage, DueCommand},
     commands,
-    commit::{CommitCallback, OnCommit, QueuePosition},
+    commit::{OnCommit, QueuePosition},
     docs::{ConfigVersion, StateVersion},
+    documents,
     kept::KeptRecord,
     lock::Lock,
     permits::{QueuePermit, QueueShare},
+    queries::{self, DocumentRead},
     reader::Reader,
     retention::Retention,
     space::Space,
 };
 use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq};
 
-/// What the rest of the host does with the store.
+/// What the rest of the host does with the store: the queue of its writer, and what waits or reads.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(super) append_queue: Arc<AppendQueue>,
@@ -32,6 +38,14 @@ pub struct Handle {
     pub(super) keep_bytes: u64,
 }
 
+impl Deref for Handle {
+    type Target = AppendQueue;
+
+    fn deref(&self) -> &AppendQueue {
+        &self.append_queue
+    }
+}
+
 impl Handle {
     /// Waits until the queue has room for about this many bytes. The wait is short for callers of the whole
     /// queue, whatever those of the bounded share do.
@@ -39,29 +53,10 @@ impl Handle {
         self.append_queue.permits.reserve(bytes, share).await
     }
 
-    /// Returns `None` if the queue has no room.
-    #[must_use]
-    pub fn try_reserve(&self, bytes: usize, share: QueueShare) -> Option<QueuePermit> {
-        self.append_queue.permits.try_reserve(bytes, share)
-    }
-
     /// Reserves room for what may be dropped. Returns `None` if that would use the last quarter of the queue. Waits only
     /// where many callers of the bounded share want some.
     pub async fn reserve_droppable(&self, bytes: usize, share: QueueShare) -> Result<Option<QueuePermit>, Error> {
         self.append_queue.permits.reserve_droppable(bytes, share).await
-    }
-
-    /// Numbers the entry's events and queues it for the journal; [`Handle::wake`] is to follow. Returns the first number (they are
-    /// consecutive) and the entry's position; none when the store is closed, which a callback in `on_commit` gets too.
-    pub fn append(
-        &self,
-        first: Option<Entry>,
-        entry: Entry,
-        sync: bool,
-        permit: Option<QueuePermit>,
-        on_commit: OnCommit,
-    ) -> Option<(Seq, QueuePosition)> {
-        self.append_queue.append(first, entry, sync, permit, on_commit)
     }
 
     /// All entries up to and with this one are in the journal and applied.
@@ -76,62 +71,25 @@ impl Handle {
         self.append_queue.progress.failed()
     }
 
-    /// Wakes the writer after [`Handle::append`]. `expected`: how many plugins are handling the events just now; the writer
-    /// may wait a fraction of a commit for them, so that events and their effects share one.
-    pub fn wake(&self, expected: usize) {
-        self.append_queue.wake(expected);
-    }
-
-    /// Queues entries in this order. `sync`: their commit waits for the disk.
-    pub fn submit(
-        &self,
-        entries: impl IntoIterator<Item = (Entry, Option<CommitCallback>)>,
-        sync: bool,
-        permit: Option<QueuePermit>,
-    ) {
-        let mut permit = permit;
-        let item = |(entry, done): (Entry, Option<CommitCallback>)| {
-            let on_commit = done.into();
-            Item::Entry { first: None, entry, sync, on_commit, permit: permit.take() }
-        };
-        self.append_queue.push(entries.into_iter().map(item));
-    }
-
-    /// Queues an entry that no caller waits for. After a crash it may be missing.
-    pub fn submit_unawaited(&self, entry: Entry) {
-        self.append_queue.push_unawaited(entry);
-    }
-
     /// Writes one entry and waits until it is durable and applied.
     pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
         let permit = self.reserve(1024, QueueShare::Whole).await?;
         let (done, reply) = tokio::sync::oneshot::channel();
-        let callback: CommitCallback = Box::new(move |result| {
+        let on_commit = OnCommit::Call(Box::new(move |result| {
             let _ = done.send(result);
-        });
-        self.submit([(entry, Some(callback))], true, Some(permit));
+        }));
+        self.submit([(entry, on_commit)], true, Some(permit));
         reply.await.map_err(|_| Error::Closed)?
     }
 
-    /// The number that the next event will get.
-    #[must_use]
-    pub fn next_seq(&self) -> Seq {
-        self.append_queue.next_seq()
-    }
-
-    /// Waits until the event is in the journal; on the disk if it was submitted as durable.
-    pub async fn wait_until_written(&self, seq: Seq) -> Result<(), Error> {
-        self.append_queue.wait_until_written(seq).await
-    }
-
-    /// Waits until the documents show all that was submitted before. With `low_water`, also notes that all events before
-    /// it are handled.
+    /// Waits until the documents that show all that was submitted before are on the disk. With `low_water`, also notes that all events
+    /// before it are handled. A read needs no flush.
     pub async fn flush(&self, low_water: Option<Seq>) -> Result<(), Error> {
         let (done, settled) = tokio::sync::oneshot::channel();
         // The entry makes sure that what came before is durable, not only written.
         let on_commit = OnCommit::Nothing;
-        let barrier = Item::Entry { first: None, entry: Entry::Barrier, sync: true, on_commit, permit: None };
-        let items = low_water.is_some().then_some(barrier);
+        let barrier = QueuedEntry { first: None, entry: Entry::Barrier, sync: true, on_commit, permit: None };
+        let items = low_water.is_some().then_some(Item::Entry(barrier));
         self.append_queue.push(items.into_iter().chain([Item::Flush { done, low_water }]));
         settled.await.map_err(|_| Error::Closed)
     }
@@ -179,6 +137,23 @@ impl Handle {
         tokio::task::spawn_blocking(move || read(&reader)).await.map_err(|_| Error::Closed)?
     }
 
+    /// Reads the documents with all that was submitted before, which need not be committed. For a bounded number of rows, because the thread
+    /// that writes documents does it.
+    async fn read_latest<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (done, found) = tokio::sync::oneshot::channel();
+        let read: DocumentRead = Box::new(move |db| {
+            // Otherwise the caller has gone away.
+            if !done.is_closed() {
+                let _ = done.send(read(db));
+            }
+        });
+        self.append_queue.push([Item::Read(read)]);
+        found.await.map_err(|_| Error::Closed)?
+    }
+
     /// Rows from `from` on, about `bytes` of them. An empty page = the end.
     pub async fn journal_page(&self, from: i64, bytes: usize) -> Result<JournalPage, Error> {
         self.read(move |reader| reader.journal_page(from, bytes)).await
@@ -191,8 +166,7 @@ impl Handle {
 
     /// The kept records of an event, which outlive the journal.
     pub async fn kept(&self, seq: Seq) -> Result<Vec<KeptRecord>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.kept(seq)).await
+        self.read_latest(move |db| queries::kept(db, seq)).await
     }
 
     /// Kept records, which outlive the journal, each with its number, newest first, before the number.
@@ -219,36 +193,41 @@ impl Handle {
 
     /// Newest first.
     pub async fn configs(&self, device: DeviceNum, limit: usize) -> Result<Vec<ConfigVersion>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.configs(device, limit)).await
+        self.read_latest(move |db| queries::configs(db, device, limit)).await
     }
 
     /// Newest first.
     pub async fn states(&self, device: DeviceNum, limit: usize) -> Result<Vec<StateVersion>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.states(device, limit)).await
+        self.read_latest(move |db| queries::states(db, device, limit)).await
+    }
+
+    /// The configs and the states of a device at one moment, each newest first.
+    pub async fn configs_and_states(
+        &self,
+        device: DeviceNum,
+        limit: usize,
+    ) -> Result<(Vec<ConfigVersion>, Vec<StateVersion>), Error> {
+        self.read_latest(move |db| Ok((queries::configs(db, device, limit)?, queries::states(db, device, limit)?)))
+            .await
     }
 
     /// Newest first.
     pub async fn commands(&self, device: DeviceNum, filter: CommandFilter) -> Result<Vec<CommandDoc>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.state(|db| commands::list(db, device, &filter))).await
+        self.read_latest(move |db| commands::list(db, device, &filter)).await
     }
 
     pub async fn command(&self, device: DeviceNum, id: String) -> Result<Option<CommandDoc>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.state(|db| commands::find(db, Some(device), &id))).await
+        self.read_latest(move |db| commands::find(db, Some(device), &id)).await
     }
 
-    /// A part of the device's queue after the number `after`, as far as the documents have got.
+    /// A part of the device's queue after the number `after`.
     pub async fn queued_commands(&self, device: DeviceNum, after: u64, limit: usize) -> Result<CommandPage, Error> {
-        self.read(move |reader| reader.state(|db| commands::queued(db, device, after, limit))).await
+        self.read_latest(move |db| commands::queued(db, device, after, limit)).await
     }
 
     /// Open commands of the device after the number `after`, in order.
     pub async fn open_commands(&self, device: DeviceNum, after: u64, limit: usize) -> Result<Vec<DueCommand>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.state(|db| commands::open(db, device, after, limit))).await
+        self.read_latest(move |db| commands::open(db, device, after, limit)).await
     }
 
     /// Open commands whose time is over, and when that of the next one will be. `left`: also those that were only for a
@@ -259,38 +238,30 @@ impl Handle {
         left: bool,
         limit: usize,
     ) -> Result<(Vec<DueCommand>, Option<u64>), Error> {
-        self.flush(None).await?;
-        let read =
-            move |db: &rusqlite::Connection| Ok((commands::due(db, now_ms, left, limit)?, commands::next_due(db)?));
-        self.read(move |reader| reader.state(read)).await
+        self.read_latest(move |db| Ok((commands::due(db, now_ms, left, limit)?, commands::next_due(db)?))).await
     }
 
     /// By its id alone.
     pub async fn command_by_id(&self, id: String) -> Result<Option<CommandDoc>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.state(|db| commands::find(db, None, &id))).await
+        self.read_latest(move |db| commands::find(db, None, &id)).await
     }
 
     /// A method call of an operator.
     pub async fn call_record(&self, id: String) -> Result<Option<CallRecord>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.call(&id)).await
+        self.read_latest(move |db| queries::call(db, &id)).await
     }
 
     /// In order of their ids, after `after`.
     pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.dead_letters(after, limit)).await
+        self.read_latest(move |db| queries::dead_letters(db, after, limit)).await
     }
 
     /// The newest that there ever was.
     pub async fn last_dead_letter(&self) -> Result<u64, Error> {
-        self.flush(None).await?;
-        self.read(Reader::last_dead_letter).await
+        self.read_latest(documents::last_dead_letter).await
     }
 
     pub async fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.dead_letter(id)).await
+        self.read_latest(move |db| queries::dead_letter(db, id)).await
     }
 }

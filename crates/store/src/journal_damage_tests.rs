@@ -45,8 +45,8 @@ pub(super) fn folder() -> (tempfile::TempDir, Vec<TestRecord>) {
     let data = tempfile::tempdir().unwrap();
     let mut journal = Journal::open_with(data.path(), SMALL).unwrap();
     let written = (1..=ROWS).map(|row| append(&mut journal, row, row % 3 != 0)).collect();
-    let mut state = schema::open_writer(data.path()).unwrap();
-    documents::write(&mut state, &WriteBatch { row: APPLIED, ..WriteBatch::default() }, None).unwrap();
+    let state = schema::open_writer(data.path()).unwrap();
+    documents::commit(&state, &WriteBatch { row: APPLIED, ..WriteBatch::default() }).unwrap();
     // Closed, it would have no write-ahead log.
     std::mem::forget(state);
     (data, written)
@@ -108,7 +108,7 @@ fn judge(data: &Path, written: &[TestRecord], originals: &BTreeMap<PathBuf, Vec<
 }
 
 #[test]
-fn no_acknowledged_record_is_lost_without_a_word_whatever_happens_to_the_log() {
+fn no_acknowledged_record_is_lost_without_a_word_whatever_happens_to_the_journal() {
     let (data, written) = folder();
     let originals = bytes(data.path());
     assert!(!judge(data.path(), &written, &originals, "nothing"));

@@ -113,9 +113,9 @@ fn without_its_journal_the_store_continues_with_its_documents() {
     let (data, written) = folder();
     let after = |record: &&TestRecord| record.row > APPLIED + 1;
     let keep: Vec<_> = written.iter().filter(after).map(|record| record.path.clone()).collect();
-    let mut state = crate::schema::open_writer(data.path()).unwrap();
+    let state = crate::schema::open_writer(data.path()).unwrap();
     let gathered = crate::write_batch::WriteBatch { row: 3, ..Default::default() };
-    crate::documents::write(&mut state, &gathered, None).unwrap();
+    crate::documents::commit(&state, &gathered).unwrap();
     drop(state);
     for record in written.iter().filter(|record| !keep.contains(&record.path)) {
         let _ = fs::remove_file(&record.path);
@@ -128,7 +128,7 @@ fn without_its_journal_the_store_continues_with_its_documents() {
 }
 
 #[test]
-fn documents_that_cannot_be_read_are_made_anew_from_a_whole_log() {
+fn documents_that_cannot_be_read_are_made_anew_from_a_whole_journal() {
     let (data, _) = folder();
     for name in ["state.db-wal", "state.db-shm"] {
         fs::remove_file(data.path().join(name)).unwrap();

@@ -35,8 +35,8 @@ pub(super) enum KeepReason {
 }
 
 /// Writes the new kept records and deletes the oldest unreferenced ones beyond `bytes`.
-pub(super) fn write(db: &mut Connection, change: &KeptChange, bytes: u64) -> Result<(), Error> {
-    let tx = db.transaction()?;
+pub(super) fn write(db: &Connection, change: &KeptChange, bytes: u64) -> Result<(), Error> {
+    let tx = db.unchecked_transaction()?;
     for Seq(seq) in &change.released {
         tx.prepare_cached("UPDATE kept SET referenced = 0 WHERE seq = ?1")?.execute([seq])?;
     }
@@ -112,12 +112,12 @@ mod tests {
     #[test]
     fn the_cause_of_an_event_is_kept_with_it() {
         let folder = tempfile::tempdir().unwrap();
-        let mut db = schema::open_writer(folder.path()).unwrap();
+        let db = schema::open_writer(folder.path()).unwrap();
         let by: Option<EffectKey> = "7.wake.1".parse().ok();
         let of_effect = KeptRecord { by: by.clone(), ..kept(1) };
         // The first record again, written by code without its cause.
         let keep = [of_effect, kept(1), kept(2)].map(|kept| (kept, KeepReason::Interesting)).into();
-        write(&mut db, &KeptChange { keep, ..KeptChange::default() }, 10_000).unwrap();
+        write(&db, &KeptChange { keep, ..KeptChange::default() }, 10_000).unwrap();
         let mut found = Vec::new();
         columns::each(&db, "SELECT body, came_of FROM kept ORDER BY seq", |r| {
             let (body, by): (Vec<u8>, Option<String>) = (r.get(0)?, r.get(1)?);
@@ -141,20 +141,19 @@ mod tests {
     #[test]
     fn the_oldest_go_that_no_document_refers_to() {
         let folder = tempfile::tempdir().unwrap();
-        let mut db = schema::open_writer(folder.path()).unwrap();
+        let db = schema::open_writer(folder.path()).unwrap();
         let keep = vec![
             (kept(1), KeepReason::Referenced),
             (kept(2), KeepReason::Interesting),
             (kept(3), KeepReason::Interesting),
             (kept(4), KeepReason::Interesting),
         ];
-        write(&mut db, &KeptChange { keep, ..KeptChange::default() }, 2_500).unwrap();
+        write(&db, &KeptChange { keep, ..KeptChange::default() }, 2_500).unwrap();
         assert_eq!(seqs(&db), [1, 3, 4]);
-        write(&mut db, &KeptChange { released: vec![Seq(1)], claimed: vec![Seq(3)], ..KeptChange::default() }, 1_500)
+        write(&db, &KeptChange { released: vec![Seq(1)], claimed: vec![Seq(3)], ..KeptChange::default() }, 1_500)
             .unwrap();
         assert_eq!(seqs(&db), [3, 4], "released, it is the oldest");
-        write(&mut db, &KeptChange { keep: vec![(kept(3), KeepReason::Interesting)], ..KeptChange::default() }, 0)
-            .unwrap();
+        write(&db, &KeptChange { keep: vec![(kept(3), KeepReason::Interesting)], ..KeptChange::default() }, 0).unwrap();
         assert_eq!(seqs(&db), [3], "what is claimed stays so");
     }
 }

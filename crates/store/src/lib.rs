@@ -32,10 +32,12 @@ mod loading;
 mod lock;
 mod materialise;
 mod open;
+mod pending_documents;
 mod permits;
 mod plugins;
 pub mod private;
 mod quarantine;
+mod queries;
 mod reader;
 mod repair;
 mod retained;
@@ -51,6 +53,7 @@ mod writer;
 
 use std::path::PathBuf;
 
+pub use append_queue::AppendQueue;
 pub use backup::{MANIFEST, Manifest, backup, restore};
 pub use broker_docs::{BrokerDocs, QueuedDoc, SessionDoc};
 pub use check::{Checked, check};

@@ -1,5 +1,5 @@
 //! The materialiser thread: gathers changes of documents and writes them to `state.db` in large transactions, off the path of the
-//! acknowledgement.
+//! acknowledgement. It also runs the reads that have to show what it has not committed yet.
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError},
@@ -12,17 +12,17 @@ use rusqlite::Connection;
 use super::{
     Error,
     docs::Doc,
-    documents,
     kept::{self, KeptChange},
-    write_batch::WriteBatch,
+    pending_documents::PendingDocuments,
+    queries::DocumentRead,
 };
 use switchbox_journal::Files;
 use switchbox_model::Seq;
 
 /// How long a change may wait for more.
 const GATHER: Duration = Duration::from_millis(250);
-/// How long the thread sleeps after it took changes: no caller waits for them, and waking it for each batch of the journal costs the
-/// writer more than the batch is worth here.
+/// How long the thread is parked after it took changes: no caller waits for them, and waking it for each batch of the journal costs the
+/// writer more than the batch is worth here. A read unparks it.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Changes that are written without waiting for more.
 const GATHER_DOCS: usize = 20_000;
@@ -32,54 +32,40 @@ pub(super) enum MaterialiserRequest {
     Docs { row: i64, docs: Vec<Doc> },
     /// Write this, then call back.
     Keep { change: Box<KeptChange>, done: tokio::sync::oneshot::Sender<()> },
-    /// Write what there is, then call back.
+    /// Read what came before it.
+    Read(DocumentRead),
+    /// Commit what there is, then call back.
     Flush { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
 }
 
 pub(super) fn run(
-    mut db: Connection,
+    db: Connection,
     journal: &Files,
     work: &Receiver<MaterialiserRequest>,
     keep_executions_bytes: u64,
     fatal: &dyn Fn(&Error),
 ) {
-    let mut batch = WriteBatch::default();
-    let mut since: Option<Instant> = None;
+    let mut pending = PendingDocuments::new(&db, journal);
     let mut pauses = false;
     loop {
-        let mut flush = None;
-        match next(work, since, std::mem::take(&mut pauses)) {
-            Ok(MaterialiserRequest::Docs { row, docs }) => {
-                batch.row = row;
-                docs.into_iter().for_each(|doc| batch.add(doc));
-                since.get_or_insert_with(Instant::now);
-                pauses = true;
+        let done = match next(work, pending.since(), pauses) {
+            Ok(request) => {
+                pauses = matches!(request, MaterialiserRequest::Docs { .. });
+                serve(&db, &mut pending, request, keep_executions_bytes)
             }
-            Ok(MaterialiserRequest::Keep { change, done }) => {
-                match kept::write(&mut db, &change, keep_executions_bytes) {
-                    Ok(()) => drop(done.send(())),
-                    Err(error) => return fatal(&error),
-                }
-            }
-            Ok(MaterialiserRequest::Flush { done, low_water }) => flush = Some((done, low_water)),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                finish(&mut db, journal, &batch, fatal);
-                return;
-            }
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        if let Err(error) = done.and_then(|()| commit_if_due(&mut pending)) {
+            return fatal(&error);
         }
-        let due = since.is_some_and(|s| s.elapsed() >= GATHER) || batch.changes >= GATHER_DOCS;
-        if due || flush.is_some() {
-            let low_water = flush.as_ref().and_then(|(_, low_water)| *low_water);
-            if let Err(error) = write(&mut db, journal, &std::mem::take(&mut batch), low_water) {
-                fatal(&error);
-                return;
-            }
-            since = None;
-            if let Some((done, _)) = flush {
-                let _ = done.send(());
-            }
-        }
+    }
+    if let Err(error) = pending.commit(None) {
+        fatal(&error);
+    }
+    // SQLite does this by itself only when no reader is left.
+    if let Err(error) = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+        tracing::debug!(%error, "state.db keeps its write-ahead log");
     }
 }
 
@@ -91,24 +77,39 @@ fn next(
 ) -> Result<MaterialiserRequest, RecvTimeoutError> {
     match work.try_recv() {
         Ok(work) => return Ok(work),
-        Err(TryRecvError::Empty) if pauses => thread::sleep(PAUSE),
+        Err(TryRecvError::Empty) if pauses => thread::park_timeout(PAUSE),
         Err(_) => {}
     }
     work.recv_timeout(since.map_or(Duration::from_secs(3600), |since| GATHER.saturating_sub(since.elapsed())))
 }
 
-/// Syncs the journal up to the row of the batch, then writes the documents, so that these contain no row that the journal could lose.
-fn write(db: &mut Connection, journal: &Files, batch: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
-    journal.sync(batch.row).map_err(|e| switchbox_journal::Error::Write(e.to_string()))?;
-    documents::write(db, batch, low_water)
+fn serve(
+    db: &Connection,
+    pending: &mut PendingDocuments<'_>,
+    request: MaterialiserRequest,
+    keep_executions_bytes: u64,
+) -> Result<(), Error> {
+    match request {
+        MaterialiserRequest::Docs { row, docs } => pending.add(row, docs),
+        MaterialiserRequest::Read(read) => pending.read(read)?,
+        MaterialiserRequest::Keep { change, done } => {
+            // It has a transaction of its own.
+            pending.commit(None)?;
+            kept::write(db, &change, keep_executions_bytes)?;
+            let _ = done.send(());
+        }
+        MaterialiserRequest::Flush { done, low_water } => {
+            pending.commit(low_water)?;
+            let _ = done.send(());
+        }
+    }
+    Ok(())
 }
 
-fn finish(db: &mut Connection, journal: &Files, batch: &WriteBatch, fatal: &dyn Fn(&Error)) {
-    if let Err(error) = write(db, journal, batch, None) {
-        fatal(&error);
-    }
-    // SQLite does this by itself only when no reader is left.
-    if let Err(error) = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-        tracing::debug!(%error, "state.db keeps its write-ahead log");
-    }
+fn commit_if_due(pending: &mut PendingDocuments<'_>) -> Result<(), Error> {
+    let due = pending.since().is_some_and(|since| since.elapsed() >= GATHER) || pending.changes() >= GATHER_DOCS;
+    if due { pending.commit(None) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;

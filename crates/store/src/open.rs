@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, mpsc};
 
+use parking_lot::Mutex;
+
 use super::{
     Error, JournalPage, Machine, Options,
     append_queue::AppendQueue,
@@ -109,14 +111,21 @@ impl Opened {
             position: QueuePosition::default(),
             machine,
             materialiser: to_materialiser,
+            materialiser_thread: materialiser.thread().clone(),
             commit_time: std::time::Duration::from_micros(100),
             disk_time: std::time::Duration::from_millis(5),
             commit_histogram: self.options.commit_time.clone(),
             docs_before: 0,
+            unsent: None,
+            record: Vec::new(),
             failed: None,
             fatal: Box::new(fatal.clone()),
         };
-        let writer = spawn("journal-writer", self.append_queue.clone(), fatal, move || writer.run())?;
+        let (writer, append_queue) = (Arc::new(Mutex::new(writer)), self.append_queue.clone());
+        // A handle outlives the writer, whose journal is closed with the service.
+        let _ = self.append_queue.idle_writer.set(Box::new(Arc::downgrade(&writer)));
+        let run = move || threads::as_journal_writer(|| Writer::run(&writer, &append_queue));
+        let writer = spawn("journal-writer", self.append_queue.clone(), fatal, run)?;
         Ok(Service { append_queue: self.append_queue, threads: vec![writer, materialiser], lock: self.lock })
     }
 
@@ -135,7 +144,7 @@ impl Opened {
                 machine.apply(entry, &mut docs);
                 docs.into_iter().for_each(|doc| gathered.add(doc));
             }
-            documents::write(&mut self.state, &gathered, None)?;
+            documents::commit(&self.state, &gathered)?;
             from = next;
         }
         if from > applied + 1 {

@@ -65,15 +65,6 @@ impl Permits {
         Ok(QueuePermit { units, of_bounded })
     }
 
-    /// Returns `None` if the queue has no room.
-    pub(super) fn try_reserve(&self, bytes: usize, share: QueueShare) -> Option<QueuePermit> {
-        let of_bounded = match share {
-            QueueShare::Whole => None,
-            QueueShare::Bounded => Some(take_now(&self.bounded, units_of(bytes, self.bounded_units))?),
-        };
-        Some(QueuePermit { units: take_now(&self.permits, units_of(bytes, self.units))?, of_bounded })
-    }
-
     /// Reserves room for what may be dropped. Returns `None` if that would use the last quarter of the queue.
     pub(super) async fn reserve_droppable(
         &self,

@@ -121,31 +121,28 @@ mod tests {
     };
     use switchbox_model::Seq;
 
-    fn apply(db: &mut Connection, docs: Vec<Doc>) {
+    fn apply(db: &Connection, docs: Vec<Doc>) {
         let mut gathered = WriteBatch::default();
         docs.into_iter().for_each(|doc| gathered.add(doc));
-        documents::write(db, &gathered, None).unwrap();
+        documents::commit(db, &gathered).unwrap();
     }
 
     #[test]
     fn what_is_deleted_takes_its_state_along_also_what_is_not_written_yet() {
         let folder = tempfile::tempdir().unwrap();
-        let mut db = open_writer(folder.path()).unwrap();
+        let db = open_writer(folder.path()).unwrap();
         let [gone, other] = ["gone", "other"].map(|name| PluginName::new(name).unwrap());
         let write = |plugin: &PluginName, key: &str| {
             Doc::Kv(KvDoc { plugin: plugin.clone(), key: key.into(), value: Some("x".into()), revision: 1 })
         };
         let lifecycle = |change| Doc::PluginLifecycle { plugin: gone.clone(), change };
         let identity = Identity { kind: "k".into(), digest: "d".into() };
-        apply(
-            &mut db,
-            vec![lifecycle(PluginChange::On { from: Seq(3), identity }), write(&gone, "a"), write(&other, "a")],
-        );
+        apply(&db, vec![lifecycle(PluginChange::On { from: Seq(3), identity }), write(&gone, "a"), write(&other, "a")]);
         let off = PluginChange::Off { time_ms: 7, removed: true, due_again: vec![] };
-        apply(&mut db, vec![write(&gone, "b"), lifecycle(off)]);
+        apply(&db, vec![write(&gone, "b"), lifecycle(off)]);
         let lifecycles = load(&db).unwrap();
         assert_eq!((lifecycles.len(), lifecycles[0].off_ms, lifecycles[0].removed), (1, Some(7), true));
-        apply(&mut db, vec![write(&gone, "c"), lifecycle(PluginChange::Deleted), write(&gone, "of the next")]);
+        apply(&db, vec![write(&gone, "c"), lifecycle(PluginChange::Deleted), write(&gone, "of the next")]);
         let loaded = loading::load(&db).unwrap();
         let mut keys: Vec<_> = loaded.kv.iter().map(|kv| (kv.plugin.as_str(), kv.key.as_str())).collect();
         keys.sort_unstable();

@@ -1,19 +1,18 @@
-//! Reads from the store while it is written. The calls block, so callers run them on other threads than those of events.
+//! Reads from the store while it is written: of the documents, what is committed. The calls block, so callers run them on other threads than
+//! those of events.
 
 use std::{path::Path, sync::Arc};
 
 use parking_lot::{Mutex, MutexGuard};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::{
-    Error, columns,
-    docs::{ConfigVersion, StateVersion},
-    documents,
+    Error, documents,
     kept::{self, KeptRecord},
     schema,
 };
 use switchbox_journal::{Files, JournalPage, JournalRow, OldestFiles};
-use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Seq, limits};
+use switchbox_model::{Seq, limits};
 
 /// Bytes that one read of the journal's past takes.
 const READ_BYTES: usize = limits::ADMIN_PAGE_BYTES;
@@ -48,14 +47,6 @@ impl Reader {
     /// The files up to the one that ends with `row`.
     pub(super) fn oldest_files(&self, row: i64) -> Option<OldestFiles> {
         self.journal.oldest(row)
-    }
-
-    /// The kept records of an event, which outlive the journal.
-    pub(super) fn kept(&self, seq: Seq) -> Result<Vec<KeptRecord>, Error> {
-        let db = self.state.lock();
-        let mut statement = db.prepare_cached("SELECT body, came_of FROM kept WHERE seq = ?1 ORDER BY num")?;
-        let rows = statement.query_map([seq.0], |r| Ok((r.get::<_, Vec<u8>>(0)?, r.get::<_, Option<String>>(1)?)))?;
-        rows.map(|row| row.map_err(Error::from).and_then(|(body, by)| kept::read(&body, by.as_deref()))).collect()
     }
 
     /// Kept records, which outlive the journal, each with its number, newest first, before the number: at most `limit`, and not many more bytes than are
@@ -97,62 +88,5 @@ impl Reader {
 
     pub(super) fn applied(&self) -> Result<i64, Error> {
         documents::applied(&self.state.lock())
-    }
-
-    /// Newest first.
-    pub(super) fn configs(&self, device: DeviceNum, limit: usize) -> Result<Vec<ConfigVersion>, Error> {
-        let db = self.state.lock();
-        let mut statement =
-            db.prepare_cached("SELECT * FROM config WHERE device = ?1 ORDER BY version DESC LIMIT ?2")?;
-        let rows = statement.query_map(params![device.0, limit], columns::config_version)?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// Newest first.
-    pub(super) fn states(&self, device: DeviceNum, limit: usize) -> Result<Vec<StateVersion>, Error> {
-        let db = self.state.lock();
-        let mut statement =
-            db.prepare_cached("SELECT * FROM state WHERE device = ?1 ORDER BY version DESC LIMIT ?2")?;
-        let rows = statement.query_map(params![device.0, limit], columns::state_version)?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// The documents, for the modules that have statements of their own.
-    pub(super) fn state<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
-        read(&self.state.lock())
-    }
-
-    /// A method call of an operator.
-    pub(super) fn call(&self, id: &str) -> Result<Option<CallRecord>, Error> {
-        let db = self.state.lock();
-        let body = db.query_row("SELECT body FROM call WHERE id = ?1", [id], |r| r.get::<_, Vec<u8>>(0)).optional()?;
-        body.map(|body| columns::call(&body)).transpose()
-    }
-
-    /// In order of their ids, after `after`: at most `limit`, and not many more bytes than are read at once, but at least one
-    /// where there is one.
-    pub(super) fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        let db = self.state.lock();
-        let mut statement = db.prepare_cached("SELECT body FROM dead_letter WHERE id > ?1 ORDER BY id LIMIT ?2")?;
-        let mut bodies = statement.query(params![after, limit])?;
-        let (mut letters, mut bytes) = (Vec::new(), 0);
-        while let Some(row) = bodies.next()?.filter(|_| bytes < READ_BYTES) {
-            let body: Vec<u8> = row.get(0)?;
-            bytes += body.len();
-            letters.push(columns::dead_letter(&body)?);
-        }
-        Ok(letters)
-    }
-
-    /// The newest that there ever was.
-    pub(super) fn last_dead_letter(&self) -> Result<u64, Error> {
-        documents::last_dead_letter(&self.state.lock())
-    }
-
-    pub(super) fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, Error> {
-        let db = self.state.lock();
-        let body =
-            db.query_row("SELECT body FROM dead_letter WHERE id = ?1", [id], |r| r.get::<_, Vec<u8>>(0)).optional()?;
-        body.map(|body| columns::dead_letter(&body)).transpose()
     }
 }

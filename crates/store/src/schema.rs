@@ -93,6 +93,9 @@ const STEPS_BETWEEN_YIELDS: i32 = 50;
 /// Pages of 4 KiB that a transaction has in memory. What is more goes to the write-ahead log at once.
 const CACHE_PAGES: i32 = 128;
 
+/// Statements of the writer that stay prepared: those of the usual documents, and of reads of what is not committed.
+const STATEMENTS: usize = 32;
+
 /// Opens the file for its one writer, and makes it where it is new.
 pub(super) fn open_writer(folder: &Path) -> Result<Connection, Error> {
     let path = folder.join(FILE);
@@ -107,6 +110,7 @@ pub(super) fn open_writer(folder: &Path) -> Result<Connection, Error> {
     // The handler yields to other work during a transaction of many rows. At the commit no more is left to write than the cache holds.
     db.progress_handler(STEPS_BETWEEN_YIELDS, Some(progress)).map_err(problem)?;
     db.pragma_update(None, "cache_size", CACHE_PAGES).map_err(problem)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(db)
 }
 

@@ -1,24 +1,33 @@
-//! The writer thread: takes the entries that are queued, appends them to the journal as one record (a row) with one fdatasync at most,
+//! The writer: takes the entries that are queued, appends them to the journal as one record (a row) with one fdatasync at most,
 //! applies them, says how far the journal has got, and runs what follows each entry (`OnCommit`). Entries that were queued meanwhile are the next batch.
+//!
+//! It has a thread of its own. A thread that submits a few entries which do not wait for the disk takes the writer if it is idle: all
+//! that it then does is a copy into the page cache and the change of what is in memory.
 
 use std::{
     iter::Peekable,
-    sync::{Arc, mpsc::SyncSender},
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Weak,
+        mpsc::{SyncSender, TrySendError},
+    },
+    thread::Thread,
     time::{Duration, Instant},
     vec,
 };
 
+use parking_lot::Mutex;
+
 use super::{
     Error, Machine,
-    append_queue::{AppendQueue, Item},
+    append_queue::{AppendQueue, IdleWriter, Item, QueuedEntry},
     commit::{OnCommit, QueuePosition},
     docs::Doc,
     materialise::MaterialiserRequest,
-    permits::QueuePermit,
 };
 use switchbox_journal::{Journal, JournalPosition, record};
 use switchbox_model::{Entry, Seq};
-use switchbox_support::histogram::Histogram;
+use switchbox_support::{histogram::Histogram, threads};
 
 /// The longest that a commit waits for the plugins that are handling its events.
 const GATHER_MAX: Duration = Duration::from_millis(1);
@@ -28,6 +37,9 @@ const ENTRIES_MIN: usize = 256;
 const CALLBACKS_TOGETHER: usize = 128;
 /// A batch of more entries is worth a commit of its own.
 const GATHER_ENTRIES: usize = 8;
+/// Bytes that the journal's file has room for when a submitter writes: another file is begun by the writer's thread, as that waits for
+/// the disk.
+const ROOM_HERE: u64 = 64 * 1024;
 
 pub(super) struct Writer<M> {
     pub(super) journal: Journal,
@@ -37,6 +49,7 @@ pub(super) struct Writer<M> {
     pub(super) position: QueuePosition,
     pub(super) machine: M,
     pub(super) materialiser: SyncSender<MaterialiserRequest>,
+    pub(super) materialiser_thread: Thread,
     /// How long a durable commit takes, lately.
     pub(super) commit_time: Duration,
     /// The least that a durable commit takes, lately: the disk's share.
@@ -45,15 +58,12 @@ pub(super) struct Writer<M> {
     pub(super) commit_histogram: Histogram,
     /// How many documents the last commit made: room for as many is made at once.
     pub(super) docs_before: usize,
+    /// Documents for which the materialiser had no room when a submitter wrote them.
+    pub(super) unsent: Option<MaterialiserRequest>,
+    /// Memory for records.
+    pub(super) record: Vec<u8>,
     pub(super) failed: Option<Error>,
     pub(super) fatal: Box<dyn Fn(&Error) + Send>,
-}
-
-struct QueuedEntry {
-    entry: Entry,
-    on_commit: OnCommit,
-    #[allow(dead_code, reason = "held until the entry is in the journal")]
-    permit: Option<QueuePermit>,
 }
 
 /// What is written together.
@@ -71,13 +81,10 @@ impl CommitBatch {
         let mut handled = 0;
         for item in items {
             match item {
-                Item::Entry { first, entry, sync, on_commit, permit } => {
-                    self.durable |= sync;
-                    let first =
-                        first.map(|first| QueuedEntry { entry: *first, on_commit: OnCommit::Nothing, permit: None });
-                    self.entries.extend(first);
-                    handled += handled_events(&entry);
-                    self.entries.push(QueuedEntry { entry, on_commit, permit });
+                Item::Entry(queued) => {
+                    self.durable |= queued.sync;
+                    handled += handled_events(&queued.entry);
+                    self.entries.push(queued);
                 }
                 item => self.control_items.push(item),
             }
@@ -111,22 +118,39 @@ fn handled_events(entry: &Entry) -> usize {
 /// What writing and applying it takes, in entries that do one thing.
 fn weight(item: &Item) -> usize {
     match item {
-        Item::Entry { entry, .. } => handled_events(entry).max(1),
+        Item::Entry(queued) => handled_events(&queued.entry).max(1),
         _ => 1,
     }
 }
 
 impl<M: Machine> Writer<M> {
-    pub(super) fn run(mut self) {
+    /// The writer's thread.
+    pub(super) fn run(writer: &Mutex<Self>, append_queue: &AppendQueue) {
         let mut items = Vec::new();
-        let mut record = Vec::new();
-        while self.append_queue.take(&mut items) {
+        while append_queue.wait() {
+            let mut writer = writer.lock();
+            append_queue.take(&mut items);
             let mut waiting = std::mem::take(&mut items).into_iter().peekable();
+            writer.send_rest();
             while waiting.peek().is_some() {
-                self.batch(&mut waiting, &mut record);
+                writer.batch(&mut waiting);
+                writer.send_rest();
             }
         }
-        self.append_queue.record_ended();
+        writer.lock().send_rest();
+        append_queue.record_ended();
+    }
+
+    /// Writes the few items that are queued, on the thread that queued the last of them.
+    fn write_here(&mut self) -> bool {
+        if self.failed.is_some() || self.unsent.is_some() || !self.journal.has_room(ROOM_HERE) {
+            return false;
+        }
+        let mut items = Vec::new();
+        self.append_queue.take_for_submitter(&mut items) && {
+            self.batch(&mut items.into_iter().peekable());
+            true
+        }
     }
 
     /// As many entries as take a few times as long to write and apply as one sync of the disk: fewer would waste the disk, more
@@ -135,7 +159,7 @@ impl<M: Machine> Writer<M> {
         usize::try_from(self.disk_time.as_micros() * 3).unwrap_or(usize::MAX).max(ENTRIES_MIN)
     }
 
-    fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>, record: &mut Vec<u8>) {
+    fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>) {
         let mut capacity = self.most_entries();
         let mut batch =
             CommitBatch { entries: Vec::with_capacity(waiting.len().min(capacity)), ..CommitBatch::default() };
@@ -160,24 +184,30 @@ impl<M: Machine> Writer<M> {
             let committed = match &self.failed {
                 // What comes after a failure may rest on what was lost.
                 Some(error) => Err(error.clone()),
-                None => self.commit(&entries, durable, record),
+                None => self.commit(&entries, durable),
             };
             match committed {
                 Ok(()) => self.apply(entries),
                 Err(error) => self.fail(entries, error),
             }
         }
+        if !control_items.is_empty() {
+            self.send_rest();
+        }
         for item in control_items {
             self.control(item);
         }
     }
 
-    fn commit(&mut self, entries: &[QueuedEntry], durable: bool, record: &mut Vec<u8>) -> Result<(), Error> {
+    fn commit(&mut self, entries: &[QueuedEntry], durable: bool) -> Result<(), Error> {
+        let record = &mut self.record;
         record::begin(record);
         let mut last_seq = self.end.last_seq;
-        for pending in entries {
-            record::encode(&pending.entry, record)?;
-            last_seq = record::last_seq(&pending.entry).unwrap_or(last_seq);
+        for QueuedEntry { first, entry, .. } in entries {
+            for entry in first.as_deref().into_iter().chain([entry]) {
+                record::encode(entry, record)?;
+                last_seq = record::last_seq(entry).unwrap_or(last_seq);
+            }
         }
         let begun = Instant::now();
         self.end = self.journal.append(record, last_seq, durable)?;
@@ -200,7 +230,11 @@ impl<M: Machine> Writer<M> {
         let (mut docs, mut replies) = (Vec::with_capacity(self.docs_before), Vec::with_capacity(entries.len()));
         let mut entries = entries.into_iter();
         while entries.len() > 0 {
-            for QueuedEntry { entry, on_commit, .. } in entries.by_ref().take(CALLBACKS_TOGETHER) {
+            for QueuedEntry { first, entry, on_commit, .. } in entries.by_ref().take(CALLBACKS_TOGETHER) {
+                if let Some(first) = first {
+                    self.machine.apply(*first, &mut docs);
+                    self.position.0 += 1;
+                }
                 let reply = self.machine.apply(entry, &mut docs);
                 self.position.0 += 1;
                 if !matches!(on_commit, OnCommit::Nothing) {
@@ -217,17 +251,27 @@ impl<M: Machine> Writer<M> {
         self.materialise(docs);
     }
 
-    fn materialise(&self, docs: Vec<Doc>) {
-        // The materialiser ends after this thread does.
-        let _ = self.materialiser.send(MaterialiserRequest::Docs { row: self.end.row, docs });
+    /// The materialiser ends after the writer's thread does.
+    fn materialise(&mut self, docs: Vec<Doc>) {
+        let request = MaterialiserRequest::Docs { row: self.end.row, docs };
+        if let Err(TrySendError::Full(request)) = self.materialiser.try_send(request) {
+            self.unsent = Some(request);
+        }
+    }
+
+    /// Waits for room for what the materialiser has not got yet.
+    fn send_rest(&mut self) {
+        if let Some(request) = self.unsent.take() {
+            let _ = self.materialiser.send(request);
+        }
     }
 
     /// Each callback gets the error, and each task that is woken finds it. What plugins have in memory may be ahead of the journal now, so the host stops.
     fn fail(&mut self, entries: Vec<QueuedEntry>, error: Error) {
         tracing::error!(%error, entries = entries.len(), "the journal cannot be written; stopping");
         self.append_queue.progress.record_failed(&error);
-        for pending in entries {
-            pending.on_commit.run(Err(error.clone()));
+        for queued in entries {
+            queued.on_commit.run(Err(error.clone()));
         }
         self.append_queue.close();
         self.append_queue.record_ended();
@@ -242,9 +286,14 @@ impl<M: Machine> Writer<M> {
                     tracing::warn!(%error, "old files of the journal cannot be removed");
                 }
             }
-            // What was submitted before it is lost, so nothing may say that it is settled: each waiter gets the error that the
-            // store is closed, and the low water stays where the journal still has everything.
-            Item::Flush { .. } if self.failed.is_some() => {}
+            // What was submitted before it is lost, so nothing may show it or say that it is settled: each waiter gets the error that
+            // the store is closed, and the low water stays where the journal still has everything.
+            Item::Flush { .. } | Item::Read(_) if self.failed.is_some() => {}
+            Item::Read(read) => {
+                let _ = self.materialiser.send(MaterialiserRequest::Read(read));
+                // Its caller waits, so the thread does not sleep for its whole pause.
+                self.materialiser_thread.unpark();
+            }
             Item::Flush { done, low_water } => {
                 let low_water = low_water.map(|Seq(seq)| Seq(seq.min(self.end.last_seq.0 + 1)));
                 let _ = self.materialiser.send(MaterialiserRequest::Flush { done, low_water });
@@ -252,8 +301,25 @@ impl<M: Machine> Writer<M> {
             Item::Keep { change, done } => {
                 let _ = self.materialiser.send(MaterialiserRequest::Keep { change, done });
             }
-            Item::Entry { .. } => {}
+            Item::Entry(_) => {}
         }
+    }
+}
+
+impl<M: Machine> IdleWriter for Weak<Mutex<Writer<M>>> {
+    fn write_here(&self) -> bool {
+        let Some(writer) = self.upgrade() else { return false };
+        let Some(mut writer) = writer.try_lock() else { return false };
+        let write = || threads::as_journal_writer(|| writer.write_here());
+        let written = std::panic::catch_unwind(AssertUnwindSafe(write));
+        written.unwrap_or_else(|_| {
+            let panicked = Error::Panicked { thread: "journal-writer" };
+            writer.append_queue.close();
+            writer.append_queue.record_ended();
+            (writer.fatal)(&panicked);
+            writer.failed = Some(panicked);
+            false
+        })
     }
 }
 

@@ -1,5 +1,5 @@
-//! Limits the log lines of one kind: the first few of a minute are written, so that a client that repeats itself does not fill the
-//! log, and a few later ones with their count, so that a lasting fault stays visible. Pure: the caller gives the time.
+//! Limits the log lines of one kind. Only the first few of a minute are written, so that a client that repeats itself does not fill the
+//! log. A few later ones are written with their count, so that a lasting fault stays visible. Pure: the caller gives the time.
 
 use std::{
     collections::HashMap,
@@ -11,13 +11,14 @@ use std::{
 use parking_lot::Mutex;
 
 const TIME: Duration = Duration::from_secs(60);
-/// Keys that are counted separately within a minute.
+/// Keys that are counted separately within a minute, or another window.
 const KEPT: usize = 1_000;
 
 #[derive(Debug)]
 pub struct LogLimit {
-    /// Lines in a minute.
+    /// Lines in a window: a minute, unless a caller says another.
     max: u32,
+    window: Duration,
     since: Instant,
     count: u64,
     /// Lines of the minute before that were not written.
@@ -50,11 +51,15 @@ impl fmt::Display for SuppressionNote {
 impl LogLimit {
     #[must_use]
     pub fn new(max: u32, now: Instant) -> Self {
-        Self { max, since: now, count: 0, left_out: 0 }
+        Self::within(max, TIME, now)
+    }
+
+    fn within(max: u32, window: Duration, now: Instant) -> Self {
+        Self { max, window, since: now, count: 0, left_out: 0 }
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) >= TIME
+        now.saturating_duration_since(self.since) >= self.window
     }
 
     /// Counts one more line. Returns the text to add to it, or `None` if it is not to be written. Past the first few lines of a minute,
@@ -62,7 +67,8 @@ impl LogLimit {
     pub fn allow(&mut self, now: Instant) -> Option<SuppressionNote> {
         let most = u64::from(self.max);
         if self.is_over(now) {
-            *self = Self { left_out: self.count.saturating_sub(most), ..Self::new(self.max, now) };
+            let left_out = self.count.saturating_sub(most);
+            *self = Self { left_out, ..Self::within(self.max, self.window, now) };
         }
         self.count = self.count.saturating_add(1);
         let left_out = std::mem::take(&mut self.left_out);
@@ -80,7 +86,7 @@ fn is_power_of_ten(count: u64) -> bool {
     10_u64.checked_pow(count.ilog10()) == Some(count)
 }
 
-/// A [`LogLimit`] for one place of the code, in a `static`.
+/// A [`LogLimit`] for one place of the code, in a `static`, or for one object.
 #[derive(Debug)]
 pub struct SiteLimit {
     max: u32,
@@ -104,13 +110,20 @@ impl SiteLimit {
 #[derive(Debug)]
 pub struct LogLimits<K> {
     max: u32,
+    window: Duration,
     by: Mutex<HashMap<K, LogLimit>>,
 }
 
 impl<K: Eq + Hash> LogLimits<K> {
     #[must_use]
     pub fn new(max: u32) -> Self {
-        Self { max, by: Mutex::default() }
+        Self::within(max, TIME)
+    }
+
+    /// As [`LogLimits::new`], with another window than a minute. The notes say minute, so such a caller writes none.
+    #[must_use]
+    pub fn within(max: u32, window: Duration) -> Self {
+        Self { max, window, by: Mutex::default() }
     }
 
     /// As [`LogLimit::allow`].
@@ -122,7 +135,12 @@ impl<K: Eq + Hash> LogLimits<K> {
                 return None;
             }
         }
-        by.entry(key).or_insert_with(|| LogLimit::new(self.max, now)).allow(now)
+        by.entry(key).or_insert_with(|| LogLimit::within(self.max, self.window, now)).allow(now)
+    }
+
+    /// Whether the line is one of the first few of its key in this window. The later ones are not counted in the log.
+    pub fn is_first(&self, key: K, now: Instant) -> bool {
+        !matches!(self.allow(key, now), None | Some(SuppressionNote::Count(_)))
     }
 }
 
@@ -138,6 +156,13 @@ mod tests {
         assert_eq!((2..2 * KEPT).filter(|who| limits.allow(*who, now).is_some()).count(), KEPT - 2);
         assert!(limits.allow(2 * KEPT, now + TIME).is_some());
         assert_eq!(limits.by.lock().len(), 1);
+    }
+
+    #[test]
+    fn a_key_is_first_once_in_its_window() {
+        let (limits, start) = (LogLimits::within(1, 10 * TIME), Instant::now());
+        let first = (0..1_000).map(|second| limits.is_first("a", start + Duration::from_secs(second)));
+        assert_eq!(first.filter(|first| *first).count(), 2);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The one place that writes to standard output and standard error. What devices, callers and plugins sent may hold escape
-//! sequences and characters that turn the text around them: on a terminal these are shown as escapes, into a pipe or a file
-//! every byte goes as it is.
+//! The one place that writes to standard output and standard error. What devices, callers and plugins sent may contain escape
+//! sequences and characters that change the direction of the text. On a terminal these are shown as escapes. Into a pipe or a file
+//! every byte is written as it is.
 
 use std::{
     borrow::Cow,

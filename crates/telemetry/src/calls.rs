@@ -18,7 +18,7 @@ pub struct Call {
     /// Its trace, with itself as the parent.
     own: Context,
     id: SpanId,
-    /// `None`: it begins its trace.
+    /// `None` if it is the first span of its trace.
     parent: Option<SpanId>,
     /// Another program began the trace.
     joined: bool,

@@ -6,7 +6,7 @@ tokio::task_local! {
     static CURRENT: Context;
 }
 
-/// Runs a future with this span as the parent of new spans. `None`: the current parent stays.
+/// Runs a future with this span as the parent of new spans, or with the current parent if it is `None`.
 pub async fn within<F: Future>(context: Option<Context>, future: F) -> F::Output {
     match context {
         Some(context) => CURRENT.scope(context, future).await,

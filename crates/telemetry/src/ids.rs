@@ -110,7 +110,7 @@ impl Ids {
         self.span(Kind::Ended, &[key.seq.0, text(key.plugin.as_str()), key.index.into()])
     }
 
-    /// An entry of the log that has several executions.
+    /// An entry of the journal that has several executions.
     pub(crate) fn entry(self, first: Seq, plugin: &PluginName) -> SpanId {
         self.span(Kind::Entry, &[first.0, text(plugin.as_str())])
     }

@@ -1,11 +1,9 @@
 //! Traces in the sense of OpenTelemetry: a span for each event that a plugin handles, each execution, effect and settlement, joined
-//! by the ids of
-//! W3C's Trace Context. Spans wait in a bounded queue to be sent. Nothing waits for that: what does not fit is dropped and counted.
+//! by the ids of W3C's Trace Context. Spans wait in a bounded queue to be sent. Nothing waits for that: what does not fit is dropped and counted.
 //! This crate sends nothing itself.
 //!
 //! Most ids are derived from the ids that things have anyway (`explain` uses the same), so nothing has to be passed from an event
-//! to its
-//! execution, to the log and to the device's connection.
+//! to its execution, to the journal and to the device's connection.
 
 mod asked;
 mod calls;

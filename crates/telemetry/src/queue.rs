@@ -1,5 +1,5 @@
-//! The queue to the collector. A span is written into it as OTLP has it, where it ends: the queue has few large pieces of memory, not many
-//! small ones that one thread allocates and another frees half a second later.
+//! The queue to the collector. A span is encoded into it as OTLP by the thread on which it ends. So the queue has few large pieces of
+//! memory, and not many small ones that one thread allocates and another frees half a second later.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 

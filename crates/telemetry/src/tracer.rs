@@ -72,7 +72,7 @@ pub struct Execution<'a> {
     pub error: Option<&'a str>,
 }
 
-/// Spans of an entry of the log.
+/// Spans of an entry of the journal.
 #[derive(Debug)]
 pub struct Spans(pub(crate) Vec<Span>);
 
@@ -124,7 +124,7 @@ impl Tracer {
         }
     }
 
-    /// The log has been replayed: what happens from now on is new.
+    /// The journal has been replayed: what happens from now on is new.
     pub fn begin(&self) {
         if let Some(traces) = &self.traces {
             traces.live.store(true, Ordering::Release);
@@ -215,8 +215,8 @@ impl Traces {
         Some(self.sampled_context(event)?.trace)
     }
 
-    /// An entry of the log that is committed and about to be applied: its effects, for [`Traces::committed`]. Where it has several events, it has a span with links to their
-    /// executions.
+    /// The spans of an entry of the journal that is committed and about to be applied, for [`Traces::committed`]: those of its effects. An
+    /// entry of several events has a span of its own, with links to their executions.
     #[must_use]
     pub fn handled(&self, run: &HandledRun) -> Spans {
         let mut spans = Vec::new();

@@ -12,6 +12,7 @@ mod devices;
 mod disk;
 mod events;
 mod tools;
+mod versions;
 
 use std::{path::Path, sync::Arc};
 
@@ -22,6 +23,7 @@ pub use self::{
     disk::Disk,
     events::Events,
     tools::{is_available, skip_on_this_system},
+    versions::config_version,
 };
 use switchbox_auth as auth;
 use switchbox_auth::Enroll;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::{runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::HostHandles;
+use super::handles::HostHandles;
 use switchbox_azure_amqp as azure_amqp;
 use switchbox_azure_service as azure_service;
 use switchbox_settings::Settings;

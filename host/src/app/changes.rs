@@ -104,7 +104,10 @@ impl Loader {
         };
         let bytes = component.bytes.clone();
         let (before, canary) = self.before(name, &ran.id).await;
-        let done = self.plugins.upsert(name, component, settings, before).await;
+        let mut done = self.plugins.upsert(name, component, settings, before).await;
+        if done.is_ok() {
+            done = self.plugins.files_run(name, &ran.id).await;
+        }
         if done.is_ok()
             && let Some(status) = self.plugins.get(name).filter(|status| status.state == PluginState::Running)
         {
@@ -169,7 +172,13 @@ impl Loader {
     ) {
         let (history, plugin) = (self.history.clone(), name.clone());
         let about = plugin_texts::about(status);
+        let failed_before = |rolled_back: RolledBack| rolled_back.version == ran.id && rolled_back.stays();
+        let stays = self.plugins.rolled_back(name).is_some_and(failed_before);
         let written = blocking(move || {
+            // It failed before a restart and stays in force, so it does not come into force now.
+            if stays && history.versions(&plugin).last().is_some_and(|last| last.id == ran.id) {
+                return Ok(());
+            }
             let about = Summary { imports: plugin::imports(&bytes), ..about };
             let ran = NewVersion { digest: plugin::digest(&bytes), about, ..ran };
             let own = (!ran.component.starts_with("builtin:")).then_some(&*bytes);

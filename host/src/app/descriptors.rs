@@ -7,13 +7,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use switchbox_model::limits;
 use switchbox_settings::Settings;
 
-/// For everything but connections and the log: listeners, `state.db`, runtimes, files that are read now and then, calls over HTTP.
+/// For everything but connections and the journal: listeners, `state.db`, runtimes, files that are read now and then, calls over HTTP.
 const RESERVED: u64 = 128;
 /// A file of the journal, and the descriptors that each takes.
-const LOG_FILE_BYTES: u64 = 16 * 1024 * 1024;
-const PER_LOG_FILE: u64 = 2;
+const JOURNAL_FILE_BYTES: u64 = 16 * 1024 * 1024;
+const PER_JOURNAL_FILE: u64 = 2;
 /// Files of the journal beyond those that are kept for looking back.
-const LOG_FILES: u64 = 8;
+const JOURNAL_FILES: u64 = 8;
 /// Fewer connections than this are of no use.
 const LEAST: u64 = 64;
 
@@ -40,13 +40,14 @@ pub(super) fn raise() -> Option<u64> {
 pub(super) fn connections(settings: &Settings, descriptors: Option<u64>) -> anyhow::Result<Connections> {
     let wanted = Connections { mqtt: settings.max_connections, admin: limits::ADMIN_CONNECTIONS };
     let Some(descriptors) = descriptors else { return Ok(wanted) };
-    let of_log = (settings.journal_keep_bytes / LOG_FILE_BYTES + LOG_FILES).saturating_mul(PER_LOG_FILE);
-    let left = descriptors.saturating_sub(RESERVED).saturating_sub(of_log);
+    let of_journal =
+        (settings.journal_keep_bytes / JOURNAL_FILE_BYTES + JOURNAL_FILES).saturating_mul(PER_JOURNAL_FILE);
+    let left = descriptors.saturating_sub(RESERVED).saturating_sub(of_journal);
     if left < LEAST {
         bail!(
             "the process may have {descriptors} files open (ulimit -n), and needs {} for a journal of {} bytes: raise the limit \
              (LimitNOFILE= in systemd), or lower journal.keep-bytes",
-            RESERVED.saturating_add(of_log).saturating_add(LEAST),
+            RESERVED.saturating_add(of_journal).saturating_add(LEAST),
             settings.journal_keep_bytes
         );
     }

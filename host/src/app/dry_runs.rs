@@ -12,12 +12,13 @@ use switchbox_admin_api::{
     ShadowExample, ShadowPluginRequest, Time, TryMethodAnswer, TryPluginRequest, TryPluginResponse,
 };
 use switchbox_dispatch::{
-    CanaryRequest, CanaryStatus, Component, RecordError, RecordRequest, ShadowError, ShadowRequest, ShadowStatus,
-    TryError, TryRequest, TryResult,
+    CanaryEnd, CanaryRequest, CanaryStatus, Component, RecordError, RecordRequest, ShadowError, ShadowRequest,
+    ShadowStatus, TryError, TryRequest, TryResult,
 };
 use switchbox_dry_run::{effect::OutcomeLine, event::EventLine, live::MethodAnswer, payload::Payload, sink::Status};
 use switchbox_model::{DeviceName, Event, PluginName};
 use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_versions::EndedCanary;
 
 /// What `dispatch` is to try.
 pub(super) fn request(
@@ -62,6 +63,7 @@ pub(super) fn response(name: &PluginName, result: TryResult) -> TryPluginRespons
         outcome: outcome.into(),
         reason,
         effects: result.effects.iter().map(object).collect(),
+        approval: result.approval,
         calls: result.calls.iter().map(object).collect(),
         grants_used: grants(true),
         grants_denied: grants(false),
@@ -143,7 +145,10 @@ pub(super) fn canary(status: CanaryStatus) -> PluginCanary {
     PluginCanary {
         digest: status.digest,
         since: Time(status.since_ms),
-        ended: status.ended,
+        ended_time: status.ended.as_ref().map(|end| Time(end.time_ms)),
+        ended_by_guard: status.ended.as_ref().is_some_and(|end| end.by_guard),
+        ended_by_event: status.ended.as_ref().and_then(|end| end.event).map(|event| Int64(event.0)),
+        ended: status.ended.map(|end| end.why),
         share: status.share,
         devices: status.devices,
         events: Int64(status.events),
@@ -152,6 +157,47 @@ pub(super) fn canary(status: CanaryStatus) -> PluginCanary {
         dead_letters: Int64(status.dead_letters),
         median_micros: Int64(status.median_us),
         in_force_median_micros: Int64(status.in_force_median_us),
+    }
+}
+
+/// A canary for the history. Returns `None` if it is running.
+pub(super) fn ended_canary(status: CanaryStatus) -> Option<EndedCanary> {
+    let CanaryEnd { why, time_ms, by_guard, event } = status.ended?;
+    Some(EndedCanary {
+        digest: status.digest,
+        since_ms: status.since_ms,
+        share: status.share,
+        devices: status.devices,
+        events: status.events,
+        traps: status.traps,
+        errors: status.errors,
+        dead_letters: status.dead_letters,
+        median_us: status.median_us,
+        in_force_median_us: status.in_force_median_us,
+        why,
+        ended_ms: time_ms,
+        by_guard,
+        event: event.map(|event| event.0),
+    })
+}
+
+/// A canary of the history.
+pub(super) fn earlier_canary(ended: EndedCanary) -> PluginCanary {
+    PluginCanary {
+        digest: ended.digest,
+        since: Time(ended.since_ms),
+        ended: Some(ended.why),
+        ended_time: Some(Time(ended.ended_ms)),
+        ended_by_guard: ended.by_guard,
+        ended_by_event: ended.event.map(Int64),
+        share: ended.share,
+        devices: ended.devices,
+        events: Int64(ended.events),
+        traps: Int64(ended.traps),
+        errors: Int64(ended.errors),
+        dead_letters: Int64(ended.dead_letters),
+        median_micros: Int64(ended.median_us),
+        in_force_median_micros: Int64(ended.in_force_median_us),
     }
 }
 
@@ -191,6 +237,7 @@ pub(super) fn shadow(status: ShadowStatus) -> PluginShadow {
         queued: Int64(queued as u64),
         old_micros: Int64(mean(report.old_time)),
         new_micros: Int64(mean(report.new_time)),
+        memory_bytes: Int64(report.memory_bytes as u64),
         examples: report.examples.iter().map(example).collect(),
         kinds: report.kinds,
     }

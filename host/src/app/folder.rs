@@ -1,5 +1,5 @@
-//! From the watched folder to the plugins that run: the changes of one plugin are made one after the other, those of different
-//! plugins beside each other, so that the compilation of a large component delays nothing else.
+//! From the watched folder to the plugins that run. The changes of one plugin are made one after the other. Those of different plugins
+//! are made at the same time, so that the compilation of a large component delays nothing else.
 
 use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 

@@ -7,7 +7,7 @@ use std::{
 
 use prometheus_client::registry::Registry;
 
-use super::HostHandles;
+use super::handles::HostHandles;
 use switchbox_dispatch::PluginStatus;
 use switchbox_mqtt_session::topics::Counts;
 use switchbox_support::{

@@ -1,33 +1,27 @@
-//! Publishes what happens to devices for clients that watch: under `registries/{r}/devices/{d}/` their events, states, configs,
-//! commands, connects and disconnects. Wraps other components and only passes on where nothing watches.
+//! Notes what happens to devices for clients that watch: under `registries/{r}/devices/{d}/` their events, states, configs, commands,
+//! connects and disconnects. Wraps other components, and only passes on where nothing watches. Publishes nothing itself: it runs on the
+//! journal's writer, and under locks of devices.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::json;
 
+use super::mirror_queue::MirrorQueue;
 use switchbox_core::{ingest::EventSink, outbox::EffectSink, registry::Device};
 use switchbox_model::{Event, EventData, Message, MessageProperties};
-use switchbox_pubsub::Topics;
 use switchbox_store::{CommandDoc, ConfigVersion};
 use switchbox_support::clock;
 
-/// Where it is published, once the MQTT server runs.
-pub(super) type MirrorTopics = Arc<OnceLock<Topics>>;
-
-/// A component that is watched: does its work with `inner`, and publishes it.
+/// A component that is watched: does its work with `inner`, and queues it for watchers.
 pub(super) struct Mirrored<T> {
     inner: T,
-    topics: MirrorTopics,
+    queue: MirrorQueue,
 }
 
 impl<T> Mirrored<T> {
-    pub(super) fn new(inner: T, topics: &MirrorTopics) -> Self {
-        Self { inner, topics: topics.clone() }
-    }
-
-    fn has_device_watchers(&self) -> bool {
-        self.topics.get().is_some_and(|topics| topics.has_device_watchers())
+    pub(super) fn new(inner: T, queue: &MirrorQueue) -> Self {
+        Self { inner, queue: queue.clone() }
     }
 
     fn mirror(&self, device: &Device, what: &str, rest: &str, payload: &[u8], user: Vec<(String, String)>) {
@@ -38,10 +32,7 @@ impl<T> Mirrored<T> {
         let topic = format!("registries/{registry}/devices/{id}/{what}{slash}{rest}");
         // A copy: the original may share its memory with others, and this may wait in many queues.
         let payload = Bytes::copy_from_slice(payload);
-        let message = Message { properties, ..Message::new(&topic, payload) };
-        if let Some(topics) = self.topics.get() {
-            topics.publish_host_message(&Arc::new(message));
-        }
+        self.queue.push(Message { properties, ..Message::new(&topic, payload) });
     }
 
     fn mirror_event(&self, device: &Device, event: &Event) {
@@ -69,7 +60,7 @@ impl<T> Mirrored<T> {
 impl<T: EventSink> EventSink for Mirrored<T> {
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize {
         if let Some(device) = device
-            && self.has_device_watchers()
+            && self.queue.has_watchers()
         {
             events.iter().for_each(|event| self.mirror_event(device, event));
         }
@@ -83,7 +74,7 @@ impl<T: EventSink> EventSink for Mirrored<T> {
 
 impl<T: EffectSink> EffectSink for Mirrored<T> {
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>) {
-        if self.has_device_watchers() {
+        if self.queue.has_watchers() {
             self.mirror(device, "config", "", &version.payload, vec![]);
         }
         self.inner.config(device, version);
@@ -94,7 +85,7 @@ impl<T: EffectSink> EffectSink for Mirrored<T> {
     }
 
     fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool {
-        if self.has_device_watchers() {
+        if self.queue.has_watchers() {
             self.mirror(device, "commands", &command.subfolder, &command.payload, vec![]);
         }
         self.inner.command(device, command)

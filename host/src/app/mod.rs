@@ -8,11 +8,13 @@ mod descriptors;
 mod dry_runs;
 mod exit;
 mod folder;
+mod handles;
 mod housekeeping;
 mod journal_recordings;
 mod listeners;
 mod metrics_text;
 mod mirror;
+mod mirror_queue;
 mod options;
 mod plugin_texts;
 mod plugin_views;
@@ -33,17 +35,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use azure::Listening;
 pub use exit::{ExitStatus, Failure, STOP_DEADLINE, code};
+pub use handles::HostHandles;
 pub use listeners::Listeners;
 pub use serve::{Damage, serve};
 
-use switchbox_auth as auth;
-use switchbox_core::{ingest, outbox, registry};
-use switchbox_delivery as delivery;
 use switchbox_dispatch as dispatch;
-use switchbox_dispatch::Manager;
-use switchbox_pubsub::Topics;
 use switchbox_store as store;
-use switchbox_support::{metrics::Metrics, tasks::Tasks, threads::Background};
+use switchbox_support::threads::Background;
 
 /// A host that runs in this process.
 pub struct Host {
@@ -73,22 +71,6 @@ pub struct Host {
     dispatch: dispatch::Handle,
     store_service: store::Service,
     background: Background,
-}
-
-/// The handles of the parts of a running host, for tasks off the path of an event.
-#[derive(Clone)]
-pub struct HostHandles {
-    pub store: store::Handle,
-    pub registry: registry::Handle,
-    pub outbox: outbox::Handle,
-    pub ingest: ingest::Handle,
-    pub delivery: delivery::Handle,
-    pub plugins: Arc<Manager>,
-    pub topics: Topics,
-    pub auth: auth::Handle,
-    pub files: switchbox_files::Handle,
-    pub metrics: Metrics,
-    pub tasks: Tasks,
 }
 
 impl Host {

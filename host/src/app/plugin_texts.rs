@@ -1,7 +1,8 @@
 //! The grants and triggers of a plugin, as text.
 
+use switchbox_admin_api::PluginMatches;
 use switchbox_dispatch::PluginStatus;
-use switchbox_plugin_runtime::{GrantRequest, Trigger};
+use switchbox_plugin_runtime::{GrantRequest, Subject, Trigger};
 use switchbox_plugin_versions::Summary;
 
 /// What its history says of a plugin that runs, without its imports.
@@ -13,6 +14,14 @@ pub(super) fn about(status: &PluginStatus) -> Summary {
         grants_in_force: status.grants_in_force.iter().map(grant).collect(),
         imports: Vec::new(),
         state_schema: status.description.as_ref().map_or(0, |described| described.state.current),
+    }
+}
+
+/// Its triggers and grants that match the subject.
+pub(super) fn matches(subject: &Subject, status: &PluginStatus) -> PluginMatches {
+    PluginMatches {
+        triggers: status.triggers.iter().filter(|trigger| subject.is_seen_by(trigger)).map(trigger).collect(),
+        grants: status.grants_in_force.iter().filter(|grant| subject.is_allowed_by(grant)).map(grant).collect(),
     }
 }
 

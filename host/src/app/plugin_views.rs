@@ -10,20 +10,24 @@ use bytes::Bytes;
 
 use super::{
     dry_runs, journal_recordings,
-    plugin_texts::{grant, trigger},
+    plugin_texts::{grant, matches, trigger},
     windows,
 };
 use switchbox_admin::{ApprovalError, DeleteError, DryRunError, PluginFuture, Plugins, RecordingPieces, RedriveError};
 use switchbox_admin_api::{
     Approval, Builtin, CanaryPluginRequest, Int64, Plugin, PluginCanary, PluginCounters, PluginGuard, PluginRecording,
     PluginRolledBack, PluginShadow, PluginTimers, PluginVersion, RecordPluginRequest, SettingsField, SettingsKind,
-    ShadowPluginRequest, Time, TryPluginRequest, TryPluginResponse, VersionRolledBack,
+    ShadowPluginRequest, Time, TryPluginRequest, TryPluginResponse, VersionInForce, VersionRolledBack,
 };
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::{GuardStatus, Manager, PluginState, PluginStatus};
 use switchbox_model::{DeviceName, Event, PluginName};
-use switchbox_plugin_runtime::{PluginSettings, schema, settings::ComponentRef, surface::is_refused};
-use switchbox_plugin_versions::{History, Version};
+use switchbox_plugin_runtime::{
+    PluginSettings, Subject, schema,
+    settings::ComponentRef,
+    surface::{is_empty, is_refused},
+};
+use switchbox_plugin_versions::{History, RolledBack, TimeInForce, Version};
 
 pub(super) struct Views {
     plugins: Arc<Manager>,
@@ -62,8 +66,12 @@ impl Views {
 }
 
 impl Plugins for Views {
-    fn list(&self) -> PluginFuture<'_, Vec<Plugin>> {
-        Box::pin(async { self.plugins.list().into_iter().map(|status| self.view(status)).collect() })
+    fn list(&self, of: Option<Subject>) -> PluginFuture<'_, Vec<Plugin>> {
+        let view = move |status: PluginStatus| {
+            let matches = of.as_ref().map(|subject| matches(subject, &status));
+            Plugin { matches, ..self.view(status) }
+        };
+        Box::pin(async move { self.plugins.list().into_iter().map(view).collect() })
     }
 
     fn builtins(&self) -> Vec<Builtin> {
@@ -207,8 +215,17 @@ impl Plugins for Views {
         })
     }
 
-    fn canary_status(&self, name: &PluginName) -> Option<PluginCanary> {
-        self.plugins.canary_status(name).map(dry_runs::canary)
+    fn canaries(&self, name: &PluginName) -> PluginFuture<'_, Vec<PluginCanary>> {
+        let (history, name) = (self.history.clone(), name.clone());
+        let last = self.plugins.canary_status(&name).map(dry_runs::canary);
+        Box::pin(async move {
+            // A history that cannot be read is empty.
+            let stored = tokio::task::spawn_blocking(move || history.canaries(&name)).await.unwrap_or_default();
+            let stored = stored.into_iter().rev().map(dry_runs::earlier_canary);
+            // The one that ended last may be written down or not.
+            let is_last = |canary: &PluginCanary| last.as_ref().is_some_and(|last| last.since == canary.since);
+            last.iter().cloned().chain(stored.filter(|canary| !is_last(canary))).collect()
+        })
     }
 
     fn abort_canary(&self, name: &PluginName) -> Option<PluginCanary> {
@@ -256,6 +273,7 @@ fn view(status: PluginStatus) -> Plugin {
         grants: status.grants.iter().map(grant).collect(),
         grants_in_force: status.grants_in_force.iter().map(grant).collect(),
         refused_imports: status.imports.iter().filter(|import| is_refused(import)).cloned().collect(),
+        empty_imports: status.imports.iter().filter(|import| is_empty(import)).cloned().collect(),
         imports: status.imports,
         state_schema: described_schema,
         counters: PluginCounters {
@@ -283,6 +301,7 @@ fn view(status: PluginStatus) -> Plugin {
         recording: None,
         limits_hit: totals.limits_hit,
         warnings: status.warnings,
+        matches: None,
     }
 }
 
@@ -317,18 +336,24 @@ fn version(version: Version) -> PluginVersion {
         settings: version.settings.to_string(),
         time: Time(version.time_ms),
         by: version.by,
+        earlier: version.earlier.into_iter().rev().map(in_force_before).collect(),
         triggers: about.triggers,
         grants: about.grants,
         grants_in_force: about.grants_in_force,
         imports: about.imports,
         state_schema: about.state_schema,
-        rolled_back: version.rolled_back.map(|back| VersionRolledBack {
-            why: back.why,
-            time: Time(back.time_ms),
-            stays: back.stays,
-        }),
+        rolled_back: version.rolled_back.map(version_rolled_back),
         ..PluginVersion::default()
     }
+}
+
+fn in_force_before(before: TimeInForce) -> VersionInForce {
+    let TimeInForce { time_ms, by, rolled_back } = before;
+    VersionInForce { time: Time(time_ms), by, rolled_back: rolled_back.map(version_rolled_back) }
+}
+
+fn version_rolled_back(back: RolledBack) -> VersionRolledBack {
+    VersionRolledBack { why: back.why, time: Time(back.time_ms), stays: back.stays }
 }
 
 fn settings_field(field: &schema::Field) -> SettingsField {

@@ -9,12 +9,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Host, HostHandles, Listeners, azure,
+    Host, Listeners, azure,
     changes::{self, Loader},
     clock_watch,
     connections::DeviceConnections,
-    descriptors, folder, housekeeping, metrics_text,
-    mirror::{MirrorTopics, Mirrored},
+    descriptors, folder,
+    handles::HostHandles,
+    housekeeping, metrics_text,
+    mirror::Mirrored,
+    mirror_queue::MirrorQueue,
     options, plugin_views, traces, windows,
 };
 use switchbox_admin as admin;
@@ -85,7 +88,7 @@ struct Opened {
     delivery: delivery::Handle,
     dispatch: dispatch::Handle,
     files: files::Handle,
-    shown: MirrorTopics,
+    watched: MirrorQueue,
     /// What of the data folder has not found its place yet.
     loaded: store::Loaded,
 }
@@ -140,8 +143,8 @@ impl<'a> Start<'a> {
         let store = opened.handle();
         let registry = registry::Handle::load(store.clone(), &opened.loaded);
         let dispatch = dispatch::Handle::new(store.clone(), registry.clone(), self.tasks.clone(), metrics.clone());
-        let shown = MirrorTopics::default();
-        let offer = Mirrored::new(dispatch.clone(), &shown);
+        let watched = MirrorQueue::new(metrics.clone());
+        let offer = Mirrored::new(dispatch.clone(), &watched);
         let ingest = ingest::Handle::new(store.clone(), Arc::new(offer), metrics.traces.clone());
         let loaded_queues = std::mem::take(&mut opened.loaded.commands);
         let queues = outbox::CommandQueues::new(loaded_queues, opened.loaded.queue_limit);
@@ -156,7 +159,7 @@ impl<'a> Start<'a> {
         });
         delivery.set_proxy(proxy::Handle::new(settings.allowed_hosts.clone(), metrics.clone()));
         dispatch.set_connections(Arc::new(DeviceConnections(delivery.clone())));
-        let sink = Arc::new(Mirrored::new(delivery.clone(), &shown));
+        let sink = Arc::new(Mirrored::new(delivery.clone(), &watched));
         let mut engine = Engine::new(registry.clone(), queues.clone(), sink, &opened.loaded, metrics.clone());
         opened.replay(&mut engine)?;
         let mut loaded = std::mem::take(&mut opened.loaded);
@@ -171,7 +174,7 @@ impl<'a> Start<'a> {
         let files = tokio::task::spawn_blocking(move || files::Handle::open(&options)).await?;
         let files =
             files.with_context(|| format!("the files that devices uploaded, in {}", settings.data.display()))?;
-        Ok(Opened { store, service, registry, queues, ingest, delivery, dispatch, files, shown, loaded })
+        Ok(Opened { store, service, registry, queues, ingest, delivery, dispatch, files, watched, loaded })
     }
 
     /// Scans all files of the plugin folder, compiles their components concurrently, and ends what the last stop left open.
@@ -192,6 +195,8 @@ impl<'a> Start<'a> {
         let (history, authors) = (History::new(&self.settings.data), Arc::<admin::Authors>::default());
         let noted = history.clone();
         plugins.on_rolled_back(move |name, rolled_back| changes::record_rolled_back(&noted, name, rolled_back));
+        let (noted, running) = (history.clone(), Arc::downgrade(&plugins));
+        plugins.on_canary_ended(move |name, status| windows::canary_ended(&running, &noted, name, status));
         let scripts = Arc::new(Scripts::new(self.settings.js_toolchain.clone(), &self.settings.data));
         let loader = Loader { plugins: plugins.clone(), history: history.clone(), authors: authors.clone(), scripts };
         let folder = folder::start(self.settings, loader, &self.tasks, on, self.shutdown.clone()).await?;
@@ -211,7 +216,9 @@ impl<'a> Start<'a> {
     ) -> anyhow::Result<Restored> {
         let BoundPorts { tls, mqtt: (options, mqtt_ports), admin: (admin_options, admin_ports), azure } = ports;
         let handles = self.handles(opened, recovered, tls.as_ref());
-        let _ = opened.shown.set(handles.topics.clone());
+        opened.watched.set_topics(handles.topics.clone());
+        let watched = opened.watched.clone().run(self.shutdown.child_token());
+        drop(handles.tasks.spawn("watchers", &self.shutdown, watched));
         let host_parts = mqtt::HostParts {
             auth: handles.auth.clone(),
             ingest: handles.ingest.clone(),

@@ -1,10 +1,7 @@
 //! From the settings to what exports traces: it sends spans to a collector by OTLP over HTTP, as Protobuf, in batches. What the collector does
 //! not take is dropped and counted: nothing is sent twice.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::task::spawn_blocking;
@@ -12,15 +9,15 @@ use tokio_util::sync::CancellationToken;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use switchbox_settings::{Settings, Tracing};
-use switchbox_support::clock;
+use switchbox_support::{clock, log_limit::SiteLimit};
 use switchbox_telemetry::{Batch, SpanQueue, Tracer};
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last one may take when the host stops.
 const LAST: Duration = Duration::from_millis(800);
-/// Interval of log lines about a collector that accepts nothing.
-const LOGGED_EVERY: Duration = Duration::from_secs(60);
+/// Lines a minute about a collector that accepts nothing.
+const LOGGED: u32 = 1;
 /// Lines of the file of headers.
 const HEADERS: usize = 32;
 
@@ -39,7 +36,7 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<(Tracer, Option<Expor
     getrandom::fill(&mut key).context("the system gives no random numbers")?;
     let (tracer, spans) = Tracer::new(f64::from(*sampled_of_million) / 1e6, u64::from_ne_bytes(key), clock::now_us);
     let target = Arc::new(Target { agent: agent(), endpoint: endpoint.clone(), headers });
-    Ok((tracer, Some(Exporter { spans, target, logged: None })))
+    Ok((tracer, Some(Exporter { spans, target, failures_logged: SiteLimit::new(LOGGED) })))
 }
 
 /// Where spans go.
@@ -54,7 +51,7 @@ struct Target {
 pub(super) struct Exporter {
     spans: SpanQueue,
     target: Arc<Target>,
-    logged: Option<Instant>,
+    failures_logged: SiteLimit,
 }
 
 impl Exporter {
@@ -82,13 +79,12 @@ impl Exporter {
             Err(panicked) => panicked.to_string(),
         };
         self.spans.dropped(count);
-        if self.logged.is_none_or(|logged| logged.elapsed() >= LOGGED_EVERY) {
-            self.logged = Some(Instant::now());
+        if let Some(more) = self.failures_logged.allow() {
             let endpoint = &self.target.endpoint;
             tracing::warn!(
                 endpoint,
                 spans = count,
-                "spans were dropped, because the collector did not accept them: {problem}"
+                "spans were dropped, because the collector did not accept them: {problem}{more}"
             );
         }
     }

@@ -1,12 +1,17 @@
 //! Stores the windows of guards and the canaries, so that they continue after a restart: each second what has changed, and a canary at once
 //! when it is started. A kill loses the counts of a second at most.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use switchbox_dispatch::{Before, Component, Manager, Windows, version_id};
+use super::dry_runs;
+use switchbox_dispatch::{Before, CanaryStatus, Component, Manager, Windows, version_id};
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime::PluginSettings;
 use switchbox_plugin_versions::{History, Version};
@@ -37,14 +42,30 @@ pub(super) async fn run(plugins: Arc<Manager>, history: History, shutdown: Cance
 /// Stores the windows of a plugin as they are now.
 pub(super) async fn store(plugins: &Arc<Manager>, history: &History, name: &PluginName) {
     let (plugins, history, name) = (plugins.clone(), history.clone(), name.clone());
-    let write = move || {
-        let (windows, component) = plugins.windows(&name);
-        if let Err(error) = history.keep_windows(&name, &text(&windows), component.as_deref()) {
-            tracing::warn!(plugin = %name, %error, "what a restart of the host needs of the guard and the canary cannot be stored");
-        }
-    };
     // Supervision: a panic costs the windows of one plugin at a restart.
-    let _ = tokio::task::spawn_blocking(write).await;
+    let _ = tokio::task::spawn_blocking(move || write(&plugins, &history, &name)).await;
+}
+
+fn write(plugins: &Manager, history: &History, name: &PluginName) {
+    let (windows, component) = plugins.windows(name);
+    if let Err(error) = history.keep_windows(name, &text(&windows), component.as_deref()) {
+        tracing::warn!(plugin = %name, %error, "what a restart of the host needs of the guard and the canary cannot be stored");
+    }
+}
+
+/// Writes down that a canary has ended, and that it does not continue after a restart. Does not block.
+pub(super) fn canary_ended(plugins: &Weak<Manager>, history: &History, name: &PluginName, status: &CanaryStatus) {
+    let Some(ended) = dry_runs::ended_canary(status.clone()) else { return };
+    let (plugins, history, name) = (plugins.clone(), history.clone(), name.clone());
+    // Supervision: a panic costs only what is known of this canary.
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = history.record_canary(&name, ended) {
+            tracing::warn!(plugin = %name, %error, "the history of canaries cannot be written");
+        }
+        if let Some(plugins) = plugins.upgrade() {
+            write(&plugins, &history, &name);
+        }
+    });
 }
 
 fn text(windows: &Windows) -> String {

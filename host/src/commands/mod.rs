@@ -46,7 +46,7 @@ enum Command {
     /// Simulate a device: connect to a running host and print what is sent and received
     Simulate(simulate::Options),
     #[command(flatten)]
-    Client(cli::Command),
+    Client(Box<cli::Command>),
     Completions(cli::Completions),
     Man(cli::Man),
     /// Measure this host, and also mosquitto if it is installed
@@ -111,7 +111,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(options) => return demo::run(&options),
         Command::Check(options) => return upkeep::check(&options),
         Command::Simulate(options) => return cli::block_on(simulate::run(options)),
-        Command::Client(command) => return cli::run(command),
+        Command::Client(command) => return cli::run(*command),
         Command::Completions(options) => cli::completions(definition(), &options)?,
         Command::Man(options) => cli::man(definition(), &options)?,
         Command::Bench(options) => return cli::block_on(bench::run(*options)),

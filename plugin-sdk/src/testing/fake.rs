@@ -6,13 +6,14 @@ use std::{
     rc::Rc,
 };
 
-use serde_json::json;
 use switchbox_rules::{
-    calls::{self, Arg},
-    json::{Difference, Tolerance, differences, object},
+    calls::{self, Arg, Subscription},
+    json::Tolerance,
     limits,
     names::{DeviceId, DeviceName},
+    output::OutputBounds,
     schedule::RequestedSchedule,
+    twin,
 };
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     testing::{
         patterns,
         sent::{SentCommand, SentMessage},
-        world::{World, expect_version},
+        world::{World, expect_version, kept},
     },
 };
 
@@ -129,9 +130,7 @@ impl FakeHost {
             calls::method_name(name)?;
             calls::method_timeout_ms(timeout_ms)?;
             let found = world.device(&target)?;
-            if !found.about.connected {
-                return Err(Error::Offline(format!("{} is not connected", target.id)));
-            }
+            found.reachable(Subscription::Methods)?;
             found.methods.get(name).cloned()
         };
         let answer = answer.ok_or_else(|| Error::TimedOut(format!("{name} on {device} after {timeout_ms} ms")))?;
@@ -141,15 +140,10 @@ impl FakeHost {
     pub(crate) fn twin_get(&self, device: &str) -> Result<String> {
         let world = self.admit(&[calls::DEVICE.sized(device.len())])?;
         let device = world.device(&world.granted(Capability::Read, device)?)?;
-        let desired = (device.config(), device.about.config_version);
-        let reported = (&*device.reported, device.about.state_version);
-        let mut fields = [side("desired", desired), side("reported", reported)].concat();
-        if let (Ok(desired), Ok(reported)) = (object(desired.0), object(reported.0)) {
-            let found = differences(&desired, &reported, Tolerance::EXACT, (usize::MAX, usize::MAX)).found;
-            let shown: Vec<_> = found.iter().map(difference).collect();
-            fields.push(format!(r#""differs":[{}]"#, shown.join(",")));
-        }
-        Ok(format!("{{{}}}", fields.join(",")))
+        let tolerance = device.about.metadata.iter().rev().find(|entry| entry.name == twin::TOLERANCE);
+        // The host's API refuses metadata with a wrong tolerance.
+        let tolerance = twin::tolerance(tolerance.map(|entry| entry.value.as_str())).unwrap_or(Tolerance::EXACT);
+        Ok(twin::document(&kept(&device.configs), &kept(&device.states), tolerance).text)
     }
 
     pub(crate) fn twin_patch(&self, device: &str, patch: &str, expected: Option<u64>) -> Result<()> {
@@ -223,7 +217,7 @@ impl FakeHost {
     }
 
     pub(crate) fn log(&self, level: Level, message: &str) {
-        self.world().logs.push((level, message.into()));
+        self.world().output.push(OutputBounds::default(), level, Level::Warn, message);
     }
 }
 
@@ -245,8 +239,8 @@ fn send(
     let name = world.granted(Capability::Command, device)?;
     calls::subfolder(&options.subfolder)?;
     calls::command_ttl(options.ttl_ms)?;
-    if options.ttl_ms == 0 && !world.device(&name)?.about.connected {
-        return Err(Error::Offline(format!("{} is not connected", name.id)));
+    if options.ttl_ms == 0 {
+        world.device(&name)?.reachable(Subscription::Commands)?;
     }
     let command = SentCommand {
         id: String::new(),
@@ -267,23 +261,4 @@ fn wanted(schedule: &Schedule) -> RequestedSchedule {
             RequestedSchedule::Cron { expression: cron.expression.clone(), time_zone: cron.time_zone.clone() }
         }
     }
-}
-
-/// One of the two documents with its version, as fields of the twin.
-fn side(name: &str, (payload, version): (&[u8], u64)) -> Vec<String> {
-    let text = std::str::from_utf8(payload.trim_ascii()).unwrap_or_default();
-    let shown = match object(payload) {
-        Ok(_) if text.is_empty() => "{}",
-        Ok(_) => text,
-        Err(_) => "null",
-    };
-    let problem = object(payload).err().map(|is| format!(r#""{name}Problem":{}"#, json!(is.to_string())));
-    let fields = [format!(r#""{name}":{shown}"#), format!(r#""{name}Version":"{version}""#)];
-    fields.into_iter().chain(problem).collect()
-}
-
-fn difference(difference: &Difference<'_, '_>) -> String {
-    let (path, desired) = (json!(difference.pointer()), difference.desired.text);
-    let reported = difference.reported.map_or("null", |value| value.text);
-    format!(r#"{{"path":{path},"desired":{desired},"reported":{reported},"since":""}}"#)
 }

@@ -6,18 +6,13 @@ use serde::Serialize;
 use serde_json::{Value, from_slice};
 
 use crate::{
-    Disposition, Entry, Event, EventData, EventKind, Host, Level, Outcome, Plugin, Property, Response, Schedule,
-    StateUpdate, Telemetry, TimerFired, TopicMessage,
-    bindings::exports::switchbox::plugin::handler::{self, Description},
+    Disposition, Entry, Event, EventData, Host, Level, Outcome, Plugin, Property, Response, Schedule, StateUpdate,
+    Telemetry, TimerFired, TopicMessage,
+    bindings::exports::switchbox::plugin::handler,
     component,
-    testing::{
-        FakeHost, SentCommand, SentMessage,
-        patterns::{self, SharedGrants},
-        staged::Staged,
-        world::FakeDevice,
-    },
+    testing::{FakeHost, SentCommand, SentMessage, patterns, staged::Staged, world::FakeDevice},
 };
-use switchbox_rules::names::RegistryName;
+use switchbox_rules::{description::check_settings, names::RegistryName, text, trigger::Triggers};
 
 /// One plugin on a fake host. The plugin has the grants that it asks for.
 ///
@@ -25,23 +20,24 @@ use switchbox_rules::names::RegistryName;
 #[derive(Debug)]
 pub struct Harness<P> {
     plugin: P,
-    description: Description,
+    triggers: Triggers,
     pub(super) host: FakeHost,
     events: u64,
 }
 
 impl<P: Plugin> Harness<P> {
-    /// Describes and starts the plugin with these settings (`json!({})` = the defaults), passed as JSON as the host does. The error
-    /// is the one that an operator would see.
+    /// Describes and starts the plugin with these settings (`json!({})` = the defaults), passed as JSON as the host does. A description
+    /// or settings that the host would refuse are refused; the error is the one that an operator would see.
     pub fn new(settings: impl Serialize) -> Result<Self, String> {
         let settings = serde_json::to_string(&settings).map_err(|e| e.to_string())?;
-        let description = component::describe::<P>(super::PLUGIN, "0.0.0", &settings);
+        check_settings(settings.len()).map_err(|error| format!("settings: {error}"))?;
+        let (triggers, granted) = patterns::check(&component::describe::<P>(super::PLUGIN, "0.0.0", &settings))?;
         let host = FakeHost::default();
-        host.world().granted = SharedGrants::new(&description.grants);
-        Ok(Self { plugin: component::start(&settings)?, description, host, events: 0 })
+        host.world().granted = granted;
+        Ok(Self { plugin: component::start(&settings)?, triggers, host, events: 0 })
     }
 
-    /// Adds a device, connected.
+    /// Adds a device, which is connected and subscribes to its commands and methods.
     #[track_caller]
     pub fn device(&mut self, device: &str) -> &mut Self {
         if let Err(error) = self.host.world().add_device(device) {
@@ -54,6 +50,12 @@ impl<P: Plugin> Harness<P> {
     #[track_caller]
     pub fn offline_device(&mut self, device: &str) -> &mut Self {
         self.device(device).change(device, |device| device.about.connected = false)
+    }
+
+    /// Adds a device that is connected and does not subscribe to its commands and methods, or ends its subscriptions.
+    #[track_caller]
+    pub fn unsubscribed_device(&mut self, device: &str) -> &mut Self {
+        self.device(device).change(device, |device| device.subscribes = false)
     }
 
     /// Lets the device answer a method.
@@ -102,10 +104,10 @@ impl<P: Plugin> Harness<P> {
     /// The device reports a state.
     #[track_caller]
     pub fn state_update(&mut self, device: &str, payload: impl AsRef<[u8]>) -> Outcome {
-        let payload = payload.as_ref();
+        let (payload, now) = (payload.as_ref(), self.host.world().now);
         self.device(device).change(device, |device| {
             device.about.state_version += 1;
-            device.reported = payload.into();
+            device.states.push((now, payload.into()));
         });
         let version = self.look(device, |device| device.about.state_version);
         self.event(device, EventData::State(StateUpdate { version, payload: payload.into() }))
@@ -152,13 +154,13 @@ impl<P: Plugin> Harness<P> {
         self.event("", EventData::Topic(TopicMessage { topic: topic.into(), payload, properties: Vec::new() }))
     }
 
-    /// Any event, from this device (empty = from none). Panics if no trigger of the plugin matches, because a host would not call
-    /// the plugin.
+    /// Any event, from this device (empty = from none). Panics if a host would not call the plugin: no trigger of it matches, and it is
+    /// no timer that the plugin has set.
     #[track_caller]
     pub fn event(&mut self, device: &str, data: EventData) -> Outcome {
         self.events += 1;
         let event = self.stamp(device, data);
-        if !patterns::triggered(&self.description.triggers, event.kind(), &event.device, &event.data) {
+        if !self.is_called(&event.device, &event.data) {
             panic!(
                 "no trigger of the plugin fits this {:?} event of {device:?}: a host would not call it",
                 event.kind()
@@ -170,6 +172,7 @@ impl<P: Plugin> Harness<P> {
         let result = component::on_event(Some(&mut self.plugin), &event, &Host::fake(self.host.clone()));
         let mut world = self.host.world();
         world.home = home;
+        world.keep_output();
         match result {
             Ok(()) => {
                 world.commit();
@@ -178,8 +181,8 @@ impl<P: Plugin> Harness<P> {
             Err(disposition) => {
                 world.staged = Staged::default();
                 Err(match disposition {
-                    handler::Disposition::Retry(text) => Disposition::Retry(text),
-                    handler::Disposition::Reject(text) => Disposition::Reject(text),
+                    handler::Disposition::Retry(text) => Disposition::Retry(text::cut(text)),
+                    handler::Disposition::Reject(text) => Disposition::Reject(text::cut(text)),
                 })
             }
         }
@@ -188,7 +191,22 @@ impl<P: Plugin> Harness<P> {
     /// Whether a trigger matches telemetry of this device.
     #[must_use]
     pub fn sees_telemetry(&self, device: &str, subfolder: &str) -> bool {
-        patterns::triggered(&self.description.triggers, EventKind::Telemetry, device, &telemetry(subfolder, b""))
+        self.sees(device, &telemetry(subfolder, b""))
+    }
+
+    /// Whether a host would call the plugin for this event of this device (empty = of none). For a timer: if the plugin has set it.
+    #[track_caller]
+    #[must_use]
+    pub fn sees(&self, device: &str, data: &EventData) -> bool {
+        self.is_called(&self.stamp(device, data.clone()).device, data)
+    }
+
+    /// A plugin gets the timers that it set, whatever its triggers are. `$start` comes to those with a trigger on timers.
+    fn is_called(&self, device_id: &str, data: &EventData) -> bool {
+        match data {
+            EventData::Timer(timer) if timer.name != crate::plugin::START => true,
+            data => self.triggers.match_event(patterns::seen(device_id, data)),
+        }
     }
 
     /// Every config that the plugin gave the device as JSON, the oldest first.
@@ -242,7 +260,7 @@ impl<P: Plugin> Harness<P> {
         self.host.world().timers.get(name).map(|(schedule, _)| schedule.clone())
     }
 
-    /// The lines that the plugin logged, including those of failed events.
+    /// The lines that the plugin logged, including those of failed events. As on the host, what one event logs is bounded.
     #[must_use]
     pub fn logs(&self) -> Vec<(Level, String)> {
         self.host.world().logs.clone()

@@ -22,6 +22,7 @@ impl<P: Migration> Harness<P> {
         self.host.world().staged = Staged { migrates: true, ..Staged::default() };
         let migrated = run(&Host::fake(self.host.clone()));
         let mut world = self.host.world();
+        world.keep_output();
         match migrated {
             Ok(()) => world.commit(),
             Err(_) => world.staged = Staged::default(),

@@ -1,17 +1,19 @@
-//! Patterns of triggers and grants, matched with the host's code.
+//! Triggers and grants: checked and matched with the host's code.
 
 use std::rc::Rc;
 
 use switchbox_rules::{
+    description,
+    event::{self, Seen},
     grants::{self, EffectiveGrants},
     names::{DeviceName, RegistryName},
     pattern::{self, GlobSet},
-    topic,
+    trigger::{self, Triggers},
 };
 
 use crate::{
     Error, EventData, EventKind, Result,
-    bindings::exports::switchbox::plugin::handler::{Capability, Grant, Trigger},
+    bindings::exports::switchbox::plugin::handler::{Capability, Description, Grant, Trigger},
 };
 
 /// Compiles the pattern.
@@ -19,26 +21,56 @@ pub(super) fn globs(text: &str) -> Result<GlobSet> {
     pattern::globs(&[text.to_owned()]).map_err(Error::Invalid)
 }
 
-/// Whether a trigger's pattern matches. An invalid glob matches nothing.
-fn glob(pattern: &str, text: &str) -> bool {
-    globs(pattern).is_ok_and(|globs| globs.is_match(text))
-}
-
 /// The plugin's grants, compiled once for all calls of a plugin. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct SharedGrants(Rc<Result<EffectiveGrants>>);
+pub(super) struct SharedGrants(Rc<EffectiveGrants>);
 
-impl SharedGrants {
-    pub(super) fn new(asked: &[Grant]) -> Self {
-        let asked = asked
-            .iter()
-            .map(|grant| grants::GrantRequest { capability: of(grant.capability), pattern: grant.pattern.clone() });
-        Self(Rc::new(EffectiveGrants::new(&asked.collect::<Vec<_>>(), None).map_err(Error::Invalid)))
+impl Default for SharedGrants {
+    fn default() -> Self {
+        Self(Rc::new(EffectiveGrants::none()))
     }
+}
 
-    fn get(&self) -> Result<&EffectiveGrants> {
-        (*self.0).as_ref().map_err(Clone::clone)
+/// What the host checks when it loads the component. The error is the one that an operator would see.
+pub(super) fn check(described: &Description) -> std::result::Result<(Triggers, SharedGrants), String> {
+    let triggers: Vec<_> = described.triggers.iter().map(trigger).collect();
+    let grants: Vec<_> = described.grants.iter().map(grant).collect();
+    let checked = description::check(&triggers, &grants, &described.default_settings)?;
+    Ok((checked.triggers, SharedGrants(Rc::new(checked.grants))))
+}
+
+fn trigger(trigger: &Trigger) -> trigger::Trigger {
+    trigger::Trigger {
+        event: kind(trigger.event),
+        device: trigger.device.clone(),
+        subfolder: trigger.subfolder.clone(),
     }
+}
+
+fn grant(grant: &Grant) -> grants::GrantRequest {
+    grants::GrantRequest { capability: of(grant.capability), pattern: grant.pattern.clone() }
+}
+
+fn kind(kind: EventKind) -> event::EventKind {
+    match kind {
+        EventKind::Telemetry => event::EventKind::Telemetry,
+        EventKind::State => event::EventKind::State,
+        EventKind::Connected => event::EventKind::Connected,
+        EventKind::Disconnected => event::EventKind::Disconnected,
+        EventKind::CommandSettled => event::EventKind::CommandSettled,
+        EventKind::Timer => event::EventKind::Timer,
+        EventKind::Topic => event::EventKind::Topic,
+    }
+}
+
+/// What triggers look at. `device`: the id of the event's device; empty if it has none.
+pub(super) fn seen<'a>(device: &'a str, data: &'a EventData) -> Seen<'a> {
+    let (subfolder, topic) = match data {
+        EventData::Telemetry(telemetry) => (telemetry.subfolder.as_str(), ""),
+        EventData::Topic(message) => ("", message.topic.as_str()),
+        _ => ("", ""),
+    };
+    Seen { kind: kind(data.kind()), device, subfolder, topic }
 }
 
 /// Whether the plugin may do this to the device, seen from the registry `home`.
@@ -48,12 +80,12 @@ pub(super) fn device_granted(
     device: &DeviceName,
     home: &RegistryName,
 ) -> Result<()> {
-    granted.get()?.device(of(capability), device, home).map_err(Error::Denied)
+    granted.0.device(of(capability), device, home).map_err(Error::Denied)
 }
 
 /// Whether the plugin may publish on this topic.
 pub(super) fn topic_granted(granted: &SharedGrants, topic: &str) -> Result<()> {
-    granted.get()?.topic(topic).map_err(Error::Denied)
+    granted.0.topic(topic).map_err(Error::Denied)
 }
 
 fn of(capability: Capability) -> grants::Capability {
@@ -66,26 +98,18 @@ fn of(capability: Capability) -> grants::Capability {
     }
 }
 
-pub(super) fn triggered(triggers: &[Trigger], kind: EventKind, device: &str, data: &EventData) -> bool {
-    triggers.iter().filter(|trigger| trigger.event == kind).any(|trigger| match data {
-        EventData::Timer(_) => true,
-        EventData::Topic(message) => topic::matches(&trigger.device, &message.topic),
-        EventData::Telemetry(telemetry) => {
-            let fits = trigger.subfolder.as_ref().is_none_or(|pattern| glob(pattern, &telemetry.subfolder));
-            fits && glob(&trigger.device, device)
-        }
-        _ => glob(&trigger.device, device),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn granted(capability: Capability, pattern: &str) -> SharedGrants {
+        let asked = [grant(&Grant { capability, pattern: pattern.into() })];
+        SharedGrants(Rc::new(EffectiveGrants::new(&asked, None).unwrap()))
+    }
+
     #[test]
     fn a_grant_on_one_registry_is_none_on_another_as_in_the_host() {
-        let config =
-            |pattern: &str| SharedGrants::new(&[Grant { capability: Capability::Config, pattern: pattern.into() }]);
+        let config = |pattern| granted(Capability::Config, pattern);
         for (pattern, device, allowed) in [
             ("lamp-*", "lamp-1", true),
             ("lamp-*", "switch-1", false),
@@ -105,14 +129,8 @@ mod tests {
 
     #[test]
     fn a_wildcard_matches_no_topic_that_begins_with_a_dollar() {
-        let publish = SharedGrants::new(&[Grant { capability: Capability::Publish, pattern: "#".into() }]);
+        let publish = granted(Capability::Publish, "#");
         assert!(topic_granted(&publish, "a/b").is_ok());
         assert!(matches!(topic_granted(&publish, "$SYS/a"), Err(Error::Denied(_))));
-    }
-
-    #[test]
-    fn what_is_no_glob_is_an_error_and_no_trigger() {
-        assert!(matches!(globs("["), Err(Error::Invalid(_))));
-        assert!(!glob("[", "["));
     }
 }

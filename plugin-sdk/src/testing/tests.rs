@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    CommandOptions, Disposition, Error, Host, Level, NoSettings, Response, Schedule, TimerFired, prelude::*,
-    testing::Harness,
+    CommandOptions, Disposition, Error, Host, Level, NoSettings, Response, Schedule, TimerFired, TopicMessage,
+    prelude::*, testing::Harness,
 };
 
 #[derive(Debug, Default)]
@@ -17,6 +17,7 @@ impl Plugin for Obedient {
         Description::new("Does as it is told.")
             .on_telemetry_in("boss-*", "orders")
             .on_timer()
+            .on_state("lamp-*")
             .may_config("lamp-*")
             .may_command("lamp-*")
             .may_call("lamp-*")
@@ -76,13 +77,23 @@ fn carry_out(order: &str, target: &str, host: &Host) -> crate::Result<()> {
         }
         "timer" => host.set_timer("t", &Schedule::After(10), "due"),
         "publish" => host.publish(target, "x"),
+        "twin" => {
+            let twin = host.twin(target)?;
+            let since = twin.differs.first().map(|first| first.since.clone()).unwrap_or_default();
+            host.info(format!("{} {} {since}", twin.desired_version, twin.differs.len()));
+            Ok(())
+        }
+        "talk" => {
+            (0..target.parse().unwrap_or(0)).for_each(|line: u32| host.info(line.to_string()));
+            Ok(())
+        }
         _ => Err(Error::Invalid(format!("order {order}"))),
     }
 }
 
 fn harness() -> Harness<Obedient> {
     let mut t = Harness::new(json!({})).unwrap();
-    t.device("lamp-1").device("pump").offline_device("lamp-2");
+    t.device("lamp-1").device("pump").offline_device("lamp-2").unsubscribed_device("lamp-3");
     t
 }
 
@@ -144,6 +155,8 @@ fn refusals_are_those_of_the_host() {
         ("config lamp-9", "reject: not found: there is no device "),
         ("config a/b/c", "reject: invalid: "),
         ("command-now lamp-2", "retry: offline: lamp-2 is not connected"),
+        ("command-now lamp-3", "retry: offline: lamp-3 does not subscribe to its commands"),
+        ("call lamp-3", "retry: offline: lamp-3 does not subscribe to its methods"),
         ("call lamp-1", "retry: timed out: blink on lamp-1 after 1000 ms"),
         ("publish other", "reject: denied: "),
         ("dance", "reject: invalid: order dance"),
@@ -169,7 +182,7 @@ fn devices_come_page_by_page() {
     }
     order(&mut t, "list").unwrap();
     let ids: Vec<String> = serde_json::from_slice(&t.state("list").unwrap()).unwrap();
-    assert_eq!(ids.len(), 252);
+    assert_eq!(ids.len(), 253);
     assert!(ids.is_sorted());
 }
 
@@ -185,4 +198,90 @@ fn settings_are_read_as_the_host_hands_them_over() {
 #[should_panic(expected = "no trigger of the plugin fits")]
 fn an_event_that_the_host_would_not_hand_over_fails_the_test() {
     let _ = harness().telemetry("boss-1", "config lamp-1");
+}
+
+/// A plugin with a description that each test sets.
+#[derive(Debug)]
+struct Described;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Says {
+    telemetry: Vec<String>,
+    topics: Vec<String>,
+    grants: Vec<String>,
+}
+
+impl Plugin for Described {
+    type Settings = Says;
+
+    fn describe(says: &Says) -> Description {
+        let described =
+            says.telemetry.iter().fold(Description::new("Says what it is told."), Description::on_telemetry);
+        let described = says.topics.iter().fold(described, Description::on_topic);
+        says.grants.iter().fold(described, Description::may_config)
+    }
+
+    fn start(_: Says) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn on_topic(&mut self, _: &TopicMessage, _: &Event, _: &Host) -> Outcome {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_description_that_the_host_refuses_is_refused() {
+    for (settings, error) in [
+        (json!({"telemetry": ["["]}), "triggers: \"[\" is not a valid glob"),
+        (json!({"telemetry": vec!["*"; 257]}), "triggers: there are 257 triggers; the limit \"triggers\" is 256"),
+        (json!({"topics": ["a/#/b"]}), "triggers: \"a/#/b\" is not a topic filter"),
+        (json!({"topics": ["$share/group/a"]}), "triggers: \"$share/group/a\" is a shared subscription"),
+        (json!({"grants": ["lamp-["]}), "grants: \"lamp-[\" is not a valid glob"),
+        (json!({"x": "y".repeat(256 * 1024)}), "settings: "),
+    ] {
+        let refused = Harness::<Described>::new(settings).unwrap_err();
+        assert!(refused.starts_with(error), "{refused}");
+    }
+}
+
+#[test]
+fn triggers_are_matched_as_the_host_matches_them() {
+    let mut t = Harness::<Described>::new(json!({"telemetry": ["lamp-*"], "topics": ["#"]})).unwrap();
+    assert!(t.sees_telemetry("lamp-1", "light/1"));
+    assert!(!t.sees_telemetry("lamp-1", "$file-uploaded"));
+    assert!(!t.sees_telemetry("pump", ""));
+    // A device is named as plugins name them, and the glob is on its id.
+    assert!(t.sees_telemetry("hall/lamp-1", ""));
+    // A timer that the plugin has set comes whatever its triggers are; `$start` needs one.
+    let timer = |name: &str| EventData::Timer(TimerFired { name: name.into(), payload: vec![], due: 0, late: false });
+    assert!(t.sees("", &timer("t")) && !t.sees("", &timer("$start")));
+    t.message("alerts/a", "").unwrap();
+}
+
+#[test]
+fn a_twin_has_times_a_tolerance_and_what_is_kept() {
+    let mut t = harness();
+    t.metadata("lamp-1", "twin-tolerance", "0.5");
+    for version in 0..12 {
+        t.at(1_000 * version).desire("lamp-1", json!({"level": 20.0, "version": version}));
+    }
+    order(&mut t, "twin lamp-1").unwrap();
+    assert!(t.state_update("lamp-1", r#"{"level":20.4,"version":0}"#).is_err());
+    order(&mut t, "twin lamp-1").unwrap();
+    let lines: Vec<_> = t.logs().into_iter().map(|(_, line)| line).collect();
+    assert_eq!(lines, ["12 2 1970-01-01T00:00:02.000Z", "12 1 1970-01-01T00:00:02.000Z"]);
+}
+
+#[test]
+fn what_one_event_logs_is_bounded() {
+    let mut t = harness();
+    order(&mut t, "talk 300").unwrap();
+    let logs = t.logs();
+    assert_eq!(logs.len(), 257);
+    let (level, text) = &logs[256];
+    assert!(*level == Level::Warn && text.starts_with("the limit \"log-lines\" (256) is reached"), "{text}");
+    order(&mut t, "talk 1").unwrap();
+    assert_eq!(t.logs().len(), 258);
 }

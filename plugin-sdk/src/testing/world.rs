@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, fmt, rc::Rc};
 
 use switchbox_rules::{
-    calls::{self, Refusal},
+    calls::{self, Refusal, Subscription},
     limits,
     names::{DeviceName, RegistryName},
+    output::OutputLines,
+    twin::Kept,
 };
 
 use super::{
@@ -25,8 +27,10 @@ pub(super) struct FakeDevice {
     pub(super) about: Device,
     /// Every config of the device, version 1 first, with the time of each.
     pub(super) configs: Vec<(u64, Vec<u8>)>,
-    /// The last reported state.
-    pub(super) reported: Vec<u8>,
+    /// Every state that it reported, version 1 first, with the time of each.
+    pub(super) states: Vec<(u64, Vec<u8>)>,
+    /// Whether it subscribes to its commands and methods while it is connected.
+    pub(super) subscribes: bool,
     pub(super) commands: Vec<SentCommand>,
     pub(super) methods: BTreeMap<String, Answer>,
 }
@@ -44,7 +48,8 @@ impl FakeDevice {
             state_version: 0,
             last_event: None,
         };
-        Self { about, configs: Vec::new(), reported: Vec::new(), commands: Vec::new(), methods: BTreeMap::new() }
+        let (configs, states, commands) = (Vec::new(), Vec::new(), Vec::new());
+        Self { about, configs, states, subscribes: true, commands, methods: BTreeMap::new() }
     }
 
     /// The current document; empty if there is none.
@@ -58,6 +63,12 @@ impl FakeDevice {
             self.configs.push((time, payload.into()));
             self.about.config_version += 1;
         }
+    }
+
+    /// Whether a call, or a command that does not wait, reaches it. The error is the host's.
+    pub(super) fn reachable(&self, to: Subscription) -> Result<()> {
+        let connected = self.about.connected;
+        calls::reachable(&self.about.id, connected, connected && self.subscribes, to).map_err(Error::Offline)
     }
 
     /// How many more commands may wait for it. A device that is connected has acknowledged the earlier ones.
@@ -84,6 +95,8 @@ pub(super) struct World {
     pub(super) timers: BTreeMap<String, (Schedule, Vec<u8>)>,
     pub(super) messages: Vec<SentMessage>,
     pub(super) logs: Vec<(Level, String)>,
+    /// The lines of the current event.
+    pub(super) output: OutputLines<Level>,
     /// The effects of the current event.
     pub(super) staged: Staged,
 }
@@ -93,18 +106,35 @@ impl Default for World {
         Self {
             now: 0,
             home: RegistryName::default_registry(),
-            granted: SharedGrants::new(&[]),
+            granted: SharedGrants::default(),
             devices: BTreeMap::new(),
             state: BTreeMap::new(),
             timers: BTreeMap::new(),
             messages: Vec::new(),
             logs: Vec::new(),
+            output: OutputLines::default(),
             staged: Staged::default(),
         }
     }
 }
 
+/// The versions that the host keeps, newest first.
+pub(super) fn kept(versions: &[(u64, Vec<u8>)]) -> Vec<Kept<'_>> {
+    let numbered = (1..).zip(versions);
+    let kept =
+        numbered.map(|(number, (time_ms, payload))| Kept { number, time_ms: *time_ms, payload, acknowledged_ms: None });
+    let mut newest: Vec<_> = kept.skip(versions.len().saturating_sub(limits::VERSIONS_KEPT)).collect();
+    newest.reverse();
+    newest
+}
+
 impl World {
+    /// The lines of the event go to those that the test sees.
+    pub(super) fn keep_output(&mut self) {
+        let (lines, _) = self.output.take();
+        self.logs.extend(lines);
+    }
+
     /// The full name, from one of the three forms.
     pub(super) fn name(&self, device: &str) -> Result<DeviceName> {
         DeviceName::parse(device, &self.home).map_err(|problem| Error::Invalid(problem.to_string()))

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     error::Error,
-    guest::{PROFILE, TARGET},
+    guest::{PROFILE, RUSTFLAGS, TARGET},
 };
 
 /// What of the outer build's `CARGO_…` holds for the inner one too: where crates come from, how much of the machine it
@@ -52,8 +52,8 @@ pub(crate) fn build(workspace: &Path, target_dir: &Path, packages: &[&str]) -> R
             command.env_remove(&name);
         }
     }
-    // Set and empty: the flags of a cargo config for the host's linker or processor do not count either.
-    command.env("CARGO_ENCODED_RUSTFLAGS", "");
+    // Set, so the flags of a cargo config for the host's linker or processor do not count either.
+    command.env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS);
     // A build script's standard output is for instructions to cargo.
     command.stdin(Stdio::null()).stdout(Stdio::null());
 

@@ -64,7 +64,8 @@ fn what_is_no_request_is_rejected() {
 #[test]
 fn settings_that_cannot_work_are_refused() {
     for (settings, text) in [
-        (json!({"topic": "garage/#"}), "topic must be a topic without wildcards"),
+        (json!({"topic": "garage/#"}), "is not a topic filter"),
+        (json!({"topic": ""}), "topic must be a topic without wildcards"),
         (json!({"actions": []}), "actions must not be empty"),
         (json!({"timeout_s": 301}), "timeout_s must be 1 to 300, not 301"),
         (json!({"door": "door-1"}), "unknown field `door`"),

@@ -11,8 +11,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use switchbox_tests::{
-    Admin, CLOSED, Device, HostFolder, Process, Session, is_available, registered, runs, skip_on_this_system, token,
-    until, workspace,
+    Admin, CLOSED, Device, HostFolder, Process, Session, is_available, registered, runs, token, until, workspace,
 };
 
 /// A host on the ports that the SDKs use, which cannot be configured.
@@ -25,14 +24,15 @@ pub(super) struct Hub {
     flags: Vec<String>,
 }
 
-/// Addresses of this machine whose ports are free.
-fn free_addresses() -> impl Iterator<Item = String> {
+/// An address of this machine whose ports are free, other than these. Returns `None` if this process may not take port 443.
+fn free_address(others: &[&str]) -> Option<String> {
     let free =
         |address: &String| [8883, 443, 5671].iter().all(|port| TcpListener::bind((address.as_str(), *port)).is_ok());
     // Several tests search at the same time, so each thread begins at another address.
     let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::thread::current().id());
-    let addresses = (0..50).map(move |n| format!("127.76.{}.{}", random % 250, 1 + (random / 250 + n) % 250));
-    addresses.filter(free)
+    let mut addresses = (0..50).map(|n| format!("127.76.{}.{}", random % 250, 1 + (random / 250 + n) % 250));
+    let found = addresses.find(|address| !others.contains(&address.as_str()) && free(address));
+    is_available("the right to take port 443", found.is_some()).then_some(found).flatten()
 }
 
 impl Hub {
@@ -52,10 +52,7 @@ impl Hub {
 
     /// Devices over every protocol. MQTT over WebSocket is at the second address, because it has the same port as HTTPS.
     pub(super) fn over_each_protocol() -> Option<(Self, String)> {
-        let Some(web) = free_addresses().next() else {
-            skip_on_this_system("port 443 cannot be taken");
-            return None;
-        };
+        let web = free_address(&[])?;
         let hub = Self::of(&[&web], |name| {
             let https = ["--azure-https".into(), format!("{name}:443"), "--wss".into(), format!("{web}:443")];
             https.into_iter().chain(["--azure-amqps".into(), format!("{name}:5671")]).collect()
@@ -69,10 +66,7 @@ impl Hub {
 
     /// `others`: addresses that the host has besides its own.
     fn of(others: &[&str], more: impl Fn(&str) -> Vec<String>) -> Option<Self> {
-        let Some(name) = free_addresses().find(|address| !others.contains(&address.as_str())) else {
-            skip_on_this_system("port 443 cannot be taken");
-            return None;
-        };
+        let name = free_address(others)?;
         let host_folder = HostFolder::new();
         host_folder.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
         let certs = host_folder.root().join("certs").display().to_string();

@@ -17,7 +17,6 @@ fn the_connection_ends_when_the_token_runs_out() {
     host.stop();
 }
 
-/// Gives the first key of the device an expiry, this many milliseconds from now.
 #[test]
 fn the_connection_ends_too_when_the_wall_clock_jumps_past_the_tokens_end() {
     let host_folder = HostFolder::new();
@@ -30,6 +29,7 @@ fn the_connection_ends_too_when_the_wall_clock_jumps_past_the_tokens_end() {
     host.stop();
 }
 
+/// Gives the first key of the device an expiry, this many milliseconds from now.
 fn give_end(host: &Process, id: &str, in_ms: u64) {
     let path = Admin::device_path(id, "");
     let mut credentials = host.admin().get(&path).ok()["credentials"].take();

@@ -57,3 +57,32 @@ fn grants_that_change_hold_from_the_next_event_on() {
     assert!(lamp.seen().messages.iter().all(|message| message.text() != record(21)));
     host.stop();
 }
+
+#[test]
+fn the_api_says_which_triggers_and_grants_match() {
+    let host_folder = HostFolder::new();
+    let trigger = |event: &str, device: &str| format!("[[trigger]]\nevent = \"{event}\"\ndevice = \"{device}\"\n");
+    let triggers = [trigger("telemetry", "lamp-*"), "subfolder = \"a/**\"\n".into(), trigger("topic", "#")].concat();
+    let grants = "[grants]\nconfig = [\"lamp-*\"]\n";
+    host_folder.plugin("relay.toml", format!("component = \"builtin:hop-relay\"\n{triggers}{grants}"));
+    let host = host_folder.start();
+    let admin = host.admin();
+    admin.wait_plugin("relay", "to run", |plugin| plugin["state"] == "running");
+    let (of_lamps, of_topics) = ("telemetry lamp-* a/**", "topic #");
+    for (query, triggers, grants) in [
+        ("device=lamp-1", vec![of_lamps], vec!["config lamp-*"]),
+        ("device=projects/local/locations/local/registries/hall/devices/lamp-1", vec![of_lamps], vec!["config lamp-*"]),
+        ("device=switch-1", vec![], vec![]),
+        ("kind=telemetry&device=lamp-1&subfolder=a/b/c", vec![of_lamps], vec!["config lamp-*"]),
+        ("kind=telemetry&device=lamp-1&subfolder=b", vec![], vec!["config lamp-*"]),
+        ("kind=topic&topic=alerts/a", vec![of_topics], vec![]),
+        ("kind=topic&topic=$SYS/a", vec![], vec![]),
+    ] {
+        let answer = admin.get(&format!("/v1/plugins?{query}")).ok();
+        let matches = serde_json::json!({"triggers": triggers, "grants": grants});
+        assert_eq!(answer["plugins"][0]["matches"], matches, "{query}");
+    }
+    assert!(admin.get("/v1/plugins").ok()["plugins"][0]["matches"].is_null());
+    assert_eq!(admin.get("/v1/plugins?kind=blink").status, 400);
+    host.stop();
+}

@@ -101,6 +101,57 @@ fn the_history_says_what_ran_since_when_and_by_whom_and_any_of_it_comes_back_wit
 }
 
 #[test]
+fn after_the_guard_rolled_a_version_back_its_files_are_brought_back_to_the_one_that_runs() {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.wasm", counter());
+    host_folder.plugin("counter.toml", counting("first", ""));
+    let host = host_folder.start();
+    let admin = host.admin();
+    let marked =
+        |marker: &str| admin.wait_plugin("counter", marker, |plugin| plugin["settings"].to_string().contains(marker));
+    let versions = || admin.get("/v1/plugins/counter/versions").ok()["versions"].as_array().unwrap().clone();
+    let recorded = |count: usize| until("the versions to be kept", || (versions().len() == count).then_some(()));
+    marked("first");
+    recorded(1);
+    host_folder.plugin("counter.toml", counting("good", ""));
+    marked("good");
+    recorded(2);
+    let mut pair = Pair::new(&host, "source-1");
+    // The guard goes back to a version whose window is over.
+    for count in 1..=10 {
+        let text = count.to_string();
+        assert_eq!(pair.round_trip(&text), expected("good", count, &text));
+    }
+    host_folder.plugin("counter.toml", counting("bad", "trap = true"));
+    recorded(3);
+    assert_eq!(pair.round_trip("a"), expected("good", 11, "a"));
+    admin.wait_plugin("counter", "to be rolled back", |plugin| plugin["rolledBack"].is_object());
+    until("the history to say so", || versions().iter().any(|one| one["rolledBack"].is_object()).then_some(()));
+
+    // The version that runs, which the files do not have.
+    let text = host.cli(&host_folder, &["plugin", "rollback", "counter", "--to", "2"]);
+    assert!(text.contains("goes back to version 2"), "{text}");
+    admin.wait_plugin("counter", "to have its files back", |plugin| plugin.get("rolledBack").is_none());
+    let file = std::fs::read_to_string(host_folder.plugins().join("counter.toml")).unwrap();
+    assert_eq!(file, counting("good", ""));
+    assert_eq!(pair.round_trip("b"), expected("good", 12, "b"));
+    until("the history to have both times", || {
+        let good = versions().into_iter().find(|one| one["number"] == 2)?;
+        (good["inForce"] == true && good["earlier"].as_array().is_some_and(|earlier| earlier.len() == 1)).then_some(())
+    });
+    let again = admin.post("/v1/plugins/counter:rollback", &serde_json::json!({"to": "2"}));
+    assert!(again.status == 400 && again.body.to_string().contains("in force already"), "{again:?}");
+    let text = host.cli(&host_folder, &["plugin", "history", "counter"]);
+    assert!(text.contains("rolled back") && text.contains("before"), "{text}");
+
+    // Without --to it goes to the last version that did not fail.
+    let back = admin.post("/v1/plugins/counter:rollback", &serde_json::json!({})).ok();
+    assert_eq!(back["version"], 1, "{back}");
+    marked("first");
+    host.stop();
+}
+
+#[test]
 fn compiled_code_that_no_plugin_uses_any_more_goes() {
     let host_folder = HostFolder::new();
     host_folder.plugin("counter.toml", counting("", ""));

@@ -51,7 +51,7 @@ async fn each_call_answers_as_the_interface_says() {
         ("publish $SYS/x", "Error::Denied("),
         ("publish alerts/#", "Error::Invalid("),
         ("network 127.0.0.1:1883", "[Some(PermissionDenied), Some(PermissionDenied), Some(PermissionDenied), Some("),
-        ("fetch 127.0.0.1:8080", "Ok(()) Some(ErrorCode::HttpRequestDenied)"),
+        ("fetch 127.0.0.1:8080", "Method::Get 0 Ok(()) Some(ErrorCode::HttpRequestDenied)"),
         ("publish-qos", "Error::Invalid(\"qos 3"),
     ] {
         let execution = alone(World::new(), attack).await;
@@ -116,6 +116,26 @@ async fn the_operator_can_grant_less_than_is_asked() {
     let text = report(&ask(&mut instance, "list *").await);
     assert_eq!(text.matches(" id: \"lamp-").count(), 3, "{text}");
     assert!(!text.contains("door-1"), "{text}");
+}
+
+/// The host learns which grant each device of a list used, and of those that were left out no more than a few names.
+#[tokio::test]
+async fn a_list_reports_the_grants_that_it_used() {
+    let granted = GrantPatterns::from([
+        (Capability::Config, vec!["report".to_owned()]),
+        (Capability::Read, vec!["lamp-2".to_owned()]),
+    ]);
+    let setup = setup(Limits::default(), Some(&granted)).await;
+    let world = std::sync::Arc::new(World::new());
+    let mut instance = hostile().await.start(setup, world.clone()).await.unwrap();
+    report(&ask(&mut instance, "list lamp-*").await);
+    let checked = || std::mem::take(&mut *world.checked.lock().unwrap());
+    let named =
+        |names: &[(&str, bool)]| names.iter().map(|(name, granted)| ((*name).to_owned(), *granted)).collect::<Vec<_>>();
+    assert_eq!(checked(), named(&[("lamp-2", true), ("lamp-1", false), ("lamp-3", false)]));
+    report(&ask(&mut instance, "list *").await);
+    let more = ("1 more device of the list *", false);
+    assert_eq!(checked(), named(&[("lamp-2", true), ("door-1", false), ("lamp-1", false), ("lamp-3", false), more]));
 }
 
 #[tokio::test]

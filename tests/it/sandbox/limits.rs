@@ -79,10 +79,22 @@ async fn an_endless_loop_delays_no_other_plugin() {
 async fn what_exceeds_a_limit_is_refused_and_the_guest_continues() {
     for (attack, limit, words) in [
         ("print 1000", "log-lines", "the rest is dropped"),
-        ("log 1000", "log-lines", "the rest is dropped"),
-        ("print-bytes 100000", "output", "the rest is dropped"),
-        ("host-calls 2000", "host-calls", "1000 calls for one event"),
-        ("effects 100", "effects-per-event", "64 effects"),
+        ("log 1000", "log-lines", "the rest is dropped; log-lines = 512 under [limits] of its .toml raises it"),
+        (
+            "print-bytes 100000",
+            "output",
+            "the rest is dropped; output = \"128KiB\" under [limits] of its .toml raises it",
+        ),
+        (
+            "host-calls 2000",
+            "host-calls",
+            "1000 calls for one event; host-calls = 2000 under [limits] of its .toml raises it",
+        ),
+        (
+            "effects 100",
+            "effects-per-event",
+            "64 effects; effects-per-event = 128 under [limits] of its .toml raises it",
+        ),
         ("kv-flood", "kv-bytes", ""),
     ] {
         let execution = alone(World::new(), attack).await;
@@ -112,6 +124,20 @@ async fn waiting_for_a_device_is_bounded_and_not_the_guests_time() {
     assert_eq!(execution.limits_hit, ["host-call-time"]);
     assert!(execution.awaited >= Duration::from_millis(200) && execution.guest_time < Duration::from_millis(100));
     assert!(!instance.poisoned());
+}
+
+/// Whatever the event waits for, the message has the line that lets it wait longer.
+#[tokio::test]
+async fn waiting_that_takes_too_long_says_which_line_gives_more_time() {
+    let line = "; host-call-time = \"400ms\" under [limits] of its .toml raises it";
+    for attack in ["method lamp-1", "twin"] {
+        let world = World { answers_after: None, no_twins: true, ..World::new() };
+        let limits = Limits { host_call_time: Duration::from_millis(200), ..Limits::default() };
+        let execution = ask(&mut start(world, limits).await, attack).await;
+        let text = report(&execution).replace("\\\"", "\"");
+        assert!(text.contains("200ms of waiting for devices") && text.contains(line), "{attack}: {text}");
+        assert_eq!(execution.limits_hit, ["host-call-time"], "{attack}");
+    }
 }
 
 #[tokio::test]

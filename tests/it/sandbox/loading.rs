@@ -1,7 +1,7 @@
 //! Files that are not plugins are refused with a text that says why; plugins are compiled once.
 
 use bytes::Bytes;
-use switchbox_plugin_runtime::{Component, LoadError, Options, WasmEngine};
+use switchbox_plugin_runtime::{Component, Limits, LoadError, Options, WasmEngine, limits::Size};
 
 use super::world::{World, hostile, setup};
 
@@ -66,12 +66,12 @@ async fn a_component_must_export_the_handler() {
 async fn a_component_describes_itself() {
     let component = hostile().await;
     assert!(component.digest().starts_with("sha256:") && component.digest().len() == 71);
-    let description = component.describe("{}").await.unwrap();
+    let description = component.describe("{}", &Limits::default()).await.unwrap();
     assert_eq!(description.name, "hostile");
     assert_eq!(description.triggers.len(), 1);
     assert_eq!(description.grants.len(), 6);
     // It may call nothing meanwhile; this guest does not mind.
-    component.describe(r#"{"describe":"call"}"#).await.unwrap();
+    component.describe(r#"{"describe":"call"}"#, &Limits::default()).await.unwrap();
 }
 
 #[tokio::test]
@@ -79,11 +79,27 @@ async fn a_description_is_bounded() {
     let component = hostile().await;
     for (what, limit) in [("triggers", "triggers"), ("glob", "pattern-bytes"), ("globs", "patterns-bytes")] {
         let settings = format!(r#"{{"describe":"{what}"}}"#);
-        let error = component.describe(&settings).await.unwrap_err().to_string();
+        let error = component.describe(&settings, &Limits::default()).await.unwrap_err().to_string();
         assert!(error.contains(&format!("\"{limit}\"")) && error.len() < 8_000, "{error}");
     }
-    let description = component.describe(r#"{"describe":"texts"}"#).await.unwrap();
+    let description = component.describe(r#"{"describe":"texts"}"#, &Limits::default()).await.unwrap();
     assert!(description.summary.ends_with("(cut: it had 3000000 bytes)"), "{} bytes", description.summary.len());
+}
+
+/// The message of a limit that ends `describe` names a line of the settings file, so the line has to count there.
+#[tokio::test]
+async fn the_plugins_own_limits_count_while_it_describes_itself() {
+    let component = hostile().await;
+    let limits = Limits { start_deadline: std::time::Duration::from_millis(60), ..Limits::default() };
+    let error = component.describe(r#"{"describe":"loop"}"#, &limits).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("the limit \"start-deadline\" is reached: the guest took longer than 60ms"), "{text}");
+    assert!(text.contains("; start-deadline = \"120ms\" under [limits] of its .toml raises it"), "{text}");
+    assert_eq!(error.limit().map(|limit| limit.as_str()), Some("start-deadline"));
+    let limits = Limits { memory: Size(1024 * 1024), ..Limits::default() };
+    let error = component.describe("{}", &limits).await.unwrap_err();
+    assert_eq!(error.limit().map(|limit| limit.as_str()), Some("memory"));
+    assert!(error.to_string().contains("; memory = \"2MiB\" under [limits] of its .toml raises it"), "{error}");
 }
 
 /// A small file can hold much to compile.
@@ -124,11 +140,13 @@ async fn a_start_that_fails_says_why() {
         (r#"{"start":"words"}"#, "(cut: it had 3000000 bytes)"),
         (r#"{"start":"panic"}"#, "no start today"),
         (r#"{"start":"effect"}"#, "there is no event to do this for"),
-        (r#"{"start":"loop"}"#, "\"deadline\""),
+        (r#"{"start":"loop"}"#, "\"start-deadline\""),
     ] {
         let mut setup = (*setup(Default::default(), None).await).clone();
         setup.settings = settings.into();
-        setup.limits.start_deadline = std::time::Duration::from_millis(100);
+        if settings.contains("loop") {
+            setup.limits.start_deadline = std::time::Duration::from_millis(100);
+        }
         let started = hostile().await.start(setup.into(), std::sync::Arc::new(World::new())).await;
         let error = started.err().unwrap().to_string();
         assert!(error.contains(expect), "{error}");

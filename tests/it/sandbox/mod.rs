@@ -1,6 +1,7 @@
 //! The sandbox against guests that mean harm: every limit ends what it should, names itself, and leaves others alone.
 
 mod arguments;
+mod asked;
 mod capabilities;
 mod hostile;
 mod limits;

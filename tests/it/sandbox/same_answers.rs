@@ -1,250 +1,277 @@
 //! The fake host of native tests gives the same answers as a host with default settings: the same plugin runs on both, makes the
-//! same generated calls, and gets the same answers, including error texts.
+//! same calls for the same events, and gets the same answers, including error texts. What it is called for, and what it is refused
+//! for, is the same as well.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use caller::{Call as Asked, Caller, When};
+use caller::{Asks, Call as Asked, Caller};
 use proptest::{
     collection::vec,
-    option,
     prelude::*,
-    sample::select,
-    test_runner::{Config, TestRunner},
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 use switchbox_dry_run::{
     live::MethodAnswer,
     payload::Payload,
     world::{CaseWorld, DeviceOfCase, WorldLine},
 };
-use switchbox_model::{DeviceName, DeviceNum, Event, EventData, PluginName, RegistryName, Seq, limits};
-use switchbox_plugin::{Response, serde_json, testing::Harness};
+use switchbox_model::{CommandStatus, DeviceName, Event, EventData, EventKind, PluginName, RegistryName, Seq, limits};
+use switchbox_plugin::{self as sdk, Level, Response, serde_json, testing::Harness};
 use switchbox_plugin_runtime::{
-    Call, Component, EffectiveGrants, Instance, Limits, Options, Setup, Verdict, WasmEngine,
+    Call, Component, EffectiveGrants, HostCalls as _, Instance, Limits, Options, Setup, Triggers, Verdict, WasmEngine,
 };
 use tokio::runtime::Runtime;
 
+use super::asked::{self, Happens, telemetry};
+
 /// The time of every event, milliseconds since the Unix epoch.
 const NOW_MS: u64 = 1_700_000_000_000;
+/// Bytes of metadata of each heavy device. All together are more than one list may have.
+const HEAVY_BYTES: usize = limits::LIST_BYTES / 16;
 
-/// Small ones, and those around a bound.
-fn size(most: usize) -> impl Strategy<Value = usize> {
-    prop_oneof![4 => 0_usize..40, 1 => select(vec![most, most + 1])]
+/// The answers of one event: the lines, and how it ended. `None`: the plugin is not called.
+type Answers = Option<(Vec<String>, Result<(), String>)>;
+
+/// The devices of both hosts, and so many heavy ones.
+fn devices(heavy: usize) -> Vec<(String, DeviceOfCase)> {
+    let about = |connected, subscribed| DeviceOfCase { connected, subscribed, ..DeviceOfCase::default() };
+    let there = ["switch-1", "hall/switch-2", "lamp-1", "pump", "hall/lamp-1"].map(|name| (name, about(true, true)));
+    let away = [("lamp-2", about(false, true)), ("lamp-3", about(true, false))];
+    let named = |(name, about): (&str, DeviceOfCase)| (name.to_owned(), about);
+    let heavy = (0..heavy).map(|n| {
+        let metadata = BTreeMap::from([("note".to_owned(), "x".repeat(HEAVY_BYTES))]);
+        (format!("heavy-{n:02}"), DeviceOfCase { metadata, ..DeviceOfCase::default() })
+    });
+    there.into_iter().chain(away).map(named).chain(heavy).collect()
 }
 
-fn long(most: usize) -> impl Strategy<Value = String> {
-    select(vec![most, most + 1]).prop_map(|bytes| "k".repeat(bytes))
-}
+const ANSWERING: [&str; 3] = ["lamp-1", "pump", "hall/lamp-1"];
 
-fn device() -> impl Strategy<Value = String> {
-    let known = ["lamp-1", "lamp-2", "lamp-9", "pump", "default/lamp-1", "hall/lamp-1", "", "a//b", "-", "lamp-1/x/y"];
-    let full = format!("{}/devices/lamp-2", RegistryName::default_registry());
-    prop_oneof![
-        6 => Just("lamp-1".to_owned()),
-        6 => select(known.map(str::to_owned).to_vec()),
-        1 => Just(full),
-        1 => long(limits::DEVICE_NAME_BYTES),
-    ]
-}
+/// The fake host of the SDK.
+struct Fake(Harness<Caller>);
 
-fn key() -> impl Strategy<Value = String> {
-    prop_oneof![
-        8 => select(["a", "b", "ab", "", "ä"].map(str::to_owned).to_vec()),
-        1 => long(limits::KV_KEY_BYTES),
-    ]
-}
+impl Fake {
+    /// The error is the reason of the refusal.
+    fn new(asks: &Asks, devices: &[(String, DeviceOfCase)]) -> Result<Self, String> {
+        let mut fake = Harness::<Caller>::new(asks)?;
+        fake.at(NOW_MS);
+        for (name, about) in devices {
+            match (about.connected, about.subscribed) {
+                (true, true) => fake.device(name),
+                (true, false) => fake.unsubscribed_device(name),
+                (false, _) => fake.offline_device(name),
+            };
+            for (key, value) in &about.metadata {
+                fake.metadata(name, key, value);
+            }
+        }
+        for device in ANSWERING {
+            fake.answers(device, "dim", |_| Response { status: 200, payload: b"dimmed".to_vec() });
+        }
+        Ok(Self(fake))
+    }
 
-fn version() -> impl Strategy<Value = Option<u64>> {
-    option::weighted(0.5, 0_u64..4)
-}
-
-fn text(choices: &[&str]) -> impl Strategy<Value = String> + use<> {
-    select(choices.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
-}
-
-fn when() -> impl Strategy<Value = When> {
-    let late = select(vec![0, 99, 100, 5_000, u64::MAX]);
-    prop_oneof![
-        late.clone().prop_map(When::After),
-        late.clone().prop_map(When::At),
-        late.prop_map(When::Every),
-        (text(&["30 2 * * *", "* * * *", "0 0 30 2 *", ""]), text(&["Europe/Berlin", "UTC", "Nowhere"]))
-            .prop_map(|(expression, zone)| When::Cron(expression, zone)),
-    ]
-}
-
-fn properties() -> impl Strategy<Value = Vec<(String, String)>> {
-    let pairs = vec((text(&["tone", "$content-type", "", "a\0"]), text(&["high", "\0", ""])), 0..3);
-    prop_oneof![
-        4 => pairs,
-        1 => Just(vec![("n".to_owned(), "v".to_owned()); limits::COMMAND_PROPERTIES + 1]),
-        1 => Just(vec![("n".to_owned(), "v".repeat(limits::COMMAND_PROPERTY_BYTES))]),
-    ]
-}
-
-fn reading() -> impl Strategy<Value = Asked> {
-    prop_oneof![
-        device().prop_map(Asked::Device),
-        prop_oneof![text(&["*", "lamp-*", "[", "pump", "**"]), long(limits::PATTERN_BYTES)].prop_map(Asked::Devices),
-        device().prop_map(Asked::Config),
-        device().prop_map(Asked::Twin),
-        key().prop_map(Asked::State),
-        (key(), option::of(key()), select(vec![0, 1, 2, 1_000, 1_001]))
-            .prop_map(|(prefix, after, limit)| Asked::Keys { prefix, after, limit }),
-    ]
-}
-
-fn to_devices() -> impl Strategy<Value = Asked> {
-    let patches = text(&[r#"{"on":true}"#, r#"{"on":null}"#, "{}", "[]", "3", r#"{"deep":{"a":[1,2.50]}}"#]);
-    prop_oneof![
-        (device(), size(limits::CONFIG_BYTES), version()).prop_map(|(device, bytes, expected)| Asked::SetConfig {
-            device,
-            bytes,
-            expected
-        }),
-        (device(), patches, version()).prop_map(|(device, patch, expected)| Asked::Patch { device, patch, expected }),
-        (
-            device(),
-            size(limits::COMMAND_BYTES),
-            prop_oneof![text(&["", "bell", "a/b", "/a", "a//b", "a/#"]), long(limits::SUBFOLDER_BYTES)],
-            select(vec![0, 1, limits::COMMAND_TTL_MAX_MS, limits::COMMAND_TTL_MAX_MS + 1]),
-            option::of(properties()),
-        )
-            .prop_map(|(device, bytes, subfolder, ttl_ms, properties)| Asked::Command {
-                device,
-                bytes,
-                subfolder,
-                ttl_ms,
-                properties
-            }),
-        (
-            prop_oneof![3 => Just("lamp-1".to_owned()), 1 => text(&["lamp-2", "lamp-9", "pump", ""])],
-            prop_oneof![3 => Just("dim".to_owned()), 1 => text(&["", "a/b"]), 1 => long(limits::METHOD_NAME_BYTES)],
-            size(limits::METHOD_BYTES),
-            select(vec![1, 300_000, 300_001, u64::MAX]),
-        )
-            // Only one method of one device has an answer.
-            .prop_filter("a method without an answer", |(device, name, ..)| device != "lamp-1"
-                || name != &"k".repeat(128))
-            .prop_map(|(device, name, bytes, timeout_ms)| Asked::Method { device, name, bytes, timeout_ms }),
-    ]
-}
-
-fn to_itself() -> impl Strategy<Value = Asked> {
-    let name = || prop_oneof![4 => text(&["t", "u", "", "$start"]), 1 => long(limits::TIMER_NAME_BYTES)];
-    let topic = prop_oneof![
-        text(&["alerts/a", "other", "", "alerts/#", "$SYS/x", "/devices/lamp-1/config", "alerts/\0"]),
-        long(limits::TOPIC_BYTES),
-    ];
-    prop_oneof![
-        (key(), size(limits::KV_BYTES / 2), version()).prop_map(|(key, bytes, revision)| Asked::SetState {
-            key,
-            bytes,
-            revision
-        }),
-        key().prop_map(Asked::DeleteState),
-        (name(), when(), size(limits::TIMER_PAYLOAD_BYTES)).prop_map(|(name, when, bytes)| Asked::SetTimer {
-            name,
-            when,
-            bytes
-        }),
-        name().prop_map(Asked::CancelTimer),
-        (topic, size(limits::TELEMETRY_BYTES), 0_u8..4).prop_map(|(topic, bytes, qos)| Asked::Publish {
-            topic,
-            bytes,
-            qos
-        }),
-    ]
-}
-
-fn calls() -> impl Strategy<Value = Vec<Asked>> {
-    let one = prop_oneof![reading(), to_devices(), to_itself()];
-    let many = (prop_oneof![reading(), to_devices(), to_itself()], select(vec![65_usize, 100]));
-    prop_oneof![
-        6 => vec(one, 1..12),
-        // More effects than one event may have.
-        1 => many.prop_map(|(call, times)| vec![call; times]),
-    ]
-}
-
-/// The fake host: its answers to one event.
-fn fake() -> Harness<Caller> {
-    let mut fake = Harness::<Caller>::new(serde_json::json!({})).unwrap();
-    fake.at(NOW_MS).device("switch-1").device("lamp-1").device("pump").device("hall/lamp-1").offline_device("lamp-2");
-    fake.answers("lamp-1", "dim", |_| Response { status: 200, payload: b"dimmed".to_vec() });
-    fake
+    fn event(&mut self, happens: &Happens, payload: &[u8]) -> Answers {
+        let (part, payload) = (happens.part.clone(), payload.to_vec());
+        let properties = Vec::new();
+        let data = match happens.kind {
+            EventKind::Telemetry => sdk::EventData::Telemetry(sdk::Telemetry { subfolder: part, payload, properties }),
+            EventKind::State => sdk::EventData::State(sdk::StateUpdate { version: 1, payload }),
+            EventKind::Connected => sdk::EventData::Connected,
+            EventKind::Disconnected => sdk::EventData::Disconnected("gone".into()),
+            EventKind::CommandSettled => {
+                let (id, status) = ("1.x.0".into(), sdk::CommandStatus::Expired);
+                sdk::EventData::CommandSettled(sdk::CommandSettled { id, status })
+            }
+            EventKind::Timer => {
+                sdk::EventData::Timer(sdk::TimerFired { name: "t".into(), payload, due: NOW_MS, late: false })
+            }
+            EventKind::Topic => sdk::EventData::Topic(sdk::TopicMessage { topic: part, payload, properties }),
+        };
+        if !self.0.sees(&happens.device, &data) {
+            return None;
+        }
+        let before = self.0.logs().len();
+        let ended = self.0.event(&happens.device, data).map_err(|disposition| disposition.to_string());
+        let line = |(level, text)| match level {
+            Level::Info => format!("info: {text}"),
+            _ => format!("warn: {text}"),
+        };
+        Some((self.0.logs().into_iter().skip(before).map(line).collect(), ended))
+    }
 }
 
 /// A host of a case, with the same devices.
 struct Real {
     world: Arc<CaseWorld>,
     instance: Instance,
-    device: DeviceName,
+    triggers: Triggers,
     events: u64,
 }
 
 impl Real {
-    async fn new(component: &Component) -> Self {
-        let about = |connected| DeviceOfCase { connected, ..DeviceOfCase::default() };
-        let devices = [("switch-1", true), ("lamp-1", true), ("pump", true), ("hall/lamp-1", true), ("lamp-2", false)];
-        let devices = devices.into_iter().map(|(name, connected)| (name.to_owned(), about(connected))).collect();
-        let answer = MethodAnswer {
-            device: "lamp-1".into(),
+    /// The error is the reason of the refusal.
+    async fn new(component: &Component, asks: &Asks, devices: &[(String, DeviceOfCase)]) -> Result<Self, String> {
+        let settings = serde_json::to_string(asks).unwrap();
+        let described = component.describe(&settings, &Limits::default()).await.map_err(|error| error.to_string())?;
+        let answer = |device: &str| MethodAnswer {
+            device: device.into(),
             method: "dim".into(),
             status: 200,
             payload: Payload(Bytes::from_static(b"dimmed")),
         };
-        let world = CaseWorld::new(WorldLine { devices, methods: vec![answer], ..WorldLine::default() }).unwrap();
-        let world = Arc::new(world);
-        let asked = component.describe("{}").await.unwrap().grants;
+        let methods = ANSWERING.map(answer).to_vec();
+        let devices = devices.iter().cloned().collect();
+        let world = Arc::new(CaseWorld::new(WorldLine { devices, methods, ..WorldLine::default() }).unwrap());
         let setup = Setup {
             name: PluginName::new("plugin-under-test").unwrap(),
-            settings: "{}".into(),
+            settings,
             // A fake host measures no time.
             limits: Limits { deadline: Duration::from_secs(60), ..Limits::default() },
-            grants: EffectiveGrants::new(&asked, None).unwrap(),
+            grants: EffectiveGrants::new(&described.grants, None).unwrap(),
         };
         let instance = component.start_at(Arc::new(setup), world.clone(), NOW_MS).await.unwrap();
-        let device = DeviceName::parse("switch-1", &RegistryName::default_registry()).unwrap();
-        Self { world, instance, device, events: 0 }
+        Ok(Self { world, instance, triggers: Triggers::new(&described.triggers).unwrap(), events: 0 })
     }
 
-    async fn event(&mut self, payload: Vec<u8>) -> Vec<String> {
+    async fn event(&mut self, happens: &Happens, payload: &[u8]) -> Answers {
+        let payload = Bytes::copy_from_slice(payload);
+        let (part, properties) = (happens.part.clone(), Vec::new());
+        let data = match happens.kind {
+            EventKind::Telemetry => EventData::Telemetry { subfolder: part, payload, properties },
+            EventKind::State => EventData::State { version: 1, payload },
+            EventKind::Connected => EventData::Connected,
+            EventKind::Disconnected => EventData::Disconnected { reason: "gone".into() },
+            EventKind::CommandSettled => {
+                EventData::CommandSettled { id: "1.x.0".into(), status: CommandStatus::Expired }
+            }
+            EventKind::Timer => {
+                let plugin = "plugin-under-test".into();
+                EventData::Timer { plugin, name: "t".into(), payload, due_ms: NOW_MS, late: false }
+            }
+            EventKind::Topic => EventData::Topic { topic: part, payload, properties },
+        };
+        let home = RegistryName::default_registry();
+        let of_device = !happens.device.is_empty();
+        let device = of_device.then(|| DeviceName::parse(&happens.device, &home).unwrap());
+        let id = device.as_ref().map_or("", |device| device.id.as_str());
+        // As `dispatch` decides it for a plugin's own timer.
+        if happens.kind != EventKind::Timer && !self.triggers.match_event(data.seen(id)) {
+            return None;
+        }
         self.events += 1;
-        let data = EventData::Telemetry { subfolder: String::new(), payload: payload.into(), properties: Vec::new() };
-        let seq = Seq(self.events);
-        let event = Event { seq, time_ms: NOW_MS, device: Some(DeviceNum(1)), durable: true, data };
-        let call = Call { event: &event, device: Some(&self.device), attempt: 1 };
-        let execution = self.instance.handle(call).await;
-        assert_eq!(execution.verdict, Verdict::Done);
+        let num = device.as_ref().map(|device| self.world.device(device).unwrap().num);
+        let event = Event { seq: Seq(self.events), time_ms: NOW_MS, device: num, durable: true, data };
+        let execution = self.instance.handle(Call { event: &event, device: device.as_ref(), attempt: 1 }).await;
         self.world.apply(&execution);
-        execution.logs.iter().map(|line| line.trim_start_matches("info: ").to_owned()).collect()
+        let ended = match execution.verdict {
+            Verdict::Done => Ok(()),
+            Verdict::Retry(text) => Err(format!("retry: {text}")),
+            Verdict::Reject(text) => Err(format!("reject: {text}")),
+            other => panic!("{other:?}"),
+        };
+        Some((execution.logs, ended))
     }
+}
+
+/// Both hosts, of one component.
+struct Both {
+    runtime: Runtime,
+    component: Component,
+    devices: Vec<(String, DeviceOfCase)>,
+}
+
+impl Both {
+    fn new(heavy: usize) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let component = runtime.block_on(async {
+            let bytes = std::fs::read(env!("GUEST_CALLER")).unwrap();
+            Component::load(&WasmEngine::new(Options::default()).unwrap(), bytes.into()).await.unwrap()
+        });
+        Self { runtime, component, devices: devices(heavy) }
+    }
+
+    /// Returns the answers to the last event, which are the same on both, as are all before.
+    fn run(&self, asks: &Asks, events: &[Happens]) -> Result<Answers, TestCaseError> {
+        let faked = Fake::new(asks, &self.devices);
+        let real = self.runtime.block_on(Real::new(&self.component, asks, &self.devices));
+        let (mut fake, mut real) = match (faked, real) {
+            (Ok(fake), Ok(real)) => (fake, real),
+            (Err(faked), Err(real)) => {
+                prop_assert!(real.ends_with(&faked), "refused with {:?} and {:?}", faked, real);
+                return Ok(None);
+            }
+            (faked, real) => {
+                return Err(TestCaseError::fail(format!("{:?} and {:?} for {asks:?}", faked.err(), real.err())));
+            }
+        };
+        let mut last = None;
+        for happens in events {
+            let payload = serde_json::to_vec(&happens.calls).unwrap();
+            let faked = fake.event(happens, &payload);
+            last = self.runtime.block_on(real.event(happens, &payload));
+            prop_assert_eq!(&faked, &last, "{:?} for {:?}", happens, asks);
+        }
+        Ok(last)
+    }
+
+    /// The last line of the answers to the last of these events, each telemetry with its calls.
+    fn last_line(&self, events: &[Vec<Asked>]) -> String {
+        let events: Vec<_> = events.iter().cloned().map(telemetry).collect();
+        let answers = self.run(&reads_all(), &events).unwrap_or_else(|error| panic!("{error}"));
+        answers.unwrap().0.pop().unwrap()
+    }
+}
+
+/// The usual plugin, which may read all devices.
+fn reads_all() -> Asks {
+    let mut asks = Asks::default();
+    asks.grants.push(("read".into(), "*".into()));
+    asks
 }
 
 #[test]
 fn the_fake_host_answers_as_a_host_does() {
-    let runtime = Runtime::new().unwrap();
-    let component = runtime.block_on(async {
-        let bytes = std::fs::read(env!("GUEST_CALLER")).unwrap();
-        Component::load(&WasmEngine::new(Options::default()).unwrap(), bytes.into()).await.unwrap()
-    });
-    let mut runner = TestRunner::new(Config { cases: 256, failure_persistence: None, ..Config::default() });
-    let checked = runner.run(&vec(calls(), 1..4), |events| {
-        let mut fake = fake();
-        let mut real = runtime.block_on(Real::new(&component));
-        for calls in events {
-            let payload = serde_json::to_vec(&calls).unwrap();
-            let before = fake.logs().len();
-            fake.telemetry("switch-1", &payload).unwrap();
-            let faked: Vec<_> = fake.logs().into_iter().skip(before).map(|(_, text)| text).collect();
-            let answered = runtime.block_on(real.event(payload));
-            for ((call, faked), answered) in calls.iter().zip(&faked).zip(&answered) {
-                prop_assert_eq!(faked, answered, "{:?}", call);
-            }
-            prop_assert_eq!(faked.len(), answered.len());
-        }
-        Ok(())
-    });
+    let both = Both::new(0);
+    let config = Config { cases: 384, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::default()));
+    let events = vec(prop_oneof![asked::calls().prop_map(telemetry), asked::happens()], 1..4);
+    let checked = runner.run(&(asked::asks(), events), |(asks, events)| both.run(&asks, &events).map(drop));
     checked.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Limits that few random calls reach.
+#[test]
+fn the_fake_host_has_the_limits_of_a_host() {
+    let both = Both::new(20);
+    let repeat = |call, times| Asked::Repeat { call: Box::new(call), times };
+    let command = Asked::Command {
+        device: "lamp-2".into(),
+        bytes: 1,
+        subfolder: String::new(),
+        ttl_ms: 60_000,
+        properties: None,
+    };
+    let per_event = limits::EFFECTS_PER_EVENT;
+    let filled = |most: usize| u32::try_from(most).unwrap().div_ceil(per_event);
+    let timers = |n: u32| vec![Asked::Timers { from: n * per_event, count: per_event }];
+    let state = |key: &str| Asked::SetState { key: key.into(), bytes: limits::KV_BYTES / 2, revision: None };
+    for (limit, events) in [
+        ("host-calls", vec![vec![repeat(Asked::State("a".into()), limits::HOST_CALLS + 1)]]),
+        ("effects-per-event", vec![vec![repeat(Asked::CancelTimer("t".into()), per_event + 1)]]),
+        ("timers", (0..filled(limits::TIMERS)).map(timers).collect()),
+        ("queued-commands", vec![vec![repeat(command, per_event)]; filled(limits::QUEUED_COMMANDS) as usize]),
+        ("list-bytes", vec![vec![Asked::Devices("heavy-*".into())]]),
+        ("kv-bytes", vec![vec![state("a")], vec![state("b")]]),
+        ("log-lines", vec![vec![Asked::Log { lines: 300, bytes: 1 }]]),
+        ("output", vec![vec![Asked::Log { lines: 20, bytes: 4_000 }]]),
+    ] {
+        let last = both.last_line(&events);
+        assert!(last.contains(&format!("the limit \"{limit}\"")), "{limit}: {last}");
+    }
+    // One of the timers that are set may be set again.
+    let again = vec![Asked::Timers { from: 0, count: 1 }];
+    let full = (0..filled(limits::TIMERS)).map(timers).chain([again]);
+    assert_eq!(both.last_line(&full.collect::<Vec<_>>()), "info: ()");
 }

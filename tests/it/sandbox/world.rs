@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use switchbox_model::{DeviceName, DeviceNum, Effect, Event, EventData, PluginName, RegistryName, Seq};
 use switchbox_plugin_runtime::{
-    Call, Component, ConfigView, DeviceView, EffectiveGrants, Execution, GrantPatterns, HostCalls, Instance, Limits,
-    MethodCall, MethodError, MethodResponse, Options, Setup, Verdict, WasmEngine, host::BoxFuture,
+    Call, Capability, Component, ConfigView, DeviceView, EffectiveGrants, Execution, GrantPatterns, HostCalls,
+    Instance, Limits, MethodCall, MethodError, MethodResponse, Options, Setup, Verdict, WasmEngine, host::BoxFuture,
 };
 use tokio::sync::OnceCell;
 
@@ -29,14 +29,18 @@ pub fn name(text: &str) -> DeviceName {
 }
 
 pub struct World {
-    devices: Vec<DeviceView>,
+    pub devices: Vec<DeviceView>,
     pub configs: BTreeMap<u64, ConfigView>,
     pub kv: BTreeMap<String, (Bytes, u64)>,
     pub calls: Mutex<Vec<MethodCall>>,
     /// How long a device takes to answer a method call. `None`: it never does.
     pub answers_after: Option<Duration>,
+    /// A twin is never read to the end.
+    pub no_twins: bool,
     /// Looking for a device is a defect.
     pub panics: bool,
+    /// The grants that were checked: the target, and whether it is granted.
+    pub checked: Mutex<Vec<(String, bool)>>,
 }
 
 impl World {
@@ -66,7 +70,9 @@ impl World {
             kv: BTreeMap::new(),
             calls: Mutex::default(),
             answers_after: Some(Duration::ZERO),
+            no_twins: false,
             panics: false,
+            checked: Mutex::default(),
         }
     }
 }
@@ -75,6 +81,12 @@ impl HostCalls for World {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         assert!(!self.panics, "as the test asked");
         self.devices.iter().find(|device| device.name == *name).cloned()
+    }
+
+    fn grant_checked(&self, capability: Capability, target: &str, granted: bool) {
+        if capability == Capability::Read {
+            self.checked.lock().unwrap().push((target.to_owned(), granted));
+        }
     }
 
     fn list(
@@ -98,7 +110,13 @@ impl HostCalls for World {
     }
 
     fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>> {
-        Box::pin(async move { Ok(format!("{{\"desiredVersion\":\"{}\"}}", device.0)) })
+        let never = self.no_twins;
+        Box::pin(async move {
+            if never {
+                std::future::pending::<()>().await;
+            }
+            Ok(format!("{{\"desiredVersion\":\"{}\"}}", device.0))
+        })
     }
 
     fn kv_get(&self, _: &PluginName, key: &str) -> Option<(Bytes, u64)> {
@@ -141,7 +159,7 @@ impl HostCalls for World {
 }
 
 pub async fn setup(limits: Limits, granted: Option<&GrantPatterns>) -> Arc<Setup> {
-    let asked = hostile().await.describe("{}").await.unwrap().grants;
+    let asked = hostile().await.describe("{}", &Limits::default()).await.unwrap().grants;
     Arc::new(Setup {
         name: PluginName::new("hostile").unwrap(),
         settings: "{}".into(),

@@ -115,6 +115,55 @@ fn a_canary_goes_on_after_a_kill_with_its_devices_and_its_counts() {
     host.stop();
     let host = host_folder.start();
     host.admin().wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
-    assert_eq!(host.admin().get("/v1/plugins/counter/canary").status, 404);
+    let ended = host.admin().get("/v1/plugins/counter/canary").ok();
+    assert!(ended["ended"].as_str().unwrap().contains("another version"), "{ended}");
+    host.stop();
+}
+
+/// Why the target of the first source got its config of this version.
+fn explained(host: &Process, host_folder: &HostFolder, version: u64) -> String {
+    host.cli(host_folder, &["explain", &format!("tally-source-0@{version}")])
+}
+
+#[test]
+fn what_a_canary_did_and_why_its_guard_ended_it_is_explained_also_after_a_kill() {
+    let host_folder = host_folder();
+    host_folder.plugin("counter.toml", counting("marker = \"old\""));
+    let host = host_folder.start();
+    host.admin().wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let mut pair = pair(&host, 0);
+    let settings = counting("marker = \"new\"\ntrap_nines = 1");
+    let _ = host.admin().post("/v1/plugins/counter:canary", &json!({"settings": settings, "devices": "source-0"})).ok();
+    for count in 1..=8 {
+        assert_eq!(round_trip(&mut pair, &count.to_string()), ("new".to_owned(), count));
+    }
+    assert_eq!(round_trip(&mut pair, "9"), ("old".to_owned(), 9));
+    assert_eq!(round_trip(&mut pair, "10"), ("old".to_owned(), 10));
+    let is_told = |host: &Process| {
+        // The component is the same, and told apart.
+        let text = explained(host, &host_folder, 8);
+        assert!(text.contains("(canary sha256:") && text.contains("a canary of counter handled event"), "{text}");
+        assert!(text.contains("the guard ended it: 1 traps") && text.contains("told to trap"), "{text}");
+        let text = explained(host, &host_folder, 9);
+        assert!(text.contains("(sha256:") && text.contains("a canary of counter had event"), "{text}");
+        let text = explained(host, &host_folder, 10);
+        assert!(text.contains("(sha256:") && !text.contains("canary"), "{text}");
+    };
+    is_told(&host);
+    let executions = host.admin().get("/v1/executions?plugin=counter&pageSize=100").ok();
+    let by_canary = executions["executions"].as_array().unwrap().iter().filter(|execution| execution["canary"] == true);
+    assert_eq!(by_canary.count(), 8, "{executions}");
+    until("its end to be stored", || {
+        let stored = fs::read_to_string(host_folder.data().join("components/counter.history.json")).ok()?;
+        stored.contains("told to trap").then_some(())
+    });
+    host.kill();
+
+    let host = host_folder.start();
+    host.admin().wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    is_told(&host);
+    let canary = host.admin().get("/v1/plugins/counter/canary").ok();
+    assert!(canary["ended"].as_str().unwrap().contains("told to trap"), "{canary}");
+    assert_eq!((&canary["endedByGuard"], &canary["events"]), (&json!(true), &json!("9")), "{canary}");
     host.stop();
 }

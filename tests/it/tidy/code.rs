@@ -123,6 +123,20 @@ pub fn item_length(code: &str) -> usize {
     code.len()
 }
 
+/// How many bytes the parentheses have that begin here, with what is in them.
+pub fn parenthesis_length(code: &str) -> usize {
+    let mut depth = 0_usize;
+    for (at, c) in code.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' if depth <= 1 => return at + 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    code.len()
+}
+
 #[test]
 fn comments_and_literals_are_blanked_and_nothing_else() {
     for (text, expected) in [

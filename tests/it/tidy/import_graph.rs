@@ -1,7 +1,7 @@
 //! Which file of a crate imports which.
 //!
 //! A file imports the file that defines a name which it writes as `crate::…`, `super::…` or `self::…`, in a `use` or in the code,
-//! also where another file hands the name on with a `use` of its own. A folder's file and the files in the folder are one concept:
+//! also where another file hands the name on with a `use` of its own. A module's own file and the files of its folder are one module:
 //! they may name each other. A crate's root is a file like others; its `pub use` only hands on. What is compiled for tests only
 //! counts for no file of the product.
 
@@ -113,7 +113,7 @@ impl Crate {
             if me.is_empty() {
                 named.extend(self.named_by_root(&module.code));
             }
-            named.iter().filter_map(|path| self.defines(path, 9)).filter(|other| !is_one_concept(me, other)).collect()
+            named.iter().filter_map(|path| self.defines(path, 9)).filter(|other| !is_one_module(me, other)).collect()
         };
         self.0.iter().map(|(me, module)| (me, of(me, module))).collect()
     }
@@ -139,8 +139,8 @@ impl Module {
     }
 }
 
-/// A folder's file and the files in the folder; the crate's root has a folder of all things.
-fn is_one_concept(one: &Names, other: &Names) -> bool {
+/// A module's own file and the files of its folder; the crate's root has a folder of all things.
+fn is_one_module(one: &Names, other: &Names) -> bool {
     let is_folder_of = |one: &Names, other: &Names| !one.is_empty() && other.starts_with(one);
     one == other || is_folder_of(one, other) || is_folder_of(other, one)
 }

@@ -45,7 +45,7 @@ fn settings_page() -> String {
 
 For operators. This page is made from the code.
 
-Every setting can stand in three places; the later counts more:
+Every setting can be in three places; the later counts more:
 
 1. a settings file (TOML), named by `--settings` or `SWITCHBOX_SETTINGS`: `listen` in the table `[mqtt]` for `mqtt.listen`
 2. the environment: `SWITCHBOX_MQTT_LISTEN` for `mqtt.listen`
@@ -53,8 +53,8 @@ Every setting can stand in three places; the later counts more:
 
 `switchbox serve --print-settings` shows what is in force and where each value comes from. All problems are reported at once, each
 with its key. A change counts from the next start of the host. Values in the file have the
-types of TOML: `true`, `5000`, `0.5`, `[\"a.example\", \"b.example\"]`; elsewhere a list is separated by commas. A number of bytes may have a unit, `\"256MiB\"`; a
-time has one, `\"20s\"`.
+types of TOML: `true`, `5000`, `0.5`, `[\"a.example\", \"b.example\"]`; elsewhere a list is separated by commas, which the file takes as well (`\"a.example,b.example\"`). A number
+of bytes may have a unit, `\"256MiB\"`; a time has one, `\"20s\"`.
 
 ```toml
 data = \"/var/lib/switchbox\"

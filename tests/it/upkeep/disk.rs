@@ -28,17 +28,19 @@ impl Disk {
     /// A file with an ext4 file system on it, which can be frozen and can turn read-only. Returns `None` if this machine does not
     /// allow it; a CI machine that has loop devices and root has to.
     pub fn of_ext4(host_folder: &HostFolder, size: &str) -> Option<Self> {
-        let claims = Path::new("/dev/loop-control").exists() && is_root() && program("mkfs.ext4");
+        if !is_available("mkfs.ext4", is_installed("mkfs.ext4")) {
+            return None;
+        }
+        if !Path::new("/dev/loop-control").exists() || !is_root() {
+            skip_on_this_system("a disk that fails takes root and loop devices");
+            return None;
+        }
         let make = format!(
             "truncate -s {size} \"$image\" && mkfs.ext4 -q -F \"$image\" && mount -o loop,errors=remount-ro \"$image\" \"$data\" && \
              chmod 700 \"$data\""
         );
-        let disk = claims.then(|| Self::mount(host_folder, &make)).flatten();
-        if claims {
-            return is_available("a loop device that can be mounted", disk.is_some()).then_some(disk).flatten();
-        }
-        skip_on_this_system("a disk that fails takes root, loop devices and mkfs.ext4");
-        None
+        let disk = Self::mount(host_folder, &make);
+        is_available("a loop device that can be mounted", disk.is_some()).then_some(disk).flatten()
     }
 
     fn mount(host_folder: &HostFolder, how: &str) -> Option<Self> {
@@ -111,8 +113,10 @@ impl Drop for Disk {
     }
 }
 
-fn program(name: &str) -> bool {
-    switchbox_tests::runs(Command::new("sh").args(["-c", &format!("command -v {name}")]))
+/// Whether the program is installed. It also looks where programs of root are, which only root has in its `PATH`.
+fn is_installed(name: &str) -> bool {
+    let find = format!("PATH=\"$PATH:/usr/sbin:/sbin\"; command -v {name}");
+    switchbox_tests::runs(Command::new("sh").args(["-c", &find]))
 }
 
 fn is_root() -> bool {

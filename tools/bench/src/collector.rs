@@ -48,7 +48,7 @@ fn serve(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the head of a request, and returns the length of its body. `None`: the connection ended before it.
+/// Reads the head of a request. Returns the length of its body, or `None` if the connection ended before it.
 fn head(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<u64>> {
     let (mut length, mut head) = (0, reader.by_ref().take(HEAD));
     loop {

@@ -67,19 +67,23 @@ fn gone(gone: &Gone, names: Names<'_>) -> api::Gone {
 fn execution(step: &ExecutionStep, names: Names<'_>) -> api::Execution {
     match &step.record {
         Some(record) => history::execution(record, names),
-        None => api::Execution {
-            device: None,
-            event: Int64(step.seq.0),
-            plugin: step.plugin.to_string(),
-            digest: step.digest.to_string(),
-            attempt: step.attempt,
-            time: None,
-            took_us: None,
-            logs: None,
-            outcome: None,
-            effects: None,
-            error: None,
-        },
+        None => {
+            let (digest, canary) = history::digest(&step.digest);
+            api::Execution {
+                device: None,
+                event: Int64(step.seq.0),
+                plugin: step.plugin.to_string(),
+                digest,
+                canary,
+                attempt: step.attempt,
+                time: None,
+                took_us: None,
+                logs: None,
+                outcome: None,
+                effects: None,
+                error: None,
+            }
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use switchbox_admin_api::{self as api, Base64, Int64, Span, Time};
 use switchbox_model::{
-    Cause, CommandStatus, DeadLetter, DeviceName, DeviceNum, Effect, Event, EventData, Handled, Outcome, Property,
+    Cause, CommandStatus, DeadLetter, DeviceName, DeviceNum, Effect, Event, EventData, Handled, JournaledDigest,
+    Outcome, Property,
     event::about,
     timer::{Schedule, Timer},
 };
@@ -18,16 +19,20 @@ pub(super) fn name_or_num(num: DeviceNum, names: Names<'_>) -> String {
     names(num).map_or_else(|| num.num_id().to_string(), |name| name.to_string())
 }
 
+/// The digest of a component, and whether a canary had it.
+pub(super) fn digest(journaled: &str) -> (String, Option<bool>) {
+    let JournaledDigest { component, by_canary } = JournaledDigest::parse(journaled);
+    (component.to_owned(), by_canary.then_some(true))
+}
+
 pub(super) fn cause(cause: &Cause) -> api::Cause {
     match cause {
         Cause::Api { who } => api::Cause::Api { who: who.clone() },
-        Cause::Plugin { seq, plugin, digest, attempt, index } => api::Cause::Plugin {
-            name: plugin.to_string(),
-            digest: digest.to_string(),
-            event: Int64(seq.0),
-            attempt: *attempt,
-            index: *index,
-        },
+        Cause::Plugin { seq, plugin, digest, attempt, index } => {
+            let (digest, canary) = self::digest(digest);
+            let (name, event) = (plugin.to_string(), Int64(seq.0));
+            api::Cause::Plugin { name, digest, canary, event, attempt: *attempt, index: *index }
+        }
     }
 }
 
@@ -140,10 +145,12 @@ pub(crate) fn execution(handled: &Handled, names: Names<'_>) -> api::Execution {
         }
         Outcome::Dead { error, .. } => (api::Outcome::Dead, None, Some(error.clone())),
     };
+    let (digest, canary) = digest(&handled.digest);
     api::Execution {
         event: Int64(handled.seq.0),
         plugin: handled.plugin.to_string(),
-        digest: handled.digest.to_string(),
+        digest,
+        canary,
         attempt: handled.attempt,
         device: None,
         time: Some(Time(handled.time_ms)),
@@ -211,10 +218,12 @@ pub(super) fn timer(timer: &Timer) -> api::Timer {
 }
 
 pub(crate) fn dead_letter(letter: &DeadLetter, names: Names<'_>) -> api::DeadLetter {
+    let (digest, canary) = digest(&letter.digest);
     api::DeadLetter {
         id: Int64(letter.id),
         plugin: letter.plugin.to_string(),
-        digest: letter.digest.to_string(),
+        digest,
+        canary,
         attempt: letter.attempt,
         time: Time(letter.time_ms),
         error: letter.error.clone(),

@@ -127,7 +127,7 @@ impl Objects {
                     "string" if inner.get("contentEncoding").is_some() => value.replace(' ', "+").into(),
                     "string" => value.into(),
                     _ if inner.get("anyOf").is_some() => value.into(),
-                    _ => return Err(wrong("it can only stand in the body")),
+                    _ => return Err(wrong("it can only be in the body")),
                 };
                 into.insert(head.to_owned(), value);
                 Ok(())
@@ -230,7 +230,7 @@ mod tests {
         for (body, query, part) in [
             (r#"{"id": "a"}"#, ("id", "b"), "'id' is given twice"),
             ("{}", ("blocked", "maybe"), "'blocked': it must be true or false"),
-            ("{}", ("credentials", "x"), "'credentials': it can only stand in the body"),
+            ("{}", ("credentials", "x"), "'credentials': it can only be in the body"),
             ("{}", ("id.x", "x"), "there is no such field"),
             ("{}", ("gatewayConfig.colour", "x"), "'gatewayConfig.colour': there is no such field"),
         ] {

@@ -48,7 +48,7 @@ fn bound(name: &str) -> Option<Bound> {
             Some(Bound::One)
         }
         "perSecond" | "filter" => Some(Bound::One),
-        "device" | "event" | "kind" | "plugin" | "status" | "since" => Some(Bound::One),
+        "device" | "event" | "kind" | "plugin" | "status" | "since" | "subfolder" | "topic" => Some(Bound::One),
         "all" | "executions" | "interesting" | "logged" | "purgeState" | "withDevice" => Some(Bound::One),
         "localVersion" | "versionToUpdate" | "tolerance" => Some(Bound::One),
         "gatewayListOptions.gatewayType"

@@ -65,7 +65,7 @@ fn event_topics(configs: Vec<EventNotificationConfig>) -> Result<Vec<EventTopic>
             return invalid("each needs its own subfolderMatches");
         }
         if topics.last().is_some_and(|topic| topic.subfolder.is_empty()) {
-            return invalid("the one without subfolderMatches must stand last");
+            return invalid("the one without subfolderMatches must be last");
         }
         topics.push(EventTopic { topic: config.pubsub_topic_name, subfolder: config.subfolder_matches });
     }

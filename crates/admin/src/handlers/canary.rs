@@ -34,7 +34,8 @@ pub(crate) async fn status(
     params: Params,
 ) -> ApiResult<PluginCanary> {
     params.only(&[])?;
-    of_plugin(&name, "canary", |name| app.handles.plugins.canary_status(name)).map(Json)
+    let last = app.handles.plugins.canaries(&PluginName::new(&name)?).await.into_iter().next();
+    of_plugin(&name, "canary", |_| last).map(Json)
 }
 
 pub(crate) async fn abort(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<PluginCanary> {

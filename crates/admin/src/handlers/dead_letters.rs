@@ -26,10 +26,10 @@ pub(crate) async fn list(State(app): State<App>, params: Params) -> Page {
     let plugin = params.one("plugin").map(PluginName::new).transpose()?;
     let found = app.handles.journal.dead_letters(after, limit, plugin.as_ref()).await?;
     let mut list = List::new("deadLetters").always();
-    let show = |letter: &&DeadLetter| convert::dead_letter(letter, &|num| app.name_of(num));
-    let shown = found.items.iter().take_while(|letter| list.push(&show(letter))).last();
+    let show = |dead_letter: &&DeadLetter| convert::dead_letter(dead_letter, &|num| app.name_of(num));
+    let shown = found.items.iter().take_while(|dead_letter| list.push(&show(dead_letter))).last();
     let more = found.more || shown.is_some_and(|shown| found.items.last().is_some_and(|last| last.id != shown.id));
-    let next = shown.filter(|_| more).map(|letter| letter.id.to_string());
+    let next = shown.filter(|_| more).map(|dead_letter| dead_letter.id.to_string());
     Ok(list.page(next, &app.handles.counters))
 }
 
@@ -39,9 +39,9 @@ pub(crate) async fn get(
     params: Params,
 ) -> ApiResult<switchbox_admin_api::DeadLetter> {
     params.only(&[])?;
-    let letter = app.handles.journal.dead_letter(number("the id of a dead letter", &id)?).await?;
-    let letter = letter.ok_or_else(|| Error::not_found(format!("dead letter {id}")))?;
-    Ok(Json(convert::dead_letter(&letter, &|num| app.name_of(num))))
+    let dead_letter = app.handles.journal.dead_letter(number("the id of a dead letter", &id)?).await?;
+    let dead_letter = dead_letter.ok_or_else(|| Error::not_found(format!("dead letter {id}")))?;
+    Ok(Json(convert::dead_letter(&dead_letter, &|num| app.name_of(num))))
 }
 
 pub(crate) async fn redrive(State(app): State<App>, Path(id): Path<String>, params: Params) -> ApiResult<Empty> {
@@ -62,11 +62,11 @@ pub(crate) async fn redrive_all(
     // A redriven event that fails again is a newer dead letter, and is not redriven again.
     let newest = newest(&app).await?;
     loop {
-        let letters = app.handles.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;
-        let Some(last) = letters.last().map(|letter| letter.id) else { break };
+        let dead_letters = app.handles.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;
+        let Some(last) = dead_letters.last().map(|dead_letter| dead_letter.id) else { break };
         after = last;
-        for letter in letters.iter().filter(|letter| letter.id <= newest) {
-            match app.handles.plugins.redrive(letter.id).await {
+        for dead_letter in dead_letters.iter().filter(|dead_letter| dead_letter.id <= newest) {
+            match app.handles.plugins.redrive(dead_letter.id).await {
                 Ok(()) => redriven += 1,
                 Err(RedriveError::NotRunning(_) | RedriveError::UnderWay(_)) => left += 1,
                 Err(RedriveError::NotFound(_)) => {}
@@ -106,9 +106,9 @@ pub(crate) async fn purge_all(State(app): State<App>, params: Params) -> ApiResu
     let mut ids = Vec::new();
     loop {
         let after = ids.last().copied().unwrap_or(0);
-        let letters = app.handles.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;
+        let dead_letters = app.handles.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;
         let before = ids.len();
-        ids.extend(letters.iter().map(|letter| letter.id).filter(|id| *id <= newest));
+        ids.extend(dead_letters.iter().map(|dead_letter| dead_letter.id).filter(|id| *id <= newest));
         if ids.len() == before {
             break;
         }

@@ -68,6 +68,8 @@ pub(crate) async fn record(
 ) -> ApiResult<PluginRecording> {
     params.only(&[])?;
     fields::RECORDING_MASKS.check_len("mask", request.mask.len())?;
+    fields::RECORDING_TIME.check("seconds", request.seconds.map_or(0, |seconds| seconds.0))?;
+    fields::RECORDING_FILE.check("bytes", request.bytes.map_or(0, |bytes| bytes.0))?;
     let name = PluginName::new(&name)?;
     let plugins = app.handles.plugins.clone();
     let begun = blocking(move || plugins.record(&name, request).map_err(refused)).await?;

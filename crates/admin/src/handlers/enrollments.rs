@@ -77,6 +77,6 @@ pub(crate) async fn delete(
     params: Params,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
-    app.handles.registry.delete_enrollment(&registry_name(&p, &l, &r)?, id).await?;
+    app.handles.registry.delete_enrollment(&registry_name(&p, &l, &r)?, id, None).await?;
     Ok(Json(Empty {}))
 }

@@ -13,9 +13,9 @@ use crate::{
     error::{Error, Kind},
     reply::ApiResult,
 };
-use switchbox_admin_api::{Explanation, PluginVersion};
+use switchbox_admin_api::{Explanation, Int64, PluginCanary, PluginVersion, Time, VersionRolledBack};
 use switchbox_core::explain::{self, Branch, ExecutionStep, Id, Step};
-use switchbox_model::limits::names;
+use switchbox_model::{JournaledDigest, PluginName, limits::names};
 
 /// Ids that are resource names contain slashes.
 pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, params: Params) -> ApiResult<Explanation> {
@@ -44,21 +44,52 @@ const PLUGINS: usize = 16;
 /// How soon the previous version handles an event again after the new version failed, milliseconds.
 const AFTER_MS: u64 = 60_000;
 
-/// The rollbacks of versions that are related to the explained steps.
+/// The versions of a plugin, and its canaries.
+#[derive(Default)]
+struct Known {
+    versions: Vec<PluginVersion>,
+    canaries: Vec<PluginCanary>,
+}
+
+impl Known {
+    async fn of(app: &App, plugin: &PluginName) -> Self {
+        let plugins = &app.handles.plugins;
+        Self { versions: plugins.versions(plugin).await, canaries: plugins.canaries(plugin).await }
+    }
+
+    fn notes(&self, execution: &ExecutionStep) -> Vec<String> {
+        let mut notes = Vec::new();
+        for version in &self.versions {
+            let last = (version.time, version.rolled_back.as_ref());
+            let earlier = version.earlier.iter().map(|one| (one.time, one.rolled_back.as_ref()));
+            let mut until_ms = u64::MAX;
+            for (since, back) in std::iter::once(last).chain(earlier) {
+                notes.extend(back.and_then(|back| note(execution, version, (since, until_ms), back)));
+                until_ms = since.0;
+            }
+        }
+        notes.extend(canary_note(execution, &self.canaries));
+        notes
+    }
+}
+
+/// The rollbacks of versions, and the ends of canaries, that are related to the explained steps.
 async fn notes(app: &App, explanation: &explain::Explanation) -> Vec<String> {
     let mut executions = Vec::new();
     explanation.chain.iter().for_each(|step| add_execution(step, &mut executions));
     explanation.branches.iter().for_each(|branch| add_executions(branch, &mut executions));
-    let mut plugins: BTreeMap<_, Vec<PluginVersion>> = BTreeMap::new();
+    let mut plugins: BTreeMap<_, Known> = BTreeMap::new();
     for execution in &executions {
         if plugins.len() < PLUGINS && !plugins.contains_key(&execution.plugin) {
-            plugins.insert(execution.plugin.clone(), app.handles.plugins.versions(&execution.plugin).await);
+            plugins.insert(execution.plugin.clone(), Known::of(app, &execution.plugin).await);
         }
     }
     let mut notes = Vec::new();
     for execution in executions {
-        for version in plugins.get(&execution.plugin).into_iter().flatten() {
-            notes.extend(note(execution, version).filter(|note| !notes.contains(note)));
+        for note in plugins.get(&execution.plugin).into_iter().flat_map(|known| known.notes(execution)) {
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
         }
     }
     notes
@@ -75,13 +106,19 @@ fn add_execution<'a>(step: &'a Step, to: &mut Vec<&'a ExecutionStep>) {
     }
 }
 
-/// Returns `None` if the version was not rolled back, or if the execution is unrelated to the rollback.
-fn note(execution: &ExecutionStep, version: &PluginVersion) -> Option<String> {
-    let (back, at_ms) = (version.rolled_back.as_ref()?, execution.record.as_ref()?.time_ms);
+/// The version came into force at the time `since`, and was rolled back then. `next_ms`: when it came into force again. Returns `None` if
+/// the execution is unrelated to the rollback.
+fn note(
+    execution: &ExecutionStep,
+    version: &PluginVersion,
+    (since, next_ms): (Time, u64),
+    back: &VersionRolledBack,
+) -> Option<String> {
+    let at_ms = execution.record.as_ref()?.time_ms;
     // A version that stays in force does so until its files change, which is not known here.
-    let until_ms = if back.stays { u64::MAX } else { back.time.0 };
-    let did_it = *execution.digest == *version.digest && (version.time.0..=until_ms).contains(&at_ms);
-    let failed_before = execution.attempt > 1 && (version.time.0..=back.time.0 + AFTER_MS).contains(&at_ms);
+    let until_ms = if back.stays { next_ms } else { back.time.0 };
+    let did_it = *execution.digest == *version.digest && (since.0..=until_ms).contains(&at_ms);
+    let failed_before = execution.attempt > 1 && (since.0..=back.time.0 + AFTER_MS).contains(&at_ms);
     let (plugin, number, seq) = (&execution.plugin, version.number, execution.seq);
     let what = match (did_it, failed_before) {
         (true, _) if back.stays => {
@@ -95,6 +132,23 @@ fn note(execution: &ExecutionStep, version: &PluginVersion) -> Option<String> {
         _ => return None,
     };
     Some(format!("{what} at {}: {}", back.time, back.why))
+}
+
+/// Returns `None` if no canary that its guard ended had the event.
+fn canary_note(execution: &ExecutionStep, canaries: &[PluginCanary]) -> Option<String> {
+    let JournaledDigest { component, by_canary } = JournaledDigest::parse(&execution.digest);
+    let (plugin, seq) = (&execution.plugin, execution.seq);
+    let (what, canary) = if by_canary {
+        // There is one canary at a time, and the newest is the first.
+        let at_ms = execution.record.as_ref()?.time_ms;
+        let it = canaries.iter().find(|canary| canary.digest == component && canary.since.0 <= at_ms)?;
+        (format!("a canary of {plugin} handled event {seq}"), it)
+    } else {
+        let it = canaries.iter().find(|canary| canary.ended_by_event == Some(Int64(seq.0)))?;
+        (format!("a canary of {plugin} had event {seq} before"), it)
+    };
+    let (why, at) = (canary.ended.as_ref().filter(|_| canary.ended_by_guard)?, canary.ended_time?);
+    Some(format!("{what}. At {at} {why}"))
 }
 
 impl From<explain::Error> for Error {

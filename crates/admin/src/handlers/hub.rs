@@ -1,5 +1,7 @@
 //! Connection strings for the SDKs of Azure IoT Hub.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -18,8 +20,8 @@ use switchbox_azure::{ConnectionString, Policy, connection_string::Identity};
 use switchbox_core::registry::Device;
 use switchbox_model::{
     RegistryName,
-    patch::{DevicePatch, RegistryPatch},
-    symmetric::SymmetricKeys,
+    patch::{KeyOwner, RegistryPatch},
+    symmetric::{KeySlot, SymmetricKeys},
 };
 
 /// The host name if neither the caller nor a setting nor the host's certificate gives one.
@@ -37,19 +39,19 @@ pub(crate) async fn connection_string(
         return Err(Error::not_found(format!("registry {registry}")));
     }
     let host = request.host_name.clone().unwrap_or_else(|| host_name(&app, &registry));
-    let key = request.key.or(request.new_key).unwrap_or(HubKey::Primary);
+    let key = slot(request.key.or(request.new_key).unwrap_or(HubKey::Primary));
     let text = match (&request.policy, &request.device_id) {
         (Some(_), Some(_)) => return Err(Error::invalid("policy and deviceId: name one of them")),
         (None, Some(id)) => {
             let device = lookup::find(&app, registry, id)?;
             let keys = device_keys(&app, &device, request.new_key).await?;
-            let key = keys.as_ref().map(|keys| key_text(keys, key));
+            let key = keys.as_ref().map(|keys| &*keys.get(key).0);
             ConnectionString { host: &host, identity: Identity::Device(device.name.id.as_str()), key }.to_string()
         }
         (policy, None) => {
             let policy = policy.as_deref().map_or(Ok(Policy::Owner), parse_policy)?;
             let keys = policy_keys(&app, &registry, policy, request.new_key).await?;
-            ConnectionString { host: &host, identity: Identity::Policy(policy), key: Some(key_text(&keys, key)) }
+            ConnectionString { host: &host, identity: Identity::Policy(policy), key: Some(&keys.get(key).0) }
                 .to_string()
         }
     };
@@ -69,21 +71,11 @@ fn parse_policy(name: &str) -> Result<Policy, Error> {
     })
 }
 
-fn key_text(keys: &SymmetricKeys, which: HubKey) -> &str {
-    match which {
-        HubKey::Primary => &keys.primary.0,
-        HubKey::Secondary => &keys.secondary.0,
+fn slot(key: HubKey) -> KeySlot {
+    match key {
+        HubKey::Primary => KeySlot::Primary,
+        HubKey::Secondary => KeySlot::Secondary,
     }
-}
-
-/// The keys, with this one regenerated.
-fn renewed(mut keys: SymmetricKeys, which: HubKey) -> Result<SymmetricKeys, Error> {
-    let made = symmetric::generate()?;
-    match which {
-        HubKey::Primary => keys.primary = made.primary,
-        HubKey::Secondary => keys.secondary = made.secondary,
-    }
-    Ok(keys)
 }
 
 /// The keys of a policy. They are created at the first request.
@@ -93,14 +85,20 @@ async fn policy_keys(
     policy: Policy,
     new_key: Option<HubKey>,
 ) -> Result<SymmetricKeys, Error> {
-    let find = || app.handles.registry.access_key(registry, policy.name());
-    let mut patch = RegistryPatch::default();
+    let (handle, name) = (&app.handles.registry, policy.name());
+    let find = || handle.access_key(registry, name);
     match (find(), new_key) {
         (Some(keys), None) => return Ok(keys),
-        (Some(keys), Some(which)) => drop(patch.access_keys.insert(policy.name().to_owned(), renewed(keys, which)?)),
-        (None, _) => drop(patch.first_access_keys.insert(policy.name().to_owned(), symmetric::generate()?)),
+        (Some(_), Some(which)) => {
+            let owner = KeyOwner::AccessKey { registry: registry.clone(), name: name.to_owned() };
+            handle.renew_key(owner, slot(which), symmetric::random()?).await?;
+        }
+        (None, _) => {
+            let first_access_keys = BTreeMap::from([(name.to_owned(), symmetric::generate()?)]);
+            let patch = RegistryPatch { first_access_keys, ..RegistryPatch::default() };
+            handle.patch_registry(registry, patch, None).await?;
+        }
     }
-    app.handles.registry.patch_registry(registry, patch, None).await?;
     find().ok_or_else(|| Error::not_found(format!("registry {registry}")))
 }
 
@@ -109,11 +107,9 @@ async fn device_keys(app: &App, device: &Device, new_key: Option<HubKey>) -> Res
     let spec = device.spec();
     match (&spec.symmetric_keys, new_key) {
         (Some(keys), None) => Ok(Some(keys.as_ref().clone())),
-        (Some(keys), Some(which)) => {
-            let keys = renewed(keys.as_ref().clone(), which)?;
-            let patch = DevicePatch { symmetric_keys: Some(Some(Box::new(keys.clone()))), ..DevicePatch::default() };
-            app.handles.registry.patch(device, patch, None).await?;
-            Ok(Some(keys))
+        (Some(_), Some(which)) => {
+            app.handles.registry.renew_key(KeyOwner::Device(device.num), slot(which), symmetric::random()?).await?;
+            Ok(device.spec().symmetric_keys.as_deref().cloned())
         }
         (None, None) if spec.credentials.iter().any(|credential| credential.format.is_certificate()) => Ok(None),
         (None, _) => Err(Error::new(

@@ -14,7 +14,7 @@ use axum::{
 use crate::{
     app::App,
     blocking::blocking,
-    convert::Params,
+    convert::{Params, event_kind},
     edit,
     error::{Error, Kind},
     gate::AdminPrincipal,
@@ -22,8 +22,8 @@ use crate::{
     reply::{ApiResult, Body, Empty, Raw},
 };
 use switchbox_admin_api::{ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch};
-use switchbox_model::PluginName;
-use switchbox_plugin_model::PluginSettings;
+use switchbox_model::{DeviceName, PluginName, RegistryName};
+use switchbox_plugin_model::{PluginSettings, Subject};
 
 /// The answer for a plugin, without the fields that only some calls set.
 fn of(name: &PluginName) -> PluginFile {
@@ -36,8 +36,25 @@ pub(super) fn written(name: &PluginName, file: &FilePath) -> PluginFile {
 }
 
 pub(crate) async fn list(State(app): State<App>, params: Params) -> ApiResult<ListPluginsResponse> {
-    params.only(&[])?;
-    Ok(Json(ListPluginsResponse { plugins: app.handles.plugins.list().await }))
+    params.only(SUBJECT)?;
+    let named = SUBJECT.iter().any(|name| params.one(name).is_some());
+    let subject = named.then(|| subject(&params)).transpose()?;
+    Ok(Json(ListPluginsResponse { plugins: app.handles.plugins.list(subject).await }))
+}
+
+/// The parameters that name what plugins may match.
+const SUBJECT: &[&str] = &["kind", "device", "subfolder", "topic"];
+
+/// The device need not be registered: an event may outlive its device.
+fn subject(params: &Params) -> Result<Subject, Error> {
+    let home = RegistryName::default_registry();
+    let device = params.one("device").map(|device| DeviceName::parse(device, &home)).transpose()?;
+    Ok(Subject {
+        kind: params.one("kind").map(event_kind).transpose()?,
+        device,
+        subfolder: params.one("subfolder").unwrap_or_default().to_owned(),
+        topic: params.one("topic").map(str::to_owned),
+    })
 }
 
 pub(crate) async fn builtins(State(app): State<App>, params: Params) -> ApiResult<ListBuiltinsResponse> {

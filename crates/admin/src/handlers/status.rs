@@ -26,7 +26,7 @@ pub(crate) async fn status(
     let parts = &app.handles;
     let letters = parts.journal.dead_letters(0, DEAD_LETTERS, None).await?;
     let mut plugins = BTreeMap::<String, usize>::new();
-    for plugin in parts.plugins.list().await {
+    for plugin in parts.plugins.list(None).await {
         *plugins.entry(plugin.state).or_default() += 1;
     }
     Ok(Json(HostStatus {

@@ -55,8 +55,7 @@ pub(crate) async fn patch(
 
 /// The tolerance of the comparison: this one, or the device's own.
 async fn shown(app: &App, device: &Device, tolerance: Option<Tolerance>) -> TwinResult {
-    let configs = app.handles.store.configs(device.num, VERSIONS_KEPT).await?;
-    let states = app.handles.store.states(device.num, VERSIONS_KEPT).await?;
+    let (configs, states) = app.handles.store.configs_and_states(device.num, VERSIONS_KEPT).await?;
     // An invalid one was stored before tolerances were checked.
     let own = || twin::tolerance(&device.spec().metadata).unwrap_or(Tolerance::EXACT);
     let twin = twin::document(&configs, &states, tolerance.unwrap_or_else(own));

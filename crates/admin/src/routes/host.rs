@@ -15,6 +15,11 @@ use switchbox_admin_api::{
 const TEXT: super::Shape = Other(&["text/plain"]);
 
 pub(super) fn calls() -> Vec<Call> {
+    let all = [health_and_status(), tokens_and_audit(), events(), topic_messages(), executions(), dead_letters()];
+    all.into_iter().flatten().chain([explanation()]).collect()
+}
+
+fn health_and_status() -> Vec<Call> {
     vec![
         get("/healthz", health::alive).says("Whether the host is running").scope(Scope::Open).answers(TEXT),
         get("/readyz", health::ready)
@@ -37,6 +42,11 @@ pub(super) fn calls() -> Vec<Call> {
         get("/v1/status/series", status::series)
             .says("Counts of the last hour, one sample every ten seconds")
             .answers(json::<HostSeries>()),
+    ]
+}
+
+fn tokens_and_audit() -> Vec<Call> {
+    vec![
         get("/v1/tokens", tokens::list)
             .says("The tokens of this API, without their secrets")
             .scope(Scope::Admin)
@@ -51,6 +61,11 @@ pub(super) fn calls() -> Vec<Call> {
             .scope(Scope::Admin)
             .params(&["pageSize", "pageToken"])
             .answers(json::<ListAuditResponse>()),
+    ]
+}
+
+fn events() -> Vec<Call> {
+    vec![
         get("/v1/events", history::events)
             .says("Events, newest first")
             .params(&["pageSize", "pageToken", "device", "kind", "since"])
@@ -59,6 +74,11 @@ pub(super) fn calls() -> Vec<Call> {
             .says("Events as they come, as server-sent events; continues after the Last-Event-ID")
             .params(&["device", "kind", "plugin", "executions", "perSecond"])
             .answers(Other(&["text/event-stream"])),
+    ]
+}
+
+fn topic_messages() -> Vec<Call> {
+    vec![
         get("/v1/topics", topics::retained)
             .says("The retained messages on ordinary topics, in order of their topics")
             .params(&["filter", "pageSize", "pageToken"])
@@ -71,6 +91,11 @@ pub(super) fn calls() -> Vec<Call> {
             .says("Publishes a message on an ordinary topic")
             .scope(Scope::Operate)
             .takes(json::<TopicMessage>()),
+    ]
+}
+
+fn executions() -> Vec<Call> {
+    vec![
         get("/v1/executions", history::executions)
             .says("Executions of events by plugins, newest first")
             .params(&[
@@ -89,6 +114,11 @@ pub(super) fn calls() -> Vec<Call> {
             .says("Calls of methods of devices by plugins and by callers of the API, newest first")
             .params(&["pageSize", "pageToken", "device", "plugin", "since", "withDevice"])
             .answers(json::<ListMethodCallsResponse>()),
+    ]
+}
+
+fn dead_letters() -> Vec<Call> {
+    vec![
         get("/v1/deadLetters", dead_letters::list)
             .says("Events that no plugin could handle, oldest first")
             .params(&["pageSize", "pageToken", "plugin"])
@@ -109,8 +139,11 @@ pub(super) fn calls() -> Vec<Call> {
         verb("/v1/deadLetters/{id}", "redrive", dead_letters::redrive)
             .says("Redrives a dead letter: its event is handled again")
             .scope(Scope::Operate),
-        get("/v1/explain/{*id}", explain::explain)
-            .says("Explains why something happened: from an effect back to its causes, or from an event to its effects")
-            .answers(json::<Explanation>()),
     ]
+}
+
+fn explanation() -> Call {
+    get("/v1/explain/{*id}", explain::explain)
+        .says("Explains why something happened: from an effect back to its causes, or from an event to its effects")
+        .answers(json::<Explanation>())
 }

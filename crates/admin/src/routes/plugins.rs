@@ -19,7 +19,10 @@ const PLUGIN: &str = "/v1/plugins/{name}";
 
 pub(super) fn calls() -> Vec<Call> {
     let mut calls = vec![
-        get("/v1/plugins", plugins::list).says("All plugins").answers(json::<ListPluginsResponse>()),
+        get("/v1/plugins", plugins::list)
+            .says("All plugins; with a device, a topic or an event, also which of their triggers and grants match it")
+            .params(&["kind", "device", "subfolder", "topic"])
+            .answers(json::<ListPluginsResponse>()),
         get("/v1/builtins", plugins::builtins)
             .says("The plugins that are part of the host")
             .answers(json::<ListBuiltinsResponse>()),

@@ -83,7 +83,7 @@ fn what_a_device_sends_over_http_has_the_limits_that_it_has_over_mqtt() {
     let bytes = |count| crate::testing::base64(&vec![0; count]);
     for (rest, body, part) in [
         (":publishEvent", json!({"binaryData": bytes(256 * 1024 + 1)}), "262145 bytes is larger than 262144"),
-        (":publishEvent", json!({"subfolder": "a//b"}), "topic levels"),
+        (":publishEvent", json!({"subfolder": "a//b"}), "empty levels"),
         (":setState", json!({"state": {"binaryData": bytes(64 * 1024 + 1)}}), "65537 bytes is larger than 65536"),
         (":setState", json!({}), "state"),
     ] {

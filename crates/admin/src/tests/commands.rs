@@ -398,9 +398,9 @@ fn what_is_wrong_with_a_command_is_said() {
     for (wrong, part) in [
         (json!({"ttl": "60"}), "duration"),
         (json!({"ttl": "2592001s"}), "longer than 2592000"),
-        (json!({"subfolder": "a//b"}), "topic levels"),
-        (json!({"subfolder": "#", "ttl": "1s"}), "topic levels"),
-        (json!({"subfolder": "/a", "ttl": "1s"}), "topic levels"),
+        (json!({"subfolder": "a//b"}), "empty levels"),
+        (json!({"subfolder": "#", "ttl": "1s"}), "must not hold + # or NUL"),
+        (json!({"subfolder": "/a", "ttl": "1s"}), "empty levels"),
     ] {
         let mut wanted = wrong.clone();
         wanted.as_object_mut().unwrap().entry("ttl").or_insert("1s".into());

@@ -10,5 +10,6 @@ mod following;
 mod gateways;
 mod guarding;
 mod looking;
+mod rollbacks;
 mod sending;
 mod twins;

@@ -1,5 +1,8 @@
 //! Tests of configs and method calls: what reaches the device, and the effects of its answers.
 
+use std::sync::mpsc::Receiver;
+
+use bytes::Bytes;
 use serde_json::json;
 
 use crate::testing::TestHost;
@@ -16,6 +19,12 @@ fn host_with_lamp() -> TestHost {
 
 fn lamp(rest: &str) -> String {
     format!("{LAMP}{rest}")
+}
+
+/// The version and the bytes of the config that comes next.
+fn config(received: &Receiver<Outbound>) -> (u64, Bytes) {
+    let Ok(Outbound::Config(config)) = received.recv() else { panic!("no config came") };
+    (config.version, config.payload.clone())
 }
 
 #[test]
@@ -35,7 +44,7 @@ fn a_config_is_versioned_and_a_stale_write_is_refused() {
 
     let (online, received) = host.connect("lamp");
     online.subscribe(DownlinkKind::Config);
-    assert_eq!(received.recv().unwrap(), Outbound::Config { version: 2, payload: "off".into() });
+    assert_eq!(config(&received), (2, "off".into()));
     online.acknowledged([DeliveryReport::ConfigAcknowledged { version: 2 }]);
     let newest = host.ok("GET", &lamp("/configVersions?numVersions=1"), None);
     assert!(newest["deviceConfigs"][0]["deviceAckTime"].is_string(), "{newest}");
@@ -49,7 +58,7 @@ fn only_a_config_that_was_written_to_the_devices_connection_has_a_time_of_sendin
     let (online, received) = host.connect("lamp");
     online.subscribe(DownlinkKind::Config);
     host.ok("POST", &lamp(":modifyCloudToDeviceConfig"), Some(&json!({"binaryData": "b24="})));
-    assert_eq!(received.recv().unwrap(), Outbound::Config { version: 1, payload: "on".into() });
+    assert_eq!(config(&received), (1, "on".into()));
     online.acknowledged([DeliveryReport::ConfigRefused { version: 1 }]);
     let shown = host.ok("GET", &lamp(""), None);
     assert!(shown.get("lastConfigSendTime").is_none(), "it was larger than the device takes: {shown}");

@@ -104,7 +104,7 @@ fn what_changes_nothing_makes_no_version_and_no_message() {
     let body = json!({"binaryData": other["binaryData"], "versionToUpdate": 2});
     assert_eq!(host.refused("POST", &lamp(":modifyCloudToDeviceConfig"), Some(&body)).0, 409);
     let versions: Vec<_> = std::iter::from_fn(|| received.try_recv().ok())
-        .map(|sent| if let Outbound::Config { version, .. } = sent { version } else { 0 })
+        .map(|sent| if let Outbound::Config(config) = sent { config.version } else { 0 })
         .collect();
     assert_eq!(versions, [1, 2, 3]);
 }

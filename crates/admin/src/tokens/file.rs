@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::TokenRecord;
+use super::record::TokenRecord;
 
 /// Shortest text that is taken from the file of the host's own token.
 const SHORTEST: usize = 16;

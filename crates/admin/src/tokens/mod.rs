@@ -2,6 +2,7 @@
 //! token is 32 random bytes, which cannot be guessed from its SHA-256, so only the hash is kept.
 
 mod file;
+mod record;
 
 use std::{
     io,
@@ -10,9 +11,9 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub(super) use self::record::TokenRecord;
 use switchbox_admin_api::{Scope, TOKEN_FILE};
 use switchbox_model::limits::{ADMIN_TOKEN_NAME_BYTES, TooMuch, fields};
 use switchbox_support::clock;
@@ -21,18 +22,8 @@ use switchbox_support::clock;
 const TOKENS_FILE: &str = "admin-tokens.json";
 /// What the host's own token is called.
 const OWN: &str = "admin-token";
-/// Lets scanners for secrets recognize a token that was published by mistake.
+/// Lets scanners for secrets recognise a token that was published by mistake.
 const PREFIX: &str = "sbx_";
-
-/// A token as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct TokenRecord {
-    pub(super) name: String,
-    pub(super) scope: Scope,
-    pub(super) created_ms: u64,
-    hash: [u8; 32],
-}
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::JwtError;
+use super::error::JwtError;
 use switchbox_model::limits::{TOKEN_LIFE_SECS, TOKEN_SKEW_SECS};
 
 /// Past the year 9999 nothing is a time in seconds.

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -15,7 +15,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use switchbox_delivery::{Link, Outbound};
-use switchbox_model::limits::{METHODS_IN_FLIGHT, SESSION_QUEUE, SESSION_QUEUE_BYTES, names};
+use switchbox_model::{
+    event,
+    limits::{METHODS_IN_FLIGHT, SESSION_QUEUE, SESSION_QUEUE_BYTES, names},
+};
+use switchbox_store::ConfigVersion;
 use switchbox_support::metrics::Metrics;
 
 /// Answers to twin requests that may wait for their link.
@@ -61,7 +65,7 @@ pub(super) struct TwinAnswer {
 #[derive(Debug)]
 pub(super) enum TwinItem {
     Answer(TwinAnswer),
-    Desired { version: u64, config: Bytes },
+    Desired(Arc<ConfigVersion>),
 }
 
 /// A command, and how often the device has abandoned it on this connection.
@@ -78,7 +82,7 @@ struct Queues {
     bytes: usize,
     answers: VecDeque<TwinAnswer>,
     /// The newest config that was not sent yet.
-    config: Option<(u64, Bytes)>,
+    config: Option<Arc<ConfigVersion>>,
 }
 
 /// The deliveries of one connection.
@@ -96,12 +100,12 @@ pub(crate) struct Mailbox {
     pub(super) twin_turn: tokio::sync::Mutex<()>,
     /// The config that the device has, because it is sent only changes.
     pub(super) known_config: Mutex<Bytes>,
-    closing: std::sync::Arc<Closing>,
+    closing: Arc<Closing>,
     metrics: Metrics,
 }
 
 impl Mailbox {
-    pub(super) fn new(closing: std::sync::Arc<Closing>, metrics: Metrics) -> Self {
+    pub(super) fn new(closing: Arc<Closing>, metrics: Metrics) -> Self {
         Self {
             queues: Mutex::default(),
             commands: Notify::new(),
@@ -205,8 +209,8 @@ impl Mailbox {
                 if let Some(answer) = queues.answers.pop_front() {
                     return TwinItem::Answer(answer);
                 }
-                if let Some((version, config)) = queues.config.take() {
-                    return TwinItem::Desired { version, config };
+                if let Some(config) = queues.config.take() {
+                    return TwinItem::Desired(config);
                 }
             }
             self.twin.notified().await;
@@ -246,8 +250,8 @@ impl Link for Mailbox {
             return false;
         }
         match item {
-            Outbound::Config { version, payload } => {
-                self.queues.lock().config = Some((version, payload));
+            Outbound::Config(config) => {
+                self.queues.lock().config = Some(config);
                 true
             }
             other => self.push(other),
@@ -281,33 +285,34 @@ impl Link for Mailbox {
 }
 
 fn size(item: &Outbound) -> usize {
-    let (payload, properties) = match item {
-        Outbound::Config { payload, .. } | Outbound::Method { payload, .. } => (payload, None),
-        Outbound::Command { payload, properties, .. } => (payload, properties.as_deref()),
+    let properties = match item {
+        Outbound::Command { properties, .. } => properties.as_deref().map_or(0, event::size),
+        Outbound::Config(_) | Outbound::Method { .. } => 0,
     };
-    payload.len() + properties.map_or(0, switchbox_model::event::size) + size_of::<Outbound>()
+    item.payload().len() + properties + size_of::<Outbound>()
 }
 
 fn is_over(item: &Outbound, now: Instant) -> bool {
     match item {
         Outbound::Command { expires, .. } => expires.is_some_and(|at| at <= now),
         Outbound::Method { expires, .. } => *expires <= now,
-        Outbound::Config { .. } => false,
+        Outbound::Config(_) => false,
     }
 }
 
 fn number(item: &Outbound) -> u64 {
     match item {
         Outbound::Command { num, .. } => *num,
-        Outbound::Config { .. } | Outbound::Method { .. } => 0,
+        Outbound::Config(_) | Outbound::Method { .. } => 0,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::time::Duration;
 
     use super::*;
+    use switchbox_model::{Cause, DeviceNum};
 
     fn mailbox() -> Mailbox {
         Mailbox::new(Arc::default(), Metrics::default())
@@ -324,6 +329,12 @@ mod tests {
             again: false,
             expires,
         }
+    }
+
+    fn config(version: u64, bytes: usize) -> Outbound {
+        let (device, payload, cause) = (DeviceNum(1), vec![0; bytes].into(), Cause::Api { who: "test".into() });
+        let config = ConfigVersion { device, version, time_ms: 0, payload, cause, acknowledged_ms: None };
+        Outbound::Config(Arc::new(config))
     }
 
     fn call(rid: u64, expires: Instant) -> Outbound {
@@ -361,8 +372,8 @@ mod tests {
         mailbox.queues.lock().calls.iter_mut().for_each(|waiting| *waiting = call(0, past));
         assert!(mailbox.queue(call(1, soon)), "nobody waits for the calls before");
         assert_eq!(mailbox.queues.lock().calls.len(), 1);
-        assert!(mailbox.queue(Outbound::Config { version: 1, payload: vec![0; SESSION_QUEUE_BYTES].into() }));
+        assert!(mailbox.queue(config(1, SESSION_QUEUE_BYTES)));
         mailbox.close();
-        assert!(!mailbox.queue(Outbound::Config { version: 2, payload: Bytes::new() }));
+        assert!(!mailbox.queue(config(2, 0)));
     }
 }

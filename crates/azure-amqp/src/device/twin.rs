@@ -143,13 +143,13 @@ pub(super) async fn send(connection: &DeviceConnection, mut link: Sender, settle
         };
         let (message, is_change) = match item {
             TwinItem::Answer(answer) => (answer_message(answer), false),
-            TwinItem::Desired { version, config } => {
+            TwinItem::Desired(config) => {
                 let mut known = mailbox.known_config.lock();
                 let mut change = String::new();
-                if twin::config_change(&known, &config, version, &mut change).is_none() {
+                if twin::config_change(&known, &config.payload, config.version, &mut change).is_none() {
                     continue;
                 }
-                *known = config;
+                known.clone_from(&config.payload);
                 (message(None, None, change.into_bytes()), true)
             }
         };

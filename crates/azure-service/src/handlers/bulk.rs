@@ -1,5 +1,5 @@
-//! Many changes of the registry in one call. Each device is changed on its own: successful changes stay, and the answer names the
-//! others.
+//! Many changes of the registry in one call. Each device's change is one entry of the journal: successful changes stay, and the answer
+//! names the others.
 
 use std::collections::HashSet;
 
@@ -14,6 +14,7 @@ use crate::{
     error::{Code, ServiceError},
     etag::IfMatch,
     identity::IdentityIn,
+    twin_in::{PropertiesIn, TwinIn},
 };
 use switchbox_model::limits::fields;
 
@@ -29,7 +30,7 @@ pub(crate) struct Item {
     twin_etag: Option<String>,
     module_id: Option<String>,
     tags: Option<Map<String, Value>>,
-    properties: Option<twins::PropertiesIn>,
+    properties: Option<PropertiesIn>,
 }
 
 pub(crate) async fn bulk(
@@ -45,6 +46,7 @@ pub(crate) async fn bulk(
     let mut errors = Vec::new();
     for item in &items {
         if let Err(error) = one(&app, &caller, item).await {
+            error.count(&app.handles.metrics);
             errors.push(json!({
                 "deviceId": item.identity.device_id,
                 "errorCode": error.code.number(),
@@ -88,11 +90,15 @@ async fn one(app: &App, caller: &Caller, item: &Item) -> Result<(), ServiceError
 }
 
 async fn create(app: &App, caller: &Caller, id: &str, item: &Item) -> Result<(), ServiceError> {
-    devices::create(app, caller, id, &item.identity).await?;
-    twin(app, caller, id, item, &IfMatch::Any).await
+    devices::create(app, caller, id, &item.identity, &item.twin()).await.map(drop)
 }
 
 async fn twin(app: &App, caller: &Caller, id: &str, item: &Item, if_match: &IfMatch) -> Result<(), ServiceError> {
-    let patch = twins::TwinIn { tags: item.tags.clone(), properties: item.properties.clone() };
-    twins::patch(app, caller, app.find(caller, id)?.as_ref(), if_match, &patch).await
+    twins::patch(app, caller, app.find(caller, id)?.as_ref(), if_match, &item.twin()).await
+}
+
+impl Item {
+    fn twin(&self) -> TwinIn {
+        TwinIn { tags: self.tags.clone(), properties: self.properties.clone() }
+    }
 }

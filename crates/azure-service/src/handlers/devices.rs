@@ -17,8 +17,11 @@ use crate::{
     error::{Code, ServiceError},
     etag::{self, IfMatch},
     identity::{self, IdentityIn},
+    tags,
+    twin_in::TwinIn,
 };
-use switchbox_core::registry::{self, Device, Registration};
+use switchbox_core::registry::{self, Device, Registered, Registration};
+use switchbox_model::{limits::CHANGE_ATTEMPTS, patch::FirstConfig};
 
 /// Devices in one list at most.
 const MAX_LISTED: usize = 1_000;
@@ -71,7 +74,7 @@ pub(crate) async fn put(
         return Err(ServiceError::invalid("deviceId in the body differs from the id in the path"));
     }
     let device = match if_match {
-        IfMatch::Absent => create(&app, &caller, &id, &requested).await?,
+        IfMatch::Absent => create(&app, &caller, &id, &requested, &TwinIn::default()).await?,
         _ => {
             let device = app.find(&caller, &id)?;
             update(&app, &device, &if_match, &requested).await?;
@@ -81,17 +84,23 @@ pub(crate) async fn put(
     Ok(answer(&app, &device))
 }
 
+/// Registers a device with the tags and the desired properties of its twin, in one entry.
 pub(super) async fn create(
     app: &App,
     caller: &Caller,
     id: &str,
     requested: &IdentityIn,
+    twin: &TwinIn,
 ) -> Result<Arc<Device>, ServiceError> {
     requested.check()?;
-    let with = Registration { spec: requested.spec()?, ..Registration::default() };
+    let mut spec = requested.spec()?;
+    spec.metadata.extend(twin.first_tags()?.map(|text| (tags::KEY.to_owned(), text)));
+    let config = twin.first_config()?.map(|payload| FirstConfig { payload, cause: caller.cause() });
+    let with = Registration { spec, config, ..Registration::default() };
     Ok(app.handles.registry.create(app.name(caller, id)?, with).await?)
 }
 
+/// The change is computed from the device as it is, such as the key that the caller left out, and is made to no other.
 pub(super) async fn update(
     app: &App,
     device: &Device,
@@ -99,19 +108,24 @@ pub(super) async fn update(
     requested: &IdentityIn,
 ) -> Result<(), ServiceError> {
     requested.check()?;
-    let registered = device.registered();
-    let revision = revision(device, if_match)?;
-    app.handles.registry.patch(device, requested.patch(&registered.spec)?, revision).await?;
-    Ok(())
+    for _ in 0..CHANGE_ATTEMPTS {
+        let registered = device.registered();
+        check(if_match, &registered)?;
+        let patch = requested.patch(&registered.spec)?;
+        match app.handles.registry.patch(device, patch, Some(registered.revision)).await {
+            // Another call changed the device meanwhile. Each time at least one of them is done.
+            Err(registry::Error::OtherRevision { .. }) if !if_match.is_tag() => {}
+            done => return Ok(done?),
+        }
+    }
+    Err(ServiceError::outrun("the device"))
 }
 
-/// The revision that the entry must meet. It is compared again where the entry is applied.
-fn revision(device: &Device, if_match: &IfMatch) -> Result<Option<u64>, ServiceError> {
-    let registered = device.registered();
-    if !if_match.allows(&etag::of_identity(&registered)) {
-        return Err(ServiceError::precondition("the device"));
+fn check(if_match: &IfMatch, registered: &Registered) -> Result<(), ServiceError> {
+    match if_match.allows(&etag::of_identity(registered)) {
+        true => Ok(()),
+        false => Err(ServiceError::precondition("the device")),
     }
-    Ok(if_match.is_tag().then_some(registered.revision))
 }
 
 pub(crate) async fn delete(
@@ -127,7 +141,9 @@ pub(crate) async fn delete(
 
 /// Deletes a device. Its waiting messages end in the same entry.
 pub(super) async fn remove(app: &App, device: &Arc<Device>, if_match: &IfMatch) -> Result<(), ServiceError> {
-    let revision = revision(device, if_match)?;
+    let registered = device.registered();
+    check(if_match, &registered)?;
+    let revision = if_match.is_tag().then_some(registered.revision);
     match app.handles.delivery.delete(device, revision).await {
         Err(registry::Error::HasBound(what)) => {
             let text = format!("{what} is a gateway with devices bound to it; unbind them first");

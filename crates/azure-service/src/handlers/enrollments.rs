@@ -21,7 +21,10 @@ use crate::{
     etag::IfMatch,
 };
 use switchbox_core::registry;
-use switchbox_model::{enrollment::Enrollment, limits::fields};
+use switchbox_model::{
+    enrollment::Enrollment,
+    limits::{CHANGE_ATTEMPTS, fields},
+};
 
 type Found = (String, Enrollment);
 
@@ -46,6 +49,7 @@ fn refused(error: registry::Error) -> ServiceError {
     match error {
         registry::Error::Exists(what) => ServiceError::new(Code::EnrollmentExists, format!("{what} exists already")),
         registry::Error::NoSuch(what) => ServiceError::new(Code::EnrollmentNotFound, format!("there is no {what}")),
+        registry::Error::OtherRevision { .. } => ServiceError::precondition("the enrolment"),
         error => error.into(),
     }
 }
@@ -75,19 +79,38 @@ async fn put(
         let new = asked.enrollment(app, &caller.registry, (kind, id), None)?;
         registry.create_enrollment(&caller.registry, id.to_owned(), new).await.map_err(refused)?;
     } else {
-        let (own, before) = find(app, caller, kind, id)?;
-        check_etag(if_match, &before)?;
-        let new = asked.enrollment(app, &caller.registry, (kind, id), Some(&before))?;
-        registry.replace_enrollment(&caller.registry, own, before, new).await.map_err(refused)?;
+        replace(app, caller, (kind, id), if_match, asked).await?;
     }
     let (own, enrollment) = find(app, caller, kind, id)?;
     Ok(Json(enrollment::to_json(&own, &enrollment, true)))
 }
 
+/// What the caller left out, such as a key, is taken from the enrolment as it is, and the new one takes the place of no other.
+async fn replace(
+    app: &App,
+    caller: &Caller,
+    (kind, id): (Kind, &str),
+    if_match: &IfMatch,
+    asked: &EnrollmentIn,
+) -> Result<(), ServiceError> {
+    for _ in 0..CHANGE_ATTEMPTS {
+        let (own, before) = find(app, caller, kind, id)?;
+        check_etag(if_match, &before)?;
+        let new = asked.enrollment(app, &caller.registry, (kind, id), Some(&before))?;
+        match app.handles.registry.replace_enrollment(&caller.registry, own, before, new).await {
+            Err(registry::Error::OtherRevision { .. }) if !if_match.is_tag() => {}
+            done => return done.map_err(refused),
+        }
+    }
+    Err(ServiceError::outrun("the enrolment"))
+}
+
+/// With an ETag, the enrolment is compared again where the entry is applied.
 async fn remove(app: &App, caller: &Caller, kind: Kind, id: &str, if_match: &IfMatch) -> Result<(), ServiceError> {
     let (own, enrollment) = find(app, caller, kind, id)?;
     check_etag(if_match, &enrollment)?;
-    app.handles.registry.delete_enrollment(&caller.registry, own).await.map_err(refused)
+    let before = if_match.is_tag().then_some(enrollment);
+    app.handles.registry.delete_enrollment(&caller.registry, own, before).await.map_err(refused)
 }
 
 /// All enrolments of a kind, page by page. A continuation is the id of the last one.
@@ -189,6 +212,7 @@ pub(crate) async fn bulk(
     for asked in &enrollments {
         let id = asked.registration_id.as_deref().unwrap_or_default();
         if let Err(error) = one(&app, &caller, &mode, id, asked).await {
+            error.count(&app.handles.metrics);
             let (code, status) = (error.code.number(), error.to_string());
             errors.push(json!({ "registrationId": id, "errorCode": code, "errorStatus": status }));
         }

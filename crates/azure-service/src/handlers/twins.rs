@@ -1,5 +1,4 @@
-//! Twins: reading, patching and replacing. Tags are changed in the registry, desired in the config: these are two entries, each
-//! with its own condition.
+//! Twins: reading, patching and replacing. A change of tags and of desired is one entry of the journal: both are changed, or neither.
 
 use axum::{
     Extension, Json,
@@ -7,54 +6,18 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     app::{App, Caller},
     body::Body,
     error::ServiceError,
     etag::{self, IfMatch},
-    tags, twin,
+    twin,
+    twin_in::TwinIn,
 };
-use switchbox_core::{
-    outbox::NewConfig,
-    registry::{self, Device},
-};
-use switchbox_model::{patch::DevicePatch, registry::DeviceSpec};
-
-/// How often tags are computed again after a concurrent change of the device.
-const MAX_ATTEMPTS: usize = 8;
-
-/// What a caller may change. Reported and the fields that the host sets are accepted and ignored.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(crate) struct TwinIn {
-    pub(crate) tags: Option<Map<String, Value>>,
-    pub(crate) properties: Option<PropertiesIn>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(crate) struct PropertiesIn {
-    pub(crate) desired: Option<Map<String, Value>>,
-}
-
-impl TwinIn {
-    /// Desired without `$metadata` and `$version`.
-    fn desired(&self) -> Result<Option<Map<String, Value>>, ServiceError> {
-        let Some(desired) = self.properties.as_ref().and_then(|properties| properties.desired.as_ref()) else {
-            return Ok(None);
-        };
-        let mut desired = desired.clone();
-        ["$metadata", "$version"].into_iter().for_each(|name| drop(desired.remove(name)));
-        match desired.keys().find(|name| name.starts_with('$')) {
-            Some(name) => {
-                Err(ServiceError::invalid(format!("properties.desired: a name cannot begin with $: {name:?}")))
-            }
-            None => Ok(Some(desired)),
-        }
-    }
-}
+use switchbox_core::registry::Device;
+use switchbox_model::twin_change::TwinChange;
 
 async fn answer(app: &App, device: &Device) -> Result<Response, ServiceError> {
     let twin = twin::full(app, device).await?;
@@ -94,12 +57,8 @@ pub(crate) async fn replace(
     Body(requested): Body<TwinIn>,
 ) -> Result<Response, ServiceError> {
     let device = app.find(&caller, &id)?;
-    let (desired, new_tags) = (requested.desired()?.unwrap_or_default(), requested.tags.unwrap_or_default());
-    let expected = expected(&device, &if_match)?;
-    set_tags(&app, &device, &if_match, &|spec| Ok(tags::replaced(spec, &new_tags))).await?;
-    let payload = Bytes::from(Value::Object(desired).to_string());
-    let config = NewConfig { payload, expected, force: false };
-    app.handles.outbox.set_config(&device, config, caller.cause()).await?;
+    let change = requested.replaced(&device, caller.cause())?;
+    apply(&app, &device, &if_match, Some(change)).await?;
     answer(&app, &device).await
 }
 
@@ -111,39 +70,20 @@ pub(super) async fn patch(
     if_match: &IfMatch,
     requested: &TwinIn,
 ) -> Result<(), ServiceError> {
-    let desired = requested.desired()?;
-    let expected = expected(device, if_match)?;
-    if let Some(patch) = &requested.tags {
-        let patch = Value::Object(patch.clone());
-        set_tags(app, device, if_match, &|spec| tags::patched(spec, &patch)).await?;
-    }
-    if let Some(desired) = desired.filter(|desired| !desired.is_empty()) {
-        let patch = Bytes::from(Value::Object(desired).to_string());
-        app.handles.outbox.patch_desired(device, patch, expected, caller.cause()).await?;
-    }
-    Ok(())
+    apply(app, device, if_match, requested.merged(device, caller.cause())?).await
 }
 
-/// The version of desired that If-Match requires.
-fn expected(device: &Device, if_match: &IfMatch) -> Result<Option<u64>, ServiceError> {
-    let version = device.config_version();
-    if !if_match.allows(&etag::of_twin(device, &device.registered())) {
+/// What If-Match requires is compared again where the entry is applied.
+async fn apply(app: &App, device: &Device, if_match: &IfMatch, change: Option<TwinChange>) -> Result<(), ServiceError> {
+    let (registered, version) = (device.registered(), device.config_version());
+    if !if_match.allows(&etag::of_twin(&registered, version)) {
         return Err(ServiceError::precondition("the twin"));
     }
-    Ok(if_match.is_tag().then_some(version))
-}
-
-type Change<'a> = &'a (dyn Fn(&DeviceSpec) -> Result<Option<DevicePatch>, ServiceError> + Sync);
-
-async fn set_tags(app: &App, device: &Device, if_match: &IfMatch, change: Change<'_>) -> Result<(), ServiceError> {
-    for _ in 0..MAX_ATTEMPTS {
-        let registered = device.registered();
-        let Some(patch) = change(&registered.spec)? else { return Ok(()) };
-        match app.handles.registry.patch(device, patch, Some(registered.revision)).await {
-            // A concurrent call changed the device: the patch is computed again.
-            Err(registry::Error::OtherRevision { .. }) if !if_match.is_tag() => {}
-            done => return Ok(done?),
-        }
-    }
-    Err(ServiceError::precondition("the twin's tags"))
+    let Some(change) = change else { return Ok(()) };
+    let (revision, expected) = match if_match.is_tag() {
+        true => (Some(registered.revision), Some(version)),
+        false => (None, None),
+    };
+    let change = TwinChange { expected, ..change };
+    Ok(app.handles.outbox.change_twin(&app.handles.registry, device, change, revision).await?)
 }

@@ -33,6 +33,7 @@ fn a_new_project_builds_with_one_command_and_passes_its_tests() {
     let target = cargo(&folder, &[command]);
     let component = fs::read(target.join(created.component.strip_prefix("target").unwrap())).unwrap();
     assert_eq!(component[..8], *b"\0asm\x0d\0\x01\0");
+    assert!(component.windows(2).any(|code| code == b"\xfd\x0c"), "it has no SIMD instruction (v128.const)");
 
     let built = target.join(created.component.strip_prefix("target").unwrap());
     let tested = crate::plugin_test::with_component(&folder, &built).unwrap();
@@ -71,7 +72,16 @@ fn each_language_has_its_rule_its_types_and_the_commands_that_build_it() {
     for (language, expect) in [
         (Language::Js, &["too-warm.js", "types.d.ts", "package.json"][..]),
         (Language::Ts, &["too-warm.ts", "types.d.ts", "package.json", "tsconfig.json"]),
-        (Language::Python, &["too_warm.py"]),
+        (
+            Language::Python,
+            &[
+                "too_warm.py",
+                "pyproject.toml",
+                "bindings/componentize_py_types.py",
+                "bindings/wit_world/exports/handler.py",
+                "bindings/wit_world/imports/types.py",
+            ],
+        ),
         (
             Language::C,
             &["too-warm.c", "bindings/plugin.h", "bindings/plugin_component_type.o", "bindings/adapter.wasm"],

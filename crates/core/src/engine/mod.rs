@@ -11,22 +11,21 @@ use bytes::Bytes;
 use dead_letters::DeadLetterIds;
 
 use crate::{
-    outbox::{self, CommandQueues, EffectSink, Origin},
+    outbox::{CommandQueues, EffectSink, Origin, Outbox},
     registry::{self, Device},
     timers,
 };
 use switchbox_model::{
     Cause, DeadLetter, DeviceNum, Effect, Entry, Event, EventData, HandledInRun, HandledRun, KvWrite, Outcome,
     PluginName, RegistryChange, Settlement, lifecycle::PluginChange, limits, patch::FirstConfig,
+    twin_change::TwinChange,
 };
-use switchbox_store::{ConfigReply, Doc, EntryRefusal, KvDoc, Loaded, Machine, Reply, Seen, StateVersion, TimerDoc};
+use switchbox_store::{Doc, EntryRefusal, KvDoc, Loaded, Machine, Reply, Seen, StateVersion, TimerDoc};
 use switchbox_support::metrics::Metrics;
 
 /// The state machine behind the journal.
 pub struct Engine {
-    registry: registry::Handle,
-    queues: CommandQueues,
-    sink: Arc<dyn EffectSink>,
+    outbox: Outbox,
     dead_letters: DeadLetterIds,
     timers: timers::Table,
     metrics: Metrics,
@@ -43,7 +42,8 @@ impl Engine {
     ) -> Self {
         let dead_letters = DeadLetterIds::new(loaded.last_dead_letter, &loaded.dead_letters);
         let timers = timers::Table::load(&loaded.timers);
-        Self { registry, queues, sink, dead_letters, timers, metrics }
+        let outbox = Outbox { registry, queues, sink };
+        Self { outbox, dead_letters, timers, metrics }
     }
 
     fn events(&mut self, events: Vec<Event>, docs: &mut Vec<Doc>) {
@@ -51,7 +51,7 @@ impl Engine {
         let mut device: Option<Arc<Device>> = None;
         for event in events {
             if device.as_ref().map(|device| device.num) != event.device {
-                device = event.device.and_then(|num| self.registry.get(num));
+                device = event.device.and_then(|num| self.outbox.registry.get(num));
             }
             let Some(device) = &device else {
                 docs.extend(self.fired(&event));
@@ -99,7 +99,7 @@ impl Engine {
                         |index| Cause::Plugin { seq, plugin: plugin.clone(), digest: digest.clone(), attempt, index };
                     let origin = Origin { time_ms, cause: &cause };
                     let before = docs.len();
-                    if let Err(refused) = self.effects(&origin, effects, None, docs) {
+                    if let Err(refused) = self.outbox.apply(&origin, effects, None, docs) {
                         reply = Reply::Refused(refused);
                     }
                     self.timers.apply_docs(docs.iter().skip(before));
@@ -122,28 +122,17 @@ impl Engine {
         reply
     }
 
-    /// `replies` gets what the config effects did, in their order.
-    fn effects(
-        &self,
-        origin: &Origin<'_>,
-        effects: Vec<Effect>,
-        replies: Option<&mut Vec<ConfigReply>>,
-        docs: &mut Vec<Doc>,
-    ) -> Result<(), EntryRefusal> {
-        outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), origin, effects, replies, docs)
-    }
-
     fn operator(&self, time_ms: u64, cause: &Cause, effects: Vec<Effect>, docs: &mut Vec<Doc>) -> Reply {
         let origin = Origin { time_ms, cause: &|_| cause.clone() };
         let traces = self.metrics.traces.on();
         let spans = traces.map(|traces| traces.operator(time_ms, &effects));
         let device = effects.first().and_then(Effect::device);
         let mut replies = Vec::new();
-        if let Err(refused) = self.effects(&origin, effects, Some(&mut replies), docs) {
+        if let Err(refused) = self.outbox.apply(&origin, effects, Some(&mut replies), docs) {
             return Reply::Refused(refused);
         }
         if let (Some(traces), Some(spans)) = (traces, spans) {
-            let name = || Some(self.registry.get(device?)?.name.clone());
+            let name = || Some(self.outbox.registry.get(device?)?.name.clone());
             let config = || Some(format!("{}/configVersions/{}", name()?, replies.first()?.version));
             traces.committed(spans.explained(config));
         }
@@ -157,7 +146,7 @@ impl Engine {
             match settlement {
                 Settlement::ConfigAcknowledged { device, version, time_ms } => {
                     if acknowledged.as_ref().is_none_or(|found| found.num != device) {
-                        acknowledged = self.registry.get(device);
+                        acknowledged = self.outbox.registry.get(device);
                     }
                     if let Some(found) = &acknowledged
                         && found.acknowledge_config(version, time_ms)
@@ -170,20 +159,20 @@ impl Engine {
                 }
                 Settlement::LastSeen { device, heartbeat_ms, config_sent_ms } => {
                     let seen = Seen { heartbeat_ms, config_sent_ms, ..Seen::default() };
-                    if let Some(found) = self.registry.get(device) {
+                    if let Some(found) = self.outbox.registry.get(device) {
                         found.set_seen(seen);
                         docs.push(Doc::Seen { num: device, seen });
                     }
                 }
                 Settlement::Failed { device, error } => {
-                    if let Some(found) = self.registry.get(device) {
+                    if let Some(found) = self.outbox.registry.get(device) {
                         found.set_error(error.clone());
                         docs.push(Doc::DeviceError { device, error });
                     }
                 }
                 Settlement::Published { id } => docs.push(Doc::OutgoingGone { id }),
                 Settlement::GatewayAccessed { device, access } => {
-                    if let Some(found) = self.registry.get(device) {
+                    if let Some(found) = self.outbox.registry.get(device) {
                         found.set_gateway_access(access.clone());
                         docs.push(Doc::GatewayAccessed { device, access });
                     }
@@ -196,7 +185,7 @@ impl Engine {
     fn commands_settled(&self, nums: Vec<u64>, events: Vec<Event>, docs: &mut Vec<Doc>) {
         for (num, event) in nums.into_iter().zip(events) {
             let (Some(device), EventData::CommandSettled { status, .. }) = (event.device, event.data) else { continue };
-            if self.queues.close(device, num) {
+            if self.outbox.queues.close(device, num) {
                 docs.push(Doc::CommandSettled { device, num, status, time_ms: event.time_ms });
             }
         }
@@ -217,6 +206,19 @@ impl Engine {
         docs.push(lifecycle);
     }
 
+    /// Tags and config of a device. Both are checked before either is changed.
+    fn twin(&self, change: Box<TwinChange>, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
+        let effects: Vec<_> = change.effect().into_iter().collect();
+        if let Some(refused) = self.outbox.refusal(&effects) {
+            return Reply::Refused(refused);
+        }
+        let (time_ms, cause) = (change.time_ms, change.cause.clone());
+        match self.outbox.registry.apply(RegistryChange::TwinChanged(change), revision, docs) {
+            Reply::Done => self.operator(time_ms, &cause, effects, docs),
+            refused => refused,
+        }
+    }
+
     /// An operator's change of the registry, with the first config of a device that it makes.
     fn registry(&self, mut change: RegistryChange, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
         let mut created = None;
@@ -225,10 +227,10 @@ impl Engine {
                 created = new.config.take().map(|config| (new.num, new.time_ms, config));
             }
             // A device that ever had a command is not one that was never used.
-            RegistryChange::DevicesPruned { nums } => nums.retain(|num| self.queues.last(*num) == 0),
+            RegistryChange::DevicesPruned { nums } => nums.retain(|num| self.outbox.queues.last(*num) == 0),
             _ => {}
         }
-        let reply = self.registry.apply(change, revision, docs);
+        let reply = self.outbox.registry.apply(change, revision, docs);
         if matches!(reply, Reply::Refused(_)) {
             return reply;
         }
@@ -236,15 +238,15 @@ impl Engine {
             let origin = Origin { time_ms, cause: &|_| cause.clone() };
             let effects = vec![Effect::Config { device, payload, expected: None }];
             // Without an expected version nothing is refused.
-            let _: Result<(), EntryRefusal> = self.effects(&origin, effects, None, docs);
+            let _: Result<(), EntryRefusal> = self.outbox.apply(&origin, effects, None, docs);
         }
         reply
     }
 
     fn delete_device(&self, num: DeviceNum, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
-        let reply = self.registry.apply_deletion(num, revision, docs);
+        let reply = self.outbox.registry.apply_deletion(num, revision, docs);
         if reply == Reply::Done {
-            self.queues.forget(num);
+            self.outbox.queues.forget(num);
         }
         reply
     }
@@ -256,6 +258,9 @@ impl Machine for Engine {
             Entry::Events { events, .. } => self.events(events, docs),
             Entry::Handled(run) => return self.handled(run, docs),
             Entry::Settled(settlements) => self.settled(settlements, docs),
+            Entry::Registry { change: RegistryChange::TwinChanged(change), revision } => {
+                return self.twin(change, revision, docs);
+            }
             Entry::Registry { change, revision } => return self.registry(change, revision, docs),
             Entry::DeviceDeleted { num, revision, nums, events } => {
                 self.commands_settled(nums, events, docs);
@@ -273,7 +278,7 @@ impl Machine for Engine {
                 docs.push(Doc::ClockSet { time_ms });
             }
             Entry::QueueLimit { commands } => {
-                self.queues.set_max_open(commands);
+                self.outbox.queues.set_max_open(commands);
                 docs.push(Doc::QueueLimit { commands });
             }
             Entry::DeadLettersDropped { ids } => {
@@ -281,7 +286,7 @@ impl Machine for Engine {
                 docs.extend(ids.into_iter().map(|id| Doc::DeadLetterGone { id }));
             }
             Entry::Called(calls) => {
-                // Those of plugins stand with their executions.
+                // Those of plugins are with their executions.
                 let of_operators = calls.into_iter().filter(|call| matches!(call.cause, Cause::Api { .. }));
                 docs.extend(of_operators.map(|call| Doc::Call(Box::new(call))));
             }
@@ -293,7 +298,7 @@ impl Machine for Engine {
     }
 
     fn committed(&mut self) {
-        self.sink.wake();
+        self.outbox.sink.wake();
     }
 }
 

@@ -27,9 +27,10 @@ use crate::{
     registry::{self, Device},
 };
 use switchbox_model::{
-    DeviceId, DeviceName, DeviceNum, Entry, EventData, Message, Outcome, QoS, RegistryChange, RegistryName, Seq,
-    Settlement,
+    DeviceId, DeviceName, DeviceNum, Entry, EventData, Message, Outcome, PluginName, QoS, RegistryChange, RegistryName,
+    Seq, Settlement,
     broker::{BrokerChange, MessageNum, SessionKey, SessionNum, StoredSubscription, SubscriptionKind},
+    lifecycle::{Identity, PluginChange},
     patch::NewDevice,
     registry::{DeviceSpec, GatewayAuth},
 };
@@ -38,6 +39,7 @@ use switchbox_support::metrics::Metrics;
 
 mod enrollments;
 mod entries;
+mod twins;
 
 /// Devices that take each second command.
 #[derive(Default)]
@@ -248,8 +250,8 @@ fn one_of_each(data: &Path, old: &Path) {
     live(&Run { entries, old: STORED_ENTRIES / 2 }, data, old);
 }
 
-/// A gateway and its device, and a session with a subscription: of what comes and goes, little is there in the end.
-fn binding() -> [Entry; 4] {
+/// A gateway and its device, a plugin, and a session with a subscription: of what comes and goes, little is there in the end.
+fn binding() -> [Entry; 5] {
     let change = |change| Entry::Registry { change, revision: None };
     let device = |num, id, gateway| {
         let name = DeviceName { registry: RegistryName::default_registry(), id: DeviceId::new(id).unwrap() };
@@ -258,6 +260,7 @@ fn binding() -> [Entry; 4] {
         change(RegistryChange::DeviceCreated(Box::new(new)))
     };
     let (gateway, bound, session) = (1_001, 1_002, SessionNum(1_001));
+    let on = PluginChange::On { from: Seq(1), identity: Identity { kind: "last".into(), digest: "sha256:0".into() } };
     let subscription = StoredSubscription {
         kind: SubscriptionKind::Topic,
         qos: QoS::AtLeastOnce,
@@ -269,6 +272,7 @@ fn binding() -> [Entry; 4] {
         device(gateway, "hub", Some(GatewayAuth::AssociationOnly)),
         device(bound, "bulb", None),
         change(RegistryChange::Bound { gateway: DeviceNum(gateway), device: DeviceNum(bound) }),
+        Entry::Plugin { plugin: PluginName::new("last").unwrap(), change: Box::new(on) },
         Entry::Broker(vec![
             BrokerChange::SessionOpened { session, key: SessionKey::Client("last".into()), expiry_secs: 60 },
             BrokerChange::Subscribed { session, filter: "t".into(), subscription },

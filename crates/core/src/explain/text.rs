@@ -7,7 +7,7 @@ use super::{
     format::{Names, bytes, name, span, time},
 };
 use switchbox_model::{
-    CallRecord, CallResult, CommandStatus, Event, EventData, Outcome,
+    CallRecord, CallResult, CommandStatus, Event, EventData, JournaledDigest, Outcome,
     timer::{self, Schedule, Timer},
 };
 use switchbox_store::CommandDoc;
@@ -144,11 +144,14 @@ fn timer_line(timer: &Timer) -> String {
     }
 }
 
-/// The beginning of a digest, enough to distinguish it.
-fn digest(digest: &str) -> String {
-    match digest.char_indices().nth("sha256:".len() + 12) {
-        Some((end, _)) => format!("{}…", digest.get(..end).unwrap_or(digest)),
-        None => digest.to_owned(),
+/// The beginning of a digest, enough to distinguish it; and whether a canary had it, which may have the component of the version in
+/// force.
+fn digest(journaled: &str) -> String {
+    let JournaledDigest { component, by_canary } = JournaledDigest::parse(journaled);
+    let canary = if by_canary { "canary " } else { "" };
+    match component.char_indices().nth("sha256:".len() + 12) {
+        Some((end, _)) => format!("{canary}{}…", component.get(..end).unwrap_or(component)),
+        None => format!("{canary}{component}"),
     }
 }
 

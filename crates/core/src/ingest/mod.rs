@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use switchbox_rules::json::{self, PatchError};
 
 use crate::registry::Device;
@@ -112,6 +112,8 @@ impl Offering {
 struct EventBatch<'a> {
     device: Option<&'a Arc<Device>>,
     events: Vec<NewEvent>,
+    /// The order of the device, if the caller holds it already.
+    order: Option<MutexGuard<'a, ()>>,
     /// An entry that is written before the events, in the same record.
     before: Option<Entry>,
     /// `None` for events whose number is bounded otherwise: they do not wait for room in the queue.
@@ -120,12 +122,8 @@ struct EventBatch<'a> {
 }
 
 impl<'a> EventBatch<'a> {
-    fn of_device(device: &'a Arc<Device>, events: Vec<NewEvent>) -> Self {
-        Self { device: Some(device), events, before: None, permit: None, on_commit: OnCommit::Nothing }
-    }
-
-    fn of_no_device(events: Vec<NewEvent>) -> Self {
-        Self { device: None, events, before: None, permit: None, on_commit: OnCommit::Nothing }
+    fn new(device: Option<&'a Arc<Device>>, events: Vec<NewEvent>) -> Self {
+        Self { device, events, order: None, before: None, permit: None, on_commit: OnCommit::Nothing }
     }
 }
 
@@ -147,12 +145,6 @@ impl Handle {
         Ok(self.store.reserve(bytes, share).await?)
     }
 
-    /// As [`Handle::reserve`], for a caller that cannot wait. Returns `None` if the queue has no room.
-    #[must_use]
-    pub fn try_reserve(&self, bytes: usize, share: QueueShare) -> Option<QueuePermit> {
-        self.store.try_reserve(bytes, share)
-    }
-
     /// As [`Handle::reserve`], for what may be dropped: a quarter of the queue is left to the rest. Returns `None` if the queue
     /// has no room.
     pub async fn reserve_droppable(&self, bytes: usize, share: QueueShare) -> Result<Option<QueuePermit>, Error> {
@@ -163,7 +155,7 @@ impl Handle {
     /// `EventData::State` the version given is ignored and assigned here.
     pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, permit: QueuePermit, done: EventsCommitted) {
         let (permit, on_commit) = (Some(permit), on_commit(Some(done)));
-        self.append(EventBatch { permit, on_commit, ..EventBatch::of_device(device, events) }, Entry::of_events);
+        self.append(EventBatch { permit, on_commit, ..EventBatch::new(Some(device), events) }, Entry::of_events);
     }
 
     /// As [`Handle::submit`], for a task that compares positions itself: returns the position of the events. `waker` is woken when
@@ -176,7 +168,7 @@ impl Handle {
         waker: Option<Waker>,
     ) -> Result<QueuePosition, Error> {
         let batch =
-            EventBatch { permit: Some(permit), on_commit: waker.into(), ..EventBatch::of_device(device, events) };
+            EventBatch { permit: Some(permit), on_commit: waker.into(), ..EventBatch::new(Some(device), events) };
         self.append(batch, Entry::of_events).ok_or(Error::Closed)
     }
 
@@ -202,7 +194,7 @@ impl Handle {
         permit: QueuePermit,
         done: impl FnOnce(u64, Result<(), Error>) + Send + 'static,
     ) -> Result<Result<QueuePosition, Error>, PatchError> {
-        let _order = device.order();
+        let order = Some(device.order());
         let (newest, version) = device.newest_state();
         let newest = if json::object(&newest).is_ok() { newest } else { Bytes::new() };
         let payload = match json::patched(&newest, patch, limit)? {
@@ -219,8 +211,8 @@ impl Handle {
             done(version + 1, result);
         });
         let (permit, on_commit) = (Some(permit), on_commit(Some(done)));
-        let batch = EventBatch { permit, on_commit, ..EventBatch::of_device(device, vec![event]) };
-        Ok(self.append_ordered(batch, Entry::of_events).ok_or(Error::Closed))
+        let batch = EventBatch { order, permit, on_commit, ..EventBatch::new(Some(device), vec![event]) };
+        Ok(self.append(batch, Entry::of_events).ok_or(Error::Closed))
     }
 
     /// The message as an event. Returns `None` if no plugin is triggered by it, because then it need not be in the journal.
@@ -245,7 +237,7 @@ impl Handle {
         on_commit: OnCommit,
     ) -> Result<QueuePosition, Error> {
         let batch =
-            EventBatch { before: changes_entry(changes), permit, on_commit, ..EventBatch::of_no_device(vec![event]) };
+            EventBatch { before: changes_entry(changes), permit, on_commit, ..EventBatch::new(None, vec![event]) };
         self.append(batch, Entry::of_events).ok_or(Error::Closed)
     }
 
@@ -253,13 +245,13 @@ impl Handle {
     /// events is bounded by the number of connections.
     pub fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, on_commit: OnCommit) {
         let batch =
-            EventBatch { before: changes_entry(changes), on_commit, ..EventBatch::of_device(device, vec![event]) };
+            EventBatch { before: changes_entry(changes), on_commit, ..EventBatch::new(Some(device), vec![event]) };
         self.append(batch, Entry::of_events);
     }
 
     /// As [`Handle::submit_topic`], for a message that the effect `by` of a plugin published.
     pub fn submit_published(&self, event: NewEvent, by: Option<EffectKey>, permit: QueuePermit) {
-        let batch = EventBatch { permit: Some(permit), ..EventBatch::of_no_device(vec![event]) };
+        let batch = EventBatch { permit: Some(permit), ..EventBatch::new(None, vec![event]) };
         self.append(batch, |events| Entry::Events { events, by: vec![by] });
     }
 
@@ -270,8 +262,9 @@ impl Handle {
         let events: Vec<_> = fired.into_iter().map(event).collect();
         let _offering = self.offering.under_way.read();
         let entry = Entry::Events { events: events.clone(), by };
-        let appended = self.store.append(None, entry, true, Some(permit), OnCommit::Nothing);
-        self.offer_appended(None, events, appended.map(|(seq, _)| seq));
+        if let Some((seq, _)) = self.store.append(None, entry, true, Some(permit), OnCommit::Nothing) {
+            self.offer_appended(None, events, seq);
+        }
     }
 
     /// The number of the next event; all events before it have been offered.
@@ -285,7 +278,7 @@ impl Handle {
     /// once. Does not wait for room in the queue: open commands are bounded.
     pub fn commands_settled(&self, device: &Arc<Device>, ended: Vec<EndedCommand>, done: Option<EventsCommitted>) {
         let (nums, events): (Vec<_>, Vec<_>) = ended.into_iter().map(settled).unzip();
-        let batch = EventBatch { on_commit: on_commit(done), ..EventBatch::of_device(device, events) };
+        let batch = EventBatch { on_commit: on_commit(done), ..EventBatch::new(Some(device), events) };
         self.append(batch, |events| Entry::CommandsSettled { nums, events });
     }
 
@@ -300,28 +293,24 @@ impl Handle {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let done: store::CommitCallback = Box::new(move |reply| drop(sender.send(reply)));
         let num = device.num;
-        let batch = EventBatch { on_commit: OnCommit::Call(done), ..EventBatch::of_device(device, events) };
+        let batch = EventBatch { on_commit: OnCommit::Call(done), ..EventBatch::new(Some(device), events) };
         self.append(batch, |events| Entry::DeviceDeleted { num, revision, nums, events });
         receiver.await.map_err(|_| store::Error::Closed)?
     }
 
     /// Records that the device connected or disconnected. Does not wait for room in the queue: there are at most two for each connection.
     pub fn lifecycle(&self, device: &Arc<Device>, data: EventData) {
-        self.append(EventBatch::of_device(device, vec![NewEvent::new(false, data)]), Entry::of_events);
+        self.append(EventBatch::new(Some(device), vec![NewEvent::new(false, data)]), Entry::of_events);
     }
 
     /// Appends the batch under the order of its device or topic. `entry` makes the entry of the events. Returns `None` if the journal is
     /// closed.
     fn append(&self, batch: EventBatch<'_>, entry: impl FnOnce(Vec<Event>) -> Entry) -> Option<QueuePosition> {
-        let _order = batch.device.map(|device| device.order());
-        let topic = if batch.device.is_none() { self.offering.topic(&batch.events) } else { None };
-        let _topic_order = topic.map(Mutex::lock);
-        self.append_ordered(batch, entry)
-    }
-
-    /// As [`Handle::append`], for a caller that holds the order of the device.
-    fn append_ordered(&self, batch: EventBatch<'_>, entry: impl FnOnce(Vec<Event>) -> Entry) -> Option<QueuePosition> {
-        let EventBatch { device, events, before, permit, on_commit } = batch;
+        let EventBatch { device, events, order, before, permit, on_commit } = batch;
+        let _order = order.or_else(|| match device {
+            Some(device) => Some(device.order()),
+            None => self.offering.topic(&events).map(Mutex::lock),
+        });
         let time_ms = clock::now_ms();
         let sync = events.iter().any(|event| event.durable);
         let joined = self.joined(&events);
@@ -340,7 +329,7 @@ impl Handle {
         for (index, context) in joined {
             self.traces.on().iter().for_each(|traces| traces.join(Seq(seq.0 + index), context));
         }
-        self.offer_appended(device, events, Some(seq));
+        self.offer_appended(device, events, seq);
         Some(position)
     }
 
@@ -355,8 +344,7 @@ impl Handle {
     }
 
     /// `seq` is the number of the first event. The caller holds `Offering::under_way`.
-    fn offer_appended(&self, device: Option<&Arc<Device>>, mut events: Vec<Event>, seq: Option<Seq>) {
-        let Some(seq) = seq else { return };
+    fn offer_appended(&self, device: Option<&Arc<Device>>, mut events: Vec<Event>, seq: Seq) {
         for (event, seq) in events.iter_mut().zip(seq.0..) {
             event.seq = Seq(seq);
         }

@@ -2,7 +2,7 @@
 
 use switchbox_model::{CallRecord, Cause, DeviceNum, Event, EventKind, Handled, Outcome, PluginName, Seq};
 
-/// Events and executions stand in the journal in the order in which they were written. By their times they may differ from it by this
+/// Events and executions are in the journal in the order in which they were written. By their times they may differ from it by this
 /// much.
 const OUT_OF_ORDER_MS: u64 = 60_000;
 

@@ -38,7 +38,7 @@ pub struct FollowFilter {
     /// Only executions of this plugin.
     pub plugin: Option<PluginName>,
     /// The most items that a call of [`Follower::next`] returns, beside the numbers of those left out. A follower that is behind then
-    /// continues with the newest record of the journal. `None`: all.
+    /// continues with the newest record of the journal. `None` if it returns all.
     pub max: Option<SampleRate>,
 }
 

@@ -25,7 +25,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use switchbox_model::{
-    CallRecord, DeadLetter, DeviceNum, Entry, Event, Handled, PluginName, Seq, limits::ADMIN_PAGE_BYTES,
+    CallRecord, DeadLetter, DeviceNum, Entry, Event, Handled, PluginName, RegistryChange, Seq, limits::ADMIN_PAGE_BYTES,
 };
 use switchbox_store as store;
 
@@ -54,7 +54,7 @@ impl Handle {
         Self { store, shared_page: Arc::default() }
     }
 
-    /// At most `limit` events before `before` (`None`: from the newest on).
+    /// At most `limit` events before `before` (`None` for the newest).
     pub async fn events(
         &self,
         before: Option<Position>,
@@ -73,7 +73,7 @@ impl Handle {
         Ok(items.page(next.filter(|_| !ended)))
     }
 
-    /// At most `limit` executions before `before` (`None`: from the newest on).
+    /// At most `limit` executions before `before` (`None` for the newest).
     pub async fn executions(
         &self,
         before: Option<Position>,
@@ -101,7 +101,7 @@ impl Handle {
         Ok(items.page(from))
     }
 
-    /// At most `limit` method calls before `before` (`None`: from the newest on).
+    /// At most `limit` method calls before `before` (`None` for the newest).
     pub async fn calls(
         &self,
         before: Option<Position>,
@@ -258,6 +258,7 @@ fn time_ms(entry: &Entry) -> Option<u64> {
         Entry::Operator { time_ms, .. } | Entry::PluginStarts { time_ms, .. } | Entry::ClockSet { time_ms } => {
             Some(*time_ms)
         }
+        Entry::Registry { change: RegistryChange::TwinChanged(change), .. } => Some(change.time_ms),
         _ => entry.events().first().map(|event| event.time_ms),
     }
 }

@@ -1,5 +1,7 @@
 //! How many items a follower that takes a sample gets: at a steady rate, and at once what it was not given before.
 
+use switchbox_rules::token_bucket::{TokenBucket, TokenRate};
+
 /// The rate of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleRate {
@@ -9,40 +11,38 @@ pub struct SampleRate {
     pub burst: usize,
 }
 
+impl SampleRate {
+    /// In items: the clock advances by `each` for a look.
+    fn in_items(self) -> TokenRate {
+        TokenRate::new(1, self.burst as u64)
+    }
+}
+
 /// Items that a follower may still get.
 #[derive(Debug, Clone, Copy)]
 pub struct Allowance {
-    /// `None`: it gets all.
+    /// `None` if it gets all.
     rate: Option<SampleRate>,
-    left: usize,
+    bucket: TokenBucket,
+    /// Items that all looks so far allow.
+    allowed: u64,
 }
 
 impl Allowance {
     #[must_use]
     pub fn new(rate: Option<SampleRate>) -> Self {
-        Self { rate, left: rate.map_or(usize::MAX, |rate| rate.burst) }
-    }
-
-    /// Whether it takes a sample.
-    #[must_use]
-    pub fn is_sample(&self) -> bool {
-        self.rate.is_some()
+        Self { rate, bucket: TokenBucket::default(), allowed: 0 }
     }
 
     /// For the next look.
     pub fn refill(&mut self) {
-        if let Some(SampleRate { each, burst }) = self.rate {
-            self.left = self.left.saturating_add(each).min(burst);
-        }
+        let each = self.rate.map_or(0, |rate| rate.each);
+        self.allowed = self.allowed.saturating_add(each as u64);
     }
 
     /// Whether it gets one more.
     pub fn take(&mut self) -> bool {
-        let takes = self.left > 0;
-        if self.is_sample() {
-            self.left = self.left.saturating_sub(1);
-        }
-        takes
+        self.rate.is_none_or(|rate| self.bucket.take(self.allowed, rate.in_items()).is_ok())
     }
 }
 

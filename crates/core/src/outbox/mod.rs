@@ -34,41 +34,143 @@ pub trait EffectSink: Send + Sync {
 }
 
 /// The cause and the time of the effects of one entry.
-pub struct Origin<'a> {
-    pub time_ms: u64,
+pub(crate) struct Origin<'a> {
+    pub(crate) time_ms: u64,
     /// The cause of the effect at this index.
-    pub cause: &'a dyn Fn(u32) -> Cause,
+    pub(crate) cause: &'a dyn Fn(u32) -> Cause,
 }
 
-/// Applies effects that are in the journal: all of them, or none when one is refused. `replies` gets what the config effects did, in
-/// their order.
-pub fn apply(
-    registry: &registry::Handle,
-    queues: &CommandQueues,
-    sink: &dyn EffectSink,
-    origin: &Origin<'_>,
-    effects: Vec<Effect>,
-    mut replies: Option<&mut Vec<ConfigReply>>,
-    docs: &mut Vec<Doc>,
-) -> Result<(), EntryRefusal> {
-    let mut perform = |index, effect, target| {
-        let reply = perform(queues, sink, origin, (index, effect, target), docs);
-        if let Some(replies) = &mut replies {
-            replies.extend(reply);
+/// What effects change: devices and command queues. What is to be delivered goes to the sink.
+pub(crate) struct Outbox {
+    pub(crate) registry: registry::Handle,
+    pub(crate) queues: CommandQueues,
+    pub(crate) sink: Arc<dyn EffectSink>,
+}
+
+impl Outbox {
+    /// Why effects would be refused now.
+    pub(crate) fn refusal(&self, effects: &[Effect]) -> Option<EntryRefusal> {
+        check(&self.registry, effects).err()
+    }
+
+    /// Applies effects that are in the journal: all of them, or none when one is refused. `replies` gets what the config effects did, in
+    /// their order.
+    pub(crate) fn apply(
+        &self,
+        origin: &Origin<'_>,
+        effects: Vec<Effect>,
+        mut replies: Option<&mut Vec<ConfigReply>>,
+        docs: &mut Vec<Doc>,
+    ) -> Result<(), EntryRefusal> {
+        let mut perform = |index, effect, target| {
+            let reply = self.perform(origin, (index, effect, target), docs);
+            if let Some(replies) = &mut replies {
+                replies.extend(reply);
+            }
+        };
+        if effects.iter().any(is_checked) {
+            let targets = check(&self.registry, &effects)?;
+            for ((index, effect), target) in (0..).zip(effects).zip(targets) {
+                perform(index, effect, target);
+            }
+        } else {
+            for (index, effect) in (0..).zip(effects) {
+                let device = effect.device().and_then(|num| self.registry.get(num));
+                perform(index, effect, device.map_or(Target::Nothing, Target::Device));
+            }
         }
-    };
-    if effects.iter().any(is_checked) {
-        let targets = check(registry, &effects)?;
-        for ((index, effect), target) in (0..).zip(effects).zip(targets) {
-            perform(index, effect, target);
+        Ok(())
+    }
+
+    /// Applies an effect that was checked. Returns the result for a config.
+    fn perform(
+        &self,
+        origin: &Origin<'_>,
+        (index, effect, target): (u32, Effect, Target),
+        docs: &mut Vec<Doc>,
+    ) -> Option<ConfigReply> {
+        let cause = || (origin.cause)(index);
+        match (effect, target) {
+            (Effect::Config { payload, .. }, Target::Device(device)) => {
+                let (version, unchanged) = device.compare_config(&payload);
+                if unchanged {
+                    return Some(ConfigReply { version, unchanged });
+                }
+                return Some(self.set_config(&device, (version + 1, payload), origin.time_ms, cause(), docs));
+            }
+            (Effect::ConfigForced { payload, .. }, Target::Device(device))
+            | (Effect::PatchDesired { .. }, Target::Patched(device, Some(payload))) => {
+                let version = device.config_version() + 1;
+                return Some(self.set_config(&device, (version, payload), origin.time_ms, cause(), docs));
+            }
+            (Effect::PatchDesired { .. }, Target::Patched(device, None)) => {
+                return Some(ConfigReply { version: device.config_version(), unchanged: true });
+            }
+            (Effect::Command { id, subfolder, payload, properties, ttl_ms, .. }, Target::Device(device)) => {
+                let time_ms = origin.time_ms;
+                let new = commands::Committed { id, subfolder, payload, properties, ttl_ms, time_ms, cause: cause() };
+                commands::apply(&self.queues, self.sink.as_ref(), &device, new, docs);
+            }
+            (Effect::Kv(write), _) => {
+                if let Cause::Plugin { plugin, .. } = cause() {
+                    docs.push(Doc::Kv(KvDoc { plugin, key: write.key, value: write.value, revision: write.revision }));
+                }
+            }
+            (Effect::TimerSet(timer), _) => {
+                if let Cause::Plugin { plugin, .. } = cause() {
+                    let by = cause().effect_key();
+                    docs.push(Doc::Timer(Box::new(TimerDoc { plugin, timer: *timer, by })));
+                }
+            }
+            (Effect::TimerCancel { name }, _) => {
+                if let Cause::Plugin { plugin, .. } = cause() {
+                    docs.push(Doc::TimerGone { plugin, name });
+                }
+            }
+            (Effect::Publish { topic, payload, qos, retain }, _) => {
+                let id = cause().effect_key().map(|key| key.to_string()).unwrap_or_default();
+                self.publish(OutgoingDoc { id, topic, payload, qos, retain }, docs);
+            }
+            // The device is gone.
+            (
+                Effect::Config { .. }
+                | Effect::ConfigForced { .. }
+                | Effect::Command { .. }
+                | Effect::PatchDesired { .. },
+                _,
+            ) => {}
         }
-    } else {
-        for (index, effect) in (0..).zip(effects) {
-            let device = effect.device().and_then(|num| registry.get(num));
-            perform(index, effect, device.map_or(Target::Nothing, Target::Device));
+        None
+    }
+
+    /// A QoS 0 message may be lost, so it gets no document.
+    fn publish(&self, outgoing: OutgoingDoc, docs: &mut Vec<Doc>) {
+        let message = Message {
+            qos: outgoing.qos,
+            retain: outgoing.retain,
+            ..Message::new(&outgoing.topic, outgoing.payload.clone())
+        };
+        self.sink.publish(outgoing.id.clone(), message);
+        if outgoing.qos != QoS::AtMostOnce {
+            docs.push(Doc::Outgoing(Box::new(outgoing)));
         }
     }
-    Ok(())
+
+    fn set_config(
+        &self,
+        device: &Arc<Device>,
+        (version, payload): (u64, Bytes),
+        time_ms: u64,
+        cause: Cause,
+        docs: &mut Vec<Doc>,
+    ) -> ConfigReply {
+        let config = ConfigVersion { device: device.num, version, time_ms, payload, cause, acknowledged_ms: None };
+        let shared = Arc::new(config);
+        device.set_config(shared.clone());
+        self.sink.config(device, &shared);
+        docs.push(Doc::Config(shared));
+        ConfigReply { version, unchanged: false }
+    }
 }
 
 /// Whether its result depends on the current version. Such effects are checked before any effect of the entry is applied.
@@ -79,65 +181,6 @@ fn is_checked(effect: &Effect) -> bool {
             | Effect::Config { expected: Some(_), .. }
             | Effect::ConfigForced { expected: Some(_), .. }
     )
-}
-
-/// Applies an effect that was checked. Returns the result for a config.
-fn perform(
-    queues: &CommandQueues,
-    sink: &dyn EffectSink,
-    origin: &Origin<'_>,
-    (index, effect, target): (u32, Effect, Target),
-    docs: &mut Vec<Doc>,
-) -> Option<ConfigReply> {
-    let cause = || (origin.cause)(index);
-    match (effect, target) {
-        (Effect::Config { payload, .. }, Target::Device(device)) => {
-            let (version, unchanged) = device.compare_config(&payload);
-            if unchanged {
-                return Some(ConfigReply { version, unchanged });
-            }
-            return Some(set_config(&device, (version + 1, payload), origin.time_ms, cause(), sink, docs));
-        }
-        (Effect::ConfigForced { payload, .. }, Target::Device(device))
-        | (Effect::PatchDesired { .. }, Target::Patched(device, Some(payload))) => {
-            let version = device.config_version() + 1;
-            return Some(set_config(&device, (version, payload), origin.time_ms, cause(), sink, docs));
-        }
-        (Effect::PatchDesired { .. }, Target::Patched(device, None)) => {
-            return Some(ConfigReply { version: device.config_version(), unchanged: true });
-        }
-        (Effect::Command { id, subfolder, payload, properties, ttl_ms, .. }, Target::Device(device)) => {
-            let time_ms = origin.time_ms;
-            let new = commands::Committed { id, subfolder, payload, properties, ttl_ms, time_ms, cause: cause() };
-            commands::apply(queues, sink, &device, new, docs);
-        }
-        (Effect::Kv(write), _) => {
-            if let Cause::Plugin { plugin, .. } = cause() {
-                docs.push(Doc::Kv(KvDoc { plugin, key: write.key, value: write.value, revision: write.revision }));
-            }
-        }
-        (Effect::TimerSet(timer), _) => {
-            if let Cause::Plugin { plugin, .. } = cause() {
-                let by = cause().effect_key();
-                docs.push(Doc::Timer(Box::new(TimerDoc { plugin, timer: *timer, by })));
-            }
-        }
-        (Effect::TimerCancel { name }, _) => {
-            if let Cause::Plugin { plugin, .. } = cause() {
-                docs.push(Doc::TimerGone { plugin, name });
-            }
-        }
-        (Effect::Publish { topic, payload, qos, retain }, _) => {
-            let id = cause().effect_key().map(|key| key.to_string()).unwrap_or_default();
-            publish(OutgoingDoc { id, topic, payload, qos, retain }, sink, docs);
-        }
-        // The device is gone.
-        (
-            Effect::Config { .. } | Effect::ConfigForced { .. } | Effect::Command { .. } | Effect::PatchDesired { .. },
-            _,
-        ) => {}
-    }
-    None
 }
 
 /// The target of an effect.
@@ -201,33 +244,4 @@ fn in_force(device: &Device, effects: &[Effect], before: &[Target]) -> Desired {
         }
     }
     desired
-}
-
-/// A QoS 0 message may be lost, so it gets no document.
-fn publish(outgoing: OutgoingDoc, sink: &dyn EffectSink, docs: &mut Vec<Doc>) {
-    let message = Message {
-        qos: outgoing.qos,
-        retain: outgoing.retain,
-        ..Message::new(&outgoing.topic, outgoing.payload.clone())
-    };
-    sink.publish(outgoing.id.clone(), message);
-    if outgoing.qos != QoS::AtMostOnce {
-        docs.push(Doc::Outgoing(Box::new(outgoing)));
-    }
-}
-
-fn set_config(
-    device: &Arc<Device>,
-    (version, payload): (u64, Bytes),
-    time_ms: u64,
-    cause: Cause,
-    sink: &dyn EffectSink,
-    docs: &mut Vec<Doc>,
-) -> ConfigReply {
-    let config = ConfigVersion { device: device.num, version, time_ms, payload, cause, acknowledged_ms: None };
-    let shared = Arc::new(config);
-    device.set_config(shared.clone());
-    sink.config(device, &shared);
-    docs.push(Doc::Config(shared));
-    ConfigReply { version, unchanged: false }
 }

@@ -3,11 +3,12 @@
 use bytes::Bytes;
 
 use super::queues::CommandQueues;
-use crate::registry::Device;
+use crate::registry::{self, Device};
 use switchbox_model::{
-    Cause, Effect, Entry,
+    Cause, Effect, Entry, RegistryChange,
     event::PropertyError,
     limits::{TooMuch, fields},
+    twin_change::{DocumentChange, TwinChange},
 };
 use switchbox_store as store;
 use switchbox_store::{ConfigReply, EntryRefusal, Reply};
@@ -91,6 +92,24 @@ impl Handle {
         fields::CONFIG.check_len("a patch", patch.len())?;
         let effect = Effect::PatchDesired { device: device.num, patch, expected };
         self.submit_config(effect, cause).await
+    }
+
+    /// Changes the device's tags and its config in one entry. With `revision`, only if the device has that one.
+    pub async fn change_twin(
+        &self,
+        registry: &registry::Handle,
+        device: &Device,
+        change: TwinChange,
+        revision: Option<u64>,
+    ) -> Result<(), registry::Error> {
+        let bytes = |change: Option<&DocumentChange>| change.map_or(0, |change| change.bytes().len());
+        fields::METADATA.check_len("tags", bytes(change.tags.as_ref().map(|tags| &tags.change)))?;
+        fields::CONFIG.check_len("desired", bytes(change.desired.as_ref()))?;
+        if let (Some(traces), Some(effect)) = (self.traces.on(), change.effect()) {
+            traces.asked(change.time_ms, &[effect]);
+        }
+        let change = RegistryChange::TwinChanged(Box::new(change));
+        registry.change(change, revision, &device.name.to_string()).await
     }
 
     async fn submit_config(&self, effect: Effect, cause: Cause) -> Result<ConfigReply, Error> {

@@ -38,7 +38,7 @@ pub struct Device {
 pub struct Registered {
     pub spec: Arc<DeviceSpec>,
     pub password: Option<PasswordHash>,
-    /// The endpoint of its methods over HTTP. `None`: methods are called over MQTT.
+    /// The endpoint of its methods over HTTP. `None` if methods are called over MQTT.
     pub endpoint: Option<Arc<MethodEndpoint>>,
     /// Another one after each change of these.
     pub revision: u64,
@@ -130,7 +130,7 @@ impl Device {
         self.inner.lock().registered.password.clone()
     }
 
-    /// The endpoint of its methods over HTTP. `None`: methods are called over MQTT.
+    /// The endpoint of its methods over HTTP. `None` if methods are called over MQTT.
     #[must_use]
     pub fn endpoint(&self) -> Option<Arc<MethodEndpoint>> {
         self.inner.lock().registered.endpoint.clone()

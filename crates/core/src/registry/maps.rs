@@ -92,16 +92,8 @@ impl Maps {
         }
     }
 
-    fn named(&self, name: &DeviceName) -> Option<&Arc<Device>> {
+    pub(super) fn named(&self, name: &DeviceName) -> Option<&Arc<Device>> {
         self.registries.get(&name.registry)?.devices.get(&name.id)
-    }
-
-    pub(super) fn find(&self, name: &DeviceName) -> Option<Arc<Device>> {
-        self.named(name).cloned()
-    }
-
-    pub(super) fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
-        self.named(name).map(|device| device.num)
     }
 
     pub(super) fn get(&self, num: DeviceNum) -> Option<Arc<Device>> {

@@ -23,8 +23,11 @@ use maps::Maps;
 pub use operations::Registration;
 
 use switchbox_model::{
-    DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, ServiceName, limits::TooMuch,
-    patch::CredentialOwner, registry::RegistrySpec, symmetric::SymmetricKeys,
+    DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, ServiceName,
+    limits::TooMuch,
+    patch::{CredentialOwner, KeyOwner},
+    registry::RegistrySpec,
+    symmetric::SymmetricKeys,
 };
 use switchbox_store as store;
 use switchbox_store::{Doc, Loaded, RegistryDoc, Reply};
@@ -50,6 +53,12 @@ pub enum Error {
     /// It was changed since it was read.
     #[error("{what} has revision {current} now, not {expected}: it was changed meanwhile")]
     OtherRevision { what: String, expected: u64, current: u64 },
+    /// A call that changes a device with its config expects another version of the config.
+    #[error("version {current} of the config is in force, not version {expected}")]
+    OtherVersion { expected: u64, current: u64 },
+    /// A merge patch that cannot be applied to what there is.
+    #[error("{0}")]
+    Patch(String),
     /// There are as many of something as there may be.
     #[error(transparent)]
     Full(TooMuch),
@@ -83,6 +92,11 @@ impl Changed {
             RegistryChange::DevicePatched { num, .. }
             | RegistryChange::DevicePassword { num, .. }
             | RegistryChange::Unbound { device: num, .. } => Some(Self::Device(*num)),
+            RegistryChange::TwinChanged(change) => change.tags.as_ref().map(|_| Self::Device(change.num)),
+            RegistryChange::KeyRenewed { owner, .. } => Some(match owner {
+                KeyOwner::Device(num) => Self::Device(*num),
+                KeyOwner::AccessKey { registry, .. } => Self::Registry(registry.clone()),
+            }),
             RegistryChange::RegistryPatched { name, .. }
             | RegistryChange::AuthorityAdded { name, .. }
             | RegistryChange::AuthorityRemoved { name, .. } => Some(Self::Registry(name.clone())),
@@ -102,6 +116,7 @@ impl Changed {
             | RegistryChange::DevicesPruned { .. }
             | RegistryChange::EnrollmentCreated { .. }
             | RegistryChange::EnrollmentDeleted { .. }
+            | RegistryChange::EnrollmentDeletedIf { .. }
             | RegistryChange::EnrollmentReplaced { .. }
             | RegistryChange::Bound { .. } => None,
         }
@@ -138,13 +153,13 @@ impl Handle {
 
     #[must_use]
     pub fn find(&self, name: &DeviceName) -> Option<Arc<Device>> {
-        self.maps.read().find(name)
+        self.maps.read().named(name).cloned()
     }
 
     /// As [`Handle::find`], where only the number is wanted.
     #[must_use]
     pub fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
-        self.maps.read().resolve(name)
+        self.maps.read().named(name).map(|device| device.num)
     }
 
     #[must_use]

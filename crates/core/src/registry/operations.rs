@@ -13,8 +13,9 @@ use switchbox_model::{
     DeviceName, DeviceNum, Entry, RegistryChange, RegistryName,
     enrollment::Enrollment,
     limits::fields,
-    patch::{CredentialOwner, DevicePatch, FirstConfig, NewDevice, RegistryPatch},
+    patch::{CredentialOwner, DevicePatch, FirstConfig, KeyOwner, NewDevice, RegistryPatch},
     registry::{Credential, DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec},
+    symmetric::{KeySlot, SymmetricKey},
 };
 use switchbox_store::{EntryRefusal, Reply};
 use switchbox_support::clock;
@@ -97,10 +98,20 @@ impl Handle {
         self.change(RegistryChange::EnrollmentReplaced { name, id, before, enrollment }, None, &what).await
     }
 
-    /// Devices that were registered by it stay.
-    pub async fn delete_enrollment(&self, name: &RegistryName, id: String) -> Result<(), Error> {
+    /// Devices that were registered by it stay. With `before`, it is deleted only if it is still as that.
+    pub async fn delete_enrollment(
+        &self,
+        name: &RegistryName,
+        id: String,
+        before: Option<Enrollment>,
+    ) -> Result<(), Error> {
         let what = format!("enrolment {id}");
-        self.change(RegistryChange::EnrollmentDeleted { name: name.clone(), id }, None, &what).await
+        let name = name.clone();
+        let change = match before {
+            None => RegistryChange::EnrollmentDeleted { name, id },
+            Some(before) => RegistryChange::EnrollmentDeletedIf { name, id, before: Box::new(before) },
+        };
+        self.change(change, None, &what).await
     }
 
     pub async fn delete_registry(&self, name: &RegistryName, revision: Option<u64>) -> Result<(), Error> {
@@ -164,13 +175,24 @@ impl Handle {
         self.change(RegistryChange::CredentialRemoved { owner, key }, revision, &what).await
     }
 
+    /// Replaces one of two symmetric keys; the other stays as it is.
+    pub async fn renew_key(&self, owner: KeyOwner, which: KeySlot, key: SymmetricKey) -> Result<(), Error> {
+        let what = match &owner {
+            KeyOwner::Device(num) => self.named(*num),
+            KeyOwner::AccessKey { registry: name, .. } => registry(name),
+        };
+        self.change(RegistryChange::KeyRenewed { owner, which, key }, None, &what).await
+    }
+
     fn owner(&self, owner: &CredentialOwner) -> String {
         match owner {
-            CredentialOwner::Device(num) => {
-                self.get(*num).map_or_else(|| "the device".into(), |device| device.name.to_string())
-            }
+            CredentialOwner::Device(num) => self.named(*num),
             CredentialOwner::Service(name) => name.to_string(),
         }
+    }
+
+    fn named(&self, num: DeviceNum) -> String {
+        self.get(num).map_or_else(|| "the device".into(), |device| device.name.to_string())
     }
 
     /// While it is held no other change of the registry is made: what [`Handle::check_delete`] says stays so.
@@ -247,7 +269,7 @@ impl Handle {
     }
 
     /// Makes the change; `what` is what it is of, for the error where it is refused.
-    pub(super) async fn change(&self, change: RegistryChange, revision: Option<u64>, what: &str) -> Result<(), Error> {
+    pub(crate) async fn change(&self, change: RegistryChange, revision: Option<u64>, what: &str) -> Result<(), Error> {
         match self.call(change, revision).await? {
             Reply::Refused(why) => Err(refused(why, what.to_owned(), revision)),
             _ => Ok(()),
@@ -288,8 +310,8 @@ fn refused(why: EntryRefusal, what: String, revision: Option<u64>) -> Error {
             Error::OtherRevision { what, expected: revision.unwrap_or_default(), current }
         }
         EntryRefusal::TooMuch(error) => Error::TooMuch(error),
-        EntryRefusal::NotFound | EntryRefusal::NotBound | EntryRefusal::Conflict { .. } | EntryRefusal::Patch(_) => {
-            Error::NoSuch(what)
-        }
+        EntryRefusal::Conflict { expected, current, .. } => Error::OtherVersion { expected, current },
+        EntryRefusal::Patch(problem) => Error::Patch(problem),
+        EntryRefusal::NotFound | EntryRefusal::NotBound => Error::NoSuch(what),
     }
 }

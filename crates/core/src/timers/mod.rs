@@ -203,8 +203,8 @@ impl Handle {
         plugins.iter().filter(|(_, cell)| has_some(cell)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// After a start, and after the wall clock went back: timers that would be due too late are due sooner, all of them and in
-    /// one entry of the journal with whatever else depends on the clock.
+    /// Corrects the timers after a start, and after the wall clock went back. Those that would be due too late are due sooner. They are
+    /// in one entry of the journal, with everything else that depends on the clock.
     pub async fn clock_set(&self, store: &store::Handle, now_ms: u64) -> Result<(), store::Error> {
         let plugins: Vec<_> = self.inner.plugins.read().keys().cloned().collect();
         let mut locked = Vec::with_capacity(plugins.len());

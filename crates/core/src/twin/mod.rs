@@ -1,21 +1,37 @@
 //! A device's config and state read together: desired and reported, where they differ and since when, and desired after
-//! changes. Pure: it computes with documents and stores none. What the documents are as JSON is in `switchbox_rules::json`.
+//! changes. Pure: it computes with documents and stores none. What the documents are as JSON is in `switchbox_rules::json`, and the
+//! twin document is made in `switchbox_rules::twin`.
 
 mod desired;
 mod differs;
-mod document;
 
 use std::collections::BTreeMap;
 
+use switchbox_rules::twin;
+use switchbox_store::{ConfigVersion, StateVersion};
+
 pub use desired::{Desired, patched};
 pub use differs::differs;
-pub use document::{Twin, document};
-pub use switchbox_rules::json::{InvalidTolerance, PatchError, Tolerance};
-
-/// The device metadata that holds the tolerance with which its twin is compared.
-pub const TOLERANCE: &str = "twin-tolerance";
+pub use switchbox_rules::{
+    json::{InvalidTolerance, PatchError, Tolerance},
+    twin::{TOLERANCE, Twin},
+};
 
 /// With what tolerance the twin of a device with this metadata is compared, unless the caller names another one.
 pub fn tolerance(metadata: &BTreeMap<String, String>) -> Result<Tolerance, InvalidTolerance> {
-    metadata.get(TOLERANCE).map_or(Ok(Tolerance::EXACT), |text| text.parse())
+    twin::tolerance(metadata.get(TOLERANCE).map(String::as_str))
+}
+
+/// Desired and reported together. Both lists newest first, as the store has them.
+#[must_use]
+pub fn document(configs: &[ConfigVersion], states: &[StateVersion], tolerance: Tolerance) -> Twin {
+    let of_config = |config: &ConfigVersion| (config.version, config.time_ms, config.acknowledged_ms);
+    let desired: Vec<_> = configs.iter().map(|config| kept(of_config(config), &config.payload)).collect();
+    let reported: Vec<_> =
+        states.iter().map(|state| kept((state.version, state.time_ms, None), &state.payload)).collect();
+    twin::document(&desired, &reported, tolerance)
+}
+
+fn kept((number, time_ms, acknowledged_ms): (u64, u64, Option<u64>), payload: &[u8]) -> twin::Kept<'_> {
+    twin::Kept { number, time_ms, payload, acknowledged_ms }
 }

@@ -43,6 +43,32 @@ fn a_case_runs_with_the_hosts_own_triggers_and_grants() {
 }
 
 #[test]
+fn effects_that_would_wait_for_approval_are_said_to() {
+    let device = json!({"metadata": {"night-restart": "true"}});
+    let case = json!({"world": {"devices": {"lamp-1": device, "lamp-2": device}}, "events": [{"data": {"timer": {"name": "night"}}}]});
+    let limited = |most| run_case("night-restart", &format!("[limits]\nmax-targets-per-event = {most}\n"), &case);
+    let (free, waits) = (limited(2), limited(1));
+    assert_eq!((free[0].effects.len(), &free[0].approval), (2, &None));
+    let why = "limits.max-targets-per-event: 2 targets; up to 1 need no approval; max-targets-per-event = 2 under [limits] of its .toml raises it";
+    assert_eq!(waits[0].approval.as_deref(), Some(why));
+    assert!(golden(&waits).contains(why) && !golden(&free).contains("approval"));
+    assert_eq!(differences(&free, &waits), [format!("event 1: expected no approval, was {why}")]);
+}
+
+#[test]
+fn settings_that_a_host_would_refuse_are_refused() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(async {
+        let component =
+            offline::load(Bytes::from_static(switchbox_builtins::find("thermostat").unwrap())).await.unwrap();
+        let case = serde_json::from_value(json!({"settings": {"temperature": 500}, "events": []})).unwrap();
+        let name = PluginName::new("thermostat").unwrap();
+        run(&component, &name, &PluginSettings::default(), case).await.unwrap_err().to_string()
+    });
+    assert!(error.contains("temperature is 500, and must be at most 100"), "{error}");
+}
+
+#[test]
 fn what_an_event_wanted_is_done_for_the_next_one() {
     let moved = |ms: u64| json!({"timeMs": ms, "device": "motion-1", "data": {"telemetry": {"payload": {"json": {"motion": true}}}}});
     let fired = json!({"timeMs": 60_000, "data": {"timer": {"name": "motion-1"}}});

@@ -10,10 +10,12 @@ use crate::{
     offline,
     payload::Payload,
     recorder::Recorder,
-    recording::FORMAT,
+    recording::{FORMAT, TriggersLine},
+    replay_result::MissingComponent,
+    replay_version::RecordedComponents,
     world::{CaseWorld, WorldLine},
 };
-use switchbox_model::PluginName;
+use switchbox_plugin_runtime::{Component, EffectiveGrants, Setup};
 
 /// Written by format 1. Every later version has to read it; never change it.
 const FORMAT_1: &str = include_str!("../../../../tests/recordings/1.jsonl");
@@ -28,8 +30,11 @@ async fn builtin(name: &str) -> Component {
 
 async fn replayed(text: &str, component: &str, settings: Option<&str>) -> Replayed {
     let settings = settings.map(|text| PluginSettings::parse(text).unwrap());
-    let request = ReplayRequest { component: builtin(component).await, settings, not_compared: 0 };
-    replay(Cursor::new(text.to_owned()), request).await.unwrap()
+    replay_with(text, Components::One(builtin(component).await), settings).await.unwrap()
+}
+
+async fn replay_with(text: &str, components: Components, settings: Option<PluginSettings>) -> Result<Replayed, Error> {
+    replay(Cursor::new(text.to_owned()), ReplayRequest { components, settings, not_compared: 0 }).await
 }
 
 /// Each line of a file, read, written and read again.
@@ -97,7 +102,7 @@ fn what_is_recorded_is_replayed_to_the_byte() {
         let component = builtin("motion-alert").await;
         let world = Arc::new(CaseWorld::new(WorldLine::default()).unwrap());
         let recorder = Arc::new(Recorder::new(world.clone()));
-        let described = component.describe("{}").await.unwrap();
+        let described = component.describe("{}", &Default::default()).await.unwrap();
         let setup = Setup {
             name: PluginName::new("motion").unwrap(),
             settings: "{}".into(),
@@ -121,6 +126,7 @@ fn what_is_recorded_is_replayed_to_the_byte() {
                 asks: described.grants,
                 granted: None,
                 limits: Default::default(),
+                triggers: Some(TriggersLine::Component),
                 masked: false,
             }),
             Line::Start(StartLine { instance: 1, version: 1, time_ms: 5, calls: recorder.take().calls }),
@@ -161,9 +167,87 @@ fn more_instances_than_are_held_at_once_are_replayed() {
     }
     let result = run(replayed(&text, "garage-door", None));
     assert_eq!(
-        (result.executions, result.different),
-        (MAX_INSTANCES as u64 * 6, 0),
+        (result.executions, result.different, result.restarted),
+        (MAX_INSTANCES as u64 * 6, 0, 0),
         "{:?}",
         result.differences.first()
     );
+}
+
+#[test]
+fn an_instance_that_lost_its_memory_is_marked() {
+    let line = |kind: &str| FORMAT_1.lines().find(|line| line.contains(kind)).unwrap().to_owned() + "\n";
+    let mut text = line("\"kind\":\"recording\"") + &line("\"kind\":\"version\"");
+    let of = |line: String, n: usize| line.replace("\"instance\":1", &format!("\"instance\":{n}"));
+    for n in 1..=MAX_INSTANCES + 1 {
+        text.push_str(&of(line("\"kind\":\"start\""), n));
+        text.push_str(&of(line("\"kind\":\"execution\""), n));
+    }
+    let last = line("\"kind\":\"execution\"");
+    let other = last.replacen("\\\"door\\\":\\\"open\\\"}\"", "\\\"door\\\":\\\"shut\\\"}\"", 1);
+    assert_ne!(last, other);
+    let result = run(replayed(&(text + &last + &other), "garage-door", None));
+    assert_eq!((result.different, result.restarted), (1, 1), "{result:#?}");
+    assert!(result.differences[0].restarted, "{result:#?}");
+}
+
+#[test]
+fn an_event_that_the_triggers_do_not_match_is_a_difference_and_is_not_given_to_the_plugin() {
+    let other = "[[trigger]]\nevent = \"topic\"\ndevice = \"other/#\"\n";
+    let result = run(replayed(FORMAT_1, "garage-door", Some(other)));
+    assert_eq!((result.executions, result.different, result.not_triggered), (4, 4, 4), "{result:#?}");
+    assert_eq!(result.differences[0].differs, ["its triggers do not match"]);
+    let same = "[[trigger]]\nevent = \"topic\"\ndevice = \"garage/+/request\"\n";
+    assert_eq!(run(replayed(FORMAT_1, "garage-door", Some(same))).different, 0);
+    // The component has other triggers with these settings.
+    let result = run(replayed(FORMAT_1, "garage-door", Some("[settings]\ntopic = \"gates\"\n")));
+    assert_eq!(result.not_triggered, 4, "{result:#?}");
+
+    // Triggers of the recorded settings hold for another component. The recorded component got the events.
+    let set = r#","triggers":{"settings":[{"event":"topic","device":"other/#"}]},"limits":"#;
+    let text = FORMAT_1.replacen(",\"limits\":", set, 1);
+    assert_eq!(run(replayed(&text, "garage-door", None)).not_triggered, 4);
+    let digest = switchbox_plugin_runtime::digest(switchbox_builtins::find("garage-door").unwrap());
+    let result = run(replayed(&text.replace("sha256:0000", &digest), "garage-door", None));
+    assert_eq!((result.different, result.not_triggered), (0, 0), "{result:#?}");
+}
+
+#[test]
+fn each_version_is_replayed_with_its_own_component_and_those_that_are_missing_are_named() {
+    let line = |kind: &str| FORMAT_1.lines().find(|line| line.contains(kind)).unwrap().to_owned() + "\n";
+    let second = line("\"kind\":\"version\"").replace("\"version\":1", "\"version\":2").replace(":0000", ":1111");
+    let start = line("\"kind\":\"start\"").replace("\"instance\":1,\"version\":1", "\"instance\":2,\"version\":2");
+    let execution = line("\"kind\":\"execution\"").replace("\"instance\":1", "\"instance\":2");
+    let text = FORMAT_1.to_owned() + &second + &start + &execution + &execution;
+    let found = |second: Option<&'static str>| {
+        let find = move |plugin: &str, digest: &str| {
+            assert_eq!(plugin, "garage-door");
+            let name = if digest == "sha256:0000" { Some("garage-door") } else { second };
+            name.map(|name| Bytes::from_static(switchbox_builtins::find(name).unwrap()))
+        };
+        run(async {
+            replay_with(&text, Components::Recorded(RecordedComponents::new(find).unwrap()), None).await.unwrap()
+        })
+    };
+    let result = found(Some("garage-door"));
+    assert!(result.is_equal() && result.executions == 6, "{result:#?}");
+    let result = found(Some("switch-wakes-device"));
+    assert_eq!((result.executions, result.different), (6, 2), "the other component acts: {result:#?}");
+    let result = found(None);
+    assert_eq!((result.executions, result.different, result.not_replayed), (4, 0, 2), "{result:#?}");
+    assert_eq!(result.missing, [MissingComponent { digest: "sha256:1111".into(), executions: 2 }]);
+    assert!(!result.is_equal());
+}
+
+#[test]
+fn settings_that_a_host_would_refuse_are_refused() {
+    let refused = |settings: &str| {
+        let settings = PluginSettings::parse(settings).unwrap();
+        let result =
+            run(async { replay_with(FORMAT_1, Components::One(builtin("thermostat").await), Some(settings)).await });
+        result.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    let error = refused("[settings]\ntemperature = 500.0\n");
+    assert!(error.contains("temperature is 500.0, and must be at most 100"), "{error}");
+    assert_eq!(refused("[settings]\ntemperature = 20.0\n"), "");
 }

@@ -1,7 +1,7 @@
 //! What a recording writes: the lines of executions in their order, made by a worker or by the writer, until its file is full.
 
-use switchbox_model::{DeviceId, DeviceNum, Effect, EventData, RegistryName, Seq};
-use switchbox_plugin_runtime::{KvChange, Verdict};
+use switchbox_model::{DeviceId, DeviceNum, Effect, EventData, RegistryName, Seq, limits::RECORDING_SECRET_BYTES};
+use switchbox_plugin_runtime::{KvChange, Limits, Verdict};
 
 use super::*;
 use crate::{call::HostCall, recording::Reader};
@@ -132,4 +132,31 @@ fn what_finds_no_room_is_left_out_and_counted() {
     }
     assert_eq!(gaps, 2);
     assert!(text.lines().last().unwrap().ends_with(r#""executions":0,"skipped":2}"#), "{text}");
+}
+
+#[test]
+fn secrets_of_settings_are_masked_in_executions_and_too_many_end_the_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = begin(folder.path(), u64::MAX);
+    let version = |settings: String| {
+        move |version| VersionLine {
+            version,
+            digest: "sha256:0".into(),
+            settings,
+            asks: Vec::new(),
+            granted: None,
+            limits: Limits::default(),
+            triggers: None,
+            masked: false,
+        }
+    };
+    assert_eq!(recording.start("one", version(r#"{"token":"sesame-open"}"#.into()), 5, calls()), 1);
+    record(&recording, &["say sesame-open".into(), "nothing".into()]);
+    let long = "x".repeat(RECORDING_SECRET_BYTES);
+    let _ = recording.start("two", version(format!(r#"{{"token":"{long}"}}"#)), 6, calls());
+    let text = ended(&recording);
+    assert!(!text.contains("sesame-open") && !text.contains(&long), "{text}");
+    assert!(text.contains("say (masked 1)") && text.contains("nothing"), "{text}");
+    let (limit, status) = ("the limit \"recording_secret_bytes\" is reached", recording.status());
+    assert_eq!((status.ended.as_deref(), status.executions), (Some(limit), 2));
 }

@@ -1,5 +1,5 @@
-//! What a journal gives back is a prefix of what was written, with all that was acknowledged and is still whole, or an error that says what
-//! is damaged; whatever was written, and wherever its files are cut or changed.
+//! A journal returns a prefix of what was written, with all that was acknowledged and is still whole, or an error that says what is damaged.
+//! This is tested for random entries, with files that are cut or changed at random places.
 
 use std::{collections::HashMap, fs};
 

@@ -135,7 +135,7 @@ fn a_damaged_record_before_one_that_was_synced_is_named_and_nothing_is_thrown_aw
     let bytes = damage(&path, offset(kept) + 40);
     let error = Journal::open(folder.path()).err().unwrap().to_string();
     let expected = format!(
-        "row 3 should stand at byte {}; after it 4 records are whole, from row 4 on, with events up to 7",
+        "row 3 is expected at byte {}; after it 4 records are whole, from row 4 on, with events up to 7",
         offset(kept)
     );
     assert!(error.contains(&expected), "{error}");

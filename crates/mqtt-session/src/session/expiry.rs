@@ -5,7 +5,8 @@ use std::time::Instant;
 use super::{Deliverable, Item, Session};
 
 impl<D: Clone + Deliverable> Session<D> {
-    pub(super) fn enqueue(&mut self, item: Item<D>) {
+    /// Queues an item whose room was checked by the caller.
+    pub fn enqueue(&mut self, item: Item<D>) {
         self.queue_bytes += item.size();
         self.expires_from = self.expires_from.into_iter().chain(item.expires_at()).min();
         self.queue.push_back(item);

@@ -205,11 +205,6 @@ impl<D: Clone + Deliverable> Session<D> {
         self.enqueue(item);
     }
 
-    /// Queues an item whose room was checked by the caller.
-    pub fn offer_counted(&mut self, item: Item<D>) {
-        self.enqueue(item);
-    }
-
     /// Queues an item if there is room.
     pub fn offer(&mut self, item: Item<D>) -> OfferResult {
         if !self.has_room(item.size()) {

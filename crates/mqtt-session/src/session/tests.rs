@@ -458,7 +458,7 @@ fn an_acknowledgement_finds_what_waits_for_it() {
 }
 
 #[test]
-fn what_rests_keeps_its_packet_identifier_and_has_no_place_in_the_window() {
+fn what_is_suspended_keeps_its_packet_identifier_and_has_no_place_in_the_window() {
     let mut session = S::new();
     session.connect(2);
     for version in [100, 200] {
@@ -484,7 +484,7 @@ fn what_rests_keeps_its_packet_identifier_and_has_no_place_in_the_window() {
 }
 
 #[test]
-fn no_more_rests_than_may_be_in_flight() {
+fn no_more_is_suspended_than_may_be_in_flight() {
     let mut session = S::new();
     session.connect(limits::IN_FLIGHT);
     for version in 1..=u64::from(limits::IN_FLIGHT) + 5 {

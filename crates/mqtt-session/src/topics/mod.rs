@@ -1,5 +1,5 @@
 //! Ordinary topics: the subscriptions of all clients, and the retained messages. Decides who gets a message, who may be waited for, and
-//! what must be durable first. Does not know devices, packets or sockets; never waits and never writes: its caller does
+//! what must be durable first. Does not know devices, packets or sockets; reads no clock, never waits and never writes: its caller does
 //! (`crates/pubsub`).
 
 mod counts;
@@ -30,8 +30,9 @@ pub use self::{
     host_topics::Statistics,
     numbers::Numbers,
     pending::{PendingChanges, ReservedPlaces},
+    retained::Page,
     slow_consumer::{SlowConsumer, WaitBudget},
-    subscriber::{Delivered, Delivery, Room, Subscriber},
+    subscriber::{Delivered, Delivery, Subscriber, UntilRoom},
 };
 use self::{
     counts::Subscriptions,
@@ -47,7 +48,7 @@ use switchbox_model::{
     limits::LimitName,
 };
 pub use switchbox_rules::topic::{TopicError, check_filter, check_name, is_shared, matched_part, matches};
-use switchbox_support::{clock, log_limit::LogLimit, metrics::Metrics, threads};
+use switchbox_support::{log_limit::LogLimit, metrics::Metrics};
 
 /// How long all publishers together wait for a subscriber that reads nothing.
 pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(1);
@@ -145,13 +146,13 @@ static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 63);
 
 impl TopicTable {
     #[must_use]
-    pub fn new(metrics: Metrics, numbers: Numbers, unawaited: Box<Unawaited>) -> Self {
+    pub fn new(metrics: Metrics, numbers: Numbers, unawaited: Box<Unawaited>, now: Instant) -> Self {
         let full = metrics.queue_full();
         Self {
             full,
             routes: RwLock::default(),
             retained: Mutex::default(),
-            log_limit: Mutex::new(LogLimit::new(1, Instant::now())),
+            log_limit: Mutex::new(LogLimit::new(1, now)),
             watchers: Watchers::default(),
             subscriptions: Subscriptions::default(),
             statistics: OnceLock::new(),
@@ -169,7 +170,7 @@ impl TopicTable {
     /// Restores the stored retained messages that have not expired.
     pub fn restore_retained(&self, docs: Vec<RetainedDoc>, now: ClockReading) {
         let (expired, live): (Vec<_>, Vec<_>) = docs.into_iter().partition(|doc| doc.message.is_expired(now.ms));
-        self.forget_retained(&expired.into_iter().map(|doc| doc.message.topic).collect::<Vec<_>>());
+        self.forget_retained(&expired.into_iter().map(|doc| doc.message.topic).collect::<Vec<_>>(), now);
         let mut retained = self.retained.lock();
         for RetainedDoc { message, owner } in live {
             retained.restore(&Arc::new(message.restore(now)), owner);
@@ -177,18 +178,17 @@ impl TopicTable {
     }
 
     /// The retained messages, after those that expired were removed.
-    fn live_retained(&self) -> MutexGuard<'_, Retained> {
+    fn live_retained(&self, now: ClockReading) -> MutexGuard<'_, Retained> {
         let mut retained = self.retained.lock();
-        let expired = retained.purge(clock::instant());
-        self.forget_retained(&expired);
+        let expired = retained.purge(now.instant);
+        self.forget_retained(&expired, now);
         retained
     }
 
     /// Journals that they expired. After a crash the journal may lack this, and the next start finds them expired again.
-    fn forget_retained(&self, expired: &[Arc<str>]) {
+    fn forget_retained(&self, expired: &[Arc<str>], now: ClockReading) {
         for topics in expired.chunks(TOPICS_AT_ONCE) {
-            let (topics, time_ms) = (topics.to_vec(), clock::now_ms());
-            (self.unawaited)(BrokerChange::RetainedExpired { topics, time_ms });
+            (self.unawaited)(BrokerChange::RetainedExpired { topics: topics.to_vec(), time_ms: now.ms });
         }
     }
 
@@ -265,10 +265,10 @@ impl TopicTable {
 
     /// Delivers a message of the host, under `registries/` or `$SYS/`, to its subscribers. Does not wait: a subscriber whose queue is full
     /// misses the message, and that is counted. Nothing is journaled.
-    pub fn publish_host_message(&self, message: &Arc<Message>) {
+    pub fn publish_host_message(&self, message: &Arc<Message>, now: ClockReading) {
         let (offers, groups) = self.targets(message, &trie_key(&message.topic), None);
         let mut pending = PendingChanges::default();
-        let mut pending_message = pending.message(message);
+        let mut pending_message = pending.message(message, now);
         let full = offers.into_iter().filter_map(|offer| self.offer(&mut pending_message, offer, false)).count();
         let full =
             full + groups.into_iter().filter_map(|group| self.offer_to_group(&mut pending_message, &group)).count();
@@ -277,8 +277,8 @@ impl TopicTable {
 
     /// A page of the retained messages that match, in the order of their topics, after the topic `after` if it is given.
     #[must_use]
-    pub fn retained(&self, filter: &str, after: Option<&str>) -> retained::Page {
-        let mut page = self.live_retained().page(filter, after);
+    pub fn retained(&self, filter: &str, after: Option<&str>, now: ClockReading) -> Page {
+        let mut page = self.live_retained(now).page(filter, after);
         if let Some(statistics) = self.statistics.get().filter(|_| host_topics::is_of_statistics(filter)) {
             host_topics::merge(&mut page, statistics(), filter, after);
         }
@@ -293,9 +293,10 @@ impl TopicTable {
         filter: &str,
         message: &Arc<Message>,
         pending: &mut PendingChanges,
+        now: ClockReading,
     ) -> Option<SubscriberDelivery> {
         let group = self.routes.read().groups.get(filter).cloned()?;
-        self.offer_to_group(&mut pending.message(message), &group)
+        self.offer_to_group(&mut pending.message(message, now), &group)
     }
 
     /// Stores the message if it is a retained one, and offers it to all matching subscribers. Returns the deliveries to full queues
@@ -306,11 +307,12 @@ impl TopicTable {
         message: &Arc<Message>,
         from: &Publisher,
         pending: &mut PendingChanges,
+        now: ClockReading,
     ) -> Result<Vec<SubscriberDelivery>, LimitName> {
-        let mut pending_message = pending.message(message);
+        let mut pending_message = pending.message(message, now);
         if message.retain {
             // Held until the message has its number, so that the numbers are in the order of the table.
-            let mut retained = self.live_retained();
+            let mut retained = self.live_retained(now);
             match retained.set(message, &from.owner) {
                 Ok(()) => pending_message.retain(&self.numbers, &from.owner),
                 Err(limit) => {
@@ -319,7 +321,7 @@ impl TopicTable {
                     if from.reads_refusals {
                         return Err(limit);
                     }
-                    self.log_not_retained(&message.topic, &from.owner, limit);
+                    self.log_not_retained(&message.topic, &from.owner, limit, now.instant);
                 }
             }
         }
@@ -330,8 +332,8 @@ impl TopicTable {
         Ok(full)
     }
 
-    fn log_not_retained(&self, topic: &str, owner: &Owner, limit: LimitName) {
-        if let Some(more) = self.log_limit.lock().allow(Instant::now()) {
+    fn log_not_retained(&self, topic: &str, owner: &Owner, limit: LimitName, now: Instant) {
+        if let Some(more) = self.log_limit.lock().allow(now) {
             tracing::warn!(topic, %owner, %limit, "a retained message was not kept: there are too many{more}");
         }
     }
@@ -342,8 +344,9 @@ impl TopicTable {
         message: &Arc<Message>,
         offer: SubscriberDelivery,
         pending: &mut PendingChanges,
+        now: ClockReading,
     ) -> Option<SubscriberDelivery> {
-        self.offer(&mut pending.message(message), offer, true)
+        self.offer(&mut pending.message(message, now), offer, true)
     }
 
     /// Offers the message to one subscriber. Returns the delivery if the subscriber's queue is full and the publisher should wait for it.
@@ -353,7 +356,6 @@ impl TopicTable {
         offer: SubscriberDelivery,
         waits: bool,
     ) -> Option<SubscriberDelivery> {
-        threads::yield_if_due();
         let SubscriberDelivery { subscriber, delivery, .. } = &offer;
         if !waits && subscriber.is_queue_full() {
             self.count_dropped();

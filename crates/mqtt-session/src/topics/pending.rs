@@ -1,14 +1,13 @@
 //! Changes by published messages that have to be durable before they are delivered and acknowledged. They are journaled in one entry, and
 //! delivered when it is durable.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use super::{Numbers, Subscriber};
 use switchbox_model::{
     Message,
     broker::{BrokerChange, ClockReading, MessageNum, Owner, Recipient, StoredMessage},
 };
-use switchbox_support::clock;
 
 /// Bytes that a change takes up in the journal's queue beside its message, roughly.
 const OVERHEAD: usize = 96;
@@ -38,7 +37,8 @@ impl Drop for ReservedPlace {
     }
 }
 
-/// Places in the queues of subscribers for messages that are not durable yet. Given back on drop.
+/// Places in the queues of subscribers for messages that are not durable yet. Given back on drop, not on the journal's writer: that takes locks
+/// of subscribers.
 pub struct ReservedPlaces(Vec<ReservedPlace>);
 
 impl ReservedPlaces {
@@ -50,6 +50,11 @@ impl ReservedPlaces {
     /// Delivers the messages, as they are durable.
     pub fn fill(self) {
         self.0.into_iter().for_each(ReservedPlace::fill);
+    }
+
+    /// Leaves the places as they are, because the journal takes nothing any more and the host stops. Takes no lock of a subscriber.
+    pub fn abandon(mut self) {
+        self.0.iter_mut().for_each(|place| place.recipient = None);
     }
 }
 
@@ -89,12 +94,13 @@ impl PendingChanges {
         subscriber: Arc<dyn Subscriber>,
         message: &Arc<Message>,
         recipient: Recipient,
+        now: ClockReading,
     ) {
-        self.message(message).journal_for(numbers, subscriber, recipient);
+        self.message(message, now).journal_for(numbers, subscriber, recipient);
     }
 
-    pub(super) fn message<'a>(&'a mut self, message: &'a Arc<Message>) -> PendingMessage<'a> {
-        PendingMessage { pending: self, message, at: None }
+    pub(super) fn message<'a>(&'a mut self, message: &'a Arc<Message>, now: ClockReading) -> PendingMessage<'a> {
+        PendingMessage { pending: self, message, now, at: None }
     }
 
     /// The changes, and the places that are filled when they are durable.
@@ -108,6 +114,8 @@ impl PendingChanges {
 pub(super) struct PendingMessage<'a> {
     pending: &'a mut PendingChanges,
     pub(super) message: &'a Arc<Message>,
+    /// When it is published.
+    now: ClockReading,
     at: Option<usize>,
 }
 
@@ -132,15 +140,78 @@ impl PendingMessage<'_> {
     fn change(&mut self, numbers: &Numbers) -> Option<&mut BrokerChange> {
         if self.at.is_none() {
             self.at = Some(self.pending.changes.len());
-            let now = ClockReading { instant: Instant::now(), ms: clock::now_ms() };
             self.pending.bytes += OVERHEAD + self.message.size();
             self.pending.changes.push(BrokerChange::Published {
                 num: numbers.next_message(),
-                message: StoredMessage::of(self.message, now),
+                message: StoredMessage::of(self.message, self.now),
                 retained: None,
                 to: Vec::new(),
             });
         }
         self.at.and_then(|at| self.pending.changes.get_mut(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+    use crate::topics::{Delivered, Delivery};
+    use switchbox_model::{QoS, broker::SessionNum};
+
+    /// Counts the places that it gets back.
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    impl Subscriber for Counting {
+        fn id(&self) -> u64 {
+            1
+        }
+
+        fn deliver(&self, _: &Arc<Message>, _: Delivery) -> Delivered {
+            Delivered::Dropped
+        }
+
+        fn journaled(&self, _: MessageNum, _: &Arc<Message>, _: Recipient) {}
+
+        fn not_journaled(&self, _: &Message, _: &Recipient) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn is_connected(&self) -> bool {
+            false
+        }
+
+        fn slow_consumer(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn waited(&self, _: Instant, _: Instant) {}
+
+        fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn places_are_given_back_but_not_after_the_journal_has_failed() {
+        let counting = Arc::new(Counting::default());
+        let places = || {
+            let (session, qos) = (SessionNum(1), QoS::AtLeastOnce);
+            let recipient = Some(Recipient { session, id: 1, qos, retain: false, ids: Vec::new(), shared: None });
+            let (subscriber, message) = (counting.clone(), Arc::new(Message::new("a", "x")));
+            ReservedPlaces(vec![ReservedPlace { subscriber, num: MessageNum(1), message, recipient }])
+        };
+        drop(places());
+        assert_eq!(counting.0.load(Ordering::Relaxed), 1);
+        // The journal's writer does it, and may take no lock of a session.
+        places().abandon();
+        places().fill();
+        assert_eq!(counting.0.load(Ordering::Relaxed), 1);
     }
 }

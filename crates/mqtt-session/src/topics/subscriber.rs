@@ -12,7 +12,7 @@ use switchbox_model::{
 };
 
 /// Completes when a subscriber has room again.
-pub type Room<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+pub type UntilRoom<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// How a message is delivered to one subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,5 +58,5 @@ pub trait Subscriber: Send + Sync {
     /// A publisher waited in this time.
     fn waited(&self, from: Instant, until: Instant);
     /// Completes when there may be room again, also if that was between this call and the first poll.
-    fn room(&self) -> Room<'_>;
+    fn room(&self) -> UntilRoom<'_>;
 }

@@ -50,12 +50,12 @@ impl Drop for Busy {
         let id = self.mailbox.id();
         let end_when_idle = {
             let mut table = self.clients.table.lock();
-            let slot = table.slots.get_mut(&self.key).filter(|slot| slot.is_away(id));
+            let slot = table.slots.get_mut(&self.key).filter(|slot| slot.is_offline(id));
             let end_when_idle = slot.is_some_and(|slot| {
                 slot.busy = false;
                 slot.end_when_idle
             });
-            if self.session_ended && table.slots.get(&self.key).is_some_and(|slot| slot.is_away(id)) {
+            if self.session_ended && table.slots.get(&self.key).is_some_and(|slot| slot.is_offline(id)) {
                 table.slots.remove(&self.key);
             }
             end_when_idle && !self.session_ended
@@ -142,7 +142,7 @@ impl Clients {
     /// Starts the task that publishes the will after its delay and ends the session at its expiry.
     fn start_cleanup(self: &Arc<Self>, key: &Key, id: u64, will: Option<DueWill>, delay: Duration, expiry: Duration) {
         let mut table = self.table.lock();
-        let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_away(id)) else { return };
+        let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_offline(id)) else { return };
         slot.will = will;
         let (clients, key) = (self.clone(), key.clone());
         let task = spawn_contained(self.metrics.panics.clone(), "expiry of a session", async move {
@@ -157,14 +157,14 @@ impl Clients {
 
     fn count_expired(&self, key: &Key, id: u64) {
         let mut table = self.table.lock();
-        let expired = table.slots.get(key).is_some_and(|slot| slot.is_away(id));
+        let expired = table.slots.get(key).is_some_and(|slot| slot.is_offline(id));
         table.expired += u64::from(expired);
     }
 
     fn publish_will(self: &Arc<Self>, key: &Key, id: u64) {
         let (publish, mailbox) = {
             let mut table = self.table.lock();
-            let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_away(id) && !slot.busy) else { return };
+            let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_offline(id) && !slot.busy) else { return };
             let Some(publish) = slot.will.take() else { return };
             slot.busy = true;
             (publish, slot.mailbox.clone())
@@ -179,7 +179,7 @@ impl Clients {
     pub(super) fn end_session(self: &Arc<Self>, key: &Key, id: u64) {
         let (will, mailbox) = {
             let mut table = self.table.lock();
-            let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_away(id)) else { return };
+            let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_offline(id)) else { return };
             if slot.busy {
                 slot.end_when_idle = true;
                 return;

@@ -4,18 +4,14 @@
 use std::sync::Arc;
 
 use switchbox_core::{ingest::NewEvent, registry::Device};
-use switchbox_model::{EventData, QoS};
+use switchbox_model::EventData;
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 use switchbox_mqtt_session::topics::PendingChanges;
-use switchbox_telemetry::Context;
 
 /// Acknowledgements that wait for one entry of the journal at most.
 const MAX_ACKS: usize = 256;
 /// Bytes of one entry of the journal, roughly.
 const MAX_BYTES: usize = 1024 * 1024;
-
-/// An event, and the trace that its sender names where the event does not keep that.
-pub(crate) type Traced = (EventData, Option<Box<Context>>);
 
 /// Events of one device that are journaled together, or messages on ordinary topics.
 #[derive(Default)]
@@ -52,18 +48,18 @@ impl InboundBatch {
         (same || self.events.is_empty()) && self.ordinary.is_empty()
     }
 
-    pub(crate) fn push_of(&mut self, device: Arc<Device>, data: Traced, qos: QoS, ack: Option<Ack>) {
+    pub(crate) fn push_of(&mut self, device: Arc<Device>, event: NewEvent, ack: Option<Ack>) {
         self.of = Some(device);
-        self.push(data, qos, ack);
+        self.push(event, ack);
     }
 
-    pub(super) fn push(&mut self, (data, trace): Traced, qos: QoS, ack: Option<Ack>) {
+    pub(super) fn push(&mut self, event: NewEvent, ack: Option<Ack>) {
         if self.events.is_empty() {
             self.events.reserve(self.publishes);
             self.acks.reserve(self.publishes);
         }
-        self.bytes += weight(&data);
-        self.events.push(NewEvent { durable: qos != QoS::AtMostOnce, data, trace });
+        self.bytes += weight(&event.data);
+        self.events.push(event);
         self.received.extend(ack.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id));
         self.acks.extend(ack);
     }

@@ -1,7 +1,9 @@
 //! Processes a client's packets: events go to the journal, messages to the topics, acknowledgements to the session. Runs of events are
 //! journaled as one batch. Does not write to the socket.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
+
+use tracing::Instrument as _;
 
 use crate::{
     connection::{Connection, batch::InboundBatch},
@@ -17,7 +19,17 @@ use switchbox_mqtt_codec::{
 use switchbox_support::{clock, threads};
 
 impl Connection {
-    pub(crate) async fn process(&mut self, packets: Vec<Packet>) -> Result<(), ConnectionEnd> {
+    /// Boxed: this future is large and short-lived, and would enlarge every connection's task. Its span is within it, so an idle connection
+    /// has none.
+    pub(crate) fn process(
+        &mut self,
+        packets: Vec<Packet>,
+    ) -> Pin<Box<impl Future<Output = Result<(), ConnectionEnd>>>> {
+        let span = tracing::debug_span!("connection", client = %self.presence.mailbox.name);
+        Box::pin(self.process_all(packets).instrument(span))
+    }
+
+    async fn process_all(&mut self, packets: Vec<Packet>) -> Result<(), ConnectionEnd> {
         let payload = |packet: &Packet| match packet {
             Packet::Publish(publish) => Some(publish.payload.len()),
             _ => None,
@@ -45,7 +57,7 @@ impl Connection {
     ) -> Result<(), ConnectionEnd> {
         for packet in packets {
             threads::yield_if_due();
-            // The authorization may have changed while an earlier packet waited.
+            // The authorisation may have changed while an earlier packet waited.
             self.revalidate_if_requested()?;
             match packet {
                 Packet::Publish(publish) => self.publish(publish, batch).await?,

@@ -183,7 +183,7 @@ impl Connection {
             let packets = self.decode_partial();
             // The bytes after CONNECT may end in an incomplete packet.
             self.update_partial_since(!packets.is_empty());
-            Box::pin(self.process(packets)).await?;
+            self.process(packets).await?;
         }
         if let Some(fault) = self.fault.take() {
             self.log_if_large(&fault);
@@ -210,8 +210,7 @@ impl Connection {
                     if ready.map_err(ConnectionEnd::from)?.is_readable() && self.reads() {
                         let packets = self.read()?;
                         self.turn += u32::try_from(packets.len()).unwrap_or(TURN_PACKETS) + 1;
-                        // Boxed: this future is large and short-lived, and would enlarge every connection's task.
-                        Box::pin(self.process(packets)).await?;
+                        self.process(packets).await?;
                     }
                 }
                 close = presence.mailbox.asked_to_close() => return Err(ConnectionEnd::Closed(close).into()),

@@ -11,24 +11,18 @@ use crate::{
     end::ConnectionEnd,
 };
 use switchbox_auth as auth;
-use switchbox_model::{EventData, Message, QoS, limits};
+use switchbox_model::{Message, QoS, limits};
 use switchbox_mqtt_codec::{
     fault::{Fault, reason},
     packet::{Ack, AckKind, Publish},
 };
 use switchbox_mqtt_session::session;
 use switchbox_support::clock;
-use switchbox_telemetry::Context;
 
 /// What a PUBLISH becomes.
 enum Action {
-    Event(EventData, Option<Box<Context>>),
+    Content(Content),
     Message(Message),
-    Answer {
-        rid: u64,
-        status: u16,
-        payload: Bytes,
-    },
     /// A request about the device's config and state, which is answered.
     Twin(twin::Request),
     /// A request of a device that is not registered yet.
@@ -56,14 +50,14 @@ impl Connection {
             return Ok(());
         }
         let ack = acknowledgement(publish.qos, publish.id);
-        let (qos, id) = (publish.qos, publish.id);
+        let id = publish.id;
         let topic = publish.topic.clone();
         match self.action(publish) {
-            Action::Event(data, trace) => {
+            Action::Content(Content::Event(event)) => {
                 if !batch.takes_own() {
                     self.submit(batch).await?;
                 }
-                batch.push((data, trace), qos, ack);
+                batch.push(event, ack);
                 return Ok(());
             }
             Action::Message(message) => {
@@ -72,7 +66,7 @@ impl Connection {
                 }
                 return self.publish_ordinary(message, ack, batch).await;
             }
-            Action::Answer { rid, status, payload } => {
+            Action::Content(Content::Answer { rid, status, payload }) => {
                 self.submit(batch).await?;
                 self.presence.mailbox.answered(rid);
                 if let Some(online) = &self.presence.online {
@@ -175,8 +169,7 @@ impl Connection {
                 Action::Register(register::Request::Status { rid: rid.to_owned() })
             }
             meaning => match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
-                Ok(Content::Event(data, trace)) => Action::Event(data, trace),
-                Ok(Content::Answer { rid, status, payload }) => Action::Answer { rid, status, payload },
+                Ok(content) => Action::Content(content),
                 Err(refusal) => Action::Refuse(refusal),
             },
         }

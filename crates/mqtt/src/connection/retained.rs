@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::{connection::Connection, end::ConnectionEnd, presence::Presence};
 use switchbox_model::QoS;
 use switchbox_mqtt_session::topics::{Delivered, Delivery, PendingChanges, Subscriber as _};
-use switchbox_support::threads;
 
 /// The position in the retained messages of one subscription.
 pub(crate) struct RetainedLeft {
@@ -48,13 +47,12 @@ impl Connection {
         let Presence { shared, mailbox, .. } = &self.presence;
         let page = shared.topics.retained(&left.filter, left.after.as_deref());
         for message in page.messages {
-            threads::yield_if_due();
             let qos = left.qos.min(message.qos);
             let delivery = Delivery { qos, retain: true, ids: left.id.into_iter().collect(), shared: None };
             match mailbox.deliver(&message, delivery) {
                 Delivered::Queued | Delivered::Dropped => {}
                 Delivered::JournalFirst(recipient) => {
-                    pending.deliver(shared.topics.numbers(), mailbox.clone(), &message, recipient);
+                    shared.topics.deliver_when_durable(mailbox.clone(), &message, recipient, pending);
                 }
                 Delivered::Full => return Some(left),
             }

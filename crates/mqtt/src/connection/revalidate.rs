@@ -1,4 +1,4 @@
-//! Checks a connection's authorization again when the registry entry that it was granted from changes, also while the connection waits
+//! Checks a connection's authorisation again when the registry entry that it was granted from changes, also while the connection waits
 //! for room in a queue.
 
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use crate::{
     presence::Presence,
 };
 
-/// How often a waiting connection checks whether its authorization changed.
+/// How often a waiting connection checks whether its authorisation changed.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl Connection {
-    /// Checks the authorization again if that was requested.
+    /// Checks the authorisation again if that was requested.
     pub(crate) fn revalidate_if_requested(&mut self) -> Result<(), ConnectionEnd> {
         if self.presence.mailbox.take_revalidation() { self.revalidate() } else { Ok(()) }
     }
@@ -24,7 +24,7 @@ impl Connection {
         if self.expires_at.is_some_and(|at| now >= at) { Err(ConnectionEnd::Closed(Close::Expired)) } else { Ok(()) }
     }
 
-    /// Waits for the future, until the client's authorization ends or the connection is asked to close.
+    /// Waits for the future, until the client's authorisation ends or the connection is asked to close.
     pub(crate) async fn or_revoked<T>(&self, wanted: impl Future<Output = T>) -> Result<T, ConnectionEnd> {
         let over = async {
             loop {
@@ -44,7 +44,7 @@ impl Connection {
         }
     }
 
-    /// Checks the authorization if it may have changed. The request stays set, so that the connection's loop does the full revalidation
+    /// Checks the authorisation if it may have changed. The request stays set, so that the connection's loop does the full revalidation
     /// later.
     fn check_still_authorized(&self) -> Result<(), ConnectionEnd> {
         let Presence { shared, auth_context, mailbox, .. } = &self.presence;

@@ -69,7 +69,7 @@ impl Connection {
     pub(crate) async fn taken_over(&mut self) -> ConnectionEnd {
         for _ in 0..LAST_READS {
             match self.read() {
-                Ok(packets) if !packets.is_empty() => match Box::pin(self.process(packets)).await {
+                Ok(packets) if !packets.is_empty() => match self.process(packets).await {
                     Ok(()) => {}
                     Err(end @ ConnectionEnd::Disconnected { .. }) => return end,
                     Err(_) => break,

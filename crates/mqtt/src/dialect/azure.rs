@@ -112,8 +112,8 @@ pub(super) fn subscribe(device: Option<&DeviceId>, filter: &str) -> Subscribe {
 /// The topic that this is delivered on, in pieces.
 pub(super) fn topic<'a>(device: &'a DeviceId, item: &'a Outbound) -> [Cow<'a, str>; 6] {
     let [first, second, third, fourth]: [Cow<'a, str>; 4] = match item {
-        Outbound::Config { version, .. } => {
-            [TWIN.into(), "PATCH/properties/desired/?$version=".into(), version.to_string().into(), "".into()]
+        Outbound::Config(config) => {
+            [TWIN.into(), "PATCH/properties/desired/?$version=".into(), config.version.to_string().into(), "".into()]
         }
         Outbound::Method { rid, name, .. } => {
             [METHODS.into(), "POST/".into(), (&**name).into(), format!("/?$rid={rid}").into()]
@@ -148,6 +148,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use switchbox_testing::config_version;
 
     fn lamp() -> DeviceId {
         DeviceId::new("lamp-1").unwrap()
@@ -229,10 +230,7 @@ mod tests {
         };
         let bag = "%24.to=%2Fdevices%2Flamp-1%2Fmessages%2Fdevicebound&%24.mid=c-1&subfolder=a%2Fb";
         for (item, expect) in [
-            (
-                Outbound::Config { version: 3, payload: Bytes::new() },
-                "$iothub/twin/PATCH/properties/desired/?$version=3",
-            ),
+            (Outbound::Config(config_version(3, "")), "$iothub/twin/PATCH/properties/desired/?$version=3"),
             (method, "$iothub/methods/POST/dim/?$rid=7"),
             (command(None), &format!("devices/lamp-1/messages/devicebound/{bag}")),
             (

@@ -21,14 +21,14 @@ pub struct ConnectFields<'a> {
 pub enum ClaimedIdentity {
     Device {
         device: DeviceName,
-        /// `None`: the client uses a certificate, a token of the other dialect, or a password.
+        /// `None` if the client uses a certificate, a token of the other dialect, or a password.
         signed: Option<Signed>,
     },
     /// A device that is not registered yet.
     Registrant {
         registry: RegistryName,
         registration_id: String,
-        /// `None`: the client uses a certificate.
+        /// `None` if the client uses a certificate.
         signed: Option<Signed>,
     },
 }

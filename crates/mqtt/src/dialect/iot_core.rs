@@ -89,7 +89,7 @@ pub const MAX_DOWNLINK_QOS: QoS = QoS::AtLeastOnce;
 #[must_use]
 pub fn topic<'a>(device: &'a DeviceId, item: &'a Outbound) -> [Cow<'a, str>; 6] {
     let [first, second, third, fourth]: [Cow<'a, str>; 4] = match item {
-        Outbound::Config { .. } => ["/config".into(), "".into(), "".into(), "".into()],
+        Outbound::Config(_) => ["/config".into(), "".into(), "".into(), "".into()],
         Outbound::Command { subfolder, .. } => {
             let slash = if subfolder.is_empty() { "" } else { "/" };
             ["/commands".into(), slash.into(), (&**subfolder).into(), "".into()]
@@ -118,6 +118,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use switchbox_testing::config_version;
 
     fn lamp() -> DeviceId {
         DeviceId::new("lamp-1").unwrap()
@@ -222,7 +223,7 @@ mod tests {
             expires: None,
         };
         for (item, expect) in [
-            (Outbound::Config { version: 1, payload: Bytes::new() }, "/devices/lamp-1/config"),
+            (Outbound::Config(config_version(1, "")), "/devices/lamp-1/config"),
             (command(""), "/devices/lamp-1/commands"),
             (command("a/b"), "/devices/lamp-1/commands/a/b"),
             (

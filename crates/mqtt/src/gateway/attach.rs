@@ -1,4 +1,4 @@
-//! Attaches devices to a gateway's connection, checks their authorization again when it changes, and detaches them. Does not read topics.
+//! Attaches devices to a gateway's connection, checks their authorisation again when it changes, and detaches them. Does not read topics.
 
 use std::{sync::Arc, time::Instant};
 
@@ -57,7 +57,7 @@ impl Connection {
             resume_attached(&online, &device, mailbox);
             shared.gateway_routes.add(device.num, mailbox);
             devices.attached.insert(id.clone(), Attachment { device, online, link, auth_context, expires_at });
-            // The authorization may have changed while it was checked.
+            // The authorisation may have changed while it was checked.
             mailbox.revalidate();
         }
         devices.update_expiry();
@@ -112,7 +112,7 @@ impl Connection {
         true
     }
 
-    /// Checks the authorization of the client and of its attached devices again.
+    /// Checks the authorisation of the client and of its attached devices again.
     pub(crate) fn revalidate(&mut self) -> Result<(), ConnectionEnd> {
         let Presence { shared, auth_context, device, gateway, .. } = &mut self.presence;
         let until =

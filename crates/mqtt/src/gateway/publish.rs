@@ -106,15 +106,14 @@ impl Connection {
         let Some(attached) = attached else { return Ok(Err(not_attached(id))) };
         let device = attached.device.clone();
         device.record_gateway_event(clock::now_ms());
-        let qos = publish.qos;
         let shared = &self.presence.shared;
         match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
             Err(refusal) => Ok(Err(Failure::new(ErrorType::Unknown, id.as_str(), refusal.in_full()))),
-            Ok(Content::Event(data, trace)) => {
+            Ok(Content::Event(event)) => {
                 if !batch.takes_of(&device) {
                     self.submit(batch).await?;
                 }
-                batch.push_of(device, (data, trace), qos, ack);
+                batch.push_of(device, event, ack);
                 Ok(Ok(Acknowledge::WhenDurable))
             }
             Ok(Content::Answer { rid, status, payload }) => {

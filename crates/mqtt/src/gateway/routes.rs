@@ -1,4 +1,4 @@
-//! The gateway connection of each attached device. A change of the device makes that connection check its authorization.
+//! The gateway connection of each attached device. A change of the device makes that connection check its authorisation.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

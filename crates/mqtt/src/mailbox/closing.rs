@@ -13,7 +13,7 @@ pub(crate) enum Close {
     Administrative(String),
     /// The token, key or certificate that admitted the client expired.
     Expired,
-    /// The client is not authorized any more, with the reason.
+    /// The client is not authorised any more, with the reason.
     Revoked(String),
 }
 

@@ -40,16 +40,6 @@ struct InboxItems {
     counted_bytes: usize,
 }
 
-impl InboxItems {
-    fn push(&mut self, handed: InboxItem) {
-        if self.items.is_empty() {
-            // Mostly one item waits, and an empty inbox holds no memory.
-            self.items.reserve_exact(1);
-        }
-        self.items.push(handed);
-    }
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     waiting: Mutex<InboxItems>,
@@ -57,29 +47,30 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) fn push(&self, handed: InboxItem) {
+    /// Adds an item. `queued`: it is a delivery that counts against the session's queue, which has this many messages and bytes now. Returns
+    /// false if the queue would be over its limits.
+    pub(super) fn push(&self, handed: InboxItem, queued: Option<(usize, usize)>) -> bool {
         let mut waiting = self.waiting.lock();
-        waiting.push(handed);
-        self.is_filled.store(true, Ordering::Release);
-    }
-
-    /// Adds an item that counts against the session's queue, which has `queued` messages and `queued_bytes` now. Returns false if the queue
-    /// would be over its limits.
-    pub(super) fn push_counted(&self, handed: InboxItem, (queued, queued_bytes): (usize, usize)) -> bool {
-        let mut waiting = self.waiting.lock();
-        let bytes = match &handed {
-            InboxItem::Delivery { delivery, .. } => delivery.size(),
-            InboxItem::Journaled { .. } | InboxItem::Reply(_) => 0,
-        };
-        let has_room = queued + waiting.counted < limits::SESSION_QUEUE
-            && queued_bytes + waiting.counted_bytes + bytes <= limits::SESSION_QUEUE_BYTES;
-        if has_room {
+        if let Some((queued, queued_bytes)) = queued {
+            let bytes = match &handed {
+                InboxItem::Delivery { delivery, .. } => delivery.size(),
+                InboxItem::Journaled { .. } | InboxItem::Reply(_) => 0,
+            };
+            let has_room = queued + waiting.counted < limits::SESSION_QUEUE
+                && queued_bytes + waiting.counted_bytes + bytes <= limits::SESSION_QUEUE_BYTES;
+            if !has_room {
+                return false;
+            }
             waiting.counted += 1;
             waiting.counted_bytes += bytes;
-            waiting.push(handed);
-            self.is_filled.store(true, Ordering::Release);
         }
-        has_room
+        if waiting.items.is_empty() {
+            // Mostly one item waits, and an empty inbox holds no memory.
+            waiting.items.reserve_exact(1);
+        }
+        waiting.items.push(handed);
+        self.is_filled.store(true, Ordering::Release);
+        true
     }
 
     /// Deliveries that count against the session's queue, and their bytes.
@@ -115,6 +106,7 @@ mod tests {
     use switchbox_model::{Message, QoS, broker::Owner, limits};
     use switchbox_pubsub::SessionJournal;
     use switchbox_support::metrics::Metrics;
+    use switchbox_testing::config_version;
 
     fn mailbox() -> Arc<Mailbox> {
         let owner_quota = OfflineSessions::new(9).of(Owner::Everyone);
@@ -153,7 +145,7 @@ mod tests {
     }
 
     fn config(version: u64) -> Outbound {
-        Outbound::Config { version, payload: "on".into() }
+        Outbound::Config(config_version(version, "on"))
     }
 
     fn command(num: u64) -> Outbound {

@@ -42,7 +42,7 @@ use switchbox_mqtt_session::{
     topics::SlowConsumer,
 };
 use switchbox_pubsub::SessionJournal;
-use switchbox_support::{clock, metrics::Metrics};
+use switchbox_support::{clock, metrics::Metrics, threads};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -97,7 +97,7 @@ pub(crate) struct Mailbox {
     commands_unconfirmed: AtomicBool,
     /// A delivery found no room, so expired items have to be removed.
     purge: AtomicBool,
-    /// The client's authorization may have changed.
+    /// The client's authorisation may have changed.
     revalidate: AtomicBool,
     /// The queue has no room for any message.
     queue_full: AtomicBool,
@@ -197,8 +197,9 @@ impl Mailbox {
         self.owner_quota.forget_session(&mut state.usage);
     }
 
-    /// Locks the session's state, and moves the items of the inbox into it.
+    /// Locks the session's state, and moves the items of the inbox into it. Not for the journal's writer.
     pub(crate) fn lock(&self) -> LockedState<'_> {
+        threads::assert_not_journal_writer();
         let mut state = self.state.lock();
         for handed in self.inbox.take() {
             self.add_to_session(&mut state, handed);
@@ -256,7 +257,7 @@ impl Mailbox {
         self.commands_unconfirmed.store(unconfirmed, Ordering::Release);
     }
 
-    /// Asks the connection to check its authorization again.
+    /// Asks the connection to check its authorisation again.
     pub(crate) fn revalidate(&self) {
         self.revalidate.store(true, Ordering::Release);
         self.work.wake_now();
@@ -328,7 +329,7 @@ impl Mailbox {
 
     /// Queues an answer to a request of the client. Does not take the session's lock, because the journal's writer calls it.
     pub(crate) fn reply(&self, message: Arc<Message>) {
-        self.inbox.push(InboxItem::Reply(message));
+        self.inbox.push(InboxItem::Reply(message), None);
         self.work.wake_now();
     }
 
@@ -358,19 +359,16 @@ impl Mailbox {
         if !self.is_open(connection_epoch) {
             return false;
         }
-        let is_config = delivery.downlink_kind() == DownlinkKind::Config;
+        // Configs are not bounded, because the session keeps only the newest config waiting.
+        let is_bounded = delivery.downlink_kind() != DownlinkKind::Config;
         let handed = InboxItem::Delivery { connection_epoch, delivery, detached: detached.cloned() };
-        if is_config {
-            // Not bounded, because the session keeps only the newest config waiting.
-            self.inbox.push(handed);
-        } else if !self.inbox.push_counted(handed, self.fullness.read()) {
+        let has_room = self.inbox.push(handed, is_bounded.then(|| self.fullness.read()));
+        if !has_room {
             self.metrics.limit(limits::names::SESSION_QUEUE);
             self.purge.store(true, Ordering::Release);
-            self.work.mark();
-            return false;
         }
         self.work.mark();
-        true
+        has_room
     }
 
     /// Moves an item of the inbox into the session.
@@ -396,7 +394,7 @@ impl Mailbox {
         match qos {
             Some(qos) if kind == DownlinkKind::Config => state.session.offer_latest(item(qos)),
             None if kind == DownlinkKind::Config => {}
-            qos => state.session.offer_counted(item(qos.unwrap_or(QoS::AtLeastOnce))),
+            qos => state.session.enqueue(item(qos.unwrap_or(QoS::AtLeastOnce))),
         }
     }
 

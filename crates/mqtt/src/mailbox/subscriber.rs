@@ -13,8 +13,9 @@ use switchbox_model::{
 };
 use switchbox_mqtt_session::{
     session::{Body, Item, Journaled, OfferResult},
-    topics::{Delivered, Delivery, Room, Subscriber},
+    topics::{Delivered, Delivery, Subscriber, UntilRoom},
 };
+use switchbox_support::threads;
 
 impl Subscriber for Mailbox {
     fn id(&self) -> u64 {
@@ -22,6 +23,8 @@ impl Subscriber for Mailbox {
     }
 
     fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered {
+        // A message may have many subscribers.
+        threads::yield_if_due();
         let mut state = self.lock();
         let Delivery { qos, retain, ids, shared } = delivery;
         if let (true, Some(session), true) = (state.durable, state.session_num, qos != QoS::AtMostOnce) {
@@ -53,7 +56,7 @@ impl Subscriber for Mailbox {
     }
 
     fn journaled(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient) {
-        self.inbox.push(InboxItem::Journaled { num, message: message.clone(), recipient });
+        self.inbox.push(InboxItem::Journaled { num, message: message.clone(), recipient }, None);
         self.work.wake_now();
     }
 
@@ -84,7 +87,7 @@ impl Subscriber for Mailbox {
         self.lock().slow_consumer.waited(from, until);
     }
 
-    fn room(&self) -> Room<'_> {
+    fn room(&self) -> UntilRoom<'_> {
         let mut room = Box::pin(self.room.notified());
         room.as_mut().enable();
         room

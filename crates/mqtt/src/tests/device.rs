@@ -157,7 +157,7 @@ async fn the_config_comes_after_suback_and_its_puback_is_recorded() {
     assert_eq!(client.subscribe(false, CONFIG, 2).await, 1);
     client.expect(&publish(0x32, CONFIG, 1, None, "on")).await;
     client.send(&ack(0x40, 1)).await;
-    server.wait_for_log("lamp-1 acknowledged config 1").await;
+    server.wait_for_journal("lamp-1 acknowledged config 1").await;
 }
 
 #[tokio::test]
@@ -192,8 +192,8 @@ async fn commands_wait_for_a_subscription_arrive_and_are_acknowledged() {
     server.host.send_command("lamp-1", "deep", "a/b").await;
     client.expect(&publish(0x32, "/devices/lamp-1/commands/a/b", 2, None, "go")).await;
     client.send(&ack(0x40, 2)).await;
-    server.wait_for_log("lamp-1 acknowledged command deep").await;
-    server.assert_not_logged("lamp-1 acknowledged command early").await;
+    server.wait_for_journal("lamp-1 acknowledged command deep").await;
+    server.assert_not_journaled("lamp-1 acknowledged command early").await;
     client.send(&packet(0xa2, &[&[0, 9][..], &text("/devices/lamp-1/commands/#")].concat())).await;
     client.expect(&ack(0xb0, 9)).await;
     server.host.send_command("lamp-1", "late", "").await;
@@ -232,7 +232,7 @@ async fn a_kept_session_sends_a_command_again_under_its_packet_id_unless_it_has_
     assert!(present);
     client.expect(&publish(0x3a, COMMANDS, 2, None, "go")).await;
     client.send(&ack(0x40, 2)).await;
-    server.wait_for_log("lamp-1 acknowledged command open").await;
+    server.wait_for_journal("lamp-1 acknowledged command open").await;
     client.expect_silence().await;
 }
 
@@ -247,13 +247,13 @@ async fn a_command_sent_before_has_dup_and_may_be_refused() {
         }
         client.expect(&publish(first, COMMANDS, 1, Some(&[]), "go")).await;
         if first == 0x32 {
-            server.wait_for_log("lamp-1 was sent command 1").await;
+            server.wait_for_journal("lamp-1 was sent command 1").await;
             drop(client);
             until("it is offline", || server.metrics.connections.get() == 0).await;
         } else {
             // 0x83: implementation specific error.
             client.send(&[0x40, 3, 0, 1, 0x83]).await;
-            server.wait_for_log("lamp-1 refused command twice").await;
+            server.wait_for_journal("lamp-1 refused command twice").await;
         }
     }
 }
@@ -267,9 +267,9 @@ async fn a_command_whose_time_is_over_is_not_sent() {
     server.host.send_command("lamp-1", "first", "").await;
     client.expect(&publish(0x32, COMMANDS, 1, Some(&[]), "go")).await;
     server.host.send_command_within("lamp-1", "late", "", Duration::from_millis(1)).await;
-    server.wait_for_log("lamp-1 expired command late").await;
+    server.wait_for_journal("lamp-1 expired command late").await;
     client.send(&ack(0x40, 1)).await;
-    server.wait_for_log("lamp-1 acknowledged command first").await;
+    server.wait_for_journal("lamp-1 acknowledged command first").await;
     client.expect_silence().await;
 }
 
@@ -333,7 +333,7 @@ async fn the_host_can_close_a_connection() {
     let mut client = server.v5("lamp-1").await;
     server.host.delivery.close(server.host.device("lamp-1").num, "the device was blocked");
     assert_eq!(client.expect_end().await, Some(0x98));
-    server.wait_for_log("lamp-1 disconnected: the device was blocked").await;
+    server.wait_for_journal("lamp-1 disconnected: the device was blocked").await;
 }
 
 #[tokio::test]
@@ -406,7 +406,7 @@ async fn one_version_of_a_config_is_in_flight_once_however_often_its_device_subs
         client.expect(&publish(0x3a, CONFIG, 1, None, "on")).await;
     }
     client.send(&ack(0x40, 1)).await;
-    server.wait_for_log("lamp-1 acknowledged config 1").await;
+    server.wait_for_journal("lamp-1 acknowledged config 1").await;
     client.expect_silence().await;
 }
 
@@ -440,11 +440,11 @@ async fn only_what_was_written_to_the_socket_counts_as_sent() {
     server.host.send_command("lamp-1", "c1", "").await;
     server.host.send_command("lamp-1", "c2", "").await;
     client.expect(&publish(0x32, COMMANDS, 1, Some(&[]), "go")).await;
-    server.wait_for_log("lamp-1 was sent command 1").await;
+    server.wait_for_journal("lamp-1 was sent command 1").await;
     server.host.set_config("lamp-1", &"x".repeat(100)).await;
     client.expect_silence().await;
     // The window is full.
-    server.assert_not_logged("lamp-1 was sent command 2").await;
+    server.assert_not_journaled("lamp-1 was sent command 2").await;
     for id in [1, 2] {
         client.send(&ack(0x40, id)).await;
         if id == 1 {
@@ -452,7 +452,7 @@ async fn only_what_was_written_to_the_socket_counts_as_sent() {
         }
     }
     until("the config is given up", || lamp.error().is_some()).await;
-    server.wait_for_log("lamp-1 was sent command 2").await;
+    server.wait_for_journal("lamp-1 was sent command 2").await;
     assert_eq!(lamp.seen().config_sent_ms, None);
     server.host.set_config("lamp-1", "small").await;
     assert!(client.packet().await.ends_with(b"small"));

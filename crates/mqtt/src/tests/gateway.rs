@@ -96,7 +96,7 @@ pub(super) fn parts(error: &Value) -> (&str, &str, Value) {
 async fn an_attached_device_is_connected_until_it_is_detached() {
     let server = server().await;
     let mut gateway = attached(&server).await;
-    server.wait_for_log("bound connected").await;
+    server.wait_for_journal("bound connected").await;
     // Again is acknowledged, and changes nothing.
     attach(&mut gateway, "bound").await;
     for topic in ["/devices/bound/detach", "/devices/bound/detach", "/devices/unbound/detach"] {
@@ -116,7 +116,7 @@ async fn control_messages_are_carried_out_with_every_quality() {
     gateway.expect(&ack(0x50, 2)).await;
     gateway.send(&ack(0x62, 2)).await;
     gateway.expect(&ack(0x70, 2)).await;
-    server.wait_for_log("bound disconnected: detached by its gateway").await;
+    server.wait_for_journal("bound disconnected: detached by its gateway").await;
 }
 
 #[tokio::test]
@@ -175,8 +175,8 @@ async fn config_and_commands_come_for_each_device_and_their_acknowledgements_are
     server.host.send_command("bound-2", "c1", "a").await;
     gateway.expect(&publish(0x32, "/devices/bound-2/commands/a", 2, None, "go")).await;
     gateway.send(&[ack(0x40, 2), ack(0x40, 1)].concat()).await;
-    server.wait_for_log("bound acknowledged config 1").await;
-    server.wait_for_log("bound-2 acknowledged command c1").await;
+    server.wait_for_journal("bound acknowledged config 1").await;
+    server.wait_for_journal("bound-2 acknowledged command c1").await;
 
     gateway.send(&raw::unsubscribe(false, &["/devices/bound-2/commands/#"])).await;
     gateway.expect(&ack(0xb0, 5)).await;
@@ -215,7 +215,7 @@ async fn a_device_that_is_no_gateway_is_closed_for_a_control_message() {
         assert_eq!(v4.expect_end().await, None, "{topic}");
     }
     assert_eq!(server.refused("control"), 6);
-    server.assert_not_logged("bound connected").await;
+    server.assert_not_journaled("bound connected").await;
 }
 
 /// Each message fails; what it is answered with by a gateway that reads its errors.
@@ -322,7 +322,7 @@ async fn acknowledgements_that_fit_nothing_are_reported() {
         assert_eq!(parts(&error), (kind, "", info));
     }
     gateway.send(&ack(0x40, 1)).await;
-    server.wait_for_log("bound acknowledged config 1").await;
+    server.wait_for_journal("bound acknowledged config 1").await;
     gateway.expect_silence().await;
 }
 
@@ -365,7 +365,7 @@ async fn what_takes_a_device_away_detaches_it_and_leaves_the_rest() {
     let error = error_and(&mut gateway, None).await;
     assert_eq!(parts(&error), ("GATEWAY_DETACHMENT_DEVICE_ERROR", "bound", Value::Null));
     assert_eq!(error["description"], "bound is not bound to gateway");
-    server.wait_for_log("bound disconnected: bound is not bound to gateway").await;
+    server.wait_for_journal("bound disconnected: bound is not bound to gateway").await;
     let error = failure(&mut gateway, "/devices/bound/events", 1, "x").await;
     assert_eq!(parts(&error).0, "GATEWAY_DEVICE_NOT_FOUND");
     success(&mut gateway, "/devices/bound-2/events", 2, "x").await;
@@ -420,7 +420,7 @@ async fn a_gateway_that_leaves_takes_its_devices_and_its_kept_session_continues_
     // These subscriptions continued, and the newest config is in flight already.
     gateway.expect_silence().await;
     gateway.send(&ack(0x40, 3)).await;
-    server.wait_for_log("bound acknowledged command open").await;
+    server.wait_for_journal("bound acknowledged command open").await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The MQTT server over real sockets, on the real parts of a host: log, registry, authentication, delivery and topics.
+//! The MQTT server over real sockets, on the real parts of a host: journal, registry, authentication, delivery and topics.
 
 mod auth_context;
 mod bridge;
@@ -14,6 +14,7 @@ mod quotas;
 mod raw;
 mod sessions;
 mod sizes;
+mod spans;
 mod takeover;
 mod topics;
 mod web;
@@ -30,8 +31,7 @@ use switchbox_auth::Enroll;
 use switchbox_model::{Entry, RegistryChange, limits::LimitName, patch::DevicePatch, registry::DeviceSpec};
 use switchbox_mqtt_session::topics::{Publisher, WaitBudget};
 use switchbox_pubsub::Topics;
-use switchbox_store::QueuePermit;
-use switchbox_store::QueueShare;
+use switchbox_store::{OnCommit, QueuePermit, QueueShare};
 use switchbox_support::metrics::{Metrics, Reason};
 use switchbox_testing::{Events, Host};
 
@@ -107,21 +107,21 @@ impl TestServer {
         until("the messages are read", || self.metrics.publishes_in.get() == publishes).await;
     }
 
-    /// Waits until the log says this.
-    async fn wait_for_log(&self, line: &str) {
+    /// Waits until the journal contains this.
+    async fn wait_for_journal(&self, line: &str) {
         let deadline = std::time::Instant::now() + TIMEOUT;
         loop {
             let lines = self.host.journal_texts().await;
             if lines.iter().any(|one| one == line) {
                 return;
             }
-            assert!(std::time::Instant::now() < deadline, "{line} is not in the log: {lines:?}");
+            assert!(std::time::Instant::now() < deadline, "{line} is not in the journal: {lines:?}");
             // Sleeps between two checks of a condition.
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    async fn assert_not_logged(&self, line: &str) {
+    async fn assert_not_journaled(&self, line: &str) {
         let lines = self.host.journal_texts().await;
         assert!(lines.iter().all(|one| one != line), "{lines:?}");
     }
@@ -141,7 +141,7 @@ impl TestServer {
         let device = self.host.device(id);
         let patch = Box::new(DevicePatch { blocked: Some(true), ..DevicePatch::default() });
         let change = RegistryChange::DevicePatched { num: device.num, patch };
-        self.host.store.submit([(Entry::Registry { change, revision: None }, None)], true, None);
+        self.host.store.submit([(Entry::Registry { change, revision: None }, OnCommit::Nothing)], true, None);
     }
 
     /// A connection that has sent nothing.

@@ -51,6 +51,18 @@ async fn the_old_connection_is_closed_and_detached_before_the_new_one_is_accepte
 }
 
 #[tokio::test]
+async fn a_message_for_a_kept_session_that_the_journal_cannot_keep_is_not_acknowledged() {
+    let server = TestServer::start().await;
+    let (mut kept, _) = server.connect(&connect_v4("kept", 0, 60)).await;
+    kept.subscribe(false, "a", 1).await;
+    let mut publisher = server.v5("publisher").await;
+    server.host.disk.fill();
+    publisher.send(&publish(0x32, "a", 5, Some(&[]), "x")).await;
+    // The journal's writer says so, and does not wait for the lock of the kept session.
+    assert_eq!(publisher.expect_end().await, Some(0x98));
+}
+
+#[tokio::test]
 async fn many_takeovers_at_once_leave_one_connection() {
     let server = TestServer::start().await;
     let connections = (0..20).map(|_| async {
@@ -160,8 +172,8 @@ async fn a_kept_session_takes_up_the_feeds_of_its_device() {
     let (mut client, present) = server.resume(&connect_v4("lamp-1", 0, 60)).await;
     assert!(present);
     client.expect(&publish(0x32, CONFIG, 2, None, "off")).await;
-    server.assert_not_logged("lamp-1 disconnected: connection lost").await;
-    server.wait_for_log("lamp-1 disconnected: disconnected by the client").await;
+    server.assert_not_journaled("lamp-1 disconnected: connection lost").await;
+    server.wait_for_journal("lamp-1 disconnected: disconnected by the client").await;
 }
 
 #[tokio::test]
@@ -249,9 +261,9 @@ async fn a_session_expires() {
     assert!(present);
     drop(client);
     until("it is offline", || server.metrics.connections.get() == 0).await;
-    server.assert_not_logged("a session ended").await;
+    server.assert_not_journaled("a session ended").await;
     pass(Duration::from_millis(1_100)).await;
-    server.wait_for_log("a session ended").await;
+    server.wait_for_journal("a session ended").await;
     assert!(!server.resume(&bytes).await.1);
 }
 
@@ -307,7 +319,7 @@ async fn at_shutdown_what_becomes_durable_is_acknowledged_and_clients_get_a_disc
     let start = Instant::now();
     server.service.take().unwrap().await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(2));
-    server.wait_for_log("lamp-1 disconnected: server shutting down").await;
+    server.wait_for_journal("lamp-1 disconnected: server shutting down").await;
 }
 
 #[tokio::test]

@@ -113,12 +113,12 @@ fn check<'h>(request: &httparse::Request<'_, 'h>, origins: Origins) -> Result<&'
     let headers = &*request.headers;
     if !tokens(headers, "upgrade").any(|token| token.eq_ignore_ascii_case("websocket")) {
         let text = "MQTT over WebSocket is served here: connect with a WebSocket client and the subprotocol mqtt (the header \
-             Upgrade: websocket is missing; a proxy on the way must pass it on)";
+             Upgrade: websocket is missing; a proxy on the network path must pass it on)";
         let headers = "Upgrade: websocket\r\n";
         return Err(UpgradeRefusal { headers, ..UpgradeRefusal::new("426 Upgrade Required", text) });
     }
     if !tokens(headers, "connection").any(|token| token.eq_ignore_ascii_case("upgrade")) {
-        let text = "the header Connection: Upgrade is missing; a proxy on the way must pass it on";
+        let text = "the header Connection: Upgrade is missing; a proxy on the network path must pass it on";
         return Err(UpgradeRefusal::bad(text));
     }
     let version = values(headers, "sec-websocket-version").next();

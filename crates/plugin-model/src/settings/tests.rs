@@ -48,6 +48,13 @@ fn the_example_of_the_design_is_read_whole() {
 }
 
 #[test]
+fn a_size_is_a_text_or_a_number_of_bytes() {
+    let settings = parse("[limits]\nmemory = 33554432\noutput = \"1MiB\"\n").unwrap();
+    assert_eq!((settings.limits.memory, settings.limits.output), (Size(32 << 20), Size(1 << 20)));
+    assert!(parse("[limits]\nmemory = -1\n").unwrap_err().to_string().starts_with("limits.memory: "));
+}
+
+#[test]
 fn an_empty_file_is_all_defaults() {
     assert_eq!(parse("").unwrap(), PluginSettings::default());
 }

@@ -13,7 +13,7 @@ use super::{
     no_such_device,
 };
 use switchbox_model::{Effect, event};
-use switchbox_rules::calls::{self, COMMAND, DEVICE, PROPERTIES, SUBFOLDER};
+use switchbox_rules::calls::{self, COMMAND, DEVICE, PROPERTIES, SUBFOLDER, Subscription};
 
 impl Host for StoreData {
     fn send(&mut self, device: String, payload: Vec<u8>, options: Options) -> Result<String, Error> {
@@ -54,11 +54,9 @@ impl StoreData {
         self.checked(calls::subfolder(&options.subfolder))?;
         self.checked(calls::command_ttl(options.ttl_ms))?;
         let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;
-        if options.ttl_ms == 0 && !view.connected {
-            return Err(Error::Offline(format!("{} is not connected", name.id)));
-        }
-        if options.ttl_ms == 0 && !view.accepts_commands {
-            return Err(Error::Offline(format!("{} does not subscribe to its commands", name.id)));
+        if options.ttl_ms == 0 {
+            calls::reachable(&name.id, view.connected, view.accepts_commands, Subscription::Commands)
+                .map_err(Error::Offline)?;
         }
         let to_it = |effect: &&Effect| matches!(effect, Effect::Command { device, .. } if *device == view.num);
         if self.call.effects.iter().filter(to_it).count() >= host.command_room(view.num) {

@@ -1,6 +1,8 @@
 //! Method calls to devices. Unlike effects they happen during the execution, because the guest needs the answer.
 
 use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,14 +18,14 @@ use super::{
         execution::Called,
         grants::Capability,
         host::{MethodCall, MethodError},
-        limits::names,
+        limits::Line,
         sandbox::StoreData,
     },
     args::Of as _,
     no_such_device,
 };
-use switchbox_model::{CallRecord, CallResult};
-use switchbox_rules::calls::{self, DEVICE, METHOD, METHOD_NAME};
+use switchbox_model::{CallRecord, CallResult, DeviceNum, Effect, Target};
+use switchbox_rules::calls::{self, DEVICE, METHOD, METHOD_NAME, Subscription};
 use switchbox_support::clock;
 
 impl Host for StoreData {
@@ -37,6 +39,7 @@ impl Host for StoreData {
         let host = self.admit_effect([DEVICE.of(&device), METHOD_NAME.of(&name), METHOD.of(&payload)])?;
         let Prepared { host, call, refused } = self.prepare(host, &device, name, payload, timeout_ms)?;
         let (to, method, request) = (call.device, call.method.clone(), CallRecord::beginning(&call.payload));
+        let request_hash = hash(&call.payload);
         let time_ms = clock::now_ms();
         let left = self.setup.limits.host_call_time.saturating_sub(self.call.awaited);
         let began = Instant::now();
@@ -52,15 +55,16 @@ impl Host for StoreData {
             Ok(Err(MethodError::TimedOut(text))) => Err(Error::TimedOut(text)),
             Ok(Err(MethodError::Invalid(text))) => Err(Error::Invalid(text)),
             Ok(Err(MethodError::Unavailable(text))) => Err(Error::Unavailable(text)),
-            Err(_) => {
-                let limit = self.setup.limits.host_call_time;
-                let more = self.setup.limits.raise(names::HOST_CALL_TIME.as_str());
-                let text = format!("{limit:?} of waiting for devices for one event{more}");
-                Err(Error::Limit(self.call.hit(names::HOST_CALL_TIME, &text)))
+            // Nothing was called, so it is none of the execution's calls.
+            Ok(Err(MethodError::NewTargets(text))) => {
+                let line = Line::MaxNewTargetsPerMinute;
+                let text = format!("{text}{}", self.setup.limits.raise(line));
+                return Err(Error::Limit(self.call.hit(line.limit(), &text)));
             }
+            Err(_) => Err(self.waited_too_long()),
         };
         let result = recorded(&answer);
-        self.call.calls.push(Called { device: to, method, request, time_ms, took, result });
+        self.call.calls.push(Called { device: to, method, request, request_hash, time_ms, took, result });
         answer
     }
 }
@@ -86,10 +90,9 @@ impl StoreData {
         self.checked(calls::method_name(&method))?;
         let timeout = Duration::from_millis(self.checked(calls::method_timeout_ms(timeout_ms))?);
         let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;
-        let refused = (!view.accepts_methods).then(|| {
-            let state = if view.connected { "does not subscribe to its methods" } else { "is not connected" };
-            MethodError::Offline(format!("{} {state}", name.id))
-        });
+        self.check_targets(view.num)?;
+        let reachable = calls::reachable(&name.id, view.connected, view.accepts_methods, Subscription::Methods);
+        let refused = reachable.err().map(MethodError::Offline);
         let call = MethodCall {
             plugin: self.setup.name.clone(),
             seq: self.call.seq,
@@ -102,6 +105,23 @@ impl StoreData {
         };
         Ok(Prepared { host, call, refused })
     }
+
+    /// A called device is a target of the event, as those of its effects are. A call happens at once, so one past the limit is refused.
+    fn check_targets(&mut self, device: DeviceNum) -> Result<(), Error> {
+        let Some(most) = self.setup.limits.max_targets_per_event.map(u32::from) else { return Ok(()) };
+        let called = self.call.calls.iter().map(|call| call.device).chain([device]).map(Target::Device);
+        let targets: HashSet<_> = self.call.effects.iter().filter_map(Effect::target).chain(called).collect();
+        if targets.len() <= most as usize {
+            return Ok(());
+        }
+        self.checked(Err(calls::too_many_targets(most)))
+    }
+}
+
+fn hash(payload: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    payload.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn recorded(answer: &Result<Response, Error>) -> CallResult {

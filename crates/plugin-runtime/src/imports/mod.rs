@@ -19,6 +19,7 @@ use super::{
     call_state::{LastGranted, Phase},
     grants::Capability,
     host::HostCalls,
+    limits::Line,
     sandbox::StoreData,
 };
 use switchbox_model::{DeviceName, DeviceNum, limits::MIGRATION_CALLS};
@@ -91,6 +92,13 @@ impl StoreData {
         let most = self.setup.limits.effects_per_event;
         let checked = self.call.check_effects(most);
         self.checked(checked)
+    }
+
+    /// The error of a call that waits for a device when the event may wait no longer.
+    fn waited_too_long(&mut self) -> Error {
+        let (limits, line) = (&self.setup.limits, Line::HostCallTime);
+        let text = format!("{:?} of waiting for devices for one event{}", limits.host_call_time, limits.raise(line));
+        Error::Limit(self.call.hit(line.limit(), &text))
     }
 
     /// The result of a check of arguments, with the limit counted that the call has hit.

@@ -9,7 +9,6 @@ use super::{
         bindings::imports::switchbox::plugin::{twin::Host, types::Error},
         grants::Capability,
         host,
-        limits::names,
         sandbox::StoreData,
     },
     args::Of as _,
@@ -30,10 +29,7 @@ impl Host for StoreData {
         self.call.awaited += began.elapsed();
         match answer {
             Ok(answer) => answer.map_err(Error::Unavailable),
-            Err(_) => {
-                let text = format!("{:?} of waiting for one event", self.setup.limits.host_call_time);
-                Err(Error::Limit(self.call.hit(names::HOST_CALL_TIME, &text)))
-            }
+            Err(_) => Err(self.waited_too_long()),
         }
     }
 

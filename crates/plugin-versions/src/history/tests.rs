@@ -51,7 +51,7 @@ fn a_version_that_comes_back_keeps_its_number_and_only_the_last_ten_stay() {
 }
 
 #[test]
-fn a_version_that_was_rolled_back_says_so_until_it_is_in_force_again() {
+fn a_version_that_is_in_force_again_keeps_what_was_before() {
     let data = tempfile::tempdir().unwrap();
     let history = History::new(data.path());
     history.record_version(&relay(), ran("a", "one"), Some(b"one"), None).unwrap();
@@ -61,8 +61,52 @@ fn a_version_that_was_rolled_back_says_so_until_it_is_in_force_again() {
     history.record_rollback(&relay(), "unknown", rolled_back.clone()).unwrap();
     let of = |history: &History| history.versions(&relay()).pop().unwrap().rolled_back;
     assert_eq!(of(&history), Some(rolled_back));
-    history.record_version(&relay(), ran("b", "two"), Some(b"two"), None).unwrap();
+    let again = NewVersion { time_ms: 9, by: Some("ops".into()), ..ran("b", "two") };
+    history.record_version(&relay(), again, Some(b"two"), None).unwrap();
     assert_eq!(of(&history), None);
+    let version = history.versions(&relay()).pop().unwrap();
+    let before = RolledBack { why: "it trapped".into(), time_ms: 7, stays: false };
+    assert_eq!(version.earlier, [TimeInForce { time_ms: 1, by: None, rolled_back: Some(before) }]);
+    assert_eq!((version.time_ms, version.by.as_deref()), (9, Some("ops")));
+    for n in 0..2 * limits::PLUGIN_VERSIONS {
+        for id in ["a", "b"] {
+            let again = NewVersion { time_ms: 10 + n as u64, ..ran(id, "two") };
+            history.record_version(&relay(), again, Some(b"two"), None).unwrap();
+        }
+    }
+    let earlier = history.versions(&relay()).pop().unwrap().earlier;
+    let last = 10 + 2 * limits::PLUGIN_VERSIONS as u64 - 2;
+    assert_eq!((earlier.len(), earlier.last().unwrap().time_ms), (limits::PLUGIN_VERSIONS, last));
+}
+
+#[test]
+fn a_canary_that_ended_is_kept_and_ends_once() {
+    let data = tempfile::tempdir().unwrap();
+    let history = History::new(data.path());
+    let ended = |since_ms: u64, why: &str| EndedCanary { since_ms, why: why.into(), ..EndedCanary::default() };
+    history.record_version(&relay(), ran("a", "one"), Some(b"one"), None).unwrap();
+    for canary in [ended(1, "aborted"), ended(2, "it trapped"), ended(2, "it trapped again")] {
+        history.record_canary(&relay(), canary).unwrap();
+    }
+    let reasons = || History::new(data.path()).canaries(&relay()).into_iter().map(|canary| canary.why);
+    assert_eq!(reasons().collect::<Vec<_>>(), ["aborted", "it trapped again"]);
+    history.record_version(&relay(), ran("b", "two"), Some(b"two"), None).unwrap();
+    assert_eq!((reasons().count(), numbers(&history)), (2, vec![1, 2]));
+    (3..20).for_each(|since_ms| history.record_canary(&relay(), ended(since_ms, "")).unwrap());
+    assert_eq!(reasons().count(), limits::PLUGIN_VERSIONS);
+}
+
+#[test]
+fn a_history_of_an_earlier_host_is_read() {
+    let data = tempfile::tempdir().unwrap();
+    let history = History::new(data.path());
+    fs::create_dir(data.path().join(FOLDER)).unwrap();
+    let stored = r#"{"next":3,"versions":[{"number":3,"id":"a","digest":"sha256:1","component":"relay.wasm","settings":"",
+        "timeMs":5,"version":"1.0","triggers":[],"grants":[],"grantsInForce":[],"imports":[],"rolledBack":null}]}"#;
+    fs::write(data.path().join(FOLDER).join("relay.history.json"), stored).unwrap();
+    let versions = history.versions(&relay());
+    assert_eq!((versions[0].number, versions[0].time_ms, versions[0].earlier.len()), (3, 5, 0));
+    assert!(history.canaries(&relay()).is_empty());
 }
 
 #[test]

@@ -94,6 +94,11 @@ pub mod fields {
     pub const METHOD_NAME: FieldLimit = FieldLimit::new(names::METHOD_NAME_BYTES, limits::METHOD_NAME_BYTES, Bytes);
     pub const METHOD_TIMEOUT: FieldLimit =
         FieldLimit::new(names::METHOD_TIMEOUT, (limits::METHOD_TIMEOUT_MAX_MS / 1_000) as usize, Seconds);
+    /// The largest file that a recording may be asked for.
+    pub const RECORDING_FILE: FieldLimit =
+        FieldLimit::new(names::RECORDING_BYTES, limits::RECORDING_BYTES as usize, Bytes);
+    pub const RECORDING_TIME: FieldLimit =
+        FieldLimit::new(names::RECORDING_TIME, limits::RECORDING_TIME.as_secs() as usize, Seconds);
     pub const RECORDING_MASKS: FieldLimit = FieldLimit::new(names::RECORDING_MASKS, limits::RECORDING_MASKS, Items);
     pub const PASSWORD: FieldLimit = FieldLimit::new(names::PASSWORD_BYTES, limits::PASSWORD_BYTES, Bytes);
     /// Service accounts in all.

@@ -27,14 +27,21 @@ fn number(appended: Option<(Seq, QueuePosition)>) -> Option<u64> {
 
 fn numbers(items: &[Item]) -> Vec<u64> {
     let events = items.iter().filter_map(|item| match item {
-        Item::Entry { entry: Entry::Events { events, .. }, .. } => Some(events),
+        Item::Entry(QueuedEntry { entry: Entry::Events { events, .. }, .. }) => Some(events),
         _ => None,
     });
     events.flatten().map(|event| event.seq.0).collect()
 }
 
+/// Waits for items and takes them, as the writer's thread does.
+fn taken(append_queue: &AppendQueue, items: &mut Vec<Item>) -> bool {
+    let some = append_queue.wait();
+    append_queue.take(items);
+    some
+}
+
 #[test]
-fn events_are_numbered_in_the_order_of_the_log() {
+fn events_are_numbered_in_the_order_of_the_journal() {
     let append_queue = AppendQueue::new(1024, 7);
     assert_eq!(
         number(append_queue.append(None, Entry::of_events(vec![event(), event()]), true, None, OnCommit::Nothing)),
@@ -45,7 +52,7 @@ fn events_are_numbered_in_the_order_of_the_log() {
         Some(9)
     );
     let mut items = Vec::new();
-    assert!(append_queue.take(&mut items));
+    assert!(taken(&append_queue, &mut items));
     assert_eq!(numbers(&items), [7, 8, 9]);
     assert_eq!(append_queue.next_seq(), Seq(10));
 }
@@ -53,14 +60,14 @@ fn events_are_numbered_in_the_order_of_the_log() {
 #[test]
 fn what_no_caller_waits_for_goes_with_what_one_waits_for() {
     let append_queue = AppendQueue::new(1024, 1);
-    append_queue.push_unawaited(Entry::Barrier);
+    append_queue.submit_unawaited(Entry::Barrier);
     append_queue.append(None, Entry::of_events(vec![event()]), true, None, OnCommit::Nothing);
     let mut items = Vec::new();
-    assert!(append_queue.take(&mut items));
+    assert!(taken(&append_queue, &mut items));
     assert_eq!(items.len(), 2);
-    append_queue.push_unawaited(Entry::Barrier);
+    append_queue.submit_unawaited(Entry::Barrier);
     items.clear();
-    assert!(append_queue.take(&mut items), "it goes alone when nothing else comes");
+    assert!(taken(&append_queue, &mut items), "it goes alone when nothing else comes");
     assert_eq!(items.len(), 1);
 }
 
@@ -69,11 +76,11 @@ fn a_writer_that_sleeps_is_woken_for_what_no_caller_waits_for() {
     let append_queue = AppendQueue::new(1024, 1);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            let (mut items, mut taken) = (Vec::new(), 0);
-            while append_queue.take(&mut items) {
-                taken += items.drain(..).count();
+            let (mut items, mut all) = (Vec::new(), 0);
+            while taken(&append_queue, &mut items) {
+                all += items.drain(..).count();
             }
-            taken
+            all
         });
         let wait_until_idle = || {
             let begun = Instant::now();
@@ -87,7 +94,7 @@ fn a_writer_that_sleeps_is_woken_for_what_no_caller_waits_for() {
             }
         };
         wait_until_idle();
-        append_queue.push_unawaited(Entry::Barrier);
+        append_queue.submit_unawaited(Entry::Barrier);
         wait_until_idle();
         append_queue.append(None, Entry::of_events(vec![event()]), false, None, OnCommit::Nothing);
         append_queue.wake(0);
@@ -100,15 +107,15 @@ fn a_writer_that_sleeps_is_woken_for_what_no_caller_waits_for() {
 #[test]
 fn a_closed_intake_says_so_and_still_gives_out_what_it_has() {
     let append_queue = AppendQueue::new(1024, 1);
-    append_queue.push_unawaited(Entry::Barrier);
+    append_queue.submit_unawaited(Entry::Barrier);
     append_queue.close();
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     let done = OnCommit::Call(Box::new(move |result| sender.send(result).unwrap()));
     assert_eq!(append_queue.append(None, Entry::of_events(vec![event()]), true, None, done), None);
     assert!(matches!(receiver.recv().unwrap(), Err(Error::Closed)));
     let mut items = Vec::new();
-    assert!(append_queue.take(&mut items));
-    assert!(!append_queue.take(&mut items));
+    assert!(taken(&append_queue, &mut items));
+    assert!(!taken(&append_queue, &mut items));
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //! the background, with as many threads, does the same work for callers that may wait. Knows neither callers nor connections.
 //!
 //! Background threads run with a higher `nice` value, so the system gives more time to threads of the foreground and to the journal's writer.
-//! Between short pieces of work, [`yield_if_due`] gives the processor up before the scheduler's next tick; so do the store's maintenance
-//! threads, which have the priority of the foreground, because the journal may wait for them.
+//! Between short pieces of work, [`yield_if_due`] gives the processor up before the scheduler's next tick. The store's maintenance threads
+//! do that as well: they have the priority of the foreground, because the journal may wait for them.
 
+mod journal_writer;
 mod priority;
 mod reactor;
 mod yielding;
@@ -14,6 +15,7 @@ use std::io;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use self::{
+    journal_writer::{as_journal_writer, assert_not_journal_writer},
     reactor::{move_listener_here, move_stream_here},
     yielding::{YieldBetweenPolls, has_foreground, record_foreground_work, yield_if_due, yield_if_due_at},
 };

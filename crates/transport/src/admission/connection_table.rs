@@ -4,12 +4,17 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
 
-use super::{LOG_INTERVAL, LimitName, Options, UNAUTHENTICATED_TIMEOUT};
+use super::options::Options;
+use switchbox_model::limits::LimitName;
+
+/// How long an unauthenticated connection may stay when there are too many. A client that authenticates needs a fraction of this, unless
+/// the host is slow, and then closing connections would not make it faster.
+pub(super) const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct ConnectionTable {
@@ -18,7 +23,6 @@ pub(super) struct ConnectionTable {
     /// By their numbers: the oldest first.
     unauthenticated: BTreeMap<u64, Unauthenticated>,
     last_number: u64,
-    logged: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -79,15 +83,6 @@ impl ConnectionTable {
                 self.of_address.remove(&address);
             }
         }
-    }
-
-    /// Whether refused connections are to be logged again.
-    pub(super) fn is_log_due(&mut self, now: Instant) -> bool {
-        let due = self.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= LOG_INTERVAL);
-        if due {
-            self.logged = Some(now);
-        }
-        due
     }
 
     #[cfg(test)]

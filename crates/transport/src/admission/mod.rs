@@ -3,82 +3,28 @@
 //! byte of it is read, as that costs least. Never reads or writes a connection.
 
 mod connection_table;
+mod options;
 mod rate;
 
 use std::{
     net::{IpAddr, Ipv6Addr},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use self::connection_table::ConnectionTable;
-pub use self::rate::{Rate, Rates};
-use switchbox_model::limits::{self, LimitName, names};
-use switchbox_support::metrics::Metrics;
+pub use self::{
+    options::{Names, Options},
+    rate::{Rate, Rates},
+};
+use switchbox_model::limits::{self, LimitName};
+use switchbox_support::{log_limit::SiteLimit, metrics::Metrics};
 
-/// How much there is room for.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Connections at a time.
-    pub connections: usize,
-    /// Connections of one address at a time, other than this machine's own.
-    pub per_address: usize,
-    /// Connections accepted a second; the burst is twice as many.
-    pub per_second: u32,
-    /// Connections whose client has not authenticated yet.
-    pub unauthenticated: usize,
-    pub names: Names,
-}
-
-/// The limits as the metrics and the log name them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Names {
-    connections: LimitName,
-    per_address: LimitName,
-    per_second: LimitName,
-    per_second_per_address: LimitName,
-    unauthenticated: LimitName,
-}
-
-impl Names {
-    pub const MQTT: Self = Self {
-        connections: names::CONNECTIONS,
-        per_address: names::CONNECTIONS_PER_ADDRESS,
-        per_second: names::CONNECTS_PER_SECOND,
-        per_second_per_address: names::CONNECTS_PER_SECOND_PER_ADDRESS,
-        unauthenticated: names::UNAUTHENTICATED_CONNECTIONS,
-    };
-    pub const ADMIN: Self = Self {
-        connections: names::ADMIN_CONNECTIONS,
-        per_address: names::ADMIN_CONNECTIONS_PER_ADDRESS,
-        per_second: names::ADMIN_CONNECTS_PER_SECOND,
-        per_second_per_address: names::ADMIN_CONNECTS_PER_SECOND_PER_ADDRESS,
-        unauthenticated: names::ADMIN_UNAUTHENTICATED_CONNECTIONS,
-    };
-    pub const HUB_AMQP: Self = Self {
-        connections: names::HUB_AMQP_CONNECTIONS,
-        per_address: names::HUB_AMQP_CONNECTIONS_PER_ADDRESS,
-        per_second: names::HUB_AMQP_CONNECTS_PER_SECOND,
-        per_second_per_address: names::HUB_AMQP_CONNECTS_PER_SECOND_PER_ADDRESS,
-        unauthenticated: names::HUB_AMQP_UNAUTHENTICATED_CONNECTIONS,
-    };
-    pub const HUB_API: Self = Self {
-        connections: names::HUB_API_CONNECTIONS,
-        per_address: names::HUB_API_CONNECTIONS_PER_ADDRESS,
-        per_second: names::HUB_API_CONNECTS_PER_SECOND,
-        per_second_per_address: names::HUB_API_CONNECTS_PER_SECOND_PER_ADDRESS,
-        unauthenticated: names::HUB_API_UNAUTHENTICATED_CONNECTIONS,
-    };
-}
-
-/// How long an unauthenticated connection may stay when there are too many. A client that authenticates needs a fraction of this, unless
-/// the host is slow, and then closing connections would not make it faster.
-const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(1);
-/// Refused connections are logged once in this time.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// Lines a minute about refused connections; later ones say how many there are.
+const LOGGED: u32 = 5;
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -89,6 +35,7 @@ struct Inner {
     options: Options,
     metrics: Metrics,
     connection_table: Mutex<ConnectionTable>,
+    refusals_logged: SiteLimit,
     /// The rates of new connections: of each address, and of all together.
     rates: Rates<IpAddr>,
     all: Rates<()>,
@@ -117,7 +64,8 @@ impl Admission {
     #[must_use]
     pub fn new(options: Options, metrics: Metrics) -> Self {
         let rates = Rates::new(limits::ADDRESSES);
-        Self(Arc::new(Inner { options, metrics, connection_table: Mutex::default(), rates, all: Rates::new(1) }))
+        let (connection_table, refusals_logged) = (Mutex::default(), SiteLimit::new(LOGGED));
+        Self(Arc::new(Inner { options, metrics, connection_table, refusals_logged, rates, all: Rates::new(1) }))
     }
 
     /// Admits a connection. Returns `None` and counts the limit if there is no room.
@@ -137,7 +85,7 @@ impl Admission {
         match entered {
             Ok(number) => Some(ConnectionPermit { admission: self.0.clone(), address, number, leave }),
             Err(limit) => {
-                self.0.shed(limit, address, now);
+                self.0.shed(limit, address);
                 None
             }
         }
@@ -158,11 +106,11 @@ impl Admission {
 }
 
 impl Inner {
-    fn shed(&self, limit: LimitName, address: Option<IpAddr>, now: Instant) {
+    fn shed(&self, limit: LimitName, address: Option<IpAddr>) {
         self.metrics.limit(limit);
-        if self.connection_table.lock().is_log_due(now) {
+        if let Some(more) = self.refusals_logged.allow() {
             let address = address.map_or_else(|| "this machine".to_owned(), |address| address.to_string());
-            tracing::warn!(%limit, address, "new connections are closed: there are too many");
+            tracing::warn!(%limit, address, "new connections are closed: there are too many{more}");
         }
     }
 }
@@ -188,7 +136,9 @@ impl Drop for ConnectionPermit {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
+    use super::{connection_table::UNAUTHENTICATED_TIMEOUT, *};
 
     const OPTIONS: Options =
         Options { connections: 5, per_address: 2, per_second: 10, unauthenticated: 3, names: Names::MQTT };

@@ -24,10 +24,10 @@ impl HandshakePermits {
 
     /// Lets the handshake compute only while it holds a permit. It holds no permit while it waits for its client.
     pub(super) async fn run<T>(&self, handshake: impl Future<Output = T>) -> T {
-        let mut turns = PollSemaphore::new(self.0.clone());
+        let mut permits = PollSemaphore::new(self.0.clone());
         let mut handshake = pin!(handshake);
         poll_fn(|cx| {
-            let _turn = ready!(turns.poll_acquire(cx));
+            let _permit = ready!(permits.poll_acquire(cx));
             handshake.as_mut().poll(cx)
         })
         .await
@@ -41,15 +41,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handshake_computes_in_its_turn_and_has_none_while_it_waits_for_its_client() {
-        let turns = HandshakePermits::of(1);
+    fn a_handshake_computes_with_a_permit_and_holds_none_while_it_waits_for_its_client() {
+        let permits = HandshakePermits::of(1);
         let (speak, client) = tokio::sync::oneshot::channel();
-        let mut handshake = pin!(turns.run(client));
+        let mut handshake = pin!(permits.run(client));
         let mut cx = Context::from_waker(Waker::noop());
         assert!(handshake.as_mut().poll(&mut cx).is_pending());
-        let others = turns.0.try_acquire().expect("it has a turn though its client says nothing");
+        let others = permits.0.try_acquire().expect("it holds a permit though its client says nothing");
         speak.send(()).unwrap();
-        assert!(handshake.as_mut().poll(&mut cx).is_pending(), "it is another one's turn");
+        assert!(handshake.as_mut().poll(&mut cx).is_pending(), "another one holds the permit");
         drop(others);
         assert!(handshake.as_mut().poll(&mut cx).is_ready());
     }

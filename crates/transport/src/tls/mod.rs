@@ -49,7 +49,7 @@ struct Loaded {
 struct Inner {
     files: TlsFiles,
     loaded: RwLock<Loaded>,
-    turns: HandshakePermits,
+    permits: HandshakePermits,
 }
 
 /// The certificates in force. Cheap to clone.
@@ -66,20 +66,20 @@ impl Handle {
     /// Reads the files. Blocking, for a moment.
     pub fn load(files: TlsFiles) -> Result<Self, Error> {
         let loaded = RwLock::new(load(&files)?);
-        Ok(Self(Arc::new(Inner { files, loaded, turns: HandshakePermits::of_half_the_cores() })))
+        Ok(Self(Arc::new(Inner { files, loaded, permits: HandshakePermits::of_half_the_cores() })))
     }
 
     /// Does the handshake of a device (or of a browser); the caller limits its time.
     pub async fn accept(&self, tcp: TcpStream, browser: bool) -> std::io::Result<Stream> {
         let config = if browser { self.for_web() } else { self.for_mqtt() };
-        Stream::accept(tcp, config, &self.0.turns).await
+        Stream::accept(tcp, config, &self.0.permits).await
     }
 
     /// Does the handshake of a caller over HTTP or AMQP; the caller limits its time. With `of_device` it asks for a certificate, and
     /// does without.
     pub async fn accept_call(&self, tcp: TcpStream, of_device: bool) -> std::io::Result<TlsStream<TcpStream>> {
         let config = if of_device { self.for_mqtt() } else { self.for_web() };
-        self.0.turns.run(TlsAcceptor::from(config).accept(tcp)).await
+        self.0.permits.run(TlsAcceptor::from(config).accept(tcp)).await
     }
 
     /// For devices: asks for a client's certificate, and does without.

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::handshake_limit::HandshakePermits;
 
-/// Records without any content that are read before others get their turn.
+/// How many records without any content are read in a row. Then other connections are served first.
 const EMPTY_READS: usize = 16;
 
 pub struct Stream {
@@ -55,7 +55,7 @@ impl Stream {
     pub(super) async fn accept(
         tcp: TcpStream,
         config: Arc<ServerConfig>,
-        turns: &HandshakePermits,
+        permits: &HandshakePermits,
     ) -> io::Result<Self> {
         let tls = Box::new(ServerConnection::new(config).map_err(io::Error::other)?);
         let mut stream = Self { tcp, tls, waiting: 0 };
@@ -69,9 +69,9 @@ impl Stream {
             let ready = stream.tcp.ready(interest).await?;
             if ready.is_readable() && stream.tls.wants_read() {
                 // Never held while the client is waited for.
-                let turn = turns.take().await;
+                let permit = permits.take().await;
                 let received = stream.receive();
-                drop(turn);
+                drop(permit);
                 if !is_blocked(&received) {
                     received?;
                 }

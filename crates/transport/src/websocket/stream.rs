@@ -58,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads once, and decodes in place. Returns how much payload came. `None`: the client has gone.
+    /// Reads once, and decodes in place. Returns how much payload came, or `None` if the client has closed the connection.
     fn poll_frames(&mut self, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<Option<usize>>> {
         let free = to.initialize_unfilled();
         let mut raw = ReadBuf::new(free);

@@ -1,9 +1,9 @@
-//! A guest that makes the calls that the telemetry says, and logs the answer of each on a line of its own. Never used outside the
-//! tests.
+//! A guest that makes the calls that the event says, and logs the answer of each on a line of its own. Its settings say what it is
+//! triggered by and what it asks for. Never used outside the tests.
 
 use std::{fmt::Debug, time::Duration};
 
-use switchbox_plugin::{CommandOptions, Cron, PublishOptions, Result, Schedule, Telemetry, prelude::*};
+use switchbox_plugin::{CommandOptions, Cron, PublishOptions, Result, Schedule, prelude::*};
 
 /// One call of the host. `bytes` is the size of a payload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,18 +12,70 @@ pub enum Call {
     Device(String),
     Devices(String),
     Config(String),
-    SetConfig { device: String, bytes: usize, expected: Option<u64> },
-    Patch { device: String, patch: String, expected: Option<u64> },
+    SetConfig {
+        device: String,
+        bytes: usize,
+        expected: Option<u64>,
+    },
+    Patch {
+        device: String,
+        patch: String,
+        expected: Option<u64>,
+    },
     Twin(String),
-    Command { device: String, bytes: usize, subfolder: String, ttl_ms: u64, properties: Option<Vec<(String, String)>> },
-    Method { device: String, name: String, bytes: usize, timeout_ms: u64 },
+    Command {
+        device: String,
+        bytes: usize,
+        subfolder: String,
+        ttl_ms: u64,
+        properties: Option<Vec<(String, String)>>,
+    },
+    Method {
+        device: String,
+        name: String,
+        bytes: usize,
+        timeout_ms: u64,
+    },
     State(String),
-    SetState { key: String, bytes: usize, revision: Option<u64> },
+    SetState {
+        key: String,
+        bytes: usize,
+        revision: Option<u64>,
+    },
     DeleteState(String),
-    Keys { prefix: String, after: Option<String>, limit: u32 },
-    SetTimer { name: String, when: When, bytes: usize },
+    Keys {
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    },
+    SetTimer {
+        name: String,
+        when: When,
+        bytes: usize,
+    },
     CancelTimer(String),
-    Publish { topic: String, bytes: usize, qos: u8 },
+    Publish {
+        topic: String,
+        bytes: usize,
+        qos: u8,
+    },
+    /// The same call so many times; the answer is the last one.
+    Repeat {
+        call: Box<Call>,
+        times: u32,
+    },
+    /// Timers of the names `timer-{from}` and so on; the answer is the last one.
+    Timers {
+        from: u32,
+        count: u32,
+    },
+    /// Lines of its own.
+    Log {
+        lines: u32,
+        bytes: usize,
+    },
+    /// The event is rejected with a text of so many bytes.
+    Reject(usize),
 }
 
 /// When a timer is due.
@@ -36,30 +88,74 @@ pub enum When {
     Cron(String, String),
 }
 
+/// What the plugin says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Asks {
+    /// Kind, pattern and sub-folder.
+    pub triggers: Vec<(String, String, Option<String>)>,
+    /// Capability and pattern.
+    pub grants: Vec<(String, String)>,
+    /// What is called for an event without a payload.
+    pub calls: Vec<Call>,
+}
+
+impl Default for Asks {
+    fn default() -> Self {
+        let lamps = ["config", "command", "method", "read"].map(|capability| (capability, "lamp-*"));
+        let grants = lamps.into_iter().chain([("publish", "alerts/#")]);
+        Self {
+            triggers: vec![("telemetry".into(), "*".into(), None)],
+            grants: grants.map(|(capability, pattern)| (capability.into(), pattern.into())).collect(),
+            calls: Vec::new(),
+        }
+    }
+}
+
 /// A plugin that calls host functions.
 #[derive(Debug)]
-pub struct Caller;
+pub struct Caller {
+    asks: Asks,
+}
 
 impl Plugin for Caller {
-    type Settings = switchbox_plugin::NoSettings;
+    type Settings = Asks;
 
-    fn describe(_: &Self::Settings) -> Description {
-        Description::new("Makes the calls that it is told to make.")
-            .on_telemetry("*")
-            .may_config("lamp-*")
-            .may_command("lamp-*")
-            .may_call("lamp-*")
-            .may_read("lamp-*")
-            .may_publish("alerts/#")
+    fn describe(asks: &Asks) -> Description {
+        let described = Description::new("Makes the calls that it is told to make.");
+        let described = asks.triggers.iter().fold(described, |described, (kind, pattern, subfolder)| {
+            match (kind.as_str(), subfolder) {
+                ("telemetry", None) => described.on_telemetry(pattern),
+                ("telemetry", Some(subfolder)) => described.on_telemetry_in(pattern, subfolder),
+                ("state", _) => described.on_state(pattern),
+                ("connected", _) => described.on_connected(pattern),
+                ("disconnected", _) => described.on_disconnected(pattern),
+                ("command-settled", _) => described.on_command_settled(pattern),
+                ("timer", _) => described.on_timer(),
+                _ => described.on_topic(pattern),
+            }
+        });
+        asks.grants.iter().fold(described, |described, (capability, pattern)| match capability.as_str() {
+            "config" => described.may_config(pattern),
+            "command" => described.may_command(pattern),
+            "method" => described.may_call(pattern),
+            "read" => described.may_read(pattern),
+            _ => described.may_publish(pattern),
+        })
     }
 
-    fn start(_: Self::Settings) -> std::result::Result<Self, String> {
-        Ok(Self)
+    fn start(asks: Asks) -> std::result::Result<Self, String> {
+        Ok(Self { asks })
     }
 
-    fn on_telemetry(&mut self, _: &Telemetry, event: &Event, host: &Host) -> Outcome {
-        for call in event.json::<Vec<Call>>()? {
-            host.info(answer(&call, host));
+    fn on_event(&mut self, event: &Event, host: &Host) -> Outcome {
+        let calls = if event.payload().is_empty() { self.asks.calls.clone() } else { event.json()? };
+        for call in calls {
+            match call {
+                Call::Log { lines, bytes } => (0..lines).for_each(|_| host.info("x".repeat(bytes))),
+                Call::Reject(bytes) => return Err(reject("x".repeat(bytes))),
+                call => host.info(answer(&call, host)),
+            }
         }
         Ok(())
     }
@@ -76,6 +172,19 @@ fn answer_text<T: Debug>(answer: Result<T>) -> String {
 
 fn payload(bytes: usize) -> Vec<u8> {
     vec![b'x'; bytes]
+}
+
+fn command(
+    host: &Host,
+    (device, bytes): (&str, usize),
+    options: &CommandOptions,
+    properties: Option<&[(String, String)]>,
+) -> String {
+    let Some(properties) = properties else {
+        return answer_text(host.send_command_with(device, payload(bytes), options));
+    };
+    let pairs: Vec<_> = properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    answer_text(host.send_command_with_properties(device, payload(bytes), options, &pairs))
 }
 
 fn answer(call: &Call, host: &Host) -> String {
@@ -100,17 +209,14 @@ fn answer(call: &Call, host: &Host) -> String {
                 (Ok(patch), Some(expected)) => answer_text(host.patch_desired_if(device, *expected, &patch)),
             }
         }
-        Call::Twin(device) => answer_text(host.twin(device).map(|twin| twin.desired_version)),
+        // Each host has a history of its own.
+        Call::Twin(device) => answer_text(host.twin(device).map(|twin| {
+            let differs: Vec<_> = twin.differs.into_iter().map(|difference| difference.path).collect();
+            (twin.desired_version, twin.desired_problem, twin.reported.to_string(), differs)
+        })),
         Call::Command { device, bytes, subfolder, ttl_ms, properties } => {
             let options = CommandOptions { subfolder: subfolder.clone(), ttl_ms: *ttl_ms };
-            match properties {
-                None => answer_text(host.send_command_with(device, payload(*bytes), &options)),
-                Some(properties) => {
-                    let pairs: Vec<_> =
-                        properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-                    answer_text(host.send_command_with_properties(device, payload(*bytes), &options, &pairs))
-                }
-            }
+            command(host, (device, *bytes), &options, properties.as_deref())
         }
         Call::Method { device, name, bytes, timeout_ms } => {
             answer_text(host.call_method(device, name, payload(*bytes), Duration::from_millis(*timeout_ms)))
@@ -129,6 +235,12 @@ fn answer(call: &Call, host: &Host) -> String {
         Call::Publish { topic, bytes, qos } => {
             answer_text(host.publish_with(topic, payload(*bytes), PublishOptions { qos: *qos, retain: false }))
         }
+        Call::Repeat { call, times } => (0..*times).fold(String::new(), |_, _| answer(call, host)),
+        Call::Timers { from, count } => {
+            let set = |n: u32| answer_text(host.set_timer(&format!("timer-{n}"), &Schedule::After(1_000), ""));
+            (*from..from + count).fold(String::new(), |_, n| set(n))
+        }
+        Call::Log { .. } | Call::Reject(_) => String::new(),
     }
 }
 

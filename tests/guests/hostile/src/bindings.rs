@@ -71,8 +71,26 @@ pub mod http {
                     resource fields {
                         constructor();
                     }
+                    type status-code = u16;
+                    variant method {
+                        get,
+                        head,
+                        post,
+                        put,
+                        delete,
+                        connect,
+                        options,
+                        trace,
+                        patch,
+                        other(string),
+                    }
+                    resource outgoing-response {
+                        constructor(headers: fields);
+                        status-code: func() -> status-code;
+                    }
                     resource outgoing-request {
                         constructor(headers: fields);
+                        method: func() -> method;
                         set-authority: func(authority: option<string>) -> result;
                     }
                     resource request-options {

@@ -159,12 +159,14 @@ fn attack(what: &str, argument: &str, event: &Event) -> Result<(), Disposition> 
 fn fetch(authority: &str) {
     use bindings::http::wasi::http::{
         outgoing_handler::handle,
-        types::{Fields, OutgoingRequest, RequestOptions},
+        types::{Fields, OutgoingRequest, OutgoingResponse, RequestOptions},
     };
     let request = OutgoingRequest::new(Fields::new());
+    // These have no error that could say that they are refused.
+    let (method, status) = (request.method(), OutgoingResponse::new(Fields::new()).status_code());
     let set = request.set_authority(Some(authority));
     let sent = handle(request, Some(RequestOptions::new()));
-    report(&format!("{set:?} {:?}", sent.err()));
+    report(&format!("{method:?} {status} {set:?} {:?}", sent.err()));
 }
 
 fn endless_loop() -> ! {

@@ -33,7 +33,7 @@ pub(super) struct Behaviour {
     pub(super) leaving: bool,
     /// When it acts next by itself.
     pub(super) due: Option<Instant>,
-    /// What it sends then. `None`: a hop device starts at 0, and a switch sends its next state.
+    /// What it sends then. If it is `None`, a hop device starts at 0, and a switch sends its next state.
     waiting: Option<Bytes>,
     /// When a hop device last received an answer or sent a message.
     last_message: Instant,

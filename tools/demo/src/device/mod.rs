@@ -52,11 +52,11 @@ pub(super) struct VirtualDevice {
     pub(super) kind: DeviceKind,
     pub(super) host: String,
     pub(super) port: u16,
-    /// Maximum messages a second. `None`: as fast as they are answered.
+    /// Maximum messages a second. `None` if there is no maximum: the next is sent when the last is answered.
     pub(super) rate: Option<f64>,
-    /// How often a switch publishes. `None`: only on command.
+    /// How often a switch publishes. `None` if it publishes only on command.
     pub(super) every: Option<Duration>,
-    /// `None`: the device gets no commands. Closing the channel is not a command.
+    /// `None` if the device gets no commands. Closing the channel is not a command.
     pub(super) commands: Option<mpsc::Receiver<DeviceCommand>>,
 }
 

@@ -17,7 +17,11 @@ use crate::{
 use switchbox_admin_api::{Command, PurgeCommandsResponse, SendCommandToDeviceRequest, SendCommandToDeviceResponse};
 use switchbox_core::outbox::NewCommand;
 use switchbox_delivery::{CancelError, DownlinkKind};
-use switchbox_model::{Cause, limits::fields};
+use switchbox_model::{
+    Cause,
+    calls::{self, Subscription},
+    limits::fields,
+};
 use switchbox_store::{CommandDoc, CommandFilter};
 
 const PAGE: usize = 100;
@@ -34,11 +38,13 @@ pub(crate) async fn send(
     let device = found(&app, &path)?;
     check_subfolder(&request.subfolder)?;
     let ttl = request.ttl.map_or_else(Default::default, |ttl| ttl.0);
-    if ttl.is_zero() && !app.handles.delivery.is_subscribed(device.num, DownlinkKind::Commands) {
-        let connected = app.handles.delivery.is_connected(device.num);
-        let state = if connected { "does not subscribe to its commands" } else { "is not connected" };
-        let advice = "give the command a ttl to let it wait";
-        return Err(Error::new(Kind::FailedPrecondition, format!("{} {state}; {advice}", device.name)));
+    if ttl.is_zero() {
+        let delivery = &app.handles.delivery;
+        let subscribed = delivery.is_subscribed(device.num, DownlinkKind::Commands);
+        let connected = subscribed || delivery.is_connected(device.num);
+        calls::reachable(&device.name, connected, subscribed, Subscription::Commands).map_err(|why| {
+            Error::new(Kind::FailedPrecondition, format!("{why}; give the command a ttl to let it wait"))
+        })?;
     }
     let id = new_id()?;
     let cause = Cause::Api { who: who.0 };
@@ -55,14 +61,7 @@ pub(crate) async fn send(
 /// It becomes levels of the topic.
 pub(crate) fn check_subfolder(subfolder: &str) -> Result<(), Error> {
     fields::SUBFOLDER.check_len("subfolder", subfolder.len())?;
-    let bad =
-        subfolder.contains(['+', '#', '\0']) || (!subfolder.is_empty() && subfolder.split('/').any(str::is_empty));
-    if bad {
-        return Err(Error::invalid(format!(
-            "subfolder {subfolder:?} must be topic levels without + and #, none of them empty"
-        )));
-    }
-    Ok(())
+    calls::subfolder(subfolder).map_err(|refusal| Error::invalid(refusal.to_string()))
 }
 
 /// Newest first.

@@ -17,9 +17,10 @@ pub(super) fn change(
     pem: BoxedStrategy<String>,
 ) -> impl Strategy<Value = RegistryChange> {
     let new = move || enrollment(keys.clone(), pem.clone()).prop_map(Box::new);
-    (name, id(), new(), new(), 0..4_u8).prop_map(|(name, id, before, enrollment, kind)| match kind {
+    (name, id(), new(), new(), 0..5_u8).prop_map(|(name, id, before, enrollment, kind)| match kind {
         0 => RegistryChange::EnrollmentDeleted { name, id },
-        1 => RegistryChange::EnrollmentReplaced { name, id, before, enrollment },
+        1 => RegistryChange::EnrollmentDeletedIf { name, id, before },
+        2 => RegistryChange::EnrollmentReplaced { name, id, before, enrollment },
         _ => RegistryChange::EnrollmentCreated { name, id, enrollment },
     })
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::{collection::vec, option::of, prelude::*};
 
-use super::enrollments;
+use super::{enrollments, twins};
 use switchbox_model::{
     CallRecord, CallResult, Cause, CommandStatus, DeviceId, DeviceName, DeviceNum, Effect, EffectKey, Entry, Event,
     EventData, HandledInRun, HandledRun, HeldBack, KvWrite, Outcome, PluginName, QoS, RegistryChange, RegistryName,
@@ -388,6 +388,7 @@ fn registry_change() -> impl Strategy<Value = RegistryChange> {
             .prop_map(|(owner, credential)| RegistryChange::CredentialAdded { owner, credential }),
         1 => (owner(), pem()).prop_map(|(owner, key)| RegistryChange::CredentialRemoved { owner, key }),
         4 => enrollments::change(registry_name().boxed(), keys().boxed(), pem().boxed()),
+        4 => twins::change((device().boxed(), registry_name().boxed(), payload().boxed(), keys().boxed(), time().boxed())),
     ]
 }
 

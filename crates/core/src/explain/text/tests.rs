@@ -102,6 +102,15 @@ fn the_chain_to_a_config_reads_from_its_beginning() {
 }
 
 #[test]
+fn a_canary_is_told_apart_from_the_version_in_force_with_the_same_component() {
+    let handled = handled(1, done());
+    let digest = JournaledDigest::of_canary(&handled.digest);
+    let by_canary = Step::Execution(Box::new(Handled { digest, ..handled }.into()));
+    let text = text(vec![sent("x"), by_canary], vec![]);
+    assert!(text.contains("→ plugin wake (canary sha256:ab12cd34ef56…, execution 42.wake, 41 µs)"), "{text}");
+}
+
+#[test]
 fn time_that_a_rate_held_back_is_a_step_of_its_own() {
     let held = HeldBack {
         plugin: PluginName::new("wake").unwrap(),

@@ -1,10 +1,11 @@
-//! Adds or removes a credential of a device, a service account or a registry.
+//! Adds or removes a credential of a device, a service account or a registry, and replaces one of two symmetric keys.
 
 use crate::registry::maps::Maps;
 use switchbox_model::{
     RegistryName,
-    patch::{CredentialOwner, DevicePatch, is_same_pem},
+    patch::{CredentialOwner, DevicePatch, KeyOwner, is_same_pem},
     registry::Credential,
+    symmetric::{KeySlot, SymmetricKey},
 };
 use switchbox_store::{Doc, EntryRefusal};
 
@@ -52,6 +53,29 @@ impl Maps {
             CredentialOwner::Service(name) => {
                 self.update_service(name, docs, |service| change(&mut service.spec.credentials))
             }
+        }
+    }
+
+    /// The other key is the current one, and not the one that the caller has seen.
+    pub(super) fn renew_key(
+        &mut self,
+        owner: &KeyOwner,
+        which: KeySlot,
+        key: SymmetricKey,
+        docs: &mut Vec<Doc>,
+    ) -> Result<(), EntryRefusal> {
+        match owner {
+            KeyOwner::Device(num) => {
+                let keys = self.get(*num).ok_or(EntryRefusal::NotFound)?.spec().symmetric_keys.clone();
+                let mut keys = keys.ok_or(EntryRefusal::NoSuchCredential)?;
+                keys.set(which, key);
+                let patch = DevicePatch { symmetric_keys: Some(Some(keys)), ..DevicePatch::default() };
+                self.patch_device(*num, patch, docs)
+            }
+            KeyOwner::AccessKey { registry, name } => self.update_registry(registry, docs, |spec| {
+                spec.access_keys.get_mut(name).ok_or(EntryRefusal::NoSuchCredential)?.set(which, key);
+                Ok(())
+            }),
         }
     }
 

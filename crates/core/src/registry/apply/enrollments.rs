@@ -30,15 +30,18 @@ impl Maps {
         Ok(())
     }
 
+    /// With `before`, only if the enrolment is still the same.
     pub(super) fn delete_enrollment(
         &mut self,
         name: &RegistryName,
         id: &str,
+        before: Option<&Enrollment>,
         docs: &mut Vec<Doc>,
     ) -> Result<(), EntryRefusal> {
         let mut doc = self.registry(name).ok_or(EntryRefusal::NotFound)?.clone();
-        if Arc::make_mut(&mut doc.enrollments).remove(id).is_none() {
-            return Err(EntryRefusal::NotFound);
+        let deleted = Arc::make_mut(&mut doc.enrollments).remove(id).ok_or(EntryRefusal::NotFound)?;
+        if before.is_some_and(|before| *before != deleted) {
+            return Err(EntryRefusal::OtherRevision { current: doc.revision });
         }
         doc.revision = self.next_revision();
         self.put_registry(doc, docs);

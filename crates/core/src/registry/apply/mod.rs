@@ -6,11 +6,15 @@ mod devices;
 mod enrollments;
 mod registries;
 mod services;
+mod twins;
 
 use std::sync::Arc;
 
 use super::maps::Maps;
-use switchbox_model::{DeviceNum, RegistryChange, patch::CredentialOwner};
+use switchbox_model::{
+    DeviceNum, RegistryChange,
+    patch::{CredentialOwner, KeyOwner},
+};
 use switchbox_store::{Doc, EntryRefusal, RegistryDoc, Reply, ServiceDoc};
 
 impl Maps {
@@ -65,17 +69,22 @@ impl Maps {
             RegistryChange::EnrollmentCreated { name, id, enrollment } => {
                 self.create_enrollment(&name, id, *enrollment, docs)
             }
-            RegistryChange::EnrollmentDeleted { name, id } => self.delete_enrollment(&name, &id, docs),
+            RegistryChange::EnrollmentDeleted { name, id } => self.delete_enrollment(&name, &id, None, docs),
+            RegistryChange::EnrollmentDeletedIf { name, id, before } => {
+                self.delete_enrollment(&name, &id, Some(&before), docs)
+            }
             RegistryChange::EnrollmentReplaced { name, id, before, enrollment } => {
                 self.replace_enrollment(&name, &id, &before, *enrollment, docs)
             }
+            RegistryChange::KeyRenewed { owner, which, key } => self.renew_key(&owner, which, key, docs),
+            RegistryChange::TwinChanged(change) => self.change_tags(*change, docs),
             // `apply` has done it.
             RegistryChange::DevicesPruned { .. } => Ok(()),
         }
     }
 
-    /// The revision of the object that is changed. Returns `None` if it does not exist, or if the change has several objects or a
-    /// new one.
+    /// The revision of the object that is changed. Returns `None` if it does not exist, if the change has several objects or a new
+    /// one, or if it is one of an enrolment, which contains what it expects there to be.
     fn revision_of(&self, change: &RegistryChange) -> Option<u64> {
         let service = |name| self.services.get(name).map(|service| service.revision);
         match change {
@@ -86,6 +95,11 @@ impl Maps {
             RegistryChange::DevicePatched { num, .. } | RegistryChange::DevicePassword { num, .. } => {
                 self.device_revision(*num)
             }
+            RegistryChange::TwinChanged(change) => self.device_revision(change.num),
+            RegistryChange::KeyRenewed { owner, .. } => match owner {
+                KeyOwner::Device(num) => self.device_revision(*num),
+                KeyOwner::AccessKey { registry, .. } => self.registry(registry).map(|registry| registry.revision),
+            },
             RegistryChange::ServicePatched { name, .. }
             | RegistryChange::ServicePassword { name, .. }
             | RegistryChange::ServiceDeleted { name } => service(name),
@@ -102,6 +116,7 @@ impl Maps {
             | RegistryChange::Bound { .. }
             | RegistryChange::EnrollmentCreated { .. }
             | RegistryChange::EnrollmentDeleted { .. }
+            | RegistryChange::EnrollmentDeletedIf { .. }
             | RegistryChange::EnrollmentReplaced { .. }
             | RegistryChange::Unbound { .. } => None,
         }

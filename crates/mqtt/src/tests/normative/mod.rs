@@ -29,7 +29,7 @@ use super::{
 /// MQTT 5: a session expiry of 100 s.
 const KEPT: [u8; 5] = [0x11, 0, 0, 0, 100];
 
-/// A CONNECT with a will: `flags` beside the will's own, properties of the packet and of the will (`None`: MQTT 3.1.1).
+/// A CONNECT with a will: `flags` beside the will's own, properties of the packet and of the will (`None` for MQTT 3.1.1).
 fn connect_will(id: &str, flags: u8, properties: Option<(&[u8], &[u8])>, topic: &str, payload: &str) -> Vec<u8> {
     let lengths = |p: &[u8]| [&[u8::try_from(p.len()).unwrap()][..], p].concat();
     let (level, own, wills) = match properties {

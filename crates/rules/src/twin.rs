@@ -1,11 +1,29 @@
 //! Makes the twin document of the versions that are kept. The time since when a path differs is computed from their history, so that it
-//! costs nothing when configs are made and needs no storage. Both documents are in it byte for byte.
+//! costs nothing when configs are made and needs no storage. Both documents are in it byte for byte. Pure.
 
-use switchbox_rules::json::{Difference, Invalid, Object, Tolerance, differences, fulfils, object};
+use crate::{
+    json::{Difference, Invalid, InvalidTolerance, Object, Tolerance, differences, fulfils, object},
+    limits,
+    time::rfc3339,
+};
 
-use switchbox_model::limits;
-use switchbox_store::{ConfigVersion, StateVersion};
-use switchbox_support::clock;
+/// The device metadata that holds the tolerance with which its twin is compared.
+pub const TOLERANCE: &str = "twin-tolerance";
+
+/// The tolerance that a device's metadata gives, by the text under [`TOLERANCE`].
+pub fn tolerance(text: Option<&str>) -> Result<Tolerance, InvalidTolerance> {
+    text.map_or(Ok(Tolerance::EXACT), str::parse)
+}
+
+/// One kept version of a config, or of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept<'a> {
+    pub number: u64,
+    pub time_ms: u64,
+    pub payload: &'a [u8],
+    /// Of a config: when the device acknowledged it.
+    pub acknowledged_ms: Option<u64>,
+}
 
 /// The twin as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,9 +46,12 @@ struct History<'a>(Vec<Version<'a>>);
 
 impl<'a> History<'a> {
     /// Newest first, as the store has them.
-    fn new(versions: impl DoubleEndedIterator<Item = (u64, u64, &'a [u8])>) -> Self {
-        let read = |(number, time_ms, payload)| Version { number, time_ms, payload, document: object(payload) };
-        Self(versions.rev().map(read).collect())
+    fn new(versions: &[Kept<'a>]) -> Self {
+        let read = |kept: &Kept<'a>| {
+            let Kept { number, time_ms, payload, .. } = *kept;
+            Version { number, time_ms, payload, document: object(payload) }
+        };
+        Self(versions.iter().rev().map(read).collect())
     }
 
     fn newest(&self) -> Option<&Version<'a>> {
@@ -51,14 +72,13 @@ impl<'a> History<'a> {
 
 /// Desired and reported together. Both lists newest first, as the store has them.
 #[must_use]
-pub fn document(configs: &[ConfigVersion], states: &[StateVersion], tolerance: Tolerance) -> Twin {
-    let desired = History::new(configs.iter().map(|v| (v.version, v.time_ms, v.payload.as_ref())));
-    let reported = History::new(states.iter().map(|v| (v.version, v.time_ms, v.payload.as_ref())));
+pub fn document(configs: &[Kept<'_>], states: &[Kept<'_>], tolerance: Tolerance) -> Twin {
+    let (desired, reported) = (History::new(configs), History::new(states));
     let mut twin = Fields::default();
     side(&mut twin, "desired", &desired);
     if let Some((config, time_ms)) = configs.iter().find_map(|config| Some((config, config.acknowledged_ms?))) {
-        twin.text("acknowledgedVersion", &config.version.to_string());
-        twin.text("acknowledgedTime", &clock::rfc3339(time_ms));
+        twin.text("acknowledgedVersion", &config.number.to_string());
+        twin.text("acknowledgedTime", &rfc3339(time_ms));
     }
     side(&mut twin, "reported", &reported);
     let nothing = Object::default();
@@ -96,7 +116,7 @@ fn side(twin: &mut Fields, name: &str, history: &History<'_>) {
     twin.raw(name, shown);
     twin.text(&format!("{name}Version"), &newest.map_or(0, |v| v.number).to_string());
     let Some(newest) = newest else { return };
-    twin.text(&format!("{name}Time"), &clock::rfc3339(newest.time_ms));
+    twin.text(&format!("{name}Time"), &rfc3339(newest.time_ms));
     if let Err(problem) = &newest.document {
         let what = match problem {
             Invalid::TooDeep(_) => "cannot be part of a twin",
@@ -127,7 +147,7 @@ impl Since<'_, '_> {
         if let Some(reported) = difference.reported {
             shown.raw("reported", reported.text);
         }
-        shown.text("since", &clock::rfc3339(since));
+        shown.text("since", &rfc3339(since));
         // Older versions are no longer kept.
         if known_from > 0 && run.len() == moments.len() {
             shown.raw("orBefore", "true");

@@ -1,38 +1,23 @@
 //! Twins as the documents that callers get.
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
-use switchbox_model::{Cause, DeviceNum};
 
 /// (version, time, document), oldest first.
-type Versions<'a> = &'a [(u64, u64, &'a str)];
+type Versions<'a> = &'a [(u64, u64, &'static str)];
 
 fn twin(configs: Versions<'_>, states: Versions<'_>) -> Value {
-    let payload = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-    let configs: Vec<_> = configs
-        .iter()
-        .rev()
-        .map(|(version, time_ms, text)| ConfigVersion {
-            device: DeviceNum(1),
-            version: *version,
+    let kept = |acknowledged: bool| {
+        move |(number, time_ms, text): &(u64, u64, &'static str)| Kept {
+            number: *number,
             time_ms: *time_ms,
-            payload: payload(text),
-            cause: Cause::Api { who: "test".into() },
-            acknowledged_ms: (*version == 1).then_some(99),
-        })
-        .collect();
-    let states: Vec<_> = states
-        .iter()
-        .rev()
-        .map(|(version, time_ms, text)| StateVersion {
-            device: DeviceNum(1),
-            version: *version,
-            time_ms: *time_ms,
-            payload: payload(text),
-        })
-        .collect();
+            payload: text.as_bytes(),
+            acknowledged_ms: (acknowledged && *number == 1).then_some(99),
+        }
+    };
+    let configs: Vec<_> = configs.iter().rev().map(kept(true)).collect();
+    let states: Vec<_> = states.iter().rev().map(kept(false)).collect();
     serde_json::from_str(&document(&configs, &states, Tolerance::EXACT).text).unwrap()
 }
 
@@ -86,11 +71,7 @@ fn a_path_differs_since_the_version_that_made_it_differ() {
         let shown = twin(configs, states);
         let path = if states.is_empty() { "/a" } else { "/a/b" };
         let found = &shown["differs"][0];
-        assert_eq!(
-            (found["path"].as_str(), found["since"].as_str()),
-            (Some(path), Some(&*clock::rfc3339(since))),
-            "{name}"
-        );
+        assert_eq!((found["path"].as_str(), found["since"].as_str()), (Some(path), Some(&*rfc3339(since))), "{name}");
         assert_eq!(found.get("orBefore").is_some(), or_before, "{name}");
         assert_eq!(shown["differs"].as_array().unwrap().len(), 1, "{name}");
     }
@@ -99,9 +80,7 @@ fn a_path_differs_since_the_version_that_made_it_differ() {
 #[test]
 fn the_documents_stand_in_it_byte_for_byte() {
     let (desired, reported) = (r#"{"z" : 1.50, "a":12345678901234567890123}"#, r#"{"z":1e400}"#);
-    let configs = [config(desired)];
-    let states = [StateVersion { device: DeviceNum(1), version: 1, time_ms: 0, payload: reported.into() }];
-    let shown = document(&configs, &states, Tolerance::EXACT).text;
+    let shown = document(&[first(desired)], &[first(reported)], Tolerance::EXACT).text;
     for part in [
         format!(r#"{{"desired":{desired},"#),
         format!(r#""reported":{reported},"#),
@@ -114,22 +93,17 @@ fn the_documents_stand_in_it_byte_for_byte() {
 #[test]
 fn a_document_that_differs_in_too_many_places_is_cut_short() {
     let members: Vec<_> = (0..limits::TWIN_DIFFERENCES + 7).map(|n| format!(r#""{n}":1"#)).collect();
-    let shown = document(&[config(&format!("{{{}}}", members.join(",")))], &[], Tolerance::EXACT);
+    let shown = document(&[first(&format!("{{{}}}", members.join(",")))], &[], Tolerance::EXACT);
     assert_eq!(shown.left_out, 7);
     assert!(shown.text.ends_with(r#""differsLeftOut":7}"#));
     let members: Vec<_> = (0..1_000).map(|n| format!(r#""{n}":1"#)).collect();
     let long = format!(r#"{{"{}":{{{}}}}}"#, "x".repeat(50_000), members.join(","));
-    let states = [StateVersion {
-        device: DeviceNum(1),
-        version: 1,
-        time_ms: 0,
-        payload: format!(r#"{{"{}":{{}}}}"#, "x".repeat(50_000)).into(),
-    }];
-    let shown = document(&[config(&long)], &states, Tolerance::EXACT);
+    let reported = format!(r#"{{"{}":{{}}}}"#, "x".repeat(50_000));
+    let shown = document(&[first(&long)], &[first(&reported)], Tolerance::EXACT);
     assert!(shown.left_out > 900 && shown.text.len() < 1_000_000, "{} left out", shown.left_out);
 }
 
-fn config(text: &str) -> ConfigVersion {
-    let (device, payload, cause) = (DeviceNum(1), text.to_owned().into(), Cause::Api { who: "test".into() });
-    ConfigVersion { device, version: 1, time_ms: 0, payload, cause, acknowledged_ms: None }
+/// The first version of a document.
+fn first(text: &str) -> Kept<'_> {
+    Kept { number: 1, time_ms: 0, payload: text.as_bytes(), acknowledged_ms: None }
 }

@@ -1,6 +1,6 @@
-//! Cuts texts from a guest to a few KiB where they enter, because they go to the log, the journal, the dead letters and the API.
+//! Cuts texts from a guest to a few KiB where they enter, because they go to the log, the journal, the dead letters and the API. Pure.
 
-use switchbox_model::limits::GUEST_TEXT_BYTES;
+use crate::limits::GUEST_TEXT_BYTES;
 
 /// The text, or its beginning with a mark that says how long it was.
 pub fn cut(text: String) -> String {
