@@ -72,14 +72,27 @@ impl Project {
 
     /// Builds it and runs its cases. Returns where its component is.
     fn built(&self) -> PathBuf {
-        let folder = self.folder().display().to_string();
-        let said = self.switchbox(&["plugin", "build", &folder]);
+        let said = self.switchbox(&["plugin", "build", &self.folder().display().to_string()]);
         let written = said.lines().last().and_then(|line| line.strip_prefix("wrote ")?.rsplit_once(" ("));
-        let component = written.map(|(component, _)| component.to_owned()).unwrap_or_default();
+        let component = written.map(|(component, _)| PathBuf::from(component)).unwrap_or_default();
         assert!(said.trim_end().ends_with(" kB)"), "{}: {said}", self.language);
+        self.passes(&component);
+        component
+    }
+
+    /// Runs its cases with this component.
+    fn passes(&self, component: &Path) {
+        let (folder, component) = (self.folder().display().to_string(), component.display().to_string());
         let tested = self.switchbox(&["plugin", "test", &folder, "--component", &component]);
         assert!(tested.starts_with("too-warm: ok\n1 cases of "), "{}: {tested}", self.language);
-        component.into()
+    }
+
+    /// Runs a program of the tool chain in the project's folder.
+    fn run(&self, tool: &str, arguments: &[&str]) {
+        let mut command = Command::new(found(tool).unwrap());
+        let output = command.args(arguments).current_dir(self.folder()).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{tool} {arguments:?}: {}", String::from_utf8_lossy(&said));
     }
 }
 
@@ -147,10 +160,12 @@ fn rust() {
 
 #[test]
 fn javascript_and_typescript() {
-    if !installed(&["componentize-qjs", "esbuild"]) {
+    if !installed(&["componentize-qjs", "esbuild", "tsc"]) {
         return;
     }
     let project = Project::new("js", &[]);
+    let options = ["--allowJs", "--checkJs", "--noEmit", "--strict", "false", "--types", "", "--ignoreConfig"];
+    project.run("tsc", &[&options[..], &["--lib", "es2022", "--module", "esnext", "too-warm.js"]].concat());
     let component = project.built();
     let (host_folder, host, plugin) = host_with(&component);
     assert_eq!(plugin["refusedImports"], Value::Array(Vec::new()), "{plugin}");
@@ -165,6 +180,7 @@ fn javascript_and_typescript() {
     host.stop();
 
     let project = Project::new("ts", &[]);
+    project.run("tsc", &[]);
     let component = project.built();
     let (host_folder, host, _) = host_with(&component);
     follows(&host);
@@ -181,6 +197,16 @@ fn javascript_and_typescript() {
     let place = format!("too-warm.js:{line}:");
     fails(&project, &component, (&host_folder, &host), &["broken", "onEvent", &place]);
     host.stop();
+}
+
+#[test]
+fn javascript_by_jco() {
+    if !installed(&["jco"]) {
+        return;
+    }
+    let project = Project::new("js", &[]);
+    project.run("jco", &["componentize", "too-warm.js", "--wit", "wit", "--world-name", "plugin", "-o", "jco.wasm"]);
+    project.passes(&project.folder().join("jco.wasm"));
 }
 
 /// All files below, without what Python itself writes there.

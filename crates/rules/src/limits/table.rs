@@ -21,6 +21,13 @@ impl LimitName {
     pub fn find(name: &str) -> Option<Self> {
         [host::ALL, plugin::ALL].into_iter().flatten().map(|(limit, _)| *limit).find(|limit| limit.0 == name)
     }
+
+    /// The limit that an error text names: `limit "…"`.
+    #[must_use]
+    pub fn named_in(text: &str) -> Option<Self> {
+        let (_, after) = text.split_once("limit \"")?;
+        Self::find(after.split_once('"')?.0)
+    }
 }
 
 impl fmt::Display for LimitName {
@@ -253,6 +260,7 @@ table! {
         SCHEDULE_BYTES = "schedule-bytes",
         SCRIPT_BYTES = "script-bytes",
         SETTINGS_BYTES = "settings-bytes",
+        SETTINGS_FILE_BYTES = "settings-file-bytes",
         SETTINGS_SCHEMA_BYTES = "settings-schema-bytes",
         START_DEADLINE = "start-deadline",
         STACK = "stack",
