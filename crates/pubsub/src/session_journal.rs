@@ -39,8 +39,8 @@ impl SessionJournal {
             on_commit.run(Ok(Reply::Done));
             return Some(QueuePosition::default());
         };
-        let (_, position) = store.append(None, Entry::Broker(changes), true, permit, on_commit)?;
-        store.wake(0);
+        let (first, position) = store.append(None, Entry::Broker(changes), true, permit, on_commit)?;
+        store.wake(first, 0);
         Some(position)
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, MutexGuard};
 use switchbox_rules::json::{self, PatchError};
 
 use crate::registry::Device;
@@ -85,26 +85,23 @@ pub trait EventSink: Send + Sync {
 pub struct Handle {
     store: store::Handle,
     sink: Arc<dyn EventSink>,
-    offering: Arc<Offering>,
+    topic_locks: Arc<TopicLocks>,
     traces: Tracer,
 }
 
-/// Locks that are held from numbering events until they are offered. Events of one device are offered in the order of the journal
-/// because of the device's own lock, those of one topic because of one of these. The order between others is not defined.
+/// Locks that are held from numbering the events of a topic until they are offered, by the hash of the topic. Because of them the events of
+/// one topic are offered in the order of the journal, and those of one device because of the device's own lock. The order between others
+/// is not defined.
 #[derive(Default)]
-struct Offering {
-    /// Read-locked by each caller that offers, write-locked to find out which events have been offered.
-    under_way: RwLock<()>,
-    /// By the hash of the topic.
-    topics: [Mutex<()>; TOPIC_LOCKS],
-}
+struct TopicLocks([Mutex<()>; TOPIC_LOCKS]);
 
-impl Offering {
-    fn topic(&self, events: &[NewEvent]) -> Option<&Mutex<()>> {
+impl TopicLocks {
+    /// Returns `None` if the events are of no topic.
+    fn of(&self, events: &[NewEvent]) -> Option<&Mutex<()>> {
         let EventData::Topic { topic, .. } = &events.first()?.data else { return None };
         let mut hasher = DefaultHasher::new();
         topic.hash(&mut hasher);
-        self.topics.get(usize::try_from(hasher.finish() % TOPIC_LOCKS as u64).unwrap_or(0))
+        self.0.get(usize::try_from(hasher.finish() % TOPIC_LOCKS as u64).unwrap_or(0))
     }
 }
 
@@ -136,7 +133,7 @@ impl std::fmt::Debug for Handle {
 impl Handle {
     #[must_use]
     pub fn new(store: store::Handle, sink: Arc<dyn EventSink>, traces: Tracer) -> Self {
-        Self { store, sink, offering: Arc::default(), traces }
+        Self { store, sink, topic_locks: Arc::default(), traces }
     }
 
     /// Waits until the journal's queue has room for about this many bytes. This is where back-pressure on publishers happens;
@@ -260,18 +257,16 @@ impl Handle {
         let (fired, by): (Vec<_>, Vec<_>) = fired.into_iter().unzip();
         let event = |data| Event { seq: Seq(0), time_ms, device: None, durable: true, data };
         let events: Vec<_> = fired.into_iter().map(event).collect();
-        let _offering = self.offering.under_way.read();
         let entry = Entry::Events { events: events.clone(), by };
         if let Some((seq, _)) = self.store.append(None, entry, true, Some(permit), OnCommit::Nothing) {
             self.offer_appended(None, events, seq);
         }
     }
 
-    /// The number of the next event; all events before it have been offered.
+    /// All events before this number have been offered.
     #[must_use]
     pub fn offered(&self) -> Seq {
-        let _all_offered = self.offering.under_way.write();
-        self.store.next_seq()
+        self.store.offered()
     }
 
     /// Ends commands of the device and appends their events, in one record. Each was claimed from its queue before, so that it ends
@@ -309,7 +304,7 @@ impl Handle {
         let EventBatch { device, events, order, before, permit, on_commit } = batch;
         let _order = order.or_else(|| match device {
             Some(device) => Some(device.order()),
-            None => self.offering.topic(&events).map(Mutex::lock),
+            None => self.topic_locks.of(&events).map(Mutex::lock),
         });
         let time_ms = clock::now_ms();
         let sync = events.iter().any(|event| event.durable);
@@ -324,7 +319,6 @@ impl Handle {
                 Event { seq: Seq(0), time_ms, device: device.map(|device| device.num), durable, data }
             })
             .collect();
-        let _offering = self.offering.under_way.read();
         let (seq, position) = self.store.append(before, entry(events.clone()), sync, permit, on_commit)?;
         for (index, context) in joined {
             self.traces.on().iter().for_each(|traces| traces.join(Seq(seq.0 + index), context));
@@ -343,14 +337,14 @@ impl Handle {
         (0..).zip(events).filter_map(|(index, event)| Some((index, context(event)?))).collect()
     }
 
-    /// `seq` is the number of the first event. The caller holds `Offering::under_way`.
+    /// `seq` is the number of the first event. Until the end the store counts the events as not offered.
     fn offer_appended(&self, device: Option<&Arc<Device>>, mut events: Vec<Event>, seq: Seq) {
         for (event, seq) in events.iter_mut().zip(seq.0..) {
             event.seq = Seq(seq);
         }
         // The writer is woken last, so that the plugins are working already when it waits for them.
         let handling = self.sink.offer(device, events);
-        self.store.wake(handling);
+        self.store.wake(seq, handling);
     }
 }
 
