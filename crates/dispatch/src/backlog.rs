@@ -436,6 +436,15 @@ mod tests {
     }
 
     #[test]
+    fn a_plugin_that_was_closed_takes_nothing_from_a_thread_that_found_it_before() {
+        let events = Events::new();
+        assert_eq!(events.offer(1), (1, false));
+        events.backlog.close();
+        assert_eq!(events.offer(2), (0, false));
+        assert_eq!(events.backlog.len(), (1, false), "the first stays, for the next start");
+    }
+
+    #[test]
     fn an_event_that_was_overtaken_never_makes_the_journal_be_read_again() {
         let events = Events::new();
         let full = QUEUE_EVENTS as u64;
