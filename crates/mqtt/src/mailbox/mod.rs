@@ -65,8 +65,6 @@ pub(crate) struct State {
     pub(crate) durable: bool,
     /// What the session counts for in the limits for offline clients.
     pub(crate) usage: SessionUsage,
-    /// The config that the client has, if it is sent only changes.
-    pub(crate) known_config: Bytes,
 }
 
 impl State {
@@ -91,6 +89,8 @@ pub(crate) struct Mailbox {
     /// Items that other threads handed over to the session.
     inbox: Inbox,
     fullness: Fullness,
+    /// The config that the client has, if it is sent only changes. Used by the connection's task alone.
+    pub(crate) known_config: Mutex<Bytes>,
     /// The epoch of the connection that accepts deliveries. 0 = none does.
     open_epoch: AtomicU64,
     /// The client subscribes to its own commands with QoS 0, so they are not acknowledged.
@@ -134,6 +134,7 @@ impl Mailbox {
             state: Mutex::default(),
             inbox: Inbox::default(),
             fullness: Fullness::default(),
+            known_config: Mutex::default(),
             open_epoch: AtomicU64::new(0),
             commands_unconfirmed: AtomicBool::new(false),
             purge: AtomicBool::new(false),
