@@ -1,14 +1,10 @@
 //! Permits for room in the writer's queue, in bytes. A caller gets one before it queues an entry.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Error;
-use switchbox_support::threads::has_foreground;
 
 /// How much of the queue a caller may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +29,6 @@ const UNIT_BYTES: usize = 256;
 /// What all callers of the bounded share together have in the queue: what others have to wait for. Enough for two commits of small events,
 /// of which one gathers while the other is written.
 const BOUNDED_BYTES: usize = 96 * 1024;
-/// What takes the disk longer than a commit of small events.
-const LARGE_BYTES: usize = 32 * 1024;
-/// How long the disk is left to others before this many bytes of the bounded share are written, which is so 32 MiB a second.
-const BACK_OFF: Duration = Duration::from_millis(1);
 
 pub(super) struct Permits {
     permits: Arc<Semaphore>,
@@ -84,10 +76,6 @@ impl Permits {
             QueueShare::Bounded => {
                 let units = units_of(bytes, self.bounded_units);
                 let bounded_permit = self.bounded.clone().acquire_many_owned(units).await.map_err(|_| Error::Closed)?;
-                let back_off = back_off_before(bytes);
-                if !back_off.is_zero() && has_foreground(Instant::now()) {
-                    tokio::time::sleep(back_off).await;
-                }
                 Ok(Some(bounded_permit))
             }
         }
@@ -102,11 +90,6 @@ impl Permits {
 
 fn take_now(from: &Arc<Semaphore>, units: u32) -> Option<OwnedSemaphorePermit> {
     from.clone().try_acquire_many_owned(units).ok()
-}
-
-/// How long to wait before this many bytes are written.
-fn back_off_before(bytes: usize) -> Duration {
-    BACK_OFF * u32::try_from(bytes / LARGE_BYTES).unwrap_or(u32::MAX)
 }
 
 fn units_of(bytes: usize, most: usize) -> u32 {

@@ -132,7 +132,13 @@ impl Connection {
         let Ordinary { pending, acks } = ordinary;
         let Some(event) = event else {
             let topics = &self.presence.shared.topics;
-            let (permit, stays) = split_end(self.or_revoked(topics.reserve_for(&pending)).await);
+            let class = self.class;
+            let reserved = async {
+                let permit = topics.reserve_for(&pending).await;
+                class.leave_disk(pending.bytes()).await;
+                permit
+            };
+            let (permit, stays) = split_end(self.or_revoked(reserved).await);
             let position = topics.write_with(permit.flatten(), pending, self.waker_for(&acks, 0).into());
             return stays.and(self.submitted(position.ok_or(ingest::Error::Closed), 0, acks));
         };

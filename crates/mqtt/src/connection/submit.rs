@@ -92,13 +92,25 @@ impl Connection {
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<QueuePermit, ConnectionEnd> {
         let Presence { cpu_budget, shared, .. } = &self.presence;
         cpu_budget.writes(bytes, Instant::now());
-        self.or_revoked(shared.host.ingest.reserve(bytes, self.class.queue_share())).await?.map_err(closed)
+        let class = self.class;
+        let reserved = async move {
+            let permit = shared.host.ingest.reserve(bytes, class.queue_share()).await?;
+            class.leave_disk(bytes).await;
+            Ok::<_, ingest::Error>(permit)
+        };
+        self.or_revoked(reserved).await?.map_err(closed)
     }
 
     async fn reserve_droppable(&self, bytes: usize) -> Result<Option<QueuePermit>, ConnectionEnd> {
         let Presence { cpu_budget, shared, .. } = &self.presence;
         cpu_budget.writes(bytes, Instant::now());
-        self.or_revoked(shared.host.ingest.reserve_droppable(bytes, self.class.queue_share())).await?.map_err(closed)
+        let class = self.class;
+        let reserved = async move {
+            let permit = shared.host.ingest.reserve_droppable(bytes, class.queue_share()).await?;
+            class.leave_disk(bytes).await;
+            Ok::<_, ingest::Error>(permit)
+        };
+        self.or_revoked(reserved).await?.map_err(closed)
     }
 
     /// The waker for the commit of a batch. `None` if the connection has nothing to do then: there is nothing to acknowledge, and the
