@@ -137,7 +137,7 @@ impl Handle {
     }
 
     /// Waits until the journal's queue has room for about this many bytes. This is where back-pressure on publishers happens;
-    /// background publishers wait sooner.
+    /// callers of the bounded share wait sooner.
     pub async fn reserve(&self, bytes: usize, share: QueueShare) -> Result<QueuePermit, Error> {
         Ok(self.store.reserve(bytes, share).await?)
     }
