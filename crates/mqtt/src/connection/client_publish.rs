@@ -27,7 +27,7 @@ use switchbox_mqtt_session::{
     session::ClientProgress,
     topics::{Publisher, Subscriber as _, SubscriberDelivery},
 };
-use switchbox_pubsub::entry_of;
+use switchbox_pubsub::{entry_of, now};
 
 const NOT_RETAINED: PublishRefusal =
     PublishRefusal::new(reason::QUOTA, "there is no room for one more retained message of this client");
@@ -43,7 +43,8 @@ impl Connection {
         let Presence { shared, .. } = &self.presence;
         let event = shared.host.ingest.topic_event(&message);
         let message = Arc::new(message);
-        let delivered = shared.topics.deliver(&message, &publisher, &mut batch.ordinary.pending);
+        let now = *batch.now.get_or_insert_with(now);
+        let delivered = shared.topics.deliver(&message, &publisher, &mut batch.ordinary.pending, now);
         let Ok(waiting) = delivered else {
             self.submit(batch).await?;
             return self.refuse(&message.topic, &NOT_RETAINED, ack);
