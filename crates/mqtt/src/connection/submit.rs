@@ -12,8 +12,8 @@ use crate::{
     mailbox::Close,
     presence::Presence,
 };
-use switchbox_core::ingest::{self, NewEvent, QueuePermit, QueuePosition};
-use switchbox_model::limits;
+use switchbox_core::ingest::{self, EventBatch, NewEvent, QueuePermit, QueuePosition};
+use switchbox_model::{Entry, limits};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 
 impl Connection {
@@ -44,8 +44,9 @@ impl Connection {
             Some(permit) => permit,
             None => self.reserve(bytes).await?,
         };
-        let waker = self.waker_for(&acks, bytes);
-        let submitted = self.presence.shared.host.ingest.submit_waking(&device, events, permit, waker);
+        let (device, permit, on_commit) = (Some(&device), Some(permit), self.waker_for(&acks, bytes).into());
+        let batch = EventBatch { device, events, permit, on_commit, ..EventBatch::default() };
+        let submitted = self.presence.shared.host.ingest.append(batch, Entry::of_events);
         let in_quota = self.submitted(submitted, bytes, acks);
         self.record_received(&received);
         in_quota
