@@ -90,7 +90,8 @@ struct Queue {
 pub struct AppendQueue {
     queue: Mutex<Queue>,
     filled: Condvar,
-    pub(super) permits: Permits,
+    /// Room in the queue.
+    pub permits: Permits,
     /// Set when the writer has started.
     pub(super) idle_writer: OnceLock<Box<dyn IdleWriter>>,
     /// Entries that plugins that handle an event now are likely to submit soon.
@@ -98,7 +99,7 @@ pub struct AppendQueue {
     /// By events, for tasks that wait for one.
     journal_progress: tokio::sync::watch::Sender<JournalProgress>,
     /// By entries, for connections.
-    pub(super) progress: CommitProgress,
+    pub progress: CommitProgress,
 }
 
 /// How far the journal has got.

@@ -30,7 +30,8 @@ const UNIT_BYTES: usize = 256;
 /// of which one gathers while the other is written.
 const BOUNDED_BYTES: usize = 96 * 1024;
 
-pub(super) struct Permits {
+/// The room in the queue.
+pub struct Permits {
     permits: Arc<Semaphore>,
     units: usize,
     bounded: Arc<Semaphore>,
@@ -49,20 +50,18 @@ impl Permits {
         }
     }
 
-    /// Waits for room. A request larger than the whole queue gets the whole queue.
-    pub(super) async fn reserve(&self, bytes: usize, share: QueueShare) -> Result<QueuePermit, Error> {
+    /// Waits for room for about this many bytes. The wait is short for callers of the whole queue, whatever those of the bounded share do.
+    /// A request larger than the whole queue gets the whole queue.
+    pub async fn reserve(&self, bytes: usize, share: QueueShare) -> Result<QueuePermit, Error> {
         let of_bounded = self.bounded_permit(bytes, share).await?;
         let units =
             self.permits.clone().acquire_many_owned(units_of(bytes, self.units)).await.map_err(|_| Error::Closed)?;
         Ok(QueuePermit { units, of_bounded })
     }
 
-    /// Reserves room for what may be dropped. Returns `None` if that would use the last quarter of the queue.
-    pub(super) async fn reserve_droppable(
-        &self,
-        bytes: usize,
-        share: QueueShare,
-    ) -> Result<Option<QueuePermit>, Error> {
+    /// Reserves room for what may be dropped. Returns `None` if that would use the last quarter of the queue. Waits only where many callers
+    /// of the bounded share want some.
+    pub async fn reserve_droppable(&self, bytes: usize, share: QueueShare) -> Result<Option<QueuePermit>, Error> {
         let of_bounded = self.bounded_permit(bytes, share).await?;
         let units = take_now(&self.permits, units_of(bytes, self.units));
         let units = units.filter(|_| self.permits.available_permits() >= self.units / 4);

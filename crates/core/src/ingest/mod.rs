@@ -135,13 +135,13 @@ impl Handle {
     /// Waits until the journal's queue has room for about this many bytes. This is where back-pressure on publishers happens;
     /// callers of the bounded share wait sooner.
     pub async fn reserve(&self, bytes: usize, share: QueueShare) -> Result<QueuePermit, Error> {
-        Ok(self.store.reserve(bytes, share).await?)
+        Ok(self.store.permits.reserve(bytes, share).await?)
     }
 
     /// As [`Handle::reserve`], for what may be dropped: a quarter of the queue is left to the rest. Returns `None` if the queue
     /// has no room.
     pub async fn reserve_droppable(&self, bytes: usize, share: QueueShare) -> Result<Option<QueuePermit>, Error> {
-        Ok(self.store.reserve_droppable(bytes, share).await?)
+        Ok(self.store.permits.reserve_droppable(bytes, share).await?)
     }
 
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
@@ -155,13 +155,13 @@ impl Handle {
     /// The position up to which all entries are durable and applied.
     #[must_use]
     pub fn committed(&self) -> QueuePosition {
-        self.store.committed()
+        self.store.progress.committed()
     }
 
     /// Why nothing more is written to the journal; `None` while it can be written.
     #[must_use]
     pub fn failed(&self) -> Option<Error> {
-        self.store.failed().cloned().map(Error::from)
+        self.store.progress.failed().cloned().map(Error::from)
     }
 
     /// Applies a JSON merge patch (RFC 7396) to the device's newest state; the result has at most `limit` bytes. A state that is
