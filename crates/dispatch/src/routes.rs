@@ -135,14 +135,10 @@ impl Routes {
 pub(super) struct RouteSnapshot<'a> {
     routes: &'a Routes,
     generation: u64,
-    table: RunnerTable,
+    pub(super) table: RunnerTable,
 }
 
 impl RouteSnapshot<'_> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.table.is_empty()
-    }
-
     pub(super) fn find(&self, device: Option<&Arc<Device>>, event: &Event) -> RunnerTable {
         let cached = !matches!(event.data, EventData::Timer { .. } | EventData::Topic { .. });
         let Some(device) = device.filter(|_| cached) else { return triggered(&self.table, device, event) };

@@ -269,7 +269,7 @@ impl Connection {
     /// Returns false while too much waits for the client to read, or too much of what it sent waits for the journal.
     fn reads(&self) -> bool {
         self.unsent.len() < UNSENT_BYTES
-            && !self.unwritten.is_full()
+            && !self.unwritten.fills(0)
             && self.presence.mailbox.lock().session.acks_waiting() <= usize::from(limits::RECEIVE_MAXIMUM)
     }
 }
