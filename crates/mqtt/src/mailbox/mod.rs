@@ -68,12 +68,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The QoS of the subscription to this kind of delivery. Returns `None` if there is none.
-    pub(crate) fn downlink_qos(&self, kind: DownlinkKind) -> Option<QoS> {
-        self.subscriptions.downlink_qos(kind)
-    }
-
-    /// As [`Self::downlink_qos`], for an attached device.
+    /// As [`Subscriptions::downlink_qos`], for an attached device.
     pub(crate) fn attached_downlink_qos(&self, device: &DeviceId, kind: DownlinkKind) -> Option<QoS> {
         let of_device = self.attached_subscriptions.get(device)?.iter();
         of_device.filter(|subscription| subscription.kind == kind).map(|subscription| subscription.qos).max()
@@ -254,7 +249,7 @@ impl Mailbox {
         if !matches!(changed, SubscriptionTarget::Downlink(DownlinkKind::Commands, _)) {
             return;
         }
-        let unconfirmed = state.downlink_qos(DownlinkKind::Commands) == Some(QoS::AtMostOnce);
+        let unconfirmed = state.subscriptions.downlink_qos(DownlinkKind::Commands) == Some(QoS::AtMostOnce);
         self.commands_unconfirmed.store(unconfirmed, Ordering::Release);
     }
 
@@ -387,7 +382,7 @@ impl Mailbox {
         }
         let kind = delivery.downlink_kind();
         let qos = match &delivery.device {
-            None => state.downlink_qos(kind),
+            None => state.subscriptions.downlink_qos(kind),
             Some(device) => state.attached_downlink_qos(&device.name.id, kind),
         };
         // If the client has just unsubscribed, a command is still queued, with QoS 1: the command window waits for its end.
