@@ -28,6 +28,15 @@ pub struct Segment {
     sparse_index: Vec<JournalPosition>,
 }
 
+/// What has to be known of the last file to append to it.
+pub struct LastFile {
+    pub file: Arc<BlockFile>,
+    pub start: JournalPosition,
+    pub end: JournalPosition,
+    /// Bytes that are used.
+    pub used: u64,
+}
+
 pub fn name(start: JournalPosition) -> String {
     format!("{:020}.log", start.row)
 }
@@ -81,6 +90,11 @@ impl Segment {
 
     pub fn file(&self) -> Arc<BlockFile> {
         self.file.clone()
+    }
+
+    pub fn as_last(&self) -> LastFile {
+        let (file, start, end) = (self.file.clone(), self.start, self.end);
+        LastFile { file, start, end, used: FILE_HEADER as u64 + end.offset - start.offset }
     }
 
     /// Whether a reader has the file open.
