@@ -215,7 +215,7 @@ impl Connection {
                 }
                 close = presence.mailbox.asked_to_close() => return Err(ConnectionEnd::Closed(close).into()),
                 // A wake-up for something that was written already, such as the client's own message, needs no further round.
-                () = presence.mailbox.work.notified() => if !presence.mailbox.work.is_woken() { continue },
+                () = presence.mailbox.work.notify.notified() => if !presence.mailbox.work.is_woken() { continue },
                 () = timer.as_mut() => {
                     let now = clock::instant();
                     self.check_time(now)?;
