@@ -153,7 +153,10 @@ impl Connection {
     /// Journals the packet identifiers of QoS 2 events. They follow the events in the journal, so a crash between the two repeats
     /// an event and loses none.
     pub(crate) fn record_received(&self, received: &[u16]) {
-        if let Some(session) = self.durable_session().filter(|_| !received.is_empty()) {
+        // The session's lock is taken only if there are any.
+        if !received.is_empty()
+            && let Some(session) = self.durable_session()
+        {
             let changes = received.iter().map(|id| BrokerChange::PublishReceived { session, id: *id }).collect();
             self.presence.shared.topics.session_journal().submit_soon(changes, OnCommit::Nothing);
         }
