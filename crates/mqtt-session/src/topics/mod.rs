@@ -279,7 +279,8 @@ impl TopicTable {
     /// A page of the retained messages that match, in the order of their topics, after the topic `after` if it is given.
     #[must_use]
     pub fn retained(&self, filter: &str, after: Option<&str>, now: ClockReading) -> Page {
-        let mut page = self.live_retained(now).page(filter, after);
+        let candidates = self.live_retained(now).candidates(filter, after);
+        let mut page = candidates.matching(filter);
         if let Some(statistics) = self.statistics.get().filter(|_| host_topics::is_of_statistics(filter)) {
             host_topics::merge(&mut page, statistics(), filter, after);
         }
