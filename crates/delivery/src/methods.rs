@@ -107,16 +107,16 @@ impl Handle {
         payload: Bytes,
         timeout: Duration,
     ) -> Result<Response, CallError> {
-        let who = || online_device.device().name.to_string();
+        let who = || online_device.device.name.to_string();
         let rid = self.inner.calls.next_rid.fetch_add(1, Ordering::Relaxed);
-        let waiting = online_device.calls();
+        let waiting = &online_device.calls;
         let answer = waiting.begin(rid).ok_or_else(|| CallError::Busy(who(), limits::METHODS_IN_FLIGHT))?;
         let _guard = WaitingCallGuard { waiting, rid };
         if let Some(traces) = self.inner.metrics.traces.on() {
             traces.method_goes_out(rid);
         }
         let expires = Instant::now() + timeout;
-        if !online_device.link().deliver(Outbound::Method { rid, name: name.into(), payload, expires }) {
+        if !online_device.link.deliver(Outbound::Method { rid, name: name.into(), payload, expires }) {
             return Err(CallError::Busy(who(), limits::SESSION_QUEUE));
         }
         match tokio::time::timeout(timeout, answer).await {
@@ -154,9 +154,9 @@ fn check_call(name: &str, payload: &[u8]) -> Result<(), CallError> {
 impl Online {
     /// Gives the device's answer to the waiting method call. Returns false, and counts it, if no call waits for it.
     pub fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool {
-        let waited = self.online_device.calls().answer(rid, Response { status, payload });
+        let waited = self.online_device.calls.answer(rid, Response { status, payload });
         if !waited {
-            let device = self.online_device.device();
+            let device = &self.online_device.device;
             self.inner.calls.record_late(device.num, &device.name, rid);
         }
         waited

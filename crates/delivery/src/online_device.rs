@@ -21,14 +21,14 @@ use switchbox_model::registry::{DeviceError, ErrorKind};
 use switchbox_store::ConfigVersion;
 
 pub(super) struct OnlineDevice {
-    device: Arc<Device>,
-    link: Arc<dyn Link>,
+    pub(super) device: Arc<Device>,
+    pub(super) link: Arc<dyn Link>,
     subscribed: AtomicU8,
     handed_config: Mutex<HandedConfig>,
-    calls: WaitingCalls,
-    commands: CommandWindow,
+    pub(super) calls: WaitingCalls,
+    pub(super) commands: CommandWindow,
     /// When this connection took the device over from another one.
-    taken_over_at: Option<Instant>,
+    pub(super) taken_over_at: Option<Instant>,
 }
 
 /// The newest config version that was handed to the link. Its lock orders "the newest on subscribe" with "every change".
@@ -58,22 +58,6 @@ impl OnlineDevice {
             commands: CommandWindow::default(),
             taken_over_at,
         }
-    }
-
-    pub(super) fn device(&self) -> &Arc<Device> {
-        &self.device
-    }
-
-    pub(super) fn link(&self) -> &dyn Link {
-        self.link.as_ref()
-    }
-
-    pub(super) fn commands(&self) -> &CommandWindow {
-        &self.commands
-    }
-
-    pub(super) fn taken_over_at(&self) -> Option<Instant> {
-        self.taken_over_at
     }
 
     pub(super) fn is_subscribed(&self, kind: DownlinkKind) -> bool {
@@ -123,10 +107,6 @@ impl OnlineDevice {
     pub(super) fn refused_config(&self, version: u64, time_ms: u64) {
         let message = format!("config version {version} was refused, or is larger than the device takes");
         self.device.failed(DeviceError { time_ms, kind: ErrorKind::InvalidArgument, message });
-    }
-
-    pub(super) fn calls(&self) -> &WaitingCalls {
-        &self.calls
     }
 
     /// Fails all calls. Returns the commands that expire with this connection.

@@ -144,7 +144,7 @@ impl EventSink for Handle {
 
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize {
         let plugins = self.routes.snapshot();
-        if plugins.is_empty() {
+        if plugins.table.is_empty() {
             return 0;
         }
         let first = events.first().map_or(Seq(0), |event| event.seq);

@@ -6,11 +6,10 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::blocks::{BlockFile, Blocks};
-use switchbox_support::threads;
 
 /// How the names of such files end.
 pub(crate) const FILE_EXTENSION: &str = "spare";
@@ -18,8 +17,7 @@ pub(crate) const FILE_EXTENSION: &str = "spare";
 pub(crate) const MAX_READY: usize = 4;
 /// Zeros written at once: a commit waits after as many.
 const WRITE_BYTES: usize = 64 * 1024;
-/// How long the disk is left to the foreground's commits between two pieces. 100 MiB are made in a second so, which is more than
-/// the journal grows by.
+/// How long the disk is left to commits between two pieces. 100 MiB are made in a second so, which is more than the journal grows by.
 const PAUSE_BETWEEN_WRITES: Duration = Duration::from_micros(500);
 
 pub(crate) struct Preallocator {
@@ -78,10 +76,7 @@ impl Preallocator {
             return;
         }
         let path = self.next_path();
-        let work = move || {
-            threads::yield_to_foreground();
-            preallocate(path, bytes)
-        };
+        let work = move || preallocate(path, bytes);
         // Supervision: it may fail; the journal then makes its file by itself, and the next one is made ahead again.
         let started = thread::Builder::new().name("journal-spare".into()).spawn(work);
         match started {
@@ -114,9 +109,7 @@ fn preallocate(path: PathBuf, bytes: u64) -> io::Result<PathBuf> {
     zeros.resize(WRITE_BYTES);
     for at in (0..bytes).step_by(WRITE_BYTES) {
         file.write(zeros.bytes(), at, true)?;
-        if threads::has_foreground(Instant::now()) {
-            thread::sleep(PAUSE_BETWEEN_WRITES);
-        }
+        thread::sleep(PAUSE_BETWEEN_WRITES);
     }
     file.sync_with_length()?;
     Ok(path)

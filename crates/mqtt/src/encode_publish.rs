@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use switchbox_azure::twin;
 use switchbox_core::registry::Device;
 use switchbox_delivery::{Outbound, traceparent};
@@ -22,7 +23,7 @@ pub(super) struct Receiver<'a> {
     pub(super) device: Option<&'a Arc<Device>>,
     pub(super) dialect: Dialect,
     /// The config that the client has, if it is sent only changes.
-    pub(super) known_config: &'a mut Bytes,
+    pub(super) known_config: &'a Mutex<Bytes>,
     /// Room for the text of a change.
     pub(super) change: &'a mut String,
     pub(super) traces: &'a Tracer,
@@ -50,7 +51,8 @@ pub(super) fn publish(
             let Some(device) = own else { return false };
             let payload: &[u8] = match outbound {
                 Outbound::Config(config) if !dialect.rules().sends_config => {
-                    if twin::config_change(known_config, &config.payload, config.version, change).is_none() {
+                    let mut known_config = known_config.lock();
+                    if twin::config_change(&known_config, &config.payload, config.version, change).is_none() {
                         return false;
                     }
                     known_config.clone_from(&config.payload);

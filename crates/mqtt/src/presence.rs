@@ -57,8 +57,7 @@ impl Presence {
 
     /// Sends later changes of the config to the client.
     pub(super) fn follow_config(&self, online: &Online) {
-        let config = online.follow_config();
-        self.mailbox.lock().known_config = config;
+        *self.mailbox.known_config.lock() = online.follow_config();
     }
 
     /// Publishes a will that is an event of the device and due at once, so that it precedes the `disconnected` event.

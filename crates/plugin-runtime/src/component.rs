@@ -70,7 +70,7 @@ impl std::fmt::Debug for Component {
 }
 
 impl Component {
-    /// Checks and compiles a component on a background thread, or reads the compiled code from the cache.
+    /// Checks and compiles a component on the engine's runtime for that, or reads the compiled code from the cache.
     pub async fn load(engine: &WasmEngine, bytes: Bytes) -> Result<Self, LoadError> {
         let (size, on) = (bytes.len(), engine.threads());
         let broken = |error: JoinError| LoadError::Compile(error.to_string());

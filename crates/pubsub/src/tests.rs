@@ -119,7 +119,7 @@ async fn no_local_and_retain_as_published_are_kept() {
     topics.publish(message("a", QoS::AtMostOnce, true), &publisher, &mut WaitBudget::default()).await;
     assert!(own.deliveries().is_empty());
     assert!(other.deliveries()[0].retain);
-    assert_eq!(topics.retained("#", None).messages.len(), 1);
+    assert_eq!(topics.retained("#", None, now()).messages.len(), 1);
     assert!(topics.unsubscribe("a", 2) && !topics.unsubscribe("a", 2));
 }
 
@@ -172,7 +172,8 @@ async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
         publish_alone(&topics, message("a/b", QoS::AtLeastOnce, false)).await;
     }
     let everyone = Publisher::of(Owner::Everyone);
-    let waiting = topics.deliver(&message("a/b", QoS::AtLeastOnce, false), &everyone, &mut PendingChanges::default());
+    let waiting =
+        topics.deliver(&message("a/b", QoS::AtLeastOnce, false), &everyone, &mut PendingChanges::default(), now());
     assert!(waiting.is_ok_and(|waiting| waiting.is_empty()));
     assert_eq!(other.deliveries().len(), 5);
 }
@@ -232,8 +233,14 @@ async fn what_a_member_left_goes_to_another() {
     subscribe(&topics, "$share/g/a", &gone, Options::default());
     subscribe(&topics, "$share/g/a", &other, Options { qos: QoS::AtLeastOnce, ..Options::default() });
     topics.unsubscribe("$share/g/a", 1);
-    let deliver =
-        || topics.deliver_shared("$share/g/a", &message("a", QoS::AtLeastOnce, false), &mut PendingChanges::default());
+    let deliver = || {
+        topics.deliver_shared(
+            "$share/g/a",
+            &message("a", QoS::AtLeastOnce, false),
+            &mut PendingChanges::default(),
+            now(),
+        )
+    };
     assert!(deliver().is_none());
     assert_eq!(other.deliveries()[0].shared.as_deref(), Some("$share/g/a"));
     topics.unsubscribe("$share/g/a", 2);
@@ -251,7 +258,7 @@ fn messages_of_the_host_reach_only_clients_that_named_their_topics() {
     for (filter, fake) in filters.iter().zip(&fakes) {
         assert!(!subscribe(&topics, filter, fake, Options::default()));
     }
-    topics.publish_host_message(&message("registries/r/devices/a/state", QoS::AtLeastOnce, false));
+    topics.publish_host_message(&message("registries/r/devices/a/state", QoS::AtLeastOnce, false), now());
     let got: Vec<_> = fakes.iter().map(|fake| fake.deliveries().len()).collect();
     assert_eq!(got, [1, 1, 0, 0, 0, 0]);
     assert!(topics.has_device_watchers());
@@ -273,7 +280,7 @@ async fn what_expired_makes_room_for_new_retained_messages() {
         retain(format!("old/{n}"), Some(Instant::now())).await;
     }
     retain("new".into(), None).await;
-    assert_eq!(topics.retained("#", None).messages.len(), 1);
+    assert_eq!(topics.retained("#", None, now()).messages.len(), 1);
     assert_eq!(metrics.limit_hits(limits::names::RETAINED_MESSAGES), 0);
 }
 

@@ -88,7 +88,7 @@ impl MirrorQueue {
             let mut published = 0_usize;
             while let Some(message) = self.pop() {
                 if let Some(topics) = self.0.topics.get() {
-                    topics.publish_host_message(&Arc::new(message));
+                    topics.publish_host_message(&Arc::new(message), switchbox_pubsub::now());
                 }
                 published += 1;
                 if published.is_multiple_of(TURN) {

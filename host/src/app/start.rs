@@ -181,7 +181,7 @@ impl<'a> Start<'a> {
     async fn recover_plugins(&self, opened: &mut Opened) -> anyhow::Result<Recovered> {
         let engine = plugin::WasmEngine::new(plugin::Options {
             cache: Some(self.settings.data.join("compiled")),
-            background: Some(self.background.handle().clone()),
+            compiles_on: Some(self.background.handle().clone()),
             tasks: self.tasks.clone(),
             ..plugin::Options::default()
         })?;

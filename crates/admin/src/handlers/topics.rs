@@ -54,7 +54,7 @@ pub(crate) async fn retained(State(app): State<App>, params: Params) -> Page {
     let mut after = params.one("pageToken").map(str::to_owned);
     let (mut list, mut last) = (List::new("messages").always(), None);
     loop {
-        let page = app.handles.topics.retained(&filter, after.as_deref());
+        let page = app.handles.topics.retained(&filter, after.as_deref(), switchbox_pubsub::now());
         for message in page.messages {
             if list.len() >= limit || !list.push(&show(&message, None)) {
                 return Ok(list.page(last, &app.handles.counters));
@@ -106,8 +106,14 @@ pub(crate) async fn publish(
     }
     let from = Publisher::of(Owner::Everyone);
     app.handles.topics.publish(message.clone(), &from, &mut WaitBudget::default()).await;
-    let is_kept =
-        || app.handles.topics.retained(&message.topic, None).messages.iter().any(|one| one.payload == message.payload);
+    let is_kept = || {
+        app.handles
+            .topics
+            .retained(&message.topic, None, switchbox_pubsub::now())
+            .messages
+            .iter()
+            .any(|one| one.payload == message.payload)
+    };
     if message.retain && !message.payload.is_empty() && !is_kept() {
         let text = "it was given to the subscribers, but there is no room to retain it (limits retained_messages, retained_bytes)";
         return Err(Error::new(Kind::ResourceExhausted, text));

@@ -164,6 +164,17 @@ pub enum OutgoingPacket<'a, D: Clone> {
     },
 }
 
+impl<D: Clone + 'static> OutgoingPacket<'_, D> {
+    /// The packet without a reference to the session, which keeps the item for a retransmission. Both share the payload.
+    #[must_use]
+    pub fn into_owned(self) -> OutgoingPacket<'static, D> {
+        match self {
+            Self::Ack(ack) => OutgoingPacket::Ack(ack),
+            Self::Publish { id, dup, item } => OutgoingPacket::Publish { id, dup, item: Cow::Owned(item.into_owned()) },
+        }
+    }
+}
+
 /// Whether an acknowledgement of the client was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {

@@ -69,20 +69,19 @@ pub struct Options {
 pub type Unawaited = dyn Fn(BrokerChange) + Send + Sync;
 
 /// What a filter of the trie delivers to.
+#[derive(Clone)]
 enum Target {
     One { subscriber: Arc<dyn Subscriber>, options: Options },
     Group(Arc<Group>),
 }
 
-#[derive(Default)]
-struct Routes {
-    trie: Trie<Target>,
-    groups: HashMap<Arc<str>, Arc<Group>>,
-}
-
 /// The subscriptions and the retained messages.
 pub struct TopicTable {
-    routes: RwLock<Routes>,
+    /// Of shared subscriptions, by their filters. Locked before `trie`.
+    groups: Mutex<HashMap<Arc<str>, Arc<Group>>>,
+    /// Locked only to change it and to take a snapshot: messages are matched without the lock. One that is being matched may still go to a
+    /// subscriber that has unsubscribed, as one that is being offered may.
+    trie: RwLock<Trie<Target>>,
     retained: Mutex<Retained>,
     /// Limits the log lines about retained messages for which there was no room.
     log_limit: Mutex<LogLimit>,
@@ -150,7 +149,8 @@ impl TopicTable {
         let full = metrics.queue_full();
         Self {
             full,
-            routes: RwLock::default(),
+            groups: Mutex::default(),
+            trie: RwLock::default(),
             retained: Mutex::default(),
             log_limit: Mutex::new(LogLimit::new(1, now)),
             watchers: Watchers::default(),
@@ -203,18 +203,19 @@ impl TopicTable {
     }
 
     fn insert(&self, filter: &str, subscriber: Arc<dyn Subscriber>, options: Options) -> bool {
-        let mut routes = self.routes.write();
         if !is_shared(filter) {
-            return routes.trie.insert(&trie_key(filter), subscriber.id(), Target::One { subscriber, options });
+            let id = subscriber.id();
+            return self.trie.write().insert(&trie_key(filter), id, Target::One { subscriber, options });
         }
         let member = Member { subscriber, options };
-        if let Some(group) = routes.groups.get(filter) {
+        let mut groups = self.groups.lock();
+        if let Some(group) = groups.get(filter) {
             return group.join(member);
         }
         let group = Arc::new(Group::new(NEXT_GROUP.fetch_add(1, Ordering::Relaxed), filter));
         group.join(member);
-        routes.groups.insert(group.filter.clone(), group.clone());
-        routes.trie.insert(&trie_key(filter), group.id, Target::Group(group))
+        groups.insert(group.filter.clone(), group.clone());
+        self.trie.write().insert(&trie_key(filter), group.id, Target::Group(group))
     }
 
     /// Removes a subscription. Returns true if the subscriber had this filter.
@@ -228,15 +229,15 @@ impl TopicTable {
     }
 
     fn remove(&self, filter: &str, subscriber: u64) -> bool {
-        let mut routes = self.routes.write();
         if !is_shared(filter) {
-            return routes.trie.remove(&trie_key(filter), subscriber);
+            return self.trie.write().remove(&trie_key(filter), subscriber);
         }
-        let Some(group) = routes.groups.get(filter).cloned() else { return false };
+        let mut groups = self.groups.lock();
+        let Some(group) = groups.get(filter).cloned() else { return false };
         let left = group.leave(subscriber);
         if group.is_empty() {
-            routes.groups.remove(filter);
-            routes.trie.remove(&trie_key(filter), group.id);
+            groups.remove(filter);
+            self.trie.write().remove(&trie_key(filter), group.id);
         }
         left
     }
@@ -278,7 +279,8 @@ impl TopicTable {
     /// A page of the retained messages that match, in the order of their topics, after the topic `after` if it is given.
     #[must_use]
     pub fn retained(&self, filter: &str, after: Option<&str>, now: ClockReading) -> Page {
-        let mut page = self.live_retained(now).page(filter, after);
+        let candidates = self.live_retained(now).candidates(filter, after);
+        let mut page = candidates.matching(filter);
         if let Some(statistics) = self.statistics.get().filter(|_| host_topics::is_of_statistics(filter)) {
             host_topics::merge(&mut page, statistics(), filter, after);
         }
@@ -295,7 +297,7 @@ impl TopicTable {
         pending: &mut PendingChanges,
         now: ClockReading,
     ) -> Option<SubscriberDelivery> {
-        let group = self.routes.read().groups.get(filter).cloned()?;
+        let group = self.groups.lock().get(filter).cloned()?;
         self.offer_to_group(&mut pending.message(message, now), &group)
     }
 
@@ -419,7 +421,8 @@ impl TopicTable {
     fn targets(&self, message: &Message, topic: &str, from: Option<u64>) -> (Vec<SubscriberDelivery>, Vec<Arc<Group>>) {
         let mut offers: Vec<SubscriberDelivery> = Vec::new();
         let mut groups = Vec::new();
-        self.routes.read().trie.matching(topic, &mut |id, target| match target {
+        let trie = self.trie.read().clone();
+        trie.matching(topic, &mut |id, target| match target {
             Target::Group(group) => groups.push(group.clone()),
             Target::One { options, .. } if options.no_local && from == Some(id) => {}
             Target::One { subscriber, options } => {

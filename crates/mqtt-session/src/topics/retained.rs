@@ -15,7 +15,7 @@ use switchbox_model::{
 };
 use switchbox_rules::topic;
 
-/// Topics that one page examines. The lock is held meanwhile, so publishers of retained messages wait.
+/// Topics that one page examines. Publishers of retained messages wait while they are collected, not while they are matched.
 const PAGE_TOPICS: usize = 256;
 
 const NUMBER: SharedQuota = SharedQuota::beside(RETAINED, (names::RETAINED_MESSAGES, names::RETAINED_MESSAGES_OF_ONE));
@@ -27,6 +27,14 @@ pub struct Page {
     pub messages: Vec<Arc<Message>>,
     /// The topic after which the next page begins. `None` if this is the last page.
     pub next: Option<Arc<str>>,
+}
+
+impl Page {
+    /// Keeps the messages whose topics match. This takes longer than to collect them, and needs no lock.
+    pub(super) fn matching(mut self, filter: &str) -> Self {
+        self.messages.retain(|message| topic::matches(filter, &message.topic));
+        self
+    }
 }
 
 #[derive(Debug)]
@@ -124,22 +132,17 @@ impl Retained {
         (self.messages.len(), self.bytes)
     }
 
-    /// The next page of matching messages, in the order of their topics, after the topic `after` if it is given. Examines
-    /// [`PAGE_TOPICS`] topics, whether they match or not.
-    pub(super) fn page(&self, filter: &str, after: Option<&str>) -> Page {
+    /// The messages that the next page examines, in the order of their topics, after the topic `after` if it is given: [`PAGE_TOPICS`],
+    /// whether they match or not. [`Page::matching`] keeps those that do.
+    pub(super) fn candidates(&self, filter: &str, after: Option<&str>) -> Page {
         let prefix = topic::literal_prefix(filter);
         let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
         let after = self.messages.range::<str, _>((from, Bound::Unbounded));
         let mut topics = after.take_while(|(topic, _)| topic.starts_with(prefix));
-        let (mut messages, mut last) = (Vec::new(), None);
-        for (topic, retained) in topics.by_ref().take(PAGE_TOPICS) {
-            if topic::matches(filter, topic) {
-                messages.push(retained.message.clone());
-            }
-            last = Some(topic);
-        }
-        let next = topics.next().and(last).cloned();
-        Page { messages, next }
+        let messages: Vec<_> =
+            topics.by_ref().take(PAGE_TOPICS).map(|(_, retained)| retained.message.clone()).collect();
+        let last = messages.last().map(|message| message.topic.clone());
+        Page { next: topics.next().and(last), messages }
     }
 }
 
@@ -156,7 +159,7 @@ mod tests {
     }
 
     fn topics(retained: &Retained, filter: &str) -> Vec<String> {
-        retained.page(filter, None).messages.iter().map(|m| m.topic.to_string()).collect()
+        retained.candidates(filter, None).matching(filter).messages.iter().map(|m| m.topic.to_string()).collect()
     }
 
     #[test]
@@ -175,7 +178,7 @@ mod tests {
         ] {
             assert_eq!(topics(&retained, filter), expect, "{filter}");
         }
-        assert_eq!(retained.page("a", None).messages[0].payload, "2");
+        assert_eq!(retained.candidates("a", None).matching("a").messages[0].payload, "2");
     }
 
     #[test]
@@ -189,7 +192,7 @@ mod tests {
         {
             let (mut found, mut after, mut count) = (BTreeSet::new(), None, 0);
             loop {
-                let page = retained.page(filter, after.as_deref());
+                let page = retained.candidates(filter, after.as_deref()).matching(filter);
                 count += 1;
                 assert!(page.messages.iter().all(|message| found.insert(message.topic.clone())), "twice");
                 after = page.next;
@@ -233,7 +236,7 @@ mod tests {
         retained.set(&message("0", "y"), &EVERYONE).unwrap();
         let big = Arc::new(Message::new("1", vec![0; RETAINED_BYTES]));
         assert_eq!(retained.set(&big, &EVERYONE), Err(names::RETAINED_BYTES_OF_ONE));
-        assert_eq!(retained.page("1", None).messages[0].payload, "x");
+        assert_eq!(retained.candidates("1", None).matching("1").messages[0].payload, "x");
     }
 
     #[test]

@@ -1,7 +1,16 @@
 //! The subscriptions by the levels of their filters. The cost of a publish depends on its topic's depth and its matches, not on the number
-//! of subscriptions.
+//! of subscriptions. A clone is a snapshot that costs one count: a change copies the nodes from the root to the subscription if a snapshot
+//! has them, and changes them in place otherwise.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
+
+/// Children from which on a node keeps them in [`SHARDS`] parts, so that a change copies one part and not all.
+const SHARDED_FROM: usize = 64;
+const SHARDS: usize = 256;
 
 /// Bytes of memory that a subscription with this checked filter takes, here and in its session, roughly. Each level may have a node of its
 /// own.
@@ -13,39 +22,55 @@ pub fn memory_bytes(filter: &str) -> usize {
 }
 
 /// Subscriptions of many subscribers; each has at most one for a filter.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Trie<T> {
-    root: Node<T>,
+    root: Arc<Node<T>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Node<T> {
-    children: HashMap<Box<str>, Node<T>>,
+    /// The child of the level `#`.
+    all: Option<Arc<Self>>,
+    /// The child of the level `+`.
+    any: Option<Arc<Self>>,
+    named: Children<T>,
     /// Subscriber and subscription.
     entries: Vec<(u64, T)>,
 }
 
+/// The children of levels without a wildcard: in one part, or by the hash of the level in [`SHARDS`].
+#[derive(Debug, Clone)]
+struct Children<T> {
+    shards: Vec<Arc<Shard<T>>>,
+    len: usize,
+}
+
+type Shard<T> = HashMap<Arc<str>, Arc<Node<T>>>;
+
+impl<T> Default for Children<T> {
+    fn default() -> Self {
+        Self { shards: Vec::new(), len: 0 }
+    }
+}
+
 impl<T> Default for Node<T> {
     fn default() -> Self {
-        Self { children: HashMap::new(), entries: Vec::new() }
+        Self { all: None, any: None, named: Children::default(), entries: Vec::new() }
     }
 }
 
 impl<T> Default for Trie<T> {
     fn default() -> Self {
-        Self { root: Node::default() }
+        Self { root: Arc::default() }
     }
 }
 
-impl<T> Trie<T> {
+impl<T: Clone> Trie<T> {
     /// Adds a subscription. Returns true if the subscriber had this filter already; its subscription is replaced then.
     pub(super) fn insert(&mut self, filter: &str, subscriber: u64, value: T) -> bool {
-        let mut node = &mut self.root;
+        let mut node = Arc::make_mut(&mut self.root);
         for level in filter.split('/') {
-            if !node.children.contains_key(level) {
-                node.children.insert(level.into(), Node::default());
-            }
-            let Some(child) = node.children.get_mut(level) else { return false };
+            let Some(child) = node.child_or_new(level) else { return false };
             node = child;
         }
         match node.entries.iter_mut().find(|(id, _)| *id == subscriber) {
@@ -62,7 +87,7 @@ impl<T> Trie<T> {
 
     /// Removes a subscription. Returns true if the subscriber had this filter.
     pub(super) fn remove(&mut self, filter: &str, subscriber: u64) -> bool {
-        self.root.remove(&mut filter.split('/'), subscriber)
+        Arc::make_mut(&mut self.root).remove(&mut filter.split('/'), subscriber)
     }
 
     /// Calls `found` for every subscription that matches the topic; more than once for a subscriber with several.
@@ -78,9 +103,22 @@ impl<T> Trie<T> {
     }
 }
 
-impl<T> Node<T> {
+impl<T: Clone> Node<T> {
     fn is_empty(&self) -> bool {
-        self.children.is_empty() && self.entries.is_empty()
+        self.all.is_none() && self.any.is_none() && self.named.len == 0 && self.entries.is_empty()
+    }
+
+    fn child_or_new(&mut self, level: &str) -> Option<&mut Self> {
+        match level {
+            "#" => Some(Arc::make_mut(self.all.get_or_insert_default())),
+            "+" => Some(Arc::make_mut(self.any.get_or_insert_default())),
+            name => {
+                if self.named.get(name).is_none() {
+                    self.named.insert(name);
+                }
+                self.named.get_mut(name)
+            }
+        }
     }
 
     fn remove(&mut self, levels: &mut std::str::Split<'_, char>, subscriber: u64) -> bool {
@@ -89,10 +127,19 @@ impl<T> Node<T> {
             self.entries.retain(|(id, _)| *id != subscriber);
             return self.entries.len() < before;
         };
-        let Some(child) = self.children.get_mut(level) else { return false };
+        let child = match level {
+            "#" => self.all.as_mut().map(Arc::make_mut),
+            "+" => self.any.as_mut().map(Arc::make_mut),
+            name => self.named.get_mut(name),
+        };
+        let Some(child) = child else { return false };
         let removed = child.remove(levels, subscriber);
         if child.is_empty() {
-            self.children.remove(level);
+            match level {
+                "#" => self.all = None,
+                "+" => self.any = None,
+                name => self.named.remove(name),
+            }
         }
         removed
     }
@@ -102,7 +149,7 @@ impl<T> Node<T> {
             Some(level) => self.matching_level(level, levels, true, found),
             None => {
                 self.report(found);
-                self.children.get("#").into_iter().for_each(|all| all.report(found));
+                self.all.iter().for_each(|all| all.report(found));
             }
         }
     }
@@ -115,20 +162,78 @@ impl<T> Node<T> {
         found: &mut impl FnMut(u64, &'a T),
     ) {
         if wildcards {
-            if let Some(all) = self.children.get("#") {
+            if let Some(all) = &self.all {
                 all.report(found);
             }
-            if let Some(any) = self.children.get("+") {
+            if let Some(any) = &self.any {
                 any.matching(rest.clone(), found);
             }
         }
-        if let Some(child) = self.children.get(level) {
+        if let Some(child) = self.named.get(level) {
             child.matching(rest, found);
         }
     }
 
     fn report<'a>(&'a self, found: &mut impl FnMut(u64, &'a T)) {
         self.entries.iter().for_each(|(id, value)| found(*id, value));
+    }
+}
+
+impl<T: Clone> Children<T> {
+    /// The index of the shard for this level.
+    fn shard(&self, level: &str) -> usize {
+        if self.shards.len() <= 1 {
+            return 0;
+        }
+        let mut hasher = DefaultHasher::new();
+        level.hash(&mut hasher);
+        usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0)
+    }
+
+    fn get(&self, level: &str) -> Option<&Node<T>> {
+        self.shards.get(self.shard(level))?.get(level).map(|child| &**child)
+    }
+
+    fn get_mut(&mut self, level: &str) -> Option<&mut Node<T>> {
+        let shard = self.shard(level);
+        Arc::make_mut(self.shards.get_mut(shard)?).get_mut(level).map(Arc::make_mut)
+    }
+
+    /// Adds an empty child for a level that has none.
+    fn insert(&mut self, level: &str) {
+        match self.shards.len() {
+            0 => self.shards.push(Arc::default()),
+            1 if self.len >= SHARDED_FROM => self.divide(),
+            _ => {}
+        }
+        self.put(level.into(), Arc::default());
+        self.len += 1;
+    }
+
+    fn divide(&mut self) {
+        let empty: Arc<Shard<T>> = Arc::default();
+        let undivided = std::mem::replace(&mut self.shards, vec![empty; SHARDS]);
+        for (level, child) in undivided.iter().flat_map(|shard| shard.iter()) {
+            self.put(level.clone(), child.clone());
+        }
+    }
+
+    fn put(&mut self, level: Arc<str>, child: Arc<Node<T>>) {
+        let shard = self.shard(&level);
+        if let Some(shard) = self.shards.get_mut(shard) {
+            Arc::make_mut(shard).insert(level, child);
+        }
+    }
+
+    fn remove(&mut self, level: &str) {
+        let shard = self.shard(level);
+        let Some(shard) = self.shards.get_mut(shard) else { return };
+        if Arc::make_mut(shard).remove(level).is_some() {
+            self.len -= 1;
+        }
+        if self.len == 0 {
+            self.shards = Vec::new();
+        }
     }
 }
 
@@ -161,6 +266,33 @@ mod tests {
         }
         assert!(trie.is_empty());
         assert!(!trie.remove("a/b", 1));
+    }
+
+    #[test]
+    fn a_snapshot_shows_no_later_change_and_many_children_are_found() {
+        let matches = |trie: &Trie<()>, topic: &str| {
+            let mut count = 0;
+            trie.matching(topic, &mut |_, ()| count += 1);
+            count
+        };
+        let filter = |device: usize| format!("site/{device}/state");
+        let devices = 0..3 * SHARDED_FROM;
+        let mut trie = Trie::default();
+        for device in devices.clone() {
+            assert!(!trie.insert(&filter(device), 1, ()));
+        }
+        trie.insert("site/+/state", 2, ());
+        let before = trie.clone();
+        for topic in devices.map(filter) {
+            assert!(trie.insert(&topic, 1, ()));
+            assert_eq!(matches(&trie, &topic), 2);
+            assert!(trie.remove(&topic, 1) && !trie.remove(&topic, 1));
+            trie.insert("site/#", 3, ());
+            assert_eq!((matches(&trie, &topic), matches(&before, &topic)), (2, 2), "{topic}");
+            assert!(trie.remove("site/#", 3));
+            assert_eq!((matches(&trie, &topic), matches(&before, &topic)), (1, 2), "{topic}");
+        }
+        assert!(trie.remove("site/+/state", 2) && trie.is_empty() && !before.is_empty());
     }
 
     proptest::proptest! {

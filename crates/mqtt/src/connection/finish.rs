@@ -92,7 +92,7 @@ impl Connection {
             if self.presence.mailbox.lock().session.acks_waiting() == 0 {
                 return Ok(());
             }
-            self.presence.mailbox.work.notified().await;
+            self.presence.mailbox.work.notify.notified().await;
         }
     }
 }

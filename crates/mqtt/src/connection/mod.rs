@@ -215,7 +215,7 @@ impl Connection {
                 }
                 close = presence.mailbox.asked_to_close() => return Err(ConnectionEnd::Closed(close).into()),
                 // A wake-up for something that was written already, such as the client's own message, needs no further round.
-                () = presence.mailbox.work.notified() => if !presence.mailbox.work.is_woken() { continue },
+                () = presence.mailbox.work.notify.notified() => if !presence.mailbox.work.is_woken() { continue },
                 () = timer.as_mut() => {
                     let now = clock::instant();
                     self.check_time(now)?;
@@ -269,7 +269,7 @@ impl Connection {
     /// Returns false while too much waits for the client to read, or too much of what it sent waits for the journal.
     fn reads(&self) -> bool {
         self.unsent.len() < UNSENT_BYTES
-            && !self.unwritten.is_full()
+            && !self.unwritten.fills(0)
             && self.presence.mailbox.lock().session.acks_waiting() <= usize::from(limits::RECEIVE_MAXIMUM)
     }
 }

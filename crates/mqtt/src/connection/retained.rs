@@ -45,14 +45,15 @@ impl Connection {
     /// Queues one page of retained messages. Returns the position of the next page, or `None` if this was the last.
     fn offer_retained(&self, mut left: RetainedLeft, pending: &mut PendingChanges) -> Option<RetainedLeft> {
         let Presence { shared, mailbox, .. } = &self.presence;
-        let page = shared.topics.retained(&left.filter, left.after.as_deref());
+        let now = switchbox_pubsub::now();
+        let page = shared.topics.retained(&left.filter, left.after.as_deref(), now);
         for message in page.messages {
             let qos = left.qos.min(message.qos);
             let delivery = Delivery { qos, retain: true, ids: left.id.into_iter().collect(), shared: None };
             match mailbox.deliver(&message, delivery) {
                 Delivered::Queued | Delivered::Dropped => {}
                 Delivered::JournalFirst(recipient) => {
-                    shared.topics.deliver_when_durable(mailbox.clone(), &message, recipient, pending);
+                    pending.deliver(shared.topics.numbers(), mailbox.clone(), &message, recipient, now);
                 }
                 Delivered::Full => return Some(left),
             }

@@ -181,7 +181,7 @@ impl Connection {
                 self.presence.shared.topics.unsubscribe(filter, mailbox.id());
             }
             Some(SubscriptionTarget::Downlink(kind, _)) => {
-                let another = mailbox.lock().downlink_qos(kind).is_some();
+                let another = mailbox.lock().subscriptions.downlink_qos(kind).is_some();
                 if let Some(online) = self.presence.online.as_ref().filter(|_| !another) {
                     online.unsubscribe(kind);
                 }

@@ -14,7 +14,7 @@ pub(crate) struct DeviceLink {
 
 impl Link for DeviceLink {
     fn queue(&self, outbound: Outbound) -> bool {
-        self.mailbox.hand_over(self.connection_epoch, DeviceDelivery::own(outbound), None)
+        self.mailbox.hand_over(self.connection_epoch, DeviceDelivery { device: None, outbound }, None)
     }
 
     fn wake(&self) {

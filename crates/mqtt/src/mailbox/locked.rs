@@ -33,13 +33,6 @@ pub(crate) struct LockedState<'a> {
     pub(super) fullness: &'a Fullness,
 }
 
-impl LockedState<'_> {
-    /// Releases the lock for a moment if other threads wait for it.
-    pub(crate) fn bump(&mut self) {
-        MutexGuard::bump(&mut self.state);
-    }
-}
-
 impl Deref for LockedState<'_> {
     type Target = State;
 

@@ -65,17 +65,10 @@ pub(crate) struct State {
     pub(crate) durable: bool,
     /// What the session counts for in the limits for offline clients.
     pub(crate) usage: SessionUsage,
-    /// The config that the client has, if it is sent only changes.
-    pub(crate) known_config: Bytes,
 }
 
 impl State {
-    /// The QoS of the subscription to this kind of delivery. Returns `None` if there is none.
-    pub(crate) fn downlink_qos(&self, kind: DownlinkKind) -> Option<QoS> {
-        self.subscriptions.downlink_qos(kind)
-    }
-
-    /// As [`Self::downlink_qos`], for an attached device.
+    /// As [`Subscriptions::downlink_qos`], for an attached device.
     pub(crate) fn attached_downlink_qos(&self, device: &DeviceId, kind: DownlinkKind) -> Option<QoS> {
         let of_device = self.attached_subscriptions.get(device)?.iter();
         of_device.filter(|subscription| subscription.kind == kind).map(|subscription| subscription.qos).max()
@@ -91,6 +84,8 @@ pub(crate) struct Mailbox {
     /// Items that other threads handed over to the session.
     inbox: Inbox,
     fullness: Fullness,
+    /// The config that the client has, if it is sent only changes. Used by the connection's task alone.
+    pub(crate) known_config: Mutex<Bytes>,
     /// The epoch of the connection that accepts deliveries. 0 = none does.
     open_epoch: AtomicU64,
     /// The client subscribes to its own commands with QoS 0, so they are not acknowledged.
@@ -134,6 +129,7 @@ impl Mailbox {
             state: Mutex::default(),
             inbox: Inbox::default(),
             fullness: Fullness::default(),
+            known_config: Mutex::default(),
             open_epoch: AtomicU64::new(0),
             commands_unconfirmed: AtomicBool::new(false),
             purge: AtomicBool::new(false),
@@ -253,7 +249,7 @@ impl Mailbox {
         if !matches!(changed, SubscriptionTarget::Downlink(DownlinkKind::Commands, _)) {
             return;
         }
-        let unconfirmed = state.downlink_qos(DownlinkKind::Commands) == Some(QoS::AtMostOnce);
+        let unconfirmed = state.subscriptions.downlink_qos(DownlinkKind::Commands) == Some(QoS::AtMostOnce);
         self.commands_unconfirmed.store(unconfirmed, Ordering::Release);
     }
 
@@ -386,7 +382,7 @@ impl Mailbox {
         }
         let kind = delivery.downlink_kind();
         let qos = match &delivery.device {
-            None => state.downlink_qos(kind),
+            None => state.subscriptions.downlink_qos(kind),
             Some(device) => state.attached_downlink_qos(&device.name.id, kind),
         };
         // If the client has just unsubscribed, a command is still queued, with QoS 1: the command window waits for its end.

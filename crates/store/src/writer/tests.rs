@@ -143,7 +143,7 @@ fn after_a_write_that_failed_nothing_is_acknowledged_or_settled() {
         Item::Flush { done: settle, low_water: Some(Seq(7)) },
     ]);
     // More is expected than ever comes: a plugin is handling an event.
-    append_queue.wake(8);
+    append_queue.wake(Seq(1), 8);
     Writer::run(&writer(journal, append_queue.clone(), Nothing, materialiser), &append_queue);
     assert!(receiver.recv().unwrap().is_err());
     assert!(settled.try_recv().is_err(), "it was said to be settled");
