@@ -75,7 +75,7 @@ mod tests {
     use switchbox_model::EventKind;
 
     use super::*;
-    use crate::{Int64, Time};
+    use crate::scalars::{Int64, Time};
 
     fn sent(item: &(impl StreamItem + Serialize)) -> Value {
         let (name, data) = item.parts().unwrap();
