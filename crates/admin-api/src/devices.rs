@@ -89,11 +89,3 @@ pub struct Status {
     // Bounded by the body: it is thrown away.
     pub message: String,
 }
-
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListDevicesResponse {
-    pub devices: Vec<Device>,
-    pub next_page_token: Option<String>,
-}

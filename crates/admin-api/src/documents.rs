@@ -96,10 +96,3 @@ pub struct ListDeviceConfigVersionsResponse {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub device_configs: Vec<DeviceConfig>,
 }
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListDeviceStatesResponse {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub device_states: Vec<DeviceState>,
-}

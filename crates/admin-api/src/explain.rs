@@ -110,16 +110,6 @@ pub struct MethodCall {
     pub event_device: Option<String>,
 }
 
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListMethodCallsResponse {
-    pub method_calls: Vec<MethodCall>,
-    pub next_page_token: Option<String>,
-    /// The page has all that match and are newer than this. It may have few, or none: the next page continues there.
-    pub searched_to: Option<Time>,
-}
-
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CallAnswer {

@@ -68,11 +68,3 @@ pub struct AuditLine {
     /// The HTTP status of the answer.
     pub status: u16,
 }
-
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListAuditResponse {
-    pub lines: Vec<AuditLine>,
-    pub next_page_token: Option<String>,
-}

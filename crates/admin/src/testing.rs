@@ -399,6 +399,7 @@ impl TestHost {
         let (status, answer) = self.call(method, path, body);
         assert_ne!(status, 200, "{method} {path} was taken: {answer}");
         assert_eq!(answer["error"]["code"], status);
+        assert_eq!(crate::openapi::conformance::problem_of_refusal(&answer), None);
         let text = |field: &str| answer["error"][field].as_str().unwrap().to_owned();
         (status, text("status"), text("message"))
     }

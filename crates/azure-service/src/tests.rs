@@ -329,6 +329,37 @@ async fn a_device_that_is_created_with_its_twin_is_one_entry() {
 }
 
 #[tokio::test]
+async fn a_device_that_is_updated_with_its_twin_gets_both() {
+    let hub = Hub::start().await;
+    let item = |mode: &str, n: u64, more: Value| {
+        let mut item = json!({ "id": "lamp", "importMode": mode, "statusReason": n.to_string(), "tags": { "n": n },
+                               "properties": { "desired": { "level": n } } });
+        item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        item
+    };
+    let reason = || hub.lamp().spec().metadata["statusReason"].clone();
+    for (n, mode) in (1..).zip(["createOrUpdate", "update", "updateIfMatchETag"]) {
+        let more = json!({ "eTag": etag::of_identity(&hub.lamp().registered()) });
+        hub.bulk(item(mode, n, more)).await.unwrap();
+        assert_eq!((hub.tags(), hub.desired("lamp")), (json!({ "n": n }), json!({ "level": n })), "{mode}");
+        assert_eq!(reason(), n.to_string(), "{mode}");
+    }
+    // What says nothing of the twin leaves it as it is.
+    hub.bulk(json!({ "id": "lamp", "statusReason": "3" })).await.unwrap();
+    assert_eq!(hub.desired("lamp"), json!({ "level": 3 }));
+    // The ETag of the twin is checked before the device is changed, and so is what can be read of the change.
+    let seen = etag::of_twin(&hub.lamp().registered(), hub.lamp().config_version());
+    hub.bulk(item("update", 4, json!({ "twinETag": seen.clone() }))).await.unwrap();
+    assert!(hub.bulk(item("update", 5, json!({ "twinETag": seen }))).await.is_err());
+    assert!(hub.bulk(item("update", 5, json!({ "properties": { "desired": { "$x": 1 } } }))).await.is_err());
+    assert_eq!((reason(), hub.tags(), hub.desired("lamp")), ("4".into(), json!({ "n": 4 }), json!({ "level": 4 })));
+    let large = item("update", 5, json!({ "properties": { "desired": { "level": "x".repeat(70_000) } } }));
+    let error = hub.bulk(large).await.unwrap_err().to_string();
+    assert!(error.contains("the device was changed, but its twin was not"), "{error:.300}");
+    assert_eq!((reason(), hub.tags()), ("5".into(), json!({ "n": 4 })));
+}
+
+#[tokio::test]
 async fn an_enrolment_is_replaced_and_deleted_as_it_was_seen() {
     let hub = Hub::start().await;
     hub.enrol(IfMatch::Absent, json!({ "primaryKey": key(1), "secondaryKey": key(2) })).await.unwrap();

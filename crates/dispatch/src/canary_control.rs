@@ -5,13 +5,12 @@ use bytes::Bytes;
 use super::{
     canary::{Canary, CanaryScope},
     canary_end::{self, status},
-    canary_status::CanaryStatus,
     manager::Manager,
     prepare::Component,
     shadow_run::{ShadowError, checked_share},
 };
 use switchbox_model::PluginName;
-use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_runtime::{CanaryStatus, PluginSettings};
 use switchbox_support::clock;
 
 /// The candidate, and the devices that it acts for.

@@ -112,7 +112,7 @@ impl HostCalls for PluginHost {
             let found = context.registry.get(device).ok_or("the device was deleted")?;
             // A tolerance that cannot be parsed was stored before it was checked at the API.
             let tolerance = twin::tolerance(&found.spec().metadata).unwrap_or(twin::Tolerance::EXACT);
-            Ok(twin::document(&configs, &states, tolerance).text)
+            Ok(twin::document(&configs, &states, tolerance).text())
         })
     }
 

@@ -17,7 +17,6 @@ use super::{
     backlog::{Backlog, BacklogTask, CatchUp},
     blast_radius::BlastRadius,
     canary::Canary,
-    canary_status::CanaryEnd,
     context::Context,
     loop_guard::LoopGuard,
     shadow::Shadow,
@@ -26,6 +25,7 @@ use super::{
 };
 use switchbox_core::registry::Device;
 use switchbox_model::{Event, EventData, PluginName, Seq};
+use switchbox_plugin_runtime::CanaryEnd;
 use switchbox_support::log_limit::LogLimits;
 
 /// Bytes of effects of one plugin that are held back at the same time.

@@ -203,7 +203,7 @@ impl Device {
         });
         let tolerance = twin::tolerance(&self.about.metadata).map_err(|error| error.to_string())?;
         let (configs, states): (Vec<_>, Vec<_>) = (config.into_iter().collect(), state.into_iter().collect());
-        Ok(twin::document(&configs, &states, tolerance).text)
+        Ok(twin::document(&configs, &states, tolerance).text())
     }
 }
 

@@ -32,6 +32,10 @@ enum Pattern {
 }
 
 impl AllowedHosts {
+    pub fn new<'a>(entries: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+        entries.map(entry).collect::<Result<_, _>>().map(Self)
+    }
+
     /// Whether the list has the host of a URL. The caller has to check the addresses of the host as well, when it has looked them up.
     #[must_use]
     pub fn names(&self, host: &str, port: u16) -> bool {
@@ -118,8 +122,7 @@ impl FromStr for AllowedHosts {
 
     /// Entries are separated by commas.
     fn from_str(text: &str) -> Result<Self, String> {
-        let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-        entries.map(entry).collect::<Result<_, _>>().map(Self)
+        Self::new(text.split(',').map(str::trim).filter(|entry| !entry.is_empty()))
     }
 }
 

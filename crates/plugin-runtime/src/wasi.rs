@@ -34,7 +34,7 @@ impl HasData for Table {
 
 type Itself = HasSelf<StoreData>;
 
-/// Links exactly what [`WASI_INTERFACES`] lists.
+/// Links exactly what `WASI_INTERFACES` of `switchbox_plugin_model::surface` lists.
 pub(super) fn link(l: &mut Linker<StoreData>) -> wasmtime::Result<()> {
     io::error::add_to_linker::<StoreData, Table>(l, |state| &mut state.table)?;
     io::poll::add_to_linker::<StoreData, Itself>(l, |state| state)?;

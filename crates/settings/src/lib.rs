@@ -7,9 +7,9 @@ mod merge;
 #[cfg(test)]
 mod merge_tests;
 mod problem;
+mod setting;
 #[cfg(test)]
 mod tests;
-mod toml_value;
 mod tracing;
 mod value;
 
@@ -19,6 +19,7 @@ pub use keys::{ALL, Key, Kind, Spec};
 pub use merge::resolve;
 pub use problem::{Problem, Problems};
 use serde::{Deserialize, Serialize};
+use setting::Setting;
 
 use switchbox_azure::Hubs;
 use switchbox_model::{AllowedHosts, PayloadLimits};
@@ -175,7 +176,7 @@ pub struct Settings {
     pub disk_reserve_bytes: u64,
     /// Where less is free on the disk, the journal keeps less and a warning is logged.
     pub disk_warn_free_bytes: u64,
-    in_force: BTreeMap<Key, (String, Origin)>,
+    in_force: BTreeMap<Key, Setting>,
 }
 
 impl Settings {
@@ -187,16 +188,15 @@ impl Settings {
     /// Where the value in force comes from.
     #[must_use]
     pub fn origin(&self, key: Key) -> Origin {
-        self.in_force.get(&key).map_or(Origin::Default, |(_, origin)| *origin)
+        self.in_force.get(&key).map_or(Origin::Default, |setting| setting.origin)
     }
 }
 
 /// The output of `--print-settings`: a settings file with the same values, and the source of each.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (key, (value, origin)) in &self.in_force {
-            let value = toml_value::in_file(key.kind(), value);
-            writeln!(f, "{:<48} # {origin}", format!("{} = {value}", key.name()))?;
+        for (key, setting) in &self.in_force {
+            writeln!(f, "{:<48} # {}", format!("{} = {}", key.name(), setting.in_file()), setting.origin)?;
         }
         Ok(())
     }

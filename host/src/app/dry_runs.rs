@@ -12,13 +12,12 @@ use switchbox_admin_api::{
     ShadowExample, ShadowPluginRequest, Time, TryMethodAnswer, TryPluginRequest, TryPluginResponse,
 };
 use switchbox_dispatch::{
-    CanaryEnd, CanaryRequest, CanaryStatus, Component, RecordError, RecordRequest, ShadowError, ShadowRequest,
-    ShadowStatus, TryError, TryRequest, TryResult,
+    CanaryRequest, Component, RecordError, RecordRequest, ShadowError, ShadowRequest, ShadowStatus, TryError,
+    TryRequest, TryResult,
 };
 use switchbox_dry_run::{effect::OutcomeLine, event::EventLine, live::MethodAnswer, payload::Payload, sink::Status};
 use switchbox_model::{DeviceName, Event, PluginName};
-use switchbox_plugin_runtime::PluginSettings;
-use switchbox_plugin_versions::EndedCanary;
+use switchbox_plugin_runtime::{CanaryStatus, PluginSettings};
 
 /// What `dispatch` is to try.
 pub(super) fn request(
@@ -157,47 +156,6 @@ pub(super) fn canary(status: CanaryStatus) -> PluginCanary {
         dead_letters: Int64(status.dead_letters),
         median_micros: Int64(status.median_us),
         in_force_median_micros: Int64(status.in_force_median_us),
-    }
-}
-
-/// A canary for the history. Returns `None` if it is running.
-pub(super) fn ended_canary(status: CanaryStatus) -> Option<EndedCanary> {
-    let CanaryEnd { why, time_ms, by_guard, event } = status.ended?;
-    Some(EndedCanary {
-        digest: status.digest,
-        since_ms: status.since_ms,
-        share: status.share,
-        devices: status.devices,
-        events: status.events,
-        traps: status.traps,
-        errors: status.errors,
-        dead_letters: status.dead_letters,
-        median_us: status.median_us,
-        in_force_median_us: status.in_force_median_us,
-        why,
-        ended_ms: time_ms,
-        by_guard,
-        event: event.map(|event| event.0),
-    })
-}
-
-/// A canary of the history.
-pub(super) fn earlier_canary(ended: EndedCanary) -> PluginCanary {
-    PluginCanary {
-        digest: ended.digest,
-        since: Time(ended.since_ms),
-        ended: Some(ended.why),
-        ended_time: Some(Time(ended.ended_ms)),
-        ended_by_guard: ended.by_guard,
-        ended_by_event: ended.event.map(Int64),
-        share: ended.share,
-        devices: ended.devices,
-        events: Int64(ended.events),
-        traps: Int64(ended.traps),
-        errors: Int64(ended.errors),
-        dead_letters: Int64(ended.dead_letters),
-        median_micros: Int64(ended.median_us),
-        in_force_median_micros: Int64(ended.in_force_median_us),
     }
 }
 

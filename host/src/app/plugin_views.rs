@@ -221,7 +221,7 @@ impl Plugins for Views {
         Box::pin(async move {
             // A history that cannot be read is empty.
             let stored = tokio::task::spawn_blocking(move || history.canaries(&name)).await.unwrap_or_default();
-            let stored = stored.into_iter().rev().map(dry_runs::earlier_canary);
+            let stored = stored.into_iter().rev().map(dry_runs::canary);
             // The one that ended last may be written down or not.
             let is_last = |canary: &PluginCanary| last.as_ref().is_some_and(|last| last.since == canary.since);
             last.iter().cloned().chain(stored.filter(|canary| !is_last(canary))).collect()

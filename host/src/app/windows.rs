@@ -10,10 +10,9 @@ use std::{
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::dry_runs;
-use switchbox_dispatch::{Before, CanaryStatus, Component, Manager, Windows, version_id};
+use switchbox_dispatch::{Before, Component, Manager, Windows, version_id};
 use switchbox_model::PluginName;
-use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_runtime::{CanaryStatus, PluginSettings};
 use switchbox_plugin_versions::{History, Version};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -55,8 +54,10 @@ fn write(plugins: &Manager, history: &History, name: &PluginName) {
 
 /// Writes down that a canary has ended, and that it does not continue after a restart. Does not block.
 pub(super) fn canary_ended(plugins: &Weak<Manager>, history: &History, name: &PluginName, status: &CanaryStatus) {
-    let Some(ended) = dry_runs::ended_canary(status.clone()) else { return };
-    let (plugins, history, name) = (plugins.clone(), history.clone(), name.clone());
+    if status.ended.is_none() {
+        return;
+    }
+    let (plugins, history, name, ended) = (plugins.clone(), history.clone(), name.clone(), status.clone());
     // Supervision: a panic costs only what is known of this canary.
     tokio::task::spawn_blocking(move || {
         if let Err(error) = history.record_canary(&name, ended) {

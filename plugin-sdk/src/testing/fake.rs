@@ -143,7 +143,7 @@ impl FakeHost {
         let tolerance = device.about.metadata.iter().rev().find(|entry| entry.name == twin::TOLERANCE);
         // The host's API refuses metadata with a wrong tolerance.
         let tolerance = twin::tolerance(tolerance.map(|entry| entry.value.as_str())).unwrap_or(Tolerance::EXACT);
-        Ok(twin::document(&kept(&device.configs), &kept(&device.states), tolerance).text)
+        Ok(twin::document(&kept(&device.configs), &kept(&device.states), tolerance).text())
     }
 
     pub(crate) fn twin_patch(&self, device: &str, patch: &str, expected: Option<u64>) -> Result<()> {

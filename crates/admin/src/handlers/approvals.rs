@@ -11,9 +11,9 @@ use crate::{
     error::{Error, Kind},
     gate::AdminPrincipal,
     plugins::ApprovalError,
-    reply::{ApiResult, Body, Empty},
+    reply::{ApiResult, Body},
 };
-use switchbox_admin_api::{Approval, ListApprovalsResponse, RejectRequest};
+use switchbox_admin_api::{Approval, Empty, ListApprovalsResponse, RejectRequest};
 use switchbox_model::limits::fields;
 
 pub(crate) async fn list(State(app): State<App>, params: Params) -> ApiResult<ListApprovalsResponse> {

@@ -10,7 +10,6 @@ use axum::{
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures_util::stream::{self, Stream};
-use serde_json::json;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +21,7 @@ use crate::{
     followers::FollowerPermit,
     gate::AdminPrincipal,
 };
+use switchbox_admin_api::{JournalItem, Missed, Sampled, StreamItem};
 use switchbox_core::journal::{Cursor, FollowFilter, Followed, Follower, SampleRate};
 use switchbox_model::{PluginName, Seq};
 
@@ -78,6 +78,12 @@ pub(super) fn streamed(source: impl Source) -> Sse<impl Stream<Item = Result<Eve
         Some((Ok(event), (false, source)))
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here"))
+}
+
+/// Adds the item to a server-sent event.
+pub(super) fn message(event: Event, item: &impl StreamItem) -> Option<Event> {
+    let (name, data) = item.parts().ok()?;
+    Some(event.event(name).data(data))
 }
 
 /// One permit of a follower.
@@ -175,14 +181,13 @@ impl Source for EventStream {
 impl EventStream {
     fn message(&self, cursor: Cursor, item: &Followed) -> Option<Event> {
         let names = |num| self.app.name_of(num);
-        let event = Event::default().id(write_cursor(cursor));
-        let event = match item {
-            Followed::Event(item) => event.event("event").json_data(convert::event(item, &names)),
-            Followed::Execution(item) => event.event("execution").json_data(convert::execution(item, &names)),
-            Followed::Missed(events) => event.event("missed").json_data(json!({ "events": events })),
-            Followed::LeftOut(count) => event.event("sampled").json_data(json!({ "leftOut": count })),
+        let item = match item {
+            Followed::Event(item) => JournalItem::Event(Box::new(convert::event(item, &names))),
+            Followed::Execution(item) => JournalItem::Execution(Box::new(convert::execution(item, &names))),
+            Followed::Missed(events) => JournalItem::Missed(Missed { events: *events }),
+            Followed::LeftOut(left_out) => JournalItem::Sampled(Sampled { left_out: *left_out }),
         };
-        event.ok()
+        message(Event::default().id(write_cursor(cursor)), &item)
     }
 }
 

@@ -12,9 +12,9 @@ use crate::{
     app::App,
     convert::Params,
     error::Error,
-    reply::{ApiResult, Body, Empty},
+    reply::{ApiResult, Body},
 };
-use switchbox_admin_api::BindDeviceToGatewayRequest;
+use switchbox_admin_api::{BindDeviceToGatewayRequest, Empty};
 use switchbox_core::registry::Device;
 use switchbox_model::{DeviceNum, RegistryName};
 

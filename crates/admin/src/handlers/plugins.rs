@@ -19,9 +19,9 @@ use crate::{
     error::{Error, Kind},
     gate::AdminPrincipal,
     plugins::{DeleteError, Plugins},
-    reply::{ApiResult, Body, Empty, Raw},
+    reply::{ApiResult, Body, Raw},
 };
-use switchbox_admin_api::{ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch};
+use switchbox_admin_api::{Empty, ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch};
 use switchbox_model::{DeviceName, PluginName, RegistryName};
 use switchbox_plugin_model::{PluginSettings, Subject};
 

@@ -35,6 +35,11 @@ pub(crate) fn problem(method: &str, path: &str, answer: &Value) -> Option<String
     Some(format!("{method} {pattern} answers {name}: {problem}; its type in crates/admin-api says what it has"))
 }
 
+/// The differences of the answer of a refused call from the document.
+pub(crate) fn problem_of_refusal(answer: &Value) -> Option<String> {
+    mismatch(&json!({"$ref": "#/components/schemas/Error"}), answer)
+}
+
 fn fits(pattern: &str, path: &str) -> bool {
     let (pattern, path): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
     let one = |pattern: &str, word: &str| match pattern.split_once('}') {
