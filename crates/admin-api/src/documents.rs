@@ -79,7 +79,7 @@ pub enum Cause {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ModifyCloudToDeviceConfigRequest {
-    /// The version that must be current; 0: any.
+    /// The version that must be current. With 0 any version may be.
     pub version_to_update: Int64,
     // Bounded by `fields::CONFIG`.
     pub binary_data: Base64,

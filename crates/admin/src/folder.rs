@@ -46,7 +46,7 @@ pub(super) struct Files {
 pub(super) struct Folder {
     path: PathBuf,
     authors: Arc<Authors>,
-    /// The caller that writes. `None`: unknown.
+    /// The caller that writes. Is `None` if it is not known.
     who: Option<Arc<str>>,
     /// Held while a file is read, changed and written, so that concurrent calls do not undo each other.
     changing: Arc<Mutex<()>>,

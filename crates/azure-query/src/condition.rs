@@ -75,7 +75,7 @@ pub(crate) enum Condition {
     Or(Vec<Self>),
     Not(Box<Self>),
     Compare(Operand, Comparison, Operand),
-    /// `negated`: NIN.
+    /// The operator is NIN if it is `negated`, else IN.
     In {
         operand: Operand,
         list: Vec<Value>,

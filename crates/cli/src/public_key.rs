@@ -27,7 +27,7 @@ const TYPES: [(&str, PublicKeyFormat); 6] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     source: Source,
-    /// The format that the user gave. `None`: it is detected.
+    /// The format that the user gave. Is `None` if it is to be detected.
     format: Option<PublicKeyFormat>,
     expires: Option<Time>,
 }

@@ -22,9 +22,9 @@ use switchbox_telemetry as telemetry;
 pub(super) struct PluginHost {
     context: Weak<Context>,
     registry: registry::Handle,
-    /// `None` while a new component is checked; it handles no events then.
+    /// Is `None` while a new component is checked; it handles no events then.
     runner: Option<Weak<Runner>>,
-    /// How many new targets the version may reach within a minute. `None`: any number.
+    /// How many new targets the version may reach within a minute. Is `None` if it may reach any number.
     new_targets: Option<NonZeroU32>,
 }
 

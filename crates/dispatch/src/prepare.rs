@@ -47,7 +47,7 @@ pub struct Component {
 pub struct Before {
     pub component: Component,
     pub settings: PluginSettings,
-    /// `None`: the version that comes into force has not run yet.
+    /// Is `None` if the version that comes into force has not run yet.
     pub window: Option<GuardWindow>,
 }
 

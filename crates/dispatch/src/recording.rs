@@ -14,9 +14,9 @@ use switchbox_model::{
 /// Options of a recording.
 #[derive(Debug, Clone, Default)]
 pub struct RecordRequest {
-    /// `None`: until it is stopped or its file is full.
+    /// For how long. Is `None` if the recording continues until it is stopped or its file is full.
     pub time: Option<Duration>,
-    /// `None`: the maximum.
+    /// Maximum size of the file. Is `None` if it is the largest that is allowed.
     pub max_bytes: Option<u64>,
     /// Patterns of keys to mask, in addition to the host's own.
     pub mask: Vec<String>,

@@ -33,11 +33,11 @@ const GRACE_MS: u64 = 5_000;
 /// The candidate, and the share of devices that it sees.
 #[derive(Debug, Default)]
 pub struct ShadowRequest {
-    /// `None`: the component in force.
+    /// The component. Is `None` if it is the one in force.
     pub component: Option<Component>,
-    /// `None`: the settings in force.
+    /// The settings. Is `None` if they are those in force.
     pub settings: Option<PluginSettings>,
-    /// The share of all devices, more than 0 and at most 1. `None`: all.
+    /// The share of all devices, more than 0 and at most 1. Is `None` if it handles those of all devices.
     pub share: Option<f64>,
 }
 

@@ -27,9 +27,9 @@ use switchbox_plugin_runtime::{
 #[derive(Debug)]
 pub struct TryRequest {
     pub event: EventLine,
-    /// The component to try. `None`: the one in force.
+    /// The component to try. Is `None` if it is the one in force.
     pub component: Option<Component>,
-    /// The settings to try. `None`: those in force, or the component's defaults if no plugin of that name runs.
+    /// The settings to try. Is `None` if they are those in force, or the component's defaults if no plugin of that name runs.
     pub settings: Option<PluginSettings>,
     /// The answers of devices to method calls.
     pub methods: Vec<MethodAnswer>,

@@ -69,7 +69,7 @@ pub struct RecordedCalls {
     pub bytes: usize,
     /// The answers had more than [`CALLS_BYTES`], so some calls are missing.
     pub too_large: bool,
-    /// The methods that the execution called, for a shadow. `None`: they are not known.
+    /// The methods that the execution called, for a shadow. Is `None` if they are not known.
     pub methods: Option<Vec<Called>>,
 }
 

@@ -79,7 +79,7 @@ pub(crate) struct ReplayVersion {
     pub(crate) setup: Arc<Setup>,
     /// It may read other devices than the recorded version.
     pub(crate) other_reads: bool,
-    /// `None`: those of the recorded version, which got all recorded events.
+    /// Is `None` if the triggers are those of the recorded version, which got all recorded events.
     triggers: Option<Triggers>,
 }
 

@@ -27,7 +27,7 @@ pub struct WorldLine {
     /// The plugin's own state.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub state: BTreeMap<String, Payload>,
-    /// The schema of that state. `None`: the component's own.
+    /// The schema of that state. Is `None` if it is the component's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_schema: Option<u32>,
     /// Names of timers that are set.

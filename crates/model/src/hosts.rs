@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A list of hosts, each with or without a port: `devices.example.com`, `*.example.com:8443`, `localhost:9000`, `10.1.2.3`,
-/// `192.168.0.0/16`, `[::1]:9000`. Empty: none.
+/// `192.168.0.0/16`, `[::1]:9000`. An empty list allows no host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedHosts(Vec<Entry>);
 

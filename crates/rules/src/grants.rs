@@ -64,7 +64,7 @@ struct CompiledPatterns {
 }
 
 impl EffectiveGrants {
-    /// `granted`: `None` if everything is granted. The error names the invalid pattern.
+    /// `granted` is `None` if everything is granted. The error names the invalid pattern.
     pub fn new(asked: &[GrantRequest], granted: Option<&GrantPatterns>) -> Result<Self, String> {
         let mut by_capability = GrantPatterns::new();
         for grant in asked {

@@ -80,7 +80,7 @@ pub enum Doc {
     DeadLetterGone {
         id: u64,
     },
-    /// The endpoint of the device's methods over HTTP. `None`: it has none.
+    /// The endpoint of the device's methods over HTTP. Is `None` if it has none.
     Endpoint {
         device: DeviceNum,
         endpoint: Option<MethodEndpoint>,
@@ -188,7 +188,7 @@ pub struct StateVersion {
     pub payload: Bytes,
 }
 
-/// One key of a plugin's state. `value`: `None` if the key is deleted.
+/// One key of a plugin's state. Its `value` is `None` if the key is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvDoc {
     pub plugin: PluginName,

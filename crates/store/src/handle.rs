@@ -65,7 +65,7 @@ impl Handle {
         self.append_queue.progress.committed()
     }
 
-    /// Why entries that are not committed never will be; `None` while the journal can be written.
+    /// Why entries that are not committed never will be. Returns `None` while the journal can be written.
     #[must_use]
     pub fn failed(&self) -> Option<&Error> {
         self.append_queue.progress.failed()

@@ -131,7 +131,7 @@ impl Tracer {
         }
     }
 
-    /// `None` while traces are off.
+    /// Returns `None` while traces are off.
     #[must_use]
     #[inline]
     pub fn on(&self) -> Option<&Traces> {

@@ -74,7 +74,7 @@ const KINDS: [&str; 8] = ["switch", "hop", "motion", "source", "sender", "sensor
 
 /// How much.
 struct Load {
-    /// `None`: the short one.
+    /// For how long it runs. Is `None` for the short load.
     seconds: Option<u64>,
 }
 

@@ -30,7 +30,7 @@ const NOW_MS: u64 = 1_700_000_000_000;
 /// Bytes of metadata of each heavy device. All together are more than one list may have.
 const HEAVY_BYTES: usize = limits::LIST_BYTES / 16;
 
-/// The answers of one event: the lines, and how it ended. `None`: the plugin is not called.
+/// The answers of one event: the lines, and how it ended. Is `None` if the plugin is not called.
 type Answers = Option<(Vec<String>, Result<(), String>)>;
 
 /// The devices of both hosts, and so many heavy ones.

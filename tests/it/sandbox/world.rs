@@ -33,7 +33,7 @@ pub struct World {
     pub configs: BTreeMap<u64, ConfigView>,
     pub kv: BTreeMap<String, (Bytes, u64)>,
     pub calls: Mutex<Vec<MethodCall>>,
-    /// How long a device takes to answer a method call. `None`: it never does.
+    /// How long a device takes to answer a method call. Is `None` if it never does.
     pub answers_after: Option<Duration>,
     /// A twin is never read to the end.
     pub no_twins: bool,

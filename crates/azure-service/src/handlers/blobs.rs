@@ -191,7 +191,7 @@ async fn receive(app: &App, upload: &Upload, headers: &HeaderMap, body: &mut Bod
     Ok(writing)
 }
 
-/// The next piece of the body. `None` at its end.
+/// The next piece of the body. Returns `None` at its end.
 async fn next(body: &mut Body) -> Result<Option<Bytes>, StorageError> {
     while let Some(frame) = body.frame().await {
         let broken = |error| {

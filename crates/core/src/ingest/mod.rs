@@ -178,7 +178,7 @@ impl Handle {
         self.store.committed()
     }
 
-    /// Why nothing more is written to the journal; `None` while it can be written.
+    /// Why nothing more is written to the journal. Returns `None` while it can be written.
     #[must_use]
     pub fn failed(&self) -> Option<Error> {
         self.store.failed().cloned().map(Error::from)

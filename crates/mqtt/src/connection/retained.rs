@@ -12,7 +12,7 @@ pub(crate) struct RetainedLeft {
     pub(crate) filter: Box<str>,
     pub(crate) qos: QoS,
     pub(crate) id: Option<u32>,
-    /// The topic of the last message that was queued. `None` at the start.
+    /// The topic of the last message that was queued. Is `None` at the start.
     pub(crate) after: Option<Arc<str>>,
 }
 
