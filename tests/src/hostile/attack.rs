@@ -11,8 +11,11 @@ use std::{
     time::Duration,
 };
 
-use super::{MAX_CONNECTIONS, target::Target, wire, wire::Conn};
+use super::{target::Target, wire, wire::Conn};
 use crate::until;
+
+/// Connections of one row at a time.
+pub const MAX_CONNECTIONS: usize = 1_100;
 
 /// One attack.
 #[derive(Debug, Clone, Copy)]

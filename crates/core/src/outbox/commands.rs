@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    CommandQueues, EffectSink,
     operator::{Error, Handle, refused},
+    queues::CommandQueues,
+    sink::EffectSink,
 };
 use crate::registry::Device;
 use switchbox_model::{Cause, CommandStatus, Effect, Property, event, limits::fields};

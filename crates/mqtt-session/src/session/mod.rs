@@ -6,6 +6,7 @@
 
 mod acks;
 mod expiry;
+mod in_flight;
 mod inbound;
 mod item;
 mod latest;
@@ -27,27 +28,14 @@ pub use self::item::{
     Body, ClientProgress, Deliverable, Expected, Item, Journaled, OfferResult, OutgoingPacket, PublishReceipt, Reached,
     SharedMessage, StoredItem,
 };
-use self::{acks::Acks, item::Qos2State, released::Released, suspended::Suspended};
+use self::{
+    acks::Acks,
+    in_flight::{InFlight, Released, SendState, Suspended},
+    item::Qos2State,
+};
 use switchbox_model::QueuePosition;
 use switchbox_model::{Message, QoS, broker::MessageNum, limits};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SendState {
-    Published,
-    /// PUBREC came and PUBREL was sent.
-    Released,
-}
-
-#[derive(Debug)]
-struct InFlight<D> {
-    id: u16,
-    state: SendState,
-    /// It is not certain that it was sent before the host was killed.
-    in_doubt: bool,
-    item: Option<Item<D>>,
-    journaled: Option<MessageNum>,
-}
 
 /// One client's state.
 #[derive(Debug)]

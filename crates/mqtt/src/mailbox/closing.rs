@@ -2,20 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Mailbox;
-
-/// Why a connection has to be closed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Close {
-    TakenOver,
-    Shutdown,
-    /// With the reason, for the log and the client.
-    Administrative(String),
-    /// The token, key or certificate that admitted the client expired.
-    Expired,
-    /// The client is not authorised any more, with the reason.
-    Revoked(String),
-}
+use super::{Mailbox, state::Close};
 
 impl Mailbox {
     /// Asks the connection to end. The first reason stays.
