@@ -56,7 +56,8 @@ pub enum Cause {
     /// A call of this API.
     Api {
         /// The token's name.
-        who: String,
+        #[serde(rename = "who")]
+        caller: String,
     },
     /// An execution of a plugin.
     Plugin {

@@ -310,7 +310,7 @@ mod tests {
         let text = |what: &str| format!("{what} {n}");
         Line {
             time: text("time"),
-            who: text("who"),
+            caller: text("who"),
             address: String::new(),
             call: "x".repeat(1_000),
             object: None,

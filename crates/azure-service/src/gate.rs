@@ -95,7 +95,7 @@ pub(crate) async fn check(State(guard): State<Gate>, request: Request, next: Nex
     if let Err(error) = check_api_version(&parts.uri) {
         return error.into_response();
     }
-    let (who, call) = (caller.who(), format!("{} {}", parts.method, parts.uri.path()));
+    let (caller_name, call) = (caller.name(), format!("{} {}", parts.method, parts.uri.path()));
     let is_write = parts.method != Method::GET;
     let mut request = Request::from_parts(parts, body);
     request.extensions_mut().insert(caller);
@@ -105,7 +105,7 @@ pub(crate) async fn check(State(guard): State<Gate>, request: Request, next: Nex
     let done = telemetry::within(telemetry::current(), next.run(request));
     // It is completed even if the caller disconnects. The connection's task counts a panic.
     let response = Completed::new(done).await;
-    tracing::info!(target: "audit", who, call, status = response.status().as_u16(), "a call of the hub's API");
+    tracing::info!(target: "audit", who = caller_name, call, status = response.status().as_u16(), "a call of the hub's API");
     response
 }
 
@@ -171,10 +171,10 @@ pub(crate) fn registry(app: &App, host: &str) -> RegistryName {
 
 pub(crate) fn check_rate(
     app: &App,
-    who: RateKey,
+    key: RateKey,
     rate: switchbox_transport::admission::Rate,
 ) -> Result<(), ServiceError> {
-    app.rates.take(who, rate).map_err(|wait| {
+    app.rates.take(key, rate).map_err(|wait| {
         ServiceError::new(Code::Throttled, "too many calls; call again later").limit(names::HUB_API_RATE).wait(wait)
     })
 }

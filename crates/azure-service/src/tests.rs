@@ -354,7 +354,7 @@ impl Hub {
         let token = sas::sign("default/registrations/maker", &[byte; 32], clock::now_ms() / 1_000 + 60, None);
         let token = Sas::parse(token.as_bytes()).unwrap();
         let signed = Signed::new(Signer::Device, token.signed(), token.signature, token.expires_secs);
-        let who = RegistrationRequest {
+        let request = RegistrationRequest {
             registry: &self.caller.registry,
             registration_id: "maker",
             address: [127, 0, 0, 1].into(),
@@ -362,7 +362,7 @@ impl Hub {
             signed: Some(&signed),
             public_key: None,
         };
-        self.app.handles.auth.admit_registrant(who).await.unwrap()
+        self.app.handles.auth.admit_registrant(request).await.unwrap()
     }
 }
 

@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn version(version: u64) -> Arc<ConfigVersion> {
-        let cause = Cause::Api { who: "test".into() };
+        let cause = Cause::Api { caller: "test".into() };
         let payload = bytes::Bytes::new();
         Arc::new(ConfigVersion { device: DeviceNum(1), version, time_ms: 0, payload, cause, acknowledged_ms: None })
     }

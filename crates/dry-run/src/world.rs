@@ -193,7 +193,7 @@ impl Device {
             time_ms: 0,
             payload: self.config.document.clone(),
             acknowledged_ms: None,
-            cause: Cause::Api { who: "the case".into() },
+            cause: Cause::Api { caller: "the case".into() },
         });
         let state = self.about.state.as_ref().map(|state| StateVersion {
             device: DeviceNum(0),

@@ -240,14 +240,14 @@ impl Plugins for Views {
         self.plugins.approvals().into_iter().map(dry_runs::approval).collect()
     }
 
-    fn approve(&self, id: &str, who: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
-        let (id, who) = (id.to_owned(), who.to_owned());
-        Box::pin(async move { self.plugins.approve(&id, &who).await.map_err(|error| not_decided(&error)) })
+    fn approve(&self, id: &str, caller: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
+        let (id, caller) = (id.to_owned(), caller.to_owned());
+        Box::pin(async move { self.plugins.approve(&id, &caller).await.map_err(|error| not_decided(&error)) })
     }
 
-    fn reject(&self, id: &str, who: &str, reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
-        let (id, who, reason) = (id.to_owned(), who.to_owned(), reason.to_owned());
-        Box::pin(async move { self.plugins.reject(&id, &who, &reason).await.map_err(|error| not_decided(&error)) })
+    fn reject(&self, id: &str, caller: &str, reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
+        let (id, caller, reason) = (id.to_owned(), caller.to_owned(), reason.to_owned());
+        Box::pin(async move { self.plugins.reject(&id, &caller, &reason).await.map_err(|error| not_decided(&error)) })
     }
 
     fn recording_file(&self, name: &PluginName) -> PathBuf {

@@ -27,7 +27,7 @@ pub(super) fn digest(journaled: &str) -> (String, Option<bool>) {
 
 pub(super) fn cause(cause: &Cause) -> api::Cause {
     match cause {
-        Cause::Api { who } => api::Cause::Api { who: who.clone() },
+        Cause::Api { caller } => api::Cause::Api { caller: caller.clone() },
         Cause::Plugin { seq, plugin, digest, attempt, index } => {
             let (digest, canary) = self::digest(digest);
             let (name, event) = (plugin.to_string(), Int64(seq.0));

@@ -21,7 +21,7 @@ use switchbox_plugin_model::{Capability, GrantPatterns, PluginSettings};
 pub(crate) async fn grant(
     State(app): State<App>,
     Path(name): Path<String>,
-    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
+    Extension(AdminPrincipal(caller)): Extension<AdminPrincipal>,
     params: Params,
     Body(request): Body<GrantRequest>,
 ) -> ApiResult<GrantResponse> {
@@ -31,7 +31,7 @@ pub(crate) async fn grant(
         Some(granted) => granted,
         None => asked(&app, &name).await?,
     };
-    let (folder, answer) = (app.folder.by(&who), GrantResponse { name: name.to_string(), grants: granted.clone() });
+    let (folder, answer) = (app.folder.by(&caller), GrantResponse { name: name.to_string(), grants: granted.clone() });
     blocking(move || {
         folder.edit(&name, |text| {
             let text = edit::set_grants(text, &granted)?;

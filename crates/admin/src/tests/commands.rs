@@ -317,8 +317,11 @@ fn a_queue_found_full_only_when_the_command_is_committed_rejects_it_visibly() {
         ttl_ms: 60_000,
     };
     let effects = (0..=QUEUED).map(command).collect();
-    let entry =
-        Entry::Operator { time_ms: switchbox_support::clock::now_ms(), cause: Cause::Api { who: "x".into() }, effects };
+    let entry = Entry::Operator {
+        time_ms: switchbox_support::clock::now_ms(),
+        cause: Cause::Api { caller: "x".into() },
+        effects,
+    };
     host.runtime.block_on(host.handles.store.call(entry)).unwrap();
     let last = format!("c{QUEUED}");
     let shown = wait_status(&host, &last, "rejected");

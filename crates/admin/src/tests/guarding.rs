@@ -87,8 +87,8 @@ fn every_write_is_in_the_audit_log_with_its_caller_and_status() {
         ("admin-token", format!("POST {devices}"), 200),
         ("admin-token", "POST /v1/tokens".to_owned(), 200),
     ]
-    .map(|(who, call, status)| (json!(who), json!(call), json!(status)));
-    assert_eq!(found, written.iter().map(|(who, call, status)| (who, call, status)).collect::<Vec<_>>());
+    .map(|(caller, call, status)| (json!(caller), json!(call), json!(status)));
+    assert_eq!(found, written.iter().map(|(caller, call, status)| (caller, call, status)).collect::<Vec<_>>());
     assert!(lines.iter().all(|line| line["address"] == "127.0.0.1" && line["time"].is_string()), "{lines:?}");
     assert_eq!(host.refused("GET", "/v1/audit?pageToken=x", None).1, "INVALID_ARGUMENT");
 }

@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn applied(queues: &CommandQueues, there: bool, ttl_ms: u64) -> CommandDoc {
-        let cause = Cause::Api { who: "test".into() };
+        let cause = Cause::Api { caller: "test".into() };
         let new = Committed {
             id: "c".into(),
             subfolder: String::new(),

@@ -117,9 +117,9 @@ async fn authenticate(
     let proved = match &claim {
         Ok(Some(identity::ClaimedIdentity::Registrant { registry, registration_id, signed })) => {
             let signed = signed.as_ref();
-            let who =
+            let request =
                 RegistrationRequest { registry, registration_id, address, certificates, signed, public_key: None };
-            shared.host.auth.admit_registrant(who).await.map(|registrant| Proved {
+            shared.host.auth.admit_registrant(request).await.map(|registrant| Proved {
                 auth_context: registrant.auth_context(),
                 dialect,
                 registrant: Some(Box::new(registrant)),

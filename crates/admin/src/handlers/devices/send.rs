@@ -26,11 +26,11 @@ use switchbox_telemetry as telemetry;
 pub(super) async fn config(
     app: &App,
     device: &Device,
-    who: AdminPrincipal,
+    caller: AdminPrincipal,
     request: ModifyCloudToDeviceConfigRequest,
 ) -> ApiResult<DeviceConfig> {
     let expected = Some(request.version_to_update.0).filter(|version| *version > 0);
-    let cause = Cause::Api { who: who.0.clone() };
+    let cause = Cause::Api { caller: caller.0.clone() };
     let config = NewConfig { payload: request.binary_data.0, expected, force: request.force };
     let ConfigReply { version, unchanged } = app.handles.outbox.set_config(device, config, cause).await?;
     let shown = match device.config().filter(|config| config.version == version) {
@@ -54,7 +54,7 @@ pub(super) fn new_id() -> Result<String, Error> {
 pub(super) async fn method(
     app: &App,
     device: &Device,
-    who: AdminPrincipal,
+    caller: AdminPrincipal,
     wanted: InvokeMethodRequest,
 ) -> ApiResult<InvokeMethodResponse> {
     let timeout = wanted.timeout.map_or(Duration::from_millis(limits::METHOD_TIMEOUT_MS), |timeout| timeout.0);
@@ -74,7 +74,7 @@ pub(super) async fn method(
     }
     let record = CallRecord {
         id: id.clone(),
-        cause: Cause::Api { who: who.0.clone() },
+        cause: Cause::Api { caller: caller.0.clone() },
         device: device.num,
         method: wanted.method,
         request,
@@ -88,7 +88,7 @@ pub(super) async fn method(
         },
     };
     app.handles.store.submit_unawaited(Entry::Called(vec![record]));
-    tracing::info!(target: "audit", who = who.0, id, "a method was called");
+    tracing::info!(target: "audit", who = caller.0, id, "a method was called");
     let answer = called.map_err(|error| Error::from(error).of_call(&id))?;
     Ok(Json(InvokeMethodResponse { id, status: answer.status, payload: Base64(answer.payload) }))
 }
