@@ -99,9 +99,9 @@ fn follows(host: &Process) {
     let mut fan = host.device("fan-1");
     fan.subscribe_config();
     let mut sensor = host.device("sensor-1");
-    for (sent, wanted) in [(r#"{"temperature": 30}"#, true), (r#"{"temperature": 20.5}"#, false)] {
+    for (sent, expected) in [(r#"{"temperature": 30}"#, true), (r#"{"temperature": 20.5}"#, false)] {
         sensor.event(sent);
-        let is_it = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|state| state["on"] == wanted);
+        let is_it = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|state| state["on"] == expected);
         fan.message("the config", |message| message.topic == config("fan-1") && is_it(&message.text()));
     }
     sensor.event("warm");

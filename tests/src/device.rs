@@ -251,8 +251,8 @@ impl Device {
     }
 
     /// Waits for a message; returns the first one that matches.
-    pub fn message(&self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
-        self.wait(what, |seen| seen.messages.iter().find(|message| wanted(message)).cloned())
+    pub fn message(&self, what: &str, predicate: impl Fn(&Message) -> bool) -> Message {
+        self.wait(what, |seen| seen.messages.iter().find(|message| predicate(message)).cloned())
     }
 
     /// Waits for a message that contains this text.

@@ -255,8 +255,8 @@ impl Gate {
     fn allow(&self, name: &str, scope: Scope, headers: &HeaderMap) -> Result<(), Error> {
         if scope < self.scope {
             self.app.handles.counters.refuse("admin_scope");
-            let (wanted, had) = (self.scope.name(), scope.name());
-            let text = format!("this call needs a token with the scope {wanted}; {name} has {had}");
+            let (required, had) = (self.scope.name(), scope.name());
+            let text = format!("this call needs a token with the scope {required}; {name} has {had}");
             return Err(Error::new(Kind::PermissionDenied, text));
         }
         if self.scope.needs_token() {

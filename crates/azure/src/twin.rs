@@ -62,11 +62,11 @@ fn differ(before: &Object<'_>, after: &Object<'_>, change: &mut String) {
     for member in after.counted().filter(is_shown) {
         match before.get(&member.key) {
             Some(known) if same(known, &member.value, Tolerance::EXACT) => {}
-            Some(Value { kind: Kind::Object(known), .. }) if let Kind::Object(wanted) = &member.value.kind => {
+            Some(Value { kind: Kind::Object(known), .. }) if let Kind::Object(patched) = &member.value.kind => {
                 let length = change.len();
                 put(change, member.key_text, "{");
                 let empty = change.len();
-                differ(known, wanted, change);
+                differ(known, patched, change);
                 if change.len() == empty {
                     change.truncate(length);
                 } else {

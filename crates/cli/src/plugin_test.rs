@@ -121,8 +121,9 @@ fn judged(file: &Path, came: &[EventResult], accept: bool) -> anyhow::Result<Vec
         let missing = expected.display();
         return Ok(vec![format!("there is no {missing}; --accept writes what the plugin does now")]);
     };
-    let wanted: Vec<EventResult> = serde_json::from_str(&text).with_context(|| format!("{}", expected.display()))?;
-    Ok(differences(&wanted, came))
+    let expected_results: Vec<EventResult> =
+        serde_json::from_str(&text).with_context(|| format!("{}", expected.display()))?;
+    Ok(differences(&expected_results, came))
 }
 
 fn read(file: &Path) -> anyhow::Result<Case> {

@@ -47,20 +47,20 @@ pub(super) fn step(
     running: Option<&Version>,
     to: StateOf<'_>,
 ) -> Result<Option<(Component, Arc<Setup>, Step)>, String> {
-    let wanted = to.schemas.current;
-    if wanted == stored {
+    let new_schema = to.schemas.current;
+    if new_schema == stored {
         return Ok(None);
     }
-    if wanted > stored {
+    if new_schema > stored {
         return Ok(Some((to.component.clone(), to.setup.clone(), Step::Up { from: stored })));
     }
     let Some(running) = running.filter(|running| running.schema() == stored) else {
         return Err(format!(
-            "the state has schema {stored}, and no version that keeps it so is running; only such a version can bring it down to {wanted}"
+            "the state has schema {stored}, and no version that keeps it so is running; only such a version can bring it down to {new_schema}"
         ));
     };
-    running.description.state.may_go_down_to(wanted)?;
-    Ok(Some((running.component.clone(), running.setup.clone(), Step::Down { to: wanted })))
+    running.description.state.may_go_down_to(new_schema)?;
+    Ok(Some((running.component.clone(), running.setup.clone(), Step::Down { to: new_schema })))
 }
 
 /// Asks the component for the writes that bring the state, as `host` shows it, to the other schema. Writes nothing.

@@ -135,11 +135,11 @@ async fn ready<'a>(
             let (version, recording) =
                 (canary.unwrap_or_else(|| runner.version()), runner.context.recordings.of(&runner.name));
             let shadowed = runner.shadow().is_some();
-            let as_wanted = |good: &Running| match &good.recorded {
+            let matches_recording = |good: &Running| match &good.recorded {
                 None => recording.is_none() && !shadowed,
                 Some(recorded) => recorded.is_of(recording.as_ref(), shadowed),
             };
-            match good.filter(|good| Arc::ptr_eq(&good.version, &version) && as_wanted(good)) {
+            match good.filter(|good| Arc::ptr_eq(&good.version, &version) && matches_recording(good)) {
                 Some(same) => Running { epoch, ..same },
                 None => match recorded_instance::start(runner, &version, recording, shadowed).await {
                     Ok((instance, recorded)) => Running { version, epoch, instance, recorded },

@@ -199,7 +199,7 @@ fn compare_event(number: usize, expected: &EventResult, actual: &EventResult, fo
         let text = |result: &EventResult| result.approval.clone().unwrap_or_else(|| "no approval".into());
         found.push(format!("event {number}: expected {}, was {}", text(expected), text(actual)));
     }
-    let equal = |wanted: &EffectLine, got: &EffectLine| wanted.readable() == got.readable();
+    let equal = |expected_effect: &EffectLine, got: &EffectLine| expected_effect.readable() == got.readable();
     for EffectDifference { number: effect, was, is } in compare::effects_by(&expected.effects, &actual.effects, equal) {
         let shown = |effect: Option<EffectLine>| effect.map_or_else(|| "none".to_owned(), |effect| effect.to_text());
         found.push(format!("event {number}, effect {effect}: expected {}, was {}", shown(was), shown(is)));

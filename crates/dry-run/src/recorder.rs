@@ -168,11 +168,11 @@ impl HostCalls for Recorder {
         pattern: &str,
         after: Option<&str>,
         limit: usize,
-        wanted: &dyn Fn(&str) -> bool,
+        matches: &dyn Fn(&str) -> bool,
         take: &mut dyn FnMut(DeviceView) -> bool,
     ) {
         let (mut answer, mut bytes) = (Vec::new(), 0);
-        self.host.list(registry, pattern, after, limit, wanted, &mut |view| {
+        self.host.list(registry, pattern, after, limit, matches, &mut |view| {
             bytes += weight(&view);
             if bytes <= CALLS_BYTES {
                 answer.push(DeviceLine::of(&view));

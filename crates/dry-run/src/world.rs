@@ -222,12 +222,12 @@ impl HostCalls for CaseWorld {
         _: &str,
         after: Option<&str>,
         limit: usize,
-        wanted: &dyn Fn(&str) -> bool,
+        matches: &dyn Fn(&str) -> bool,
         take: &mut dyn FnMut(DeviceView) -> bool,
     ) {
         let state = self.state.lock();
         let mut found: Vec<_> = state.devices.iter().enumerate().map(|(at, device)| device.view(at)).collect();
-        found.retain(|device| device.name.registry == *registry && wanted(device.name.id.as_str()));
+        found.retain(|device| device.name.registry == *registry && matches(device.name.id.as_str()));
         found.retain(|device| after.is_none_or(|after| device.name.id.as_str() > after));
         found.sort_by(|one, other| one.name.cmp(&other.name));
         drop(state);

@@ -216,9 +216,9 @@ impl Part {
     ) -> Result<Walked, Error> {
         let Self { file, mut at, mut position, until } = self;
         let mut blocks = Blocks::default();
-        let mut wanted = CHUNK;
+        let mut chunk_bytes = CHUNK;
         while position < until {
-            let next = position..position + wanted.min(until - position);
+            let next = position..position + chunk_bytes.min(until - position);
             let found = file.read(next, &mut blocks).map_err(|e| Error::Write(e.to_string()))?;
             let buffer = blocks.bytes().get(found).unwrap_or_default();
             let mut rest = buffer;
@@ -238,7 +238,8 @@ impl Part {
                 return Ok(Walked::Broken { row: at.row + 1, problem: "it is longer than its file" });
             }
             // A record that is longer than what was read.
-            wanted = if read == 0 { record::size(rest).map_or(CHUNK, |size| size as u64).max(CHUNK) } else { CHUNK };
+            chunk_bytes =
+                if read == 0 { record::size(rest).map_or(CHUNK, |size| size as u64).max(CHUNK) } else { CHUNK };
             position += read as u64;
         }
         Ok(Walked::All)

@@ -59,7 +59,7 @@ impl AllowedHosts {
     }
 
     fn any(&self, port: u16, fits: impl Fn(&Pattern) -> bool) -> bool {
-        self.0.iter().any(|entry| entry.port.is_none_or(|wanted| wanted == port) && fits(&entry.host))
+        self.0.iter().any(|entry| entry.port.is_none_or(|allowed_port| allowed_port == port) && fits(&entry.host))
     }
 }
 

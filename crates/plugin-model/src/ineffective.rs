@@ -70,9 +70,9 @@ fn device_id(pattern: &str) -> Option<&'static str> {
 pub fn in_force(asked: &[GrantRequest], granted: Option<&GrantPatterns>) -> Vec<GrantRequest> {
     let Some(granted) = granted else { return asked.to_vec() };
     let mut found: Vec<GrantRequest> = Vec::new();
-    for GrantRequest { capability, pattern: wanted } in asked {
+    for GrantRequest { capability, pattern: requested } in asked {
         for given in granted.get(capability).into_iter().flatten() {
-            let Some(pattern) = common(*capability, wanted, given) else { continue };
+            let Some(pattern) = common(*capability, requested, given) else { continue };
             let grant = GrantRequest { capability: *capability, pattern };
             if !found.contains(&grant) {
                 found.push(grant);
@@ -100,15 +100,15 @@ pub(super) fn both(shown: &str) -> (&str, &str) {
 }
 
 /// Returns `None` if the two have nothing in common.
-fn common(capability: Capability, wanted: &str, given: &str) -> Option<String> {
-    if wanted == given || covers(capability, wanted, given) {
+fn common(capability: Capability, requested: &str, given: &str) -> Option<String> {
+    if requested == given || covers(capability, requested, given) {
         Some(given.to_owned())
-    } else if covers(capability, given, wanted) {
-        Some(wanted.to_owned())
-    } else if never_overlap(capability, wanted, given) {
+    } else if covers(capability, given, requested) {
+        Some(requested.to_owned())
+    } else if never_overlap(capability, requested, given) {
         None
     } else {
-        Some(format!("{given}{PART}{wanted})"))
+        Some(format!("{given}{PART}{requested})"))
     }
 }
 
@@ -166,9 +166,9 @@ pub fn warnings(asked: &[GrantRequest], granted: Option<&GrantPatterns>, trigger
     warnings.extend(asks);
     for (capability, patterns) in granted.into_iter().flatten() {
         for given in patterns {
-            let mut wanted = asked.iter().filter(|asks| asks.capability == *capability).peekable();
-            let asks_for_it = wanted.peek().is_some();
-            if wanted.any(|asks| common(*capability, &asks.pattern, given).is_some()) {
+            let mut requested = asked.iter().filter(|asks| asks.capability == *capability).peekable();
+            let asks_for_it = requested.peek().is_some();
+            if requested.any(|asks| common(*capability, &asks.pattern, given).is_some()) {
                 continue;
             }
             let name = capability.as_str();

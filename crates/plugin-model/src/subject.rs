@@ -40,8 +40,8 @@ impl Subject {
     /// the topic.
     #[must_use]
     pub fn is_allowed_by(&self, grant: &GrantRequest) -> bool {
-        let (given, wanted) = ineffective::both(&grant.pattern);
-        let asked = GrantRequest { capability: grant.capability, pattern: wanted.to_owned() };
+        let (given, requested) = ineffective::both(&grant.pattern);
+        let asked = GrantRequest { capability: grant.capability, pattern: requested.to_owned() };
         let granted = GrantPatterns::from([(grant.capability, vec![given.to_owned()])]);
         let Ok(grants) = EffectiveGrants::new(&[asked], Some(&granted)) else { return false };
         match grant.capability {

@@ -157,9 +157,9 @@ impl Since<'_, '_> {
 
     /// Whether the two differed in this place at one moment.
     fn differed(&self, keys: &[&[u8]], moment: u64) -> bool {
-        let wanted = self.desired.at(moment).and_then(|object| object.at(keys));
+        let desired_value = self.desired.at(moment).and_then(|object| object.at(keys));
         let is = self.reported.at(moment).and_then(|object| object.at(keys));
-        wanted.is_some_and(|wanted| !fulfils(wanted, is, self.tolerance))
+        desired_value.is_some_and(|desired_value| !fulfils(desired_value, is, self.tolerance))
     }
 }
 

@@ -28,9 +28,9 @@ fn a_browser_publishes_a_thousand_messages_in_one_go_and_all_arrive() {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     for qos in 0..2 {
         assert!(said.contains(&format!("ok {COUNT} of QoS {qos}")), "{said}");
-        let wanted: BTreeSet<_> = (0..COUNT).map(|n| base64(&format!("{qos}-{n}-").repeat(60)[..200])).collect();
+        let expected: BTreeSet<_> = (0..COUNT).map(|n| base64(&format!("{qos}-{n}-").repeat(60)[..200])).collect();
         // Telemetry of QoS 0 has no acknowledgement to wait for.
-        until("the events", || (events(&host.admin(), &format!("browser-{qos}")) == wanted).then_some(()));
+        until("the events", || (events(&host.admin(), &format!("browser-{qos}")) == expected).then_some(()));
     }
 }
 

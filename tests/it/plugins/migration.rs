@@ -14,9 +14,9 @@ fn counted(pair: &mut Pair, text: &str) -> (u64, u64) {
 
 /// Installs this version and waits until it is in force.
 fn install(host: &Process, host_folder: &HostFolder, component: Vec<u8>) {
-    let wanted = component[..].to_vec();
+    let bytes = component[..].to_vec();
     host_folder.plugin("migrant.wasm", component);
-    let digest = switchbox_plugin_runtime::digest(&wanted);
+    let digest = switchbox_plugin_runtime::digest(&bytes);
     host.admin().wait_plugin("migrant", "to be in force", |plugin| plugin["digest"] == digest.as_str());
 }
 

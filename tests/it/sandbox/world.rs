@@ -95,13 +95,13 @@ impl HostCalls for World {
         _pattern: &str,
         after: Option<&str>,
         limit: usize,
-        wanted: &dyn Fn(&str) -> bool,
+        matches: &dyn Fn(&str) -> bool,
         take: &mut dyn FnMut(DeviceView) -> bool,
     ) {
         let mut all: Vec<_> = self.devices.iter().filter(|device| device.name.registry == *registry).collect();
         all.sort_by(|a, b| a.name.id.cmp(&b.name.id));
         let late = |device: &&&DeviceView| after.is_none_or(|after| device.name.id.as_str() > after);
-        let mut found = all.iter().filter(late).filter(|d| wanted(d.name.id.as_str())).take(limit);
+        let mut found = all.iter().filter(late).filter(|d| matches(d.name.id.as_str())).take(limit);
         let _ = found.all(|device| take((*device).clone()));
     }
 

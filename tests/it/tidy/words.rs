@@ -143,7 +143,7 @@ fn files(folder: &str, endings: &[&str]) -> Vec<PathBuf> {
             let name = path.file_name().unwrap().to_str().unwrap();
             if path.is_dir() && name != "target" && !name.starts_with('.') {
                 folders.push(path);
-            } else if path.extension().is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted)) {
+            } else if path.extension().is_some_and(|ending| endings.iter().any(|expected| ending == *expected)) {
                 found.push(path.strip_prefix(super::workspace()).unwrap().to_owned());
             }
         }

@@ -20,8 +20,8 @@ use switchbox_model::{JournaledDigest, PluginName, limits::names};
 /// Ids that are resource names contain slashes.
 pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, params: Params) -> ApiResult<Explanation> {
     params.only(&[])?;
-    let wanted = Id::parse(&id).map_err(|error| Error::invalid(error.to_string()))?;
-    let explanation = app.handles.explain.explain(&wanted).await?;
+    let requested = Id::parse(&id).map_err(|error| Error::invalid(error.to_string()))?;
+    let explanation = app.handles.explain.explain(&requested).await?;
     if explanation.cut || explanation.chain.contains(&Step::EarlierNotShown) {
         app.handles.counters.limit(names::EXPLANATION);
     }

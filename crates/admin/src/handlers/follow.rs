@@ -91,9 +91,9 @@ pub(super) fn enter(app: &App, caller: &AdminPrincipal) -> Result<FollowerPermit
 /// The rate at which a follower gets messages, so that a reader can follow them: those of a second may come at once. `None` for all.
 pub(super) fn sample(params: &Params) -> Result<Option<SampleRate>, Error> {
     let looks = usize::try_from(Duration::from_secs(1).as_millis() / EVERY.as_millis()).unwrap_or(1);
-    let wanted = params.one("perSecond").is_some();
+    let is_sampled = params.one("perSecond").is_some();
     let burst = params.number("perSecond", SAMPLE, LARGEST_SAMPLE)?;
-    Ok(wanted.then_some(SampleRate { each: burst.div_ceil(looks), burst }))
+    Ok(is_sampled.then_some(SampleRate { each: burst.div_ceil(looks), burst }))
 }
 
 /// As [`write_cursor`] writes it.

@@ -75,11 +75,11 @@ fn a_registry_is_made_listed_and_deleted() {
 #[test]
 fn a_device_is_made_changed_listed_and_deleted() {
     let host = TestHost::new();
-    let wanted =
+    let request =
         json!({"id": "lamp-1", "metadata": {"room": "hall"}, "logLevel": 30, "config": {"binaryData": "eA=="}});
-    let made = host.ok("POST", DEVICES, Some(&wanted));
+    let made = host.ok("POST", DEVICES, Some(&request));
     assert_eq!((&made["logLevel"], &made["config"]["version"]), (&json!("INFO"), &json!("1")));
-    assert_eq!(host.refused("POST", DEVICES, Some(&wanted)).0, 409);
+    assert_eq!(host.refused("POST", DEVICES, Some(&request)).0, 409);
 
     let changed = host.ok("PATCH", &device("lamp-1?updateMask=blocked"), Some(&json!({"blocked": true})));
     assert_eq!((&changed["blocked"], &changed["metadata"]["room"]), (&json!(true), &json!("hall")));

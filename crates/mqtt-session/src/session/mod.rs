@@ -355,8 +355,8 @@ impl<D: Clone + Deliverable> Session<D> {
     }
 
     /// Removes the deliveries to devices that match and were not sent yet.
-    pub fn withdraw(&mut self, wanted: impl Fn(&D) -> bool) {
-        let keeps = |item: &Item<D>| !matches!(&item.body, Body::Device(delivery) if wanted(delivery));
+    pub fn withdraw(&mut self, is_obsolete: impl Fn(&D) -> bool) {
+        let keeps = |item: &Item<D>| !matches!(&item.body, Body::Device(delivery) if is_obsolete(delivery));
         self.queue.retain(keeps);
         self.latest.retain(keeps);
         self.queue_bytes = self.queue.iter().map(Item::size).sum();

@@ -156,8 +156,8 @@ async fn claim_session(
     let (key, name) = session_key_and_name(&auth_context.principal, &connect.client_id);
     let will = connect.will.as_deref().map(|will| Box::new(will::stored(will)));
     let owner = session_key::of_retained(auth_context);
-    let wanted = SessionRequest { name, owner, clean: connect.clean, expiry_secs, will };
-    let claimed = shared.clients.claim(&key, &wanted).await;
+    let session_request = SessionRequest { name, owner, clean: connect.clean, expiry_secs, will };
+    let claimed = shared.clients.claim(&key, &session_request).await;
     let claimed = claimed.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server is busy"))?;
     Ok((key, claimed))
 }

@@ -29,10 +29,10 @@ impl Mailbox {
     }
 
     /// Waits for the future, until the connection is asked to end.
-    pub(crate) async fn unless_closing<T>(&self, wanted: impl Future<Output = T>) -> Result<T, Close> {
+    pub(crate) async fn unless_closing<T>(&self, future: impl Future<Output = T>) -> Result<T, Close> {
         tokio::select! {
             biased;
-            got = wanted => Ok(got),
+            got = future => Ok(got),
             close = self.asked_to_close() => Err(close),
         }
     }
