@@ -47,7 +47,7 @@ impl RecordedInstance {
 
     pub(super) fn is_of(&self, recording: Option<&Arc<Recording>>, shadowed: bool) -> bool {
         match (&self.recording, recording) {
-            (Some((mine, _)), Some(recording)) => Arc::ptr_eq(mine, recording),
+            (Some((current, _)), Some(recording)) => Arc::ptr_eq(current, recording),
             (None, None) => shadowed,
             _ => false,
         }

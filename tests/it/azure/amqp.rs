@@ -54,8 +54,8 @@ fn what_a_device_does_with_a_message_over_amqp_ends_it() {
         let came = device.said("c2d", |line| line["data"] == id);
         assert_eq!((&came["id"], &came["properties"]["room"]), (&json!(id), &json!("hall")), "{came}");
         assert_eq!(came["to"], "/devices/azure-1/messages/devicebound");
-        let told = program.said("feedback", |line| line["record"]["originalMessageId"] == id);
-        assert_eq!(told["record"]["statusCode"], code, "{told}");
+        let reported = program.said("feedback", |line| line["record"]["originalMessageId"] == id);
+        assert_eq!(reported["record"]["statusCode"], code, "{reported}");
     }
     assert_eq!(device.count(|line| line["what"] == "c2d" && line["data"] == "abandon"), 3);
     hub.host.stop();
@@ -91,8 +91,8 @@ fn a_connection_is_one_devices_and_ends_with_its_right_to_connect() {
     let rejected = first.said("rejected", |_| true);
     assert_eq!(rejected["condition"], "amqp:decode-error", "{rejected}");
     let refused = |program: &Program, address: &str, condition: &str| {
-        let told = program.said("refused", |line| line["address"] == address);
-        assert_eq!(told["condition"], condition, "{told}");
+        let reported = program.said("refused", |line| line["address"] == address);
+        assert_eq!(reported["condition"], condition, "{reported}");
     };
     let unauthorized = "amqp:unauthorized-access";
     refused(&first, "/devices/other/messages/events", unauthorized);

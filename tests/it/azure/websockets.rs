@@ -28,15 +28,15 @@ fn node_sends_a_message_and_gets_feedback() {
     assert_eq!(body, "open");
     let settled = caller.call("DELETE", &format!("/messages/devicebound/{lock}?api-version=2021-04-12"));
     assert!(settled.ends_with("204"), "{settled}");
-    let told = program.said("feedback", |line| line["record"]["originalMessageId"] == "open");
-    assert_eq!(told["record"]["statusCode"], "Success", "{told}");
+    let reported = program.said("feedback", |line| line["record"]["originalMessageId"] == "open");
+    assert_eq!(reported["record"]["statusCode"], "Success", "{reported}");
 
     let device = Uploader::new(&hub, &identity);
     let (address, _) = device.begin("logs/a.txt");
     assert!(device.put(&address, "hello").ends_with("201"));
-    let told = program.said("file", |_| true);
-    let shown = (&told["deviceId"], &told["blobName"], &told["blobSizeInBytes"]);
-    assert_eq!(shown, (&json!("azure-1"), &json!("azure-1/logs/a.txt"), &json!(5)), "{told}");
+    let reported = program.said("file", |_| true);
+    let shown = (&reported["deviceId"], &reported["blobName"], &reported["blobSizeInBytes"]);
+    assert_eq!(shown, (&json!("azure-1"), &json!("azure-1/logs/a.txt"), &json!(5)), "{reported}");
     hub.host.stop();
 }
 

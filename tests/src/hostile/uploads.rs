@@ -82,11 +82,11 @@ fn begin(attack: &Attack, name: &str) -> String {
     let token = sas::sign(&resource, &key.expect("no key"), now() + 3_600, Policy::find("device"));
     let url = format!("https://{host}/devices/mallory/files?api-version=2021-04-12");
     let (authorization, body) = (format!("Authorization: {token}"), json!({"blobName": name}).to_string());
-    let told: Value = crate::until("an address", || {
+    let response: Value = crate::until("an address", || {
         let output = curl(&["-H", &authorization, "-d", &body, &url]).output().expect("no curl");
-        serde_json::from_slice(&output.stdout).ok().filter(|told: &Value| told["sasToken"].is_string())
+        serde_json::from_slice(&output.stdout).ok().filter(|response: &Value| response["sasToken"].is_string())
     });
-    let text = |field: &str| told[field].as_str().unwrap_or_default().to_owned();
+    let text = |field: &str| response[field].as_str().unwrap_or_default().to_owned();
     format!("https://{}/{}/{}{}", text("hostName"), text("containerName"), text("blobName"), text("sasToken"))
 }
 

@@ -23,8 +23,8 @@ impl Host for StoreData {
         self.checked(calls::timer_name(&name))?;
         let (schedule, due_ms) =
             timers::first(requested_schedule(schedule), self.call.time_ms).map_err(Error::Invalid)?;
-        let mine = |effect: &&Effect| matches!(effect, Effect::TimerSet(_));
-        let set = host.timers(&self.setup.name) + self.call.effects.iter().filter(mine).count();
+        let is_timer = |effect: &&Effect| matches!(effect, Effect::TimerSet(_));
+        let set = host.timers(&self.setup.name) + self.call.effects.iter().filter(is_timer).count();
         if set >= TIMERS && !host.has_timer(&self.setup.name, &name) {
             return Err(self.call.refused(calls::too_many_timers()));
         }
