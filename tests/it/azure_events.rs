@@ -25,9 +25,9 @@ fn run(script: &str, arguments: &[&str]) -> Vec<Value> {
     let mut command = Command::new(python_with("azure.eventhub").unwrap());
     command.arg(workspace().join("tests/clients/azure_events.py")).args([script]).args(arguments);
     let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    said.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap()).collect()
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    printed.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// What the SDK says of a step that fails.

@@ -216,12 +216,12 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
     let mut browser =
         driver(&host_folder, &folder, given).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut answers = browser.stdin.take().unwrap();
-    let mut said = Vec::new();
+    let mut printed = Vec::new();
     for line in BufReader::new(browser.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         println!("{line}");
         let Some(asked) = line.strip_prefix("ask ") else {
-            said.push(line);
+            printed.push(line);
             continue;
         };
         let mut answer = "done".to_owned();
@@ -243,9 +243,9 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
         }
         writeln!(answers, "{answer}").unwrap();
     }
-    assert!(browser.wait().unwrap().success(), "{said:#?}");
+    assert!(browser.wait().unwrap().success(), "{printed:#?}");
     for part in PARTS {
-        assert!(said.iter().any(|line| line.starts_with(&format!("ok {part} "))), "{part}: {said:#?}");
+        assert!(printed.iter().any(|line| line.starts_with(&format!("ok {part} "))), "{part}: {printed:#?}");
     }
 }
 

@@ -65,8 +65,8 @@ fn python_uploads_files_whole_and_in_blocks() {
     let admin = hub.host.admin();
     admin.wait_plugin("on-file", "to run", |plugin| plugin["state"] == "running");
     let Some(program) = python(&hub, &hub.connection_string("azure-1")) else { return };
-    program.said("ended", |_| true);
-    let named = |what: &'static str, name: &'static str| program.said(what, move |line| line["name"] == name);
+    program.wait_for_line("ended", |_| true);
+    let named = |what: &'static str, name: &'static str| program.wait_for_line(what, move |line| line["name"] == name);
     for name in ["whole.txt", "logs/2026/a b.bin", "checked.txt", "empty"] {
         let uploaded = named("uploaded", name);
         assert!(uploaded["etag"].as_str().unwrap().starts_with("\"0x"), "{uploaded}");
@@ -132,7 +132,7 @@ fn node_uploads_files_over_mqtt_and_https() {
     let identity = hub.connection_string("azure-1");
     for transport in ["mqtt", "http"] {
         let Some(program) = node(&hub, transport, &identity) else { return };
-        program.said("ended", |_| true);
+        program.wait_for_line("ended", |_| true);
         let files = folder(&hub.host_folder, "azure-1");
         assert_eq!(fs::read(files.join(format!("{transport}.txt"))).unwrap(), b"hello");
         assert_eq!(fs::read(files.join(format!("{transport}%2Flarge.bin"))).unwrap(), vec![7; 9 * MEBIBYTE]);

@@ -40,7 +40,7 @@ fn node_sends_and_fetches_over_https() {
     let Some(hub) = Hub::over_https(&["--command-deliveries", "2"]) else { return };
     let identity = hub.connection_string("azure-1");
     let Some(program) = node(&hub, &[&identity]) else { return };
-    program.said("sent", |_| true);
+    program.wait_for_line("sent", |_| true);
     let admin = hub.host.admin();
     let shown = admin.get("/v1/events?kind=telemetry&pageSize=100").ok();
     let events: Vec<_> = shown["events"].as_array().unwrap().iter().rev().collect();
@@ -59,9 +59,9 @@ fn node_sends_and_fetches_over_https() {
         (sink["config"]["binaryData"] == moved).then_some(())
     });
 
-    program.said("ready", |_| true);
+    program.wait_for_line("ready", |_| true);
     let command = send(&admin, "open");
-    let came = program.said("c2d", |line| line["data"] == "open");
+    let came = program.wait_for_line("c2d", |line| line["data"] == "open");
     assert_eq!(came["settled"], "MessageCompleted", "{came}");
     assert_eq!(came["to"], "/devices/azure-1/messages/devicebound");
     assert!(command.ends_with(came["id"].as_str().unwrap()), "{came}");
@@ -69,7 +69,7 @@ fn node_sends_and_fetches_over_https() {
     ends(&admin, &command, "acknowledged");
 
     let command = send(&admin, "reject");
-    let came = program.said("c2d", |line| line["data"] == "reject");
+    let came = program.wait_for_line("c2d", |line| line["data"] == "reject");
     assert_eq!(came["settled"], "MessageRejected", "{came}");
     ends(&admin, &command, "rejected");
 
@@ -78,7 +78,7 @@ fn node_sends_and_fetches_over_https() {
     until("the second delivery", || (program.count(|line| line["data"] == "abandon") == 2).then_some(()));
 
     send(&admin, "twice");
-    let again = program.said("again", |_| true);
+    let again = program.wait_for_line("again", |_| true);
     assert_eq!(again["status"], 412, "{again}");
     assert!(again["body"].as_str().unwrap().contains("DeviceMessageLockLost"), "{again}");
     hub.host.stop();
@@ -89,11 +89,11 @@ fn node_shows_a_certificate_over_https() {
     let Some(hub) = Hub::over_https(&[]) else { return };
     let (certificate, key) = hub.with_certificate("azure-1");
     let Some(program) = node(&hub, &[hub.printed("azure-1").trim(), &certificate, &key]) else { return };
-    program.said("sent", |_| true);
-    program.said("ready", |_| true);
+    program.wait_for_line("sent", |_| true);
+    program.wait_for_line("ready", |_| true);
     let admin = hub.host.admin();
     let command = send(&admin, "open");
-    let came = program.said("c2d", |line| line["data"] == "open");
+    let came = program.wait_for_line("c2d", |line| line["data"] == "open");
     assert_eq!(came["settled"], "MessageCompleted", "{came}");
     ends(&admin, &command, "acknowledged");
     hub.host.stop();

@@ -21,20 +21,20 @@ fn node_sends_a_message_and_gets_feedback() {
         {"to": "nobody", "id": "lost", "data": "lost", "ack": "full"},
     ]);
     let Some(program) = sender(&hub, &messages, "ws") else { return };
-    program.said("ready", |_| true);
-    assert_eq!(program.said("refused", |_| true)["name"], "DeviceNotFoundError");
+    program.wait_for_line("ready", |_| true);
+    assert_eq!(program.wait_for_line("refused", |_| true)["name"], "DeviceNotFoundError");
     let caller = Caller::new(&hub, "azure-1", &identity);
     let (lock, body) = caller.fetch();
     assert_eq!(body, "open");
     let settled = caller.call("DELETE", &format!("/messages/devicebound/{lock}?api-version=2021-04-12"));
     assert!(settled.ends_with("204"), "{settled}");
-    let reported = program.said("feedback", |line| line["record"]["originalMessageId"] == "open");
+    let reported = program.wait_for_line("feedback", |line| line["record"]["originalMessageId"] == "open");
     assert_eq!(reported["record"]["statusCode"], "Success", "{reported}");
 
     let device = Uploader::new(&hub, &identity);
     let (address, _) = device.begin("logs/a.txt");
     assert!(device.put(&address, "hello").ends_with("201"));
-    let reported = program.said("file", |_| true);
+    let reported = program.wait_for_line("file", |_| true);
     let shown = (&reported["deviceId"], &reported["blobName"], &reported["blobSizeInBytes"]);
     assert_eq!(shown, (&json!("azure-1"), &json!("azure-1/logs/a.txt"), &json!(5)), "{reported}");
     hub.host.stop();
@@ -62,9 +62,9 @@ fn python_reads_events_of_all_partitions() {
     let mut command = Command::new(python.unwrap());
     command.arg(workspace().join("tests/clients/azure_events.py")).args([&given, "all", "6"]).arg(checkpoints);
     let output = command.env("AMQP_OVER_WEBSOCKET", &hub.authority).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    let events = said.lines().filter(|line| line.starts_with('{'));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    let events = printed.lines().filter(|line| line.starts_with('{'));
     let mut devices: Vec<_> = events
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["device"].as_str().unwrap().to_owned())
         .collect();

@@ -49,8 +49,10 @@ fn a_hostile_plugin_hurts_only_itself() {
     assert!(count >= 10, "{count} round trips in all the time that five tries take");
     let letters = admin.dead_letters();
     for (attack, expect) in FATAL {
-        let said = |letter: &&serde_json::Value| letter["error"].as_str().is_some_and(|error| error.contains(expect));
-        let letter = letters.iter().find(said).unwrap_or_else(|| panic!("no dead letter of {attack}: {letters:?}"));
+        let has_error =
+            |letter: &&serde_json::Value| letter["error"].as_str().is_some_and(|error| error.contains(expect));
+        let letter =
+            letters.iter().find(has_error).unwrap_or_else(|| panic!("no dead letter of {attack}: {letters:?}"));
         assert_eq!(letter["plugin"], "hostile");
         assert_eq!(letter["attempt"], if attack == "reject" { 1 } else { 5 }, "{letter}");
     }

@@ -223,8 +223,8 @@ impl Target {
             _ => arguments.to_owned(),
         };
         let output = self.program().args(arguments.split(' ')).output().expect("the program does not start");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments}: {} {said:.500}", output.status);
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments}: {} {printed:.500}", output.status);
         if !has_terminal() {
             return String::new();
         }
