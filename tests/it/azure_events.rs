@@ -61,8 +61,8 @@ fn azures_event_hubs_sdk_reads_the_journal_over_a_restart() {
     let partitions: BTreeSet<_> = first.iter().map(|event| event["partition"].as_str().unwrap()).collect();
     assert!(partitions.len() > 1, "{first:?}");
     assert!(first.iter().all(|event| event["body"].as_str().unwrap().contains(event["device"].as_str().unwrap())));
-    let asked = run(&given, &["properties"]);
-    assert_eq!(asked[0]["partitions"], serde_json::json!(["0", "1", "2", "3"]));
+    let property_lines = run(&given, &["properties"]);
+    assert_eq!(property_lines[0]["partitions"], serde_json::json!(["0", "1", "2", "3"]));
     let last_lines = run(&given, &["last"]);
     let (number, offset) = (last_lines[0]["sequence"].as_i64().unwrap(), last_lines[0]["offset"].as_str().unwrap());
     assert!(

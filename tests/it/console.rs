@@ -220,12 +220,12 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
     for line in BufReader::new(browser.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         println!("{line}");
-        let Some(asked) = line.strip_prefix("ask ") else {
+        let Some(question) = line.strip_prefix("ask ") else {
             printed.push(line);
             continue;
         };
         let mut answer = "done".to_owned();
-        match asked {
+        match question {
             "answer" => devices.as_mut().unwrap().answer(),
             "slow" => devices.as_mut().unwrap().hurry(),
             "deny" => answer = deny(&host_folder, host.as_ref().unwrap(), &mut devices.as_mut().unwrap().villain),

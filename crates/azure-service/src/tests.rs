@@ -132,10 +132,10 @@ impl Hub {
 
     fn enrol(&self, if_match: IfMatch, keys: Value) -> Call {
         let ((app, caller), id) = (self.parts(), Path("maker".to_owned()));
-        let asked = json!({ "attestation": { "type": "symmetricKey", "symmetricKey": keys } });
+        let enrollment_body = json!({ "attestation": { "type": "symmetricKey", "symmetricKey": keys } });
         Box::pin(async move {
             let put = enrollments::put_one::<{ enrollments::DEVICE }>;
-            put(app, caller, id, if_match, Body(read(asked))).await.map(drop)
+            put(app, caller, id, if_match, Body(read(enrollment_body))).await.map(drop)
         })
     }
 

@@ -50,7 +50,7 @@ pub(super) struct InstalledPlugin {
     pub(super) origin: Option<String>,
     pub(super) error: Option<String>,
     /// The description with the grants that it asks for, while it waits for consent.
-    pub(super) asked: Option<Description>,
+    pub(super) waiting_description: Option<Description>,
 }
 
 /// The set of plugins. Changes of one plugin are made one after the other, by the watcher of the folder. Changes of different
@@ -166,11 +166,21 @@ impl Manager {
     }
 
     /// Stops the plugin until its settings have grants. It does not get the events of that time later.
-    async fn wait_for_consent(&self, name: &PluginName, origin: String, asked: Description) -> Result<(), Error> {
+    async fn wait_for_consent(
+        &self,
+        name: &PluginName,
+        origin: String,
+        waiting_description: Description,
+    ) -> Result<(), Error> {
         self.switch_off(name, false).await?;
         let state = Some(PluginState::WaitingForConsent);
         self.update(name, |plugin| {
-            *plugin = InstalledPlugin { state, origin: Some(origin), asked: Some(asked), error: None }
+            *plugin = InstalledPlugin {
+                state,
+                origin: Some(origin),
+                waiting_description: Some(waiting_description),
+                error: None,
+            }
         });
         tracing::warn!(plugin = %name, "waits for an operator's consent to the grants that it asks for: `switchbox plugin grant {name}`, or [grants] in its settings");
         Ok(())

@@ -248,7 +248,7 @@ impl Masks {
 }
 
 fn of_start(line: &mut StartLine, visit: &mut Visit<'_>) {
-    line.calls.iter_mut().for_each(|asked| texts::call(asked, visit));
+    line.calls.iter_mut().for_each(|recorded_call| texts::call(recorded_call, visit));
 }
 
 fn of_version(line: &mut VersionLine, visit: &mut Visit<'_>) {

@@ -199,9 +199,9 @@ impl HostCalls for Recorder {
     }
 
     fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>> {
-        let (asked, name, log) = (self.host.twin(device), self.name(device), Arc::clone(&self.log));
+        let (pending_answer, name, log) = (self.host.twin(device), self.name(device), Arc::clone(&self.log));
         Box::pin(async move {
-            let answer = asked.await;
+            let answer = pending_answer.await;
             let bytes = answer.as_ref().map_or(0, String::len);
             log.lock().add(bytes, || HostCall::Twin {
                 device: name,
@@ -261,12 +261,12 @@ impl HostCalls for Recorder {
         let log = Arc::clone(&self.log);
         let (device, method, payload) = (self.name(call.device), call.method.clone(), call.payload.clone());
         let timeout_ms = millis(call.timeout);
-        let asked = self.host.call_method(call);
+        let pending_answer = self.host.call_method(call);
         let payload = Payload(payload);
         let call = HostCall::Method { device, method, payload, timeout_ms, answer: MethodLine::NoAnswer };
         let mut unanswered = Unanswered { log, call: Some(call) };
         Box::pin(async move {
-            let answer = asked.await;
+            let answer = pending_answer.await;
             unanswered.record(MethodLine::of(&answer));
             answer
         })

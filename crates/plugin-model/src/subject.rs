@@ -41,9 +41,9 @@ impl Subject {
     #[must_use]
     pub fn is_allowed_by(&self, grant: &GrantRequest) -> bool {
         let (given, requested) = ineffective::both(&grant.pattern);
-        let asked = GrantRequest { capability: grant.capability, pattern: requested.to_owned() };
+        let grant_request = GrantRequest { capability: grant.capability, pattern: requested.to_owned() };
         let granted = GrantPatterns::from([(grant.capability, vec![given.to_owned()])]);
-        let Ok(grants) = EffectiveGrants::new(&[asked], Some(&granted)) else { return false };
+        let Ok(grants) = EffectiveGrants::new(&[grant_request], Some(&granted)) else { return false };
         match grant.capability {
             Capability::Publish => self.topic.as_ref().is_some_and(|topic| grants.topic(topic).is_ok()),
             capability => {

@@ -103,8 +103,8 @@ mod tests {
     use super::*;
 
     fn granted(capability: Capability, pattern: &str) -> SharedGrants {
-        let asked = [grant(&Grant { capability, pattern: pattern.into() })];
-        SharedGrants(Rc::new(EffectiveGrants::new(&asked, None).unwrap()))
+        let requested = [grant(&Grant { capability, pattern: pattern.into() })];
+        SharedGrants(Rc::new(EffectiveGrants::new(&requested, None).unwrap()))
     }
 
     #[test]

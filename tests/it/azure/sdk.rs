@@ -112,8 +112,8 @@ impl Hub {
 
     /// Of a policy.
     pub(super) fn policy(&self, policy: &str) -> String {
-        let asked = ["hub", "connection-string", "--policy", policy, "--host-name", &self.name];
-        self.host.cli(&self.host_folder, &asked).trim().to_owned()
+        let command_line = ["hub", "connection-string", "--policy", policy, "--host-name", &self.name];
+        self.host.cli(&self.host_folder, &command_line).trim().to_owned()
     }
 
     /// A certificate's addresses are no names, so the hub's is given.
@@ -300,8 +300,8 @@ fn python_shows_a_certificate() {
 fn python_shows_a_certificate_of_which_the_host_knows_the_fingerprint() {
     let Some(hub) = Hub::start() else { return };
     let (certificate, key) = hub.certificate("azure-1");
-    let asked = ["x509", "-in", &certificate, "-noout", "-fingerprint", "-sha1"];
-    let output = Command::new("openssl").args(asked).output().unwrap();
+    let command_line = ["x509", "-in", &certificate, "-noout", "-fingerprint", "-sha1"];
+    let output = Command::new("openssl").args(command_line).output().unwrap();
     let fingerprint = String::from_utf8(output.stdout).unwrap();
     let fingerprint = fingerprint.trim().split_once('=').expect("sha1 Fingerprint=AB:CD…").1.to_owned();
     let credential = format!("fingerprint={fingerprint}");

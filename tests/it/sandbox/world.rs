@@ -159,12 +159,12 @@ impl HostCalls for World {
 }
 
 pub async fn setup(limits: Limits, granted: Option<&GrantPatterns>) -> Arc<Setup> {
-    let asked = hostile().await.describe("{}", &Limits::default()).await.unwrap().grants;
+    let requested = hostile().await.describe("{}", &Limits::default()).await.unwrap().grants;
     Arc::new(Setup {
         name: PluginName::new("hostile").unwrap(),
         settings: "{}".into(),
         limits,
-        grants: EffectiveGrants::new(&asked, granted).unwrap(),
+        grants: EffectiveGrants::new(&requested, granted).unwrap(),
     })
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn grant(
     let name = PluginName::new(&name)?;
     let granted = match request.grants {
         Some(granted) => granted,
-        None => asked(&app, &name).await?,
+        None => requested_grants(&app, &name).await?,
     };
     let (folder, answer) = (app.folder.by(&caller), GrantResponse { name: name.to_string(), grants: granted.clone() });
     blocking(move || {
@@ -43,7 +43,7 @@ pub(crate) async fn grant(
     Ok(Json(answer))
 }
 
-async fn asked(app: &App, name: &PluginName) -> Result<GrantPatterns, Error> {
+async fn requested_grants(app: &App, name: &PluginName) -> Result<GrantPatterns, Error> {
     let view = app.handles.plugins.get(name).await.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;
     let mut granted = GrantPatterns::new();
     for grant in &view.grants {

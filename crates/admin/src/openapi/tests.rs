@@ -37,8 +37,8 @@ fn every_documented_call_is_answered_and_says_which_parameters_it_has() {
             continue;
         }
         assert_eq!(host.raw(&method, &existing(&path), &[], None).0, 401, "{method} {path} asks for no token");
-        let asked = format!("{}?noSuchParameter=1", existing(&path));
-        let (status, answer) = host.call(&method, &asked, None);
+        let url = format!("{}?noSuchParameter=1", existing(&path));
+        let (status, answer) = host.call(&method, &url, None);
         let text = answer["error"]["message"].as_str().unwrap_or_default();
         let missing = ["this API has no", "cannot be done with"].iter().any(|part| text.contains(part));
         assert!(status != 404 && status != 405 && !missing, "{method} {path}: {status} {text}");

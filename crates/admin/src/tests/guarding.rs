@@ -331,14 +331,14 @@ fn every_answer_says_that_browsers_are_to_do_nothing_with_it() {
 #[test]
 fn a_web_page_may_call_only_where_the_settings_name_its_origin() {
     let host = TestHost::with_origins(&["https://panel.example"]);
-    let asked = |host: &TestHost, origin: &str| {
+    let allowed_origin = |host: &TestHost, origin: &str| {
         let headers = [("origin", origin), ("access-control-request-method", "POST")];
         let answer = host.answer("OPTIONS", &format!("{REGISTRY}/devices/lamp:invokeMethod"), &headers, None);
         answer.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap().to_owned())
     };
-    assert_eq!(asked(&host, "https://panel.example").as_deref(), Some("https://panel.example"));
-    assert_eq!(asked(&host, "https://other.example"), None);
-    assert_eq!(asked(&TestHost::new(), "https://panel.example"), None);
+    assert_eq!(allowed_origin(&host, "https://panel.example").as_deref(), Some("https://panel.example"));
+    assert_eq!(allowed_origin(&host, "https://other.example"), None);
+    assert_eq!(allowed_origin(&TestHost::new(), "https://panel.example"), None);
 }
 
 #[test]

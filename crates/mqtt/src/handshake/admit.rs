@@ -251,8 +251,8 @@ fn response_topic_prefix(auth_context: &AuthContext, client_id: &str) -> Option<
 }
 
 /// The server keep-alive in CONNACK, if the client asked for none or too long a one. MQTT 3.1.1 has no such field.
-fn server_keep_alive(version: Version, asked_secs: u16) -> Option<u16> {
-    let too_long = asked_secs == 0 || asked_secs > limits::KEEP_ALIVE_SECS;
+fn server_keep_alive(version: Version, requested_secs: u16) -> Option<u16> {
+    let too_long = requested_secs == 0 || requested_secs > limits::KEEP_ALIVE_SECS;
     (version == Version::V5 && too_long).then_some(limits::KEEP_ALIVE_SECS)
 }
 

@@ -315,9 +315,9 @@ async fn methods_are_answered_by_topic_or_by_properties() {
     ] {
         let called = call(&server, "lamp-1", HOUR);
         let response = format!("/devices/lamp-1/methods/dim/response/{rid}");
-        let asked = [&[0x08][..], &text(&response), &[0x09], &text(&rid.to_string())].concat();
+        let request_properties = [&[0x08][..], &text(&response), &[0x09], &text(&rid.to_string())].concat();
         let request = format!("/devices/lamp-1/methods/dim/request/{rid}");
-        client.expect(&publish(0x32, &request, rid, Some(&asked), "50")).await;
+        client.expect(&publish(0x32, &request, rid, Some(&request_properties), "50")).await;
         client.send(&ack(0x40, rid)).await;
         client.send(&publish(0x32, topic, 1, Some(properties), "ok")).await;
         client.expect(&ack(0x40, 1)).await;
