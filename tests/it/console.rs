@@ -185,8 +185,8 @@ fn deny(host_folder: &HostFolder, host: &Process, villain: &mut Device) -> Strin
     host.admin().wait_plugin("narrow", "to run", |plugin| plugin["state"] == "running");
     villain.event(AWAKE);
     until("its dead letter", || {
-        let letters = host.admin().dead_letters();
-        letters.iter().find_map(|letter| Some(letter["event"]["id"].as_str()?.to_owned()))
+        let dead_letters = host.admin().dead_letters();
+        dead_letters.iter().find_map(|dead_letter| Some(dead_letter["event"]["id"].as_str()?.to_owned()))
     })
 }
 

@@ -111,8 +111,9 @@ fn an_event_that_fails_sets_no_timer() {
     let host_folder = host_folder();
     let host = host_folder.start();
     order(&host, &json!([{"every": {"timer": "tick", "ms": 100}}, "fail"]));
-    let letters = until("the dead letter", || Some(host.admin().dead_letters()).filter(|letters| !letters.is_empty()));
-    assert!(letters[0]["error"].as_str().unwrap().contains("told to fail"));
+    let dead_letters =
+        until("the dead letter", || Some(host.admin().dead_letters()).filter(|dead_letters| !dead_letters.is_empty()));
+    assert!(dead_letters[0]["error"].as_str().unwrap().contains("told to fail"));
     assert_eq!(timers(&host.admin(), "deputy"), 0);
     host.stop();
     assert_eq!(firings(&host_folder), []);

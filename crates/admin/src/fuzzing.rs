@@ -52,7 +52,7 @@ pub fn api_bodies(data: &[u8]) {
         13 => token(body),
         14 => drop(read::<SetPasswordRequest>(body)),
         15 => binding(body),
-        16 => letters(body),
+        16 => dead_letters(body),
         17 => places(body),
         _ => topic_message(body),
     }
@@ -254,7 +254,7 @@ fn binding(body: &[u8]) {
     let _ = (DeviceId::new(&request.gateway_id), DeviceId::new(&request.device_id));
 }
 
-fn letters(body: &[u8]) {
+fn dead_letters(body: &[u8]) {
     let Ok(request) = read::<RedriveDeadLettersRequest>(body) else { return };
     let _ = request.plugin.as_deref().map(PluginName::new);
 }

@@ -145,8 +145,8 @@ fn of_plugins(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
         Ok(())
     })?;
     each(db, "SELECT body FROM dead_letter ORDER BY id", |r| {
-        if let Ok(letter) = dead_letter(&r.get::<_, Vec<u8>>(0)?) {
-            loaded.dead_letters.push((letter.plugin, letter.id));
+        if let Ok(dead_letter) = dead_letter(&r.get::<_, Vec<u8>>(0)?) {
+            loaded.dead_letters.push((dead_letter.plugin, dead_letter.id));
         }
         Ok(())
     })?;

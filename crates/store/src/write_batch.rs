@@ -83,7 +83,7 @@ impl WriteBatch {
                 self.before_clock_set.push(std::mem::take(&mut self.broker));
                 self.others.push(doc);
             }
-            Doc::DeadLetter(letter) => self.dead_letters.add(letter),
+            Doc::DeadLetter(dead_letter) => self.dead_letters.add(dead_letter),
             other => self.others.push(other),
         }
     }

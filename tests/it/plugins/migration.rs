@@ -160,8 +160,8 @@ fn a_version_whose_migration_cannot_be_undone_stays_when_its_guard_fails_and_tha
     });
     let text = host.cli(&host_folder, &["plugin", "get", "migrant"]);
     assert!(text.contains("failed its guard, in force"), "{text}");
-    let letter = until("the event to be a dead letter", || host.admin().dead_letters().pop());
-    let text = host.cli(&host_folder, &["explain", letter["event"]["id"].as_str().unwrap()]);
+    let dead_letter = until("the event to be a dead letter", || host.admin().dead_letters().pop());
+    let text = host.cli(&host_folder, &["explain", dead_letter["event"]["id"].as_str().unwrap()]);
     assert!(text.contains("failed its guard") && text.contains("the test says so"), "{text}");
     host.stop();
     // It stays so over a restart, with the same files.

@@ -43,7 +43,7 @@ fn step(step: &Step, names: Names<'_>) -> api::Step {
         Step::Published { topic, payload } => {
             api::Step::Publish { topic: topic.clone(), binary_data: Base64(payload.clone()) }
         }
-        Step::DeadLetter(letter) => api::Step::DeadLetter(Box::new(history::dead_letter(letter, names))),
+        Step::DeadLetter(dead_letter) => api::Step::DeadLetter(Box::new(history::dead_letter(dead_letter, names))),
         Step::Refused => api::Step::Refused(true),
         Step::EarlierNotShown => api::Step::Earlier(true),
         Step::Gone(gone) => api::Step::Gone(self::gone(gone, names)),

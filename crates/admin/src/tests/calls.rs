@@ -237,8 +237,8 @@ fn an_execution_and_a_dead_letter_can_be_read_and_driven_again() {
     );
     let one = host.ok("GET", "/v1/executions?event=2", None);
     assert_eq!(one["executions"].as_array().unwrap().len(), 1);
-    let letters = host.ok("GET", "/v1/deadLetters", None);
-    assert_eq!(letters["deadLetters"][0]["error"], "hops is not a number");
+    let dead_letters = host.ok("GET", "/v1/deadLetters", None);
+    assert_eq!(dead_letters["deadLetters"][0]["error"], "hops is not a number");
     assert_eq!(host.ok("GET", "/v1/deadLetters/1", None)["event"]["id"], "1");
     host.ok("POST", "/v1/deadLetters/1:redrive", None);
     assert_eq!(host.refused("POST", "/v1/deadLetters/2:redrive", None).1, "NOT_FOUND");

@@ -111,8 +111,8 @@ impl Engine {
                         docs.push(Doc::DeadLetterGone { id });
                     }
                     let (plugin, digest, event) = (plugin.clone(), digest.clone(), *event);
-                    let letter = DeadLetter { id, plugin, digest, attempt, time_ms, error, logs, event };
-                    docs.push(Doc::DeadLetter(Box::new(letter)));
+                    let dead_letter = DeadLetter { id, plugin, digest, attempt, time_ms, error, logs, event };
+                    docs.push(Doc::DeadLetter(Box::new(dead_letter)));
                 }
             }
         }

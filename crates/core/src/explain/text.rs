@@ -78,13 +78,13 @@ fn step_text(step: &Step, names: Names<'_>) -> String {
         Step::TimerSet(timer) => timer_line(timer),
         Step::TimerCancelled { name } => format!("timer {name:?} cancelled"),
         Step::Published { topic, payload } => format!("{} published on {topic}", bytes(payload)),
-        Step::DeadLetter(letter) => format!(
+        Step::DeadLetter(dead_letter) => format!(
             "plugin {} ({}, try {}) failed: {} → dead letter {}",
-            letter.plugin,
-            digest(&letter.digest),
-            letter.attempt,
-            letter.error,
-            letter.id
+            dead_letter.plugin,
+            digest(&dead_letter.digest),
+            dead_letter.attempt,
+            dead_letter.error,
+            dead_letter.id
         ),
         Step::Refused => {
             "nothing of it: what it was made on had changed meanwhile, and the event was tried again".into()

@@ -239,7 +239,7 @@ fn what_was_delivered_has_its_words() {
 
 #[test]
 fn what_a_plugin_made_of_an_event_has_its_words() {
-    let letter = DeadLetter {
+    let dead_letter = DeadLetter {
         id: 3,
         plugin: PluginName::new("wake").unwrap(),
         digest: "sha256:ab".into(),
@@ -264,7 +264,10 @@ fn what_a_plugin_made_of_an_event_has_its_words() {
         (Step::Execution(Box::new(slow.into())), format!("{execution}, 12 ms) → it wanted nothing to happen")),
         (kv(Some("2")), "key \"count\" of its own state set to 2".into()),
         (kv(None), "key \"count\" of its own state deleted".into()),
-        (Step::DeadLetter(Box::new(letter)), "plugin wake (sha256:ab, try 5) failed: no JSON → dead letter 3".into()),
+        (
+            Step::DeadLetter(Box::new(dead_letter)),
+            "plugin wake (sha256:ab, try 5) failed: no JSON → dead letter 3".into(),
+        ),
         (
             Step::Refused,
             "nothing of it: what it was made on had changed meanwhile, and the event was tried again".into(),
