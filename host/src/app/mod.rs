@@ -13,8 +13,6 @@ mod housekeeping;
 mod journal_recordings;
 mod listeners;
 mod metrics_text;
-mod mirror;
-mod mirror_queue;
 mod options;
 mod plugin_texts;
 mod plugin_views;

@@ -15,10 +15,7 @@ use super::{
     connections::DeviceConnections,
     descriptors, folder,
     handles::HostHandles,
-    housekeeping, metrics_text,
-    mirror::Mirrored,
-    mirror_queue::MirrorQueue,
-    options, plugin_views, traces, windows,
+    housekeeping, metrics_text, options, plugin_views, traces, windows,
 };
 use switchbox_admin as admin;
 use switchbox_auth as auth;
@@ -32,6 +29,7 @@ use switchbox_delivery as delivery;
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::Manager;
 use switchbox_files as files;
+use switchbox_mirror::{MirrorQueue, Mirrored};
 use switchbox_model::RegistryName;
 use switchbox_mqtt as mqtt;
 use switchbox_plugin_runtime as plugin;
