@@ -19,7 +19,6 @@ mod plugin_views;
 mod serve;
 mod start;
 mod stop;
-mod traces;
 mod windows;
 
 use std::{

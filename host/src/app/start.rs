@@ -15,7 +15,7 @@ use super::{
     connections::DeviceConnections,
     descriptors, folder,
     handles::HostHandles,
-    housekeeping, metrics_text, options, plugin_views, traces, windows,
+    housekeeping, metrics_text, options, plugin_views, windows,
 };
 use switchbox_admin as admin;
 use switchbox_auth as auth;
@@ -40,6 +40,7 @@ use switchbox_pubsub::{SessionJournal, Topics};
 use switchbox_settings::{GrantPolicy, Settings};
 use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, tasks::Tasks, threads::Background};
+use switchbox_trace_export as trace_export;
 use switchbox_transport::tls;
 
 impl Host {
@@ -63,7 +64,7 @@ struct Start<'a> {
     tasks: Tasks,
     shutdown: CancellationToken,
     /// Sends the spans of traces. `None` if there are to be none.
-    exporter: Option<traces::Exporter>,
+    exporter: Option<trace_export::Exporter>,
     /// Why the host has to stop, if it has to.
     fatal: Arc<Mutex<Option<String>>>,
 }
@@ -115,7 +116,7 @@ struct Restored {
 impl<'a> Start<'a> {
     fn new(settings: &'a Settings) -> anyhow::Result<Self> {
         let background = Background::start().context("the background's threads cannot be started")?;
-        let (traces, exporter) = traces::start(settings)?;
+        let (traces, exporter) = trace_export::start(settings)?;
         let metrics = Metrics::with_traces(traces);
         let tasks = Tasks::new(metrics.clone());
         let (shutdown, fatal) = (CancellationToken::new(), Arc::default());
