@@ -12,8 +12,8 @@ use switchbox_admin_api::{
     ShadowExample, ShadowPluginRequest, Time, TryMethodAnswer, TryPluginRequest, TryPluginResponse,
 };
 use switchbox_dispatch::{
-    CanaryEnd, CanaryRequest, CanaryStatus, Component, RecordError, RecordRequest, ShadowError, ShadowRequest,
-    ShadowStatus, TryError, TryRequest, TryResult,
+    CanaryRequest, CanaryStatus, Component, RecordError, RecordRequest, ShadowError, ShadowRequest, ShadowStatus,
+    TryError, TryRequest, TryResult,
 };
 use switchbox_dry_run::{effect::OutcomeLine, event::EventLine, live::MethodAnswer, payload::Payload, sink::Status};
 use switchbox_model::{DeviceName, Event, PluginName};
@@ -158,27 +158,6 @@ pub(super) fn canary(status: CanaryStatus) -> PluginCanary {
         median_micros: Int64(status.median_us),
         in_force_median_micros: Int64(status.in_force_median_us),
     }
-}
-
-/// A canary for the history. Returns `None` if it is running.
-pub(super) fn ended_canary(status: CanaryStatus) -> Option<EndedCanary> {
-    let CanaryEnd { why, time_ms, by_guard, event } = status.ended?;
-    Some(EndedCanary {
-        digest: status.digest,
-        since_ms: status.since_ms,
-        share: status.share,
-        devices: status.devices,
-        events: status.events,
-        traps: status.traps,
-        errors: status.errors,
-        dead_letters: status.dead_letters,
-        median_us: status.median_us,
-        in_force_median_us: status.in_force_median_us,
-        why,
-        ended_ms: time_ms,
-        by_guard,
-        event: event.map(|event| event.0),
-    })
 }
 
 /// A canary of the history.
