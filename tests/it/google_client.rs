@@ -28,8 +28,8 @@ fn converse(mut script: Command, host: &Process) -> String {
                 lamp = Some(device);
             }
             ["WANT", "command"] => {
-                let came = lamp.as_ref().unwrap().message_with("blink");
-                assert_eq!(came.topic, "/devices/lamp-1/commands/lights");
+                let received = lamp.as_ref().unwrap().message_with("blink");
+                assert_eq!(received.topic, "/devices/lamp-1/commands/lights");
             }
             _ => continue,
         }

@@ -95,7 +95,7 @@ async fn checked(gate: Gate, request: Request, next: Next) -> Response {
         drain(request).await;
         let response = error.into_response();
         if let Some(call) = call {
-            note(&gate.app, line(name, address, call, response.status(), None), None).await;
+            write_audit_line(&gate.app, line(name, address, call, response.status(), None), None).await;
         }
         return response;
     }
@@ -142,7 +142,7 @@ async fn write(
             .into_response()
     });
     let line = line(name, address, call, response.status(), Some(&details));
-    note(&app, line, Some(reserved)).await;
+    write_audit_line(&app, line, Some(reserved)).await;
     with_object_header(response, &details)
 }
 
@@ -315,7 +315,7 @@ fn line(caller: String, address: SocketAddr, call: String, status: StatusCode, d
     }
 }
 
-async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
+async fn write_audit_line(app: &App, line: Line, reserved: Option<Reserved>) {
     let Line { caller, call, status, object, .. } = &line;
     tracing::info!(target: "audit", who = caller, call, object = object.as_deref().unwrap_or_default(), status);
     let written = match app.audit.try_append(&line) {

@@ -336,8 +336,8 @@ fn check(query: &Query) -> Result<(), QueryError> {
         return Err(QueryError::whole(format!("two columns are called {name}: name one of them with AS")));
     }
     let counts = !query.group.is_empty() || items.iter().any(|item| item.what == What::Count);
-    let apart = items.iter().find(|item| matches!(&item.what, What::Path(path) if !query.group.contains(path)));
-    match apart.filter(|_| counts) {
+    let not_grouped = items.iter().find(|item| matches!(&item.what, What::Path(path) if !query.group.contains(path)));
+    match not_grouped.filter(|_| counts) {
         Some(item) => Err(QueryError::whole(format!("{} is selected beside COUNT(), and not in GROUP BY", item.name))),
         None => Ok(()),
     }

@@ -347,8 +347,8 @@ impl Traces {
         };
         let remembered = self.recall(Key::Event(key.seq));
         let context = remembered.unwrap_or_else(|| self.ids.begun(key.seq));
-        let goes_out = context.sampled || remembered.is_some();
-        goes_out.then(|| traceparent(context.trace, self.ids.effect(key), context.sampled))
+        let is_sent = context.sampled || remembered.is_some();
+        is_sent.then(|| traceparent(context.trace, self.ids.effect(key), context.sampled))
     }
 
     /// The trace context as a user property of MQTT 5.

@@ -56,7 +56,7 @@ async fn run(settings: &Settings, damage: Damage, ready: &dyn Fn(&Host), ending:
         () = shutdown.cancelled() => tracing::info!("stopping, as the store failed"),
     }
     ending.begin();
-    let stopped = host.stop_noting(&|phase| ending.phase(phase)).await;
+    let stopped = host.stop_with_reports(&|phase| ending.phase(phase)).await;
     tracing::info!("stopped");
     stopped
 }

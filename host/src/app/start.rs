@@ -188,10 +188,10 @@ impl<'a> Start<'a> {
         let timers = self.tasks.spawn("timers", &self.shutdown, timers);
         let on = self.background.handle();
         let (history, authors) = (History::new(&self.settings.data), Arc::<admin::Authors>::default());
-        let noted = history.clone();
-        plugins.on_rolled_back(move |name, rolled_back| plugin_loader::record_rolled_back(&noted, name, rolled_back));
-        let (noted, running) = (history.clone(), Arc::downgrade(&plugins));
-        plugins.on_canary_ended(move |name, status| plugin_loader::canary_ended(&running, &noted, name, status));
+        let records = history.clone();
+        plugins.on_rolled_back(move |name, rolled_back| plugin_loader::record_rolled_back(&records, name, rolled_back));
+        let (records, running) = (history.clone(), Arc::downgrade(&plugins));
+        plugins.on_canary_ended(move |name, status| plugin_loader::canary_ended(&running, &records, name, status));
         let scripts = Arc::new(Scripts::new(self.settings.js_toolchain.clone(), &self.settings.data));
         let writers = authors.clone();
         let author_of: AuthorOf =

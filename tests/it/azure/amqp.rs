@@ -51,9 +51,9 @@ fn what_a_device_does_with_a_message_over_amqp_ends_it() {
     // One after the other: the SDK's library gives messages that it settles together the outcome of the first.
     for (id, code) in [("abandon", "DeliveryCountExceeded"), ("reject", "Rejected"), ("take", "Success")] {
         let Some(program) = sender(&hub, &json!([message(id)]), "tcp") else { return };
-        let came = device.wait_for_line("c2d", |line| line["data"] == id);
-        assert_eq!((&came["id"], &came["properties"]["room"]), (&json!(id), &json!("hall")), "{came}");
-        assert_eq!(came["to"], "/devices/azure-1/messages/devicebound");
+        let received = device.wait_for_line("c2d", |line| line["data"] == id);
+        assert_eq!((&received["id"], &received["properties"]["room"]), (&json!(id), &json!("hall")), "{received}");
+        assert_eq!(received["to"], "/devices/azure-1/messages/devicebound");
         let reported = program.wait_for_line("feedback", |line| line["record"]["originalMessageId"] == id);
         assert_eq!(reported["record"]["statusCode"], code, "{reported}");
     }

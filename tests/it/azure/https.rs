@@ -61,16 +61,16 @@ fn node_sends_and_fetches_over_https() {
 
     program.wait_for_line("ready", |_| true);
     let command = send(&admin, "open");
-    let came = program.wait_for_line("c2d", |line| line["data"] == "open");
-    assert_eq!(came["settled"], "MessageCompleted", "{came}");
-    assert_eq!(came["to"], "/devices/azure-1/messages/devicebound");
-    assert!(command.ends_with(came["id"].as_str().unwrap()), "{came}");
-    assert_eq!(came["properties"], json!({"iothub-app-room": "hall", "iothub-app-subfolder": "door"}));
+    let received = program.wait_for_line("c2d", |line| line["data"] == "open");
+    assert_eq!(received["settled"], "MessageCompleted", "{received}");
+    assert_eq!(received["to"], "/devices/azure-1/messages/devicebound");
+    assert!(command.ends_with(received["id"].as_str().unwrap()), "{received}");
+    assert_eq!(received["properties"], json!({"iothub-app-room": "hall", "iothub-app-subfolder": "door"}));
     ends(&admin, &command, "acknowledged");
 
     let command = send(&admin, "reject");
-    let came = program.wait_for_line("c2d", |line| line["data"] == "reject");
-    assert_eq!(came["settled"], "MessageRejected", "{came}");
+    let received = program.wait_for_line("c2d", |line| line["data"] == "reject");
+    assert_eq!(received["settled"], "MessageRejected", "{received}");
     ends(&admin, &command, "rejected");
 
     let command = send(&admin, "abandon");
@@ -93,8 +93,8 @@ fn node_shows_a_certificate_over_https() {
     program.wait_for_line("ready", |_| true);
     let admin = hub.host.admin();
     let command = send(&admin, "open");
-    let came = program.wait_for_line("c2d", |line| line["data"] == "open");
-    assert_eq!(came["settled"], "MessageCompleted", "{came}");
+    let received = program.wait_for_line("c2d", |line| line["data"] == "open");
+    assert_eq!(received["settled"], "MessageCompleted", "{received}");
     ends(&admin, &command, "acknowledged");
     hub.host.stop();
 }

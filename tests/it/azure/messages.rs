@@ -51,8 +51,8 @@ fn messages_of_node_reach_a_device_and_every_end_gives_feedback() {
     program.wait_for_line("ready", |_| true);
     let refused = program.wait_for_line("refused", |_| true);
     assert_eq!((&refused["id"], &refused["name"]), (&json!("lost"), &json!("DeviceNotFoundError")), "{refused}");
-    let came = device.wait_for_line("c2d", |line| line["id"] == "taken");
-    assert_eq!(came["properties"]["room"], "hall", "{came}");
+    let received = device.wait_for_line("c2d", |line| line["id"] == "taken");
+    assert_eq!(received["properties"]["room"], "hall", "{received}");
     device.wait_for_line("c2d", |line| line["id"] == "quiet");
 
     let caller = Caller::new(&hub, "azure-2", &fetching);

@@ -229,9 +229,9 @@ pub(super) fn everything(hub: &Hub, program: &Program) {
 
     let body = json!({"binaryData": STANDARD.encode("open"), "ttl": "60s", "subfolder": "door"});
     let sent = admin.post(&Admin::device_path("azure-1", ":sendCommandToDevice"), &body).ok();
-    let came = program.wait_for_line("c2d", |_| true);
-    assert_eq!((&came["data"], &came["id"]), (&json!("open"), &sent["id"]));
-    assert_eq!(came["properties"]["subfolder"], "door");
+    let received = program.wait_for_line("c2d", |_| true);
+    assert_eq!((&received["data"], &received["id"]), (&json!("open"), &sent["id"]));
+    assert_eq!(received["properties"]["subfolder"], "door");
     let command = Admin::device_path("azure-1", &format!("/commands/{}", sent["id"].as_str().unwrap()));
     until("the acknowledgement", || (admin.get(&command).ok()["status"] == "acknowledged").then_some(()));
 
@@ -343,8 +343,12 @@ fn a_plugins_command_reaches_python_with_its_properties() {
     let key = registered(&hub.host, &hub.host_folder, "switch-1");
     let mut switch = Device::connect(hub.host.mqtt(), Session::with_secret("switch-1", &token(&key)));
     switch.event("ring");
-    let came = program.wait_for_line("c2d", |line| line["data"] == "ring");
-    assert_eq!(came["properties"]["room"], "hall & é", "{came}");
-    assert_eq!((&came["contentType"], &came["correlationId"]), (&json!("text/plain"), &json!("c-7")), "{came}");
+    let received = program.wait_for_line("c2d", |line| line["data"] == "ring");
+    assert_eq!(received["properties"]["room"], "hall & é", "{received}");
+    assert_eq!(
+        (&received["contentType"], &received["correlationId"]),
+        (&json!("text/plain"), &json!("c-7")),
+        "{received}"
+    );
     hub.host.stop();
 }
