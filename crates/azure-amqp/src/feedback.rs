@@ -186,14 +186,14 @@ mod tests {
     #[test]
     fn a_sender_gets_the_feedback_that_it_asked_for() {
         use CommandStatus::{Acknowledged, Expired, Purged, Rejected};
-        for (wants, good, bad) in [
+        for (wants, valid, invalid) in [
             ("full", true, true),
             ("Positive", true, false),
             ("negative", false, true),
             ("none", false, false),
             ("", false, false),
         ] {
-            assert_eq!((is_requested(wants, Acknowledged), is_requested(wants, Expired)), (good, bad), "{wants}");
+            assert_eq!((is_requested(wants, Acknowledged), is_requested(wants, Expired)), (valid, invalid), "{wants}");
         }
         let codes = [(Acknowledged, false), (Rejected, true), (Rejected, false), (Purged, false), (Expired, false)];
         let codes = codes.map(|(status, count_exceeded)| code(status, count_exceeded));

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_state_patch_is_an_object_without_members_of_the_hosts() {
-        for (patch, good) in [
+        for (patch, valid) in [
             ("{}", true),
             (r#"{"a":null}"#, true),
             ("", false),
@@ -127,7 +127,7 @@ mod tests {
             ("{", false),
             (r#"{"$version":1}"#, false),
         ] {
-            assert_eq!(is_state_patch(patch.as_bytes()), good, "{patch}");
+            assert_eq!(is_state_patch(patch.as_bytes()), valid, "{patch}");
         }
     }
 }

@@ -191,13 +191,13 @@ mod tests {
 
     #[test]
     fn a_call_has_a_name_and_a_payload_that_fit() {
-        for (name, bytes, good) in [
+        for (name, bytes, valid) in [
             ("dim", 0, true),
             ("dim", limits::METHOD_BYTES, true),
             ("dim", limits::METHOD_BYTES + 1, false),
             ("a/b", 0, false),
         ] {
-            assert_eq!(check_call(name, &vec![0; bytes]).is_ok(), good, "{name} with {bytes} bytes");
+            assert_eq!(check_call(name, &vec![0; bytes]).is_ok(), valid, "{name} with {bytes} bytes");
         }
     }
 }

@@ -257,8 +257,8 @@ impl RunningShadow {
 
     async fn execute(&mut self, event: &Event, device: Option<&DeviceName>, attempt: u32) -> ExecutionSummary {
         let candidate = &self.shadow.candidate;
-        let running = match self.instance.take().filter(|good| !good.poisoned()) {
-            Some(good) => good,
+        let running = match self.instance.take().filter(|usable| !usable.poisoned()) {
+            Some(usable) => usable,
             None => {
                 match candidate.component.start_at(candidate.setup.clone(), self.world.clone(), event.time_ms).await {
                     Ok(instance) => instance,

@@ -127,8 +127,9 @@ impl Run<'_> {
                 actual.push(EventResult::default());
                 continue;
             }
-            let running = match instance.take().filter(|good: &switchbox_plugin_runtime::Instance| !good.poisoned()) {
-                Some(good) => good,
+            let running = match instance.take().filter(|usable: &switchbox_plugin_runtime::Instance| !usable.poisoned())
+            {
+                Some(usable) => usable,
                 None => self.component.start_at(self.setup.clone(), host.clone(), sandbox_event.time_ms).await?,
             };
             let _ = recorder.take();

@@ -164,9 +164,9 @@ fn addresses(host: &str) -> Option<Pattern> {
 }
 
 fn is_name(text: &str) -> bool {
-    let good =
+    let valid =
         |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-    text.split('.').all(good)
+    text.split('.').all(valid)
 }
 
 impl fmt::Display for AllowedHosts {

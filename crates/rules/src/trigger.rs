@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_topic_trigger_has_a_filter_of_its_own() {
-        for (filter, good) in [
+        for (filter, valid) in [
             ("a/+/#", true),
             ("a", true),
             ("*", false),
@@ -133,7 +133,7 @@ mod tests {
             ("a+", false),
             ("$share/g/a", false),
         ] {
-            assert_eq!(Triggers::new(&[trigger(EventKind::Topic, filter, None)]).is_ok(), good, "{filter}");
+            assert_eq!(Triggers::new(&[trigger(EventKind::Topic, filter, None)]).is_ok(), valid, "{filter}");
         }
     }
 

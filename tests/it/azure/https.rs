@@ -150,24 +150,24 @@ fn only_the_device_itself_is_accepted_and_errors_say_what_is_wrong() {
     let Some(hub) = Hub::over_https(&[]) else { return };
     let (own, other) = (hub.connection_string("azure-1"), hub.connection_string("azure-2"));
     let token = |key: &[u8], device: &str| sign(&hub, key, device);
-    let good = token(&key(&own), "azure-1");
+    let valid = token(&key(&own), "azure-1");
     let call = |method: &str, path: &str, headers: &[&str], body: &str| curl(&hub, method, path, headers, body, &[]);
     let events = "/devices/azure-1/messages/events?api-version=2021-04-12";
     let signed = |token: &str| format!("Authorization: {token}");
     let json = "Content-Type: application/vnd.microsoft.iothub.json";
     for (headers, path, body, expect) in [
-        (vec![signed(&good)], events, "x", "204"),
+        (vec![signed(&valid)], events, "x", "204"),
         (vec![], events, "x", "401"),
         (vec!["Authorization: Bearer x".to_owned()], events, "x", "401"),
         (vec![signed(&token(b"another key", "azure-1"))], events, "x", "401"),
         (vec![signed(&token(&key(&other), "azure-2"))], events, "x", "401"),
-        (vec![signed(&good)], "/devices/azure-1/messages/events", "x", "400"),
-        (vec![signed(&good), json.to_owned()], events, "{}", "400"),
-        (vec![signed(&good), json.to_owned()], events, r#"[{"body":"?"}]"#, "400"),
-        (vec![signed(&good), json.to_owned()], events, r#"[{"body":"x","base64Encoded":false}]"#, "204"),
-        (vec![signed(&good)], events, &"x".repeat(300_000), "413"),
+        (vec![signed(&valid)], "/devices/azure-1/messages/events", "x", "400"),
+        (vec![signed(&valid), json.to_owned()], events, "{}", "400"),
+        (vec![signed(&valid), json.to_owned()], events, r#"[{"body":"?"}]"#, "400"),
+        (vec![signed(&valid), json.to_owned()], events, r#"[{"body":"x","base64Encoded":false}]"#, "204"),
+        (vec![signed(&valid)], events, &"x".repeat(300_000), "413"),
         (
-            vec![signed(&good), json.to_owned()],
+            vec![signed(&valid), json.to_owned()],
             events,
             &format!("[{}{{\"body\":\"\"}}]", r#"{"body":""},"#.repeat(500)),
             "400",
@@ -179,10 +179,10 @@ fn only_the_device_itself_is_accepted_and_errors_say_what_is_wrong() {
         assert!(answer.ends_with(expect), "{path} {headers:?} {shown}: {answer}");
     }
     let bound = |rest: &str| format!("/devices/azure-1/messages/devicebound{rest}?api-version=2021-04-12");
-    let good = signed(&good);
-    assert!(call("GET", &bound(""), &[&good], "").ends_with("204"));
+    let valid = signed(&valid);
+    assert!(call("GET", &bound(""), &[&valid], "").ends_with("204"));
     for (method, rest) in [("DELETE", "/0123"), ("POST", "/0123/abandon")] {
-        let answer = call(method, &bound(rest), &[&good], "");
+        let answer = call(method, &bound(rest), &[&valid], "");
         assert!(answer.ends_with("412") && answer.contains("DeviceMessageLockLost"), "{answer}");
     }
     hub.host.stop();

@@ -77,7 +77,7 @@ fn python_reads_events_of_all_partitions() {
 fn what_is_no_upgrade_to_amqp_is_told_what_to_do() {
     let Some(hub) = Hub::over_https(&[]) else { return };
     let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
-    let good = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", key];
+    let valid = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", key];
     for (left_out, protocol, expect, says) in [
         (0, "AMQPWSB10", "400", "Upgrade: websocket"),
         (2, "AMQPWSB10", "400", "must be 13"),
@@ -86,7 +86,7 @@ fn what_is_no_upgrade_to_amqp_is_told_what_to_do() {
         (9, "mqtt", "501", "mqtt.wss-listen"),
     ] {
         let protocol = format!("Sec-WebSocket-Protocol: {protocol}");
-        let headers = good.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, header)| *header);
+        let headers = valid.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, header)| *header);
         let headers: Vec<_> = headers.chain([protocol.as_str()]).collect();
         let answer = curl(&hub, "GET", "/$iothub/websocket", &headers, "", &[]);
         assert!(answer.ends_with(expect) && answer.contains(says), "{headers:?}: {answer}");

@@ -45,11 +45,11 @@ pub(super) const ROWS: &[Row] = &[
         "upload-forged",
         "uploads to addresses with wrong signatures, of other devices, and out of the folder",
         |attack| {
-            let good = begin(attack, "good");
-            let (front, query) = good.split_once('?').expect("no query");
+            let valid = begin(attack, "good");
+            let (front, query) = valid.split_once('?').expect("no query");
             let (host, _) = front.split_once("/_files/").expect("no container");
             while attack.continues() {
-                let forged = good.replace("sig=", "sig=AAAA");
+                let forged = valid.replace("sig=", "sig=AAAA");
                 let other = format!("{host}/_files/healthy/good?{query}");
                 let out = format!("{host}/_files/mallory/..%2f..%2f..%2fstate.db?{query}");
                 for url in [forged, other, out] {
