@@ -16,7 +16,7 @@ use crate::{
     error::{Code, ServiceError},
 };
 use switchbox_auth::{AuthRefusal, Signed, Signer};
-use switchbox_azure::{Policy, Right, Sas};
+use switchbox_azure::{AccessRight, Policy, Sas};
 use switchbox_http_server::{ConnectionInfo, traces, with_body_deadline};
 use switchbox_model::{
     RegistryName,
@@ -33,7 +33,7 @@ static REFUSED: SiteLimit = SiteLimit::new(10);
 #[derive(Clone)]
 pub(crate) struct Gate {
     pub(crate) app: App,
-    pub(crate) right: Right,
+    pub(crate) right: AccessRight,
 }
 
 /// Bounds the head of a call and the time of its body, makes its span, and counts the limit that it was refused by.
@@ -110,7 +110,7 @@ pub(crate) async fn check(State(guard): State<Gate>, request: Request, next: Nex
 }
 
 /// Authenticates the caller and checks its rate and its right.
-async fn admit(app: &App, right: Right, parts: &Parts, address: IpAddr) -> Result<Caller, ServiceError> {
+async fn admit(app: &App, right: AccessRight, parts: &Parts, address: IpAddr) -> Result<Caller, ServiceError> {
     let refused = |text: String| ServiceError::new(Code::Unauthorized, text);
     let host = host(parts);
     let token = text(&parts.headers, &header::AUTHORIZATION);

@@ -28,14 +28,14 @@ pub enum Action {
     /// Show one of them, with its event and the plugin's log lines
     Show { id: u64 },
     /// Handle the events again; a dead letter is deleted when its event is handled
-    Redrive(Which),
+    Redrive(DeadLetterSelection),
     /// Delete them
-    Purge(Which),
+    Purge(DeadLetterSelection),
 }
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-pub struct Which {
+pub struct DeadLetterSelection {
     /// Only this one
     id: Option<u64>,
     /// All those of this plugin
@@ -55,11 +55,11 @@ impl on_host::Action for Action {
                 let text = details(typed(&dead_letter)?);
                 Ok((dead_letter, text))
             }
-            Self::Redrive(Which { id: Some(id), .. }) => {
+            Self::Redrive(DeadLetterSelection { id: Some(id), .. }) => {
                 let answer = client.post(&format!("/v1/deadLetters/{id}:redrive"), &json!({}))?;
                 Ok((answer, format!("dead letter {id} is being handled again")))
             }
-            Self::Redrive(Which { plugin, .. }) => {
+            Self::Redrive(DeadLetterSelection { plugin, .. }) => {
                 let body = RedriveDeadLettersRequest { plugin: plugin.clone() };
                 let answer = client.post("/v1/deadLetters:redrive", &body)?;
                 let RedriveDeadLettersResponse { redriven, left } = typed(&answer)?;
@@ -69,11 +69,11 @@ impl on_host::Action for Action {
                 };
                 Ok((answer, format!("{redriven} dead letters are being handled again{left}")))
             }
-            Self::Purge(Which { id: Some(id), .. }) => {
+            Self::Purge(DeadLetterSelection { id: Some(id), .. }) => {
                 let answer = client.delete(&format!("/v1/deadLetters/{id}"))?;
                 Ok((answer, format!("dead letter {id} is gone")))
             }
-            Self::Purge(Which { plugin, .. }) => {
+            Self::Purge(DeadLetterSelection { plugin, .. }) => {
                 let which = match plugin {
                     Some(plugin) => format!("plugin={}", escape(PluginName::new(plugin)?.as_str())),
                     None => "all=true".into(),

@@ -19,7 +19,7 @@ use switchbox_admin_api::{Enrollment, ListEnrollmentsResponse};
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Create an enrolment, for many devices or for the one that --registration-id names. Prints the keys, once
-    Create(New),
+    Create(NewEnrollment),
     /// List all enrolments of the registry
     List,
     /// Show one enrolment, without its keys
@@ -29,7 +29,7 @@ pub enum Action {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct New {
+pub struct NewEnrollment {
     enrollment: String,
     /// The registration id of the one device that it is for
     #[arg(long, value_name = "ID")]
@@ -56,7 +56,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-impl New {
+impl NewEnrollment {
     fn body(&self) -> anyhow::Result<Enrollment> {
         let read = |file: &PathBuf| {
             std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))

@@ -21,7 +21,7 @@ use super::{
     context::Context,
     lifecycle::{self, Lifecycles},
     migration::{self, Reason},
-    prepare::{Before, Compiler, Component, Error, Prepared, version_id},
+    prepare::{Compiler, Component, Error, Prepared, PreviousVersion, version_id},
     recovery::Recovery,
     routes::Routes,
     runner::{Runner, TaskSpawners},
@@ -111,7 +111,7 @@ impl Manager {
         name: &PluginName,
         component: Component,
         settings: PluginSettings,
-        before: Option<Before>,
+        before: Option<PreviousVersion>,
     ) -> Result<(), Error> {
         let _one_at_a_time = self.lock(name).await;
         let origin = component.origin.clone();
@@ -137,7 +137,7 @@ impl Manager {
             None => None,
         };
         let reason = Reason { identity: Some(identity.clone()), rolled_back: None };
-        let migrated = migration::bring(&self.context, name, runner.as_ref(), &version, reason).await;
+        let migrated = migration::bring_to_schema(&self.context, name, runner.as_ref(), &version, reason).await;
         let _paused = migrated.inspect_err(|error| self.mark_broken(name, &error.to_string()))?;
         tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
         let starts = version.triggers.sees_timers().then(|| started_as(&version.digest, &version.setup.settings));
@@ -237,8 +237,12 @@ impl Manager {
     }
 
     /// Compiles and checks the version before. Without it the new version is not under guard.
-    async fn prepare_before(&self, name: &PluginName, before: Before) -> Option<(Version, Option<GuardWindow>)> {
-        let Before { component, settings, window } = before;
+    async fn prepare_before(
+        &self,
+        name: &PluginName,
+        before: PreviousVersion,
+    ) -> Option<(Version, Option<GuardWindow>)> {
+        let PreviousVersion { component, settings, window } = before;
         let id = version_id(&component.bytes, &settings);
         match self.compiler.prepare(&self.context, name, component, &settings, id).await {
             Ok(Prepared::Version(version)) => Some((*version, window)),

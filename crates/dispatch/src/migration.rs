@@ -91,7 +91,7 @@ fn failed(stored: u32, to: u32, why: &str) -> String {
 /// # Errors
 ///
 /// The state stays as it is; says why.
-pub(super) async fn bring(
+pub(super) async fn bring_to_schema(
     context: &Arc<Context>,
     name: &PluginName,
     runner: Option<&Arc<Runner>>,
@@ -206,7 +206,7 @@ pub(super) fn roll_back_with_state(runner: &Arc<Runner>, failed: Arc<Version>, i
             let name = &runner.name;
             let back = rolled_back(&failed, &instead, &error);
             let reason = Reason { identity: None, rolled_back: Some(back.clone()) };
-            match bring(&runner.context, name, Some(&runner), &instead, reason).await {
+            match bring_to_schema(&runner.context, name, Some(&runner), &instead, reason).await {
                 Ok(_paused) => {
                     runner.versions.back_to(instead);
                     runner.context.routes_changed();

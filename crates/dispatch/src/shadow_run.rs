@@ -231,7 +231,7 @@ impl RunningShadow {
         let id = seen.device.as_ref().map_or("", |device| device.id.as_str());
         let wants = match &seen.event.data {
             EventData::Timer { name, .. } => self.world.own.lock().fire(name, seen.event.time_ms),
-            data => self.shadow.candidate.triggers.match_event(data.seen(id)),
+            data => self.shadow.candidate.triggers.match_event(data.trigger_input(id)),
         };
         let methods = seen.recorded_calls.methods;
         self.world.begin(seen.recorded_calls.calls);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{texts, windows};
 use switchbox_builtins as builtins;
-use switchbox_dispatch::{Before, Component, Manager, PluginState, PluginStatus, StoredCanary, version_id};
+use switchbox_dispatch::{Component, Manager, PluginState, PluginStatus, PreviousVersion, StoredCanary, version_id};
 use switchbox_model::{PluginName, lifecycle::RolledBack};
 use switchbox_plugin_folder::{Change, Source};
 use switchbox_plugin_runtime as plugin;
@@ -133,7 +133,7 @@ impl Loader {
     }
 
     /// The version before this one, if the host has just started, and the canary that was running.
-    async fn before(&self, name: &PluginName, id: &str) -> (Option<Before>, Option<StoredCanary>) {
+    async fn before(&self, name: &PluginName, id: &str) -> (Option<PreviousVersion>, Option<StoredCanary>) {
         if self.plugins.is_running(name) {
             return (None, None);
         }

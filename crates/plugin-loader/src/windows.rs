@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use switchbox_dispatch::{Before, CanaryEnd, CanaryStatus, Component, Manager, Windows, version_id};
+use switchbox_dispatch::{CanaryEnd, CanaryStatus, Component, Manager, PreviousVersion, Windows, version_id};
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime::PluginSettings;
 use switchbox_plugin_versions::{EndedCanary, History, Version};
@@ -99,7 +99,7 @@ pub(crate) fn stored(history: &History, name: &PluginName) -> Windows {
 
 /// The version that comes back if the version `id` violates its guard, when the host has just started: the one of the window that was
 /// stored, or the one that ran last if `id` has not run. Blocks.
-pub(crate) fn before(history: &History, name: &PluginName, id: &str, windows: Windows) -> Option<Before> {
+pub(crate) fn before(history: &History, name: &PluginName, id: &str, windows: Windows) -> Option<PreviousVersion> {
     let window = windows.guard.filter(|window| window.version == id);
     let versions = history.versions(name);
     let version = match &window {
@@ -110,7 +110,7 @@ pub(crate) fn before(history: &History, name: &PluginName, id: &str, windows: Wi
     let (component, settings) = kept(history, version)?;
     // A built-in of another version of the host has other bytes.
     let same = version_id(&component.bytes, &settings) == version.id;
-    same.then_some(Before { component, settings, window })
+    same.then_some(PreviousVersion { component, settings, window })
 }
 
 /// A version that ran before, as it is kept. Blocks.

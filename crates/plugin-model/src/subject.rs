@@ -6,7 +6,7 @@ use super::{
     trigger::{Trigger, Triggers},
 };
 use switchbox_model::{DeviceName, EventKind};
-use switchbox_rules::event::Seen;
+use switchbox_rules::event::TriggerInput;
 
 /// What is asked about: a device, a topic, or an event with its kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Subject {
             (None | Some(EventKind::Topic), Some(topic), _) => triggers.match_topic(topic),
             (Some(EventKind::Topic), None, _) | (_, _, None) => false,
             (Some(kind), _, Some(device)) => {
-                triggers.match_event(Seen { kind, device, subfolder: &self.subfolder, topic: "" })
+                triggers.match_event(TriggerInput { kind, device, subfolder: &self.subfolder, topic: "" })
             }
             (None, None, Some(device)) => triggers.match_device(trigger.event, device),
         }

@@ -17,7 +17,7 @@ pub fn tolerance(text: Option<&str>) -> Result<Tolerance, InvalidTolerance> {
 
 /// One kept version of a config, or of a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept<'a> {
+pub struct KeptVersion<'a> {
     pub number: u64,
     pub time_ms: u64,
     pub payload: &'a [u8],
@@ -46,9 +46,9 @@ struct History<'a>(Vec<Version<'a>>);
 
 impl<'a> History<'a> {
     /// Newest first, as the store has them.
-    fn new(versions: &[Kept<'a>]) -> Self {
-        let read = |kept: &Kept<'a>| {
-            let Kept { number, time_ms, payload, .. } = *kept;
+    fn new(versions: &[KeptVersion<'a>]) -> Self {
+        let read = |kept: &KeptVersion<'a>| {
+            let KeptVersion { number, time_ms, payload, .. } = *kept;
             Version { number, time_ms, payload, document: object(payload) }
         };
         Self(versions.iter().rev().map(read).collect())
@@ -72,7 +72,7 @@ impl<'a> History<'a> {
 
 /// Desired and reported together. Both lists newest first, as the store has them.
 #[must_use]
-pub fn document(configs: &[Kept<'_>], states: &[Kept<'_>], tolerance: Tolerance) -> Twin {
+pub fn document(configs: &[KeptVersion<'_>], states: &[KeptVersion<'_>], tolerance: Tolerance) -> Twin {
     let (desired, reported) = (History::new(configs), History::new(states));
     let mut twin = Fields::default();
     side(&mut twin, "desired", &desired);
@@ -88,7 +88,7 @@ pub fn document(configs: &[Kept<'_>], states: &[Kept<'_>], tolerance: Tolerance)
         let newest = |history| newest_object(history).unwrap_or(&nothing);
         let limit = (limits::TWIN_DIFFERENCES, limits::TWIN_DIFFERENCE_BYTES);
         let found = differences(newest(&desired), newest(&reported), tolerance, limit);
-        let since = Since { desired: &desired, reported: &reported, tolerance };
+        let since = DifferenceSince { desired: &desired, reported: &reported, tolerance };
         let shown: Vec<_> = found.found.iter().map(|difference| since.shown(difference)).collect();
         twin.raw("differs", &format!("[{}]", shown.join(",")));
         left_out = found.left_out;
@@ -127,13 +127,13 @@ fn side(twin: &mut Fields, name: &str, history: &History<'_>) {
 }
 
 /// Finds out since when places differ.
-struct Since<'h, 'a> {
+struct DifferenceSince<'h, 'a> {
     desired: &'h History<'a>,
     reported: &'h History<'a>,
     tolerance: Tolerance,
 }
 
-impl Since<'_, '_> {
+impl DifferenceSince<'_, '_> {
     fn shown(&self, difference: &Difference<'_, '_>) -> String {
         let known_from = self.desired.known_from_ms().max(self.reported.known_from_ms());
         let times = self.desired.0.iter().chain(&self.reported.0).map(|version| version.time_ms);

@@ -47,9 +47,9 @@ pub enum Doc {
         device: DeviceNum,
         access: GatewayAccess,
     },
-    Seen {
+    LastSeen {
         num: DeviceNum,
-        seen: Seen,
+        seen: LastSeen,
     },
     Config(Arc<ConfigVersion>),
     ConfigAcknowledged {
@@ -146,7 +146,7 @@ pub struct DeviceDoc {
 
 /// When something was last received from a device and sent to it. In a change, `None` means unchanged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct LastSeen {
     /// Its telemetry.
     pub event_ms: Option<u64>,
     /// Its PINGREQ.
@@ -158,7 +158,7 @@ pub struct Seen {
     pub connected: Option<bool>,
 }
 
-impl Seen {
+impl LastSeen {
     pub fn fold(&mut self, newer: Self) {
         self.event_ms = newer.event_ms.or(self.event_ms);
         self.heartbeat_ms = newer.heartbeat_ms.or(self.heartbeat_ms);

@@ -117,7 +117,7 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         Doc::QueueLimit { commands } => set_meta(tx, QUEUE_LIMIT, *commands),
         Doc::Call(call) => write_call(tx, call),
         // Folded by `WriteBatch`.
-        Doc::Config(_) | Doc::ConfigAcknowledged { .. } | Doc::State(_) | Doc::Seen { .. } | Doc::Kv(_) => Ok(()),
+        Doc::Config(_) | Doc::ConfigAcknowledged { .. } | Doc::State(_) | Doc::LastSeen { .. } | Doc::Kv(_) => Ok(()),
         Doc::Outgoing(_) | Doc::OutgoingGone { .. } | Doc::Broker(_) => Ok(()),
         Doc::DeadLetter(_) | Doc::DeadLetterGone { .. } => Ok(()),
     }

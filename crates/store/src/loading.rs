@@ -12,7 +12,7 @@ use super::{
         from_json, meta, parsed, plugin_name, registry_name, state_version,
     },
     commands,
-    docs::{DeviceDoc, KvDoc, OutgoingDoc, PluginDoc, RegistryDoc, Seen, ServiceDoc},
+    docs::{DeviceDoc, KvDoc, LastSeen, OutgoingDoc, PluginDoc, RegistryDoc, ServiceDoc},
     loaded::Loaded,
     plugins, timers,
 };
@@ -95,7 +95,7 @@ fn devices(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
             password: r.get::<_, Option<String>>(6)?.map(|hash| PasswordHash(hash.into())),
             revision: r.get(13)?,
         };
-        let seen = Seen {
+        let seen = LastSeen {
             event_ms: r.get(5)?,
             heartbeat_ms: r.get(7)?,
             config_sent_ms: r.get(8)?,

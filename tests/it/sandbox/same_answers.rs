@@ -157,7 +157,7 @@ impl Real {
         let device = of_device.then(|| DeviceName::parse(&happens.device, &home).unwrap());
         let id = device.as_ref().map_or("", |device| device.id.as_str());
         // As `dispatch` decides it for a plugin's own timer.
-        if happens.kind != EventKind::Timer && !self.triggers.match_event(data.seen(id)) {
+        if happens.kind != EventKind::Timer && !self.triggers.match_event(data.trigger_input(id)) {
             return None;
         }
         self.events += 1;

@@ -26,21 +26,21 @@ use switchbox_model::{
     limits::{CHANGE_ATTEMPTS, fields},
 };
 
-type Found = (String, Enrollment);
+type FoundEnrollment = (String, Enrollment);
 
 fn all(app: &App, caller: &Caller) -> std::sync::Arc<BTreeMap<String, Enrollment>> {
     app.handles.registry.registry(&caller.registry).map(|registry| registry.enrollments).unwrap_or_default()
 }
 
 /// An individual enrolment is found by its registration id, a group by its id.
-fn look_up(app: &App, caller: &Caller, kind: Kind, id: &str) -> Option<Found> {
+fn look_up(app: &App, caller: &Caller, kind: Kind, id: &str) -> Option<FoundEnrollment> {
     let is_it = |(own, enrollment): &(&String, &Enrollment)| {
         kind.is_of(enrollment) && *enrollment.registration_id.as_ref().unwrap_or(own) == *id
     };
     all(app, caller).iter().find(is_it).map(|(own, enrollment)| (own.clone(), enrollment.clone()))
 }
 
-fn find(app: &App, caller: &Caller, kind: Kind, id: &str) -> Result<Found, ServiceError> {
+fn find(app: &App, caller: &Caller, kind: Kind, id: &str) -> Result<FoundEnrollment, ServiceError> {
     let missing = || ServiceError::new(Code::EnrollmentNotFound, format!("there is no enrolment {id}"));
     look_up(app, caller, kind, id).ok_or_else(missing)
 }

@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
     use switchbox_model::{DeviceName, DeviceNum, Message, RegistryName, registry::DeviceSpec};
-    use switchbox_store::{ConfigVersion, DeviceDoc, Seen};
+    use switchbox_store::{ConfigVersion, DeviceDoc, LastSeen};
 
     /// A connected device that accepts commands, or an offline one.
     struct FakeSink {
@@ -122,7 +122,7 @@ mod tests {
         let name = DeviceName::parse("lamp-1", &RegistryName::default_registry()).unwrap();
         let spec = DeviceSpec::default();
         let doc = DeviceDoc { num: DeviceNum(1), name, spec, created_ms: 0, password: None, revision: 0 };
-        Arc::new(Device::new(doc, Seen::default()))
+        Arc::new(Device::new(doc, LastSeen::default()))
     }
 
     fn applied(queues: &CommandQueues, there: bool, ttl_ms: u64) -> CommandDoc {
