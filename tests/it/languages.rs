@@ -65,17 +65,17 @@ impl Project {
     /// What a command prints that does its work.
     fn switchbox(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{}: {arguments:?}: {said}", self.language);
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{}: {arguments:?}: {printed}", self.language);
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// Builds it and runs its cases. Returns where its component is.
     fn built(&self) -> PathBuf {
-        let said = self.switchbox(&["plugin", "build", &self.folder().display().to_string()]);
-        let written = said.lines().last().and_then(|line| line.strip_prefix("wrote ")?.rsplit_once(" ("));
+        let printed = self.switchbox(&["plugin", "build", &self.folder().display().to_string()]);
+        let written = printed.lines().last().and_then(|line| line.strip_prefix("wrote ")?.rsplit_once(" ("));
         let component = written.map(|(component, _)| PathBuf::from(component)).unwrap_or_default();
-        assert!(said.trim_end().ends_with(" kB)"), "{}: {said}", self.language);
+        assert!(printed.trim_end().ends_with(" kB)"), "{}: {printed}", self.language);
         self.passes(&component);
         component
     }
@@ -112,9 +112,9 @@ fn follows(host: &Process) {
     let mut fan = host.device("fan-1");
     fan.subscribe_config();
     let mut sensor = host.device("sensor-1");
-    for (sent, wanted) in [(r#"{"temperature": 30}"#, true), (r#"{"temperature": 20.5}"#, false)] {
+    for (sent, expected) in [(r#"{"temperature": 30}"#, true), (r#"{"temperature": 20.5}"#, false)] {
         sensor.event(sent);
-        let is_it = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|state| state["on"] == wanted);
+        let is_it = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|state| state["on"] == expected);
         fan.message("the config", |message| message.topic == config("fan-1") && is_it(&message.text()));
     }
     sensor.event("warm");
@@ -342,9 +342,9 @@ fn what_is_missing_is_named_with_the_line_that_installs_it() {
     let project = Project::new("js", &[]);
     let mut command = Command::new(program());
     let output = command.args(["plugin", "build"]).arg(project.folder()).env("PATH", "/nowhere").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("componentize-qjs is not installed") && said.contains("\n  npm install"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{printed}");
+    assert!(printed.contains("componentize-qjs is not installed") && printed.contains("\n  npm install"), "{printed}");
 }
 
 /// A rule in JavaScript that fails is rolled back, and an operator brings back one that ran before.
@@ -360,8 +360,8 @@ fn goes_back(host_folder: &HostFolder, host: &Process, rule: &str) {
     assert_eq!(digest(), first);
     host_folder.plugin("rule.js", rule.replace("version: \"0.1.0\"", "version: \"0.2.0\""));
     admin.wait_plugin("rule", "to be the third", |plugin| plugin["version"] == "0.2.0");
-    let said = host.cli(host_folder, &["plugin", "rollback", "rule", "--to", first.as_str().unwrap()]);
-    assert!(said.contains("goes back to version"), "{said}");
+    let printed = host.cli(host_folder, &["plugin", "rollback", "rule", "--to", first.as_str().unwrap()]);
+    assert!(printed.contains("goes back to version"), "{printed}");
     admin.wait_plugin("rule", "to be the first again", |plugin| plugin["digest"] == first);
     assert_eq!(fs::read_to_string(host_folder.plugins().join("rule.js")).unwrap(), rule);
     follows(host);

@@ -144,8 +144,8 @@ fn what_is_no_good_is_named_and_what_ran_before_runs_on() {
         count += 1;
         assert_eq!(pair.round_trip(&format!("n{count}")), expected("good", count, &format!("n{count}")));
         // Repaired: the error is no longer shown.
-        let good = if file == "counter.wasm" { counter() } else { counting("good", "").into_bytes() };
-        host_folder.plugin(file, good);
+        let valid = if file == "counter.wasm" { counter() } else { counting("good", "").into_bytes() };
+        host_folder.plugin(file, valid);
         admin.wait_plugin("counter", "to be corrected", |plugin| plugin["lastError"].is_null());
     }
     let hits = &admin.plugin("counter").unwrap()["limitsHit"];

@@ -75,7 +75,7 @@ pub struct Device {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MethodEndpoint {
-    /// Empty: no endpoint.
+    /// Is empty if the device has no endpoint.
     // Bounded by `fields::ENDPOINT_URL`.
     pub url: String,
 }

@@ -43,7 +43,8 @@ pub enum Step {
     /// A call of this API.
     Operator {
         /// The token's name.
-        who: String,
+        #[serde(rename = "who")]
+        caller: String,
     },
     Execution(Box<Execution>),
     HeldBack(HeldBack),

@@ -172,7 +172,7 @@ pub struct DeadLetter {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RedriveDeadLettersRequest {
-    /// Absent: those of all plugins.
+    /// Is absent if the dead letters of all plugins are redriven.
     // Bounded by `fields::ID`.
     pub plugin: Option<String>,
 }

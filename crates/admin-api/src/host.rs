@@ -57,7 +57,8 @@ pub struct AuditLine {
     #[schemars(extend("format" = "date-time"))]
     pub time: String,
     /// The token's name.
-    pub who: String,
+    #[serde(rename = "who")]
+    pub caller: String,
     pub address: String,
     /// Method and path, without parameters.
     pub call: String,

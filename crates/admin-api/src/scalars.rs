@@ -59,10 +59,10 @@ impl<'de> Deserialize<'de> for Int64 {
             Number(u64),
             Text(String),
         }
-        let wanted = || D::Error::custom("must be a whole number, as a text or a number");
-        match Either::deserialize(deserializer).map_err(|_| wanted())? {
+        let invalid = || D::Error::custom("must be a whole number, as a text or a number");
+        match Either::deserialize(deserializer).map_err(|_| invalid())? {
             Either::Number(number) => Ok(Self(number)),
-            Either::Text(text) => text.parse().map(Self).map_err(|_| wanted()),
+            Either::Text(text) => text.parse().map(Self).map_err(|_| invalid()),
         }
     }
 }

@@ -217,13 +217,13 @@ impl Plugins for OnePlugin {
         vec![Approval { id: "7.relay".into(), plugin: "relay".into(), targets: 12, ..Approval::default() }]
     }
 
-    fn approve(&self, id: &str, _who: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
+    fn approve(&self, id: &str, _caller: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
         let done = if id == "7.relay" { Ok(()) } else { Err(ApprovalError::NotFound(format!("no effects {id}"))) };
         Box::pin(async { done })
     }
 
-    fn reject(&self, id: &str, who: &str, _reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
-        self.approve(id, who)
+    fn reject(&self, id: &str, caller: &str, _reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
+        self.approve(id, caller)
     }
 
     fn journal_recording(

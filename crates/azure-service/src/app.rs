@@ -45,10 +45,11 @@ pub(crate) struct Caller {
 impl Caller {
     /// The cause of the changes that the call makes.
     pub(crate) fn cause(&self) -> Cause {
-        Cause::Api { who: self.who() }
+        Cause::Api { caller: self.name() }
     }
 
-    pub(crate) fn who(&self) -> String {
+    /// The caller's name, for the cause of its changes and for the log.
+    pub(crate) fn name(&self) -> String {
         format!("hub policy {}", self.policy.name())
     }
 }

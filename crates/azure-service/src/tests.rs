@@ -132,10 +132,10 @@ impl Hub {
 
     fn enrol(&self, if_match: IfMatch, keys: Value) -> Call {
         let ((app, caller), id) = (self.parts(), Path("maker".to_owned()));
-        let asked = json!({ "attestation": { "type": "symmetricKey", "symmetricKey": keys } });
+        let enrollment_body = json!({ "attestation": { "type": "symmetricKey", "symmetricKey": keys } });
         Box::pin(async move {
             let put = enrollments::put_one::<{ enrollments::DEVICE }>;
-            put(app, caller, id, if_match, Body(read(asked))).await.map(drop)
+            put(app, caller, id, if_match, Body(read(enrollment_body))).await.map(drop)
         })
     }
 
@@ -385,7 +385,7 @@ impl Hub {
         let token = sas::sign("default/registrations/maker", &[byte; 32], clock::now_ms() / 1_000 + 60, None);
         let token = Sas::parse(token.as_bytes()).unwrap();
         let signed = Signed::new(Signer::Device, token.signed(), token.signature, token.expires_secs);
-        let who = RegistrationRequest {
+        let request = RegistrationRequest {
             registry: &self.caller.registry,
             registration_id: "maker",
             address: [127, 0, 0, 1].into(),
@@ -393,7 +393,7 @@ impl Hub {
             signed: Some(&signed),
             public_key: None,
         };
-        self.app.handles.auth.admit_registrant(who).await.unwrap()
+        self.app.handles.auth.admit_registrant(request).await.unwrap()
     }
 }
 

@@ -63,7 +63,7 @@ impl Language {
         }
     }
 
-    /// What the file of a rule ends with. `None`: its project is found by its manifest.
+    /// What the file of a rule ends with. Returns `None` if its project is found by its manifest.
     #[must_use]
     pub fn ending(self) -> Option<&'static str> {
         match self {

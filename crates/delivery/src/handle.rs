@@ -18,7 +18,7 @@ use switchbox_core::{
 use switchbox_model::{CommandStatus, DeviceNum, Entry, EventData, Settlement};
 use switchbox_proxy as proxy;
 use switchbox_store as store;
-use switchbox_store::Seen;
+use switchbox_store::LastSeen;
 use switchbox_support::metrics::Metrics;
 
 /// All devices that are connected. Cheap to clone.
@@ -143,7 +143,7 @@ impl Inner {
     pub(super) fn ended(&self, online_device: &OnlineDevice, reason: &str) {
         let expired = online_device.end().into_iter().map(|command| (command.num, command.id.as_ref().into()));
         self.end_commands(&online_device.device, CommandStatus::Expired, expired, None);
-        let (device, Seen { heartbeat_ms, config_sent_ms, .. }) =
+        let (device, LastSeen { heartbeat_ms, config_sent_ms, .. }) =
             (online_device.device.num, online_device.device.seen());
         if heartbeat_ms.or(config_sent_ms).is_some() {
             self.settle(vec![Settlement::LastSeen { device, heartbeat_ms, config_sent_ms }]);

@@ -121,7 +121,7 @@ impl OnlineDevice {
 mod tests {
     use super::*;
     use switchbox_model::{Cause, DeviceName, DeviceNum, RegistryName, registry::DeviceSpec};
-    use switchbox_store::{DeviceDoc, Seen};
+    use switchbox_store::{DeviceDoc, LastSeen};
 
     /// The versions that were queued, with 0 for each time that the connection was woken.
     #[derive(Default)]
@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn version(version: u64) -> Arc<ConfigVersion> {
-        let cause = Cause::Api { who: "test".into() };
+        let cause = Cause::Api { caller: "test".into() };
         let payload = bytes::Bytes::new();
         Arc::new(ConfigVersion { device: DeviceNum(1), version, time_ms: 0, payload, cause, acknowledged_ms: None })
     }
@@ -154,7 +154,7 @@ mod tests {
             let name = DeviceName::parse("lamp-1", &RegistryName::default_registry()).unwrap();
             let spec = DeviceSpec::default();
             let doc = DeviceDoc { num: DeviceNum(1), name, spec, created_ms: 0, password: None, revision: 0 };
-            let device = Arc::new(Device::new(doc, Seen::default()));
+            let device = Arc::new(Device::new(doc, LastSeen::default()));
             device.set_config(version(1));
             let link = Arc::new(Versions::default());
             let online_device = OnlineDevice::new(device, link.clone(), None);

@@ -60,7 +60,7 @@ pub use connections::Connections;
 pub use journal_recording::JournalRecording;
 pub use lifecycle::REMOVED_KEPT;
 pub use manager::Manager;
-pub use prepare::{Before, Component, Error, version_id};
+pub use prepare::{Component, Error, PreviousVersion, version_id};
 pub use recording::{RecordError, RecordRequest};
 pub use redrive::RedriveError;
 pub use removal::DeleteError;

@@ -26,7 +26,7 @@ impl Manager {
     fn status(&self, name: &PluginName, plugin: &InstalledPlugin) -> PluginStatus {
         let runner = self.routes.runner(name);
         let version = runner.as_ref().map(|runner| runner.version());
-        let description = version.as_ref().map(|version| &version.description).or(plugin.asked.as_ref());
+        let description = version.as_ref().map(|version| &version.description).or(plugin.waiting_description.as_ref());
         let (queued, lagging) = runner.as_ref().map_or((0, false), |runner| runner.backlog.len());
         let rolled_back = self.context.lifecycles.lock().get(name).and_then(|lifecycle| lifecycle.rolled_back.clone());
         let mut totals = runner.as_ref().map_or_else(Totals::default, |runner| runner.counters.totals());

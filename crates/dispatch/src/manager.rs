@@ -21,7 +21,7 @@ use super::{
     context::Context,
     lifecycle::{self, Lifecycles},
     migration::{self, Reason},
-    prepare::{Before, Compiler, Component, Error, Prepared, version_id},
+    prepare::{Compiler, Component, Error, Prepared, PreviousVersion, version_id},
     recovery::Recovery,
     routes::Routes,
     runner::{Runner, TaskSpawners},
@@ -51,7 +51,7 @@ pub(super) struct InstalledPlugin {
     pub(super) origin: Option<String>,
     pub(super) error: Option<String>,
     /// The description with the grants that it asks for, while it waits for consent.
-    pub(super) asked: Option<Description>,
+    pub(super) waiting_description: Option<Description>,
     /// The limits that kept its files from being used, and how often. Other changes of the plugin keep them.
     limits_hit: BTreeMap<LimitName, u64>,
 }
@@ -123,7 +123,7 @@ impl Manager {
         name: &PluginName,
         component: Component,
         settings: PluginSettings,
-        before: Option<Before>,
+        before: Option<PreviousVersion>,
     ) -> Result<(), Error> {
         let _one_at_a_time = self.lock(name).await;
         let origin = component.origin.clone();
@@ -149,7 +149,7 @@ impl Manager {
             None => None,
         };
         let reason = Reason { identity: Some(identity.clone()), rolled_back: None };
-        let migrated = migration::bring(&self.context, name, runner.as_ref(), &version, reason).await;
+        let migrated = migration::bring_to_schema(&self.context, name, runner.as_ref(), &version, reason).await;
         let _paused = migrated.inspect_err(|error| self.mark_broken(name, &error.to_string()))?;
         tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
         let starts = version.triggers.sees_timers().then(|| started_as(&version.digest, &version.setup.settings));
@@ -178,11 +178,21 @@ impl Manager {
     }
 
     /// Stops the plugin until its settings have grants. It does not get the events of that time later.
-    async fn wait_for_consent(&self, name: &PluginName, origin: String, asked: Description) -> Result<(), Error> {
+    async fn wait_for_consent(
+        &self,
+        name: &PluginName,
+        origin: String,
+        waiting_description: Description,
+    ) -> Result<(), Error> {
         self.switch_off(name, false).await?;
         let state = Some(PluginState::WaitingForConsent);
         self.update(name, |plugin| {
-            *plugin = InstalledPlugin { state, origin: Some(origin), asked: Some(asked), ..InstalledPlugin::default() };
+            *plugin = InstalledPlugin {
+                state,
+                origin: Some(origin),
+                waiting_description: Some(waiting_description),
+                ..InstalledPlugin::default()
+            };
         });
         tracing::warn!(plugin = %name, "waits for an operator's consent to the grants that it asks for: `switchbox plugin grant {name}`, or [grants] in its settings");
         Ok(())
@@ -242,8 +252,12 @@ impl Manager {
     }
 
     /// Compiles and checks the version before. Without it the new version is not under guard.
-    async fn prepare_before(&self, name: &PluginName, before: Before) -> Option<(Version, Option<GuardWindow>)> {
-        let Before { component, settings, window } = before;
+    async fn prepare_before(
+        &self,
+        name: &PluginName,
+        before: PreviousVersion,
+    ) -> Option<(Version, Option<GuardWindow>)> {
+        let PreviousVersion { component, settings, window } = before;
         let id = version_id(&component.bytes, &settings);
         match self.compiler.prepare(&self.context, name, component, &settings, id).await {
             Ok(Prepared::Version(version)) => Some((*version, window)),

@@ -167,7 +167,7 @@ impl Runner {
             return plugin == self.name.as_str();
         }
         let id = device.map_or("", |device| device.name.id.as_str());
-        self.version().triggers.match_event(event.data.seen(id))
+        self.version().triggers.match_event(event.data.trigger_input(id))
     }
 
     /// Starts to handle events. Those that have a number by now are read from the journal; later ones are offered.

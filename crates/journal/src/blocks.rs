@@ -108,9 +108,9 @@ impl BlockFile {
     }
 
     /// Reads these bytes. What is in the page cache is written first where it has to be.
-    pub fn read(&self, wanted: Range<u64>, into: &mut Blocks) -> io::Result<Range<usize>> {
-        let first = floor(wanted.start);
-        let (skip, needed) = (to_usize(wanted.start - first), to_usize(wanted.end - first));
+    pub fn read(&self, range: Range<u64>, into: &mut Blocks) -> io::Result<Range<usize>> {
+        let first = floor(range.start);
+        let (skip, needed) = (to_usize(range.start - first), to_usize(range.end - first));
         into.resize(0);
         into.resize(needed.next_multiple_of(BLOCK));
         let file = self.direct.as_ref().unwrap_or(&self.cached);

@@ -143,16 +143,16 @@ impl Journal {
     fn roll(&mut self, start: JournalPosition) -> io::Result<()> {
         self.files.last().file.sync()?;
         let path = self.folder.join(segment::name(start));
-        let spare = self.preallocated.take();
-        if let Some(spare) = &spare {
-            fs::rename(spare, &path)?;
+        let reused = self.preallocated.take();
+        if let Some(reused) = &reused {
+            fs::rename(reused, &path)?;
         }
         let segment = match Segment::begin(&self.folder, start, &mut self.writer) {
             Err(error) if fd_exhaustion::is_cause_of(&error) => {
                 // Writing continues in the last file until a file descriptor is free.
-                if let Some(spare) = spare {
-                    fs::rename(path, &spare)?;
-                    self.preallocated.return_unused(spare);
+                if let Some(reused) = reused {
+                    fs::rename(path, &reused)?;
+                    self.preallocated.return_unused(reused);
                 }
                 if let Some(more) = self.descriptor_lines.allow(Instant::now()) {
                     tracing::warn!(%error, "no new file of the journal can be opened (ulimit -n); the last one grows{more}");

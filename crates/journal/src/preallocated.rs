@@ -42,9 +42,9 @@ impl Preallocator {
         if self.ready.len() >= MAX_READY {
             return fs::remove_file(path);
         }
-        let spare = self.next_path();
-        fs::rename(path, &spare)?;
-        self.ready.push(spare);
+        let ready_path = self.next_path();
+        fs::rename(path, &ready_path)?;
+        self.ready.push(ready_path);
         Ok(())
     }
 
@@ -127,8 +127,8 @@ mod tests {
         let bytes = 3 * WRITE_BYTES as u64;
         preallocated.request(bytes);
         preallocated.request(bytes);
-        let spare = std::iter::from_fn(|| Some(preallocated.take())).flatten().next().unwrap();
-        let found = fs::read(&spare).unwrap();
+        let ready_path = std::iter::from_fn(|| Some(preallocated.take())).flatten().next().unwrap();
+        let found = fs::read(&ready_path).unwrap();
         assert!(found.len() as u64 == bytes && found.iter().all(|byte| *byte == 0));
         assert_eq!((preallocated.take(), preallocated.created), (None, 1));
     }

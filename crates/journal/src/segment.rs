@@ -205,7 +205,7 @@ pub struct Part {
 const CHUNK: u64 = 256 * 1024;
 
 /// How a walk ended: at the end of the part, because `take` returned false, or at bytes that are not a record.
-enum Walked {
+enum WalkEnd {
     All,
     Enough,
     Broken { row: i64, problem: &'static str },
@@ -223,43 +223,44 @@ impl Part {
         take: impl FnMut(JournalPosition, JournalPosition, &[u8]) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         match self.walk(take)? {
-            Walked::All | Walked::Enough => Ok(()),
-            Walked::Broken { row, problem } => Err(Error::Corrupt { row, problem: problem.into() }),
+            WalkEnd::All | WalkEnd::Enough => Ok(()),
+            WalkEnd::Broken { row, problem } => Err(Error::Corrupt { row, problem: problem.into() }),
         }
     }
 
     fn walk(
         self,
         mut take: impl FnMut(JournalPosition, JournalPosition, &[u8]) -> Result<bool, Error>,
-    ) -> Result<Walked, Error> {
+    ) -> Result<WalkEnd, Error> {
         let Self { file, mut at, mut position, until } = self;
         let mut blocks = Blocks::default();
-        let mut wanted = CHUNK;
+        let mut chunk_bytes = CHUNK;
         while position < until {
-            let next = position..position + wanted.min(until - position);
+            let next = position..position + chunk_bytes.min(until - position);
             let found = file.read(next, &mut blocks).map_err(|e| Error::Write(e.to_string()))?;
             let buffer = blocks.bytes().get(found).unwrap_or_default();
             let mut rest = buffer;
             while let Some(size) = record::size(rest).filter(|size| *size <= rest.len()) {
                 let Some(found) = record::first(rest, at.row) else {
-                    return Ok(Walked::Broken { row: at.row + 1, problem: "its checksum is wrong" });
+                    return Ok(WalkEnd::Broken { row: at.row + 1, problem: "its checksum is wrong" });
                 };
                 let end = found.end(at);
                 if !take(at, end, found.body)? {
-                    return Ok(Walked::Enough);
+                    return Ok(WalkEnd::Enough);
                 }
                 at = end;
                 rest = rest.get(size..).unwrap_or_default();
             }
             let read = buffer.len() - rest.len();
             if read == 0 && buffer.len() as u64 == until - position {
-                return Ok(Walked::Broken { row: at.row + 1, problem: "it is longer than its file" });
+                return Ok(WalkEnd::Broken { row: at.row + 1, problem: "it is longer than its file" });
             }
             // A record that is longer than what was read.
-            wanted = if read == 0 { record::size(rest).map_or(CHUNK, |size| size as u64).max(CHUNK) } else { CHUNK };
+            chunk_bytes =
+                if read == 0 { record::size(rest).map_or(CHUNK, |size| size as u64).max(CHUNK) } else { CHUNK };
             position += read as u64;
         }
-        Ok(Walked::All)
+        Ok(WalkEnd::All)
     }
 }
 

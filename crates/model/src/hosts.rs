@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A list of hosts, each with or without a port: `devices.example.com`, `*.example.com:8443`, `localhost:9000`, `10.1.2.3`,
-/// `192.168.0.0/16`, `[::1]:9000`. Empty: none.
+/// `192.168.0.0/16`, `[::1]:9000`. An empty list allows no host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedHosts(Vec<Entry>);
 
@@ -63,7 +63,7 @@ impl AllowedHosts {
     }
 
     fn any(&self, port: u16, fits: impl Fn(&Pattern) -> bool) -> bool {
-        self.0.iter().any(|entry| entry.port.is_none_or(|wanted| wanted == port) && fits(&entry.host))
+        self.0.iter().any(|entry| entry.port.is_none_or(|allowed_port| allowed_port == port) && fits(&entry.host))
     }
 }
 
@@ -167,9 +167,9 @@ fn addresses(host: &str) -> Option<Pattern> {
 }
 
 fn is_name(text: &str) -> bool {
-    let good =
+    let valid =
         |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-    text.split('.').all(good)
+    text.split('.').all(valid)
 }
 
 impl fmt::Display for AllowedHosts {

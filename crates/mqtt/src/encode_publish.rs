@@ -9,7 +9,7 @@ use switchbox_core::registry::Device;
 use switchbox_delivery::{Outbound, traceparent};
 use switchbox_model::QoS;
 use switchbox_mqtt_codec::{
-    encode::{Peer, PublishHead, put_request, put_said, put_user_property},
+    encode::{Peer, PublishHead, put_command_properties, put_request, put_user_property},
     packet::Version,
 };
 use switchbox_mqtt_session::session::{Body, Item};
@@ -79,9 +79,11 @@ fn delivery(
     let mut properties = BytesMut::new();
     let payload = match outbound {
         Outbound::Config(_) => payload,
-        Outbound::Command { properties: said, .. } => {
-            let said = said.as_deref().filter(|_| peer.version == Version::V5 && !dialect.rules().properties_in_topic);
-            put_said(said.unwrap_or_default(), &mut properties);
+        Outbound::Command { properties: user_properties, .. } => {
+            let user_properties = user_properties
+                .as_deref()
+                .filter(|_| peer.version == Version::V5 && !dialect.rules().properties_in_topic);
+            put_command_properties(user_properties.unwrap_or_default(), &mut properties);
             payload
         }
         Outbound::Method { name, rid, .. } => {

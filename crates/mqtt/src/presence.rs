@@ -37,7 +37,7 @@ pub(super) struct Presence {
     /// Set when the device is a gateway.
     pub(super) gateway: Option<Box<Gateway>>,
     pub(super) will: Option<Box<Will>>,
-    /// How long the session is kept after the connection. 0: it ends with the connection.
+    /// How long the session is kept after the connection. With 0 it ends with the connection.
     pub(super) session_expiry: Duration,
     /// Whether the client asked for a session that outlives the connection.
     pub(super) may_keep: bool,

@@ -52,7 +52,7 @@ struct File {
     stamp: Stamp,
     /// When it began to look like this.
     since: Instant,
-    /// `None` while the file is still changing.
+    /// Is `None` while the file is still changing.
     content: Option<Content>,
     /// A component's bytes, until they are taken.
     bytes: Option<Bytes>,

@@ -99,7 +99,7 @@ pub fn check_exports(names: &[String]) -> Result<(), LoadError> {
     }
     let found = if names.is_empty() { "it exports nothing".into() } else { format!("it exports {}", names.join(", ")) };
     let found = text::cut(found);
-    Err(LoadError::Export { wanted: HANDLER, found })
+    Err(LoadError::Export { expected: HANDLER, found })
 }
 
 #[cfg(test)]

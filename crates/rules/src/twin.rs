@@ -20,7 +20,7 @@ pub fn tolerance(text: Option<&str>) -> Result<Tolerance, InvalidTolerance> {
 
 /// One kept version of a config, or of a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept<'a> {
+pub struct KeptVersion<'a> {
     pub number: u64,
     pub time_ms: u64,
     pub payload: &'a [u8],
@@ -117,9 +117,9 @@ struct History<'a>(Vec<Version<'a>>);
 
 impl<'a> History<'a> {
     /// Newest first, as the store has them.
-    fn new(versions: &[Kept<'a>]) -> Self {
-        let read = |kept: &Kept<'a>| {
-            let Kept { number, time_ms, payload, .. } = *kept;
+    fn new(versions: &[KeptVersion<'a>]) -> Self {
+        let read = |kept: &KeptVersion<'a>| {
+            let KeptVersion { number, time_ms, payload, .. } = *kept;
             Version { number, time_ms, payload, document: object(payload) }
         };
         Self(versions.iter().rev().map(read).collect())
@@ -166,7 +166,7 @@ impl<'a> History<'a> {
 
 /// Desired and reported together. Both lists newest first, as the store has them.
 #[must_use]
-pub fn document<'a>(configs: &[Kept<'a>], states: &[Kept<'a>], tolerance: Tolerance) -> Twin<'a> {
+pub fn document<'a>(configs: &[KeptVersion<'a>], states: &[KeptVersion<'a>], tolerance: Tolerance) -> Twin<'a> {
     let (desired, reported) = (History::new(configs), History::new(states));
     let acknowledged = configs.iter().find_map(|config| Some((config.number, config.acknowledged_ms?)));
     let nothing = Object::default();
@@ -177,7 +177,7 @@ pub fn document<'a>(configs: &[Kept<'a>], states: &[Kept<'a>], tolerance: Tolera
         let of_reported = newest_object(&reported).unwrap_or(&nothing);
         let limit = (limits::TWIN_DIFFERENCES, limits::TWIN_DIFFERENCE_BYTES);
         let found = json::differences(of_desired, of_reported, tolerance, limit);
-        let since = Since { desired: &desired, reported: &reported, tolerance };
+        let since = DifferenceSince { desired: &desired, reported: &reported, tolerance };
         differs = Some(found.found.iter().map(|difference| since.shown(difference)).collect());
         left_out = found.left_out;
     }
@@ -207,13 +207,13 @@ fn raw(text: &str) -> &RawValue {
 }
 
 /// Finds out since when places differ.
-struct Since<'h, 'a> {
+struct DifferenceSince<'h, 'a> {
     desired: &'h History<'a>,
     reported: &'h History<'a>,
     tolerance: Tolerance,
 }
 
-impl<'a> Since<'_, 'a> {
+impl<'a> DifferenceSince<'_, 'a> {
     fn shown(&self, difference: &json::Difference<'_, 'a>) -> Difference<'a> {
         let known_from = self.desired.known_from_ms().max(self.reported.known_from_ms());
         let times = self.desired.0.iter().chain(&self.reported.0).map(|version| version.time_ms);
@@ -232,9 +232,9 @@ impl<'a> Since<'_, 'a> {
 
     /// Whether the two differed in this place at one moment.
     fn differed(&self, keys: &[&[u8]], moment: u64) -> bool {
-        let wanted = self.desired.at(moment).and_then(|object| object.at(keys));
+        let desired_value = self.desired.at(moment).and_then(|object| object.at(keys));
         let is = self.reported.at(moment).and_then(|object| object.at(keys));
-        wanted.is_some_and(|wanted| !fulfils(wanted, is, self.tolerance))
+        desired_value.is_some_and(|desired_value| !fulfils(desired_value, is, self.tolerance))
     }
 }
 

@@ -254,15 +254,15 @@ impl<'a> Check<'a> {
     }
 
     /// The certificates, which must be named where something listens with TLS.
-    pub(super) fn tls(&mut self, wanted_by: Option<Key>) -> Result<Option<TlsFiles>, ()> {
+    pub(super) fn tls(&mut self, required_by: Option<Key>) -> Result<Option<TlsFiles>, ()> {
         let path = |key| Some(self.text(key)).filter(|text| !text.is_empty()).map(PathBuf::from);
         let (certificate, key, client_authority) = (path(Key::TlsCert), path(Key::TlsKey), path(Key::TlsClientCa));
-        match (certificate, key, wanted_by) {
+        match (certificate, key, required_by) {
             (Some(certificate), Some(key), _) => Ok(Some(TlsFiles { certificate, key, client_authority })),
             (None, None, None) => Ok(None),
-            (certificate, _, wanted_by) => {
+            (certificate, _, required_by) => {
                 let missing = if certificate.is_none() { Key::TlsCert } else { Key::TlsKey };
-                let by = wanted_by.map_or("the other of the two", Key::name);
+                let by = required_by.map_or("the other of the two", Key::name);
                 self.problem(
                     missing,
                     format!("is missing, and {by} needs it: `switchbox cert server NAME` makes both files"),

@@ -60,8 +60,8 @@ pub use check::{Checked, check};
 pub use command_docs::{CommandDoc, CommandFilter, CommandPage, DueCommand};
 pub use commit::{CommitCallback, CommitProgress, OnCommit, QueuePosition};
 pub use docs::{
-    ConfigVersion, DeviceDoc, Doc, KvDoc, OutgoingDoc, PluginDoc, PluginLifecycleDoc, RegistryDoc, Seen, ServiceDoc,
-    StateVersion, TimerDoc,
+    ConfigVersion, DeviceDoc, Doc, KvDoc, LastSeen, OutgoingDoc, PluginDoc, PluginLifecycleDoc, RegistryDoc,
+    ServiceDoc, StateVersion, TimerDoc,
 };
 pub use handle::Handle;
 pub use kept::KeptRecord;

@@ -38,12 +38,12 @@ struct Inner {
     buckets: [AtomicU64; BUCKETS],
     sum_ns: AtomicU64,
     /// By the bucket.
-    exemplars: Mutex<BTreeMap<usize, Seen>>,
+    exemplars: Mutex<BTreeMap<usize, TracedSample>>,
 }
 
 /// What belonged to a sampled trace. Its text is made only for a scraper.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct TracedSample {
     trace: TraceId,
     value: f64,
     time_ms: u64,
@@ -59,7 +59,7 @@ impl Histogram {
         }
         self.0.sum_ns.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         if let Some(trace) = trace {
-            let seen = Seen { trace, value: took.as_secs_f64(), time_ms: clock::now_ms() };
+            let seen = TracedSample { trace, value: took.as_secs_f64(), time_ms: clock::now_ms() };
             self.0.exemplars.lock().insert(bucket, seen);
         }
     }
@@ -68,8 +68,9 @@ impl Histogram {
     #[must_use]
     pub fn exemplars(&self) -> BTreeMap<usize, Exemplar> {
         let seen = self.0.exemplars.lock().clone();
-        let text =
-            |(bucket, Seen { trace, value, time_ms })| (bucket, Exemplar { trace: trace.to_string(), value, time_ms });
+        let text = |(bucket, TracedSample { trace, value, time_ms })| {
+            (bucket, Exemplar { trace: trace.to_string(), value, time_ms })
+        };
         seen.into_iter().map(text).collect()
     }
 

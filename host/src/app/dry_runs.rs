@@ -21,10 +21,10 @@ use switchbox_plugin_runtime::{CanaryStatus, PluginSettings};
 
 /// What `dispatch` is to try.
 pub(super) fn request(
-    asked: TryPluginRequest,
+    request: TryPluginRequest,
     from_journal: Option<(Event, Option<DeviceName>)>,
 ) -> Result<TryRequest, DryRunError> {
-    let TryPluginRequest { event, component, settings, method_answers, .. } = asked;
+    let TryPluginRequest { event, component, settings, method_answers, .. } = request;
     let event = match (from_journal, event) {
         (Some((event, device)), _) => EventLine::of(&event, device.as_ref(), 1),
         (None, event) => serde_json::from_value(Value::Object(event.unwrap_or_default()))
@@ -50,8 +50,8 @@ pub(super) fn response(name: &PluginName, result: TryResult) -> TryPluginRespons
         OutcomeLine::Failed(text) => ("failed", Some(text)),
     };
     let grants = |granted: bool| {
-        let asked = result.grants.iter().filter(|asked| asked.granted == granted);
-        asked.map(|asked| format!("{} {}", asked.capability.as_str(), asked.target)).collect()
+        let matching = result.grants.iter().filter(|grant| grant.granted == granted);
+        matching.map(|grant| format!("{} {}", grant.capability.as_str(), grant.target)).collect()
     };
     TryPluginResponse {
         name: name.to_string(),
@@ -89,8 +89,8 @@ pub(super) fn not_tried(error: &TryError) -> DryRunError {
     }
 }
 
-pub(super) fn record_request(asked: RecordPluginRequest) -> RecordRequest {
-    let RecordPluginRequest { seconds, bytes, mask } = asked;
+pub(super) fn record_request(request: RecordPluginRequest) -> RecordRequest {
+    let RecordPluginRequest { seconds, bytes, mask } = request;
     RecordRequest {
         time: seconds.map(|seconds| Duration::from_secs(seconds.0)),
         max_bytes: bytes.map(|bytes| bytes.0),
@@ -119,16 +119,16 @@ pub(super) fn recording(status: Status) -> PluginRecording {
     }
 }
 
-pub(super) fn shadow_request(asked: ShadowPluginRequest) -> Result<ShadowRequest, DryRunError> {
-    let ShadowPluginRequest { component, settings, share } = asked;
+pub(super) fn shadow_request(request: ShadowPluginRequest) -> Result<ShadowRequest, DryRunError> {
+    let ShadowPluginRequest { component, settings, share } = request;
     let settings = settings.map(|text| PluginSettings::parse(&text)).transpose();
     let settings = settings.map_err(|error| DryRunError::Invalid(format!("settings: {error}")))?;
     let component = component.map(|component| Component { origin: "the candidate".into(), bytes: component.0 });
     Ok(ShadowRequest { component, settings, share })
 }
 
-pub(super) fn canary_request(asked: CanaryPluginRequest) -> Result<CanaryRequest, DryRunError> {
-    let CanaryPluginRequest { component, settings, share, devices } = asked;
+pub(super) fn canary_request(request: CanaryPluginRequest) -> Result<CanaryRequest, DryRunError> {
+    let CanaryPluginRequest { component, settings, share, devices } = request;
     let settings = match settings {
         None => None,
         Some(text) => match PluginSettings::parse(&text) {

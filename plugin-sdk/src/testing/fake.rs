@@ -195,7 +195,7 @@ impl FakeHost {
             calls::TIMER.sized(payload.len()),
         ])?;
         calls::timer_name(name)?;
-        wanted(schedule).first_ms(world.now).map_err(Error::Invalid)?;
+        requested_schedule(schedule).first_ms(world.now).map_err(Error::Invalid)?;
         world.stage_timer(name, Some((schedule.clone(), payload.into())))
     }
 
@@ -252,7 +252,7 @@ fn send(
     world.stage_command(name, command)
 }
 
-fn wanted(schedule: &Schedule) -> RequestedSchedule {
+fn requested_schedule(schedule: &Schedule) -> RequestedSchedule {
     match schedule {
         Schedule::After(ms) => RequestedSchedule::AfterMs(*ms),
         Schedule::At(ms) => RequestedSchedule::AtMs(*ms),

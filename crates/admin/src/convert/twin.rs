@@ -68,7 +68,7 @@ mod tests {
             time_ms: 5,
             payload: Bytes::from_static(payload),
             acknowledged_ms: Some(7),
-            cause: Cause::Api { who: "x".into() },
+            cause: Cause::Api { caller: "x".into() },
         };
         let state =
             StateVersion { device: DeviceNum(1), version: 1, time_ms: 9, payload: Bytes::from_static(b"{\"b\":1}") };

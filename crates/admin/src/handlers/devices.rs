@@ -118,7 +118,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     Path((p, l, r)): RegistryPath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
     Body(request): Body<api::Device>,
 ) -> Tagged {
     params.only(&[])?;
@@ -126,7 +126,7 @@ pub(crate) async fn create(
     let name = DeviceName { registry: registry_name(&p, &l, &r)?, id: DeviceId::new(id)? };
     let first = request.config.as_ref().and_then(|config| config.binary_data.clone());
     fields::CONFIG.check_len("config.binaryData", first.as_ref().map_or(0, |first| first.0.len()))?;
-    let cause = Cause::Api { who: who.0 };
+    let cause = Cause::Api { caller: caller.0 };
     let config = first.map(|Base64(payload)| FirstConfig { payload, cause });
     details::object(&name);
     let with = Registration { endpoint: convert::endpoint(&request)?, config, spec: convert::device_spec(request)? };
@@ -201,22 +201,22 @@ pub(crate) async fn set_config(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
     Body(request): Body<ModifyCloudToDeviceConfigRequest>,
 ) -> ApiResult<api::DeviceConfig> {
     params.only(&[])?;
-    send::config(&app, found(&app, &path)?.as_ref(), who, request).await
+    send::config(&app, found(&app, &path)?.as_ref(), caller, request).await
 }
 
 pub(crate) async fn invoke_method(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
     Body(request): Body<InvokeMethodRequest>,
 ) -> ApiResult<InvokeMethodResponse> {
     params.only(&[])?;
-    send::method(&app, found(&app, &path)?.as_ref(), who, request).await
+    send::method(&app, found(&app, &path)?.as_ref(), caller, request).await
 }
 
 pub(crate) async fn set_password(

@@ -108,7 +108,7 @@ pub(crate) async fn get(State(app): State<App>, Path(path): FilePath, params: Pa
     Ok(response)
 }
 
-/// The next piece of the file, and the file. `None` at its end.
+/// The next piece of the file, and the file. Returns `None` at its end.
 async fn piece(mut file: File) -> Result<Option<(Bytes, File)>, Error> {
     blocking(move || {
         let mut piece = vec![0; PIECE_BYTES];

@@ -23,14 +23,14 @@ use switchbox_support::clock;
 
 pub(crate) async fn follow(
     State(app): State<App>,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
     params: Params,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
     params.only(&["filter", "perSecond"])?;
     let (filter, sample) = (topics::filter(&params)?, follow::sample(&params)?);
-    let permit = follow::enter(&app, &who)?;
+    let permit = follow::enter(&app, &caller)?;
     let stream = MessageStream {
-        token: Token::of(&app, who),
+        token: Token::of(&app, caller),
         stopping: app.stopping.clone(),
         tap: Tap::new(app.handles.topics.clone(), filter),
         app,

@@ -35,7 +35,7 @@ pub(crate) async fn patch(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
     Raw(body): Raw,
 ) -> ApiResult<Twin> {
     params.only(&["versionToUpdate"])?;
@@ -47,7 +47,7 @@ pub(crate) async fn patch(
     // Applies the patch to an empty document first, so that a bad patch gets another error than a result that is too large.
     twin::patched(b"{}", &body).map_err(|problem| Error::invalid(problem.to_string()))?;
     let device = found(&app, &path)?;
-    app.handles.outbox.patch_desired(&device, body, expected, Cause::Api { who: who.0 }).await?;
+    app.handles.outbox.patch_desired(&device, body, expected, Cause::Api { caller: caller.0 }).await?;
     shown(&app, &device, None).await
 }
 

@@ -158,7 +158,7 @@ impl Handle {
         self.store.progress.committed()
     }
 
-    /// Why nothing more is written to the journal; `None` while it can be written.
+    /// Why nothing more is written to the journal. Returns `None` while it can be written.
     #[must_use]
     pub fn failed(&self) -> Option<Error> {
         self.store.progress.failed().cloned().map(Error::from)

@@ -32,6 +32,6 @@ pub fn document<'a>(configs: &'a [ConfigVersion], states: &'a [StateVersion], to
     twin::document(&desired, &reported, tolerance)
 }
 
-fn kept((number, time_ms, acknowledged_ms): (u64, u64, Option<u64>), payload: &[u8]) -> twin::Kept<'_> {
-    twin::Kept { number, time_ms, payload, acknowledged_ms }
+fn kept((number, time_ms, acknowledged_ms): (u64, u64, Option<u64>), payload: &[u8]) -> twin::KeptVersion<'_> {
+    twin::KeptVersion { number, time_ms, payload, acknowledged_ms }
 }

@@ -2,8 +2,8 @@
 
 use std::{borrow::Cow, cmp::Ordering, sync::Arc, time::Instant};
 
-use super::Ack;
 use switchbox_model::{Message, QoS, broker::MessageNum};
+use switchbox_mqtt_codec::packet::Ack;
 
 /// What an item carries.
 #[derive(Debug, Clone, PartialEq, Eq)]

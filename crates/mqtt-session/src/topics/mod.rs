@@ -18,7 +18,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -31,8 +31,8 @@ pub use self::{
     numbers::Numbers,
     pending::{PendingChanges, ReservedPlaces},
     retained::Page,
-    slow_consumer::{SlowConsumer, WaitBudget},
-    subscriber::{Delivered, Delivery, Subscriber, UntilRoom},
+    slow_consumer::{SLOW_CONSUMER_WAIT, SlowConsumer, WaitBudget},
+    subscriber::{Delivered, Delivery, Options, Subscriber, UntilRoom},
 };
 use self::{
     counts::Subscriptions,
@@ -50,20 +50,8 @@ use switchbox_model::{
 pub use switchbox_rules::topic::{TopicError, check_filter, check_name, is_shared, matched_part, matches};
 use switchbox_support::{log_limit::LogLimit, metrics::Metrics};
 
-/// How long all publishers together wait for a subscriber that reads nothing.
-pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(1);
-
 /// Topics in one entry of the journal at most, because each may be long.
 const TOPICS_AT_ONCE: usize = 64;
-
-/// A subscription's options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Options {
-    pub qos: QoS,
-    pub no_local: bool,
-    pub retain_as_published: bool,
-    pub id: Option<u32>,
-}
 
 /// Takes a change that no caller waits for.
 pub type Unawaited = dyn Fn(BrokerChange) + Send + Sync;

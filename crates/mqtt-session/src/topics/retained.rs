@@ -45,7 +45,7 @@ struct RetainedMessage {
 
 /// The number and bytes of one owner's retained messages.
 #[derive(Debug, Clone, Copy, Default)]
-struct Used {
+struct RetainedUsage {
     number: usize,
     bytes: usize,
 }
@@ -53,7 +53,7 @@ struct Used {
 #[derive(Debug, Default)]
 pub(super) struct Retained {
     messages: BTreeMap<Arc<str>, RetainedMessage>,
-    used: HashMap<Owner, Used>,
+    used: HashMap<Owner, RetainedUsage>,
     /// The topics of messages that expire, by the time.
     expiring: BTreeSet<(Instant, Arc<str>)>,
     bytes: usize,

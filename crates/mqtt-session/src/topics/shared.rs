@@ -7,7 +7,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::{Options, Subscriber};
+use super::subscriber::{Options, Subscriber};
 
 /// One member, with the options of its own subscription.
 #[derive(Clone)]

@@ -1,20 +1,12 @@
 //! The retained messages of new subscriptions. They are queued in the session as it has room; in between, only the position in the retained
 //! messages is held.
 
-use std::sync::Arc;
-
-use crate::{connection::Connection, end::ConnectionEnd, presence::Presence};
-use switchbox_model::QoS;
+use crate::{
+    connection::{Connection, RetainedLeft},
+    end::ConnectionEnd,
+    presence::Presence,
+};
 use switchbox_mqtt_session::topics::{Delivered, Delivery, PendingChanges, Subscriber as _};
-
-/// The position in the retained messages of one subscription.
-pub(crate) struct RetainedLeft {
-    pub(crate) filter: Box<str>,
-    pub(crate) qos: QoS,
-    pub(crate) id: Option<u32>,
-    /// The topic of the last message that was queued. `None` at the start.
-    pub(crate) after: Option<Arc<str>>,
-}
 
 impl Connection {
     /// Queues as many retained messages as there is room for. The rest waits, after those of earlier subscriptions.

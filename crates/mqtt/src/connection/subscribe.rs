@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    connection::{Connection, retained::RetainedLeft, revalidate::split_end},
+    connection::{Connection, RetainedLeft, revalidate::split_end},
     dialect::{self, iot_core::MAX_DOWNLINK_QOS},
     end::ConnectionEnd,
     mailbox::Close,

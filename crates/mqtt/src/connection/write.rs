@@ -11,6 +11,10 @@ use crate::{
     end::ConnectionEnd,
     presence::Presence,
 };
+use switchbox_model::{
+    limits::names,
+    registry::{DeviceError, ErrorKind},
+};
 use switchbox_mqtt_session::session::OutgoingPacket;
 use switchbox_support::{clock, threads};
 
@@ -57,6 +61,25 @@ impl Connection {
                 return Ok(());
             }
             threads::yield_if_due();
+        }
+    }
+
+    /// Reports encoded deliveries as sent, because they may have reached the client.
+    pub(crate) fn record_sent(&mut self) {
+        if let Some(slow) = &mut self.slow {
+            let sent = std::mem::take(&mut slow.sent);
+            self.acknowledged(sent);
+        }
+    }
+
+    pub(crate) fn report_full_window(&self) {
+        let Presence { mailbox, device, shared, .. } = &self.presence;
+        shared.metrics.limit(names::IN_FLIGHT_WINDOW);
+        let text = "the client acknowledges nothing: as many messages as it may have await its PUBACK, and what is for it waits";
+        tracing::warn!(client = %mailbox.name, limit = %names::IN_FLIGHT_WINDOW, "{text}");
+        if let Some(device) = device {
+            let (kind, message) = (ErrorKind::InvalidArgument, text.to_owned());
+            device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
         }
     }
 

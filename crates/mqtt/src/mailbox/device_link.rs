@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Mailbox, closing::Close};
+use super::{Mailbox, state::Close};
 use crate::device_delivery::DeviceDelivery;
 use switchbox_delivery::{Link, Outbound};
 

@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::MutexGuard;
 
-use super::State;
+use super::state::State;
 
 /// How full a session's queue was when its lock was last released.
 #[derive(Debug, Default)]

@@ -5,10 +5,10 @@ mod closing;
 mod device_link;
 mod inbox;
 mod locked;
+mod state;
 mod subscriber;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -20,60 +20,26 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub(crate) use self::{closing::Close, device_link::DeviceLink, subscriber::journaled_item};
+pub(crate) use self::{
+    device_link::DeviceLink,
+    state::{Close, State},
+    subscriber::journaled_item,
+};
 use self::{
     inbox::{Inbox, InboxItem},
     locked::{Fullness, LockedState},
 };
 use crate::{
     device_delivery::DeviceDelivery,
-    offline_sessions::{OwnerQuota, Queued, SessionUsage},
-    subscriptions::{AttachedSubscription, SubscriptionTarget, Subscriptions},
+    offline_sessions::{OwnerQuota, Queued},
+    subscriptions::SubscriptionTarget,
     wake_signal::WakeSignal,
 };
 use switchbox_delivery::DownlinkKind;
-use switchbox_model::{
-    DeviceId, Message, QoS,
-    broker::{BrokerChange, SessionNum},
-    limits,
-};
-use switchbox_mqtt_session::{
-    session::{Body, Item, OfferResult, Session},
-    topics::SlowConsumer,
-};
+use switchbox_model::{Message, QoS, broker::BrokerChange, limits};
+use switchbox_mqtt_session::session::{Body, Item, OfferResult};
 use switchbox_pubsub::SessionJournal;
 use switchbox_support::{clock, metrics::Metrics, threads};
-
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    pub(crate) session: Session<DeviceDelivery>,
-    pub(crate) subscriptions: Subscriptions,
-    /// Subscriptions of a gateway to topics of its devices, also of devices that are not attached any more: these are suspended until the
-    /// gateway attaches them again.
-    pub(crate) attached_subscriptions: HashMap<DeviceId, Vec<AttachedSubscription>>,
-    /// Counts the session's connections, to recognise deliveries for an earlier one.
-    pub(crate) connection_epoch: u64,
-    pub(crate) online: bool,
-    pub(crate) closing: Option<Close>,
-    /// A publisher waits for room.
-    pub(crate) publisher_waits: bool,
-    /// The allowance for publishers that wait for room.
-    pub(crate) slow_consumer: SlowConsumer,
-    /// The session's number in the journal.
-    pub(crate) session_num: Option<SessionNum>,
-    /// The session outlives its connection, so its messages of QoS 1 and 2 are journaled.
-    pub(crate) durable: bool,
-    /// What the session counts for in the limits for offline clients.
-    pub(crate) usage: SessionUsage,
-}
-
-impl State {
-    /// As [`Subscriptions::downlink_qos`], for an attached device.
-    pub(crate) fn attached_downlink_qos(&self, device: &DeviceId, kind: DownlinkKind) -> Option<QoS> {
-        let of_device = self.attached_subscriptions.get(device)?.iter();
-        of_device.filter(|subscription| subscription.kind == kind).map(|subscription| subscription.qos).max()
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Mailbox {

@@ -9,7 +9,7 @@ type Versions<'a> = &'a [(u64, u64, &'static str)];
 
 fn twin(configs: Versions<'_>, states: Versions<'_>) -> Value {
     let kept = |acknowledged: bool| {
-        move |(number, time_ms, text): &(u64, u64, &'static str)| Kept {
+        move |(number, time_ms, text): &(u64, u64, &'static str)| KeptVersion {
             number: *number,
             time_ms: *time_ms,
             payload: text.as_bytes(),
@@ -106,6 +106,6 @@ fn a_document_that_differs_in_too_many_places_is_cut_short() {
 }
 
 /// The first version of a document.
-fn first(text: &str) -> Kept<'_> {
-    Kept { number: 1, time_ms: 0, payload: text.as_bytes(), acknowledged_ms: None }
+fn first(text: &str) -> KeptVersion<'_> {
+    KeptVersion { number: 1, time_ms: 0, payload: text.as_bytes(), acknowledged_ms: None }
 }

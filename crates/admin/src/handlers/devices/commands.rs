@@ -34,7 +34,7 @@ pub(crate) async fn send(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
     Body(request): Body<SendCommandToDeviceRequest>,
 ) -> ApiResult<SendCommandToDeviceResponse> {
     params.only(&[])?;
@@ -50,7 +50,7 @@ pub(crate) async fn send(
         })?;
     }
     let id = new_id()?;
-    let cause = Cause::Api { who: who.0 };
+    let cause = Cause::Api { caller: caller.0 };
     let answer = SendCommandToDeviceResponse { name: convert::command_name(&device.name, &id), id: id.clone() };
     let payload = request.binary_data.0;
     let of_message = request.system_properties.into_iter().map(|(name, value)| (format!("${name}"), value));
@@ -107,12 +107,12 @@ pub(crate) async fn cancel(
     State(app): State<App>,
     Path((p, l, r, d, id)): CommandPath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
     let device = found(&app, &(p, l, r, d))?;
     app.handles.delivery.cancel(&device, &id).await?;
-    tracing::info!(device = %device.name, command = id, who = %who.0, "command cancelled");
+    tracing::info!(device = %device.name, command = id, who = %caller.0, "command cancelled");
     Ok(Json(Empty {}))
 }
 
@@ -121,12 +121,12 @@ pub(crate) async fn purge(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
 ) -> ApiResult<PurgeCommandsResponse> {
     params.only(&[])?;
     let device = found(&app, &path)?;
     let purged = app.handles.delivery.purge(&device).await?;
-    tracing::info!(device = %device.name, purged, who = %who.0, "commands purged");
+    tracing::info!(device = %device.name, purged, who = %caller.0, "commands purged");
     Ok(Json(PurgeCommandsResponse { purged }))
 }
 
