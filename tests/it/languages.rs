@@ -91,8 +91,8 @@ impl Project {
     fn run(&self, tool: &str, arguments: &[&str]) {
         let mut command = Command::new(found(tool).unwrap());
         let output = command.args(arguments).current_dir(self.folder()).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        assert!(output.status.success(), "{tool} {arguments:?}: {}", String::from_utf8_lossy(&said));
+        let printed = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{tool} {arguments:?}: {}", String::from_utf8_lossy(&printed));
     }
 }
 

@@ -19,6 +19,7 @@ pub use keys::{ALL, Key, Kind, Spec};
 pub use merge::resolve;
 pub use problem::{Problem, Problems};
 use serde::{Deserialize, Serialize};
+pub use setting::Origin;
 use setting::Setting;
 
 use switchbox_azure::Hubs;
@@ -74,26 +75,6 @@ pub struct Tracing {
     pub sampled_of_million: u32,
     /// Headers for the collector, one a line.
     pub headers: Option<PathBuf>,
-}
-
-/// Where a value comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Origin {
-    Default,
-    File,
-    Environment,
-    Flag,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Default => "default",
-            Self::File => "settings file",
-            Self::Environment => "environment",
-            Self::Flag => "flag",
-        })
-    }
 }
 
 /// Bytes of uploaded files.

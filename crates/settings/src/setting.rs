@@ -2,11 +2,14 @@
 //! settings show. Pure.
 
 use std::{
+    fmt,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
-use super::{Origin, keys::Kind};
+use serde::Serialize;
+
+use super::keys::Kind;
 use switchbox_rules::{duration, size::Size};
 
 /// The parts that a ratio of 1 has.
@@ -25,6 +28,26 @@ pub(super) enum Value {
     Switch(bool),
     /// `None` if nothing listens there.
     Address(Option<SocketAddr>),
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Origin {
+    Default,
+    File,
+    Environment,
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+            Self::File => "settings file",
+            Self::Environment => "environment",
+            Self::Flag => "flag",
+        })
+    }
 }
 
 /// A setting of one source.
