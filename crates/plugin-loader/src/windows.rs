@@ -69,27 +69,6 @@ pub fn canary_ended(plugins: &Weak<Manager>, history: &History, name: &PluginNam
     });
 }
 
-/// A canary for the history. Returns `None` if it is running.
-fn ended_canary(status: CanaryStatus) -> Option<EndedCanary> {
-    let CanaryEnd { why, time_ms, by_guard, event } = status.ended?;
-    Some(EndedCanary {
-        digest: status.digest,
-        since_ms: status.since_ms,
-        share: status.share,
-        devices: status.devices,
-        events: status.events,
-        traps: status.traps,
-        errors: status.errors,
-        dead_letters: status.dead_letters,
-        median_us: status.median_us,
-        in_force_median_us: status.in_force_median_us,
-        why,
-        ended_ms: time_ms,
-        by_guard,
-        event: event.map(|event| event.0),
-    })
-}
-
 fn text(windows: &Windows) -> String {
     if windows.is_empty() { String::new() } else { serde_json::to_string(windows).unwrap_or_default() }
 }

@@ -139,7 +139,7 @@ async fn a_subscriber_that_takes_nothing_is_not_waited_for_again_after_it_reconn
     let is_waited_for = || {
         server
             .topics
-            .deliver(&message("a"), &everyone, &mut PendingChanges::default())
+            .deliver(&message("a"), &everyone, &mut PendingChanges::default(), switchbox_pubsub::now())
             .is_ok_and(|full| !full.is_empty())
     };
     assert!(!is_waited_for());
