@@ -122,8 +122,10 @@ impl Routes {
 
     fn remember(&self, key: &RouteKeyRef<'_>, route: Route) {
         let key = RouteKey { device: key.device, kind: key.kind, subfolder: key.subfolder.into() };
+        let empty = (self.known.read().len() >= MAX_ROUTES).then(|| HashMap::with_capacity(MAX_ROUTES));
         let mut known = self.known.write();
-        let full = (known.len() >= MAX_ROUTES).then(|| std::mem::take(&mut *known));
+        // The map is replaced by one with the same capacity, which no insertion has to enlarge under the lock.
+        let full = empty.map(|empty| std::mem::replace(&mut *known, empty));
         let replaced = known.insert(key, route);
         drop(known);
         // What was removed is freed without the lock.

@@ -49,18 +49,20 @@ pub(super) fn publish(
                 return delivery(peer, head, Dialect::IotCore, (device, outbound), outbound.payload(), traces, to);
             }
             let Some(device) = own else { return false };
-            let payload: &[u8] = match outbound {
+            let outgoing = (device, outbound);
+            match outbound {
                 Outbound::Config(config) if !dialect.rules().sends_config => {
                     let mut known_config = known_config.lock();
-                    if twin::config_change(&known_config, &config.payload, config.version, change).is_none() {
-                        return false;
+                    let is_sent = twin::config_change(&known_config, &config.payload, config.version, change).is_some()
+                        && delivery(peer, head, dialect, outgoing, change.as_bytes(), traces, to);
+                    if is_sent {
+                        // One that is too large for the client does not reach it.
+                        known_config.clone_from(&config.payload);
                     }
-                    known_config.clone_from(&config.payload);
-                    change.as_bytes()
+                    is_sent
                 }
-                _ => outbound.payload(),
-            };
-            delivery(peer, head, dialect, (device, outbound), payload, traces, to)
+                _ => delivery(peer, head, dialect, outgoing, outbound.payload(), traces, to),
+            }
         }
     }
 }

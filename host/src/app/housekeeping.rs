@@ -50,6 +50,10 @@ pub(super) async fn run(
             }
         }
         let low_water = dispatch.low_water(ingest.offered());
+        // A stop takes the plugins out of the table, and then none of them holds the low water back.
+        if shutdown.is_cancelled() {
+            return;
+        }
         // An idle host writes nothing.
         if recorded == Some(low_water) {
             continue;

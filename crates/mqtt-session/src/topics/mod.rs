@@ -407,7 +407,11 @@ impl TopicTable {
 
     /// The matching subscribers, each once with the highest QoS and all identifiers of its matching subscriptions; and the matching groups.
     fn targets(&self, message: &Message, topic: &str, from: Option<u64>) -> (Vec<SubscriberDelivery>, Vec<Arc<Group>>) {
+        /// Subscribers that are searched one by one.
+        const FEW: usize = 32;
         let mut offers: Vec<SubscriberDelivery> = Vec::new();
+        // The places of many, by their numbers.
+        let mut places: HashMap<u64, usize> = HashMap::new();
         let mut groups = Vec::new();
         let trie = self.trie.read().clone();
         trie.matching(topic, &mut |id, target| match target {
@@ -416,17 +420,29 @@ impl TopicTable {
             Target::One { subscriber, options } => {
                 let qos = options.qos.min(message.qos);
                 let retain = message.retain && options.retain_as_published;
-                match offers.iter_mut().find(|offer| offer.id == id) {
+                if offers.len() > FEW && places.is_empty() {
+                    places.extend(offers.iter().enumerate().map(|(place, offer)| (offer.id, place)));
+                }
+                let place = match places.is_empty() {
+                    true => offers.iter().position(|offer| offer.id == id),
+                    false => places.get(&id).copied(),
+                };
+                match place.and_then(|place| offers.get_mut(place)) {
                     Some(SubscriberDelivery { delivery, .. }) => {
                         delivery.qos = delivery.qos.max(qos);
                         delivery.retain |= retain;
                         delivery.ids.extend(options.id);
                     }
-                    None => offers.push(SubscriberDelivery {
-                        id,
-                        subscriber: subscriber.clone(),
-                        delivery: Delivery { qos, retain, ids: options.id.into_iter().collect(), shared: None },
-                    }),
+                    None => {
+                        if !places.is_empty() {
+                            places.insert(id, offers.len());
+                        }
+                        offers.push(SubscriberDelivery {
+                            id,
+                            subscriber: subscriber.clone(),
+                            delivery: Delivery { qos, retain, ids: options.id.into_iter().collect(), shared: None },
+                        });
+                    }
                 }
             }
         });

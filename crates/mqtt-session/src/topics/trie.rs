@@ -4,13 +4,17 @@
 
 use std::{
     collections::HashMap,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::Arc,
+    hash::{BuildHasher as _, RandomState},
+    sync::{Arc, LazyLock},
 };
 
-/// Children from which on a node keeps them in [`SHARDS`] parts, so that a change copies one part and not all.
+/// Children, or subscriptions to one filter, from which on a node keeps them in [`SHARDS`] parts, so that a change copies one part and
+/// not all.
 const SHARDED_FROM: usize = 64;
 const SHARDS: usize = 256;
+
+/// Clients choose the names of levels, and cannot choose them so that all fall into one part.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// Bytes of memory that a subscription with this checked filter takes, here and in its session, roughly. Each level may have a node of its
 /// own.
@@ -34,8 +38,14 @@ struct Node<T> {
     /// The child of the level `+`.
     any: Option<Arc<Self>>,
     named: Children<T>,
-    /// Subscriber and subscription.
-    entries: Vec<(u64, T)>,
+    entries: Entries<T>,
+}
+
+/// Subscribers and their subscriptions to one filter: in one part, or by the subscriber's number in [`SHARDS`].
+#[derive(Debug, Clone)]
+struct Entries<T> {
+    parts: Vec<Arc<Vec<(u64, T)>>>,
+    len: usize,
 }
 
 /// The children of levels without a wildcard: in one part, or by the hash of the level in [`SHARDS`].
@@ -53,9 +63,15 @@ impl<T> Default for Children<T> {
     }
 }
 
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Self { parts: Vec::new(), len: 0 }
+    }
+}
+
 impl<T> Default for Node<T> {
     fn default() -> Self {
-        Self { all: None, any: None, named: Children::default(), entries: Vec::new() }
+        Self { all: None, any: None, named: Children::default(), entries: Entries::default() }
     }
 }
 
@@ -73,16 +89,7 @@ impl<T: Clone> Trie<T> {
             let Some(child) = node.child_or_new(level) else { return false };
             node = child;
         }
-        match node.entries.iter_mut().find(|(id, _)| *id == subscriber) {
-            Some((_, old)) => {
-                *old = value;
-                true
-            }
-            None => {
-                node.entries.push((subscriber, value));
-                false
-            }
-        }
+        node.entries.insert(subscriber, value)
     }
 
     /// Removes a subscription. Returns true if the subscriber had this filter.
@@ -105,7 +112,7 @@ impl<T: Clone> Trie<T> {
 
 impl<T: Clone> Node<T> {
     fn is_empty(&self) -> bool {
-        self.all.is_none() && self.any.is_none() && self.named.len == 0 && self.entries.is_empty()
+        self.all.is_none() && self.any.is_none() && self.named.len == 0 && self.entries.len == 0
     }
 
     fn child_or_new(&mut self, level: &str) -> Option<&mut Self> {
@@ -123,9 +130,7 @@ impl<T: Clone> Node<T> {
 
     fn remove(&mut self, levels: &mut std::str::Split<'_, char>, subscriber: u64) -> bool {
         let Some(level) = levels.next() else {
-            let before = self.entries.len();
-            self.entries.retain(|(id, _)| *id != subscriber);
-            return self.entries.len() < before;
+            return self.entries.remove(subscriber);
         };
         let child = match level {
             "#" => self.all.as_mut().map(Arc::make_mut),
@@ -175,7 +180,52 @@ impl<T: Clone> Node<T> {
     }
 
     fn report<'a>(&'a self, found: &mut impl FnMut(u64, &'a T)) {
-        self.entries.iter().for_each(|(id, value)| found(*id, value));
+        self.entries.parts.iter().flat_map(|part| part.iter()).for_each(|(id, value)| found(*id, value));
+    }
+}
+
+impl<T: Clone> Entries<T> {
+    fn part_mut(&mut self, subscriber: u64) -> Option<&mut Vec<(u64, T)>> {
+        let part = if self.parts.len() <= 1 { 0 } else { usize::try_from(subscriber % SHARDS as u64).unwrap_or(0) };
+        self.parts.get_mut(part).map(Arc::make_mut)
+    }
+
+    /// Returns true if the subscriber had a subscription, which is replaced.
+    fn insert(&mut self, subscriber: u64, value: T) -> bool {
+        match self.parts.len() {
+            0 => self.parts.push(Arc::default()),
+            1 if self.len >= SHARDED_FROM => self.divide(),
+            _ => {}
+        }
+        let Some(part) = self.part_mut(subscriber) else { return false };
+        if let Some((_, old)) = part.iter_mut().find(|(id, _)| *id == subscriber) {
+            *old = value;
+            return true;
+        }
+        part.push((subscriber, value));
+        self.len += 1;
+        false
+    }
+
+    fn divide(&mut self) {
+        let undivided = std::mem::replace(&mut self.parts, vec![Arc::default(); SHARDS]);
+        for (subscriber, value) in undivided.iter().flat_map(|part| part.iter()) {
+            if let Some(part) = self.part_mut(*subscriber) {
+                part.push((*subscriber, value.clone()));
+            }
+        }
+    }
+
+    /// Returns true if the subscriber had a subscription.
+    fn remove(&mut self, subscriber: u64) -> bool {
+        let Some(part) = self.part_mut(subscriber) else { return false };
+        let Some(index) = part.iter().position(|(id, _)| *id == subscriber) else { return false };
+        part.swap_remove(index);
+        self.len -= 1;
+        if self.len == 0 {
+            self.parts = Vec::new();
+        }
+        true
     }
 }
 
@@ -185,9 +235,7 @@ impl<T: Clone> Children<T> {
         if self.shards.len() <= 1 {
             return 0;
         }
-        let mut hasher = DefaultHasher::new();
-        level.hash(&mut hasher);
-        usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0)
+        usize::try_from(HASHER.hash_one(level) % SHARDS as u64).unwrap_or(0)
     }
 
     fn get(&self, level: &str) -> Option<&Node<T>> {
@@ -293,6 +341,25 @@ mod tests {
             assert_eq!((matches(&trie, &topic), matches(&before, &topic)), (1, 2), "{topic}");
         }
         assert!(trie.remove("site/+/state", 2) && trie.is_empty() && !before.is_empty());
+    }
+
+    #[test]
+    fn many_subscribers_of_one_filter_are_each_found_replaced_and_removed() {
+        let ids = |trie: &Trie<u8>| {
+            let mut ids = Vec::new();
+            trie.matching("a", &mut |id, value| ids.push((id, *value)));
+            ids.sort_unstable();
+            ids
+        };
+        let subscribers = 0..5 * SHARDED_FROM as u64;
+        let mut trie = Trie::default();
+        assert!(subscribers.clone().all(|id| !trie.insert("a", id, 1)));
+        let before = trie.clone();
+        assert!(subscribers.clone().all(|id| trie.insert("a", id, 2)));
+        assert_eq!(ids(&trie), subscribers.clone().map(|id| (id, 2)).collect::<Vec<_>>());
+        assert!(subscribers.clone().all(|id| trie.remove("a", id) && !trie.remove("a", id)));
+        assert!(trie.is_empty());
+        assert_eq!(ids(&before), subscribers.map(|id| (id, 1)).collect::<Vec<_>>());
     }
 
     proptest::proptest! {

@@ -136,7 +136,9 @@ impl Connection {
             let class = self.class;
             let reserved = async {
                 let permit = topics.reserve_for(&pending).await;
-                class.leave_disk(pending.bytes()).await;
+                if permit.is_some() {
+                    class.leave_disk(pending.bytes()).await;
+                }
                 permit
             };
             let (permit, stays) = split_end(self.or_revoked(reserved).await);

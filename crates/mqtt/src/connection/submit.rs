@@ -19,6 +19,8 @@ use switchbox_mqtt_codec::packet::{Ack, AckKind};
 impl Connection {
     /// Submits the batch to the journal.
     pub(crate) async fn submit(&mut self, batch: &mut InboundBatch) -> Result<(), ConnectionEnd> {
+        // What is read after the wait for room has its own time.
+        batch.now = None;
         let events = self.submit_events(batch).await;
         if batch.ordinary.is_empty() {
             return events;
@@ -108,7 +110,9 @@ impl Connection {
         let class = self.class;
         let reserved = async move {
             let permit = shared.host.ingest.reserve_droppable(bytes, class.queue_share()).await?;
-            class.leave_disk(bytes).await;
+            if permit.is_some() {
+                class.leave_disk(bytes).await;
+            }
             Ok::<_, ingest::Error>(permit)
         };
         self.or_revoked(reserved).await?.map_err(closed)

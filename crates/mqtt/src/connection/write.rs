@@ -22,6 +22,10 @@ use switchbox_support::{clock, threads};
 const WRITE_BYTES: usize = 128 * 1024;
 /// Packets taken from the session at once.
 const TAKEN_PACKETS: usize = 128;
+/// Packets encoded before they are written, also if all of them are dropped because the client takes none of this size.
+const ENCODED_PACKETS: u64 = 4096;
+/// Writes after which the task looks at what else there is to do, however fast the client reads.
+const WRITES: usize = 16;
 
 type TakenPackets = Vec<OutgoingPacket<'static, DeviceDelivery>>;
 
@@ -36,7 +40,7 @@ impl Connection {
     /// Writes until the mailbox is empty or the socket accepts no more.
     pub(super) fn write(&mut self) -> Result<(), ConnectionEnd> {
         let mut sent = self.slow.as_mut().map(|slow| std::mem::take(&mut slow.sent)).unwrap_or_default();
-        loop {
+        for _ in 0..WRITES {
             let mut out = if self.unsent.is_empty() { WRITE.take() } else { std::mem::take(&mut self.unsent) };
             let more = self.fill(&mut out, &mut sent);
             let result = self.write_out(&mut out);
@@ -62,6 +66,8 @@ impl Connection {
             }
             threads::yield_if_due();
         }
+        self.presence.mailbox.work.wake_now();
+        Ok(())
     }
 
     /// Reports encoded deliveries as sent, because they may have reached the client.
@@ -118,7 +124,7 @@ impl Connection {
                     more = true;
                 }
             }
-            if !more || out.len() >= WRITE_BYTES {
+            if !more || out.len() >= WRITE_BYTES || packets >= ENCODED_PACKETS {
                 break (more, blocking_packet_id.filter(|_| !more));
             }
         };
