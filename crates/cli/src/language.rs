@@ -110,7 +110,7 @@ impl Language {
             }
             Self::C => {
                 let module = format!(
-                    "--target=wasm32-wasi -mexec-model=reactor -O2 -msimd128 -gline-tables-only -Wall -o bindings/core.wasm {file}.c \
+                    "--target=wasm32-wasi -mexec-model=reactor -O2 -msimd128 -gline-tables-only --no-wasm-opt -Wall -o bindings/core.wasm {file}.c \
                      bindings/plugin.c bindings/plugin_component_type.o"
                 );
                 let component = format!(
