@@ -26,9 +26,6 @@ use switchbox_support::{metrics::Metrics, threads};
 /// than the rest of the recording.
 const WRITE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The same while there are many lines. The fewer wait, the fewer blocks are in use, so that these stay in the processor's cache.
-const BUSY_INTERVAL: Duration = Duration::from_millis(2);
-
 /// Bytes of lines that are written at once. Blocks have about as many, and are not copied.
 const WRITE_BYTES: usize = 64 * 1024;
 
@@ -119,9 +116,7 @@ impl Writer {
             // Read before the queue, so that everything that was queued before the end is written.
             let is_closed = self.shared.closed.load(Ordering::Acquire) || Arc::strong_count(&self.shared) == 1;
             let is_over = self.until.is_some_and(|until| Instant::now() >= until);
-            let queued = self.shared.queue.take();
-            let interval = if queued.len() > 1 { BUSY_INTERVAL } else { WRITE_INTERVAL };
-            for queued in queued {
+            for queued in self.shared.queue.take() {
                 if let Err(error) = self.take(queued) {
                     return EndReason::Failed(error);
                 }
@@ -141,7 +136,7 @@ impl Writer {
             if is_closed {
                 return self.shared.limit.get().map_or(EndReason::Stopped, |limit| EndReason::Limit(*limit));
             }
-            thread::sleep(interval);
+            thread::sleep(WRITE_INTERVAL);
         }
     }
 
