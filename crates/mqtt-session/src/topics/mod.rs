@@ -275,6 +275,13 @@ impl TopicTable {
         page
     }
 
+    /// The messages that have replaced these of a page. A subscriber that was offered the page gets them after it: it may have had them
+    /// before, as its subscription began before the page was made.
+    #[must_use]
+    pub fn newer_retained(&self, messages: &[Arc<Message>]) -> Vec<Arc<Message>> {
+        self.retained.lock().newer(messages)
+    }
+
     /// Delivers a message to another member of a shared subscription, as the member that had it does not acknowledge it any more. Returns a
     /// member whose queue is full and for which it is worth waiting.
     #[must_use]

@@ -144,6 +144,12 @@ impl Retained {
         let last = messages.last().map(|message| message.topic.clone());
         Page { next: topics.next().and(last), messages }
     }
+
+    /// The messages that have replaced these.
+    pub(super) fn newer(&self, messages: &[Arc<Message>]) -> Vec<Arc<Message>> {
+        let current = messages.iter().filter_map(|old| Some((old, &self.messages.get(&old.topic)?.message)));
+        current.filter(|(old, current)| !Arc::ptr_eq(old, current)).map(|(_, current)| current.clone()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +185,23 @@ mod tests {
             assert_eq!(topics(&retained, filter), expect, "{filter}");
         }
         assert_eq!(retained.candidates("a", None).matching("a").messages[0].payload, "2");
+    }
+
+    #[test]
+    fn a_message_that_was_replaced_is_known_by_the_newer_one() {
+        let mut retained = Retained::default();
+        for topic in ["a", "b", "c"] {
+            retained.set(&message(topic, "1"), &EVERYONE).unwrap();
+        }
+        let page = retained.candidates("#", None);
+        assert!(retained.newer(&page.messages).is_empty());
+        retained.set(&message("b", "2"), &EVERYONE).unwrap();
+        retained.set(&message("c", ""), &EVERYONE).unwrap();
+        let newer = retained.newer(&page.messages);
+        assert_eq!(
+            newer.iter().map(|message| (&*message.topic, &*message.payload)).collect::<Vec<_>>(),
+            [("b", &b"2"[..])]
+        );
     }
 
     #[test]

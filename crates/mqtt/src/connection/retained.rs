@@ -8,6 +8,9 @@ use crate::{
 };
 use switchbox_mqtt_session::topics::{Delivered, Delivery, PendingChanges, Subscriber as _};
 
+/// How often a page's messages that were replaced meanwhile are looked up, at most.
+const PASSES: usize = 4;
+
 impl Connection {
     /// Queues as many retained messages as there is room for. The rest waits, after those of earlier subscriptions.
     pub(crate) fn begin_retained(&mut self, new: RetainedLeft, pending: &mut PendingChanges) {
@@ -38,18 +41,29 @@ impl Connection {
     fn offer_retained(&self, mut left: RetainedLeft, pending: &mut PendingChanges) -> Option<RetainedLeft> {
         let Presence { shared, mailbox, .. } = &self.presence;
         let now = switchbox_pubsub::now();
+        let before = left.after.clone();
         let page = shared.topics.retained(&left.filter, left.after.as_deref(), now);
-        for message in page.messages {
-            let qos = left.qos.min(message.qos);
-            let delivery = Delivery { qos, retain: true, ids: left.id.into_iter().collect(), shared: None };
-            match mailbox.deliver(&message, delivery) {
-                Delivered::Queued | Delivered::Dropped => {}
-                Delivered::JournalFirst(recipient) => {
-                    pending.deliver(shared.topics.numbers(), mailbox.clone(), &message, recipient, now);
+        let mut messages = page.messages;
+        // What replaces a message of the page meanwhile may be queued before it, and is queued again after it.
+        for _ in 0..PASSES {
+            for message in &messages {
+                let qos = left.qos.min(message.qos);
+                let delivery = Delivery { qos, retain: true, ids: left.id.into_iter().collect(), shared: None };
+                match mailbox.deliver(message, delivery) {
+                    Delivered::Queued | Delivered::Dropped => {}
+                    Delivered::JournalFirst(recipient) => {
+                        pending.deliver(shared.topics.numbers(), mailbox.clone(), message, recipient, now);
+                    }
+                    Delivered::Full => return Some(left),
                 }
-                Delivered::Full => return Some(left),
+                left.after = Some(message.topic.clone());
             }
-            left.after = Some(message.topic.clone());
+            messages = shared.topics.newer_retained(&messages);
+            if messages.is_empty() {
+                break;
+            }
+            // If there is no room for them, the page is offered again.
+            left.after.clone_from(&before);
         }
         left.after = Some(page.next?);
         Some(left)
