@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{App, Caller},
+    app::{App, AppState, Caller},
     body::Body,
     error::{Code, ServiceError},
     etag::{self, IfMatch},
@@ -85,8 +85,8 @@ impl Hub {
         let (hubs, payloads) = (Hubs::default(), PayloadLimits::default());
         let settings = Settings { hubs: hubs.clone(), partitions: 4, payloads, data };
         let amqp = Endpoint::new(handles.clone(), settings, CancellationToken::new());
-        let (rates, queries) = (Arc::new(Rates::new(8)), Arc::new(Semaphore::new(1)));
-        let app = App { handles, files, amqp, hubs, payloads, rates, queries };
+        let (rates, queries) = (Rates::new(8), Arc::new(Semaphore::new(1)));
+        let app = App::new(AppState { handles, files, amqp, hubs, payloads, rates, queries });
         let caller = Caller { registry: RegistryName::default_registry(), policy: Policy::Owner };
         let hub = Self { host, app, caller };
         for id in ["lamp", "busy"] {
