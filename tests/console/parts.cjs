@@ -98,6 +98,7 @@ async function passed(page, ask) {
 
 async function device(context) {
     await overviewOfDevice(context);
+    await metadataOfDevice(context);
     await twinOfDevice(context);
     await sendToOffline(context);
     await sendToConnected(context);
@@ -112,6 +113,29 @@ async function overviewOfDevice({ console, page, ask }) {
     await page.locator(".tabs [aria-current]").filter({ hasText: "Now" }).waitFor();
     await console.open("#/device/switch-1", "switch-1");
     await passed(page, ask);
+}
+
+/// A dialog that was opened before another change saves nothing.
+async function metadataOfDevice({ console, page }) {
+    await console.open("#/device/fleet-00001", "fleet-00001");
+    await console.click("metadata");
+    const written = page.getByRole("dialog").getByLabel("One key=value per line");
+    await written.fill("room=hall");
+    const status = await page.evaluate(async () => {
+        const headers = { authorization: `Bearer ${sessionStorage.getItem("switchbox-token")}`, "content-type": "application/json" };
+        const path = "/v1/projects/local/locations/local/registries/default/devices/fleet-00001?updateMask=metadata.floor";
+        return (await fetch(path, { method: "PATCH", headers, body: JSON.stringify({ metadata: { floor: "2" } }) })).status;
+    });
+    if (status !== 200) throw new Error(`the other change: ${status}`);
+    await console.click("Save");
+    await console.text("Nothing was saved: the device was changed after this dialog was opened.");
+    await console.click("close");
+    await console.click("metadata");
+    await page.waitForFunction(() => document.querySelector("dialog textarea")?.value === "floor=2");
+    await written.fill("floor=2\nroom=hall");
+    await console.click("Save");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await console.text("room=hall");
 }
 
 async function twinOfDevice({ console, page }) {

@@ -46,8 +46,8 @@ fn effects_on_too_many_targets_wait_for_an_operator_also_over_a_restart() {
     let text = host.cli(&host_folder, &["explain", &ids[0]]);
     assert!(text.contains("approved by"), "{text}");
     let _ = host.cli(&host_folder, &["approvals", "reject", &ids[1], "--reason", "the wrong floor"]);
-    let letters = host.admin().dead_letters();
-    assert!(letters[0]["error"].as_str().unwrap().contains("the wrong floor"), "{letters:?}");
+    let dead_letters = host.admin().dead_letters();
+    assert!(dead_letters[0]["error"].as_str().unwrap().contains("the wrong floor"), "{dead_letters:?}");
     let none = host.admin().post(&format!("/v1/approvals/{}:approve", ids[1]), &json!({}));
     assert_eq!(none.status, 404);
     host.kill();

@@ -25,9 +25,9 @@ fn run(script: &str, arguments: &[&str]) -> Vec<Value> {
     let mut command = Command::new(python_with("azure.eventhub").unwrap());
     command.arg(workspace().join("tests/clients/azure_events.py")).args([script]).args(arguments);
     let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    said.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap()).collect()
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    printed.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// What the SDK says of a step that fails.
@@ -61,12 +61,15 @@ fn azures_event_hubs_sdk_reads_the_journal_over_a_restart() {
     let partitions: BTreeSet<_> = first.iter().map(|event| event["partition"].as_str().unwrap()).collect();
     assert!(partitions.len() > 1, "{first:?}");
     assert!(first.iter().all(|event| event["body"].as_str().unwrap().contains(event["device"].as_str().unwrap())));
-    let asked = run(&given, &["properties"]);
-    assert_eq!(asked[0]["partitions"], serde_json::json!(["0", "1", "2", "3"]));
-    let told = run(&given, &["last"]);
-    let (number, offset) = (told[0]["sequence"].as_i64().unwrap(), told[0]["offset"].as_str().unwrap());
-    assert!(first.iter().any(|event| event["sequence"] == number && event["offset"] == offset), "{told:?} {first:?}");
-    assert_eq!(told[0]["is_later"], true, "{told:?}");
+    let property_lines = run(&given, &["properties"]);
+    assert_eq!(property_lines[0]["partitions"], serde_json::json!(["0", "1", "2", "3"]));
+    let last_lines = run(&given, &["last"]);
+    let (number, offset) = (last_lines[0]["sequence"].as_i64().unwrap(), last_lines[0]["offset"].as_str().unwrap());
+    assert!(
+        first.iter().any(|event| event["sequence"] == number && event["offset"] == offset),
+        "{last_lines:?} {first:?}"
+    );
+    assert_eq!(last_lines[0]["is_later"], true, "{last_lines:?}");
     let refused = run(&given, &["send"])[0]["refused"].to_string();
     assert!(refused.contains("nothing can be sent"), "{refused}");
     let wrong_name = given.replace("EntityPath=default", "EntityPath=hall");

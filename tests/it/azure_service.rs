@@ -33,11 +33,11 @@ fn connection_string(host_folder: &HostFolder, host: &Process, hub: &str) -> Str
 fn converse(mut script: Command, mut lamp: Option<&mut Device>) -> String {
     let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = script.stdin.take().unwrap();
-    let mut said = String::new();
+    let mut printed = String::new();
     for line in BufReader::new(script.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
-        said.push_str(&line);
-        said.push('\n');
+        printed.push_str(&line);
+        printed.push('\n');
         match (line.as_str(), lamp.as_mut()) {
             ("WANT config on", Some(lamp)) => {
                 lamp.message("the config with desired", |message| message.text() == r#"{"level":3,"on":true}"#);
@@ -54,8 +54,11 @@ fn converse(mut script: Command, mut lamp: Option<&mut Device>) -> String {
         }
     }
     let status = script.wait().unwrap();
-    assert!(status.success() && said.ends_with("done\n"), "the script ended with {status} after it said:\n{said}");
-    said
+    assert!(
+        status.success() && printed.ends_with("done\n"),
+        "the script ended with {status} after it said:\n{printed}"
+    );
+    printed
 }
 
 #[test]
@@ -72,8 +75,8 @@ fn azures_service_sdk_for_python_works_unmodified() {
     lamp.publish("/devices/lamp-1/state", r#"{"battery":0.5}"#);
     let mut script = Command::new(python.unwrap());
     script.arg(workspace().join("tests/clients/azure_service.py")).arg(connection_string(&host_folder, &host, hub));
-    let said = converse(script_with(script, "REQUESTS_CA_BUNDLE", &authority), Some(&mut lamp));
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 9, "{said}");
+    let printed = converse(script_with(script, "REQUESTS_CA_BUNDLE", &authority), Some(&mut lamp));
+    assert_eq!(printed.lines().filter(|line| line.starts_with("ok ")).count(), 9, "{printed}");
 }
 
 fn script_with(mut script: Command, variable: &str, authority: &str) -> Command {
@@ -93,8 +96,8 @@ fn azures_service_sdk_for_node_works_unmodified() {
     let mut script = Command::new("node");
     script.arg(workspace().join("tests/clients/azure_service.cjs")).arg(connection_string(&host_folder, &host, hub));
     script.env("NODE_PATH", folder.join("node_modules"));
-    let said = converse(script_with(script, "NODE_EXTRA_CA_CERTS", &authority), None);
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{said}");
+    let printed = converse(script_with(script, "NODE_EXTRA_CA_CERTS", &authority), None);
+    assert_eq!(printed.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{printed}");
 }
 
 #[test]
@@ -111,8 +114,8 @@ fn azures_provisioning_service_sdk_for_node_works_unmodified() {
     script
         .args([&connection_string(&host_folder, &host, hub), &authority])
         .env("NODE_PATH", folder.join("node_modules"));
-    let said = converse(script_with(script, "NODE_EXTRA_CA_CERTS", &authority), None);
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{said}");
+    let printed = converse(script_with(script, "NODE_EXTRA_CA_CERTS", &authority), None);
+    assert_eq!(printed.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{printed}");
     let listed = host.cli(&host_folder, &["enrollment", "list"]);
     assert!(listed.contains("fleet") && listed.contains("maker-3") && !listed.contains("maker-17"), "{listed}");
     host.stop();

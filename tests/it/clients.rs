@@ -167,11 +167,11 @@ fn converse(host: &Process, mut command: Command) -> String {
     let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = script.stdin.take().unwrap();
     let admin = host.admin();
-    let mut said = String::new();
+    let mut script_output = String::new();
     for line in BufReader::new(script.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
-        said.push_str(&line);
-        said.push('\n');
+        script_output.push_str(&line);
+        script_output.push('\n');
         match line.split(' ').collect::<Vec<_>>().as_slice() {
             ["WANT", "command", device] => {
                 let body = json!({"binaryData": base64("blink"), "subfolder": "lights"});
@@ -197,11 +197,11 @@ fn converse(host: &Process, mut command: Command) -> String {
         }
     }
     let status = script.wait().unwrap();
-    assert!(status.success(), "the script ended with {status} after it said:\n{said}");
-    said
+    assert!(status.success(), "the script ended with {status} after it said:\n{script_output}");
+    script_output
 }
 
-fn check(said: &str) {
+fn check(script_output: &str) {
     for step in [
         "ok three forms of client ids",
         "ok retained",
@@ -213,7 +213,7 @@ fn check(said: &str) {
         "ok method",
         "done",
     ] {
-        assert!(said.lines().any(|line| line == step), "{step:?} is missing:\n{said}");
+        assert!(script_output.lines().any(|line| line == step), "{step:?} is missing:\n{script_output}");
     }
 }
 
@@ -232,9 +232,9 @@ fn paho_for_python_does_all_that_a_device_does() {
     }
     let (_place, host) = start();
     for version in ["3", "5"] {
-        let said = converse(&host, script(python.as_ref().unwrap(), "paho_client.py", host.mqtt(), version));
-        check(&said);
-        assert!(said.contains("ok gateway"), "{said}");
+        let script_output = converse(&host, script(python.as_ref().unwrap(), "paho_client.py", host.mqtt(), version));
+        check(&script_output);
+        assert!(script_output.contains("ok gateway"), "{script_output}");
     }
 }
 
@@ -289,8 +289,12 @@ fn the_public_samples_of_cloud_iot_core_work_with_only_their_endpoints_changed()
         .args([host.mqtts().port().to_string(), format!("http://{}", host.admin().address()), token.trim().to_owned()])
         .arg(&certs);
     let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.ends_with("done\n"), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let script_output = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && script_output.ends_with("done\n"),
+        "{script_output}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     // The gateway's connection may end a moment after the script.
     until("what the gateway did for lamp-1", || {
         let events = host.admin().get("/v1/events?device=lamp-1").ok();

@@ -196,8 +196,8 @@ fn a_full_queue_is_reported_to_operators_and_plugins() {
     let refused = admin.post(&Admin::device_path("lamp-1", ":sendCommandToDevice"), &body);
     assert_eq!(refused.body["error"]["status"], "RESOURCE_EXHAUSTED", "{refused:?}");
     switch.event("one too many");
-    let letter = until("the dead letter", || admin.dead_letters().pop());
-    assert!(letter["error"].as_str().unwrap().contains("queued-commands"), "{letter}");
+    let dead_letter = until("the dead letter", || admin.dead_letters().pop());
+    assert!(dead_letter["error"].as_str().unwrap().contains("queued-commands"), "{dead_letter}");
     let lamp = subscribed(&host, Session::new("lamp-1"));
     assert_eq!(texts(&lamp, 2), ["by a plugin", "by an operator"]);
     host.stop();

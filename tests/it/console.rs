@@ -185,8 +185,8 @@ fn deny(host_folder: &HostFolder, host: &Process, villain: &mut Device) -> Strin
     host.admin().wait_plugin("narrow", "to run", |plugin| plugin["state"] == "running");
     villain.event(AWAKE);
     until("its dead letter", || {
-        let letters = host.admin().dead_letters();
-        letters.iter().find_map(|letter| Some(letter["event"]["id"].as_str()?.to_owned()))
+        let dead_letters = host.admin().dead_letters();
+        dead_letters.iter().find_map(|dead_letter| Some(dead_letter["event"]["id"].as_str()?.to_owned()))
     })
 }
 
@@ -216,16 +216,16 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
     let mut browser =
         driver(&host_folder, &folder, given).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut answers = browser.stdin.take().unwrap();
-    let mut said = Vec::new();
+    let mut printed = Vec::new();
     for line in BufReader::new(browser.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         println!("{line}");
-        let Some(asked) = line.strip_prefix("ask ") else {
-            said.push(line);
+        let Some(question) = line.strip_prefix("ask ") else {
+            printed.push(line);
             continue;
         };
         let mut answer = "done".to_owned();
-        match asked {
+        match question {
             "answer" => devices.as_mut().unwrap().answer(),
             "slow" => devices.as_mut().unwrap().hurry(),
             "deny" => answer = deny(&host_folder, host.as_ref().unwrap(), &mut devices.as_mut().unwrap().villain),
@@ -243,9 +243,9 @@ fn every_page_works_in_a_browser_and_gives_nothing_away() {
         }
         writeln!(answers, "{answer}").unwrap();
     }
-    assert!(browser.wait().unwrap().success(), "{said:#?}");
+    assert!(browser.wait().unwrap().success(), "{printed:#?}");
     for part in PARTS {
-        assert!(said.iter().any(|line| line.starts_with(&format!("ok {part} "))), "{part}: {said:#?}");
+        assert!(printed.iter().any(|line| line.starts_with(&format!("ok {part} "))), "{part}: {printed:#?}");
     }
 }
 

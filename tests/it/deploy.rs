@@ -156,6 +156,6 @@ fn systemd_reads_the_unit() {
     let file = host_folder.root().join("switchbox.service");
     fs::write(&file, unit.replace("/usr/local/bin/switchbox", "/bin/true")).unwrap();
     let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !said.contains("switchbox.service"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !printed.contains("switchbox.service"), "{printed}");
 }

@@ -126,9 +126,9 @@ fn the_limits_of_a_settings_file_bound_a_description() {
         &["plugin", "test", folder.to_str().unwrap(), "--component", HOSTILE, "--settings", file.to_str().unwrap()],
     ] {
         let output = host.command(&host_folder, arguments).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        assert!(!output.status.success() && said.contains(line), "{arguments:?}: {said}");
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
+        assert!(!output.status.success() && printed.contains(line), "{arguments:?}: {printed}");
     }
     host.stop();
 }
@@ -272,8 +272,8 @@ fn what_a_plugin_asks_at_its_start_is_not_made_up_either() {
     let path = file.to_str().unwrap();
     let _ = host.cli(&host_folder, &["plugin", "record", "rogue", "--stop", "--file", path]);
     // The component is among those that the host keeps.
-    let said = host.cli(&host_folder, &["plugin", "replay", path]);
-    assert_eq!(said, "2 executions of rogue replayed, 0 different");
+    let printed = host.cli(&host_folder, &["plugin", "replay", path]);
+    assert_eq!(printed, "2 executions of rogue replayed, 0 different");
     host.stop();
     // With these settings it reads a device before its first event.
     let other = host_folder.root().join("other.toml");

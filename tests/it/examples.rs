@@ -77,8 +77,8 @@ fn motion_alert() {
 fn night_restart() {
     let (host_folder, host) = start("night-restart", "cron = \"* * * * *\"\ntime_zone = \"Europe/Berlin\"\n");
     let admin = host.admin();
-    for (id, wanted) in [("camera-1", "true"), ("camera-2", "false")] {
-        let device = json!({"id": id, "metadata": {"night-restart": wanted}});
+    for (id, restarts) in [("camera-1", "true"), ("camera-2", "false")] {
+        let device = json!({"id": id, "metadata": {"night-restart": restarts}});
         let _ = admin.post("/v1/projects/local/locations/local/registries/default/devices", &device).ok();
     }
     // camera-1 is asleep when its hour comes, and the host is restarted before it wakes.

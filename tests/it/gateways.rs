@@ -154,14 +154,14 @@ fn a_device_that_may_not_be_attached_is_refused() {
     setup.cli(&["device", "create", "second-hub"]);
     setup.cli(&["gateway", "make", "second-hub"]);
     let mut hub = setup.hub();
-    let mine = authorization(&token(&setup.lamp));
+    let lamp_authorization = authorization(&token(&setup.lamp));
     let old = authorization(&setup.lamp.token("local", now() - 7_200, now() - 3_600).unwrap());
     for (device, payload, why) in [
         ("lamp", authorization(&token(&other)), "signature"),
         ("lamp", old, "expired"),
-        ("other", mine.clone(), "signature"),
-        ("shut-out", mine.clone(), "signature"),
-        ("nobody", mine.clone(), "not registered"),
+        ("other", lamp_authorization.clone(), "signature"),
+        ("shut-out", lamp_authorization.clone(), "signature"),
+        ("nobody", lamp_authorization.clone(), "not registered"),
         ("second-hub", String::new(), "is a gateway itself"),
         ("hub", String::new(), "is a gateway itself"),
         ("lamp", "not json".into(), "payload must be"),
@@ -174,7 +174,7 @@ fn a_device_that_may_not_be_attached_is_refused() {
         });
         assert!(error.contains("GATEWAY_ATTACHMENT_ERROR") && error.contains(why), "{device}: {error}");
     }
-    attach(&mut hub, "lamp", &mine);
+    attach(&mut hub, "lamp", &lamp_authorization);
     assert_eq!(setup.lamp("connected"), true);
     setup.host.stop();
 }

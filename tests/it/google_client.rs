@@ -14,11 +14,11 @@ const LAMP: &str = "projects/acme/locations/europe-west1/registries/hall/devices
 fn converse(mut script: Command, host: &Process) -> String {
     let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = script.stdin.take().unwrap();
-    let (mut said, mut lamp) = (String::new(), None);
+    let (mut printed, mut lamp) = (String::new(), None);
     for line in BufReader::new(script.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
-        said.push_str(&line);
-        said.push('\n');
+        printed.push_str(&line);
+        printed.push('\n');
         match line.split(' ').collect::<Vec<_>>().as_slice() {
             ["WANT", "device", "lamp-1", token] => {
                 let mut device = Device::connect(host.mqtt(), Session::with_secret(LAMP, token));
@@ -28,17 +28,17 @@ fn converse(mut script: Command, host: &Process) -> String {
                 lamp = Some(device);
             }
             ["WANT", "command"] => {
-                let came = lamp.as_ref().unwrap().message_with("blink");
-                assert_eq!(came.topic, "/devices/lamp-1/commands/lights");
+                let received = lamp.as_ref().unwrap().message_with("blink");
+                assert_eq!(received.topic, "/devices/lamp-1/commands/lights");
             }
             _ => continue,
         }
         writeln!(stdin, "done").unwrap();
     }
     let status = script.wait().unwrap();
-    assert!(status.success(), "the script ended with {status} after it said:\n{said}");
-    assert!(said.ends_with("done\n"), "{said}");
-    said
+    assert!(status.success(), "the script ended with {status} after it said:\n{printed}");
+    assert!(printed.ends_with("done\n"), "{printed}");
+    printed
 }
 
 #[test]

@@ -49,9 +49,9 @@ fn no_row_of_the_table_harms_the_host_or_another_device() {
     let target = Arc::new(target);
     let mut healthy = Healthy::connect(&target);
     healthy.round_trip();
-    let wanted = std::env::var("HOSTILE_ROW").unwrap_or_default();
+    let row_name = std::env::var("HOSTILE_ROW").unwrap_or_default();
     let mut harmed = Vec::new();
-    for row in rows().into_iter().filter(|row| row.name.contains(&wanted)) {
+    for row in rows().into_iter().filter(|row| row.name.contains(&row_name)) {
         if let Some(harm) = harm(&target, &mut healthy, row) {
             harmed.push(format!("{}: {harm}", row.name));
             healthy = Healthy::connect(&target);

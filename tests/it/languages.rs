@@ -65,21 +65,34 @@ impl Project {
     /// What a command prints that does its work.
     fn switchbox(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{}: {arguments:?}: {said}", self.language);
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{}: {arguments:?}: {printed}", self.language);
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// Builds it and runs its cases. Returns where its component is.
     fn built(&self) -> PathBuf {
-        let folder = self.folder().display().to_string();
-        let said = self.switchbox(&["plugin", "build", &folder]);
-        let written = said.lines().last().and_then(|line| line.strip_prefix("wrote ")?.rsplit_once(" ("));
-        let component = written.map(|(component, _)| component.to_owned()).unwrap_or_default();
-        assert!(said.trim_end().ends_with(" kB)"), "{}: {said}", self.language);
+        let printed = self.switchbox(&["plugin", "build", &self.folder().display().to_string()]);
+        let written = printed.lines().last().and_then(|line| line.strip_prefix("wrote ")?.rsplit_once(" ("));
+        let component = written.map(|(component, _)| PathBuf::from(component)).unwrap_or_default();
+        assert!(printed.trim_end().ends_with(" kB)"), "{}: {printed}", self.language);
+        self.passes(&component);
+        component
+    }
+
+    /// Runs its cases with this component.
+    fn passes(&self, component: &Path) {
+        let (folder, component) = (self.folder().display().to_string(), component.display().to_string());
         let tested = self.switchbox(&["plugin", "test", &folder, "--component", &component]);
         assert!(tested.starts_with("too-warm: ok\n1 cases of "), "{}: {tested}", self.language);
-        component.into()
+    }
+
+    /// Runs a program of the tool chain in the project's folder.
+    fn run(&self, tool: &str, arguments: &[&str]) {
+        let mut command = Command::new(found(tool).unwrap());
+        let output = command.args(arguments).current_dir(self.folder()).output().unwrap();
+        let printed = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{tool} {arguments:?}: {}", String::from_utf8_lossy(&printed));
     }
 }
 
@@ -99,9 +112,9 @@ fn follows(host: &Process) {
     let mut fan = host.device("fan-1");
     fan.subscribe_config();
     let mut sensor = host.device("sensor-1");
-    for (sent, wanted) in [(r#"{"temperature": 30}"#, true), (r#"{"temperature": 20.5}"#, false)] {
+    for (sent, expected) in [(r#"{"temperature": 30}"#, true), (r#"{"temperature": 20.5}"#, false)] {
         sensor.event(sent);
-        let is_it = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|state| state["on"] == wanted);
+        let is_it = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|state| state["on"] == expected);
         fan.message("the config", |message| message.topic == config("fan-1") && is_it(&message.text()));
     }
     sensor.event("warm");
@@ -147,10 +160,12 @@ fn rust() {
 
 #[test]
 fn javascript_and_typescript() {
-    if !installed(&["componentize-qjs", "esbuild"]) {
+    if !installed(&["componentize-qjs", "esbuild", "tsc"]) {
         return;
     }
     let project = Project::new("js", &[]);
+    let options = ["--allowJs", "--checkJs", "--noEmit", "--strict", "false", "--types", "", "--ignoreConfig"];
+    project.run("tsc", &[&options[..], &["--lib", "es2022", "--module", "esnext", "too-warm.js"]].concat());
     let component = project.built();
     let (host_folder, host, plugin) = host_with(&component);
     assert_eq!(plugin["refusedImports"], Value::Array(Vec::new()), "{plugin}");
@@ -165,6 +180,7 @@ fn javascript_and_typescript() {
     host.stop();
 
     let project = Project::new("ts", &[]);
+    project.run("tsc", &[]);
     let component = project.built();
     let (host_folder, host, _) = host_with(&component);
     follows(&host);
@@ -181,6 +197,16 @@ fn javascript_and_typescript() {
     let place = format!("too-warm.js:{line}:");
     fails(&project, &component, (&host_folder, &host), &["broken", "onEvent", &place]);
     host.stop();
+}
+
+#[test]
+fn javascript_by_jco() {
+    if !installed(&["jco"]) {
+        return;
+    }
+    let project = Project::new("js", &[]);
+    project.run("jco", &["componentize", "too-warm.js", "--wit", "wit", "--world-name", "plugin", "-o", "jco.wasm"]);
+    project.passes(&project.folder().join("jco.wasm"));
 }
 
 /// All files below, without what Python itself writes there.
@@ -316,9 +342,9 @@ fn what_is_missing_is_named_with_the_line_that_installs_it() {
     let project = Project::new("js", &[]);
     let mut command = Command::new(program());
     let output = command.args(["plugin", "build"]).arg(project.folder()).env("PATH", "/nowhere").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("componentize-qjs is not installed") && said.contains("\n  npm install"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{printed}");
+    assert!(printed.contains("componentize-qjs is not installed") && printed.contains("\n  npm install"), "{printed}");
 }
 
 /// A rule in JavaScript that fails is rolled back, and an operator brings back one that ran before.
@@ -334,8 +360,8 @@ fn goes_back(host_folder: &HostFolder, host: &Process, rule: &str) {
     assert_eq!(digest(), first);
     host_folder.plugin("rule.js", rule.replace("version: \"0.1.0\"", "version: \"0.2.0\""));
     admin.wait_plugin("rule", "to be the third", |plugin| plugin["version"] == "0.2.0");
-    let said = host.cli(host_folder, &["plugin", "rollback", "rule", "--to", first.as_str().unwrap()]);
-    assert!(said.contains("goes back to version"), "{said}");
+    let printed = host.cli(host_folder, &["plugin", "rollback", "rule", "--to", first.as_str().unwrap()]);
+    assert!(printed.contains("goes back to version"), "{printed}");
     admin.wait_plugin("rule", "to be the first again", |plugin| plugin["digest"] == first);
     assert_eq!(fs::read_to_string(host_folder.plugins().join("rule.js")).unwrap(), rule);
     follows(host);

@@ -73,11 +73,11 @@ fn plugins_see_devices_come_and_go_with_the_reason_in_order_with_their_telemetry
     let _puback = third.packet();
     drop(third);
     wait(&report, &disconnected(BROKEN));
-    let said = |n: u32| json!({ "said": n });
+    let telemetry = |n: u32| json!({ "said": n });
     let expected = [
-        [connected(), said(1), disconnected(TAKEN_OVER)],
-        [connected(), said(2), disconnected(CLIENT_DISCONNECTED)],
-        [connected(), said(3), disconnected(BROKEN)],
+        [connected(), telemetry(1), disconnected(TAKEN_OVER)],
+        [connected(), telemetry(2), disconnected(CLIENT_DISCONNECTED)],
+        [connected(), telemetry(3), disconnected(BROKEN)],
     ];
     assert_eq!(seen(&report), expected.concat());
 }
@@ -150,7 +150,7 @@ fn the_last_times_outlive_the_connection_and_the_host() {
 fn a_device_that_was_connected_when_the_host_was_killed_is_disconnected_once_at_the_next_start() {
     let host_folder = host_folder();
     let host = host_folder.start();
-    let said = |host: &Process, what: &Value| {
+    let assert_reported = |host: &Process, what: &Value| {
         let admin = host.admin();
         until("the plugin's report", || {
             (admin.get(&Admin::device_path("report", "/twin")).ok()["desired"] == *what).then_some(())
@@ -158,18 +158,18 @@ fn a_device_that_was_connected_when_the_host_was_killed_is_disconnected_once_at_
     };
     drop(host.device("report"));
     let other = host.device("sensor-2");
-    said(&host, &json!({"connected": "sensor-2"}));
+    assert_reported(&host, &json!({"connected": "sensor-2"}));
     drop(other);
-    said(&host, &json!({"disconnected": "sensor-2", "reason": CLIENT_DISCONNECTED}));
+    assert_reported(&host, &json!({"disconnected": "sensor-2", "reason": CLIENT_DISCONNECTED}));
     let _sensor = host.device("sensor-1");
-    said(&host, &connected());
+    assert_reported(&host, &connected());
     host.kill();
     let host = host_folder.start();
-    said(&host, &disconnected("the host ended"));
+    assert_reported(&host, &disconnected("the host ended"));
     host.kill();
     let host = host_folder.start();
     let _sensor = host.device("sensor-1");
-    said(&host, &connected());
+    assert_reported(&host, &connected());
     host.kill();
     let reports = Journal::open(&host_folder).0.configs("report");
     let reports: Vec<Value> = reports.iter().map(|(_, report)| serde_json::from_slice(report).unwrap()).collect();

@@ -70,8 +70,8 @@ fn what_would_wait_too_long_goes_to_the_dead_letters_with_the_reason() {
     switch.event("second");
     let admin = host.admin();
     admin.wait_plugin("echo", "to give up", |plugin| plugin["counters"]["dead"] == 1);
-    let letters = admin.dead_letters();
-    let error = letters[0]["error"].as_str().unwrap();
+    let dead_letters = admin.dead_letters();
+    let error = dead_letters[0]["error"].as_str().unwrap();
     assert!(error.contains("\"rate-per-target\"") && error.contains("switch-1 gets more than 1/m"), "{error}");
     assert!(error.ends_with("; rate-per-target = \"2/m\" under [limits] of its .toml raises it"), "{error}");
     host.stop();

@@ -122,11 +122,11 @@ fn correlating(host: &Process, id: &str) {
 }
 
 fn correlate(client: &v5::Client, publish: v5::mqttbytes::v5::Publish) {
-    let asked = publish.properties.expect("the call has no properties");
-    let topic = asked.response_topic.expect("the call has no response topic");
+    let call_properties = publish.properties.expect("the call has no properties");
+    let topic = call_properties.response_topic.expect("the call has no response topic");
     let status = String::from_utf8(publish.payload.to_vec()).unwrap();
     let properties = v5::mqttbytes::v5::PublishProperties {
-        correlation_data: Some(asked.correlation_data.expect("the call has no correlation data")),
+        correlation_data: Some(call_properties.correlation_data.expect("the call has no correlation data")),
         user_properties: if status.is_empty() { Vec::new() } else { vec![("status".into(), status)] },
         ..Default::default()
     };

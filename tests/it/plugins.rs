@@ -128,6 +128,12 @@ fn what_is_no_good_is_named_and_what_ran_before_runs_on() {
         ("counter.toml", b"enabled = ".to_vec(), "line 1 is not TOML"),
         ("counter.toml", b"component = \"builtin:nothing\"".to_vec(), "there is no builtin:nothing"),
         ("counter.toml", b"component = \"elsewhere.wasm\"".to_vec(), "there is no elsewhere.wasm"),
+        ("counter.toml", vec![b'#'; 256 * 1024 + 1], "the limit \"settings-file-bytes\" is 262144"),
+        (
+            "counter.toml",
+            "[[trigger]]\nevent = \"telemetry\"\n".repeat(257).into_bytes(),
+            "the limit \"triggers\" is 256",
+        ),
     ] {
         host_folder.plugin(file, &content);
         let shown = admin.wait_plugin("counter", expect, |plugin| {
@@ -138,10 +144,12 @@ fn what_is_no_good_is_named_and_what_ran_before_runs_on() {
         count += 1;
         assert_eq!(pair.round_trip(&format!("n{count}")), expected("good", count, &format!("n{count}")));
         // Repaired: the error is no longer shown.
-        let good = if file == "counter.wasm" { counter() } else { counting("good", "").into_bytes() };
-        host_folder.plugin(file, good);
+        let valid = if file == "counter.wasm" { counter() } else { counting("good", "").into_bytes() };
+        host_folder.plugin(file, valid);
         admin.wait_plugin("counter", "to be corrected", |plugin| plugin["lastError"].is_null());
     }
+    let hits = &admin.plugin("counter").unwrap()["limitsHit"];
+    assert_eq!(hits, &json!({"settings-file-bytes": 1, "triggers": 1}));
     // One that was never any good is broken, and shown.
     host_folder.plugin("never.wasm", wat("(component)"));
     let never = admin.wait_plugin("never", "to be broken", |plugin| plugin["state"] == "broken");

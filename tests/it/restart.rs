@@ -66,11 +66,11 @@ fn a_clean_stop_keeps_everything() {
     });
     switchbox_tests::until("the dead letter", || (admin.dead_letters().len() == 1).then_some(()));
     let before: Vec<_> = ["sink-1", "sink-2", "source-1"].map(|id| admin.get(&Admin::device_path(id, "")).ok()).into();
-    let letters = admin.dead_letters();
+    let dead_letters = admin.dead_letters();
     let executions = admin.get("/v1/executions").ok();
     let version = newest_config(&admin, "sink-2");
     assert!(version.get("deviceAckTime").is_none(), "{version}");
-    assert!(letters[0]["error"].as_str().unwrap().contains("no hop record"), "{letters:?}");
+    assert!(dead_letters[0]["error"].as_str().unwrap().contains("no hop record"), "{dead_letters:?}");
     drop((acknowledging, silent, tally, source));
     host.stop();
 
@@ -82,7 +82,7 @@ fn a_clean_stop_keeps_everything() {
             assert_eq!(after.get(field), before.get(field), "{field} of {id}");
         }
     }
-    assert_eq!(admin.dead_letters(), letters);
+    assert_eq!(admin.dead_letters(), dead_letters);
     assert_eq!(admin.get("/v1/executions").ok(), executions, "events were handled again");
     // The config that was never acknowledged is sent again, and the counter continues.
     let sink = target(&host, "sink-2");

@@ -111,8 +111,9 @@ fn an_event_that_fails_sets_no_timer() {
     let host_folder = host_folder();
     let host = host_folder.start();
     order(&host, &json!([{"every": {"timer": "tick", "ms": 100}}, "fail"]));
-    let letters = until("the dead letter", || Some(host.admin().dead_letters()).filter(|letters| !letters.is_empty()));
-    assert!(letters[0]["error"].as_str().unwrap().contains("told to fail"));
+    let dead_letters =
+        until("the dead letter", || Some(host.admin().dead_letters()).filter(|dead_letters| !dead_letters.is_empty()));
+    assert!(dead_letters[0]["error"].as_str().unwrap().contains("told to fail"));
     assert_eq!(timers(&host.admin(), "deputy"), 0);
     host.stop();
     assert_eq!(firings(&host_folder), []);
@@ -142,7 +143,7 @@ fn what_was_missed_while_the_host_was_down_comes_once_and_late() {
     drop(report);
     host.stop();
     let firings = firings(&host_folder);
-    let of = |wanted: &str| firings.iter().filter(|(name, ..)| name == wanted).cloned().collect::<Vec<_>>();
+    let of = |requested: &str| firings.iter().filter(|(name, ..)| name == requested).cloned().collect::<Vec<_>>();
     assert_eq!(of("once"), [("once".to_owned(), missed, true)]);
     let ticks = of("tick");
     assert_eq!(ticks.iter().filter(|(_, _, late)| *late).count(), 1, "{ticks:?}");
@@ -239,13 +240,13 @@ fn a_timer_that_cannot_be_is_refused_with_what_to_do() {
     let host = host_folder.start();
     let cron =
         |expression: &str, zone: &str| json!({"cron": {"timer": "t", "expression": expression, "time_zone": zone}});
-    for (wanted, part) in [
+    for (requested, part) in [
         (json!({"every": {"timer": "t", "ms": 10}}), "every 10 ms is too often"),
         (cron("* * * *", "UTC"), "five fields"),
         (cron("* * * * *", "Mars/Olympus"), "IANA name"),
         (json!({"after": {"timer": "", "ms": 10}}), "1 to 256 bytes"),
     ] {
-        order(&host, &json!([wanted]));
+        order(&host, &json!([requested]));
         until(part, || {
             host.admin().dead_letters().iter().find(|l| l["error"].as_str().unwrap().contains(part)).map(|_| ())
         });

@@ -86,7 +86,7 @@ fn a_trace_goes_from_one_devices_program_through_the_host_to_the_others() {
     switch.send(&publish(0x32, EVENTS, 1, &[], &record(1)));
     assert_eq!(config(&mut sink), None);
     switch.send(&publish(0x32, EVENTS, 2, &property("01"), &record(2)));
-    let goes_out = config(&mut sink).unwrap();
+    let outgoing = config(&mut sink).unwrap();
 
     let settlement = collector.named("settlement config");
     let [event, execution, effect] =
@@ -96,7 +96,7 @@ fn a_trace_goes_from_one_devices_program_through_the_host_to_the_others() {
     let parents: Vec<_> = all.iter().map(|span| span["parentSpanId"].as_str().unwrap()).collect();
     let ids: Vec<_> = all.iter().map(|span| span["spanId"].as_str().unwrap()).collect();
     assert_eq!(parents, [PARENT, ids[0], ids[1], ids[2]]);
-    assert_eq!(goes_out, format!("00-{TRACE}-{}-01", ids[2]));
+    assert_eq!(outgoing, format!("00-{TRACE}-{}-01", ids[2]));
     for span in all {
         let time = |end: &str| span[end].as_str().unwrap().parse::<u64>().unwrap();
         assert!(time("startTimeUnixNano") <= time("endTimeUnixNano"), "{span}");
@@ -114,8 +114,8 @@ fn a_trace_goes_from_one_devices_program_through_the_host_to_the_others() {
 
     // A trace that another program does not sample is continued without spans.
     switch.send(&publish(0x32, EVENTS, 3, &property("00"), &record(3)));
-    let goes_out = config(&mut sink).unwrap();
-    assert!(goes_out.starts_with(&format!("00-{TRACE}-")) && goes_out.ends_with("-00"), "{goes_out}");
+    let outgoing = config(&mut sink).unwrap();
+    assert!(outgoing.starts_with(&format!("00-{TRACE}-")) && outgoing.ends_with("-00"), "{outgoing}");
     exemplars(&host);
     host.stop();
     assert_eq!(collector.spans().len(), 4, "{:?}", collector.spans());
@@ -234,31 +234,31 @@ fn a_call_of_the_api_continues_its_callers_trace_down_to_the_device() {
     };
 
     drop(post("modifyCloudToDeviceConfig", json!({"binaryData": "b24="})));
-    let goes_out = config(&mut sink).unwrap();
+    let outgoing = config(&mut sink).unwrap();
     let spans = chain(&collector, &[&configures, "effect config", "settlement config"]);
-    assert_eq!(goes_out, format!("00-{TRACE}-{}-01", spans[1]["spanId"].as_str().unwrap()));
+    assert_eq!(outgoing, format!("00-{TRACE}-{}-01", spans[1]["spanId"].as_str().unwrap()));
     assert_eq!(spans[0]["kind"], 2, "{spans:?}");
 
     drop(post("sendCommandToDevice", json!({"binaryData": "b24=", "ttl": "60s"})));
-    let (topic, goes_out) = message(&mut sink);
+    let (topic, outgoing) = message(&mut sink);
     assert_eq!(topic, "/devices/sink-1/commands");
     let spans = chain(&collector, &[&commands, "effect command", "settlement command"]);
-    assert_eq!(goes_out.unwrap(), format!("00-{TRACE}-{}-01", spans[1]["spanId"].as_str().unwrap()));
+    assert_eq!(outgoing.unwrap(), format!("00-{TRACE}-{}-01", spans[1]["spanId"].as_str().unwrap()));
     for span in &spans[1..] {
         let _ = host.admin().get(&format!("/v1/explain/{}", attribute(span, "switchbox.explain"))).ok();
     }
 
-    let goes_out = std::thread::scope(|scope| {
+    let outgoing = std::thread::scope(|scope| {
         let called =
             scope.spawn(|| post("invokeMethod", json!({"method": "dim", "payload": "NTA=", "timeout": "60s"})));
-        let (topic, goes_out) = message(&mut sink);
+        let (topic, outgoing) = message(&mut sink);
         let answer = topic.replace("/request/", "/response/") + "/200";
         sink.send(&publish(0x30, &answer, 0, &[], "dimmed"));
         assert_eq!(called.join().unwrap()["status"], 200);
-        goes_out.unwrap()
+        outgoing.unwrap()
     });
     let spans = chain(&collector, &[&invokes, "method call"]);
-    assert_eq!(goes_out, format!("00-{TRACE}-{}-01", spans[1]["spanId"].as_str().unwrap()));
+    assert_eq!(outgoing, format!("00-{TRACE}-{}-01", spans[1]["spanId"].as_str().unwrap()));
     // A refused call makes no span, and one without `traceparent` makes none if it is not sampled.
     drop(
         host.admin().post(&Admin::device_path("sink-1", ":modifyCloudToDeviceConfig"), &json!({"binaryData": ""})).ok(),
@@ -300,10 +300,10 @@ fn a_plugins_method_call_belongs_to_the_trace_of_its_event() {
     let (mut sink, mut source) = (sink(&host), device(&host, "source-1"));
     sink.subscribe("/devices/sink-1/methods/#", 1);
     source.send(&publish(0x32, "/devices/source-1/events", 1, &property("01"), "{}"));
-    let (topic, goes_out) = message(&mut sink);
+    let (topic, outgoing) = message(&mut sink);
     sink.send(&publish(0x30, &(topic.replace("/request/", "/response/") + "/200"), 0, &[], "dimmed"));
     let spans = chain(&collector, &["event telemetry", "execution caller", "method call"]);
-    assert_eq!(goes_out.unwrap(), format!("00-{TRACE}-{}-01", spans[2]["spanId"].as_str().unwrap()));
+    assert_eq!(outgoing.unwrap(), format!("00-{TRACE}-{}-01", spans[2]["spanId"].as_str().unwrap()));
     assert!(attribute(&spans[2], "switchbox.explain").ends_with(".caller.m0"), "{spans:?}");
     host.stop();
 }

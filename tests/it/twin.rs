@@ -217,8 +217,9 @@ fn a_config_that_is_no_json_object_cannot_be_patched_and_the_twin_says_so() {
         &json!([{"patch": {"device": "report", "patch": {"a": 1}}}, {"patch": {"device": "lamp-1", "patch": {"a": 1}}}]),
     );
     create(&admin, "report");
-    let letters = until("the dead letter", || Some(admin.dead_letters()).filter(|letters| !letters.is_empty()));
-    assert!(letters[0]["error"].as_str().is_some(), "{letters:?}");
+    let dead_letters =
+        until("the dead letter", || Some(admin.dead_letters()).filter(|dead_letters| !dead_letters.is_empty()));
+    assert!(dead_letters[0]["error"].as_str().is_some(), "{dead_letters:?}");
     assert_eq!(twin(&admin, "report")["desiredVersion"], "0");
 }
 

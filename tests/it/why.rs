@@ -162,8 +162,8 @@ fn dead_letters_are_looked_at_driven_again_and_thrown_away() {
     let admin = host.admin();
     let mut switch = host.device("switch-1");
     // The same content as before would make no version.
-    for said in [AWAKE, &AWAKE.replace("awake", "asleep"), AWAKE] {
-        switch.event(said);
+    for payload in [AWAKE, &AWAKE.replace("awake", "asleep"), AWAKE] {
+        switch.event(payload);
     }
     until("the dead letters", || (admin.dead_letters().len() == 3).then_some(()));
     let list = run(&host_folder, &host, &["dead-letters", "list", "--plugin", "wake"]);

@@ -251,8 +251,8 @@ impl Device {
     }
 
     /// Waits for a message; returns the first one that matches.
-    pub fn message(&self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
-        self.wait(what, |seen| seen.messages.iter().find(|message| wanted(message)).cloned())
+    pub fn message(&self, what: &str, predicate: impl Fn(&Message) -> bool) -> Message {
+        self.wait(what, |seen| seen.messages.iter().find(|message| predicate(message)).cloned())
     }
 
     /// Waits for a message that contains this text.
@@ -273,7 +273,7 @@ fn read(mut connection: Connection, shared: &DeviceState) {
         match connection.recv() {
             Ok(Ok(event)) => {
                 let last = matches!(event, Event::Outgoing(Outgoing::Disconnect));
-                note(&mut shared.seen.lock().expect("the test panicked"), event);
+                record(&mut shared.seen.lock().expect("the test panicked"), event);
                 shared.changed.notify_all();
                 if last {
                     break "it disconnected".to_owned();
@@ -287,7 +287,7 @@ fn read(mut connection: Connection, shared: &DeviceState) {
     shared.changed.notify_all();
 }
 
-fn note(seen: &mut Seen, event: Event) {
+fn record(seen: &mut Seen, event: Event) {
     match event {
         Event::Outgoing(Outgoing::Publish(id)) => {
             let number = seen.queued.pop_front().expect("more was sent than published");

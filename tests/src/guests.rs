@@ -93,8 +93,8 @@ pub fn migrant(schema: u8, down: u8) -> Vec<u8> {
     let mark = b"migrant:schema=0:down=0:";
     let mut bytes = fs::read(MIGRANT).expect("the guest is not there");
     let at = bytes.windows(mark.len()).position(|window| window == mark).expect("the guest has no mark");
-    let wanted = format!("migrant:schema={schema}:down={down}:");
-    bytes[at..at + mark.len()].copy_from_slice(wanted.as_bytes());
+    let replacement = format!("migrant:schema={schema}:down={down}:");
+    bytes[at..at + mark.len()].copy_from_slice(replacement.as_bytes());
     bytes
 }
 

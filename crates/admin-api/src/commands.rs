@@ -80,14 +80,6 @@ pub struct SendCommandToDeviceResponse {
     pub name: String,
 }
 
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListCommandsResponse {
-    pub commands: Vec<Command>,
-    pub next_page_token: Option<String>,
-}
-
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PurgeCommandsResponse {

@@ -75,7 +75,7 @@ pub struct Device {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MethodEndpoint {
-    /// Empty: no endpoint.
+    /// Is empty if the device has no endpoint.
     // Bounded by `fields::ENDPOINT_URL`.
     pub url: String,
 }
@@ -88,12 +88,4 @@ pub struct Status {
     pub code: u8,
     // Bounded by the body: it is thrown away.
     pub message: String,
-}
-
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListDevicesResponse {
-    pub devices: Vec<Device>,
-    pub next_page_token: Option<String>,
 }

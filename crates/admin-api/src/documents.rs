@@ -56,7 +56,8 @@ pub enum Cause {
     /// A call of this API.
     Api {
         /// The token's name.
-        who: String,
+        #[serde(rename = "who")]
+        caller: String,
     },
     /// An execution of a plugin.
     Plugin {
@@ -79,7 +80,7 @@ pub enum Cause {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ModifyCloudToDeviceConfigRequest {
-    /// The version that must be current; 0: any.
+    /// The version that must be current. With 0 any version may be.
     pub version_to_update: Int64,
     // Bounded by `fields::CONFIG`.
     pub binary_data: Base64,
@@ -95,11 +96,4 @@ pub struct ModifyCloudToDeviceConfigRequest {
 pub struct ListDeviceConfigVersionsResponse {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub device_configs: Vec<DeviceConfig>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListDeviceStatesResponse {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub device_states: Vec<DeviceState>,
 }

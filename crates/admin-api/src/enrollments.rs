@@ -55,11 +55,3 @@ pub struct RegisterDeviceResponse {
     /// The payload of the enrolment: JSON.
     pub payload: Option<String>,
 }
-
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListEnrollmentsResponse {
-    pub enrollments: Vec<Enrollment>,
-    pub next_page_token: Option<String>,
-}

@@ -43,7 +43,8 @@ pub enum Step {
     /// A call of this API.
     Operator {
         /// The token's name.
-        who: String,
+        #[serde(rename = "who")]
+        caller: String,
     },
     Execution(Box<Execution>),
     HeldBack(HeldBack),
@@ -108,16 +109,6 @@ pub struct MethodCall {
     pub error: Option<String>,
     /// The device of the event that brought it about, in a list with `withDevice`.
     pub event_device: Option<String>,
-}
-
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListMethodCallsResponse {
-    pub method_calls: Vec<MethodCall>,
-    pub next_page_token: Option<String>,
-    /// The page has all that match and are newer than this. It may have few, or none: the next page continues there.
-    pub searched_to: Option<Time>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

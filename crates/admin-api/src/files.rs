@@ -18,11 +18,3 @@ pub struct DeviceFile {
     /// When it was uploaded.
     pub time: Time,
 }
-
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListFilesResponse {
-    pub files: Vec<DeviceFile>,
-    pub next_page_token: Option<String>,
-}

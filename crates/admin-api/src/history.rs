@@ -167,40 +167,12 @@ pub struct DeadLetter {
     pub event: Event,
 }
 
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListEventsResponse {
-    pub events: Vec<Event>,
-    pub next_page_token: Option<String>,
-    /// The page has all that match and are newer than this. It may have few, or none: the next page continues there.
-    pub searched_to: Option<Time>,
-}
-
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListExecutionsResponse {
-    pub executions: Vec<Execution>,
-    pub next_page_token: Option<String>,
-    /// The page has all that match and are newer than this. It may have few, or none: the next page continues there.
-    pub searched_to: Option<Time>,
-}
-
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListDeadLettersResponse {
-    pub dead_letters: Vec<DeadLetter>,
-    pub next_page_token: Option<String>,
-}
-
 /// The dead letters to redrive.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RedriveDeadLettersRequest {
-    /// Absent: those of all plugins.
+    /// Is absent if the dead letters of all plugins are redriven.
     // Bounded by `fields::ID`.
     pub plugin: Option<String>,
 }

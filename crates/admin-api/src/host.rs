@@ -57,7 +57,8 @@ pub struct AuditLine {
     #[schemars(extend("format" = "date-time"))]
     pub time: String,
     /// The token's name.
-    pub who: String,
+    #[serde(rename = "who")]
+    pub caller: String,
     pub address: String,
     /// Method and path, without parameters.
     pub call: String,
@@ -67,12 +68,4 @@ pub struct AuditLine {
     pub parameters: Option<Map<String, Value>>,
     /// The HTTP status of the answer.
     pub status: u16,
-}
-
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListAuditResponse {
-    pub lines: Vec<AuditLine>,
-    pub next_page_token: Option<String>,
 }

@@ -12,12 +12,14 @@ mod devices;
 mod documents;
 mod enrollments;
 mod enums;
+mod errors;
 mod explain;
 mod files;
 mod gateways;
 mod history;
 mod host;
 mod hub;
+mod lists;
 mod plugins;
 mod property;
 mod registries;
@@ -26,6 +28,7 @@ pub mod schema;
 mod scope;
 mod services;
 mod status;
+mod streams;
 mod topics;
 mod twin;
 
@@ -35,30 +38,35 @@ pub use candidates::{
     ShadowPluginRequest,
 };
 pub use commands::{
-    Command, InvokeMethodRequest, InvokeMethodResponse, ListCommandsResponse, PurgeCommandsResponse,
-    SendCommandToDeviceRequest, SendCommandToDeviceResponse,
+    Command, InvokeMethodRequest, InvokeMethodResponse, PurgeCommandsResponse, SendCommandToDeviceRequest,
+    SendCommandToDeviceResponse,
 };
 pub use credentials::{
     DeviceCredential, PublicKeyCertificate, PublicKeyCredential, RegistryCredential, SetPasswordRequest,
 };
-pub use devices::{Device, ListDevicesResponse, MethodEndpoint, Status};
+pub use devices::{Device, MethodEndpoint, Status};
 pub use documents::{
-    Cause, DeviceConfig, DeviceState, Fate, ListDeviceConfigVersionsResponse, ListDeviceStatesResponse,
-    ModifyCloudToDeviceConfigRequest,
+    Cause, DeviceConfig, DeviceState, Fate, ListDeviceConfigVersionsResponse, ModifyCloudToDeviceConfigRequest,
 };
-pub use enrollments::{Enrollment, ListEnrollmentsResponse, RegisterDeviceResponse};
+pub use enrollments::{Enrollment, RegisterDeviceResponse};
 pub use enums::{
     CertificateFormat, GatewayAuthMethod, GatewayType, HttpState, LogLevel, MqttState, PublicKeyFormat, UnknownName,
 };
-pub use explain::{Branch, CallAnswer, Explanation, Gone, HeldBack, ListMethodCallsResponse, MethodCall, Step};
-pub use files::{DeviceFile, ListFilesResponse};
+pub use errors::{BadRequest, CallError, Empty, ErrorResponse, ErrorStatus, FieldViolation};
+pub use explain::{Branch, CallAnswer, Explanation, Gone, HeldBack, MethodCall, Step};
+pub use files::DeviceFile;
 pub use gateways::{BindDeviceToGatewayRequest, GatewayConfig};
 pub use history::{
-    Cron, DeadLetter, Effect, Event, Execution, ListDeadLettersResponse, ListEventsResponse, ListExecutionsResponse,
-    Outcome, PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse, Timer,
+    Cron, DeadLetter, Effect, Event, Execution, Outcome, PurgeDeadLettersResponse, RedriveDeadLettersRequest,
+    RedriveDeadLettersResponse, Timer,
 };
-pub use host::{AuditLine, CreateTokenRequest, ListAuditResponse, ListTokensResponse, Listeners, Token};
+pub use host::{AuditLine, CreateTokenRequest, ListTokensResponse, Listeners, Token};
 pub use hub::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey, SymmetricKeys};
+pub use lists::{
+    ListAuditResponse, ListCommandsResponse, ListDeadLettersResponse, ListDeviceRegistriesResponse,
+    ListDeviceStatesResponse, ListDevicesResponse, ListEnrollmentsResponse, ListEventsResponse, ListExecutionsResponse,
+    ListFilesResponse, ListMethodCallsResponse, ListServiceAccountsResponse, ListTopicMessagesResponse,
+};
 pub use plugins::{
     Builtin, GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginVersionsResponse, ListPluginsResponse,
     Plugin, PluginCounters, PluginFile, PluginGuard, PluginMatches, PluginPatch, PluginRecording, PluginRolledBack,
@@ -67,14 +75,15 @@ pub use plugins::{
 };
 pub use property::Property;
 pub use registries::{
-    DeviceRegistry, EventNotificationConfig, HttpConfig, ListDeviceRegistriesResponse, MqttConfig, PruneDevicesRequest,
-    PruneDevicesResponse, StateNotificationConfig,
+    DeviceRegistry, EventNotificationConfig, HttpConfig, MqttConfig, PruneDevicesRequest, PruneDevicesResponse,
+    StateNotificationConfig,
 };
-pub use scalars::{Base64, Int64, Span, Time};
+pub use scalars::{Base64, Document, Int64, Span, Time};
 pub use scope::Scope;
-pub use services::{ListServiceAccountsResponse, ServiceAccount};
+pub use services::ServiceAccount;
 pub use status::{HostCaller, HostDevices, HostLatencies, HostSeries, HostStatus, Latency};
-pub use topics::{ListTopicMessagesResponse, TopicMessage};
+pub use streams::{JournalItem, Missed, Sampled, StreamItem, TopicItem};
+pub use topics::TopicMessage;
 pub use twin::{Difference, Twin};
 
 /// The file in the data folder that has the host's own token.

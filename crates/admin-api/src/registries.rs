@@ -71,14 +71,6 @@ pub struct StateNotificationConfig {
     pub pubsub_topic_name: String,
 }
 
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListDeviceRegistriesResponse {
-    pub device_registries: Vec<DeviceRegistry>,
-    pub next_page_token: Option<String>,
-}
-
 /// The devices to delete.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]

@@ -1,4 +1,4 @@
-//! Bytes, 64-bit integers, times and durations in protobuf's JSON format.
+//! Bytes, 64-bit integers, times and durations in protobuf's JSON format; documents of devices.
 
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
@@ -11,6 +11,7 @@ use base64::{
 use bytes::Bytes;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde_json::value::RawValue;
 
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -58,10 +59,10 @@ impl<'de> Deserialize<'de> for Int64 {
             Number(u64),
             Text(String),
         }
-        let wanted = || D::Error::custom("must be a whole number, as a text or a number");
-        match Either::deserialize(deserializer).map_err(|_| wanted())? {
+        let invalid = || D::Error::custom("must be a whole number, as a text or a number");
+        match Either::deserialize(deserializer).map_err(|_| invalid())? {
             Either::Number(number) => Ok(Self(number)),
-            Either::Text(text) => text.parse().map(Self).map_err(|_| wanted()),
+            Either::Text(text) => text.parse().map(Self).map_err(|_| invalid()),
         }
     }
 }
@@ -126,6 +127,19 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// A JSON value, byte for byte as it was set; `null` by default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Document(pub Box<RawValue>);
+
+impl PartialEq for Document {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl Eq for Document {}
+
 macro_rules! schemas {
     ($($name:ident $schema:tt)*) => {$(
         impl JsonSchema for $name {
@@ -149,6 +163,7 @@ schemas! {
     Int64 {"type": "string", "format": "int64"}
     Time {"type": "string", "format": "date-time"}
     Span {"type": "string", "pattern": "^[0-9]+([.][0-9]+)?s$"}
+    Document true
 }
 
 #[cfg(test)]
@@ -181,6 +196,14 @@ mod tests {
         assert_eq!("1970-01-01T01:00:01.5+01:00".parse(), Ok(Time(1_500)));
         assert_eq!("1960-01-01T00:00:00Z".parse(), Ok(Time(0)));
         assert!("soon".parse::<Time>().unwrap_err().contains("not \"soon\""));
+    }
+
+    #[test]
+    fn a_document_keeps_its_bytes() {
+        let text = r#"{"z" : 1.50,"a":12345678901234567890123}"#;
+        let read: Document = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        assert_eq!(serde_json::to_string(&Document::default()).unwrap(), "null");
     }
 
     #[test]

@@ -30,11 +30,3 @@ pub struct ServiceAccount {
     // Bounded by the body: it is thrown away.
     pub warnings: Vec<String>,
 }
-
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListServiceAccountsResponse {
-    pub service_accounts: Vec<ServiceAccount>,
-    pub next_page_token: Option<String>,
-}

@@ -21,11 +21,3 @@ pub struct TopicMessage {
     /// When it was published, if known. Output only.
     pub time: Option<Time>,
 }
-
-#[skip_serializing_none]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListTopicMessagesResponse {
-    pub messages: Vec<TopicMessage>,
-    pub next_page_token: Option<String>,
-}

@@ -2,6 +2,7 @@
 
 use std::{
     net::IpAddr,
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -49,9 +50,11 @@ pub struct HostHandles {
     pub metrics: Arc<dyn Fn(Exposition) -> String + Send + Sync>,
 }
 
-/// The state of every handler.
+/// The state of every handler. Each layer that a call passes takes a clone, which costs one count.
 #[derive(Clone)]
-pub(super) struct App {
+pub(super) struct App(Arc<AppState>);
+
+pub(super) struct AppState {
     pub(super) handles: HostHandles,
     pub(super) folder: folder::Folder,
     /// `None` when callers need no token.
@@ -75,7 +78,19 @@ pub(super) struct App {
     pub(super) stopping: CancellationToken,
 }
 
+impl Deref for App {
+    type Target = AppState;
+
+    fn deref(&self) -> &AppState {
+        &self.0
+    }
+}
+
 impl App {
+    pub(super) fn new(state: AppState) -> Self {
+        Self(Arc::new(state))
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }

@@ -99,14 +99,14 @@ impl Audit {
     /// As [`Audit::reserve`], from blocks that are preallocated already. Does not block. Returns `None` if that is not possible.
     pub(super) fn try_reserve(&self) -> Option<Reserved> {
         let mut current = self.current.try_lock()?;
-        let wanted = current.reserved + limits::AUDIT_LINE_BYTES;
+        let reserved_bytes = current.reserved + limits::AUDIT_LINE_BYTES;
         let has_room = self.is_writable()
             && current.unwritten.is_empty()
             && current.bytes < limits::AUDIT_FILE_BYTES
-            && current.bytes + wanted <= current.preallocated
+            && current.bytes + reserved_bytes <= current.preallocated
             && is_deleted(&current.file).is_ok_and(|deleted| !deleted);
         has_room.then(|| {
-            current.reserved = wanted;
+            current.reserved = reserved_bytes;
             drop(current);
             Reserved(self.clone())
         })
@@ -211,10 +211,10 @@ impl Current {
 
     /// Preallocates blocks for the lines of all calls in progress and one more.
     fn reserve(&mut self) -> io::Result<()> {
-        let wanted = self.reserved + limits::AUDIT_LINE_BYTES;
-        preallocate(&self.file, self.bytes, wanted + PREALLOCATED_BYTES)?;
-        self.preallocated = self.bytes + wanted + PREALLOCATED_BYTES;
-        self.reserved = wanted;
+        let reserved_bytes = self.reserved + limits::AUDIT_LINE_BYTES;
+        preallocate(&self.file, self.bytes, reserved_bytes + PREALLOCATED_BYTES)?;
+        self.preallocated = self.bytes + reserved_bytes + PREALLOCATED_BYTES;
+        self.reserved = reserved_bytes;
         Ok(())
     }
 }
@@ -310,7 +310,7 @@ mod tests {
         let text = |what: &str| format!("{what} {n}");
         Line {
             time: text("time"),
-            who: text("who"),
+            caller: text("who"),
             address: String::new(),
             call: "x".repeat(1_000),
             object: None,

@@ -17,20 +17,20 @@ const PLUGINS: usize = 1_000;
 pub struct Authors(Mutex<BTreeMap<PluginName, (String, u64)>>);
 
 impl Authors {
-    pub(super) fn writes(&self, plugin: &PluginName, who: &str, bytes: &[u8]) {
+    pub(super) fn writes(&self, plugin: &PluginName, caller: &str, bytes: &[u8]) {
         let mut authors = self.0.lock();
         if authors.len() >= PLUGINS {
             authors.clear();
         }
-        authors.insert(plugin.clone(), (who.to_owned(), hash(bytes)));
+        authors.insert(plugin.clone(), (caller.to_owned(), hash(bytes)));
     }
 
     /// The token's name, if the component or the settings are what a caller of the API wrote last.
     #[must_use]
     pub fn of(&self, plugin: &PluginName, component: &[u8], settings: &[u8]) -> Option<String> {
         let authors = self.0.lock();
-        let (who, written) = authors.get(plugin)?;
-        [component, settings].into_iter().any(|bytes| hash(bytes) == *written).then(|| who.clone())
+        let (caller, written) = authors.get(plugin)?;
+        [component, settings].into_iter().any(|bytes| hash(bytes) == *written).then(|| caller.clone())
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) fn bounds(connections: usize) -> Bounds {
         handshake_time: names::ADMIN_HANDSHAKE_TIME,
         head_bytes: names::ADMIN_HEAD_BYTES,
         head_time: names::ADMIN_HEAD_TIME,
+        unread_bytes: names::ADMIN_UNREAD_BYTES,
+        unread_time: names::ADMIN_UNREAD_TIME,
         write_time: names::ADMIN_WRITE_TIME,
     };
     let (headers, head_bytes) = (limits::ADMIN_HEADERS, limits::ADMIN_HEAD_BYTES);

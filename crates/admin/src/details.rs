@@ -196,9 +196,9 @@ fn plain(value: &Value) -> Value {
 mod tests {
     use super::*;
 
-    fn parameters(query: &str, said: &Value) -> Value {
+    fn parameters(query: &str, request_body: &Value) -> Value {
         let details = Details::new(&format!("/x?{query}").parse().unwrap());
-        CALL.sync_scope(details.clone(), || body(said.to_string().as_bytes()));
+        CALL.sync_scope(details.clone(), || body(request_body.to_string().as_bytes()));
         details.parameters().map_or(Value::Null, Value::Object)
     }
 

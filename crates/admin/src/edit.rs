@@ -25,12 +25,12 @@ fn readable(text: String) -> Result<String, Error> {
 /// Sets `enabled` and leaves the rest of the text, including comments, unchanged.
 pub(super) fn set_enabled(text: &str, enabled: bool) -> Result<String, Error> {
     #[derive(Deserialize)]
-    struct Where {
+    struct EnabledSpan {
         enabled: Option<toml::Spanned<toml::Value>>,
     }
     // A byte order mark must stay first.
     let text = text.trim_start_matches('\u{feff}');
-    let found: Where = toml::from_str(text).map_err(|e| no_toml(&e))?;
+    let found: EnabledSpan = toml::from_str(text).map_err(|e| no_toml(&e))?;
     let mut text = text.to_owned();
     match found.enabled {
         Some(value) => text.replace_range(value.span(), if enabled { "true" } else { "false" }),

@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use switchbox_admin_api::ErrorStatus;
 use switchbox_core::{outbox, registry};
 use switchbox_delivery as delivery;
 use switchbox_model::{
@@ -32,35 +33,20 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 12] = [
-        Self::InvalidArgument,
-        Self::FailedPrecondition,
-        Self::Unauthenticated,
-        Self::PermissionDenied,
-        Self::NotFound,
-        Self::Aborted,
-        Self::AlreadyExists,
-        Self::ResourceExhausted,
-        Self::Unimplemented,
-        Self::Internal,
-        Self::Unavailable,
-        Self::DeadlineExceeded,
-    ];
-
-    pub(super) fn word(self) -> &'static str {
+    pub(super) fn status(self) -> ErrorStatus {
         match self {
-            Self::InvalidArgument | Self::TooLarge => "INVALID_ARGUMENT",
-            Self::FailedPrecondition => "FAILED_PRECONDITION",
-            Self::Unauthenticated => "UNAUTHENTICATED",
-            Self::PermissionDenied => "PERMISSION_DENIED",
-            Self::NotFound => "NOT_FOUND",
-            Self::Aborted | Self::OtherRevision => "ABORTED",
-            Self::AlreadyExists => "ALREADY_EXISTS",
-            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
-            Self::Unimplemented => "UNIMPLEMENTED",
-            Self::Internal => "INTERNAL",
-            Self::Unavailable => "UNAVAILABLE",
-            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::InvalidArgument | Self::TooLarge => ErrorStatus::InvalidArgument,
+            Self::FailedPrecondition => ErrorStatus::FailedPrecondition,
+            Self::Unauthenticated => ErrorStatus::Unauthenticated,
+            Self::PermissionDenied => ErrorStatus::PermissionDenied,
+            Self::NotFound => ErrorStatus::NotFound,
+            Self::Aborted | Self::OtherRevision => ErrorStatus::Aborted,
+            Self::AlreadyExists => ErrorStatus::AlreadyExists,
+            Self::ResourceExhausted => ErrorStatus::ResourceExhausted,
+            Self::Unimplemented => ErrorStatus::Unimplemented,
+            Self::Internal => ErrorStatus::Internal,
+            Self::Unavailable => ErrorStatus::Unavailable,
+            Self::DeadlineExceeded => ErrorStatus::DeadlineExceeded,
         }
     }
 }

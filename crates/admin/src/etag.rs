@@ -22,7 +22,7 @@ pub(super) fn text(revision: u64) -> String {
     format!("\"{revision}\"")
 }
 
-/// The revision that must be current. `None`: any.
+/// The revision that must be current. Is `None` if any revision may be.
 pub(super) struct IfMatch(pub(super) Option<u64>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {

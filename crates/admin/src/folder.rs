@@ -46,20 +46,20 @@ pub(super) struct Files {
 pub(super) struct Folder {
     path: PathBuf,
     authors: Arc<Authors>,
-    /// The caller that writes. `None`: unknown.
-    who: Option<Arc<str>>,
+    /// The caller that writes. Is `None` if it is not known.
+    caller: Option<Arc<str>>,
     /// Held while a file is read, changed and written, so that concurrent calls do not undo each other.
     changing: Arc<Mutex<()>>,
 }
 
 impl Folder {
     pub(super) fn new(path: PathBuf, authors: Arc<Authors>) -> Self {
-        Self { path, authors, who: None, changing: Arc::default() }
+        Self { path, authors, caller: None, changing: Arc::default() }
     }
 
     /// The same folder, with this caller as the author.
-    pub(super) fn by(&self, who: &str) -> Self {
-        Self { who: Some(who.into()), ..self.clone() }
+    pub(super) fn by(&self, caller: &str) -> Self {
+        Self { caller: Some(caller.into()), ..self.clone() }
     }
 
     fn path(&self, name: &PluginName, ending: &str) -> PathBuf {
@@ -190,8 +190,8 @@ impl Folder {
 
     /// Writes a file that is to be renamed into its place. Its name begins with a dot, so that the watcher ignores it.
     fn beside(&self, name: &PluginName, ending: &str, bytes: &[u8]) -> Result<PathBuf, Error> {
-        if let Some(who) = &self.who {
-            self.authors.writes(name, who, bytes);
+        if let Some(caller) = &self.caller {
+            self.authors.writes(name, caller, bytes);
         }
         let beside = self.path.join(format!(".{name}.{ending}.{}", getrandom::u32().unwrap_or_default()));
         let written = fs::create_dir_all(&self.path).and_then(|()| write_whole(&beside, bytes));

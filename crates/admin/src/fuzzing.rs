@@ -52,7 +52,7 @@ pub fn api_bodies(data: &[u8]) {
         13 => token(body),
         14 => drop(read::<SetPasswordRequest>(body)),
         15 => binding(body),
-        16 => letters(body),
+        16 => dead_letters(body),
         17 => places(body),
         _ => topic_message(body),
     }
@@ -65,17 +65,17 @@ fn two(body: &[u8]) -> Option<(&str, &str)> {
 }
 
 fn device(body: &[u8]) {
-    let (Ok(mut wanted), Ok(mut again)) = (read::<Device>(body), read::<Device>(body)) else { return };
+    let (Ok(mut request), Ok(mut again)) = (read::<Device>(body), read::<Device>(body)) else { return };
     // An omitted key is generated randomly, so two conversions differ.
     again.symmetric_keys = None;
-    let _ = wanted.symmetric_keys.take().map(convert::symmetric_keys);
-    let _ = wanted.id.as_deref().map(DeviceId::new);
-    let endpoint = convert::endpoint(&wanted);
-    if let Some(payload) = wanted.config.as_ref().and_then(|config| config.binary_data.as_ref()) {
+    let _ = request.symmetric_keys.take().map(convert::symmetric_keys);
+    let _ = request.id.as_deref().map(DeviceId::new);
+    let endpoint = convert::endpoint(&request);
+    if let Some(payload) = request.config.as_ref().and_then(|config| config.binary_data.as_ref()) {
         bytes(payload);
     }
     // A device is created with both, and its endpoint is checked first.
-    let (Ok(_), Ok(spec)) = (endpoint, convert::device_spec(wanted)) else { return };
+    let (Ok(_), Ok(spec)) = (endpoint, convert::device_spec(request)) else { return };
     let Some(all) = Mask::parse(Some(DEVICE_FIELDS)) else { return };
     let mut changed = DeviceSpec::default();
     let patched = convert::device_patch(again, &all).map(|patch| patch.apply(&mut changed));
@@ -83,9 +83,9 @@ fn device(body: &[u8]) {
 }
 
 fn registry(body: &[u8]) {
-    let Ok(wanted) = read::<DeviceRegistry>(body) else { return };
-    let name = RegistryName::of("local", "local", wanted.id.as_deref().unwrap_or_default());
-    let (Ok(spec), Ok(name)) = (convert::registry_spec(wanted), name) else { return };
+    let Ok(request) = read::<DeviceRegistry>(body) else { return };
+    let name = RegistryName::of("local", "local", request.id.as_deref().unwrap_or_default());
+    let (Ok(spec), Ok(name)) = (convert::registry_spec(request), name) else { return };
     let Some(all) = Mask::parse(Some(REGISTRY_FIELDS)) else { return };
     let mut changed = RegistrySpec::default();
     let patched = convert::registry_patch(spec.clone(), &all).map(|patch| patch.apply(&mut changed));
@@ -98,9 +98,9 @@ fn registry(body: &[u8]) {
 }
 
 fn service(body: &[u8]) {
-    let Ok(wanted) = read::<ServiceAccount>(body) else { return };
-    let name = ServiceName::new(wanted.id.as_deref().unwrap_or_default());
-    let (Ok(spec), Ok(name)) = (convert::service_spec(wanted), name) else { return };
+    let Ok(request) = read::<ServiceAccount>(body) else { return };
+    let name = ServiceName::new(request.id.as_deref().unwrap_or_default());
+    let (Ok(spec), Ok(name)) = (convert::service_spec(request), name) else { return };
     let Some(all) = Mask::parse(Some(SERVICE_FIELDS)) else { return };
     let mut changed = ServiceSpec::default();
     let patched = convert::service_patch(spec.clone(), &all).map(|patch| patch.apply(&mut changed));
@@ -129,37 +129,37 @@ fn enabled(body: &[u8]) {
 }
 
 fn event(body: &[u8]) {
-    let Ok(wanted) = read::<PublishEventRequest>(body) else { return };
-    subfolder(&wanted.subfolder);
-    bytes(&wanted.binary_data);
-    let _ = bridge::within("telemetry", PayloadLimits::default().telemetry(), wanted.binary_data);
+    let Ok(request) = read::<PublishEventRequest>(body) else { return };
+    subfolder(&request.subfolder);
+    bytes(&request.binary_data);
+    let _ = bridge::within("telemetry", PayloadLimits::default().telemetry(), request.binary_data);
 }
 
 fn state(body: &[u8]) {
-    let Ok(wanted) = read::<SetStateRequest>(body) else { return };
-    bytes(&wanted.state.binary_data);
-    let _ = bridge::within("the state", PayloadLimits::default().state(), wanted.state.binary_data);
+    let Ok(request) = read::<SetStateRequest>(body) else { return };
+    bytes(&request.state.binary_data);
+    let _ = bridge::within("the state", PayloadLimits::default().state(), request.state.binary_data);
 }
 
 fn config(body: &[u8]) {
-    let Ok(wanted) = read::<ModifyCloudToDeviceConfigRequest>(body) else { return };
-    bytes(&wanted.binary_data);
-    let again = serde_json::to_vec(&wanted).ok().and_then(|written| read(&written).ok());
-    assert_eq!(again, Some(wanted), "a request is read as it is written");
+    let Ok(request) = read::<ModifyCloudToDeviceConfigRequest>(body) else { return };
+    bytes(&request.binary_data);
+    let again = serde_json::to_vec(&request).ok().and_then(|written| read(&written).ok());
+    assert_eq!(again, Some(request), "a request is read as it is written");
 }
 
 fn command(body: &[u8]) {
-    let Ok(wanted) = read::<SendCommandToDeviceRequest>(body) else { return };
-    subfolder(&wanted.subfolder);
-    bytes(&wanted.binary_data);
-    span(wanted.ttl);
+    let Ok(request) = read::<SendCommandToDeviceRequest>(body) else { return };
+    subfolder(&request.subfolder);
+    bytes(&request.binary_data);
+    span(request.ttl);
 }
 
 fn method(body: &[u8]) {
-    let Ok(wanted) = read::<InvokeMethodRequest>(body) else { return };
-    let _ = topics::check_name(&wanted.method);
-    bytes(&wanted.payload);
-    span(wanted.timeout);
+    let Ok(request) = read::<InvokeMethodRequest>(body) else { return };
+    let _ = topics::check_name(&request.method);
+    bytes(&request.payload);
+    span(request.timeout);
 }
 
 fn bytes(bytes: &Base64) {
@@ -192,13 +192,13 @@ fn grants(body: &[u8]) {
 /// A change of a settings file, and the file.
 fn settings(body: &[u8]) {
     let Some((body, text)) = two(body) else { return };
-    let Ok(wanted) = read::<PluginPatch>(body.as_bytes()) else { return };
-    let Ok(merged) = edit::merge_settings(text, &wanted.settings) else { return };
-    let _ = wanted.enabled.map(|enabled| edit::set_enabled(&merged, enabled));
+    let Ok(request) = read::<PluginPatch>(body.as_bytes()) else { return };
+    let Ok(merged) = edit::merge_settings(text, &request.settings) else { return };
+    let _ = request.enabled.map(|enabled| edit::set_enabled(&merged, enabled));
     let merged = edit::parse(&merged);
     assert!(merged.is_ok(), "what is written can be read again");
     let Some(toml::Value::Table(merged)) = merged.ok().and_then(|mut merged| merged.remove("settings")) else { return };
-    for (key, value) in &wanted.settings {
+    for (key, value) in &request.settings {
         assert_eq!(merged.contains_key(key), !value.is_null(), "null takes {key:?} away, all else puts it there");
     }
 }
@@ -244,28 +244,28 @@ fn query(body: &[u8]) {
 }
 
 fn token(body: &[u8]) {
-    let Ok(wanted) = read::<CreateTokenRequest>(body) else { return };
-    assert!(wanted.scope.needs_token(), "no token has the scope of calls without a token");
-    let _ = tokens::check_name(&wanted.name);
+    let Ok(request) = read::<CreateTokenRequest>(body) else { return };
+    assert!(request.scope.needs_token(), "no token has the scope of calls without a token");
+    let _ = tokens::check_name(&request.name);
 }
 
 fn binding(body: &[u8]) {
-    let Ok(wanted) = read::<BindDeviceToGatewayRequest>(body) else { return };
-    let _ = (DeviceId::new(&wanted.gateway_id), DeviceId::new(&wanted.device_id));
+    let Ok(request) = read::<BindDeviceToGatewayRequest>(body) else { return };
+    let _ = (DeviceId::new(&request.gateway_id), DeviceId::new(&request.device_id));
 }
 
-fn letters(body: &[u8]) {
-    let Ok(wanted) = read::<RedriveDeadLettersRequest>(body) else { return };
-    let _ = wanted.plugin.as_deref().map(PluginName::new);
+fn dead_letters(body: &[u8]) {
+    let Ok(request) = read::<RedriveDeadLettersRequest>(body) else { return };
+    let _ = request.plugin.as_deref().map(PluginName::new);
 }
 
 /// A message that an operator publishes on an ordinary topic.
 fn topic_message(body: &[u8]) {
-    let Ok(wanted) = read::<TopicMessage>(body) else { return };
-    let _ = topics::check_name(&wanted.topic);
-    bytes(&wanted.binary_data);
-    let again = serde_json::to_vec(&wanted).ok().and_then(|written| read(&written).ok());
-    assert_eq!(again, Some(wanted), "a message is read as it is written");
+    let Ok(request) = read::<TopicMessage>(body) else { return };
+    let _ = topics::check_name(&request.topic);
+    bytes(&request.binary_data);
+    let again = serde_json::to_vec(&request).ok().and_then(|written| read(&written).ok());
+    assert_eq!(again, Some(request), "a message is read as it is written");
 }
 
 /// The id of an explanation, and the position of a follower.

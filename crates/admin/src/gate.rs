@@ -95,7 +95,7 @@ async fn checked(gate: Gate, request: Request, next: Next) -> Response {
         drain(request).await;
         let response = error.into_response();
         if let Some(call) = call {
-            note(&gate.app, line(name, address, call, response.status(), None), None).await;
+            write_audit_line(&gate.app, line(name, address, call, response.status(), None), None).await;
         }
         return response;
     }
@@ -142,7 +142,7 @@ async fn write(
             .into_response()
     });
     let line = line(name, address, call, response.status(), Some(&details));
-    note(&app, line, Some(reserved)).await;
+    write_audit_line(&app, line, Some(reserved)).await;
     with_object_header(response, &details)
 }
 
@@ -179,11 +179,11 @@ fn call_of(request: &Request) -> String {
 
 /// What is added to the audit log's line of a refused write. `None` when no line is written: a token that may not write cannot push the
 /// lines of others out of the log.
-fn refused_line(app: &App, who: &str, error: &Error) -> Option<String> {
+fn refused_line(app: &App, caller: &str, error: &Error) -> Option<String> {
     if error.kind == Kind::ResourceExhausted {
         return None;
     }
-    match app.scope_log_limit.allow(who.to_owned(), Instant::now())? {
+    match app.scope_log_limit.allow(caller.to_owned(), Instant::now())? {
         // The audit log is bounded by the number of its lines, so lines that only count calls are left out.
         SuppressionNote::Count(_) => None,
         SuppressionNote::Last => Some(" (no more of these for a minute)".into()),
@@ -255,8 +255,8 @@ impl Gate {
     fn allow(&self, name: &str, scope: Scope, headers: &HeaderMap) -> Result<(), Error> {
         if scope < self.scope {
             self.app.handles.counters.refuse("admin_scope");
-            let (wanted, had) = (self.scope.name(), scope.name());
-            let text = format!("this call needs a token with the scope {wanted}; {name} has {had}");
+            let (required, had) = (self.scope.name(), scope.name());
+            let text = format!("this call needs a token with the scope {required}; {name} has {had}");
             return Err(Error::new(Kind::PermissionDenied, text));
         }
         if self.scope.needs_token() {
@@ -303,10 +303,10 @@ pub(super) fn check_unauthenticated_rate(app: &App, request: &Request) -> Result
     check_rate(app, Caller::Address(network(address_of(request).ip())), rate::CALLS)
 }
 
-fn line(who: String, address: SocketAddr, call: String, status: StatusCode, details: Option<&Details>) -> Line {
+fn line(caller: String, address: SocketAddr, call: String, status: StatusCode, details: Option<&Details>) -> Line {
     Line {
         time: clock::rfc3339(clock::now_ms()),
-        who,
+        caller,
         address: address.ip().to_string(),
         call,
         object: details.and_then(Details::object),
@@ -315,9 +315,9 @@ fn line(who: String, address: SocketAddr, call: String, status: StatusCode, deta
     }
 }
 
-async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
-    let Line { who, call, status, object, .. } = &line;
-    tracing::info!(target: "audit", who, call, object = object.as_deref().unwrap_or_default(), status);
+async fn write_audit_line(app: &App, line: Line, reserved: Option<Reserved>) {
+    let Line { caller, call, status, object, .. } = &line;
+    tracing::info!(target: "audit", who = caller, call, object = object.as_deref().unwrap_or_default(), status);
     let written = match app.audit.try_append(&line) {
         Some(written) => written,
         None => blocking_in_place(|| app.audit.append(&line)),

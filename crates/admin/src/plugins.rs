@@ -75,9 +75,9 @@ pub trait Plugins: Send + Sync {
     /// Effects that wait for an operator's approval, oldest first.
     fn approvals(&self) -> Vec<Approval>;
     /// Commits the effects that wait under this id.
-    fn approve(&self, id: &str, who: &str) -> PluginFuture<'_, Result<(), ApprovalError>>;
+    fn approve(&self, id: &str, caller: &str) -> PluginFuture<'_, Result<(), ApprovalError>>;
     /// Drops the effects that wait under this id; their event becomes a dead letter.
-    fn reject(&self, id: &str, who: &str, reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>>;
+    fn reject(&self, id: &str, caller: &str, reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>>;
     /// Begins to make a recording of the executions in the journal that ended at this time or later, milliseconds since the Unix epoch.
     /// `mask`: patterns of keys to mask, beside the host's own.
     fn journal_recording(

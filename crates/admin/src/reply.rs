@@ -10,7 +10,7 @@ use axum::{
 };
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     app::App,
@@ -18,7 +18,7 @@ use super::{
     details,
     error::{Error, Kind},
 };
-use switchbox_admin_api::Time;
+use switchbox_admin_api::{BadRequest, CallError, ErrorResponse};
 use switchbox_model::limits;
 use switchbox_support::{log_limit::SiteLimit, metrics::Metrics};
 
@@ -27,101 +27,54 @@ static FAILED_CALLS: SiteLimit = SiteLimit::new(10);
 
 /// The result of a handler.
 pub(super) type ApiResult<T> = Result<axum::Json<T>, Error>;
-/// The answer of a successful call without content.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Empty {}
-/// The result of the handler of a list.
-pub(super) type Page = Result<Response, Error>;
 
-/// A page of a list. Items are serialised as they are added, so that the objects need not be in memory at the same time.
-pub(super) struct List {
-    field: &'static str,
-    text: Vec<u8>,
-    items: usize,
+/// An item of a list as JSON.
+pub(super) type Written = Box<RawValue>;
+
+/// The items of a page of a list. They are serialised as they are added, so that the objects need not be in memory at the same time.
+#[derive(Default)]
+pub(super) struct Items {
+    written: Vec<Written>,
+    /// The length of the page with these items.
+    bytes: usize,
     full: bool,
-    /// Whether the field is present even without items, as in Switchbox's own lists. Google's APIs omit it.
-    always: bool,
-    /// How far the journal was searched.
-    searched_to: Option<Time>,
 }
 
-impl List {
-    pub(super) fn new(field: &'static str) -> Self {
-        Self { field, text: Vec::new(), items: 0, full: false, always: false, searched_to: None }
-    }
-
-    pub(super) fn always(self) -> Self {
-        Self { always: true, ..self }
-    }
-
-    /// The page has all that match and are newer. Shown if there is a next page.
-    pub(super) fn searched_to(self, ms: Option<u64>) -> Self {
-        Self { searched_to: ms.map(Time), ..self }
+impl Items {
+    /// All of `items`, whose size the caller has limited. `full`: the limit left some out.
+    pub(super) fn of<S: Serialize>(items: impl Iterator<Item = S>, full: bool) -> Self {
+        Self { written: items.map(|item| written(&item)).collect(), bytes: 0, full }
     }
 
     /// Adds the item. Returns false if the page has no room for it. There is always room for the first.
     pub(super) fn push(&mut self, item: &impl Serialize) -> bool {
-        let at = self.text.len();
-        self.write(item);
-        self.full = self.text.len() > limits::ADMIN_PAGE_BYTES && self.items > 0;
-        if self.full {
-            self.text.truncate(at);
-        } else {
-            self.items += 1;
+        let item = written(item);
+        let comma = usize::from(!self.written.is_empty());
+        let bytes = self.bytes + comma + item.get().len();
+        self.full = bytes > limits::ADMIN_PAGE_BYTES && !self.written.is_empty();
+        if !self.full {
+            self.bytes = bytes;
+            self.written.push(item);
         }
         !self.full
     }
 
     pub(super) fn len(&self) -> usize {
-        self.items
+        self.written.len()
     }
 
-    /// A list of all `items`, whose size the caller has limited. `full`: the limit left some out.
-    pub(super) fn of<T, S: Serialize>(field: &'static str, items: &[T], show: impl Fn(&T) -> S, full: bool) -> Self {
-        let mut list = Self::new(field);
-        items.iter().for_each(|item| list.write(&show(item)));
-        (list.items, list.full) = (items.len(), full);
-        list
-    }
-
-    fn write(&mut self, item: &impl Serialize) {
-        if !self.text.is_empty() {
-            self.text.push(b',');
-        }
-        // A type of the API can always be JSON, and memory can always be written.
-        let _ = serde_json::to_writer(&mut self.text, item);
-    }
-
-    /// The page. `next` is where the next one begins.
-    pub(super) fn page(self, next: Option<String>, metrics: &Metrics) -> Response {
+    /// The items, for the type of the answer.
+    pub(super) fn page(self, metrics: &Metrics) -> Vec<Written> {
         if self.full {
             metrics.limit(limits::names::ADMIN_PAGE_BYTES);
         }
-        let (mut text, shown) = (vec![b'{'], self.items > 0 || self.always);
-        if shown {
-            text.extend_from_slice(format!("{}:[", json!(self.field)).as_bytes());
-            text.extend_from_slice(&self.text);
-            text.push(b']');
-        }
-        if let Some(next) = next {
-            let comma = if shown { "," } else { "" };
-            text.extend_from_slice(format!("{comma}\"nextPageToken\":{}", json!(next)).as_bytes());
-            if let Some(to) = self.searched_to {
-                text.extend_from_slice(format!(",\"searchedTo\":{}", json!(to)).as_bytes());
-            }
-        }
-        text.push(b'}');
-        ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+        self.written
     }
 }
 
-/// JSON that is text already.
-pub(super) struct JsonText(pub(super) String);
-
-impl IntoResponse for JsonText {
-    fn into_response(self) -> Response {
-        ([(header::CONTENT_TYPE, "application/json")], self.0).into_response()
-    }
+fn written(item: &impl Serialize) -> Written {
+    // A type of the API can always be JSON.
+    to_raw_value(item).unwrap_or_default()
 }
 
 fn code(kind: Kind) -> StatusCode {
@@ -150,14 +103,14 @@ impl IntoResponse for Error {
             tracing::error!(error = %self.text, "a call of the admin API failed{more}");
         }
         let limit = self.limit;
-        let mut error = json!({"code": code.as_u16(), "message": self.text, "status": self.kind.word()});
-        if let (Some(field), Some(fields)) = (&self.field, error.as_object_mut()) {
-            let violation = json!({"field": field, "description": self.text});
-            let details =
-                json!([{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}]);
-            fields.insert("details".into(), details);
-        }
-        let mut response = (code, axum::Json(json!({ "error": error }))).into_response();
+        let details = self.field.map(|field| BadRequest::of_field(field, self.text.clone()));
+        let error = CallError {
+            code: code.as_u16(),
+            message: self.text,
+            status: self.kind.status(),
+            details: details.into_iter().collect(),
+        };
+        let mut response = (code, axum::Json(ErrorResponse { error })).into_response();
         if let Some(wait) = self.wait {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
@@ -248,34 +201,36 @@ fn query(uri: &Uri) -> Result<Vec<(String, String)>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
 
     use super::*;
-    use serde_json::Value;
     use switchbox_admin_api::{Device, SetPasswordRequest};
 
-    fn written(list: List, next: Option<&str>) -> Value {
-        let metrics = Metrics::default();
-        let page = list.page(next.map(str::to_owned), &metrics);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let bytes = runtime.block_on(page.into_body().collect()).unwrap().to_bytes();
-        serde_json::from_slice(&bytes).unwrap()
+    fn items(list: Items) -> Value {
+        serde_json::to_value(list.page(&Metrics::default())).unwrap()
     }
 
     #[test]
-    fn a_page_is_json_with_what_fits_in_it() {
+    fn a_page_has_what_fits_in_it() {
         let text = "x".repeat(limits::ADMIN_PAGE_BYTES / 2 - 100);
-        let mut list = List::new("items");
+        let mut list = Items::default();
         let taken = [(); 3].map(|()| list.push(&json!(text)));
         assert_eq!(taken, [true, true, false]);
-        assert_eq!(written(list, Some("2")), json!({"items": [text, text], "nextPageToken": "2"}));
-        let mut list = List::new("items");
+        assert_eq!(items(list), json!([text, text]));
+        let mut list = Items::default();
         let huge = "x".repeat(limits::ADMIN_PAGE_BYTES * 2);
         assert!(list.push(&json!(huge)) && !list.push(&json!(1)));
-        assert_eq!(written(list, None), json!({"items": [huge]}));
-        assert_eq!(written(List::new("items"), None), json!({}));
-        assert_eq!(written(List::new("items"), Some("a")), json!({"nextPageToken": "a"}));
-        assert_eq!(written(List::new("items").always(), Some("a")), json!({"items": [], "nextPageToken": "a"}));
+        assert_eq!(items(list), json!([huge]));
+    }
+
+    #[test]
+    fn what_was_left_out_of_a_page_is_counted() {
+        let metrics = Metrics::default();
+        let page = |full| serde_json::to_value(Items::of([1, 2].into_iter(), full).page(&metrics)).unwrap();
+        assert_eq!(page(false), json!([1, 2]));
+        assert_eq!(metrics.limit_hits(limits::names::ADMIN_PAGE_BYTES), 0);
+        assert_eq!(page(true), json!([1, 2]));
+        assert_eq!(metrics.limit_hits(limits::names::ADMIN_PAGE_BYTES), 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     answers,
-    app::{App, HostHandles},
+    app::{App, AppState, HostHandles},
     audit, bounds, folder, followers,
     ports::{Error, Options, Ports},
     rate, routes, sampling, series, tokens, verb_paths, web,
@@ -45,7 +45,7 @@ impl Service {
             AdminAuth::None => None,
         };
         let Ports { listeners, address, tls_address } = ports;
-        let app = App {
+        let app = App::new(AppState {
             folder: folder::Folder::new(options.plugins, handles.authors.clone()),
             tokens,
             rates: rate::Rates::new(limits::ADMIN_CALLERS),
@@ -62,7 +62,7 @@ impl Service {
             scope_log_limit: Arc::new(LogLimits::new(REFUSALS_LOGGED)),
             stopping: CancellationToken::new(),
             handles,
-        };
+        });
         Ok(Self { listeners, address, tls_address, connections: options.connections, app })
     }
 

@@ -217,13 +217,13 @@ impl Plugins for OnePlugin {
         vec![Approval { id: "7.relay".into(), plugin: "relay".into(), targets: 12, ..Approval::default() }]
     }
 
-    fn approve(&self, id: &str, _who: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
+    fn approve(&self, id: &str, _caller: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
         let done = if id == "7.relay" { Ok(()) } else { Err(ApprovalError::NotFound(format!("no effects {id}"))) };
         Box::pin(async { done })
     }
 
-    fn reject(&self, id: &str, who: &str, _reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
-        self.approve(id, who)
+    fn reject(&self, id: &str, caller: &str, _reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
+        self.approve(id, caller)
     }
 
     fn journal_recording(
@@ -399,6 +399,7 @@ impl TestHost {
         let (status, answer) = self.call(method, path, body);
         assert_ne!(status, 200, "{method} {path} was taken: {answer}");
         assert_eq!(answer["error"]["code"], status);
+        assert_eq!(crate::openapi::conformance::problem_of_refusal(&answer), None);
         let text = |field: &str| answer["error"][field].as_str().unwrap().to_owned();
         (status, text("status"), text("message"))
     }

@@ -9,14 +9,14 @@ use axum::{
 /// Makes a verb a segment of its own.
 pub(super) fn split_verb(mut request: Request) -> Request {
     if request.method() == Method::POST
-        && let Some(uri) = with_verb_apart(request.uri())
+        && let Some(uri) = with_separate_verb(request.uri())
     {
         *request.uri_mut() = uri;
     }
     request
 }
 
-fn with_verb_apart(uri: &Uri) -> Option<Uri> {
+fn with_separate_verb(uri: &Uri) -> Option<Uri> {
     let (head, verb) = uri.path().rsplit_once(':')?;
     if verb.is_empty() || !verb.bytes().all(|b| b.is_ascii_alphabetic()) {
         return None;
@@ -44,10 +44,10 @@ mod tests {
             ("/v1/x/devices/a:", None),
             ("/v1/x/devices/a:7", None),
         ] {
-            let apart = with_verb_apart(&path.parse().unwrap());
-            assert_eq!(apart.as_ref().map(ToString::to_string).as_deref(), expected, "{path}");
-            if let Some(apart) = apart {
-                assert_eq!(Some(shown(&apart).as_str()), path.split('?').next());
+            let separated = with_separate_verb(&path.parse().unwrap());
+            assert_eq!(separated.as_ref().map(ToString::to_string).as_deref(), expected, "{path}");
+            if let Some(separated) = separated {
+                assert_eq!(Some(shown(&separated).as_str()), path.split('?').next());
             }
         }
     }

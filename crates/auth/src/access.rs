@@ -34,11 +34,11 @@ pub enum Action {
 /// The ordinary topics that a client may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// All: enrolment is open, on a loopback address.
+    /// The client may use all topics: enrolment is open, on a loopback address.
     Open,
-    /// None: a device has its own topics under `/devices/` only.
+    /// A device may use its own topics under `/devices/` only.
     Own,
-    /// Those of its lists.
+    /// A service account may use the topics of its lists.
     Service(Arc<ServiceSpec>),
 }
 

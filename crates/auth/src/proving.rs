@@ -146,8 +146,8 @@ pub(super) fn by_token(
 
 /// Names the keys that would fit except for their time.
 fn why_no_key(error: &jwt::JwtError, unusable: &[(Algorithm, Validity)]) -> String {
-    let jwt::JwtError::NoKey(wanted) = error else { return String::new() };
-    let fitting = unusable.iter().filter(|(algorithm, _)| algorithm.name() == *wanted);
+    let jwt::JwtError::NoKey(required) = error else { return String::new() };
+    let fitting = unusable.iter().filter(|(algorithm, _)| algorithm.name() == *required);
     fitting.fold(String::new(), |mut text, (_, time)| {
         match time {
             Validity::Expired(at) => text.push_str(&format!("; one expired at {}", clock::rfc3339(*at))),

@@ -115,23 +115,23 @@ impl Registrant {
 
 impl Handle {
     /// Finds the enrolment that is for the device, and checks that it is the device.
-    pub async fn admit_registrant(&self, who: RegistrationRequest<'_>) -> Result<Registrant, AuthRefusal> {
+    pub async fn admit_registrant(&self, request: RegistrationRequest<'_>) -> Result<Registrant, AuthRefusal> {
         let began = Instant::now();
-        answer(began, self.prove_registrant(who)).await
+        answer(began, self.prove_registrant(request)).await
     }
 
-    fn prove_registrant(&self, who: RegistrationRequest<'_>) -> Result<Registrant, AuthRefusal> {
-        let found = self.registry.registry(who.registry);
+    fn prove_registrant(&self, request: RegistrationRequest<'_>) -> Result<Registrant, AuthRefusal> {
+        let found = self.registry.registry(request.registry);
         let enrollments = found.map(|registry| registry.enrollments).unwrap_or_default();
-        let (proved, end) = match who.signed {
-            Some(signed) => self.by_keys(who, &enrollments, signed)?,
-            None => by_certificate(who, &enrollments)?,
+        let (proved, end) = match request.signed {
+            Some(signed) => self.by_keys(request, &enrollments, signed)?,
+            None => by_certificate(request, &enrollments)?,
         };
         let (id, proof) = proved;
-        let with = who.public_key.map_or(proof, |key| RegistrantProof::Credential(Box::new(key.clone())));
+        let with = request.public_key.map_or(proof, |key| RegistrantProof::Credential(Box::new(key.clone())));
         match enrollments.get(&id) {
             Some(enrollment) if !enrollment.disabled => {
-                let (registry, registration_id) = (who.registry.clone(), who.registration_id.to_owned());
+                let (registry, registration_id) = (request.registry.clone(), request.registration_id.to_owned());
                 Ok(Registrant { registry, registration_id, enrollment: id, with, end })
             }
             _ => Err(refused(format!("the enrolment {id} is disabled"))),
@@ -140,21 +140,21 @@ impl Handle {
 
     fn by_keys(
         &self,
-        who: RegistrationRequest<'_>,
+        request: RegistrationRequest<'_>,
         enrollments: &BTreeMap<String, Enrollment>,
         signed: &Signed,
     ) -> Result<((String, RegistrantProof), AccessExpiry), AuthRefusal> {
-        let found = candidates(enrollments, who.registration_id).find_map(|(id, enrollment)| {
+        let found = candidates(enrollments, request.registration_id).find_map(|(id, enrollment)| {
             let Attestation::Keys(keys) = &enrollment.attestation else { return None };
             let keys = match enrollment.registration_id {
                 Some(_) => keys.clone(),
-                None => derived(keys, who.registration_id)?,
+                None => derived(keys, request.registration_id)?,
             };
             symmetric::signer(&keys, signed).is_some().then_some((id, keys))
         });
-        let name = format!("registration {:?} of {}", who.registration_id, who.registry);
+        let name = format!("registration {:?} of {}", request.registration_id, request.registry);
         let keys = found.as_ref().map(|(_, keys)| keys);
-        let (_, end) = self.prover.prove_signed(&name, keys, signed, who.address)?;
+        let (_, end) = self.prover.prove_signed(&name, keys, signed, request.address)?;
         let (id, keys) = found.ok_or_else(|| refused(format!("{name}: no enrolment has such a key")))?;
         Ok(((id.clone(), RegistrantProof::Keys(Box::new(keys))), end))
     }
@@ -226,15 +226,16 @@ impl Handle {
 }
 
 fn by_certificate(
-    who: RegistrationRequest<'_>,
+    request: RegistrationRequest<'_>,
     enrollments: &BTreeMap<String, Enrollment>,
 ) -> Result<((String, RegistrantProof), AccessExpiry), AuthRefusal> {
-    let wrong = |error: String| refused(format!("registration {:?} of {}: {error}", who.registration_id, who.registry));
-    let own = who.certificates.first().ok_or_else(|| wrong("it shows no signature and no certificate".into()))?;
-    let id = DeviceId::new(who.registration_id).map_err(|error| wrong(error.to_string()))?;
+    let wrong =
+        |error: String| refused(format!("registration {:?} of {}: {error}", request.registration_id, request.registry));
+    let own = request.certificates.first().ok_or_else(|| wrong("it shows no signature and no certificate".into()))?;
+    let id = DeviceId::new(request.registration_id).map_err(|error| wrong(error.to_string()))?;
     let credential = certificate(&pem(own)).ok_or_else(|| wrong("its certificate cannot be read".into()))?;
     let mut problem = "no enrolment is for its certificate".to_owned();
-    for (name, enrollment) in candidates(enrollments, who.registration_id) {
+    for (name, enrollment) in candidates(enrollments, request.registration_id) {
         let Attestation::Certificate(text) = &enrollment.attestation else { continue };
         let (spec, authorities) = match enrollment.registration_id {
             Some(_) => {
@@ -243,7 +244,7 @@ fn by_certificate(
             }
             None => (DeviceSpec::default(), certificates::authorities(std::slice::from_ref(text))),
         };
-        match certificates::prove(who.certificates, &id, &spec, &authorities, clock::now_ms()) {
+        match certificates::prove(request.certificates, &id, &spec, &authorities, clock::now_ms()) {
             Ok((_, expires_ms)) => {
                 let with = RegistrantProof::Credential(Box::new(credential));
                 return Ok(((name.clone(), with), AccessExpiry(Some(expires_ms))));
@@ -270,7 +271,7 @@ fn registration(registrant: &Registrant, enrollment: &Enrollment) -> Registratio
         RegistrantProof::Keys(keys) => spec.symmetric_keys = Some(keys.clone()),
         RegistrantProof::Credential(credential) => spec.credentials.push(credential.as_ref().clone()),
     }
-    let cause = Cause::Api { who: format!("enrolment {}", registrant.enrollment) };
+    let cause = Cause::Api { caller: format!("enrolment {}", registrant.enrollment) };
     let config = enrollment.config.as_ref().map(|config| FirstConfig { payload: config.clone().into(), cause });
     Registration { spec, config, ..Registration::default() }
 }

@@ -72,12 +72,12 @@ mod tests {
     #[test]
     fn a_token_says_which_device_registers_with_which_key() {
         let claims = r#"{"aud":"hall","sub":"lamp-1","exp":1060,"publicKey":{"format":"ES256_PEM","key":"pem"}}"#;
-        let good = token(r#"{"alg":"HS256","typ":"JWT"}"#, claims);
-        let read_token = read(&good, 1_000).ok().unwrap();
+        let valid = token(r#"{"alg":"HS256","typ":"JWT"}"#, claims);
+        let read_token = read(&valid, 1_000).ok().unwrap();
         assert_eq!((&*read_token.audience, &*read_token.registration_id), ("hall", "lamp-1"));
         assert_eq!((&*read_token.public_key.format, &*read_token.public_key.key), ("ES256_PEM", "pem"));
         let Signed { text, signature, expires_ms, .. } = read_token.signed;
-        assert_eq!((text.as_slice(), expires_ms), (good.rsplit_once('.').unwrap().0.as_bytes(), 1_060_000));
+        assert_eq!((text.as_slice(), expires_ms), (valid.rsplit_once('.').unwrap().0.as_bytes(), 1_060_000));
         assert_eq!(signature, b"signature");
         for (wrong, part) in [
             (token(r#"{"alg":"none"}"#, claims), "HS256"),

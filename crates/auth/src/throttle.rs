@@ -139,8 +139,8 @@ impl Attempt<'_> {
 
     pub(super) fn failed(self, now: Instant) {
         let mut table = self.throttle.table.lock();
-        for (who, free) in [self.client, Subject::Address(self.address)].into_iter().zip(FREE_FAILURES) {
-            let before = table.records.get(&who);
+        for (subject, free) in [self.client, Subject::Address(self.address)].into_iter().zip(FREE_FAILURES) {
+            let before = table.records.get(&subject);
             let recent = before.filter(|record| now.duration_since(record.last) < FORGET_FAILURES_AFTER);
             let failures = recent.map_or(0, |record| record.failures).saturating_add(1);
             let pause = match failures.checked_sub(free + 1) {
@@ -148,7 +148,7 @@ impl Attempt<'_> {
                 Some(over) => FIRST_PAUSE.saturating_mul(1 << over.min(16)).min(LONGEST_PAUSE),
             };
             let known_until = before.and_then(|record| record.known_until);
-            table.store_record(who, Record { failures, last: now, until: now + pause, known_until }, now);
+            table.store_record(subject, Record { failures, last: now, until: now + pause, known_until }, now);
         }
     }
 }
@@ -169,20 +169,20 @@ impl Drop for Attempt<'_> {
 impl Table {
     /// Makes room: first by removing old entries, then the one that was used longest ago. Entries of clients that authenticated
     /// before are removed only when there are no others, so that many addresses with many names cannot displace known clients.
-    fn store_record(&mut self, who: Subject, record: Record, now: Instant) {
-        if self.records.len() >= limits::FAILURES_KEPT && !self.records.contains_key(&who) {
+    fn store_record(&mut self, subject: Subject, record: Record, now: Instant) {
+        if self.records.len() >= limits::FAILURES_KEPT && !self.records.contains_key(&subject) {
             self.records.retain(|_, record| record.is_recent(now));
             if self.records.len() >= limits::FAILURES_KEPT
                 && let Some(oldest) = self
                     .records
                     .iter()
                     .min_by_key(|(_, record)| (record.is_known(now), record.last))
-                    .map(|(who, _)| *who)
+                    .map(|(subject, _)| *subject)
             {
                 self.records.remove(&oldest);
             }
         }
-        self.records.insert(who, record);
+        self.records.insert(subject, record);
     }
 }
 

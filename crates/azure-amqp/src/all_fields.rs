@@ -79,7 +79,7 @@ fn fill(frame: &[u8], out: &mut BytesMut) -> bool {
         let (header, body) = frame.split_at_checked(FRAME_HEADER)?;
         let [_, _, _, _, 2, 0, ..] = header else { return None };
         let [0x00, 0x53, code, kind, list @ ..] = body else { return None };
-        let wanted = fields(*code)?;
+        let field_count = fields(*code)?;
         let (count, items, after) = match (*kind, list) {
             (LIST_0, after) => (0, &[][..], after),
             (LIST_8, [size, count, rest @ ..]) => {
@@ -94,13 +94,13 @@ fn fill(frame: &[u8], out: &mut BytesMut) -> bool {
             }
             _ => return None,
         };
-        Some((header, *code, items, after, wanted, wanted.checked_sub(count).filter(|missing| *missing > 0)?))
+        Some((header, *code, items, after, field_count, field_count.checked_sub(count).filter(|missing| *missing > 0)?))
     };
-    let Some((header, code, items, after, wanted, missing)) = filled() else { return false };
+    let Some((header, code, items, after, field_count, missing)) = filled() else { return false };
     let list = items.len() + missing;
     // The list keeps its short form where that is possible.
-    let (short, numbers) = match (u8::try_from(list + 1), u8::try_from(wanted)) {
-        (Ok(size), Ok(wanted)) => (Some((size, wanted)), 3),
+    let (short, numbers) = match (u8::try_from(list + 1), u8::try_from(field_count)) {
+        (Ok(size), Ok(field_count)) => (Some((size, field_count)), 3),
         _ => (None, 9),
     };
     let size = FRAME_HEADER + 3 + numbers + list + after.len();
@@ -109,11 +109,11 @@ fn fill(frame: &[u8], out: &mut BytesMut) -> bool {
     out.extend_from_slice(header.get(4..).unwrap_or_default());
     out.extend_from_slice(&[0x00, 0x53, code]);
     match short {
-        Some((size, wanted)) => out.extend_from_slice(&[LIST_8, size, wanted]),
+        Some((size, field_count)) => out.extend_from_slice(&[LIST_8, size, field_count]),
         None => {
             out.put_u8(LIST_32);
             out.put_u32(u32::try_from(list + 4).unwrap_or(u32::MAX));
-            out.put_u32(u32::try_from(wanted).unwrap_or(u32::MAX));
+            out.put_u32(u32::try_from(field_count).unwrap_or(u32::MAX));
         }
     }
     out.extend_from_slice(items);

@@ -17,7 +17,7 @@ use crate::{
     sasl::PlainCredentials,
 };
 use switchbox_auth::{AuthContext, AuthRefusal, Credentials, Principal, Signed, Signer};
-use switchbox_azure::{Policy, Right, Sas, sas, url_encoding};
+use switchbox_azure::{AccessRight, Policy, Sas, sas, url_encoding};
 use switchbox_core::registry::{Changed, Device};
 use switchbox_model::{DeviceId, DeviceName, RegistryName};
 use switchbox_support::clock;
@@ -89,7 +89,7 @@ impl ConnectionAuth {
         if newest.token.is_some_and(|token| is_of_device(resource(&token).1)) {
             return Err("the token's resource (sr) is a device; sign one for the hub".into());
         }
-        match policy.allows(Right::ServiceConnect) {
+        match policy.allows(AccessRight::ServiceConnect) {
             true => Ok(Program { registry: newest.registry, policy }),
             false => Err(format!("the policy {} does not have the right ServiceConnect", policy.name())),
         }
@@ -183,8 +183,12 @@ impl ConnectionAuth {
         if self.device.get().is_none()
             && let (Some(policy), Some(token)) = (newest.policy, newest.token)
         {
-            if !policy.allows(Right::DeviceConnect) {
-                return Err(format!("the policy {} does not have the right {}", policy.name(), Right::DeviceConnect));
+            if !policy.allows(AccessRight::DeviceConnect) {
+                return Err(format!(
+                    "the policy {} does not have the right {}",
+                    policy.name(),
+                    AccessRight::DeviceConnect
+                ));
             }
             if !token.covers(resource(&token).0, &format!("devices/{id}")) {
                 return Err("the token is for another device".into());

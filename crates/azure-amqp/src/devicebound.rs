@@ -54,7 +54,7 @@ async fn accept_message(
     let missing = || error(AmqpError::NotFound, format!("device {} is not registered", name.id));
     let device = device.ok_or_else(missing)?;
     let command = command(message)?;
-    let cause = Cause::Api { who: format!("hub policy {}", program.policy.name()) };
+    let cause = Cause::Api { caller: format!("hub policy {}", program.policy.name()) };
     context.handles.outbox.send_command(&device, command, cause).await.map_err(|why| {
         let condition = match &why {
             outbox::Error::QueueFull { .. } => AmqpError::ResourceLimitExceeded,

@@ -123,7 +123,7 @@ async fn record(context: &Context, found: &DeviceEvent) -> Result<Option<Value>,
     let EventData::CommandSettled { id, status } = &found.event.data else { return Ok(file(context, found)) };
     let Some(command) = context.handles.store.command(found.device.num, id.clone()).await? else { return Ok(None) };
     let wants = property(&command.properties, ACK).unwrap_or_default();
-    if !is_wanted(wants, *status) {
+    if !is_requested(wants, *status) {
         return Ok(None);
     }
     let count_exceeded = context.handles.delivery.delivery_count_exceeded(found.device.num, command.num);
@@ -158,7 +158,7 @@ fn property<'a>(properties: &'a [Property], name: &str) -> Option<&'a str> {
     properties.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
 }
 
-fn is_wanted(wants: &str, status: CommandStatus) -> bool {
+fn is_requested(wants: &str, status: CommandStatus) -> bool {
     let is_good = status == CommandStatus::Acknowledged;
     match wants.to_ascii_lowercase().as_str() {
         "full" => true,
@@ -186,14 +186,14 @@ mod tests {
     #[test]
     fn a_sender_gets_the_feedback_that_it_asked_for() {
         use CommandStatus::{Acknowledged, Expired, Purged, Rejected};
-        for (wants, good, bad) in [
+        for (wants, valid, invalid) in [
             ("full", true, true),
             ("Positive", true, false),
             ("negative", false, true),
             ("none", false, false),
             ("", false, false),
         ] {
-            assert_eq!((is_wanted(wants, Acknowledged), is_wanted(wants, Expired)), (good, bad), "{wants}");
+            assert_eq!((is_requested(wants, Acknowledged), is_requested(wants, Expired)), (valid, invalid), "{wants}");
         }
         let codes = [(Acknowledged, false), (Rejected, true), (Rejected, false), (Purged, false), (Expired, false)];
         let codes = codes.map(|(status, count_exceeded)| code(status, count_exceeded));

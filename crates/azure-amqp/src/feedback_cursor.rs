@@ -24,7 +24,7 @@ pub(crate) type Position = (Seq, i64);
 /// The read position of one registry.
 #[derive(Default)]
 pub(crate) struct FeedbackCursor {
-    /// `None` before the first read.
+    /// Is `None` before the first read.
     pub(crate) next: Option<Position>,
     /// Records that were read and that no reader has accepted yet.
     pub(crate) waiting: Vec<Value>,

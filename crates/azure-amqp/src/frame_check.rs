@@ -70,7 +70,7 @@ impl FrameCheck {
         if fits { Ok(Some(size as usize)) } else { Err(WrongFrame::Size) }
     }
 
-    /// Checks a complete frame, and returns its performative; `None` for an empty frame. `is_authenticated`: the client has sent a valid
+    /// Checks a complete frame, and returns its performative, or `None` for an empty frame. `is_authenticated`: the client has sent a valid
     /// token or key.
     pub(crate) fn check<'a>(
         &mut self,

@@ -185,8 +185,8 @@ impl Session {
         })?;
         let terms = terms(attach.source.as_ref().and_then(|source| source.filter.as_ref()))?;
         let (start, filter) = start_position::split(terms).map_err(|why| error(AmqpError::InvalidField, why))?;
-        let mut capabilities = attach.desired_capabilities.iter().flat_map(|wanted| wanted.0.iter());
-        let with_last = capabilities.any(|wanted| wanted.as_str() == last_enqueued::CAPABILITY);
+        let mut capabilities = attach.desired_capabilities.iter().flat_map(|list| list.0.iter());
+        let with_last = capabilities.any(|capability| capability.as_str() == last_enqueued::CAPABILITY);
         Ok(EventSource { registry, partition: number, start, filter, with_last })
     }
 
@@ -224,11 +224,11 @@ impl Session {
 }
 
 /// Waits for the future, and runs the links meanwhile.
-async fn alongside<T>(links: &mut Links, wanted: impl Future<Output = T>) -> T {
-    let mut wanted = pin!(wanted);
+async fn alongside<T>(links: &mut Links, operation: impl Future<Output = T>) -> T {
+    let mut operation = pin!(operation);
     loop {
         tokio::select! {
-            got = &mut wanted => return got,
+            got = &mut operation => return got,
             Some(()) = links.next(), if !links.is_empty() => {}
         }
     }

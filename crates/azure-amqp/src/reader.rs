@@ -96,14 +96,14 @@ impl Reader {
             return None;
         }
         let device = self.context.handles.registry.get(event.device?)?;
-        let mine = device.name.registry == self.registry
+        let in_registry = device.name.registry == self.registry
             && match self.selection {
                 EventSelection::Telemetry { partition } => {
                     partitions::of(&device.name.id, self.context.partitions) == partition
                 }
                 EventSelection::CommandEnds | EventSelection::FileUploads => true,
             };
-        mine.then_some(DeviceEvent { event, device })
+        in_registry.then_some(DeviceEvent { event, device })
     }
 
     /// Waits until there may be more events.

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::{
-    path::{Needs, Path},
+    path::{NeededDocuments, Path},
     value::{Comparison, equal},
 };
 
@@ -24,10 +24,10 @@ impl Operand {
         }
     }
 
-    fn needs(&self) -> Needs {
+    fn needs(&self) -> NeededDocuments {
         match self {
             Self::Path(path) => path.needs(),
-            Self::Constant(_) | Self::Undefined => Needs::default(),
+            Self::Constant(_) | Self::Undefined => NeededDocuments::default(),
         }
     }
 }
@@ -75,7 +75,7 @@ pub(crate) enum Condition {
     Or(Vec<Self>),
     Not(Box<Self>),
     Compare(Operand, Comparison, Operand),
-    /// `negated`: NIN.
+    /// The operator is NIN if it is `negated`, else IN.
     In {
         operand: Operand,
         list: Vec<Value>,
@@ -112,10 +112,10 @@ impl Condition {
         }
     }
 
-    pub(crate) fn needs(&self) -> Needs {
+    pub(crate) fn needs(&self) -> NeededDocuments {
         match self {
             Self::And(all) | Self::Or(all) => {
-                all.iter().fold(Needs::default(), |needs, condition| needs.and(condition.needs()))
+                all.iter().fold(NeededDocuments::default(), |needs, condition| needs.and(condition.needs()))
             }
             Self::Not(condition) => condition.needs(),
             Self::Compare(one, _, other) | Self::Text(_, one, other) => one.needs().and(other.needs()),

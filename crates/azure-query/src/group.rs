@@ -8,7 +8,7 @@ use crate::{
     bounds::MAX_GROUPS,
     error::QueryError,
     path::Path,
-    select::{Item, What},
+    select::{Item, SelectedValue},
 };
 
 /// Groups with their numbers of twins. Stores the values of each group's paths, and no twins.
@@ -57,8 +57,8 @@ impl<'q> Groups<'q> {
 
     fn row(&self, group: &Group) -> Value {
         let value = |item: &Item| match &item.what {
-            What::Count => Some(group.twins.into()),
-            What::Path(path) => {
+            SelectedValue::Count => Some(group.twins.into()),
+            SelectedValue::Path(path) => {
                 let index = self.by.iter().position(|by| by == path)?;
                 group.values.get(index)?.clone()
             }

@@ -17,5 +17,5 @@ mod value;
 pub use bounds::{MAX_BYTES, MAX_DEPTH, MAX_GROUPS, MAX_ITEMS, MAX_PATH};
 pub use error::QueryError;
 pub use group::Groups;
-pub use path::Needs;
+pub use path::NeededDocuments;
 pub use query::Query;

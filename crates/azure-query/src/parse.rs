@@ -8,7 +8,7 @@ use crate::{
     error::QueryError,
     path::Path,
     query::Query,
-    select::{Item, Select, What},
+    select::{Item, Select, SelectedValue},
     token::{Token, tokens},
     value::Comparison,
 };
@@ -85,13 +85,13 @@ impl Parser {
             Some("COUNT") => {
                 self.sign("(")?;
                 self.sign(")")?;
-                (What::Count, format!("${column}"))
+                (SelectedValue::Count, format!("${column}"))
             }
             Some(other) => return Err(self.wrong(&format!("{other}() cannot be selected; COUNT() can"))),
             None => {
                 let path = self.path()?;
                 let name = path.last().to_owned();
-                (What::Path(path), name)
+                (SelectedValue::Path(path), name)
             }
         };
         let name = if self.take_word("AS") { self.name()? } else { name };
@@ -335,9 +335,10 @@ fn check(query: &Query) -> Result<(), QueryError> {
     {
         return Err(QueryError::whole(format!("two columns are called {name}: name one of them with AS")));
     }
-    let counts = !query.group.is_empty() || items.iter().any(|item| item.what == What::Count);
-    let apart = items.iter().find(|item| matches!(&item.what, What::Path(path) if !query.group.contains(path)));
-    match apart.filter(|_| counts) {
+    let counts = !query.group.is_empty() || items.iter().any(|item| item.what == SelectedValue::Count);
+    let not_grouped =
+        items.iter().find(|item| matches!(&item.what, SelectedValue::Path(path) if !query.group.contains(path)));
+    match not_grouped.filter(|_| counts) {
         Some(item) => Err(QueryError::whole(format!("{} is selected beside COUNT(), and not in GROUP BY", item.name))),
         None => Ok(()),
     }

@@ -27,13 +27,13 @@ const FIELDS: [&str; 17] = [
 
 /// The documents of a device that a query uses, so that the caller reads no others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Needs {
+pub struct NeededDocuments {
     pub tags: bool,
     pub desired: bool,
     pub reported: bool,
 }
 
-impl Needs {
+impl NeededDocuments {
     pub(crate) const ALL: Self = Self { tags: true, desired: true, reported: true };
 
     pub(crate) fn and(self, other: Self) -> Self {
@@ -84,10 +84,10 @@ impl Path {
         self.0.iter().try_fold(twin, |value, name| value.as_object()?.get(name))
     }
 
-    pub(crate) fn needs(&self) -> Needs {
+    pub(crate) fn needs(&self) -> NeededDocuments {
         let (first, second) = (self.0.first().map(String::as_str), self.0.get(1).map(String::as_str));
         let properties = first == Some("properties");
-        Needs {
+        NeededDocuments {
             tags: first == Some("tags"),
             desired: properties && second != Some("reported"),
             reported: properties && second != Some("desired"),

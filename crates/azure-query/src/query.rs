@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use crate::{
     condition::Condition,
     group::Groups,
-    path::{Needs, Path},
-    select::{Item, Select, What},
+    path::{NeededDocuments, Path},
+    select::{Item, Select, SelectedValue},
 };
 
 /// A query over `devices`.
@@ -33,22 +33,22 @@ impl Query {
 
     /// The parts of a twin that the query tests or selects.
     #[must_use]
-    pub fn needs(&self) -> Needs {
-        let condition = self.condition.as_ref().map_or_else(Needs::default, Condition::needs);
+    pub fn needs(&self) -> NeededDocuments {
+        let condition = self.condition.as_ref().map_or_else(NeededDocuments::default, Condition::needs);
         condition.and(self.shows())
     }
 
     /// The parts of a twin that the query tests.
     #[must_use]
-    pub fn needs_to_match(&self) -> Needs {
-        self.condition.as_ref().map_or_else(Needs::default, Condition::needs)
+    pub fn needs_to_match(&self) -> NeededDocuments {
+        self.condition.as_ref().map_or_else(NeededDocuments::default, Condition::needs)
     }
 
-    fn shows(&self) -> Needs {
-        let Select::Items(items) = &self.select else { return Needs::ALL };
-        items.iter().fold(Needs::default(), |needs, item| match &item.what {
-            What::Path(path) => needs.and(path.needs()),
-            What::Count => needs,
+    fn shows(&self) -> NeededDocuments {
+        let Select::Items(items) = &self.select else { return NeededDocuments::ALL };
+        items.iter().fold(NeededDocuments::default(), |needs, item| match &item.what {
+            SelectedValue::Path(path) => needs.and(path.needs()),
+            SelectedValue::Count => needs,
         })
     }
 
@@ -62,8 +62,8 @@ impl Query {
     pub fn row(&self, twin: Value) -> Value {
         let Select::Items(items) = &self.select else { return twin };
         let value = |item: &Item| match &item.what {
-            What::Path(path) => Some((item.name.clone(), path.of(&twin)?.clone())),
-            What::Count => None,
+            SelectedValue::Path(path) => Some((item.name.clone(), path.of(&twin)?.clone())),
+            SelectedValue::Count => None,
         };
         Value::Object(items.iter().filter_map(value).collect::<Map<_, _>>())
     }
@@ -72,7 +72,7 @@ impl Query {
     #[must_use]
     pub fn groups(&self) -> Option<Groups<'_>> {
         let Select::Items(items) = &self.select else { return None };
-        let counts = items.iter().any(|item| item.what == What::Count);
+        let counts = items.iter().any(|item| item.what == SelectedValue::Count);
         (counts || !self.group.is_empty()).then(|| Groups::new(items, &self.group))
     }
 }

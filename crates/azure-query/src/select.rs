@@ -12,12 +12,12 @@ pub(crate) enum Select {
 /// A column of the result.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Item {
-    pub(crate) what: What,
+    pub(crate) what: SelectedValue,
     pub(crate) name: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum What {
+pub(crate) enum SelectedValue {
     Path(Path),
     Count,
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     bounds::{MAX_BYTES, MAX_DEPTH, MAX_GROUPS, MAX_ITEMS},
     condition::{Condition, Kind, Operand, Text},
-    path::{Needs, Path},
+    path::{NeededDocuments, Path},
     query::Query,
     select::Select,
     value::Comparison,
@@ -78,8 +78,8 @@ fn rows_have_the_columns_that_were_selected() {
         json!({ "deviceId": "lamp-1", "where_": "US" })
     );
     let needs = |query| Query::parse(query).unwrap().needs();
-    assert_eq!(needs("SELECT deviceId FROM devices WHERE status = 'enabled'"), Needs::default());
-    let reported = Needs { reported: true, ..Needs::default() };
+    assert_eq!(needs("SELECT deviceId FROM devices WHERE status = 'enabled'"), NeededDocuments::default());
+    let reported = NeededDocuments { reported: true, ..NeededDocuments::default() };
     assert_eq!(needs("SELECT COUNT() AS n FROM devices WHERE properties.reported.battery < 1"), reported);
     assert_eq!(Query::parse("SELECT TOP 3 * FROM devices").unwrap().top(), Some(3));
 }

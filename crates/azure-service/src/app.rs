@@ -1,6 +1,6 @@
 //! State that every call uses: the parts of the host, and the caller.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, ops::Deref, sync::Arc};
 
 use tokio::sync::Semaphore;
 
@@ -21,8 +21,11 @@ pub(crate) enum RateKey {
     Address(IpAddr),
 }
 
+/// The state of every handler. Each layer that a call passes takes a clone, which costs one count.
 #[derive(Clone)]
-pub(crate) struct App {
+pub(crate) struct App(Arc<AppState>);
+
+pub(crate) struct AppState {
     pub(crate) handles: HostHandles,
     pub(crate) files: files::Handle,
     /// For AMQP over WebSocket.
@@ -30,9 +33,17 @@ pub(crate) struct App {
     pub(crate) hubs: Hubs,
     /// Maximum sizes of what devices send.
     pub(crate) payloads: PayloadLimits,
-    pub(crate) rates: Arc<admission::Rates<RateKey>>,
+    pub(crate) rates: admission::Rates<RateKey>,
     /// Permits for queries and lists of devices that run at the same time.
     pub(crate) queries: Arc<Semaphore>,
+}
+
+impl Deref for App {
+    type Target = AppState;
+
+    fn deref(&self) -> &AppState {
+        &self.0
+    }
 }
 
 /// The hub that a call is for, and the policy that signed its token.
@@ -45,15 +56,20 @@ pub(crate) struct Caller {
 impl Caller {
     /// The cause of the changes that the call makes.
     pub(crate) fn cause(&self) -> Cause {
-        Cause::Api { who: self.who() }
+        Cause::Api { caller: self.name() }
     }
 
-    pub(crate) fn who(&self) -> String {
+    /// The caller's name, for the cause of its changes and for the log.
+    pub(crate) fn name(&self) -> String {
         format!("hub policy {}", self.policy.name())
     }
 }
 
 impl App {
+    pub(crate) fn new(state: AppState) -> Self {
+        Self(Arc::new(state))
+    }
+
     pub(crate) fn find(&self, caller: &Caller, id: &str) -> Result<Arc<Device>, ServiceError> {
         let name = self.name(caller, id)?;
         let found = self.handles.registry.find(&name);

@@ -25,6 +25,8 @@ pub(crate) fn bounds(connections: usize) -> Bounds {
         handshake_time: names::HUB_API_HANDSHAKE_TIME,
         head_bytes: names::HUB_API_HEAD_BYTES,
         head_time: names::HUB_API_HEAD_TIME,
+        unread_bytes: names::HUB_API_UNREAD_BYTES,
+        unread_time: names::HUB_API_UNREAD_TIME,
         write_time: names::HUB_API_WRITE_TIME,
     };
     let (headers, head_bytes) = (limits::ADMIN_HEADERS, limits::ADMIN_HEAD_BYTES);

@@ -15,7 +15,7 @@ use crate::{
     gate::{address_of, check_api_version, check_rate, host, registry, text},
 };
 use switchbox_auth::{AuthRefusal, Credentials, Principal, Signed, Signer};
-use switchbox_azure::{Right, Sas};
+use switchbox_azure::{AccessRight, Sas};
 use switchbox_core::registry::Device;
 use switchbox_http_server::ConnectionInfo;
 use switchbox_model::{DeviceId, DeviceName};
@@ -96,8 +96,10 @@ fn signed(host: &str, id: &DeviceId, token: &str) -> Result<Signed, String> {
     }
     let signer = match token.policy {
         None => Signer::Device,
-        Some(policy) if policy.allows(Right::DeviceConnect) => Signer::Registry(policy.name().to_owned()),
-        Some(policy) => return Err(format!("the policy {} does not allow {}", policy.name(), Right::DeviceConnect)),
+        Some(policy) if policy.allows(AccessRight::DeviceConnect) => Signer::Registry(policy.name().to_owned()),
+        Some(policy) => {
+            return Err(format!("the policy {} does not allow {}", policy.name(), AccessRight::DeviceConnect));
+        }
     };
     Ok(Signed::new(signer, token.signed(), token.signature, token.expires_secs))
 }

@@ -160,17 +160,18 @@ impl EnrollmentIn {
 
     /// Keys that are not given are those of `before`, or new ones.
     fn attestation(&self, kind: Kind, before: Option<&Enrollment>) -> Result<Attestation, ServiceError> {
-        let asked = self.attestation.as_ref().ok_or_else(|| ServiceError::invalid("attestation is missing"))?;
-        match asked.kind.as_deref().unwrap_or("symmetricKey") {
+        let attestation_in =
+            self.attestation.as_ref().ok_or_else(|| ServiceError::invalid("attestation is missing"))?;
+        match attestation_in.kind.as_deref().unwrap_or("symmetricKey") {
             "symmetricKey" => {
                 let before = before.and_then(|before| match &before.attestation {
                     Attestation::Keys(keys) => Some(keys),
                     Attestation::Certificate(_) => None,
                 });
-                Ok(Attestation::Keys(asked.symmetric_key.clone().unwrap_or_default().complete(before)?))
+                Ok(Attestation::Keys(attestation_in.symmetric_key.clone().unwrap_or_default().complete(before)?))
             }
             "x509" => {
-                let x509 = asked.x509.as_ref();
+                let x509 = attestation_in.x509.as_ref();
                 match x509.and_then(|x509| x509.certificate(kind).transpose()).transpose()? {
                     Some(pem) => provisioning::of_certificate(pem, kind == Kind::Device).map_err(ServiceError::invalid),
                     // What `GET` answered is written back.

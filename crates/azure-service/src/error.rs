@@ -115,6 +115,13 @@ impl ServiceError {
         Self::new(Code::Throttled, text).limit(names::CHANGE_ATTEMPTS)
     }
 
+    /// Says what was done before the error.
+    #[must_use]
+    pub(crate) fn after(self, done: &str) -> Self {
+        let text = format!("{done}: {}", self.text);
+        Self { text, ..self }
+    }
+
     #[must_use]
     pub(crate) fn limit(self, limit: LimitName) -> Self {
         Self { limit: Some(limit), ..self }

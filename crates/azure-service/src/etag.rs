@@ -25,7 +25,7 @@ pub(crate) fn of_twin(registered: &Registered, version: u64) -> String {
 pub(crate) enum IfMatch {
     /// The header is missing.
     Absent,
-    /// `*`: any ETag.
+    /// `*`, which any ETag matches.
     Any,
     Tag(String),
 }

@@ -16,7 +16,7 @@ use crate::{
     error::{Code, ServiceError},
 };
 use switchbox_auth::{AuthRefusal, Signed, Signer};
-use switchbox_azure::{Policy, Right, Sas};
+use switchbox_azure::{AccessRight, Policy, Sas};
 use switchbox_http_server::{ConnectionInfo, traces, with_body_deadline};
 use switchbox_model::{
     RegistryName,
@@ -33,7 +33,7 @@ static REFUSED: SiteLimit = SiteLimit::new(10);
 #[derive(Clone)]
 pub(crate) struct Gate {
     pub(crate) app: App,
-    pub(crate) right: Right,
+    pub(crate) right: AccessRight,
 }
 
 /// Bounds the head of a call and the time of its body, makes its span, and counts the limit that it was refused by.
@@ -95,7 +95,7 @@ pub(crate) async fn check(State(guard): State<Gate>, request: Request, next: Nex
     if let Err(error) = check_api_version(&parts.uri) {
         return error.into_response();
     }
-    let (who, call) = (caller.who(), format!("{} {}", parts.method, parts.uri.path()));
+    let (caller_name, call) = (caller.name(), format!("{} {}", parts.method, parts.uri.path()));
     let is_write = parts.method != Method::GET;
     let mut request = Request::from_parts(parts, body);
     request.extensions_mut().insert(caller);
@@ -105,12 +105,12 @@ pub(crate) async fn check(State(guard): State<Gate>, request: Request, next: Nex
     let done = telemetry::within(telemetry::current(), next.run(request));
     // It is completed even if the caller disconnects. The connection's task counts a panic.
     let response = Completed::new(done).await;
-    tracing::info!(target: "audit", who, call, status = response.status().as_u16(), "a call of the hub's API");
+    tracing::info!(target: "audit", who = caller_name, call, status = response.status().as_u16(), "a call of the hub's API");
     response
 }
 
 /// Authenticates the caller and checks its rate and its right.
-async fn admit(app: &App, right: Right, parts: &Parts, address: IpAddr) -> Result<Caller, ServiceError> {
+async fn admit(app: &App, right: AccessRight, parts: &Parts, address: IpAddr) -> Result<Caller, ServiceError> {
     let refused = |text: String| ServiceError::new(Code::Unauthorized, text);
     let host = host(parts);
     let token = text(&parts.headers, &header::AUTHORIZATION);
@@ -171,10 +171,10 @@ pub(crate) fn registry(app: &App, host: &str) -> RegistryName {
 
 pub(crate) fn check_rate(
     app: &App,
-    who: RateKey,
+    key: RateKey,
     rate: switchbox_transport::admission::Rate,
 ) -> Result<(), ServiceError> {
-    app.rates.take(who, rate).map_err(|wait| {
+    app.rates.take(key, rate).map_err(|wait| {
         ServiceError::new(Code::Throttled, "too many calls; call again later").limit(names::HUB_API_RATE).wait(wait)
     })
 }

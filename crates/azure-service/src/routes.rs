@@ -17,7 +17,7 @@ use crate::{
         websockets,
     },
 };
-use switchbox_azure::Right::{self, RegistryRead, RegistryWrite, ServiceConnect};
+use switchbox_azure::AccessRight::{self, RegistryRead, RegistryWrite, ServiceConnect};
 use switchbox_azure::storage::CONTAINER;
 use switchbox_model::limits::HUB_API_BODY_BYTES;
 
@@ -45,7 +45,7 @@ const NOT_SUPPORTED: [(&str, &str); 19] = [
 ];
 
 pub(crate) fn routes(app: App) -> Router {
-    let with = |right: Right, calls: MethodRouter<App>| {
+    let with = |right: AccessRight, calls: MethodRouter<App>| {
         calls.layer(middleware::from_fn_with_state(Gate { app: app.clone(), right }, gate::check))
     };
     let wrong_method = || async { ServiceError::new(Code::MethodNotAllowed, "this path has no such method") };
@@ -93,7 +93,7 @@ pub(crate) fn routes(app: App) -> Router {
 }
 
 /// The provisioning service's API for programs. Azure's SDK for Node writes one path in another case.
-fn enrollment_routes(with: &dyn Fn(Right, MethodRouter<App>) -> MethodRouter<App>) -> Router<App> {
+fn enrollment_routes(with: &dyn Fn(AccessRight, MethodRouter<App>) -> MethodRouter<App>) -> Router<App> {
     let group = |path: &str| format!("/enrollmentGroups{path}");
     Router::new()
         .route("/enrollments/", with(RegistryWrite, post(enrollments::bulk)))

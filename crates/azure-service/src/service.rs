@@ -5,7 +5,10 @@ use std::{convert::identity, io, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, bounds, routes};
+use crate::{
+    app::{App, AppState},
+    bounds, routes,
+};
 use switchbox_azure::Hubs;
 use switchbox_azure_amqp::{Endpoint, HostHandles};
 use switchbox_files as files;
@@ -69,9 +72,9 @@ impl Service {
     #[must_use]
     pub fn new(ports: Ports, handles: HostHandles, files: files::Handle, amqp: Endpoint) -> Self {
         let Ports { listener, hubs, payloads, connections, .. } = ports;
-        let rates = Arc::new(admission::Rates::new(limits::ADMIN_CALLERS));
+        let rates = admission::Rates::new(limits::ADMIN_CALLERS);
         let queries = Arc::new(Semaphore::new(limits::HUB_QUERIES));
-        let app = App { handles, files, amqp, hubs, payloads, rates, queries };
+        let app = App::new(AppState { handles, files, amqp, hubs, payloads, rates, queries });
         Self { listener, app, connections }
     }
 

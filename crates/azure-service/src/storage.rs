@@ -98,11 +98,11 @@ impl IntoResponse for StorageError {
 }
 
 /// Adds the headers that every response has: the version and the id of the request, and an id of the response.
-pub(crate) fn with_common_headers(mut response: Response, asked: &HeaderMap) -> Response {
+pub(crate) fn with_common_headers(mut response: Response, request_headers: &HeaderMap) -> Response {
     let version = HeaderName::from_static("x-ms-version");
     let id = HeaderName::from_static("x-ms-client-request-id");
     let headers = response.headers_mut();
-    let given = |name: &HeaderName| asked.get(name).filter(|value| value.len() <= 64).cloned();
+    let given = |name: &HeaderName| request_headers.get(name).filter(|value| value.len() <= 64).cloned();
     headers.insert(&version, given(&version).unwrap_or(HeaderValue::from_static(VERSION)));
     if let Some(given) = given(&id) {
         headers.insert(&id, given);

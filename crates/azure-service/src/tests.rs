@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{App, Caller},
+    app::{App, AppState, Caller},
     body::Body,
     error::{Code, ServiceError},
     etag::{self, IfMatch},
@@ -85,8 +85,8 @@ impl Hub {
         let (hubs, payloads) = (Hubs::default(), PayloadLimits::default());
         let settings = Settings { hubs: hubs.clone(), partitions: 4, payloads, data };
         let amqp = Endpoint::new(handles.clone(), settings, CancellationToken::new());
-        let (rates, queries) = (Arc::new(Rates::new(8)), Arc::new(Semaphore::new(1)));
-        let app = App { handles, files, amqp, hubs, payloads, rates, queries };
+        let (rates, queries) = (Rates::new(8), Arc::new(Semaphore::new(1)));
+        let app = App::new(AppState { handles, files, amqp, hubs, payloads, rates, queries });
         let caller = Caller { registry: RegistryName::default_registry(), policy: Policy::Owner };
         let hub = Self { host, app, caller };
         for id in ["lamp", "busy"] {
@@ -132,10 +132,10 @@ impl Hub {
 
     fn enrol(&self, if_match: IfMatch, keys: Value) -> Call {
         let ((app, caller), id) = (self.parts(), Path("maker".to_owned()));
-        let asked = json!({ "attestation": { "type": "symmetricKey", "symmetricKey": keys } });
+        let enrollment_body = json!({ "attestation": { "type": "symmetricKey", "symmetricKey": keys } });
         Box::pin(async move {
             let put = enrollments::put_one::<{ enrollments::DEVICE }>;
-            put(app, caller, id, if_match, Body(read(asked))).await.map(drop)
+            put(app, caller, id, if_match, Body(read(enrollment_body))).await.map(drop)
         })
     }
 
@@ -329,6 +329,37 @@ async fn a_device_that_is_created_with_its_twin_is_one_entry() {
 }
 
 #[tokio::test]
+async fn a_device_that_is_updated_with_its_twin_gets_both() {
+    let hub = Hub::start().await;
+    let item = |mode: &str, n: u64, more: Value| {
+        let mut item = json!({ "id": "lamp", "importMode": mode, "statusReason": n.to_string(), "tags": { "n": n },
+                               "properties": { "desired": { "level": n } } });
+        item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        item
+    };
+    let reason = || hub.lamp().spec().metadata["statusReason"].clone();
+    for (n, mode) in (1..).zip(["createOrUpdate", "update", "updateIfMatchETag"]) {
+        let more = json!({ "eTag": etag::of_identity(&hub.lamp().registered()) });
+        hub.bulk(item(mode, n, more)).await.unwrap();
+        assert_eq!((hub.tags(), hub.desired("lamp")), (json!({ "n": n }), json!({ "level": n })), "{mode}");
+        assert_eq!(reason(), n.to_string(), "{mode}");
+    }
+    // What says nothing of the twin leaves it as it is.
+    hub.bulk(json!({ "id": "lamp", "statusReason": "3" })).await.unwrap();
+    assert_eq!(hub.desired("lamp"), json!({ "level": 3 }));
+    // The ETag of the twin is checked before the device is changed, and so is what can be read of the change.
+    let seen = etag::of_twin(&hub.lamp().registered(), hub.lamp().config_version());
+    hub.bulk(item("update", 4, json!({ "twinETag": seen.clone() }))).await.unwrap();
+    assert!(hub.bulk(item("update", 5, json!({ "twinETag": seen }))).await.is_err());
+    assert!(hub.bulk(item("update", 5, json!({ "properties": { "desired": { "$x": 1 } } }))).await.is_err());
+    assert_eq!((reason(), hub.tags(), hub.desired("lamp")), ("4".into(), json!({ "n": 4 }), json!({ "level": 4 })));
+    let large = item("update", 5, json!({ "properties": { "desired": { "level": "x".repeat(70_000) } } }));
+    let error = hub.bulk(large).await.unwrap_err().to_string();
+    assert!(error.contains("the device was changed, but its twin was not"), "{error:.300}");
+    assert_eq!((reason(), hub.tags()), ("5".into(), json!({ "n": 4 })));
+}
+
+#[tokio::test]
 async fn an_enrolment_is_replaced_and_deleted_as_it_was_seen() {
     let hub = Hub::start().await;
     hub.enrol(IfMatch::Absent, json!({ "primaryKey": key(1), "secondaryKey": key(2) })).await.unwrap();
@@ -354,7 +385,7 @@ impl Hub {
         let token = sas::sign("default/registrations/maker", &[byte; 32], clock::now_ms() / 1_000 + 60, None);
         let token = Sas::parse(token.as_bytes()).unwrap();
         let signed = Signed::new(Signer::Device, token.signed(), token.signature, token.expires_secs);
-        let who = RegistrationRequest {
+        let request = RegistrationRequest {
             registry: &self.caller.registry,
             registration_id: "maker",
             address: [127, 0, 0, 1].into(),
@@ -362,7 +393,7 @@ impl Hub {
             signed: Some(&signed),
             public_key: None,
         };
-        self.app.handles.auth.admit_registrant(who).await.unwrap()
+        self.app.handles.auth.admit_registrant(request).await.unwrap()
     }
 }
 

@@ -9,49 +9,49 @@ use crate::{
     error::ServiceError,
     etag, identity, tags,
 };
-use switchbox_azure_query::Needs;
+use switchbox_azure_query::NeededDocuments;
 use switchbox_core::registry::{Device, Registered};
 use switchbox_model::limits::VERSIONS_KEPT;
 
 /// What the ETag of a twin names. It is read before the documents, so a twin never has the ETag of what it does not show.
-struct Seen {
+struct EtagParts {
     registered: Registered,
     config_version: u64,
 }
 
-impl Seen {
+impl EtagParts {
     fn of(device: &Device) -> Self {
         Self { registered: device.registered(), config_version: device.config_version() }
     }
 }
 
 /// The part of a twin that a query examines: without `$metadata`, and without documents that it does not need.
-pub(crate) fn partial(app: &App, device: &Device, needs: Needs) -> Value {
-    let seen = Seen::of(device);
+pub(crate) fn partial(app: &App, device: &Device, needs: NeededDocuments) -> Value {
+    let etag_parts = EtagParts::of(device);
     let config = device.config().filter(|_| needs.desired);
     let state = device.state().filter(|_| needs.reported);
     let desired = config.as_ref().map(|config| version(config.version, config.time_ms, &config.payload));
     let reported = state.as_ref().map(|state| version(state.version, state.time_ms, &state.payload));
     let properties =
         json!({ "desired": documents::without_metadata(desired), "reported": documents::without_metadata(reported) });
-    build(app, device, &seen, properties, needs.tags)
+    build(app, device, &etag_parts, properties, needs.tags)
 }
 
 /// The whole twin.
 pub(crate) async fn full(app: &App, device: &Device) -> Result<Value, ServiceError> {
-    let seen = Seen::of(device);
+    let etag_parts = EtagParts::of(device);
     let (configs, states) = app.handles.store.configs_and_states(device.num, VERSIONS_KEPT).await?;
     let desired = documents::with_metadata(configs.iter().map(|c| version(c.version, c.time_ms, &c.payload)));
     let reported = documents::with_metadata(states.iter().map(|s| version(s.version, s.time_ms, &s.payload)));
-    Ok(build(app, device, &seen, json!({ "desired": desired, "reported": reported }), true))
+    Ok(build(app, device, &etag_parts, json!({ "desired": desired, "reported": reported }), true))
 }
 
 fn version(number: u64, time_ms: u64, payload: &[u8]) -> Version<'_> {
     Version { number, time_ms, payload }
 }
 
-fn build(app: &App, device: &Device, seen: &Seen, properties: Value, with_tags: bool) -> Value {
-    let Seen { registered, config_version } = seen;
+fn build(app: &App, device: &Device, etag_parts: &EtagParts, properties: Value, with_tags: bool) -> Value {
+    let EtagParts { registered, config_version } = etag_parts;
     let spec = &registered.spec;
     let state_version = device.state().map_or(0, |state| state.version);
     let mut twin = json!({

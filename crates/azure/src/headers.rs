@@ -26,7 +26,7 @@ pub fn read(name: &str, value: &[u8]) -> Option<Property> {
     let name = match name.strip_prefix(APPLICATION) {
         Some("") => return None,
         Some(name) => name,
-        None => NAMES.iter().find(|(header, _)| *header == name).map(|(_, ours)| *ours)?,
+        None => NAMES.iter().find(|(header, _)| *header == name).map(|(_, own)| *own)?,
     };
     Some((name.to_owned(), text(value)))
 }
@@ -43,7 +43,7 @@ fn text(value: &[u8]) -> String {
 /// contain are percent-encoded.
 #[must_use]
 pub fn write<'a>(name: &str, value: &'a str) -> Option<(String, Cow<'a, str>)> {
-    let header = match NAMES.iter().find(|(_, ours)| *ours == name) {
+    let header = match NAMES.iter().find(|(_, own)| *own == name) {
         Some((header, _)) => (*header).to_owned(),
         None if about::is_name(name) => return None,
         None if name.bytes().all(is_token) => format!("{APPLICATION}{}", name.to_ascii_lowercase()),

@@ -9,6 +9,23 @@ use switchbox_model::RegistryName;
 pub struct Hubs(BTreeMap<String, RegistryName>);
 
 impl Hubs {
+    /// Each item is `HOST=REGISTRY`. A registry is given by its id (beside the default registry) or its full name.
+    pub fn new<'a>(items: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+        let mut hubs = BTreeMap::new();
+        for item in items {
+            let wrong = || format!("must be HOST=REGISTRY, separated by commas, not {item:?}");
+            let (host, registry) = item.split_once('=').ok_or_else(wrong)?;
+            let (host, registry) = (host.trim().to_ascii_lowercase(), registry.trim());
+            if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
+                return Err(wrong());
+            }
+            if hubs.insert(host.clone(), named(registry)?).is_some() {
+                return Err(format!("names {host:?} twice"));
+            }
+        }
+        Ok(Self(hubs))
+    }
+
     #[must_use]
     pub fn registry(&self, host: &str) -> RegistryName {
         self.0.get(&host.to_ascii_lowercase()).cloned().unwrap_or_else(RegistryName::default_registry)
@@ -21,24 +38,12 @@ impl Hubs {
     }
 }
 
-/// Parses `HOST=REGISTRY` pairs, separated by commas. A registry is given by its id (beside the default registry) or its full name.
 impl FromStr for Hubs {
     type Err = String;
 
+    /// Items are separated by commas.
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut hubs = BTreeMap::new();
-        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-            let wrong = || format!("must be HOST=REGISTRY, separated by commas, not {item:?}");
-            let (host, registry) = item.split_once('=').ok_or_else(wrong)?;
-            let (host, registry) = (host.trim().to_ascii_lowercase(), registry.trim());
-            if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
-                return Err(wrong());
-            }
-            if hubs.insert(host.clone(), named(registry)?).is_some() {
-                return Err(format!("names {host:?} twice"));
-            }
-        }
-        Ok(Self(hubs))
+        Self::new(text.split(',').map(str::trim).filter(|item| !item.is_empty()))
     }
 }
 

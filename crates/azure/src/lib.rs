@@ -16,6 +16,6 @@ pub mod user_name;
 
 pub use connection_string::ConnectionString;
 pub use hubs::Hubs;
-pub use policy::{Policy, Right};
+pub use policy::{AccessRight, Policy};
 pub use sas::{Sas, SasError};
 pub use user_name::UserName;

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A right of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Right {
+pub enum AccessRight {
     RegistryRead,
     RegistryWrite,
     /// The service side: messages to devices, methods, twins, the events of all devices.
@@ -13,7 +13,7 @@ pub enum Right {
     DeviceConnect,
 }
 
-impl fmt::Display for Right {
+impl fmt::Display for AccessRight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::RegistryRead => "RegistryRead",
@@ -56,13 +56,13 @@ impl Policy {
     }
 
     #[must_use]
-    pub fn allows(self, right: Right) -> bool {
+    pub fn allows(self, right: AccessRight) -> bool {
         match self {
             Self::Owner => true,
-            Self::Service => right == Right::ServiceConnect,
-            Self::Device => right == Right::DeviceConnect,
-            Self::RegistryRead => right == Right::RegistryRead,
-            Self::RegistryReadWrite => matches!(right, Right::RegistryRead | Right::RegistryWrite),
+            Self::Service => right == AccessRight::ServiceConnect,
+            Self::Device => right == AccessRight::DeviceConnect,
+            Self::RegistryRead => right == AccessRight::RegistryRead,
+            Self::RegistryReadWrite => matches!(right, AccessRight::RegistryRead | AccessRight::RegistryWrite),
         }
     }
 }
@@ -73,7 +73,12 @@ mod tests {
 
     #[test]
     fn a_policy_allows_what_its_name_says() {
-        let all = [Right::RegistryRead, Right::RegistryWrite, Right::ServiceConnect, Right::DeviceConnect];
+        let all = [
+            AccessRight::RegistryRead,
+            AccessRight::RegistryWrite,
+            AccessRight::ServiceConnect,
+            AccessRight::DeviceConnect,
+        ];
         for (name, allowed) in [
             ("iothubowner", &all[..]),
             ("service", &all[2..3]),

@@ -45,7 +45,7 @@ pub fn read(bag: &str) -> Result<Vec<Property>, BagError> {
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode(name).ok_or(BagError::NoText)?;
-        let known = NAMES.iter().find(|(known, _)| *known == name).map(|(_, ours)| (*ours).to_owned());
+        let known = NAMES.iter().find(|(known, _)| *known == name).map(|(_, own)| (*own).to_owned());
         properties
             .push((known.unwrap_or_else(|| name.into_owned()), decode(value).ok_or(BagError::NoText)?.into_owned()));
     }
@@ -57,7 +57,7 @@ pub fn read(bag: &str) -> Result<Vec<Property>, BagError> {
 pub fn write<'a>(properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut bag = String::new();
     for (name, value) in properties {
-        let name = NAMES.iter().find(|(_, ours)| *ours == name).map_or(name, |(known, _)| known);
+        let name = NAMES.iter().find(|(_, own)| *own == name).map_or(name, |(known, _)| known);
         let and = if bag.is_empty() { "" } else { "&" };
         let _ = write!(bag, "{and}{}={}", encode(name), encode(value));
     }

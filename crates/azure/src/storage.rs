@@ -65,13 +65,13 @@ impl BlobCall {
                 return Err(BadStorageCall::Twice(name.to_owned()));
             }
             seen.push(name);
-            let bad = || BadStorageCall::Parameter(name.to_owned());
-            let value = decode(value).ok_or_else(bad)?.into_owned();
+            let invalid = || BadStorageCall::Parameter(name.to_owned());
+            let value = decode(value).ok_or_else(invalid)?.into_owned();
             match name {
                 "si" => read.id = value,
                 "se" => read.expires = value,
                 "sp" => read.permissions = value,
-                "sig" => read.signature = STANDARD.decode(value).map_err(|_| bad())?,
+                "sig" => read.signature = STANDARD.decode(value).map_err(|_| invalid())?,
                 "comp" => read.operation = Some(value),
                 _ => read.block = Some(value),
             }

@@ -62,11 +62,11 @@ fn differ(before: &Object<'_>, after: &Object<'_>, change: &mut String) {
     for member in after.counted().filter(is_shown) {
         match before.get(&member.key) {
             Some(known) if same(known, &member.value, Tolerance::EXACT) => {}
-            Some(Value { kind: Kind::Object(known), .. }) if let Kind::Object(wanted) = &member.value.kind => {
+            Some(Value { kind: Kind::Object(known), .. }) if let Kind::Object(patched) = &member.value.kind => {
                 let length = change.len();
                 put(change, member.key_text, "{");
                 let empty = change.len();
-                differ(known, wanted, change);
+                differ(known, patched, change);
                 if change.len() == empty {
                     change.truncate(length);
                 } else {
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_state_patch_is_an_object_without_members_of_the_hosts() {
-        for (patch, good) in [
+        for (patch, valid) in [
             ("{}", true),
             (r#"{"a":null}"#, true),
             ("", false),
@@ -127,7 +127,7 @@ mod tests {
             ("{", false),
             (r#"{"$version":1}"#, false),
         ] {
-            assert_eq!(is_state_patch(patch.as_bytes()), good, "{patch}");
+            assert_eq!(is_state_patch(patch.as_bytes()), valid, "{patch}");
         }
     }
 }

@@ -43,7 +43,7 @@ pub struct Started {
 
 /// The host's options in the arguments or the environment.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Asked<'a> {
+pub struct HostSelector<'a> {
     pub admin: Option<&'a str>,
     pub data: Option<&'a Path>,
 }
@@ -102,36 +102,41 @@ pub(super) fn data_of_environment() -> Option<PathBuf> {
 }
 
 /// Finds the host that a command uses. The error says how to choose between several.
-pub fn find(asked: Asked<'_>) -> anyhow::Result<Target> {
+pub fn find(selector: HostSelector<'_>) -> anyhow::Result<Target> {
     let hosts = folder().map(|folder| read(&folder)).unwrap_or_default();
-    choose(asked, &hosts, &runs, &std::path::absolute(DEFAULT_DATA)?)
+    choose(selector, &hosts, &runs, &std::path::absolute(DEFAULT_DATA)?)
 }
 
 /// The MQTT address of the host that a command would use.
 pub fn mqtt() -> anyhow::Result<SocketAddr> {
     let data = data_of_environment();
-    let target = find(Asked { admin: None, data: data.as_deref() })?;
+    let target = find(HostSelector { admin: None, data: data.as_deref() })?;
     let hosts = folder().map(|folder| read(&folder)).unwrap_or_default();
     let known = hosts.iter().rfind(|host| same(&host.data, &target.data));
     Ok(known.map_or(DEFAULT_MQTT, |host| host.mqtt))
 }
 
 /// `here`: the default data folder of a host in the current folder.
-fn choose(asked: Asked<'_>, hosts: &[Started], runs: &dyn Fn(&Started) -> bool, here: &Path) -> anyhow::Result<Target> {
+fn choose(
+    selector: HostSelector<'_>,
+    hosts: &[Started],
+    runs: &dyn Fn(&Started) -> bool,
+    here: &Path,
+) -> anyhow::Result<Target> {
     let of = |host: &Started| Target { admin: host.admin.clone(), data: host.data.clone() };
-    match asked {
-        Asked { admin: Some(admin), data: Some(data) } => Ok(Target { admin: admin.into(), data: data.into() }),
-        Asked { admin: None, data: Some(data) } => {
+    match selector {
+        HostSelector { admin: Some(admin), data: Some(data) } => Ok(Target { admin: admin.into(), data: data.into() }),
+        HostSelector { admin: None, data: Some(data) } => {
             let known = hosts.iter().rfind(|host| same(&host.data, data));
             let admin = known.map_or_else(|| DEFAULT_ADMIN.into(), |host| host.admin.clone());
             Ok(Target { admin, data: data.into() })
         }
-        Asked { admin: Some(admin), data: None } => {
+        HostSelector { admin: Some(admin), data: None } => {
             let known = hosts.iter().rfind(|host| host.admin == admin.trim_end_matches('/'));
             let data = known.map_or_else(|| here.to_owned(), |host| host.data.clone());
             Ok(Target { admin: admin.into(), data })
         }
-        Asked { admin: None, data: None } => {
+        HostSelector { admin: None, data: None } => {
             let running: Vec<_> = hosts.iter().filter(|host| runs(host)).collect();
             match (running.as_slice(), running.iter().find(|host| same(&host.data, here))) {
                 (_, Some(host)) | ([host], None) => Ok(of(host)),
@@ -196,8 +201,8 @@ mod tests {
 
     /// In this test, processes with numbers below 100 are running.
     fn chosen(admin: Option<&str>, data: Option<&str>, hosts: &[Started]) -> anyhow::Result<Target> {
-        let asked = Asked { admin, data: data.map(Path::new) };
-        choose(asked, hosts, &|host| host.pid < 100, Path::new("/here/switchbox-data"))
+        let selector = HostSelector { admin, data: data.map(Path::new) };
+        choose(selector, hosts, &|host| host.pid < 100, Path::new("/here/switchbox-data"))
     }
 
     #[test]

@@ -28,14 +28,14 @@ pub enum Action {
     /// Show one of them, with its event and the plugin's log lines
     Show { id: u64 },
     /// Handle the events again; a dead letter is deleted when its event is handled
-    Redrive(Which),
+    Redrive(DeadLetterSelection),
     /// Delete them
-    Purge(Which),
+    Purge(DeadLetterSelection),
 }
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-pub struct Which {
+pub struct DeadLetterSelection {
     /// Only this one
     id: Option<u64>,
     /// All those of this plugin
@@ -51,15 +51,15 @@ impl on_host::Action for Action {
         match self {
             Self::List { plugin } => list(client, plugin.as_deref()),
             Self::Show { id } => {
-                let letter = client.get(&format!("/v1/deadLetters/{id}"))?;
-                let text = details(typed(&letter)?);
-                Ok((letter, text))
+                let dead_letter = client.get(&format!("/v1/deadLetters/{id}"))?;
+                let text = details(typed(&dead_letter)?);
+                Ok((dead_letter, text))
             }
-            Self::Redrive(Which { id: Some(id), .. }) => {
+            Self::Redrive(DeadLetterSelection { id: Some(id), .. }) => {
                 let answer = client.post(&format!("/v1/deadLetters/{id}:redrive"), &json!({}))?;
                 Ok((answer, format!("dead letter {id} is being handled again")))
             }
-            Self::Redrive(Which { plugin, .. }) => {
+            Self::Redrive(DeadLetterSelection { plugin, .. }) => {
                 let body = RedriveDeadLettersRequest { plugin: plugin.clone() };
                 let answer = client.post("/v1/deadLetters:redrive", &body)?;
                 let RedriveDeadLettersResponse { redriven, left } = typed(&answer)?;
@@ -69,11 +69,11 @@ impl on_host::Action for Action {
                 };
                 Ok((answer, format!("{redriven} dead letters are being handled again{left}")))
             }
-            Self::Purge(Which { id: Some(id), .. }) => {
+            Self::Purge(DeadLetterSelection { id: Some(id), .. }) => {
                 let answer = client.delete(&format!("/v1/deadLetters/{id}"))?;
                 Ok((answer, format!("dead letter {id} is gone")))
             }
-            Self::Purge(Which { plugin, .. }) => {
+            Self::Purge(DeadLetterSelection { plugin, .. }) => {
                 let which = match plugin {
                     Some(plugin) => format!("plugin={}", escape(PluginName::new(plugin)?.as_str())),
                     None => "all=true".into(),
@@ -101,22 +101,22 @@ fn list(client: &Client, plugin: Option<&str>) -> anyhow::Result<(Value, String)
     Ok((answer, text))
 }
 
-fn details(letter: DeadLetter) -> String {
-    let event = letter.event;
+fn details(dead_letter: DeadLetter) -> String {
+    let event = dead_letter.event;
     let mut rows = vec![
-        ("letter", letter.id.to_string()),
-        ("time", at(letter.time.to_string())),
-        ("plugin", letter.plugin),
-        ("digest", letter.digest),
-        ("tries", letter.attempt.to_string()),
-        ("error", letter.error),
+        ("letter", dead_letter.id.to_string()),
+        ("time", at(dead_letter.time.to_string())),
+        ("plugin", dead_letter.plugin),
+        ("digest", dead_letter.digest),
+        ("tries", dead_letter.attempt.to_string()),
+        ("error", dead_letter.error),
         ("event", event.id.to_string()),
         ("event time", at(event.time.to_string())),
         ("event kind", answer::cell(serde_json::to_value(event.kind).ok().as_ref())),
         ("device", or_dash(event.device)),
         ("data", readable(event.binary_data.as_ref())),
     ];
-    rows.extend(letter.logs.into_iter().map(|line| ("log", line)));
+    rows.extend(dead_letter.logs.into_iter().map(|line| ("log", line)));
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     table::details(&rows)
 }

@@ -19,7 +19,7 @@ use switchbox_admin_api::{Enrollment, ListEnrollmentsResponse};
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Create an enrolment, for many devices or for the one that --registration-id names. Prints the keys, once
-    Create(New),
+    Create(NewEnrollment),
     /// List all enrolments of the registry
     List,
     /// Show one enrolment, without its keys
@@ -29,7 +29,7 @@ pub enum Action {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct New {
+pub struct NewEnrollment {
     enrollment: String,
     /// The registration id of the one device that it is for
     #[arg(long, value_name = "ID")]
@@ -56,7 +56,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-impl New {
+impl NewEnrollment {
     fn body(&self) -> anyhow::Result<Enrollment> {
         let read = |file: &PathBuf| {
             std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))
@@ -112,7 +112,8 @@ fn made(enrollment: Enrollment) -> String {
     text
 }
 
-fn whom(enrollment: &Enrollment) -> String {
+/// The device that the enrolment is for, or that it is for many.
+fn registration_id_or_many(enrollment: &Enrollment) -> String {
     enrollment.registration_id.clone().unwrap_or_else(|| "many".to_owned())
 }
 
@@ -121,14 +122,14 @@ fn proof(enrollment: &Enrollment) -> &'static str {
 }
 
 fn row(enrollment: Enrollment) -> Vec<String> {
-    vec![enrollment.id.clone().unwrap_or_default(), whom(&enrollment), proof(&enrollment).to_owned()]
+    vec![enrollment.id.clone().unwrap_or_default(), registration_id_or_many(&enrollment), proof(&enrollment).to_owned()]
 }
 
 fn details(enrollment: Enrollment) -> String {
     let pair = |name: &str, value: String| vec![name.to_owned(), value];
     let mut rows = vec![
         pair("enrolment", or_dash(enrollment.id.clone())),
-        pair("for", whom(&enrollment)),
+        pair("for", registration_id_or_many(&enrollment)),
         pair("proof", proof(&enrollment).to_owned()),
         pair("ID scope", or_dash(enrollment.id_scope)),
         pair("disabled", yes(enrollment.disabled)),

@@ -140,7 +140,7 @@ pub(super) fn line(kind: &str, item: &Value) -> anyhow::Result<String> {
         }
         "execution" => {
             let effects = item.get("effects").and_then(Value::as_array).map_or(0, Vec::len);
-            let came = match field(item, "error") {
+            let outcome = match field(item, "error") {
                 "" if effects == 1 => "1 effect".to_owned(),
                 "" => format!("{effects} effects"),
                 error => paint(&format!("failed: {error}"), Style::Red).into_owned(),
@@ -148,7 +148,7 @@ pub(super) fn line(kind: &str, item: &Value) -> anyhow::Result<String> {
             let took = item.get("tookUs").and_then(Value::as_u64).unwrap_or(0);
             let (event, time, plugin) = (field(item, "event"), field(item, "time"), field(item, "plugin"));
             let time = paint(time, Style::Dim);
-            format!("{time} {event:>6} → plugin {plugin}: {came} ({took} µs)")
+            format!("{time} {event:>6} → plugin {plugin}: {outcome} ({took} µs)")
         }
         "missed" => {
             let missed = item.get("events").and_then(Value::as_u64).unwrap_or(0);

@@ -61,9 +61,9 @@ pub(super) fn refused(kind: &str, text: String) -> anyhow::Error {
 /// Returns `None` if the error has no code of its own.
 #[must_use]
 pub fn code(error: &anyhow::Error) -> Option<u8> {
-    let said = error.downcast_ref::<Failed>().and_then(|failed| failed.code);
+    let own_code = error.downcast_ref::<Failed>().and_then(|failed| failed.code);
     let name = || error.downcast_ref::<InvalidName>().map(|_| Code::Arguments);
-    said.or_else(name).map(|code| code as u8)
+    own_code.or_else(name).map(|code| code as u8)
 }
 
 #[cfg(test)]

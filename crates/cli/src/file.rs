@@ -58,7 +58,7 @@ fn list(client: &Client, device: Option<&str>) -> anyhow::Result<(Value, String)
         None => (client.home()?, String::new()),
     };
     let answer = client.all(&format!("{}{filter}", escape(&format!("/v1/{registry}/files"))), "files")?;
-    let ListFilesResponse { files, .. } = typed(&answer)?;
+    let files = typed::<ListFilesResponse>(&answer)?.files;
     let row = |file: switchbox_admin_api::DeviceFile| {
         vec![file.device, file.name, file.bytes.to_string(), at(file.time.to_string())]
     };

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{
     client::Client,
-    context::{self, Asked},
+    context::{self, HostSelector},
     names::Names,
     readable, trust,
 };
@@ -104,7 +104,7 @@ pub(super) enum Output {
 impl HostOptions {
     pub(super) fn client(&self) -> anyhow::Result<Client> {
         let data = self.data_folder();
-        let target = context::find(Asked { admin: self.admin.as_deref(), data: data.as_deref() })?;
+        let target = context::find(HostSelector { admin: self.admin.as_deref(), data: data.as_deref() })?;
         let authorities = match &self.ca {
             Some(file) if target.admin.starts_with("https:") => trust::read(file)?,
             _ => Vec::new(),

@@ -29,23 +29,23 @@ pub struct ConnectionString {
     host_name: Option<String>,
     /// Which of the two keys it contains
     #[arg(long, value_enum, default_value = "primary")]
-    key: Which,
+    key: KeyChoice,
     /// Replace that key first; clients that used the old one are disconnected
     #[arg(long)]
     new_key: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Which {
+enum KeyChoice {
     Primary,
     Secondary,
 }
 
-impl From<Which> for HubKey {
-    fn from(which: Which) -> Self {
+impl From<KeyChoice> for HubKey {
+    fn from(which: KeyChoice) -> Self {
         match which {
-            Which::Primary => Self::Primary,
-            Which::Secondary => Self::Secondary,
+            KeyChoice::Primary => Self::Primary,
+            KeyChoice::Secondary => Self::Secondary,
         }
     }
 }

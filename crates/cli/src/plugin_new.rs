@@ -21,7 +21,8 @@ const MAX_NAME_BYTES: usize = 64;
 const WIT_FOLDER: &str = "wit";
 
 /// The `.gitignore` of a project in another language.
-const IGNORED: &str = "*.wasm\n!bindings/adapter.wasm\n__pycache__/\nbuild/\nnode_modules/\n.venv/\n";
+const IGNORED: &str =
+    "*.wasm\n!bindings/adapter.wasm\nbindings/plugin.o\nbindings/rule.o\n__pycache__/\nbuild/\nnode_modules/\n.venv/\n";
 
 /// The first case, the same for each language.
 const CASE: [(&str, &str); 2] = [

@@ -36,16 +36,16 @@ pub(super) struct Options {
 
 /// Returns what is to be printed.
 pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Printed> {
-    let wanted = match &options.component {
-        Some(path) => Wanted::One(read(path)?),
-        None => Wanted::Recorded { file: options.file.clone(), data: host.data_folder() },
+    let source = match &options.component {
+        Some(path) => ComponentSource::One(read(path)?),
+        None => ComponentSource::Recorded { file: options.file.clone(), data: host.data_folder() },
     };
     let settings = options.settings.as_ref().map(|path| {
         let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
         PluginSettings::parse(&text).with_context(|| format!("{}", path.display()))
     });
     let settings = settings.transpose()?;
-    let replayed = replayed(&options.file, wanted, settings, 0)?;
+    let replayed = replayed(&options.file, source, settings, 0)?;
     if replayed.executions == 0 {
         bail!(nothing(&options.file, &replayed));
     }
@@ -55,7 +55,7 @@ pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Print
 }
 
 /// The components to replay with.
-pub(super) enum Wanted {
+pub(super) enum ComponentSource {
     /// This one, for all versions.
     One(Bytes),
     /// Each version's own, looked for beside the recording and in a host's data folder.
@@ -65,16 +65,16 @@ pub(super) enum Wanted {
 /// Replays a file. `not_compared`: its first executions, which are replayed all the same.
 pub(super) fn replayed(
     file: &Path,
-    wanted: Wanted,
+    source: ComponentSource,
     settings: Option<PluginSettings>,
     not_compared: u64,
 ) -> anyhow::Result<Replayed> {
     let file = open(file)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let components = match wanted {
-            Wanted::One(component) => Components::One(offline::load(component).await?),
-            Wanted::Recorded { file, data } => {
+        let components = match source {
+            ComponentSource::One(component) => Components::One(offline::load(component).await?),
+            ComponentSource::Recorded { file, data } => {
                 let find = move |plugin: &str, digest: &str| recorded(plugin, digest, &file, data.as_deref());
                 Components::Recorded(RecordedComponents::new(find)?)
             }
@@ -94,8 +94,8 @@ pub(super) fn executions(file: &Path) -> anyhow::Result<u64> {
 }
 
 /// Whether these are the bytes of the component with the digest.
-pub(super) fn is(bytes: &[u8], wanted: &str) -> bool {
-    digest(bytes) == wanted
+pub(super) fn has_digest(bytes: &[u8], expected_digest: &str) -> bool {
+    digest(bytes) == expected_digest
 }
 
 fn open(path: &Path) -> anyhow::Result<BufReader<File>> {
@@ -108,17 +108,18 @@ fn read(path: &Path) -> anyhow::Result<Bytes> {
 }
 
 /// The recorded component with the digest. Returns `None` if it is not here.
-fn recorded(plugin: &str, wanted: &str, file: &Path, data: Option<&Path>) -> Option<Bytes> {
+fn recorded(plugin: &str, expected_digest: &str, file: &Path, data: Option<&Path>) -> Option<Bytes> {
     let builtin = switchbox_builtins::names().filter_map(switchbox_builtins::find);
-    if let Some(found) = builtin.into_iter().find(|bytes| is(bytes, wanted)) {
+    if let Some(found) = builtin.into_iter().find(|bytes| has_digest(bytes, expected_digest)) {
         return Some(Bytes::from_static(found));
     }
     let beside = file.with_file_name(format!("{plugin}.wasm"));
     let installed = data.map(|data| data.join("plugins").join(format!("{plugin}.wasm")));
     // Where the host keeps the components of earlier versions.
-    let kept = data.map(|data| data.join("components").join(format!("{}.wasm", wanted.trim_start_matches("sha256:"))));
+    let kept = data
+        .map(|data| data.join("components").join(format!("{}.wasm", expected_digest.trim_start_matches("sha256:"))));
     let files = [Some(beside), installed, kept].into_iter().flatten();
-    files.filter_map(|path| fs::read(path).ok()).find(|bytes| is(bytes, wanted)).map(Bytes::from)
+    files.filter_map(|path| fs::read(path).ok()).find(|bytes| has_digest(bytes, expected_digest)).map(Bytes::from)
 }
 
 /// Why nothing was replayed.

@@ -91,8 +91,8 @@ fn test(options: &Options) -> anyhow::Result<Printed> {
     let component = runtime.block_on(offline::load(bytes)).with_context(|| format!("{}", path.display()))?;
     for file in &cases {
         let title = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let came = read(file).and_then(|case| Ok(runtime.block_on(run_case(&component, &name, &settings, case))?));
-        let wrong = came.and_then(|came| judged(file, &came, options.accept));
+        let results = read(file).and_then(|case| Ok(runtime.block_on(run_case(&component, &name, &settings, case))?));
+        let wrong = results.and_then(|results| judged(file, &results, options.accept));
         match wrong {
             Ok(wrong) if wrong.is_empty() => lines.push(format!("{title}: ok")),
             Ok(wrong) => {
@@ -111,18 +111,19 @@ fn test(options: &Options) -> anyhow::Result<Printed> {
 }
 
 /// The differences from the expected results.
-fn judged(file: &Path, came: &[EventResult], accept: bool) -> anyhow::Result<Vec<String>> {
+fn judged(file: &Path, results: &[EventResult], accept: bool) -> anyhow::Result<Vec<String>> {
     let expected = file.with_extension("").with_added_extension("expected.json");
     if accept {
-        fs::write(&expected, golden(came)).with_context(|| format!("{} cannot be written", expected.display()))?;
+        fs::write(&expected, golden(results)).with_context(|| format!("{} cannot be written", expected.display()))?;
         return Ok(Vec::new());
     }
     let Ok(text) = fs::read_to_string(&expected) else {
         let missing = expected.display();
         return Ok(vec![format!("there is no {missing}; --accept writes what the plugin does now")]);
     };
-    let wanted: Vec<EventResult> = serde_json::from_str(&text).with_context(|| format!("{}", expected.display()))?;
-    Ok(differences(&wanted, came))
+    let expected_results: Vec<EventResult> =
+        serde_json::from_str(&text).with_context(|| format!("{}", expected.display()))?;
+    Ok(differences(&expected_results, results))
 }
 
 fn read(file: &Path) -> anyhow::Result<Case> {

@@ -64,12 +64,12 @@ pub(super) fn diff(host: &HostOptions, options: &Diff) -> anyhow::Result<String>
     let versions = typed::<ListPluginVersionsResponse>(&client.get(&path(&options.name)?)?)?.versions;
     let in_force = || versions.iter().find(|version| version.in_force);
     let newer = match &options.b {
-        Some(wanted) => find(&versions, wanted),
+        Some(requested) => find(&versions, requested),
         None => in_force(),
     };
     let newer = newer.with_context(|| missing(&options.name, options.b.as_deref().unwrap_or("in force")))?;
     let older = match &options.a {
-        Some(wanted) => find(&versions, wanted),
+        Some(requested) => find(&versions, requested),
         None => versions.iter().find(|version| version.number != newer.number),
     };
     let older = older.with_context(|| missing(&options.name, options.a.as_deref().unwrap_or("before it")))?;
@@ -84,8 +84,8 @@ pub(super) fn diff(host: &HostOptions, options: &Diff) -> anyhow::Result<String>
         };
         for (key, version) in [("fromReplay", older), ("toReplay", newer)] {
             let (component, settings) = (component(&client, &options.name, version)?, settings(version)?);
-            let wanted = plugin_replay::Wanted::One(component.into());
-            let replayed = plugin_replay::replayed(recording, wanted, Some(settings), not_compared)?;
+            let requested = plugin_replay::ComponentSource::One(component.into());
+            let replayed = plugin_replay::replayed(recording, requested, Some(settings), not_compared)?;
             let _ = write!(text, "\nversion {}:\n{}", version.number, plugin_replay::to_text(&replayed));
             if let Some(fields) = answer.as_object_mut() {
                 fields.insert(key.to_owned(), serde_json::to_value(&replayed)?);
@@ -109,22 +109,22 @@ fn path(name: &str) -> anyhow::Result<String> {
     Ok(format!("/v1/plugins/{}/versions", escape(PluginName::new(name)?.as_str())))
 }
 
-fn missing(name: &str, wanted: &str) -> String {
-    format!("there is no version {wanted} of {name}; `switchbox plugin history {name}` lists them")
+fn missing(name: &str, requested: &str) -> String {
+    format!("there is no version {requested} of {name}; `switchbox plugin history {name}` lists them")
 }
 
-fn find<'a>(versions: &'a [PluginVersion], wanted: &str) -> Option<&'a PluginVersion> {
-    if let Ok(number) = wanted.parse::<u64>() {
+fn find<'a>(versions: &'a [PluginVersion], requested: &str) -> Option<&'a PluginVersion> {
+    if let Ok(number) = requested.parse::<u64>() {
         return versions.iter().find(|version| version.number == number);
     }
-    let hex = wanted.strip_prefix("sha256:").unwrap_or(wanted);
+    let hex = requested.strip_prefix("sha256:").unwrap_or(requested);
     let named = |version: &&PluginVersion| version.digest.trim_start_matches("sha256:").starts_with(hex);
     if hex.is_empty() { None } else { versions.iter().find(named) }
 }
 
 fn component(client: &Client, name: &str, version: &PluginVersion) -> anyhow::Result<Vec<u8>> {
     if let Some(builtin) = version.component.strip_prefix("builtin:") {
-        let found = switchbox_builtins::find(builtin).filter(|bytes| plugin_replay::is(bytes, &version.digest));
+        let found = switchbox_builtins::find(builtin).filter(|bytes| plugin_replay::has_digest(bytes, &version.digest));
         let other =
             || wrong(format!("{}, as it was in version {}, is not in this program", version.component, version.number));
         return Ok(found.ok_or_else(other)?.to_vec());

@@ -27,7 +27,7 @@ const TYPES: [(&str, PublicKeyFormat); 6] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     source: Source,
-    /// The format that the user gave. `None`: it is detected.
+    /// The format that the user gave. Is `None` if it is to be detected.
     format: Option<PublicKeyFormat>,
     expires: Option<Time>,
 }
@@ -84,9 +84,9 @@ impl PublicKey {
             }
         };
         match self.format {
-            Some(said) if said != public_key.format => {
+            Some(declared) if declared != public_key.format => {
                 let is = public_key.format;
-                Err(wrong(format!("{path} is {is}, and not {said} as type= says")))
+                Err(wrong(format!("{path} is {is}, and not {declared} as type= says")))
             }
             _ => Ok(DeviceCredential { public_key, expiration_time: self.expires }),
         }

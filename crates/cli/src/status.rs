@@ -59,11 +59,11 @@ fn problems(status: &Value) -> Vec<String> {
             problems.push(format!("{count} {} (switchbox plugin list)", if count == 1 { one } else { many }));
         }
     }
-    let letters = status.get("deadLetters").and_then(Value::as_u64).unwrap_or_default();
-    if letters > 0 {
+    let dead_letters = status.get("deadLetters").and_then(Value::as_u64).unwrap_or_default();
+    if dead_letters > 0 {
         let more = if status.get("deadLettersMore") == Some(&Value::Bool(true)) { " or more" } else { "" };
-        let word = if letters == 1 { "letter" } else { "letters" };
-        problems.push(format!("{letters}{more} dead {word} (switchbox dead-letters list)"));
+        let word = if dead_letters == 1 { "letter" } else { "letters" };
+        problems.push(format!("{dead_letters}{more} dead {word} (switchbox dead-letters list)"));
     }
     problems
 }

@@ -27,12 +27,12 @@ pub(super) fn at(text: String) -> String {
 /// Returns `None` if the text is not a time.
 fn ago(text: &str, now_ms: u64) -> Option<String> {
     let Time(at_ms) = text.parse().ok()?;
-    let apart = now_ms.abs_diff(at_ms);
-    let (count, unit) = match apart {
-        0..MINUTE => (apart / SECOND, "s"),
-        MINUTE..HOUR => (apart / MINUTE, "min"),
-        HOUR..=DAY => (apart / HOUR, "h"),
-        _ => (apart / DAY, "d"),
+    let difference = now_ms.abs_diff(at_ms);
+    let (count, unit) = match difference {
+        0..MINUTE => (difference / SECOND, "s"),
+        MINUTE..HOUR => (difference / MINUTE, "min"),
+        HOUR..=DAY => (difference / HOUR, "h"),
+        _ => (difference / DAY, "d"),
     };
     Some(if at_ms > now_ms { format!("in {count} {unit}") } else { format!("{count} {unit} ago") })
 }

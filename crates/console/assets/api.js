@@ -65,6 +65,12 @@ export async function call(method, path, body, more) {
 
 export const get = (path, signal) => call("GET", path, undefined, { signal });
 
+/// The answer as JSON, with the revision that a change of it can name.
+export async function tagged(path, signal) {
+    const response = await send("GET", path, { signal });
+    return { data: await response.json(), etag: response.headers.get("etag") };
+}
+
 export async function text(path, signal) {
     return (await send("GET", path, { signal })).text();
 }

@@ -1,8 +1,8 @@
 // One device: its properties, events, configs and commands, and its twin.
 
 import { html, useState } from "./html.js";
-import { call } from "./api.js";
-import { useApi } from "./data.js";
+import { call, tagged } from "./api.js";
+import { reading, useApi } from "./data.js";
 import { Commands } from "./device_commands.js";
 import { Credentials } from "./device_credentials.js";
 import { Files } from "./device_files.js";
@@ -66,8 +66,10 @@ function Rules({ name }) {
     }}<//><//>`;
 }
 
-function EditMetadata({ device, name, done }) {
-    const text = Object.entries(device.metadata ?? {}).map(([key, value]) => `${key}=${value}`).join("\n");
+function MetadataForm({ read, name, done }) {
+    // What the dialog was opened with, also after the device is read again.
+    const [{ data, etag }] = useState(read);
+    const text = Object.entries(data.metadata ?? {}).map(([key, value]) => `${key}=${value}`).join("\n");
     const submit = async (fields) => {
         const metadata = {};
         for (const line of fields.metadata.split("\n").filter((one) => one.trim())) {
@@ -75,10 +77,21 @@ function EditMetadata({ device, name, done }) {
             if (at < 1) throw new Error(`${line}: a line is key=value`);
             metadata[line.slice(0, at).trim()] = line.slice(at + 1).trim();
         }
-        await call("PATCH", devicePath(name, "?updateMask=metadata"), { metadata });
+        try {
+            await call("PATCH", devicePath(name, "?updateMask=metadata"), { metadata }, { more: { "if-match": etag } });
+        } catch (error) {
+            throw error.status === 412 ? new Error("Nothing was saved: the device was changed after this dialog was opened. Close it and open it again.") : error;
+        }
         done();
     };
-    return html`<${Dialog} title="Metadata" close=${done}><${Form} needs="admin" label="Save" submit=${submit}><${Field} label="One key=value per line">${(id) => html`<textarea id=${id} name="metadata" spellcheck="false">${text}</textarea>`}<//><//><//>`;
+    return html`<${Form} needs="admin" label="Save" submit=${submit}><${Field} label="One key=value per line">${(id) => html`<textarea id=${id} name="metadata" spellcheck="false">${text}</textarea>`}<//><//>`;
+}
+
+/// Saves the whole metadata, so it is read with its revision when the dialog is opened.
+function EditMetadata({ name, done }) {
+    const path = devicePath(name);
+    const found = useApi(reading(`metadata of ${path}`, (signal) => tagged(path, signal)));
+    return html`<${Dialog} title="Metadata" close=${done}><${Loaded} of=${found}>${(read) => html`<${MetadataForm} read=${read} name=${name} done=${done} />`}<//><//>`;
 }
 
 const TABS = [["", "Now"], ["twin", "Desired and reported"], ["send", "Commands and methods"], ["credentials", "Credentials"], ["log", "Connections"], ["files", "Files"], ["rules", "Rules"]];
@@ -102,7 +115,7 @@ export function Device({ what: name, query }) {
         <nav class="tabs" aria-label="Of this device">${TABS.map(([key, title]) => html`<a key=${key} href=${link("device", name, { tab: key })} aria-current=${key === tab ? "page" : undefined}>${title}</a>`)}</nav>
         ${tab === "" && html`<${Tail} name=${name} />`}${tab === "twin" && html`<${Twin} name=${name} />`}${tab === "send" && html`<${Commands} name=${name} />`}
         ${tab === "credentials" && html`<${Credentials} name=${name} device=${device} reload=${found.reload} />`}${tab === "log" && html`<${Log} name=${name} />`}${tab === "files" && html`<${Files} name=${name} query=${query} />`}${tab === "rules" && html`<${Rules} name=${name} />`}
-        ${dialog === "metadata" && html`<${EditMetadata} device=${device} name=${name} done=${close} />`}
+        ${dialog === "metadata" && html`<${EditMetadata} name=${name} done=${close} />`}
         ${dialog === "delete" && html`<${Ask} title=${`Delete ${device.id}?`} text="All of its data is deleted, too. This cannot be undone." label="Delete" close=${() => setDialog("")} run=${async () => {
             await call("DELETE", devicePath(name));
             go("devices");

@@ -70,7 +70,7 @@ impl Inner {
     /// Removes them from the connection's window, and counts and traces their ends, which are submitted next.
     fn record_ends(&self, device: &Arc<Device>, status: CommandStatus, ended: &[EndedCommand]) {
         if let Some(online_device) = self.online.read().get(&device.num) {
-            online_device.commands().ended(&ended.iter().map(|command| command.num).collect::<Vec<_>>());
+            online_device.commands.ended(&ended.iter().map(|command| command.num).collect::<Vec<_>>());
         }
         traces::commands_ended(&self.metrics, &device.name, status, ended);
         let label = Reason { reason: status.as_str() };
@@ -101,11 +101,11 @@ impl Inner {
         let to = online_device.clone();
         let ended = (command.num, command.id.clone());
         let send: EventsCommitted = Box::new(move |result| {
-            if result.is_ok() && !to.link().deliver(outbound(&command, false, clock::now_ms())) {
-                tracing::debug!(device = %to.device().name, id = command.id, "the connection ended before a command was sent");
+            if result.is_ok() && !to.link.deliver(outbound(&command, false, clock::now_ms())) {
+                tracing::debug!(device = %to.device.name, id = command.id, "the connection ended before a command was sent");
             }
         });
-        self.end_commands(online_device.device(), CommandStatus::SentUnconfirmed, std::iter::once(ended), Some(send));
+        self.end_commands(&online_device.device, CommandStatus::SentUnconfirmed, std::iter::once(ended), Some(send));
     }
 
     /// Ends these as purged and waits until that is durable. Returns how many had not ended yet.

@@ -18,7 +18,7 @@ use switchbox_core::{
 use switchbox_model::{CommandStatus, DeviceNum, Entry, EventData, Settlement};
 use switchbox_proxy as proxy;
 use switchbox_store as store;
-use switchbox_store::Seen;
+use switchbox_store::LastSeen;
 use switchbox_support::metrics::Metrics;
 
 /// All devices that are connected. Cheap to clone.
@@ -103,7 +103,7 @@ impl Handle {
     /// Returns true if the device is connected over a gateway: the gateway over which the host last received something from it.
     #[must_use]
     pub fn is_attached(&self, device: DeviceNum) -> bool {
-        self.inner.online.read().get(&device).is_some_and(|online_device| online_device.link().is_gateway())
+        self.inner.online.read().get(&device).is_some_and(|online_device| online_device.link.is_gateway())
     }
 
     /// Returns true if the device is connected and subscribes to this.
@@ -126,7 +126,7 @@ impl Handle {
     /// Ends the device's connection, if it has one.
     pub fn close(&self, device: DeviceNum, reason: &str) {
         if let Some(online_device) = self.online_device(device) {
-            online_device.link().close(reason);
+            online_device.link.close(reason);
         }
     }
 }
@@ -142,17 +142,17 @@ impl Inner {
     /// received from the device, and its `disconnected` event.
     pub(super) fn ended(&self, online_device: &OnlineDevice, reason: &str) {
         let expired = online_device.end().into_iter().map(|command| (command.num, command.id.as_ref().into()));
-        self.end_commands(online_device.device(), CommandStatus::Expired, expired, None);
-        let (device, Seen { heartbeat_ms, config_sent_ms, .. }) =
-            (online_device.device().num, online_device.device().seen());
+        self.end_commands(&online_device.device, CommandStatus::Expired, expired, None);
+        let (device, LastSeen { heartbeat_ms, config_sent_ms, .. }) =
+            (online_device.device.num, online_device.device.seen());
         if heartbeat_ms.or(config_sent_ms).is_some() {
             self.settle(vec![Settlement::LastSeen { device, heartbeat_ms, config_sent_ms }]);
         }
-        if let Some(error) = online_device.device().take_new_error() {
+        if let Some(error) = online_device.device.take_new_error() {
             self.settle(vec![Settlement::Failed { device, error }]);
         }
-        self.record_gateway(online_device.device());
-        self.ingest.lifecycle(online_device.device(), EventData::Disconnected { reason: reason.to_owned() });
+        self.record_gateway(&online_device.device);
+        self.ingest.lifecycle(&online_device.device, EventData::Disconnected { reason: reason.to_owned() });
     }
 
     /// Journals the gateway over which something was last received from the device, if it has changed.
@@ -165,8 +165,8 @@ impl Inner {
     pub(super) fn disconnect(&self, online_device: &Arc<OnlineDevice>, reason: &str) {
         let mut online = self.online.write();
         // A newer connection of the same device may have replaced this one already.
-        if online.get(&online_device.device().num).is_some_and(|current| Arc::ptr_eq(current, online_device)) {
-            online.remove(&online_device.device().num);
+        if online.get(&online_device.device.num).is_some_and(|current| Arc::ptr_eq(current, online_device)) {
+            online.remove(&online_device.device.num);
             drop(online);
             self.ended(online_device, reason);
         }

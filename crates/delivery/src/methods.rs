@@ -60,13 +60,13 @@ impl Handle {
         timeout: Duration,
     ) -> Result<Response, CallError> {
         check_call(name, &payload)?;
-        let who = || device.name.to_string();
+        let device_name = || device.name.to_string();
         if let Some(endpoint) = device.endpoint() {
             return self.call_endpoint(device, &endpoint, name, payload, timeout).await;
         }
-        let online_device = self.online_device(device.num).ok_or_else(|| CallError::Offline(who()))?;
+        let online_device = self.online_device(device.num).ok_or_else(|| CallError::Offline(device_name()))?;
         if !online_device.is_subscribed(DownlinkKind::Methods) {
-            return Err(CallError::NotSubscribed(who()));
+            return Err(CallError::NotSubscribed(device_name()));
         }
         self.call_connected(&online_device, name, payload, timeout).await
     }
@@ -79,13 +79,14 @@ impl Handle {
         payload: Bytes,
         timeout: Duration,
     ) -> Result<Response, CallError> {
-        let who = device.name.to_string();
-        let Some(proxy) = self.inner.proxy.get() else { return Err(CallError::Offline(who)) };
+        let device_name = device.name.to_string();
+        let Some(proxy) = self.inner.proxy.get() else { return Err(CallError::Offline(device_name)) };
         let id = self.inner.calls.next_rid.fetch_add(1, Ordering::Relaxed);
         let traceparent = telemetry::current_traceparent();
-        let call = proxy::Call { id, device: who.clone(), method: name.to_owned(), payload, timeout, traceparent };
+        let call =
+            proxy::Call { id, device: device_name.clone(), method: name.to_owned(), payload, timeout, traceparent };
         let answer = proxy.call(&endpoint.url, call).await;
-        let answer = answer.map_err(|error| endpoint_error(who, error))?;
+        let answer = answer.map_err(|error| endpoint_error(device_name, error))?;
         Ok(Response { status: answer.status, payload: answer.body })
     }
 
@@ -107,22 +108,22 @@ impl Handle {
         payload: Bytes,
         timeout: Duration,
     ) -> Result<Response, CallError> {
-        let who = || online_device.device().name.to_string();
+        let device_name = || online_device.device.name.to_string();
         let rid = self.inner.calls.next_rid.fetch_add(1, Ordering::Relaxed);
-        let waiting = online_device.calls();
-        let answer = waiting.begin(rid).ok_or_else(|| CallError::Busy(who(), limits::METHODS_IN_FLIGHT))?;
+        let waiting = &online_device.calls;
+        let answer = waiting.begin(rid).ok_or_else(|| CallError::Busy(device_name(), limits::METHODS_IN_FLIGHT))?;
         let _guard = WaitingCallGuard { waiting, rid };
         if let Some(traces) = self.inner.metrics.traces.on() {
             traces.method_goes_out(rid);
         }
         let expires = Instant::now() + timeout;
-        if !online_device.link().deliver(Outbound::Method { rid, name: name.into(), payload, expires }) {
-            return Err(CallError::Busy(who(), limits::SESSION_QUEUE));
+        if !online_device.link.deliver(Outbound::Method { rid, name: name.into(), payload, expires }) {
+            return Err(CallError::Busy(device_name(), limits::SESSION_QUEUE));
         }
         match tokio::time::timeout(timeout, answer).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(_)) => Err(CallError::Offline(who())),
-            Err(_) => Err(CallError::TimedOut(who(), timeout)),
+            Ok(Err(_)) => Err(CallError::Offline(device_name())),
+            Err(_) => Err(CallError::TimedOut(device_name(), timeout)),
         }
     }
 
@@ -133,11 +134,11 @@ impl Handle {
     }
 }
 
-fn endpoint_error(who: String, error: proxy::Error) -> CallError {
+fn endpoint_error(device_name: String, error: proxy::Error) -> CallError {
     use proxy::Error;
-    let text = format!("{who}: {error}");
+    let text = format!("{device_name}: {error}");
     match error {
-        Error::TimedOut(timeout) => CallError::TimedOut(who, timeout),
+        Error::TimedOut(timeout) => CallError::TimedOut(device_name, timeout),
         Error::Busy(most) => CallError::Busy("the host".into(), most),
         Error::NotAllowed(_) | Error::PrivateAddress(..) => CallError::NotAllowed(text),
         Error::Unreachable(..) => CallError::Unreachable(text),
@@ -154,9 +155,9 @@ fn check_call(name: &str, payload: &[u8]) -> Result<(), CallError> {
 impl Online {
     /// Gives the device's answer to the waiting method call. Returns false, and counts it, if no call waits for it.
     pub fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool {
-        let waited = self.online_device.calls().answer(rid, Response { status, payload });
+        let waited = self.online_device.calls.answer(rid, Response { status, payload });
         if !waited {
-            let device = self.online_device.device();
+            let device = &self.online_device.device;
             self.inner.calls.record_late(device.num, &device.name, rid);
         }
         waited
@@ -190,13 +191,13 @@ mod tests {
 
     #[test]
     fn a_call_has_a_name_and_a_payload_that_fit() {
-        for (name, bytes, good) in [
+        for (name, bytes, valid) in [
             ("dim", 0, true),
             ("dim", limits::METHOD_BYTES, true),
             ("dim", limits::METHOD_BYTES + 1, false),
             ("a/b", 0, false),
         ] {
-            assert_eq!(check_call(name, &vec![0; bytes]).is_ok(), good, "{name} with {bytes} bytes");
+            assert_eq!(check_call(name, &vec![0; bytes]).is_ok(), valid, "{name} with {bytes} bytes");
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Online {
 
 impl std::fmt::Debug for Online {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Online").field(&self.online_device.device().name).finish()
+        f.debug_tuple("Online").field(&self.online_device.device.name).finish()
     }
 }
 
@@ -47,7 +47,7 @@ impl Online {
     fn begin(&self, kind: DownlinkKind, resumed: bool) {
         self.online_device.subscribe(kind, resumed);
         if kind == DownlinkKind::Commands
-            && self.online_device.commands().open(&self.inner.queues, self.online_device.device().num)
+            && self.online_device.commands.open(&self.inner.queues, self.online_device.device.num)
         {
             queue_reader::wake_soon(&self.inner, &self.online_device);
         }
@@ -56,7 +56,7 @@ impl Online {
     pub fn unsubscribe(&self, kind: DownlinkKind) {
         self.online_device.unsubscribe(kind);
         if kind == DownlinkKind::Commands {
-            self.online_device.commands().close();
+            self.online_device.commands.close();
         }
     }
 
@@ -69,30 +69,30 @@ impl Online {
             Outbound::Command { num, id, .. } => (num, id),
             Outbound::Method { .. } => return false,
         };
-        let open = self.inner.queues.is_open(self.online_device.device().num, *num);
+        let open = self.inner.queues.is_open(self.online_device.device.num, *num);
         if open {
-            self.online_device.commands().resume(*num, id);
+            self.online_device.commands.resume(*num, id);
         }
         open
     }
 
     pub fn acknowledged(&self, receipts: impl IntoIterator<Item = DeliveryReport>) {
         let time_ms = clock::now_ms();
-        let device = self.online_device.device().num;
+        let device = self.online_device.device.num;
         let (mut taken, mut refused) = (Vec::new(), Vec::new());
         let settlements = receipts.into_iter().filter_map(|receipt| match receipt {
             DeliveryReport::ConfigAcknowledged { version } => {
-                let newest = self.online_device.device().config().filter(|config| config.version == version);
+                let newest = self.online_device.device.config().filter(|config| config.version == version);
                 if let Some(config) = newest.filter(|config| config.acknowledged_ms.is_none()) {
                     let metrics = &self.inner.metrics;
-                    let trace = traces::config_acknowledged(metrics, &self.online_device.device().name, &config);
+                    let trace = traces::config_acknowledged(metrics, &self.online_device.device.name, &config);
                     metrics.delivery_time.record_between_ms(config.time_ms, time_ms, trace);
                 }
                 Some(Settlement::ConfigAcknowledged { device, version, time_ms })
             }
             DeliveryReport::CommandSent { num } => Some(Settlement::CommandSent { device, num, time_ms }),
             DeliveryReport::ConfigSent => {
-                self.online_device.device().config_sent(time_ms);
+                self.online_device.device.config_sent(time_ms);
                 None
             }
             DeliveryReport::ConfigRefused { version } => {
@@ -111,7 +111,7 @@ impl Online {
         self.inner.settle(settlements.collect());
         for (status, commands) in [(CommandStatus::Acknowledged, taken), (CommandStatus::Rejected, refused)] {
             if !commands.is_empty() {
-                self.inner.end_commands(self.online_device.device(), status, commands.into_iter(), None);
+                self.inner.end_commands(&self.online_device.device, status, commands.into_iter(), None);
                 queue_reader::wake(&self.inner, &self.online_device);
             }
         }
@@ -121,7 +121,7 @@ impl Online {
     /// given back too often and is rejected now, or it had ended before.
     #[must_use]
     pub fn abandoned(&self, num: u64, id: &Arc<str>) -> Option<u32> {
-        let (inner, device) = (&self.inner, self.online_device.device());
+        let (inner, device) = (&self.inner, &self.online_device.device);
         if !inner.queues.is_open(device.num, num) {
             return None;
         }

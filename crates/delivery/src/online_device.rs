@@ -21,14 +21,14 @@ use switchbox_model::registry::{DeviceError, ErrorKind};
 use switchbox_store::ConfigVersion;
 
 pub(super) struct OnlineDevice {
-    device: Arc<Device>,
-    link: Arc<dyn Link>,
+    pub(super) device: Arc<Device>,
+    pub(super) link: Arc<dyn Link>,
     subscribed: AtomicU8,
     handed_config: Mutex<HandedConfig>,
-    calls: WaitingCalls,
-    commands: CommandWindow,
+    pub(super) calls: WaitingCalls,
+    pub(super) commands: CommandWindow,
     /// When this connection took the device over from another one.
-    taken_over_at: Option<Instant>,
+    pub(super) taken_over_at: Option<Instant>,
 }
 
 /// The newest config version that was handed to the link. Its lock orders "the newest on subscribe" with "every change".
@@ -58,22 +58,6 @@ impl OnlineDevice {
             commands: CommandWindow::default(),
             taken_over_at,
         }
-    }
-
-    pub(super) fn device(&self) -> &Arc<Device> {
-        &self.device
-    }
-
-    pub(super) fn link(&self) -> &dyn Link {
-        self.link.as_ref()
-    }
-
-    pub(super) fn commands(&self) -> &CommandWindow {
-        &self.commands
-    }
-
-    pub(super) fn taken_over_at(&self) -> Option<Instant> {
-        self.taken_over_at
     }
 
     pub(super) fn is_subscribed(&self, kind: DownlinkKind) -> bool {
@@ -125,10 +109,6 @@ impl OnlineDevice {
         self.device.failed(DeviceError { time_ms, kind: ErrorKind::InvalidArgument, message });
     }
 
-    pub(super) fn calls(&self) -> &WaitingCalls {
-        &self.calls
-    }
-
     /// Fails all calls. Returns the commands that expire with this connection.
     pub(super) fn end(&self) -> Vec<CommandRef> {
         self.subscribed.store(0, Ordering::Release);
@@ -141,7 +121,7 @@ impl OnlineDevice {
 mod tests {
     use super::*;
     use switchbox_model::{Cause, DeviceName, DeviceNum, RegistryName, registry::DeviceSpec};
-    use switchbox_store::{DeviceDoc, Seen};
+    use switchbox_store::{DeviceDoc, LastSeen};
 
     /// The versions that were queued, with 0 for each time that the connection was woken.
     #[derive(Default)]
@@ -162,7 +142,7 @@ mod tests {
     }
 
     fn version(version: u64) -> Arc<ConfigVersion> {
-        let cause = Cause::Api { who: "test".into() };
+        let cause = Cause::Api { caller: "test".into() };
         let payload = bytes::Bytes::new();
         Arc::new(ConfigVersion { device: DeviceNum(1), version, time_ms: 0, payload, cause, acknowledged_ms: None })
     }
@@ -174,7 +154,7 @@ mod tests {
             let name = DeviceName::parse("lamp-1", &RegistryName::default_registry()).unwrap();
             let spec = DeviceSpec::default();
             let doc = DeviceDoc { num: DeviceNum(1), name, spec, created_ms: 0, password: None, revision: 0 };
-            let device = Arc::new(Device::new(doc, Seen::default()));
+            let device = Arc::new(Device::new(doc, LastSeen::default()));
             device.set_config(version(1));
             let link = Arc::new(Versions::default());
             let online_device = OnlineDevice::new(device, link.clone(), None);

@@ -28,7 +28,7 @@ pub(super) fn wake_soon(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) {
 }
 
 fn wake_after(pause: Duration, inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) {
-    if online_device.commands().begin_reading() {
+    if online_device.commands.begin_reading() {
         let (inner, online_device, runtime) = (inner.clone(), online_device.clone(), inner.runtime.clone());
         let panics = inner.metrics.panics.clone();
         // After a panic the device gets its queue when it connects again.
@@ -45,7 +45,7 @@ fn wake_after(pause: Duration, inner: &Arc<Inner>, online_device: &Arc<OnlineDev
 }
 
 async fn run(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) -> Result<(), store::Error> {
-    let (window, device) = (online_device.commands(), online_device.device().num);
+    let (window, device) = (&online_device.commands, online_device.device.num);
     while let Some((cursor, room)) = window.next_read() {
         // Commands before the oldest open one have ended, so they are skipped.
         let after = cursor.max(inner.queues.first(device).saturating_sub(1));
@@ -56,7 +56,7 @@ async fn run(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) -> Result<()
             retry(|| inner.store.queued_commands(device, after, room)).await?
         };
         let last = page.last;
-        let result = window.deliver_page(online_device.link(), &inner.queues, clock::now_ms(), page);
+        let result = window.deliver_page(online_device.link.as_ref(), &inner.queues, clock::now_ms(), page);
         let blocked = result.blocked;
         end_unsent(inner, online_device, result);
         if blocked {
@@ -73,11 +73,11 @@ async fn run(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) -> Result<()
 
 fn end_unsent(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>, result: PageResult) {
     let expired = result.expired.into_iter().map(|command| (command.num, command.id.as_ref().into()));
-    inner.end_commands(online_device.device(), CommandStatus::Expired, expired, None);
+    inner.end_commands(&online_device.device, CommandStatus::Expired, expired, None);
     result.unconfirmed.into_iter().for_each(|command| inner.send_unconfirmed(online_device, command));
     // They may have been sent before, and a delivery of QoS 0 cannot carry DUP, so they are not sent again.
     let possibly_sent = result.possibly_sent.into_iter().map(|command| (command.num, command.id.as_ref().into()));
-    inner.end_commands(online_device.device(), CommandStatus::SentUnconfirmed, possibly_sent, None);
+    inner.end_commands(&online_device.device, CommandStatus::SentUnconfirmed, possibly_sent, None);
 }
 
 /// Repeats the read until it succeeds or the store is closed.

@@ -19,13 +19,13 @@ impl EffectSink for Handle {
 
     fn wake(&self) {
         let mut to_wake = self.inner.to_wake.lock();
-        to_wake.drain(..).for_each(|online_device| online_device.link().wake());
+        to_wake.drain(..).for_each(|online_device| online_device.link.wake());
     }
 
     fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool {
         let _span = tracing::debug_span!("delivery", device = %device.name, command = command.id).entered();
         let Some(online_device) = self.online_device(device.num) else { return false };
-        let offered = online_device.commands().offer(online_device.link(), command);
+        let offered = online_device.commands.offer(online_device.link.as_ref(), command);
         match offered {
             CommandOffer::Unconfirmed => self.inner.send_unconfirmed(&online_device, command.clone()),
             CommandOffer::Queued => queue_reader::wake(&self.inner, &online_device),

@@ -34,7 +34,7 @@ impl Handle {
     ) -> Result<Online, RecentTakeover> {
         if self
             .online_device(device.num)
-            .is_some_and(|online_device| was_just_taken_over(online_device.taken_over_at(), Instant::now()))
+            .is_some_and(|online_device| was_just_taken_over(online_device.taken_over_at, Instant::now()))
         {
             self.inner.metrics.limit(limits::names::TAKEOVER_PAUSE);
             return Err(RecentTakeover(device.name.id.clone()));
@@ -53,7 +53,7 @@ impl Handle {
             (online_device.clone(), online.insert(device.num, online_device))
         };
         if let Some(before) = before {
-            before.link().close(why);
+            before.link.close(why);
             self.inner.ended(&before, why);
         }
         self.inner.ingest.lifecycle(device, EventData::Connected);

@@ -6,7 +6,7 @@ use switchbox_core::ingest::EndedCommand;
 use switchbox_model::{Cause, CommandStatus, DeviceName, EffectKey, Message};
 use switchbox_store::ConfigVersion;
 use switchbox_support::metrics::Metrics;
-use switchbox_telemetry::{Asked, EffectId, Ended, TraceId, Tracer, Traces};
+use switchbox_telemetry::{EffectId, Ended, OperatorEffect, TraceId, Tracer, Traces};
 
 use super::link::Outbound;
 
@@ -45,12 +45,12 @@ fn may_trace(traces: &Traces, config: &ConfigVersion) -> bool {
 
 /// `key`: the key of a plugin's effect.
 fn of_config<'a>(key: Option<&'a EffectKey>, config: &ConfigVersion) -> EffectId<'a> {
-    let asked = || Asked::Config { device: config.device, time_ms: config.time_ms };
-    key.map_or_else(|| EffectId::Operator(asked()), EffectId::Plugin)
+    let operator_effect = || OperatorEffect::Config { device: config.device, time_ms: config.time_ms };
+    key.map_or_else(|| EffectId::Operator(operator_effect()), EffectId::Plugin)
 }
 
 fn of_command<'a>(key: Option<&'a EffectKey>, id: &'a str) -> EffectId<'a> {
-    key.map_or(EffectId::Operator(Asked::Command { id }), EffectId::Plugin)
+    key.map_or(EffectId::Operator(OperatorEffect::Command { id }), EffectId::Plugin)
 }
 
 /// The `traceparent` of a delivery to a device. `None` if traces are off, or the delivery belongs to no trace.

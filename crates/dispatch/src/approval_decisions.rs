@@ -26,13 +26,13 @@ impl Manager {
     }
 
     /// Commits the effects that wait under this id. They are in the journal when it returns.
-    pub async fn approve(&self, id: &str, who: &str) -> Result<(), ApprovalError> {
-        self.decide(id, Decision::Approved { who: who.to_owned() }).await
+    pub async fn approve(&self, id: &str, caller: &str) -> Result<(), ApprovalError> {
+        self.decide(id, Decision::Approved { caller: caller.to_owned() }).await
     }
 
     /// Drops them; their event becomes a dead letter.
-    pub async fn reject(&self, id: &str, who: &str, reason: &str) -> Result<(), ApprovalError> {
-        self.decide(id, Decision::Rejected { who: who.to_owned(), reason: reason.to_owned() }).await
+    pub async fn reject(&self, id: &str, caller: &str, reason: &str) -> Result<(), ApprovalError> {
+        self.decide(id, Decision::Rejected { caller: caller.to_owned(), reason: reason.to_owned() }).await
     }
 
     async fn decide(&self, id: &str, decision: Decision) -> Result<(), ApprovalError> {

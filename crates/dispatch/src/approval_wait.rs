@@ -63,7 +63,7 @@ pub(super) fn wait_for_approval(runner: &Arc<Runner>, uncommitted: Box<Uncommitt
         };
         let mut uncommitted = *uncommitted;
         uncommitted.hold_reason = match &decided {
-            Some(Decided { decision: Decision::Approved { who }, .. }) => format!("{why}; approved by {who}"),
+            Some(Decided { decision: Decision::Approved { caller }, .. }) => format!("{why}; approved by {caller}"),
             _ => why.clone(),
         };
         let mut entries = EntryBatch::new(&runner);
@@ -73,9 +73,9 @@ pub(super) fn wait_for_approval(runner: &Arc<Runner>, uncommitted: Box<Uncommitt
                 entries.add_held_back(&mut uncommitted, began.elapsed());
                 outcome::finish(&mut entries, uncommitted).await
             }
-            Some(Decided { decision: Decision::Rejected { who, reason }, .. }) => {
+            Some(Decided { decision: Decision::Rejected { caller, reason }, .. }) => {
                 let colon = if reason.is_empty() { "" } else { ": " };
-                outcome::refuse(&mut entries, uncommitted, format!("{why}; rejected by {who}{colon}{reason}"))
+                outcome::refuse(&mut entries, uncommitted, format!("{why}; rejected by {caller}{colon}{reason}"))
             }
             None => {
                 let hours = MAX_WAIT.as_secs() / 3_600;

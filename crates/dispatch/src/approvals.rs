@@ -36,8 +36,8 @@ impl Approval {
 
 /// What an operator decided.
 pub(super) enum Decision {
-    Approved { who: String },
-    Rejected { who: String, reason: String },
+    Approved { caller: String },
+    Rejected { caller: String, reason: String },
 }
 
 /// An operator's decision, and the sender that reports its completion.

@@ -124,7 +124,7 @@ impl Backlog {
             let is_late = seq < inner.catch_up.as_ref().map_or(inner.accepted_to, |catch_up| catch_up.from);
             if let Some(catch_up) = inner.catch_up.as_mut().filter(|_| !is_late) {
                 catch_up.newest = catch_up.newest.max(seq);
-            } else if !is_late && (inner.queues.len() >= QUEUE_EVENTS || inner.queues.bytes() >= QUEUE_BYTES) {
+            } else if !is_late && (inner.queues.len >= QUEUE_EVENTS || inner.queues.bytes >= QUEUE_BYTES) {
                 inner.catch_up = Some(CatchUp { from: seq, cursor: seq, newest: seq, handled: HashSet::new() });
                 (self.start)(BacklogTask::FallBehind);
             } else {
@@ -149,7 +149,7 @@ impl Backlog {
 
     /// Wakes an idle worker or starts one if a queue is ready and the plugin has not stopped.
     fn ensure_workers(&self, inner: &mut Inner) {
-        if inner.stopped || inner.paused || !inner.queues.has_ready() {
+        if inner.stopped || inner.paused || inner.queues.ready.is_empty() {
             return;
         }
         if inner.idle > 0 {
@@ -267,7 +267,7 @@ impl Backlog {
                 if inner.stopped {
                     return false;
                 }
-                if inner.queues.len() <= QUEUE_EVENTS / 2 && inner.queues.bytes() <= QUEUE_BYTES / 2 {
+                if inner.queues.len <= QUEUE_EVENTS / 2 && inner.queues.bytes <= QUEUE_BYTES / 2 {
                     return true;
                 }
             }
@@ -314,7 +314,7 @@ impl Backlog {
     /// The number of events queued in memory, and whether more wait in the journal.
     pub(super) fn len(&self) -> (usize, bool) {
         let inner = self.inner.lock();
-        (inner.queues.len(), inner.catch_up.is_some())
+        (inner.queues.len, inner.catch_up.is_some())
     }
 
     /// Gives no events to workers until [`Backlog::resume`]. Events are queued meanwhile.
@@ -433,6 +433,15 @@ mod tests {
         assert_eq!(events.offer(full + 3), (0, false), "it is read from the journal");
         assert!(events.backlog.queue_read(Vec::new(), Seq(full + 5)));
         assert_eq!(events.offer(full + 4), (0, false), "it was read from the journal");
+    }
+
+    #[test]
+    fn a_plugin_that_was_closed_takes_nothing_from_a_thread_that_found_it_before() {
+        let events = Events::new();
+        assert_eq!(events.offer(1), (1, false));
+        events.backlog.close();
+        assert_eq!(events.offer(2), (0, false));
+        assert_eq!(events.backlog.len(), (1, false), "the first stays, for the next start");
     }
 
     #[test]

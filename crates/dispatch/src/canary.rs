@@ -13,12 +13,12 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     behaviour::{Behaviour, Observation},
-    canary_status::CanaryEnd,
     queue::Job,
     shadow::{is_in_share, share_key},
     version::Version,
     version_guard,
 };
+use switchbox_plugin_runtime::CanaryEnd;
 use switchbox_rules::pattern::{GlobSet, check_patterns, globs};
 
 /// The devices that a canary acts for.

@@ -5,21 +5,20 @@ use bytes::Bytes;
 use super::{
     canary::{Canary, CanaryScope},
     canary_end::{self, status},
-    canary_status::CanaryStatus,
     manager::Manager,
     prepare::Component,
     shadow_run::{ShadowError, checked_share},
 };
 use switchbox_model::PluginName;
-use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_runtime::{CanaryStatus, PluginSettings};
 use switchbox_support::clock;
 
 /// The candidate, and the devices that it acts for.
 #[derive(Debug, Default)]
 pub struct CanaryRequest {
-    /// `None`: the component in force.
+    /// The component. Is `None` if it is the one in force.
     pub component: Option<Component>,
-    /// A settings file, and its text. `None`: the settings in force.
+    /// A settings file, and its text. Is `None` if they are the settings in force.
     pub settings: Option<(PluginSettings, String)>,
     /// The share of all devices, more than 0 and at most 1.
     pub share: Option<f64>,

@@ -2,11 +2,11 @@
 
 use super::{
     canary::{Canary, CanaryScope, median_us},
-    canary_status::{CanaryEnd, CanaryStatus},
     runner::Runner,
     shadow::SHARE_SCALE,
 };
 use switchbox_model::Seq;
+use switchbox_plugin_runtime::{CanaryEnd, CanaryStatus};
 use switchbox_support::clock;
 
 /// Ends the plugin's canary, if it is running: the version in force acts for all devices from the next event on. Calls

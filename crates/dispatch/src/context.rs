@@ -13,11 +13,12 @@ use tokio::runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    approvals::Approvals, canary_status::CanaryStatus, connections::Connections, cycles::Cycles, kv::Kv,
-    lifecycle::Lifecycles, recordings::Recordings, recovery::Recovery, warnings::Warnings,
+    approvals::Approvals, connections::Connections, cycles::Cycles, kv::Kv, lifecycle::Lifecycles,
+    recordings::Recordings, recovery::Recovery, warnings::Warnings,
 };
 use switchbox_core::{registry, timers};
 use switchbox_model::{PluginName, Seq, lifecycle::RolledBack};
+use switchbox_plugin_runtime::CanaryStatus;
 use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, tasks::Tasks};
 

@@ -242,7 +242,7 @@ impl<'a> EntryBatch<'a> {
         }
         let store = &self.runner.context.store;
         // A closed store means that the host is stopping: the events are in the journal and will be handled again.
-        let Ok(permit) = store.reserve(std::mem::take(&mut self.bytes), QueueShare::Whole).await else {
+        let Ok(permit) = store.permits.reserve(std::mem::take(&mut self.bytes), QueueShare::Whole).await else {
             return;
         };
         store.submit(self.entries.drain(..), std::mem::take(&mut self.sync), Some(permit));

@@ -22,9 +22,9 @@ use switchbox_telemetry as telemetry;
 pub(super) struct PluginHost {
     context: Weak<Context>,
     registry: registry::Handle,
-    /// `None` while a new component is checked; it handles no events then.
+    /// Is `None` while a new component is checked; it handles no events then.
     runner: Option<Weak<Runner>>,
-    /// How many new targets the version may reach within a minute. `None`: any number.
+    /// How many new targets the version may reach within a minute. Is `None` if it may reach any number.
     new_targets: Option<NonZeroU32>,
 }
 
@@ -84,11 +84,11 @@ impl HostCalls for PluginHost {
         _pattern: &str,
         after: Option<&str>,
         limit: usize,
-        wanted: &dyn Fn(&str) -> bool,
+        matches: &dyn Fn(&str) -> bool,
         take: &mut dyn FnMut(DeviceView) -> bool,
     ) {
         let after = after.and_then(|after| DeviceId::new(after).ok());
-        let found = self.registry.list(registry, after.as_ref(), limit, &|device| wanted(device.name.id.as_str()));
+        let found = self.registry.list(registry, after.as_ref(), limit, &|device| matches(device.name.id.as_str()));
         // Each view is made after the one before was taken, because one may have much metadata.
         let _ = found.unwrap_or_default().iter().all(|device| take(self.view(device)));
     }
@@ -112,7 +112,7 @@ impl HostCalls for PluginHost {
             let found = context.registry.get(device).ok_or("the device was deleted")?;
             // A tolerance that cannot be parsed was stored before it was checked at the API.
             let tolerance = twin::tolerance(&found.spec().metadata).unwrap_or(twin::Tolerance::EXACT);
-            Ok(twin::document(&configs, &states, tolerance).text)
+            Ok(twin::document(&configs, &states, tolerance).text())
         })
     }
 

@@ -25,7 +25,7 @@ pub struct JournalRecording {
     /// Only executions that ended at this time or later, milliseconds since the Unix epoch.
     since_ms: u64,
     lines: JournalLines,
-    /// The next row to read. `None` after the last line.
+    /// The next row to read. Is `None` after the last line.
     row: Option<i64>,
     /// The last row of the journal when the recording began.
     last: i64,

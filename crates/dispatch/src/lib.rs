@@ -10,7 +10,6 @@ mod blast_radius;
 mod canary;
 mod canary_control;
 mod canary_end;
-mod canary_status;
 mod catch_up;
 mod connections;
 mod context;
@@ -57,12 +56,11 @@ use std::sync::Arc;
 pub use approval_decisions::ApprovalError;
 pub use approvals::Approval;
 pub use canary_control::{CanaryFiles, CanaryRequest};
-pub use canary_status::{CanaryEnd, CanaryStatus};
 pub use connections::Connections;
 pub use journal_recording::JournalRecording;
 pub use lifecycle::REMOVED_KEPT;
 pub use manager::Manager;
-pub use prepare::{Before, Component, Error, version_id};
+pub use prepare::{Component, Error, PreviousVersion, version_id};
 pub use recording::{RecordError, RecordRequest};
 pub use redrive::RedriveError;
 pub use removal::DeleteError;
@@ -144,7 +142,7 @@ impl EventSink for Handle {
 
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize {
         let plugins = self.routes.snapshot();
-        if plugins.is_empty() {
+        if plugins.table.is_empty() {
             return 0;
         }
         let first = events.first().map_or(Seq(0), |event| event.seq);

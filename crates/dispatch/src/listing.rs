@@ -26,9 +26,11 @@ impl Manager {
     fn status(&self, name: &PluginName, plugin: &InstalledPlugin) -> PluginStatus {
         let runner = self.routes.runner(name);
         let version = runner.as_ref().map(|runner| runner.version());
-        let description = version.as_ref().map(|version| &version.description).or(plugin.asked.as_ref());
+        let description = version.as_ref().map(|version| &version.description).or(plugin.waiting_description.as_ref());
         let (queued, lagging) = runner.as_ref().map_or((0, false), |runner| runner.backlog.len());
         let rolled_back = self.context.lifecycles.lock().get(name).and_then(|lifecycle| lifecycle.rolled_back.clone());
+        let mut totals = runner.as_ref().map_or_else(Totals::default, |runner| runner.counters.totals());
+        plugin.add_limits_to(&mut totals.limits_hit);
         PluginStatus {
             name: name.to_string(),
             state: plugin.state.unwrap_or(PluginState::Broken),
@@ -56,7 +58,7 @@ impl Manager {
             next_timer_ms: self.context.timers.next_due_of(name),
             guard: runner.as_ref().and_then(|runner| runner.versions.guarded()).map(guard),
             rolled_back,
-            totals: runner.as_ref().map_or_else(Totals::default, |runner| runner.counters.totals()),
+            totals,
         }
     }
 }

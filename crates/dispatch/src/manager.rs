@@ -21,7 +21,7 @@ use super::{
     context::Context,
     lifecycle::{self, Lifecycles},
     migration::{self, Reason},
-    prepare::{Before, Compiler, Component, Error, Prepared, version_id},
+    prepare::{Compiler, Component, Error, Prepared, PreviousVersion, version_id},
     recovery::Recovery,
     routes::Routes,
     runner::{Runner, TaskSpawners},
@@ -33,6 +33,7 @@ use super::{
 use switchbox_model::{
     Entry, PluginName, Seq,
     lifecycle::{Identity, PluginChange},
+    limits::LimitName,
 };
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::{CallError, Description, PluginSettings, WasmEngine};
@@ -43,14 +44,25 @@ use switchbox_support::{clock, log_limit::LogLimits};
 /// Plugins that are tried on an event at the same time; others wait.
 const MAX_CONCURRENT_TRIES: usize = 4;
 
-#[derive(Default)]
 /// The plugin that the folder has under one name, whether it runs or not.
+#[derive(Default)]
 pub(super) struct InstalledPlugin {
     pub(super) state: Option<PluginState>,
     pub(super) origin: Option<String>,
     pub(super) error: Option<String>,
     /// The description with the grants that it asks for, while it waits for consent.
-    pub(super) asked: Option<Description>,
+    pub(super) waiting_description: Option<Description>,
+    /// The limits that kept its files from being used, and how often. Other changes of the plugin keep them.
+    limits_hit: BTreeMap<LimitName, u64>,
+}
+
+impl InstalledPlugin {
+    /// Adds them to those that its executions hit.
+    pub(super) fn add_limits_to(&self, hits: &mut BTreeMap<String, u64>) {
+        for (limit, times) in &self.limits_hit {
+            *hits.entry(limit.to_string()).or_default() += times;
+        }
+    }
 }
 
 /// The set of plugins. Changes of one plugin are made one after the other, by the watcher of the folder. Changes of different
@@ -111,7 +123,7 @@ impl Manager {
         name: &PluginName,
         component: Component,
         settings: PluginSettings,
-        before: Option<Before>,
+        before: Option<PreviousVersion>,
     ) -> Result<(), Error> {
         let _one_at_a_time = self.lock(name).await;
         let origin = component.origin.clone();
@@ -123,7 +135,7 @@ impl Manager {
             Ok(Prepared::Version(version)) => *version,
             Ok(Prepared::NeedsConsent(description)) => return self.wait_for_consent(name, origin, *description).await,
             Err(error) => {
-                self.count_failure_of(name, &error);
+                self.count_panic(&error);
                 self.mark_broken(name, &error.to_string());
                 return Err(error);
             }
@@ -137,7 +149,7 @@ impl Manager {
             None => None,
         };
         let reason = Reason { identity: Some(identity.clone()), rolled_back: None };
-        let migrated = migration::bring(&self.context, name, runner.as_ref(), &version, reason).await;
+        let migrated = migration::bring_to_schema(&self.context, name, runner.as_ref(), &version, reason).await;
         let _paused = migrated.inspect_err(|error| self.mark_broken(name, &error.to_string()))?;
         tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
         let starts = version.triggers.sees_timers().then(|| started_as(&version.digest, &version.setup.settings));
@@ -166,29 +178,33 @@ impl Manager {
     }
 
     /// Stops the plugin until its settings have grants. It does not get the events of that time later.
-    async fn wait_for_consent(&self, name: &PluginName, origin: String, asked: Description) -> Result<(), Error> {
+    async fn wait_for_consent(
+        &self,
+        name: &PluginName,
+        origin: String,
+        waiting_description: Description,
+    ) -> Result<(), Error> {
         self.switch_off(name, false).await?;
         let state = Some(PluginState::WaitingForConsent);
         self.update(name, |plugin| {
-            *plugin = InstalledPlugin { state, origin: Some(origin), asked: Some(asked), error: None }
+            *plugin = InstalledPlugin {
+                state,
+                origin: Some(origin),
+                waiting_description: Some(waiting_description),
+                ..InstalledPlugin::default()
+            };
         });
         tracing::warn!(plugin = %name, "waits for an operator's consent to the grants that it asks for: `switchbox plugin grant {name}`, or [grants] in its settings");
         Ok(())
     }
 
-    /// Counts a panic of the host, or a limit that kept a new version from starting if another version runs: its counters are the
-    /// plugin's.
-    fn count_failure_of(&self, name: &PluginName, error: &Error) {
-        let Error::Call(error) = error else { return };
-        if let CallError::Panicked { what, panic } = error {
+    fn count_panic(&self, error: &Error) {
+        if let Error::Call(CallError::Panicked { what, panic }) = error {
             self.context.supervisor.count_panic(what, panic);
-        }
-        if let (Some(limit), Some(runner)) = (error.limit(), self.routes.runner(name)) {
-            runner.counters.limit(limit);
         }
     }
 
-    /// The plugin's files cannot be used; `error` says why.
+    /// The plugin's files cannot be used; `error` says why. A limit that it names is counted.
     pub fn mark_broken(&self, name: &PluginName, error: &str) {
         let running = self.routes.runner(name).is_some();
         if let Some(more) = self.log_limits.allow((name.clone(), error.to_owned()), Instant::now()) {
@@ -196,6 +212,9 @@ impl Manager {
             tracing::error!(plugin = %name, "{error}{keeps}{more}");
         }
         self.update(name, |plugin| {
+            if let Some(limit) = LimitName::named_in(error) {
+                *plugin.limits_hit.entry(limit).or_default() += 1;
+            }
             plugin.error = Some(error.to_owned());
             plugin.state = Some(if running { PluginState::Running } else { PluginState::Broken });
         });
@@ -223,12 +242,22 @@ impl Manager {
     }
 
     pub(super) fn update(&self, name: &PluginName, change: impl FnOnce(&mut InstalledPlugin)) {
-        change(self.installed.lock().entry(name.clone()).or_default());
+        let mut installed = self.installed.lock();
+        let plugin = installed.entry(name.clone()).or_default();
+        let before = std::mem::take(&mut plugin.limits_hit);
+        change(plugin);
+        for (limit, times) in before {
+            *plugin.limits_hit.entry(limit).or_default() += times;
+        }
     }
 
     /// Compiles and checks the version before. Without it the new version is not under guard.
-    async fn prepare_before(&self, name: &PluginName, before: Before) -> Option<(Version, Option<GuardWindow>)> {
-        let Before { component, settings, window } = before;
+    async fn prepare_before(
+        &self,
+        name: &PluginName,
+        before: PreviousVersion,
+    ) -> Option<(Version, Option<GuardWindow>)> {
+        let PreviousVersion { component, settings, window } = before;
         let id = version_id(&component.bytes, &settings);
         match self.compiler.prepare(&self.context, name, component, &settings, id).await {
             Ok(Prepared::Version(version)) => Some((*version, window)),

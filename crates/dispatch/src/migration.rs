@@ -47,20 +47,20 @@ pub(super) fn step(
     running: Option<&Version>,
     to: StateOf<'_>,
 ) -> Result<Option<(Component, Arc<Setup>, Step)>, String> {
-    let wanted = to.schemas.current;
-    if wanted == stored {
+    let new_schema = to.schemas.current;
+    if new_schema == stored {
         return Ok(None);
     }
-    if wanted > stored {
+    if new_schema > stored {
         return Ok(Some((to.component.clone(), to.setup.clone(), Step::Up { from: stored })));
     }
     let Some(running) = running.filter(|running| running.schema() == stored) else {
         return Err(format!(
-            "the state has schema {stored}, and no version that keeps it so is running; only such a version can bring it down to {wanted}"
+            "the state has schema {stored}, and no version that keeps it so is running; only such a version can bring it down to {new_schema}"
         ));
     };
-    running.description.state.may_go_down_to(wanted)?;
-    Ok(Some((running.component.clone(), running.setup.clone(), Step::Down { to: wanted })))
+    running.description.state.may_go_down_to(new_schema)?;
+    Ok(Some((running.component.clone(), running.setup.clone(), Step::Down { to: new_schema })))
 }
 
 /// Asks the component for the writes that bring the state, as `host` shows it, to the other schema. Writes nothing.
@@ -91,7 +91,7 @@ fn failed(stored: u32, to: u32, why: &str) -> String {
 /// # Errors
 ///
 /// The state stays as it is; says why.
-pub(super) async fn bring(
+pub(super) async fn bring_to_schema(
     context: &Arc<Context>,
     name: &PluginName,
     runner: Option<&Arc<Runner>>,
@@ -206,7 +206,7 @@ pub(super) fn roll_back_with_state(runner: &Arc<Runner>, failed: Arc<Version>, i
             let name = &runner.name;
             let back = rolled_back(&failed, &instead, &error);
             let reason = Reason { identity: None, rolled_back: Some(back.clone()) };
-            match bring(&runner.context, name, Some(&runner), &instead, reason).await {
+            match bring_to_schema(&runner.context, name, Some(&runner), &instead, reason).await {
                 Ok(_paused) => {
                     runner.versions.back_to(instead);
                     runner.context.routes_changed();

@@ -44,10 +44,10 @@ pub struct Component {
 
 /// The version that ran before the one that comes into force, when the host has been restarted in between.
 #[derive(Debug)]
-pub struct Before {
+pub struct PreviousVersion {
     pub component: Component,
     pub settings: PluginSettings,
-    /// `None`: the version that comes into force has not run yet.
+    /// Is `None` if the version that comes into force has not run yet.
     pub window: Option<GuardWindow>,
 }
 

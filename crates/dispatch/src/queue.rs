@@ -77,26 +77,15 @@ struct EventQueue {
 #[derive(Debug, Default)]
 pub(super) struct EventQueues {
     by_key: HashMap<QueueKey, EventQueue>,
-    ready: VecDeque<QueueKey>,
-    len: usize,
-    bytes: usize,
+    /// The queues that a worker may take events of.
+    pub(super) ready: VecDeque<QueueKey>,
+    /// The number of waiting events.
+    pub(super) len: usize,
+    /// The bytes of waiting events, roughly.
+    pub(super) bytes: usize,
 }
 
 impl EventQueues {
-    /// The number of waiting events.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// The bytes of waiting events, roughly.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
     /// Queues the job, and reserves memory for `more` jobs that will follow, most of them in the same queue.
     pub(super) fn push(&mut self, job: Job, more: usize) {
         let key = QueueKey::of(&job.event);
@@ -223,7 +212,7 @@ mod tests {
         batch.jobs.pop_front();
         let key = batch.key;
         queues.put_back_behind(Seq(1), batch);
-        assert_eq!((queues.len(), queues.oldest()), (2, Some(Seq(1))));
+        assert_eq!((queues.len, queues.oldest()), (2, Some(Seq(1))));
         queues.push(job(1, 4), 0);
         assert!(queues.take(9).is_none(), "the queue went on");
         queues.done(key);
@@ -253,13 +242,13 @@ mod tests {
         batch.jobs[0].attempt = 2;
         queues.put_back(batch);
         assert!(queues.take(9).is_none(), "a sleeping queue was given out");
-        assert_eq!(queues.len(), 3);
+        assert_eq!(queues.len, 3);
         queues.wake(QueueKey::Device(DeviceNum(1)));
         let batch = queues.take(9).unwrap();
         assert_eq!(seqs(&batch), [1, 2, 3]);
         assert_eq!(batch.jobs[0].attempt, 2);
         queues.done(batch.key);
         assert!(queues.by_key.is_empty());
-        assert_eq!((queues.len(), queues.bytes(), queues.oldest()), (0, 0, None));
+        assert_eq!((queues.len, queues.bytes, queues.oldest()), (0, 0, None));
     }
 }

@@ -47,7 +47,7 @@ impl RecordedInstance {
 
     pub(super) fn is_of(&self, recording: Option<&Arc<Recording>>, shadowed: bool) -> bool {
         match (&self.recording, recording) {
-            (Some((mine, _)), Some(recording)) => Arc::ptr_eq(mine, recording),
+            (Some((current, _)), Some(recording)) => Arc::ptr_eq(current, recording),
             (None, None) => shadowed,
             _ => false,
         }
@@ -59,25 +59,32 @@ impl RecordedInstance {
         let Some((recording, instance)) = &self.recording else {
             return RecordedCalls { methods, ..self.recorder.take() };
         };
-        let mut asked = self.recorder.take_into(std::mem::take(&mut self.calls));
+        let mut recorded_calls = self.recorder.take_into(std::mem::take(&mut self.calls));
         if recording.is_closed() {
             // The next event gets an instance that is not recorded.
             runner.versions.recheck_instances();
         }
         if self.left_out {
             self.has_gap = true;
-            return RecordedCalls { methods, ..asked };
+            return RecordedCalls { methods, ..recorded_calls };
         }
         let device = job.device.as_ref().map(|device| &device.name);
         let for_shadow = match methods {
-            Some(_) => RecordedCalls { methods, ..asked.clone() },
+            Some(_) => RecordedCalls { methods, ..recorded_calls.clone() },
             None => RecordedCalls::default(),
         };
-        if !recording.execution(*instance, &job.event, (device, job.attempt), &mut asked, execution, &mut self.text) {
+        if !recording.execution(
+            *instance,
+            &job.event,
+            (device, job.attempt),
+            &mut recorded_calls,
+            execution,
+            &mut self.text,
+        ) {
             self.has_gap = true;
             runner.context.metrics.limit(names::RECORDING_QUEUE_BYTES);
         }
-        self.calls = asked;
+        self.calls = recorded_calls;
         for_shadow
     }
 }
@@ -96,9 +103,9 @@ pub(super) async fn start(
     let recorder = Arc::new(Recorder::new(host));
     let time_ms = clock::now_ms();
     let started = version.component.start_at(version.setup.clone(), recorder.clone(), time_ms).await?;
-    let asked = recorder.take();
+    let recorded_calls = recorder.take();
     let recording = recording.map(|recording| {
-        let instance = recording.start(&version.id, |number| line(version, number), time_ms, asked);
+        let instance = recording.start(&version.id, |number| line(version, number), time_ms, recorded_calls);
         (recording, instance)
     });
     Ok((

@@ -14,9 +14,9 @@ use switchbox_model::{
 /// Options of a recording.
 #[derive(Debug, Clone, Default)]
 pub struct RecordRequest {
-    /// `None`: until it is stopped or its file is full.
+    /// For how long. Is `None` if the recording continues until it is stopped or its file is full.
     pub time: Option<Duration>,
-    /// `None`: the maximum.
+    /// Maximum size of the file. Is `None` if it is the largest that is allowed.
     pub max_bytes: Option<u64>,
     /// Patterns of keys to mask, in addition to the host's own.
     pub mask: Vec<String>,
@@ -24,7 +24,7 @@ pub struct RecordRequest {
 
 /// What is stored of a recording without a time limit.
 #[derive(Debug, Serialize, Deserialize)]
-struct Always {
+struct StoredRequest {
     max_bytes: Option<u64>,
     mask: Vec<String>,
 }
@@ -47,7 +47,7 @@ impl Manager {
     /// Starts to record a plugin. The new recording replaces the previous one.
     pub fn record(&self, name: &PluginName, request: RecordRequest) -> Result<Status, RecordError> {
         let always =
-            request.time.is_none().then(|| Always { max_bytes: request.max_bytes, mask: request.mask.clone() });
+            request.time.is_none().then(|| StoredRequest { max_bytes: request.max_bytes, mask: request.mask.clone() });
         let status = self.begin(name, request, false)?;
         if let Some(always) = always {
             self.keep_always(name, &always);
@@ -56,7 +56,7 @@ impl Manager {
     }
 
     /// Stores that the recording continues after a restart of the host. That this fails costs no more than that.
-    fn keep_always(&self, name: &PluginName, always: &Always) {
+    fn keep_always(&self, name: &PluginName, always: &StoredRequest) {
         let text = serde_json::to_vec(always).unwrap_or_default();
         if let Err(error) = std::fs::write(self.always_file(name), text) {
             tracing::warn!(plugin = %name, %error, "the recording ends with the host: its options cannot be stored");
@@ -69,7 +69,7 @@ impl Manager {
             return;
         }
         let Ok(text) = std::fs::read(self.always_file(name)) else { return };
-        let Ok(Always { max_bytes, mask }) = serde_json::from_slice(&text) else { return };
+        let Ok(StoredRequest { max_bytes, mask }) = serde_json::from_slice(&text) else { return };
         match self.begin(name, RecordRequest { time: None, max_bytes, mask }, true) {
             Ok(_) => tracing::info!(plugin = %name, "its recording continues"),
             Err(error) => tracing::warn!(plugin = %name, %error, "its recording does not continue"),

@@ -22,9 +22,9 @@ impl Manager {
     /// handled.
     pub async fn redrive(&self, id: u64) -> Result<(), RedriveError> {
         let store = &self.context.store;
-        let letter = store.dead_letter(id).await?.ok_or(RedriveError::NotFound)?;
-        let not_running = || RedriveError::NotRunning(letter.plugin.clone());
-        let runner = self.routes.runner(&letter.plugin).ok_or_else(not_running)?;
+        let dead_letter = store.dead_letter(id).await?.ok_or(RedriveError::NotFound)?;
+        let not_running = || RedriveError::NotRunning(dead_letter.plugin.clone());
+        let runner = self.routes.runner(&dead_letter.plugin).ok_or_else(not_running)?;
         if !runner.backlog.wait_for_room().await {
             return Err(not_running());
         }
@@ -32,12 +32,12 @@ impl Manager {
             return Err(RedriveError::UnderWay);
         }
         // Another call may have redriven and deleted it since it was read.
-        let Some(letter) = store.dead_letter(id).await? else {
+        let Some(dead_letter) = store.dead_letter(id).await? else {
             runner.release_dead_letter(id);
             return Err(RedriveError::NotFound);
         };
-        let device = letter.event.device.and_then(|num| self.context.registry.get(num));
-        let job = Job { event: letter.event, device, attempt: 1, dead_letter_id: Some(id) };
-        if runner.backlog.redrive(job) { Ok(()) } else { Err(RedriveError::NotRunning(letter.plugin)) }
+        let device = dead_letter.event.device.and_then(|num| self.context.registry.get(num));
+        let job = Job { event: dead_letter.event, device, attempt: 1, dead_letter_id: Some(id) };
+        if runner.backlog.redrive(job) { Ok(()) } else { Err(RedriveError::NotRunning(dead_letter.plugin)) }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Manager, canary_status::CanaryStatus, lifecycle::REMOVED_KEPT, prepare::Error};
+use super::{Manager, lifecycle::REMOVED_KEPT, prepare::Error};
 
 use switchbox_model::{
     Entry, PluginName,
     lifecycle::{Identity, PluginChange, RolledBack},
 };
+use switchbox_plugin_runtime::CanaryStatus;
 use switchbox_store as store;
 use switchbox_support::clock;
 

@@ -47,8 +47,11 @@ struct Route {
 
 pub(super) struct Routes {
     context: Arc<Context>,
-    /// Replaced as a whole at each change.
+    /// Replaced as a whole at each change. Locked only to copy or to replace the pointer: triggers are matched, and events offered, without
+    /// a lock. A plugin may so be offered an event after it was removed from here. Its backlog refuses that after `Backlog::close`, which
+    /// is called before the removal is acknowledged.
     table: RwLock<RunnerTable>,
+    /// Locked only to look up or to store what was found.
     known: RwLock<HashMap<RouteKey, Route>>,
     /// Whether some plugin is triggered by messages on ordinary topics: the generation for which that was found, times two, plus one
     /// if there is such a plugin.
@@ -65,7 +68,7 @@ impl Routes {
     }
 
     pub(super) fn runner(&self, name: &PluginName) -> Option<Arc<Runner>> {
-        self.table.read().iter().find(|runner| runner.name == *name).cloned()
+        self.table().iter().find(|runner| runner.name == *name).cloned()
     }
 
     /// The plugin sees the events that are offered from now on.
@@ -105,7 +108,7 @@ impl Routes {
         if known >> 1 == generation {
             return known & 1 == 1;
         }
-        let any = self.table.read().iter().any(|runner| runner.version().triggers.any_topic());
+        let any = self.table().iter().any(|runner| runner.version().triggers.any_topic());
         self.topics.store(generation << 1 | u64::from(any), Ordering::Release);
         any
     }
@@ -118,11 +121,15 @@ impl Routes {
     }
 
     fn remember(&self, key: &RouteKeyRef<'_>, route: Route) {
+        let key = RouteKey { device: key.device, kind: key.kind, subfolder: key.subfolder.into() };
+        let empty = (self.known.read().len() >= MAX_ROUTES).then(|| HashMap::with_capacity(MAX_ROUTES));
         let mut known = self.known.write();
-        if known.len() >= MAX_ROUTES {
-            known.clear();
-        }
-        known.insert(RouteKey { device: key.device, kind: key.kind, subfolder: key.subfolder.into() }, route);
+        // The map is replaced by one with the same capacity, which no insertion has to enlarge under the lock.
+        let full = empty.map(|empty| std::mem::replace(&mut *known, empty));
+        let replaced = known.insert(key, route);
+        drop(known);
+        // What was removed is freed without the lock.
+        drop((full, replaced));
     }
 }
 
@@ -130,14 +137,10 @@ impl Routes {
 pub(super) struct RouteSnapshot<'a> {
     routes: &'a Routes,
     generation: u64,
-    table: RunnerTable,
+    pub(super) table: RunnerTable,
 }
 
 impl RouteSnapshot<'_> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.table.is_empty()
-    }
-
     pub(super) fn find(&self, device: Option<&Arc<Device>>, event: &Event) -> RunnerTable {
         let cached = !matches!(event.data, EventData::Timer { .. } | EventData::Topic { .. });
         let Some(device) = device.filter(|_| cached) else { return triggered(&self.table, device, event) };

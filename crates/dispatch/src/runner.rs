@@ -17,7 +17,6 @@ use super::{
     backlog::{Backlog, BacklogTask, CatchUp},
     blast_radius::BlastRadius,
     canary::Canary,
-    canary_status::CanaryEnd,
     context::Context,
     loop_guard::LoopGuard,
     shadow::Shadow,
@@ -26,6 +25,7 @@ use super::{
 };
 use switchbox_core::registry::Device;
 use switchbox_model::{Event, EventData, PluginName, Seq};
+use switchbox_plugin_runtime::CanaryEnd;
 use switchbox_support::log_limit::LogLimits;
 
 /// Bytes of effects of one plugin that are held back at the same time.
@@ -167,7 +167,7 @@ impl Runner {
             return plugin == self.name.as_str();
         }
         let id = device.map_or("", |device| device.name.id.as_str());
-        self.version().triggers.match_event(event.data.seen(id))
+        self.version().triggers.match_event(event.data.trigger_input(id))
     }
 
     /// Starts to handle events. Those that have a number by now are read from the journal; later ones are offered.

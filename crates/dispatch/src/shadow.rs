@@ -114,8 +114,8 @@ impl Shadow {
         }
         let InForceResult { outcome, effects, kv, recorded_calls, guest_us } = result;
         let writes = kv.iter().map(|change| change.key.len() + change.value.as_ref().map_or(0, bytes::Bytes::len));
-        let asked = recorded_calls.as_ref().map_or(0, |calls| calls.bytes);
-        let bytes = job.event.data.payload().len() + weight(effects) + writes.sum::<usize>() + asked;
+        let call_bytes = recorded_calls.as_ref().map_or(0, |calls| calls.bytes);
+        let bytes = job.event.data.payload().len() + weight(effects) + writes.sum::<usize>() + call_bytes;
         if self.queued_bytes.load(Ordering::Relaxed) + bytes > limits::SHADOW_QUEUE_BYTES {
             return self.drop_one(metrics);
         }

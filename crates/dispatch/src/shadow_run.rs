@@ -33,11 +33,11 @@ const GRACE_MS: u64 = 5_000;
 /// The candidate, and the share of devices that it sees.
 #[derive(Debug, Default)]
 pub struct ShadowRequest {
-    /// `None`: the component in force.
+    /// The component. Is `None` if it is the one in force.
     pub component: Option<Component>,
-    /// `None`: the settings in force.
+    /// The settings. Is `None` if they are those in force.
     pub settings: Option<PluginSettings>,
-    /// The share of all devices, more than 0 and at most 1. `None`: all.
+    /// The share of all devices, more than 0 and at most 1. Is `None` if it handles those of all devices.
     pub share: Option<f64>,
 }
 
@@ -231,7 +231,7 @@ impl RunningShadow {
         let id = seen.device.as_ref().map_or("", |device| device.id.as_str());
         let wants = match &seen.event.data {
             EventData::Timer { name, .. } => self.world.own.lock().fire(name, seen.event.time_ms),
-            data => self.shadow.candidate.triggers.match_event(data.seen(id)),
+            data => self.shadow.candidate.triggers.match_event(data.trigger_input(id)),
         };
         let methods = seen.recorded_calls.methods;
         self.world.begin(seen.recorded_calls.calls);
@@ -257,8 +257,8 @@ impl RunningShadow {
 
     async fn execute(&mut self, event: &Event, device: Option<&DeviceName>, attempt: u32) -> ExecutionSummary {
         let candidate = &self.shadow.candidate;
-        let running = match self.instance.take().filter(|good| !good.poisoned()) {
-            Some(good) => good,
+        let running = match self.instance.take().filter(|usable| !usable.poisoned()) {
+            Some(usable) => usable,
             None => {
                 match candidate.component.start_at(candidate.setup.clone(), self.world.clone(), event.time_ms).await {
                     Ok(instance) => instance,

@@ -215,7 +215,7 @@ pub struct PluginStatus {
     pub timers: usize,
     /// When the next one is due, milliseconds since the Unix epoch.
     pub next_timer_ms: Option<u64>,
-    /// `None`: the version that runs can no longer be rolled back.
+    /// Is `None` if the version that runs can no longer be rolled back.
     pub guard: Option<GuardStatus>,
     /// The version in the plugin's files, if it failed and the version before it runs.
     pub rolled_back: Option<RolledBack>,

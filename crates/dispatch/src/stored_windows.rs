@@ -22,9 +22,9 @@ pub struct GuardWindow {
 pub struct StoredCanary {
     /// The id of the version in force.
     pub in_force: String,
-    /// `sha256:…` of its component. `None`: the one in force.
+    /// `sha256:…` of its component. Is `None` if it is the one in force.
     pub component: Option<String>,
-    /// The text of its settings file. `None`: that in force.
+    /// The text of its settings file. Is `None` if it is the one in force.
     pub(super) settings: Option<String>,
     /// This many of 10,000 devices.
     pub(super) share: Option<u64>,

@@ -27,9 +27,9 @@ use switchbox_plugin_runtime::{
 #[derive(Debug)]
 pub struct TryRequest {
     pub event: EventLine,
-    /// The component to try. `None`: the one in force.
+    /// The component to try. Is `None` if it is the one in force.
     pub component: Option<Component>,
-    /// The settings to try. `None`: those in force, or the component's defaults if no plugin of that name runs.
+    /// The settings to try. Is `None` if they are those in force, or the component's defaults if no plugin of that name runs.
     pub settings: Option<PluginSettings>,
     /// The answers of devices to method calls.
     pub methods: Vec<MethodAnswer>,
@@ -95,14 +95,14 @@ impl Manager {
         let started = component.start_at(setup.clone(), recorder.clone(), sandbox_event.time_ms).await;
         let mut instance = started.map_err(|error| TryError::Prepare(self.count_panic_of(error)))?;
         // Calls that the instance made while it started do not belong to the event.
-        let mut asked_before = recorder.take();
+        let mut calls_before = recorder.take();
         let call = Call { event: &sandbox_event, device: device.as_ref(), attempt };
         let execution = instance.handle(call).await;
-        let asked = recorder.take();
-        asked_before.names.extend(asked.names);
+        let recorded_calls = recorder.take();
+        calls_before.names.extend(recorded_calls.names);
         let id = device.as_ref().map_or("", |device| device.id.as_str());
         let registry = &self.context.registry;
-        let effects = effects_of(&execution, &|num| asked_before.names.get(num).cloned());
+        let effects = effects_of(&execution, &|num| calls_before.names.get(num).cloned());
         let is_done = matches!(execution.verdict, Verdict::Done);
         Ok(TryResult {
             digest: component.digest().to_owned(),
@@ -111,7 +111,7 @@ impl Manager {
             outcome: OutcomeLine::of(&execution.verdict),
             approval: approval::why(&effects, &setup.limits).filter(|_| is_done),
             effects,
-            calls: asked.calls,
+            calls: recorded_calls.calls,
             grants: live.grants(),
             guest_us: u64::try_from(execution.guest_time.as_micros()).unwrap_or(u64::MAX),
             memory_bytes: instance.memory_bytes(),

@@ -39,7 +39,7 @@ pub(super) struct Version {
     pub(super) grants_in_force: Vec<GrantRequest>,
     /// Parts of its files that can have no effect.
     pub(super) warnings: Vec<String>,
-    /// What its settings grant of what it asks for. `None`: all.
+    /// What its settings grant of what it asks for. Is `None` if they grant all.
     pub(super) granted: Option<GrantPatterns>,
     /// Its triggers are those of its settings, and not those that the component describes.
     pub(super) triggers_set: bool,

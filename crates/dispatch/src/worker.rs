@@ -128,18 +128,18 @@ async fn ready<'a>(
 ) -> Result<&'a mut Running, Box<(Arc<Version>, CallError)>> {
     // Read before the version: if it changes in between, the next event looks up the version again.
     let epoch = runner.versions.epoch();
-    let good = running.take().filter(Running::is_usable);
-    let next = match good {
-        Some(good) if good.epoch == epoch => good,
-        good => {
+    let usable = running.take().filter(Running::is_usable);
+    let next = match usable {
+        Some(usable) if usable.epoch == epoch => usable,
+        usable => {
             let (version, recording) =
                 (canary.unwrap_or_else(|| runner.version()), runner.context.recordings.of(&runner.name));
             let shadowed = runner.shadow().is_some();
-            let as_wanted = |good: &Running| match &good.recorded {
+            let matches_recording = |usable: &Running| match &usable.recorded {
                 None => recording.is_none() && !shadowed,
                 Some(recorded) => recorded.is_of(recording.as_ref(), shadowed),
             };
-            match good.filter(|good| Arc::ptr_eq(&good.version, &version) && as_wanted(good)) {
+            match usable.filter(|usable| Arc::ptr_eq(&usable.version, &version) && matches_recording(usable)) {
                 Some(same) => Running { epoch, ..same },
                 None => match recorded_instance::start(runner, &version, recording, shadowed).await {
                     Ok((instance, recorded)) => Running { version, epoch, instance, recorded },

@@ -127,8 +127,9 @@ impl Run<'_> {
                 actual.push(EventResult::default());
                 continue;
             }
-            let running = match instance.take().filter(|good: &switchbox_plugin_runtime::Instance| !good.poisoned()) {
-                Some(good) => good,
+            let running = match instance.take().filter(|usable: &switchbox_plugin_runtime::Instance| !usable.poisoned())
+            {
+                Some(usable) => usable,
                 None => self.component.start_at(self.setup.clone(), host.clone(), sandbox_event.time_ms).await?,
             };
             let _ = recorder.take();
@@ -199,7 +200,7 @@ fn compare_event(number: usize, expected: &EventResult, actual: &EventResult, fo
         let text = |result: &EventResult| result.approval.clone().unwrap_or_else(|| "no approval".into());
         found.push(format!("event {number}: expected {}, was {}", text(expected), text(actual)));
     }
-    let equal = |wanted: &EffectLine, got: &EffectLine| wanted.readable() == got.readable();
+    let equal = |expected_effect: &EffectLine, got: &EffectLine| expected_effect.readable() == got.readable();
     for EffectDifference { number: effect, was, is } in compare::effects_by(&expected.effects, &actual.effects, equal) {
         let shown = |effect: Option<EffectLine>| effect.map_or_else(|| "none".to_owned(), |effect| effect.to_text());
         found.push(format!("event {number}, effect {effect}: expected {}, was {}", shown(was), shown(is)));

@@ -64,9 +64,9 @@ impl HostCalls for ForkedWorld {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         let num = self.live.resolve(name)?;
         self.remember_name(num, name);
-        let wanted = names::short(name);
+        let requested = names::short(name);
         let recorded = self.answer(|call| match call {
-            HostCall::Device { device, answer } if *device == wanted => Some(answer.clone()),
+            HostCall::Device { device, answer } if *device == requested => Some(answer.clone()),
             _ => None,
         });
         match recorded {
@@ -87,7 +87,7 @@ impl HostCalls for ForkedWorld {
         pattern: &str,
         after: Option<&str>,
         limit: usize,
-        wanted: &dyn Fn(&str) -> bool,
+        matches: &dyn Fn(&str) -> bool,
         take: &mut dyn FnMut(DeviceView) -> bool,
     ) {
         let (home, from) = (registry.to_string(), after.map(str::to_owned));
@@ -100,7 +100,7 @@ impl HostCalls for ForkedWorld {
             _ => None,
         });
         let Some(lines) = recorded else {
-            return self.live.list(registry, pattern, after, limit, wanted, &mut |view| {
+            return self.live.list(registry, pattern, after, limit, matches, &mut |view| {
                 self.remember_name(view.num, &view.name);
                 take(view)
             });
@@ -109,16 +109,16 @@ impl HostCalls for ForkedWorld {
             let Ok(name) = names::parse(&line.name) else { continue };
             let Some(num) = self.live.resolve(&name) else { continue };
             self.remember_name(num, &name);
-            if wanted(name.id.as_str()) && !take(line.view(num, name)) {
+            if matches(name.id.as_str()) && !take(line.view(num, name)) {
                 return;
             }
         }
     }
 
     fn config(&self, device: DeviceNum) -> Option<ConfigView> {
-        let wanted = self.short(device);
+        let requested = self.short(device);
         let recorded = self.answer(|call| match call {
-            HostCall::Config { device, answer } if *device == wanted => Some(answer.clone()),
+            HostCall::Config { device, answer } if *device == requested => Some(answer.clone()),
             _ => None,
         });
         match recorded {
@@ -128,9 +128,9 @@ impl HostCalls for ForkedWorld {
     }
 
     fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>> {
-        let wanted = self.short(device);
+        let requested = self.short(device);
         let recorded = self.answer(|call| match call {
-            HostCall::Twin { device, answer } if *device == wanted => Some(answer.clone()),
+            HostCall::Twin { device, answer } if *device == requested => Some(answer.clone()),
             _ => None,
         });
         match recorded {
@@ -155,9 +155,9 @@ impl HostCalls for ForkedWorld {
     }
 
     fn command_room(&self, device: DeviceNum) -> usize {
-        let wanted = self.short(device);
+        let requested = self.short(device);
         let recorded = self.answer(|call| match call {
-            HostCall::CommandRoom { device, answer } if *device == wanted => Some(*answer),
+            HostCall::CommandRoom { device, answer } if *device == requested => Some(*answer),
             _ => None,
         });
         recorded.unwrap_or_else(|| self.live.command_room(device))
@@ -171,13 +171,13 @@ impl HostCalls for ForkedWorld {
         self.own.lock().has_timer(name)
     }
 
-    fn call_method(&self, wanted: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {
-        let to = self.short(wanted.device);
+    fn call_method(&self, request: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {
+        let to = self.short(request.device);
         let recorded = self.answer(|call| match call {
             HostCall::Method { device, method, payload, answer, .. }
                 if *device == to
-                    && *method == wanted.method
-                    && payload.0 == wanted.payload
+                    && *method == request.method
+                    && payload.0 == request.payload
                     && *answer != MethodLine::NoAnswer =>
             {
                 answer.answer()

@@ -95,10 +95,10 @@ impl HostCalls for LiveWorld {
         pattern: &str,
         after: Option<&str>,
         limit: usize,
-        wanted: &dyn Fn(&str) -> bool,
+        matches: &dyn Fn(&str) -> bool,
         take: &mut dyn FnMut(DeviceView) -> bool,
     ) {
-        self.host.list(registry, pattern, after, limit, wanted, take);
+        self.host.list(registry, pattern, after, limit, matches, take);
     }
 
     fn config(&self, device: DeviceNum) -> Option<ConfigView> {

@@ -43,12 +43,12 @@ pub const DEFAULT: [&str; 9] = [
 pub struct Masks {
     patterns: GlobSet,
     words: SecretWords,
-    known: Known,
+    known: KnownSecrets,
 }
 
 /// The secrets of settings and of starts of instances: an instance may write them with each later event.
 #[derive(Debug, Default)]
-struct Known {
+struct KnownSecrets {
     /// There are some. The lock is taken only then, because this is looked at for each execution.
     any: AtomicBool,
     secrets: RwLock<Arc<Secrets>>,
@@ -58,7 +58,7 @@ struct Known {
 #[derive(Debug)]
 pub(crate) struct TooManySecrets;
 
-impl Known {
+impl KnownSecrets {
     fn get(&self) -> Option<Arc<Secrets>> {
         self.any.load(Ordering::Acquire).then(|| self.secrets.read().clone())
     }
@@ -73,7 +73,7 @@ impl Masks {
     pub fn new(more: &[String]) -> Result<Self, String> {
         let all: Vec<_> = DEFAULT.into_iter().map(str::to_owned).chain(more.iter().cloned()).collect();
         let lower: Vec<_> = all.iter().map(|pattern| pattern.to_lowercase()).collect();
-        Ok(Self { patterns: pattern::globs(&lower)?, words: SecretWords::new(&lower)?, known: Known::default() })
+        Ok(Self { patterns: pattern::globs(&lower)?, words: SecretWords::new(&lower)?, known: KnownSecrets::default() })
     }
 
     fn is_secret(&self, key: &str) -> bool {
@@ -248,7 +248,7 @@ impl Masks {
 }
 
 fn of_start(line: &mut StartLine, visit: &mut Visit<'_>) {
-    line.calls.iter_mut().for_each(|asked| texts::call(asked, visit));
+    line.calls.iter_mut().for_each(|recorded_call| texts::call(recorded_call, visit));
 }
 
 fn of_version(line: &mut VersionLine, visit: &mut Visit<'_>) {

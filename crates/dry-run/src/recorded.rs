@@ -124,13 +124,13 @@ impl RecordedWorld {
 
 impl HostCalls for RecordedWorld {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
-        let wanted = names::short(name);
+        let requested = names::short(name);
         let found = self.answer(
-            || format!("registry.get {wanted}"),
+            || format!("registry.get {requested}"),
             |call| match call {
-                HostCall::Device { device, answer } if *device == wanted => Some(answer.clone()),
+                HostCall::Device { device, answer } if *device == requested => Some(answer.clone()),
                 // The device does not exist.
-                HostCall::Has { device, answer: false } if *device == wanted => Some(None),
+                HostCall::Has { device, answer: false } if *device == requested => Some(None),
                 _ => None,
             },
         );
@@ -139,12 +139,12 @@ impl HostCalls for RecordedWorld {
     }
 
     fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
-        let wanted = names::short(name);
+        let requested = names::short(name);
         let found = self.answer(
-            || format!("registry.has {wanted}"),
+            || format!("registry.has {requested}"),
             |call| match call {
-                HostCall::Has { device, answer } if *device == wanted => Some(*answer),
-                HostCall::Device { device, answer } if *device == wanted => Some(answer.is_some()),
+                HostCall::Has { device, answer } if *device == requested => Some(*answer),
+                HostCall::Device { device, answer } if *device == requested => Some(answer.is_some()),
                 _ => None,
             },
         );
@@ -160,7 +160,7 @@ impl HostCalls for RecordedWorld {
         pattern: &str,
         after: Option<&str>,
         limit: usize,
-        wanted: &dyn Fn(&str) -> bool,
+        matches: &dyn Fn(&str) -> bool,
         take: &mut dyn FnMut(DeviceView) -> bool,
     ) {
         let (home, glob, from, most) = (registry.to_string(), pattern.to_owned(), after.map(str::to_owned), limit);
@@ -178,18 +178,18 @@ impl HostCalls for RecordedWorld {
         for line in found.unwrap_or_default() {
             let Ok(name) = names::parse(&line.name) else { continue };
             let num = self.numbers.lock().of(&name);
-            if wanted(name.id.as_str()) && !take(line.view(num, name)) {
+            if matches(name.id.as_str()) && !take(line.view(num, name)) {
                 return;
             }
         }
     }
 
     fn config(&self, device: DeviceNum) -> Option<ConfigView> {
-        let wanted = self.short(device);
+        let requested = self.short(device);
         let found = self.answer(
-            || format!("config.get {wanted}"),
+            || format!("config.get {requested}"),
             |call| match call {
-                HostCall::Config { device, answer } if *device == wanted => Some(answer.clone()),
+                HostCall::Config { device, answer } if *device == requested => Some(answer.clone()),
                 _ => None,
             },
         );
@@ -197,11 +197,11 @@ impl HostCalls for RecordedWorld {
     }
 
     fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>> {
-        let wanted = self.short(device);
+        let requested = self.short(device);
         let found = self.answer(
-            || format!("twin.get {wanted}"),
+            || format!("twin.get {requested}"),
             |call| match call {
-                HostCall::Twin { device, answer } if *device == wanted => Some(answer.clone()),
+                HostCall::Twin { device, answer } if *device == requested => Some(answer.clone()),
                 _ => None,
             },
         );
@@ -210,11 +210,11 @@ impl HostCalls for RecordedWorld {
         Box::pin(std::future::ready(found))
     }
 
-    fn kv_get(&self, _: &PluginName, wanted: &str) -> Option<(Bytes, u64)> {
+    fn kv_get(&self, _: &PluginName, requested: &str) -> Option<(Bytes, u64)> {
         let found = self.answer(
-            || format!("state.get {wanted}"),
+            || format!("state.get {requested}"),
             |call| match call {
-                HostCall::StateGet { key, answer } if *key == wanted => Some(answer.clone()),
+                HostCall::StateGet { key, answer } if *key == requested => Some(answer.clone()),
                 _ => None,
             },
         );
@@ -242,11 +242,11 @@ impl HostCalls for RecordedWorld {
     }
 
     fn command_room(&self, device: DeviceNum) -> usize {
-        let wanted = self.short(device);
+        let requested = self.short(device);
         let found = self.answer(
-            || format!("command.room {wanted}"),
+            || format!("command.room {requested}"),
             |call| match call {
-                HostCall::CommandRoom { device, answer } if *device == wanted => Some(*answer),
+                HostCall::CommandRoom { device, answer } if *device == requested => Some(*answer),
                 _ => None,
             },
         );
@@ -261,26 +261,26 @@ impl HostCalls for RecordedWorld {
         self.answer(|| "timer.count".into(), fits).unwrap_or(0)
     }
 
-    fn has_timer(&self, _: &PluginName, wanted: &str) -> bool {
+    fn has_timer(&self, _: &PluginName, requested: &str) -> bool {
         let found = self.answer(
-            || format!("timer.has {wanted}"),
+            || format!("timer.has {requested}"),
             |call| match call {
-                HostCall::TimerHas { name, answer } if name == wanted => Some(*answer),
+                HostCall::TimerHas { name, answer } if name == requested => Some(*answer),
                 _ => None,
             },
         );
         found.unwrap_or(false)
     }
 
-    fn call_method(&self, wanted: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {
-        let (to, timeout) = (self.short(wanted.device), millis(wanted.timeout));
+    fn call_method(&self, request: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {
+        let (to, timeout) = (self.short(request.device), millis(request.timeout));
         let found = self.answer(
-            || format!("method.call {to} {}", wanted.method),
+            || format!("method.call {to} {}", request.method),
             |call| match call {
                 HostCall::Method { device, method, payload, timeout_ms, answer }
                     if *device == to
-                        && *method == wanted.method
-                        && payload.0 == wanted.payload
+                        && *method == request.method
+                        && payload.0 == request.payload
                         && *timeout_ms == timeout
                         && *answer != MethodLine::NoAnswer =>
                 {

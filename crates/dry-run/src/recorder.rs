@@ -69,7 +69,7 @@ pub struct RecordedCalls {
     pub bytes: usize,
     /// The answers had more than [`CALLS_BYTES`], so some calls are missing.
     pub too_large: bool,
-    /// The methods that the execution called, for a shadow. `None`: they are not known.
+    /// The methods that the execution called, for a shadow. Is `None` if they are not known.
     pub methods: Option<Vec<Called>>,
 }
 
@@ -168,11 +168,11 @@ impl HostCalls for Recorder {
         pattern: &str,
         after: Option<&str>,
         limit: usize,
-        wanted: &dyn Fn(&str) -> bool,
+        matches: &dyn Fn(&str) -> bool,
         take: &mut dyn FnMut(DeviceView) -> bool,
     ) {
         let (mut answer, mut bytes) = (Vec::new(), 0);
-        self.host.list(registry, pattern, after, limit, wanted, &mut |view| {
+        self.host.list(registry, pattern, after, limit, matches, &mut |view| {
             bytes += weight(&view);
             if bytes <= CALLS_BYTES {
                 answer.push(DeviceLine::of(&view));
@@ -199,9 +199,9 @@ impl HostCalls for Recorder {
     }
 
     fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>> {
-        let (asked, name, log) = (self.host.twin(device), self.name(device), Arc::clone(&self.log));
+        let (pending_answer, name, log) = (self.host.twin(device), self.name(device), Arc::clone(&self.log));
         Box::pin(async move {
-            let answer = asked.await;
+            let answer = pending_answer.await;
             let bytes = answer.as_ref().map_or(0, String::len);
             log.lock().add(bytes, || HostCall::Twin {
                 device: name,
@@ -261,12 +261,12 @@ impl HostCalls for Recorder {
         let log = Arc::clone(&self.log);
         let (device, method, payload) = (self.name(call.device), call.method.clone(), call.payload.clone());
         let timeout_ms = millis(call.timeout);
-        let asked = self.host.call_method(call);
+        let pending_answer = self.host.call_method(call);
         let payload = Payload(payload);
         let call = HostCall::Method { device, method, payload, timeout_ms, answer: MethodLine::NoAnswer };
         let mut unanswered = Unanswered { log, call: Some(call) };
         Box::pin(async move {
-            let answer = asked.await;
+            let answer = pending_answer.await;
             unanswered.record(MethodLine::of(&answer));
             answer
         })

@@ -93,12 +93,12 @@ pub struct VersionLine {
     /// The grants that the component asks for.
     #[serde(default)]
     pub asks: Vec<GrantRequest>,
-    /// The grants that its settings give. `None`: all.
+    /// The grants that its settings give. Is `None` if they give all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted: Option<GrantPatterns>,
     #[serde(default)]
     pub limits: Limits,
-    /// `None` in recordings of earlier hosts.
+    /// Is `None` in recordings of earlier hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub triggers: Option<TriggersLine>,
     /// Whether something in the settings is masked.

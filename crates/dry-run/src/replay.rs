@@ -223,8 +223,8 @@ impl Replay {
         line: ExecutionLine,
     ) -> Result<Vec<String>, Error> {
         self.hold(line.instance);
-        let mut instance = match running.instance.take().filter(|good| !good.poisoned()) {
-            Some(good) => good,
+        let mut instance = match running.instance.take().filter(|usable| !usable.poisoned()) {
+            Some(usable) => usable,
             None => {
                 // The recording continues with this instance, so a new one is started for it.
                 if std::mem::take(&mut running.dropped) {

@@ -79,7 +79,7 @@ pub(crate) struct ReplayVersion {
     pub(crate) setup: Arc<Setup>,
     /// It may read other devices than the recorded version.
     pub(crate) other_reads: bool,
-    /// `None`: those of the recorded version, which got all recorded events.
+    /// Is `None` if the triggers are those of the recorded version, which got all recorded events.
     triggers: Option<Triggers>,
 }
 
@@ -127,17 +127,17 @@ fn triggers(
     description: &Description,
     same_component: bool,
 ) -> Result<Option<Triggers>, String> {
-    let wanted = match (new, &line.triggers) {
+    let triggers_line = match (new, &line.triggers) {
         (Some(new), _) => TriggersLine::of(new.triggers.as_deref()),
         (None, Some(recorded)) => recorded.clone(),
         (None, None) => return Ok(None),
     };
     // Those that a component describes may depend on its settings.
-    let same_description = wanted != TriggersLine::Component || settings == line.settings;
-    if same_component && same_description && line.triggers.as_ref() == Some(&wanted) {
+    let same_description = triggers_line != TriggersLine::Component || settings == line.settings;
+    if same_component && same_description && line.triggers.as_ref() == Some(&triggers_line) {
         return Ok(None);
     }
-    let list = match &wanted {
+    let list = match &triggers_line {
         TriggersLine::Component => &description.triggers,
         TriggersLine::Settings(list) => list,
     };

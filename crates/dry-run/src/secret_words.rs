@@ -10,9 +10,9 @@ const HIDES_WORDS: [&str; 3] = ["\\u", "\u{212a}", "\u{130}"];
 /// The words of the patterns of secret keys.
 #[derive(Debug, Clone)]
 pub(crate) struct SecretWords {
-    /// For keys. `None`: each key may match.
+    /// Searches keys. Is `None` if each key may match.
     in_keys: Option<AhoCorasick>,
-    /// For JSON texts, where a key has quotes around it. `None`: each text may have a key that matches.
+    /// Searches JSON texts, where a key has quotes around it. Is `None` if each text may have a key that matches.
     in_documents: Option<LowerCaseSearch>,
 }
 
@@ -21,7 +21,7 @@ impl SecretWords {
     ///
     /// # Errors
     ///
-    /// A text: there are too many patterns to search for.
+    /// Returns a text as the error if there are too many patterns to search for.
     pub(crate) fn new(patterns: &[String]) -> Result<Self, String> {
         let words = |word: fn(&str) -> Option<String>| {
             let words = patterns.iter().map(|pattern| word(pattern)).collect::<Option<Vec<_>>>();

@@ -76,7 +76,7 @@ impl Secrets {
 }
 
 impl Search {
-    /// `kind`: `None` for the one that searches fastest.
+    /// `kind` is `None` for the one that searches fastest.
     fn new(masks: &HashMap<Arc<[u8]>, Mask>, kind: Option<AhoCorasickKind>) -> Option<Self> {
         let long = masks.iter().filter(|(secret, _)| secret.len() >= EVERYWHERE_BYTES);
         let secrets: Vec<_> = long.map(|(secret, mask)| (Arc::clone(secret), *mask)).collect();

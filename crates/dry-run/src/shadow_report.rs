@@ -24,7 +24,7 @@ const TEXT_CHARS: usize = 500;
 pub struct ExecutionSummary {
     pub outcome: OutcomeLine,
     pub effects: Vec<EffectLine>,
-    /// The methods that it called. `None`: they are not known, so they are not compared.
+    /// The methods that it called. Is `None` if they are not known, so they are not compared.
     pub calls: Option<Vec<CallLine>>,
     pub guest_time: Duration,
     /// Bytes of the instance's memory after it. 0 if it is not known.

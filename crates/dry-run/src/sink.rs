@@ -42,7 +42,7 @@ pub struct Options {
     pub file: PathBuf,
     /// The recording of a host that was restarted continues in its file, after its last whole line.
     pub continues: bool,
-    /// `None`: until it is stopped or its file is full.
+    /// For how long. Is `None` if the recording continues until it is stopped or its file is full.
     pub time: Option<Duration>,
     /// Maximum size of the file, bytes.
     pub max_bytes: u64,

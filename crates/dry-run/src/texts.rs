@@ -36,8 +36,8 @@ pub(crate) type Visit<'v> = dyn FnMut(&str, TextRef<'_>) + 'v;
 
 pub(crate) fn execution(line: &mut ExecutionLine, visit: &mut Visit<'_>) {
     event(&mut line.event, visit);
-    line.calls.iter_mut().for_each(|asked| call(asked, visit));
-    line.effects.iter_mut().for_each(|wanted| effect(wanted, visit));
+    line.calls.iter_mut().for_each(|recorded_call| call(recorded_call, visit));
+    line.effects.iter_mut().for_each(|line_effect| effect(line_effect, visit));
     line.logs.iter_mut().for_each(|written| text(written, visit));
     if let OutcomeLine::Retry(why) | OutcomeLine::Reject(why) | OutcomeLine::Failed(why) = &mut line.outcome {
         text(why, visit);

@@ -27,7 +27,7 @@ pub struct WorldLine {
     /// The plugin's own state.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub state: BTreeMap<String, Payload>,
-    /// The schema of that state. `None`: the component's own.
+    /// The schema of that state. Is `None` if it is the component's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_schema: Option<u32>,
     /// Names of timers that are set.
@@ -193,7 +193,7 @@ impl Device {
             time_ms: 0,
             payload: self.config.document.clone(),
             acknowledged_ms: None,
-            cause: Cause::Api { who: "the case".into() },
+            cause: Cause::Api { caller: "the case".into() },
         });
         let state = self.about.state.as_ref().map(|state| StateVersion {
             device: DeviceNum(0),
@@ -203,7 +203,7 @@ impl Device {
         });
         let tolerance = twin::tolerance(&self.about.metadata).map_err(|error| error.to_string())?;
         let (configs, states): (Vec<_>, Vec<_>) = (config.into_iter().collect(), state.into_iter().collect());
-        Ok(twin::document(&configs, &states, tolerance).text)
+        Ok(twin::document(&configs, &states, tolerance).text())
     }
 }
 
@@ -222,12 +222,12 @@ impl HostCalls for CaseWorld {
         _: &str,
         after: Option<&str>,
         limit: usize,
-        wanted: &dyn Fn(&str) -> bool,
+        matches: &dyn Fn(&str) -> bool,
         take: &mut dyn FnMut(DeviceView) -> bool,
     ) {
         let state = self.state.lock();
         let mut found: Vec<_> = state.devices.iter().enumerate().map(|(at, device)| device.view(at)).collect();
-        found.retain(|device| device.name.registry == *registry && wanted(device.name.id.as_str()));
+        found.retain(|device| device.name.registry == *registry && matches(device.name.id.as_str()));
         found.retain(|device| after.is_none_or(|after| device.name.id.as_str() > after));
         found.sort_by(|one, other| one.name.cmp(&other.name));
         drop(state);

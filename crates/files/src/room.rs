@@ -25,11 +25,11 @@ pub(crate) fn counted(bytes: u64) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Usage {
     quota: Quota,
-    taken: Mutex<Taken>,
+    taken: Mutex<UsedBytes>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct UsedBytes {
     all: u64,
     /// The bytes of each device that has files.
     by_device: HashMap<DeviceName, u64>,
@@ -57,7 +57,7 @@ impl Usage {
     }
 }
 
-impl Taken {
+impl UsedBytes {
     fn add(&mut self, device: &DeviceName, counted: u64) {
         self.all += counted;
         *self.by_device.entry(device.clone()).or_default() += counted;

@@ -23,5 +23,8 @@ pub struct Names {
     pub handshake_time: LimitName,
     pub head_bytes: LimitName,
     pub head_time: LimitName,
+    /// Of the rest of a body that its call has not read.
+    pub unread_bytes: LimitName,
+    pub unread_time: LimitName,
     pub write_time: LimitName,
 }

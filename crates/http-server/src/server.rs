@@ -224,10 +224,11 @@ async fn http(
 ) -> io::Result<()> {
     let Server { bounds, routes, rewrite, metrics } = &shared.server;
     let routes = MapRequestLayer::new(*rewrite).layer(routes.clone());
+    let (counters, names) = (metrics.clone(), bounds.names);
     let calls = service_fn(move |request: hyper::Request<Incoming>| {
         // A thousand calls may have come at once.
         threads::yield_if_due_at(Instant::now());
-        let mut request: Request = request.map(|body| Body::new(WithRestDiscarded::new(body)));
+        let mut request: Request = request.map(|body| Body::new(WithRestDiscarded::new(body, counters.clone(), names)));
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(info.clone());
         // A router is always ready.

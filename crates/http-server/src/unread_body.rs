@@ -14,17 +14,24 @@ use hyper::{
 };
 use tokio::runtime::Handle;
 
-/// The rest of a longer body is not read, and its connection ends.
-const REST_BYTES: usize = 4 * 1024 * 1024;
+use super::bounds::Names;
+use switchbox_model::limits;
+use switchbox_support::metrics::Metrics;
+
 /// How long the rest may take.
 const REST_TIME: Duration = Duration::from_secs(10);
 
 /// A body whose rest is read when it is dropped.
-pub(super) struct WithRestDiscarded(Option<Incoming>);
+pub(super) struct WithRestDiscarded {
+    /// `None` once it has ended.
+    body: Option<Incoming>,
+    metrics: Metrics,
+    names: Names,
+}
 
 impl WithRestDiscarded {
-    pub(super) fn new(body: Incoming) -> Self {
-        Self(Some(body))
+    pub(super) fn new(body: Incoming, metrics: Metrics, names: Names) -> Self {
+        Self { body: Some(body), metrics, names }
     }
 }
 
@@ -33,40 +40,91 @@ impl Body for WithRestDiscarded {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
         // Nothing is left after the end, nor after an error.
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
-            self.0 = None;
+            self.body = None;
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
 impl Drop for WithRestDiscarded {
     fn drop(&mut self) {
-        let Some(body) = self.0.take().filter(|body| !body.is_end_stream()) else { return };
+        let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
         if let Ok(runtime) = Handle::try_current() {
             // Supervision: it ends with its connection, and harms nothing else.
-            drop(runtime.spawn(tokio::time::timeout(REST_TIME, discard(body))));
+            drop(runtime.spawn(discard(body, self.metrics.clone(), self.names)));
         }
     }
 }
 
-async fn discard(mut body: Incoming) {
-    let mut bytes = 0;
-    while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        bytes += frame.data_ref().map_or(0, Bytes::len);
-        if bytes > REST_BYTES {
-            return;
+/// Reads the rest. The connection of one that is too large, or too slow, ends.
+async fn discard(mut body: impl Body<Data = Bytes> + Unpin, metrics: Metrics, names: Names) {
+    let read = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > limits::HTTP_UNREAD_BYTES {
+                return metrics.limit(names.unread_bytes);
+            }
         }
+    };
+    if tokio::time::timeout(REST_TIME, read).await.is_err() {
+        metrics.limit(names.unread_time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::Full;
+
+    use super::*;
+    use switchbox_model::limits::names;
+
+    const NAMES: Names = Names {
+        accept: names::ADMIN_ACCEPT,
+        handshake_time: names::ADMIN_HANDSHAKE_TIME,
+        head_bytes: names::ADMIN_HEAD_BYTES,
+        head_time: names::ADMIN_HEAD_TIME,
+        unread_bytes: names::ADMIN_UNREAD_BYTES,
+        unread_time: names::ADMIN_UNREAD_TIME,
+        write_time: names::ADMIN_WRITE_TIME,
+    };
+
+    /// A body of which nothing comes.
+    struct Stalled;
+
+    impl Body for Stalled {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_that_is_not_read_to_its_end_is_counted() {
+        let metrics = Metrics::default();
+        let hits = || [NAMES.unread_bytes, NAMES.unread_time].map(|limit| metrics.limit_hits(limit));
+        let full = |bytes| Full::new(Bytes::from(vec![0; bytes]));
+        discard(full(limits::HTTP_UNREAD_BYTES), metrics.clone(), NAMES).await;
+        assert_eq!(hits(), [0, 0]);
+        discard(full(limits::HTTP_UNREAD_BYTES + 1), metrics.clone(), NAMES).await;
+        assert_eq!(hits(), [1, 0]);
+        discard(Stalled, metrics.clone(), NAMES).await;
+        assert_eq!(hits(), [1, 1]);
     }
 }

@@ -51,43 +51,6 @@ impl Blocks {
     }
 }
 
-/// The end of a file that is appended to: the bytes after its last whole block.
-#[derive(Debug, Default)]
-pub(crate) struct PartialBlock {
-    blocks: Blocks,
-    held: usize,
-}
-
-impl PartialBlock {
-    /// The file has no content yet.
-    pub(crate) fn clear(&mut self) {
-        self.held = 0;
-    }
-
-    /// All blocks from the partial one on, with these bytes appended, and zeros up to `length` bytes.
-    pub(crate) fn push(&mut self, bytes: &[u8], length: usize) -> &[u8] {
-        let before = self.held;
-        self.blocks.resize(before);
-        self.blocks.resize(length.max(before + bytes.len()));
-        if let Some(target) = self.blocks.bytes_mut().get_mut(before..before + bytes.len()) {
-            target.copy_from_slice(bytes);
-        }
-        self.held += bytes.len();
-        self.blocks.bytes()
-    }
-
-    /// Drops the whole blocks, which are written, and keeps the bytes of the last, incomplete block.
-    pub(crate) fn keep(&mut self) {
-        let whole = self.held - self.held % BLOCK;
-        self.blocks.bytes_mut().copy_within(whole..self.held, 0);
-        self.held -= whole;
-    }
-
-    pub(crate) fn held(&self) -> usize {
-        self.held
-    }
-}
-
 /// A file whose blocks go past the page cache where its file system can do that.
 #[derive(Debug)]
 pub struct BlockFile {
@@ -145,9 +108,9 @@ impl BlockFile {
     }
 
     /// Reads these bytes. What is in the page cache is written first where it has to be.
-    pub fn read(&self, wanted: Range<u64>, into: &mut Blocks) -> io::Result<Range<usize>> {
-        let first = floor(wanted.start);
-        let (skip, needed) = (to_usize(wanted.start - first), to_usize(wanted.end - first));
+    pub fn read(&self, range: Range<u64>, into: &mut Blocks) -> io::Result<Range<usize>> {
+        let first = floor(range.start);
+        let (skip, needed) = (to_usize(range.start - first), to_usize(range.end - first));
         into.resize(0);
         into.resize(needed.next_multiple_of(BLOCK));
         let file = self.direct.as_ref().unwrap_or(&self.cached);
@@ -184,22 +147,6 @@ fn to_usize(length: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_tail_has_what_is_behind_the_last_whole_block() {
-        let mut partial = PartialBlock::default();
-        for length in [10, BLOCK - 10, 1, 2 * BLOCK, 0] {
-            let before = partial.held();
-            let blocks = partial.push(&vec![2; length], 4 * BLOCK).to_vec();
-            assert_eq!(blocks.len(), 4 * BLOCK);
-            assert!(blocks[before..before + length].iter().all(|byte| *byte == 2));
-            assert!(blocks[before + length..].iter().all(|byte| *byte == 0), "zeros after");
-            partial.keep();
-            assert_eq!(partial.held(), (before + length) % BLOCK);
-            let kept = partial.held();
-            assert_eq!(&partial.push(&[], BLOCK)[..kept], &blocks[before + length - kept..before + length]);
-        }
-    }
 
     #[test]
     fn blocks_begin_where_a_block_may_and_keep_their_bytes_when_they_grow() {

@@ -14,11 +14,10 @@ use parking_lot::RwLock;
 
 use crate::{
     Error,
-    blocks::BlockFile,
     inspect::{self, Inspection},
     preallocated::Preallocator,
     record::{self, JournalPosition},
-    segment::{self, Part, Segment, SegmentWriter},
+    segment::{self, LastFile, Part, Segment, SegmentWriter},
 };
 use switchbox_model::Seq;
 use switchbox_support::{fd_exhaustion, log_limit::LogLimit};
@@ -114,14 +113,21 @@ impl Journal {
     /// event in it or before it. `durable`: returns when it is on the disk. Returns the end of the journal.
     pub fn append(&mut self, record: &mut [u8], last_seq: Seq, durable: bool) -> Result<JournalPosition, Error> {
         let problem = |e: io::Error| Error::Write(e.to_string());
-        let before = self.files.end();
-        let end = JournalPosition { row: before.row + 1, last_seq, offset: before.offset + record.len() as u64 };
-        self.make_room(record.len() as u64, before).map_err(problem)?;
+        let (bytes, mut last) = (record.len() as u64, self.files.last());
+        let until = last.used + bytes;
+        // Growing a file takes as long as many commits.
+        let full = until > self.segment_bytes || (self.writer.grows(until) && self.preallocated.is_ready());
+        if full && last.start != last.end {
+            self.roll(last.end).map_err(problem)?;
+            last = self.files.last();
+        } else if until > segment::AHEAD {
+            self.preallocated.request(self.segment_bytes);
+        }
+        let end = JournalPosition { row: last.end.row + 1, last_seq, offset: last.end.offset + bytes };
         record::seal(record, end.row, last_seq, durable)?;
-        let (file, used) = self.files.last();
-        self.writer.write(&file, used, record, durable).map_err(problem)?;
+        self.writer.write(&last.file, last.used, record, durable).map_err(problem)?;
         if durable {
-            file.sync().map_err(problem)?;
+            last.file.sync().map_err(problem)?;
         }
         self.files.record_end(end, durable);
         Ok(end)
@@ -133,36 +139,20 @@ impl Journal {
         until <= self.segment_bytes && !self.writer.grows(until)
     }
 
-    /// Continues in another file if the last one has no room for this many bytes.
-    fn make_room(&mut self, bytes: u64, before: JournalPosition) -> io::Result<()> {
-        let (until, has_rows) = {
-            let inner = self.files.0.read();
-            (inner.last.used() + bytes, inner.last.start() != before)
-        };
-        // Growing a file takes as long as many commits.
-        let full = until > self.segment_bytes || (self.writer.grows(until) && self.preallocated.is_ready());
-        if full && has_rows {
-            self.roll(before)?;
-        } else if until > segment::AHEAD {
-            self.preallocated.request(self.segment_bytes);
-        }
-        Ok(())
-    }
-
     /// Continues in another file. Only the last file may ever be torn, so this one is synced, whatever is in it.
     fn roll(&mut self, start: JournalPosition) -> io::Result<()> {
-        self.files.last().0.sync()?;
+        self.files.last().file.sync()?;
         let path = self.folder.join(segment::name(start));
-        let spare = self.preallocated.take();
-        if let Some(spare) = &spare {
-            fs::rename(spare, &path)?;
+        let reused = self.preallocated.take();
+        if let Some(reused) = &reused {
+            fs::rename(reused, &path)?;
         }
         let segment = match Segment::begin(&self.folder, start, &mut self.writer) {
             Err(error) if fd_exhaustion::is_cause_of(&error) => {
                 // Writing continues in the last file until a file descriptor is free.
-                if let Some(spare) = spare {
-                    fs::rename(path, &spare)?;
-                    self.preallocated.return_unused(spare);
+                if let Some(reused) = reused {
+                    fs::rename(path, &reused)?;
+                    self.preallocated.return_unused(reused);
                 }
                 if let Some(more) = self.descriptor_lines.allow(Instant::now()) {
                     tracing::warn!(%error, "no new file of the journal can be opened (ulimit -n); the last one grows{more}");
@@ -229,10 +219,9 @@ impl Files {
         self.0.read().last.end()
     }
 
-    /// The file that is written to, and the position of the next record.
-    fn last(&self) -> (Arc<BlockFile>, u64) {
-        let inner = self.0.read();
-        (inner.last.file(), inner.last.used())
+    /// The file that is written to.
+    fn last(&self) -> LastFile {
+        self.0.read().last.as_last()
     }
 
     fn record_end(&self, end: JournalPosition, durable: bool) {
@@ -334,7 +323,7 @@ impl Journal {
     pub fn break_disk(&mut self) {
         let mut inner = self.files.0.write();
         let path = inner.last.path().to_owned();
-        inner.last.set_file(BlockFile::read_only(&path));
+        inner.last.set_file(crate::blocks::BlockFile::read_only(&path));
     }
 }
 

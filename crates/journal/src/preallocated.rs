@@ -6,11 +6,10 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::blocks::{BlockFile, Blocks};
-use switchbox_support::threads;
 
 /// How the names of such files end.
 pub(crate) const FILE_EXTENSION: &str = "spare";
@@ -18,8 +17,7 @@ pub(crate) const FILE_EXTENSION: &str = "spare";
 pub(crate) const MAX_READY: usize = 4;
 /// Zeros written at once: a commit waits after as many.
 const WRITE_BYTES: usize = 64 * 1024;
-/// How long the disk is left to the foreground's commits between two pieces. 100 MiB are made in a second so, which is more than
-/// the journal grows by.
+/// How long the disk is left to commits between two pieces. 100 MiB are made in a second so, which is more than the journal grows by.
 const PAUSE_BETWEEN_WRITES: Duration = Duration::from_micros(500);
 
 pub(crate) struct Preallocator {
@@ -44,9 +42,9 @@ impl Preallocator {
         if self.ready.len() >= MAX_READY {
             return fs::remove_file(path);
         }
-        let spare = self.next_path();
-        fs::rename(path, &spare)?;
-        self.ready.push(spare);
+        let ready_path = self.next_path();
+        fs::rename(path, &ready_path)?;
+        self.ready.push(ready_path);
         Ok(())
     }
 
@@ -78,10 +76,7 @@ impl Preallocator {
             return;
         }
         let path = self.next_path();
-        let work = move || {
-            threads::yield_to_foreground();
-            preallocate(path, bytes)
-        };
+        let work = move || preallocate(path, bytes);
         // Supervision: it may fail; the journal then makes its file by itself, and the next one is made ahead again.
         let started = thread::Builder::new().name("journal-spare".into()).spawn(work);
         match started {
@@ -114,9 +109,7 @@ fn preallocate(path: PathBuf, bytes: u64) -> io::Result<PathBuf> {
     zeros.resize(WRITE_BYTES);
     for at in (0..bytes).step_by(WRITE_BYTES) {
         file.write(zeros.bytes(), at, true)?;
-        if threads::has_foreground(Instant::now()) {
-            thread::sleep(PAUSE_BETWEEN_WRITES);
-        }
+        thread::sleep(PAUSE_BETWEEN_WRITES);
     }
     file.sync_with_length()?;
     Ok(path)
@@ -134,8 +127,8 @@ mod tests {
         let bytes = 3 * WRITE_BYTES as u64;
         preallocated.request(bytes);
         preallocated.request(bytes);
-        let spare = std::iter::from_fn(|| Some(preallocated.take())).flatten().next().unwrap();
-        let found = fs::read(&spare).unwrap();
+        let ready_path = std::iter::from_fn(|| Some(preallocated.take())).flatten().next().unwrap();
+        let found = fs::read(&ready_path).unwrap();
         assert!(found.len() as u64 == bytes && found.iter().all(|byte| *byte == 0));
         assert_eq!((preallocated.take(), preallocated.created), (None, 1));
     }

@@ -66,7 +66,7 @@ impl Files {
         self.first(|end| end.row >= row).map_or(0, |part| self.end().offset.saturating_sub(part.start().offset))
     }
 
-    /// The row that contains the event, or the first one after it; `None` past the end.
+    /// The row that contains the event, or the first one after it. Returns `None` past the end.
     pub fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
         let Some(part) = self.first(|end| end.last_seq >= seq) else { return Ok(None) };
         let mut found = None;

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     Error,
-    blocks::{BLOCK, BlockFile, Blocks, PartialBlock, floor},
+    blocks::{BLOCK, BlockFile, Blocks, floor},
     record::{self, FILE_HEADER, Header, JournalPosition},
 };
 
@@ -26,6 +26,15 @@ pub struct Segment {
     end: JournalPosition,
     /// Positions of some records, in order, the first at the start of the file. A reader starts at the last one before its own.
     sparse_index: Vec<JournalPosition>,
+}
+
+/// What has to be known of the last file to append to it.
+pub struct LastFile {
+    pub file: Arc<BlockFile>,
+    pub start: JournalPosition,
+    pub end: JournalPosition,
+    /// Bytes that are used.
+    pub used: u64,
 }
 
 pub fn name(start: JournalPosition) -> String {
@@ -83,6 +92,11 @@ impl Segment {
         self.file.clone()
     }
 
+    pub fn as_last(&self) -> LastFile {
+        let (file, start, end) = (self.file.clone(), self.start, self.end);
+        LastFile { file, start, end, used: FILE_HEADER as u64 + end.offset - start.offset }
+    }
+
     /// Whether a reader has the file open.
     pub fn is_read(&self) -> bool {
         Arc::strong_count(&self.file) > 1
@@ -136,7 +150,8 @@ impl Segment {
 /// The state of the writer of the last file.
 #[derive(Default)]
 pub struct SegmentWriter {
-    partial_block: PartialBlock,
+    /// Begins with the bytes of the last block of the file if that is incomplete.
+    blocks: Blocks,
     /// Bytes of the file, zeros included.
     size: u64,
 }
@@ -144,16 +159,12 @@ pub struct SegmentWriter {
 impl SegmentWriter {
     fn begin(&mut self, file: &BlockFile, header: &[u8]) -> io::Result<()> {
         self.size = file.length()?;
-        self.partial_block.clear();
         self.write(file, 0, header, true)
     }
 
     fn resume(&mut self, file: &BlockFile, used: u64) -> io::Result<()> {
         self.size = used;
-        self.partial_block.clear();
-        let mut last = Blocks::default();
-        let found = file.read(floor(used)..used, &mut last)?;
-        self.partial_block.push(last.bytes().get(found).unwrap_or_default(), 0);
+        file.read(floor(used)..used, &mut self.blocks)?;
         Ok(())
     }
 
@@ -162,14 +173,21 @@ impl SegmentWriter {
         until > self.size
     }
 
-    /// Writes bytes after the last ones, which end at `used`.
+    /// Writes bytes after the last ones, which end at `used`: all blocks from the incomplete one on, with zeros at the end.
     pub fn write(&mut self, file: &BlockFile, used: u64, bytes: &[u8], durable: bool) -> io::Result<()> {
-        let first = used - self.partial_block.held() as u64;
-        let until = (used + bytes.len() as u64).next_multiple_of(BLOCK as u64);
+        let (first, ends) = (floor(used), used + bytes.len() as u64);
+        let until = ends.next_multiple_of(BLOCK as u64);
         let until = if until > self.size { until.next_multiple_of(AHEAD) } else { until };
-        let length = usize::try_from(until - first).map_err(io::Error::other)?;
-        file.write(self.partial_block.push(bytes, length), first, durable)?;
-        self.partial_block.keep();
+        let in_blocks = |place: u64| usize::try_from(place - first).map_err(io::Error::other);
+        let (before, after) = (in_blocks(used)?, in_blocks(ends)?);
+        self.blocks.resize(before);
+        self.blocks.resize(in_blocks(until)?);
+        if let Some(target) = self.blocks.bytes_mut().get_mut(before..after) {
+            target.copy_from_slice(bytes);
+        }
+        file.write(self.blocks.bytes(), first, durable)?;
+        // The whole blocks are written and are not needed any more.
+        self.blocks.bytes_mut().copy_within(after - after % BLOCK..after, 0);
         self.size = self.size.max(until);
         Ok(())
     }
@@ -187,7 +205,7 @@ pub struct Part {
 const CHUNK: u64 = 256 * 1024;
 
 /// How a walk ended: at the end of the part, because `take` returned false, or at bytes that are not a record.
-enum Walked {
+enum WalkEnd {
     All,
     Enough,
     Broken { row: i64, problem: &'static str },
@@ -205,42 +223,71 @@ impl Part {
         take: impl FnMut(JournalPosition, JournalPosition, &[u8]) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         match self.walk(take)? {
-            Walked::All | Walked::Enough => Ok(()),
-            Walked::Broken { row, problem } => Err(Error::Corrupt { row, problem: problem.into() }),
+            WalkEnd::All | WalkEnd::Enough => Ok(()),
+            WalkEnd::Broken { row, problem } => Err(Error::Corrupt { row, problem: problem.into() }),
         }
     }
 
     fn walk(
         self,
         mut take: impl FnMut(JournalPosition, JournalPosition, &[u8]) -> Result<bool, Error>,
-    ) -> Result<Walked, Error> {
+    ) -> Result<WalkEnd, Error> {
         let Self { file, mut at, mut position, until } = self;
         let mut blocks = Blocks::default();
-        let mut wanted = CHUNK;
+        let mut chunk_bytes = CHUNK;
         while position < until {
-            let next = position..position + wanted.min(until - position);
+            let next = position..position + chunk_bytes.min(until - position);
             let found = file.read(next, &mut blocks).map_err(|e| Error::Write(e.to_string()))?;
             let buffer = blocks.bytes().get(found).unwrap_or_default();
             let mut rest = buffer;
             while let Some(size) = record::size(rest).filter(|size| *size <= rest.len()) {
                 let Some(found) = record::first(rest, at.row) else {
-                    return Ok(Walked::Broken { row: at.row + 1, problem: "its checksum is wrong" });
+                    return Ok(WalkEnd::Broken { row: at.row + 1, problem: "its checksum is wrong" });
                 };
                 let end = found.end(at);
                 if !take(at, end, found.body)? {
-                    return Ok(Walked::Enough);
+                    return Ok(WalkEnd::Enough);
                 }
                 at = end;
                 rest = rest.get(size..).unwrap_or_default();
             }
             let read = buffer.len() - rest.len();
             if read == 0 && buffer.len() as u64 == until - position {
-                return Ok(Walked::Broken { row: at.row + 1, problem: "it is longer than its file" });
+                return Ok(WalkEnd::Broken { row: at.row + 1, problem: "it is longer than its file" });
             }
             // A record that is longer than what was read.
-            wanted = if read == 0 { record::size(rest).map_or(CHUNK, |size| size as u64).max(CHUNK) } else { CHUNK };
+            chunk_bytes =
+                if read == 0 { record::size(rest).map_or(CHUNK, |size| size as u64).max(CHUNK) } else { CHUNK };
             position += read as u64;
         }
-        Ok(Walked::All)
+        Ok(WalkEnd::All)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_follows_what_was_there_and_zeros_follow_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = BlockFile::open(&folder.path().join("file")).unwrap();
+        let (mut writer, mut expected) = (SegmentWriter::default(), Vec::new());
+        for (number, length) in (1_u8..).zip([10, BLOCK - 10, 1, 2 * BLOCK, 0, BLOCK - 1, 0, 3 * BLOCK + 5]) {
+            let bytes = vec![number; length];
+            writer.write(&file, expected.len() as u64, &bytes, number % 2 == 0).unwrap();
+            expected.extend(bytes);
+            let (all, mut read) = (file.length().unwrap(), Blocks::default());
+            assert_eq!(all, AHEAD);
+            let found = file.read(0..all, &mut read).unwrap();
+            let (written, zeros) = read.bytes()[found].split_at(expected.len());
+            assert!(written == expected && zeros.iter().all(|byte| *byte == 0), "after {length} bytes");
+            // A writer that continues has the bytes of the incomplete block from the file.
+            if number % 3 == 0 {
+                writer = SegmentWriter::default();
+                writer.resume(&file, expected.len() as u64).unwrap();
+                writer.size = all;
+            }
+        }
     }
 }

@@ -12,8 +12,11 @@ pub enum Cause {
     /// A plugin handled an event. `digest` is that of its component, see [`JournaledDigest`]; `attempt` counts from 1, and
     /// (seq, plugin, attempt) names the execution; `index` is the effect's place among those of the event.
     Plugin { seq: Seq, plugin: PluginName, digest: Arc<str>, attempt: u32, index: u32 },
-    /// A call of the admin API. `who` is the name of its access token.
-    Api { who: String },
+    /// A call of the admin API. `caller` is the name of its access token.
+    Api {
+        #[serde(rename = "who")]
+        caller: String,
+    },
 }
 
 impl Cause {

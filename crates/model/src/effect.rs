@@ -78,7 +78,7 @@ impl Effect {
     }
 }
 
-/// One write of a plugin's key-value state. `value`: `None` deletes the key.
+/// One write of a plugin's key-value state. A `value` of `None` deletes the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KvWrite {
     pub key: String,

@@ -20,7 +20,7 @@ use super::{
 /// (ARCHITECTURE.md, "Formats"): new variants are added at the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Entry {
-    /// Appends these events. `by`: the effect that caused each one, in the same order; missing elements mean `None`.
+    /// Appends these events. `by` has the effect that caused each one, in the same order; missing elements mean `None`.
     Events { events: Vec<Event>, by: Vec<Option<EffectKey>> },
     /// A plugin has handled these events, with these effects.
     Handled(HandledRun),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use switchbox_rules::{
     calls,
-    event::Seen,
+    event::TriggerInput,
     names::{DeviceNum, Seq},
 };
 
@@ -119,12 +119,12 @@ impl EventData {
 
     /// What triggers look at. `device`: the id of the event's device; empty if it has none.
     #[must_use]
-    pub fn seen<'a>(&'a self, device: &'a str) -> Seen<'a> {
+    pub fn trigger_input<'a>(&'a self, device: &'a str) -> TriggerInput<'a> {
         let topic = match self {
             Self::Topic { topic, .. } => topic,
             _ => "",
         };
-        Seen { kind: self.kind(), device, subfolder: self.subfolder(), topic }
+        TriggerInput { kind: self.kind(), device, subfolder: self.subfolder(), topic }
     }
 
     /// Empty for everything but telemetry.

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A list of hosts, each with or without a port: `devices.example.com`, `*.example.com:8443`, `localhost:9000`, `10.1.2.3`,
-/// `192.168.0.0/16`, `[::1]:9000`. Empty: none.
+/// `192.168.0.0/16`, `[::1]:9000`. An empty list allows no host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedHosts(Vec<Entry>);
 
@@ -32,6 +32,10 @@ enum Pattern {
 }
 
 impl AllowedHosts {
+    pub fn new<'a>(entries: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+        entries.map(entry).collect::<Result<_, _>>().map(Self)
+    }
+
     /// Whether the list has the host of a URL. The caller has to check the addresses of the host as well, when it has looked them up.
     #[must_use]
     pub fn names(&self, host: &str, port: u16) -> bool {
@@ -59,7 +63,7 @@ impl AllowedHosts {
     }
 
     fn any(&self, port: u16, fits: impl Fn(&Pattern) -> bool) -> bool {
-        self.0.iter().any(|entry| entry.port.is_none_or(|wanted| wanted == port) && fits(&entry.host))
+        self.0.iter().any(|entry| entry.port.is_none_or(|allowed_port| allowed_port == port) && fits(&entry.host))
     }
 }
 
@@ -118,8 +122,7 @@ impl FromStr for AllowedHosts {
 
     /// Entries are separated by commas.
     fn from_str(text: &str) -> Result<Self, String> {
-        let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-        entries.map(entry).collect::<Result<_, _>>().map(Self)
+        Self::new(text.split(',').map(str::trim).filter(|entry| !entry.is_empty()))
     }
 }
 
@@ -164,9 +167,9 @@ fn addresses(host: &str) -> Option<Pattern> {
 }
 
 fn is_name(text: &str) -> bool {
-    let good =
+    let valid =
         |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-    text.split('.').all(good)
+    text.split('.').all(valid)
 }
 
 impl fmt::Display for AllowedHosts {

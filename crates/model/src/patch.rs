@@ -61,11 +61,11 @@ pub struct DevicePatch {
     /// Takes the place of all credentials.
     pub credentials: Option<Vec<Credential>>,
     pub gateway: Option<GatewayPatch>,
-    /// `Some(None)` if the device has no log level of its own any more.
+    /// Is `Some(None)` if the device has no log level of its own any more.
     pub log_level: Option<Option<String>>,
-    /// `Some(None)` if the device's methods are called over MQTT.
+    /// Is `Some(None)` if the device's methods are called over MQTT.
     pub endpoint: Option<Option<MethodEndpoint>>,
-    /// `Some(None)` if the device has no symmetric keys any more.
+    /// Is `Some(None)` if the device has no symmetric keys any more.
     pub symmetric_keys: Option<Option<Box<SymmetricKeys>>>,
 }
 

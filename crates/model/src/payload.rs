@@ -18,7 +18,7 @@ pub struct PayloadLimit {
     pub bytes: usize,
     /// The limit's name.
     pub limit: LimitName,
-    /// Empty: it is fixed.
+    /// The setting that changes the limit. It is empty if the limit is fixed.
     pub setting: &'static str,
     /// For the client.
     pub text: &'static str,

@@ -325,8 +325,8 @@ pub fn put_user_property(name: &str, value: &str, to: &mut BytesMut) {
 }
 
 /// What a message says beside its payload, each in the property that MQTT has for it.
-pub fn put_said(said: &[Property], to: &mut BytesMut) {
-    for (name, value) in said {
+pub fn put_command_properties(user_properties: &[Property], to: &mut BytesMut) {
+    for (name, value) in user_properties {
         match name.as_str() {
             about::CONTENT_TYPE => put_property_text(0x03, value, to),
             about::CORRELATION_ID => put_property_text(0x09, value, to),

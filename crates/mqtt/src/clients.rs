@@ -1,99 +1,27 @@
-//! The table of sessions and their connections: one session for each device or client id, at most one connection for each session. Does not
+//! The sessions and their connections: one session for each device or client id, at most one connection for each session. Does not
 //! read or write packets.
 
 mod session_end;
+mod table;
 
-use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
-use super::{
-    mailbox::{Close, Mailbox},
-    offline_sessions::OfflineSessions,
-};
-use switchbox_model::{
-    broker::{BrokerChange, Owner, StoredWill},
-    limits::LimitName,
-};
-use switchbox_mqtt_session::topics::{PendingChanges, Subscriber as _};
-use switchbox_pubsub::Topics;
+use super::mailbox::Mailbox;
+use switchbox_model::broker::{BrokerChange, Owner, StoredWill};
+use switchbox_mqtt_session::topics::Subscriber as _;
 use switchbox_store::{self as store, OnCommit, Reply};
-use switchbox_support::metrics::Metrics;
 
-pub(super) use self::session_end::SessionCleanup;
+use self::table::SessionSlot;
+pub(super) use self::{
+    session_end::SessionCleanup,
+    table::{Clients, DueWill, RemainingWork},
+};
 pub(super) use switchbox_model::broker::SessionKey as Key;
-
-/// Publishes a will that is due, in one entry of the journal with the pending changes. Returns the rest of the work if subscribers' queues
-/// are full.
-pub(super) type DueWill = Box<dyn FnOnce(PendingChanges) -> Option<RemainingWork> + Send>;
-/// Work that has to end before the client's next connection gets the session. Bounded in time.
-pub(super) type RemainingWork = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How long a connection that is closed for its successor may take to end, with the work that remains after it.
 const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(5);
-
-struct SessionSlot {
-    mailbox: Arc<Mailbox>,
-    /// A connection has the session.
-    live: bool,
-    /// Its will is being published, or the session is being ended. No connection gets the session before that is done.
-    busy: bool,
-    /// The session has to be ended as soon as it is not busy any more.
-    end_when_idle: bool,
-    /// The will, while its delay runs.
-    will: Option<DueWill>,
-    /// The task that publishes the will after its delay and ends the session at its expiry.
-    cleanup: Option<AbortHandle>,
-}
-
-impl SessionSlot {
-    fn new(mailbox: Arc<Mailbox>, live: bool) -> Self {
-        Self { mailbox, live, busy: false, end_when_idle: false, will: None, cleanup: None }
-    }
-
-    /// Returns true if this is the session with the given id and no connection has it.
-    fn is_offline(&self, id: u64) -> bool {
-        !self.live && self.mailbox.id() == id
-    }
-}
-
-#[derive(Default)]
-struct Table {
-    slots: HashMap<Key, SessionSlot>,
-    /// How many sessions have a connection, and the maximum of that.
-    live: usize,
-    most_live: usize,
-    /// Sessions that ended because their clients were offline for too long.
-    expired: u64,
-    closed: bool,
-}
-
-impl Table {
-    fn connected(&mut self) {
-        self.live += 1;
-        self.most_live = self.most_live.max(self.live);
-    }
-}
-
-/// The numbers of sessions.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SessionCounts {
-    pub(super) all: usize,
-    /// Those that have a connection.
-    pub(super) live: usize,
-    /// The maximum of `live` since the start.
-    pub(super) most_live: usize,
-    /// Those that ended because their clients were offline for too long.
-    pub(super) expired: u64,
-}
-
-pub(super) struct Clients {
-    table: Mutex<Table>,
-    topics: Topics,
-    metrics: Metrics,
-    pub(super) offline_sessions: OfflineSessions,
-}
 
 /// What a client's CONNECT asks for its session.
 #[derive(Debug, Clone)]
@@ -127,10 +55,6 @@ enum ClaimOutcome {
 }
 
 impl Clients {
-    pub(super) fn new(topics: Topics, metrics: Metrics, connections: usize) -> Self {
-        Self { table: Mutex::default(), topics, metrics, offline_sessions: OfflineSessions::new(connections) }
-    }
-
     /// Gives the session to a new connection. A connection that has it now is closed first, and its will is published or dropped before
     /// this returns. Returns `None` if the host shuts down, or the old connection does not end in time.
     pub(super) async fn claim(self: &Arc<Self>, key: &Key, request: &SessionRequest) -> Option<ClaimedSession> {
@@ -200,11 +124,6 @@ impl Clients {
         }
     }
 
-    fn count_not_kept(&self, mailbox: &Mailbox, limit: LimitName) {
-        self.metrics.limit(limit);
-        tracing::warn!(client = %mailbox.name, %limit, "the session ends with its connection: there is no room to keep it");
-    }
-
     /// The changes that open a session in the journal. A session is journaled only if it or its will outlives the connection.
     fn opened(
         &self,
@@ -241,30 +160,6 @@ impl Clients {
         result.await.ok()?.ok()
     }
 
-    pub(super) fn counts(&self) -> SessionCounts {
-        let table = self.table.lock();
-        SessionCounts { all: table.slots.len(), live: table.live, most_live: table.most_live, expired: table.expired }
-    }
-
-    /// Closes the connection that has the session. Returns false if the session is free.
-    fn close_current(&self, key: &Key, mailbox: &Arc<Mailbox>) -> bool {
-        let table = self.table.lock();
-        let Some(slot) = table.slots.get(key).filter(|slot| Arc::ptr_eq(&slot.mailbox, mailbox)) else { return false };
-        if slot.live {
-            mailbox.close(Close::TakenOver);
-        }
-        slot.live || slot.busy
-    }
-
-    /// Makes the client's connection, or all connections, check their authorisation again.
-    pub(super) fn revalidate(&self, key: Option<&Key>) {
-        let table = self.table.lock();
-        match key {
-            Some(key) => table.slots.get(key).into_iter().for_each(|slot| slot.mailbox.revalidate()),
-            None => table.slots.values().for_each(|slot| slot.mailbox.revalidate()),
-        }
-    }
-
     /// No client can claim this session any more, because its device or account is gone: its connection checks its authorisation again, and
     /// a session without a connection ends.
     pub(super) fn forget(self: &Arc<Self>, key: &Key) {
@@ -283,15 +178,6 @@ impl Clients {
     pub(super) fn forget_all(self: &Arc<Self>, is_gone: impl Fn(&Key) -> bool) {
         let keys: Vec<_> = self.table.lock().slots.keys().filter(|key| is_gone(key)).cloned().collect();
         keys.iter().for_each(|key| self.forget(key));
-    }
-
-    /// Closes all connections and gives no session to new ones.
-    pub(super) fn close_all(&self) {
-        let mut table = self.table.lock();
-        table.closed = true;
-        for slot in table.slots.values().filter(|slot| slot.live) {
-            slot.mailbox.close(Close::Shutdown);
-        }
     }
 }
 

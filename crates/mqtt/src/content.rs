@@ -69,8 +69,8 @@ pub(super) fn content(
         }
         dialect::Publish::State => {
             check_size(metrics, size, payloads.state())?;
-            let said = publish.properties.as_ref().zip(metrics.traces.on());
-            let trace = said.and_then(|(said, traces)| traces.named(&said.user)).map(Box::new);
+            let traced = publish.properties.as_ref().zip(metrics.traces.on());
+            let trace = traced.and_then(|(properties, traces)| traces.named(&properties.user)).map(Box::new);
             let data = EventData::State { version: 0, payload: publish.payload };
             Ok(Content::Event(NewEvent { durable, data, trace }))
         }

@@ -28,6 +28,10 @@ const LONG_WEIGHT: u32 = 3;
 const PIECE: Duration = Duration::from_millis(1);
 /// Bytes for the disk that count like a millisecond of processor time.
 const BYTES_PER_MS: usize = 64 * 1024;
+/// What takes the disk longer than a commit of small events.
+const LARGE_BYTES: usize = 32 * 1024;
+/// How long the background leaves the disk to the foreground before it writes this many bytes, so that it writes 32 MiB a second.
+const BACK_OFF: Duration = Duration::from_millis(1);
 /// Longest time after which a debt is forgotten, so that a client is not held for what it once did.
 const DEBT: Duration = Duration::from_millis(500);
 
@@ -44,6 +48,15 @@ impl PriorityClass {
         match self {
             Self::Foreground => QueueShare::Whole,
             Self::Background => QueueShare::Bounded,
+        }
+    }
+
+    /// In the background, leaves the disk to an active foreground before this many bytes are written. The caller has its permit, so that
+    /// all clients of the background together write no faster.
+    pub(crate) async fn leave_disk(self, bytes: usize) {
+        let back_off = BACK_OFF * u32::try_from(bytes / LARGE_BYTES).unwrap_or(u32::MAX);
+        if self == Self::Background && !back_off.is_zero() && threads::has_foreground(Instant::now()) {
+            tokio::time::sleep(back_off).await;
         }
     }
 }

@@ -15,10 +15,6 @@ pub(crate) struct DeviceDelivery {
 }
 
 impl DeviceDelivery {
-    pub(crate) fn own(outbound: Outbound) -> Self {
-        Self { device: None, outbound }
-    }
-
     /// The number of the attached device that it is for.
     fn num(&self) -> Option<DeviceNum> {
         self.device.as_ref().map(|device| device.num)

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use switchbox_azure::twin;
 use switchbox_core::registry::Device;
 use switchbox_delivery::{Outbound, traceparent};
 use switchbox_model::QoS;
 use switchbox_mqtt_codec::{
-    encode::{Peer, PublishHead, put_request, put_said, put_user_property},
+    encode::{Peer, PublishHead, put_command_properties, put_request, put_user_property},
     packet::Version,
 };
 use switchbox_mqtt_session::session::{Body, Item};
@@ -22,7 +23,7 @@ pub(super) struct Receiver<'a> {
     pub(super) device: Option<&'a Arc<Device>>,
     pub(super) dialect: Dialect,
     /// The config that the client has, if it is sent only changes.
-    pub(super) known_config: &'a mut Bytes,
+    pub(super) known_config: &'a Mutex<Bytes>,
     /// Room for the text of a change.
     pub(super) change: &'a mut String,
     pub(super) traces: &'a Tracer,
@@ -48,17 +49,20 @@ pub(super) fn publish(
                 return delivery(peer, head, Dialect::IotCore, (device, outbound), outbound.payload(), traces, to);
             }
             let Some(device) = own else { return false };
-            let payload: &[u8] = match outbound {
+            let outgoing = (device, outbound);
+            match outbound {
                 Outbound::Config(config) if !dialect.rules().sends_config => {
-                    if twin::config_change(known_config, &config.payload, config.version, change).is_none() {
-                        return false;
+                    let mut known_config = known_config.lock();
+                    let is_sent = twin::config_change(&known_config, &config.payload, config.version, change).is_some()
+                        && delivery(peer, head, dialect, outgoing, change.as_bytes(), traces, to);
+                    if is_sent {
+                        // One that is too large for the client does not reach it.
+                        known_config.clone_from(&config.payload);
                     }
-                    known_config.clone_from(&config.payload);
-                    change.as_bytes()
+                    is_sent
                 }
-                _ => outbound.payload(),
-            };
-            delivery(peer, head, dialect, (device, outbound), payload, traces, to)
+                _ => delivery(peer, head, dialect, outgoing, outbound.payload(), traces, to),
+            }
         }
     }
 }
@@ -77,9 +81,11 @@ fn delivery(
     let mut properties = BytesMut::new();
     let payload = match outbound {
         Outbound::Config(_) => payload,
-        Outbound::Command { properties: said, .. } => {
-            let said = said.as_deref().filter(|_| peer.version == Version::V5 && !dialect.rules().properties_in_topic);
-            put_said(said.unwrap_or_default(), &mut properties);
+        Outbound::Command { properties: user_properties, .. } => {
+            let user_properties = user_properties
+                .as_deref()
+                .filter(|_| peer.version == Version::V5 && !dialect.rules().properties_in_topic);
+            put_command_properties(user_properties.unwrap_or_default(), &mut properties);
             payload
         }
         Outbound::Method { name, rid, .. } => {

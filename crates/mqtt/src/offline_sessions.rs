@@ -148,7 +148,7 @@ impl OwnerQuota {
         }
     }
 
-    /// Sets what waits in the session's queue. Nothing: its client is connected.
+    /// Sets what waits in the session's queue. It is nothing while its client is connected.
     pub(super) fn set(&self, usage: &mut SessionUsage, queued: Queued) {
         let before = std::mem::replace(&mut usage.queued, queued);
         for totals in [&self.own, &self.all.totals as &Totals] {

@@ -37,7 +37,7 @@ pub(super) struct Presence {
     /// Set when the device is a gateway.
     pub(super) gateway: Option<Box<Gateway>>,
     pub(super) will: Option<Box<Will>>,
-    /// How long the session is kept after the connection. 0: it ends with the connection.
+    /// How long the session is kept after the connection. With 0 it ends with the connection.
     pub(super) session_expiry: Duration,
     /// Whether the client asked for a session that outlives the connection.
     pub(super) may_keep: bool,
@@ -57,8 +57,7 @@ impl Presence {
 
     /// Sends later changes of the config to the client.
     pub(super) fn follow_config(&self, online: &Online) {
-        let config = online.follow_config();
-        self.mailbox.lock().known_config = config;
+        *self.mailbox.known_config.lock() = online.follow_config();
     }
 
     /// Publishes a will that is an event of the device and due at once, so that it precedes the `disconnected` event.

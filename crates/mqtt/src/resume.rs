@@ -34,7 +34,7 @@ pub(super) fn resume(presence: &Presence) {
         }
     }
     for kind in [DownlinkKind::Config, DownlinkKind::Commands, DownlinkKind::Methods] {
-        let subscribed = presence.mailbox.lock().downlink_qos(kind).is_some();
+        let subscribed = presence.mailbox.lock().subscriptions.downlink_qos(kind).is_some();
         match (subscribed, kind) {
             (true, DownlinkKind::Config) if !sends_config => presence.follow_config(online),
             (true, kind) => online.resume(kind),

@@ -6,8 +6,7 @@ use switchbox_mqtt_session::{
     session::SharedMessage,
     topics::{PendingChanges, SubscriberDelivery, WaitBudget},
 };
-use switchbox_pubsub::Topics;
-
+use switchbox_pubsub::{Topics, now};
 use switchbox_store::OnCommit;
 
 /// Adds to `pending` the messages that a member has room for. Returns those whose members have full queues.
@@ -19,7 +18,7 @@ pub(super) fn redeliver(
 ) -> Vec<(SharedMessage, SubscriberDelivery)> {
     let mut waiting = Vec::new();
     for shared in undelivered {
-        match topics.deliver_shared(&shared.filter, &shared.message, pending) {
+        match topics.deliver_shared(&shared.filter, &shared.message, pending, now()) {
             Some(offer) => waiting.push((shared, offer)),
             None => pending.extend(gone(session, &shared)),
         }

@@ -73,12 +73,12 @@ impl Subscriptions {
         Some(target)
     }
 
-    /// Removes and returns the subscriptions for which `wanted` holds.
-    pub(super) fn extract(&mut self, wanted: impl Fn(&str, SubscriptionTarget) -> bool) -> Vec<Box<str>> {
+    /// Removes and returns the subscriptions for which `matches` holds.
+    pub(super) fn extract(&mut self, matches: impl Fn(&str, SubscriptionTarget) -> bool) -> Vec<Box<str>> {
         let found: Vec<_> = self
             .filters
             .iter()
-            .filter(|(filter, target)| wanted(filter, **target))
+            .filter(|(filter, target)| matches(filter, **target))
             .map(|(filter, _)| filter.clone())
             .collect();
         for filter in &found {

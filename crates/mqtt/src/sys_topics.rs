@@ -73,7 +73,7 @@ impl SysTopics {
                 if last_published.insert(message.topic.clone(), message.payload.clone()).as_ref()
                     != Some(&message.payload)
                 {
-                    shared.topics.publish_host_message(&message);
+                    shared.topics.publish_host_message(&message, switchbox_pubsub::now());
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use tokio::sync::{Notify, futures::Notified};
+use tokio::sync::Notify;
 
 /// The task has seen everything.
 const IDLE: u8 = 0;
@@ -15,7 +15,8 @@ const WOKEN: u8 = 2;
 #[derive(Debug, Default)]
 pub(super) struct WakeSignal {
     state: AtomicU8,
-    notify: Notify,
+    /// Wakes the task. The task may have processed the reason already; see [`WakeSignal::is_woken`].
+    pub(super) notify: Notify,
 }
 
 impl WakeSignal {
@@ -43,11 +44,6 @@ impl WakeSignal {
         self.state.swap(IDLE, Ordering::AcqRel);
     }
 
-    /// Waits until the task is woken. The task may have processed the reason already; see [`WakeSignal::is_woken`].
-    pub(super) fn notified(&self) -> Notified<'_> {
-        self.notify.notified()
-    }
-
     /// Whether there is something that the task has not processed.
     pub(super) fn is_woken(&self) -> bool {
         self.state.load(Ordering::Acquire) == WOKEN
@@ -64,7 +60,7 @@ mod tests {
     use super::*;
 
     fn is_woken(signal: &WakeSignal) -> bool {
-        let notified = pin!(signal.notified()).poll(&mut Context::from_waker(Waker::noop()));
+        let notified = pin!(signal.notify.notified()).poll(&mut Context::from_waker(Waker::noop()));
         notified == Poll::Ready(()) && signal.is_woken()
     }
 

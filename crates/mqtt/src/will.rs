@@ -25,7 +25,7 @@ use switchbox_mqtt_codec::{
     packet::Will,
 };
 use switchbox_mqtt_session::topics::{PendingChanges, Publisher, WaitBudget};
-use switchbox_pubsub::entry_of;
+use switchbox_pubsub::{entry_of, now};
 use switchbox_store::OnCommit;
 use switchbox_support::{clock, metrics::Metrics};
 
@@ -101,7 +101,7 @@ pub(super) fn publish(
     let message = Arc::new(message(will));
     let event = shared.host.ingest.topic_event(&message);
     let publisher = Publisher::of(session_key::of_retained(auth_context));
-    let waiting = topics.deliver(&message, &publisher, &mut pending).unwrap_or_default();
+    let waiting = topics.deliver(&message, &publisher, &mut pending, now()).unwrap_or_default();
     match event {
         None => {
             topics.write_with(None, pending, OnCommit::Nothing);

@@ -52,7 +52,7 @@ struct File {
     stamp: Stamp,
     /// When it began to look like this.
     since: Instant,
-    /// `None` while the file is still changing.
+    /// Is `None` while the file is still changing.
     content: Option<Content>,
     /// A component's bytes, until they are taken.
     bytes: Option<Bytes>,
@@ -235,13 +235,13 @@ fn is_old_for(stamp: Stamp, age: Duration) -> bool {
 /// Reads a file that has not changed since the last scan. If it changed while it was read, it is read again later.
 fn read(path: &Path, name: &str, file: &mut File, settling: bool, read_whole: impl Fn(&Path) -> io::Result<Vec<u8>>) {
     let (script, component) = (name.ends_with(SCRIPT), !name.ends_with(".toml"));
-    let (limit, limit_name) = match (script, component) {
-        (true, _) => (SCRIPT_BYTES, format!(" (the limit \"{}\")", names::SCRIPT_BYTES)),
-        (false, true) => (MAX_COMPONENT_BYTES as u64, String::new()),
-        (false, false) => (MAX_SETTINGS_BYTES, String::new()),
+    let (most, limit) = match (script, component) {
+        (true, _) => (SCRIPT_BYTES, names::SCRIPT_BYTES),
+        (false, true) => (MAX_COMPONENT_BYTES as u64, names::COMPONENT_BYTES),
+        (false, false) => (MAX_SETTINGS_BYTES, names::SETTINGS_FILE_BYTES),
     };
-    if file.stamp.bytes > limit {
-        let error = format!("{name} has {} bytes, at most {limit} are allowed{limit_name}", file.stamp.bytes);
+    if file.stamp.bytes > most {
+        let error = format!("{name} has {} bytes; the limit \"{limit}\" is {most}", file.stamp.bytes);
         file.content = Some(broken(component, error));
         return;
     }

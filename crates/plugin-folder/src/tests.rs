@@ -89,7 +89,7 @@ async fn a_rule_in_javascript_makes_a_plugin_until_there_is_a_component() {
     fs::remove_file(watched.folder.path().join("a.wasm")).unwrap();
     assert_eq!(watched.next().await, "a = a.js three");
     watched.write("a.js", vec![b' '; 1024 * 1024 + 1]);
-    let limit = "a broken: a.js has 1048577 bytes, at most 1048576 are allowed (the limit \"script-bytes\")";
+    let limit = "a broken: a.js has 1048577 bytes; the limit \"script-bytes\" is 1048576";
     assert_eq!(watched.next().await, limit);
 }
 
@@ -166,7 +166,7 @@ async fn what_is_wrong_is_reported_with_file_and_key() {
     let large = fs::File::create(watched.folder.path().join("e.wasm")).unwrap();
     large.set_len(MAX_BYTES + 1).unwrap();
     let change = watched.next().await;
-    assert!(change.contains("e.wasm has 67108865 bytes, at most 67108864"), "{change}");
+    assert!(change.contains("e.wasm has 67108865 bytes; the limit \"component-bytes\" is 67108864"), "{change}");
     // Set right, it runs.
     watched.write("b.toml", "component = \"builtin:x\"");
     assert_eq!(watched.next().await, "b = builtin:x");
@@ -285,7 +285,7 @@ async fn what_runs_keeps_running_while_the_folder_is_away() {
     assert_eq!(watched.next().await, "a = a.wasm 1");
     let (folder, aside) = (watched.folder.path().to_owned(), watched.folder.path().with_extension("aside"));
     let warned = Arc::new(Notify::new());
-    let _log = tracing::subscriber::set_default(Warnings(warned.clone()));
+    let _log = switchbox_testing::subscribe(Warnings(warned.clone()));
     fs::rename(&folder, &aside).unwrap();
     timeout(Duration::from_secs(10), warned.notified()).await.expect("nobody saw that the folder is away");
     fs::rename(&aside, &folder).unwrap();

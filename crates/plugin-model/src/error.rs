@@ -20,8 +20,8 @@ pub enum LoadError {
     /// `why` says what the host accepts instead.
     #[error("the component imports {name}, {why}")]
     Import { name: String, why: String },
-    #[error("the component does not export {wanted}: {found}")]
-    Export { wanted: &'static str, found: String },
+    #[error("the component does not export {expected}: {found}")]
+    Export { expected: &'static str, found: String },
     #[error("the component has {bytes} bytes; the limit \"{}\" is {limit}", names::COMPONENT_BYTES)]
     TooLarge { bytes: usize, limit: usize },
     #[error("the component has {found} {what}; the limit \"{limit}\" is {most}")]

@@ -21,7 +21,7 @@ pub struct GuardSettings {
     /// Minimum length of the window.
     #[serde(with = "duration")]
     pub time: Duration,
-    /// This many traps and exceeded limits roll the version back; 0: they do not.
+    /// This many traps and exceeded limits roll the version back. With 0 they do not.
     pub traps: u64,
     /// Maximum number of events that it rejected or asked to be retried.
     pub errors: Option<u64>,

@@ -96,15 +96,15 @@ pub trait HostCalls: Send + Sync + 'static {
     /// it is called for the first few, and then once with their number instead of a name.
     fn grant_checked(&self, _capability: Capability, _target: &str, _granted: bool) {}
 
-    /// Calls `take` with devices of the registry for whose id `wanted` returns true, in order of their ids, after the id `after`, at
-    /// most `limit` and only as long as `take` returns true. `pattern` is the glob that `wanted` matches, beside the grants.
+    /// Calls `take` with devices of the registry for whose id `matches` returns true, in order of their ids, after the id `after`, at
+    /// most `limit` and only as long as `take` returns true. `pattern` is the glob that `matches` checks, beside the grants.
     fn list(
         &self,
         registry: &RegistryName,
         pattern: &str,
         after: Option<&str>,
         limit: usize,
-        wanted: &dyn Fn(&str) -> bool,
+        matches: &dyn Fn(&str) -> bool,
         take: &mut dyn FnMut(DeviceView) -> bool,
     );
 

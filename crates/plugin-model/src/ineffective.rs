@@ -67,12 +67,12 @@ fn device_id(pattern: &str) -> Option<&'static str> {
 
 /// What is both asked for and granted, for display: each pattern once, and the narrower of two if one covers the other.
 #[must_use]
-pub fn in_force(asked: &[GrantRequest], granted: Option<&GrantPatterns>) -> Vec<GrantRequest> {
-    let Some(granted) = granted else { return asked.to_vec() };
+pub fn in_force(requests: &[GrantRequest], granted: Option<&GrantPatterns>) -> Vec<GrantRequest> {
+    let Some(granted) = granted else { return requests.to_vec() };
     let mut found: Vec<GrantRequest> = Vec::new();
-    for GrantRequest { capability, pattern: wanted } in asked {
+    for GrantRequest { capability, pattern: requested } in requests {
         for given in granted.get(capability).into_iter().flatten() {
-            let Some(pattern) = common(*capability, wanted, given) else { continue };
+            let Some(pattern) = common(*capability, requested, given) else { continue };
             let grant = GrantRequest { capability: *capability, pattern };
             if !found.contains(&grant) {
                 found.push(grant);
@@ -100,15 +100,15 @@ pub(super) fn both(shown: &str) -> (&str, &str) {
 }
 
 /// Returns `None` if the two have nothing in common.
-fn common(capability: Capability, wanted: &str, given: &str) -> Option<String> {
-    if wanted == given || covers(capability, wanted, given) {
+fn common(capability: Capability, requested: &str, given: &str) -> Option<String> {
+    if requested == given || covers(capability, requested, given) {
         Some(given.to_owned())
-    } else if covers(capability, given, wanted) {
-        Some(wanted.to_owned())
-    } else if never_overlap(capability, wanted, given) {
+    } else if covers(capability, given, requested) {
+        Some(requested.to_owned())
+    } else if never_overlap(capability, requested, given) {
         None
     } else {
-        Some(format!("{given}{PART}{wanted})"))
+        Some(format!("{given}{PART}{requested})"))
     }
 }
 
@@ -152,23 +152,23 @@ fn never_overlap(capability: Capability, one: &str, other: &str) -> bool {
 
 /// Warnings for the operator, one line each.
 #[must_use]
-pub fn warnings(asked: &[GrantRequest], granted: Option<&GrantPatterns>, triggers: &[Trigger]) -> Vec<String> {
+pub fn warnings(requests: &[GrantRequest], granted: Option<&GrantPatterns>, triggers: &[Trigger]) -> Vec<String> {
     let mut warnings = Vec::new();
     if triggers.is_empty() {
         warnings.push("has no trigger, so it gets no events".to_owned());
     }
     let useless = triggers.iter().filter_map(trigger).map(|why| format!("a trigger of it never fires: {why}"));
     warnings.extend(useless);
-    let asks = asked.iter().filter_map(|asks| {
+    let asks = requests.iter().filter_map(|asks| {
         let why = grant(asks.capability, &asks.pattern)?;
         Some(format!("asks for {}, and {why}", asks.capability.as_str()))
     });
     warnings.extend(asks);
     for (capability, patterns) in granted.into_iter().flatten() {
         for given in patterns {
-            let mut wanted = asked.iter().filter(|asks| asks.capability == *capability).peekable();
-            let asks_for_it = wanted.peek().is_some();
-            if wanted.any(|asks| common(*capability, &asks.pattern, given).is_some()) {
+            let mut requested = requests.iter().filter(|asks| asks.capability == *capability).peekable();
+            let asks_for_it = requested.peek().is_some();
+            if requested.any(|asks| common(*capability, &asks.pattern, given).is_some()) {
                 continue;
             }
             let name = capability.as_str();
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_in_force_is_the_narrower_of_what_is_asked_and_granted() {
-        for (asked, granted, expect) in [
+        for (requests, granted, expect) in [
             (&["*"][..], None, &["*"][..]),
             (&["*"], Some(&["lamp-*"][..]), &["lamp-*"]),
             (&["lamp-1"], Some(&["*"]), &["lamp-1"]),
@@ -244,17 +244,17 @@ mod tests {
             (&["*"], Some(&["hall/*"]), &["hall/* (of these *)"]),
             (&["**"], Some(&["hall/*"]), &["hall/*"]),
         ] {
-            let asked: Vec<_> = asked.iter().map(|pattern| asks(Capability::Config, pattern)).collect();
+            let requests: Vec<_> = requests.iter().map(|pattern| asks(Capability::Config, pattern)).collect();
             let granted = granted.map(|patterns| {
                 GrantPatterns::from([(Capability::Config, patterns.iter().map(|p| (*p).to_owned()).collect())])
             });
-            let found: Vec<_> = in_force(&asked, granted.as_ref()).into_iter().map(|grant| grant.pattern).collect();
-            assert_eq!(found, expect, "{asked:?} ∩ {granted:?}");
+            let found: Vec<_> = in_force(&requests, granted.as_ref()).into_iter().map(|grant| grant.pattern).collect();
+            assert_eq!(found, expect, "{requests:?} ∩ {granted:?}");
         }
         let topics = ["alerts/hall", "alerts/+", "other", "+/hall", "+/other/x", "+/b"].map(str::to_owned).to_vec();
         let topics = GrantPatterns::from([(Capability::Publish, topics)]);
-        let of = |asked: &str| -> Vec<_> {
-            let found = in_force(&[asks(Capability::Publish, asked)], Some(&topics));
+        let of = |requests: &str| -> Vec<_> {
+            let found = in_force(&[asks(Capability::Publish, requests)], Some(&topics));
             found.into_iter().map(|grant| grant.pattern).collect()
         };
         assert_eq!(of("alerts/hall"), ["alerts/hall"]);
@@ -267,12 +267,12 @@ mod tests {
 
     #[test]
     fn a_grant_that_the_component_does_not_ask_for_is_warned_of() {
-        let asked = [asks(Capability::Config, "lamp-*")];
+        let requests = [asks(Capability::Config, "lamp-*")];
         let granted = GrantPatterns::from([
             (Capability::Config, vec!["lamp-1".to_owned(), "door-*".to_owned()]),
             (Capability::Method, vec!["*".to_owned()]),
         ]);
-        let found = warnings(&asked, Some(&granted), &[]);
+        let found = warnings(&requests, Some(&granted), &[]);
         assert_eq!(
             found,
             [

@@ -3,6 +3,7 @@
 //! `switchbox-plugin-runtime` runs them.
 
 pub mod binary;
+pub mod canary;
 pub mod contents;
 pub mod description;
 pub mod error;
@@ -20,6 +21,7 @@ pub mod subject;
 pub mod surface;
 
 pub use binary::{BinaryError, Kind, MAX_COMPONENT_BYTES, digest, inspect};
+pub use canary::{CanaryEnd, CanaryStatus};
 pub use contents::{check_contents, imports};
 pub use description::Description;
 pub use error::{CallError, Error, LoadError};

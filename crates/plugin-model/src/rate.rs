@@ -26,7 +26,7 @@ impl Rate {
         Self::Of { count: if count == 0 { 1 } else { count }, per: Duration::from_secs(1) }
     }
 
-    /// Twice as much. `None`: there is no more than unlimited.
+    /// Twice as much. Returns `None` if the rate is unlimited.
     #[must_use]
     pub fn doubled(self) -> Option<Self> {
         match self {

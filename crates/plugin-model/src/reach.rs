@@ -9,7 +9,7 @@ use switchbox_rules::trigger::Triggers;
 pub fn reaches(triggers: &Triggers, data: &EventData, device: &str) -> bool {
     match data {
         EventData::Timer { name, .. } => name != timer::START || triggers.sees_timers(),
-        _ => triggers.match_event(data.seen(device)),
+        _ => triggers.match_event(data.trigger_input(device)),
     }
 }
 

@@ -204,14 +204,14 @@ impl Reader {
 
     /// Parses each key of a table by itself first, so that each problem has its key.
     fn each_key<T: DeserializeOwned + Default>(&mut self, table: &str, value: Value) -> T {
-        let mut good = Table::new();
+        let mut valid = Table::new();
         for (key, value) in self.table(table, value).unwrap_or_default() {
             let alone = Table::from_iter([(key.clone(), value.clone())]);
             if self.value::<T>(&format!("{table}.{key}"), Value::Table(alone)).is_some() {
-                good.insert(key, value);
+                valid.insert(key, value);
             }
         }
-        self.value(table, Value::Table(good)).unwrap_or_default()
+        self.value(table, Value::Table(valid)).unwrap_or_default()
     }
 
     fn limits(&mut self, value: Value) -> Limits {

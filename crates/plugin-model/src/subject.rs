@@ -6,7 +6,7 @@ use super::{
     trigger::{Trigger, Triggers},
 };
 use switchbox_model::{DeviceName, EventKind};
-use switchbox_rules::event::Seen;
+use switchbox_rules::event::TriggerInput;
 
 /// What is asked about: a device, a topic, or an event with its kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Subject {
             (None | Some(EventKind::Topic), Some(topic), _) => triggers.match_topic(topic),
             (Some(EventKind::Topic), None, _) | (_, _, None) => false,
             (Some(kind), _, Some(device)) => {
-                triggers.match_event(Seen { kind, device, subfolder: &self.subfolder, topic: "" })
+                triggers.match_event(TriggerInput { kind, device, subfolder: &self.subfolder, topic: "" })
             }
             (None, None, Some(device)) => triggers.match_device(trigger.event, device),
         }
@@ -40,10 +40,10 @@ impl Subject {
     /// the topic.
     #[must_use]
     pub fn is_allowed_by(&self, grant: &GrantRequest) -> bool {
-        let (given, wanted) = ineffective::both(&grant.pattern);
-        let asked = GrantRequest { capability: grant.capability, pattern: wanted.to_owned() };
+        let (given, requested) = ineffective::both(&grant.pattern);
+        let grant_request = GrantRequest { capability: grant.capability, pattern: requested.to_owned() };
         let granted = GrantPatterns::from([(grant.capability, vec![given.to_owned()])]);
-        let Ok(grants) = EffectiveGrants::new(&[asked], Some(&granted)) else { return false };
+        let Ok(grants) = EffectiveGrants::new(&[grant_request], Some(&granted)) else { return false };
         match grant.capability {
             Capability::Publish => self.topic.as_ref().is_some_and(|topic| grants.topic(topic).is_ok()),
             capability => {

@@ -17,41 +17,36 @@ const VERSION: &str = "@0.1.0";
 const INTERFACES: &[&str] =
     &["types", "registry", "config", "command", "method", "twin", "state", "timer", "topic", "log"];
 
-/// The interfaces of WASI that are linked, without their versions: any 0.2 is accepted.
-pub const WASI_INTERFACES: &[&str] = &[
-    "wasi:io/error",
-    "wasi:io/poll",
-    "wasi:io/streams",
-    "wasi:clocks/wall-clock",
-    "wasi:clocks/monotonic-clock",
-    "wasi:random/random",
-    "wasi:random/insecure",
-    "wasi:random/insecure-seed",
-    "wasi:cli/environment",
-    "wasi:cli/exit",
-    "wasi:cli/stdin",
-    "wasi:cli/stdout",
-    "wasi:cli/stderr",
-    "wasi:cli/terminal-input",
-    "wasi:cli/terminal-output",
-    "wasi:cli/terminal-stdin",
-    "wasi:cli/terminal-stdout",
-    "wasi:cli/terminal-stderr",
-    "wasi:filesystem/types",
-    "wasi:filesystem/preopens",
-];
+/// What a component finds behind an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Something,
+    /// No file, no variable, no argument, no input, no terminal.
+    Nothing,
+}
 
-/// Those of them that are linked and hold nothing: no file, no variable, no argument, no input, no terminal.
-const EMPTY_INTERFACES: &[&str] = &[
-    "wasi:cli/environment",
-    "wasi:cli/stdin",
-    "wasi:cli/terminal-input",
-    "wasi:cli/terminal-output",
-    "wasi:cli/terminal-stdin",
-    "wasi:cli/terminal-stdout",
-    "wasi:cli/terminal-stderr",
-    "wasi:filesystem/types",
-    "wasi:filesystem/preopens",
+/// The interfaces of WASI that are linked, without their versions: any 0.2 is accepted.
+const WASI_INTERFACES: &[(&str, Holds)] = &[
+    ("wasi:io/error", Holds::Something),
+    ("wasi:io/poll", Holds::Something),
+    ("wasi:io/streams", Holds::Something),
+    ("wasi:clocks/wall-clock", Holds::Something),
+    ("wasi:clocks/monotonic-clock", Holds::Something),
+    ("wasi:random/random", Holds::Something),
+    ("wasi:random/insecure", Holds::Something),
+    ("wasi:random/insecure-seed", Holds::Something),
+    ("wasi:cli/environment", Holds::Nothing),
+    ("wasi:cli/exit", Holds::Something),
+    ("wasi:cli/stdin", Holds::Nothing),
+    ("wasi:cli/stdout", Holds::Something),
+    ("wasi:cli/stderr", Holds::Something),
+    ("wasi:cli/terminal-input", Holds::Nothing),
+    ("wasi:cli/terminal-output", Holds::Nothing),
+    ("wasi:cli/terminal-stdin", Holds::Nothing),
+    ("wasi:cli/terminal-stdout", Holds::Nothing),
+    ("wasi:cli/terminal-stderr", Holds::Nothing),
+    ("wasi:filesystem/types", Holds::Nothing),
+    ("wasi:filesystem/preopens", Holds::Nothing),
 ];
 
 /// Packages of WASI whose interfaces a component may import, and of which each call is refused: the tool chains of other languages
@@ -75,7 +70,7 @@ fn import_allowed(name: &str) -> Result<(), String> {
         };
     }
     let (interface, version) = name.split_once('@').unwrap_or((name, ""));
-    if !WASI_INTERFACES.contains(&interface) && !is_refused(interface) {
+    if holds(interface).is_none() && !is_refused(interface) {
         return Err("which plugins may not use: they reach devices through switchbox:plugin, and nothing else".into());
     }
     if version.starts_with("0.2.") { Ok(()) } else { Err("but this host speaks WASI 0.2".into()) }
@@ -84,7 +79,12 @@ fn import_allowed(name: &str) -> Result<(), String> {
 /// Returns true if a component may import it, and finds nothing there.
 #[must_use]
 pub fn is_empty(import: &str) -> bool {
-    EMPTY_INTERFACES.contains(&import.split_once('@').map_or(import, |(interface, _)| interface))
+    holds(import.split_once('@').map_or(import, |(interface, _)| interface)) == Some(Holds::Nothing)
+}
+
+/// `None` for an interface that is not linked.
+fn holds(interface: &str) -> Option<Holds> {
+    WASI_INTERFACES.iter().find(|(name, _)| *name == interface).map(|(_, holds)| *holds)
 }
 
 /// Returns true if a component may import it, and each call of it gets an error, or a value that says nothing where it has none.
@@ -99,7 +99,7 @@ pub fn check_exports(names: &[String]) -> Result<(), LoadError> {
     }
     let found = if names.is_empty() { "it exports nothing".into() } else { format!("it exports {}", names.join(", ")) };
     let found = text::cut(found);
-    Err(LoadError::Export { wanted: HANDLER, found })
+    Err(LoadError::Export { expected: HANDLER, found })
 }
 
 #[cfg(test)]
@@ -108,9 +108,10 @@ mod tests {
 
     #[test]
     fn what_holds_nothing_may_be_imported() {
-        for interface in EMPTY_INTERFACES {
+        for (interface, holds) in WASI_INTERFACES {
             let name = format!("{interface}@0.2.3");
-            assert!(import_allowed(&name).is_ok() && is_empty(&name) && !is_refused(&name), "{name}");
+            assert!(import_allowed(&name).is_ok() && !is_refused(&name), "{name}");
+            assert_eq!(is_empty(&name), *holds == Holds::Nothing, "{name}");
         }
         assert!(!is_empty("wasi:cli/stdout@0.2.3") && !is_empty("wasi:sockets/tcp@0.2.3"));
     }

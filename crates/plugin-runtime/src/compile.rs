@@ -33,7 +33,7 @@ pub const COMMAND: &str = "compile-component";
 /// Bytes of the child's standard error that are kept.
 const STDERR_BYTES: u64 = 16 * 1024;
 
-/// Added to the child's `nice`, which it inherits from the background thread that starts it.
+/// Added to the child's `nice`, which it inherits from the thread that starts it.
 const NICE: i32 = 5;
 
 static IN_CHILDREN: AtomicBool = AtomicBool::new(false);
@@ -46,7 +46,7 @@ pub fn in_child_processes() {
 /// Compiles a component to the code that the cache stores.
 pub(super) async fn compile(engine: &WasmEngine, bytes: &Bytes) -> Result<Vec<u8>, LoadError> {
     if IN_CHILDREN.load(Ordering::Relaxed) {
-        // On a background thread, because starting a process blocks its thread, and the result is several MiB of code. Dropping the
+        // On the runtime that compiles, because starting a process blocks its thread, and the result is several MiB of code. Dropping the
         // future ends the child. A panic is an error of this component only.
         let mut child = JoinSet::new();
         child.spawn_on(timeout(2 * COMPILE_TIME, in_child(engine.reservation(), bytes.clone())), &engine.threads());

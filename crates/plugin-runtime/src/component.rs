@@ -70,7 +70,7 @@ impl std::fmt::Debug for Component {
 }
 
 impl Component {
-    /// Checks and compiles a component on a background thread, or reads the compiled code from the cache.
+    /// Checks and compiles a component on the engine's runtime for that, or reads the compiled code from the cache.
     pub async fn load(engine: &WasmEngine, bytes: Bytes) -> Result<Self, LoadError> {
         let (size, on) = (bytes.len(), engine.threads());
         let broken = |error: JoinError| LoadError::Compile(error.to_string());
@@ -296,7 +296,7 @@ fn finish(engine: &WasmEngine, checked: Checked, code: &[u8], size: usize) -> Re
         name: "an interface whose types differ from those of this host".into(),
         why: format!("{error:#}"),
     })?;
-    let other = |error: wasmtime::Error| LoadError::Export { wanted: HANDLER, found: format!("{error:#}") };
+    let other = |error: wasmtime::Error| LoadError::Export { expected: HANDLER, found: format!("{error:#}") };
     let indices = HandlingIndices::new(&pre).map_err(other)?;
     let handler = compiled.get_export_index(None, HANDLER);
     let on_event = handler.and_then(|handler| compiled.get_export_index(Some(&handler), "on-event"));
@@ -317,7 +317,7 @@ fn finish(engine: &WasmEngine, checked: Checked, code: &[u8], size: usize) -> Re
 fn migration_exports(compiled: &Compiled) -> Result<Option<MigrationExports>, LoadError> {
     let Some(interface) = compiled.get_export_index(None, MIGRATION) else { return Ok(None) };
     let export = |name: &str| {
-        let missing = || LoadError::Export { wanted: MIGRATION, found: format!("it has no {name}") };
+        let missing = || LoadError::Export { expected: MIGRATION, found: format!("it has no {name}") };
         compiled.get_export_index(Some(&interface), name).ok_or_else(missing)
     };
     Ok(Some(MigrationExports { describe: export("describe")?, up: export("up")?, down: export("down")? }))

@@ -35,14 +35,14 @@ pub struct Options {
     /// Instances at the same time.
     pub max_instances: u32,
     /// The runtime whose threads compile. With `None` it is the caller's.
-    pub background: Option<Handle>,
+    pub compiles_on: Option<Handle>,
     /// Supervises the thread that interrupts running guests.
     pub tasks: Tasks,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache: None, max_instances: 2_048, background: None, tasks: Tasks::default() }
+        Self { cache: None, max_instances: 2_048, compiles_on: None, tasks: Tasks::default() }
     }
 }
 
@@ -55,7 +55,7 @@ struct Inner {
     linker: Linker<StoreData>,
     cache: Option<Cache>,
     reservation: u64,
-    background: Option<Handle>,
+    compiles_on: Option<Handle>,
 }
 
 impl WasmEngine {
@@ -65,7 +65,7 @@ impl WasmEngine {
         let linker = linker(&engine).map_err(failed)?;
         let cache = options.cache.map(|folder| Cache::new(folder, &engine)).transpose()?;
         tick(&options.tasks, increment(engine.weak()))?;
-        Ok(Self(Arc::new(Inner { engine, linker, cache, reservation, background: options.background })))
+        Ok(Self(Arc::new(Inner { engine, linker, cache, reservation, compiles_on: options.compiles_on })))
     }
 
     /// Removes all compiled code from the cache but that of components with these digests. Blocks.
@@ -77,7 +77,7 @@ impl WasmEngine {
 
     /// The runtime on which components are checked and compiled.
     pub(super) fn threads(&self) -> Handle {
-        self.0.background.clone().unwrap_or_else(Handle::current)
+        self.0.compiles_on.clone().unwrap_or_else(Handle::current)
     }
 
     /// Address space of each memory. Compiled code depends on it.

@@ -29,7 +29,7 @@ const MAX_COMPONENT_HANDLES: usize = 10_000;
 /// The data of a wasmtime store, which host functions use.
 pub(super) struct StoreData {
     pub(super) setup: Arc<Setup>,
-    /// `None` during `describe`.
+    /// Is `None` during `describe`.
     pub(super) host: Option<Arc<dyn HostCalls>>,
     pub(super) call: CallState,
     pub(super) output: Output,

@@ -32,23 +32,23 @@ impl HasData for Table {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-type Itself = HasSelf<StoreData>;
+type HasStoreData = HasSelf<StoreData>;
 
-/// Links exactly what [`WASI_INTERFACES`] lists.
+/// Links exactly what `WASI_INTERFACES` of `switchbox_plugin_model::surface` lists.
 pub(super) fn link(l: &mut Linker<StoreData>) -> wasmtime::Result<()> {
     io::error::add_to_linker::<StoreData, Table>(l, |state| &mut state.table)?;
-    io::poll::add_to_linker::<StoreData, Itself>(l, |state| state)?;
+    io::poll::add_to_linker::<StoreData, HasStoreData>(l, |state| state)?;
     io::streams::add_to_linker::<StoreData, Table>(l, |state| &mut state.table)?;
-    clocks::wall_clock::add_to_linker::<StoreData, Itself>(l, |state| state)?;
-    clocks::monotonic_clock::add_to_linker::<StoreData, Itself>(l, |state| state)?;
-    random::random::add_to_linker::<StoreData, Itself>(l, |state| state)?;
-    random::insecure::add_to_linker::<StoreData, Itself>(l, |state| state)?;
-    random::insecure_seed::add_to_linker::<StoreData, Itself>(l, |state| state)?;
+    clocks::wall_clock::add_to_linker::<StoreData, HasStoreData>(l, |state| state)?;
+    clocks::monotonic_clock::add_to_linker::<StoreData, HasStoreData>(l, |state| state)?;
+    random::random::add_to_linker::<StoreData, HasStoreData>(l, |state| state)?;
+    random::insecure::add_to_linker::<StoreData, HasStoreData>(l, |state| state)?;
+    random::insecure_seed::add_to_linker::<StoreData, HasStoreData>(l, |state| state)?;
     cli::environment::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;
     cli::exit::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;
     cli::stdin::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;
-    cli::stdout::add_to_linker::<StoreData, Itself>(l, |state| state)?;
-    cli::stderr::add_to_linker::<StoreData, Itself>(l, |state| state)?;
+    cli::stdout::add_to_linker::<StoreData, HasStoreData>(l, |state| state)?;
+    cli::stderr::add_to_linker::<StoreData, HasStoreData>(l, |state| state)?;
     cli::terminal_input::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;
     cli::terminal_output::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;
     cli::terminal_stdin::add_to_linker::<StoreData, WasiCli>(l, WasiCliView::cli)?;

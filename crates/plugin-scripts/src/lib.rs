@@ -42,7 +42,7 @@ const WALL_TIME: Duration = Duration::from_secs(2 * COMPILE_TIME.as_secs());
 const WORK: &str = "work-";
 
 /// Bytes of what it says that are kept, from the end.
-const SAID_BYTES: usize = 2_048;
+const STDERR_BYTES: usize = 2_048;
 
 /// Makes and keeps the components.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Scripts {
         }
         let (folder, text) = (self.folder.clone(), source.clone());
         let work = blocking(move || prepare(&folder, &text)).await.map_err(failed)?;
-        let (status, said) = match timeout(WALL_TIME, run(toolchain, work.path())).await {
+        let (status, stderr_end) = match timeout(WALL_TIME, run(toolchain, work.path())).await {
             Ok(ran) => ran.map_err(|error| format!("{file}: {} does not start: {error}", toolchain.display()))?,
             Err(_) => {
                 return Err(format!(
@@ -89,7 +89,7 @@ impl Scripts {
             }
         };
         if !status.success() {
-            return Err(format!("{file} is no component ({status}): {said}"));
+            return Err(format!("{file} is no component ({status}): {stderr_end}"));
         }
         let folder = self.folder.clone();
         let (made, bytes) = blocking(move || {
@@ -170,11 +170,11 @@ async fn run(toolchain: &Path, work: &Path) -> io::Result<(ExitStatus, String)> 
     // A program of Node begins with `#!/usr/bin/env node`.
     command.env("PATH", env::var_os("PATH").unwrap_or_default()).env("HOME", work).env("NO_COLOR", "1");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    let said = match child.stderr.take() {
+    let stderr_end = match child.stderr.take() {
         Some(stderr) => end_of(stderr).await?,
         None => String::new(),
     };
-    Ok((child.wait().await?, said))
+    Ok((child.wait().await?, stderr_end))
 }
 
 async fn end_of(mut stream: impl AsyncRead + Unpin) -> io::Result<String> {
@@ -185,7 +185,7 @@ async fn end_of(mut stream: impl AsyncRead + Unpin) -> io::Result<String> {
             break;
         }
         end.extend_from_slice(piece.get(..read).unwrap_or_default());
-        let excess = end.len().saturating_sub(SAID_BYTES);
+        let excess = end.len().saturating_sub(STDERR_BYTES);
         end.drain(..excess);
     }
     let text = String::from_utf8_lossy(&end);

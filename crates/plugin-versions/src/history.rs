@@ -12,12 +12,11 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    canary::EndedCanary,
     components, migrate,
     version::{NewVersion, RolledBack, TimeInForce, Version},
 };
 use switchbox_model::{PluginName, limits};
-use switchbox_plugin_model::digest;
+use switchbox_plugin_model::{CanaryStatus, digest};
 
 const FOLDER: &str = "components";
 const ENDING: &str = ".history.json";
@@ -32,7 +31,7 @@ struct File {
     versions: Vec<Version>,
     /// Those that have ended, oldest first.
     #[serde(default)]
-    canaries: Vec<EndedCanary>,
+    canaries: Vec<CanaryStatus>,
 }
 
 /// The version histories of all plugins. Cheap to clone.
@@ -136,7 +135,7 @@ impl History {
     /// # Errors
     ///
     /// The folder cannot be written.
-    pub fn record_canary(&self, plugin: &PluginName, ended: EndedCanary) -> io::Result<()> {
+    pub fn record_canary(&self, plugin: &PluginName, ended: CanaryStatus) -> io::Result<()> {
         let _changing = self.changing.lock();
         let mut file = self.read(plugin);
         file.canaries.retain(|known| known.since_ms != ended.since_ms || known.digest != ended.digest);
@@ -147,7 +146,7 @@ impl History {
 
     /// The plugin's last canaries that have ended, oldest first.
     #[must_use]
-    pub fn canaries(&self, plugin: &PluginName) -> Vec<EndedCanary> {
+    pub fn canaries(&self, plugin: &PluginName) -> Vec<CanaryStatus> {
         self.read(plugin).canaries
     }
 

@@ -2,12 +2,10 @@
 //! folder of the data folder. A built-in component is not kept, as it changes with the host alone. Every call blocks for as long
 //! as the disk takes. Runs nothing.
 
-mod canary;
 mod components;
 mod history;
 mod migrate;
 mod version;
 
-pub use canary::EndedCanary;
 pub use history::History;
 pub use version::{NewVersion, RolledBack, Summary, TimeInForce, Version};

@@ -35,7 +35,7 @@ pub struct RolledBack {
 pub struct TimeInForce {
     /// Milliseconds since the Unix epoch.
     pub time_ms: u64,
-    /// The token's name if it was written over the API; `None`: its files were changed otherwise.
+    /// The token's name if it was written over the API. Is `None` if its files were changed otherwise.
     #[serde(default)]
     pub by: Option<String>,
     #[serde(default)]

@@ -134,7 +134,7 @@ async fn a_host_that_cannot_be_reached_is_named() {
 
 #[test]
 fn what_is_no_endpoint_is_refused() {
-    for (url, good) in [
+    for (url, valid) in [
         ("http://example.com", true),
         ("https://example.com:8443/a?b=c", true),
         ("http://[::1]:9000/", true),
@@ -149,6 +149,6 @@ fn what_is_no_endpoint_is_refused() {
         ("http://exa mple.com", false),
         ("", false),
     ] {
-        assert_eq!(check_url(url).is_ok(), good, "{url}");
+        assert_eq!(check_url(url).is_ok(), valid, "{url}");
     }
 }

@@ -19,7 +19,7 @@ use switchbox_mqtt_session::topics::{PendingChanges, Publisher, TopicTable, Wait
 use switchbox_store::{self as store, OnCommit, QueuePermit, QueuePosition, Reply};
 use switchbox_support::{clock, metrics::Metrics};
 
-pub use self::session_journal::SessionJournal;
+pub use self::{now::now, session_journal::SessionJournal};
 
 /// The topics, with their journal. Cheap to clone; dereferences to the table of subscriptions and retained messages.
 #[derive(Clone)]
@@ -60,7 +60,7 @@ impl Topics {
     pub async fn publish(&self, message: Arc<Message>, from: &Publisher, budget: &mut WaitBudget) {
         let mut pending = PendingChanges::default();
         let from = &Publisher { waits: !budget.left(clock::instant()).is_zero(), ..from.clone() };
-        let waiting = self.deliver(&message, from, &mut pending).unwrap_or_default();
+        let waiting = self.deliver(&message, from, &mut pending, now()).unwrap_or_default();
         if !waiting.is_empty() {
             self.write(std::mem::take(&mut pending)).await;
             Box::pin(self.wait(&message, waiting, &mut pending, budget, std::future::pending())).await;

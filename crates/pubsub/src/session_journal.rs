@@ -25,7 +25,7 @@ impl SessionJournal {
 
     /// Waits for room in the journal's queue for this many bytes. Returns `None` without a store, or if the store is closed.
     pub(crate) async fn reserve(&self, bytes: usize) -> Option<QueuePermit> {
-        self.store.as_ref()?.reserve(bytes, QueueShare::Bounded).await.ok()
+        self.store.as_ref()?.permits.reserve(bytes, QueueShare::Bounded).await.ok()
     }
 
     /// Submits the changes in one entry. Returns their position in the journal's queue; `None` if the journal is closed.
@@ -39,8 +39,8 @@ impl SessionJournal {
             on_commit.run(Ok(Reply::Done));
             return Some(QueuePosition::default());
         };
-        let (_, position) = store.append(None, Entry::Broker(changes), true, permit, on_commit)?;
-        store.wake(0);
+        let (first, position) = store.append(None, Entry::Broker(changes), true, permit, on_commit)?;
+        store.wake(first, 0);
         Some(position)
     }
 
@@ -52,7 +52,7 @@ impl SessionJournal {
     /// The position up to which the journal is committed.
     #[must_use]
     pub fn committed(&self) -> QueuePosition {
-        self.store.as_ref().map(store::Handle::committed).unwrap_or_default()
+        self.store.as_ref().map(|store| store.progress.committed()).unwrap_or_default()
     }
 
     /// Submits a change that no caller waits for. After a crash it may be missing.

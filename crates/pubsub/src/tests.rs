@@ -81,8 +81,8 @@ impl Subscriber for Fake {
     }
 }
 
-fn subscribe(topics: &Topics, filter: &str, who: &Arc<Fake>, options: Options) -> bool {
-    topics.subscribe(filter, &(who.clone() as Arc<dyn Subscriber>), options)
+fn subscribe(topics: &Topics, filter: &str, subscriber: &Arc<Fake>, options: Options) -> bool {
+    topics.subscribe(filter, &(subscriber.clone() as Arc<dyn Subscriber>), options)
 }
 
 /// Publishes a message without an owner, with a full budget for waiting.
@@ -97,13 +97,13 @@ fn message(topic: &str, qos: QoS, retain: bool) -> Arc<Message> {
 #[tokio::test]
 async fn overlapping_subscriptions_give_one_delivery() {
     let topics = Topics::new(Metrics::default(), SessionJournal::default());
-    let who = Fake::new(1, 9);
+    let subscriber = Fake::new(1, 9);
     let options = |qos, id| Options { qos, id: Some(id), ..Options::default() };
-    assert!(!subscribe(&topics, "a/#", &who, options(QoS::AtMostOnce, 1)));
-    assert!(!subscribe(&topics, "a/+", &who, options(QoS::AtLeastOnce, 2)));
-    assert!(subscribe(&topics, "a/+", &who, options(QoS::AtLeastOnce, 3)));
+    assert!(!subscribe(&topics, "a/#", &subscriber, options(QoS::AtMostOnce, 1)));
+    assert!(!subscribe(&topics, "a/+", &subscriber, options(QoS::AtLeastOnce, 2)));
+    assert!(subscribe(&topics, "a/+", &subscriber, options(QoS::AtLeastOnce, 3)));
     publish_alone(&topics, message("a/b", QoS::ExactlyOnce, true)).await;
-    let deliveries = who.deliveries();
+    let deliveries = subscriber.deliveries();
     assert_eq!(deliveries.len(), 1);
     assert_eq!((deliveries[0].qos, deliveries[0].retain), (QoS::AtLeastOnce, false));
     assert_eq!(deliveries[0].ids, [1, 3]);
@@ -119,37 +119,37 @@ async fn no_local_and_retain_as_published_are_kept() {
     topics.publish(message("a", QoS::AtMostOnce, true), &publisher, &mut WaitBudget::default()).await;
     assert!(own.deliveries().is_empty());
     assert!(other.deliveries()[0].retain);
-    assert_eq!(topics.retained("#", None).messages.len(), 1);
+    assert_eq!(topics.retained("#", None, now()).messages.len(), 1);
     assert!(topics.unsubscribe("a", 2) && !topics.unsubscribe("a", 2));
 }
 
 /// Publishes to the topic a; the subscriber gets room for this many messages in all while the publisher waits.
-async fn publish_while_room_is_made(topics: &Topics, who: &Fake, capacity: usize) {
+async fn publish_while_room_is_made(topics: &Topics, subscriber: &Fake, capacity: usize) {
     let publish = tokio::spawn({
         let topics = topics.clone();
         async move { publish_alone(&topics, message("a", QoS::AtLeastOnce, false)).await }
     });
     tokio::task::yield_now().await;
-    *who.capacity.lock() = capacity;
-    who.room.notify_waiters();
+    *subscriber.capacity.lock() = capacity;
+    subscriber.room.notify_waiters();
     publish.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_publisher_waits_for_room() {
     let topics = Topics::new(Metrics::default(), SessionJournal::default());
-    let who = Fake::new(1, 0);
-    subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
-    publish_while_room_is_made(&topics, &who, 1).await;
-    assert_eq!(who.deliveries().len(), 1);
+    let subscriber = Fake::new(1, 0);
+    subscribe(&topics, "a", &subscriber, Options { qos: QoS::AtLeastOnce, ..Options::default() });
+    publish_while_room_is_made(&topics, &subscriber, 1).await;
+    assert_eq!(subscriber.deliveries().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_that_stays_full_loses_the_message_and_it_is_counted() {
     let metrics = Metrics::default();
     let topics = Topics::new(metrics.clone(), SessionJournal::default());
-    let who = Fake::new(1, 0);
-    subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
+    let subscriber = Fake::new(1, 0);
+    subscribe(&topics, "a", &subscriber, Options { qos: QoS::AtLeastOnce, ..Options::default() });
     let before = clock::instant();
     publish_alone(&topics, message("a", QoS::AtLeastOnce, false)).await;
     let took = clock::instant() - before;
@@ -161,8 +161,8 @@ async fn a_subscriber_that_stays_full_loses_the_message_and_it_is_counted() {
 async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
     let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
-    let (who, other) = (Fake::new(1, 0), Fake::new(2, 99));
-    subscribe(&topics, "a/#", &who, options);
+    let (subscriber, other) = (Fake::new(1, 0), Fake::new(2, 99));
+    subscribe(&topics, "a/#", &subscriber, options);
     subscribe(&topics, "a/b", &other, options);
     let shared = Fake::new(3, 0);
     subscribe(&topics, "$share/g/a/#", &shared, options);
@@ -172,7 +172,8 @@ async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
         publish_alone(&topics, message("a/b", QoS::AtLeastOnce, false)).await;
     }
     let everyone = Publisher::of(Owner::Everyone);
-    let waiting = topics.deliver(&message("a/b", QoS::AtLeastOnce, false), &everyone, &mut PendingChanges::default());
+    let waiting =
+        topics.deliver(&message("a/b", QoS::AtLeastOnce, false), &everyone, &mut PendingChanges::default(), now());
     assert!(waiting.is_ok_and(|waiting| waiting.is_empty()));
     assert_eq!(other.deliveries().len(), 5);
 }
@@ -232,8 +233,14 @@ async fn what_a_member_left_goes_to_another() {
     subscribe(&topics, "$share/g/a", &gone, Options::default());
     subscribe(&topics, "$share/g/a", &other, Options { qos: QoS::AtLeastOnce, ..Options::default() });
     topics.unsubscribe("$share/g/a", 1);
-    let deliver =
-        || topics.deliver_shared("$share/g/a", &message("a", QoS::AtLeastOnce, false), &mut PendingChanges::default());
+    let deliver = || {
+        topics.deliver_shared(
+            "$share/g/a",
+            &message("a", QoS::AtLeastOnce, false),
+            &mut PendingChanges::default(),
+            now(),
+        )
+    };
     assert!(deliver().is_none());
     assert_eq!(other.deliveries()[0].shared.as_deref(), Some("$share/g/a"));
     topics.unsubscribe("$share/g/a", 2);
@@ -251,7 +258,7 @@ fn messages_of_the_host_reach_only_clients_that_named_their_topics() {
     for (filter, fake) in filters.iter().zip(&fakes) {
         assert!(!subscribe(&topics, filter, fake, Options::default()));
     }
-    topics.publish_host_message(&message("registries/r/devices/a/state", QoS::AtLeastOnce, false));
+    topics.publish_host_message(&message("registries/r/devices/a/state", QoS::AtLeastOnce, false), now());
     let got: Vec<_> = fakes.iter().map(|fake| fake.deliveries().len()).collect();
     assert_eq!(got, [1, 1, 0, 0, 0, 0]);
     assert!(topics.has_device_watchers());
@@ -273,7 +280,7 @@ async fn what_expired_makes_room_for_new_retained_messages() {
         retain(format!("old/{n}"), Some(Instant::now())).await;
     }
     retain("new".into(), None).await;
-    assert_eq!(topics.retained("#", None).messages.len(), 1);
+    assert_eq!(topics.retained("#", None, now()).messages.len(), 1);
     assert_eq!(metrics.limit_hits(limits::names::RETAINED_MESSAGES), 0);
 }
 
@@ -295,16 +302,16 @@ fn what_expired_while_the_host_was_down_is_not_taken_up() {
 async fn published(subscribers: u64, takes_one_every: Duration) -> u64 {
     let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let slow: Vec<_> = (0..subscribers).map(|id| Fake::new(id, 0)).collect();
-    for who in &slow {
-        subscribe(&topics, "a", who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
-        let who = who.clone();
+    for subscriber in &slow {
+        subscribe(&topics, "a", subscriber, Options { qos: QoS::AtLeastOnce, ..Options::default() });
+        let subscriber = subscriber.clone();
         tokio::spawn(async move {
             loop {
                 // Sleeps as a subscriber that is slow; the time is paused.
                 tokio::time::sleep(takes_one_every).await;
-                *who.capacity.lock() += 1;
-                who.slow_consumer.lock().took(1);
-                who.room.notify_waiters();
+                *subscriber.capacity.lock() += 1;
+                subscriber.slow_consumer.lock().took(1);
+                subscriber.room.notify_waiters();
             }
         });
     }

@@ -182,9 +182,9 @@ pub fn no_property(name: &str) -> String {
 
 /// A method's name becomes one level of a topic and part of an HTTP header. The error says the rule.
 pub fn method_name(name: &str) -> Result<(), Refusal> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+    let valid = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
     let most = limits::METHOD_NAME_BYTES;
-    if !name.is_empty() && name.len() <= most && name.chars().all(good) {
+    if !name.is_empty() && name.len() <= most && name.chars().all(valid) {
         return Ok(());
     }
     let short: String = name.chars().take(80).collect();

@@ -21,7 +21,7 @@ pub const FILE_UPLOADED: &str = "$file-uploaded";
 
 /// What triggers look at in an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen<'a> {
+pub struct TriggerInput<'a> {
     pub kind: EventKind,
     /// The id of the event's device; empty if it has none.
     pub device: &'a str,

@@ -52,7 +52,7 @@ pub type GrantPatterns = BTreeMap<Capability, Vec<String>>;
 /// What a plugin may do, compiled for checks: both asked for and granted.
 #[derive(Debug, Clone)]
 pub struct EffectiveGrants {
-    asked: CompiledPatterns,
+    requested: CompiledPatterns,
     /// `None` if the operator granted all that the component asks for.
     granted: Option<CompiledPatterns>,
 }
@@ -64,14 +64,14 @@ struct CompiledPatterns {
 }
 
 impl EffectiveGrants {
-    /// `granted`: `None` if everything is granted. The error names the invalid pattern.
-    pub fn new(asked: &[GrantRequest], granted: Option<&GrantPatterns>) -> Result<Self, String> {
+    /// `granted` is `None` if everything is granted. The error names the invalid pattern.
+    pub fn new(requested: &[GrantRequest], granted: Option<&GrantPatterns>) -> Result<Self, String> {
         let mut by_capability = GrantPatterns::new();
-        for grant in asked {
+        for grant in requested {
             by_capability.entry(grant.capability).or_default().push(grant.pattern.clone());
         }
         Ok(Self {
-            asked: CompiledPatterns::new(&by_capability)?,
+            requested: CompiledPatterns::new(&by_capability)?,
             granted: granted.map(CompiledPatterns::new).transpose()?,
         })
     }
@@ -80,7 +80,7 @@ impl EffectiveGrants {
     #[must_use]
     pub fn none() -> Self {
         let nothing = [GlobSet::empty(), GlobSet::empty(), GlobSet::empty(), GlobSet::empty()];
-        Self { asked: CompiledPatterns { devices: nothing, topics: Vec::new() }, granted: None }
+        Self { requested: CompiledPatterns { devices: nothing, topics: Vec::new() }, granted: None }
     }
 
     /// Checks a call on a device; `home` is the registry of the event. The error names the missing grant and where it is
@@ -97,7 +97,7 @@ impl EffectiveGrants {
     }
 
     fn both(&self, allows: impl Fn(&CompiledPatterns) -> bool) -> Result<(), &'static str> {
-        if !allows(&self.asked) {
+        if !allows(&self.requested) {
             return Err("the component does not ask for it in its description");
         }
         match &self.granted {
@@ -167,20 +167,20 @@ impl CompiledPatterns {
 mod tests {
     use super::*;
 
-    fn grants(asked: &[&str], granted: Option<&[&str]>) -> EffectiveGrants {
-        let asked: Vec<_> =
-            asked.iter().map(|p| GrantRequest { capability: Capability::Config, pattern: (*p).into() }).collect();
+    fn grants(requested: &[&str], granted: Option<&[&str]>) -> EffectiveGrants {
+        let requested: Vec<_> =
+            requested.iter().map(|p| GrantRequest { capability: Capability::Config, pattern: (*p).into() }).collect();
         let granted = granted.map(|patterns| {
             GrantPatterns::from([(Capability::Config, patterns.iter().map(|p| (*p).into()).collect::<Vec<String>>())])
         });
-        EffectiveGrants::new(&asked, granted.as_ref()).unwrap()
+        EffectiveGrants::new(&requested, granted.as_ref()).unwrap()
     }
 
     #[test]
     fn only_what_is_asked_and_granted_is_allowed() {
         let home = RegistryName::default_registry();
         let all: &[&str] = &["*"];
-        for (asked, granted, device, allowed) in [
+        for (requested, granted, device, allowed) in [
             (&["*"] as &[&str], None, "lamp-1", true),
             (&["lamp-*"], None, "lamp-1", true),
             (&["lamp-*"], None, "door-1", false),
@@ -201,9 +201,9 @@ mod tests {
             (&["{lamp,door}-?"], None, "door-1", true),
         ] {
             let device = DeviceName::parse(device, &home).unwrap();
-            let grants = grants(asked, granted);
+            let grants = grants(requested, granted);
             let answer = grants.device(Capability::Config, &device, &home);
-            assert_eq!(answer.is_ok(), allowed, "{asked:?} ∩ {granted:?} on {device}");
+            assert_eq!(answer.is_ok(), allowed, "{requested:?} ∩ {granted:?} on {device}");
             assert!(grants.device(Capability::Command, &device, &home).is_err());
         }
     }
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_pattern_that_is_no_glob_is_named() {
-        let asked = [GrantRequest { capability: Capability::Read, pattern: "lamp-[".into() }];
-        assert!(EffectiveGrants::new(&asked, None).unwrap_err().contains("lamp-["));
+        let requested = [GrantRequest { capability: Capability::Read, pattern: "lamp-[".into() }];
+        assert!(EffectiveGrants::new(&requested, None).unwrap_err().contains("lamp-["));
     }
 }

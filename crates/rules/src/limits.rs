@@ -246,6 +246,8 @@ pub const ADMIN_PATH_BYTES: usize = 4 * 1024;
 pub const ADMIN_PARAMETER_BYTES: usize = 4 * 1024;
 /// After 30 s, a body must have come at this many bytes a second.
 pub const ADMIN_BODY_BYTES_PER_SECOND: usize = 16 * 1024;
+/// Bytes of a body that its call has not read. The rest of a longer one is not read, and its connection ends.
+pub const HTTP_UNREAD_BYTES: usize = 4 * 1024 * 1024;
 /// One page of a list, bytes of JSON, and about as many of what is read for it. One item that is larger comes alone.
 pub const ADMIN_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Payloads in the chain of one explanation, bytes, and in its effects; one that is larger is the last.

@@ -4,7 +4,7 @@ use globset::GlobSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    event::{EventKind, FILE_UPLOADED, Seen},
+    event::{EventKind, FILE_UPLOADED, TriggerInput},
     limits::{TRIGGERS, plugin_names as names},
     pattern::{check_count, check_patterns, globs},
     topic::{check_plugin_filter, matches},
@@ -81,12 +81,12 @@ impl Triggers {
     /// Whether some trigger is on messages on this topic.
     #[must_use]
     pub fn match_topic(&self, topic: &str) -> bool {
-        self.match_event(Seen { kind: EventKind::Topic, device: "", subfolder: "", topic })
+        self.match_event(TriggerInput { kind: EventKind::Topic, device: "", subfolder: "", topic })
     }
 
     /// Whether some trigger is on this event.
     #[must_use]
-    pub fn match_event(&self, event: Seen<'_>) -> bool {
+    pub fn match_event(&self, event: TriggerInput<'_>) -> bool {
         self.0.iter().filter(|trigger| trigger.event == event.kind).any(|trigger| match event.kind {
             EventKind::Timer => true,
             EventKind::Topic => matches(&trigger.filter, event.topic),
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_topic_trigger_has_a_filter_of_its_own() {
-        for (filter, good) in [
+        for (filter, valid) in [
             ("a/+/#", true),
             ("a", true),
             ("*", false),
@@ -133,7 +133,7 @@ mod tests {
             ("a+", false),
             ("$share/g/a", false),
         ] {
-            assert_eq!(Triggers::new(&[trigger(EventKind::Topic, filter, None)]).is_ok(), good, "{filter}");
+            assert_eq!(Triggers::new(&[trigger(EventKind::Topic, filter, None)]).is_ok(), valid, "{filter}");
         }
     }
 
@@ -176,7 +176,7 @@ mod tests {
         ] {
             let triggers = Triggers::new(&[trigger(on, pattern, subfolder)]).unwrap();
             let (subfolder, topic) = if kind == Topic { ("", part) } else { (part, "") };
-            let seen = Seen { kind, device, subfolder, topic };
+            let seen = TriggerInput { kind, device, subfolder, topic };
             assert_eq!(triggers.match_event(seen), expect, "{on:?} {pattern} on {seen:?}");
             assert!(!expect || device.is_empty() || triggers.match_device(kind, device));
         }

@@ -18,6 +18,8 @@ pub enum Kind {
     Duration,
     /// `true` or `false`; as a flag without a value.
     Switch,
+    /// An address with its port; empty where nothing listens.
+    Address,
 }
 
 impl Kind {
@@ -31,13 +33,14 @@ impl Kind {
             Self::Ratio => Some("RATIO"),
             Self::Duration => Some("TIME"),
             Self::Switch => None,
+            Self::Address => Some("ADDR"),
         }
     }
 
     /// What a value in the settings file must be.
     pub(super) const fn in_file(self) -> &'static str {
         match self {
-            Self::Text(_) => "a text in quotes",
+            Self::Text(_) | Self::Address => "a text in quotes",
             Self::List(_) => "an array of texts, or a text in quotes with commas",
             Self::Number => "a whole number",
             Self::Size => "a whole number, or a text such as \"64MiB\"",
@@ -88,20 +91,20 @@ macro_rules! settings {
     };
 }
 
-use Kind::{Duration, List, Number, Ratio, Size, Switch, Text};
+use Kind::{Address, Duration, List, Number, Ratio, Size, Switch, Text};
 
 settings! {
     Data: "data", "data", Text("DIR"), "switchbox-data",
         "The data folder";
     InsecureListener: "insecure-listener", "insecure-listener", Switch, "false",
         "true: listen without TLS on addresses that other machines can reach; everyone on the network path must be trusted";
-    MqttListen: "mqtt.listen", "mqtt", Text("ADDR"), "127.0.0.1:1883",
+    MqttListen: "mqtt.listen", "mqtt", Address, "127.0.0.1:1883",
         "Address for MQTT; port 0 = a free one";
-    MqttTlsListen: "mqtt.tls-listen", "mqtt-tls", Text("ADDR"), "",
+    MqttTlsListen: "mqtt.tls-listen", "mqtt-tls", Address, "",
         "Address for MQTT with TLS; needs tls.cert and tls.key";
-    MqttWsListen: "mqtt.ws-listen", "ws", Text("ADDR"), "",
+    MqttWsListen: "mqtt.ws-listen", "ws", Address, "",
         "Address for MQTT over WebSocket";
-    MqttWssListen: "mqtt.wss-listen", "wss", Text("ADDR"), "",
+    MqttWssListen: "mqtt.wss-listen", "wss", Address, "",
         "Address for MQTT over WebSocket with TLS";
     MqttMaxConnections: "mqtt.max-connections", "max-connections", Number, "20000",
         "MQTT connections at a time";
@@ -123,9 +126,9 @@ settings! {
         "The private key of the certificate (PEM)";
     TlsClientCa: "tls.client-ca", "tls-client-ca", Text("FILE"), "",
         "An authority (PEM) that admits devices of the default registry with certificates that it issued";
-    AdminListen: "admin.listen", "admin", Text("ADDR"), "127.0.0.1:8080",
+    AdminListen: "admin.listen", "admin", Address, "127.0.0.1:8080",
         "Address of the admin API; port 0 = a free one";
-    AdminTlsListen: "admin.tls-listen", "admin-tls", Text("ADDR"), "",
+    AdminTlsListen: "admin.tls-listen", "admin-tls", Address, "",
         "Address of the admin API with TLS; needs tls.cert and tls.key";
     AdminAuth: "admin.auth", "admin-auth", Text("HOW"), "token",
         "token or none: what the admin API requires of callers";
@@ -149,11 +152,11 @@ settings! {
         "Largest state of a device; at most 1 MiB";
     AzureHubs: "azure.hubs", "azure-hubs", List("HOST=REGISTRY,…"), "",
         "Host names of registries for clients of Azure IoT Hub, separated by commas; any other name means the default registry";
-    AzureHttpsListen: "azure.https-listen", "azure-https", Text("ADDR"), "",
+    AzureHttpsListen: "azure.https-listen", "azure-https", Address, "",
         "Address for programs with service SDKs of Azure IoT Hub and for its devices over HTTPS, which call port 443; needs tls.cert and tls.key";
-    AzureAmqpsListen: "azure.amqps-listen", "azure-amqps", Text("ADDR"), "",
+    AzureAmqpsListen: "azure.amqps-listen", "azure-amqps", Address, "",
         "Address of devices and of the event endpoint over AMQP 1.0, which SDKs of Azure call at port 5671; needs tls.cert and tls.key";
-    AzureAmqpListen: "azure.amqp-listen", "azure-amqp", Text("ADDR"), "",
+    AzureAmqpListen: "azure.amqp-listen", "azure-amqp", Address, "",
         "The same without TLS, which SDKs call at port 5672 with UseDevelopmentEmulator=true";
     AzureMaxHttpsConnections: "azure.max-https-connections", "azure-max-https-connections", Number, "1000",
         "Connections at a time to the address for service SDKs and devices over HTTPS";

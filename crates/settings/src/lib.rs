@@ -7,9 +7,9 @@ mod merge;
 #[cfg(test)]
 mod merge_tests;
 mod problem;
+mod setting;
 #[cfg(test)]
 mod tests;
-mod toml_value;
 mod tracing;
 mod value;
 
@@ -19,6 +19,8 @@ pub use keys::{ALL, Key, Kind, Spec};
 pub use merge::resolve;
 pub use problem::{Problem, Problems};
 use serde::{Deserialize, Serialize};
+pub use setting::Origin;
+use setting::Setting;
 
 use switchbox_azure::Hubs;
 use switchbox_model::{AllowedHosts, PayloadLimits};
@@ -73,26 +75,6 @@ pub struct Tracing {
     pub sampled_of_million: u32,
     /// Headers for the collector, one a line.
     pub headers: Option<PathBuf>,
-}
-
-/// Where a value comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Origin {
-    Default,
-    File,
-    Environment,
-    Flag,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Default => "default",
-            Self::File => "settings file",
-            Self::Environment => "environment",
-            Self::Flag => "flag",
-        })
-    }
 }
 
 /// Bytes of uploaded files.
@@ -175,7 +157,7 @@ pub struct Settings {
     pub disk_reserve_bytes: u64,
     /// Where less is free on the disk, the journal keeps less and a warning is logged.
     pub disk_warn_free_bytes: u64,
-    in_force: BTreeMap<Key, (String, Origin)>,
+    in_force: BTreeMap<Key, Setting>,
 }
 
 impl Settings {
@@ -187,16 +169,15 @@ impl Settings {
     /// Where the value in force comes from.
     #[must_use]
     pub fn origin(&self, key: Key) -> Origin {
-        self.in_force.get(&key).map_or(Origin::Default, |(_, origin)| *origin)
+        self.in_force.get(&key).map_or(Origin::Default, |setting| setting.origin)
     }
 }
 
 /// The output of `--print-settings`: a settings file with the same values, and the source of each.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (key, (value, origin)) in &self.in_force {
-            let value = toml_value::in_file(key.kind(), value);
-            writeln!(f, "{:<48} # {origin}", format!("{} = {value}", key.name()))?;
+        for (key, setting) in &self.in_force {
+            writeln!(f, "{:<48} # {}", format!("{} = {}", key.name(), setting.in_file()), setting.origin)?;
         }
         Ok(())
     }

@@ -2,26 +2,28 @@
 
 use std::path::PathBuf;
 
-use super::{ALL, Key, Origin, Problem, Problems, Settings, Spec, check::check, toml_value::text_of, value::Values};
+use super::{ALL, Key, Origin, Problem, Problems, Setting, Settings, Spec, check::check, value::Values};
 
-/// Merges defaults, the text of a settings file, the environment and flags, the later over the earlier.
+/// Merges defaults, the text of a settings file, the environment and flags, the later over the earlier. Each value is read as its type where
+/// it comes from; what is wrong with it counts if it is in force.
 pub fn resolve(
     file: Option<&str>,
     environment: &dyn Fn(&str) -> Option<String>,
     flags: &[(Key, String)],
 ) -> Result<Settings, Problems> {
     let mut problems = Vec::new();
-    let mut values: Values = ALL.iter().map(|spec| (spec.key, (spec.default.to_owned(), Origin::Default))).collect();
+    let default = |spec: &Spec| (spec.key, Setting::read(spec.kind, spec.default.to_owned(), Origin::Default));
+    let mut values: Values = ALL.iter().map(default).collect();
     if let Some(text) = file {
         read_file(text, &mut values, &mut problems);
     }
-    for Spec { key, .. } in ALL {
+    for Spec { key, kind, .. } in ALL {
         if let Some(value) = environment(&key.variable()) {
-            values.insert(*key, (value, Origin::Environment));
+            values.insert(*key, Setting::read(*kind, value, Origin::Environment));
         }
     }
     for (key, value) in flags {
-        values.insert(*key, (value.clone(), Origin::Flag));
+        values.insert(*key, Setting::read(key.kind(), value.clone(), Origin::Flag));
     }
     default_folder(&mut values);
     let settings = check(values, &mut problems);
@@ -47,8 +49,8 @@ fn flatten(prefix: &str, table: &toml::Table, values: &mut Values, problems: &mu
         let name = format!("{prefix}{name}");
         let mut problem = |text: String| problems.push(Problem { key: name.clone(), origin: Origin::File, text });
         match (Key::of(&name), value) {
-            (Some(key), value) => match text_of(key.kind(), value) {
-                Some(text) => drop(values.insert(key, (text, Origin::File))),
+            (Some(key), value) => match Setting::of_file(key.kind(), value) {
+                Some(setting) => drop(values.insert(key, setting)),
                 None => problem(format!("must be {}, not {}", key.kind().in_file(), value.type_str())),
             },
             (None, toml::Value::Table(inner)) if is_table(&name) => {
@@ -69,8 +71,9 @@ fn names() -> String {
 }
 
 fn default_folder(values: &mut Values) {
-    let data = values.get(&Key::Data).map(|(data, _)| PathBuf::from(data)).unwrap_or_default();
-    if let Some((folder, Origin::Default)) = values.get_mut(&Key::PluginsFolder) {
-        *folder = data.join("plugins").display().to_string();
+    let data = values.get(&Key::Data).map(|data| PathBuf::from(&data.written)).unwrap_or_default();
+    if let Some(folder) = values.get_mut(&Key::PluginsFolder).filter(|folder| folder.origin == Origin::Default) {
+        let inside = data.join("plugins").display().to_string();
+        *folder = Setting::read(Key::PluginsFolder.kind(), inside, Origin::Default);
     }
 }

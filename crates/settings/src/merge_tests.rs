@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use proptest::{collection::vec, option, prelude::*, sample::Index, test_runner::Config};
 
 use super::*;
-use crate::toml_value::{in_file, text_of};
 
 /// Values among which there are allowed ones, and wrong ones, for every key.
 const VALUES: &[&str] = &[
@@ -50,9 +49,9 @@ fn placed() -> impl Strategy<Value = Vec<(Index, Placed)>> {
 
 /// The line of the settings file; not every value can stand there for every setting.
 fn line(key: Key, value: &str) -> Option<String> {
-    let written = in_file(key.kind(), value);
+    let written = Setting::read(key.kind(), value.to_owned(), Origin::File).in_file();
     let read: toml::Table = format!("x = {written}").parse().ok()?;
-    let same = text_of(key.kind(), read.get("x")?).is_some_and(|text| text == value);
+    let same = Setting::of_file(key.kind(), read.get("x")?).is_some_and(|setting| setting.written == value);
     same.then(|| format!("{} = {written}\n", key.name()))
 }
 

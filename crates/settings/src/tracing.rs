@@ -2,9 +2,6 @@
 
 use super::{Key, Tracing, value::Check};
 
-/// The parts that a ratio of 1 has.
-const MILLION: f64 = 1e6;
-
 impl Check<'_> {
     /// Returns `Ok(None)` if there are no traces, and `Err` if a setting is wrong.
     pub(super) fn tracing(&mut self) -> Result<Option<Tracing>, ()> {
@@ -36,15 +33,5 @@ impl Check<'_> {
             return Err(());
         }
         Ok(Some(Tracing { endpoint, sampled_of_million: ratio.ok_or(())?, headers }))
-    }
-
-    /// Reads a ratio from 0 to 1, in parts of a million.
-    fn ratio(&mut self, key: Key) -> Option<u32> {
-        let text = self.text(key).to_owned();
-        let ratio = text.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
-        if ratio.is_none() {
-            self.problem(key, format!("must be a number from 0 to 1, not {text:?}"));
-        }
-        ratio.map(|ratio| (ratio * MILLION).round() as u32)
     }
 }

@@ -1,23 +1,25 @@
-//! Reads one value after the other as its type, and gathers what is wrong with them.
+//! Takes one value after the other, checks it, and gathers what is wrong with them.
 
 use std::{
     collections::BTreeMap,
     fmt,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
-    str::FromStr,
     time::Duration,
 };
 
-use super::{Enroll, Key, Kind, Origin, Problem, TlsFiles};
+use super::{
+    Enroll, Key, Origin, Problem, TlsFiles,
+    setting::{Setting, Value, not_an_address},
+};
 use switchbox_azure::Hubs;
 use switchbox_model::{AllowedHosts, PayloadLimits, limits};
 use switchbox_rules::{duration, size::Size};
 
-/// Each with where it is from.
-pub(super) type Values = BTreeMap<Key, (String, Origin)>;
+/// There is one of each key.
+pub(super) type Values = BTreeMap<Key, Setting>;
 
-/// Reads values and gathers what is wrong with them.
+/// Checks values and gathers what is wrong with them.
 pub(super) struct Check<'a> {
     pub(super) values: &'a Values,
     pub(super) problems: &'a mut Vec<Problem>,
@@ -25,12 +27,42 @@ pub(super) struct Check<'a> {
 
 impl<'a> Check<'a> {
     pub(super) fn problem(&mut self, key: Key, text: String) {
-        let origin = self.values.get(&key).map_or(Origin::Default, |(_, origin)| *origin);
+        let origin = self.values.get(&key).map_or(Origin::Default, |setting| setting.origin);
         self.problems.push(Problem { key: key.name().into(), origin, text });
     }
 
+    /// What was written, for messages.
+    fn written(&self, key: Key) -> &'a str {
+        self.values.get(&key).map_or("", |setting| &setting.written)
+    }
+
+    fn read(&self, key: Key) -> Option<&'a Value> {
+        self.values.get(&key)?.value.as_ref().ok()
+    }
+
+    /// The value. Notes what is wrong with one that could not be read.
+    fn value(&mut self, key: Key) -> Option<&'a Value> {
+        match &self.values.get(&key)?.value {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.problem(key, problem.clone());
+                None
+            }
+        }
+    }
+
     pub(super) fn text(&self, key: Key) -> &'a str {
-        self.values.get(&key).map_or("", |(text, _)| text)
+        match self.read(key) {
+            Some(Value::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    fn list(&self, key: Key) -> &'a [String] {
+        match self.read(key) {
+            Some(Value::List(texts)) => texts,
+            _ => &[],
+        }
     }
 
     pub(super) fn path(&mut self, key: Key) -> Option<PathBuf> {
@@ -55,10 +87,10 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Separated by commas; each as a browser writes it.
+    /// Each as a browser writes it.
     pub(super) fn origins(&mut self, key: Key) -> Option<Vec<String>> {
-        let all: Vec<_> = self.text(key).split(',').map(str::trim).filter(|origin| !origin.is_empty()).collect();
-        let is_origin = |origin: &&&str| {
+        let all = self.list(key);
+        let is_origin = |origin: &&String| {
             let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).unwrap_or_default();
             !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b))
         };
@@ -69,7 +101,7 @@ impl<'a> Check<'a> {
             );
             return None;
         }
-        Some(all.into_iter().map(str::to_owned).collect())
+        Some(all.to_vec())
     }
 
     pub(super) fn one_of<T: Copy>(&mut self, key: Key, choices: &[(&str, T)]) -> Option<T> {
@@ -83,28 +115,42 @@ impl<'a> Check<'a> {
     }
 
     pub(super) fn switch(&mut self, key: Key) -> Option<bool> {
-        self.one_of(key, &[("true", true), ("false", false)])
-    }
-
-    /// A whole number; a number of bytes also with a unit, as in the settings of plugins.
-    fn number<T: FromStr>(&self, key: Key) -> Option<T> {
-        let text = self.text(key);
-        if key.kind() == Kind::Size {
-            return text.parse::<Size>().ok()?.0.to_string().parse().ok();
+        match self.value(key)? {
+            Value::Switch(on) => Some(*on),
+            _ => None,
         }
-        text.parse().ok()
     }
 
-    pub(super) fn at_least<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, key: Key, least: T) -> Option<T> {
+    /// A number, or a number of bytes.
+    fn number<T: TryFrom<u64>>(&self, key: Key) -> Option<T> {
+        match self.read(key)? {
+            Value::Number(number) | Value::Size(Size(number)) => T::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
+    /// A ratio from 0 to 1, in parts of a million.
+    pub(super) fn ratio(&mut self, key: Key) -> Option<u32> {
+        match self.value(key)? {
+            Value::Ratio(parts) => Some(*parts),
+            _ => None,
+        }
+    }
+
+    pub(super) fn at_least<T: TryFrom<u64> + PartialOrd + fmt::Display + Copy>(
+        &mut self,
+        key: Key,
+        least: T,
+    ) -> Option<T> {
         let found = self.number::<T>(key).filter(|number| *number >= least);
         if found.is_none() {
-            let text = self.text(key).to_owned();
+            let text = self.written(key);
             self.problem(key, format!("must be a whole number from {least} on, not {text:?}"));
         }
         found
     }
 
-    pub(super) fn between<T: FromStr + PartialOrd + fmt::Display + Copy>(
+    pub(super) fn between<T: TryFrom<u64> + PartialOrd + fmt::Display + Copy>(
         &mut self,
         key: Key,
         least: T,
@@ -112,7 +158,7 @@ impl<'a> Check<'a> {
     ) -> Option<T> {
         let found = self.number::<T>(key).filter(|number| (least..=most).contains(number));
         if found.is_none() {
-            let text = self.text(key).to_owned();
+            let text = self.written(key);
             self.problem(key, format!("must be a whole number from {least} to {most}, not {text:?}"));
         }
         found
@@ -130,11 +176,13 @@ impl<'a> Check<'a> {
 
     fn duration(&mut self, key: Key, is_allowed: impl Fn(Duration) -> bool, from: &str) -> Option<Duration> {
         let most = Duration::from_secs(limits::MAX_DEADLINE_SECS);
-        let found = duration::parse(self.text(key)).and_then(|time| match is_allowed(time) && time <= most {
-            true => Ok(time),
-            false => Err(format!("must be {from} to {}, not {:?}", duration::text(most), self.text(key))),
-        });
-        found.map_err(|text| self.problem(key, text)).ok()
+        let Value::Duration(time) = self.value(key)? else { return None };
+        if is_allowed(*time) && *time <= most {
+            return Some(*time);
+        }
+        let text = format!("must be {from} to {}, not {:?}", duration::text(most), self.written(key));
+        self.problem(key, text);
+        None
     }
 
     pub(super) fn payloads(&mut self) -> Option<PayloadLimits> {
@@ -151,38 +199,42 @@ impl<'a> Check<'a> {
     }
 
     pub(super) fn hosts(&mut self, key: Key) -> Option<AllowedHosts> {
-        let hosts = self.text(key).parse();
-        hosts.map_err(|text: String| self.problem(key, text)).ok()
+        let hosts = AllowedHosts::new(self.list(key).iter().map(String::as_str));
+        hosts.map_err(|text| self.problem(key, text)).ok()
     }
 
     pub(super) fn hubs(&mut self, key: Key) -> Option<Hubs> {
-        let hubs = self.text(key).parse();
-        hubs.map_err(|text: String| self.problem(key, text)).ok()
+        let hubs = Hubs::new(self.list(key).iter().map(String::as_str));
+        hubs.map_err(|text| self.problem(key, text)).ok()
     }
 
     pub(super) fn address(&mut self, key: Key) -> Option<SocketAddr> {
-        let text = self.text(key).to_owned();
-        let address = address(&text);
-        if address.is_none() {
-            self.problem(key, format!("must be an address and a port such as 127.0.0.1:1883, not {text:?}"));
+        match self.value(key)? {
+            Value::Address(Some(address)) => Some(*address),
+            _ => {
+                self.problem(key, not_an_address(self.written(key)));
+                None
+            }
         }
-        address
     }
 
-    /// Nothing listens there if it is empty. Returns `Err` if it is not an address.
+    /// Returns `Ok(None)` if nothing listens there, and `Err` if it is not an address.
     pub(super) fn optional(
         &mut self,
         read: impl FnOnce(&mut Self, Key) -> Option<SocketAddr>,
         key: Key,
     ) -> Result<Option<SocketAddr>, ()> {
-        if self.text(key).is_empty() { Ok(None) } else { read(self, key).map(Some).ok_or(()) }
+        match self.read(key) {
+            Some(Value::Address(None)) => Ok(None),
+            _ => read(self, key).map(Some).ok_or(()),
+        }
     }
 
     /// Reads the address of a listener without TLS.
     pub(super) fn plain_address(&mut self, key: Key, what: &str, insecure: bool) -> Option<SocketAddr> {
         let address = self.address(key)?;
         if !address.ip().is_loopback() && !insecure {
-            let (text, port) = (self.text(key).to_owned(), address.port());
+            let (text, port) = (self.written(key), address.port());
             let with_tls = match key {
                 Key::AdminListen => "--admin-tls",
                 Key::MqttWsListen => "--wss",
@@ -202,15 +254,15 @@ impl<'a> Check<'a> {
     }
 
     /// The certificates, which must be named where something listens with TLS.
-    pub(super) fn tls(&mut self, wanted_by: Option<Key>) -> Result<Option<TlsFiles>, ()> {
+    pub(super) fn tls(&mut self, required_by: Option<Key>) -> Result<Option<TlsFiles>, ()> {
         let path = |key| Some(self.text(key)).filter(|text| !text.is_empty()).map(PathBuf::from);
         let (certificate, key, client_authority) = (path(Key::TlsCert), path(Key::TlsKey), path(Key::TlsClientCa));
-        match (certificate, key, wanted_by) {
+        match (certificate, key, required_by) {
             (Some(certificate), Some(key), _) => Ok(Some(TlsFiles { certificate, key, client_authority })),
             (None, None, None) => Ok(None),
-            (certificate, _, wanted_by) => {
+            (certificate, _, required_by) => {
                 let missing = if certificate.is_none() { Key::TlsCert } else { Key::TlsKey };
-                let by = wanted_by.map_or("the other of the two", Key::name);
+                let by = required_by.map_or("the other of the two", Key::name);
                 self.problem(
                     missing,
                     format!("is missing, and {by} needs it: `switchbox cert server NAME` makes both files"),
@@ -233,12 +285,5 @@ impl<'a> Check<'a> {
             }
             _ => self.one_of(Key::DevicesEnroll, &[("open", Enroll::Open), ("closed", Enroll::Closed)]),
         }
-    }
-}
-
-fn address(text: &str) -> Option<SocketAddr> {
-    match text.strip_prefix("localhost:") {
-        Some(port) => port.parse().ok().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-        None => text.parse().ok(),
     }
 }

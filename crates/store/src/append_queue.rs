@@ -77,6 +77,8 @@ struct Queue {
     /// One of the items waits for the disk, or is not an entry.
     for_thread: bool,
     next_seq: u64,
+    /// The first numbers of the entries that were appended and whose events are being offered to the plugins: at most one per thread.
+    offering: Vec<u64>,
     /// Of the last entry.
     position: u64,
     closed: bool,
@@ -88,7 +90,8 @@ struct Queue {
 pub struct AppendQueue {
     queue: Mutex<Queue>,
     filled: Condvar,
-    pub(super) permits: Permits,
+    /// Room in the queue.
+    pub permits: Permits,
     /// Set when the writer has started.
     pub(super) idle_writer: OnceLock<Box<dyn IdleWriter>>,
     /// Entries that plugins that handle an event now are likely to submit soon.
@@ -96,7 +99,7 @@ pub struct AppendQueue {
     /// By events, for tasks that wait for one.
     journal_progress: tokio::sync::watch::Sender<JournalProgress>,
     /// By entries, for connections.
-    pub(super) progress: CommitProgress,
+    pub progress: CommitProgress,
 }
 
 /// How far the journal has got.
@@ -136,6 +139,7 @@ impl AppendQueue {
                 urgent: false,
                 for_thread: false,
                 next_seq,
+                offering: Vec::new(),
                 position: 0,
                 closed: false,
                 asleep: false,
@@ -149,7 +153,8 @@ impl AppendQueue {
         }
     }
 
-    /// Numbers the entry's events and queues it for the journal; [`AppendQueue::wake`] is to follow. Returns the first number (they are
+    /// Numbers the entry's events and queues it for the journal; the caller offers the events to the plugins, and then calls
+    /// [`AppendQueue::wake`], also if there are none. Returns the first number (they are
     /// consecutive) and the entry's position; none when the store is closed (`on_commit` has run). `first`: an entry without events that
     /// is written with it, or not at all.
     pub fn append(
@@ -171,6 +176,8 @@ impl AppendQueue {
             event.seq = Seq(queue.next_seq);
             queue.next_seq += 1;
         }
+        // Under the lock that numbers them: no caller of `offered` finds a number that is given out and not in this list.
+        queue.offering.push(first_seq.0);
         // QoS 0 events are not acknowledged, so they are not urgent. What plugins make of them has its own urgency.
         queue.urgent |= sync;
         let queued = QueuedEntry { first: first.map(Box::new), entry, sync, on_commit, permit };
@@ -235,11 +242,25 @@ impl AppendQueue {
         self.wake_if_needed(queue);
     }
 
-    /// Wakes the writer after [`AppendQueue::append`]. `expected`: how many plugins are handling the events just now; the writer
-    /// may wait a fraction of a commit for them, so that events and their effects share one.
-    pub fn wake(&self, expected: usize) {
+    /// Wakes the writer after [`AppendQueue::append`], which returned `first`: the events have been offered to the plugins. `expected`:
+    /// how many plugins are handling them just now; the writer may wait a fraction of a commit for them, so that events and their effects
+    /// share one.
+    pub fn wake(&self, first: Seq, expected: usize) {
         self.expected_entries.fetch_add(u64::try_from(expected).unwrap_or(0), Ordering::Relaxed);
-        self.wake_if_needed(self.queue.lock());
+        let mut queue = self.queue.lock();
+        // An entry without events has the same first number as the one after it. It does not matter which of the two is removed.
+        if let Some(index) = queue.offering.iter().position(|seq| *seq == first.0) {
+            queue.offering.swap_remove(index);
+        }
+        self.wake_if_needed(queue);
+    }
+
+    /// All events before this number have been offered to the plugins. Waits for no thread that offers some. If a thread panics while
+    /// it offers events, these are never passed, so that the next start handles them.
+    #[must_use]
+    pub fn offered(&self) -> Seq {
+        let queue = self.queue.lock();
+        Seq(queue.offering.iter().copied().min().unwrap_or(queue.next_seq))
     }
 
     /// Under load the writer is not woken for what no caller waits for: what follows from it wakes it a moment later.

@@ -178,12 +178,12 @@ fn copy_rest(data: &Path, partial: &Path, to: &Path) -> Result<(), Error> {
 }
 
 /// Links are followed, so that the copy is complete.
-fn copy_folder(from: &Path, to: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<(), Error> {
+fn copy_folder(from: &Path, to: &Path, matches: &dyn Fn(&str) -> bool) -> Result<(), Error> {
     make(to)?;
     for entry in fs::read_dir(from).map_err(|e| problem(from, &e))? {
         let path = entry.map_err(|e| problem(from, &e))?.path();
         let name = path.file_name().unwrap_or_default();
-        if !name.to_str().is_none_or(wanted) {
+        if !name.to_str().is_none_or(matches) {
             continue;
         }
         if path.is_dir() {

@@ -142,8 +142,8 @@ pub(super) fn list(db: &Connection, device: DeviceNum, filter: &CommandFilter) -
          ORDER BY num DESC LIMIT ?4"
     ))?;
     let before = filter.before.map_or(i64::MAX, sql_ms);
-    let wanted = filter.status.map(CommandStatus::as_str);
-    let mut rows = statement.query(params![device.0, before, wanted, filter.limit])?;
+    let status_text = filter.status.map(CommandStatus::as_str);
+    let mut rows = statement.query(params![device.0, before, status_text, filter.limit])?;
     let (mut found, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()?.filter(|_| bytes <= ADMIN_PAGE_BYTES || found.len() < 2) {
         let doc = command(row)?;

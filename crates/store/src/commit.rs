@@ -51,7 +51,7 @@ impl From<Option<Waker>> for OnCommit {
 
 /// How far the journal has got: written by the writer alone, read by any thread without a lock.
 #[derive(Debug, Default)]
-pub(super) struct CommitProgress {
+pub struct CommitProgress {
     committed: AtomicU64,
     failed: OnceLock<Error>,
 }
@@ -62,7 +62,9 @@ impl CommitProgress {
         self.committed.store(position.0, Ordering::Release);
     }
 
-    pub(super) fn committed(&self) -> QueuePosition {
+    /// All entries up to and with this one are in the journal and applied.
+    #[must_use]
+    pub fn committed(&self) -> QueuePosition {
         QueuePosition(self.committed.load(Ordering::Acquire))
     }
 
@@ -71,7 +73,9 @@ impl CommitProgress {
         let _ = self.failed.set(error.clone());
     }
 
-    pub(super) fn failed(&self) -> Option<&Error> {
+    /// Why entries that are not committed never will be; `None` while the journal can be written.
+    #[must_use]
+    pub fn failed(&self) -> Option<&Error> {
         self.failed.get()
     }
 }

@@ -48,7 +48,7 @@ impl Machine for Configs {
 }
 
 fn cause() -> Cause {
-    Cause::Api { who: "operator".into() }
+    Cause::Api { caller: "operator".into() }
 }
 
 fn config(number: u64) -> Entry {

@@ -17,9 +17,9 @@ pub(super) struct DeadLetterFold {
 }
 
 impl DeadLetterFold {
-    pub(super) fn add(&mut self, letter: Box<DeadLetter>) {
-        self.last = Some(letter.id);
-        self.new.insert(letter.id, letter);
+    pub(super) fn add(&mut self, dead_letter: Box<DeadLetter>) {
+        self.last = Some(dead_letter.id);
+        self.new.insert(dead_letter.id, dead_letter);
     }
 
     /// Returns false if the letter was not written yet, and need not be.
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_letter_that_is_gone_before_it_was_written_leaves_its_id_alone() {
-        let letter = |id| {
+        let dead_letter = |id| {
             let data = EventData::State { version: 0, payload: Vec::new().into() };
             let event = Event { seq: Seq(id), time_ms: 0, device: None, durable: true, data };
             let plugin = PluginName::new("picky").unwrap();
@@ -47,7 +47,7 @@ mod tests {
             Box::new(DeadLetter { id, plugin, digest, attempt: 1, time_ms: 0, error, logs, event })
         };
         let mut fold = DeadLetterFold::default();
-        (5..=8).for_each(|id| fold.add(letter(id)));
+        (5..=8).for_each(|id| fold.add(dead_letter(id)));
         assert_eq!([3, 5, 8].map(|id| fold.remove(id)), [true, false, false]);
         assert_eq!(fold.new.keys().copied().collect::<Vec<_>>(), [6, 7]);
         assert_eq!((fold.gone, fold.last), (vec![3], Some(8)), "no later letter gets the id of one that is gone");

@@ -7,7 +7,7 @@ use rusqlite::{Transaction, params};
 use super::{
     Error,
     columns::{LAST_DEVICE, LAST_REVISION, execute, json, raise_meta},
-    docs::{ConfigVersion, DeviceDoc, Doc, Seen, StateVersion},
+    docs::{ConfigVersion, DeviceDoc, Doc, LastSeen, StateVersion},
 };
 use switchbox_model::{DeviceNum, limits::VERSIONS_KEPT};
 
@@ -59,8 +59,8 @@ fn write_device(tx: &Transaction<'_>, device: &DeviceDoc) -> Result<(), Error> {
     raise_meta(tx, LAST_DEVICE, device.num.0)
 }
 
-pub(super) fn write_seen(tx: &Transaction<'_>, device: DeviceNum, seen: &Seen) -> Result<(), Error> {
-    let Seen { event_ms, heartbeat_ms, config_sent_ms, config_acknowledged_ms, connected } = seen;
+pub(super) fn write_seen(tx: &Transaction<'_>, device: DeviceNum, seen: &LastSeen) -> Result<(), Error> {
+    let LastSeen { event_ms, heartbeat_ms, config_sent_ms, config_acknowledged_ms, connected } = seen;
     tx.prepare_cached(
         "UPDATE device SET seen_ms = coalesce(?2, seen_ms), heartbeat_ms = coalesce(?3, heartbeat_ms),
          config_sent_ms = coalesce(?4, config_sent_ms), config_acknowledged_ms = coalesce(?5, config_acknowledged_ms),

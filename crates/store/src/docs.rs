@@ -47,9 +47,9 @@ pub enum Doc {
         device: DeviceNum,
         access: GatewayAccess,
     },
-    Seen {
+    LastSeen {
         num: DeviceNum,
-        seen: Seen,
+        seen: LastSeen,
     },
     Config(Arc<ConfigVersion>),
     ConfigAcknowledged {
@@ -80,7 +80,7 @@ pub enum Doc {
     DeadLetterGone {
         id: u64,
     },
-    /// The endpoint of the device's methods over HTTP. `None`: it has none.
+    /// The endpoint of the device's methods over HTTP. Is `None` if it has none.
     Endpoint {
         device: DeviceNum,
         endpoint: Option<MethodEndpoint>,
@@ -146,7 +146,7 @@ pub struct DeviceDoc {
 
 /// When something was last received from a device and sent to it. In a change, `None` means unchanged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct LastSeen {
     /// Its telemetry.
     pub event_ms: Option<u64>,
     /// Its PINGREQ.
@@ -158,7 +158,7 @@ pub struct Seen {
     pub connected: Option<bool>,
 }
 
-impl Seen {
+impl LastSeen {
     pub fn fold(&mut self, newer: Self) {
         self.event_ms = newer.event_ms.or(self.event_ms);
         self.heartbeat_ms = newer.heartbeat_ms.or(self.heartbeat_ms);
@@ -188,7 +188,7 @@ pub struct StateVersion {
     pub payload: Bytes,
 }
 
-/// One key of a plugin's state. `value`: `None` if the key is deleted.
+/// One key of a plugin's state. Its `value` is `None` if the key is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvDoc {
     pub plugin: PluginName,

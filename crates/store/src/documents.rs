@@ -117,7 +117,7 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         Doc::QueueLimit { commands } => set_meta(tx, QUEUE_LIMIT, *commands),
         Doc::Call(call) => write_call(tx, call),
         // Folded by `WriteBatch`.
-        Doc::Config(_) | Doc::ConfigAcknowledged { .. } | Doc::State(_) | Doc::Seen { .. } | Doc::Kv(_) => Ok(()),
+        Doc::Config(_) | Doc::ConfigAcknowledged { .. } | Doc::State(_) | Doc::LastSeen { .. } | Doc::Kv(_) => Ok(()),
         Doc::Outgoing(_) | Doc::OutgoingGone { .. } | Doc::Broker(_) => Ok(()),
         Doc::DeadLetter(_) | Doc::DeadLetterGone { .. } => Ok(()),
     }
@@ -154,15 +154,15 @@ fn write_dead_letters(tx: &Transaction<'_>, DeadLetterFold { new, gone, last }: 
     for id in gone {
         let mut statement = tx.prepare_cached("SELECT body FROM dead_letter WHERE id = ?1")?;
         let body: Option<Vec<u8>> = statement.query_row([id], |r| r.get(0)).optional()?;
-        if let Some(letter) = body.map(|body| dead_letter(&body)).transpose()? {
-            kept::put_event(tx, letter.event)?;
+        if let Some(dead_letter) = body.map(|body| dead_letter(&body)).transpose()? {
+            kept::put_event(tx, dead_letter.event)?;
         }
         tx.prepare_cached("DELETE FROM dead_letter WHERE id = ?1")?.execute([id])?;
     }
-    for letter in new.values() {
-        let body = postcard::to_stdvec(letter).map_err(|e| Error::Sqlite(e.to_string()))?;
+    for dead_letter in new.values() {
+        let body = postcard::to_stdvec(dead_letter).map_err(|e| Error::Sqlite(e.to_string()))?;
         tx.prepare_cached("INSERT OR REPLACE INTO dead_letter (id, body) VALUES (?1, ?2)")?
-            .execute(params![letter.id, body])?;
+            .execute(params![dead_letter.id, body])?;
     }
     last.map_or(Ok(()), |last| set_meta(tx, LAST_DEAD_LETTER, last))
 }

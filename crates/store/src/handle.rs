@@ -13,12 +13,12 @@ use super::{
     append_queue::{AppendQueue, Item, QueuedEntry},
     command_docs::{CommandDoc, CommandFilter, CommandPage, DueCommand},
     commands,
-    commit::{OnCommit, QueuePosition},
+    commit::OnCommit,
     docs::{ConfigVersion, StateVersion},
     documents,
     kept::KeptRecord,
     lock::Lock,
-    permits::{QueuePermit, QueueShare},
+    permits::QueueShare,
     queries::{self, DocumentRead},
     reader::Reader,
     retention::Retention,
@@ -47,33 +47,9 @@ impl Deref for Handle {
 }
 
 impl Handle {
-    /// Waits until the queue has room for about this many bytes. The wait is short for callers of the whole
-    /// queue, whatever those of the bounded share do.
-    pub async fn reserve(&self, bytes: usize, share: QueueShare) -> Result<QueuePermit, Error> {
-        self.append_queue.permits.reserve(bytes, share).await
-    }
-
-    /// Reserves room for what may be dropped. Returns `None` if that would use the last quarter of the queue. Waits only
-    /// where many callers of the bounded share want some.
-    pub async fn reserve_droppable(&self, bytes: usize, share: QueueShare) -> Result<Option<QueuePermit>, Error> {
-        self.append_queue.permits.reserve_droppable(bytes, share).await
-    }
-
-    /// All entries up to and with this one are in the journal and applied.
-    #[must_use]
-    pub fn committed(&self) -> QueuePosition {
-        self.append_queue.progress.committed()
-    }
-
-    /// Why entries that are not committed never will be; `None` while the journal can be written.
-    #[must_use]
-    pub fn failed(&self) -> Option<&Error> {
-        self.append_queue.progress.failed()
-    }
-
     /// Writes one entry and waits until it is durable and applied.
     pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
-        let permit = self.reserve(1024, QueueShare::Whole).await?;
+        let permit = self.permits.reserve(1024, QueueShare::Whole).await?;
         let (done, reply) = tokio::sync::oneshot::channel();
         let on_commit = OnCommit::Call(Box::new(move |result| {
             let _ = done.send(result);

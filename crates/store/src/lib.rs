@@ -58,16 +58,16 @@ pub use backup::{MANIFEST, Manifest, backup, restore};
 pub use broker_docs::{BrokerDocs, QueuedDoc, SessionDoc};
 pub use check::{Checked, check};
 pub use command_docs::{CommandDoc, CommandFilter, CommandPage, DueCommand};
-pub use commit::{CommitCallback, OnCommit, QueuePosition};
+pub use commit::{CommitCallback, CommitProgress, OnCommit, QueuePosition};
 pub use docs::{
-    ConfigVersion, DeviceDoc, Doc, KvDoc, OutgoingDoc, PluginDoc, PluginLifecycleDoc, RegistryDoc, Seen, ServiceDoc,
-    StateVersion, TimerDoc,
+    ConfigVersion, DeviceDoc, Doc, KvDoc, LastSeen, OutgoingDoc, PluginDoc, PluginLifecycleDoc, RegistryDoc,
+    ServiceDoc, StateVersion, TimerDoc,
 };
 pub use handle::Handle;
 pub use kept::KeptRecord;
 pub use loaded::Loaded;
 pub use open::{Opened, open};
-pub use permits::{QueuePermit, QueueShare};
+pub use permits::{Permits, QueuePermit, QueueShare};
 pub use repair::{Repaired, repair};
 pub use service::Service;
 

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use super::{
     broker_docs::BrokerDocs,
     docs::{
-        ConfigVersion, DeviceDoc, KvDoc, OutgoingDoc, PluginDoc, PluginLifecycleDoc, RegistryDoc, Seen, ServiceDoc,
+        ConfigVersion, DeviceDoc, KvDoc, LastSeen, OutgoingDoc, PluginDoc, PluginLifecycleDoc, RegistryDoc, ServiceDoc,
         StateVersion, TimerDoc,
     },
 };
@@ -21,7 +21,7 @@ use switchbox_model::{
 pub struct Loaded {
     pub registries: Vec<RegistryDoc>,
     pub services: Vec<Arc<ServiceDoc>>,
-    pub devices: Vec<(DeviceDoc, Seen)>,
+    pub devices: Vec<(DeviceDoc, LastSeen)>,
     /// Gateways, each with a device that is bound to it.
     pub bindings: Vec<(DeviceNum, DeviceNum)>,
     /// The newest of each device.

@@ -12,7 +12,7 @@ use super::{
         from_json, meta, parsed, plugin_name, registry_name, state_version,
     },
     commands,
-    docs::{DeviceDoc, KvDoc, OutgoingDoc, PluginDoc, RegistryDoc, Seen, ServiceDoc},
+    docs::{DeviceDoc, KvDoc, LastSeen, OutgoingDoc, PluginDoc, RegistryDoc, ServiceDoc},
     loaded::Loaded,
     plugins, timers,
 };
@@ -95,7 +95,7 @@ fn devices(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
             password: r.get::<_, Option<String>>(6)?.map(|hash| PasswordHash(hash.into())),
             revision: r.get(13)?,
         };
-        let seen = Seen {
+        let seen = LastSeen {
             event_ms: r.get(5)?,
             heartbeat_ms: r.get(7)?,
             config_sent_ms: r.get(8)?,
@@ -145,8 +145,8 @@ fn of_plugins(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
         Ok(())
     })?;
     each(db, "SELECT body FROM dead_letter ORDER BY id", |r| {
-        if let Ok(letter) = dead_letter(&r.get::<_, Vec<u8>>(0)?) {
-            loaded.dead_letters.push((letter.plugin, letter.id));
+        if let Ok(dead_letter) = dead_letter(&r.get::<_, Vec<u8>>(0)?) {
+            loaded.dead_letters.push((dead_letter.plugin, dead_letter.id));
         }
         Ok(())
     })?;

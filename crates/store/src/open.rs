@@ -101,7 +101,7 @@ impl Opened {
         let (state, journal) = (self.state, self.journal.files().clone());
         let (materialiser_fatal, keep) = (fatal.clone(), self.options.keep_executions_bytes);
         let materialiser = spawn("materialiser", self.append_queue.clone(), fatal.clone(), move || {
-            threads::yield_to_foreground();
+            threads::yield_between_pieces();
             materialise::run(state, &journal, &work, keep, &materialiser_fatal);
         })?;
         let writer = Writer {

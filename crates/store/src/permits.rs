@@ -1,14 +1,10 @@
 //! Permits for room in the writer's queue, in bytes. A caller gets one before it queues an entry.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Error;
-use switchbox_support::threads::has_foreground;
 
 /// How much of the queue a caller may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,12 +29,9 @@ const UNIT_BYTES: usize = 256;
 /// What all callers of the bounded share together have in the queue: what others have to wait for. Enough for two commits of small events,
 /// of which one gathers while the other is written.
 const BOUNDED_BYTES: usize = 96 * 1024;
-/// What takes the disk longer than a commit of small events.
-const LARGE_BYTES: usize = 32 * 1024;
-/// How long the disk is left to others before this many bytes of the bounded share are written, which is so 32 MiB a second.
-const BACK_OFF: Duration = Duration::from_millis(1);
 
-pub(super) struct Permits {
+/// The room in the queue.
+pub struct Permits {
     permits: Arc<Semaphore>,
     units: usize,
     bounded: Arc<Semaphore>,
@@ -57,20 +50,18 @@ impl Permits {
         }
     }
 
-    /// Waits for room. A request larger than the whole queue gets the whole queue.
-    pub(super) async fn reserve(&self, bytes: usize, share: QueueShare) -> Result<QueuePermit, Error> {
+    /// Waits for room for about this many bytes. The wait is short for callers of the whole queue, whatever those of the bounded share do.
+    /// A request larger than the whole queue gets the whole queue.
+    pub async fn reserve(&self, bytes: usize, share: QueueShare) -> Result<QueuePermit, Error> {
         let of_bounded = self.bounded_permit(bytes, share).await?;
         let units =
             self.permits.clone().acquire_many_owned(units_of(bytes, self.units)).await.map_err(|_| Error::Closed)?;
         Ok(QueuePermit { units, of_bounded })
     }
 
-    /// Reserves room for what may be dropped. Returns `None` if that would use the last quarter of the queue.
-    pub(super) async fn reserve_droppable(
-        &self,
-        bytes: usize,
-        share: QueueShare,
-    ) -> Result<Option<QueuePermit>, Error> {
+    /// Reserves room for what may be dropped. Returns `None` if that would use the last quarter of the queue. Waits only where many callers
+    /// of the bounded share want some.
+    pub async fn reserve_droppable(&self, bytes: usize, share: QueueShare) -> Result<Option<QueuePermit>, Error> {
         let of_bounded = self.bounded_permit(bytes, share).await?;
         let units = take_now(&self.permits, units_of(bytes, self.units));
         let units = units.filter(|_| self.permits.available_permits() >= self.units / 4);
@@ -84,10 +75,6 @@ impl Permits {
             QueueShare::Bounded => {
                 let units = units_of(bytes, self.bounded_units);
                 let bounded_permit = self.bounded.clone().acquire_many_owned(units).await.map_err(|_| Error::Closed)?;
-                let back_off = back_off_before(bytes);
-                if !back_off.is_zero() && has_foreground(Instant::now()) {
-                    tokio::time::sleep(back_off).await;
-                }
                 Ok(Some(bounded_permit))
             }
         }
@@ -102,11 +89,6 @@ impl Permits {
 
 fn take_now(from: &Arc<Semaphore>, units: u32) -> Option<OwnedSemaphorePermit> {
     from.clone().try_acquire_many_owned(units).ok()
-}
-
-/// How long to wait before this many bytes are written.
-fn back_off_before(bytes: usize) -> Duration {
-    BACK_OFF * u32::try_from(bytes / LARGE_BYTES).unwrap_or(u32::MAX)
 }
 
 fn units_of(bytes: usize, most: usize) -> u32 {

@@ -45,13 +45,13 @@ pub(super) fn call(db: &Connection, id: &str) -> Result<Option<CallRecord>, Erro
 pub(super) fn dead_letters(db: &Connection, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
     let mut statement = db.prepare_cached("SELECT body FROM dead_letter WHERE id > ?1 ORDER BY id LIMIT ?2")?;
     let mut bodies = statement.query(params![after, limit])?;
-    let (mut letters, mut bytes) = (Vec::new(), 0);
+    let (mut dead_letters, mut bytes) = (Vec::new(), 0);
     while let Some(row) = bodies.next()?.filter(|_| bytes < ADMIN_PAGE_BYTES) {
         let body: Vec<u8> = row.get(0)?;
         bytes += body.len();
-        letters.push(columns::dead_letter(&body)?);
+        dead_letters.push(columns::dead_letter(&body)?);
     }
-    Ok(letters)
+    Ok(dead_letters)
 }
 
 pub(super) fn dead_letter(db: &Connection, id: u64) -> Result<Option<DeadLetter>, Error> {

@@ -34,7 +34,7 @@ impl Reader {
     }
 
     /// At most `rows` rows before `before`, newest first, and not many more bytes of them than are read at a time, but at least
-    /// one. `None`: the beginning was reached.
+    /// one. Is empty if the beginning was reached.
     pub(super) fn journal_back(&self, before: i64, rows: usize) -> Result<Vec<JournalRow>, Error> {
         Ok(self.journal.back_page(before, rows, READ_BYTES)?)
     }
@@ -76,7 +76,7 @@ impl Reader {
         self.journal.bytes_from(row)
     }
 
-    /// The row that contains the event, or the first one after it; `None` past the end.
+    /// The row that contains the event, or the first one after it. Returns `None` past the end.
     pub(super) fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
         Ok(self.journal.row_of(seq)?)
     }

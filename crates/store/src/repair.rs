@@ -206,8 +206,8 @@ impl<'a> Repair<'a> {
         file.sync_all()
     }
 
-    /// Writes a part of a file that was moved aside. `from`: its name there and the position where the new file begins; `None`: the
-    /// same name, including the header.
+    /// Writes a part of a file that was moved aside. `from` is its name there and the position where the new file begins. It is
+    /// `None` if the name is the same; the part then includes the header.
     fn write(&self, to: &Path, part: std::ops::Range<u64>, from: Option<(&Path, JournalPosition)>) -> io::Result<()> {
         let name = from.map_or(to, |(path, _)| path).file_name().unwrap_or_default();
         let mut bytes = from.map_or_else(Vec::new, |(_, start)| record::file_header(start).to_vec());

@@ -82,7 +82,7 @@ impl Retention {
     fn read_references(&mut self, db: &Connection, after: Seq, change: &mut KeptChange) -> Result<(), Error> {
         self.known.clear();
         let mut all = HashSet::new();
-        let mut note = |document, cause: &str| {
+        let mut record = |document, cause: &str| {
             if let Ok(Cause::Plugin { seq, plugin, attempt, .. }) = serde_json::from_str(cause) {
                 all.insert(seq);
                 if seq > after {
@@ -91,11 +91,11 @@ impl Retention {
             }
         };
         columns::each(db, "SELECT device, version, cause FROM config", |r| {
-            note(Document::Config { device: r.get(0)?, version: r.get(1)? }, r.get_ref(2)?.as_str()?);
+            record(Document::Config { device: r.get(0)?, version: r.get(1)? }, r.get_ref(2)?.as_str()?);
             Ok(())
         })?;
         columns::each(db, "SELECT device, num, cause FROM command", |r| {
-            note(Document::Command { device: r.get(0)?, num: r.get(1)? }, r.get_ref(2)?.as_str()?);
+            record(Document::Command { device: r.get(0)?, num: r.get(1)? }, r.get_ref(2)?.as_str()?);
             Ok(())
         })?;
         columns::each(db, "SELECT DISTINCT seq, referenced FROM kept", |r| {

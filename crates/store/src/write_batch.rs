@@ -8,7 +8,7 @@ use hashbrown::{HashMap, HashSet};
 use super::{
     broker::BrokerFold,
     dead_letters::DeadLetterFold,
-    docs::{ConfigVersion, Doc, KvDoc, OutgoingDoc, Seen, StateVersion},
+    docs::{ConfigVersion, Doc, KvDoc, LastSeen, OutgoingDoc, StateVersion},
 };
 use switchbox_model::{DeviceNum, PluginName, lifecycle::PluginChange, limits::VERSIONS_KEPT};
 
@@ -19,7 +19,7 @@ pub(super) struct WriteBatch {
     pub(super) configs: HashMap<DeviceNum, VecDeque<Arc<ConfigVersion>>>,
     pub(super) config_acks: HashMap<(DeviceNum, u64), u64>,
     pub(super) states: HashMap<DeviceNum, VecDeque<StateVersion>>,
-    pub(super) seen: HashMap<DeviceNum, Seen>,
+    pub(super) seen: HashMap<DeviceNum, LastSeen>,
     pub(super) kv: HashMap<(PluginName, String), KvDoc>,
     /// Messages that are gone again before they were written never are.
     pub(super) outgoing: VecDeque<Box<OutgoingDoc>>,
@@ -42,7 +42,7 @@ impl WriteBatch {
             Doc::Config(version) => keep_newest(self.configs.entry(version.device).or_default(), version),
             Doc::ConfigAcknowledged { device, version, time_ms } => self.acknowledge(device, version, time_ms),
             Doc::State(version) => keep_newest(self.states.entry(version.device).or_default(), version),
-            Doc::Seen { num, seen } => self.add_seen(num, seen),
+            Doc::LastSeen { num, seen } => self.add_seen(num, seen),
             Doc::DeadLetterGone { id } => {
                 let more = self.dead_letters.remove(id);
                 // The letter was counted when it came.
@@ -83,7 +83,7 @@ impl WriteBatch {
                 self.before_clock_set.push(std::mem::take(&mut self.broker));
                 self.others.push(doc);
             }
-            Doc::DeadLetter(letter) => self.dead_letters.add(letter),
+            Doc::DeadLetter(dead_letter) => self.dead_letters.add(dead_letter),
             other => self.others.push(other),
         }
     }
@@ -97,14 +97,14 @@ impl WriteBatch {
     }
 
     /// Returns true when it is the device's first.
-    fn add_seen(&mut self, device: DeviceNum, seen: Seen) -> bool {
+    fn add_seen(&mut self, device: DeviceNum, seen: LastSeen) -> bool {
         let before = self.seen.len();
         self.seen.entry(device).or_default().fold(seen);
         self.seen.len() > before
     }
 
     fn acknowledge(&mut self, device: DeviceNum, version: u64, time_ms: u64) -> bool {
-        self.add_seen(device, Seen { config_acknowledged_ms: Some(time_ms), ..Seen::default() });
+        self.add_seen(device, LastSeen { config_acknowledged_ms: Some(time_ms), ..LastSeen::default() });
         let waiting = self.configs.get_mut(&device);
         if let Some(newest) = waiting.as_ref().and_then(|versions| versions.back())
             && version + VERSIONS_KEPT as u64 <= newest.version

@@ -213,7 +213,7 @@ impl<M: Machine> Writer<M> {
         self.end = self.journal.append(record, last_seq, durable)?;
         if durable {
             let took = begun.elapsed();
-            self.commit_histogram.record(took);
+            self.commit_histogram.record_traced(took, None);
             self.commit_time = (self.commit_time * 7 + took) / 8;
             self.disk_time = (self.disk_time + self.disk_time / 64).min(took);
         }

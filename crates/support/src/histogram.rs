@@ -38,22 +38,18 @@ struct Inner {
     buckets: [AtomicU64; BUCKETS],
     sum_ns: AtomicU64,
     /// By the bucket.
-    exemplars: Mutex<BTreeMap<usize, Seen>>,
+    exemplars: Mutex<BTreeMap<usize, TracedSample>>,
 }
 
 /// What belonged to a sampled trace. Its text is made only for a scraper.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct TracedSample {
     trace: TraceId,
     value: f64,
     time_ms: u64,
 }
 
 impl Histogram {
-    pub fn record(&self, took: Duration) {
-        self.record_traced(took, None);
-    }
-
     /// Records a duration, with the trace that it belongs to, if that is sampled.
     pub fn record_traced(&self, took: Duration, trace: Option<TraceId>) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -63,7 +59,7 @@ impl Histogram {
         }
         self.0.sum_ns.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         if let Some(trace) = trace {
-            let seen = Seen { trace, value: took.as_secs_f64(), time_ms: clock::now_ms() };
+            let seen = TracedSample { trace, value: took.as_secs_f64(), time_ms: clock::now_ms() };
             self.0.exemplars.lock().insert(bucket, seen);
         }
     }
@@ -72,8 +68,9 @@ impl Histogram {
     #[must_use]
     pub fn exemplars(&self) -> BTreeMap<usize, Exemplar> {
         let seen = self.0.exemplars.lock().clone();
-        let text =
-            |(bucket, Seen { trace, value, time_ms })| (bucket, Exemplar { trace: trace.to_string(), value, time_ms });
+        let text = |(bucket, TracedSample { trace, value, time_ms })| {
+            (bucket, Exemplar { trace: trace.to_string(), value, time_ms })
+        };
         seen.into_iter().map(text).collect()
     }
 
@@ -160,7 +157,7 @@ mod tests {
     fn what_was_recorded_is_written_with_how_many_took_no_longer() {
         let histogram = Histogram::default();
         for us in [0, 20, 21, 1_000, 3_000_000, 61_000_000] {
-            histogram.clone().record(Duration::from_micros(us));
+            histogram.clone().record_traced(Duration::from_micros(us), None);
         }
         histogram.record_between_ms(5, 3, None);
         let mut registry = Registry::default();
@@ -187,11 +184,11 @@ mod tests {
         let histogram = Histogram::default();
         assert_eq!(histogram.buckets().percentile_us(50), None);
         for us in (1..=100).map(|n| n * 10) {
-            histogram.record(Duration::from_micros(us));
+            histogram.record_traced(Duration::from_micros(us), None);
         }
         let before = histogram.buckets();
         assert_eq!([50, 99, 100].map(|percent| before.percentile_us(percent)), [Some(500), Some(990), Some(1_000)]);
-        histogram.record(Duration::from_secs(90));
+        histogram.record_traced(Duration::from_secs(90), None);
         let after = histogram.buckets().since(&before);
         assert_eq!((after.count(), after.percentile_us(50)), (1, Some(60_000_000)));
     }

@@ -153,7 +153,7 @@ mod tests {
         let (limits, now) = (LogLimits::new(1), Instant::now());
         assert!(limits.allow(0, now).is_some() && limits.allow(1, now).is_some());
         assert_eq!(limits.allow(0, now), None);
-        assert_eq!((2..2 * KEPT).filter(|who| limits.allow(*who, now).is_some()).count(), KEPT - 2);
+        assert_eq!((2..2 * KEPT).filter(|key| limits.allow(*key, now).is_some()).count(), KEPT - 2);
         assert!(limits.allow(2 * KEPT, now + TIME).is_some());
         assert_eq!(limits.by.lock().len(), 1);
     }

@@ -199,7 +199,7 @@ impl Tasks {
         self.0.ended.lock().insert(name, how);
     }
 
-    /// Each task that has ended and should not have: its name, and how. Empty: all is well.
+    /// Each task that has ended and should not have: its name, and how. Is empty if all tasks run as they should.
     #[must_use]
     pub fn failed(&self) -> Vec<(&'static str, String)> {
         self.0.ended.lock().iter().map(|(name, how)| (*name, how.clone())).collect()

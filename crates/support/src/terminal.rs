@@ -107,7 +107,7 @@ impl Style {
 const PLAIN: &str = "00";
 
 /// Whether colours are wanted at all, as <https://no-color.org> has it.
-fn colours_wanted() -> bool {
+fn wants_colours() -> bool {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
     set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
@@ -122,7 +122,7 @@ fn mark() -> &'static str {
 /// Sets text off when standard output is a terminal with colours; [`print`] makes it so.
 #[must_use]
 pub fn paint(text: &str, style: Style) -> Cow<'_, str> {
-    let colours = is_terminal() && colours_wanted();
+    let colours = is_terminal() && wants_colours();
     if colours { Cow::Owned(marked(text, style)) } else { Cow::Borrowed(text) }
 }
 
@@ -200,7 +200,7 @@ pub fn raw() -> Box<dyn Write + Send> {
 /// Standard error for the log, and whether it is a terminal with colours.
 #[must_use]
 pub fn log() -> (io::Stderr, bool) {
-    (io::stderr(), io::stderr().is_terminal() && colours_wanted())
+    (io::stderr(), io::stderr().is_terminal() && wants_colours())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub async fn within<F: Future>(context: Option<Context>, future: F) -> F::Output
     }
 }
 
-/// For a task of its own, which does not inherit it. `None` outside of [`within`].
+/// For a task of its own, which does not inherit it. Returns `None` outside of [`within`].
 #[must_use]
 pub fn current() -> Option<Context> {
     CURRENT.try_with(|context| *context).ok()

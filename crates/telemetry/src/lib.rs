@@ -5,7 +5,6 @@
 //! Most ids are derived from the ids that things have anyway (`explain` uses the same), so nothing has to be passed from an event
 //! to its execution, to the journal and to the device's connection.
 
-mod asked;
 mod calls;
 mod context;
 mod current;
@@ -13,6 +12,7 @@ mod ids;
 mod key;
 mod memory;
 mod operator;
+mod operator_effect;
 mod otlp;
 mod protobuf;
 mod queue;
@@ -21,9 +21,9 @@ mod sampling_tests;
 mod span;
 mod tracer;
 
-pub use asked::Asked;
 pub use calls::Call;
 pub use context::{Context, PROPERTY, TraceId};
 pub use current::{current, current_traceparent, within};
+pub use operator_effect::OperatorEffect;
 pub use queue::{Batch, Outcome, SpanQueue};
 pub use tracer::{EffectId, Ended, Execution, LimitHits, Spans, Tracer, Traces};

@@ -3,19 +3,19 @@
 use switchbox_model::Effect;
 
 use super::{
-    asked::Asked,
     context::{Context, SpanId},
     current::current,
+    operator_effect::OperatorEffect,
     span::{Span, SpanKind},
     tracer::{Spans, Traces, effect_name},
 };
 
 impl Traces {
     /// The call in progress is about to request these effects.
-    pub fn asked(&self, time_ms: u64, effects: &[Effect]) {
+    pub fn remember_operator_effects(&self, time_ms: u64, effects: &[Effect]) {
         let Some(context) = current() else { return };
-        for asked in effects.iter().filter_map(|effect| Asked::of(effect, time_ms)) {
-            self.remember(asked.key(), context);
+        for operator_effect in effects.iter().filter_map(|effect| OperatorEffect::of(effect, time_ms)) {
+            self.remember(operator_effect.key(), context);
         }
     }
 
@@ -23,11 +23,11 @@ impl Traces {
     #[must_use]
     pub fn operator(&self, time_ms: u64, effects: &[Effect]) -> Spans {
         let span = |effect| {
-            let asked = Asked::of(effect, time_ms)?;
-            let context = self.recall(asked.key()).filter(|context| context.sampled)?;
+            let operator_effect = OperatorEffect::of(effect, time_ms)?;
+            let context = self.recall(operator_effect.key()).filter(|context| context.sampled)?;
             let span = Span {
                 trace: context.trace,
-                id: self.ids.operator_effect(asked.key()),
+                id: self.ids.operator_effect(operator_effect.key()),
                 parent: context.parent,
                 name: effect_name(effect).into(),
                 kind: SpanKind::Producer,
@@ -37,17 +37,17 @@ impl Traces {
                 links: Vec::new(),
                 error: None,
             };
-            Some(match asked {
-                Asked::Command { id } => span.with("switchbox.explain", id.to_owned()),
-                Asked::Config { .. } => span,
+            Some(match operator_effect {
+                OperatorEffect::Command { id } => span.with("switchbox.explain", id.to_owned()),
+                OperatorEffect::Config { .. } => span,
             })
         };
         Spans(effects.iter().filter_map(span).collect())
     }
 
     /// The trace of an operator's effect, the effect's span, and the span of its end.
-    pub(crate) fn of_operator(&self, asked: Asked<'_>) -> (Context, SpanId, SpanId) {
-        let key = asked.key();
+    pub(crate) fn of_operator(&self, operator_effect: OperatorEffect<'_>) -> (Context, SpanId, SpanId) {
+        let key = operator_effect.key();
         let context = self.recall(key).unwrap_or_else(|| self.ids.begun_by_operator(key));
         (context, self.ids.operator_effect(key), self.ids.operator_ended(key))
     }

@@ -14,11 +14,11 @@ use prometheus_client::metrics::{counter::Counter, family::Family};
 use switchbox_model::{DeviceName, Effect, EffectKey, Event, EventData, HandledRun, PluginName, Seq, event::Property};
 
 use super::{
-    asked::Asked,
     context::{Context, PROPERTY, SpanId, TraceId, traceparent},
     ids::Ids,
     key::Key,
     memory::{Filter, Memory},
+    operator_effect::OperatorEffect,
     queue::{Counted, Outcome, Queue, SpanQueue},
     span::{Span, SpanKind},
 };
@@ -80,7 +80,7 @@ pub struct Spans(pub(crate) Vec<Span>);
 #[derive(Debug, Clone, Copy)]
 pub enum EffectId<'a> {
     Plugin(&'a EffectKey),
-    Operator(Asked<'a>),
+    Operator(OperatorEffect<'a>),
 }
 
 /// How an effect ended at its device.
@@ -131,7 +131,7 @@ impl Tracer {
         }
     }
 
-    /// `None` while traces are off.
+    /// Returns `None` while traces are off.
     #[must_use]
     #[inline]
     pub fn on(&self) -> Option<&Traces> {
@@ -290,7 +290,7 @@ impl Traces {
         }
         let (context, parent, id) = match effect {
             EffectId::Plugin(key) => (self.context(key.seq), self.ids.effect(key), self.ids.ended(key)),
-            EffectId::Operator(asked) => self.of_operator(asked),
+            EffectId::Operator(operator_effect) => self.of_operator(operator_effect),
         };
         if !context.sampled && !is_error {
             return None;
@@ -311,8 +311,8 @@ impl Traces {
         let explain = match (config, effect) {
             (Some(version), _) => format!("{device}/configVersions/{version}"),
             (None, EffectId::Plugin(key)) => key.to_string(),
-            (None, EffectId::Operator(Asked::Command { id })) => id.to_owned(),
-            (None, EffectId::Operator(Asked::Config { .. })) => device.to_string(),
+            (None, EffectId::Operator(OperatorEffect::Command { id })) => id.to_owned(),
+            (None, EffectId::Operator(OperatorEffect::Config { .. })) => device.to_string(),
         };
         let span = span.with("switchbox.explain", explain).with("switchbox.device", device.to_string());
         self.send(&span.with("switchbox.status", status.to_owned()));
@@ -340,15 +340,15 @@ impl Traces {
     pub fn traceparent(&self, effect: EffectId<'_>) -> Option<String> {
         let key = match effect {
             EffectId::Plugin(key) => key,
-            EffectId::Operator(asked) => {
-                let Context { trace, sampled, .. } = self.recall(asked.key())?;
-                return Some(traceparent(trace, self.ids.operator_effect(asked.key()), sampled));
+            EffectId::Operator(operator_effect) => {
+                let Context { trace, sampled, .. } = self.recall(operator_effect.key())?;
+                return Some(traceparent(trace, self.ids.operator_effect(operator_effect.key()), sampled));
             }
         };
         let remembered = self.recall(Key::Event(key.seq));
         let context = remembered.unwrap_or_else(|| self.ids.begun(key.seq));
-        let goes_out = context.sampled || remembered.is_some();
-        goes_out.then(|| traceparent(context.trace, self.ids.effect(key), context.sampled))
+        let is_sent = context.sampled || remembered.is_some();
+        is_sent.then(|| traceparent(context.trace, self.ids.effect(key), context.sampled))
     }
 
     /// The trace context as a user property of MQTT 5.
@@ -419,7 +419,7 @@ impl Traces {
             EventData::CommandSettled { id, .. } => match id.parse::<EffectKey>() {
                 Ok(key) => Some(Context { parent: Some(self.ids.effect(&key)), ..self.context(key.seq) }),
                 Err(_) => {
-                    let key = Asked::Command { id }.key();
+                    let key = OperatorEffect::Command { id }.key();
                     Some(Context { parent: Some(self.ids.operator_effect(key)), ..self.recall(key)? })
                 }
             },

@@ -16,7 +16,7 @@ use switchbox_model::{
 };
 
 fn operator() -> Cause {
-    Cause::Api { who: "test".into() }
+    Cause::Api { caller: "test".into() }
 }
 
 fn name(id: &str) -> DeviceName {

@@ -11,6 +11,7 @@
 mod devices;
 mod disk;
 mod events;
+mod log;
 mod tools;
 mod versions;
 
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     disk::Disk,
     events::Events,
+    log::subscribe,
     tools::{is_available, skip_on_this_system},
     versions::config_version,
 };

@@ -38,8 +38,8 @@ pub(super) fn raise() -> Option<u64> {
 
 /// How many connections are possible with this many descriptors.
 pub(super) fn connections(settings: &Settings, descriptors: Option<u64>) -> anyhow::Result<Connections> {
-    let wanted = Connections { mqtt: settings.max_connections, admin: limits::ADMIN_CONNECTIONS };
-    let Some(descriptors) = descriptors else { return Ok(wanted) };
+    let requested = Connections { mqtt: settings.max_connections, admin: limits::ADMIN_CONNECTIONS };
+    let Some(descriptors) = descriptors else { return Ok(requested) };
     let of_journal =
         (settings.journal_keep_bytes / JOURNAL_FILE_BYTES + JOURNAL_FILES).saturating_mul(PER_JOURNAL_FILE);
     let left = descriptors.saturating_sub(RESERVED).saturating_sub(of_journal);
@@ -57,9 +57,9 @@ pub(super) fn connections(settings: &Settings, descriptors: Option<u64>) -> anyh
     ];
     let of_hubs: usize = of_hubs.into_iter().flatten().sum();
     let left = usize::try_from(left.saturating_sub(of_hubs as u64).max(LEAST)).unwrap_or(usize::MAX);
-    let admin = wanted.admin.min((left / 8).max(16));
-    let given = Connections { mqtt: wanted.mqtt.min(left - admin), admin };
-    if given != wanted {
+    let admin = requested.admin.min((left / 8).max(16));
+    let given = Connections { mqtt: requested.mqtt.min(left - admin), admin };
+    if given != requested {
         // No warning: most machines give fewer descriptors than the default asks for, and a house has fewer devices.
         tracing::info!(
             descriptors,
@@ -79,9 +79,9 @@ mod tests {
     #[test]
     fn connections_leave_descriptors_to_the_store() {
         let settings = Settings::with(&[]).unwrap();
-        let wanted = Connections { mqtt: 20_000, admin: 1_000 };
-        assert_eq!(connections(&settings, None).unwrap(), wanted);
-        assert_eq!(connections(&settings, Some(1 << 20)).unwrap(), wanted);
+        let requested = Connections { mqtt: 20_000, admin: 1_000 };
+        assert_eq!(connections(&settings, None).unwrap(), requested);
+        assert_eq!(connections(&settings, Some(1 << 20)).unwrap(), requested);
         let few = connections(&settings, Some(1_024)).unwrap();
         assert!((600..900).contains(&(few.mqtt + few.admin)) && few.admin > 64, "{few:?}");
         assert!(connections(&settings, Some(200)).unwrap_err().to_string().contains("ulimit -n"));

@@ -12,20 +12,19 @@ use switchbox_admin_api::{
     ShadowExample, ShadowPluginRequest, Time, TryMethodAnswer, TryPluginRequest, TryPluginResponse,
 };
 use switchbox_dispatch::{
-    CanaryEnd, CanaryRequest, CanaryStatus, Component, RecordError, RecordRequest, ShadowError, ShadowRequest,
-    ShadowStatus, TryError, TryRequest, TryResult,
+    CanaryRequest, Component, RecordError, RecordRequest, ShadowError, ShadowRequest, ShadowStatus, TryError,
+    TryRequest, TryResult,
 };
 use switchbox_dry_run::{effect::OutcomeLine, event::EventLine, live::MethodAnswer, payload::Payload, sink::Status};
 use switchbox_model::{DeviceName, Event, PluginName};
-use switchbox_plugin_runtime::PluginSettings;
-use switchbox_plugin_versions::EndedCanary;
+use switchbox_plugin_runtime::{CanaryStatus, PluginSettings};
 
 /// What `dispatch` is to try.
 pub(super) fn request(
-    asked: TryPluginRequest,
+    request: TryPluginRequest,
     from_journal: Option<(Event, Option<DeviceName>)>,
 ) -> Result<TryRequest, DryRunError> {
-    let TryPluginRequest { event, component, settings, method_answers, .. } = asked;
+    let TryPluginRequest { event, component, settings, method_answers, .. } = request;
     let event = match (from_journal, event) {
         (Some((event, device)), _) => EventLine::of(&event, device.as_ref(), 1),
         (None, event) => serde_json::from_value(Value::Object(event.unwrap_or_default()))
@@ -51,8 +50,8 @@ pub(super) fn response(name: &PluginName, result: TryResult) -> TryPluginRespons
         OutcomeLine::Failed(text) => ("failed", Some(text)),
     };
     let grants = |granted: bool| {
-        let asked = result.grants.iter().filter(|asked| asked.granted == granted);
-        asked.map(|asked| format!("{} {}", asked.capability.as_str(), asked.target)).collect()
+        let matching = result.grants.iter().filter(|grant| grant.granted == granted);
+        matching.map(|grant| format!("{} {}", grant.capability.as_str(), grant.target)).collect()
     };
     TryPluginResponse {
         name: name.to_string(),
@@ -90,8 +89,8 @@ pub(super) fn not_tried(error: &TryError) -> DryRunError {
     }
 }
 
-pub(super) fn record_request(asked: RecordPluginRequest) -> RecordRequest {
-    let RecordPluginRequest { seconds, bytes, mask } = asked;
+pub(super) fn record_request(request: RecordPluginRequest) -> RecordRequest {
+    let RecordPluginRequest { seconds, bytes, mask } = request;
     RecordRequest {
         time: seconds.map(|seconds| Duration::from_secs(seconds.0)),
         max_bytes: bytes.map(|bytes| bytes.0),
@@ -120,16 +119,16 @@ pub(super) fn recording(status: Status) -> PluginRecording {
     }
 }
 
-pub(super) fn shadow_request(asked: ShadowPluginRequest) -> Result<ShadowRequest, DryRunError> {
-    let ShadowPluginRequest { component, settings, share } = asked;
+pub(super) fn shadow_request(request: ShadowPluginRequest) -> Result<ShadowRequest, DryRunError> {
+    let ShadowPluginRequest { component, settings, share } = request;
     let settings = settings.map(|text| PluginSettings::parse(&text)).transpose();
     let settings = settings.map_err(|error| DryRunError::Invalid(format!("settings: {error}")))?;
     let component = component.map(|component| Component { origin: "the candidate".into(), bytes: component.0 });
     Ok(ShadowRequest { component, settings, share })
 }
 
-pub(super) fn canary_request(asked: CanaryPluginRequest) -> Result<CanaryRequest, DryRunError> {
-    let CanaryPluginRequest { component, settings, share, devices } = asked;
+pub(super) fn canary_request(request: CanaryPluginRequest) -> Result<CanaryRequest, DryRunError> {
+    let CanaryPluginRequest { component, settings, share, devices } = request;
     let settings = match settings {
         None => None,
         Some(text) => match PluginSettings::parse(&text) {
@@ -157,47 +156,6 @@ pub(super) fn canary(status: CanaryStatus) -> PluginCanary {
         dead_letters: Int64(status.dead_letters),
         median_micros: Int64(status.median_us),
         in_force_median_micros: Int64(status.in_force_median_us),
-    }
-}
-
-/// A canary for the history. Returns `None` if it is running.
-pub(super) fn ended_canary(status: CanaryStatus) -> Option<EndedCanary> {
-    let CanaryEnd { why, time_ms, by_guard, event } = status.ended?;
-    Some(EndedCanary {
-        digest: status.digest,
-        since_ms: status.since_ms,
-        share: status.share,
-        devices: status.devices,
-        events: status.events,
-        traps: status.traps,
-        errors: status.errors,
-        dead_letters: status.dead_letters,
-        median_us: status.median_us,
-        in_force_median_us: status.in_force_median_us,
-        why,
-        ended_ms: time_ms,
-        by_guard,
-        event: event.map(|event| event.0),
-    })
-}
-
-/// A canary of the history.
-pub(super) fn earlier_canary(ended: EndedCanary) -> PluginCanary {
-    PluginCanary {
-        digest: ended.digest,
-        since: Time(ended.since_ms),
-        ended: Some(ended.why),
-        ended_time: Some(Time(ended.ended_ms)),
-        ended_by_guard: ended.by_guard,
-        ended_by_event: ended.event.map(Int64),
-        share: ended.share,
-        devices: ended.devices,
-        events: Int64(ended.events),
-        traps: Int64(ended.traps),
-        errors: Int64(ended.errors),
-        dead_letters: Int64(ended.dead_letters),
-        median_micros: Int64(ended.median_us),
-        in_force_median_micros: Int64(ended.in_force_median_us),
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) struct Ending(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     /// Cancelled by the first signal.
-    asked: CancellationToken,
+    stop_requested: CancellationToken,
     /// Cancelled when the stop has begun, whatever made it begin.
     begun: CancellationToken,
     /// What the stop waits for.
@@ -83,7 +83,7 @@ impl Ending {
     /// Takes signals from now on.
     pub(super) fn watch() -> io::Result<Self> {
         let inner = Inner {
-            asked: CancellationToken::new(),
+            stop_requested: CancellationToken::new(),
             begun: CancellationToken::new(),
             phase: Mutex::new("the start to end"),
         };
@@ -93,10 +93,10 @@ impl Ending {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // Supervision: `Tasks` does not exist yet; after a panic here the host stops, as nothing could ask it to any more.
         thread::Builder::new().name("signals".into()).spawn(move || {
-            let asked = watching.0.asked.clone();
+            let stop_requested = watching.0.stop_requested.clone();
             let run = AssertUnwindSafe(|| runtime.block_on(watching.run(&ready)));
             if catch_unwind(run).is_err() {
-                stop_unwatched(&asked, STOP_DEADLINE);
+                stop_unwatched(&stop_requested, STOP_DEADLINE);
             }
         })?;
         is_ready.recv().map_err(io::Error::other)??;
@@ -104,8 +104,8 @@ impl Ending {
     }
 
     /// Returns when a signal asks the process to end.
-    pub(super) async fn asked(&self) {
-        self.0.asked.cancelled().await;
+    pub(super) async fn stop_requested(&self) {
+        self.0.stop_requested.cancelled().await;
     }
 
     /// The stop begins now, and has [`STOP_DEADLINE`].
@@ -127,7 +127,7 @@ impl Ending {
         tokio::select! {
             name = signals.next() => {
                 tracing::info!(signal = name, "stopping");
-                self.0.asked.cancel();
+                self.0.stop_requested.cancel();
             }
             () = self.0.begun.cancelled() => {}
         }
@@ -143,9 +143,9 @@ impl Ending {
 }
 
 /// Stops the host after the signal thread has panicked, within the same time.
-fn stop_unwatched(asked: &CancellationToken, deadline: Duration) -> ! {
+fn stop_unwatched(stop_requested: &CancellationToken, deadline: Duration) -> ! {
     tracing::error!("the signal thread panicked; the host stops, start it again");
-    asked.cancel();
+    stop_requested.cancel();
     thread::sleep(deadline);
     let line =
         format!("switchbox: did not stop within {} s; the next start takes up what was left", deadline.as_secs());

@@ -27,9 +27,9 @@ pub(super) async fn run(
     fatal: impl Fn(&store::Error),
     shutdown: CancellationToken,
 ) {
-    let mut noted = None;
+    let mut recorded = None;
     let mut log_limit = LogLimit::new(1, Instant::now());
-    let mut looked = Instant::now();
+    let mut last_deletion = Instant::now();
     loop {
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -40,8 +40,8 @@ pub(super) async fn run(
             Err(store::Error::Closed) => return,
             Err(error) => return fatal(&error),
         }
-        if looked.elapsed() >= DELETE_EVERY {
-            looked = Instant::now();
+        if last_deletion.elapsed() >= DELETE_EVERY {
+            last_deletion = Instant::now();
             let files = files.clone();
             // What they have written is removed, which waits for the disk. Supervision: it is looked again in a minute.
             drop(tokio::task::spawn_blocking(move || files.remove_expired()));
@@ -50,14 +50,18 @@ pub(super) async fn run(
             }
         }
         let low_water = dispatch.low_water(ingest.offered());
+        // A stop takes the plugins out of the table, and then none of them holds the low water back.
+        if shutdown.is_cancelled() {
+            return;
+        }
         // An idle host writes nothing.
-        if noted == Some(low_water) {
+        if recorded == Some(low_water) {
             continue;
         }
         match tidy(&store, low_water).await {
             Ok(()) => {
                 tracing::debug!(%low_water, "recorded the low water: all events before it are handled");
-                noted = Some(low_water);
+                recorded = Some(low_water);
             }
             Err(store::Error::Closed) => return,
             Err(error) => {

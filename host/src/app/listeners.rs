@@ -52,7 +52,7 @@ impl Listeners {
 
     pub(super) fn of(settings: &Settings, mqtt_server: &mqtt::Service) -> Self {
         let mut bound = mqtt_server.local_addrs().iter().copied();
-        let mut next = |wanted: Option<SocketAddr>| wanted.and_then(|_| bound.next());
+        let mut next = |requested: Option<SocketAddr>| requested.and_then(|_| bound.next());
         Self {
             mqtt: next(Some(settings.mqtt)).unwrap_or(settings.mqtt),
             mqtts: next(settings.mqtt_tls),

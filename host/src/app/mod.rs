@@ -1,28 +1,21 @@
 //! The one place that wires the handles together, starts them in order and stops them in the reverse order. Decides nothing.
 
 mod azure;
-mod changes;
 mod clock_watch;
 mod connections;
 mod descriptors;
 mod dry_runs;
 mod exit;
-mod folder;
 mod handles;
 mod housekeeping;
 mod journal_recordings;
 mod listeners;
 mod metrics_text;
-mod mirror;
-mod mirror_queue;
 mod options;
-mod plugin_texts;
 mod plugin_views;
 mod serve;
 mod start;
 mod stop;
-mod traces;
-mod windows;
 
 use std::{
     net::SocketAddr,
@@ -60,7 +53,7 @@ pub struct Host {
     fatal: Arc<Mutex<Option<String>>>,
     mqtt_server: JoinHandle<()>,
     api: JoinHandle<()>,
-    folder: folder::Service,
+    folder: switchbox_plugin_loader::Service,
     housekeeping: JoinHandle<()>,
     clock_watch: JoinHandle<()>,
     windows: JoinHandle<()>,

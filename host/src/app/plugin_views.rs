@@ -8,20 +8,17 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{
-    dry_runs, journal_recordings,
-    plugin_texts::{grant, matches, trigger},
-    windows,
-};
+use super::{dry_runs, journal_recordings};
 use switchbox_admin::{ApprovalError, DeleteError, DryRunError, PluginFuture, Plugins, RecordingPieces, RedriveError};
 use switchbox_admin_api::{
-    Approval, Builtin, CanaryPluginRequest, Int64, Plugin, PluginCanary, PluginCounters, PluginGuard, PluginRecording,
-    PluginRolledBack, PluginShadow, PluginTimers, PluginVersion, RecordPluginRequest, SettingsField, SettingsKind,
-    ShadowPluginRequest, Time, TryPluginRequest, TryPluginResponse, VersionInForce, VersionRolledBack,
+    Approval, Builtin, CanaryPluginRequest, Int64, Plugin, PluginCanary, PluginCounters, PluginGuard, PluginMatches,
+    PluginRecording, PluginRolledBack, PluginShadow, PluginTimers, PluginVersion, RecordPluginRequest, SettingsField,
+    SettingsKind, ShadowPluginRequest, Time, TryPluginRequest, TryPluginResponse, VersionInForce, VersionRolledBack,
 };
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::{GuardStatus, Manager, PluginState, PluginStatus};
 use switchbox_model::{DeviceName, Event, PluginName};
+use switchbox_plugin_loader::{grant, store_windows, trigger};
 use switchbox_plugin_runtime::{
     PluginSettings, Subject, schema,
     settings::ComponentRef,
@@ -210,7 +207,7 @@ impl Plugins for Views {
         let name = name.clone();
         Box::pin(async move {
             let begun = self.plugins.canary(&name, dry_runs::canary_request(request)?).await;
-            windows::store(&self.plugins, &self.history, &name).await;
+            store_windows(&self.plugins, &self.history, &name).await;
             begun.map(dry_runs::canary).map_err(|error| dry_runs::not_shadowed(&error))
         })
     }
@@ -221,7 +218,7 @@ impl Plugins for Views {
         Box::pin(async move {
             // A history that cannot be read is empty.
             let stored = tokio::task::spawn_blocking(move || history.canaries(&name)).await.unwrap_or_default();
-            let stored = stored.into_iter().rev().map(dry_runs::earlier_canary);
+            let stored = stored.into_iter().rev().map(dry_runs::canary);
             // The one that ended last may be written down or not.
             let is_last = |canary: &PluginCanary| last.as_ref().is_some_and(|last| last.since == canary.since);
             last.iter().cloned().chain(stored.filter(|canary| !is_last(canary))).collect()
@@ -240,18 +237,26 @@ impl Plugins for Views {
         self.plugins.approvals().into_iter().map(dry_runs::approval).collect()
     }
 
-    fn approve(&self, id: &str, who: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
-        let (id, who) = (id.to_owned(), who.to_owned());
-        Box::pin(async move { self.plugins.approve(&id, &who).await.map_err(|error| not_decided(&error)) })
+    fn approve(&self, id: &str, caller: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
+        let (id, caller) = (id.to_owned(), caller.to_owned());
+        Box::pin(async move { self.plugins.approve(&id, &caller).await.map_err(|error| not_decided(&error)) })
     }
 
-    fn reject(&self, id: &str, who: &str, reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
-        let (id, who, reason) = (id.to_owned(), who.to_owned(), reason.to_owned());
-        Box::pin(async move { self.plugins.reject(&id, &who, &reason).await.map_err(|error| not_decided(&error)) })
+    fn reject(&self, id: &str, caller: &str, reason: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
+        let (id, caller, reason) = (id.to_owned(), caller.to_owned(), reason.to_owned());
+        Box::pin(async move { self.plugins.reject(&id, &caller, &reason).await.map_err(|error| not_decided(&error)) })
     }
 
     fn recording_file(&self, name: &PluginName) -> PathBuf {
         self.plugins.recording_file(name)
+    }
+}
+
+/// Its triggers and grants that match the subject.
+fn matches(subject: &Subject, status: &PluginStatus) -> PluginMatches {
+    PluginMatches {
+        triggers: status.triggers.iter().filter(|trigger| subject.is_seen_by(trigger)).map(trigger).collect(),
+        grants: status.grants_in_force.iter().filter(|grant| subject.is_allowed_by(grant)).map(grant).collect(),
     }
 }
 

@@ -43,7 +43,7 @@ async fn run(settings: &Settings, damage: Damage, ready: &dyn Fn(&Host), ending:
     };
     let host = tokio::select! {
         started = starting => started.context("the start ended badly")??,
-        () = ending.asked() => {
+        () = ending.stop_requested() => {
             tracing::info!("stopped before the start was complete; the next start continues");
             return Ok(());
         }
@@ -52,11 +52,11 @@ async fn run(settings: &Settings, damage: Damage, ready: &dyn Fn(&Host), ending:
     terminal::print(&ready_line(&host, settings).to_string())?;
     let shutdown = host.shutdown();
     tokio::select! {
-        () = ending.asked() => {}
+        () = ending.stop_requested() => {}
         () = shutdown.cancelled() => tracing::info!("stopping, as the store failed"),
     }
     ending.begin();
-    let stopped = host.stop_noting(&|phase| ending.phase(phase)).await;
+    let stopped = host.stop_with_reports(&|phase| ending.phase(phase)).await;
     tracing::info!("stopped");
     stopped
 }

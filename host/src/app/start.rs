@@ -9,16 +9,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Host, Listeners, azure,
-    changes::{self, Loader},
-    clock_watch,
-    connections::DeviceConnections,
-    descriptors, folder,
-    handles::HostHandles,
-    housekeeping, metrics_text,
-    mirror::Mirrored,
-    mirror_queue::MirrorQueue,
-    options, plugin_views, traces, windows,
+    Host, Listeners, azure, clock_watch, connections::DeviceConnections, descriptors, handles::HostHandles,
+    housekeeping, metrics_text, options, plugin_views,
 };
 use switchbox_admin as admin;
 use switchbox_auth as auth;
@@ -32,8 +24,10 @@ use switchbox_delivery as delivery;
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::Manager;
 use switchbox_files as files;
-use switchbox_model::RegistryName;
+use switchbox_mirror::{MirrorQueue, Mirrored};
+use switchbox_model::{PluginName, RegistryName};
 use switchbox_mqtt as mqtt;
+use switchbox_plugin_loader::{self as plugin_loader, AuthorOf, Loader};
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_scripts::Scripts;
 use switchbox_plugin_versions::History;
@@ -42,6 +36,7 @@ use switchbox_pubsub::{SessionJournal, Topics};
 use switchbox_settings::{GrantPolicy, Settings};
 use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, tasks::Tasks, threads::Background};
+use switchbox_trace_export as trace_export;
 use switchbox_transport::tls;
 
 impl Host {
@@ -65,7 +60,7 @@ struct Start<'a> {
     tasks: Tasks,
     shutdown: CancellationToken,
     /// Sends the spans of traces. `None` if there are to be none.
-    exporter: Option<traces::Exporter>,
+    exporter: Option<trace_export::Exporter>,
     /// Why the host has to stop, if it has to.
     fatal: Arc<Mutex<Option<String>>>,
 }
@@ -98,7 +93,7 @@ struct Recovered {
     plugins: Arc<Manager>,
     history: History,
     authors: Arc<admin::Authors>,
-    folder: folder::Service,
+    folder: plugin_loader::Service,
     timers: JoinHandle<()>,
     expiry: JoinHandle<()>,
 }
@@ -117,7 +112,7 @@ struct Restored {
 impl<'a> Start<'a> {
     fn new(settings: &'a Settings) -> anyhow::Result<Self> {
         let background = Background::start().context("the background's threads cannot be started")?;
-        let (traces, exporter) = traces::start(settings)?;
+        let (traces, exporter) = trace_export::start(settings)?;
         let metrics = Metrics::with_traces(traces);
         let tasks = Tasks::new(metrics.clone());
         let (shutdown, fatal) = (CancellationToken::new(), Arc::default());
@@ -181,7 +176,7 @@ impl<'a> Start<'a> {
     async fn recover_plugins(&self, opened: &mut Opened) -> anyhow::Result<Recovered> {
         let engine = plugin::WasmEngine::new(plugin::Options {
             cache: Some(self.settings.data.join("compiled")),
-            background: Some(self.background.handle().clone()),
+            compiles_on: Some(self.background.handle().clone()),
             tasks: self.tasks.clone(),
             ..plugin::Options::default()
         })?;
@@ -193,13 +188,17 @@ impl<'a> Start<'a> {
         let timers = self.tasks.spawn("timers", &self.shutdown, timers);
         let on = self.background.handle();
         let (history, authors) = (History::new(&self.settings.data), Arc::<admin::Authors>::default());
-        let noted = history.clone();
-        plugins.on_rolled_back(move |name, rolled_back| changes::record_rolled_back(&noted, name, rolled_back));
-        let (noted, running) = (history.clone(), Arc::downgrade(&plugins));
-        plugins.on_canary_ended(move |name, status| windows::canary_ended(&running, &noted, name, status));
+        let records = history.clone();
+        plugins.on_rolled_back(move |name, rolled_back| plugin_loader::record_rolled_back(&records, name, rolled_back));
+        let (records, running) = (history.clone(), Arc::downgrade(&plugins));
+        plugins.on_canary_ended(move |name, status| plugin_loader::canary_ended(&running, &records, name, status));
         let scripts = Arc::new(Scripts::new(self.settings.js_toolchain.clone(), &self.settings.data));
-        let loader = Loader { plugins: plugins.clone(), history: history.clone(), authors: authors.clone(), scripts };
-        let folder = folder::start(self.settings, loader, &self.tasks, on, self.shutdown.clone()).await?;
+        let writers = authors.clone();
+        let author_of: AuthorOf =
+            Arc::new(move |name: &PluginName, component: &[u8], settings: &[u8]| writers.of(name, component, settings));
+        let loader = Loader { plugins: plugins.clone(), history: history.clone(), author_of, scripts };
+        let folder = &self.settings.plugins;
+        let folder = plugin_loader::start(folder, loader, &self.tasks, on, self.shutdown.clone()).await?;
         delivery.close_orphaned_connections().await?;
         delivery.expire_overdue().await?;
         let (delivery, shutdown) = (delivery.clone(), self.shutdown.child_token());
@@ -304,7 +303,7 @@ impl<'a> Start<'a> {
             (handles.plugins.clone(), handles.delivery.clone(), handles.registry.clone());
         let clock_watch = clock_watch::run(plugins, delivery, registry, stopping());
         let clock_watch = self.tasks.spawn("clock", &self.shutdown, clock_watch);
-        let windows = windows::run(handles.plugins.clone(), history, stopping());
+        let windows = plugin_loader::store_changed_windows(handles.plugins.clone(), history, stopping());
         let windows = self.tasks.spawn("windows of guards", &self.shutdown, windows);
         let run = self.exporter.map(|exporter| exporter.run(self.shutdown.child_token()));
         let exporter = run.map(|run| self.tasks.spawn_on(on, "traces", &self.shutdown, run));

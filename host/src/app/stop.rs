@@ -27,14 +27,14 @@ impl Host {
     /// Ends the connections, then the plugins, then the store: what is acknowledged is kept, what is in progress is completed or
     /// left in the journal. The error is why the host had to stop, if it had to.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.stop_noting(&|_| ()).await
+        self.stop_with_reports(&|_| ()).await
     }
 
-    /// Stops like [`Self::stop`], and reports to `note` what is waited for.
-    pub async fn stop_noting(self, note: &(dyn Fn(&'static str) + Sync)) -> anyhow::Result<()> {
+    /// Stops like [`Self::stop`], and calls `report` with each phase that it waits for.
+    pub async fn stop_with_reports(self, report: &(dyn Fn(&'static str) + Sync)) -> anyhow::Result<()> {
         self.ready.store(false, Ordering::Release);
         self.shutdown.cancel();
-        let phases = Phases { note };
+        let phases = Phases { report };
         // The exporter ends by its own deadline, a second.
         let exporter = async {
             match self.exporter {
@@ -74,13 +74,13 @@ impl Host {
 }
 
 struct Phases<'a> {
-    note: &'a (dyn Fn(&'static str) + Sync),
+    report: &'a (dyn Fn(&'static str) + Sync),
 }
 
 impl Phases<'_> {
     /// Returns `None` if the part did not end in time.
     async fn wait<T>(&self, what: &'static str, limit: Duration, part: impl Future<Output = T>) -> Option<T> {
-        (self.note)(what);
+        (self.report)(what);
         let ended = timeout(limit, part).await.ok();
         if ended.is_none() {
             tracing::warn!(part = what, "did not end within {limit:?}; the host stops without it");
@@ -111,9 +111,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_stop_continues_without_a_part_that_never_ends_and_names_it() {
-        let noted = Mutex::new(Vec::new());
-        let note = |part| noted.lock().push(part);
-        let phases = Phases { note: &note };
+        let reported = Mutex::new(Vec::new());
+        let report = |part| reported.lock().push(part);
+        let phases = Phases { report: &report };
         let short = Duration::from_millis(10);
         assert_eq!(phases.wait("connections", short, pending::<()>()).await, None);
         assert_eq!(phases.wait("plugins", short, async { 7 }).await, Some(7));
@@ -121,7 +121,7 @@ mod tests {
         let (never, waits) = std::sync::mpsc::sync_channel::<()>(0);
         let blocked = spawn_blocking(move || waits.recv());
         assert!(phases.wait("the store", short, blocked).await.is_none());
-        assert_eq!(*noted.lock(), ["connections", "plugins", "the store"]);
+        assert_eq!(*reported.lock(), ["connections", "plugins", "the store"]);
         drop(never);
     }
 }

@@ -143,7 +143,7 @@ impl FakeHost {
         let tolerance = device.about.metadata.iter().rev().find(|entry| entry.name == twin::TOLERANCE);
         // The host's API refuses metadata with a wrong tolerance.
         let tolerance = twin::tolerance(tolerance.map(|entry| entry.value.as_str())).unwrap_or(Tolerance::EXACT);
-        Ok(twin::document(&kept(&device.configs), &kept(&device.states), tolerance).text)
+        Ok(twin::document(&kept(&device.configs), &kept(&device.states), tolerance).text())
     }
 
     pub(crate) fn twin_patch(&self, device: &str, patch: &str, expected: Option<u64>) -> Result<()> {
@@ -195,7 +195,7 @@ impl FakeHost {
             calls::TIMER.sized(payload.len()),
         ])?;
         calls::timer_name(name)?;
-        wanted(schedule).first_ms(world.now).map_err(Error::Invalid)?;
+        requested_schedule(schedule).first_ms(world.now).map_err(Error::Invalid)?;
         world.stage_timer(name, Some((schedule.clone(), payload.into())))
     }
 
@@ -252,7 +252,7 @@ fn send(
     world.stage_command(name, command)
 }
 
-fn wanted(schedule: &Schedule) -> RequestedSchedule {
+fn requested_schedule(schedule: &Schedule) -> RequestedSchedule {
     match schedule {
         Schedule::After(ms) => RequestedSchedule::AfterMs(*ms),
         Schedule::At(ms) => RequestedSchedule::AtMs(*ms),

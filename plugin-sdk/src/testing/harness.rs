@@ -205,7 +205,7 @@ impl<P: Plugin> Harness<P> {
     fn is_called(&self, device_id: &str, data: &EventData) -> bool {
         match data {
             EventData::Timer(timer) if timer.name != crate::plugin::START => true,
-            data => self.triggers.match_event(patterns::seen(device_id, data)),
+            data => self.triggers.match_event(patterns::trigger_input(device_id, data)),
         }
     }
 

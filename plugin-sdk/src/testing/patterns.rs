@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use switchbox_rules::{
     description,
-    event::{self, Seen},
+    event::{self, TriggerInput},
     grants::{self, EffectiveGrants},
     names::{DeviceName, RegistryName},
     pattern::{self, GlobSet},
@@ -64,13 +64,13 @@ fn kind(kind: EventKind) -> event::EventKind {
 }
 
 /// What triggers look at. `device`: the id of the event's device; empty if it has none.
-pub(super) fn seen<'a>(device: &'a str, data: &'a EventData) -> Seen<'a> {
+pub(super) fn trigger_input<'a>(device: &'a str, data: &'a EventData) -> TriggerInput<'a> {
     let (subfolder, topic) = match data {
         EventData::Telemetry(telemetry) => (telemetry.subfolder.as_str(), ""),
         EventData::Topic(message) => ("", message.topic.as_str()),
         _ => ("", ""),
     };
-    Seen { kind: kind(data.kind()), device, subfolder, topic }
+    TriggerInput { kind: kind(data.kind()), device, subfolder, topic }
 }
 
 /// Whether the plugin may do this to the device, seen from the registry `home`.
@@ -103,8 +103,8 @@ mod tests {
     use super::*;
 
     fn granted(capability: Capability, pattern: &str) -> SharedGrants {
-        let asked = [grant(&Grant { capability, pattern: pattern.into() })];
-        SharedGrants(Rc::new(EffectiveGrants::new(&asked, None).unwrap()))
+        let requested = [grant(&Grant { capability, pattern: pattern.into() })];
+        SharedGrants(Rc::new(EffectiveGrants::new(&requested, None).unwrap()))
     }
 
     #[test]

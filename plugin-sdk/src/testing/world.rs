@@ -7,7 +7,7 @@ use switchbox_rules::{
     limits,
     names::{DeviceName, RegistryName},
     output::OutputLines,
-    twin::Kept,
+    twin::KeptVersion,
 };
 
 use super::{
@@ -119,10 +119,14 @@ impl Default for World {
 }
 
 /// The versions that the host keeps, newest first.
-pub(super) fn kept(versions: &[(u64, Vec<u8>)]) -> Vec<Kept<'_>> {
+pub(super) fn kept(versions: &[(u64, Vec<u8>)]) -> Vec<KeptVersion<'_>> {
     let numbered = (1..).zip(versions);
-    let kept =
-        numbered.map(|(number, (time_ms, payload))| Kept { number, time_ms: *time_ms, payload, acknowledged_ms: None });
+    let kept = numbered.map(|(number, (time_ms, payload))| KeptVersion {
+        number,
+        time_ms: *time_ms,
+        payload,
+        acknowledged_ms: None,
+    });
     let mut newest: Vec<_> = kept.skip(versions.len().saturating_sub(limits::VERSIONS_KEPT)).collect();
     newest.reverse();
     newest

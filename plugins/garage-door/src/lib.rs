@@ -91,7 +91,7 @@ impl Plugin for GarageDoor {
                 id: request.id,
                 ok: (200..300).contains(&response.status),
                 status: Some(response.status),
-                answer: request::said(&response.payload),
+                answer: request::json_value(&response.payload),
                 error: None,
             },
             // The phone waits for an answer, so it gets an error now, instead of a door that moves unexpectedly later.

@@ -37,7 +37,7 @@ pub(crate) fn read<'a>(payload: &'a [u8], actions: &[String]) -> Result<Request<
 }
 
 /// JSON byte for byte; anything else as text. Returns `None` for an empty payload.
-pub(crate) fn said(payload: &[u8]) -> Option<Box<RawValue>> {
+pub(crate) fn json_value(payload: &[u8]) -> Option<Box<RawValue>> {
     if payload.is_empty() {
         return None;
     }
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn what_a_door_says_is_json_or_text() {
-        let text = |payload: &[u8]| said(payload).map(|said| said.get().to_owned());
+        let text = |payload: &[u8]| json_value(payload).map(|json_value| json_value.get().to_owned());
         assert_eq!(text(br#"{"n": 1.50}"#).unwrap(), r#"{"n": 1.50}"#);
         assert_eq!(text(b"jammed").unwrap(), r#""jammed""#);
         assert_eq!(text(b""), None);

@@ -46,8 +46,8 @@ fn the_phone_gets_an_error_when_the_door_cannot_be_reached() {
     for door in ["door-1", "door-9", "lamp-1"] {
         t.message(&format!("garage/{door}/request"), r#"{"action": "open"}"#).unwrap();
     }
-    let said: Vec<_> = answers(&t).iter().map(|(_, answer)| answer["error"].as_str().unwrap().to_owned()).collect();
-    for (error, text) in said.iter().zip(["offline: ", "not found: ", "denied: "]) {
+    let errors: Vec<_> = answers(&t).iter().map(|(_, answer)| answer["error"].as_str().unwrap().to_owned()).collect();
+    for (error, text) in errors.iter().zip(["offline: ", "not found: ", "denied: "]) {
         assert!(error.starts_with(text), "{error}");
     }
 }

@@ -103,8 +103,8 @@ impl Plugin for MotionAlert {
 
 impl MotionAlert {
     fn moved(&self, event: &Event) -> Result<bool, Disposition> {
-        let said: switchbox_plugin::serde_json::Value = event.json()?;
-        match said.get(&self.settings.field).and_then(|value| value.as_bool()) {
+        let payload: switchbox_plugin::serde_json::Value = event.json()?;
+        match payload.get(&self.settings.field).and_then(|value| value.as_bool()) {
             Some(moved) => Ok(moved),
             None => Err(reject(format!("field {:?} is neither true nor false", self.settings.field))),
         }

@@ -2,7 +2,7 @@
 
 /// The new state of the heater, if it changes. `heating` is its current state, if known.
 pub(crate) fn heating(reported: f64, desired: f64, hysteresis: f64, heating: Option<bool>) -> Option<bool> {
-    let wanted = if reported <= desired - hysteresis {
+    let heat = if reported <= desired - hysteresis {
         true
     } else if reported >= desired + hysteresis {
         false
@@ -10,7 +10,7 @@ pub(crate) fn heating(reported: f64, desired: f64, hysteresis: f64, heating: Opt
         // In between, it keeps its state.
         heating.unwrap_or(false)
     };
-    (heating != Some(wanted)).then_some(wanted)
+    (heating != Some(heat)).then_some(heat)
 }
 
 #[cfg(test)]

@@ -91,8 +91,8 @@ fn table(rounds: usize, names: &[String]) {
     let (_host, target) = Target::start(&host_folder, &[]);
     let target = Arc::new(target);
     let mut healthy = Healthy::connect(&target);
-    let wanted = |row: &Row| names.is_empty() || names.iter().any(|part| row.name.contains(part.as_str()));
-    let mut table: Vec<_> = rows().into_iter().filter(wanted).map(Measured::new).collect();
+    let matches = |row: &Row| names.is_empty() || names.iter().any(|part| row.name.contains(part.as_str()));
+    let mut table: Vec<_> = rows().into_iter().filter(matches).map(Measured::new).collect();
     for round in 1..=rounds {
         for measured in &mut table {
             measured.once(&target, &mut healthy);

@@ -47,15 +47,15 @@ fn what_a_device_does_with_a_message_over_amqp_ends_it() {
     let message =
         |id: &str| json!({"to": "azure-1", "id": id, "data": id, "ack": "full", "properties": {"room": "hall"}});
     let Some(device) = node(&hub, "amqp", &[&identity]) else { return };
-    device.said("ready", |_| true);
+    device.wait_for_line("ready", |_| true);
     // One after the other: the SDK's library gives messages that it settles together the outcome of the first.
     for (id, code) in [("abandon", "DeliveryCountExceeded"), ("reject", "Rejected"), ("take", "Success")] {
         let Some(program) = sender(&hub, &json!([message(id)]), "tcp") else { return };
-        let came = device.said("c2d", |line| line["data"] == id);
-        assert_eq!((&came["id"], &came["properties"]["room"]), (&json!(id), &json!("hall")), "{came}");
-        assert_eq!(came["to"], "/devices/azure-1/messages/devicebound");
-        let told = program.said("feedback", |line| line["record"]["originalMessageId"] == id);
-        assert_eq!(told["record"]["statusCode"], code, "{told}");
+        let received = device.wait_for_line("c2d", |line| line["data"] == id);
+        assert_eq!((&received["id"], &received["properties"]["room"]), (&json!(id), &json!("hall")), "{received}");
+        assert_eq!(received["to"], "/devices/azure-1/messages/devicebound");
+        let reported = program.wait_for_line("feedback", |line| line["record"]["originalMessageId"] == id);
+        assert_eq!(reported["record"]["statusCode"], code, "{reported}");
     }
     assert_eq!(device.count(|line| line["what"] == "c2d" && line["data"] == "abandon"), 3);
     hub.host.stop();
@@ -83,16 +83,16 @@ fn a_connection_is_one_devices_and_ends_with_its_right_to_connect() {
     let policy = key(&hub.policy("device"));
     let user = format!("azure-1@sas.{}", hub.name);
     let Some(refused) = by_hand(&hub, &user, &token(&hub, &other, 60, None)) else { return };
-    refused.said("disconnected", |_| true);
+    refused.wait_for_line("disconnected", |_| true);
     assert_eq!(refused.count(|line| line["what"] == "sent"), 0);
 
     let first = by_hand(&hub, &user, &token(&hub, &own, 60, None)).unwrap();
-    first.said("sent", |line| line["number"] == 2);
-    let rejected = first.said("rejected", |_| true);
+    first.wait_for_line("sent", |line| line["number"] == 2);
+    let rejected = first.wait_for_line("rejected", |_| true);
     assert_eq!(rejected["condition"], "amqp:decode-error", "{rejected}");
     let refused = |program: &Program, address: &str, condition: &str| {
-        let told = program.said("refused", |line| line["address"] == address);
-        assert_eq!(told["condition"], condition, "{told}");
+        let reported = program.wait_for_line("refused", |line| line["address"] == address);
+        assert_eq!(reported["condition"], condition, "{reported}");
     };
     let unauthorized = "amqp:unauthorized-access";
     refused(&first, "/devices/other/messages/events", unauthorized);
@@ -114,21 +114,21 @@ fn a_connection_is_one_devices_and_ends_with_its_right_to_connect() {
     let second =
         by_hand(&hub, &format!("device@sas.root.{}", hub.name), &token(&hub, &policy, 60, Some(Policy::Device)));
     let second = second.unwrap();
-    let closed = first.said("closed", |_| true);
+    let closed = first.wait_for_line("closed", |_| true);
     assert_eq!(closed["condition"], "amqp:link:detach-forced", "{closed}");
     assert!(closed["text"].as_str().unwrap().contains("connected again"), "{closed}");
-    second.said("sent", |_| true);
+    second.wait_for_line("sent", |_| true);
     refused(&second, "/devices/other/messages/events", unauthorized);
     refused(&second, "default/ConsumerGroups/$Default/Partitions/0", unauthorized);
     let _ = hub.host.cli(&hub.host_folder, &["device", "block", "azure-1"]);
-    let closed = second.said("closed", |_| true);
+    let closed = second.wait_for_line("closed", |_| true);
     assert!(closed["text"].as_str().unwrap().contains("is blocked"), "{closed}");
     until("the device to be gone", || (!is_connected(&admin)).then_some(()));
     let _ = hub.host.cli(&hub.host_folder, &["device", "unblock", "azure-1"]);
 
     let brief = by_hand(&hub, &user, &token(&hub, &own, 3, None)).unwrap();
-    brief.said("sent", |_| true);
-    let closed: Value = brief.said("closed", |_| true);
+    brief.wait_for_line("sent", |_| true);
+    let closed: Value = brief.wait_for_line("closed", |_| true);
     assert_eq!((&closed["condition"], &closed["text"]), (&json!(unauthorized), &json!("the token has expired")));
     hub.host.stop();
 }

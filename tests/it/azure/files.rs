@@ -65,8 +65,8 @@ fn python_uploads_files_whole_and_in_blocks() {
     let admin = hub.host.admin();
     admin.wait_plugin("on-file", "to run", |plugin| plugin["state"] == "running");
     let Some(program) = python(&hub, &hub.connection_string("azure-1")) else { return };
-    program.said("ended", |_| true);
-    let named = |what: &'static str, name: &'static str| program.said(what, move |line| line["name"] == name);
+    program.wait_for_line("ended", |_| true);
+    let named = |what: &'static str, name: &'static str| program.wait_for_line(what, move |line| line["name"] == name);
     for name in ["whole.txt", "logs/2026/a b.bin", "checked.txt", "empty"] {
         let uploaded = named("uploaded", name);
         assert!(uploaded["etag"].as_str().unwrap().starts_with("\"0x"), "{uploaded}");
@@ -80,12 +80,12 @@ fn python_uploads_files_whole_and_in_blocks() {
     assert_eq!(fs::read(files.join("whole.txt")).unwrap(), b"second");
     let large: Vec<u8> = (0..=255u8).cycle().take(4 * MEBIBYTE).collect();
     assert_eq!(fs::read(files.join("logs%2F2026%2Fa%20b.bin")).unwrap(), large);
-    let in_blocks = uploads(&admin).into_iter().find(|told| told["file"] == "logs/2026/a b.bin").unwrap();
+    let in_blocks = uploads(&admin).into_iter().find(|upload| upload["file"] == "logs/2026/a b.bin").unwrap();
     let expect = json!({"file": "logs/2026/a b.bin", "bytes": 4 * MEBIBYTE, "contentType": "text/csv",
                         "metadata": {"room": "hall"}});
     assert_eq!(in_blocks, expect);
-    let told: Vec<_> = uploads(&admin).iter().map(|told| told["file"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(told, ["whole.txt", "logs/2026/a b.bin", "checked.txt", "whole.txt", "empty"]);
+    let names: Vec<_> = uploads(&admin).iter().map(|upload| upload["file"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, ["whole.txt", "logs/2026/a b.bin", "checked.txt", "whole.txt", "empty"]);
     until("the config of sink-1", || {
         let sink = admin.get(&Admin::device_path("sink-1", "")).ok();
         let config = STANDARD.decode(sink["config"]["binaryData"].as_str()?).ok()?;
@@ -132,7 +132,7 @@ fn node_uploads_files_over_mqtt_and_https() {
     let identity = hub.connection_string("azure-1");
     for transport in ["mqtt", "http"] {
         let Some(program) = node(&hub, transport, &identity) else { return };
-        program.said("ended", |_| true);
+        program.wait_for_line("ended", |_| true);
         let files = folder(&hub.host_folder, "azure-1");
         assert_eq!(fs::read(files.join(format!("{transport}.txt"))).unwrap(), b"hello");
         assert_eq!(fs::read(files.join(format!("{transport}%2Flarge.bin"))).unwrap(), vec![7; 9 * MEBIBYTE]);
@@ -163,8 +163,8 @@ impl<'a> Uploader<'a> {
         let answer = self.call("", &json!({"blobName": name}));
         let (body, status) = answer.rsplit_once('\n').unwrap();
         assert_eq!(status, "200", "{answer}");
-        let told: Value = serde_json::from_str(body).unwrap();
-        let text = |field: &str| told[field].as_str().unwrap().to_owned();
+        let upload: Value = serde_json::from_str(body).unwrap();
+        let text = |field: &str| upload[field].as_str().unwrap().to_owned();
         assert_eq!(text("hostName"), self.hub.name);
         (format!("/{}/{}{}", text("containerName"), text("blobName"), text("sasToken")), text("correlationId"))
     }
@@ -261,8 +261,8 @@ fn a_file_that_was_acknowledged_survives_a_kill_and_parts_do_not() {
     hub = hub.killed();
     assert!(!parts.exists() || fs::read_dir(&parts).unwrap().count() == 0);
     assert_eq!(fs::read(folder(&hub.host_folder, "azure-1").join("kept")).unwrap(), b"kept");
-    let told = uploads(&hub.host.admin());
-    assert_eq!((told.len(), &told[0]["file"], &told[0]["bytes"]), (1, &json!("kept"), &json!(4)));
+    let listed = uploads(&hub.host.admin());
+    assert_eq!((listed.len(), &listed[0]["file"], &listed[0]["bytes"]), (1, &json!("kept"), &json!(4)));
     let device = Uploader::new(&hub, &hub.printed("azure-1"));
     assert!(device.put(&path, "x").ends_with("403"));
     let (path, _) = device.begin("kept");

@@ -40,7 +40,7 @@ fn node_sends_and_fetches_over_https() {
     let Some(hub) = Hub::over_https(&["--command-deliveries", "2"]) else { return };
     let identity = hub.connection_string("azure-1");
     let Some(program) = node(&hub, &[&identity]) else { return };
-    program.said("sent", |_| true);
+    program.wait_for_line("sent", |_| true);
     let admin = hub.host.admin();
     let shown = admin.get("/v1/events?kind=telemetry&pageSize=100").ok();
     let events: Vec<_> = shown["events"].as_array().unwrap().iter().rev().collect();
@@ -59,18 +59,18 @@ fn node_sends_and_fetches_over_https() {
         (sink["config"]["binaryData"] == moved).then_some(())
     });
 
-    program.said("ready", |_| true);
+    program.wait_for_line("ready", |_| true);
     let command = send(&admin, "open");
-    let came = program.said("c2d", |line| line["data"] == "open");
-    assert_eq!(came["settled"], "MessageCompleted", "{came}");
-    assert_eq!(came["to"], "/devices/azure-1/messages/devicebound");
-    assert!(command.ends_with(came["id"].as_str().unwrap()), "{came}");
-    assert_eq!(came["properties"], json!({"iothub-app-room": "hall", "iothub-app-subfolder": "door"}));
+    let received = program.wait_for_line("c2d", |line| line["data"] == "open");
+    assert_eq!(received["settled"], "MessageCompleted", "{received}");
+    assert_eq!(received["to"], "/devices/azure-1/messages/devicebound");
+    assert!(command.ends_with(received["id"].as_str().unwrap()), "{received}");
+    assert_eq!(received["properties"], json!({"iothub-app-room": "hall", "iothub-app-subfolder": "door"}));
     ends(&admin, &command, "acknowledged");
 
     let command = send(&admin, "reject");
-    let came = program.said("c2d", |line| line["data"] == "reject");
-    assert_eq!(came["settled"], "MessageRejected", "{came}");
+    let received = program.wait_for_line("c2d", |line| line["data"] == "reject");
+    assert_eq!(received["settled"], "MessageRejected", "{received}");
     ends(&admin, &command, "rejected");
 
     let command = send(&admin, "abandon");
@@ -78,7 +78,7 @@ fn node_sends_and_fetches_over_https() {
     until("the second delivery", || (program.count(|line| line["data"] == "abandon") == 2).then_some(()));
 
     send(&admin, "twice");
-    let again = program.said("again", |_| true);
+    let again = program.wait_for_line("again", |_| true);
     assert_eq!(again["status"], 412, "{again}");
     assert!(again["body"].as_str().unwrap().contains("DeviceMessageLockLost"), "{again}");
     hub.host.stop();
@@ -89,12 +89,12 @@ fn node_shows_a_certificate_over_https() {
     let Some(hub) = Hub::over_https(&[]) else { return };
     let (certificate, key) = hub.with_certificate("azure-1");
     let Some(program) = node(&hub, &[hub.printed("azure-1").trim(), &certificate, &key]) else { return };
-    program.said("sent", |_| true);
-    program.said("ready", |_| true);
+    program.wait_for_line("sent", |_| true);
+    program.wait_for_line("ready", |_| true);
     let admin = hub.host.admin();
     let command = send(&admin, "open");
-    let came = program.said("c2d", |line| line["data"] == "open");
-    assert_eq!(came["settled"], "MessageCompleted", "{came}");
+    let received = program.wait_for_line("c2d", |line| line["data"] == "open");
+    assert_eq!(received["settled"], "MessageCompleted", "{received}");
     ends(&admin, &command, "acknowledged");
     hub.host.stop();
 }
@@ -150,24 +150,24 @@ fn only_the_device_itself_is_accepted_and_errors_say_what_is_wrong() {
     let Some(hub) = Hub::over_https(&[]) else { return };
     let (own, other) = (hub.connection_string("azure-1"), hub.connection_string("azure-2"));
     let token = |key: &[u8], device: &str| sign(&hub, key, device);
-    let good = token(&key(&own), "azure-1");
+    let valid = token(&key(&own), "azure-1");
     let call = |method: &str, path: &str, headers: &[&str], body: &str| curl(&hub, method, path, headers, body, &[]);
     let events = "/devices/azure-1/messages/events?api-version=2021-04-12";
     let signed = |token: &str| format!("Authorization: {token}");
     let json = "Content-Type: application/vnd.microsoft.iothub.json";
     for (headers, path, body, expect) in [
-        (vec![signed(&good)], events, "x", "204"),
+        (vec![signed(&valid)], events, "x", "204"),
         (vec![], events, "x", "401"),
         (vec!["Authorization: Bearer x".to_owned()], events, "x", "401"),
         (vec![signed(&token(b"another key", "azure-1"))], events, "x", "401"),
         (vec![signed(&token(&key(&other), "azure-2"))], events, "x", "401"),
-        (vec![signed(&good)], "/devices/azure-1/messages/events", "x", "400"),
-        (vec![signed(&good), json.to_owned()], events, "{}", "400"),
-        (vec![signed(&good), json.to_owned()], events, r#"[{"body":"?"}]"#, "400"),
-        (vec![signed(&good), json.to_owned()], events, r#"[{"body":"x","base64Encoded":false}]"#, "204"),
-        (vec![signed(&good)], events, &"x".repeat(300_000), "413"),
+        (vec![signed(&valid)], "/devices/azure-1/messages/events", "x", "400"),
+        (vec![signed(&valid), json.to_owned()], events, "{}", "400"),
+        (vec![signed(&valid), json.to_owned()], events, r#"[{"body":"?"}]"#, "400"),
+        (vec![signed(&valid), json.to_owned()], events, r#"[{"body":"x","base64Encoded":false}]"#, "204"),
+        (vec![signed(&valid)], events, &"x".repeat(300_000), "413"),
         (
-            vec![signed(&good), json.to_owned()],
+            vec![signed(&valid), json.to_owned()],
             events,
             &format!("[{}{{\"body\":\"\"}}]", r#"{"body":""},"#.repeat(500)),
             "400",
@@ -179,10 +179,10 @@ fn only_the_device_itself_is_accepted_and_errors_say_what_is_wrong() {
         assert!(answer.ends_with(expect), "{path} {headers:?} {shown}: {answer}");
     }
     let bound = |rest: &str| format!("/devices/azure-1/messages/devicebound{rest}?api-version=2021-04-12");
-    let good = signed(&good);
-    assert!(call("GET", &bound(""), &[&good], "").ends_with("204"));
+    let valid = signed(&valid);
+    assert!(call("GET", &bound(""), &[&valid], "").ends_with("204"));
     for (method, rest) in [("DELETE", "/0123"), ("POST", "/0123/abandon")] {
-        let answer = call(method, &bound(rest), &[&good], "");
+        let answer = call(method, &bound(rest), &[&valid], "");
         assert!(answer.ends_with("412") && answer.contains("DeviceMessageLockLost"), "{answer}");
     }
     hub.host.stop();

@@ -46,14 +46,14 @@ fn messages_of_node_reach_a_device_and_every_end_gives_feedback() {
     let (connected, fetching) = (hub.connection_string("azure-1"), hub.connection_string("azure-2"));
     let _ = hub.connection_string("azure-3");
     let Some(device) = python(&hub, "sync", "mqtt", &[&connected]) else { return };
-    device.said("ready", |_| true);
+    device.wait_for_line("ready", |_| true);
     let Some(program) = sender(&hub, &messages(), "tcp") else { return };
-    program.said("ready", |_| true);
-    let refused = program.said("refused", |_| true);
+    program.wait_for_line("ready", |_| true);
+    let refused = program.wait_for_line("refused", |_| true);
     assert_eq!((&refused["id"], &refused["name"]), (&json!("lost"), &json!("DeviceNotFoundError")), "{refused}");
-    let came = device.said("c2d", |line| line["id"] == "taken");
-    assert_eq!(came["properties"]["room"], "hall", "{came}");
-    device.said("c2d", |line| line["id"] == "quiet");
+    let received = device.wait_for_line("c2d", |line| line["id"] == "taken");
+    assert_eq!(received["properties"]["room"], "hall", "{received}");
+    device.wait_for_line("c2d", |line| line["id"] == "quiet");
 
     let caller = Caller::new(&hub, "azure-2", &fetching);
     for (id, method, rest) in
@@ -66,7 +66,7 @@ fn messages_of_node_reach_a_device_and_every_end_gives_feedback() {
         );
     }
     let late = |line: &Value| line["record"]["originalMessageId"] == "late";
-    program.said("feedback", late);
+    program.wait_for_line("feedback", late);
     let _ = hub.host.cli(&hub.host_folder, &["device", "command", "purge", "azure-3"]);
     for (id, device, code) in [
         ("taken", "azure-1", "Success"),
@@ -75,7 +75,7 @@ fn messages_of_node_reach_a_device_and_every_end_gives_feedback() {
         ("late", "azure-3", "Expired"),
         ("purged", "azure-3", "Purged"),
     ] {
-        let feedback = program.said("feedback", |line| line["record"]["originalMessageId"] == id);
+        let feedback = program.wait_for_line("feedback", |line| line["record"]["originalMessageId"] == id);
         assert_eq!(
             (&feedback["record"]["deviceId"], &feedback["record"]["statusCode"]),
             (&json!(device), &json!(code)),
@@ -103,7 +103,7 @@ fn over_a_restart(hub: Hub, program: Program) {
     let hub = hub.killed();
     let later = json!([{"to": "azure-3", "id": "later", "data": "later", "ack": "full", "expiresInMs": 1_000}]);
     let Some(program) = sender(&hub, &later, "tcp") else { return };
-    program.said("feedback", |line| line["record"]["originalMessageId"] == "later");
+    program.wait_for_line("feedback", |line| line["record"]["originalMessageId"] == "later");
     assert_eq!(program.count(|line| line["what"] == "feedback"), 1);
     hub.host.stop();
 }

@@ -46,7 +46,7 @@ fn a_device_over_each_protocol_moves_each_other_with_nothing_lost_over_a_kill() 
     hub.host.admin().wait_plugin("mover", "to run", |plugin| plugin["state"] == "running");
     let devices = PROTOCOLS.map(|protocol| device(&hub, &web, protocol));
     for device in &devices {
-        device.said("ready", |_| true);
+        device.wait_for_line("ready", |_| true);
     }
     until("some events of each", || devices.iter().all(|device| texts(device, "sent").len() >= 3).then_some(()));
     let hub = hub.killed();

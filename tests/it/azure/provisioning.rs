@@ -74,13 +74,13 @@ fn python_is_registered_by_a_key_of_its_own_and_connects() {
     );
     for transport in ["mqtt", "ws"] {
         let Some(program) = python(&hub, transport, "maker-1", &[&key]) else { return };
-        let registered = program.said("registered", |_| true);
+        let registered = program.wait_for_line("registered", |_| true);
         let expect = json!({"what": "registered", "status": "assigned", "hub": hub.name, "device": "azure-1",
                             "payload": {"room": "hall"}});
         assert_eq!(registered, expect);
-        let twin = program.said("twin", |_| true);
+        let twin = program.wait_for_line("twin", |_| true);
         assert_eq!(twin["twin"]["desired"]["level"], 3, "{twin}");
-        program.said("ended", |_| true);
+        program.wait_for_line("ended", |_| true);
     }
     let metadata = &device(&hub, "azure-1")["metadata"];
     assert_eq!(metadata, &json!({"floor": "1", "switchbox-enrollment": "own"}));
@@ -93,7 +93,7 @@ fn many_devices_are_registered_by_keys_that_are_made_of_one_and_no_other_device_
     let key = enrol(&hub, &["fleet"]);
     for (transport, id) in [("mqtt", "lamp-1"), ("http", "lamp-2")] {
         let Some(program) = node(&hub, transport, id, &derived(&key, id)) else { return };
-        let registered = program.said("registered", |_| true);
+        let registered = program.wait_for_line("registered", |_| true);
         assert_eq!(registered["result"]["deviceId"], id, "{registered}");
         assert_eq!(registered["result"]["assignedHub"], hub.name, "{registered}");
     }
@@ -102,11 +102,11 @@ fn many_devices_are_registered_by_keys_that_are_made_of_one_and_no_other_device_
     for id in ["lamp-3", "sink-1"] {
         let key = if id == "sink-1" { derived(&key, id) } else { derived(&key, "lamp-1") };
         let Some(program) = node(&hub, "http", id, &key) else { return };
-        program.said("refused", |_| true);
+        program.wait_for_line("refused", |_| true);
     }
     let _ = hub.host.cli(&hub.host_folder, &["enrollment", "delete", "fleet"]);
     let Some(program) = node(&hub, "http", "lamp-1", &derived(&key, "lamp-1")) else { return };
-    program.said("refused", |_| true);
+    program.wait_for_line("refused", |_| true);
     hub.host.stop();
 }
 
@@ -123,8 +123,8 @@ fn a_certificate_is_enough() {
     for id in ["azure-1", "azure-2"] {
         let (certificate, key) = (format!("{folder}/{id}.pem"), format!("{folder}/{id}.key.pem"));
         let Some(program) = python(&hub, "mqtt", id, &[&certificate, &key]) else { return };
-        assert_eq!(program.said("registered", |_| true)["device"], id);
-        program.said("ended", |_| true);
+        assert_eq!(program.wait_for_line("registered", |_| true)["device"], id);
+        program.wait_for_line("ended", |_| true);
     }
     let shown = hub.host.cli(&hub.host_folder, &["enrollment", "list"]);
     assert!(shown.contains("own") && shown.contains("certificate"), "{shown}");

@@ -112,8 +112,8 @@ impl Hub {
 
     /// Of a policy.
     pub(super) fn policy(&self, policy: &str) -> String {
-        let asked = ["hub", "connection-string", "--policy", policy, "--host-name", &self.name];
-        self.host.cli(&self.host_folder, &asked).trim().to_owned()
+        let command_line = ["hub", "connection-string", "--policy", policy, "--host-name", &self.name];
+        self.host.cli(&self.host_folder, &command_line).trim().to_owned()
     }
 
     /// A certificate's addresses are no names, so the hub's is given.
@@ -130,36 +130,38 @@ fn start(host_folder: &HostFolder, flags: &[String]) -> Process {
 /// A program of ours on an SDK.
 pub(super) struct Program {
     child: Child,
-    said: Arc<Mutex<Vec<Value>>>,
+    printed_lines: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Program {
     pub(super) fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
-        let (said, lines) = (Arc::<Mutex<Vec<Value>>>::default(), BufReader::new(child.stdout.take().unwrap()).lines());
-        let all = said.clone();
+        let (printed_lines, lines) =
+            (Arc::<Mutex<Vec<Value>>>::default(), BufReader::new(child.stdout.take().unwrap()).lines());
+        let all = printed_lines.clone();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 all.lock().unwrap().push(serde_json::from_str(&line).unwrap_or(Value::String(line)));
             }
         });
-        Self { child, said }
+        Self { child, printed_lines }
     }
 
     /// The first line of this kind for which it holds.
-    pub(super) fn said(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        let find = || self.said.lock().unwrap().iter().find(|line| line["what"] == what && holds(line)).cloned();
+    pub(super) fn wait_for_line(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let find =
+            || self.printed_lines.lock().unwrap().iter().find(|line| line["what"] == what && holds(line)).cloned();
         switchbox_tests::until_within(switchbox_tests::LIMIT, find)
-            .unwrap_or_else(|| panic!("no such {what} in {:?}", self.said.lock().unwrap()))
+            .unwrap_or_else(|| panic!("no such {what} in {:?}", self.printed_lines.lock().unwrap()))
     }
 
     /// All lines of this kind.
     pub(super) fn all(&self, what: &str) -> Vec<Value> {
-        self.said.lock().unwrap().iter().filter(|line| line["what"] == what).cloned().collect()
+        self.printed_lines.lock().unwrap().iter().filter(|line| line["what"] == what).cloned().collect()
     }
 
     pub(super) fn count(&self, holds: impl Fn(&Value) -> bool) -> usize {
-        self.said.lock().unwrap().iter().filter(|line| holds(line)).count()
+        self.printed_lines.lock().unwrap().iter().filter(|line| holds(line)).count()
     }
 }
 
@@ -207,10 +209,10 @@ pub(super) fn telemetry(admin: &Admin) -> Value {
 
 /// All that a device does, with the program on an SDK as `azure-1`.
 pub(super) fn everything(hub: &Hub, program: &Program) {
-    let twin = program.said("twin", |_| true)["twin"].clone();
+    let twin = program.wait_for_line("twin", |_| true)["twin"].clone();
     assert_eq!((&twin["reported"]["on"], &twin["reported"]["level"]), (&json!(true), &json!(3)), "{twin}");
     assert!(twin["reported"].get("old").is_none() && twin["reported"]["$version"] == 2, "{twin}");
-    program.said("ready", |_| true);
+    program.wait_for_line("ready", |_| true);
     let admin = hub.host.admin();
 
     // What its telemetry says of itself is kept; and it moved a device of the other dialect.
@@ -227,30 +229,32 @@ pub(super) fn everything(hub: &Hub, program: &Program) {
 
     let body = json!({"binaryData": STANDARD.encode("open"), "ttl": "60s", "subfolder": "door"});
     let sent = admin.post(&Admin::device_path("azure-1", ":sendCommandToDevice"), &body).ok();
-    let came = program.said("c2d", |_| true);
-    assert_eq!((&came["data"], &came["id"]), (&json!("open"), &sent["id"]));
-    assert_eq!(came["properties"]["subfolder"], "door");
+    let received = program.wait_for_line("c2d", |_| true);
+    assert_eq!((&received["data"], &received["id"]), (&json!("open"), &sent["id"]));
+    assert_eq!(received["properties"]["subfolder"], "door");
     let command = Admin::device_path("azure-1", &format!("/commands/{}", sent["id"].as_str().unwrap()));
     until("the acknowledgement", || (admin.get(&command).ok()["status"] == "acknowledged").then_some(()));
 
     assert_eq!(call(hub, "dim", r#"{"to":5}"#), json!({"got": {"to": 5}}));
-    let called = program.said("method", |line| line["name"] == "dim");
+    let called = program.wait_for_line("method", |line| line["name"] == "dim");
     assert_eq!(called["payload"], json!({"to": 5}));
 
     let patch = |patch: Value| drop(admin.patch(&Admin::device_path("azure-1", "/twin"), &patch).ok());
     patch(json!({"colour": "red", "deep": {"a": 1, "b": 2}}));
-    program.said("desired", |line| line["patch"] == json!({"colour": "red", "deep": {"a": 1, "b": 2}, "$version": 1}));
+    program.wait_for_line("desired", |line| {
+        line["patch"] == json!({"colour": "red", "deep": {"a": 1, "b": 2}, "$version": 1})
+    });
     patch(json!({"colour": null, "deep": {"a": 3}}));
-    program.said("desired", |line| line["patch"] == json!({"colour": null, "deep": {"a": 3}, "$version": 2}));
+    program.wait_for_line("desired", |line| line["patch"] == json!({"colour": null, "deep": {"a": 3}, "$version": 2}));
 
     // A device of the other dialect changes it through the same plugin.
     let key = registered(&hub.host, &hub.host_folder, "switch-1");
     let mut switch = Device::connect(hub.host.mqtt(), Session::with_secret("switch-1", &token(&key)));
     switch.event(r#"{"deviceId":"azure-1","hops":7}"#);
-    program.said("desired", |line| line["patch"]["hops"] == 8 && line["patch"]["deep"].is_null());
+    program.wait_for_line("desired", |line| line["patch"]["hops"] == 8 && line["patch"]["deep"].is_null());
 
     assert_eq!(call(hub, "end", ""), json!({"got": null}));
-    program.said("ended", |_| true);
+    program.wait_for_line("ended", |_| true);
 }
 
 fn with_python(how: &str, transport: &str) {
@@ -296,8 +300,8 @@ fn python_shows_a_certificate() {
 fn python_shows_a_certificate_of_which_the_host_knows_the_fingerprint() {
     let Some(hub) = Hub::start() else { return };
     let (certificate, key) = hub.certificate("azure-1");
-    let asked = ["x509", "-in", &certificate, "-noout", "-fingerprint", "-sha1"];
-    let output = Command::new("openssl").args(asked).output().unwrap();
+    let command_line = ["x509", "-in", &certificate, "-noout", "-fingerprint", "-sha1"];
+    let output = Command::new("openssl").args(command_line).output().unwrap();
     let fingerprint = String::from_utf8(output.stdout).unwrap();
     let fingerprint = fingerprint.trim().split_once('=').expect("sha1 Fingerprint=AB:CD…").1.to_owned();
     let credential = format!("fingerprint={fingerprint}");
@@ -305,9 +309,9 @@ fn python_shows_a_certificate_of_which_the_host_knows_the_fingerprint() {
     let listed = hub.host.cli(&hub.host_folder, &["device", "credential", "list", "azure-1"]);
     assert!(listed.contains(&format!("sha1:{}", fingerprint.replace(':', "").to_lowercase())), "{listed}");
     let Some(program) = python(&hub, "sync", "mqtt", &[&hub.name, "azure-1", &certificate, &key]) else { return };
-    program.said("ready", |_| true);
+    program.wait_for_line("ready", |_| true);
     assert_eq!(call(&hub, "end", "1"), json!({"got": 1}));
-    program.said("ended", |_| true);
+    program.wait_for_line("ended", |_| true);
     hub.host.stop();
 }
 
@@ -317,12 +321,12 @@ fn python_renews_its_token_and_stays_connected() {
     let identity = hub.connection_string("azure-1");
     // The SDK makes a new token two minutes before the one before runs out: five seconds from now.
     let Some(program) = python(&hub, "sync", "mqtt", &[&identity, "125"]) else { return };
-    program.said("ready", |_| true);
+    program.wait_for_line("ready", |_| true);
     until("another connection with another token", || {
         (program.count(|line| line["what"] == "connection" && line["connected"] == true) >= 2).then_some(())
     });
     assert_eq!(call(&hub, "end", "1"), json!({"got": 1}));
-    program.said("ended", |_| true);
+    program.wait_for_line("ended", |_| true);
     hub.host.stop();
 }
 
@@ -335,12 +339,16 @@ fn a_plugins_command_reaches_python_with_its_properties() {
     hub.host.admin().wait_plugin("sender", "to run", |plugin| plugin["state"] == "running");
     let identity = hub.connection_string("azure-1");
     let Some(program) = python(&hub, "sync", "mqtt", &[&identity]) else { return };
-    program.said("ready", |_| true);
+    program.wait_for_line("ready", |_| true);
     let key = registered(&hub.host, &hub.host_folder, "switch-1");
     let mut switch = Device::connect(hub.host.mqtt(), Session::with_secret("switch-1", &token(&key)));
     switch.event("ring");
-    let came = program.said("c2d", |line| line["data"] == "ring");
-    assert_eq!(came["properties"]["room"], "hall & é", "{came}");
-    assert_eq!((&came["contentType"], &came["correlationId"]), (&json!("text/plain"), &json!("c-7")), "{came}");
+    let received = program.wait_for_line("c2d", |line| line["data"] == "ring");
+    assert_eq!(received["properties"]["room"], "hall & é", "{received}");
+    assert_eq!(
+        (&received["contentType"], &received["correlationId"]),
+        (&json!("text/plain"), &json!("c-7")),
+        "{received}"
+    );
     hub.host.stop();
 }

@@ -21,22 +21,22 @@ fn node_sends_a_message_and_gets_feedback() {
         {"to": "nobody", "id": "lost", "data": "lost", "ack": "full"},
     ]);
     let Some(program) = sender(&hub, &messages, "ws") else { return };
-    program.said("ready", |_| true);
-    assert_eq!(program.said("refused", |_| true)["name"], "DeviceNotFoundError");
+    program.wait_for_line("ready", |_| true);
+    assert_eq!(program.wait_for_line("refused", |_| true)["name"], "DeviceNotFoundError");
     let caller = Caller::new(&hub, "azure-1", &identity);
     let (lock, body) = caller.fetch();
     assert_eq!(body, "open");
     let settled = caller.call("DELETE", &format!("/messages/devicebound/{lock}?api-version=2021-04-12"));
     assert!(settled.ends_with("204"), "{settled}");
-    let told = program.said("feedback", |line| line["record"]["originalMessageId"] == "open");
-    assert_eq!(told["record"]["statusCode"], "Success", "{told}");
+    let reported = program.wait_for_line("feedback", |line| line["record"]["originalMessageId"] == "open");
+    assert_eq!(reported["record"]["statusCode"], "Success", "{reported}");
 
     let device = Uploader::new(&hub, &identity);
     let (address, _) = device.begin("logs/a.txt");
     assert!(device.put(&address, "hello").ends_with("201"));
-    let told = program.said("file", |_| true);
-    let shown = (&told["deviceId"], &told["blobName"], &told["blobSizeInBytes"]);
-    assert_eq!(shown, (&json!("azure-1"), &json!("azure-1/logs/a.txt"), &json!(5)), "{told}");
+    let reported = program.wait_for_line("file", |_| true);
+    let shown = (&reported["deviceId"], &reported["blobName"], &reported["blobSizeInBytes"]);
+    assert_eq!(shown, (&json!("azure-1"), &json!("azure-1/logs/a.txt"), &json!(5)), "{reported}");
     hub.host.stop();
 }
 
@@ -62,9 +62,9 @@ fn python_reads_events_of_all_partitions() {
     let mut command = Command::new(python.unwrap());
     command.arg(workspace().join("tests/clients/azure_events.py")).args([&given, "all", "6"]).arg(checkpoints);
     let output = command.env("AMQP_OVER_WEBSOCKET", &hub.authority).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    let events = said.lines().filter(|line| line.starts_with('{'));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    let events = printed.lines().filter(|line| line.starts_with('{'));
     let mut devices: Vec<_> = events
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["device"].as_str().unwrap().to_owned())
         .collect();
@@ -77,7 +77,7 @@ fn python_reads_events_of_all_partitions() {
 fn what_is_no_upgrade_to_amqp_is_told_what_to_do() {
     let Some(hub) = Hub::over_https(&[]) else { return };
     let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
-    let good = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", key];
+    let valid = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", key];
     for (left_out, protocol, expect, says) in [
         (0, "AMQPWSB10", "400", "Upgrade: websocket"),
         (2, "AMQPWSB10", "400", "must be 13"),
@@ -86,7 +86,7 @@ fn what_is_no_upgrade_to_amqp_is_told_what_to_do() {
         (9, "mqtt", "501", "mqtt.wss-listen"),
     ] {
         let protocol = format!("Sec-WebSocket-Protocol: {protocol}");
-        let headers = good.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, header)| *header);
+        let headers = valid.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, header)| *header);
         let headers: Vec<_> = headers.chain([protocol.as_str()]).collect();
         let answer = curl(&hub, "GET", "/$iothub/websocket", &headers, "", &[]);
         assert!(answer.ends_with(expect) && answer.contains(says), "{headers:?}: {answer}");

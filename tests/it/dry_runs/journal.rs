@@ -43,8 +43,9 @@ fn a_recording_made_of_the_journal_replays_what_asked_for_nothing() {
     // What was not handled before the kill is handled after the start.
     let all = |plugin: &str, executions: &str, more: &[&str]| {
         until(&format!("{executions} executions of {plugin}"), || {
-            let (said, file) = recorded(&host, &host_folder, plugin, more);
-            said.starts_with(&format!("{executions} executions of {plugin}; ended: the end of the journal is reached"))
+            let (printed, file) = recorded(&host, &host_folder, plugin, more);
+            printed
+                .starts_with(&format!("{executions} executions of {plugin}; ended: the end of the journal is reached"))
                 .then_some(file)
         })
     };
@@ -70,8 +71,8 @@ fn a_recording_made_of_the_journal_replays_what_asked_for_nothing() {
     let differs = replayed["differences"][0]["differs"][0].as_str().unwrap();
     assert_eq!(differs, "differs at call 1: state.get source-1, not in the recording");
 
-    let (said, _) = recorded(&host, &host_folder, "wake", &["--since", "2999-01-01T00:00:00Z"]);
-    assert!(said.starts_with("0 executions of wake;"), "{said}");
+    let (printed, _) = recorded(&host, &host_folder, "wake", &["--since", "2999-01-01T00:00:00Z"]);
+    assert!(printed.starts_with("0 executions of wake;"), "{printed}");
     host.stop();
 }
 

@@ -74,12 +74,12 @@ const KINDS: [&str; 8] = ["switch", "hop", "motion", "source", "sender", "sensor
 
 /// How much.
 struct Load {
-    /// `None`: the short one.
+    /// For how long it runs. Is `None` for the short load.
     seconds: Option<u64>,
 }
 
 impl Load {
-    fn wanted() -> Self {
+    fn from_environment() -> Self {
         let seconds = env::var("SWITCHBOX_MIXED_LOAD").ok();
         Self { seconds: seconds.map(|text| text.parse().expect("SWITCHBOX_MIXED_LOAD: seconds")) }
     }
@@ -268,10 +268,10 @@ impl Kinds {
     }
 
     fn assert_all(&self) {
-        let wanted = "telemetry state connected disconnected command-settled timer topic done retry reject failed config patch-desired \
+        let required_kinds = "telemetry state connected disconnected command-settled timer topic done retry reject failed config patch-desired \
                       command publish timer-set timer-cancel registry.get registry.has registry.list config.get twin.get state.get \
                       state.keys state.bytes command.room timer.count method.call";
-        let missing: Vec<_> = wanted.split(' ').filter(|kind| !self.0.contains(*kind)).collect();
+        let missing: Vec<_> = required_kinds.split(' ').filter(|kind| !self.0.contains(*kind)).collect();
         assert!(missing.is_empty(), "not in any recording: {missing:?}; there are {:?}", self.0);
     }
 }
@@ -280,7 +280,7 @@ impl Kinds {
 fn a_mixed_load_over_a_restart_replays_without_a_difference() {
     let host_folder = HostFolder::new();
     let plugins = install(&host_folder);
-    let load = Load::wanted();
+    let load = Load::from_environment();
     let mut host = host_folder.start();
     plugins.iter().for_each(|plugin| record(&host, plugin));
     for part in 0..load.parts() {

@@ -90,8 +90,8 @@ fn each_version_of_a_recording_is_replayed_with_its_component_and_settings() {
     // Neither of them is here.
     fs::remove_file(root.join("counter.wasm")).unwrap();
     let output = replay_output(&file, &[]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains(missing) && said.contains("--component"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && printed.contains(missing) && printed.contains("--component"), "{printed}");
 }
 
 #[test]
@@ -104,8 +104,8 @@ fn a_recording_without_an_execution_is_no_success() {
     stop_recording(&host, &host_folder, "wake", &file);
     host.stop();
     let output = replay_output(&file, &[]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("has no execution of wake to replay"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && printed.contains("has no execution of wake to replay"), "{printed}");
 }
 
 #[test]
@@ -132,12 +132,12 @@ fn other_triggers_are_a_difference_and_refused_settings_an_error() {
     assert_eq!(replayed["differences"][0]["differs"], json!(["its triggers do not match"]), "{replayed}");
     let refused = settings("[settings]\nhysteresis = 50.0\n");
     let output = replay_output(&file, &["--settings", &refused]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("hysteresis is 50"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && printed.contains("hysteresis is 50"), "{printed}");
     let command = ["plugin", "try", "thermostat", "--device", "thermostat-1", "--state", r#"{"temperature":15}"#];
     let output = host.command(&host_folder, &[&command[..], &["--settings", &refused]].concat()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("hysteresis is 50"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && printed.contains("hysteresis is 50"), "{printed}");
     host.stop();
 }
 

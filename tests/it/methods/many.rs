@@ -81,15 +81,15 @@ fn a_thousand_calls_that_are_each_answered_after_100_ms_all_end() {
     let host_folder = HostFolder::new();
     let (host, mut lamp, phone, began) = many_calls(&host_folder);
     let (mut answered, mut most) = (0, 0);
-    let mut asked: Vec<(Instant, (String, String))> = Vec::new();
+    let mut pending: Vec<(Instant, (String, String))> = Vec::new();
     while answered < CALLS {
-        let wait = asked.get(answered).map_or(LIMIT, |(due, _)| due.saturating_duration_since(Instant::now()));
-        let known = asked.len();
+        let wait = pending.get(answered).map_or(LIMIT, |(due, _)| due.saturating_duration_since(Instant::now()));
+        let known = pending.len();
         lamp.try_wait(wait, |seen| (seen.messages.len() > known).then_some(()));
         let due = Instant::now() + ANSWERED_AFTER;
-        asked.extend(calls_from(&lamp, known).into_iter().map(|call| (due, call)));
-        most = most.max(asked.len() - answered);
-        while let Some((due, (rid, payload))) = asked.get(answered)
+        pending.extend(calls_from(&lamp, known).into_iter().map(|call| (due, call)));
+        most = most.max(pending.len() - answered);
+        while let Some((due, (rid, payload))) = pending.get(answered)
             && *due <= Instant::now()
         {
             answer(&mut lamp, rid, payload);

@@ -49,8 +49,8 @@ fn a_certificate_that_an_rsa_client_cannot_check_is_made_with_a_word() {
     let host_folder = HostFolder::new();
     let certs = folder(&host_folder, "certs");
     let _ = switchbox(&host_folder, &["cert", "server", "localhost", "--folder", &certs]);
-    let said = switchbox(&host_folder, &["cert", "device", "lamp-1", "--key-type", "rsa", "--folder", &certs]);
-    assert!(said.contains("The authority in this folder has an EC key"), "{said}");
+    let printed = switchbox(&host_folder, &["cert", "device", "lamp-1", "--key-type", "rsa", "--folder", &certs]);
+    assert!(printed.contains("The authority in this folder has an EC key"), "{printed}");
     let key = fs::read_to_string(host_folder.root().join("certs/lamp-1.key.pem")).unwrap();
     assert!(key.contains("PRIVATE KEY") && key.len() > 1_500, "no RSA key of 2048 bits");
 }

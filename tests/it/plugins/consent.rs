@@ -42,11 +42,11 @@ fn grants_that_change_hold_from_the_next_event_on() {
     lamp.event(record(1));
     lamp.message_with(&record(2));
     host_folder.plugin("relay.toml", granting("other-*"));
-    let letter = until("an event that it could not handle", || {
+    let dead_letter = until("an event that it could not handle", || {
         lamp.event(record(10));
         admin.dead_letters().pop()
     });
-    assert!(letter.to_string().contains("do not grant it"), "{letter}");
+    assert!(dead_letter.to_string().contains("do not grant it"), "{dead_letter}");
     let before = lamp.seen().messages.len();
     lamp.event(record(20));
     let _ = admin.post("/v1/plugins/relay:grant", &serde_json::json!({"grants": {"config": ["lamp-1"]}})).ok();

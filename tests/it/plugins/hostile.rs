@@ -47,12 +47,17 @@ fn a_hostile_plugin_hurts_only_itself() {
         assert_eq!(pair.round_trip(&format!("n{count}")), expected("", count, &format!("n{count}")));
     }
     assert!(count >= 10, "{count} round trips in all the time that five tries take");
-    let letters = admin.dead_letters();
+    let dead_letters = admin.dead_letters();
     for (attack, expect) in FATAL {
-        let said = |letter: &&serde_json::Value| letter["error"].as_str().is_some_and(|error| error.contains(expect));
-        let letter = letters.iter().find(said).unwrap_or_else(|| panic!("no dead letter of {attack}: {letters:?}"));
-        assert_eq!(letter["plugin"], "hostile");
-        assert_eq!(letter["attempt"], if attack == "reject" { 1 } else { 5 }, "{letter}");
+        let has_error = |dead_letter: &&serde_json::Value| {
+            dead_letter["error"].as_str().is_some_and(|error| error.contains(expect))
+        };
+        let dead_letter = dead_letters
+            .iter()
+            .find(has_error)
+            .unwrap_or_else(|| panic!("no dead letter of {attack}: {dead_letters:?}"));
+        assert_eq!(dead_letter["plugin"], "hostile");
+        assert_eq!(dead_letter["attempt"], if attack == "reject" { 1 } else { 5 }, "{dead_letter}");
     }
     let hostile = admin.plugin("hostile").unwrap();
     for (attack, limit) in CUT {

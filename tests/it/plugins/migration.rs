@@ -14,9 +14,9 @@ fn counted(pair: &mut Pair, text: &str) -> (u64, u64) {
 
 /// Installs this version and waits until it is in force.
 fn install(host: &Process, host_folder: &HostFolder, component: Vec<u8>) {
-    let wanted = component[..].to_vec();
+    let bytes = component[..].to_vec();
     host_folder.plugin("migrant.wasm", component);
-    let digest = switchbox_plugin_runtime::digest(&wanted);
+    let digest = switchbox_plugin_runtime::digest(&bytes);
     host.admin().wait_plugin("migrant", "to be in force", |plugin| plugin["digest"] == digest.as_str());
 }
 
@@ -160,8 +160,8 @@ fn a_version_whose_migration_cannot_be_undone_stays_when_its_guard_fails_and_tha
     });
     let text = host.cli(&host_folder, &["plugin", "get", "migrant"]);
     assert!(text.contains("failed its guard, in force"), "{text}");
-    let letter = until("the event to be a dead letter", || host.admin().dead_letters().pop());
-    let text = host.cli(&host_folder, &["explain", letter["event"]["id"].as_str().unwrap()]);
+    let dead_letter = until("the event to be a dead letter", || host.admin().dead_letters().pop());
+    let text = host.cli(&host_folder, &["explain", dead_letter["event"]["id"].as_str().unwrap()]);
     assert!(text.contains("failed its guard") && text.contains("the test says so"), "{text}");
     host.stop();
     // It stays so over a restart, with the same files.

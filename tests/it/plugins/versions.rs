@@ -136,8 +136,9 @@ fn after_the_guard_rolled_a_version_back_its_files_are_brought_back_to_the_one_t
     assert_eq!(file, counting("good", ""));
     assert_eq!(pair.round_trip("b"), expected("good", 12, "b"));
     until("the history to have both times", || {
-        let good = versions().into_iter().find(|one| one["number"] == 2)?;
-        (good["inForce"] == true && good["earlier"].as_array().is_some_and(|earlier| earlier.len() == 1)).then_some(())
+        let valid = versions().into_iter().find(|one| one["number"] == 2)?;
+        (valid["inForce"] == true && valid["earlier"].as_array().is_some_and(|earlier| earlier.len() == 1))
+            .then_some(())
     });
     let again = admin.post("/v1/plugins/counter:rollback", &serde_json::json!({"to": "2"}));
     assert!(again.status == 400 && again.body.to_string().contains("in force already"), "{again:?}");

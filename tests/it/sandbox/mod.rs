@@ -1,8 +1,8 @@
 //! The sandbox against guests that mean harm: every limit ends what it should, names itself, and leaves others alone.
 
 mod arguments;
-mod asked;
 mod capabilities;
+mod guest_calls;
 mod hostile;
 mod limits;
 mod loading;

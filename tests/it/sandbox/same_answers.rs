@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use caller::{Asks, Call as Asked, Caller};
+use caller::{Asks, Call as GuestCall, Caller};
 use proptest::{
     collection::vec,
     prelude::*,
@@ -23,14 +23,14 @@ use switchbox_plugin_runtime::{
 };
 use tokio::runtime::Runtime;
 
-use super::asked::{self, Happens, telemetry};
+use super::guest_calls::{self, Happens, telemetry};
 
 /// The time of every event, milliseconds since the Unix epoch.
 const NOW_MS: u64 = 1_700_000_000_000;
 /// Bytes of metadata of each heavy device. All together are more than one list may have.
 const HEAVY_BYTES: usize = limits::LIST_BYTES / 16;
 
-/// The answers of one event: the lines, and how it ended. `None`: the plugin is not called.
+/// The answers of one event: the lines, and how it ended. Is `None` if the plugin is not called.
 type Answers = Option<(Vec<String>, Result<(), String>)>;
 
 /// The devices of both hosts, and so many heavy ones.
@@ -157,7 +157,7 @@ impl Real {
         let device = of_device.then(|| DeviceName::parse(&happens.device, &home).unwrap());
         let id = device.as_ref().map_or("", |device| device.id.as_str());
         // As `dispatch` decides it for a plugin's own timer.
-        if happens.kind != EventKind::Timer && !self.triggers.match_event(data.seen(id)) {
+        if happens.kind != EventKind::Timer && !self.triggers.match_event(data.trigger_input(id)) {
             return None;
         }
         self.events += 1;
@@ -217,7 +217,7 @@ impl Both {
     }
 
     /// The last line of the answers to the last of these events, each telemetry with its calls.
-    fn last_line(&self, events: &[Vec<Asked>]) -> String {
+    fn last_line(&self, events: &[Vec<GuestCall>]) -> String {
         let events: Vec<_> = events.iter().cloned().map(telemetry).collect();
         let answers = self.run(&reads_all(), &events).unwrap_or_else(|error| panic!("{error}"));
         answers.unwrap().0.pop().unwrap()
@@ -236,8 +236,8 @@ fn the_fake_host_answers_as_a_host_does() {
     let both = Both::new(0);
     let config = Config { cases: 384, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::default()));
-    let events = vec(prop_oneof![asked::calls().prop_map(telemetry), asked::happens()], 1..4);
-    let checked = runner.run(&(asked::asks(), events), |(asks, events)| both.run(&asks, &events).map(drop));
+    let events = vec(prop_oneof![guest_calls::calls().prop_map(telemetry), guest_calls::happens()], 1..4);
+    let checked = runner.run(&(guest_calls::asks(), events), |(asks, events)| both.run(&asks, &events).map(drop));
     checked.unwrap_or_else(|error| panic!("{error}"));
 }
 
@@ -245,8 +245,8 @@ fn the_fake_host_answers_as_a_host_does() {
 #[test]
 fn the_fake_host_has_the_limits_of_a_host() {
     let both = Both::new(20);
-    let repeat = |call, times| Asked::Repeat { call: Box::new(call), times };
-    let command = Asked::Command {
+    let repeat = |call, times| GuestCall::Repeat { call: Box::new(call), times };
+    let command = GuestCall::Command {
         device: "lamp-2".into(),
         bytes: 1,
         subfolder: String::new(),
@@ -255,23 +255,23 @@ fn the_fake_host_has_the_limits_of_a_host() {
     };
     let per_event = limits::EFFECTS_PER_EVENT;
     let filled = |most: usize| u32::try_from(most).unwrap().div_ceil(per_event);
-    let timers = |n: u32| vec![Asked::Timers { from: n * per_event, count: per_event }];
-    let state = |key: &str| Asked::SetState { key: key.into(), bytes: limits::KV_BYTES / 2, revision: None };
+    let timers = |n: u32| vec![GuestCall::Timers { from: n * per_event, count: per_event }];
+    let state = |key: &str| GuestCall::SetState { key: key.into(), bytes: limits::KV_BYTES / 2, revision: None };
     for (limit, events) in [
-        ("host-calls", vec![vec![repeat(Asked::State("a".into()), limits::HOST_CALLS + 1)]]),
-        ("effects-per-event", vec![vec![repeat(Asked::CancelTimer("t".into()), per_event + 1)]]),
+        ("host-calls", vec![vec![repeat(GuestCall::State("a".into()), limits::HOST_CALLS + 1)]]),
+        ("effects-per-event", vec![vec![repeat(GuestCall::CancelTimer("t".into()), per_event + 1)]]),
         ("timers", (0..filled(limits::TIMERS)).map(timers).collect()),
         ("queued-commands", vec![vec![repeat(command, per_event)]; filled(limits::QUEUED_COMMANDS) as usize]),
-        ("list-bytes", vec![vec![Asked::Devices("heavy-*".into())]]),
+        ("list-bytes", vec![vec![GuestCall::Devices("heavy-*".into())]]),
         ("kv-bytes", vec![vec![state("a")], vec![state("b")]]),
-        ("log-lines", vec![vec![Asked::Log { lines: 300, bytes: 1 }]]),
-        ("output", vec![vec![Asked::Log { lines: 20, bytes: 4_000 }]]),
+        ("log-lines", vec![vec![GuestCall::Log { lines: 300, bytes: 1 }]]),
+        ("output", vec![vec![GuestCall::Log { lines: 20, bytes: 4_000 }]]),
     ] {
         let last = both.last_line(&events);
         assert!(last.contains(&format!("the limit \"{limit}\"")), "{limit}: {last}");
     }
     // One of the timers that are set may be set again.
-    let again = vec![Asked::Timers { from: 0, count: 1 }];
+    let again = vec![GuestCall::Timers { from: 0, count: 1 }];
     let full = (0..filled(limits::TIMERS)).map(timers).chain([again]);
     assert_eq!(both.last_line(&full.collect::<Vec<_>>()), "info: ()");
 }

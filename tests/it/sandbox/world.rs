@@ -33,7 +33,7 @@ pub struct World {
     pub configs: BTreeMap<u64, ConfigView>,
     pub kv: BTreeMap<String, (Bytes, u64)>,
     pub calls: Mutex<Vec<MethodCall>>,
-    /// How long a device takes to answer a method call. `None`: it never does.
+    /// How long a device takes to answer a method call. Is `None` if it never does.
     pub answers_after: Option<Duration>,
     /// A twin is never read to the end.
     pub no_twins: bool,
@@ -95,13 +95,13 @@ impl HostCalls for World {
         _pattern: &str,
         after: Option<&str>,
         limit: usize,
-        wanted: &dyn Fn(&str) -> bool,
+        matches: &dyn Fn(&str) -> bool,
         take: &mut dyn FnMut(DeviceView) -> bool,
     ) {
         let mut all: Vec<_> = self.devices.iter().filter(|device| device.name.registry == *registry).collect();
         all.sort_by(|a, b| a.name.id.cmp(&b.name.id));
         let late = |device: &&&DeviceView| after.is_none_or(|after| device.name.id.as_str() > after);
-        let mut found = all.iter().filter(late).filter(|d| wanted(d.name.id.as_str())).take(limit);
+        let mut found = all.iter().filter(late).filter(|d| matches(d.name.id.as_str())).take(limit);
         let _ = found.all(|device| take((*device).clone()));
     }
 
@@ -159,12 +159,12 @@ impl HostCalls for World {
 }
 
 pub async fn setup(limits: Limits, granted: Option<&GrantPatterns>) -> Arc<Setup> {
-    let asked = hostile().await.describe("{}", &Limits::default()).await.unwrap().grants;
+    let requested = hostile().await.describe("{}", &Limits::default()).await.unwrap().grants;
     Arc::new(Setup {
         name: PluginName::new("hostile").unwrap(),
         settings: "{}".into(),
         limits,
-        grants: EffectiveGrants::new(&asked, granted).unwrap(),
+        grants: EffectiveGrants::new(&requested, granted).unwrap(),
     })
 }
 

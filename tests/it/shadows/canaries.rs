@@ -139,7 +139,7 @@ fn what_a_canary_did_and_why_its_guard_ended_it_is_explained_also_after_a_kill()
     }
     assert_eq!(round_trip(&mut pair, "9"), ("old".to_owned(), 9));
     assert_eq!(round_trip(&mut pair, "10"), ("old".to_owned(), 10));
-    let is_told = |host: &Process| {
+    let guard_is_reported = |host: &Process| {
         // The component is the same, and told apart.
         let text = explained(host, &host_folder, 8);
         assert!(text.contains("(canary sha256:") && text.contains("a canary of counter handled event"), "{text}");
@@ -149,7 +149,7 @@ fn what_a_canary_did_and_why_its_guard_ended_it_is_explained_also_after_a_kill()
         let text = explained(host, &host_folder, 10);
         assert!(text.contains("(sha256:") && !text.contains("canary"), "{text}");
     };
-    is_told(&host);
+    guard_is_reported(&host);
     let executions = host.admin().get("/v1/executions?plugin=counter&pageSize=100").ok();
     let by_canary = executions["executions"].as_array().unwrap().iter().filter(|execution| execution["canary"] == true);
     assert_eq!(by_canary.count(), 8, "{executions}");
@@ -161,7 +161,7 @@ fn what_a_canary_did_and_why_its_guard_ended_it_is_explained_also_after_a_kill()
 
     let host = host_folder.start();
     host.admin().wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
-    is_told(&host);
+    guard_is_reported(&host);
     let canary = host.admin().get("/v1/plugins/counter/canary").ok();
     assert!(canary["ended"].as_str().unwrap().contains("told to trap"), "{canary}");
     assert_eq!((&canary["endedByGuard"], &canary["events"]), (&json!(true), &json!("9")), "{canary}");

@@ -64,10 +64,14 @@ fn a_circle_is_found_however_it_is_written() {
     }
     let all = ("lib.rs", "mod a; mod b; pub use self::b::*;");
     assert_eq!(circles_of(&[all, ("a.rs", "use crate::B;"), ("b.rs", "struct B(super::a::A);")]), [["a.rs", "b.rs"]]);
+    for folder in ["mod b; use b::B; struct A;", "mod b; struct A(b::B);", "mod b; use self::b::B; struct A;"] {
+        let files = [("a/mod.rs", folder), ("a/b.rs", "use super::A; struct B;")];
+        assert_eq!(circles_of(&files), [["a/b.rs", "a/mod.rs"]], "{folder}");
+    }
 }
 
 #[test]
-fn tests_and_a_folder_with_its_files_are_no_circle() {
+fn tests_and_names_that_are_handed_on_are_no_circle() {
     let b_to_a = ("b.rs", "use super::a::A;");
     for a in
         ["#[cfg(test)]\nmod tests {\n    use crate::b;\n}", "// crate::b", "const A: &str = \"super::b\";", "use b::A;"]

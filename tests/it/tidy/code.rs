@@ -28,7 +28,7 @@ fn blank(piece: &str, code: &mut String) {
     code.extend(piece.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
 }
 
-/// How many bytes the comment or the literal has that begins here; 0: none begins here. Within a name, `r` and `b` begin no string.
+/// How many bytes the comment or the literal has that begins here. Returns 0 if none begins here. Within a name, `r` and `b` begin no string.
 fn blanked_length(text: &str, in_name: bool) -> usize {
     if text.starts_with("//") {
         return text.find('\n').unwrap_or(text.len());

@@ -16,7 +16,7 @@ const ENTRY_POINTS: &[(&str, &str, &[&str])] = &[
     ),
     ("TcpStream::connect(", "crates/proxy/src/lib.rs", &["proxy_calls", "endpoint_head_bytes", "method_bytes"]),
     // The collector's answer: its status alone is read.
-    ("ureq::Agent::new_with_config(", "host/src/app/traces.rs", &[]),
+    ("ureq::Agent::new_with_config(", "crates/trace-export/src/lib.rs", &[]),
     ("httparse::Request::new(", "crates/mqtt/src/web/upgrade.rs", &["upgrade_bytes"]),
     // A query is bounded as part of the head, and each parameter in `convert/params.rs`.
     ("Query::", "crates/admin/src/reply.rs", &["admin_head_bytes", "admin_parameter_bytes", "admin_page_items"]),

@@ -1,9 +1,8 @@
 //! Which file of a crate imports which.
 //!
 //! A file imports the file that defines a name which it writes as `crate::…`, `super::…` or `self::…`, in a `use` or in the code,
-//! also where another file hands the name on with a `use` of its own. A module's own file and the files of its folder are one module:
-//! they may name each other. A crate's root is a file like others; its `pub use` only hands on. What is compiled for tests only
-//! counts for no file of the product.
+//! also where another file hands the name on with a `use` of its own. A `pub use` only hands on: it is no import. What is compiled for
+//! tests only counts for no file of the product.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -109,25 +108,24 @@ impl Crate {
 
     fn imports(&self) -> BTreeMap<&Names, BTreeSet<&Names>> {
         let of = |me: &Names, module: &Module| {
-            let mut named: Vec<_> = inside_paths(&module.code).filter_map(|path| self.absolute(me, path)).collect();
-            if me.is_empty() {
-                named.extend(self.named_by_root(&module.code));
-            }
-            named.iter().filter_map(|path| self.defines(path, 9)).filter(|other| !is_one_module(me, other)).collect()
+            let code = without_handed_on(&module.code);
+            let mut named: Vec<_> = inside_paths(&code).filter_map(|path| self.absolute(me, path)).collect();
+            named.extend(self.named_of_folder(me, &code));
+            named.iter().filter_map(|path| self.defines(path, 9)).filter(|other| *other != me).collect()
         };
         self.0.iter().map(|(me, module)| (me, of(me, module))).collect()
     }
 
-    /// What the crate's root names of its modules, other than to hand it on.
-    fn named_by_root(&self, code: &str) -> Vec<Names> {
-        let code = without_handed_on(code);
-        let children = self.0.keys().filter(|names| names.len() == 1).filter_map(|names| names.first());
+    /// What a module names of the modules in its folder, such as `child::NAME`.
+    fn named_of_folder(&self, me: &Names, code: &str) -> Vec<Names> {
+        let is_child = |names: &&Names| names.len() == me.len() + 1 && names.starts_with(me);
+        let children = self.0.keys().filter(is_child).filter_map(|names| names.last());
         let named = children.flat_map(|child| {
             let begins = code.match_indices(&format!("{child}::")).map(|(at, _)| at).collect::<Vec<_>>();
             let begins = begins.into_iter().filter(|at| !code[..*at].ends_with(|c| c == ':' || is_of_name(c)));
             begins.flat_map(|at| paths(&code[at..])).map(|(path, _)| path).collect::<Vec<_>>()
         });
-        named.collect()
+        named.map(|path| me.iter().cloned().chain(path).collect()).collect()
     }
 }
 
@@ -137,12 +135,6 @@ impl Module {
         let kinds = ["struct", "enum", "fn", "trait", "type", "const", "static", "mod", "union"];
         kinds.iter().any(|kind| super::words_after(&self.code, &format!("{kind} ")).any(|word| word == name))
     }
-}
-
-/// A module's own file and the files of its folder; the crate's root has a folder of all things.
-fn is_one_module(one: &Names, other: &Names) -> bool {
-    let is_folder_of = |one: &Names, other: &Names| !one.is_empty() && other.starts_with(one);
-    one == other || is_folder_of(one, other) || is_folder_of(other, one)
 }
 
 /// Code without `pub use`.

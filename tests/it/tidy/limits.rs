@@ -19,8 +19,8 @@ fn held(page: &str, heading: &str, all: &[(LimitName, &str)]) {
     let there: BTreeSet<_> = all.iter().map(|(limit, _)| limit.to_string()).collect();
     assert_eq!(there.len(), all.len(), "two limits have one name");
     let listed = listed(page, heading);
-    let apart: Vec<_> = there.symmetric_difference(&listed).collect();
-    assert!(apart.is_empty(), "in {page} or in crates/rules/src/limits/table.rs, not in both: {apart:?}");
+    let differing: Vec<_> = there.symmetric_difference(&listed).collect();
+    assert!(differing.is_empty(), "in {page} or in crates/rules/src/limits/table.rs, not in both: {differing:?}");
 }
 
 #[test]

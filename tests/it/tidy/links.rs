@@ -42,10 +42,10 @@ fn anchor(heading: &str) -> String {
     kept.replace(' ', "-")
 }
 
-fn has_heading(page: &Path, wanted: &str) -> bool {
+fn has_heading(page: &Path, heading_anchor: &str) -> bool {
     let text = prose(&text_of(page));
     let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
-    headings.map(|heading| anchor(heading.trim_start_matches('#').trim())).any(|found| found == wanted)
+    headings.map(|heading| anchor(heading.trim_start_matches('#').trim())).any(|found| found == heading_anchor)
 }
 
 /// Returns `None` if it leads somewhere.

@@ -99,8 +99,8 @@ fn the_page_on_mqtt_lists_the_tests_by_their_statements() {
         .collect();
     let tests: BTreeSet<_> = listed.iter().map(|[.., test]| test.clone()).collect();
     assert_eq!(tests.len(), listed.len(), "one is listed twice");
-    let apart: Vec<_> = there.symmetric_difference(&tests).collect();
-    assert!(apart.is_empty(), "in docs/mqtt-conformance.md or among the tests, not in both: {apart:#?}");
+    let differing: Vec<_> = there.symmetric_difference(&tests).collect();
+    assert!(differing.is_empty(), "in docs/mqtt-conformance.md or among the tests, not in both: {differing:#?}");
 }
 
 #[test]
@@ -120,8 +120,8 @@ fn every_statement_has_a_test_or_a_reason_why_not() {
     let both: Vec<_> = tested.intersection(&without).collect();
     assert!(both.is_empty(), "tested, and said not to be: {both:?}");
     let named: BTreeSet<_> = tested.union(&without).cloned().collect();
-    let apart: Vec<_> = all.symmetric_difference(&named).collect();
-    assert!(apart.is_empty(), "neither tested nor explained, or no statement: {apart:?}");
+    let differing: Vec<_> = all.symmetric_difference(&named).collect();
+    assert!(differing.is_empty(), "neither tested nor explained, or no statement: {differing:?}");
     let sentence = format!("Of the {} statements of both versions {} have a test", all.len(), tested.len());
     assert!(text.contains(&sentence), "docs/mqtt-conformance.md does not say: {sentence}");
 }

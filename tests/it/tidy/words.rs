@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::code::is_of_name;
+
 /// A word, and what to write instead. A word and its inflections are compared in lower case with each part of a name: `mend` is found in
 /// `MendedFile` and in `mends_files`, but not in `commend`.
 const NOT_USED: &[(&str, &str)] = &[
@@ -77,6 +79,23 @@ const PHRASES: &[(&str, &str)] = &[
     ("stands twice", "occurs twice"),
 ];
 
+/// Names that say neither what a value is nor what it is for. Code does not use them; texts may.
+const NOT_NAMES: &[(&str, &str)] = &[
+    ("asked", "requested, or what it is"),
+    ("bad", "invalid"),
+    ("came", "received, or what it is"),
+    ("good", "valid, usable"),
+    ("mine", "own"),
+    ("noted", "recorded, reported"),
+    ("ours", "own"),
+    ("said", "what it is: printed, payload, properties"),
+    ("spare", "preallocated, unused"),
+    ("theirs", "other"),
+    ("told", "what it is: line, response"),
+    ("wanted", "requested, expected, matches"),
+    ("who", "caller, client, subscriber"),
+];
+
 /// The files that are checked beside the pages.
 const ENDINGS: &[&str] =
     &["rs", "toml", "wit", "py", "js", "cjs", "ts", "html", "css", "txt", "yml", "yaml", "sh", "service"];
@@ -124,10 +143,9 @@ fn plain(text: &str) -> String {
 fn not_used(text: &str) -> Vec<String> {
     let (words, plain) = (words(text), plain(text));
     let phrase = |phrase: &str| {
-        plain.match_indices(phrase).any(|(at, _)| {
-            let of_name = |c: char| c.is_alphanumeric() || c == '_';
-            !plain[..at].ends_with(of_name) && !plain[at + phrase.len()..].starts_with(of_name)
-        })
+        plain
+            .match_indices(phrase)
+            .any(|(at, _)| !plain[..at].ends_with(is_of_name) && !plain[at + phrase.len()..].starts_with(is_of_name))
     };
     let found = NOT_USED.iter().filter(|(word, _)| inflections(word).iter().any(|form| words.contains(form)));
     let found = found.chain(PHRASES.iter().filter(|(text, _)| phrase(text)));
@@ -143,7 +161,7 @@ fn files(folder: &str, endings: &[&str]) -> Vec<PathBuf> {
             let name = path.file_name().unwrap().to_str().unwrap();
             if path.is_dir() && name != "target" && !name.starts_with('.') {
                 folders.push(path);
-            } else if path.extension().is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted)) {
+            } else if path.extension().is_some_and(|ending| endings.iter().any(|expected| ending == *expected)) {
                 found.push(path.strip_prefix(super::workspace()).unwrap().to_owned());
             }
         }
@@ -189,6 +207,23 @@ fn clean_code_uses_the_words_of_the_glossary() {
         let below: Vec<_> = unclean.iter().filter(|path| path.starts_with(start)).cloned().collect();
         assert!(!wrong_in(&below).is_empty(), "{start} is clean: take it out of NOT_CLEAN in {}", file!());
     }
+}
+
+/// Fields of log lines have names of their own.
+#[test]
+fn names_in_code_say_what_they_name() {
+    let mut wrong = Vec::new();
+    for (path, text) in super::sources(super::ALL) {
+        let code = super::code(&text);
+        for (at, line) in code.lines().enumerate().filter(|(_, line)| !line.contains("tracing::")) {
+            let names = line.split(|c: char| !is_of_name(c));
+            let found = names.filter_map(|name| NOT_NAMES.iter().find(|(word, _)| name == *word));
+            let shown =
+                |(word, instead): &(&str, &str)| format!("{}:{}: {word:?} (write: {instead})", path.display(), at + 1);
+            wrong.extend(found.map(shown));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -19,8 +19,8 @@ fn a_call_of_a_hub_continues_its_callers_trace_down_to_the_device() {
     let traces = ["--otlp-endpoint", &collector.url(), "--trace-sample-ratio", "0"];
     let host = host_folder.start_with(&[&tls[..], &traces].concat());
     let mut sink = sink(&host);
-    let asked = ["hub", "connection-string", "--policy", "service", "--host-name", "localhost"];
-    let policy = host.cli(&host_folder, &asked);
+    let command_line = ["hub", "connection-string", "--policy", "service", "--host-name", "localhost"];
+    let policy = host.cli(&host_folder, &command_line);
     let key = STANDARD.decode(ConnectionString::parse(policy.trim()).unwrap().key.unwrap()).unwrap();
     let token = sas::sign("localhost", &key, now() + 60, Some(Policy::Service));
     let call = |parent: Option<String>, body: &str| {
@@ -33,9 +33,9 @@ fn a_call_of_a_hub_continues_its_callers_trace_down_to_the_device() {
         assert!(curl.output().unwrap().status.success());
     };
     call(Some(format!("traceparent: 00-{TRACE}-{PARENT}-01")), r#"{"properties":{"desired":{"on":true}}}"#);
-    let goes_out = config(&mut sink).unwrap();
+    let traceparent = config(&mut sink).unwrap();
     let spans = chain(&collector, &["PUT /twins/{id}", "effect config", "settlement config"]);
-    assert_eq!(goes_out, format!("00-{TRACE}-{}-01", spans[1]["spanId"].as_str().unwrap()));
+    assert_eq!(traceparent, format!("00-{TRACE}-{}-01", spans[1]["spanId"].as_str().unwrap()));
     // A call without `traceparent` makes no span if it is not sampled.
     call(None, r#"{"properties":{"desired":{"on":false}}}"#);
     assert_eq!(config(&mut sink), None);

@@ -45,8 +45,8 @@ impl Disk {
 
     fn mount(host_folder: &HostFolder, how: &str) -> Option<Self> {
         fs::create_dir(host_folder.data()).unwrap();
-        let data = super::text(&host_folder.data()).to_owned();
-        let image = super::text(&host_folder.root().join("disk.img")).to_owned();
+        let data = host_folder.data().display().to_string();
+        let image = host_folder.root().join("disk.img").display().to_string();
         let end = "fsfreeze -u \"$data\" 2>/dev/null; umount -l \"$data\"";
         let script = format!("{how} || exit 1; echo ready; read -r end; {end}");
         let mut holder = Command::new("unshare")
@@ -87,7 +87,7 @@ impl Disk {
 
     /// What is on it, for programs that do not see it. Waits for no write.
     pub fn copy_data_to(&self, host_folder: &HostFolder) {
-        assert!(self.sh(&format!("cp -r \"$data\" '{}'", super::text(&host_folder.data()))));
+        assert!(self.sh(&format!("cp -r \"$data\" '{}'", host_folder.data().display())));
     }
 
     /// As an operator does it after [`Disk::fail`].

@@ -71,8 +71,8 @@ fn a_plugins_log_is_followed_line_by_line_until_it_is_interrupted() {
     device.event("log 1");
     assert_eq!(texts(&seen(4))[3], "warn: line 0");
     // A dead letter that is driven again fails again, and that is news.
-    let letter = host.admin().dead_letters()[0]["id"].as_str().unwrap().to_owned();
-    let _ = host.cli(&host_folder, &["dead-letters", "redrive", &letter]);
+    let dead_letter = host.admin().dead_letters()[0]["id"].as_str().unwrap().to_owned();
+    let _ = host.cli(&host_folder, &["dead-letters", "redrive", &dead_letter]);
     assert_eq!(texts(&seen(5))[4], "failed: not mine");
     assert!(followed.try_wait().is_none(), "{}", followed.log());
     followed.terminate();

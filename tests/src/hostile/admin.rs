@@ -24,7 +24,7 @@ pub(super) const ROWS: &[Row] = &[
                     "content-type: application/wasm\r\n",
                     "x",
                 );
-                assert!(is_no(asked(attack, &put)), "written: {path}");
+                assert!(is_no(status_of(attack, &put)), "written: {path}");
             }
             for path in [
                 "/../../etc/passwd",
@@ -33,7 +33,7 @@ pub(super) const ROWS: &[Row] = &[
                 "//etc/passwd",
                 "/v1/plugins/..%2fadmin-token",
             ] {
-                assert!(is_no(asked(attack, &with_token(attack, "GET", path, "", ""))), "read: {path}");
+                assert!(is_no(status_of(attack, &with_token(attack, "GET", path, "", ""))), "read: {path}");
             }
             assert!(!outside.exists(), "a file outside the folder was written");
         }
@@ -52,11 +52,11 @@ pub(super) const ROWS: &[Row] = &[
         ];
         while attack.continues() {
             for headers in &wrong {
-                let status = asked(attack, &request("GET", "/v1/plugins", headers, ""));
+                let status = status_of(attack, &request("GET", "/v1/plugins", headers, ""));
                 assert!(matches!(status, 0 | 400 | 401 | 403 | 429), "{status} for {headers}");
             }
             let status =
-                asked(attack, &request("GET", &format!("/v1/plugins?token={token}&access_token={token}"), "", ""));
+                status_of(attack, &request("GET", &format!("/v1/plugins?token={token}&access_token={token}"), "", ""));
             assert!(matches!(status, 0 | 401 | 429), "{status} for a token in the query");
         }
     }),
@@ -72,7 +72,7 @@ pub(super) const ROWS: &[Row] = &[
                 "GET / HTTP/1.1\r\nno colon\r\n\r\n",
                 "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             ] {
-                let status = asked(attack, bytes);
+                let status = status_of(attack, bytes);
                 assert!(is_no(status), "{status} for {bytes}");
             }
         }
@@ -106,7 +106,7 @@ pub(super) const ROWS: &[Row] = &[
         let large = format!("x: {}\r\n", "y".repeat(1_000_000));
         while attack.continues() {
             for headers in [&many, &large] {
-                let status = asked(attack, &request("GET", "/healthz", headers, ""));
+                let status = status_of(attack, &request("GET", "/healthz", headers, ""));
                 assert!(is_no(status), "{status}");
             }
         }
@@ -116,8 +116,8 @@ pub(super) const ROWS: &[Row] = &[
         let large = format!("{{\"id\":\"{}\"}}", "x".repeat(3_000_000));
         while attack.continues() {
             let huge = format!("{}content-length: 10000000000\r\n\r\n{{", head(attack, "POST", path));
-            assert!(is_no(asked(attack, &huge)));
-            let status = asked(attack, &with_token(attack, "POST", path, "", &large));
+            assert!(is_no(status_of(attack, &huge)));
+            let status = status_of(attack, &with_token(attack, "POST", path, "", &large));
             assert!(is_no(status), "{status}");
         }
     }),
@@ -146,7 +146,7 @@ pub(super) const ROWS: &[Row] = &[
         while attack.continues() {
             for bomb in &bombs {
                 let status =
-                    asked(attack, &with_token(attack, "POST", device, "content-type: application/json\r\n", bomb));
+                    status_of(attack, &with_token(attack, "POST", device, "content-type: application/json\r\n", bomb));
                 assert!(is_no(status), "{status} for {}", &bomb[..20.min(bomb.len())]);
             }
         }
@@ -166,7 +166,7 @@ pub(super) const ROWS: &[Row] = &[
             format!("authorization: Bearer {}\r\ncontent-type: application/json\r\n", attack.target.device_token);
         let body = format!("{{\"binaryData\":\"{}\"}}", "A".repeat(340_000));
         for _ in 0..60 {
-            let status = asked(attack, &request("POST", path, &headers, &body));
+            let status = status_of(attack, &request("POST", path, &headers, &body));
             assert!(matches!(status, 200 | 429 | 503), "{status} for an event");
         }
         let path = "/v1/events?pageSize=1000";
@@ -190,7 +190,7 @@ pub(super) const ROWS: &[Row] = &[
         while attack.continues() {
             for bearer in [&*attack.target.device_token, "x", ""] {
                 let headers = format!("authorization: Bearer {bearer}\r\ncontent-type: application/json\r\n");
-                let status = asked(attack, &request("POST", path, &headers, body));
+                let status = status_of(attack, &request("POST", path, &headers, body));
                 assert!(matches!(status, 0 | 400 | 401 | 403 | 429 | 503), "{status} with {bearer}");
             }
         }
@@ -221,7 +221,7 @@ fn is_no(status: u16) -> bool {
     status == 0 || status >= 400
 }
 
-fn asked(attack: &Attack, bytes: &str) -> u16 {
+fn status_of(attack: &Attack, bytes: &str) -> u16 {
     let Some(mut conn) = Conn::open(attack.target.admin) else { return 0 };
     conn.send(bytes.as_bytes());
     conn.status()

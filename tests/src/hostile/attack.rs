@@ -11,8 +11,11 @@ use std::{
     time::Duration,
 };
 
-use super::{MAX_CONNECTIONS, target::Target, wire, wire::Conn};
+use super::{target::Target, wire, wire::Conn};
 use crate::until;
+
+/// Connections of one row at a time.
+pub const MAX_CONNECTIONS: usize = 1_100;
 
 /// One attack.
 #[derive(Debug, Clone, Copy)]
@@ -88,8 +91,8 @@ impl Attack {
         if std::env::var_os("HOSTILE_IDLE").is_some() {
             let stat = fs::read_to_string("/proc/thread-self/stat").expect("no /proc");
             let thread = stat.split(' ').next().unwrap_or_default();
-            let asked = Command::new("chrt").args(["--idle", "--pid", "0", thread]).status();
-            assert!(asked.is_ok_and(|status| status.success()), "chrt (of util-linux) cannot lower the priority");
+            let chrt = Command::new("chrt").args(["--idle", "--pid", "0", thread]).status();
+            assert!(chrt.is_ok_and(|status| status.success()), "chrt (of util-linux) cannot lower the priority");
             wire::enable_yielding();
         }
     }

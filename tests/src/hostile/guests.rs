@@ -35,8 +35,8 @@ pub(super) const ROWS: &[Row] = &[
     .asserts("the host takes at most 64 MiB more"),
     row("text-bomb-plugin", "has its plugin reject events with reasons of 12 MB, and log lines of 8 MB", |attack| {
         bounded(attack, &["reject-bytes 12000000".to_owned(), "argue log.write 8000000 x".to_owned()]);
-        let letters = attack.target.api.dead_letters();
-        let longest = letters.iter().map(|letter| letter.to_string().len()).max().unwrap_or(0);
+        let dead_letters = attack.target.api.dead_letters();
+        let longest = dead_letters.iter().map(|dead_letter| dead_letter.to_string().len()).max().unwrap_or(0);
         assert!(longest < 100_000, "a dead letter of {longest} bytes");
     })
     .asserts("the host takes at most 64 MiB more; a dead letter has less than 100 kB"),

@@ -22,7 +22,7 @@ mod web;
 pub mod wire;
 
 pub use self::{
-    attack::{Attack, Row},
+    attack::{Attack, MAX_CONNECTIONS, Row},
     healthy::Healthy,
     target::{Target, resident_mib},
     wire::{Conn, Login},
@@ -32,9 +32,6 @@ use self::{
     target::RSA_PUBLIC,
 };
 use crate::now;
-
-/// Connections of one row at a time.
-pub const MAX_CONNECTIONS: usize = 1_100;
 
 /// The table of attacks.
 #[must_use]

@@ -188,7 +188,7 @@ fn long(attack: &Attack) {
     target.posts(":modifyCloudToDeviceConfig", &json!({"binaryData": STANDARD.encode(&state)}));
     target.posts(":sendCommandToDevice", &json!({"binaryData": STANDARD.encode(word(262_144)), "ttl": "1s"}));
     until("the dead letter", || {
-        target.api.dead_letters().iter().any(|letter| letter.to_string().len() > 262_144).then_some(())
+        target.api.dead_letters().iter().any(|dead_letter| dead_letter.to_string().len() > 262_144).then_some(())
     });
 }
 
@@ -217,14 +217,15 @@ impl Target {
     ///
     /// Panics if its exit code is not 0.
     fn run_ok(&self, arguments: &str) -> String {
-        let letter = || self.api.dead_letters().last().map(|letter| letter["id"].to_string().replace('"', ""));
+        let dead_letter =
+            || self.api.dead_letters().last().map(|dead_letter| dead_letter["id"].to_string().replace('"', ""));
         let arguments = match arguments {
-            "dead-letters show" => format!("{arguments} {}", letter().expect("no dead letter")),
+            "dead-letters show" => format!("{arguments} {}", dead_letter().expect("no dead letter")),
             _ => arguments.to_owned(),
         };
         let output = self.program().args(arguments.split(' ')).output().expect("the program does not start");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments}: {} {said:.500}", output.status);
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments}: {} {printed:.500}", output.status);
         if !has_terminal() {
             return String::new();
         }

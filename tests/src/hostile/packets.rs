@@ -65,11 +65,11 @@ pub(super) const ROWS: &[Row] = &[
         rejected(attack, &[attack.target.mallory().packet()]);
     }),
     row("topics-that-are-no-text", "uses topics and filters that are no UTF-8", |attack| {
-        let mut bad = Vec::new();
+        let mut invalid = Vec::new();
         for topic in [&b"attack/\xff\xfe"[..], b"attack/\xc0\xaf", b"attack/\xed\xa0\x80", b"attack/\xf5\x80\x80\x80"] {
-            bad.extend([with_topic(topic), with_filter(topic)]);
+            invalid.extend([with_topic(topic), with_filter(topic)]);
         }
-        rejected(attack, &bad);
+        rejected(attack, &invalid);
     }),
     row("topics-with-nul", "uses topics and filters with NUL", |attack| {
         rejected(attack, &[with_topic(b"attack/\0"), with_filter(b"attack/\0/x"), with_topic(b"\0")]);

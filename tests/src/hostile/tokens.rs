@@ -41,12 +41,12 @@ pub(super) const ROWS: &[Row] = &[
         tried(attack, "mallory", &["other", "", "Local", "serviceAccounts/eve", "local,other"].map(sign));
     }),
     row("another's-token", "shows a good token under other names", |attack| {
-        let good = &attack.target.device_token;
+        let valid = &attack.target.device_token;
         while attack.continues() {
             for id in ["healthy", "confused", "default/healthy", "nobody", "mallory/../healthy", "Mallory"] {
-                attack.target.refuses(&Login::with_password(id, good), "with another's token");
+                attack.target.refuses(&Login::with_password(id, valid), "with another's token");
             }
-            let eve = Login { user: "serviceAccounts/eve".into(), ..Login::with_password("x", good) };
+            let eve = Login { user: "serviceAccounts/eve".into(), ..Login::with_password("x", valid) };
             attack.target.refuses(&eve, "as an account with a device's token");
         }
     }),

@@ -45,11 +45,11 @@ pub(super) const ROWS: &[Row] = &[
         "upload-forged",
         "uploads to addresses with wrong signatures, of other devices, and out of the folder",
         |attack| {
-            let good = begin(attack, "good");
-            let (front, query) = good.split_once('?').expect("no query");
+            let valid = begin(attack, "good");
+            let (front, query) = valid.split_once('?').expect("no query");
             let (host, _) = front.split_once("/_files/").expect("no container");
             while attack.continues() {
-                let forged = good.replace("sig=", "sig=AAAA");
+                let forged = valid.replace("sig=", "sig=AAAA");
                 let other = format!("{host}/_files/healthy/good?{query}");
                 let out = format!("{host}/_files/mallory/..%2f..%2f..%2fstate.db?{query}");
                 for url in [forged, other, out] {
@@ -82,11 +82,11 @@ fn begin(attack: &Attack, name: &str) -> String {
     let token = sas::sign(&resource, &key.expect("no key"), now() + 3_600, Policy::find("device"));
     let url = format!("https://{host}/devices/mallory/files?api-version=2021-04-12");
     let (authorization, body) = (format!("Authorization: {token}"), json!({"blobName": name}).to_string());
-    let told: Value = crate::until("an address", || {
+    let response: Value = crate::until("an address", || {
         let output = curl(&["-H", &authorization, "-d", &body, &url]).output().expect("no curl");
-        serde_json::from_slice(&output.stdout).ok().filter(|told: &Value| told["sasToken"].is_string())
+        serde_json::from_slice(&output.stdout).ok().filter(|response: &Value| response["sasToken"].is_string())
     });
-    let text = |field: &str| told[field].as_str().unwrap_or_default().to_owned();
+    let text = |field: &str| response[field].as_str().unwrap_or_default().to_owned();
     format!("https://{}/{}/{}{}", text("hostName"), text("containerName"), text("blobName"), text("sasToken"))
 }
 

@@ -227,7 +227,7 @@ impl Conn {
         }
     }
 
-    /// The status of the HTTP answer. 0: the host closed the connection without one.
+    /// The status of the HTTP answer. It is 0 if the host closed the connection without one.
     pub fn status(&mut self) -> u16 {
         status(&String::from_utf8_lossy(&self.read_to_end()))
     }

@@ -30,8 +30,8 @@ impl Histogram {
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
-            *mine += theirs;
+        for (own, others) in self.buckets.iter_mut().zip(&other.buckets) {
+            *own += others;
         }
         self.count += other.count;
         self.longest = self.longest.max(other.longest);

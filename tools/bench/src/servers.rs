@@ -65,8 +65,8 @@ struct Ready {
 }
 
 impl Server {
-    /// Starts `switchbox serve` on free ports with `folder/data` and `folder/plugins`; the latter has to be there. `program`: `None`
-    /// is this one. `options` are added to those of `serve`.
+    /// Starts `switchbox serve` on free ports with `folder/data` and `folder/plugins`; the latter has to be there. A `program` of
+    /// `None` is this one. `options` are added to those of `serve`.
     pub(super) async fn host(folder: &Path, program: Option<&Path>, options: &[String]) -> anyhow::Result<Self> {
         let log = folder.join("host.log");
         let program = match program {

@@ -11,6 +11,6 @@ pub(super) async fn call(
     ask: impl FnOnce(Client) -> anyhow::Result<Value> + Send + 'static,
 ) -> Result<Value, String> {
     let client = Client::of(&location.admin, None, &location.data);
-    let asked = tokio::task::spawn_blocking(move || ask(client)).await;
-    asked.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+    let result = tokio::task::spawn_blocking(move || ask(client)).await;
+    result.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }

@@ -57,11 +57,11 @@ pub(super) async fn play(location: &HostLocation, printer: &mut Printer) -> Resu
     }
     printer.event_line(PHONE, Colour::Plain, "→ calls the method open of garage-1");
     let (url, authority) = (format!("https://{}/twins/garage-1/methods", azure.https), azure.authority.clone());
-    let asked = tokio::task::spawn_blocking(move || open(&url, &authority, &key));
+    let opened = tokio::task::spawn_blocking(move || open(&url, &authority, &key));
     let request = door.receive(printer, SOON).await?;
     let rid = request.topic.rsplit_once("$rid=").map_or("", |(_, rid)| rid);
     door.publish(printer, &format!("$iothub/methods/res/200/?$rid={rid}"), r#"{"opens":true}"#)?;
-    let answer = asked.await.map_err(|error| error.to_string())?.map_err(|error| format!("{error:#}"))?;
+    let answer = opened.await.map_err(|error| error.to_string())?.map_err(|error| format!("{error:#}"))?;
     printer.event_line(PHONE, Colour::Cyan, &format!("← {answer}"));
     if answer != json!({"status": 200, "payload": {"opens": true}}) {
         return Err(format!("the method's answer is {answer}"));
@@ -88,9 +88,10 @@ async fn device(
 }
 
 /// The key of a device or of a policy.
-async fn key(location: &HostLocation, asked: &Value) -> Result<Vec<u8>, String> {
-    let asked = asked.clone();
-    let answer = call(location, move |client| client.post(&format!("{REGISTRY}:hubConnectionString"), &asked)).await?;
+async fn key(location: &HostLocation, request: &Value) -> Result<Vec<u8>, String> {
+    let request = request.clone();
+    let answer =
+        call(location, move |client| client.post(&format!("{REGISTRY}:hubConnectionString"), &request)).await?;
     let text = answer.get("connectionString").and_then(Value::as_str).unwrap_or_default();
     let key = ConnectionString::parse(text).ok().and_then(|parsed| STANDARD.decode(parsed.key?).ok());
     key.ok_or_else(|| "the host made no key".to_owned())

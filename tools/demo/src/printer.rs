@@ -62,8 +62,8 @@ struct Hops {
 impl Printer {
     /// Prints to standard output, in colour if it is a terminal and `NO_COLOR` is not set.
     pub(super) fn for_terminal() -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self::new(terminal::raw(), wanted && terminal::is_terminal())
+        let in_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self::new(terminal::raw(), in_colour && terminal::is_terminal())
     }
 
     fn new(out: Box<dyn Write + Send>, colours: bool) -> Self {

@@ -61,8 +61,8 @@ async fn why(scene: Scene, location: &HostLocation, printer: &mut Printer) -> Re
     let executions = call(location, move |client| client.get(&list)).await?;
     let event = executions.pointer("/executions/0/event").and_then(Value::as_str).unwrap_or_default();
     let execution = format!("{event}.{}", scene.name());
-    let asked = format!("/v1/explain/{execution}");
-    let answer = call(location, move |client| client.get(&asked)).await?;
+    let path = format!("/v1/explain/{execution}");
+    let answer = call(location, move |client| client.get(&path)).await?;
     printer.line(&printer.paint(Colour::Dim, &format!("  why?     switchbox explain {execution}")));
     for line in answer.get("text").and_then(Value::as_str).unwrap_or_default().lines() {
         printer.line(&printer.paint(Colour::Dim, &format!("           {line}")));

@@ -41,8 +41,8 @@ pub struct Options {
 
 impl Options {
     fn address(&self) -> anyhow::Result<(String, u16)> {
-        if let Some(said) = &self.mqtt {
-            return Ok(said.clone());
+        if let Some(mqtt) = &self.mqtt {
+            return Ok(mqtt.clone());
         }
         let found = context::mqtt()?;
         Ok((found.ip().to_string(), found.port()))

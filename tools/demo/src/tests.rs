@@ -102,11 +102,11 @@ async fn plugins(addr: SocketAddr, stubborn: bool) {
     ready.await.expect("subscribed");
 }
 
-async fn until(seen: &mut mpsc::Receiver<DeviceReport>, wanted: impl Fn(&DeviceEvent) -> bool) -> DeviceEvent {
+async fn until(seen: &mut mpsc::Receiver<DeviceReport>, predicate: impl Fn(&DeviceEvent) -> bool) -> DeviceEvent {
     let find = async {
         loop {
             let one = seen.recv().await.expect("the device runs").what;
-            if wanted(&one) {
+            if predicate(&one) {
                 return one;
             }
         }

@@ -25,7 +25,7 @@ pub(crate) fn read_with<T: DeserializeOwned + JsonSchema + 'static>(
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     let objects = Objects::of::<T>();
     let mut json = serde_json::Deserializer::from_slice(body);
-    let read: Once = located(&mut json)?;
+    let read: UniqueFields = located(&mut json)?;
     json.end().map_err(|e| problem(".", &e))?;
     let mut read = objects.canonical(read.0)?;
     for (path, value) in query {
@@ -49,9 +49,9 @@ fn problem(path: &str, error: &serde_json::Error) -> Error {
 }
 
 /// JSON without duplicate fields.
-struct Once(Value);
+struct UniqueFields(Value);
 
-impl<'de> Deserialize<'de> for Once {
+impl<'de> Deserialize<'de> for UniqueFields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Any).map(Self)
     }
@@ -92,7 +92,7 @@ impl<'de> Visitor<'de> for Any {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut all = Vec::new();
-        while let Some(Once(item)) = items.next_element()? {
+        while let Some(UniqueFields(item)) = items.next_element()? {
             all.push(item);
         }
         Ok(Value::Array(all))
@@ -101,7 +101,7 @@ impl<'de> Visitor<'de> for Any {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
         let mut all = Map::new();
         while let Some(name) = fields.next_key::<String>()? {
-            let Once(value) = fields.next_value()?;
+            let UniqueFields(value) = fields.next_value()?;
             if all.contains_key(&name) {
                 return Err(A::Error::custom(format!("duplicate field `{name}`")));
             }

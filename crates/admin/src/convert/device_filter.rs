@@ -52,7 +52,7 @@ impl DeviceFilter {
             && self.seen_since_ms.is_none_or(|since| last_seen_ms(device).is_some_and(|seen| seen >= since))
             && self.seen_before_ms.is_none_or(|before| last_seen_ms(device).is_none_or(|seen| seen < before))
             && self.metadata.iter().all(|(key, value)| {
-                spec.metadata.get(key).is_some_and(|had| value.as_ref().is_none_or(|wanted| had == wanted))
+                spec.metadata.get(key).is_some_and(|had| value.as_ref().is_none_or(|requested| had == requested))
             })
             && self.search.as_deref().is_none_or(|search| {
                 let has = |text: &str| text.to_lowercase().contains(search);

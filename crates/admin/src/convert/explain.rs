@@ -20,7 +20,7 @@ pub(crate) fn branches(branches: &[Branch], names: Names<'_>) -> Vec<api::Branch
 fn step(step: &Step, names: Names<'_>) -> api::Step {
     match step {
         Step::Event(event) => api::Step::Event(Box::new(history::event(event, names))),
-        Step::Operator { who } => api::Step::Operator { who: who.clone() },
+        Step::Operator { caller } => api::Step::Operator { caller: caller.clone() },
         Step::Execution(execution) => api::Step::Execution(Box::new(self::execution(execution, names))),
         Step::HeldBack(held) => api::Step::HeldBack(api::HeldBack { ms: held.held_ms, why: held.why.clone() }),
         Step::Config(config) => api::Step::Config(Box::new(self::config(config, names))),
@@ -43,7 +43,7 @@ fn step(step: &Step, names: Names<'_>) -> api::Step {
         Step::Published { topic, payload } => {
             api::Step::Publish { topic: topic.clone(), binary_data: Base64(payload.clone()) }
         }
-        Step::DeadLetter(letter) => api::Step::DeadLetter(Box::new(history::dead_letter(letter, names))),
+        Step::DeadLetter(dead_letter) => api::Step::DeadLetter(Box::new(history::dead_letter(dead_letter, names))),
         Step::Refused => api::Step::Refused(true),
         Step::EarlierNotShown => api::Step::Earlier(true),
         Step::Gone(gone) => api::Step::Gone(self::gone(gone, names)),

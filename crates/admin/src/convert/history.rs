@@ -27,7 +27,7 @@ pub(super) fn digest(journaled: &str) -> (String, Option<bool>) {
 
 pub(super) fn cause(cause: &Cause) -> api::Cause {
     match cause {
-        Cause::Api { who } => api::Cause::Api { who: who.clone() },
+        Cause::Api { caller } => api::Cause::Api { caller: caller.clone() },
         Cause::Plugin { seq, plugin, digest, attempt, index } => {
             let (digest, canary) = self::digest(digest);
             let (name, event) = (plugin.to_string(), Int64(seq.0));
@@ -217,18 +217,18 @@ pub(super) fn timer(timer: &Timer) -> api::Timer {
     shown
 }
 
-pub(crate) fn dead_letter(letter: &DeadLetter, names: Names<'_>) -> api::DeadLetter {
-    let (digest, canary) = digest(&letter.digest);
+pub(crate) fn dead_letter(dead_letter: &DeadLetter, names: Names<'_>) -> api::DeadLetter {
+    let (digest, canary) = digest(&dead_letter.digest);
     api::DeadLetter {
-        id: Int64(letter.id),
-        plugin: letter.plugin.to_string(),
+        id: Int64(dead_letter.id),
+        plugin: dead_letter.plugin.to_string(),
         digest,
         canary,
-        attempt: letter.attempt,
-        time: Time(letter.time_ms),
-        error: letter.error.clone(),
-        logs: letter.logs.clone(),
-        event: event(&letter.event, names),
+        attempt: dead_letter.attempt,
+        time: Time(dead_letter.time_ms),
+        error: dead_letter.error.clone(),
+        logs: dead_letter.logs.clone(),
+        event: event(&dead_letter.event, names),
     }
 }
 

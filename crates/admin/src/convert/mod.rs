@@ -13,6 +13,7 @@ mod params;
 mod registry;
 mod service;
 mod symmetric;
+mod twin;
 mod validity;
 
 #[cfg(fuzzing)]
@@ -31,4 +32,5 @@ pub(super) use registry::{authority, registry, registry_patch, registry_spec};
 pub(super) use service::{service, service_patch, service_spec};
 #[cfg(fuzzing)]
 pub(super) use symmetric::keys as symmetric_keys;
+pub(super) use twin::twin;
 pub(super) use validity::{authority_warnings, key_warnings};

@@ -64,12 +64,15 @@ mod tests {
             let key = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
             Credential { format: KeyFormat::Es256X509Pem, key, expires_ms: None }
         };
-        let (good, old, early) = (credential(2020, 3000), credential(2000, 2001), credential(2900, 3000));
-        let spent = Credential { expires_ms: Some(1_000), ..good.clone() };
+        let (unexpired, old, early) = (credential(2020, 3000), credential(2000, 2001), credential(2900, 3000));
+        let spent = Credential { expires_ms: Some(1_000), ..unexpired.clone() };
         let now_ms = clock::now_ms();
-        assert_eq!([&good, &old, &spent].map(|credential| check_key(credential, now_ms)), [Ok(()), Ok(()), Ok(())]);
+        assert_eq!(
+            [&unexpired, &old, &spent].map(|credential| check_key(credential, now_ms)),
+            [Ok(()), Ok(()), Ok(())]
+        );
         assert!(check_key(&early, now_ms).unwrap_err().starts_with("the certificate is valid only from 2900-01-01T00"));
-        let warnings = key_warnings(&[good, old, spent]);
+        let warnings = key_warnings(&[unexpired, old, spent]);
         assert_eq!(
             warnings,
             [

@@ -11,9 +11,9 @@ use crate::{
     error::{Error, Kind},
     gate::AdminPrincipal,
     plugins::ApprovalError,
-    reply::{ApiResult, Body, Empty},
+    reply::{ApiResult, Body},
 };
-use switchbox_admin_api::{Approval, ListApprovalsResponse, RejectRequest};
+use switchbox_admin_api::{Approval, Empty, ListApprovalsResponse, RejectRequest};
 use switchbox_model::limits::fields;
 
 pub(crate) async fn list(State(app): State<App>, params: Params) -> ApiResult<ListApprovalsResponse> {
@@ -30,24 +30,24 @@ pub(crate) async fn get(State(app): State<App>, Path(id): Path<String>, params: 
 pub(crate) async fn approve(
     State(app): State<App>,
     Path(id): Path<String>,
-    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
+    Extension(AdminPrincipal(caller)): Extension<AdminPrincipal>,
     params: Params,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
-    done(app.handles.plugins.approve(&id, &who).await)
+    done(app.handles.plugins.approve(&id, &caller).await)
 }
 
 pub(crate) async fn reject(
     State(app): State<App>,
     Path(id): Path<String>,
-    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
+    Extension(AdminPrincipal(caller)): Extension<AdminPrincipal>,
     params: Params,
     Body(request): Body<RejectRequest>,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
     let reason = request.reason.unwrap_or_default();
     fields::APPROVAL_REASON.check_len("reason", reason.len())?;
-    done(app.handles.plugins.reject(&id, &who, &reason).await)
+    done(app.handles.plugins.reject(&id, &caller, &reason).await)
 }
 
 fn done(done: Result<(), ApprovalError>) -> ApiResult<Empty> {

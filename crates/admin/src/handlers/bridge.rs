@@ -19,9 +19,9 @@ use crate::{
     app::App,
     convert::{self, Params},
     error::{Error, Kind},
-    reply::{ApiResult, Body, Empty},
+    reply::{ApiResult, Body},
 };
-use switchbox_admin_api::{Base64, DeviceConfig, PublishEventRequest, SetStateRequest};
+use switchbox_admin_api::{Base64, DeviceConfig, Empty, PublishEventRequest, SetStateRequest};
 use switchbox_auth::{AuthRefusal, Credentials, Principal};
 use switchbox_core::{
     ingest::{self, NewEvent},

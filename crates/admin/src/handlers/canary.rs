@@ -46,12 +46,12 @@ pub(crate) async fn abort(State(app): State<App>, Path(name): Path<String>, para
 pub(crate) async fn promote(
     State(app): State<App>,
     Path(name): Path<String>,
-    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
+    Extension(AdminPrincipal(caller)): Extension<AdminPrincipal>,
     params: Params,
 ) -> ApiResult<PluginFile> {
     params.only(&[])?;
     let (component, settings) = of_plugin(&name, "canary", |name| app.handles.plugins.canary_files(name))?;
-    let (folder, name) = (app.folder.by(&who), PluginName::new(&name)?);
+    let (folder, name) = (app.folder.by(&caller), PluginName::new(&name)?);
     let file = blocking({
         let name = name.clone();
         move || match (component, settings) {

@@ -11,26 +11,28 @@ use crate::{
     convert::{self, Params, bad_token},
     error::{Error, Kind},
     plugins::RedriveError,
-    reply::{ApiResult, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Items, Written},
 };
-use switchbox_admin_api::{PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse};
+use switchbox_admin_api::{
+    Empty, ListDeadLettersResponse, PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse,
+};
 use switchbox_model::{DeadLetter, Entry, PluginName};
 
 /// How many dead letters one entry redrives or purges.
 const CHUNK: usize = 100;
 
-pub(crate) async fn list(State(app): State<App>, params: Params) -> Page {
+pub(crate) async fn list(State(app): State<App>, params: Params) -> ApiResult<ListDeadLettersResponse<Written>> {
     params.only(&["pageSize", "pageToken", "plugin"])?;
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let after = params.one("pageToken").map_or(Ok(0), |text| text.parse::<u64>().map_err(|_| bad_token(text)))?;
     let plugin = params.one("plugin").map(PluginName::new).transpose()?;
     let found = app.handles.journal.dead_letters(after, limit, plugin.as_ref()).await?;
-    let mut list = List::new("deadLetters").always();
+    let mut list = Items::default();
     let show = |dead_letter: &&DeadLetter| convert::dead_letter(dead_letter, &|num| app.name_of(num));
     let shown = found.items.iter().take_while(|dead_letter| list.push(&show(dead_letter))).last();
     let more = found.more || shown.is_some_and(|shown| found.items.last().is_some_and(|last| last.id != shown.id));
-    let next = shown.filter(|_| more).map(|dead_letter| dead_letter.id.to_string());
-    Ok(list.page(next, &app.handles.counters))
+    let next_page_token = shown.filter(|_| more).map(|dead_letter| dead_letter.id.to_string());
+    Ok(Json(ListDeadLettersResponse { dead_letters: list.page(&app.handles.counters), next_page_token }))
 }
 
 pub(crate) async fn get(

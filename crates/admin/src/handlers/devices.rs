@@ -19,11 +19,11 @@ use crate::{
     error::Error,
     etag::{IfMatch, Tagged, tagged},
     gate::AdminPrincipal,
-    reply::{ApiResult, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Items, Written},
 };
 use switchbox_admin_api::{
-    self as api, Base64, InvokeMethodRequest, InvokeMethodResponse, ListDeviceConfigVersionsResponse,
-    ModifyCloudToDeviceConfigRequest, SetPasswordRequest,
+    self as api, Base64, Empty, InvokeMethodRequest, InvokeMethodResponse, ListDeviceConfigVersionsResponse,
+    ListDeviceStatesResponse, ListDevicesResponse, ModifyCloudToDeviceConfigRequest, SetPasswordRequest,
 };
 use switchbox_core::registry::{Device, Registered, Registration};
 use switchbox_model::{
@@ -60,7 +60,11 @@ fn changed(app: &App, device: &Device, params: &Params) -> Tagged {
     tagged(params.shown(&shown), registered.revision)
 }
 
-pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Page {
+pub(crate) async fn list(
+    State(app): State<App>,
+    Path((p, l, r)): RegistryPath,
+    params: Params,
+) -> ApiResult<ListDevicesResponse<Written>> {
     params.only(&[
         "pageSize",
         "pageToken",
@@ -102,19 +106,19 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
     let devices = app.handles.registry.list(&registry, after.as_ref(), limit + 1, &keep);
     let devices = devices.ok_or_else(|| Error::not_found(format!("registry {registry}")))?;
     let mask = convert::list_mask(params.mask("fieldMask"));
-    let mut list = List::new("devices");
+    let mut list = Items::default();
     let show = |device: &&Arc<Device>| mask.cut(&params.shown(&whole(&app, device).0));
     let shown = devices.iter().take(limit).take_while(|device| list.push(&show(device))).last();
     let more = shown.is_some_and(|shown| devices.last().is_some_and(|last| last.num != shown.num));
-    let next = shown.filter(|_| more).map(|last| last.name.id.to_string());
-    Ok(list.page(next, &app.handles.counters))
+    let next_page_token = shown.filter(|_| more).map(|last| last.name.id.to_string());
+    Ok(Json(ListDevicesResponse { devices: list.page(&app.handles.counters), next_page_token }))
 }
 
 pub(crate) async fn create(
     State(app): State<App>,
     Path((p, l, r)): RegistryPath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
     Body(request): Body<api::Device>,
 ) -> Tagged {
     params.only(&[])?;
@@ -122,7 +126,7 @@ pub(crate) async fn create(
     let name = DeviceName { registry: registry_name(&p, &l, &r)?, id: DeviceId::new(id)? };
     let first = request.config.as_ref().and_then(|config| config.binary_data.clone());
     fields::CONFIG.check_len("config.binaryData", first.as_ref().map_or(0, |first| first.0.len()))?;
-    let cause = Cause::Api { who: who.0 };
+    let cause = Cause::Api { caller: caller.0 };
     let config = first.map(|Base64(payload)| FirstConfig { payload, cause });
     details::object(&name);
     let with = Registration { endpoint: convert::endpoint(&request)?, config, spec: convert::device_spec(request)? };
@@ -197,22 +201,22 @@ pub(crate) async fn set_config(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
     Body(request): Body<ModifyCloudToDeviceConfigRequest>,
 ) -> ApiResult<api::DeviceConfig> {
     params.only(&[])?;
-    send::config(&app, found(&app, &path)?.as_ref(), who, request).await
+    send::config(&app, found(&app, &path)?.as_ref(), caller, request).await
 }
 
 pub(crate) async fn invoke_method(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
     Body(request): Body<InvokeMethodRequest>,
 ) -> ApiResult<InvokeMethodResponse> {
     params.only(&[])?;
-    send::method(&app, found(&app, &path)?.as_ref(), who, request).await
+    send::method(&app, found(&app, &path)?.as_ref(), caller, request).await
 }
 
 pub(crate) async fn set_password(
@@ -239,12 +243,16 @@ pub(crate) async fn config_versions(
     Ok(Json(ListDeviceConfigVersionsResponse { device_configs: versions.iter().map(convert::config).collect() }))
 }
 
-pub(crate) async fn states(State(app): State<App>, Path(path): DevicePath, params: Params) -> Page {
+pub(crate) async fn states(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+) -> ApiResult<ListDeviceStatesResponse<Written>> {
     params.only(&["numStates"])?;
     let limit = params.number("numStates", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
     let versions = app.handles.store.states(found(&app, &path)?.num, limit).await?;
     // Ten of the largest states that settings allow are more than a page; the oldest are left out.
-    let mut list = List::new("deviceStates");
+    let mut list = Items::default();
     let _shown = versions.iter().take_while(|version| list.push(&convert::state(version))).count();
-    Ok(list.page(None, &app.handles.counters))
+    Ok(Json(ListDeviceStatesResponse { device_states: list.page(&app.handles.counters) }))
 }

@@ -12,9 +12,9 @@ use crate::{
     app::App,
     convert::{self, Params},
     error::Error,
-    reply::{ApiResult, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Items, Written},
 };
-use switchbox_admin_api::Enrollment;
+use switchbox_admin_api::{Empty, Enrollment, ListEnrollmentsResponse};
 use switchbox_model::{RegistryName, enrollment, limits::ENROLLMENTS};
 
 fn all(app: &App, name: &RegistryName) -> Result<Arc<BTreeMap<String, enrollment::Enrollment>>, Error> {
@@ -29,14 +29,18 @@ fn find(app: &App, name: &RegistryName, id: &str, with_keys: bool) -> Result<Enr
 }
 
 /// In order of their ids; a page token is the id of the last one.
-pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Page {
+pub(crate) async fn list(
+    State(app): State<App>,
+    Path((p, l, r)): RegistryPath,
+    params: Params,
+) -> ApiResult<ListEnrollmentsResponse<Written>> {
     params.only(&["pageSize", "pageToken"])?;
     let name = registry_name(&p, &l, &r)?;
     let limit = params.number("pageSize", ENROLLMENTS, ENROLLMENTS)?;
     let after = params.one("pageToken").unwrap_or_default();
     let all = all(&app, &name)?;
     let mut found = all.iter().filter(|(id, _)| id.as_str() > after).peekable();
-    let mut list = List::new("enrollments").always();
+    let mut list = Items::default();
     let (mut shown, mut last) = (0, None);
     while let Some((id, enrollment)) = found.peek()
         && shown < limit
@@ -45,7 +49,8 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
         (shown, last) = (shown + 1, Some((*id).clone()));
         found.next();
     }
-    Ok(list.page(last.filter(|_| found.peek().is_some()), &app.handles.counters))
+    let next_page_token = last.filter(|_| found.peek().is_some());
+    Ok(Json(ListEnrollmentsResponse { enrollments: list.page(&app.handles.counters), next_page_token }))
 }
 
 /// The only answer that contains its keys.

@@ -20,8 +20,8 @@ use switchbox_model::{JournaledDigest, PluginName, limits::names};
 /// Ids that are resource names contain slashes.
 pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, params: Params) -> ApiResult<Explanation> {
     params.only(&[])?;
-    let wanted = Id::parse(&id).map_err(|error| Error::invalid(error.to_string()))?;
-    let explanation = app.handles.explain.explain(&wanted).await?;
+    let requested = Id::parse(&id).map_err(|error| Error::invalid(error.to_string()))?;
+    let explanation = app.handles.explain.explain(&requested).await?;
     if explanation.cut || explanation.chain.contains(&Step::EarlierNotShown) {
         app.handles.counters.limit(names::EXPLANATION);
     }
@@ -46,12 +46,12 @@ const AFTER_MS: u64 = 60_000;
 
 /// The versions of a plugin, and its canaries.
 #[derive(Default)]
-struct Known {
+struct PluginHistory {
     versions: Vec<PluginVersion>,
     canaries: Vec<PluginCanary>,
 }
 
-impl Known {
+impl PluginHistory {
     async fn of(app: &App, plugin: &PluginName) -> Self {
         let plugins = &app.handles.plugins;
         Self { versions: plugins.versions(plugin).await, canaries: plugins.canaries(plugin).await }
@@ -78,10 +78,10 @@ async fn notes(app: &App, explanation: &explain::Explanation) -> Vec<String> {
     let mut executions = Vec::new();
     explanation.chain.iter().for_each(|step| add_execution(step, &mut executions));
     explanation.branches.iter().for_each(|branch| add_executions(branch, &mut executions));
-    let mut plugins: BTreeMap<_, Known> = BTreeMap::new();
+    let mut plugins: BTreeMap<_, PluginHistory> = BTreeMap::new();
     for execution in &executions {
         if plugins.len() < PLUGINS && !plugins.contains_key(&execution.plugin) {
-            plugins.insert(execution.plugin.clone(), Known::of(app, &execution.plugin).await);
+            plugins.insert(execution.plugin.clone(), PluginHistory::of(app, &execution.plugin).await);
         }
     }
     let mut notes = Vec::new();

@@ -17,9 +17,9 @@ use crate::{
     blocking::blocking,
     convert::{Params, bad_token},
     error::{Error, Kind},
-    reply::{ApiResult, Empty, List, Page},
+    reply::{ApiResult, Items, Written},
 };
-use switchbox_admin_api::{DeviceFile, Int64, Time};
+use switchbox_admin_api::{DeviceFile, Empty, Int64, ListFilesResponse, Time};
 use switchbox_files::{BadName, FileName};
 use switchbox_model::{DeviceId, DeviceName};
 
@@ -51,7 +51,11 @@ fn missing(device: &DeviceName, name: &FileName) -> Error {
 }
 
 /// In the order of devices and names; a page token names the last one.
-pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Page {
+pub(crate) async fn list(
+    State(app): State<App>,
+    Path((p, l, r)): RegistryPath,
+    params: Params,
+) -> ApiResult<ListFilesResponse<Written>> {
     params.only(&["pageSize", "pageToken", "device"])?;
     let registry = registry_name(&p, &l, &r)?;
     let max = params.number("pageSize", PAGE, PAGE)?;
@@ -68,7 +72,7 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
         files.list(&registry, device.as_ref(), after, max + 1).map_err(|error| failed(&error))
     })
     .await?;
-    let mut list = List::new("files").always();
+    let mut list = Items::default();
     let mut last = None;
     for file in found.iter().take(max) {
         let shown = DeviceFile {
@@ -82,8 +86,8 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
         }
         last = Some(format!("{}/{}", file.device, file.name));
     }
-    let more = list.len() < found.len();
-    Ok(list.page(last.filter(|_| more), &app.handles.counters))
+    let next_page_token = last.filter(|_| list.len() < found.len());
+    Ok(Json(ListFilesResponse { files: list.page(&app.handles.counters), next_page_token }))
 }
 
 /// The file's bytes.
@@ -104,7 +108,7 @@ pub(crate) async fn get(State(app): State<App>, Path(path): FilePath, params: Pa
     Ok(response)
 }
 
-/// The next piece of the file, and the file. `None` at its end.
+/// The next piece of the file, and the file. Returns `None` at its end.
 async fn piece(mut file: File) -> Result<Option<(Bytes, File)>, Error> {
     blocking(move || {
         let mut piece = vec![0; PIECE_BYTES];

@@ -10,7 +10,6 @@ use axum::{
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures_util::stream::{self, Stream};
-use serde_json::json;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +21,7 @@ use crate::{
     followers::FollowerPermit,
     gate::AdminPrincipal,
 };
+use switchbox_admin_api::{JournalItem, Missed, Sampled, StreamItem};
 use switchbox_core::journal::{Cursor, FollowFilter, Followed, Follower, SampleRate};
 use switchbox_model::{PluginName, Seq};
 
@@ -35,7 +35,7 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn follow(
     State(app): State<App>,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
     params: Params,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
@@ -51,10 +51,10 @@ pub(crate) async fn follow(
         max: sample,
     };
     let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(read_cursor).transpose()?;
-    let permit = enter(&app, &who)?;
+    let permit = enter(&app, &caller)?;
     let follower = app.handles.journal.follow(after, filter).await?;
     let stream = EventStream {
-        token: Token::of(&app, who),
+        token: Token::of(&app, caller),
         stopping: app.stopping.clone(),
         app,
         follower,
@@ -80,9 +80,15 @@ pub(super) fn streamed(source: impl Source) -> Sse<impl Stream<Item = Result<Eve
     Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here"))
 }
 
+/// Adds the item to a server-sent event.
+pub(super) fn message(event: Event, item: &impl StreamItem) -> Option<Event> {
+    let (name, data) = item.parts().ok()?;
+    Some(event.event(name).data(data))
+}
+
 /// One permit of a follower.
-pub(super) fn enter(app: &App, who: &AdminPrincipal) -> Result<FollowerPermit, Error> {
-    app.followers.acquire_permit(&who.0).map_err(|full| {
+pub(super) fn enter(app: &App, caller: &AdminPrincipal) -> Result<FollowerPermit, Error> {
+    app.followers.acquire_permit(&caller.0).map_err(|full| {
         app.handles.counters.limit(full.limit());
         Error::new(Kind::ResourceExhausted, full.to_string())
     })
@@ -91,9 +97,9 @@ pub(super) fn enter(app: &App, who: &AdminPrincipal) -> Result<FollowerPermit, E
 /// The rate at which a follower gets messages, so that a reader can follow them: those of a second may come at once. `None` for all.
 pub(super) fn sample(params: &Params) -> Result<Option<SampleRate>, Error> {
     let looks = usize::try_from(Duration::from_secs(1).as_millis() / EVERY.as_millis()).unwrap_or(1);
-    let wanted = params.one("perSecond").is_some();
+    let is_sampled = params.one("perSecond").is_some();
     let burst = params.number("perSecond", SAMPLE, LARGEST_SAMPLE)?;
-    Ok(wanted.then_some(SampleRate { each: burst.div_ceil(looks), burst }))
+    Ok(is_sampled.then_some(SampleRate { each: burst.div_ceil(looks), burst }))
 }
 
 /// As [`write_cursor`] writes it.
@@ -115,13 +121,13 @@ pub(crate) fn write_cursor(cursor: Cursor) -> String {
 
 /// The token that admitted a follower.
 pub(super) struct Token {
-    who: AdminPrincipal,
+    caller: AdminPrincipal,
     since: Option<u64>,
 }
 
 impl Token {
-    pub(super) fn of(app: &App, who: AdminPrincipal) -> Self {
-        Self { since: Self::since(app, &who), who }
+    pub(super) fn of(app: &App, caller: AdminPrincipal) -> Self {
+        Self { since: Self::since(app, &caller), caller }
     }
 
     fn since(app: &App, AdminPrincipal(name): &AdminPrincipal) -> Option<u64> {
@@ -130,7 +136,7 @@ impl Token {
 
     /// Whether the token still exists and was not replaced by another of the same name. Always true if no tokens are required.
     pub(super) fn counts(&self, app: &App) -> bool {
-        Self::since(app, &self.who) == self.since
+        Self::since(app, &self.caller) == self.since
     }
 }
 
@@ -175,14 +181,13 @@ impl Source for EventStream {
 impl EventStream {
     fn message(&self, cursor: Cursor, item: &Followed) -> Option<Event> {
         let names = |num| self.app.name_of(num);
-        let event = Event::default().id(write_cursor(cursor));
-        let event = match item {
-            Followed::Event(item) => event.event("event").json_data(convert::event(item, &names)),
-            Followed::Execution(item) => event.event("execution").json_data(convert::execution(item, &names)),
-            Followed::Missed(events) => event.event("missed").json_data(json!({ "events": events })),
-            Followed::LeftOut(count) => event.event("sampled").json_data(json!({ "leftOut": count })),
+        let item = match item {
+            Followed::Event(item) => JournalItem::Event(Box::new(convert::event(item, &names))),
+            Followed::Execution(item) => JournalItem::Execution(Box::new(convert::execution(item, &names))),
+            Followed::Missed(events) => JournalItem::Missed(Missed { events: *events }),
+            Followed::LeftOut(left_out) => JournalItem::Sampled(Sampled { left_out: *left_out }),
         };
-        event.ok()
+        message(Event::default().id(write_cursor(cursor)), &item)
     }
 }
 

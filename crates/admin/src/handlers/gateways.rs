@@ -12,9 +12,9 @@ use crate::{
     app::App,
     convert::Params,
     error::Error,
-    reply::{ApiResult, Body, Empty},
+    reply::{ApiResult, Body},
 };
-use switchbox_admin_api::BindDeviceToGatewayRequest;
+use switchbox_admin_api::{BindDeviceToGatewayRequest, Empty};
 use switchbox_core::registry::Device;
 use switchbox_model::{DeviceNum, RegistryName};
 
@@ -55,7 +55,8 @@ pub(crate) async fn unbind(
     Ok(Json(Empty {}))
 }
 
-/// The filter of a list: the devices of a gateway, or the gateways of a device. `None`: all devices.
+/// The filter of a list: the devices of a gateway, or the gateways of a device. Returns `None` if
+/// all devices are listed.
 pub(super) fn associated(app: &App, registry: &RegistryName, params: &Params) -> Result<Option<Vec<DeviceNum>>, Error> {
     let find = |id: &str| lookup::find(app, registry.clone(), id);
     let nums = match (params.one(GATEWAY_ID), params.one(DEVICE_ID)) {

@@ -21,7 +21,7 @@ use switchbox_plugin_model::{Capability, GrantPatterns, PluginSettings};
 pub(crate) async fn grant(
     State(app): State<App>,
     Path(name): Path<String>,
-    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
+    Extension(AdminPrincipal(caller)): Extension<AdminPrincipal>,
     params: Params,
     Body(request): Body<GrantRequest>,
 ) -> ApiResult<GrantResponse> {
@@ -29,9 +29,9 @@ pub(crate) async fn grant(
     let name = PluginName::new(&name)?;
     let granted = match request.grants {
         Some(granted) => granted,
-        None => asked(&app, &name).await?,
+        None => requested_grants(&app, &name).await?,
     };
-    let (folder, answer) = (app.folder.by(&who), GrantResponse { name: name.to_string(), grants: granted.clone() });
+    let (folder, answer) = (app.folder.by(&caller), GrantResponse { name: name.to_string(), grants: granted.clone() });
     blocking(move || {
         folder.edit(&name, |text| {
             let text = edit::set_grants(text, &granted)?;
@@ -43,7 +43,7 @@ pub(crate) async fn grant(
     Ok(Json(answer))
 }
 
-async fn asked(app: &App, name: &PluginName) -> Result<GrantPatterns, Error> {
+async fn requested_grants(app: &App, name: &PluginName) -> Result<GrantPatterns, Error> {
     let view = app.handles.plugins.get(name).await.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;
     let mut granted = GrantPatterns::new();
     for grant in &view.grants {

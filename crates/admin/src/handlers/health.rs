@@ -40,7 +40,7 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, String) {
 
 /// The addresses that clients can connect to.
 pub(crate) async fn listeners(State(app): State<App>) -> Json<Listeners> {
-    Json(app.handles.listeners)
+    Json(app.handles.listeners.clone())
 }
 
 /// In OpenMetrics' format for a scraper that names it, otherwise in the older text format.

@@ -1,23 +1,19 @@
 //! Lists of events and executions.
 
-use axum::extract::State;
+use axum::{Json, extract::State};
 
 use crate::{
     app::App,
     convert::{self, Params, token},
     error::Error,
-    reply::{List, Page},
+    reply::{ApiResult, Items, Written},
 };
 use switchbox_admin_api::{self as api, Time};
-use switchbox_core::journal::{CallFilter, EventFilter, ExecutionFilter, Position};
+use switchbox_core::journal::{CallFilter, EventFilter, ExecutionFilter};
 use switchbox_model::{CallRecord, Cause, DeviceName, DeviceNum, PluginName, RegistryName, Seq};
 
 pub(super) const PAGE: usize = 50;
 pub(super) const LARGEST_PAGE: usize = 1_000;
-
-fn next(position: Option<Position>) -> Option<String> {
-    position.map(token)
-}
 
 /// The parameter `device`, in any of the forms of a device's name.
 pub(super) fn device_of(app: &App, params: &Params) -> Result<Option<DeviceNum>, Error> {
@@ -27,7 +23,7 @@ pub(super) fn device_of(app: &App, params: &Params) -> Result<Option<DeviceNum>,
     Ok(Some(device.ok_or_else(|| app.no_device(&name))?.num))
 }
 
-pub(crate) async fn events(State(app): State<App>, params: Params) -> Page {
+pub(crate) async fn events(State(app): State<App>, params: Params) -> ApiResult<api::ListEventsResponse<Written>> {
     params.only(&["pageSize", "pageToken", "device", "kind", "since"])?;
     let filter = EventFilter {
         device: device_of(&app, &params)?,
@@ -36,12 +32,19 @@ pub(crate) async fn events(State(app): State<App>, params: Params) -> Page {
     };
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let found = app.handles.journal.events(params.position()?, limit, &filter).await?;
-    let show = |event: &_| convert::event(event, &|num| app.name_of(num));
-    let list = List::of("events", &found.items, show, found.full).always().searched_to(found.searched_to_ms);
-    Ok(list.page(next(found.next), &app.handles.counters))
+    let show = |event| convert::event(event, &|num| app.name_of(num));
+    let list = Items::of(found.items.iter().map(show), found.full);
+    Ok(Json(api::ListEventsResponse {
+        events: list.page(&app.handles.counters),
+        next_page_token: found.next.map(token),
+        searched_to: found.searched_to_ms.map(Time),
+    }))
 }
 
-pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
+pub(crate) async fn executions(
+    State(app): State<App>,
+    params: Params,
+) -> ApiResult<api::ListExecutionsResponse<Written>> {
     params.only(&[
         "pageSize",
         "pageToken",
@@ -67,17 +70,24 @@ pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
         Some(true) => app.handles.journal.devices_of(found.items.iter().map(|handled| Some(handled.seq))).await?,
         _ => Vec::new(),
     };
-    let items: Vec<_> = found.items.iter().zip(devices.into_iter().chain(std::iter::repeat(None))).collect();
+    let items = found.items.iter().zip(devices.into_iter().chain(std::iter::repeat(None)));
     let names = |num| app.name_of(num);
-    let show = |(handled, device): &(&_, Option<DeviceNum>)| api::Execution {
+    let show = |(handled, device): (&_, Option<DeviceNum>)| api::Execution {
         device: device.and_then(names).map(|name| name.to_string()),
         ..convert::execution(handled, &names)
     };
-    let list = List::of("executions", &items, show, found.full).always().searched_to(found.searched_to_ms);
-    Ok(list.page(next(found.next), &app.handles.counters))
+    let list = Items::of(items.map(show), found.full);
+    Ok(Json(api::ListExecutionsResponse {
+        executions: list.page(&app.handles.counters),
+        next_page_token: found.next.map(token),
+        searched_to: found.searched_to_ms.map(Time),
+    }))
 }
 
-pub(crate) async fn method_calls(State(app): State<App>, params: Params) -> Page {
+pub(crate) async fn method_calls(
+    State(app): State<App>,
+    params: Params,
+) -> ApiResult<api::ListMethodCallsResponse<Written>> {
     params.only(&["pageSize", "pageToken", "device", "plugin", "since", "withDevice"])?;
     let filter = CallFilter {
         device: device_of(&app, &params)?,
@@ -94,14 +104,18 @@ pub(crate) async fn method_calls(State(app): State<App>, params: Params) -> Page
         Some(true) => app.handles.journal.devices_of(found.items.iter().map(event)).await?,
         _ => Vec::new(),
     };
-    let items: Vec<_> = found.items.iter().zip(devices.into_iter().chain(std::iter::repeat(None))).collect();
+    let items = found.items.iter().zip(devices.into_iter().chain(std::iter::repeat(None)));
     let names = |num| app.name_of(num);
-    let show = |(call, device): &(&_, Option<DeviceNum>)| api::MethodCall {
+    let show = |(call, device): (&_, Option<DeviceNum>)| api::MethodCall {
         event_device: device.and_then(names).map(|name| name.to_string()),
         ..convert::call(call, &names)
     };
-    let list = List::of("methodCalls", &items, show, found.full).always().searched_to(found.searched_to_ms);
-    Ok(list.page(next(found.next), &app.handles.counters))
+    let list = Items::of(items.map(show), found.full);
+    Ok(Json(api::ListMethodCallsResponse {
+        method_calls: list.page(&app.handles.counters),
+        next_page_token: found.next.map(token),
+        searched_to: found.searched_to_ms.map(Time),
+    }))
 }
 
 /// Milliseconds since the Unix epoch.

@@ -19,9 +19,9 @@ use crate::{
     error::{Error, Kind},
     gate::AdminPrincipal,
     plugins::{DeleteError, Plugins},
-    reply::{ApiResult, Body, Empty, Raw},
+    reply::{ApiResult, Body, Raw},
 };
-use switchbox_admin_api::{ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch};
+use switchbox_admin_api::{Empty, ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch};
 use switchbox_model::{DeviceName, PluginName, RegistryName};
 use switchbox_plugin_model::{PluginSettings, Subject};
 
@@ -73,7 +73,7 @@ pub(crate) async fn get(State(app): State<App>, Path(name): Path<String>, params
 pub(crate) async fn put(
     State(app): State<App>,
     Path(name): Path<String>,
-    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
+    Extension(AdminPrincipal(caller)): Extension<AdminPrincipal>,
     params: Params,
     headers: HeaderMap,
     Raw(body): Raw,
@@ -92,7 +92,7 @@ pub(crate) async fn put(
         }
     };
     let file = blocking({
-        let (folder, name) = (app.folder.by(&who), name.clone());
+        let (folder, name) = (app.folder.by(&caller), name.clone());
         let plugins = app.handles.plugins.clone();
         move || {
             if is_component {
@@ -109,16 +109,16 @@ pub(crate) async fn put(
 pub(crate) async fn patch(
     State(app): State<App>,
     Path(name): Path<String>,
-    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
+    Extension(AdminPrincipal(caller)): Extension<AdminPrincipal>,
     params: Params,
     Body(request): Body<PluginPatch>,
 ) -> ApiResult<PluginFile> {
     params.only(&[])?;
-    change(&app, PluginName::new(&name)?, &who, request).await
+    change(&app, PluginName::new(&name)?, &caller, request).await
 }
 
-async fn change(app: &App, name: PluginName, who: &str, request: PluginPatch) -> ApiResult<PluginFile> {
-    let (folder, plugins, answer) = (app.folder.by(who), app.handles.plugins.clone(), of(&name));
+async fn change(app: &App, name: PluginName, caller: &str, request: PluginPatch) -> ApiResult<PluginFile> {
+    let (folder, plugins, answer) = (app.folder.by(caller), app.handles.plugins.clone(), of(&name));
     blocking(move || {
         folder.edit(&name, |text| {
             let mut text = text.to_owned();
@@ -180,21 +180,21 @@ pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, par
 pub(crate) async fn enable(
     State(app): State<App>,
     Path(name): Path<String>,
-    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
+    Extension(AdminPrincipal(caller)): Extension<AdminPrincipal>,
     params: Params,
 ) -> ApiResult<PluginFile> {
     params.only(&[])?;
-    switch(&app, &name, &who, true).await
+    switch(&app, &name, &caller, true).await
 }
 
 pub(crate) async fn disable(
     State(app): State<App>,
     Path(name): Path<String>,
-    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
+    Extension(AdminPrincipal(caller)): Extension<AdminPrincipal>,
     params: Params,
 ) -> ApiResult<PluginFile> {
     params.only(&[])?;
-    switch(&app, &name, &who, false).await
+    switch(&app, &name, &caller, false).await
 }
 
 /// How long a call waits until the files that it wrote are in force.
@@ -203,9 +203,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Answers with the plugin's state at that time: it may differ from the requested one if an earlier change of the plugin
 /// is still in progress.
-async fn switch(app: &App, name: &str, who: &str, enabled: bool) -> ApiResult<PluginFile> {
+async fn switch(app: &App, name: &str, caller: &str, enabled: bool) -> ApiResult<PluginFile> {
     let name = PluginName::new(name)?;
-    let _ = change(app, name.clone(), who, PluginPatch { enabled: Some(enabled), ..PluginPatch::default() }).await?;
+    let _ = change(app, name.clone(), caller, PluginPatch { enabled: Some(enabled), ..PluginPatch::default() }).await?;
     let view = wait(app, &name, |view| view.is_some_and(|view| (view.state != "disabled") == enabled)).await;
     Ok(Json(PluginFile { state: view.map(|view| view.state), ..of(&name) }))
 }

@@ -54,7 +54,7 @@ pub(crate) async fn register(
         return Err(Error::new(Kind::Unauthenticated, text));
     }
     let public_key = credential(public_key)?;
-    let who = RegistrationRequest {
+    let registration = RegistrationRequest {
         registry: &registry,
         registration_id: &registration_id,
         address,
@@ -63,7 +63,7 @@ pub(crate) async fn register(
         public_key: Some(&public_key),
     };
     let registrant =
-        app.handles.auth.admit_registrant(who).await.map_err(|refusal| refused(&app, address, &refusal))?;
+        app.handles.auth.admit_registrant(registration).await.map_err(|refusal| refused(&app, address, &refusal))?;
     let registered = app.handles.auth.register(&registrant).await.map_err(not_registered)?;
     tracing::info!(device = %registered.device.name, "registered by an enrolment");
     Ok(Json(RegisterDeviceResponse {

@@ -13,9 +13,11 @@ use crate::{
     convert::{self, Params, bad_token},
     error::Error,
     etag::{IfMatch, Tagged, tagged},
-    reply::{ApiResult, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Items, Written},
 };
-use switchbox_admin_api::{DeviceRegistry, PruneDevicesRequest, PruneDevicesResponse, RegistryCredential};
+use switchbox_admin_api::{
+    DeviceRegistry, Empty, ListDeviceRegistriesResponse, PruneDevicesRequest, PruneDevicesResponse, RegistryCredential,
+};
 use switchbox_model::{DeviceId, RegistryName};
 use switchbox_store::{CommandFilter, RegistryDoc};
 
@@ -37,7 +39,11 @@ fn changed(app: &App, name: &RegistryName, params: &Params) -> Tagged {
     tagged(params.shown(&shown), registry.revision)
 }
 
-pub(crate) async fn list(State(app): State<App>, Path((p, l)): Path<(String, String)>, params: Params) -> Page {
+pub(crate) async fn list(
+    State(app): State<App>,
+    Path((p, l)): Path<(String, String)>,
+    params: Params,
+) -> ApiResult<ListDeviceRegistriesResponse<Written>> {
     params.only(&["pageSize", "pageToken"])?;
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let after = match params.one("pageToken") {
@@ -48,7 +54,7 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l)): Path<(String, Str
     let mut found = all.into_iter().filter(|RegistryDoc { name, .. }| {
         name.project() == p && name.location() == l && after.as_ref().is_none_or(|after| name > after)
     });
-    let (mut list, mut last) = (List::new("deviceRegistries"), None);
+    let (mut list, mut last) = (Items::default(), None);
     let more = loop {
         let Some(registry) = found.next() else { break false };
         if list.len() == limit || !list.push(&params.shown(&convert::registry(&registry))) {
@@ -56,7 +62,8 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l)): Path<(String, Str
         }
         last = Some(registry.name.id().to_owned());
     };
-    Ok(list.page(last.filter(|_| more), &app.handles.counters))
+    let device_registries = list.page(&app.handles.counters);
+    Ok(Json(ListDeviceRegistriesResponse { device_registries, next_page_token: last.filter(|_| more) }))
 }
 
 pub(crate) async fn create(

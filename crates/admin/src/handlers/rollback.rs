@@ -50,7 +50,7 @@ pub(crate) async fn component(
 pub(crate) async fn rollback(
     State(app): State<App>,
     Path(name): Path<String>,
-    Extension(AdminPrincipal(who)): Extension<AdminPrincipal>,
+    Extension(AdminPrincipal(caller)): Extension<AdminPrincipal>,
     params: Params,
     Body(request): Body<RollbackRequest>,
 ) -> ApiResult<PluginFile> {
@@ -79,7 +79,7 @@ pub(crate) async fn rollback(
     })?;
     let component = restored.component(&app, &view).await?;
     let file = blocking({
-        let (folder, name, settings) = (app.folder.by(&who), name.clone(), to.settings.clone());
+        let (folder, name, settings) = (app.folder.by(&caller), name.clone(), to.settings.clone());
         move || folder.put_version(&name, component.as_ref(), &settings)
     })
     .await?;

@@ -13,9 +13,9 @@ use crate::{
     convert::{self, Params, bad_token},
     error::Error,
     etag::{IfMatch, Tagged, tagged},
-    reply::{ApiResult, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Items, Written},
 };
-use switchbox_admin_api::{DeviceCredential, ServiceAccount, SetPasswordRequest};
+use switchbox_admin_api::{DeviceCredential, Empty, ListServiceAccountsResponse, ServiceAccount, SetPasswordRequest};
 use switchbox_model::{ServiceName, limits::SERVICES, patch::CredentialOwner};
 use switchbox_store::ServiceDoc;
 
@@ -33,18 +33,19 @@ fn changed(app: &App, name: &ServiceName, params: &Params) -> Tagged {
 }
 
 /// In order of their names; a page token is the name of the last one.
-pub(crate) async fn list(State(app): State<App>, params: Params) -> Page {
+pub(crate) async fn list(State(app): State<App>, params: Params) -> ApiResult<ListServiceAccountsResponse<Written>> {
     params.only(&["pageSize", "pageToken"])?;
     let limit = params.number("pageSize", SERVICES, SERVICES)?;
     let after = params.one("pageToken").map(|text| ServiceName::new(text).map_err(|_| bad_token(text))).transpose()?;
     let all = app.handles.registry.services();
     let found: Vec<_> = all.iter().filter(|service| after.as_ref().is_none_or(|after| service.name > *after)).collect();
-    let mut list = List::new("serviceAccounts");
+    let mut list = Items::default();
     let show = |service: &&&Arc<ServiceDoc>| params.shown(&convert::service(service));
     let shown = found.iter().take(limit).take_while(|service| list.push(&show(service))).last();
     let more = shown.is_some_and(|shown| found.last().is_some_and(|last| last.name != shown.name));
-    let next = shown.filter(|_| more).map(|last| last.name.to_string());
-    Ok(list.page(next, &app.handles.counters))
+    let next_page_token = shown.filter(|_| more).map(|last| last.name.to_string());
+    let service_accounts = list.page(&app.handles.counters);
+    Ok(Json(ListServiceAccountsResponse { service_accounts, next_page_token }))
 }
 
 pub(crate) async fn create(State(app): State<App>, params: Params, Body(request): Body<ServiceAccount>) -> Tagged {

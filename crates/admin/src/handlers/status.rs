@@ -24,7 +24,7 @@ pub(crate) async fn status(
 ) -> ApiResult<HostStatus> {
     params.only(&[])?;
     let parts = &app.handles;
-    let letters = parts.journal.dead_letters(0, DEAD_LETTERS, None).await?;
+    let dead_letters = parts.journal.dead_letters(0, DEAD_LETTERS, None).await?;
     let mut plugins = BTreeMap::<String, usize>::new();
     for plugin in parts.plugins.list(None).await {
         *plugins.entry(plugin.state).or_default() += 1;
@@ -39,8 +39,8 @@ pub(crate) async fn status(
         connections: parts.counters.connections.get(),
         commands_open: parts.delivery.open_commands(),
         plugins,
-        dead_letters: letters.items.len(),
-        dead_letters_more: letters.more,
+        dead_letters: dead_letters.items.len(),
+        dead_letters_more: dead_letters.more,
         last_event: Int64(parts.store.journal_end().1.0),
         oldest_event_time: oldest_event_ms(&app).await?.map(Time),
         journal_bytes: Int64(parts.store.journal_bytes_from(0)),

@@ -10,10 +10,10 @@ use crate::{
     blocking::blocking,
     convert::{Params, bad_token},
     error::{Error, Kind},
-    reply::{ApiResult, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Items, Written},
     tokens::{self, TokenRecord, Tokens},
 };
-use switchbox_admin_api::{CreateTokenRequest, ListTokensResponse, Time, Token};
+use switchbox_admin_api::{CreateTokenRequest, Empty, ListAuditResponse, ListTokensResponse, Time, Token};
 use switchbox_model::limits::fields;
 
 const PAGE: usize = 50;
@@ -53,17 +53,17 @@ pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, par
     Ok(Json(Empty {}))
 }
 
-pub(crate) async fn audit(State(app): State<App>, params: Params) -> Page {
+pub(crate) async fn audit(State(app): State<App>, params: Params) -> ApiResult<ListAuditResponse<Written>> {
     params.only(&["pageSize", "pageToken"])?;
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let before = params.one("pageToken").map(|text| text.parse().map_err(|_| bad_token(text))).transpose()?;
     let log = app.audit.clone();
     let lines = blocking(move || Ok(log.read_back(before, limit)?)).await?;
-    let mut list = List::new("lines");
+    let mut list = Items::default();
     let shown = lines.iter().take_while(|(_, line)| list.push(line)).last();
     let more = |at: u64| at > 0 && (lines.len() == limit || lines.last().is_some_and(|(last, _)| *last != at));
-    let next = shown.filter(|(at, _)| more(*at)).map(|(at, _)| at.to_string());
-    Ok(list.page(next, &app.handles.counters))
+    let next_page_token = shown.filter(|(at, _)| more(*at)).map(|(at, _)| at.to_string());
+    Ok(Json(ListAuditResponse { lines: list.page(&app.handles.counters), next_page_token }))
 }
 
 impl From<tokens::Error> for Error {

@@ -9,7 +9,6 @@ use axum::{
     response::sse::{Event, Sse},
 };
 use futures_util::stream::Stream;
-use serde_json::json;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -18,20 +17,20 @@ use super::{
     topics,
 };
 use crate::{app::App, convert::Params, error::Error, followers::FollowerPermit, gate::AdminPrincipal, topic_tap::Tap};
-use switchbox_admin_api::Time;
+use switchbox_admin_api::{Sampled, Time, TopicItem};
 use switchbox_core::journal::Allowance;
 use switchbox_support::clock;
 
 pub(crate) async fn follow(
     State(app): State<App>,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
     params: Params,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
     params.only(&["filter", "perSecond"])?;
     let (filter, sample) = (topics::filter(&params)?, follow::sample(&params)?);
-    let permit = follow::enter(&app, &who)?;
+    let permit = follow::enter(&app, &caller)?;
     let stream = MessageStream {
-        token: Token::of(&app, who),
+        token: Token::of(&app, caller),
         stopping: app.stopping.clone(),
         tap: Tap::new(app.handles.topics.clone(), filter),
         app,
@@ -79,14 +78,14 @@ impl MessageStream {
         let now = Time(clock::now_ms());
         for message in messages {
             if self.allowance.take() {
-                let event = Event::default().event("message").json_data(topics::show(&message, Some(now)));
-                self.items.extend(event.ok());
+                self.items
+                    .extend(follow::message(Event::default(), &TopicItem::Message(topics::show(&message, Some(now)))));
             } else {
                 left_out += 1;
             }
         }
         if left_out > 0 {
-            self.items.extend(Event::default().event("sampled").json_data(json!({ "leftOut": left_out })).ok());
+            self.items.extend(follow::message(Event::default(), &TopicItem::Sampled(Sampled { left_out })));
         }
     }
 }

@@ -11,9 +11,9 @@ use crate::{
     convert::Params,
     details,
     error::{Error, Kind},
-    reply::{ApiResult, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Items, Written},
 };
-use switchbox_admin_api::{Base64, Time, TopicMessage};
+use switchbox_admin_api::{Base64, Empty, ListTopicMessagesResponse, Time, TopicMessage};
 use switchbox_core::ingest::{self, OnCommit};
 use switchbox_model::{Message, QoS, broker::Owner};
 use switchbox_mqtt_session::topics::{self, Publisher, WaitBudget};
@@ -47,25 +47,26 @@ pub(crate) fn filter(params: &Params) -> Result<String, Error> {
     Ok(filter.to_owned())
 }
 
-pub(crate) async fn retained(State(app): State<App>, params: Params) -> Page {
+pub(crate) async fn retained(State(app): State<App>, params: Params) -> ApiResult<ListTopicMessagesResponse<Written>> {
     params.only(&["filter", "pageSize", "pageToken"])?;
     let filter = filter(&params)?;
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let mut after = params.one("pageToken").map(str::to_owned);
-    let (mut list, mut last) = (List::new("messages").always(), None);
-    loop {
-        let page = app.handles.topics.retained(&filter, after.as_deref());
+    let (mut list, mut last) = (Items::default(), None);
+    let next_page_token = 'pages: loop {
+        let page = app.handles.topics.retained(&filter, after.as_deref(), switchbox_pubsub::now());
         for message in page.messages {
             if list.len() >= limit || !list.push(&show(&message, None)) {
-                return Ok(list.page(last, &app.handles.counters));
+                break 'pages last;
             }
             last = Some(message.topic.to_string());
         }
         match page.next {
             Some(next) => after = Some(next.to_string()),
-            None => return Ok(list.page(None, &app.handles.counters)),
+            None => break None,
         }
-    }
+    };
+    Ok(Json(ListTopicMessagesResponse { messages: list.page(&app.handles.counters), next_page_token }))
 }
 
 /// The topic of a message that a caller may publish.
@@ -106,8 +107,14 @@ pub(crate) async fn publish(
     }
     let from = Publisher::of(Owner::Everyone);
     app.handles.topics.publish(message.clone(), &from, &mut WaitBudget::default()).await;
-    let is_kept =
-        || app.handles.topics.retained(&message.topic, None).messages.iter().any(|one| one.payload == message.payload);
+    let is_kept = || {
+        app.handles
+            .topics
+            .retained(&message.topic, None, switchbox_pubsub::now())
+            .messages
+            .iter()
+            .any(|one| one.payload == message.payload)
+    };
     if message.retain && !message.payload.is_empty() && !is_kept() {
         let text = "it was given to the subscribers, but there is no room to retain it (limits retained_messages, retained_bytes)";
         return Err(Error::new(Kind::ResourceExhausted, text));

@@ -1,18 +1,19 @@
 //! The twin of a device: config and state read together, desired changed by a merge patch.
 
 use axum::{
-    Extension,
+    Extension, Json,
     extract::{Path, State},
 };
 
 use super::{DevicePath, lookup::found};
 use crate::{
     app::App,
-    convert::Params,
+    convert::{self, Params},
     error::Error,
     gate::AdminPrincipal,
-    reply::{JsonText, Raw},
+    reply::{ApiResult, Raw},
 };
+use switchbox_admin_api::Twin;
 use switchbox_core::{
     registry::Device,
     twin::{self, Tolerance},
@@ -22,10 +23,7 @@ use switchbox_model::{
     limits::{VERSIONS_KEPT, names},
 };
 
-/// The answer contains the documents byte for byte, so it is never parsed into a `serde_json::Value`.
-type TwinResult = Result<JsonText, Error>;
-
-pub(crate) async fn get(State(app): State<App>, Path(path): DevicePath, params: Params) -> TwinResult {
+pub(crate) async fn get(State(app): State<App>, Path(path): DevicePath, params: Params) -> ApiResult<Twin> {
     params.only(&["tolerance"])?;
     let tolerance = params.one("tolerance").map(str::parse).transpose();
     let tolerance = tolerance.map_err(|error: twin::InvalidTolerance| Error::invalid(format!("tolerance: {error}")))?;
@@ -37,9 +35,9 @@ pub(crate) async fn patch(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
     Raw(body): Raw,
-) -> TwinResult {
+) -> ApiResult<Twin> {
     params.only(&["versionToUpdate"])?;
     let expected = match params.one("versionToUpdate").map(str::parse::<u64>) {
         None => None,
@@ -49,12 +47,12 @@ pub(crate) async fn patch(
     // Applies the patch to an empty document first, so that a bad patch gets another error than a result that is too large.
     twin::patched(b"{}", &body).map_err(|problem| Error::invalid(problem.to_string()))?;
     let device = found(&app, &path)?;
-    app.handles.outbox.patch_desired(&device, body, expected, Cause::Api { who: who.0 }).await?;
+    app.handles.outbox.patch_desired(&device, body, expected, Cause::Api { caller: caller.0 }).await?;
     shown(&app, &device, None).await
 }
 
 /// The tolerance of the comparison: this one, or the device's own.
-async fn shown(app: &App, device: &Device, tolerance: Option<Tolerance>) -> TwinResult {
+async fn shown(app: &App, device: &Device, tolerance: Option<Tolerance>) -> ApiResult<Twin> {
     let (configs, states) = app.handles.store.configs_and_states(device.num, VERSIONS_KEPT).await?;
     // An invalid one was stored before tolerances were checked.
     let own = || twin::tolerance(&device.spec().metadata).unwrap_or(Tolerance::EXACT);
@@ -62,5 +60,5 @@ async fn shown(app: &App, device: &Device, tolerance: Option<Tolerance>) -> Twin
     if twin.left_out > 0 {
         app.handles.counters.limit(names::TWIN_DIFFERENCES);
     }
-    Ok(JsonText(twin.text))
+    Ok(Json(convert::twin(twin)))
 }

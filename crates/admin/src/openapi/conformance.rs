@@ -15,13 +15,13 @@ pub(super) fn operations() -> Vec<(String, String, Value)> {
     let paths = DOCUMENT["paths"].as_object().unwrap();
     let all = paths.iter().flat_map(|(path, methods)| {
         let methods = methods.as_object().unwrap().iter();
-        methods.map(|(method, said)| (method.to_uppercase(), path.clone(), said.clone()))
+        methods.map(|(method, operation)| (method.to_uppercase(), path.clone(), operation.clone()))
     });
     all.collect()
 }
 
-pub(super) fn schema<'a>(said: &'a Value, part: &str) -> Option<&'a str> {
-    let name = said.pointer(&format!("{part}/content/application~1json/schema/$ref"))?.as_str()?;
+pub(super) fn schema<'a>(operation: &'a Value, part: &str) -> Option<&'a str> {
+    let name = operation.pointer(&format!("{part}/content/application~1json/schema/$ref"))?.as_str()?;
     name.strip_prefix("#/components/schemas/")
 }
 
@@ -29,10 +29,15 @@ pub(super) fn schema<'a>(said: &'a Value, part: &str) -> Option<&'a str> {
 pub(crate) fn problem(method: &str, path: &str, answer: &Value) -> Option<String> {
     let path = path.split('?').next().unwrap_or_default();
     let found = operations().into_iter().find(|(m, pattern, _)| m == method && fits(pattern, path));
-    let (_, pattern, said) = found.or_else(|| panic!("{method} {path} is not in the document"))?;
-    let name = schema(&said, "/responses/200")?;
+    let (_, pattern, operation) = found.or_else(|| panic!("{method} {path} is not in the document"))?;
+    let name = schema(&operation, "/responses/200")?;
     let problem = mismatch(&json!({"$ref": format!("#/components/schemas/{name}")}), answer)?;
     Some(format!("{method} {pattern} answers {name}: {problem}; its type in crates/admin-api says what it has"))
+}
+
+/// The differences of the answer of a refused call from the document.
+pub(crate) fn problem_of_refusal(answer: &Value) -> Option<String> {
+    mismatch(&json!({"$ref": "#/components/schemas/Error"}), answer)
 }
 
 fn fits(pattern: &str, path: &str) -> bool {

@@ -9,11 +9,8 @@ use axum::{Extension, body::Bytes, http::header, response::IntoResponse};
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
-use super::{
-    error::Kind,
-    routes::call::{Call, Shape},
-};
-use switchbox_admin_api::{Scope, schema};
+use super::routes::call::{Call, Shape, Type};
+use switchbox_admin_api::{ErrorResponse, Scope, schema};
 
 const ETAG: &str = "The revision of what is shown: another one after each change of what operators say of it (not after \
     what it does itself), and never given twice";
@@ -45,6 +42,7 @@ fn document(calls: &[Call]) -> Value {
             methods.insert(call.method.as_str().to_lowercase(), operation(call, &mut types));
         }
     }
+    let error = body(Shape::Json(Type::of::<ErrorResponse>()), &mut types);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -63,8 +61,8 @@ fn document(calls: &[Call]) -> Value {
                 "device": {"type": "http", "scheme": "bearer",
                     "description": "A token (JWT) that one of the device's keys signs, or its password."},
             },
-            "schemas": schemas(types),
-            "responses": {"Error": {"description": "Why the call was refused", "content": content("Error")}},
+            "schemas": types.take_definitions(true),
+            "responses": {"Error": {"description": "Why the call was refused", "content": error}},
         },
     })
 }
@@ -127,32 +125,8 @@ fn has_etag(call: &Call) -> bool {
 fn body(shape: Shape, types: &mut SchemaGenerator) -> Value {
     match shape {
         Shape::Json(body) => json!({"application/json": {"schema": (body.schema)(types)}}),
-        Shape::Empty => content("Empty"),
+        Shape::Events(item) => json!({"text/event-stream": {"schema": (item.schema)(types)}}),
         Shape::Any => json!({"application/json": {"schema": {}}}),
         Shape::Other(types) => types.iter().map(|kind| ((*kind).to_owned(), json!({}))).collect::<Map<_, _>>().into(),
     }
-}
-
-fn content(name: &str) -> Value {
-    json!({"application/json": {"schema": {"$ref": format!("#{}/{name}", schema::SCHEMAS)}}})
-}
-
-fn schemas(mut types: SchemaGenerator) -> Value {
-    let mut schemas = types.take_definitions(true);
-    schemas.insert("Empty".into(), json!({"type": "object", "maxProperties": 0}));
-    schemas.insert("Error".into(), error());
-    schemas.into()
-}
-
-/// As in Google's APIs.
-fn error() -> Value {
-    json!({"type": "object", "required": ["error"], "properties": {"error": {
-        "type": "object", "required": ["code", "message", "status"],
-        "properties": {
-            "code": {"type": "integer", "description": "The HTTP status"},
-            "message": {"type": "string"},
-            "status": {"type": "string", "enum": Kind::ALL.map(Kind::word)},
-            "details": {"type": "array", "items": {"type": "object"}},
-        },
-    }}})
 }

@@ -26,25 +26,26 @@ fn fields(schema: &str) -> Option<&'static Map<String, Value>> {
 #[test]
 fn every_documented_call_is_answered_and_says_which_parameters_it_has() {
     let host = host();
-    for (method, path, said) in operations() {
-        if said["security"] == json!([]) {
+    for (method, path, operation) in operations() {
+        if operation["security"] == json!([]) {
             assert_ne!(host.call(&method, &existing(&path), None).0, 404, "{method} {path}");
             continue;
         }
-        if said["x-switchbox-scope"] == "device" {
+        if operation["x-switchbox-scope"] == "device" {
             // Enrolment is open here, so a device without a credential is admitted.
             assert_ne!(host.raw(&method, &existing(&path), &[], None).0, 404, "{method} {path}");
             continue;
         }
         assert_eq!(host.raw(&method, &existing(&path), &[], None).0, 401, "{method} {path} asks for no token");
-        let asked = format!("{}?noSuchParameter=1", existing(&path));
-        let (status, answer) = host.call(&method, &asked, None);
+        let url = format!("{}?noSuchParameter=1", existing(&path));
+        let (status, answer) = host.call(&method, &url, None);
         let text = answer["error"]["message"].as_str().unwrap_or_default();
         let missing = ["this API has no", "cannot be done with"].iter().any(|part| text.contains(part));
         assert!(status != 404 && status != 405 && !missing, "{method} {path}: {status} {text}");
         // A call for an object that does not exist yet, or without a JSON answer, does not show its parameters.
         let Some((_, known)) = text.split_once("this call has ") else { continue };
-        let documented: Vec<_> = said["parameters"].as_array().unwrap().iter().filter(|p| p["in"] == "query").collect();
+        let documented: Vec<_> =
+            operation["parameters"].as_array().unwrap().iter().filter(|p| p["in"] == "query").collect();
         let documented: Vec<_> = documented.iter().map(|p| p["name"].as_str().unwrap()).collect();
         let known: Vec<_> = known.split(", ").filter(|name| *name != "none").collect();
         assert_eq!(documented, known, "{method} {path}");
@@ -73,8 +74,8 @@ fn what_is_not_documented_is_not_there() {
 #[test]
 fn every_documented_body_has_the_fields_that_the_call_takes() {
     let host = host();
-    for (method, path, said) in operations() {
-        let Some(name) = schema(&said, "/requestBody") else { continue };
+    for (method, path, operation) in operations() {
+        let Some(name) = schema(&operation, "/requestBody") else { continue };
         let (_, answer) = host.call(&method, &existing(&path), Some(&json!({"?": 1})));
         let text = answer["error"]["message"].as_str().unwrap();
         let (_, known) = text.split_once("Cannot find field; expected ").unwrap_or_else(|| panic!("{path}: {text}"));

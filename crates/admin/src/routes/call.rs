@@ -11,7 +11,7 @@ use axum::{
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{app::App, convert::Objects};
-use switchbox_admin_api::Scope;
+use switchbox_admin_api::{Empty, Scope};
 
 /// The largest body unless a call says otherwise, bytes.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -19,10 +19,10 @@ const BODY_BYTES: usize = 1024 * 1024;
 /// What a body is.
 #[derive(Clone, Copy)]
 pub(crate) enum Shape {
-    /// JSON, with no field that means anything.
-    Empty,
     /// JSON of a type.
     Json(Type),
+    /// Server-sent events: the items of a type.
+    Events(Type),
     /// JSON of any shape.
     Any,
     /// Something else, with these content types.
@@ -39,7 +39,18 @@ pub(crate) struct Type {
 }
 
 pub(super) fn json<T: JsonSchema + 'static>() -> Shape {
-    Shape::Json(Type { name: T::schema_name, schema: SchemaGenerator::subschema_for::<T>, objects: Objects::of::<T> })
+    Shape::Json(Type::of::<T>())
+}
+
+/// A stream of items of a type.
+pub(super) fn stream<T: JsonSchema + 'static>() -> Shape {
+    Shape::Events(Type::of::<T>())
+}
+
+impl Type {
+    pub(crate) fn of<T: JsonSchema + 'static>() -> Self {
+        Self { name: T::schema_name, schema: SchemaGenerator::subschema_for::<T>, objects: Objects::of::<T> }
+    }
 }
 
 pub(crate) struct Call {
@@ -72,7 +83,7 @@ impl Call {
             says: "",
             params: &[],
             takes: None,
-            answers: Shape::Empty,
+            answers: json::<Empty>(),
             body_bytes: BODY_BYTES,
             takes_if_match: false,
             route: on(filter, handler),

@@ -1,15 +1,15 @@
 //! The host itself: its health, this document, and what happened.
 
-use super::call::{Call, Shape::Other, delete, get, json, post, verb};
+use super::call::{Call, Shape::Other, delete, get, json, post, stream, verb};
 use crate::{
     handlers::{dead_letters, explain, follow, health, history, status, tokens, topic_follow, topics},
     openapi,
 };
 use switchbox_admin_api::{
-    CreateTokenRequest, DeadLetter, Explanation, HostSeries, HostStatus, ListAuditResponse, ListDeadLettersResponse,
-    ListEventsResponse, ListExecutionsResponse, ListMethodCallsResponse, ListTokensResponse, ListTopicMessagesResponse,
-    Listeners, PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse, Scope, Token,
-    TopicMessage,
+    CreateTokenRequest, DeadLetter, Explanation, HostSeries, HostStatus, JournalItem, ListAuditResponse,
+    ListDeadLettersResponse, ListEventsResponse, ListExecutionsResponse, ListMethodCallsResponse, ListTokensResponse,
+    ListTopicMessagesResponse, Listeners, PurgeDeadLettersResponse, RedriveDeadLettersRequest,
+    RedriveDeadLettersResponse, Scope, Token, TopicItem, TopicMessage,
 };
 
 const TEXT: super::Shape = Other(&["text/plain"]);
@@ -73,7 +73,7 @@ fn events() -> Vec<Call> {
         get("/v1/events:follow", follow::follow)
             .says("Events as they come, as server-sent events; continues after the Last-Event-ID")
             .params(&["device", "kind", "plugin", "executions", "perSecond"])
-            .answers(Other(&["text/event-stream"])),
+            .answers(stream::<JournalItem>()),
     ]
 }
 
@@ -86,7 +86,7 @@ fn topic_messages() -> Vec<Call> {
         get("/v1/topics:follow", topic_follow::follow)
             .says("Messages on ordinary topics as they are published, as server-sent events; at most perSecond of them")
             .params(&["filter", "perSecond"])
-            .answers(Other(&["text/event-stream"])),
+            .answers(stream::<TopicItem>()),
         verb("/v1/topics", "publish", topics::publish)
             .says("Publishes a message on an ordinary topic")
             .scope(Scope::Operate)

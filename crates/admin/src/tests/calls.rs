@@ -75,11 +75,11 @@ fn a_registry_is_made_listed_and_deleted() {
 #[test]
 fn a_device_is_made_changed_listed_and_deleted() {
     let host = TestHost::new();
-    let wanted =
+    let request =
         json!({"id": "lamp-1", "metadata": {"room": "hall"}, "logLevel": 30, "config": {"binaryData": "eA=="}});
-    let made = host.ok("POST", DEVICES, Some(&wanted));
+    let made = host.ok("POST", DEVICES, Some(&request));
     assert_eq!((&made["logLevel"], &made["config"]["version"]), (&json!("INFO"), &json!("1")));
-    assert_eq!(host.refused("POST", DEVICES, Some(&wanted)).0, 409);
+    assert_eq!(host.refused("POST", DEVICES, Some(&request)).0, 409);
 
     let changed = host.ok("PATCH", &device("lamp-1?updateMask=blocked"), Some(&json!({"blocked": true})));
     assert_eq!((&changed["blocked"], &changed["metadata"]["room"]), (&json!(true), &json!("hall")));
@@ -237,8 +237,8 @@ fn an_execution_and_a_dead_letter_can_be_read_and_driven_again() {
     );
     let one = host.ok("GET", "/v1/executions?event=2", None);
     assert_eq!(one["executions"].as_array().unwrap().len(), 1);
-    let letters = host.ok("GET", "/v1/deadLetters", None);
-    assert_eq!(letters["deadLetters"][0]["error"], "hops is not a number");
+    let dead_letters = host.ok("GET", "/v1/deadLetters", None);
+    assert_eq!(dead_letters["deadLetters"][0]["error"], "hops is not a number");
     assert_eq!(host.ok("GET", "/v1/deadLetters/1", None)["event"]["id"], "1");
     host.ok("POST", "/v1/deadLetters/1:redrive", None);
     assert_eq!(host.refused("POST", "/v1/deadLetters/2:redrive", None).1, "NOT_FOUND");

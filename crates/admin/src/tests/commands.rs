@@ -47,34 +47,34 @@ fn status(host: &TestHost, id: &str) -> String {
     show(host, id)["status"].as_str().unwrap().to_owned()
 }
 
-fn wait_status(host: &TestHost, id: &str, wanted: &str) -> Value {
+fn wait_status(host: &TestHost, id: &str, expected: &str) -> Value {
     for _ in 0..10_000 {
         let shown = show(host, id);
-        if shown["status"] == wanted {
+        if shown["status"] == expected {
             return shown;
         }
     }
-    panic!("{id} does not become {wanted}: {}", show(host, id));
+    panic!("{id} does not become {expected}: {}", show(host, id));
 }
 
 #[test]
 fn a_command_says_more_beside_its_payload() {
     let host = host_with_lamp();
-    let mut wanted = body("x", Some("60s"));
-    wanted["properties"] = json!([{"name": "tone", "value": "high"}]);
-    wanted["systemProperties"] = json!({"content-type": "text/plain"});
-    let id = host.ok("POST", &lamp(":sendCommandToDevice"), Some(&wanted))["id"].as_str().unwrap().to_owned();
+    let mut request = body("x", Some("60s"));
+    request["properties"] = json!([{"name": "tone", "value": "high"}]);
+    request["systemProperties"] = json!({"content-type": "text/plain"});
+    let id = host.ok("POST", &lamp(":sendCommandToDevice"), Some(&request))["id"].as_str().unwrap().to_owned();
     let shown = show(&host, &id);
-    assert_eq!(shown["properties"], wanted["properties"]);
-    assert_eq!(shown["systemProperties"], wanted["systemProperties"]);
+    assert_eq!(shown["properties"], request["properties"]);
+    assert_eq!(shown["systemProperties"], request["systemProperties"]);
     let (_online, received) = subscribed(&host);
     let Ok(Outbound::Command { properties: Some(all), .. }) = received.recv() else { panic!("no command came") };
     assert_eq!(*all, [("$content-type".into(), "text/plain".into()), ("tone".into(), "high".into())]);
     let property = |value: &str| json!({"name": "a", "value": value});
     for wrong in [vec![property("x"); 101], vec![property(&"x".repeat(16 * 1_024))], vec![property("\0")]] {
-        let mut wanted = body("x", Some("60s"));
-        wanted["properties"] = wrong.into();
-        let (_, word, _) = host.refused("POST", &lamp(":sendCommandToDevice"), Some(&wanted));
+        let mut request = body("x", Some("60s"));
+        request["properties"] = wrong.into();
+        let (_, word, _) = host.refused("POST", &lamp(":sendCommandToDevice"), Some(&request));
         assert_eq!(word, "INVALID_ARGUMENT");
     }
 }
@@ -317,8 +317,11 @@ fn a_queue_found_full_only_when_the_command_is_committed_rejects_it_visibly() {
         ttl_ms: 60_000,
     };
     let effects = (0..=QUEUED).map(command).collect();
-    let entry =
-        Entry::Operator { time_ms: switchbox_support::clock::now_ms(), cause: Cause::Api { who: "x".into() }, effects };
+    let entry = Entry::Operator {
+        time_ms: switchbox_support::clock::now_ms(),
+        cause: Cause::Api { caller: "x".into() },
+        effects,
+    };
     host.runtime.block_on(host.handles.store.call(entry)).unwrap();
     let last = format!("c{QUEUED}");
     let shown = wait_status(&host, &last, "rejected");
@@ -402,9 +405,9 @@ fn what_is_wrong_with_a_command_is_said() {
         (json!({"subfolder": "#", "ttl": "1s"}), "must not hold + # or NUL"),
         (json!({"subfolder": "/a", "ttl": "1s"}), "empty levels"),
     ] {
-        let mut wanted = wrong.clone();
-        wanted.as_object_mut().unwrap().entry("ttl").or_insert("1s".into());
-        let (_, word, text) = host.refused("POST", &lamp(":sendCommandToDevice"), Some(&wanted));
+        let mut request = wrong.clone();
+        request.as_object_mut().unwrap().entry("ttl").or_insert("1s".into());
+        let (_, word, text) = host.refused("POST", &lamp(":sendCommandToDevice"), Some(&request));
         assert!(word == "INVALID_ARGUMENT" && text.contains(part), "{wrong}: {text}");
     }
 }

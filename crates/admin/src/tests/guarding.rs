@@ -87,8 +87,8 @@ fn every_write_is_in_the_audit_log_with_its_caller_and_status() {
         ("admin-token", format!("POST {devices}"), 200),
         ("admin-token", "POST /v1/tokens".to_owned(), 200),
     ]
-    .map(|(who, call, status)| (json!(who), json!(call), json!(status)));
-    assert_eq!(found, written.iter().map(|(who, call, status)| (who, call, status)).collect::<Vec<_>>());
+    .map(|(caller, call, status)| (json!(caller), json!(call), json!(status)));
+    assert_eq!(found, written.iter().map(|(caller, call, status)| (caller, call, status)).collect::<Vec<_>>());
     assert!(lines.iter().all(|line| line["address"] == "127.0.0.1" && line["time"].is_string()), "{lines:?}");
     assert_eq!(host.refused("GET", "/v1/audit?pageToken=x", None).1, "INVALID_ARGUMENT");
 }
@@ -331,14 +331,14 @@ fn every_answer_says_that_browsers_are_to_do_nothing_with_it() {
 #[test]
 fn a_web_page_may_call_only_where_the_settings_name_its_origin() {
     let host = TestHost::with_origins(&["https://panel.example"]);
-    let asked = |host: &TestHost, origin: &str| {
+    let allowed_origin = |host: &TestHost, origin: &str| {
         let headers = [("origin", origin), ("access-control-request-method", "POST")];
         let answer = host.answer("OPTIONS", &format!("{REGISTRY}/devices/lamp:invokeMethod"), &headers, None);
         answer.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap().to_owned())
     };
-    assert_eq!(asked(&host, "https://panel.example").as_deref(), Some("https://panel.example"));
-    assert_eq!(asked(&host, "https://other.example"), None);
-    assert_eq!(asked(&TestHost::new(), "https://panel.example"), None);
+    assert_eq!(allowed_origin(&host, "https://panel.example").as_deref(), Some("https://panel.example"));
+    assert_eq!(allowed_origin(&host, "https://other.example"), None);
+    assert_eq!(allowed_origin(&TestHost::new(), "https://panel.example"), None);
 }
 
 #[test]

@@ -50,14 +50,14 @@ impl Authority {
 
 #[test]
 fn a_certificate_admits_the_device_it_is_registered_for_or_an_authority_names_until_it_expires() {
-    let (ours, theirs) = (Authority::new(), Authority::new());
-    let (own, registered) = ours.signs("lamp-1");
-    let (others, _) = ours.signs("lamp-2");
-    let (foreign, foreign_registered) = theirs.signs("anything");
+    let (accepted, unrelated) = (Authority::new(), Authority::new());
+    let (own, registered) = accepted.signs("lamp-1");
+    let (others, _) = accepted.signs("lamp-2");
+    let (foreign, foreign_registered) = unrelated.signs("anything");
     let key = digest(&foreign).iter().map(|b| format!("{b:02X}")).collect();
     let fingerprint = Credential { format: KeyFormat::X509Fingerprint, key, expires_ms: None };
     let brief = Credential { expires_ms: Some(NOW_MS + 5), ..registered.clone() };
-    let by_authority = |until| Ok((Proof::Authority(digest(&ours.certificate)), until));
+    let by_authority = |until| Ok((Proof::Authority(digest(&accepted.certificate)), until));
     let by_itself = |credential: &Credential, until| Ok((Proof::of(credential), until));
     let end = NOW_MS + YEAR_MS;
     for (what, shown, credentials, now_ms, expect) in [
@@ -76,7 +76,7 @@ fn a_certificate_admits_the_device_it_is_registered_for_or_an_authority_names_un
         let spec = DeviceSpec { credentials: credentials.into_iter().cloned().collect(), ..DeviceSpec::default() };
         let device = DeviceId::new("lamp-1").unwrap();
         let proved =
-            prove(std::slice::from_ref(shown), &device, &spec, std::slice::from_ref(&ours.certificate), now_ms);
+            prove(std::slice::from_ref(shown), &device, &spec, std::slice::from_ref(&accepted.certificate), now_ms);
         match expect {
             Ok(expect) => assert_eq!(proved.as_ref(), Ok(&expect), "{what}"),
             Err(part) => assert!(proved.as_ref().unwrap_err().to_string().contains(part), "{what}: {proved:?}"),

@@ -142,14 +142,14 @@ fn tokens_of_old_libraries_are_taken_as_they_write_them() {
 #[test]
 fn what_is_wrong_with_a_token_is_said_by_its_part() {
     let (private, public) = ec_pair();
-    let good = written(&private, |bytes| URL_SAFE_NO_PAD.encode(bytes), |fixed| fixed);
-    let [header, body, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("{good}") };
+    let valid = written(&private, |bytes| URL_SAFE_NO_PAD.encode(bytes), |fixed| fixed);
+    let [header, body, signature] = valid.split('.').collect::<Vec<_>>()[..] else { panic!("{valid}") };
     let signed = |header: &Value, claims: &Value| {
         SigningKey::from_pem(private.as_bytes()).unwrap().sign(header, claims).unwrap()
     };
     for (token, part) in [
         (format!("{header}.{body}"), "has 2 parts between dots, not 3; was it cut off?"),
-        (format!("{good}.x"), "has 4 parts"),
+        (format!("{valid}.x"), "has 4 parts"),
         (format!("{header}.{body}.!{signature}"), "the token's signature is not base64"),
         (format!("?{header}.{body}.{signature}"), "the token's header is not base64"),
         (
@@ -171,8 +171,8 @@ fn the_key_decides_the_algorithm_and_nothing_else_signs() {
     let sign = |private: &str, alg: &str| {
         SigningKey::from_pem(private.as_bytes()).unwrap().sign(&json!({"alg": alg}), &claims).unwrap()
     };
-    let good = sign(&ec.0, "ES256");
-    let [header, body, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("{good}") };
+    let valid = sign(&ec.0, "ES256");
+    let [header, body, signature] = valid.split('.').collect::<Vec<_>>()[..] else { panic!("{valid}") };
     let none = |alg: &str| format!("{}.{body}.", part(&json!({ "alg": alg })));
     // The public key, which is public, as the secret of an HMAC.
     let hmac_header = part(&json!({"alg": "HS256"}));
@@ -185,11 +185,11 @@ fn the_key_decides_the_algorithm_and_nothing_else_signs() {
     let both = [&ec.1, &rsa.1];
     let unsupported = |alg: &str| Err(JwtError::Algorithm(alg.into()));
     for (token, keys, expect) in [
-        (good.clone(), &both[..], Ok(0)),
+        (valid.clone(), &both[..], Ok(0)),
         (sign(&rsa.0, "RS256"), &both, Ok(1)),
         (sign(&rsa.0, "RS256"), &both[..1], Err(JwtError::NoKey("RS256"))),
-        (good.clone(), &both[1..], Err(JwtError::NoKey("ES256"))),
-        (good.clone(), &[], Err(JwtError::NoKey("ES256"))),
+        (valid.clone(), &both[1..], Err(JwtError::NoKey("ES256"))),
+        (valid.clone(), &[], Err(JwtError::NoKey("ES256"))),
         (sign(&ec_pair().0, "ES256"), &both, Err(JwtError::Signature)),
         (sign(&rsa.0, "ES256"), &both, Err(JwtError::SignatureSize(256))),
         (sign(&ec.0, "RS256"), &both, Err(JwtError::Signature)),
@@ -201,8 +201,8 @@ fn the_key_decides_the_algorithm_and_nothing_else_signs() {
         (format!("{header}.{forged}.{signature}"), &both, Err(JwtError::Signature)),
         (format!("{header}.{body}.{}", "A".repeat(86)), &both, Err(JwtError::Signature)),
         (format!("{header}.{body}"), &both, Err(JwtError::Parts(2))),
-        (format!("{good}.x"), &both, Err(JwtError::Parts(4))),
-        (format!("{good}=="), &both, Ok(0)),
+        (format!("{valid}.x"), &both, Err(JwtError::Parts(4))),
+        (format!("{valid}=="), &both, Ok(0)),
         (critical, &both, Err(JwtError::Critical)),
         (String::new(), &both, Err(JwtError::Parts(1))),
     ] {

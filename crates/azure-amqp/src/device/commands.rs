@@ -113,15 +113,16 @@ fn settle_command(
 
 /// The message for the device. Returns `None` if it is not a command.
 fn message(device: &Device, waiting: &WaitingCommand) -> Option<Message<Data>> {
-    let Outbound::Command { num, id, subfolder, payload, properties: said, expires, .. } = &waiting.command else {
+    let Outbound::Command { num, id, subfolder, payload, properties: user_properties, expires, .. } = &waiting.command
+    else {
         return None;
     };
-    let said = said.as_deref().unwrap_or_default();
-    let own_id =
-        (!said.iter().any(|(name, _)| name == about::MESSAGE_ID)).then(|| (about::MESSAGE_ID.into(), id.to_string()));
+    let user_properties = user_properties.as_deref().unwrap_or_default();
+    let own_id = (!user_properties.iter().any(|(name, _)| name == about::MESSAGE_ID))
+        .then(|| (about::MESSAGE_ID.into(), id.to_string()));
     let subfolder = (!subfolder.is_empty()).then(|| ("subfolder".to_owned(), subfolder.to_string()));
     let mut annotations = MessageAnnotations(OrderedMap::new());
-    let properties = own_id.into_iter().chain(subfolder).chain(said.iter().cloned());
+    let properties = own_id.into_iter().chain(subfolder).chain(user_properties.iter().cloned());
     let (mut properties, application) = split_properties(properties, &mut annotations);
     properties.to = Some(format!("/devices/{}/messages/devicebound", device.name.id));
     properties.absolute_expiry_time = expires.map(expiry);

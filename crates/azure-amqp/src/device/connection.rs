@@ -17,9 +17,9 @@ pub(crate) struct DeviceConnection(Arc<Inner>);
 struct Inner {
     device: Arc<Device>,
     mailbox: Arc<Mailbox>,
-    /// `None` after the end of the connection.
+    /// Is `None` after the end of the connection.
     online: Mutex<Option<Online>>,
-    /// Of the newest token. `None` for a moment at the beginning.
+    /// Of the newest token. Is `None` for a moment at the beginning.
     auth_context: Mutex<Option<AuthContext>>,
 }
 

@@ -332,7 +332,7 @@ mod tests {
     }
 
     fn config(version: u64, bytes: usize) -> Outbound {
-        let (device, payload, cause) = (DeviceNum(1), vec![0; bytes].into(), Cause::Api { who: "test".into() });
+        let (device, payload, cause) = (DeviceNum(1), vec![0; bytes].into(), Cause::Api { caller: "test".into() });
         let config = ConfigVersion { device, version, time_ms: 0, payload, cause, acknowledged_ms: None };
         Outbound::Config(Arc::new(config))
     }

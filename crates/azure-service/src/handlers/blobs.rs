@@ -155,11 +155,11 @@ async fn receive(app: &App, upload: &Upload, headers: &HeaderMap, body: &mut Bod
             return Err(StorageError::header(name, "not supported; Content-MD5 is"));
         }
     }
-    let wanted = headers.get("content-md5").map(|sum| STANDARD.decode(sum));
-    let wanted = wanted.transpose().map_err(|_| StorageError::header("content-md5", "it is no base64"))?;
+    let expected = headers.get("content-md5").map(|sum| STANDARD.decode(sum));
+    let expected = expected.transpose().map_err(|_| StorageError::header("content-md5", "it is no base64"))?;
     let (files, of) = (app.files.clone(), upload.clone());
     let mut writing = blocking(move || files.start_writing(&of)).await?;
-    let mut sum = wanted.as_ref().map(|_| Md5::new());
+    let mut sum = expected.as_ref().map(|_| Md5::new());
     let (mut pieces, mut bytes) = (Vec::new(), 0);
     loop {
         let piece = next(body).await?;
@@ -184,14 +184,14 @@ async fn receive(app: &App, upload: &Upload, headers: &HeaderMap, body: &mut Bod
         }
     }
     let found = sum.map(|sum| sum.finalize().to_vec());
-    if found != wanted {
+    if found != expected {
         let text = "the body is not what Content-MD5 says";
         return Err(StorageError::new(StatusCode::BAD_REQUEST, "Md5Mismatch", text));
     }
     Ok(writing)
 }
 
-/// The next piece of the body. `None` at its end.
+/// The next piece of the body. Returns `None` at its end.
 async fn next(body: &mut Body) -> Result<Option<Bytes>, StorageError> {
     while let Some(frame) = body.frame().await {
         let broken = |error| {

@@ -1,5 +1,5 @@
-//! Many changes of the registry in one call. Each device's change is one entry of the journal: successful changes stay, and the answer
-//! names the others.
+//! Many changes of the registry in one call. Each device's change is one entry of the journal, and another one if it also changes the twin of a
+//! device that exists: successful changes stay, and the answer names the others.
 
 use std::collections::HashSet;
 
@@ -71,14 +71,10 @@ async fn one(app: &App, caller: &Caller, item: &Item) -> Result<(), ServiceError
     // The SDK for Node writes some of them with a capital letter.
     match item.import_mode.as_deref().unwrap_or("createOrUpdate").to_ascii_lowercase().as_str() {
         "create" => create(app, caller, id, item).await,
-        "update" => devices::update(app, app.find(caller, id)?.as_ref(), &IfMatch::Any, &item.identity).await,
-        "updateifmatchetag" => {
-            devices::update(app, app.find(caller, id)?.as_ref(), &tag(&item.etag)?, &item.identity).await
-        }
+        "update" => update(app, caller, id, item, &IfMatch::Any).await,
+        "updateifmatchetag" => update(app, caller, id, item, &tag(&item.etag)?).await,
         "createorupdate" => match create(app, caller, id, item).await {
-            Err(error) if error.code == Code::DeviceAlreadyExists => {
-                devices::update(app, app.find(caller, id)?.as_ref(), &IfMatch::Any, &item.identity).await
-            }
+            Err(error) if error.code == Code::DeviceAlreadyExists => update(app, caller, id, item, &IfMatch::Any).await,
             done => done,
         },
         "delete" => devices::remove(app, &app.find(caller, id)?, &IfMatch::Any).await,
@@ -91,6 +87,19 @@ async fn one(app: &App, caller: &Caller, item: &Item) -> Result<(), ServiceError
 
 async fn create(app: &App, caller: &Caller, id: &str, item: &Item) -> Result<(), ServiceError> {
     devices::create(app, caller, id, &item.identity, &item.twin()).await.map(drop)
+}
+
+/// Changes the device, then merges the tags and desired into its twin. `if_match` is of the device. What is known of the twin is checked
+/// first: its ETag, if the item has one, and whether its change can be read.
+async fn update(app: &App, caller: &Caller, id: &str, item: &Item, if_match: &IfMatch) -> Result<(), ServiceError> {
+    let (device, twin) = (app.find(caller, id)?, item.twin());
+    let twin_tag = IfMatch::new(item.twin_etag.as_deref());
+    twins::check(&twin_tag, &device.registered(), device.config_version())?;
+    twin.merged(&device, caller.cause())?;
+    devices::update(app, &device, if_match, &item.identity).await?;
+    // The change of the device has made another ETag.
+    let changed = twins::patch(app, caller, &device, &IfMatch::Any, &twin).await;
+    changed.map_err(|error| error.after("the device was changed, but its twin was not"))
 }
 
 async fn twin(app: &App, caller: &Caller, id: &str, item: &Item, if_match: &IfMatch) -> Result<(), ServiceError> {

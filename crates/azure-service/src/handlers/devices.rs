@@ -27,7 +27,7 @@ use switchbox_model::{limits::CHANGE_ATTEMPTS, patch::FirstConfig};
 const MAX_LISTED: usize = 1_000;
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Top {
+pub(crate) struct TopParameter {
     top: Option<usize>,
 }
 
@@ -44,9 +44,9 @@ fn answer(app: &App, device: &Device) -> Response {
 pub(crate) async fn list(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    top: Result<Query<Top>, axum::extract::rejection::QueryRejection>,
+    top: Result<Query<TopParameter>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Value>, ServiceError> {
-    let Query(Top { top }) = top.map_err(|error| ServiceError::invalid(error.body_text()))?;
+    let Query(TopParameter { top }) = top.map_err(|error| ServiceError::invalid(error.body_text()))?;
     let _place = app.queries.acquire().await;
     let limit = top.filter(|top| (1..=MAX_LISTED).contains(top)).unwrap_or(MAX_LISTED);
     let devices = app.handles.registry.list(&caller.registry, None, limit, &|_| true).unwrap_or_default();

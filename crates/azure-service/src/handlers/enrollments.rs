@@ -26,21 +26,21 @@ use switchbox_model::{
     limits::{CHANGE_ATTEMPTS, fields},
 };
 
-type Found = (String, Enrollment);
+type FoundEnrollment = (String, Enrollment);
 
 fn all(app: &App, caller: &Caller) -> std::sync::Arc<BTreeMap<String, Enrollment>> {
     app.handles.registry.registry(&caller.registry).map(|registry| registry.enrollments).unwrap_or_default()
 }
 
 /// An individual enrolment is found by its registration id, a group by its id.
-fn look_up(app: &App, caller: &Caller, kind: Kind, id: &str) -> Option<Found> {
+fn look_up(app: &App, caller: &Caller, kind: Kind, id: &str) -> Option<FoundEnrollment> {
     let is_it = |(own, enrollment): &(&String, &Enrollment)| {
         kind.is_of(enrollment) && *enrollment.registration_id.as_ref().unwrap_or(own) == *id
     };
     all(app, caller).iter().find(is_it).map(|(own, enrollment)| (own.clone(), enrollment.clone()))
 }
 
-fn find(app: &App, caller: &Caller, kind: Kind, id: &str) -> Result<Found, ServiceError> {
+fn find(app: &App, caller: &Caller, kind: Kind, id: &str) -> Result<FoundEnrollment, ServiceError> {
     let missing = || ServiceError::new(Code::EnrollmentNotFound, format!("there is no enrolment {id}"));
     look_up(app, caller, kind, id).ok_or_else(missing)
 }
@@ -68,18 +68,18 @@ async fn put(
     caller: &Caller,
     (kind, id): (Kind, &str),
     if_match: &IfMatch,
-    asked: &EnrollmentIn,
+    body: &EnrollmentIn,
 ) -> Result<Json<Value>, ServiceError> {
-    let named = if kind == Kind::Device { &asked.registration_id } else { &asked.enrollment_group_id };
+    let named = if kind == Kind::Device { &body.registration_id } else { &body.enrollment_group_id };
     if named.as_ref().is_some_and(|named| named != id) {
         return Err(ServiceError::invalid("the id in the body differs from the id in the path"));
     }
     let registry = &app.handles.registry;
     if *if_match == IfMatch::Absent {
-        let new = asked.enrollment(app, &caller.registry, (kind, id), None)?;
+        let new = body.enrollment(app, &caller.registry, (kind, id), None)?;
         registry.create_enrollment(&caller.registry, id.to_owned(), new).await.map_err(refused)?;
     } else {
-        replace(app, caller, (kind, id), if_match, asked).await?;
+        replace(app, caller, (kind, id), if_match, body).await?;
     }
     let (own, enrollment) = find(app, caller, kind, id)?;
     Ok(Json(enrollment::to_json(&own, &enrollment, true)))
@@ -91,12 +91,12 @@ async fn replace(
     caller: &Caller,
     (kind, id): (Kind, &str),
     if_match: &IfMatch,
-    asked: &EnrollmentIn,
+    body: &EnrollmentIn,
 ) -> Result<(), ServiceError> {
     for _ in 0..CHANGE_ATTEMPTS {
         let (own, before) = find(app, caller, kind, id)?;
         check_etag(if_match, &before)?;
-        let new = asked.enrollment(app, &caller.registry, (kind, id), Some(&before))?;
+        let new = body.enrollment(app, &caller.registry, (kind, id), Some(&before))?;
         match app.handles.registry.replace_enrollment(&caller.registry, own, before, new).await {
             Err(registry::Error::OtherRevision { .. }) if !if_match.is_tag() => {}
             done => return done.map_err(refused),
@@ -119,13 +119,13 @@ fn query(
     caller: &Caller,
     kind: Kind,
     headers: &HeaderMap,
-    asked: &QueryIn,
+    body: &QueryIn,
 ) -> Result<Response, ServiceError> {
-    let words: Vec<_> = asked.query.split_whitespace().map(str::to_ascii_lowercase).collect();
+    let words: Vec<_> = body.query.split_whitespace().map(str::to_ascii_lowercase).collect();
     let from = if kind == Kind::Device { "enrollments" } else { "enrollmentgroups" };
     let is_all = |words: &[String]| matches!(words, [select, star, word, name] if select == "select" && star == "*" && word == "from" && name == from);
     if !words.is_empty() && !is_all(&words) {
-        return Err(ServiceError::not_supported(&format!("the query {:?} (SELECT * FROM {from} is)", asked.query)));
+        return Err(ServiceError::not_supported(&format!("the query {:?} (SELECT * FROM {from} is)", body.query)));
     }
     let (after, limit) = (text(headers, &CONTINUATION).unwrap_or_default(), rows(headers));
     let all = all(app, caller);
@@ -161,9 +161,9 @@ pub(crate) async fn put_one<const OF_GROUP: bool>(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     if_match: IfMatch,
-    Body(asked): Body<EnrollmentIn>,
+    Body(body): Body<EnrollmentIn>,
 ) -> Result<Json<Value>, ServiceError> {
-    put(&app, &caller, (Kind::of(OF_GROUP), &id), &if_match, &asked).await
+    put(&app, &caller, (Kind::of(OF_GROUP), &id), &if_match, &body).await
 }
 
 pub(crate) async fn delete<const OF_GROUP: bool>(
@@ -180,9 +180,9 @@ pub(crate) async fn query_all<const OF_GROUP: bool>(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    Body(asked): Body<QueryIn>,
+    Body(body): Body<QueryIn>,
 ) -> Result<Response, ServiceError> {
-    query(&app, &caller, Kind::of(OF_GROUP), &headers, &asked)
+    query(&app, &caller, Kind::of(OF_GROUP), &headers, &body)
 }
 
 /// The keys or the certificate of an enrolment.
@@ -209,9 +209,9 @@ pub(crate) async fn bulk(
 ) -> Result<Json<Value>, ServiceError> {
     fields::HUB_BULK.check_len("enrolments in one call", enrollments.len())?;
     let mut errors = Vec::new();
-    for asked in &enrollments {
-        let id = asked.registration_id.as_deref().unwrap_or_default();
-        if let Err(error) = one(&app, &caller, &mode, id, asked).await {
+    for enrollment in &enrollments {
+        let id = enrollment.registration_id.as_deref().unwrap_or_default();
+        if let Err(error) = one(&app, &caller, &mode, id, enrollment).await {
             error.count(&app.handles.metrics);
             let (code, status) = (error.code.number(), error.to_string());
             errors.push(json!({ "registrationId": id, "errorCode": code, "errorStatus": status }));
@@ -220,12 +220,12 @@ pub(crate) async fn bulk(
     Ok(Json(json!({ "isSuccessful": errors.is_empty(), "errors": errors })))
 }
 
-async fn one(app: &App, caller: &Caller, mode: &str, id: &str, asked: &EnrollmentIn) -> Result<(), ServiceError> {
-    let tag = || IfMatch::new(Some(asked.etag.as_deref().unwrap_or("*")));
+async fn one(app: &App, caller: &Caller, mode: &str, id: &str, body: &EnrollmentIn) -> Result<(), ServiceError> {
+    let tag = || IfMatch::new(Some(body.etag.as_deref().unwrap_or("*")));
     match mode.to_ascii_lowercase().as_str() {
-        "create" => put(app, caller, (Kind::Device, id), &IfMatch::Absent, asked).await.map(drop),
-        "update" => put(app, caller, (Kind::Device, id), &IfMatch::Any, asked).await.map(drop),
-        "updateifmatchetag" => put(app, caller, (Kind::Device, id), &tag(), asked).await.map(drop),
+        "create" => put(app, caller, (Kind::Device, id), &IfMatch::Absent, body).await.map(drop),
+        "update" => put(app, caller, (Kind::Device, id), &IfMatch::Any, body).await.map(drop),
+        "updateifmatchetag" => put(app, caller, (Kind::Device, id), &tag(), body).await.map(drop),
         "delete" => remove(app, caller, Kind::Device, id, &tag()).await,
         other => {
             Err(ServiceError::invalid(format!("mode is create, update, updateIfMatchETag or delete, not {other:?}")))

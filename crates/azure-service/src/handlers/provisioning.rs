@@ -68,7 +68,7 @@ async fn admit(app: &App, scope: &str, id: &str, parts: &Parts) -> Result<Regist
         None => None,
     };
     let certificates = parts.extensions.get::<ConnectionInfo>().map(ConnectionInfo::certificates).unwrap_or_default();
-    let who = RegistrationRequest {
+    let registration = RegistrationRequest {
         registry: &registry,
         registration_id: id,
         address: address_of(parts),
@@ -76,7 +76,7 @@ async fn admit(app: &App, scope: &str, id: &str, parts: &Parts) -> Result<Regist
         signed: signed.as_ref(),
         public_key: None,
     };
-    app.handles.auth.admit_registrant(who).await.map_err(|refusal| match refusal {
+    app.handles.auth.admit_registrant(registration).await.map_err(|refusal| match refusal {
         AuthRefusal::Unavailable(why) => ServiceError::new(Code::Throttled, why),
         refusal => refused(refusal.to_string()),
     })

@@ -16,7 +16,7 @@ use crate::{
     twin,
     twin_in::TwinIn,
 };
-use switchbox_core::registry::Device;
+use switchbox_core::registry::{Device, Registered};
 use switchbox_model::twin_change::TwinChange;
 
 async fn answer(app: &App, device: &Device) -> Result<Response, ServiceError> {
@@ -73,12 +73,18 @@ pub(super) async fn patch(
     apply(app, device, if_match, requested.merged(device, caller.cause())?).await
 }
 
+/// Refuses a change of another twin than the caller has seen.
+pub(super) fn check(if_match: &IfMatch, registered: &Registered, version: u64) -> Result<(), ServiceError> {
+    match if_match.allows(&etag::of_twin(registered, version)) {
+        true => Ok(()),
+        false => Err(ServiceError::precondition("the twin")),
+    }
+}
+
 /// What If-Match requires is compared again where the entry is applied.
 async fn apply(app: &App, device: &Device, if_match: &IfMatch, change: Option<TwinChange>) -> Result<(), ServiceError> {
     let (registered, version) = (device.registered(), device.config_version());
-    if !if_match.allows(&etag::of_twin(&registered, version)) {
-        return Err(ServiceError::precondition("the twin"));
-    }
+    check(if_match, &registered, version)?;
     let Some(change) = change else { return Ok(()) };
     let (revision, expected) = match if_match.is_tag() {
         true => (Some(registered.revision), Some(version)),

@@ -24,7 +24,7 @@ pub(super) fn act(client: &Client, options: &Calls) -> anyhow::Result<(Value, St
 fn row(call: MethodCall) -> Vec<String> {
     let MethodCall { method, payload, time, took_ms, cause, answer, error, .. } = call;
     let by = match cause {
-        Cause::Api { who } => who,
+        Cause::Api { caller } => caller,
         Cause::Plugin { name, .. } => format!("plugin {name}"),
     };
     let answered = answer.map(|CallAnswer { status, payload }| format!("{status} {}", readable(Some(&payload))));

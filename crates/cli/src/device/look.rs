@@ -37,7 +37,7 @@ pub(super) struct List {
 impl List {
     /// In the API's format, each preceded by `&`.
     fn filters(&self) -> String {
-        let flag = |name: &str, wanted: Option<bool>| wanted.map(|wanted| format!("&{name}={wanted}"));
+        let flag = |name: &str, setting: Option<bool>| setting.map(|setting| format!("&{name}={setting}"));
         let flags = [
             self.search.as_ref().map(|text| format!("&search={}", escape(text))),
             flag("connected", self.connected),

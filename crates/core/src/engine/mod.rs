@@ -20,7 +20,7 @@ use switchbox_model::{
     PluginName, RegistryChange, Settlement, lifecycle::PluginChange, limits, patch::FirstConfig,
     twin_change::TwinChange,
 };
-use switchbox_store::{Doc, EntryRefusal, KvDoc, Loaded, Machine, Reply, Seen, StateVersion, TimerDoc};
+use switchbox_store::{Doc, EntryRefusal, KvDoc, LastSeen, Loaded, Machine, Reply, StateVersion, TimerDoc};
 use switchbox_support::metrics::Metrics;
 
 /// The state machine behind the journal.
@@ -47,7 +47,7 @@ impl Engine {
     }
 
     fn events(&mut self, events: Vec<Event>, docs: &mut Vec<Doc>) {
-        let mut seen = Seen::default();
+        let mut seen = LastSeen::default();
         let mut device: Option<Arc<Device>> = None;
         for event in events {
             if device.as_ref().map(|device| device.num) != event.device {
@@ -72,9 +72,9 @@ impl Engine {
             }
         }
         // The events of an entry are all of one device.
-        if let Some(device) = device.filter(|_| seen != Seen::default()) {
+        if let Some(device) = device.filter(|_| seen != LastSeen::default()) {
             device.set_seen(seen);
-            docs.push(Doc::Seen { num: device.num, seen });
+            docs.push(Doc::LastSeen { num: device.num, seen });
         }
     }
 
@@ -111,8 +111,8 @@ impl Engine {
                         docs.push(Doc::DeadLetterGone { id });
                     }
                     let (plugin, digest, event) = (plugin.clone(), digest.clone(), *event);
-                    let letter = DeadLetter { id, plugin, digest, attempt, time_ms, error, logs, event };
-                    docs.push(Doc::DeadLetter(Box::new(letter)));
+                    let dead_letter = DeadLetter { id, plugin, digest, attempt, time_ms, error, logs, event };
+                    docs.push(Doc::DeadLetter(Box::new(dead_letter)));
                 }
             }
         }
@@ -158,10 +158,10 @@ impl Engine {
                     docs.push(Doc::CommandSent { device, num, time_ms });
                 }
                 Settlement::LastSeen { device, heartbeat_ms, config_sent_ms } => {
-                    let seen = Seen { heartbeat_ms, config_sent_ms, ..Seen::default() };
+                    let seen = LastSeen { heartbeat_ms, config_sent_ms, ..LastSeen::default() };
                     if let Some(found) = self.outbox.registry.get(device) {
                         found.set_seen(seen);
-                        docs.push(Doc::Seen { num: device, seen });
+                        docs.push(Doc::LastSeen { num: device, seen });
                     }
                 }
                 Settlement::Failed { device, error } => {

@@ -98,8 +98,8 @@ fn live(run: &Run, data: &Path, old: &Path) {
     let service = opened.start(engine, |error| panic!("{error}")).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for (number, (entry, flush)) in run.entries.iter().enumerate() {
-        store.append(None, entry.clone(), number % 8 == 0, None, OnCommit::Nothing);
-        store.wake(0);
+        let (first, _) = store.append(None, entry.clone(), number % 8 == 0, None, OnCommit::Nothing).unwrap();
+        store.wake(first, 0);
         if *flush || number == run.old {
             runtime.block_on(store.flush(None)).unwrap();
         }

@@ -33,7 +33,7 @@ impl Handle {
                 break;
             }
             match cause {
-                Cause::Api { who } => steps.push(Step::Operator { who }),
+                Cause::Api { caller } => steps.push(Step::Operator { caller }),
                 Cause::Plugin { seq, plugin, digest, attempt, .. } => {
                     let history = self.journal.event_history(seq, Some(&plugin)).await?;
                     let is_it = |handled: &Handled| handled.plugin == plugin && handled.attempt == attempt;

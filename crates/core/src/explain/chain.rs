@@ -58,7 +58,7 @@ pub enum Step {
     Event(Box<Event>),
     /// A call of the admin API.
     Operator {
-        who: String,
+        caller: String,
     },
     Execution(Box<ExecutionStep>),
     /// A rate held the execution's effects back.

@@ -59,8 +59,8 @@ impl Id {
 
 fn read(text: &str, home: &RegistryName) -> Option<Id> {
     let device_name = |text| DeviceName::parse(text, home).ok();
-    if let Some(letter) = text.strip_prefix("deadLetters/") {
-        return letter.parse().ok().map(Id::DeadLetter);
+    if let Some(dead_letter) = text.strip_prefix("deadLetters/") {
+        return dead_letter.parse().ok().map(Id::DeadLetter);
     }
     if let Ok(seq) = text.parse() {
         return Some(Id::Event(Seq(seq)));

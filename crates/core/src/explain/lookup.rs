@@ -114,11 +114,11 @@ impl Handle {
     }
 
     async fn dead_letter(&self, id: u64) -> Result<Explanation, Error> {
-        let letter = self.journal.dead_letter(id).await?;
-        let letter = letter.ok_or_else(|| Self::missing(format!("dead letter {id}")))?;
-        let by = self.journal.event_history(letter.event.seq, Some(&letter.plugin)).await?.by;
-        let mut chain = self.chain_to_event(letter.event.clone(), by).await?;
-        chain.push(Step::DeadLetter(Box::new(letter)));
+        let dead_letter = self.journal.dead_letter(id).await?;
+        let dead_letter = dead_letter.ok_or_else(|| Self::missing(format!("dead letter {id}")))?;
+        let by = self.journal.event_history(dead_letter.event.seq, Some(&dead_letter.plugin)).await?.by;
+        let mut chain = self.chain_to_event(dead_letter.event.clone(), by).await?;
+        chain.push(Step::DeadLetter(Box::new(dead_letter)));
         Ok(Explanation { chain, branches: Vec::new(), cut: false })
     }
 

@@ -62,7 +62,7 @@ fn line(step: &Step, names: Names<'_>) -> String {
 fn step_text(step: &Step, names: Names<'_>) -> String {
     match step {
         Step::Event(event) => event_line(event, names),
-        Step::Operator { who } => format!("an operator ({who}) called the admin API"),
+        Step::Operator { caller } => format!("an operator ({caller}) called the admin API"),
         Step::Execution(execution) => handled(execution),
         Step::HeldBack(held) => format!("held back for {} by {}", span(held.held_ms), held.why),
         Step::Config(config) => config_line(config, names),
@@ -78,13 +78,13 @@ fn step_text(step: &Step, names: Names<'_>) -> String {
         Step::TimerSet(timer) => timer_line(timer),
         Step::TimerCancelled { name } => format!("timer {name:?} cancelled"),
         Step::Published { topic, payload } => format!("{} published on {topic}", bytes(payload)),
-        Step::DeadLetter(letter) => format!(
+        Step::DeadLetter(dead_letter) => format!(
             "plugin {} ({}, try {}) failed: {} → dead letter {}",
-            letter.plugin,
-            digest(&letter.digest),
-            letter.attempt,
-            letter.error,
-            letter.id
+            dead_letter.plugin,
+            digest(&dead_letter.digest),
+            dead_letter.attempt,
+            dead_letter.error,
+            dead_letter.id
         ),
         Step::Refused => {
             "nothing of it: what it was made on had changed meanwhile, and the event was tried again".into()
@@ -106,22 +106,24 @@ fn gone_line(gone: &Gone, names: Names<'_>) -> String {
 }
 
 fn event_line(event: &Event, names: Names<'_>) -> String {
-    let who = || event.device.map_or_else(|| "the host".to_owned(), |num| name(num, names));
+    let source = || event.device.map_or_else(|| "the host".to_owned(), |num| name(num, names));
     let what = match &event.data {
         EventData::Telemetry { subfolder, payload, .. } if subfolder.is_empty() => {
-            format!("{} sent {}", who(), bytes(payload))
+            format!("{} sent {}", source(), bytes(payload))
         }
-        EventData::Telemetry { subfolder, payload, .. } => format!("{} sent {} on {subfolder}", who(), bytes(payload)),
-        EventData::State { version, payload } => format!("{} reported state {version}, {},", who(), bytes(payload)),
-        EventData::Connected => format!("{} connected", who()),
-        EventData::Disconnected { reason } => format!("{} disconnected ({reason})", who()),
+        EventData::Telemetry { subfolder, payload, .. } => {
+            format!("{} sent {} on {subfolder}", source(), bytes(payload))
+        }
+        EventData::State { version, payload } => format!("{} reported state {version}, {},", source(), bytes(payload)),
+        EventData::Connected => format!("{} connected", source()),
+        EventData::Disconnected { reason } => format!("{} disconnected ({reason})", source()),
         EventData::CommandSettled { id, status: CommandStatus::Expired } => {
-            format!("command {id} of {} expired", who())
+            format!("command {id} of {} expired", source())
         }
         EventData::CommandSettled { id, status: CommandStatus::SentUnconfirmed } => {
-            format!("command {id} of {} was sent to a subscription of QoS 0, which acknowledges nothing", who())
+            format!("command {id} of {} was sent to a subscription of QoS 0, which acknowledges nothing", source())
         }
-        EventData::CommandSettled { id, status } => format!("command {id} of {} was {}", who(), status.as_str()),
+        EventData::CommandSettled { id, status } => format!("command {id} of {} was {}", source(), status.as_str()),
         EventData::Timer { plugin, name, .. } if name == timer::START => {
             format!("plugin {plugin} was new, or its component or settings changed,")
         }

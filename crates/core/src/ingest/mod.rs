@@ -4,11 +4,10 @@
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
-    task::Waker,
 };
 
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, MutexGuard};
 use switchbox_rules::json::{self, PatchError};
 
 use crate::registry::Device;
@@ -85,46 +84,40 @@ pub trait EventSink: Send + Sync {
 pub struct Handle {
     store: store::Handle,
     sink: Arc<dyn EventSink>,
-    offering: Arc<Offering>,
+    topic_locks: Arc<TopicLocks>,
     traces: Tracer,
 }
 
-/// Locks that are held from numbering events until they are offered. Events of one device are offered in the order of the journal
-/// because of the device's own lock, those of one topic because of one of these. The order between others is not defined.
+/// Locks that are held from numbering the events of a topic until they are offered, by the hash of the topic. Because of them the events of
+/// one topic are offered in the order of the journal, and those of one device because of the device's own lock. The order between others
+/// is not defined.
 #[derive(Default)]
-struct Offering {
-    /// Read-locked by each caller that offers, write-locked to find out which events have been offered.
-    under_way: RwLock<()>,
-    /// By the hash of the topic.
-    topics: [Mutex<()>; TOPIC_LOCKS],
-}
+struct TopicLocks([Mutex<()>; TOPIC_LOCKS]);
 
-impl Offering {
-    fn topic(&self, events: &[NewEvent]) -> Option<&Mutex<()>> {
+impl TopicLocks {
+    /// Returns `None` if the events are of no topic.
+    fn of(&self, events: &[NewEvent]) -> Option<&Mutex<()>> {
         let EventData::Topic { topic, .. } = &events.first()?.data else { return None };
         let mut hasher = DefaultHasher::new();
         topic.hash(&mut hasher);
-        self.topics.get(usize::try_from(hasher.finish() % TOPIC_LOCKS as u64).unwrap_or(0))
+        self.0.get(usize::try_from(hasher.finish() % TOPIC_LOCKS as u64).unwrap_or(0))
     }
 }
 
 /// Events of one device, or of none, that become one entry.
-struct EventBatch<'a> {
-    device: Option<&'a Arc<Device>>,
-    events: Vec<NewEvent>,
+#[derive(Default)]
+pub struct EventBatch<'a> {
+    pub device: Option<&'a Arc<Device>>,
+    pub events: Vec<NewEvent>,
+    /// When they happened, milliseconds since the Unix epoch. `None` if that is now.
+    pub time_ms: Option<u64>,
     /// The order of the device, if the caller holds it already.
-    order: Option<MutexGuard<'a, ()>>,
+    pub order: Option<MutexGuard<'a, ()>>,
     /// An entry that is written before the events, in the same record.
-    before: Option<Entry>,
+    pub before: Option<Entry>,
     /// `None` for events whose number is bounded otherwise: they do not wait for room in the queue.
-    permit: Option<QueuePermit>,
-    on_commit: OnCommit,
-}
-
-impl<'a> EventBatch<'a> {
-    fn new(device: Option<&'a Arc<Device>>, events: Vec<NewEvent>) -> Self {
-        Self { device, events, order: None, before: None, permit: None, on_commit: OnCommit::Nothing }
-    }
+    pub permit: Option<QueuePermit>,
+    pub on_commit: OnCommit,
 }
 
 impl std::fmt::Debug for Handle {
@@ -136,52 +129,39 @@ impl std::fmt::Debug for Handle {
 impl Handle {
     #[must_use]
     pub fn new(store: store::Handle, sink: Arc<dyn EventSink>, traces: Tracer) -> Self {
-        Self { store, sink, offering: Arc::default(), traces }
+        Self { store, sink, topic_locks: Arc::default(), traces }
     }
 
     /// Waits until the journal's queue has room for about this many bytes. This is where back-pressure on publishers happens;
-    /// background publishers wait sooner.
+    /// callers of the bounded share wait sooner.
     pub async fn reserve(&self, bytes: usize, share: QueueShare) -> Result<QueuePermit, Error> {
-        Ok(self.store.reserve(bytes, share).await?)
+        Ok(self.store.permits.reserve(bytes, share).await?)
     }
 
     /// As [`Handle::reserve`], for what may be dropped: a quarter of the queue is left to the rest. Returns `None` if the queue
     /// has no room.
     pub async fn reserve_droppable(&self, bytes: usize, share: QueueShare) -> Result<Option<QueuePermit>, Error> {
-        Ok(self.store.reserve_droppable(bytes, share).await?)
+        Ok(self.store.permits.reserve_droppable(bytes, share).await?)
     }
 
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
     /// `EventData::State` the version given is ignored and assigned here.
     pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, permit: QueuePermit, done: EventsCommitted) {
-        let (permit, on_commit) = (Some(permit), on_commit(Some(done)));
-        self.append(EventBatch { permit, on_commit, ..EventBatch::new(Some(device), events) }, Entry::of_events);
-    }
-
-    /// As [`Handle::submit`], for a task that compares positions itself: returns the position of the events. `waker` is woken when
-    /// the journal has reached it, or has failed.
-    pub fn submit_waking(
-        &self,
-        device: &Arc<Device>,
-        events: Vec<NewEvent>,
-        permit: QueuePermit,
-        waker: Option<Waker>,
-    ) -> Result<QueuePosition, Error> {
-        let batch =
-            EventBatch { permit: Some(permit), on_commit: waker.into(), ..EventBatch::new(Some(device), events) };
-        self.append(batch, Entry::of_events).ok_or(Error::Closed)
+        let (device, permit, on_commit) = (Some(device), Some(permit), on_commit(Some(done)));
+        let _ =
+            self.append(EventBatch { device, events, permit, on_commit, ..EventBatch::default() }, Entry::of_events);
     }
 
     /// The position up to which all entries are durable and applied.
     #[must_use]
     pub fn committed(&self) -> QueuePosition {
-        self.store.committed()
+        self.store.progress.committed()
     }
 
-    /// Why nothing more is written to the journal; `None` while it can be written.
+    /// Why nothing more is written to the journal. Returns `None` while it can be written.
     #[must_use]
     pub fn failed(&self) -> Option<Error> {
-        self.store.failed().cloned().map(Error::from)
+        self.store.progress.failed().cloned().map(Error::from)
     }
 
     /// Applies a JSON merge patch (RFC 7396) to the device's newest state; the result has at most `limit` bytes. A state that is
@@ -211,8 +191,9 @@ impl Handle {
             done(version + 1, result);
         });
         let (permit, on_commit) = (Some(permit), on_commit(Some(done)));
-        let batch = EventBatch { order, permit, on_commit, ..EventBatch::new(Some(device), vec![event]) };
-        Ok(self.append(batch, Entry::of_events).ok_or(Error::Closed))
+        let (device, events) = (Some(device), vec![event]);
+        let batch = EventBatch { device, events, order, permit, on_commit, ..EventBatch::default() };
+        Ok(self.append(batch, Entry::of_events))
     }
 
     /// The message as an event. Returns `None` if no plugin is triggered by it, because then it need not be in the journal.
@@ -236,50 +217,46 @@ impl Handle {
         permit: Option<QueuePermit>,
         on_commit: OnCommit,
     ) -> Result<QueuePosition, Error> {
-        let batch =
-            EventBatch { before: changes_entry(changes), permit, on_commit, ..EventBatch::new(None, vec![event]) };
-        self.append(batch, Entry::of_events).ok_or(Error::Closed)
+        let (events, before) = (vec![event], changes_entry(changes));
+        self.append(EventBatch { events, before, permit, on_commit, ..EventBatch::default() }, Entry::of_events)
     }
 
     /// Appends one event of the device and these changes in one record. Does not wait for room in the queue: the number of such
     /// events is bounded by the number of connections.
     pub fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, on_commit: OnCommit) {
-        let batch =
-            EventBatch { before: changes_entry(changes), on_commit, ..EventBatch::new(Some(device), vec![event]) };
-        self.append(batch, Entry::of_events);
+        let (device, events, before) = (Some(device), vec![event], changes_entry(changes));
+        let _ =
+            self.append(EventBatch { device, events, before, on_commit, ..EventBatch::default() }, Entry::of_events);
     }
 
     /// As [`Handle::submit_topic`], for a message that the effect `by` of a plugin published.
     pub fn submit_published(&self, event: NewEvent, by: Option<EffectKey>, permit: QueuePermit) {
-        let batch = EventBatch { permit: Some(permit), ..EventBatch::new(None, vec![event]) };
-        self.append(batch, |events| Entry::Events { events, by: vec![by] });
+        let batch = EventBatch { events: vec![event], permit: Some(permit), ..EventBatch::default() };
+        let _ = self.append(batch, |events| Entry::Events { events, by: vec![by] });
     }
 
     /// Appends timers that fired at `time_ms`, in this order, each with the effect that set it. Does not block.
     pub fn submit_timers(&self, fired: Vec<(EventData, Option<EffectKey>)>, time_ms: u64, permit: QueuePermit) {
         let (fired, by): (Vec<_>, Vec<_>) = fired.into_iter().unzip();
-        let event = |data| Event { seq: Seq(0), time_ms, device: None, durable: true, data };
-        let events: Vec<_> = fired.into_iter().map(event).collect();
-        let _offering = self.offering.under_way.read();
-        let entry = Entry::Events { events: events.clone(), by };
-        if let Some((seq, _)) = self.store.append(None, entry, true, Some(permit), OnCommit::Nothing) {
-            self.offer_appended(None, events, seq);
-        }
+        let events = fired.into_iter().map(|data| NewEvent::new(true, data)).collect();
+        let (time_ms, permit) = (Some(time_ms), Some(permit));
+        let batch = EventBatch { events, time_ms, permit, ..EventBatch::default() };
+        let _ = self.append(batch, |events| Entry::Events { events, by });
     }
 
-    /// The number of the next event; all events before it have been offered.
+    /// All events before this number have been offered.
     #[must_use]
     pub fn offered(&self) -> Seq {
-        let _all_offered = self.offering.under_way.write();
-        self.store.next_seq()
+        self.store.offered()
     }
 
     /// Ends commands of the device and appends their events, in one record. Each was claimed from its queue before, so that it ends
     /// once. Does not wait for room in the queue: open commands are bounded.
     pub fn commands_settled(&self, device: &Arc<Device>, ended: Vec<EndedCommand>, done: Option<EventsCommitted>) {
         let (nums, events): (Vec<_>, Vec<_>) = ended.into_iter().map(settled).unzip();
-        let batch = EventBatch { on_commit: on_commit(done), ..EventBatch::new(Some(device), events) };
-        self.append(batch, |events| Entry::CommandsSettled { nums, events });
+        let (device, on_commit) = (Some(device), on_commit(done));
+        let batch = EventBatch { device, events, on_commit, ..EventBatch::default() };
+        let _ = self.append(batch, |events| Entry::CommandsSettled { nums, events });
     }
 
     /// Deletes the device, with the ends of its commands as in [`Handle::commands_settled`], in one entry. Waits until it is applied.
@@ -293,28 +270,36 @@ impl Handle {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let done: store::CommitCallback = Box::new(move |reply| drop(sender.send(reply)));
         let num = device.num;
-        let batch = EventBatch { on_commit: OnCommit::Call(done), ..EventBatch::new(Some(device), events) };
-        self.append(batch, |events| Entry::DeviceDeleted { num, revision, nums, events });
+        let (device, on_commit) = (Some(device), OnCommit::Call(done));
+        let batch = EventBatch { device, events, on_commit, ..EventBatch::default() };
+        // If the journal is closed, `done` has been called with that error.
+        let _ = self.append(batch, |events| Entry::DeviceDeleted { num, revision, nums, events });
         receiver.await.map_err(|_| store::Error::Closed)?
     }
 
     /// Records that the device connected or disconnected. Does not wait for room in the queue: there are at most two for each connection.
     pub fn lifecycle(&self, device: &Arc<Device>, data: EventData) {
-        self.append(EventBatch::new(Some(device), vec![NewEvent::new(false, data)]), Entry::of_events);
+        let (device, events) = (Some(device), vec![NewEvent::new(false, data)]);
+        let _ = self.append(EventBatch { device, events, ..EventBatch::default() }, Entry::of_events);
     }
 
-    /// Appends the batch under the order of its device or topic. `entry` makes the entry of the events. Returns `None` if the journal is
-    /// closed.
-    fn append(&self, batch: EventBatch<'_>, entry: impl FnOnce(Vec<Event>) -> Entry) -> Option<QueuePosition> {
-        let EventBatch { device, events, order, before, permit, on_commit } = batch;
+    /// Appends the batch under the order of its device or topic, and offers its events to the plugins. `entry` makes the entry of the events.
+    /// Does not block. Returns the position of the entry; its error is that the journal is closed.
+    pub fn append(
+        &self,
+        batch: EventBatch<'_>,
+        entry: impl FnOnce(Vec<Event>) -> Entry,
+    ) -> Result<QueuePosition, Error> {
+        let EventBatch { device, events, time_ms, order, before, permit, on_commit } = batch;
         let _order = order.or_else(|| match device {
             Some(device) => Some(device.order()),
-            None => self.offering.topic(&events).map(Mutex::lock),
+            None => self.topic_locks.of(&events).map(Mutex::lock),
         });
-        let time_ms = clock::now_ms();
+        let time_ms = time_ms.unwrap_or_else(clock::now_ms);
         let sync = events.iter().any(|event| event.durable);
-        let joined = self.joined(&events);
-        let events: Vec<Event> = events
+        let traces = self.traces.on();
+        let joined = if traces.is_some() { joined(&events) } else { Vec::new() };
+        let mut events: Vec<Event> = events
             .into_iter()
             .map(|NewEvent { durable, mut data, .. }| {
                 if let (EventData::State { version, payload }, Some(device)) = (&mut data, device) {
@@ -324,34 +309,27 @@ impl Handle {
                 Event { seq: Seq(0), time_ms, device: device.map(|device| device.num), durable, data }
             })
             .collect();
-        let _offering = self.offering.under_way.read();
-        let (seq, position) = self.store.append(before, entry(events.clone()), sync, permit, on_commit)?;
+        let appended = self.store.append(before, entry(events.clone()), sync, permit, on_commit);
+        let (first, position) = appended.ok_or(Error::Closed)?;
         for (index, context) in joined {
-            self.traces.on().iter().for_each(|traces| traces.join(Seq(seq.0 + index), context));
+            traces.iter().for_each(|traces| traces.join(Seq(first.0 + index), context));
         }
-        self.offer_appended(device, events, seq);
-        Some(position)
-    }
-
-    /// The events, by index, that belong to a trace: the one that their sender named, or that of the API call in progress.
-    fn joined(&self, events: &[NewEvent]) -> Vec<(u64, Context)> {
-        if self.traces.on().is_none() {
-            return Vec::new();
-        }
-        let around = telemetry::current();
-        let context = |event: &NewEvent| event.trace.as_deref().copied().or(around);
-        (0..).zip(events).filter_map(|(index, event)| Some((index, context(event)?))).collect()
-    }
-
-    /// `seq` is the number of the first event. The caller holds `Offering::under_way`.
-    fn offer_appended(&self, device: Option<&Arc<Device>>, mut events: Vec<Event>, seq: Seq) {
-        for (event, seq) in events.iter_mut().zip(seq.0..) {
+        for (event, seq) in events.iter_mut().zip(first.0..) {
             event.seq = Seq(seq);
         }
-        // The writer is woken last, so that the plugins are working already when it waits for them.
+        // The writer is woken last, so that the plugins are working already when it waits for them. Until then the store counts the events
+        // as not offered.
         let handling = self.sink.offer(device, events);
-        self.store.wake(handling);
+        self.store.wake(first, handling);
+        Ok(position)
     }
+}
+
+/// The events, by index, that belong to a trace: the one that their sender named, or that of the API call in progress.
+fn joined(events: &[NewEvent]) -> Vec<(u64, Context)> {
+    let around = telemetry::current();
+    let context = |event: &NewEvent| event.trace.as_deref().copied().or(around);
+    (0..).zip(events).filter_map(|(index, event)| Some((index, context(event)?))).collect()
 }
 
 fn changes_entry(changes: Vec<BrokerChange>) -> Option<Entry> {

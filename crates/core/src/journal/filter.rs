@@ -79,7 +79,7 @@ pub struct CallFilter {
 
 impl CallFilter {
     pub(super) fn takes(&self, call: &CallRecord) -> bool {
-        let by = |wanted: &PluginName| matches!(&call.cause, Cause::Plugin { plugin, .. } if plugin == wanted);
+        let by = |requested: &PluginName| matches!(&call.cause, Cause::Plugin { plugin, .. } if plugin == requested);
         self.device.is_none_or(|device| call.device == device)
             && self.plugin.as_ref().is_none_or(by)
             && self.since_ms.is_none_or(|since| call.time_ms >= since)

@@ -69,13 +69,13 @@ pub struct Follower {
 }
 
 /// What one call returns.
-struct Found {
+struct FollowResult {
     items: Vec<(Cursor, Followed)>,
     allowance: Allowance,
     left_out: Option<(Cursor, u64)>,
 }
 
-impl Found {
+impl FollowResult {
     /// Adds an item, unless the sample is full.
     fn add(&mut self, at: Cursor, item: impl FnOnce() -> Followed) {
         if self.allowance.take() {
@@ -118,7 +118,7 @@ impl Follower {
     /// What came since the last time; nothing when nothing did.
     pub async fn next(&mut self) -> Result<Vec<(Cursor, Followed)>, store::Error> {
         self.allowance.refill();
-        let mut found = Found { items: Vec::new(), allowance: self.allowance, left_out: None };
+        let mut found = FollowResult { items: Vec::new(), allowance: self.allowance, left_out: None };
         let page = if self.filter.max.is_some() {
             self.shared_page.read(&self.store, self.row).await?
         } else if self.store.journal_bytes_from(self.row) > BEHIND_BYTES {
@@ -143,7 +143,7 @@ impl Follower {
         Ok(found.items())
     }
 
-    fn read_row(&mut self, row: &JournalRow, found: &mut Found) {
+    fn read_row(&mut self, row: &JournalRow, found: &mut FollowResult) {
         let known = if row.row == self.row { std::mem::take(&mut self.skip) } else { 0 };
         let mut index = 0;
         let mut cursor = |seq| {

@@ -202,10 +202,10 @@ impl Handle {
             if page.is_empty() {
                 return Ok(DeadLetterPage { items: found.items, more: false });
             }
-            for letter in page.into_iter() {
-                after = letter.id;
-                let taken = plugin.is_none_or(|plugin| letter.plugin == *plugin);
-                if taken && found.push(letter).is_err() {
+            for dead_letter in page.into_iter() {
+                after = dead_letter.id;
+                let taken = plugin.is_none_or(|plugin| dead_letter.plugin == *plugin);
+                if taken && found.push(dead_letter).is_err() {
                     return Ok(DeadLetterPage { items: found.items, more: true });
                 }
             }

@@ -17,8 +17,8 @@ pub struct Position {
 pub struct Page<T> {
     pub items: Vec<T>,
     pub next: Option<Position>,
-    /// The time of the oldest entry that was looked at, milliseconds since the Unix epoch; later ones were all looked at. `None` without a
-    /// next page, and if no entry had a time.
+    /// The time of the oldest entry that was looked at, milliseconds since the Unix epoch; later ones were all looked at. Is `None`
+    /// without a next page, and if no entry had a time.
     pub searched_to_ms: Option<u64>,
     /// It ended because of the size.
     pub full: bool,

@@ -50,24 +50,24 @@ impl Allowance {
 mod tests {
     use super::*;
 
-    fn taken(allowance: &mut Allowance, wanted: usize) -> usize {
+    fn taken(allowance: &mut Allowance, requested: usize) -> usize {
         allowance.refill();
-        (0..wanted).filter(|_| allowance.take()).count()
+        (0..requested).filter(|_| allowance.take()).count()
     }
 
     #[test]
     fn what_was_not_given_is_saved_up_to_the_burst() {
         let mut allowance = Allowance::new(Some(SampleRate { each: 4, burst: 40 }));
         // A busy second, after a quiet one: all at once, then the rate.
-        assert_eq!([100, 100, 100].map(|wanted| taken(&mut allowance, wanted)), [40, 4, 4]);
-        assert_eq!([0, 1, 100].map(|wanted| taken(&mut allowance, wanted)), [0, 1, 11]);
-        assert_eq!([0; 30].map(|wanted| taken(&mut allowance, wanted)), [0; 30]);
+        assert_eq!([100, 100, 100].map(|requested| taken(&mut allowance, requested)), [40, 4, 4]);
+        assert_eq!([0, 1, 100].map(|requested| taken(&mut allowance, requested)), [0, 1, 11]);
+        assert_eq!([0; 30].map(|requested| taken(&mut allowance, requested)), [0; 30]);
         assert_eq!(taken(&mut allowance, 100), 40);
     }
 
     #[test]
     fn without_a_rate_all_are_taken() {
         let mut allowance = Allowance::new(None);
-        assert_eq!([100, 0, 5_000].map(|wanted| taken(&mut allowance, wanted)), [100, 0, 5_000]);
+        assert_eq!([100, 0, 5_000].map(|requested| taken(&mut allowance, requested)), [100, 0, 5_000]);
     }
 }

@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    CommandQueues, EffectSink,
     operator::{Error, Handle, refused},
+    queues::CommandQueues,
+    sink::EffectSink,
 };
 use crate::registry::Device;
 use switchbox_model::{Cause, CommandStatus, Effect, Property, event, limits::fields};
@@ -98,7 +99,7 @@ mod tests {
 
     use super::*;
     use switchbox_model::{DeviceName, DeviceNum, Message, RegistryName, registry::DeviceSpec};
-    use switchbox_store::{ConfigVersion, DeviceDoc, Seen};
+    use switchbox_store::{ConfigVersion, DeviceDoc, LastSeen};
 
     /// A connected device that accepts commands, or an offline one.
     struct FakeSink {
@@ -121,11 +122,11 @@ mod tests {
         let name = DeviceName::parse("lamp-1", &RegistryName::default_registry()).unwrap();
         let spec = DeviceSpec::default();
         let doc = DeviceDoc { num: DeviceNum(1), name, spec, created_ms: 0, password: None, revision: 0 };
-        Arc::new(Device::new(doc, Seen::default()))
+        Arc::new(Device::new(doc, LastSeen::default()))
     }
 
     fn applied(queues: &CommandQueues, there: bool, ttl_ms: u64) -> CommandDoc {
-        let cause = Cause::Api { who: "test".into() };
+        let cause = Cause::Api { caller: "test".into() };
         let new = Committed {
             id: "c".into(),
             subfolder: String::new(),

@@ -4,6 +4,7 @@
 mod commands;
 mod operator;
 mod queues;
+mod sink;
 
 use std::sync::Arc;
 
@@ -14,24 +15,12 @@ use crate::{
     twin::{self, Desired},
 };
 use switchbox_model::{Cause, Effect, Message, QoS};
-use switchbox_store::{CommandDoc, ConfigReply, ConfigVersion, Doc, EntryRefusal, KvDoc, OutgoingDoc, TimerDoc};
+use switchbox_store::{ConfigReply, ConfigVersion, Doc, EntryRefusal, KvDoc, OutgoingDoc, TimerDoc};
 
 pub use commands::NewCommand;
 pub use operator::{Error, Handle, NewConfig};
 pub use queues::{CommandQueues, Undelivered};
-
-/// Where committed effects go. Called on the journal's writer thread: must not block.
-pub trait EffectSink: Send + Sync {
-    /// A config was applied. Its connection is not woken before [`EffectSink::wake`].
-    fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>);
-    /// Wakes the connections of the devices that got a config.
-    fn wake(&self);
-    /// A command was queued. Returns false when the device cannot take a command now.
-    fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool;
-    /// A message for an ordinary topic; `id` is the effect's key. With QoS 1 or 2 it is among the outgoing documents until it
-    /// is settled as published.
-    fn publish(&self, id: String, message: Message);
-}
+pub use sink::EffectSink;
 
 /// The cause and the time of the effects of one entry.
 pub(crate) struct Origin<'a> {

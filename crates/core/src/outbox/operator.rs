@@ -106,7 +106,7 @@ impl Handle {
         fields::METADATA.check_len("tags", bytes(change.tags.as_ref().map(|tags| &tags.change)))?;
         fields::CONFIG.check_len("desired", bytes(change.desired.as_ref()))?;
         if let (Some(traces), Some(effect)) = (self.traces.on(), change.effect()) {
-            traces.asked(change.time_ms, &[effect]);
+            traces.remember_operator_effects(change.time_ms, &[effect]);
         }
         let change = RegistryChange::TwinChanged(Box::new(change));
         registry.change(change, revision, &device.name.to_string()).await
@@ -122,7 +122,7 @@ impl Handle {
     pub(super) async fn submit(&self, effect: Effect, cause: Cause) -> Result<Reply, Error> {
         let (time_ms, effects) = (clock::now_ms(), vec![effect]);
         if let Some(traces) = self.traces.on() {
-            traces.asked(time_ms, &effects);
+            traces.remember_operator_effects(time_ms, &effects);
         }
         let entry = Entry::Operator { time_ms, cause, effects };
         Ok(self.store.call(entry).await?)

@@ -13,7 +13,7 @@ use switchbox_model::{
     DeviceId, DeviceName, DeviceNum, limits,
     registry::{DeviceError, DeviceSpec, GatewayAccess, MethodEndpoint, PasswordHash},
 };
-use switchbox_store::{ConfigVersion, DeviceDoc, Seen, StateVersion};
+use switchbox_store::{ConfigVersion, DeviceDoc, LastSeen, StateVersion};
 
 /// A registered device. Its parts that change are behind a short lock.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ struct Inner {
     config: Option<Arc<ConfigVersion>>,
     state: Option<Arc<StateVersion>>,
     /// Without what has its own place above.
-    seen: Seen,
+    seen: LastSeen,
     error: Option<DeviceError>,
     /// The error is not in the journal yet.
     error_is_new: bool,
@@ -60,7 +60,7 @@ struct Inner {
 impl Device {
     /// As the store has it.
     #[must_use]
-    pub fn new(doc: DeviceDoc, seen: Seen) -> Self {
+    pub fn new(doc: DeviceDoc, seen: LastSeen) -> Self {
         let (spec, password, revision) = (Arc::new(doc.spec), doc.password, doc.revision);
         let inner = Inner {
             registered: Registered { spec, password, endpoint: None, revision },
@@ -150,10 +150,10 @@ impl Device {
 
     /// When something was last received from it and sent to it.
     #[must_use]
-    pub fn seen(&self) -> Seen {
+    pub fn seen(&self) -> LastSeen {
         let time = |place: &AtomicU64| Some(place.load(Ordering::Relaxed)).filter(|time_ms| *time_ms > 0);
         let (heartbeat_ms, config_sent_ms) = (time(&self.heartbeat_ms), time(&self.config_sent_ms));
-        Seen { heartbeat_ms, config_sent_ms, ..self.inner.lock().seen }
+        LastSeen { heartbeat_ms, config_sent_ms, ..self.inner.lock().seen }
     }
 
     /// It sent a PINGREQ. Not durable before its connection ends: a ping is not worth a place in the journal.
@@ -281,7 +281,7 @@ impl Device {
     }
 
     /// For what applies the journal only.
-    pub fn set_seen(&self, newer: Seen) {
+    pub fn set_seen(&self, newer: LastSeen) {
         let raise = |place: &AtomicU64, time_ms: Option<u64>| place.fetch_max(time_ms.unwrap_or(0), Ordering::Relaxed);
         raise(&self.heartbeat_ms, newer.heartbeat_ms);
         raise(&self.config_sent_ms, newer.config_sent_ms);

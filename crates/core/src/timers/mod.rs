@@ -38,7 +38,7 @@ struct State {
     timers: Timers,
     /// Timers that fired and whose events the plugin has not handled, by name, each with how many such events there are.
     unhandled: HashMap<String, (SetTimer, usize)>,
-    /// When the plugin began to run. `None` while it does not run: its timers wait. A timer that was due before this time counts as late.
+    /// When the plugin began to run. Is `None` while it does not run: its timers wait. A timer that was due before this time counts as late.
     running_since_ms: Option<u64>,
 }
 

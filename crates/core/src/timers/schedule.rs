@@ -4,9 +4,9 @@ use switchbox_model::{limits::TIMER_MIN_INTERVAL_MS, timer::Schedule};
 use switchbox_rules::schedule::{LAST_MS, RequestedSchedule, after};
 
 /// The schedule and its first time, for a timer that is set at `now_ms`. The error says what to do.
-pub fn first(wanted: RequestedSchedule, now_ms: u64) -> Result<(Schedule, u64), String> {
-    let due_ms = wanted.first_ms(now_ms)?;
-    let schedule = match wanted {
+pub fn first(requested: RequestedSchedule, now_ms: u64) -> Result<(Schedule, u64), String> {
+    let due_ms = requested.first_ms(now_ms)?;
+    let schedule = match requested {
         RequestedSchedule::AfterMs(ms) => Schedule::After { delay_ms: ms.max(TIMER_MIN_INTERVAL_MS) },
         RequestedSchedule::AtMs(_) => Schedule::Once,
         RequestedSchedule::EveryMs(period_ms) => Schedule::Every { period_ms },

@@ -14,7 +14,7 @@ pub use desired::{Desired, patched};
 pub use differs::differs;
 pub use switchbox_rules::{
     json::{InvalidTolerance, PatchError, Tolerance},
-    twin::{TOLERANCE, Twin},
+    twin::{Difference, TOLERANCE, Twin},
 };
 
 /// With what tolerance the twin of a device with this metadata is compared, unless the caller names another one.
@@ -24,7 +24,7 @@ pub fn tolerance(metadata: &BTreeMap<String, String>) -> Result<Tolerance, Inval
 
 /// Desired and reported together. Both lists newest first, as the store has them.
 #[must_use]
-pub fn document(configs: &[ConfigVersion], states: &[StateVersion], tolerance: Tolerance) -> Twin {
+pub fn document<'a>(configs: &'a [ConfigVersion], states: &'a [StateVersion], tolerance: Tolerance) -> Twin<'a> {
     let of_config = |config: &ConfigVersion| (config.version, config.time_ms, config.acknowledged_ms);
     let desired: Vec<_> = configs.iter().map(|config| kept(of_config(config), &config.payload)).collect();
     let reported: Vec<_> =
@@ -32,6 +32,6 @@ pub fn document(configs: &[ConfigVersion], states: &[StateVersion], tolerance: T
     twin::document(&desired, &reported, tolerance)
 }
 
-fn kept((number, time_ms, acknowledged_ms): (u64, u64, Option<u64>), payload: &[u8]) -> twin::Kept<'_> {
-    twin::Kept { number, time_ms, payload, acknowledged_ms }
+fn kept((number, time_ms, acknowledged_ms): (u64, u64, Option<u64>), payload: &[u8]) -> twin::KeptVersion<'_> {
+    twin::KeptVersion { number, time_ms, payload, acknowledged_ms }
 }

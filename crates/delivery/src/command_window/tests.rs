@@ -70,7 +70,7 @@ fn command(num: u64, ttl_ms: u64) -> CommandDoc {
         created_ms: NOW_MS,
         sent_ms: None,
         settled_ms: None,
-        cause: Cause::Api { who: "test".into() },
+        cause: Cause::Api { caller: "test".into() },
     }
 }
 

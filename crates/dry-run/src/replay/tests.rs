@@ -138,11 +138,11 @@ fn what_is_recorded_is_replayed_to_the_byte() {
             let given = event.for_sandbox(&PluginName::new("motion").unwrap()).unwrap();
             let call = Call { event: &given.event, device: given.device.as_ref(), attempt: 1 };
             let execution = instance.handle(call).await;
-            let asked = recorder.take();
-            let effects = effects_of(&execution, &|num| asked.names.get(num).cloned());
+            let recorded = recorder.take();
+            let effects = effects_of(&execution, &|num| recorded.names.get(num).cloned());
             world.apply(&execution);
             let outcome = OutcomeLine::of(&execution.verdict);
-            let (calls, logs) = (asked.calls, execution.logs);
+            let (calls, logs) = (recorded.calls, execution.logs);
             let line = ExecutionLine { instance: 1, event, calls, effects, outcome, logs, guest_us: 1, masked: false };
             text.push(Line::Execution(Box::new(line)));
         }

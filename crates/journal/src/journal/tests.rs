@@ -202,15 +202,19 @@ fn only_what_is_not_needed_is_trimmed_and_its_files_are_used_again() {
     let full = count("log");
     journal.trim(row, true).unwrap();
     assert_eq!(all(&journal), (row + 1..=100).collect::<Vec<_>>());
-    let (trimmed, spare) = (count("log"), count(FILE_EXTENSION));
+    let (trimmed, preallocated_files) = (count("log"), count(FILE_EXTENSION));
     assert!(trimmed < full);
-    assert_eq!(spare, preallocated::MAX_READY.min(full - trimmed), "what goes is kept to be used again, up to so many");
+    assert_eq!(
+        preallocated_files,
+        preallocated::MAX_READY.min(full - trimmed),
+        "what goes is kept to be used again, up to so many"
+    );
     (101..=120).for_each(|number| append(&mut journal, number));
     let begun = count("log") - trimmed;
     assert!(begun > 0);
     assert_eq!(
         count(FILE_EXTENSION),
-        spare.saturating_sub(begun),
+        preallocated_files.saturating_sub(begun),
         "a file that is begun takes the place of a spare one"
     );
     (121..=140).for_each(|number| append(&mut journal, number));

@@ -18,10 +18,11 @@ struct AckBatch {
 pub(super) struct Acks {
     batches: VecDeque<AckBatch>,
     /// The journal is committed up to this position.
-    committed: QueuePosition,
-    count: usize,
+    pub(super) committed: QueuePosition,
+    /// Acknowledgements in the queue, those that may be sent already included.
+    pub(super) count: usize,
     /// How many of them end an exchange, and so make room in the client's receive maximum.
-    closing: usize,
+    pub(super) closing: usize,
 }
 
 impl Acks {
@@ -32,11 +33,6 @@ impl Acks {
             Some(batch) if batch.position <= self.committed => batch.acks.push_back(ack),
             _ => self.batches.push_back(AckBatch { position: QueuePosition::default(), acks: VecDeque::from([ack]) }),
         }
-    }
-
-    /// Returns true if the journal is committed up to this position.
-    pub(super) fn has(&self, position: QueuePosition) -> bool {
-        position <= self.committed
     }
 
     /// `position` must not be before that of an earlier batch.
@@ -70,16 +66,6 @@ impl Acks {
                 self.batches = VecDeque::new();
             }
         }
-    }
-
-    /// Acknowledgements in the queue, those that may be sent already included.
-    pub(super) fn len(&self) -> usize {
-        self.count
-    }
-
-    /// How many of them end an exchange.
-    pub(super) fn closing(&self) -> usize {
-        self.closing
     }
 
     /// Empties the queue. Returns the client's QoS 2 messages that are not committed yet, with their positions.
@@ -123,7 +109,7 @@ mod tests {
         assert_eq!(ids(&mut acks), [2, 3, 4]);
         acks.commit(QueuePosition(9));
         assert_eq!(ids(&mut acks), [5]);
-        assert_eq!(acks.len(), 0);
+        assert_eq!(acks.count, 0);
     }
 
     #[test]

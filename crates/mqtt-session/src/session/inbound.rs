@@ -44,7 +44,7 @@ impl<D: Clone + Deliverable> Session<D> {
     /// Queues acknowledgements that are sent when the journal is committed up to this position, which must not be before that of an earlier
     /// call.
     pub fn ack_at(&mut self, position: QueuePosition, acks: Vec<Ack>) {
-        let state = if self.acks.has(position) { Qos2State::Acknowledged } else { Qos2State::Submitted };
+        let state = if position <= self.acks.committed { Qos2State::Acknowledged } else { Qos2State::Submitted };
         for ack in acks.iter().filter(|ack| ack.kind == AckKind::PubRec) {
             self.received.entry(ack.id).and_modify(|known| *known = state);
         }
@@ -82,13 +82,13 @@ impl<D: Clone + Deliverable> Session<D> {
     /// The client's QoS 1 and 2 messages whose exchange has not ended.
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
-        self.acks.closing() + self.received.len()
+        self.acks.closing + self.received.len()
     }
 
     /// Acknowledgements that wait to be written.
     #[must_use]
     pub fn acks_waiting(&self) -> usize {
-        self.acks.len()
+        self.acks.count
     }
 
     /// The next acknowledgement that may be sent. Used by a connection that is ending: everything else waits for the next connection.

@@ -2,8 +2,8 @@
 
 use std::{borrow::Cow, cmp::Ordering, sync::Arc, time::Instant};
 
-use super::Ack;
 use switchbox_model::{Message, QoS, broker::MessageNum};
+use switchbox_mqtt_codec::packet::Ack;
 
 /// What an item carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,6 +162,17 @@ pub enum OutgoingPacket<'a, D: Clone> {
         dup: bool,
         item: Cow<'a, Item<D>>,
     },
+}
+
+impl<D: Clone + 'static> OutgoingPacket<'_, D> {
+    /// The packet without a reference to the session, which keeps the item for a retransmission. Both share the payload.
+    #[must_use]
+    pub fn into_owned(self) -> OutgoingPacket<'static, D> {
+        match self {
+            Self::Ack(ack) => OutgoingPacket::Ack(ack),
+            Self::Publish { id, dup, item } => OutgoingPacket::Publish { id, dup, item: Cow::Owned(item.into_owned()) },
+        }
+    }
 }
 
 /// Whether an acknowledgement of the client was expected.

@@ -6,6 +6,7 @@
 
 mod acks;
 mod expiry;
+mod in_flight;
 mod inbound;
 mod item;
 mod latest;
@@ -27,27 +28,14 @@ pub use self::item::{
     Body, ClientProgress, Deliverable, Expected, Item, Journaled, OfferResult, OutgoingPacket, PublishReceipt, Reached,
     SharedMessage, StoredItem,
 };
-use self::{acks::Acks, item::Qos2State, released::Released, suspended::Suspended};
+use self::{
+    acks::Acks,
+    in_flight::{InFlight, Released, SendState, Suspended},
+    item::Qos2State,
+};
 use switchbox_model::QueuePosition;
 use switchbox_model::{Message, QoS, broker::MessageNum, limits};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SendState {
-    Published,
-    /// PUBREC came and PUBREL was sent.
-    Released,
-}
-
-#[derive(Debug)]
-struct InFlight<D> {
-    id: u16,
-    state: SendState,
-    /// It is not certain that it was sent before the host was killed.
-    in_doubt: bool,
-    item: Option<Item<D>>,
-    journaled: Option<MessageNum>,
-}
 
 /// One client's state.
 #[derive(Debug)]
@@ -367,8 +355,8 @@ impl<D: Clone + Deliverable> Session<D> {
     }
 
     /// Removes the deliveries to devices that match and were not sent yet.
-    pub fn withdraw(&mut self, wanted: impl Fn(&D) -> bool) {
-        let keeps = |item: &Item<D>| !matches!(&item.body, Body::Device(delivery) if wanted(delivery));
+    pub fn withdraw(&mut self, is_obsolete: impl Fn(&D) -> bool) {
+        let keeps = |item: &Item<D>| !matches!(&item.body, Body::Device(delivery) if is_obsolete(delivery));
         self.queue.retain(keeps);
         self.latest.retain(keeps);
         self.queue_bytes = self.queue.iter().map(Item::size).sum();

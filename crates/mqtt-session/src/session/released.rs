@@ -1,42 +1,13 @@
-//! Packet identifiers of obsolete messages that the client has not acknowledged, such as method calls that it has answered. They take no
-//! place in the window, and are not used again before their acknowledgement comes.
+//! Releases obsolete messages that the client has not acknowledged, such as method calls that it has answered. They take no place in the
+//! window, and their packet identifiers are not used again before their acknowledgement comes.
 
-use std::{collections::VecDeque, time::Instant};
+use std::time::Instant;
 
-use super::{Body, Deliverable, InFlight, SendState, Session};
-
-/// Identifiers that are remembered. Beyond that, the oldest may be used again.
-const REMEMBERED: usize = 1_024;
-
-#[derive(Debug, Default)]
-pub(super) struct Released(VecDeque<u16>);
-
-impl Released {
-    pub(super) fn has(&self, id: u16) -> bool {
-        self.0.contains(&id)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Forgets an identifier whose acknowledgement came. Returns false if it was not released.
-    pub(super) fn forget(&mut self, id: u16) -> bool {
-        let at = self.0.iter().position(|released| *released == id);
-        at.and_then(|at| self.0.remove(at)).is_some()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.0 = VecDeque::new();
-    }
-
-    fn add(&mut self, id: u16) {
-        if self.0.len() >= REMEMBERED {
-            self.0.pop_front();
-        }
-        self.0.push_back(id);
-    }
-}
+use super::{
+    Session,
+    in_flight::{InFlight, SendState},
+    item::{Body, Deliverable},
+};
 
 impl<D: Clone + Deliverable> Session<D> {
     /// Releases the deliveries in flight that are obsolete.
@@ -71,7 +42,7 @@ impl<D: Clone + Deliverable> Session<D> {
         let waits = !self.latest.is_empty() || self.queue.front().is_some();
         let full = self.in_flight.len() >= usize::from(self.window)
             || self.in_flight.len() + self.released.len() >= usize::from(self.receive_maximum);
-        let oldest = self.in_flight.front().map(|entry| entry.id).or_else(|| self.released.0.front().copied());
+        let oldest = self.in_flight.front().map(|entry| entry.id).or_else(|| self.released.oldest());
         oldest.filter(|_| waits && full)
     }
 }

@@ -1,26 +1,12 @@
 //! In-flight deliveries of devices that their gateway has not attached again. They keep their packet identifiers, take no place in the
 //! window, and are not retransmitted before they are resumed.
 
-use std::collections::VecDeque;
-
-use super::{Body, Deliverable, InFlight, Item, Session};
+use super::{
+    Session,
+    in_flight::InFlight,
+    item::{Body, Deliverable, Item},
+};
 use switchbox_model::limits;
-
-/// The entries in the order of sending.
-#[derive(Debug)]
-pub(super) struct Suspended<D>(VecDeque<InFlight<D>>);
-
-impl<D> Default for Suspended<D> {
-    fn default() -> Self {
-        Self(VecDeque::new())
-    }
-}
-
-impl<D> Suspended<D> {
-    pub(super) fn has(&self, id: u16) -> bool {
-        self.0.iter().any(|entry| entry.id == id)
-    }
-}
 
 impl<D: Clone + Deliverable> Session<D> {
     /// Suspends the delivery in flight under this packet identifier. If there are too many, the oldest is dropped.

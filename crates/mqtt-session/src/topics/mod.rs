@@ -18,7 +18,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -31,8 +31,8 @@ pub use self::{
     numbers::Numbers,
     pending::{PendingChanges, ReservedPlaces},
     retained::Page,
-    slow_consumer::{SlowConsumer, WaitBudget},
-    subscriber::{Delivered, Delivery, Subscriber, UntilRoom},
+    slow_consumer::{SLOW_CONSUMER_WAIT, SlowConsumer, WaitBudget},
+    subscriber::{Delivered, Delivery, Options, Subscriber, UntilRoom},
 };
 use self::{
     counts::Subscriptions,
@@ -50,39 +50,26 @@ use switchbox_model::{
 pub use switchbox_rules::topic::{TopicError, check_filter, check_name, is_shared, matched_part, matches};
 use switchbox_support::{log_limit::LogLimit, metrics::Metrics};
 
-/// How long all publishers together wait for a subscriber that reads nothing.
-pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(1);
-
 /// Topics in one entry of the journal at most, because each may be long.
 const TOPICS_AT_ONCE: usize = 64;
-
-/// A subscription's options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Options {
-    pub qos: QoS,
-    pub no_local: bool,
-    pub retain_as_published: bool,
-    pub id: Option<u32>,
-}
 
 /// Takes a change that no caller waits for.
 pub type Unawaited = dyn Fn(BrokerChange) + Send + Sync;
 
 /// What a filter of the trie delivers to.
+#[derive(Clone)]
 enum Target {
     One { subscriber: Arc<dyn Subscriber>, options: Options },
     Group(Arc<Group>),
 }
 
-#[derive(Default)]
-struct Routes {
-    trie: Trie<Target>,
-    groups: HashMap<Arc<str>, Arc<Group>>,
-}
-
 /// The subscriptions and the retained messages.
 pub struct TopicTable {
-    routes: RwLock<Routes>,
+    /// Of shared subscriptions, by their filters. Locked before `trie`.
+    groups: Mutex<HashMap<Arc<str>, Arc<Group>>>,
+    /// Locked only to change it and to take a snapshot: messages are matched without the lock. One that is being matched may still go to a
+    /// subscriber that has unsubscribed, as one that is being offered may.
+    trie: RwLock<Trie<Target>>,
     retained: Mutex<Retained>,
     /// Limits the log lines about retained messages for which there was no room.
     log_limit: Mutex<LogLimit>,
@@ -150,7 +137,8 @@ impl TopicTable {
         let full = metrics.queue_full();
         Self {
             full,
-            routes: RwLock::default(),
+            groups: Mutex::default(),
+            trie: RwLock::default(),
             retained: Mutex::default(),
             log_limit: Mutex::new(LogLimit::new(1, now)),
             watchers: Watchers::default(),
@@ -203,18 +191,19 @@ impl TopicTable {
     }
 
     fn insert(&self, filter: &str, subscriber: Arc<dyn Subscriber>, options: Options) -> bool {
-        let mut routes = self.routes.write();
         if !is_shared(filter) {
-            return routes.trie.insert(&trie_key(filter), subscriber.id(), Target::One { subscriber, options });
+            let id = subscriber.id();
+            return self.trie.write().insert(&trie_key(filter), id, Target::One { subscriber, options });
         }
         let member = Member { subscriber, options };
-        if let Some(group) = routes.groups.get(filter) {
+        let mut groups = self.groups.lock();
+        if let Some(group) = groups.get(filter) {
             return group.join(member);
         }
         let group = Arc::new(Group::new(NEXT_GROUP.fetch_add(1, Ordering::Relaxed), filter));
         group.join(member);
-        routes.groups.insert(group.filter.clone(), group.clone());
-        routes.trie.insert(&trie_key(filter), group.id, Target::Group(group))
+        groups.insert(group.filter.clone(), group.clone());
+        self.trie.write().insert(&trie_key(filter), group.id, Target::Group(group))
     }
 
     /// Removes a subscription. Returns true if the subscriber had this filter.
@@ -228,15 +217,15 @@ impl TopicTable {
     }
 
     fn remove(&self, filter: &str, subscriber: u64) -> bool {
-        let mut routes = self.routes.write();
         if !is_shared(filter) {
-            return routes.trie.remove(&trie_key(filter), subscriber);
+            return self.trie.write().remove(&trie_key(filter), subscriber);
         }
-        let Some(group) = routes.groups.get(filter).cloned() else { return false };
+        let mut groups = self.groups.lock();
+        let Some(group) = groups.get(filter).cloned() else { return false };
         let left = group.leave(subscriber);
         if group.is_empty() {
-            routes.groups.remove(filter);
-            routes.trie.remove(&trie_key(filter), group.id);
+            groups.remove(filter);
+            self.trie.write().remove(&trie_key(filter), group.id);
         }
         left
     }
@@ -278,11 +267,19 @@ impl TopicTable {
     /// A page of the retained messages that match, in the order of their topics, after the topic `after` if it is given.
     #[must_use]
     pub fn retained(&self, filter: &str, after: Option<&str>, now: ClockReading) -> Page {
-        let mut page = self.live_retained(now).page(filter, after);
+        let candidates = self.live_retained(now).candidates(filter, after);
+        let mut page = candidates.matching(filter);
         if let Some(statistics) = self.statistics.get().filter(|_| host_topics::is_of_statistics(filter)) {
             host_topics::merge(&mut page, statistics(), filter, after);
         }
         page
+    }
+
+    /// The messages that have replaced these of a page. A subscriber that was offered the page gets them after it: it may have had them
+    /// before, as its subscription began before the page was made.
+    #[must_use]
+    pub fn newer_retained(&self, messages: &[Arc<Message>]) -> Vec<Arc<Message>> {
+        self.retained.lock().newer(messages)
     }
 
     /// Delivers a message to another member of a shared subscription, as the member that had it does not acknowledge it any more. Returns a
@@ -295,7 +292,7 @@ impl TopicTable {
         pending: &mut PendingChanges,
         now: ClockReading,
     ) -> Option<SubscriberDelivery> {
-        let group = self.routes.read().groups.get(filter).cloned()?;
+        let group = self.groups.lock().get(filter).cloned()?;
         self.offer_to_group(&mut pending.message(message, now), &group)
     }
 
@@ -417,25 +414,42 @@ impl TopicTable {
 
     /// The matching subscribers, each once with the highest QoS and all identifiers of its matching subscriptions; and the matching groups.
     fn targets(&self, message: &Message, topic: &str, from: Option<u64>) -> (Vec<SubscriberDelivery>, Vec<Arc<Group>>) {
+        /// Subscribers that are searched one by one.
+        const FEW: usize = 32;
         let mut offers: Vec<SubscriberDelivery> = Vec::new();
+        // The places of many, by their numbers.
+        let mut places: HashMap<u64, usize> = HashMap::new();
         let mut groups = Vec::new();
-        self.routes.read().trie.matching(topic, &mut |id, target| match target {
+        let trie = self.trie.read().clone();
+        trie.matching(topic, &mut |id, target| match target {
             Target::Group(group) => groups.push(group.clone()),
             Target::One { options, .. } if options.no_local && from == Some(id) => {}
             Target::One { subscriber, options } => {
                 let qos = options.qos.min(message.qos);
                 let retain = message.retain && options.retain_as_published;
-                match offers.iter_mut().find(|offer| offer.id == id) {
+                if offers.len() > FEW && places.is_empty() {
+                    places.extend(offers.iter().enumerate().map(|(place, offer)| (offer.id, place)));
+                }
+                let place = match places.is_empty() {
+                    true => offers.iter().position(|offer| offer.id == id),
+                    false => places.get(&id).copied(),
+                };
+                match place.and_then(|place| offers.get_mut(place)) {
                     Some(SubscriberDelivery { delivery, .. }) => {
                         delivery.qos = delivery.qos.max(qos);
                         delivery.retain |= retain;
                         delivery.ids.extend(options.id);
                     }
-                    None => offers.push(SubscriberDelivery {
-                        id,
-                        subscriber: subscriber.clone(),
-                        delivery: Delivery { qos, retain, ids: options.id.into_iter().collect(), shared: None },
-                    }),
+                    None => {
+                        if !places.is_empty() {
+                            places.insert(id, offers.len());
+                        }
+                        offers.push(SubscriberDelivery {
+                            id,
+                            subscriber: subscriber.clone(),
+                            delivery: Delivery { qos, retain, ids: options.id.into_iter().collect(), shared: None },
+                        });
+                    }
                 }
             }
         });

@@ -9,10 +9,10 @@ use switchbox_model::broker::{MessageNum, SessionNum};
 
 /// Cheap to clone: clones count together.
 #[derive(Debug, Clone, Default)]
-pub struct Numbers(Arc<Last>);
+pub struct Numbers(Arc<LastNumbers>);
 
 #[derive(Debug, Default)]
-struct Last {
+struct LastNumbers {
     session: AtomicU64,
     message: AtomicU64,
 }
@@ -21,7 +21,7 @@ impl Numbers {
     /// The numbers after the last ones that the journal has.
     #[must_use]
     pub fn after(session: u64, message: u64) -> Self {
-        Self(Arc::new(Last { session: session.into(), message: message.into() }))
+        Self(Arc::new(LastNumbers { session: session.into(), message: message.into() }))
     }
 
     #[must_use]

@@ -17,7 +17,7 @@ struct ReservedPlace {
     subscriber: Arc<dyn Subscriber>,
     num: MessageNum,
     message: Arc<Message>,
-    /// `None` after the message was delivered.
+    /// Is `None` after the message was delivered.
     recipient: Option<Recipient>,
 }
 

@@ -15,7 +15,7 @@ use switchbox_model::{
 };
 use switchbox_rules::topic;
 
-/// Topics that one page examines. The lock is held meanwhile, so publishers of retained messages wait.
+/// Topics that one page examines. Publishers of retained messages wait while they are collected, not while they are matched.
 const PAGE_TOPICS: usize = 256;
 
 const NUMBER: SharedQuota = SharedQuota::beside(RETAINED, (names::RETAINED_MESSAGES, names::RETAINED_MESSAGES_OF_ONE));
@@ -29,6 +29,14 @@ pub struct Page {
     pub next: Option<Arc<str>>,
 }
 
+impl Page {
+    /// Keeps the messages whose topics match. This takes longer than to collect them, and needs no lock.
+    pub(super) fn matching(mut self, filter: &str) -> Self {
+        self.messages.retain(|message| topic::matches(filter, &message.topic));
+        self
+    }
+}
+
 #[derive(Debug)]
 struct RetainedMessage {
     message: Arc<Message>,
@@ -37,7 +45,7 @@ struct RetainedMessage {
 
 /// The number and bytes of one owner's retained messages.
 #[derive(Debug, Clone, Copy, Default)]
-struct Used {
+struct RetainedUsage {
     number: usize,
     bytes: usize,
 }
@@ -45,7 +53,7 @@ struct Used {
 #[derive(Debug, Default)]
 pub(super) struct Retained {
     messages: BTreeMap<Arc<str>, RetainedMessage>,
-    used: HashMap<Owner, Used>,
+    used: HashMap<Owner, RetainedUsage>,
     /// The topics of messages that expire, by the time.
     expiring: BTreeSet<(Instant, Arc<str>)>,
     bytes: usize,
@@ -124,22 +132,23 @@ impl Retained {
         (self.messages.len(), self.bytes)
     }
 
-    /// The next page of matching messages, in the order of their topics, after the topic `after` if it is given. Examines
-    /// [`PAGE_TOPICS`] topics, whether they match or not.
-    pub(super) fn page(&self, filter: &str, after: Option<&str>) -> Page {
+    /// The messages that the next page examines, in the order of their topics, after the topic `after` if it is given: [`PAGE_TOPICS`],
+    /// whether they match or not. [`Page::matching`] keeps those that do.
+    pub(super) fn candidates(&self, filter: &str, after: Option<&str>) -> Page {
         let prefix = topic::literal_prefix(filter);
         let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
         let after = self.messages.range::<str, _>((from, Bound::Unbounded));
         let mut topics = after.take_while(|(topic, _)| topic.starts_with(prefix));
-        let (mut messages, mut last) = (Vec::new(), None);
-        for (topic, retained) in topics.by_ref().take(PAGE_TOPICS) {
-            if topic::matches(filter, topic) {
-                messages.push(retained.message.clone());
-            }
-            last = Some(topic);
-        }
-        let next = topics.next().and(last).cloned();
-        Page { messages, next }
+        let messages: Vec<_> =
+            topics.by_ref().take(PAGE_TOPICS).map(|(_, retained)| retained.message.clone()).collect();
+        let last = messages.last().map(|message| message.topic.clone());
+        Page { next: topics.next().and(last), messages }
+    }
+
+    /// The messages that have replaced these.
+    pub(super) fn newer(&self, messages: &[Arc<Message>]) -> Vec<Arc<Message>> {
+        let current = messages.iter().filter_map(|old| Some((old, &self.messages.get(&old.topic)?.message)));
+        current.filter(|(old, current)| !Arc::ptr_eq(old, current)).map(|(_, current)| current.clone()).collect()
     }
 }
 
@@ -156,7 +165,7 @@ mod tests {
     }
 
     fn topics(retained: &Retained, filter: &str) -> Vec<String> {
-        retained.page(filter, None).messages.iter().map(|m| m.topic.to_string()).collect()
+        retained.candidates(filter, None).matching(filter).messages.iter().map(|m| m.topic.to_string()).collect()
     }
 
     #[test]
@@ -175,7 +184,24 @@ mod tests {
         ] {
             assert_eq!(topics(&retained, filter), expect, "{filter}");
         }
-        assert_eq!(retained.page("a", None).messages[0].payload, "2");
+        assert_eq!(retained.candidates("a", None).matching("a").messages[0].payload, "2");
+    }
+
+    #[test]
+    fn a_message_that_was_replaced_is_known_by_the_newer_one() {
+        let mut retained = Retained::default();
+        for topic in ["a", "b", "c"] {
+            retained.set(&message(topic, "1"), &EVERYONE).unwrap();
+        }
+        let page = retained.candidates("#", None);
+        assert!(retained.newer(&page.messages).is_empty());
+        retained.set(&message("b", "2"), &EVERYONE).unwrap();
+        retained.set(&message("c", ""), &EVERYONE).unwrap();
+        let newer = retained.newer(&page.messages);
+        assert_eq!(
+            newer.iter().map(|message| (&*message.topic, &*message.payload)).collect::<Vec<_>>(),
+            [("b", &b"2"[..])]
+        );
     }
 
     #[test]
@@ -189,7 +215,7 @@ mod tests {
         {
             let (mut found, mut after, mut count) = (BTreeSet::new(), None, 0);
             loop {
-                let page = retained.page(filter, after.as_deref());
+                let page = retained.candidates(filter, after.as_deref()).matching(filter);
                 count += 1;
                 assert!(page.messages.iter().all(|message| found.insert(message.topic.clone())), "twice");
                 after = page.next;
@@ -233,7 +259,7 @@ mod tests {
         retained.set(&message("0", "y"), &EVERYONE).unwrap();
         let big = Arc::new(Message::new("1", vec![0; RETAINED_BYTES]));
         assert_eq!(retained.set(&big, &EVERYONE), Err(names::RETAINED_BYTES_OF_ONE));
-        assert_eq!(retained.page("1", None).messages[0].payload, "x");
+        assert_eq!(retained.candidates("1", None).matching("1").messages[0].payload, "x");
     }
 
     #[test]

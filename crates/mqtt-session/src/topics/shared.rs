@@ -7,7 +7,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::{Options, Subscriber};
+use super::subscriber::{Options, Subscriber};
 
 /// One member, with the options of its own subscription.
 #[derive(Clone)]
@@ -66,7 +66,8 @@ impl Group {
         }
         let first = self.turn.fetch_add(1, Ordering::Relaxed) % members.len();
         members.rotate_left(first);
-        members.sort_by_key(|member| !member.subscriber.is_connected());
+        // Each is asked once: a member that connects meanwhile would make the order contradict itself.
+        members.sort_by_cached_key(|member| !member.subscriber.is_connected());
         members
     }
 }

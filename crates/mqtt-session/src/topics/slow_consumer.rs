@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::SLOW_CONSUMER_WAIT;
+/// How long all publishers together wait for a subscriber that reads nothing.
+pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(1);
 
 /// What a message that is sent to the subscriber adds to its allowance. Publishers always wait for a subscriber that reads 500 messages a
 /// second.

@@ -1,4 +1,4 @@
-//! The interface of a subscriber, and its answer to each message.
+//! The interface of a subscriber, the options of its subscription, and its answer to each message.
 
 use std::{
     pin::Pin,
@@ -13,6 +13,15 @@ use switchbox_model::{
 
 /// Completes when a subscriber has room again.
 pub type UntilRoom<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// A subscription's options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    pub qos: QoS,
+    pub no_local: bool,
+    pub retain_as_published: bool,
+    pub id: Option<u32>,
+}
 
 /// How a message is delivered to one subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]

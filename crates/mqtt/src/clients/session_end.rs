@@ -8,9 +8,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Clients, DueWill, Key, RemainingWork, SessionSlot};
+use super::table::{Clients, DueWill, RemainingWork, SessionSlot};
 use crate::{mailbox::Mailbox, shared_redelivery};
-use switchbox_model::broker::BrokerChange;
+use switchbox_model::broker::{BrokerChange, SessionKey as Key};
 use switchbox_mqtt_session::topics::{PendingChanges, Subscriber as _};
 use switchbox_store::OnCommit;
 use switchbox_support::{clock, tasks::spawn_contained};

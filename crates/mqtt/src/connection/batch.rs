@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use switchbox_core::{ingest::NewEvent, registry::Device};
-use switchbox_model::EventData;
+use switchbox_model::{EventData, broker::ClockReading};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 use switchbox_mqtt_session::topics::PendingChanges;
 
@@ -27,6 +27,8 @@ pub(crate) struct InboundBatch {
     pub(super) publishes: usize,
     /// Messages on ordinary topics.
     pub(super) ordinary: Ordinary,
+    /// The time of the first of them, which is that of all. `None` if there was none.
+    pub(super) now: Option<ClockReading>,
 }
 
 /// Changes by messages on ordinary topics, and the acknowledgements that wait for them.

@@ -27,7 +27,7 @@ use switchbox_mqtt_session::{
     session::ClientProgress,
     topics::{Publisher, Subscriber as _, SubscriberDelivery},
 };
-use switchbox_pubsub::entry_of;
+use switchbox_pubsub::{entry_of, now};
 
 const NOT_RETAINED: PublishRefusal =
     PublishRefusal::new(reason::QUOTA, "there is no room for one more retained message of this client");
@@ -43,7 +43,8 @@ impl Connection {
         let Presence { shared, .. } = &self.presence;
         let event = shared.host.ingest.topic_event(&message);
         let message = Arc::new(message);
-        let delivered = shared.topics.deliver(&message, &publisher, &mut batch.ordinary.pending);
+        let now = *batch.now.get_or_insert_with(now);
+        let delivered = shared.topics.deliver(&message, &publisher, &mut batch.ordinary.pending, now);
         let Ok(waiting) = delivered else {
             self.submit(batch).await?;
             return self.refuse(&message.topic, &NOT_RETAINED, ack);
@@ -132,7 +133,15 @@ impl Connection {
         let Ordinary { pending, acks } = ordinary;
         let Some(event) = event else {
             let topics = &self.presence.shared.topics;
-            let (permit, stays) = split_end(self.or_revoked(topics.reserve_for(&pending)).await);
+            let class = self.class;
+            let reserved = async {
+                let permit = topics.reserve_for(&pending).await;
+                if permit.is_some() {
+                    class.leave_disk(pending.bytes()).await;
+                }
+                permit
+            };
+            let (permit, stays) = split_end(self.or_revoked(reserved).await);
             let position = topics.write_with(permit.flatten(), pending, self.waker_for(&acks, 0).into());
             return stays.and(self.submitted(position.ok_or(ingest::Error::Closed), 0, acks));
         };
@@ -146,7 +155,10 @@ impl Connection {
     /// Journals the packet identifiers of QoS 2 events. They follow the events in the journal, so a crash between the two repeats
     /// an event and loses none.
     pub(crate) fn record_received(&self, received: &[u16]) {
-        if let Some(session) = self.durable_session().filter(|_| !received.is_empty()) {
+        // The session's lock is taken only if there are any.
+        if !received.is_empty()
+            && let Some(session) = self.durable_session()
+        {
             let changes = received.iter().map(|id| BrokerChange::PublishReceived { session, id: *id }).collect();
             self.presence.shared.topics.session_journal().submit_soon(changes, OnCommit::Nothing);
         }

@@ -14,6 +14,8 @@ use crate::{
 const ACK_TIMEOUT: Duration = Duration::from_secs(1);
 /// As [`ACK_TIMEOUT`], when the client's new connection waits for this one to end.
 const TAKEOVER_ACK_TIMEOUT: Duration = Duration::from_millis(250);
+/// Reads of a connection that is taken over at most.
+const LAST_READS: usize = 4;
 
 impl Connection {
     /// Sends the last acknowledgements and DISCONNECT, then closes.
@@ -46,6 +48,22 @@ impl Connection {
             // Closing the socket before the client's close frame arrives could discard the host's close frame.
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, stream.wait_for_close()).await;
         }
+    }
+
+    /// Processes the packets that the client sent before it connected again, above all a DISCONNECT, which cancels its will. The new
+    /// connection waits meanwhile, so only packets that have arrived are read.
+    async fn taken_over(&mut self) -> ConnectionEnd {
+        for _ in 0..LAST_READS {
+            match self.read() {
+                Ok(packets) if !packets.is_empty() => match self.process(packets).await {
+                    Ok(()) => {}
+                    Err(end @ ConnectionEnd::Disconnected { .. }) => return end,
+                    Err(_) => break,
+                },
+                _ => break,
+            }
+        }
+        ConnectionEnd::Closed(Close::TakenOver)
     }
 
     /// The unsent bytes, and DISCONNECT if the protocol version has one. `None` if the client closed first.
@@ -92,7 +110,7 @@ impl Connection {
             if self.presence.mailbox.lock().session.acks_waiting() == 0 {
                 return Ok(());
             }
-            self.presence.mailbox.work.notified().await;
+            self.presence.mailbox.work.notify.notified().await;
         }
     }
 }

@@ -26,27 +26,26 @@ impl Connection {
         packets: Vec<Packet>,
     ) -> Pin<Box<impl Future<Output = Result<(), ConnectionEnd>>>> {
         let span = tracing::debug_span!("connection", client = %self.presence.mailbox.name);
-        Box::pin(self.process_all(packets).instrument(span))
-    }
-
-    async fn process_all(&mut self, packets: Vec<Packet>) -> Result<(), ConnectionEnd> {
         let payload = |packet: &Packet| match packet {
             Packet::Publish(publish) => Some(publish.payload.len()),
             _ => None,
         };
         let (publishes, bytes) =
             packets.iter().filter_map(payload).fold((0, 0), |(count, bytes), more| (count + 1, bytes + more));
-        let mut batch = InboundBatch { publishes, ..InboundBatch::default() };
-        let mut reports = DeliveryReports::default();
         let metrics = &self.presence.shared.metrics;
         metrics.publishes_in.inc_by(publishes as u64);
         metrics.publish_bytes_in.inc_by(bytes as u64);
         metrics.packets_in.inc_by(packets.len() as u64);
-        let result = self.process_each(packets, &mut batch, &mut reports).await;
-        self.acknowledged(reports);
-        // The packets before a faulty one are processed.
-        self.submit(&mut batch).await?;
-        result
+        let processed = async move {
+            let mut batch = InboundBatch { publishes, ..InboundBatch::default() };
+            let mut reports = DeliveryReports::default();
+            let result = self.process_each(packets, &mut batch, &mut reports).await;
+            self.acknowledged(reports);
+            // The packets before a faulty one are processed.
+            self.submit(&mut batch).await?;
+            result
+        };
+        Box::pin(processed.instrument(span))
     }
 
     async fn process_each(

@@ -28,14 +28,14 @@ use std::{
 use bytes::BytesMut;
 use tokio::{io::Interest, time::Sleep};
 
-use self::{retained::RetainedLeft, unwritten::Unwritten, window::SlowState};
+use self::{unwritten::Unwritten, window::SlowState};
 use crate::{
     cpu_budget::{Metered, PriorityClass},
     end::ConnectionEnd,
     presence::Presence,
     socket::Socket,
 };
-use switchbox_model::limits;
+use switchbox_model::{QoS, limits};
 use switchbox_mqtt_codec::{
     decode::Decoder,
     encode::Peer,
@@ -71,6 +71,15 @@ pub(crate) struct Admitted {
     /// Starts with CONNACK.
     pub(crate) unsent: BytesMut,
     pub(crate) expires_at: Option<Instant>,
+}
+
+/// The position in the retained messages of one subscription.
+pub(crate) struct RetainedLeft {
+    pub(crate) filter: Box<str>,
+    pub(crate) qos: QoS,
+    pub(crate) id: Option<u32>,
+    /// The topic of the last message that was queued. Is `None` at the start.
+    pub(crate) after: Option<Arc<str>>,
 }
 
 /// A connection that has to continue in another priority class; `None` if it has ended.
@@ -215,7 +224,7 @@ impl Connection {
                 }
                 close = presence.mailbox.asked_to_close() => return Err(ConnectionEnd::Closed(close).into()),
                 // A wake-up for something that was written already, such as the client's own message, needs no further round.
-                () = presence.mailbox.work.notified() => if !presence.mailbox.work.is_woken() { continue },
+                () = presence.mailbox.work.notify.notified() => if !presence.mailbox.work.is_woken() { continue },
                 () = timer.as_mut() => {
                     let now = clock::instant();
                     self.check_time(now)?;
@@ -269,7 +278,7 @@ impl Connection {
     /// Returns false while too much waits for the client to read, or too much of what it sent waits for the journal.
     fn reads(&self) -> bool {
         self.unsent.len() < UNSENT_BYTES
-            && !self.unwritten.is_full()
+            && !self.unwritten.fills(0)
             && self.presence.mailbox.lock().session.acks_waiting() <= usize::from(limits::RECEIVE_MAXIMUM)
     }
 }

@@ -19,7 +19,7 @@ thread_local! {
 impl Connection {
     /// Reads once, and returns the complete packets.
     pub(super) fn read(&mut self) -> Result<Vec<Packet>, ConnectionEnd> {
-        let packet_bytes = self.packet_bytes();
+        let packet_bytes = self.presence.shared.options.payloads.packet_bytes();
         READ.with_borrow_mut(|scratch| {
             let length = match self.stream.try_read(scratch) {
                 Ok(0) => return Err(ConnectionEnd::Lost("connection closed by the client without DISCONNECT".into())),
@@ -57,13 +57,8 @@ impl Connection {
         };
     }
 
-    /// The largest packet that is accepted.
-    fn packet_bytes(&self) -> usize {
-        self.presence.shared.options.payloads.packet_bytes()
-    }
-
     pub(super) fn decode_partial(&mut self) -> Vec<Packet> {
-        let packet_bytes = self.packet_bytes();
+        let packet_bytes = self.presence.shared.options.payloads.packet_bytes();
         let (packets, rest) = decode(&mut self.decoder, &self.partial, packet_bytes, &mut self.fault);
         let used = self.partial.len() - rest.len();
         self.partial.advance(used);

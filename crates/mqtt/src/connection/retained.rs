@@ -1,20 +1,15 @@
 //! The retained messages of new subscriptions. They are queued in the session as it has room; in between, only the position in the retained
 //! messages is held.
 
-use std::sync::Arc;
-
-use crate::{connection::Connection, end::ConnectionEnd, presence::Presence};
-use switchbox_model::QoS;
+use crate::{
+    connection::{Connection, RetainedLeft},
+    end::ConnectionEnd,
+    presence::Presence,
+};
 use switchbox_mqtt_session::topics::{Delivered, Delivery, PendingChanges, Subscriber as _};
 
-/// The position in the retained messages of one subscription.
-pub(crate) struct RetainedLeft {
-    pub(crate) filter: Box<str>,
-    pub(crate) qos: QoS,
-    pub(crate) id: Option<u32>,
-    /// The topic of the last message that was queued. `None` at the start.
-    pub(crate) after: Option<Arc<str>>,
-}
+/// How often a page's messages that were replaced meanwhile are looked up, at most.
+const PASSES: usize = 4;
 
 impl Connection {
     /// Queues as many retained messages as there is room for. The rest waits, after those of earlier subscriptions.
@@ -45,18 +40,30 @@ impl Connection {
     /// Queues one page of retained messages. Returns the position of the next page, or `None` if this was the last.
     fn offer_retained(&self, mut left: RetainedLeft, pending: &mut PendingChanges) -> Option<RetainedLeft> {
         let Presence { shared, mailbox, .. } = &self.presence;
-        let page = shared.topics.retained(&left.filter, left.after.as_deref());
-        for message in page.messages {
-            let qos = left.qos.min(message.qos);
-            let delivery = Delivery { qos, retain: true, ids: left.id.into_iter().collect(), shared: None };
-            match mailbox.deliver(&message, delivery) {
-                Delivered::Queued | Delivered::Dropped => {}
-                Delivered::JournalFirst(recipient) => {
-                    shared.topics.deliver_when_durable(mailbox.clone(), &message, recipient, pending);
+        let now = switchbox_pubsub::now();
+        let before = left.after.clone();
+        let page = shared.topics.retained(&left.filter, left.after.as_deref(), now);
+        let mut messages = page.messages;
+        // What replaces a message of the page meanwhile may be queued before it, and is queued again after it.
+        for _ in 0..PASSES {
+            for message in &messages {
+                let qos = left.qos.min(message.qos);
+                let delivery = Delivery { qos, retain: true, ids: left.id.into_iter().collect(), shared: None };
+                match mailbox.deliver(message, delivery) {
+                    Delivered::Queued | Delivered::Dropped => {}
+                    Delivered::JournalFirst(recipient) => {
+                        pending.deliver(shared.topics.numbers(), mailbox.clone(), message, recipient, now);
+                    }
+                    Delivered::Full => return Some(left),
                 }
-                Delivered::Full => return Some(left),
+                left.after = Some(message.topic.clone());
             }
-            left.after = Some(message.topic.clone());
+            messages = shared.topics.newer_retained(&messages);
+            if messages.is_empty() {
+                break;
+            }
+            // If there is no room for them, the page is offered again.
+            left.after.clone_from(&before);
         }
         left.after = Some(page.next?);
         Some(left)

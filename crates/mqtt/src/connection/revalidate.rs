@@ -25,7 +25,7 @@ impl Connection {
     }
 
     /// Waits for the future, until the client's authorisation ends or the connection is asked to close.
-    pub(crate) async fn or_revoked<T>(&self, wanted: impl Future<Output = T>) -> Result<T, ConnectionEnd> {
+    pub(crate) async fn or_revoked<T>(&self, future: impl Future<Output = T>) -> Result<T, ConnectionEnd> {
         let over = async {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -36,7 +36,7 @@ impl Connection {
         };
         tokio::select! {
             biased;
-            got = self.presence.mailbox.unless_closing(wanted) => {
+            got = self.presence.mailbox.unless_closing(future) => {
                 self.check_still_authorized()?;
                 got.map_err(ConnectionEnd::Closed)
             }

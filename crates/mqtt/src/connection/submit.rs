@@ -12,13 +12,15 @@ use crate::{
     mailbox::Close,
     presence::Presence,
 };
-use switchbox_core::ingest::{self, NewEvent, QueuePermit, QueuePosition};
-use switchbox_model::limits;
+use switchbox_core::ingest::{self, EventBatch, NewEvent, QueuePermit, QueuePosition};
+use switchbox_model::{Entry, limits};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 
 impl Connection {
     /// Submits the batch to the journal.
     pub(crate) async fn submit(&mut self, batch: &mut InboundBatch) -> Result<(), ConnectionEnd> {
+        // What is read after the wait for room has its own time.
+        batch.now = None;
         let events = self.submit_events(batch).await;
         if batch.ordinary.is_empty() {
             return events;
@@ -44,8 +46,9 @@ impl Connection {
             Some(permit) => permit,
             None => self.reserve(bytes).await?,
         };
-        let waker = self.waker_for(&acks, bytes);
-        let submitted = self.presence.shared.host.ingest.submit_waking(&device, events, permit, waker);
+        let (device, permit, on_commit) = (Some(&device), Some(permit), self.waker_for(&acks, bytes).into());
+        let batch = EventBatch { device, events, permit, on_commit, ..EventBatch::default() };
+        let submitted = self.presence.shared.host.ingest.append(batch, Entry::of_events);
         let in_quota = self.submitted(submitted, bytes, acks);
         self.record_received(&received);
         in_quota
@@ -92,13 +95,27 @@ impl Connection {
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<QueuePermit, ConnectionEnd> {
         let Presence { cpu_budget, shared, .. } = &self.presence;
         cpu_budget.writes(bytes, Instant::now());
-        self.or_revoked(shared.host.ingest.reserve(bytes, self.class.queue_share())).await?.map_err(closed)
+        let class = self.class;
+        let reserved = async move {
+            let permit = shared.host.ingest.reserve(bytes, class.queue_share()).await?;
+            class.leave_disk(bytes).await;
+            Ok::<_, ingest::Error>(permit)
+        };
+        self.or_revoked(reserved).await?.map_err(closed)
     }
 
     async fn reserve_droppable(&self, bytes: usize) -> Result<Option<QueuePermit>, ConnectionEnd> {
         let Presence { cpu_budget, shared, .. } = &self.presence;
         cpu_budget.writes(bytes, Instant::now());
-        self.or_revoked(shared.host.ingest.reserve_droppable(bytes, self.class.queue_share())).await?.map_err(closed)
+        let class = self.class;
+        let reserved = async move {
+            let permit = shared.host.ingest.reserve_droppable(bytes, class.queue_share()).await?;
+            if permit.is_some() {
+                class.leave_disk(bytes).await;
+            }
+            Ok::<_, ingest::Error>(permit)
+        };
+        self.or_revoked(reserved).await?.map_err(closed)
     }
 
     /// The waker for the commit of a batch. `None` if the connection has nothing to do then: there is nothing to acknowledge, and the

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    connection::{Connection, retained::RetainedLeft, revalidate::split_end},
+    connection::{Connection, RetainedLeft, revalidate::split_end},
     dialect::{self, iot_core::MAX_DOWNLINK_QOS},
     end::ConnectionEnd,
     mailbox::Close,
@@ -181,7 +181,7 @@ impl Connection {
                 self.presence.shared.topics.unsubscribe(filter, mailbox.id());
             }
             Some(SubscriptionTarget::Downlink(kind, _)) => {
-                let another = mailbox.lock().downlink_qos(kind).is_some();
+                let another = mailbox.lock().subscriptions.downlink_qos(kind).is_some();
                 if let Some(online) = self.presence.online.as_ref().filter(|_| !another) {
                     online.unsubscribe(kind);
                 }

@@ -20,10 +20,6 @@ impl Unwritten {
         self.older_bytes as usize + self.newer_bytes as usize + bytes >= UNWRITTEN_BYTES
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.fills(0)
-    }
-
     /// Counts submitted bytes. `position` must not be before that of an earlier call.
     pub(super) fn push(&mut self, position: QueuePosition, bytes: usize) {
         self.newer = position.max(self.newer);
@@ -53,13 +49,13 @@ mod tests {
     fn what_the_journal_has_makes_room() {
         let mut unwritten = Unwritten::default();
         unwritten.push(QueuePosition(3), UNWRITTEN_BYTES - 1);
-        assert!(!unwritten.is_full() && unwritten.fills(1));
+        assert!(!unwritten.fills(0) && unwritten.fills(1));
         unwritten.commit(QueuePosition(2));
         unwritten.push(QueuePosition(5), 1);
         unwritten.commit(QueuePosition(2));
-        assert!(unwritten.is_full());
+        assert!(unwritten.fills(0));
         unwritten.commit(QueuePosition(4));
-        assert!(!unwritten.is_full() && unwritten.fills(UNWRITTEN_BYTES - 1), "of the first nothing is left");
+        assert!(!unwritten.fills(0) && unwritten.fills(UNWRITTEN_BYTES - 1), "of the first nothing is left");
         assert!(unwritten.waits(QueuePosition(4)));
         unwritten.commit(QueuePosition(9));
         assert!(!unwritten.fills(UNWRITTEN_BYTES - 1) && !unwritten.waits(QueuePosition(9)));

@@ -1,20 +1,11 @@
-//! Watches the in-flight window of a client. If the window stays full, its configs and commands wait: the log, a counter and the device's
-//! last error say so. Also reports deliveries as sent.
+//! What only a slow connection needs: the watch of the client's in-flight window, the deliveries to report as sent, and a wait budget. If
+//! the window stays full, the client's configs and commands wait; this says when to report that.
 
 use std::time::{Duration, Instant};
 
-use crate::{
-    connection::Connection, device_delivery::DeliveryReports, end::ConnectionEnd, mailbox::Close, presence::Presence,
-};
-use switchbox_model::{
-    limits::names,
-    registry::{DeviceError, ErrorKind},
-};
+use crate::device_delivery::DeliveryReports;
 use switchbox_mqtt_session::topics::WaitBudget;
-use switchbox_support::clock;
 
-/// Reads of a connection that is taken over at most.
-const LAST_READS: usize = 4;
 /// How long a window may be full without an acknowledgement before that is reported.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
@@ -60,43 +51,6 @@ impl WindowWatch {
             stuck.is_logged = true;
         }
         due
-    }
-}
-
-impl Connection {
-    /// Processes the packets that the client sent before it connected again, above all a DISCONNECT, which cancels its will. The new
-    /// connection waits meanwhile, so only packets that have arrived are read.
-    pub(crate) async fn taken_over(&mut self) -> ConnectionEnd {
-        for _ in 0..LAST_READS {
-            match self.read() {
-                Ok(packets) if !packets.is_empty() => match self.process(packets).await {
-                    Ok(()) => {}
-                    Err(end @ ConnectionEnd::Disconnected { .. }) => return end,
-                    Err(_) => break,
-                },
-                _ => break,
-            }
-        }
-        ConnectionEnd::Closed(Close::TakenOver)
-    }
-
-    /// Reports encoded deliveries as sent, because they may have reached the client.
-    pub(crate) fn record_sent(&mut self) {
-        if let Some(slow) = &mut self.slow {
-            let sent = std::mem::take(&mut slow.sent);
-            self.acknowledged(sent);
-        }
-    }
-
-    pub(crate) fn report_full_window(&self) {
-        let Presence { mailbox, device, shared, .. } = &self.presence;
-        shared.metrics.limit(names::IN_FLIGHT_WINDOW);
-        let text = "the client acknowledges nothing: as many messages as it may have await its PUBACK, and what is for it waits";
-        tracing::warn!(client = %mailbox.name, limit = %names::IN_FLIGHT_WINDOW, "{text}");
-        if let Some(device) = device {
-            let (kind, message) = (ErrorKind::InvalidArgument, text.to_owned());
-            device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
-        }
     }
 }
 

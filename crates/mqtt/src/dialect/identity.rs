@@ -3,7 +3,7 @@
 use super::Dialect;
 use switchbox_auth::{Signed, Signer};
 use switchbox_azure::{
-    Hubs, Right, Sas, SasError, UserName,
+    AccessRight, Hubs, Sas, SasError, UserName,
     provisioning::{self, RegistrationUser},
     sas,
 };
@@ -56,7 +56,7 @@ pub enum IdentityError {
     Sas { device: DeviceName, error: SasError },
     #[error("registration {id}: the shared access signature: {error}")]
     RegistrationSas { id: String, error: SasError },
-    #[error("{device}: the policy {policy} does not allow {}", Right::DeviceConnect)]
+    #[error("{device}: the policy {policy} does not allow {}", AccessRight::DeviceConnect)]
     Policy { device: DeviceName, policy: &'static str },
 }
 
@@ -107,7 +107,7 @@ fn signed(device: &DeviceName, host: &str, token: &[u8]) -> Result<Signed, Ident
     }
     let signer = match token.policy {
         None => Signer::Device,
-        Some(policy) if policy.allows(Right::DeviceConnect) => Signer::Registry(policy.name().to_owned()),
+        Some(policy) if policy.allows(AccessRight::DeviceConnect) => Signer::Registry(policy.name().to_owned()),
         Some(policy) => return Err(IdentityError::Policy { device: device.clone(), policy: policy.name() }),
     };
     Ok(Signed::new(signer, token.signed(), token.signature, token.expires_secs))

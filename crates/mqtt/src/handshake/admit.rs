@@ -117,9 +117,9 @@ async fn authenticate(
     let proved = match &claim {
         Ok(Some(identity::ClaimedIdentity::Registrant { registry, registration_id, signed })) => {
             let signed = signed.as_ref();
-            let who =
+            let request =
                 RegistrationRequest { registry, registration_id, address, certificates, signed, public_key: None };
-            shared.host.auth.admit_registrant(who).await.map(|registrant| Proved {
+            shared.host.auth.admit_registrant(request).await.map(|registrant| Proved {
                 auth_context: registrant.auth_context(),
                 dialect,
                 registrant: Some(Box::new(registrant)),
@@ -156,8 +156,8 @@ async fn claim_session(
     let (key, name) = session_key_and_name(&auth_context.principal, &connect.client_id);
     let will = connect.will.as_deref().map(|will| Box::new(will::stored(will)));
     let owner = session_key::of_retained(auth_context);
-    let wanted = SessionRequest { name, owner, clean: connect.clean, expiry_secs, will };
-    let claimed = shared.clients.claim(&key, &wanted).await;
+    let session_request = SessionRequest { name, owner, clean: connect.clean, expiry_secs, will };
+    let claimed = shared.clients.claim(&key, &session_request).await;
     let claimed = claimed.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server is busy"))?;
     Ok((key, claimed))
 }
@@ -251,8 +251,8 @@ fn response_topic_prefix(auth_context: &AuthContext, client_id: &str) -> Option<
 }
 
 /// The server keep-alive in CONNACK, if the client asked for none or too long a one. MQTT 3.1.1 has no such field.
-fn server_keep_alive(version: Version, asked_secs: u16) -> Option<u16> {
-    let too_long = asked_secs == 0 || asked_secs > limits::KEEP_ALIVE_SECS;
+fn server_keep_alive(version: Version, requested_secs: u16) -> Option<u16> {
+    let too_long = requested_secs == 0 || requested_secs > limits::KEEP_ALIVE_SECS;
     (version == Version::V5 && too_long).then_some(limits::KEEP_ALIVE_SECS)
 }
 

@@ -2,20 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Mailbox;
-
-/// Why a connection has to be closed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Close {
-    TakenOver,
-    Shutdown,
-    /// With the reason, for the log and the client.
-    Administrative(String),
-    /// The token, key or certificate that admitted the client expired.
-    Expired,
-    /// The client is not authorised any more, with the reason.
-    Revoked(String),
-}
+use super::{Mailbox, state::Close};
 
 impl Mailbox {
     /// Asks the connection to end. The first reason stays.
@@ -42,10 +29,10 @@ impl Mailbox {
     }
 
     /// Waits for the future, until the connection is asked to end.
-    pub(crate) async fn unless_closing<T>(&self, wanted: impl Future<Output = T>) -> Result<T, Close> {
+    pub(crate) async fn unless_closing<T>(&self, future: impl Future<Output = T>) -> Result<T, Close> {
         tokio::select! {
             biased;
-            got = wanted => Ok(got),
+            got = future => Ok(got),
             close = self.asked_to_close() => Err(close),
         }
     }

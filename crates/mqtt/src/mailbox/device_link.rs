@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Mailbox, closing::Close};
+use super::{Mailbox, state::Close};
 use crate::device_delivery::DeviceDelivery;
 use switchbox_delivery::{Link, Outbound};
 
@@ -14,7 +14,7 @@ pub(crate) struct DeviceLink {
 
 impl Link for DeviceLink {
     fn queue(&self, outbound: Outbound) -> bool {
-        self.mailbox.hand_over(self.connection_epoch, DeviceDelivery::own(outbound), None)
+        self.mailbox.hand_over(self.connection_epoch, DeviceDelivery { device: None, outbound }, None)
     }
 
     fn wake(&self) {

@@ -1,6 +1,6 @@
 //! The queue by which other threads hand deliveries and journaled messages to a session without its lock. The items are moved into the
 //! session, in their order, when the session's lock is taken next, mostly by the connection's task. So the journal's writer never waits for
-//! a connection that is encoding.
+//! a connection.
 
 use std::sync::{
     Arc, OnceLock,

@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::MutexGuard;
 
-use super::State;
+use super::state::State;
 
 /// How full a session's queue was when its lock was last released.
 #[derive(Debug, Default)]
@@ -31,13 +31,6 @@ impl Fullness {
 pub(crate) struct LockedState<'a> {
     pub(super) state: MutexGuard<'a, State>,
     pub(super) fullness: &'a Fullness,
-}
-
-impl LockedState<'_> {
-    /// Releases the lock for a moment if other threads wait for it.
-    pub(crate) fn bump(&mut self) {
-        MutexGuard::bump(&mut self.state);
-    }
 }
 
 impl Deref for LockedState<'_> {

@@ -5,10 +5,10 @@ mod closing;
 mod device_link;
 mod inbox;
 mod locked;
+mod state;
 mod subscriber;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -20,67 +20,26 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub(crate) use self::{closing::Close, device_link::DeviceLink, subscriber::journaled_item};
+pub(crate) use self::{
+    device_link::DeviceLink,
+    state::{Close, State},
+    subscriber::journaled_item,
+};
 use self::{
     inbox::{Inbox, InboxItem},
     locked::{Fullness, LockedState},
 };
 use crate::{
     device_delivery::DeviceDelivery,
-    offline_sessions::{OwnerQuota, Queued, SessionUsage},
-    subscriptions::{AttachedSubscription, SubscriptionTarget, Subscriptions},
+    offline_sessions::{OwnerQuota, Queued},
+    subscriptions::SubscriptionTarget,
     wake_signal::WakeSignal,
 };
 use switchbox_delivery::DownlinkKind;
-use switchbox_model::{
-    DeviceId, Message, QoS,
-    broker::{BrokerChange, SessionNum},
-    limits,
-};
-use switchbox_mqtt_session::{
-    session::{Body, Item, OfferResult, Session},
-    topics::SlowConsumer,
-};
+use switchbox_model::{Message, QoS, broker::BrokerChange, limits};
+use switchbox_mqtt_session::session::{Body, Item, OfferResult};
 use switchbox_pubsub::SessionJournal;
 use switchbox_support::{clock, metrics::Metrics, threads};
-
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    pub(crate) session: Session<DeviceDelivery>,
-    pub(crate) subscriptions: Subscriptions,
-    /// Subscriptions of a gateway to topics of its devices, also of devices that are not attached any more: these are suspended until the
-    /// gateway attaches them again.
-    pub(crate) attached_subscriptions: HashMap<DeviceId, Vec<AttachedSubscription>>,
-    /// Counts the session's connections, to recognise deliveries for an earlier one.
-    pub(crate) connection_epoch: u64,
-    pub(crate) online: bool,
-    pub(crate) closing: Option<Close>,
-    /// A publisher waits for room.
-    pub(crate) publisher_waits: bool,
-    /// The allowance for publishers that wait for room.
-    pub(crate) slow_consumer: SlowConsumer,
-    /// The session's number in the journal.
-    pub(crate) session_num: Option<SessionNum>,
-    /// The session outlives its connection, so its messages of QoS 1 and 2 are journaled.
-    pub(crate) durable: bool,
-    /// What the session counts for in the limits for offline clients.
-    pub(crate) usage: SessionUsage,
-    /// The config that the client has, if it is sent only changes.
-    pub(crate) known_config: Bytes,
-}
-
-impl State {
-    /// The QoS of the subscription to this kind of delivery. Returns `None` if there is none.
-    pub(crate) fn downlink_qos(&self, kind: DownlinkKind) -> Option<QoS> {
-        self.subscriptions.downlink_qos(kind)
-    }
-
-    /// As [`Self::downlink_qos`], for an attached device.
-    pub(crate) fn attached_downlink_qos(&self, device: &DeviceId, kind: DownlinkKind) -> Option<QoS> {
-        let of_device = self.attached_subscriptions.get(device)?.iter();
-        of_device.filter(|subscription| subscription.kind == kind).map(|subscription| subscription.qos).max()
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Mailbox {
@@ -91,6 +50,8 @@ pub(crate) struct Mailbox {
     /// Items that other threads handed over to the session.
     inbox: Inbox,
     fullness: Fullness,
+    /// The config that the client has, if it is sent only changes. Used by the connection's task alone.
+    pub(crate) known_config: Mutex<Bytes>,
     /// The epoch of the connection that accepts deliveries. 0 = none does.
     open_epoch: AtomicU64,
     /// The client subscribes to its own commands with QoS 0, so they are not acknowledged.
@@ -134,6 +95,7 @@ impl Mailbox {
             state: Mutex::default(),
             inbox: Inbox::default(),
             fullness: Fullness::default(),
+            known_config: Mutex::default(),
             open_epoch: AtomicU64::new(0),
             commands_unconfirmed: AtomicBool::new(false),
             purge: AtomicBool::new(false),
@@ -253,7 +215,7 @@ impl Mailbox {
         if !matches!(changed, SubscriptionTarget::Downlink(DownlinkKind::Commands, _)) {
             return;
         }
-        let unconfirmed = state.downlink_qos(DownlinkKind::Commands) == Some(QoS::AtMostOnce);
+        let unconfirmed = state.subscriptions.downlink_qos(DownlinkKind::Commands) == Some(QoS::AtMostOnce);
         self.commands_unconfirmed.store(unconfirmed, Ordering::Release);
     }
 
@@ -386,7 +348,7 @@ impl Mailbox {
         }
         let kind = delivery.downlink_kind();
         let qos = match &delivery.device {
-            None => state.downlink_qos(kind),
+            None => state.subscriptions.downlink_qos(kind),
             Some(device) => state.attached_downlink_qos(&device.name.id, kind),
         };
         // If the client has just unsubscribed, a command is still queued, with QoS 1: the command window waits for its end.

@@ -203,10 +203,10 @@ async fn commands_wait_for_a_subscription_arrive_and_are_acknowledged() {
 #[tokio::test]
 async fn what_a_command_says_beside_its_payload_is_said_by_mqtt_5() {
     let server = TestServer::start().await;
-    let said = [("$content-type", "a/b"), ("$correlation-id", "7"), ("tone", "high")];
+    let command_properties = [("$content-type", "a/b"), ("$correlation-id", "7"), ("tone", "high")];
     let mut client = server.v5("lamp-1").await;
     client.subscribe(true, COMMANDS, 1).await;
-    server.host.send_command_with("lamp-1", &said).await;
+    server.host.send_command_with("lamp-1", &command_properties).await;
     let user = [&[0x26][..], &text("tone"), &text("high")].concat();
     let properties = [&[0x03][..], &text("a/b"), &[0x09], &text("7"), &user].concat();
     client.expect(&publish(0x32, COMMANDS, 1, Some(&properties), "go")).await;
@@ -315,9 +315,9 @@ async fn methods_are_answered_by_topic_or_by_properties() {
     ] {
         let called = call(&server, "lamp-1", HOUR);
         let response = format!("/devices/lamp-1/methods/dim/response/{rid}");
-        let asked = [&[0x08][..], &text(&response), &[0x09], &text(&rid.to_string())].concat();
+        let request_properties = [&[0x08][..], &text(&response), &[0x09], &text(&rid.to_string())].concat();
         let request = format!("/devices/lamp-1/methods/dim/request/{rid}");
-        client.expect(&publish(0x32, &request, rid, Some(&asked), "50")).await;
+        client.expect(&publish(0x32, &request, rid, Some(&request_properties), "50")).await;
         client.send(&ack(0x40, rid)).await;
         client.send(&publish(0x32, topic, 1, Some(properties), "ok")).await;
         client.expect(&ack(0x40, 1)).await;

@@ -139,9 +139,9 @@ async fn a_client_that_disconnects_gets_acknowledgements_and_no_messages_any_mor
     other.send(&publish(0x30, "a", 0, None, "late")).await;
     other.expect_silence().await;
     server.host.disk.release();
-    let mut came = Vec::new();
+    let mut received = Vec::new();
     while let Some(packet) = client.try_packet().await {
-        came.push(packet);
+        received.push(packet);
     }
-    assert_eq!(came, [ack(0x40, 1)]);
+    assert_eq!(received, [ack(0x40, 1)]);
 }

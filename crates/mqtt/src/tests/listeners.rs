@@ -139,7 +139,7 @@ async fn half_a_websocket_message_is_waited_for_only_so_long() {
     tokio::task::spawn_blocking(move || {
         let mut client = open(TcpStream::connect(addr).unwrap(), addr);
         client.send(Message::Binary(connect_v4("_client-half", 2, 0).into())).unwrap();
-        assert_eq!(came(&mut client, CONNACK.len()), CONNACK);
+        assert_eq!(read_bytes(&mut client, CONNACK.len()), CONNACK);
         // A binary message of 1,000 bytes, masked, and none of them.
         client.get_mut().write_all(&[0x82, 0x80 | 126, 0x03, 0xe8, 1, 2, 3, 4]).unwrap();
         while client.read().is_ok() {}
@@ -170,7 +170,7 @@ pub(super) fn open<S: Read + Write>(stream: S, addr: SocketAddr) -> WebSocket<S>
 }
 
 /// The next bytes, however they are cut.
-pub(super) fn came<S: Read + Write>(socket: &mut WebSocket<S>, length: usize) -> Vec<u8> {
+pub(super) fn read_bytes<S: Read + Write>(socket: &mut WebSocket<S>, length: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < length {
         if let Message::Binary(more) = socket.read().unwrap() {
@@ -200,7 +200,7 @@ async fn websocket_messages_may_be_cut_anywhere() {
             }
             socket.write(Message::Ping("are you there".into())).unwrap();
             socket.flush().unwrap();
-            assert_eq!(came(&mut socket, answer.len()), answer);
+            assert_eq!(read_bytes(&mut socket, answer.len()), answer);
         })
         .await;
     }
@@ -216,9 +216,9 @@ async fn mqtt_works_over_websocket_over_tls() {
         let large = publish(0x30, "a", 0, None, &"x".repeat(250_000));
         let bytes = [connect_v4("_client", 2, 60), subscribe(false, 1, "a", 0)].concat();
         socket.send(Message::Binary(bytes.into())).unwrap();
-        assert_eq!(came(&mut socket, 9)[..4], CONNACK);
+        assert_eq!(read_bytes(&mut socket, 9)[..4], CONNACK);
         socket.send(Message::Binary(large.clone().into())).unwrap();
-        assert!(came(&mut socket, large.len()) == large);
+        assert!(read_bytes(&mut socket, large.len()) == large);
     })
     .await;
 }

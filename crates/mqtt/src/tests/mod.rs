@@ -99,7 +99,7 @@ impl TestServer {
 
     /// Reserves this much of the journal's queue; others wait for the room until this is dropped.
     async fn occupy(&self, bytes: usize) -> QueuePermit {
-        self.host.store.reserve(bytes, QueueShare::Whole).await.unwrap()
+        self.host.store.permits.reserve(bytes, QueueShare::Whole).await.unwrap()
     }
 
     /// Waits until this many messages of clients have been read.

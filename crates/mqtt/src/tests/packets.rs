@@ -157,21 +157,21 @@ async fn connections_over_the_limit_are_closed_and_counted() {
 #[tokio::test]
 async fn a_panic_in_one_connection_does_not_matter() {
     let server = TestServer::start().await;
-    let mut good = server.v4("_client").await;
-    let mut bad = server.open().await;
-    bad.send(&connect_v4("lamp-1", 2, 0)).await;
-    bad.expect(&[0x20, 2, 0, 0]).await;
-    bad.send(&publish(0x32, "/devices/lamp-1/events", 1, None, "panic")).await;
-    assert!(bad.try_packet().await.is_none());
+    let mut valid = server.v4("_client").await;
+    let mut invalid = server.open().await;
+    invalid.send(&connect_v4("lamp-1", 2, 0)).await;
+    invalid.expect(&[0x20, 2, 0, 0]).await;
+    invalid.send(&publish(0x32, "/devices/lamp-1/events", 1, None, "panic")).await;
+    assert!(invalid.try_packet().await.is_none());
     until("the panic is counted", || server.metrics.connection_panics.get() == 1).await;
-    good.expect_silence().await;
+    valid.expect_silence().await;
 }
 
 #[tokio::test]
 async fn a_storm_of_garbage_leaves_the_others_alone() {
     let server = TestServer::start().await;
-    let mut good = server.v5("_client-good").await;
-    good.subscribe(true, "echo", 1).await;
+    let mut valid = server.v5("_client-good").await;
+    valid.subscribe(true, "echo", 1).await;
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = || {
         seed ^= seed << 13;
@@ -181,25 +181,25 @@ async fn a_storm_of_garbage_leaves_the_others_alone() {
     };
     for round in 0..300_u32 {
         let mut garbage: Vec<u8> = std::iter::repeat_with(&mut random).take(400).collect();
-        let mut bad = server.open().await;
+        let mut invalid = server.open().await;
         // Half of them connect first, and most of those continue with the beginning of a valid packet.
         if round % 2 == 0 {
             let connect = if round % 4 == 0 { connect_v5("_client-bad", 2, &[]) } else { connect_v4("sensor", 2, 0) };
-            bad.send(&connect).await;
-            bad.packet().await;
+            invalid.send(&connect).await;
+            invalid.packet().await;
             garbage[0] = [0x30, 0x32, 0x34, 0x40, 0x50, 0x62, 0x70, 0x82, 0xa2, 0xe0][round as usize % 10];
             garbage[1] = 90;
             garbage[2] = 0;
         }
         // It may be closed while it writes.
-        let _ = tokio::io::AsyncWriteExt::write_all(&mut bad.0, &garbage).await;
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut invalid.0, &garbage).await;
         if round % 50 == 0 {
-            good.send(&publish(0x32, "echo", 9, Some(&[]), "hello")).await;
-            let got = [good.packet().await, good.packet().await];
+            valid.send(&publish(0x32, "echo", 9, Some(&[]), "hello")).await;
+            let got = [valid.packet().await, valid.packet().await];
             assert!(got.contains(&ack(0x40, 9)), "{got:?}");
-            good.send(&ack(0x40, (round / 50 + 1) as u16)).await;
+            valid.send(&ack(0x40, (round / 50 + 1) as u16)).await;
         }
     }
     assert_eq!(server.metrics.connection_panics.get(), 0);
-    good.expect_silence().await;
+    valid.expect_silence().await;
 }

@@ -38,7 +38,7 @@ async fn a_publisher_of_mqtt_5_reads_that_its_retained_message_is_not_kept() {
     client.send(&publish(0x33, "more/4", 9, None, "x")).await;
     client.expect(&ack(0x40, 9)).await;
     watcher.expect(&publish(0x30, "more/4", 0, None, "x")).await;
-    assert!(server.topics.retained("more/#", None).messages.is_empty());
+    assert!(server.topics.retained("more/#", None, switchbox_pubsub::now()).messages.is_empty());
     assert_eq!(server.limit_hits("retained_messages_of_one"), 3);
     // The exchange of QoS 2 is over.
     let mut again = server.v5("_client-5").await;
@@ -51,7 +51,7 @@ async fn an_account_with_too_many_kept_sessions_is_refused_more_and_others_keep_
     let metrics = Metrics::default();
     let topics = switchbox_pubsub::Topics::new(metrics.clone(), switchbox_pubsub::SessionJournal::default());
     let clients = Arc::new(Clients::new(topics, metrics.clone(), 20_000));
-    let wanted = |account: &str, id: &str| SessionRequest {
+    let request = |account: &str, id: &str| SessionRequest {
         name: id.into(),
         owner: Owner::Service(account.into()),
         clean: false,
@@ -62,7 +62,7 @@ async fn an_account_with_too_many_kept_sessions_is_refused_more_and_others_keep_
     for n in 0..=limits::SESSIONS_KEPT_OF_ONE {
         let id = format!("greedy-{n}");
         let key = Key::Client(id.as_str().into());
-        let claim = clients.claim(&key, &wanted("greedy", &id)).await.unwrap();
+        let claim = clients.claim(&key, &request("greedy", &id)).await.unwrap();
         // Connected or away.
         if n % 2 == 0 && n < limits::SESSIONS_KEPT_OF_ONE {
             let expiry = std::time::Duration::from_secs(claim.expiry_secs.into());
@@ -76,7 +76,7 @@ async fn an_account_with_too_many_kept_sessions_is_refused_more_and_others_keep_
     }
     let (key, last) = last.unwrap();
     assert_eq!((last.expiry_secs, limit_hits(&metrics, "sessions_kept_of_one")), (0, 1));
-    let modest = clients.claim(&Key::Client("modest".into()), &wanted("modest", "modest")).await.unwrap();
+    let modest = clients.claim(&Key::Client("modest".into()), &request("modest", "modest")).await.unwrap();
     assert_eq!(modest.expiry_secs, 100);
     // One that ends makes room for the next.
     clients.connection_ended(
@@ -85,7 +85,7 @@ async fn an_account_with_too_many_kept_sessions_is_refused_more_and_others_keep_
         SessionCleanup { expiry: Default::default(), will: None, keep_will_for_restart: false },
     );
     let first = Key::Client("greedy-0".into());
-    let clean = SessionRequest { clean: true, expiry_secs: 0, ..wanted("greedy", "greedy-0") };
+    let clean = SessionRequest { clean: true, expiry_secs: 0, ..request("greedy", "greedy-0") };
     assert_eq!(clients.claim(&first, &clean).await.unwrap().expiry_secs, 0);
-    assert_eq!(clients.claim(&key, &wanted("greedy", "again")).await.unwrap().expiry_secs, 100);
+    assert_eq!(clients.claim(&key, &request("greedy", "again")).await.unwrap().expiry_secs, 100);
 }

@@ -335,14 +335,14 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
         let bytes = if is_full { limits::SESSIONS_SUBSCRIPTION_BYTES - 100_000 } else { 0 };
         assert!(everyone.keep_subscriptions(&mut others, bytes).is_ok());
         let key = Key::Client(id.into());
-        let wanted =
+        let request =
             SessionRequest { name: id.into(), owner: Owner::Everyone, clean: false, expiry_secs: 100, will: None };
-        let claim = clients.claim(&key, &wanted).await.unwrap();
+        let claim = clients.claim(&key, &request).await.unwrap();
         claim.mailbox.begin(10);
         claim.mailbox.lock().subscriptions.insert(filter.as_str().into(), SubscriptionTarget::Topic);
         let cleanup = || SessionCleanup { expiry: Duration::from_secs(100), will: None, keep_will_for_restart: false };
         clients.connection_ended(&key, &claim.mailbox, cleanup());
-        let again = clients.claim(&key, &wanted).await.unwrap();
+        let again = clients.claim(&key, &request).await.unwrap();
         assert_eq!(again.present, kept, "{id}");
         // Connected, it takes no room among those away.
         again.mailbox.begin(10);

@@ -79,7 +79,7 @@ impl Subscriber for Spans {
 async fn the_span_of_a_connection_names_its_client_and_lasts_while_packets_are_processed() {
     let spans = Spans::default();
     // All tasks of this test run on its thread.
-    let _guard = tracing::subscriber::set_default(spans.clone());
+    let _guard = switchbox_testing::subscribe(spans.clone());
     let server = TestServer::start().await;
     let mut client = server.v4("lamp-1").await;
     assert_eq!(*spans.0.made.lock(), [""; 0]);

@@ -139,7 +139,7 @@ async fn a_subscriber_that_takes_nothing_is_not_waited_for_again_after_it_reconn
     let is_waited_for = || {
         server
             .topics
-            .deliver(&message("a"), &everyone, &mut PendingChanges::default())
+            .deliver(&message("a"), &everyone, &mut PendingChanges::default(), switchbox_pubsub::now())
             .is_ok_and(|full| !full.is_empty())
     };
     assert!(!is_waited_for());
@@ -167,7 +167,12 @@ async fn places_in_a_queue_that_are_not_used_are_free_again() {
     to.expect_end().await;
     let mut pending = PendingChanges::default();
     for _ in 0..limits::SESSION_QUEUE {
-        let waiting = server.topics.deliver(&message("a"), &Publisher::of(Owner::Everyone), &mut pending);
+        let waiting = server.topics.deliver(
+            &message("a"),
+            &Publisher::of(Owner::Everyone),
+            &mut pending,
+            switchbox_pubsub::now(),
+        );
         assert!(waiting.is_ok_and(|waiting| waiting.is_empty()));
     }
     assert_eq!(server.limit_hits("session_queue"), 0);

@@ -79,30 +79,30 @@ async fn retained_messages_that_wait_for_room_are_not_sent_when_the_subscription
         ids.push(to.packet().await);
     }
     to.send(&unsubscribe(false, &["many/+"])).await;
-    let mut came = ids.len();
+    let mut received = ids.len();
     for packet in ids {
         to.send(&[0x40, 2, packet[13], packet[14]]).await;
     }
     // What waits already comes, until there is nothing between two pings.
     for round in 0.. {
         assert!(round < limits::SESSION_QUEUE, "they come without end");
-        let so_far = came;
+        let so_far = received;
         to.send(&[0xc0, 0]).await;
         loop {
             match to.packet().await[..] {
                 [0xd0, ..] => break,
                 [0xb0, ..] => {}
                 ref publish => {
-                    came += 1;
+                    received += 1;
                     to.send(&[0x40, 2, publish[13], publish[14]]).await;
                 }
             }
         }
-        if came == so_far {
+        if received == so_far {
             break;
         }
     }
-    assert!(came <= limits::SESSION_QUEUE, "{came} came");
+    assert!(received <= limits::SESSION_QUEUE, "{received} came");
     to.expect_silence().await;
 }
 

@@ -9,7 +9,7 @@ use std::{
 use tungstenite::{Message, WebSocket, protocol::CloseFrame};
 
 use super::{
-    listeners::{beside, came, open, tcp, web},
+    listeners::{beside, open, read_bytes, tcp, web},
     raw::{ack, connect_v4, connect_v5, publish},
     *,
 };
@@ -42,12 +42,12 @@ async fn one_message_holds_any_number_of_packets_before_connect_and_after() {
                 socket.send(Message::Binary([connect, events].concat().into())).unwrap();
             } else {
                 socket.send(Message::Binary(connect.into())).unwrap();
-                answers = came(&mut socket, 4);
+                answers = read_bytes(&mut socket, 4);
                 socket.send(Message::Binary(events.into())).unwrap();
             }
             let acks: Vec<u8> = (1..=COUNT).flat_map(|id| ack(0x40, id)).collect();
             let expect = [&CONNACK[..], &acks].concat();
-            answers.extend(came(&mut socket, expect.len() - answers.len()));
+            answers.extend(read_bytes(&mut socket, expect.len() - answers.len()));
             assert!(answers == expect);
         })
         .await;
@@ -70,12 +70,12 @@ async fn packets_of_a_message_without_end_are_answered_as_they_come() {
         let mut socket = open(tcp(addr), addr);
         let tcp = socket.get_mut();
         tcp.write_all(&frame(0x02, &connect_v4("lamp-1", 2, 60))).unwrap();
-        assert_eq!(came(&mut socket, 4), CONNACK);
+        assert_eq!(read_bytes(&mut socket, 4), CONNACK);
         for id in 1..=50 {
             let event = publish(0x32, EVENTS, id, None, "x");
             let (one, other) = event.split_at(usize::from(id) % event.len());
             socket.get_mut().write_all(&[frame(0, one), frame(0x89, b"?"), frame(0, other)].concat()).unwrap();
-            assert_eq!(came(&mut socket, 4), ack(0x40, id));
+            assert_eq!(read_bytes(&mut socket, 4), ack(0x40, id));
         }
     })
     .await;
@@ -92,7 +92,7 @@ async fn a_packet_over_the_limit_is_refused_however_its_message_is_cut() {
             let mut socket = open(tcp(addr), addr);
             let event = publish(0x32, EVENTS, 1, None, "kept");
             socket.send(Message::Binary([connect_v4("lamp-1", 2, 60), event].concat().into())).unwrap();
-            assert_eq!(came(&mut socket, 8), [&CONNACK[..], &ack(0x40, 1)].concat());
+            assert_eq!(read_bytes(&mut socket, 8), [&CONNACK[..], &ack(0x40, 1)].concat());
             for piece in large.chunks(size) {
                 // It may be closed while this is still being written.
                 if socket.send(Message::Binary(piece.to_vec().into())).is_err() {
@@ -165,7 +165,7 @@ async fn a_client_gets_a_close_frame_at_a_takeover_and_when_the_host_stops() {
     let connect = move || {
         let mut socket = open(tcp(addr), addr);
         socket.send(Message::Binary(hello.clone().into())).unwrap();
-        assert_eq!(came(&mut socket, 4), CONNACK);
+        assert_eq!(read_bytes(&mut socket, 4), CONNACK);
         socket
     };
     let mut first = beside(connect.clone()).await;

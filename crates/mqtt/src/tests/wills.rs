@@ -54,7 +54,12 @@ async fn comes_back(server: &TestServer, id: &str, how: Return) -> String {
     new.send(&[how.connect(id, how.clean, how.new_will.then_some("offline again")), online].concat()).await;
     assert_eq!(new.packet().await[0], 0x20);
     new.expect(&ack(0x40, 9)).await;
-    let says = server.topics.retained(&topic, None).messages.first().map(|message| message.payload.clone());
+    let says = server
+        .topics
+        .retained(&topic, None, switchbox_pubsub::now())
+        .messages
+        .first()
+        .map(|message| message.payload.clone());
     new.send(&[0xe0, 0]).await;
     drop(old);
     String::from_utf8(says.unwrap_or_default().to_vec()).unwrap()

@@ -39,7 +39,7 @@ impl UpgradeRefusal {
         Self { status, headers: "", text: text.into(), limit: None }
     }
 
-    fn bad(text: impl Into<String>) -> Self {
+    fn invalid(text: impl Into<String>) -> Self {
         Self::new("400 Bad Request", text)
     }
 
@@ -91,7 +91,7 @@ pub(super) fn read(bytes: &[u8], origins: Origins) -> Result<Option<Upgrade>, Up
 }
 
 fn no_request(bytes: &[u8], error: httparse::Error) -> UpgradeRefusal {
-    UpgradeRefusal::bad(match bytes.first() {
+    UpgradeRefusal::invalid(match bytes.first() {
         Some(0x10) => "MQTT comes over WebSocket here: plain MQTT has a listener of its own (mqtt.listen)".into(),
         Some(0x16) => "TLS begins on a listener without TLS: use ws:// here, or the listener for wss://".into(),
         _ => format!("this is not an HTTP request: {error}"),
@@ -108,7 +108,7 @@ fn check<'h>(request: &httparse::Request<'_, 'h>, origins: Origins) -> Result<&'
         });
     }
     if request.version != Some(1) {
-        return Err(UpgradeRefusal::bad("a WebSocket begins with a request of HTTP/1.1"));
+        return Err(UpgradeRefusal::invalid("a WebSocket begins with a request of HTTP/1.1"));
     }
     let headers = &*request.headers;
     if !tokens(headers, "upgrade").any(|token| token.eq_ignore_ascii_case("websocket")) {
@@ -119,7 +119,7 @@ fn check<'h>(request: &httparse::Request<'_, 'h>, origins: Origins) -> Result<&'
     }
     if !tokens(headers, "connection").any(|token| token.eq_ignore_ascii_case("upgrade")) {
         let text = "the header Connection: Upgrade is missing; a proxy on the network path must pass it on";
-        return Err(UpgradeRefusal::bad(text));
+        return Err(UpgradeRefusal::invalid(text));
     }
     let version = values(headers, "sec-websocket-version").next();
     if version != Some(VERSION) {
@@ -130,7 +130,7 @@ fn check<'h>(request: &httparse::Request<'_, 'h>, origins: Origins) -> Result<&'
     let key = values(headers, "sec-websocket-key").next();
     let is_key = |key: &&str| BASE64_STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16);
     let key = key.filter(is_key).ok_or_else(|| {
-        UpgradeRefusal::bad(
+        UpgradeRefusal::invalid(
             "the header Sec-WebSocket-Key is missing, or is not 16 bytes in base64: a WebSocket client sends one",
         )
     })?;
@@ -150,7 +150,7 @@ fn check_protocol(headers: &[httparse::Header<'_>]) -> Result<(), UpgradeRefusal
     let text = format!(
         "the WebSocket subprotocol must be mqtt, in the header Sec-WebSocket-Protocol; the client offers {offered}"
     );
-    Err(UpgradeRefusal::bad(text))
+    Err(UpgradeRefusal::invalid(text))
 }
 
 fn check_origin(headers: &[httparse::Header<'_>], origins: Origins) -> Result<(), UpgradeRefusal> {

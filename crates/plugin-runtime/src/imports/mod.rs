@@ -66,9 +66,9 @@ impl StoreData {
     /// The last result is cached, because a plugin mostly acts on the same device again.
     fn check_device_cached(&mut self, capability: Capability, device: &str) -> Result<&DeviceName, Error> {
         let home = &self.call.home;
-        let asked =
+        let is_same =
             |last: &LastGranted| last.capability == capability && last.home == *home && last.reference == device;
-        let last = match self.call.granted.take().filter(asked) {
+        let last = match self.call.granted.take().filter(is_same) {
             Some(last) => last,
             None => {
                 let name = self.check_grants(capability, device)?;

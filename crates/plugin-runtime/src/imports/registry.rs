@@ -43,9 +43,9 @@ impl Host for StoreData {
             }
             granted
         };
-        let wanted = |id: &str| glob.is_match(id) && readable(id);
+        let matches = |id: &str| glob.is_match(id) && readable(id);
         let (mut found, mut bytes) = (Vec::new(), 0_usize);
-        host.list(home, &pattern, after.as_deref(), limit, &wanted, &mut |device| {
+        host.list(home, &pattern, after.as_deref(), limit, &matches, &mut |device| {
             bytes = bytes.saturating_add(weight(&device));
             let fits = bytes <= LIST_BYTES;
             if fits {

@@ -21,9 +21,10 @@ impl Host for StoreData {
     fn set(&mut self, name: String, schedule: Schedule, payload: Vec<u8>) -> Result<(), Error> {
         let host = self.admit_effect([TIMER_NAME.of(&name), SCHEDULE.of(&schedule), TIMER.of(&payload)])?;
         self.checked(calls::timer_name(&name))?;
-        let (schedule, due_ms) = timers::first(wanted(schedule), self.call.time_ms).map_err(Error::Invalid)?;
-        let mine = |effect: &&Effect| matches!(effect, Effect::TimerSet(_));
-        let set = host.timers(&self.setup.name) + self.call.effects.iter().filter(mine).count();
+        let (schedule, due_ms) =
+            timers::first(requested_schedule(schedule), self.call.time_ms).map_err(Error::Invalid)?;
+        let is_timer = |effect: &&Effect| matches!(effect, Effect::TimerSet(_));
+        let set = host.timers(&self.setup.name) + self.call.effects.iter().filter(is_timer).count();
         if set >= TIMERS && !host.has_timer(&self.setup.name, &name) {
             return Err(self.call.refused(calls::too_many_timers()));
         }
@@ -42,7 +43,7 @@ impl Host for StoreData {
     }
 }
 
-fn wanted(schedule: Schedule) -> RequestedSchedule {
+fn requested_schedule(schedule: Schedule) -> RequestedSchedule {
     match schedule {
         Schedule::After(ms) => RequestedSchedule::AfterMs(ms),
         Schedule::At(ms) => RequestedSchedule::AtMs(ms),

@@ -22,10 +22,10 @@ impl Host for StoreData {
     async fn get(&mut self, device: String) -> Result<String, Error> {
         let host = self.admit([DEVICE.of(&device)])?;
         let name = self.check_device(Capability::Read, &device)?;
-        let asked = host.twin(found(&*host, &name)?);
+        let pending_answer = host.twin(found(&*host, &name)?);
         let left = self.setup.limits.host_call_time.saturating_sub(self.call.awaited);
         let began = Instant::now();
-        let answer = timeout(left, asked).await;
+        let answer = timeout(left, pending_answer).await;
         self.call.awaited += began.elapsed();
         match answer {
             Ok(answer) => answer.map_err(Error::Unavailable),

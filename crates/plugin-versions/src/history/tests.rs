@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::version::Summary;
-use switchbox_plugin_model::digest;
+use switchbox_model::Seq;
+use switchbox_plugin_model::{CanaryEnd, digest};
 
 fn relay() -> PluginName {
     PluginName::new("relay").unwrap()
@@ -83,17 +84,23 @@ fn a_version_that_is_in_force_again_keeps_what_was_before() {
 fn a_canary_that_ended_is_kept_and_ends_once() {
     let data = tempfile::tempdir().unwrap();
     let history = History::new(data.path());
-    let ended = |since_ms: u64, why: &str| EndedCanary { since_ms, why: why.into(), ..EndedCanary::default() };
+    let ended = |since_ms: u64, why: &str| CanaryStatus {
+        since_ms,
+        ended: Some(CanaryEnd { why: why.into(), time_ms: 9, event: Some(Seq(7)), ..CanaryEnd::default() }),
+        ..CanaryStatus::default()
+    };
     history.record_version(&relay(), ran("a", "one"), Some(b"one"), None).unwrap();
     for canary in [ended(1, "aborted"), ended(2, "it trapped"), ended(2, "it trapped again")] {
         history.record_canary(&relay(), canary).unwrap();
     }
-    let reasons = || History::new(data.path()).canaries(&relay()).into_iter().map(|canary| canary.why);
+    let reasons =
+        || History::new(data.path()).canaries(&relay()).into_iter().filter_map(|canary| Some(canary.ended?.why));
     assert_eq!(reasons().collect::<Vec<_>>(), ["aborted", "it trapped again"]);
     history.record_version(&relay(), ran("b", "two"), Some(b"two"), None).unwrap();
     assert_eq!((reasons().count(), numbers(&history)), (2, vec![1, 2]));
     (3..20).for_each(|since_ms| history.record_canary(&relay(), ended(since_ms, "")).unwrap());
     assert_eq!(reasons().count(), limits::PLUGIN_VERSIONS);
+    assert_eq!(history.canaries(&relay()).pop().unwrap(), ended(19, ""));
 }
 
 #[test]
@@ -103,10 +110,18 @@ fn a_history_of_an_earlier_host_is_read() {
     fs::create_dir(data.path().join(FOLDER)).unwrap();
     let stored = r#"{"next":3,"versions":[{"number":3,"id":"a","digest":"sha256:1","component":"relay.wasm","settings":"",
         "timeMs":5,"version":"1.0","triggers":[],"grants":[],"grantsInForce":[],"imports":[],"rolledBack":null}]}"#;
+    let canary = r#"{"digest":"sha256:1","sinceMs":5,"share":0.5,"devices":null,"events":3,"traps":1,"errors":0,"deadLetters":0,
+        "medianUs":20,"inForceMedianUs":10,"why":"it trapped","endedMs":6,"byGuard":true,"event":9}"#;
     fs::write(data.path().join(FOLDER).join("relay.history.json"), stored).unwrap();
     let versions = history.versions(&relay());
     assert_eq!((versions[0].number, versions[0].time_ms, versions[0].earlier.len()), (3, 5, 0));
     assert!(history.canaries(&relay()).is_empty());
+    let stored = stored.replace("\"rolledBack\":null}]", &format!("\"rolledBack\":null}}],\"canaries\":[{canary}]"));
+    fs::write(data.path().join(FOLDER).join("relay.history.json"), stored).unwrap();
+    let canary = history.canaries(&relay()).pop().unwrap();
+    assert_eq!((canary.since_ms, canary.share, canary.median_us, canary.in_force_median_us), (5, Some(0.5), 20, 10));
+    let end = CanaryEnd { why: "it trapped".into(), time_ms: 6, by_guard: true, event: Some(Seq(9)) };
+    assert_eq!(canary.ended, Some(end));
 }
 
 #[test]

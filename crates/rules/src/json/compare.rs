@@ -70,12 +70,12 @@ fn same_members(one: &Object<'_>, other: &Object<'_>, tolerance: Tolerance) -> b
 
 /// Whether a value fulfils another: they are equal, except that an object may have further members.
 #[must_use]
-pub fn fulfils(wanted: &Value<'_>, is: Option<&Value<'_>>, tolerance: Tolerance) -> bool {
+pub fn fulfils(desired: &Value<'_>, is: Option<&Value<'_>>, tolerance: Tolerance) -> bool {
     let Some(is) = is else { return false };
-    match (&wanted.kind, &is.kind) {
-        (Kind::Object(wanted), Kind::Object(is)) => {
-            wanted.sorted().all(|member| fulfils(&member.value, is.get(&member.key), tolerance))
+    match (&desired.kind, &is.kind) {
+        (Kind::Object(desired), Kind::Object(is)) => {
+            desired.sorted().all(|member| fulfils(&member.value, is.get(&member.key), tolerance))
         }
-        _ => same(wanted, is, tolerance),
+        _ => same(desired, is, tolerance),
     }
 }

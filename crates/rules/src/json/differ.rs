@@ -62,7 +62,7 @@ impl<'d, 'a> Search<'d, 'a> {
             let is = reported.get(&member.key);
             self.keys.push(&member.key);
             match (&member.value.kind, is.map(|is| &is.kind)) {
-                (Kind::Object(wanted), Some(Kind::Object(is))) => self.objects(wanted, is),
+                (Kind::Object(desired_object), Some(Kind::Object(is))) => self.objects(desired_object, is),
                 _ if fulfils(&member.value, is, self.tolerance) => {}
                 _ => self.add(&member.value, is),
             }

@@ -73,19 +73,19 @@ fn edited(text: &str, mut edits: Vec<Edit>) -> String {
 fn object(value: &Value<'_>, target: &Object<'_>, patch: &Object<'_>, edits: &mut Vec<Edit>) {
     let mut cut = vec![false; target.members().len()];
     let mut added = String::new();
-    for wanted in counting(patch) {
-        let null = matches!(wanted.value.kind, Kind::Null);
-        let Some(position) = target.position(&wanted.key) else {
+    for change in counting(patch) {
+        let null = matches!(change.value.kind, Kind::Null);
+        let Some(position) = target.position(&change.key) else {
             if !null {
                 added.push(',');
-                write_member(&mut added, wanted);
+                write_member(&mut added, change);
             }
             continue;
         };
         for (at, (member, cut)) in target.members().iter().zip(&mut cut).enumerate() {
             if at == position && !null {
-                replace(&member.value, &wanted.value, edits);
-            } else if at == position || member.key == wanted.key {
+                replace(&member.value, &change.value, edits);
+            } else if at == position || member.key == change.key {
                 *cut = true;
             }
         }
@@ -100,13 +100,13 @@ fn counting<'o, 'a>(object: &'o Object<'a>) -> impl Iterator<Item = &'o Member<'
 }
 
 /// Collects the edits that apply a member of a patch, which is not null, to a value.
-fn replace(is: &Value<'_>, wanted: &Value<'_>, edits: &mut Vec<Edit>) {
-    match (&is.kind, &wanted.kind) {
+fn replace(is: &Value<'_>, change: &Value<'_>, edits: &mut Vec<Edit>) {
+    match (&is.kind, &change.kind) {
         (Kind::Object(target), Kind::Object(patch)) => object(is, target, patch, edits),
-        _ if same(is, wanted, Tolerance::EXACT) => {}
+        _ if same(is, change, Tolerance::EXACT) => {}
         _ => {
             let mut text = String::new();
-            write_value(&mut text, wanted);
+            write_value(&mut text, change);
             edits.push(Edit { range: is.start..is.end(), text });
         }
     }

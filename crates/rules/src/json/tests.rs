@@ -418,19 +418,19 @@ proptest! {
     #[test]
     fn a_patch_does_what_the_rfc_says_and_twice_is_once(document in any_object(3), patch in any_object(3)) {
         let after = merged(&document, &patch);
-        let (before, wanted) = (parse(document.as_bytes()).unwrap(), parse(patch.as_bytes()).unwrap());
+        let (before, patch_value) = (parse(document.as_bytes()).unwrap(), parse(patch.as_bytes()).unwrap());
         let read = parse(after.as_bytes()).unwrap();
-        prop_assert_eq!(model(&read), rfc_7396(model(&before), &model(&wanted)), "{} + {} = {}", document, patch, after);
+        prop_assert_eq!(model(&read), rfc_7396(model(&before), &model(&patch_value)), "{} + {} = {}", document, patch, after);
         prop_assert_eq!(patched(after.as_bytes(), patch.as_bytes(), LIMIT), Ok(None), "{} + {} = {}", document, patch, after);
     }
 
     #[test]
     fn members_that_a_patch_does_not_name_keep_their_bytes_and_order(document in any_object(3), patch in any_object(2)) {
         let after = merged(&document, &patch);
-        let (before, wanted) = (object(document.as_bytes()).unwrap(), object(patch.as_bytes()).unwrap());
+        let (before, patch_value) = (object(document.as_bytes()).unwrap(), object(patch.as_bytes()).unwrap());
         let untouched = |of: &str| -> Vec<(String, String)> {
             let of = object(of.as_bytes()).unwrap();
-            let members = of.members().iter().filter(|m| wanted.get(&m.key).is_none());
+            let members = of.members().iter().filter(|m| patch_value.get(&m.key).is_none());
             members.map(|m| (m.key_text.to_owned(), m.value.text.to_owned())).collect()
         };
         prop_assert_eq!(untouched(&document), untouched(&after));
@@ -439,9 +439,9 @@ proptest! {
 
     #[test]
     fn nothing_differs_exactly_when_it_is_fulfilled(desired in any_object(3), reported in any_object(3)) {
-        let (wanted, is) = (parse(desired.as_bytes()).unwrap(), parse(reported.as_bytes()).unwrap());
+        let (desired_value, is) = (parse(desired.as_bytes()).unwrap(), parse(reported.as_bytes()).unwrap());
         let (names, left_out) = pointers(&desired, &reported, (1_000, 10_000));
-        prop_assert_eq!(names.is_empty() && left_out == 0, fulfils(&wanted, Some(&is), Tolerance::EXACT));
-        prop_assert!(fulfils(&wanted, Some(&wanted), Tolerance::EXACT));
+        prop_assert_eq!(names.is_empty() && left_out == 0, fulfils(&desired_value, Some(&is), Tolerance::EXACT));
+        prop_assert!(fulfils(&desired_value, Some(&desired_value), Tolerance::EXACT));
     }
 }

@@ -21,6 +21,13 @@ impl LimitName {
     pub fn find(name: &str) -> Option<Self> {
         [host::ALL, plugin::ALL].into_iter().flatten().map(|(limit, _)| *limit).find(|limit| limit.0 == name)
     }
+
+    /// The limit that an error text names: `limit "…"`.
+    #[must_use]
+    pub fn named_in(text: &str) -> Option<Self> {
+        let (_, after) = text.split_once("limit \"")?;
+        Self::find(after.split_once('"')?.0)
+    }
 }
 
 impl fmt::Display for LimitName {
@@ -79,6 +86,8 @@ table! {
         ADMIN_UNAUTHENTICATED_CONNECTIONS = "admin_unauthenticated_connections",
         ADMIN_TOKENS = "admin_tokens",
         ADMIN_TOKEN_NAME_BYTES = "admin_token_name_bytes",
+        ADMIN_UNREAD_BYTES = "admin_unread_bytes",
+        ADMIN_UNREAD_TIME = "admin_unread_time",
         ADMIN_WRITE_TIME = "admin_write_time",
         APPROVAL_REASON_BYTES = "approval_reason_bytes",
         ATTACHED_DEVICES = "attached_devices",
@@ -133,6 +142,8 @@ table! {
         HUB_API_HEAD_TIME = "hub_api_head_time",
         HUB_API_RATE = "hub_api_rate",
         HUB_API_UNAUTHENTICATED_CONNECTIONS = "hub_api_unauthenticated_connections",
+        HUB_API_UNREAD_BYTES = "hub_api_unread_bytes",
+        HUB_API_UNREAD_TIME = "hub_api_unread_time",
         HUB_API_WRITE_TIME = "hub_api_write_time",
         HUB_BULK = "hub_bulk",
         HUB_MESSAGES = "hub_messages",
@@ -253,6 +264,7 @@ table! {
         SCHEDULE_BYTES = "schedule-bytes",
         SCRIPT_BYTES = "script-bytes",
         SETTINGS_BYTES = "settings-bytes",
+        SETTINGS_FILE_BYTES = "settings-file-bytes",
         SETTINGS_SCHEMA_BYTES = "settings-schema-bytes",
         START_DEADLINE = "start-deadline",
         STACK = "stack",

@@ -9,7 +9,7 @@ type Versions<'a> = &'a [(u64, u64, &'static str)];
 
 fn twin(configs: Versions<'_>, states: Versions<'_>) -> Value {
     let kept = |acknowledged: bool| {
-        move |(number, time_ms, text): &(u64, u64, &'static str)| Kept {
+        move |(number, time_ms, text): &(u64, u64, &'static str)| KeptVersion {
             number: *number,
             time_ms: *time_ms,
             payload: text.as_bytes(),
@@ -18,7 +18,7 @@ fn twin(configs: Versions<'_>, states: Versions<'_>) -> Value {
     };
     let configs: Vec<_> = configs.iter().rev().map(kept(true)).collect();
     let states: Vec<_> = states.iter().rev().map(kept(false)).collect();
-    serde_json::from_str(&document(&configs, &states, Tolerance::EXACT).text).unwrap()
+    serde_json::from_str(&document(&configs, &states, Tolerance::EXACT).text()).unwrap()
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_path_differs_since_the_version_that_made_it_differ() {
 #[test]
 fn the_documents_stand_in_it_byte_for_byte() {
     let (desired, reported) = (r#"{"z" : 1.50, "a":12345678901234567890123}"#, r#"{"z":1e400}"#);
-    let shown = document(&[first(desired)], &[first(reported)], Tolerance::EXACT).text;
+    let shown = document(&[first(desired)], &[first(reported)], Tolerance::EXACT).text();
     for part in [
         format!(r#"{{"desired":{desired},"#),
         format!(r#""reported":{reported},"#),
@@ -93,17 +93,19 @@ fn the_documents_stand_in_it_byte_for_byte() {
 #[test]
 fn a_document_that_differs_in_too_many_places_is_cut_short() {
     let members: Vec<_> = (0..limits::TWIN_DIFFERENCES + 7).map(|n| format!(r#""{n}":1"#)).collect();
-    let shown = document(&[first(&format!("{{{}}}", members.join(",")))], &[], Tolerance::EXACT);
+    let desired = format!("{{{}}}", members.join(","));
+    let shown = document(&[first(&desired)], &[], Tolerance::EXACT);
     assert_eq!(shown.left_out, 7);
-    assert!(shown.text.ends_with(r#""differsLeftOut":7}"#));
+    assert!(shown.text().ends_with(r#""differsLeftOut":7}"#));
     let members: Vec<_> = (0..1_000).map(|n| format!(r#""{n}":1"#)).collect();
     let long = format!(r#"{{"{}":{{{}}}}}"#, "x".repeat(50_000), members.join(","));
     let reported = format!(r#"{{"{}":{{}}}}"#, "x".repeat(50_000));
     let shown = document(&[first(&long)], &[first(&reported)], Tolerance::EXACT);
-    assert!(shown.left_out > 900 && shown.text.len() < 1_000_000, "{} left out", shown.left_out);
+    let left_out = shown.left_out;
+    assert!(left_out > 900 && shown.text().len() < 1_000_000, "{left_out} left out");
 }
 
 /// The first version of a document.
-fn first(text: &str) -> Kept<'_> {
-    Kept { number: 1, time_ms: 0, payload: text.as_bytes(), acknowledged_ms: None }
+fn first(text: &str) -> KeptVersion<'_> {
+    KeptVersion { number: 1, time_ms: 0, payload: text.as_bytes(), acknowledged_ms: None }
 }

@@ -58,6 +58,23 @@ fn events_are_numbered_in_the_order_of_the_journal() {
 }
 
 #[test]
+fn an_event_counts_as_offered_only_after_its_entry_was_offered() {
+    let append_queue = AppendQueue::new(1024, 7);
+    let append = |events: &[Event]| {
+        number(append_queue.append(None, Entry::of_events(events.to_vec()), true, None, OnCommit::Nothing)).unwrap()
+    };
+    assert_eq!(append_queue.offered(), Seq(7));
+    let (first, empty, second) = (append(&[event(), event()]), append(&[]), append(&[event()]));
+    assert_eq!((first, empty, second), (7, 9, 9));
+    append_queue.wake(Seq(empty), 0);
+    assert_eq!(append_queue.offered(), Seq(7));
+    append_queue.wake(Seq(first), 0);
+    assert_eq!(append_queue.offered(), Seq(9), "the entry without events counts for the one after it");
+    append_queue.wake(Seq(second), 0);
+    assert_eq!(append_queue.offered(), Seq(10));
+}
+
+#[test]
 fn what_no_caller_waits_for_goes_with_what_one_waits_for() {
     let append_queue = AppendQueue::new(1024, 1);
     append_queue.submit_unawaited(Entry::Barrier);
@@ -97,7 +114,7 @@ fn a_writer_that_sleeps_is_woken_for_what_no_caller_waits_for() {
         append_queue.submit_unawaited(Entry::Barrier);
         wait_until_idle();
         append_queue.append(None, Entry::of_events(vec![event()]), false, None, OnCommit::Nothing);
-        append_queue.wake(0);
+        append_queue.wake(Seq(1), 0);
         wait_until_idle();
         append_queue.close();
         assert_eq!(writer.join().unwrap(), 2);
@@ -124,7 +141,7 @@ fn only_what_is_expected_is_waited_for() {
     let mut items = Vec::new();
     let soon = || Instant::now() + Duration::from_millis(1);
     assert!(!append_queue.take_expected(soon(), false, &mut items), "nothing was expected");
-    append_queue.wake(2);
+    append_queue.wake(Seq(1), 2);
     append_queue.push([Item::Trim { row: 1, reuse: true }]);
     assert!(append_queue.take_expected(soon(), false, &mut items));
     append_queue.expected_arrived(1);
@@ -136,7 +153,7 @@ fn only_what_is_expected_is_waited_for() {
 #[test]
 fn nothing_is_expected_of_a_queue_that_is_closed() {
     let append_queue = AppendQueue::new(1024, 1);
-    append_queue.wake(2);
+    append_queue.wake(Seq(1), 2);
     append_queue.push([Item::Trim { row: 1, reuse: true }]);
     append_queue.close();
     let (mut items, until) = (Vec::new(), Instant::now() + Duration::from_secs(3600));

@@ -21,7 +21,7 @@ fn doc(num: u64, expires_ms: Option<u64>) -> CommandDoc {
         created_ms: 1,
         sent_ms: None,
         settled_ms: None,
-        cause: Cause::Api { who: "test".into() },
+        cause: Cause::Api { caller: "test".into() },
     }
 }
 

@@ -19,7 +19,7 @@ use switchbox_model::{Cause, DeviceNum, Entry};
 const LAMP: DeviceNum = DeviceNum(7);
 
 fn config(version: u64) -> Doc {
-    let (payload, cause) = (Bytes::from_static(b"on"), Cause::Api { who: "operator".into() });
+    let (payload, cause) = (Bytes::from_static(b"on"), Cause::Api { caller: "operator".into() });
     Doc::Config(Arc::new(ConfigVersion { device: LAMP, version, time_ms: 0, payload, cause, acknowledged_ms: None }))
 }
 

@@ -36,7 +36,7 @@ fn what_may_be_lost_never_takes_the_last_quarter_however_many_want_it() {
 }
 
 #[test]
-fn the_background_has_little_in_the_queue_and_the_foreground_finds_room() {
+fn callers_of_the_bounded_share_have_little_in_the_queue_and_others_find_room() {
     let permits = Permits::new(100 * UNIT_BYTES);
     let permit = |share| at_once(permits.reserve(1, share)).map(Result::unwrap);
     let reserve_droppable = |share| at_once(permits.reserve_droppable(1, share)).map(Result::unwrap);

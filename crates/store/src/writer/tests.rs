@@ -73,7 +73,7 @@ fn what_goes_before_an_entry_is_written_and_applied_before_it_and_has_its_own_po
     let append_queue = Arc::new(AppendQueue::new(1024, 7));
     let (materialiser, _work) = mpsc::sync_channel(8);
     let folder = tempfile::tempdir().unwrap();
-    let (note, applied) = mpsc::sync_channel(8);
+    let (calls, applied) = mpsc::sync_channel(8);
     let event = Event { seq: Seq(7), time_ms: 0, device: None, durable: true, data: EventData::Connected };
     let entries = [Entry::Broker(Vec::new()), Entry::of_events(vec![event]), Entry::Barrier];
     let [published, event, barrier] = entries.clone();
@@ -83,7 +83,7 @@ fn what_goes_before_an_entry_is_written_and_applied_before_it_and_has_its_own_po
     append_queue.close();
     let journal = Journal::open(folder.path()).unwrap();
     let files = journal.files().clone();
-    Writer::run(&writer(journal, append_queue.clone(), Applied(note), materialiser), &append_queue);
+    Writer::run(&writer(journal, append_queue.clone(), Applied(calls), materialiser), &append_queue);
     assert_eq!(append_queue.progress.committed(), QueuePosition(3));
     assert_eq!(applied.iter().collect::<Vec<_>>(), entries);
     let mut written = Vec::new();
@@ -98,9 +98,9 @@ fn what_goes_before_an_entry_is_written_and_applied_before_it_and_has_its_own_po
 }
 
 /// Notes in which order things happen.
-struct Noting(mpsc::SyncSender<&'static str>);
+struct Recording(mpsc::SyncSender<&'static str>);
 
-impl Machine for Noting {
+impl Machine for Recording {
     fn apply(&mut self, _: Entry, _: &mut Vec<Doc>) -> Reply {
         self.0.send("applied").unwrap();
         Reply::Done
@@ -116,16 +116,16 @@ fn callbacks_run_after_all_of_a_commit_is_applied() {
     let append_queue = Arc::new(AppendQueue::new(1024, 1));
     let (materialiser, _work) = mpsc::sync_channel(8);
     let folder = tempfile::tempdir().unwrap();
-    let (note, noted) = mpsc::sync_channel(8);
+    let (calls, received) = mpsc::sync_channel(8);
     for _ in 0..2 {
-        let note = note.clone();
-        let done = OnCommit::Call(Box::new(move |_| note.send("called back").unwrap()));
+        let calls = calls.clone();
+        let done = OnCommit::Call(Box::new(move |_| calls.send("called back").unwrap()));
         append_queue.append(None, Entry::Barrier, true, None, done);
     }
     append_queue.close();
     let journal = Journal::open(folder.path()).unwrap();
-    Writer::run(&writer(journal, append_queue.clone(), Noting(note), materialiser), &append_queue);
-    assert_eq!(noted.iter().collect::<Vec<_>>(), ["applied", "applied", "called back", "called back", "committed"]);
+    Writer::run(&writer(journal, append_queue.clone(), Recording(calls), materialiser), &append_queue);
+    assert_eq!(received.iter().collect::<Vec<_>>(), ["applied", "applied", "called back", "called back", "committed"]);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn after_a_write_that_failed_nothing_is_acknowledged_or_settled() {
         Item::Flush { done: settle, low_water: Some(Seq(7)) },
     ]);
     // More is expected than ever comes: a plugin is handling an event.
-    append_queue.wake(8);
+    append_queue.wake(Seq(1), 8);
     Writer::run(&writer(journal, append_queue.clone(), Nothing, materialiser), &append_queue);
     assert!(receiver.recv().unwrap().is_err());
     assert!(settled.try_recv().is_err(), "it was said to be settled");
@@ -234,9 +234,9 @@ fn documents_for_which_the_materialiser_has_no_room_reach_it_later_in_their_orde
 #[test]
 fn a_panic_while_a_submitter_writes_ends_the_store() {
     let (writer, append_queue, _work) = idle(Documents, 8);
-    let (note, noted) = mpsc::sync_channel(1);
-    writer.lock().fatal = Box::new(move |error| note.send(error.to_string()).unwrap());
+    let (calls, received) = mpsc::sync_channel(1);
+    writer.lock().fatal = Box::new(move |error| calls.send(error.to_string()).unwrap());
     submit(&append_queue, Entry::DeadLettersDropped { ids: Vec::new() }, false);
-    assert!(noted.recv().unwrap().contains("journal-writer"));
+    assert!(received.recv().unwrap().contains("journal-writer"));
     assert_eq!(append_queue.append(None, Entry::Barrier, true, None, OnCommit::Nothing), None, "more is accepted");
 }

@@ -27,8 +27,8 @@ const NICE: i32 = 5;
 /// The niceness of threads whose work may be left undone. Such a thread gets about a tenth.
 const NICE_OF_LAST: i32 = 10;
 
-/// Lets the calling thread, and those that it starts, yield between pieces of their work, without a lower priority. This cannot be undone.
-pub fn yield_to_foreground() {
+/// Lets the calling thread yield between pieces of its work, without a lower priority. This cannot be undone.
+pub fn yield_between_pieces() {
     priority::lower_priority(0);
 }
 

@@ -36,22 +36,22 @@ impl<K: Eq + Hash> Rates<K> {
     }
 
     /// The error says how long to wait.
-    pub fn take(&self, who: K, rate: Rate) -> Result<(), Duration> {
-        self.take_at(who, rate, Instant::now())
+    pub fn take(&self, key: K, rate: Rate) -> Result<(), Duration> {
+        self.take_at(key, rate, Instant::now())
     }
 
-    pub(super) fn take_at(&self, who: K, rate: Rate, now: Instant) -> Result<(), Duration> {
+    pub(super) fn take_at(&self, key: K, rate: Rate, now: Instant) -> Result<(), Duration> {
         let now = u64::try_from(now.saturating_duration_since(self.began).as_nanos()).unwrap_or(u64::MAX);
         let mut buckets = self.buckets.lock();
-        let who = Some(who);
+        let key = Some(key);
         let full = |buckets: &HashMap<_, _>| buckets.len() >= self.most;
-        if full(&buckets) && !buckets.contains_key(&who) {
+        if full(&buckets) && !buckets.contains_key(&key) {
             // An address that has not connected for long has a full bucket, as one that never connected.
             buckets.retain(|_, bucket| !bucket.is_full(now));
         }
-        let who = if full(&buckets) && !buckets.contains_key(&who) { None } else { who };
+        let key = if full(&buckets) && !buckets.contains_key(&key) { None } else { key };
         let rate = TokenRate::per_second(rate.per_second, rate.burst);
-        buckets.entry(who).or_default().take(now, rate).map_err(Duration::from_nanos)
+        buckets.entry(key).or_default().take(now, rate).map_err(Duration::from_nanos)
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
     fn a_caller_with_an_empty_bucket_waits_and_no_other_does() {
         let (rates, start) = (Rates::new(MOST), Instant::now());
         let at = |ms| start + Duration::from_millis(ms);
-        for (ms, who, expected) in [
+        for (ms, key, expected) in [
             (0, "a", None),
             (0, "a", None),
             (0, "a", None),
@@ -80,8 +80,8 @@ mod tests {
             (60_000, "a", None),
             (60_000, "a", Some(500)),
         ] {
-            let taken = rates.take_at(who, RATE, at(ms));
-            assert_eq!(taken.err().map(|wait| wait.as_millis()), expected, "{who} at {ms} ms");
+            let taken = rates.take_at(key, RATE, at(ms));
+            assert_eq!(taken.err().map(|wait| wait.as_millis()), expected, "{key} at {ms} ms");
         }
     }
 

@@ -152,9 +152,9 @@ mod tests {
         let sent =
             [frame(0x02, b"AM"), frame(0x89, b"there?"), frame(0x80, b"QP"), frame(0x88, &1000_u16.to_be_bytes())];
         client.write_all(&sent.concat()).await.unwrap();
-        let mut came = Vec::new();
-        host.read_to_end(&mut came).await.unwrap();
-        assert_eq!(came, b"AMQP");
+        let mut received = Vec::new();
+        host.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"AMQP");
         assert!(host.write_all(b"late").await.is_err());
         drop(host);
         let mut answered = Vec::new();
@@ -167,10 +167,10 @@ mod tests {
         let (mut client, host) = tokio::io::duplex(150);
         let mut host = WebSocketStream::new(host);
         let reads = async {
-            let mut came = vec![0; 4 + 200 + 4];
-            client.read_exact(&mut came).await.unwrap();
+            let mut received = vec![0; 4 + 200 + 4];
+            client.read_exact(&mut received).await.unwrap();
             client.write_all(&frame(0x81, b"text")).await.unwrap();
-            (came, client)
+            (received, client)
         };
         let writes = async {
             host.write_all(&[7; 200]).await.unwrap();
@@ -178,9 +178,9 @@ mod tests {
             host.flush().await.unwrap();
             host.read_u8().await.unwrap_err()
         };
-        let ((came, _client), error) = tokio::join!(reads, writes);
-        assert_eq!(came[..4], [0x82, 126, 0, 200]);
-        assert_eq!(came[204..], [0x82, 2, b'A', b'M']);
+        let ((received, _client), error) = tokio::join!(reads, writes);
+        assert_eq!(received[..4], [0x82, 126, 0, 200]);
+        assert_eq!(received[204..], [0x82, 2, b'A', b'M']);
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -93,10 +93,10 @@ fn act(action: &Action, event: &Event, host: &Host) -> Outcome {
         Action::Config { device } => host.set_config(&named(device), payload)?,
         Action::Command { device, ttl_ms, times, properties } => {
             let options = CommandOptions { subfolder: String::new(), ttl_ms: *ttl_ms };
-            let said: Vec<_> = properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            let send = || match said.is_empty() {
+            let pairs: Vec<_> = properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let send = || match pairs.is_empty() {
                 true => host.send_command_with(&named(device), payload, &options),
-                false => host.send_command_with_properties(&named(device), payload, &options, &said),
+                false => host.send_command_with_properties(&named(device), payload, &options, &pairs),
             };
             (0..*times).try_for_each(|_| send().map(|_| ()))?;
         }

@@ -8,9 +8,9 @@ use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Packet, QoS, Subs
 use tokio::sync::mpsc;
 
 use super::{
-    DeviceKind, VirtualDevice,
     pace::{Backoff, Pace},
     report::{DeviceEvent, DeviceReport},
+    virtual_device::{DeviceKind, VirtualDevice},
 };
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);

@@ -3,13 +3,13 @@
 mod behaviour;
 mod pace;
 mod report;
+mod virtual_device;
 
 use std::{
     future::pending,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing};
 use tokio::{
     sync::mpsc,
@@ -19,46 +19,11 @@ use tokio::{
 use behaviour::Behaviour;
 
 pub(super) use report::{DeviceEvent, DeviceReport};
+pub(super) use virtual_device::{DeviceCommand, DeviceKind, VirtualDevice};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Messages that may wait for the connection; further ones are dropped and reported.
 const QUEUE: usize = 64;
-
-/// What a device does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum DeviceKind {
-    /// Starts with hops 0 and publishes every config that it receives
-    Hop,
-    /// Publishes awake and asleep alternately
-    Switch,
-    /// Follows its config, acknowledges commands, and answers every method call with 200 and the call's payload
-    Lamp,
-}
-
-/// A command to a running device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum DeviceCommand {
-    /// Publish this as telemetry.
-    Publish(Bytes),
-    /// Disconnect and end.
-    Disconnect,
-}
-
-/// A simulated device.
-#[derive(Debug)]
-pub(super) struct VirtualDevice {
-    /// Also its client id: the device's id alone, in the default registry.
-    pub(super) id: String,
-    pub(super) kind: DeviceKind,
-    pub(super) host: String,
-    pub(super) port: u16,
-    /// Maximum messages a second. `None` if there is no maximum: the next is sent when the last is answered.
-    pub(super) rate: Option<f64>,
-    /// How often a switch publishes. `None` if it publishes only on command.
-    pub(super) every: Option<Duration>,
-    /// `None` if the device gets no commands. Closing the channel is not a command.
-    pub(super) commands: Option<mpsc::Receiver<DeviceCommand>>,
-}
 
 /// Runs until the command to disconnect, or until the receiver of `events` is gone.
 pub(super) async fn run(mut device: VirtualDevice, events: mpsc::Sender<DeviceReport>) {

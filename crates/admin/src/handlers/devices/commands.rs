@@ -12,9 +12,12 @@ use crate::{
     error::{Error, Kind},
     gate::AdminPrincipal,
     handlers::{DevicePath, lookup::found},
-    reply::{ApiResult, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Items, Written},
 };
-use switchbox_admin_api::{Command, PurgeCommandsResponse, SendCommandToDeviceRequest, SendCommandToDeviceResponse};
+use switchbox_admin_api::{
+    Command, Empty, ListCommandsResponse, PurgeCommandsResponse, SendCommandToDeviceRequest,
+    SendCommandToDeviceResponse,
+};
 use switchbox_core::outbox::NewCommand;
 use switchbox_delivery::{CancelError, DownlinkKind};
 use switchbox_model::{
@@ -31,7 +34,7 @@ pub(crate) async fn send(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
     Body(request): Body<SendCommandToDeviceRequest>,
 ) -> ApiResult<SendCommandToDeviceResponse> {
     params.only(&[])?;
@@ -47,7 +50,7 @@ pub(crate) async fn send(
         })?;
     }
     let id = new_id()?;
-    let cause = Cause::Api { who: who.0 };
+    let cause = Cause::Api { caller: caller.0 };
     let answer = SendCommandToDeviceResponse { name: convert::command_name(&device.name, &id), id: id.clone() };
     let payload = request.binary_data.0;
     let of_message = request.system_properties.into_iter().map(|(name, value)| (format!("${name}"), value));
@@ -65,7 +68,11 @@ pub(crate) fn check_subfolder(subfolder: &str) -> Result<(), Error> {
 }
 
 /// Newest first.
-pub(crate) async fn list(State(app): State<App>, Path(path): DevicePath, params: Params) -> Page {
+pub(crate) async fn list(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+) -> ApiResult<ListCommandsResponse<Written>> {
     params.only(&["pageSize", "pageToken", "status"])?;
     let device = found(&app, &path)?;
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
@@ -73,12 +80,12 @@ pub(crate) async fn list(State(app): State<App>, Path(path): DevicePath, params:
     let status = params.one("status").map(convert::command_status).transpose()?;
     let filter = CommandFilter { before, status, limit: limit + 1 };
     let commands = app.handles.store.commands(device.num, filter).await?;
-    let mut list = List::new("commands").always();
+    let mut list = Items::default();
     let show = |command: &&CommandDoc| convert::command(Some(&device.name), command);
     let shown = commands.iter().take(limit).take_while(|command| list.push(&show(command))).last();
     let more = shown.is_some_and(|shown| commands.last().is_some_and(|last| last.num != shown.num));
-    let next = shown.filter(|_| more).map(|command| command.num.to_string());
-    Ok(list.page(next, &app.handles.counters))
+    let next_page_token = shown.filter(|_| more).map(|command| command.num.to_string());
+    Ok(Json(ListCommandsResponse { commands: list.page(&app.handles.counters), next_page_token }))
 }
 
 /// A command's path.
@@ -100,12 +107,12 @@ pub(crate) async fn cancel(
     State(app): State<App>,
     Path((p, l, r, d, id)): CommandPath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
 ) -> ApiResult<Empty> {
     params.only(&[])?;
     let device = found(&app, &(p, l, r, d))?;
     app.handles.delivery.cancel(&device, &id).await?;
-    tracing::info!(device = %device.name, command = id, who = %who.0, "command cancelled");
+    tracing::info!(device = %device.name, command = id, who = %caller.0, "command cancelled");
     Ok(Json(Empty {}))
 }
 
@@ -114,12 +121,12 @@ pub(crate) async fn purge(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<AdminPrincipal>,
+    Extension(caller): Extension<AdminPrincipal>,
 ) -> ApiResult<PurgeCommandsResponse> {
     params.only(&[])?;
     let device = found(&app, &path)?;
     let purged = app.handles.delivery.purge(&device).await?;
-    tracing::info!(device = %device.name, purged, who = %who.0, "commands purged");
+    tracing::info!(device = %device.name, purged, who = %caller.0, "commands purged");
     Ok(Json(PurgeCommandsResponse { purged }))
 }
 

@@ -26,11 +26,11 @@ use switchbox_telemetry as telemetry;
 pub(super) async fn config(
     app: &App,
     device: &Device,
-    who: AdminPrincipal,
+    caller: AdminPrincipal,
     request: ModifyCloudToDeviceConfigRequest,
 ) -> ApiResult<DeviceConfig> {
     let expected = Some(request.version_to_update.0).filter(|version| *version > 0);
-    let cause = Cause::Api { who: who.0.clone() };
+    let cause = Cause::Api { caller: caller.0.clone() };
     let config = NewConfig { payload: request.binary_data.0, expected, force: request.force };
     let ConfigReply { version, unchanged } = app.handles.outbox.set_config(device, config, cause).await?;
     let shown = match device.config().filter(|config| config.version == version) {
@@ -54,29 +54,29 @@ pub(super) fn new_id() -> Result<String, Error> {
 pub(super) async fn method(
     app: &App,
     device: &Device,
-    who: AdminPrincipal,
-    wanted: InvokeMethodRequest,
+    caller: AdminPrincipal,
+    invocation: InvokeMethodRequest,
 ) -> ApiResult<InvokeMethodResponse> {
-    let timeout = wanted.timeout.map_or(Duration::from_millis(limits::METHOD_TIMEOUT_MS), |timeout| timeout.0);
+    let timeout = invocation.timeout.map_or(Duration::from_millis(limits::METHOD_TIMEOUT_MS), |timeout| timeout.0);
     if timeout.is_zero() {
         return Err(Error::invalid("timeout must be more than 0s").of_field("timeout"));
     }
     let secs = timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0);
     fields::METHOD_TIMEOUT.check("timeout", secs).map_err(|error| Error::from(error).of_field("timeout"))?;
     let (id, time_ms, began) = (new_id()?, clock::now_ms(), Instant::now());
-    let request = CallRecord::beginning(&wanted.payload.0);
+    let request = CallRecord::beginning(&invocation.payload.0);
     let traces = app.handles.counters.traces.on();
     let traced = traces.map(|traces| traces.method(&id));
-    let called = app.handles.delivery.call(device, &wanted.method, wanted.payload.0, timeout);
+    let called = app.handles.delivery.call(device, &invocation.method, invocation.payload.0, timeout);
     let called = telemetry::within(traced.as_ref().and_then(telemetry::Call::context), called).await;
     if let (Some(traces), Some(traced)) = (traces, traced) {
         traces.method_ended(traced, id.clone(), &device.name, called.as_ref().err().map(ToString::to_string));
     }
     let record = CallRecord {
         id: id.clone(),
-        cause: Cause::Api { who: who.0.clone() },
+        cause: Cause::Api { caller: caller.0.clone() },
         device: device.num,
-        method: wanted.method,
+        method: invocation.method,
         request,
         time_ms,
         took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -88,7 +88,7 @@ pub(super) async fn method(
         },
     };
     app.handles.store.submit_unawaited(Entry::Called(vec![record]));
-    tracing::info!(target: "audit", who = who.0, id, "a method was called");
+    tracing::info!(target: "audit", who = caller.0, id, "a method was called");
     let answer = called.map_err(|error| Error::from(error).of_call(&id))?;
     Ok(Json(InvokeMethodResponse { id, status: answer.status, payload: Base64(answer.payload) }))
 }

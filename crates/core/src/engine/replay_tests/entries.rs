@@ -99,7 +99,7 @@ fn revision() -> impl Strategy<Value = Option<u64>> {
 }
 
 fn operator() -> Cause {
-    Cause::Api { who: "operator".into() }
+    Cause::Api { caller: "operator".into() }
 }
 
 fn key() -> impl Strategy<Value = EffectKey> {

@@ -28,7 +28,7 @@ pub(super) fn change((device, registry, payload, keys, time): Parts) -> impl Str
     let expected = prop_oneof![3 => Just(None), 1 => (0..4_u64).prop_map(Some)];
     let twin =
         (device.clone(), expected, of(tags), of(document), time).prop_map(|(num, expected, tags, desired, at)| {
-            let cause = Cause::Api { who: "operator".into() };
+            let cause = Cause::Api { caller: "operator".into() };
             RegistryChange::TwinChanged(Box::new(TwinChange { num, expected, tags, desired, cause, time_ms: at }))
         });
     let access_key = registry.prop_map(|registry| KeyOwner::AccessKey { registry, name: "service".into() });

@@ -10,7 +10,7 @@ fn a_config_that_was_in_force_already_is_found_by_what_it_says() {
         version,
         time_ms,
         payload: payload.into(),
-        cause: Cause::Api { who: "test".into() },
+        cause: Cause::Api { caller: "test".into() },
         acknowledged_ms: None,
     };
     let handled = Handled {

@@ -44,7 +44,7 @@ fn done() -> Outcome {
 }
 
 fn cause() -> Cause {
-    Cause::Api { who: "admin-token".into() }
+    Cause::Api { caller: "admin-token".into() }
 }
 
 fn config(device: u64, version: u64, acknowledged_ms: Option<u64>, newest: u64) -> Step {
@@ -158,7 +158,7 @@ fn an_event_shows_every_plugin_and_its_effects() {
 fn assert_shown<const N: usize>(steps: [(Step, String); N]) {
     for (step, expected) in steps {
         let kind = format!("{step:?}");
-        let shown = text(vec![Step::Operator { who: "x".into() }], vec![step.into()]);
+        let shown = text(vec![Step::Operator { caller: "x".into() }], vec![step.into()]);
         let line = shown.lines().nth(1).unwrap();
         let line = line.strip_suffix(" → no plugin has handled it").unwrap_or(line);
         assert_eq!(line, format!("→ {expected}"), "{kind}");
@@ -239,7 +239,7 @@ fn what_was_delivered_has_its_words() {
 
 #[test]
 fn what_a_plugin_made_of_an_event_has_its_words() {
-    let letter = DeadLetter {
+    let dead_letter = DeadLetter {
         id: 3,
         plugin: PluginName::new("wake").unwrap(),
         digest: "sha256:ab".into(),
@@ -264,7 +264,10 @@ fn what_a_plugin_made_of_an_event_has_its_words() {
         (Step::Execution(Box::new(slow.into())), format!("{execution}, 12 ms) → it wanted nothing to happen")),
         (kv(Some("2")), "key \"count\" of its own state set to 2".into()),
         (kv(None), "key \"count\" of its own state deleted".into()),
-        (Step::DeadLetter(Box::new(letter)), "plugin wake (sha256:ab, try 5) failed: no JSON → dead letter 3".into()),
+        (
+            Step::DeadLetter(Box::new(dead_letter)),
+            "plugin wake (sha256:ab, try 5) failed: no JSON → dead letter 3".into(),
+        ),
         (
             Step::Refused,
             "nothing of it: what it was made on had changed meanwhile, and the event was tried again".into(),
@@ -277,7 +280,7 @@ fn where_a_chain_begins_or_ends_has_its_words() {
     let wake = PluginName::new("wake").unwrap();
     let command = Gone::Command { device: DeviceNum(1), id: "42.wake.0".into() };
     assert_shown([
-        (Step::Operator { who: "admin-token".into() }, "an operator (admin-token) called the admin API".into()),
+        (Step::Operator { caller: "admin-token".into() }, "an operator (admin-token) called the admin API".into()),
         (Step::EarlierNotShown, "(it began earlier; run explain on the first event below)".into()),
         (Step::Gone(Gone::Event(Seq(42))), "event 42, which is no longer kept".into()),
         (

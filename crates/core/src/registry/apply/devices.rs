@@ -12,7 +12,7 @@ use switchbox_model::{
     limits::fields,
     patch::{DevicePatch, NewDevice},
 };
-use switchbox_store::{DeviceDoc, Doc, EntryRefusal, Seen};
+use switchbox_store::{DeviceDoc, Doc, EntryRefusal, LastSeen};
 
 impl Maps {
     /// The device's first config is not made here.
@@ -25,7 +25,7 @@ impl Maps {
         let revision = self.next_revision();
         let doc = DeviceDoc { num, name, spec, password: None, created_ms: time_ms, revision };
         docs.push(Doc::Device(Box::new(doc.clone())));
-        let device = Device::new(doc, Seen::default());
+        let device = Device::new(doc, LastSeen::default());
         if let Some(endpoint) = endpoint {
             docs.push(Doc::Endpoint { device: num, endpoint: Some(endpoint.clone()) });
             device.load_endpoint(endpoint);

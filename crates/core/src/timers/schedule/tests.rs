@@ -14,7 +14,7 @@ fn text(ms: u64) -> String {
 
 #[test]
 fn the_first_time_follows_from_what_is_wanted() {
-    for (wanted, due) in [
+    for (requested, due) in [
         (RequestedSchedule::AfterMs(5_000), Ok(1_005_000)),
         (RequestedSchedule::AfterMs(0), Ok(1_000_100)),
         (RequestedSchedule::AtMs(2_000_000), Ok(2_000_000)),
@@ -24,11 +24,11 @@ fn the_first_time_follows_from_what_is_wanted() {
         (RequestedSchedule::AfterMs(u64::MAX), Err("before the year 9999")),
         (RequestedSchedule::AtMs(LAST_MS + 1), Err("before the year 9999")),
     ] {
-        let found = first(wanted.clone(), 1_000_000).map(|(_, due)| due);
+        let found = first(requested.clone(), 1_000_000).map(|(_, due)| due);
         match (&found, due) {
-            (Ok(found), Ok(due)) => assert_eq!(*found, due, "{wanted:?}"),
-            (Err(text), Err(part)) => assert!(text.contains(part), "{wanted:?}: {text}"),
-            _ => panic!("{wanted:?}: {found:?}"),
+            (Ok(found), Ok(due)) => assert_eq!(*found, due, "{requested:?}"),
+            (Err(text), Err(part)) => assert!(text.contains(part), "{requested:?}: {text}"),
+            _ => panic!("{requested:?}: {found:?}"),
         }
     }
 }
@@ -75,8 +75,8 @@ type Case<'a> = (&'a str, &'a str, &'a str, &'a str, &'a [&'a str]);
 
 fn assert_due(cases: &[Case<'_>]) {
     for (name, expression, zone, from, expected) in cases {
-        let wanted = RequestedSchedule::Cron { expression: (*expression).into(), time_zone: (*zone).into() };
-        let (schedule, mut due) = first(wanted, ms(from)).unwrap();
+        let requested = RequestedSchedule::Cron { expression: (*expression).into(), time_zone: (*zone).into() };
+        let (schedule, mut due) = first(requested, ms(from)).unwrap();
         let mut found = vec![text(due)];
         while found.len() < expected.len() {
             due = next(&schedule, due, due).unwrap();
@@ -147,8 +147,8 @@ fn a_cron_expression_that_cannot_be_is_refused_with_what_to_do() {
         ("0 0 30 2 *", "UTC", "never comes"),
         ("0 0 * * *", "Europe/Atlantis", "IANA name"),
     ] {
-        let wanted = RequestedSchedule::Cron { expression: expression.into(), time_zone: zone.into() };
-        let problem = first(wanted, 0).unwrap_err();
+        let requested = RequestedSchedule::Cron { expression: expression.into(), time_zone: zone.into() };
+        let problem = first(requested, 0).unwrap_err();
         assert!(problem.contains(part), "{expression} {zone}: {problem}");
     }
 }

@@ -132,11 +132,11 @@ async fn v3_4_7_3_3_a_topic_may_be_as_long_as_its_length_can_say() {
 #[tokio::test]
 async fn v3_4_8_0_1_a_client_that_breaks_the_protocol_is_closed_alone() {
     let server = TestServer::start().await;
-    let mut good = server.v4("_client-good").await;
+    let mut valid = server.v4("_client-good").await;
     for bytes in [&[0x20, 2, 0, 0][..], &[0x90, 3, 0, 1, 0], &[0xb0, 2, 0, 1], &[0xd0, 0], &[0xf0, 0], &[0x00, 0]] {
         assert_eq!(server.close_code(false, bytes).await, 0, "{bytes:?}");
     }
-    good.expect_silence().await;
+    valid.expect_silence().await;
 }
 
 #[tokio::test]

@@ -171,9 +171,9 @@ async fn v5_3_2_0_1_and_2_connack_comes_first_and_once() {
     let mut client = server.open().await;
     client.send(&[kept.clone(), subscribe(true, 1, "b", 0), vec![0xc0, 0]].concat()).await;
     assert_eq!(client.packet().await[0], 0x20);
-    let mut came = [client.packet().await[0], client.packet().await[0], client.packet().await[0]];
-    came.sort_unstable();
-    assert_eq!(came, [0x32, 0x90, 0xd0]);
+    let mut received = [client.packet().await[0], client.packet().await[0], client.packet().await[0]];
+    received.sort_unstable();
+    assert_eq!(received, [0x32, 0x90, 0xd0]);
     client.send(&kept).await;
     assert_eq!(client.expect_end().await, Some(0x82));
 }

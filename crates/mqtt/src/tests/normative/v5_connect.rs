@@ -180,9 +180,13 @@ async fn v5_3_2_2_21_a_client_without_keep_alive_is_given_one() {
     let server = TestServer::start().await;
     let connect =
         |secs: u16| packet(0x10, &[&text("MQTT")[..], &[5, 2], &secs.to_be_bytes(), &[0], &text("_client")].concat());
-    for (asked, announced) in [(0, Some(3_600_u16)), (60_000, Some(3_600)), (60, None)] {
-        let (_, connack) = server.connect(&connect(asked)).await;
-        assert_eq!(property(&connack, 0x13, 2), announced.map(u16::to_be_bytes).as_ref().map(|b| &b[..]), "{asked}");
+    for (requested_secs, announced) in [(0, Some(3_600_u16)), (60_000, Some(3_600)), (60, None)] {
+        let (_, connack) = server.connect(&connect(requested_secs)).await;
+        assert_eq!(
+            property(&connack, 0x13, 2),
+            announced.map(u16::to_be_bytes).as_ref().map(|b| &b[..]),
+            "{requested_secs}"
+        );
     }
 }
 

@@ -99,7 +99,7 @@ async fn v5_3_14_4_1_and_2_disconnect_is_the_last_that_is_sent() {
 #[tokio::test]
 async fn v5_4_13_1_1_and_4_13_2_1_a_client_that_sends_what_is_wrong_gets_a_reason_and_is_closed_alone() {
     let server = TestServer::start().await;
-    let mut good = server.v5("_client-good").await;
+    let mut valid = server.v5("_client-good").await;
     let cases = [
         ("a packet that only servers send", vec![0x20, 3, 0, 0, 0], 0x81),
         ("PINGRESP", vec![0xd0, 0], 0x81),
@@ -115,5 +115,5 @@ async fn v5_4_13_1_1_and_4_13_2_1_a_client_that_sends_what_is_wrong_gets_a_reaso
     for (name, bytes, reason) in cases {
         assert_eq!(server.close_code(true, &bytes).await, reason, "{name}");
     }
-    good.expect_silence().await;
+    valid.expect_silence().await;
 }

@@ -3,7 +3,7 @@
 use tungstenite::Message;
 
 use super::{
-    super::listeners::{beside, came, open, request, tcp, web},
+    super::listeners::{beside, open, read_bytes, request, tcp, web},
     *,
 };
 
@@ -68,7 +68,7 @@ async fn cut_and_joined(bytes: Vec<u8>, answer: Vec<u8>) {
             for piece in bytes.chunks(size) {
                 socket.send(Message::Binary(piece.to_vec().into())).unwrap();
             }
-            assert_eq!(came(&mut socket, answer.len()), answer, "{size}");
+            assert_eq!(read_bytes(&mut socket, answer.len()), answer, "{size}");
         })
         .await;
     }
@@ -93,7 +93,7 @@ async fn the_subprotocol_is_mqtt(connect: Vec<u8>) {
             tungstenite::client(request(addr, Some("mqttv3.1, mqtt"), None), tcp(addr)).unwrap();
         assert_eq!(response.headers()["sec-websocket-protocol"], "mqtt");
         socket.send(Message::Binary(connect.into())).unwrap();
-        assert_eq!(came(&mut socket, 4)[3], 0);
+        assert_eq!(read_bytes(&mut socket, 4)[3], 0);
         let other = tungstenite::client(request(addr, Some("mqttv3.1"), None), tcp(addr));
         assert!(other.is_err(), "it was accepted");
     })

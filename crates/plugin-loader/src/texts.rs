@@ -1,12 +1,11 @@
 //! The grants and triggers of a plugin, as text.
 
-use switchbox_admin_api::PluginMatches;
 use switchbox_dispatch::PluginStatus;
-use switchbox_plugin_runtime::{GrantRequest, Subject, Trigger};
+use switchbox_plugin_runtime::{GrantRequest, Trigger};
 use switchbox_plugin_versions::Summary;
 
 /// What its history says of a plugin that runs, without its imports.
-pub(super) fn about(status: &PluginStatus) -> Summary {
+pub(crate) fn about(status: &PluginStatus) -> Summary {
     Summary {
         version: status.description.as_ref().map(|described| described.version.clone()).unwrap_or_default(),
         triggers: status.triggers.iter().map(trigger).collect(),
@@ -17,15 +16,8 @@ pub(super) fn about(status: &PluginStatus) -> Summary {
     }
 }
 
-/// Its triggers and grants that match the subject.
-pub(super) fn matches(subject: &Subject, status: &PluginStatus) -> PluginMatches {
-    PluginMatches {
-        triggers: status.triggers.iter().filter(|trigger| subject.is_seen_by(trigger)).map(trigger).collect(),
-        grants: status.grants_in_force.iter().filter(|grant| subject.is_allowed_by(grant)).map(grant).collect(),
-    }
-}
-
-pub(super) fn trigger(trigger: &Trigger) -> String {
+#[must_use]
+pub fn trigger(trigger: &Trigger) -> String {
     let kind = serde_json::to_value(trigger.event).ok();
     let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
     match &trigger.subfolder {
@@ -34,6 +26,7 @@ pub(super) fn trigger(trigger: &Trigger) -> String {
     }
 }
 
-pub(super) fn grant(grant: &GrantRequest) -> String {
+#[must_use]
+pub fn grant(grant: &GrantRequest) -> String {
     format!("{} {}", grant.capability.as_str(), grant.pattern)
 }

@@ -10,16 +10,15 @@ use std::{
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::dry_runs;
-use switchbox_dispatch::{Before, CanaryStatus, Component, Manager, Windows, version_id};
+use switchbox_dispatch::{Component, Manager, PreviousVersion, Windows, version_id};
 use switchbox_model::PluginName;
-use switchbox_plugin_runtime::PluginSettings;
+use switchbox_plugin_runtime::{CanaryStatus, PluginSettings};
 use switchbox_plugin_versions::{History, Version};
 
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Stores what has changed until the host stops.
-pub(super) async fn run(plugins: Arc<Manager>, history: History, shutdown: CancellationToken) {
+pub async fn run(plugins: Arc<Manager>, history: History, shutdown: CancellationToken) {
     let mut stored: HashMap<PluginName, String> = HashMap::new();
     loop {
         let stopping = tokio::select! {
@@ -40,7 +39,7 @@ pub(super) async fn run(plugins: Arc<Manager>, history: History, shutdown: Cance
 }
 
 /// Stores the windows of a plugin as they are now.
-pub(super) async fn store(plugins: &Arc<Manager>, history: &History, name: &PluginName) {
+pub async fn store(plugins: &Arc<Manager>, history: &History, name: &PluginName) {
     let (plugins, history, name) = (plugins.clone(), history.clone(), name.clone());
     // Supervision: a panic costs the windows of one plugin at a restart.
     let _ = tokio::task::spawn_blocking(move || write(&plugins, &history, &name)).await;
@@ -54,9 +53,11 @@ fn write(plugins: &Manager, history: &History, name: &PluginName) {
 }
 
 /// Writes down that a canary has ended, and that it does not continue after a restart. Does not block.
-pub(super) fn canary_ended(plugins: &Weak<Manager>, history: &History, name: &PluginName, status: &CanaryStatus) {
-    let Some(ended) = dry_runs::ended_canary(status.clone()) else { return };
-    let (plugins, history, name) = (plugins.clone(), history.clone(), name.clone());
+pub fn canary_ended(plugins: &Weak<Manager>, history: &History, name: &PluginName, status: &CanaryStatus) {
+    if status.ended.is_none() {
+        return;
+    }
+    let (plugins, history, name, ended) = (plugins.clone(), history.clone(), name.clone(), status.clone());
     // Supervision: a panic costs only what is known of this canary.
     tokio::task::spawn_blocking(move || {
         if let Err(error) = history.record_canary(&name, ended) {
@@ -73,13 +74,13 @@ fn text(windows: &Windows) -> String {
 }
 
 /// What was stored of a plugin.
-pub(super) fn stored(history: &History, name: &PluginName) -> Windows {
+pub(crate) fn stored(history: &History, name: &PluginName) -> Windows {
     serde_json::from_str(&history.windows(name)).unwrap_or_default()
 }
 
 /// The version that comes back if the version `id` violates its guard, when the host has just started: the one of the window that was
 /// stored, or the one that ran last if `id` has not run. Blocks.
-pub(super) fn before(history: &History, name: &PluginName, id: &str, windows: Windows) -> Option<Before> {
+pub(crate) fn before(history: &History, name: &PluginName, id: &str, windows: Windows) -> Option<PreviousVersion> {
     let window = windows.guard.filter(|window| window.version == id);
     let versions = history.versions(name);
     let version = match &window {
@@ -90,11 +91,11 @@ pub(super) fn before(history: &History, name: &PluginName, id: &str, windows: Wi
     let (component, settings) = kept(history, version)?;
     // A built-in of another version of the host has other bytes.
     let same = version_id(&component.bytes, &settings) == version.id;
-    same.then_some(Before { component, settings, window })
+    same.then_some(PreviousVersion { component, settings, window })
 }
 
 /// A version that ran before, as it is kept. Blocks.
-pub(super) fn kept(history: &History, version: &Version) -> Option<(Component, PluginSettings)> {
+pub(crate) fn kept(history: &History, version: &Version) -> Option<(Component, PluginSettings)> {
     let settings = PluginSettings::parse(&version.settings).ok()?;
     let bytes: Bytes = match (history.component(version).ok()?, version.component.strip_prefix("builtin:")) {
         (Some(bytes), _) => bytes.into(),

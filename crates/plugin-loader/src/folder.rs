@@ -1,7 +1,10 @@
 //! From the watched folder to the plugins that run. The changes of one plugin are made one after the other. Those of different plugins
 //! are made at the same time, so that the compilation of a large component delays nothing else.
 
-use std::collections::{BTreeMap, HashMap, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, HashMap, btree_map::Entry},
+    path::Path,
+};
 
 use tokio::{
     runtime,
@@ -10,20 +13,20 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::changes::Loader;
+use crate::loader::Loader;
 use switchbox_model::PluginName;
 use switchbox_plugin_folder as watch;
 use switchbox_plugin_folder::Change;
-use switchbox_settings::Settings;
 use switchbox_support::tasks::Tasks;
 
-pub(super) struct Service {
+/// The tasks that watch the folder and make its changes.
+pub struct Service {
     watching: JoinHandle<()>,
     applying: JoinHandle<()>,
 }
 
 impl Service {
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         for task in [self.watching, self.applying] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "the task of the plugin folder failed");
@@ -33,14 +36,14 @@ impl Service {
 }
 
 /// Returns when the folder has been scanned once, so that no plugin misses an event.
-pub(super) async fn start(
-    settings: &Settings,
+pub async fn start(
+    folder: &Path,
     loader: Loader,
     tasks: &Tasks,
     background: &runtime::Handle,
     shutdown: CancellationToken,
 ) -> Result<Service, watch::Error> {
-    let (service, changes) = watch::Service::new(watch::Options::new(&settings.plugins))?;
+    let (service, changes) = watch::Service::new(watch::Options::new(folder))?;
     let (looked, first_look) = oneshot::channel();
     // Components of many MiB are read and digested there.
     let watching = tasks.spawn_on(background, "plugin folder", &shutdown, service.run(shutdown.clone()));

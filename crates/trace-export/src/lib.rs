@@ -1,9 +1,8 @@
-//! From the settings to what exports traces: it sends spans to a collector by OTLP over HTTP, as Protobuf, in batches. What the collector does
-//! not take is dropped and counted: nothing is sent twice.
+//! Sends spans to a collector by OTLP over HTTP, as Protobuf, in batches. What the collector does not take is dropped and counted: nothing
+//! is sent twice.
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -21,19 +20,31 @@ const LOGGED: u32 = 1;
 /// Lines of the file of headers.
 const HEADERS: usize = 32;
 
-/// The tracer, and what sends its spans; `None` if there are to be no traces.
-pub(super) fn start(settings: &Settings) -> anyhow::Result<(Tracer, Option<Exporter>)> {
+/// Why there can be no traces.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("tracing.headers-file: {path} cannot be read")]
+    Unreadable { path: String, source: std::io::Error },
+    #[error("tracing.headers-file: {path}: {problem}")]
+    Headers { path: String, problem: String },
+    #[error("the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+/// The tracer, and the exporter of its spans. Returns `None` for the exporter if there are to be no traces.
+pub fn start(settings: &Settings) -> Result<(Tracer, Option<Exporter>), Error> {
     let Some(Tracing { endpoint, sampled_of_million, headers }) = &settings.tracing else {
         return Ok((Tracer::default(), None));
     };
     let headers = headers.as_ref().map(|path| {
         let text = std::fs::read_to_string(path);
-        let text = text.with_context(|| format!("tracing.headers-file: {} cannot be read", path.display()))?;
-        read_headers(&text).with_context(|| format!("tracing.headers-file: {}", path.display()))
+        let path = path.display().to_string();
+        let text = text.map_err(|source| Error::Unreadable { path: path.clone(), source })?;
+        read_headers(&text).map_err(|problem| Error::Headers { path, problem })
     });
     let headers = headers.transpose()?.unwrap_or_default();
     let mut key = [0; 8];
-    getrandom::fill(&mut key).context("the system gives no random numbers")?;
+    getrandom::fill(&mut key).map_err(Error::Random)?;
     let (tracer, spans) = Tracer::new(f64::from(*sampled_of_million) / 1e6, u64::from_ne_bytes(key), clock::now_us);
     let target = Arc::new(Target { agent: agent(), endpoint: endpoint.clone(), headers });
     Ok((tracer, Some(Exporter { spans, target, failures_logged: SiteLimit::new(LOGGED) })))
@@ -47,8 +58,8 @@ struct Target {
     headers: Vec<(String, String)>,
 }
 
-/// Sends what waits.
-pub(super) struct Exporter {
+/// Sends the spans that wait in the queue.
+pub struct Exporter {
     spans: SpanQueue,
     target: Arc<Target>,
     failures_logged: SiteLimit,
@@ -56,7 +67,7 @@ pub(super) struct Exporter {
 
 impl Exporter {
     /// Runs until the shutdown; queued spans are then sent in one last request with a short deadline.
-    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+    pub async fn run(mut self, shutdown: CancellationToken) {
         loop {
             let batch = self.spans.next(&shutdown).await;
             if shutdown.is_cancelled() {
@@ -116,9 +127,11 @@ fn agent() -> ureq::Agent {
 }
 
 /// One a line, as HTTP writes them. An error never shows a value.
-fn read_headers(text: &str) -> anyhow::Result<Vec<(String, String)>> {
+fn read_headers(text: &str) -> Result<Vec<(String, String)>, String> {
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-    anyhow::ensure!(lines.len() <= HEADERS, "more than {HEADERS} headers");
+    if lines.len() > HEADERS {
+        return Err(format!("more than {HEADERS} headers"));
+    }
     let is_name =
         |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     let is_value = |value: &str| value.bytes().all(|b| (b' '..=b'~').contains(&b));
@@ -130,7 +143,7 @@ fn read_headers(text: &str) -> anyhow::Result<Vec<(String, String)>> {
     let found = lines
         .iter()
         .enumerate()
-        .map(|(at, line)| read(line).with_context(|| format!("line {} is not `Name: value`", at + 1)));
+        .map(|(at, line)| read(line).ok_or_else(|| format!("line {} is not `Name: value`", at + 1)));
     found.collect()
 }
 
@@ -144,7 +157,7 @@ mod tests {
         let expected = [("Authorization", "Bearer a:b"), ("x-tenant", "7")];
         assert_eq!(read_headers(text).unwrap(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         for wrong in ["secret", "a b: secret", ": secret", "a: secret\u{7}"] {
-            let error = read_headers(wrong).unwrap_err().to_string();
+            let error = read_headers(wrong).unwrap_err();
             assert!(error.contains("line 1") && !error.contains("secret"), "{error}");
         }
     }

@@ -7,7 +7,7 @@ use super::{ids, key::Key};
 /// Identifies an operator's effect before its id is known. Two configs for one device in the same millisecond count as one: both
 /// belong to the trace of the second.
 #[derive(Debug, Clone, Copy)]
-pub enum Asked<'a> {
+pub enum OperatorEffect<'a> {
     Config {
         device: DeviceNum,
         /// When it was asked for, milliseconds since the Unix epoch.
@@ -18,7 +18,7 @@ pub enum Asked<'a> {
     },
 }
 
-impl<'a> Asked<'a> {
+impl<'a> OperatorEffect<'a> {
     pub(crate) fn of(effect: &'a Effect, time_ms: u64) -> Option<Self> {
         match effect {
             Effect::Config { device, .. }

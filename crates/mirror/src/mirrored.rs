@@ -1,4 +1,4 @@
-//! Notes what happens to devices for clients that watch: under `registries/{r}/devices/{d}/` their events, states, configs, commands,
+//! Queues what happens to devices for clients that watch: under `registries/{r}/devices/{d}/` their events, states, configs, commands,
 //! connects and disconnects. Wraps other components, and only passes on where nothing watches. Publishes nothing itself: it runs on the
 //! journal's writer, and under locks of devices.
 
@@ -7,20 +7,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::mirror_queue::MirrorQueue;
+use crate::queue::MirrorQueue;
 use switchbox_core::{ingest::EventSink, outbox::EffectSink, registry::Device};
 use switchbox_model::{Event, EventData, Message, MessageProperties};
 use switchbox_store::{CommandDoc, ConfigVersion};
 use switchbox_support::clock;
 
 /// A component that is watched: does its work with `inner`, and queues it for watchers.
-pub(super) struct Mirrored<T> {
+pub struct Mirrored<T> {
     inner: T,
     queue: MirrorQueue,
 }
 
 impl<T> Mirrored<T> {
-    pub(super) fn new(inner: T, queue: &MirrorQueue) -> Self {
+    #[must_use]
+    pub fn new(inner: T, queue: &MirrorQueue) -> Self {
         Self { inner, queue: queue.clone() }
     }
 

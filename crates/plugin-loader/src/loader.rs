@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{plugin_texts, windows};
-use switchbox_admin::Authors;
+use crate::{texts, windows};
 use switchbox_builtins as builtins;
-use switchbox_dispatch::{Before, Component, Manager, PluginState, PluginStatus, StoredCanary, version_id};
+use switchbox_dispatch::{Component, Manager, PluginState, PluginStatus, PreviousVersion, StoredCanary, version_id};
 use switchbox_model::{PluginName, lifecycle::RolledBack};
 use switchbox_plugin_folder::{Change, Source};
 use switchbox_plugin_runtime as plugin;
@@ -16,13 +15,16 @@ use switchbox_plugin_scripts::Scripts;
 use switchbox_plugin_versions::{self as versions, History, NewVersion, Summary};
 use switchbox_support::clock;
 
+/// The name of the caller that wrote a plugin's component or its settings, if one did.
+pub type AuthorOf = Arc<dyn Fn(&PluginName, &[u8], &[u8]) -> Option<String> + Send + Sync>;
+
 /// Makes the changes. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Loader {
-    pub(super) plugins: Arc<Manager>,
-    pub(super) history: History,
-    pub(super) authors: Arc<Authors>,
-    pub(super) scripts: Arc<Scripts>,
+pub struct Loader {
+    pub plugins: Arc<Manager>,
+    pub history: History,
+    pub author_of: AuthorOf,
+    pub scripts: Arc<Scripts>,
 }
 
 /// What a plugin's files say.
@@ -35,7 +37,7 @@ struct Files {
 }
 
 impl Loader {
-    pub(super) async fn make(self, change: Change) {
+    pub(crate) async fn make(self, change: Change) {
         let done = match change {
             Change::Upsert { name, component, settings, text } => match self.component_of(component).await {
                 Ok((component, script)) => {
@@ -99,7 +101,7 @@ impl Loader {
             component: file_name(&component.origin).to_owned(),
             settings: text.clone(),
             time_ms: clock::now_ms(),
-            by: self.authors.of(name, &component.bytes, text.as_bytes()),
+            by: (self.author_of)(name, component.bytes.as_ref(), text.as_bytes()),
             about: Summary::default(),
         };
         let bytes = component.bytes.clone();
@@ -131,7 +133,7 @@ impl Loader {
     }
 
     /// The version before this one, if the host has just started, and the canary that was running.
-    async fn before(&self, name: &PluginName, id: &str) -> (Option<Before>, Option<StoredCanary>) {
+    async fn before(&self, name: &PluginName, id: &str) -> (Option<PreviousVersion>, Option<StoredCanary>) {
         if self.plugins.is_running(name) {
             return (None, None);
         }
@@ -171,7 +173,7 @@ impl Loader {
         status: &PluginStatus,
     ) {
         let (history, plugin) = (self.history.clone(), name.clone());
-        let about = plugin_texts::about(status);
+        let about = texts::about(status);
         let failed_before = |rolled_back: RolledBack| rolled_back.version == ran.id && rolled_back.stays();
         let stays = self.plugins.rolled_back(name).is_some_and(failed_before);
         let written = blocking(move || {
@@ -195,7 +197,7 @@ impl Loader {
 }
 
 /// Writes down that a version was rolled back. Does not block.
-pub(super) fn record_rolled_back(history: &History, name: &PluginName, rolled_back: &RolledBack) {
+pub fn record_rolled_back(history: &History, name: &PluginName, rolled_back: &RolledBack) {
     let (history, name) = (history.clone(), name.clone());
     let stays = rolled_back.stays();
     let RolledBack { version, error, time_ms, .. } = rolled_back.clone();

@@ -1,4 +1,4 @@
-//! What watchers are to be told, from the thread that brings it about until a task has published it: the journal's writer, or an ingest that
+//! The messages for watchers, from the thread that queues them until a task has published them: the journal's writer, or an ingest that
 //! holds a device's lock, neither matches topics nor takes a subscriber's lock. Published in the order in which it was pushed.
 
 use std::{
@@ -19,7 +19,7 @@ const TURN: usize = 64;
 
 /// Cheap to clone. The table of subscriptions is set when the MQTT server is made.
 #[derive(Clone, Default)]
-pub(super) struct MirrorQueue(Arc<Inner>);
+pub struct MirrorQueue(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -36,22 +36,23 @@ struct Waiting {
 }
 
 impl MirrorQueue {
-    pub(super) fn new(metrics: Metrics) -> Self {
+    #[must_use]
+    pub fn new(metrics: Metrics) -> Self {
         Self(Arc::new(Inner { metrics, ..Inner::default() }))
     }
 
     /// Where it is published from now on.
-    pub(super) fn set_topics(&self, topics: Topics) {
+    pub fn set_topics(&self, topics: Topics) {
         let _ = self.0.topics.set(topics);
     }
 
     /// Whether a client watches devices.
-    pub(super) fn has_watchers(&self) -> bool {
+    pub(crate) fn has_watchers(&self) -> bool {
         self.0.topics.get().is_some_and(|topics| topics.has_device_watchers())
     }
 
     /// Does not wait: what the queue has no room for is dropped and counted.
-    pub(super) fn push(&self, message: Message) {
+    pub(crate) fn push(&self, message: Message) {
         let size = message.size();
         let mut waiting = self.0.waiting.lock();
         if waiting.bytes + size > limits::WATCH_QUEUE_BYTES {
@@ -78,7 +79,7 @@ impl MirrorQueue {
     }
 
     /// Publishes what is pushed, until `shutdown`.
-    pub(super) async fn run(self, shutdown: CancellationToken) {
+    pub async fn run(self, shutdown: CancellationToken) {
         loop {
             tokio::select! {
                 biased;
@@ -88,7 +89,7 @@ impl MirrorQueue {
             let mut published = 0_usize;
             while let Some(message) = self.pop() {
                 if let Some(topics) = self.0.topics.get() {
-                    topics.publish_host_message(&Arc::new(message));
+                    topics.publish_host_message(&Arc::new(message), switchbox_pubsub::now());
                 }
                 published += 1;
                 if published.is_multiple_of(TURN) {

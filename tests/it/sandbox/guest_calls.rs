@@ -1,7 +1,7 @@
 //! What the same plugin is made to ask of two hosts: descriptions, events and calls, generated. The large strategies are in boxes: by
 //! value they need more stack than the thread of a test has.
 
-use caller::{Asks, Call as Asked, When};
+use caller::{Asks, Call as GuestCall, When};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use switchbox_model::{EventKind, RegistryName, event::FILE_UPLOADED, limits};
 
@@ -13,11 +13,11 @@ pub(super) struct Happens {
     pub(super) device: String,
     /// The sub-folder of telemetry, the topic of a message.
     pub(super) part: String,
-    pub(super) calls: Vec<Asked>,
+    pub(super) calls: Vec<GuestCall>,
 }
 
 /// Telemetry of `switch-1`.
-pub(super) fn telemetry(calls: Vec<Asked>) -> Happens {
+pub(super) fn telemetry(calls: Vec<GuestCall>) -> Happens {
     Happens { kind: EventKind::Telemetry, device: "switch-1".into(), part: String::new(), calls }
 }
 
@@ -88,28 +88,33 @@ fn properties() -> impl Strategy<Value = Vec<(String, String)>> {
     ]
 }
 
-fn reading() -> BoxedStrategy<Asked> {
+fn reading() -> BoxedStrategy<GuestCall> {
     prop_oneof![
-        device().prop_map(Asked::Device),
-        prop_oneof![text(&["*", "lamp-*", "[", "pump", "**"]), long(limits::PATTERN_BYTES)].prop_map(Asked::Devices),
-        device().prop_map(Asked::Config),
-        device().prop_map(Asked::Twin),
-        key().prop_map(Asked::State),
+        device().prop_map(GuestCall::Device),
+        prop_oneof![text(&["*", "lamp-*", "[", "pump", "**"]), long(limits::PATTERN_BYTES)]
+            .prop_map(GuestCall::Devices),
+        device().prop_map(GuestCall::Config),
+        device().prop_map(GuestCall::Twin),
+        key().prop_map(GuestCall::State),
         (key(), option::of(key()), select(vec![0, 1, 2, 1_000, 1_001]))
-            .prop_map(|(prefix, after, limit)| Asked::Keys { prefix, after, limit }),
+            .prop_map(|(prefix, after, limit)| GuestCall::Keys { prefix, after, limit }),
     ]
     .boxed()
 }
 
-fn to_devices() -> BoxedStrategy<Asked> {
+fn to_devices() -> BoxedStrategy<GuestCall> {
     let patches = text(&[r#"{"on":true}"#, r#"{"on":null}"#, "{}", "[]", "3", r#"{"deep":{"a":[1,2.50]}}"#]);
     prop_oneof![
-        (device(), size(limits::CONFIG_BYTES), version()).prop_map(|(device, bytes, expected)| Asked::SetConfig {
+        (device(), size(limits::CONFIG_BYTES), version()).prop_map(|(device, bytes, expected)| GuestCall::SetConfig {
             device,
             bytes,
             expected
         }),
-        (device(), patches, version()).prop_map(|(device, patch, expected)| Asked::Patch { device, patch, expected }),
+        (device(), patches, version()).prop_map(|(device, patch, expected)| GuestCall::Patch {
+            device,
+            patch,
+            expected
+        }),
         (
             device(),
             size(limits::COMMAND_BYTES),
@@ -117,7 +122,7 @@ fn to_devices() -> BoxedStrategy<Asked> {
             select(vec![0, 1, limits::COMMAND_TTL_MAX_MS, limits::COMMAND_TTL_MAX_MS + 1]),
             option::of(properties()),
         )
-            .prop_map(|(device, bytes, subfolder, ttl_ms, properties)| Asked::Command {
+            .prop_map(|(device, bytes, subfolder, ttl_ms, properties)| GuestCall::Command {
                 device,
                 bytes,
                 subfolder,
@@ -136,32 +141,37 @@ fn to_devices() -> BoxedStrategy<Asked> {
             // A method without an answer fails in its own way on each host.
             .prop_filter("a method without an answer", |(device, name, ..)| name != &"k".repeat(128)
                 || !["lamp-1", "pump", "hall/lamp-1"].contains(&device.as_str()))
-            .prop_map(|(device, name, bytes, timeout_ms)| Asked::Method { device, name, bytes, timeout_ms }),
+            .prop_map(|(device, name, bytes, timeout_ms)| GuestCall::Method {
+                device,
+                name,
+                bytes,
+                timeout_ms
+            }),
     ]
     .boxed()
 }
 
-fn to_itself() -> BoxedStrategy<Asked> {
+fn to_itself() -> BoxedStrategy<GuestCall> {
     let name = || prop_oneof![4 => text(&["t", "u", "", "$start"]), 1 => long(limits::TIMER_NAME_BYTES)];
     let topic = prop_oneof![
         text(&["alerts/a", "other", "", "alerts/#", "$SYS/x", "/devices/lamp-1/config", "alerts/\0"]),
         long(limits::TOPIC_BYTES),
     ];
     prop_oneof![
-        (key(), size(limits::KV_BYTES / 2), version()).prop_map(|(key, bytes, revision)| Asked::SetState {
+        (key(), size(limits::KV_BYTES / 2), version()).prop_map(|(key, bytes, revision)| GuestCall::SetState {
             key,
             bytes,
             revision
         }),
-        key().prop_map(Asked::DeleteState),
-        (name(), when(), size(limits::TIMER_PAYLOAD_BYTES)).prop_map(|(name, when, bytes)| Asked::SetTimer {
+        key().prop_map(GuestCall::DeleteState),
+        (name(), when(), size(limits::TIMER_PAYLOAD_BYTES)).prop_map(|(name, when, bytes)| GuestCall::SetTimer {
             name,
             when,
             bytes
         }),
-        name().prop_map(Asked::CancelTimer),
-        (0_u32..4, select(vec![10, 5_000])).prop_map(|(lines, bytes)| Asked::Log { lines, bytes }),
-        (topic, size(limits::TELEMETRY_BYTES), 0_u8..4).prop_map(|(topic, bytes, qos)| Asked::Publish {
+        name().prop_map(GuestCall::CancelTimer),
+        (0_u32..4, select(vec![10, 5_000])).prop_map(|(lines, bytes)| GuestCall::Log { lines, bytes }),
+        (topic, size(limits::TELEMETRY_BYTES), 0_u8..4).prop_map(|(topic, bytes, qos)| GuestCall::Publish {
             topic,
             bytes,
             qos
@@ -170,13 +180,13 @@ fn to_itself() -> BoxedStrategy<Asked> {
     .boxed()
 }
 
-pub(super) fn calls() -> BoxedStrategy<Vec<Asked>> {
+pub(super) fn calls() -> BoxedStrategy<Vec<GuestCall>> {
     let one = prop_oneof![reading(), to_devices(), to_itself()];
     let many = (prop_oneof![reading(), to_devices(), to_itself()], select(vec![65_usize, 100]));
     let some = (vec(one, 1..12), option::weighted(0.1, select(vec![10_usize, 5_000])));
     prop_oneof![
         // Some of them fail at the end, and leave nothing.
-        6 => some.prop_map(|(calls, fails)| calls.into_iter().chain(fails.map(Asked::Reject)).collect()),
+        6 => some.prop_map(|(calls, fails)| calls.into_iter().chain(fails.map(GuestCall::Reject)).collect()),
         // More effects than one event may have.
         1 => many.prop_map(|(call, times)| vec![call; times]),
     ]
