@@ -73,7 +73,7 @@ pub struct RolledBack {
 impl RolledBack {
     /// Whether the version failed and stays in force nevertheless.
     #[must_use]
-    pub fn stays(&self) -> bool {
+    pub fn is_still_in_force(&self) -> bool {
         self.instead == self.version
     }
 }

@@ -86,7 +86,7 @@ impl Loader {
     async fn upsert(&self, name: &PluginName, files: Files) -> Result<(), switchbox_dispatch::Error> {
         let Files { component, settings, text, script } = files;
         let id = version_id(&component.bytes, &settings);
-        let is_this = |rolled_back: &RolledBack| rolled_back.version == id && !rolled_back.stays();
+        let is_this = |rolled_back: &RolledBack| rolled_back.version == id && !rolled_back.is_still_in_force();
         if let Some(rolled_back) = self.plugins.rolled_back(name).filter(is_this)
             && settings.enabled
             && let Some((instead, settings)) = self.kept(name, rolled_back.instead.clone()).await
@@ -174,7 +174,7 @@ impl Loader {
     ) {
         let (history, plugin) = (self.history.clone(), name.clone());
         let about = texts::about(status);
-        let failed_before = |rolled_back: RolledBack| rolled_back.version == ran.id && rolled_back.stays();
+        let failed_before = |rolled_back: RolledBack| rolled_back.version == ran.id && rolled_back.is_still_in_force();
         let stays = self.plugins.rolled_back(name).is_some_and(failed_before);
         let written = blocking(move || {
             // It failed before a restart and stays in force, so it does not come into force now.
@@ -199,7 +199,7 @@ impl Loader {
 /// Writes down that a version was rolled back. Does not block.
 pub fn record_rolled_back(history: &History, name: &PluginName, rolled_back: &RolledBack) {
     let (history, name) = (history.clone(), name.clone());
-    let stays = rolled_back.stays();
+    let stays = rolled_back.is_still_in_force();
     let RolledBack { version, error, time_ms, .. } = rolled_back.clone();
     // Supervision: a panic costs only what the history says of this version.
     tokio::task::spawn_blocking(move || {

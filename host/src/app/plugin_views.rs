@@ -297,7 +297,7 @@ fn view(status: PluginStatus) -> Plugin {
         last_error: status.last_error,
         guard: status.guard.map(guard),
         rolled_back: status.rolled_back.map(|rolled_back| PluginRolledBack {
-            stays: rolled_back.stays(),
+            stays: rolled_back.is_still_in_force(),
             digest: rolled_back.digest,
             error: rolled_back.error,
             time: Time(rolled_back.time_ms),

@@ -40,7 +40,7 @@ impl Connection {
             let mut batch = InboundBatch { publishes, ..InboundBatch::default() };
             let mut reports = DeliveryReports::default();
             let result = self.process_each(packets, &mut batch, &mut reports).await;
-            self.acknowledged(reports);
+            self.report_deliveries(reports);
             // The packets before a faulty one are processed.
             self.submit(&mut batch).await?;
             result

@@ -58,7 +58,7 @@ impl Connection {
                 }
             } else {
                 self.blocked_since = None;
-                self.acknowledged(std::mem::take(&mut sent));
+                self.report_deliveries(std::mem::take(&mut sent));
             }
             result?;
             if !more || blocked {
@@ -74,7 +74,7 @@ impl Connection {
     pub(crate) fn record_sent(&mut self) {
         if let Some(slow) = &mut self.slow {
             let sent = std::mem::take(&mut slow.sent);
-            self.acknowledged(sent);
+            self.report_deliveries(sent);
         }
     }
 
@@ -93,7 +93,7 @@ impl Connection {
     /// held while packets are taken, not while they are encoded. They keep their order, because only this task takes any.
     fn fill(&mut self, out: &mut BytesMut, sent: &mut DeliveryReports) -> bool {
         let now = clock::instant();
-        let (mut packets, mut published, mut change) = (0, (0, 0), String::new());
+        let (mut packets, mut messages, mut payload_bytes, mut change) = (0, 0, 0, String::new());
         let (mut taken, mut refused) = (TAKEN.take(), DeliveryReports::default());
         let (more, blocking_packet_id) = loop {
             let (mut more, blocking_packet_id) =
@@ -108,12 +108,12 @@ impl Connection {
                     }
                     OutgoingPacket::Publish { id, dup, item } => (id, dup, item),
                 };
-                published.0 += 1;
+                messages += 1;
                 let (device, known_config, change) = (device.as_ref(), &mailbox.known_config, &mut change);
                 let receiver =
                     Receiver { device, dialect: *dialect, known_config, change, traces: &shared.metrics.traces };
                 if encode_publish::publish(peer, (id, dup), &item, receiver, now, out) {
-                    published.1 += payload_len(&item) as u64;
+                    payload_bytes += payload_len(&item) as u64;
                     sent.sent(&item, dup);
                 } else {
                     shared.metrics.drop_message("larger than the client takes");
@@ -132,8 +132,8 @@ impl Connection {
         if blocking_packet_id.is_some() || self.slow.is_some() {
             self.slow.get_or_insert_default().window.update(blocking_packet_id, now);
         }
-        self.acknowledged(refused);
-        self.presence.shared.metrics.sent(packets, published);
+        self.report_deliveries(refused);
+        self.presence.shared.metrics.sent(packets, (messages, payload_bytes));
         more
     }
 
