@@ -44,6 +44,16 @@ struct Instances {
     canary: Option<Running>,
 }
 
+impl Instances {
+    fn flush_recorded(&mut self, runner: &Runner) {
+        let both = [&mut self.in_force, &mut self.canary];
+        both.into_iter()
+            .flatten()
+            .filter_map(|running| running.recorded.as_mut())
+            .for_each(|recorded| recorded.flush(runner));
+    }
+}
+
 /// Spawns one more worker.
 pub(super) fn start(runner: &Arc<Runner>) {
     runner.context.spawn(run(runner.clone()));
@@ -56,6 +66,7 @@ async fn run(runner: Arc<Runner>) {
     while let Some(batch) = runner.backlog.next().await {
         handled += batch.jobs.len();
         handle(&runner, &mut running, batch).await;
+        running.flush_recorded(&runner);
         if handled >= YIELD_AFTER {
             handled = 0;
             tokio::task::yield_now().await;

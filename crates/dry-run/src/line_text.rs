@@ -1,0 +1,208 @@
+//! The text of an execution's line: the same as that of its `Serialize`, which makes what is rare. A recorded plugin waits for each
+//! line, and most of the time of `serde_json` for it goes into looking for escapes in names of fields, and into guessing where the
+//! next quote of a JSON payload is.
+
+use serde::Serialize;
+
+use crate::{
+    call::HostCall,
+    effect::{EffectLine, OutcomeLine},
+    event::{Data, EventLine},
+    payload::Payload,
+    recording::ExecutionLine,
+};
+
+/// Bytes of a text of which the escaped form fits into a buffer on the stack.
+const CHUNK_BYTES: usize = 64;
+
+/// Appends the line without its end.
+pub(crate) fn append(line: &ExecutionLine, text: &mut Vec<u8>) {
+    let ExecutionLine { instance, event, calls, effects, outcome, logs, guest_us, masked } = line;
+    plain(text, r#"{"kind":"execution","instance":"#);
+    other(text, instance);
+    plain(text, r#","event":"#);
+    append_event(text, event);
+    plain(text, r#","calls":"#);
+    list(text, calls, append_call);
+    plain(text, r#","effects":"#);
+    list(text, effects, append_effect);
+    plain(text, r#","outcome":"#);
+    match outcome {
+        OutcomeLine::Done => plain(text, r#""done""#),
+        _ => other(text, outcome),
+    }
+    if !logs.is_empty() {
+        plain(text, r#","logs":"#);
+        other(text, logs);
+    }
+    plain(text, r#","guestUs":"#);
+    other(text, guest_us);
+    plain(text, if *masked { r#","masked":true}"# } else { "}" });
+}
+
+fn append_event(text: &mut Vec<u8>, event: &EventLine) {
+    let EventLine { number, time_ms, device, attempt, data } = event;
+    plain(text, r#"{"number":"#);
+    other(text, number);
+    plain(text, r#","timeMs":"#);
+    other(text, time_ms);
+    if !device.is_empty() {
+        plain(text, r#","device":"#);
+        string(text, device);
+    }
+    plain(text, r#","attempt":"#);
+    other(text, attempt);
+    plain(text, r#","data":"#);
+    match data {
+        Data::Telemetry { subfolder, payload, properties } if subfolder.is_empty() && properties.is_empty() => {
+            plain(text, r#"{"telemetry":{"payload":"#);
+            append_payload(text, payload);
+            plain(text, "}}");
+        }
+        _ => other(text, data),
+    }
+    plain(text, "}");
+}
+
+fn append_call(text: &mut Vec<u8>, call: &HostCall) {
+    let HostCall::Has { device, answer } = call else { return other(text, call) };
+    plain(text, r#"{"call":"registry.has","device":"#);
+    string(text, device);
+    plain(text, if *answer { r#","answer":true}"# } else { r#","answer":false}"# });
+}
+
+fn append_effect(text: &mut Vec<u8>, effect: &EffectLine) {
+    let EffectLine::Config { device, payload, expected: None } = effect else { return other(text, effect) };
+    plain(text, r#"{"config":{"device":"#);
+    string(text, device);
+    plain(text, r#","payload":"#);
+    append_payload(text, payload);
+    plain(text, "}}");
+}
+
+fn append_payload(text: &mut Vec<u8>, payload: &Payload) {
+    match std::str::from_utf8(&payload.0) {
+        Ok(payload) => string(text, payload),
+        Err(_) => other(text, payload),
+    }
+}
+
+fn list<T>(text: &mut Vec<u8>, items: &[T], append: fn(&mut Vec<u8>, &T)) {
+    plain(text, "[");
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            plain(text, ",");
+        }
+        append(text, item);
+    }
+    plain(text, "]");
+}
+
+#[inline]
+fn plain(text: &mut Vec<u8>, json: &str) {
+    text.extend_from_slice(json.as_bytes());
+}
+
+fn other(text: &mut Vec<u8>, value: &impl Serialize) {
+    // What is in a line can always be written as JSON.
+    let _ = serde_json::to_writer(text, value);
+}
+
+/// Each byte takes the same steps, whether it is escaped or not. Control characters are rare, and left to `serde_json`.
+fn string(text: &mut Vec<u8>, value: &str) {
+    let begin = text.len();
+    text.push(b'"');
+    let mut has_control = false;
+    for chunk in value.as_bytes().chunks(CHUNK_BYTES) {
+        let (mut escaped, mut len) = ([0; 2 * CHUNK_BYTES], 0);
+        for byte in chunk {
+            has_control |= *byte < b' ';
+            set(&mut escaped, len, b'\\');
+            len += usize::from(matches!(byte, b'"' | b'\\'));
+            set(&mut escaped, len, *byte);
+            len += 1;
+        }
+        text.extend_from_slice(escaped.get(..len).unwrap_or_default());
+    }
+    text.push(b'"');
+    if has_control {
+        text.truncate(begin);
+        other(text, &value);
+    }
+}
+
+/// Sets a byte of the buffer. A chunk has at most as many bytes as half of it, so that the index is always inside.
+#[inline]
+fn set(escaped: &mut [u8; 2 * CHUNK_BYTES], index: usize, byte: u8) {
+    if let Some(place) = escaped.get_mut(index % (2 * CHUNK_BYTES)) {
+        *place = byte;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::recording::Line;
+
+    fn payload() -> impl Strategy<Value = Payload> {
+        let json = "[{}\":,a-z0-9\\\\\u{e4}\u{1F600}\n]{0,200}".prop_map(|text| Payload(text.into()));
+        prop_oneof![
+            json,
+            any::<String>().prop_map(|text| Payload(text.into())),
+            any::<Vec<u8>>().prop_map(|bytes| Payload(bytes.into()))
+        ]
+    }
+
+    fn data() -> impl Strategy<Value = Data> {
+        let properties = prop::collection::vec((".*", ".*"), 0..2);
+        let telemetry = (prop_oneof![Just(String::new()), ".*"], payload(), properties)
+            .prop_map(|(subfolder, payload, properties)| Data::Telemetry { subfolder, payload, properties });
+        prop_oneof![
+            4 => telemetry,
+            1 => Just(Data::Connected),
+            1 => (any::<u64>(), payload()).prop_map(|(version, payload)| Data::State { version, payload }),
+        ]
+    }
+
+    fn call() -> impl Strategy<Value = HostCall> {
+        prop_oneof![
+            3 => (".*", any::<bool>()).prop_map(|(device, answer)| HostCall::Has { device: device.into(), answer }),
+            1 => ".*".prop_map(|device| HostCall::Device { device: device.into(), answer: None }),
+        ]
+    }
+
+    fn effect() -> impl Strategy<Value = EffectLine> {
+        let config = (".*", payload(), prop::option::of(any::<u64>()));
+        prop_oneof![
+            3 => config.prop_map(|(device, payload, expected)| EffectLine::Config { device: device.into(), payload, expected }),
+            1 => (".*", payload()).prop_map(|(key, value)| EffectLine::State { key, value: Some(value), expected: None }),
+        ]
+    }
+
+    fn outcome() -> impl Strategy<Value = OutcomeLine> {
+        prop_oneof![Just(OutcomeLine::Done), ".*".prop_map(OutcomeLine::Failed)]
+    }
+
+    proptest! {
+        #[test]
+        fn the_text_is_that_of_serde(
+            (instance, number, time_ms, attempt) in any::<(u32, u64, u64, u32)>(),
+            device in prop_oneof![Just(String::new()), Just("lamp-1".to_owned()), ".*"],
+            data in data(),
+            calls in prop::collection::vec(call(), 0..3),
+            effects in prop::collection::vec(effect(), 0..3),
+            outcome in outcome(),
+            logs in prop::collection::vec(".*", 0..2),
+            (guest_us, masked) in any::<(u64, bool)>(),
+        ) {
+            let event = EventLine { number, time_ms, device: device.into(), attempt, data };
+            let line = ExecutionLine { instance, event, calls, effects, outcome, logs, guest_us, masked };
+            let mut text = Vec::new();
+            append(&line, &mut text);
+            let by_serde = serde_json::to_string(&Line::Execution(Box::new(line))).unwrap();
+            prop_assert_eq!(String::from_utf8(text).unwrap(), by_serde);
+        }
+    }
+}
