@@ -13,6 +13,7 @@ use super::{
     convert,
     execution::{Call, Execution, Verdict},
     limits::names,
+    meter::Metered,
     sandbox::{self, StoreData},
     text,
 };
@@ -83,10 +84,9 @@ impl Instance {
         let mut properties = Vec::new();
         let event = convert::event(&call, &home, &mut properties);
         let handled = {
-            // Pinned before they are handed on, because each move of a call's future copies all of it.
+            // Pinned before it is handed on, because each move of a call's future copies all of it.
             let call = pin!(self.on_event.call(&mut self.store, event));
-            let call = pin!(sandbox::measured(&meter, call));
-            tasks::caught(call).await
+            tasks::caught(Metered { meter: &meter, call }).await
         };
         let verdict = match handled {
             Ok(Ok(disposition)) => {
