@@ -37,7 +37,7 @@ impl StoreData {
             return Err(self.call.refused(refusal));
         }
         self.call.host_calls += 1;
-        args::check(&mut self.call, &args)?;
+        calls::check(&args).map_err(|refusal| self.call.refused(refusal))?;
         self.host.clone().ok_or_else(|| Error::Unavailable("`describe` must call nothing".into()))
     }
 
