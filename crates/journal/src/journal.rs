@@ -225,7 +225,9 @@ impl Files {
 
     /// The file that is written to.
     fn last(&self) -> LastFile {
-        self.0.read().last.as_last()
+        let inner = self.0.read();
+        let last = &inner.last;
+        LastFile { file: last.file(), start: last.start(), end: last.end(), used: last.used() }
     }
 
     fn take_oldest(&self, row: i64) -> Option<Segment> {
