@@ -1,7 +1,7 @@
 //! Submits a client's events to the journal. Waiting for room in the journal's queue slows a fast client down. Does not write to the
 //! socket.
 
-use std::{task::Waker, time::Instant};
+use std::time::Instant;
 
 use crate::{
     connection::{
@@ -12,7 +12,7 @@ use crate::{
     mailbox::Close,
     presence::Presence,
 };
-use switchbox_core::ingest::{self, EventBatch, NewEvent, QueuePermit, QueuePosition};
+use switchbox_core::ingest::{self, EventBatch, NewEvent, OnCommit, QueuePermit, QueuePosition};
 use switchbox_model::{Entry, limits};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 
@@ -46,7 +46,7 @@ impl Connection {
             Some(permit) => permit,
             None => self.reserve(bytes).await?,
         };
-        let (device, permit, on_commit) = (Some(&device), Some(permit), self.waker_for(&acks, bytes).into());
+        let (device, permit, on_commit) = (Some(&device), Some(permit), self.on_commit(&acks, bytes));
         let batch = EventBatch { device, events, permit, on_commit, ..EventBatch::default() };
         let submitted = self.presence.shared.host.ingest.append(batch, Entry::of_events);
         let in_quota = self.submitted(submitted, bytes, acks);
@@ -87,7 +87,7 @@ impl Connection {
             self.count_dropped(1);
             return Ok(());
         };
-        let on_commit = self.waker_for(&[], bytes).into();
+        let on_commit = self.on_commit(&[], bytes);
         let submitted = self.presence.shared.host.ingest.submit_topic(event, Vec::new(), Some(permit), on_commit);
         self.submitted(submitted, bytes, Vec::new())
     }
@@ -118,10 +118,13 @@ impl Connection {
         self.or_revoked(reserved).await?.map_err(closed)
     }
 
-    /// The waker for the commit of a batch. `None` if the connection has nothing to do then: there is nothing to acknowledge, and the
-    /// client is still read.
-    pub(super) fn waker_for(&self, acks: &[Ack], bytes: usize) -> Option<Waker> {
-        (!acks.is_empty() || self.unwritten.fills(bytes)).then(|| Waker::from(self.presence.mailbox.clone()))
+    /// What follows the commit of a batch: the connection is woken, unless it has nothing to do then. That is so if there is nothing to
+    /// acknowledge and the client is still read.
+    pub(super) fn on_commit(&self, acks: &[Ack], bytes: usize) -> OnCommit {
+        if acks.is_empty() && !self.unwritten.fills(bytes) {
+            return OnCommit::Nothing;
+        }
+        OnCommit::Wake(self.presence.mailbox.clone().into())
     }
 
     /// A batch was submitted and has this position: queues its acknowledgements for that position. Returns an error if the journal is
