@@ -34,7 +34,9 @@ impl Connection {
     /// Waits for room in the journal's queue, which slows a fast client down. If the connection has to end instead, the events are not
     /// accepted, and the client still has them.
     async fn submit_events(&mut self, batch: &mut InboundBatch) -> Result<(), ConnectionEnd> {
-        let permit = self.reserve_or_drop(batch).await?;
+        // Every event of QoS 1 or 2 has an acknowledgement: the others are of QoS 0.
+        let has_droppable = batch.events.len() != batch.acks.len();
+        let permit = if has_droppable { self.reserve_or_drop(batch).await? } else { None };
         if batch.events.is_empty() {
             return Ok(());
         }
@@ -54,13 +56,9 @@ impl Connection {
         in_quota
     }
 
-    /// Reserves room for the batch if it has events of QoS 0. Without room it drops those, so that events with an acknowledgement
+    /// Reserves room for a batch that has events of QoS 0. Without room it drops those, so that events with an acknowledgement
     /// have it. Returns `None` if the caller still has to reserve room for the events of QoS 1 and 2.
     async fn reserve_or_drop(&mut self, batch: &mut InboundBatch) -> Result<Option<QueuePermit>, ConnectionEnd> {
-        // Every event of QoS 1 or 2 has an acknowledgement, so there are no events of QoS 0.
-        if batch.events.len() == batch.acks.len() {
-            return Ok(None);
-        }
         let permit = self.reserve_droppable(batch.bytes).await?;
         if permit.is_some() {
             return Ok(permit);
