@@ -64,11 +64,9 @@ impl<'a> EntryBatch<'a> {
     pub(super) fn record_wait(&self, job: &Job) {
         if job.attempt == 1 {
             let now_ms = self.clock.ms(self.clock.at());
-            self.runner.context.metrics.plugin_wait.record_between_ms(
-                job.event.time_ms,
-                now_ms,
-                traces::of(self.runner, job),
-            );
+            let metrics = &self.runner.context.metrics;
+            let trace = metrics.traces.on().and_then(|traces| traces.sampled(&job.event));
+            metrics.plugin_wait.record_between_ms(job.event.time_ms, now_ms, trace);
         }
     }
 

@@ -40,7 +40,6 @@ pub(super) async fn decide(
     let time_ms = entries.account(version, &job, &execution, now);
     log_limits_hit(entries, &job, &execution, now);
     let rolled_back = entries.observe(version, job.event.seq, &execution);
-    let ended = OutcomeLine::of(&execution.verdict);
     let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
     let called: Vec<_> = calls.iter().map(|call| call.device).collect();
     if !calls.is_empty() {
@@ -49,7 +48,7 @@ pub(super) async fn decide(
     for line in &logs {
         tracing::info!(target: "plugin", plugin = %runner.name, event = %job.event.seq, "{line}");
     }
-    let mut problem = judge(entries, verdict);
+    let mut problem = judge(entries, &verdict);
     if let Some(problem) = &mut problem {
         // The previous version gets the event.
         problem.retry |= rolled_back;
@@ -76,7 +75,7 @@ pub(super) async fn decide(
         logs,
         outcome: Outcome::Done { effects },
     };
-    let (version, outcome, hold_reason) = (version.clone(), ended, String::new());
+    let (version, outcome, hold_reason) = (version.clone(), OutcomeLine::of(&verdict), String::new());
     let uncommitted = Uncommitted { version, job, outcome, handled, kv, recorded_calls, hold_reason };
     if let Some(problem) = problem {
         return give_up(entries, uncommitted, problem);
@@ -131,15 +130,15 @@ fn log_limits_hit(entries: &EntryBatch<'_>, job: &Job, execution: &Execution, no
 }
 
 /// Returns `None` if the guest handled the event.
-fn judge(entries: &EntryBatch<'_>, verdict: Verdict) -> Option<Failure> {
+fn judge(entries: &EntryBatch<'_>, verdict: &Verdict) -> Option<Failure> {
     let runner = entries.runner;
     match verdict {
         Verdict::Done => None,
-        Verdict::Reject(text) => Some(Failure { text, retry: false }),
-        Verdict::Retry(text) | Verdict::GuestFailed(text) => Some(Failure { text, retry: true }),
+        Verdict::Reject(text) => Some(Failure { text: text.clone(), retry: false }),
+        Verdict::Retry(text) | Verdict::GuestFailed(text) => Some(Failure { text: text.clone(), retry: true }),
         // A retry would most likely end in the same way.
         Verdict::HostPanicked(text) => {
-            runner.context.supervisor.count_panic("guest call", &text);
+            runner.context.supervisor.count_panic("guest call", text);
             let text = format!("the host panicked in a call of the plugin: {text}");
             Some(Failure { text, retry: false })
         }

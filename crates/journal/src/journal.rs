@@ -129,7 +129,11 @@ impl Journal {
         if durable {
             last.file.sync().map_err(problem)?;
         }
-        self.files.record_end(end, durable);
+        let mut inner = self.files.0.write();
+        inner.last.record_end(end);
+        if durable {
+            inner.durable = end.row;
+        }
         Ok(end)
     }
 
@@ -221,15 +225,9 @@ impl Files {
 
     /// The file that is written to.
     fn last(&self) -> LastFile {
-        self.0.read().last.as_last()
-    }
-
-    fn record_end(&self, end: JournalPosition, durable: bool) {
-        let mut inner = self.0.write();
-        inner.last.record_end(end);
-        if durable {
-            inner.durable = end.row;
-        }
+        let inner = self.0.read();
+        let last = &inner.last;
+        LastFile { file: last.file(), start: last.start(), end: last.end(), used: last.used() }
     }
 
     fn take_oldest(&self, row: i64) -> Option<Segment> {

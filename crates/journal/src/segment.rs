@@ -92,11 +92,6 @@ impl Segment {
         self.file.clone()
     }
 
-    pub fn as_last(&self) -> LastFile {
-        let (file, start, end) = (self.file.clone(), self.start, self.end);
-        LastFile { file, start, end, used: FILE_HEADER as u64 + end.offset - start.offset }
-    }
-
     /// Whether a reader has the file open.
     pub fn is_read(&self) -> bool {
         Arc::strong_count(&self.file) > 1

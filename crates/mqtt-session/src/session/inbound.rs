@@ -92,7 +92,7 @@ impl<D: Clone + Deliverable> Session<D> {
     }
 
     /// The next acknowledgement that may be sent. Used by a connection that is ending: everything else waits for the next connection.
-    pub fn next_ack(&mut self) -> Option<OutgoingPacket<'_, D>> {
+    pub fn next_ack(&mut self) -> Option<OutgoingPacket<D>> {
         self.acks.pop().map(OutgoingPacket::Ack)
     }
 }

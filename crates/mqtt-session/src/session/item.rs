@@ -1,6 +1,6 @@
 //! The items of a session, and the packets that it gives out. Plain types.
 
-use std::{borrow::Cow, cmp::Ordering, sync::Arc, time::Instant};
+use std::{cmp::Ordering, sync::Arc, time::Instant};
 
 use switchbox_model::{Message, QoS, broker::MessageNum};
 use switchbox_mqtt_codec::packet::Ack;
@@ -152,27 +152,16 @@ pub enum OfferResult {
     Full,
 }
 
-/// The next packet to send.
+/// The next packet to send. The session keeps the item of QoS 1 or 2 for a retransmission. Both share the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OutgoingPacket<'a, D: Clone> {
+pub enum OutgoingPacket<D> {
     Ack(Ack),
     /// `id` is 0 for QoS 0, which is sent without an identifier.
     Publish {
         id: u16,
         dup: bool,
-        item: Cow<'a, Item<D>>,
+        item: Item<D>,
     },
-}
-
-impl<D: Clone + 'static> OutgoingPacket<'_, D> {
-    /// The packet without a reference to the session, which keeps the item for a retransmission. Both share the payload.
-    #[must_use]
-    pub fn into_owned(self) -> OutgoingPacket<'static, D> {
-        match self {
-            Self::Ack(ack) => OutgoingPacket::Ack(ack),
-            Self::Publish { id, dup, item } => OutgoingPacket::Publish { id, dup, item: Cow::Owned(item.into_owned()) },
-        }
-    }
 }
 
 /// Whether an acknowledgement of the client was expected.

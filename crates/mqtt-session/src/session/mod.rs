@@ -19,7 +19,6 @@ mod suspended;
 mod tests;
 
 use std::{
-    borrow::Cow,
     collections::{HashMap, HashSet, VecDeque},
     time::Instant,
 };
@@ -203,7 +202,7 @@ impl<D: Clone + Deliverable> Session<D> {
     }
 
     /// The next packet to send. `None` if nothing can be sent until something is queued or acknowledged.
-    pub fn next(&mut self, now: Instant) -> Option<OutgoingPacket<'_, D>> {
+    pub fn next(&mut self, now: Instant) -> Option<OutgoingPacket<D>> {
         if let Some(ack) = self.acks.pop() {
             return Some(OutgoingPacket::Ack(ack));
         }
@@ -218,7 +217,7 @@ impl<D: Clone + Deliverable> Session<D> {
                 continue;
             }
             if item.qos == QoS::AtMostOnce {
-                return Some(OutgoingPacket::Publish { id: 0, dup: false, item: Cow::Owned(item) });
+                return Some(OutgoingPacket::Publish { id: 0, dup: false, item });
             }
             let id = item.journaled.map_or_else(|| self.free_id(), |journaled| journaled.id);
             let journaled = item.journaled.map(|journaled| journaled.num);
@@ -226,23 +225,22 @@ impl<D: Clone + Deliverable> Session<D> {
                 id,
                 state: SendState::Published,
                 in_doubt: false,
-                item: Some(item),
+                item: Some(item.clone()),
                 journaled,
             });
             self.resent = self.in_flight.len();
-            let item = self.in_flight.back()?.item.as_ref()?;
-            return Some(OutgoingPacket::Publish { id, dup: false, item: Cow::Borrowed(item) });
+            return Some(OutgoingPacket::Publish { id, dup: false, item });
         }
     }
 
     /// Retransmits the next entry that an earlier connection sent, in the order of sending.
-    fn resend(&mut self) -> Option<OutgoingPacket<'_, D>> {
+    fn resend(&mut self) -> Option<OutgoingPacket<D>> {
         let entry = self.in_flight.get_mut(self.resent)?;
         self.resent += 1;
         entry.in_doubt = false;
         Some(match &entry.item {
             Some(item) if entry.state == SendState::Published => {
-                OutgoingPacket::Publish { id: entry.id, dup: true, item: Cow::Borrowed(item) }
+                OutgoingPacket::Publish { id: entry.id, dup: true, item: item.clone() }
             }
             _ => OutgoingPacket::Ack(Ack::new(AckKind::PubRel, entry.id)),
         })

@@ -142,12 +142,12 @@ impl Connection {
                 permit
             };
             let (permit, stays) = split_end(self.or_revoked(reserved).await);
-            let position = topics.write_with(permit.flatten(), pending, self.waker_for(&acks, 0).into());
+            let position = topics.write_with(permit.flatten(), pending, self.on_commit(&acks, 0));
             return stays.and(self.submitted(position.ok_or(ingest::Error::Closed), 0, acks));
         };
         let bytes = weight(&event.data) + pending.bytes();
         let (permit, stays) = split_end(self.reserve(bytes).await);
-        let (changes, on_commit) = entry_of(pending, self.waker_for(&acks, bytes).into());
+        let (changes, on_commit) = entry_of(pending, self.on_commit(&acks, bytes));
         let submitted = self.presence.shared.host.ingest.submit_topic(event, changes, permit, on_commit);
         stays.and(self.submitted(submitted, bytes, acks))
     }
@@ -176,7 +176,7 @@ impl Connection {
             let acks: Vec<_> =
                 pubrec_received.iter().map(|journaled| Ack::new(AckKind::PubRel, journaled.id)).collect();
             // If the journal is closed, the client sends PUBREC again on its next connection.
-            if let Some(position) = session_journal.submit_soon(changes, self.waker_for(&acks, 0).into()) {
+            if let Some(position) = session_journal.submit_soon(changes, self.on_commit(&acks, 0)) {
                 self.presence.mailbox.lock().session.ack_at(position, acks);
             }
         }

@@ -34,14 +34,14 @@ impl Connection {
                 }
             }
         };
-        tokio::select! {
+        let got = tokio::select! {
             biased;
-            got = self.presence.mailbox.unless_closing(future) => {
-                self.check_still_authorized()?;
-                got.map_err(ConnectionEnd::Closed)
-            }
-            end = over => Err(end),
-        }
+            got = future => Ok(got),
+            close = self.presence.mailbox.asked_to_close() => Err(ConnectionEnd::Closed(close)),
+            end = over => return Err(end),
+        };
+        self.check_still_authorized()?;
+        got
     }
 
     /// Checks the authorisation if it may have changed. The request stays set, so that the connection's loop does the full revalidation

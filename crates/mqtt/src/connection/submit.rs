@@ -1,7 +1,7 @@
 //! Submits a client's events to the journal. Waiting for room in the journal's queue slows a fast client down. Does not write to the
 //! socket.
 
-use std::{task::Waker, time::Instant};
+use std::time::Instant;
 
 use crate::{
     connection::{
@@ -12,7 +12,7 @@ use crate::{
     mailbox::Close,
     presence::Presence,
 };
-use switchbox_core::ingest::{self, EventBatch, NewEvent, QueuePermit, QueuePosition};
+use switchbox_core::ingest::{self, EventBatch, NewEvent, OnCommit, QueuePermit, QueuePosition};
 use switchbox_model::{Entry, limits};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 
@@ -34,7 +34,9 @@ impl Connection {
     /// Waits for room in the journal's queue, which slows a fast client down. If the connection has to end instead, the events are not
     /// accepted, and the client still has them.
     async fn submit_events(&mut self, batch: &mut InboundBatch) -> Result<(), ConnectionEnd> {
-        let permit = self.reserve_or_drop(batch).await?;
+        // Every event of QoS 1 or 2 has an acknowledgement: the others are of QoS 0.
+        let has_droppable = batch.events.len() != batch.acks.len();
+        let permit = if has_droppable { self.reserve_or_drop(batch).await? } else { None };
         if batch.events.is_empty() {
             return Ok(());
         }
@@ -46,7 +48,7 @@ impl Connection {
             Some(permit) => permit,
             None => self.reserve(bytes).await?,
         };
-        let (device, permit, on_commit) = (Some(&device), Some(permit), self.waker_for(&acks, bytes).into());
+        let (device, permit, on_commit) = (Some(&device), Some(permit), self.on_commit(&acks, bytes));
         let batch = EventBatch { device, events, permit, on_commit, ..EventBatch::default() };
         let submitted = self.presence.shared.host.ingest.append(batch, Entry::of_events);
         let in_quota = self.submitted(submitted, bytes, acks);
@@ -54,13 +56,9 @@ impl Connection {
         in_quota
     }
 
-    /// Reserves room for the batch if it has events of QoS 0. Without room it drops those, so that events with an acknowledgement
+    /// Reserves room for a batch that has events of QoS 0. Without room it drops those, so that events with an acknowledgement
     /// have it. Returns `None` if the caller still has to reserve room for the events of QoS 1 and 2.
     async fn reserve_or_drop(&mut self, batch: &mut InboundBatch) -> Result<Option<QueuePermit>, ConnectionEnd> {
-        // Every event of QoS 1 or 2 has an acknowledgement, so there are no events of QoS 0.
-        if batch.events.len() == batch.acks.len() {
-            return Ok(None);
-        }
         let permit = self.reserve_droppable(batch.bytes).await?;
         if permit.is_some() {
             return Ok(permit);
@@ -87,7 +85,7 @@ impl Connection {
             self.count_dropped(1);
             return Ok(());
         };
-        let on_commit = self.waker_for(&[], bytes).into();
+        let on_commit = self.on_commit(&[], bytes);
         let submitted = self.presence.shared.host.ingest.submit_topic(event, Vec::new(), Some(permit), on_commit);
         self.submitted(submitted, bytes, Vec::new())
     }
@@ -118,10 +116,13 @@ impl Connection {
         self.or_revoked(reserved).await?.map_err(closed)
     }
 
-    /// The waker for the commit of a batch. `None` if the connection has nothing to do then: there is nothing to acknowledge, and the
-    /// client is still read.
-    pub(super) fn waker_for(&self, acks: &[Ack], bytes: usize) -> Option<Waker> {
-        (!acks.is_empty() || self.unwritten.fills(bytes)).then(|| Waker::from(self.presence.mailbox.clone()))
+    /// What follows the commit of a batch: the connection is woken, unless it has nothing to do then. That is so if there is nothing to
+    /// acknowledge and the client is still read.
+    pub(super) fn on_commit(&self, acks: &[Ack], bytes: usize) -> OnCommit {
+        if acks.is_empty() && !self.unwritten.fills(bytes) {
+            return OnCommit::Nothing;
+        }
+        OnCommit::Wake(self.presence.mailbox.clone().into())
     }
 
     /// A batch was submitted and has this position: queues its acknowledgements for that position. Returns an error if the journal is

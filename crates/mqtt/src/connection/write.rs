@@ -27,7 +27,7 @@ const ENCODED_PACKETS: u64 = 4096;
 /// Writes after which the task looks at what else there is to do, however fast the client reads.
 const WRITES: usize = 16;
 
-type TakenPackets = Vec<OutgoingPacket<'static, DeviceDelivery>>;
+type TakenPackets = Vec<OutgoingPacket<DeviceDelivery>>;
 
 thread_local! {
     /// The write buffer of a worker thread. It is not held across an await.
@@ -118,7 +118,7 @@ impl Connection {
                 } else {
                     shared.metrics.drop_message("larger than the client takes");
                     // 0 is the identifier of QoS 0, which is not in flight. What is in flight may have been withdrawn meanwhile.
-                    let item = if id == 0 { Some(item.into_owned()) } else { mailbox.lock().session.forget(id) };
+                    let item = if id == 0 { Some(item) } else { mailbox.lock().session.forget(id) };
                     item.into_iter().for_each(|item| refused.add(item, false));
                     // It has made room in the window, and the session has progress to journal.
                     more = true;
@@ -159,7 +159,7 @@ impl Connection {
                 // A retransmission frees no place in the queue, as its first transmission did.
                 places += u64::from(!dup);
             }
-            taken.push(packet.into_owned());
+            taken.push(packet);
         };
         let blocking_packet_id = if more { None } else { state.session.blocking_packet_id() };
         state.slow_consumer.took(places);
