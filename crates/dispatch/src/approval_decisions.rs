@@ -30,7 +30,7 @@ impl Manager {
         self.decide(id, Decision::Approved { caller: caller.to_owned() }).await
     }
 
-    /// Drops them; their event becomes a dead letter.
+    /// Drops the effects that wait under this id; their event becomes a dead letter. That is in the journal when it returns.
     pub async fn reject(&self, id: &str, caller: &str, reason: &str) -> Result<(), ApprovalError> {
         self.decide(id, Decision::Rejected { caller: caller.to_owned(), reason: reason.to_owned() }).await
     }

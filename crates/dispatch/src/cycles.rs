@@ -78,8 +78,9 @@ impl fmt::Display for Cycle {
 #[derive(Debug)]
 pub(super) struct Cycles {
     edges: HashMap<Node, Vec<Edge>>,
+    /// The number of edges.
     len: usize,
-    /// What the times of samples count from.
+    /// When the clock of the samples was zero.
     began: Instant,
     reported: LogLimits<String>,
     /// Each of these is reported once.

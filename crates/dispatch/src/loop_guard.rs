@@ -14,7 +14,7 @@ use switchbox_rules::token_bucket::{TokenBucket, TokenRate};
 
 /// The longest time that an event's effects are held back. Effects that would have to wait longer are refused.
 pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(10);
-/// Targets with a bucket of their own. Further targets share one.
+/// Targets with a separate bucket. Further targets share one.
 const TARGETS_MAX: usize = 100_000;
 /// Idle buckets are removed only when there are more than this.
 const TARGETS_MIN: usize = 1_024;
@@ -22,7 +22,7 @@ const TARGETS_MIN: usize = 1_024;
 const BUSY_EFFECTS: u32 = 5;
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// `None` = unlimited.
+/// Returns `None` if the rate is not limited. `burst`: how many effects may come at once; without it, as many as in one second.
 fn token_rate(rate: Rate, burst: Option<u32>) -> Option<TokenRate> {
     let Rate::Of { count, per } = rate else { return None };
     let per = u64::try_from(per.as_nanos()).unwrap_or(u64::MAX);
@@ -30,11 +30,14 @@ fn token_rate(rate: Rate, burst: Option<u32>) -> Option<TokenRate> {
     Some(TokenRate::new(interval, burst.map_or(SECOND_NS, |burst| interval.saturating_mul(burst.into()))))
 }
 
-/// A plugin's rates.
+/// The rates that a plugin's settings allow. `None`: not limited.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TokenRates {
+    /// For each device.
     device: Option<TokenRate>,
+    /// For each topic.
     topic: Option<TokenRate>,
+    /// For all effects of the plugin together.
     all: Option<TokenRate>,
 }
 
@@ -108,12 +111,12 @@ impl LoopGuard {
         let count = u32::try_from(effects.len()).unwrap_or(u32::MAX);
         let wait = token_rates.all.map_or(0, |token_rate| self.all.wait(now, count, token_rate));
         let mut longest = (wait, LimitHit { limit: names::EFFECTS_PER_SECOND, effect: 0 });
-        for (place, target, tokens) in targets(effects) {
+        for (index, target, tokens) in targets(effects) {
             let Some(token_rate) = token_rates.of(target) else { continue };
             let bucket = self.state(target).map_or(TokenBucket::default(), |state| state.bucket);
             let wait = bucket.wait(now, tokens, token_rate);
             if wait > longest.0 {
-                longest = (wait, LimitHit { limit: names::RATE_PER_TARGET, effect: place });
+                longest = (wait, LimitHit { limit: names::RATE_PER_TARGET, effect: index });
             }
         }
         longest
@@ -123,7 +126,7 @@ impl LoopGuard {
         if let Some(token_rate) = token_rates.all {
             self.all = self.all.after(now, u32::try_from(effects.len()).unwrap_or(u32::MAX), token_rate);
         }
-        for (place, target, tokens) in targets(effects) {
+        for (index, target, tokens) in targets(effects) {
             let token_rate = token_rates.of(target);
             let state = self.state_mut(target, now);
             if let Some(token_rate) = token_rate {
@@ -136,7 +139,7 @@ impl LoopGuard {
             let before = state.effects;
             state.effects = before.saturating_add(tokens);
             if before < BUSY_EFFECTS && state.effects >= BUSY_EFFECTS {
-                on_busy(place);
+                on_busy(index);
             }
         }
     }
@@ -189,16 +192,16 @@ impl TokenRates {
     }
 }
 
-/// Each target once, with the place of its first effect and how many there are. Effects of an event are few.
+/// Each target once, with the index of its first effect and how many there are. Effects of an event are few.
 fn targets(effects: &[Effect]) -> impl Iterator<Item = (usize, Target<'_>, u32)> {
-    effects.iter().enumerate().filter_map(|(place, effect)| {
+    effects.iter().enumerate().filter_map(|(index, effect)| {
         let target = effect.target()?;
         let same = |effect: &&Effect| effect.target() == Some(target);
-        if effects.iter().take(place).any(|effect| same(&effect)) {
+        if effects.iter().take(index).any(|effect| same(&effect)) {
             return None;
         }
-        let count = 1 + effects.iter().skip(place + 1).filter(same).count();
-        Some((place, target, u32::try_from(count).unwrap_or(u32::MAX)))
+        let count = 1 + effects.iter().skip(index + 1).filter(same).count();
+        Some((index, target, u32::try_from(count).unwrap_or(u32::MAX)))
     })
 }
 
