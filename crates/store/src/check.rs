@@ -5,11 +5,12 @@ use std::path::Path;
 use super::{Error, decide, lock::Lock, schema};
 use switchbox_journal::{inspect, segment::Segment};
 
-/// What is in each file.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Checked {
+    /// What is in each file.
     pub lines: Vec<String>,
-    /// What is wrong; empty if all is well.
+    /// What is wrong; empty if a host can start on the store.
     pub problems: Vec<String>,
 }
 

@@ -10,14 +10,15 @@ use switchbox_journal::{
     segment::Segment,
 };
 
-/// What is done about damage.
+/// What the operator can do about damage.
 const HELP: &str = "`switchbox check` shows all that is damaged, `switchbox repair` (or `switchbox serve --repair`) continues without it \
                     and moves it aside, `switchbox restore` brings a backup back (docs/operations.md)";
-/// Rows of the journal that are decoded in one go.
+/// Bytes of the journal that are decoded at once.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
-/// What was found, and can be used.
+/// A store that can be opened.
 pub(super) struct Decided {
+    /// The files of the journal.
     pub(super) found: Inspection,
     /// The row up to which the documents have got.
     pub(super) applied: i64,
@@ -25,12 +26,17 @@ pub(super) struct Decided {
     pub(super) loaded: Loaded,
 }
 
+/// Reads the journal and `state.db`.
+///
+/// # Errors
+///
+/// The store cannot be opened; says why, and what to do about it.
 pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
     let mut found = inspect::inspect(&data.join(FOLDER))?;
     if let Some(damage) = &found.damage {
         return Err(Error::Damaged(format!("{damage}; {HELP}")));
     }
-    let documents = documents_of(data)?;
+    let documents = read_documents(data)?;
     let (start, end) = (found.start(), found.end());
     let applied = documents.applied;
     let file = |segment: Option<&Segment>| {
@@ -46,7 +52,7 @@ pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
     }
     if start.row > applied {
         let first = file(found.segments.front());
-        let known = if documents.is_there { format!("knows rows up to {applied}") } else { "is missing".into() };
+        let known = if documents.exists { format!("knows rows up to {applied}") } else { "is missing".into() };
         return Err(Error::Damaged(format!(
             "{first}: the journal begins with row {}, but state.db {known}: it is older than the journal, and what is between them (devices, \
              credentials, configs) is missing; `switchbox restore` brings a backup back, `switchbox repair --without-journal` continues with \
@@ -58,7 +64,7 @@ pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
     Ok(Decided { found, applied, loaded: documents.loaded })
 }
 
-/// Rows that the documents miss are replayed: they have to be readable.
+/// Checks that the rows can be decoded that the documents do not contain, because they are replayed.
 fn decode(found: &mut Inspection, applied: i64) -> Result<(), Error> {
     let Some(files) = Files::of(std::mem::take(&mut found.segments)) else { return Ok(()) };
     let mut from = applied + 1;
@@ -75,14 +81,17 @@ fn decode(found: &mut Inspection, applied: i64) -> Result<(), Error> {
     Ok(())
 }
 
+/// The content of `state.db`.
 #[derive(Default)]
 pub(super) struct Documents {
-    pub(super) is_there: bool,
+    pub(super) exists: bool,
+    /// The row up to which the documents have got.
     pub(super) applied: i64,
     pub(super) loaded: Loaded,
 }
 
-pub(super) fn documents_of(data: &Path) -> Result<Documents, Error> {
+/// Reads `state.db`, which no host may be using.
+pub(super) fn read_documents(data: &Path) -> Result<Documents, Error> {
     let Some(db) = schema::open_unchanged(data)? else { return Ok(Documents::default()) };
     let damaged = |error: Error| {
         Error::Damaged(format!(
@@ -92,5 +101,5 @@ pub(super) fn documents_of(data: &Path) -> Result<Documents, Error> {
     };
     let applied = documents::applied(&db).map_err(damaged)?;
     let loaded = loading::load(&db).map_err(damaged)?;
-    Ok(Documents { is_there: true, applied, loaded })
+    Ok(Documents { exists: true, applied, loaded })
 }

@@ -38,7 +38,7 @@ pub enum Doc {
         gateway: DeviceNum,
         device: DeviceNum,
     },
-    /// What it says is new.
+    /// Replaces the device's last error.
     DeviceError {
         device: DeviceNum,
         error: DeviceError,
@@ -111,6 +111,7 @@ pub enum Doc {
     Broker(Box<BrokerChange>),
 }
 
+/// A registry.
 #[derive(Debug, Clone)]
 pub struct RegistryDoc {
     pub name: RegistryName,
@@ -133,6 +134,7 @@ pub struct ServiceDoc {
     pub revision: u64,
 }
 
+/// A device, without its config and state.
 #[derive(Debug, Clone)]
 pub struct DeviceDoc {
     pub num: DeviceNum,
@@ -140,7 +142,7 @@ pub struct DeviceDoc {
     pub spec: DeviceSpec,
     pub password: Option<PasswordHash>,
     pub created_ms: u64,
-    /// As that of a registry. It is another one after a change of the method endpoint as well.
+    /// As that of a registry. A change of the method endpoint changes it as well.
     pub revision: u64,
 }
 
@@ -152,13 +154,14 @@ pub struct LastSeen {
     /// Its PINGREQ.
     pub heartbeat_ms: Option<u64>,
     pub config_sent_ms: Option<u64>,
-    /// Also while a newer config is not acknowledged.
+    /// When it last acknowledged a config, also an older one than the newest.
     pub config_acknowledged_ms: Option<u64>,
-    /// The newest of its `connected` and `disconnected` events is the former.
+    /// Whether the newest of its `connected` and `disconnected` events is `connected`.
     pub connected: Option<bool>,
 }
 
 impl LastSeen {
+    /// Takes over the fields that the newer one has.
     pub fn fold(&mut self, newer: Self) {
         self.event_ms = newer.event_ms.or(self.event_ms);
         self.heartbeat_ms = newer.heartbeat_ms.or(self.heartbeat_ms);
@@ -212,7 +215,7 @@ pub struct OutgoingDoc {
 pub struct TimerDoc {
     pub plugin: PluginName,
     pub timer: Timer,
-    /// The effect that set it; none for the host's own.
+    /// The effect that set it. `None` for a timer that the host itself set.
     pub by: Option<EffectKey>,
 }
 
@@ -223,7 +226,7 @@ pub struct PluginDoc {
     pub from: Seq,
 }
 
-/// A plugin that there is or was, and what of it is kept.
+/// A plugin that is or was installed, and since when it is off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginLifecycleDoc {
     pub plugin: PluginName,

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::{
     Error,
-    columns::{each, from_json, json, meta, plugin_name, set_meta},
+    columns::{for_each_row, from_json, meta, plugin_name, set_meta, to_json},
     docs::PluginLifecycleDoc,
     timers,
 };
@@ -63,7 +63,7 @@ fn schema_key(plugin: &str) -> String {
 }
 
 fn write_rolled_back(tx: &Transaction<'_>, name: &str, rolled_back: Option<&RolledBack>) -> Result<(), Error> {
-    let text = rolled_back.map(json).transpose()?;
+    let text = rolled_back.map(to_json).transpose()?;
     tx.execute(
         "INSERT INTO plugin_life (name, taken_back) VALUES (?1, ?2)
          ON CONFLICT (name) DO UPDATE SET taken_back = excluded.taken_back",
@@ -89,7 +89,7 @@ pub(super) fn clock_set(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> 
 
 pub(super) fn load(db: &Connection) -> Result<Vec<PluginLifecycleDoc>, Error> {
     let mut found = Vec::new();
-    each(db, "SELECT name, kind, digest, off_ms, removed, taken_back FROM plugin_life", |r| {
+    for_each_row(db, "SELECT name, kind, digest, off_ms, removed, taken_back FROM plugin_life", |r| {
         let identity = match (r.get::<_, Option<String>>(1)?, r.get::<_, Option<String>>(2)?) {
             (Some(kind), Some(digest)) => Some(Identity { kind, digest }),
             _ => None,

@@ -28,9 +28,9 @@ const UNKNOWN_EVENTS: u64 = 1 << 20;
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Repaired {
-    /// One for each thing that was done.
+    /// One line for each thing that was done.
     pub lines: Vec<String>,
-    /// Where the bytes are that were cut.
+    /// The folder with the bytes that were cut.
     pub aside: Option<PathBuf>,
 }
 
@@ -39,7 +39,7 @@ pub struct Repaired {
 pub fn repair(data: &Path, without_journal: bool) -> Result<Repaired, Error> {
     let _lock = Lock::take(data)?;
     let found = inspect::inspect(&data.join(switchbox_journal::FOLDER))?;
-    let documents = match decide::documents_of(data) {
+    let documents = match decide::read_documents(data) {
         Ok(documents) => documents,
         Err(error) => return without_documents(data, &found, error),
     };
@@ -55,17 +55,18 @@ pub fn repair(data: &Path, without_journal: bool) -> Result<Repaired, Error> {
     Repair::new(data, &found, &documents)?.cut(found.damage.as_ref())
 }
 
-/// The journal alone is enough where nothing of it was trimmed.
+/// Repairs a store whose `state.db` cannot be read: if the journal is whole and was never trimmed, `state.db` is moved aside, and the next start
+/// makes it anew. `error`: why it cannot be read; returned if that is not possible.
 fn without_documents(data: &Path, found: &Inspection, error: Error) -> Result<Repaired, Error> {
     if found.damage.is_some() || found.start().row > 0 || found.segments.is_empty() {
         return Err(error);
     }
     let failed = |e: io::Error| Error::Open { path: data.display().to_string(), problem: e.to_string() };
-    let folder = quarantine::make(data).map_err(failed)?;
+    let folder = quarantine::make_folder(data).map_err(failed)?;
     let state = schema::path(data);
     for path in [state.clone(), state.with_extension("db-wal"), state.with_extension("db-shm")] {
         if path.exists() {
-            quarantine::take(&folder, &path).map_err(failed)?;
+            quarantine::move_into(&folder, &path).map_err(failed)?;
         }
     }
     let line =
@@ -73,20 +74,26 @@ fn without_documents(data: &Path, found: &Inspection, error: Error) -> Result<Re
     Ok(Repaired { lines: vec![line], aside: Some(folder) })
 }
 
+/// A repair while it is made.
 struct Repair<'a> {
     data: &'a Path,
+    /// The files of the journal.
     found: &'a Inspection,
+    /// The row up to which the documents have got.
     applied: i64,
+    /// All events before this one are handled.
     low_water: Seq,
+    /// What was done so far.
     done: Repaired,
     /// Where the journal ends, as far as it is repaired.
     end: JournalPosition,
+    /// Where the bytes go that are cut.
     folder: PathBuf,
 }
 
 impl<'a> Repair<'a> {
     fn new(data: &'a Path, found: &'a Inspection, documents: &Documents) -> Result<Self, Error> {
-        let folder = quarantine::make(data)
+        let folder = quarantine::make_folder(data)
             .map_err(|e| Error::Open { path: data.display().to_string(), problem: e.to_string() })?;
         let done = Repaired { lines: Vec::new(), aside: Some(folder.clone()) };
         let low_water = documents.loaded.low_water;
@@ -98,11 +105,12 @@ impl<'a> Repair<'a> {
         move |error| Error::Open { path: path.clone(), problem: error.to_string() }
     }
 
+    /// Moves all files of the journal aside, and begins a new one.
     fn restart_journal(mut self) -> Result<Repaired, Error> {
         let failed = self.failed();
         let last_seq = self.last_seq();
         for path in inspect::files(&self.found.folder)? {
-            quarantine::take(&self.folder, &path).map_err(&failed)?;
+            quarantine::move_into(&self.folder, &path).map_err(&failed)?;
         }
         fs::create_dir_all(&self.found.folder).map_err(&failed)?;
         self.begin(last_seq).map_err(&failed)?;
@@ -115,13 +123,14 @@ impl<'a> Repair<'a> {
         Ok(self.done)
     }
 
-    /// The last event that there may have been.
+    /// The highest number that an event may have had.
     fn last_seq(&self) -> Seq {
         let after = self.found.damage.iter().flat_map(|damage| &damage.after).map(|(_, run)| run.last_seq);
         let known = after.chain([self.end.last_seq, self.low_water]).max().unwrap_or_default();
         Seq(known.0 + UNKNOWN_EVENTS)
     }
 
+    /// Cuts what is damaged. Then begins a new file of the journal, if it ends before the documents do.
     fn cut(mut self, damage: Option<&Damage>) -> Result<Repaired, Error> {
         let failed = self.failed();
         if let Some(damage) = damage {
@@ -143,13 +152,13 @@ impl<'a> Repair<'a> {
         Ok(self.done)
     }
 
-    /// Moves all files aside from the damaged one on, and writes those runs again that can stay: of rows that `state.db` has already,
-    /// or with nothing missing before them. What builds on missing rows that it does not have is cut.
+    /// Moves all files aside from the damaged one on. Then writes the readable runs again whose rows `state.db` has already, or before which no
+    /// row is missing that it does not have. The others are cut: they depend on missing rows.
     fn rewrite_behind_damage(&mut self, damage: &Damage) -> io::Result<()> {
         let files = inspect::files(&self.found.folder).map_err(io::Error::other)?;
         let affected: Vec<_> = files.into_iter().filter(|path| *path >= damage.path).collect();
         for path in &affected {
-            quarantine::take(&self.folder, path)?;
+            quarantine::move_into(&self.folder, path)?;
         }
         if self.found.segments.is_empty() {
             self.end.row = damage.row;
@@ -158,11 +167,11 @@ impl<'a> Repair<'a> {
             // The part before the damage, with the header.
             self.write(&damage.path, 0..damage.offset, None)?;
         }
-        let (mut cut, before) = (false, self.end);
+        let (mut is_cut, end_before) = (false, self.end);
         for (path, run) in &damage.after {
             let missing = run.first_row - 1 - self.end.row;
-            cut |= missing > 0 && run.first_row - 1 > self.applied;
-            if cut {
+            is_cut |= missing > 0 && run.first_row - 1 > self.applied;
+            if is_cut {
                 self.report_cut(
                     run.first_row,
                     run.last_row,
@@ -174,9 +183,9 @@ impl<'a> Repair<'a> {
                 self.report_cut(self.end.row + 1, run.first_row - 1, "cannot be read; state.db has what they changed");
                 self.record_gap(run.first_row - 1)?;
             }
-            self.keep(path, run)?;
+            self.rewrite_run(path, run)?;
         }
-        if damage.offset == FIRST && self.end == before {
+        if damage.offset == FIRST && self.end == end_before {
             // The file has no row before the damage, but it says at which row the journal continues.
             self.write(&damage.path, 0..FIRST, None)?;
         }
@@ -190,7 +199,8 @@ impl<'a> Repair<'a> {
         self.done.lines.push(format!("rows {first} to {last} {what}"));
     }
 
-    fn keep(&mut self, path: &Path, run: &Run) -> io::Result<()> {
+    /// Writes a run of rows into a new file of the journal.
+    fn rewrite_run(&mut self, path: &Path, run: &Run) -> io::Result<()> {
         let start = JournalPosition { row: run.first_row - 1, ..self.end };
         self.write(&self.found.folder.join(segment::name(start)), run.from..run.until, Some((path, start)))?;
         let bytes = run.until - run.from;
@@ -198,6 +208,7 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
+    /// Writes the note that the rows from the end of the journal to `after` are missing.
     fn record_gap(&self, after: i64) -> io::Result<()> {
         let path = self.found.folder.join(inspect::gap_name(self.end.row, after));
         let text = format!("rows {} to {after} were lost; `switchbox repair` noted it\n", self.end.row + 1);

@@ -25,7 +25,7 @@ fn writer<M>(
         commit_time: Duration::ZERO,
         disk_time: Duration::ZERO,
         commit_histogram: Histogram::default(),
-        docs_before: 0,
+        last_doc_count: 0,
         unsent: None,
         record: Vec::new(),
         failed: None,
