@@ -17,7 +17,7 @@ use switchbox_journal::{
     JournalPosition,
     inspect::{self, Damage, Inspection},
     record,
-    runs::{FIRST, Run},
+    runs::{RECORDS_START, Run},
     segment, sync_folder,
 };
 use switchbox_model::Seq;
@@ -163,7 +163,7 @@ impl<'a> Repair<'a> {
         if self.found.segments.is_empty() {
             self.end.row = damage.row;
         }
-        if damage.offset > FIRST {
+        if damage.offset > RECORDS_START {
             // The part before the damage, with the header.
             self.write(&damage.path, 0..damage.offset, None)?;
         }
@@ -185,9 +185,9 @@ impl<'a> Repair<'a> {
             }
             self.rewrite_run(path, run)?;
         }
-        if damage.offset == FIRST && self.end == end_before {
+        if damage.offset == RECORDS_START && self.end == end_before {
             // The file has no row before the damage, but it says at which row the journal continues.
-            self.write(&damage.path, 0..FIRST, None)?;
+            self.write(&damage.path, 0..RECORDS_START, None)?;
         }
         if damage.after.is_empty() {
             self.done.lines.push(format!("nothing after row {} can be read; it was cut", self.end.row));
@@ -243,7 +243,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(path)?;
     file.write_all(bytes)?;
     // The journal's files are whole blocks.
-    let length = (bytes.len() as u64).max(FIRST).next_multiple_of(4_096);
+    let length = (bytes.len() as u64).max(RECORDS_START).next_multiple_of(4_096);
     file.set_len(length)?;
     file.sync_all()
 }

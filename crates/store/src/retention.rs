@@ -64,12 +64,12 @@ impl Retention {
     ) -> Result<KeptChange, Error> {
         let mut change = KeptChange::default();
         let Some(trimmed) = reader.oldest_files(row) else { return Ok(change) };
-        if trimmed.last >= self.horizon {
-            self.read_references(&reader.documents(), trimmed.before, &mut change)?;
+        if trimmed.last_seq >= self.horizon {
+            self.read_references(&reader.documents(), trimmed.seq_before, &mut change)?;
             self.horizon = low_water;
         }
-        self.references = self.references.split_off(&Seq(trimmed.before.0 + 1));
-        for (seq, references) in self.references.range(..=trimmed.last) {
+        self.references = self.references.split_off(&Seq(trimmed.seq_before.0 + 1));
+        for (seq, references) in self.references.range(..=trimmed.last_seq) {
             for reference in references {
                 if is_stored(&reader.documents(), reference.document)? {
                     change.keep.push((find(reader, *seq, reference)?, KeepReason::Referenced));

@@ -88,7 +88,7 @@ fn what_goes_before_an_entry_is_written_and_applied_before_it_and_has_its_own_po
     assert_eq!(applied.iter().collect::<Vec<_>>(), entries);
     let mut written = Vec::new();
     let part = files.first(|place| place.row >= 1).unwrap();
-    part.each(|_, end, body| {
+    part.for_each_record(|_, end, body| {
         assert_eq!(end.last_seq, Seq(7));
         written.extend(record::decode(end.row, body)?);
         Ok(true)
