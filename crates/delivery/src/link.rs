@@ -19,7 +19,7 @@ pub enum Outbound {
         payload: Bytes,
         /// `None` if it has none.
         properties: Option<Arc<[Property]>>,
-        /// It was sent before, perhaps on another connection.
+        /// Whether it was sent before, perhaps on another connection.
         again: bool,
         /// It is not sent after this time. The task that ends due commands ends it.
         expires: Option<Instant>,
@@ -55,7 +55,7 @@ pub trait Link: Send + Sync {
     fn confirms_commands(&self) -> bool {
         true
     }
-    /// It is a gateway's connection.
+    /// Whether it is a gateway's connection.
     fn is_gateway(&self) -> bool {
         false
     }

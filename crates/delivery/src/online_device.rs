@@ -20,11 +20,14 @@ use switchbox_core::registry::Device;
 use switchbox_model::registry::{DeviceError, ErrorKind};
 use switchbox_store::ConfigVersion;
 
+/// A device while it is connected.
 pub(super) struct OnlineDevice {
     pub(super) device: Arc<Device>,
     pub(super) link: Arc<dyn Link>,
+    /// The kinds that it subscribes to, as bits.
     subscribed: AtomicU8,
     handed_config: Mutex<HandedConfig>,
+    /// The method calls that wait for its answers.
     pub(super) calls: WaitingCalls,
     pub(super) commands: CommandWindow,
     /// When this connection took the device over from another one.

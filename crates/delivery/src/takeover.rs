@@ -46,15 +46,15 @@ impl Handle {
     }
 
     fn connect_over(&self, device: &Arc<Device>, link: Arc<dyn Link>, why: &str) -> Online {
-        let (online_device, before) = {
+        let (online_device, previous) = {
             let mut online = self.inner.online.write();
             let taken_over_at = online.contains_key(&device.num).then(Instant::now);
             let online_device = Arc::new(OnlineDevice::new(device.clone(), link, taken_over_at));
             (online_device.clone(), online.insert(device.num, online_device))
         };
-        if let Some(before) = before {
-            before.link.close(why);
-            self.inner.ended(&before, why);
+        if let Some(previous) = previous {
+            previous.link.close(why);
+            self.inner.finish_connection(&previous, why);
         }
         self.inner.ingest.lifecycle(device, EventData::Connected);
         Online { online_device, inner: self.inner.clone(), ended: false }
