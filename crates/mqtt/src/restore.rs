@@ -21,7 +21,7 @@ use switchbox_model::{
 };
 use switchbox_mqtt_codec::packet::Will;
 use switchbox_mqtt_session::{
-    session::{Reached, Session, StoredItem},
+    session::{DeliveryStage, Session, StoredItem},
     topics::{Options, Subscriber},
 };
 use switchbox_store::{BrokerDocs, QueuedDoc, SessionDoc};
@@ -88,11 +88,11 @@ impl Service {
     /// last may have reached it or not.
     fn restore_state(&self, doc: &mut SessionDoc, own: Option<&DeviceId>, has_will: bool, now: ClockReading) -> State {
         let in_doubt_from = doc.in_doubt_from.unwrap_or(MessageNum(doc.sent.0 + 1));
-        let reached = |queued: &QueuedDoc| match queued {
-            QueuedDoc { held: true, .. } => Reached::PubRecReceived,
-            queued if queued.num < in_doubt_from => Reached::Sent,
-            queued if doc.left_ms.is_none() || queued.num <= doc.sent => Reached::InDoubt,
-            _ => Reached::Queued,
+        let stage = |queued: &QueuedDoc| match queued {
+            QueuedDoc { held: true, .. } => DeliveryStage::PubRecReceived,
+            queued if queued.num < in_doubt_from => DeliveryStage::Sent,
+            queued if doc.left_ms.is_none() || queued.num <= doc.sent => DeliveryStage::InDoubt,
+            _ => DeliveryStage::Queued,
         };
         if doc.left_ms.is_none() {
             let sent = doc.queue.last().map_or(doc.sent, |queued| queued.num);
@@ -102,7 +102,7 @@ impl Service {
             self.shared.topics.session_journal().submit_unawaited(left);
         }
         let waiting = std::mem::take(&mut doc.queue).into_iter().map(|queued| StoredItem {
-            reached: reached(&queued),
+            stage: stage(&queued),
             item: journaled_item(queued.num, Arc::new((*queued.message).clone().restore(now)), queued.recipient),
         });
         let (subscriptions, attached_subscriptions) = subscriptions(&doc.subscriptions, own);

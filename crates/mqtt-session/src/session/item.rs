@@ -10,12 +10,14 @@ use switchbox_mqtt_codec::packet::Ack;
 pub enum Body<D> {
     Message {
         message: Arc<Message>,
+        /// The RETAIN flag that it is sent with.
         retain: bool,
         /// Subscription identifiers.
         ids: Vec<u32>,
         /// The filter of the shared subscription that matched it.
         shared: Option<Arc<str>>,
     },
+    /// A delivery to a device.
     Device(D),
 }
 
@@ -55,12 +57,12 @@ impl ClientProgress {
 #[derive(Debug)]
 pub struct StoredItem<D> {
     pub item: Item<D>,
-    pub reached: Reached,
+    pub stage: DeliveryStage,
 }
 
 /// How far the delivery of an item had got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reached {
+pub enum DeliveryStage {
     Queued,
     /// It may have been sent, because the host was killed while the client was connected.
     InDoubt,

@@ -72,7 +72,7 @@ impl Connection {
     /// The client as the publisher of a message. The owner of the quota is looked up for retained messages only.
     fn publisher(&mut self, retains: bool, is_acknowledged: bool) -> Publisher {
         // A client without this state has never waited, so its budget is full.
-        let waits = self.slow.as_mut().is_none_or(|slow| !slow.wait_budget.left(Instant::now()).is_zero());
+        let waits = self.slow.as_mut().is_none_or(|slow| !slow.wait_budget.remaining(Instant::now()).is_zero());
         let Presence { auth_context, mailbox, .. } = &self.presence;
         let owner = if retains { session_key::of_retained(auth_context) } else { Owner::default() };
         let reads_refusals = is_acknowledged && self.peer.version == Version::V5;

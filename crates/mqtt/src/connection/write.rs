@@ -146,7 +146,7 @@ impl Connection {
         let mut state = mailbox.lock();
         state.session.commit(committed);
         mailbox.purge_if_requested(&mut state);
-        let (mut left, mut places) = (bytes, 0);
+        let (mut left, mut freed_places) = (bytes, 0);
         let more = loop {
             if left == 0 || taken.len() >= TAKEN_PACKETS {
                 break true;
@@ -157,12 +157,12 @@ impl Connection {
             if let OutgoingPacket::Publish { dup, item, .. } = &packet {
                 left = left.saturating_sub(item.size());
                 // A retransmission frees no place in the queue, as its first transmission did.
-                places += u64::from(!dup);
+                freed_places += u64::from(!dup);
             }
             taken.push(packet.into_owned());
         };
         let blocking_packet_id = if more { None } else { state.session.blocking_packet_id() };
-        state.slow_consumer.took(places);
+        state.slow_consumer.record_sent(freed_places);
         mailbox.notify_room(&mut state);
         let progress = state.session.take_progress();
         let session_num = state.session_num.filter(|_| !progress.is_empty());

@@ -78,16 +78,16 @@ impl Subscriber for Mailbox {
         self.queue_full.load(Ordering::Relaxed)
     }
 
-    fn slow_consumer(&self) -> Duration {
+    fn wait_allowance(&self) -> Duration {
         let state = self.lock();
-        if state.online { state.slow_consumer.left() } else { Duration::ZERO }
+        if state.online { state.slow_consumer.allowance() } else { Duration::ZERO }
     }
 
-    fn waited(&self, from: Instant, until: Instant) {
-        self.lock().slow_consumer.waited(from, until);
+    fn record_wait(&self, from: Instant, until: Instant) {
+        self.lock().slow_consumer.record_wait(from, until);
     }
 
-    fn room(&self) -> UntilRoom<'_> {
+    fn wait_for_room(&self) -> UntilRoom<'_> {
         let mut room = Box::pin(self.room.notified());
         room.as_mut().enable();
         room
