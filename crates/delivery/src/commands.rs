@@ -51,7 +51,7 @@ impl Inner {
         let count = ended.len();
         if count > 0 {
             self.record_ends(device, status, &ended);
-            self.ingest.commands_settled(device, ended, done);
+            self.ingest.submit_command_ends(device, ended, done);
         }
         count
     }
@@ -90,7 +90,7 @@ impl Inner {
             }
             if let Some(device) = self.registry.get(device) {
                 self.record_ends(&device, status, &ended);
-                self.ingest.commands_settled(&device, ended, None);
+                self.ingest.submit_command_ends(&device, ended, None);
             }
         }
     }
@@ -160,8 +160,8 @@ impl Handle {
             let ended = self.inner.claim(device, status, self.all_open(device.num).await?.into_iter());
             if !ended.is_empty() {
                 self.inner.record_ends(device, status, &ended);
-                let reply = ingest.device_deleted(device, ended, revision).await?;
-                return registry.deleted(reply, device, revision);
+                let reply = ingest.submit_device_deletion(device, ended, revision).await?;
+                return registry.deletion_result(reply, device, revision);
             }
         }
         registry.delete(device, revision).await

@@ -159,7 +159,8 @@ impl Inner {
             self.settle(vec![Settlement::Failed { device, error }]);
         }
         self.record_gateway(&online_device.device);
-        self.ingest.lifecycle(&online_device.device, EventData::Disconnected { reason: reason.to_owned() });
+        self.ingest
+            .submit_lifecycle_event(&online_device.device, EventData::Disconnected { reason: reason.to_owned() });
     }
 
     /// Journals the gateway over which something was last received from the device, if it has changed.

@@ -94,7 +94,7 @@ impl Online {
             }
             DeliveryReport::CommandSent { num } => Some(Settlement::CommandSent { device, num, time_ms }),
             DeliveryReport::ConfigSent => {
-                self.online_device.device.config_sent(time_ms);
+                self.online_device.device.record_config_sent(time_ms);
                 None
             }
             DeliveryReport::ConfigRefused { version } => {

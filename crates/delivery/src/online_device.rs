@@ -109,7 +109,7 @@ impl OnlineDevice {
     /// The device refused this version.
     pub(super) fn refused_config(&self, version: u64, time_ms: u64) {
         let message = format!("config version {version} was refused, or is larger than the device takes");
-        self.device.failed(DeviceError { time_ms, kind: ErrorKind::InvalidArgument, message });
+        self.device.record_error(DeviceError { time_ms, kind: ErrorKind::InvalidArgument, message });
     }
 
     /// Fails all calls. Returns the commands that expire with this connection.

@@ -40,7 +40,7 @@ impl Handle {
             return Err(RecentTakeover(device.name.id.clone()));
         }
         let online = self.connect_over(device, link, &format!("attached to gateway {gateway}"));
-        device.attached(gateway, clock::now_ms());
+        device.record_attached(gateway, clock::now_ms());
         self.inner.record_gateway(device);
         Ok(online)
     }
@@ -56,7 +56,7 @@ impl Handle {
             previous.link.close(why);
             self.inner.finish_connection(&previous, why);
         }
-        self.inner.ingest.lifecycle(device, EventData::Connected);
+        self.inner.ingest.submit_lifecycle_event(device, EventData::Connected);
         Online { online_device, inner: self.inner.clone(), ended: false }
     }
 }

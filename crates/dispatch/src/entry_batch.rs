@@ -194,7 +194,7 @@ impl<'a> EntryBatch<'a> {
         if let EventData::Timer { name, .. } = &job.event.data
             && job.dead_letter_id.is_none()
         {
-            self.runner.context.timers.handled(&self.runner.name, name);
+            self.runner.context.timers.record_handled(&self.runner.name, name);
         }
     }
 

@@ -336,7 +336,7 @@ impl Manager {
     /// Gives a plugin that sees timers the event that it is new, or that its component or settings changed; once for each version.
     async fn start_timer(&self, name: &PluginName, version: String) -> Result<(), Error> {
         let timers = self.context.timers.lock(name).await;
-        if timers.started(&version) {
+        if timers.is_started(&version) {
             return Ok(());
         }
         let time_ms = clock::now_ms();

@@ -84,7 +84,7 @@ impl Manager {
         let timers_lock = timers.lock(name).await;
         let (time_ms, due_again) = (clock::now_ms(), timers_lock.unhandled());
         self.change(name, PluginChange::Off { time_ms, removed, due_again: due_again.clone() }).await?;
-        timers_lock.due_again(due_again);
+        timers_lock.set_due_again(due_again);
         self.context
             .lifecycles
             .lock()
@@ -146,7 +146,7 @@ impl Manager {
         let _order = state.order.lock().await;
         let timers = self.context.timers.lock(name).await;
         self.change(name, PluginChange::Deleted).await?;
-        timers.forget();
+        timers.clear();
         state.data.lock().clear();
         self.context.lifecycles.lock().forget(name);
         Ok(())

@@ -85,7 +85,7 @@ impl Presence {
         };
         if let Some(device) = &self.device {
             let message = format!("connection closed: {}", end.text());
-            device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+            device.record_error(DeviceError { time_ms: clock::now_ms(), kind, message });
         }
     }
 

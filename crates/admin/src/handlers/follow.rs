@@ -99,7 +99,7 @@ pub(super) fn sample(params: &Params) -> Result<Option<SampleRate>, Error> {
     let looks = usize::try_from(Duration::from_secs(1).as_millis() / EVERY.as_millis()).unwrap_or(1);
     let is_sampled = params.one("perSecond").is_some();
     let burst = params.number("perSecond", SAMPLE, LARGEST_SAMPLE)?;
-    Ok(is_sampled.then_some(SampleRate { each: burst.div_ceil(looks), burst }))
+    Ok(is_sampled.then_some(SampleRate { per_look: burst.div_ceil(looks), burst }))
 }
 
 /// As [`write_cursor`] writes it.

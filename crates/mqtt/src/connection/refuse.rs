@@ -51,7 +51,7 @@ impl Connection {
         shared.metrics.refuse(what);
         if let Some(device) = device {
             let (kind, message) = (ErrorKind::PermissionDenied, format!("{topic}: {what} refused: {text}"));
-            device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+            device.record_error(DeviceError { time_ms: clock::now_ms(), kind, message });
         }
         if let Some(more) = shared.client_lines.allow((mailbox.name.clone(), kind), Instant::now()) {
             tracing::warn!(client = %mailbox.name, topic, "{what} refused: {text}{more}");

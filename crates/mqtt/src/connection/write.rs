@@ -85,7 +85,7 @@ impl Connection {
         tracing::warn!(client = %mailbox.name, limit = %names::IN_FLIGHT_WINDOW, "{text}");
         if let Some(device) = device {
             let (kind, message) = (ErrorKind::InvalidArgument, text.to_owned());
-            device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+            device.record_error(DeviceError { time_ms: clock::now_ms(), kind, message });
         }
     }
 

@@ -153,7 +153,7 @@ impl Connection {
             // The error is not recorded if another connection has the device by now.
             if let Some(attachment) = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&id)) {
                 let (kind, message) = (ErrorKind::PermissionDenied, format!("detached: {why}"));
-                attachment.device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+                attachment.device.record_error(DeviceError { time_ms: clock::now_ms(), kind, message });
             }
             self.detach(&id, &why);
             tracing::info!(gateway = %self.presence.mailbox.name, device = %id, "detached: {why}");
