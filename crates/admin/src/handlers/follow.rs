@@ -17,7 +17,7 @@ use super::history::device_of;
 use crate::{
     app::App,
     convert::{self, Params},
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     followers::FollowerPermit,
     gate::AdminPrincipal,
 };
@@ -90,7 +90,7 @@ pub(super) fn message(event: Event, item: &impl StreamItem) -> Option<Event> {
 pub(super) fn enter(app: &App, caller: &AdminPrincipal) -> Result<FollowerPermit, Error> {
     app.followers.acquire_permit(&caller.0).map_err(|full| {
         app.handles.counters.limit(full.limit());
-        Error::new(Kind::ResourceExhausted, full.to_string())
+        Error::new(ErrorStatus::ResourceExhausted, full.to_string())
     })
 }
 
