@@ -96,7 +96,7 @@ impl Clients {
             Some(slot) => return Some(ClaimOutcome::MustEndFirst(slot.mailbox.clone())),
             None => {}
         }
-        let owner_quota = self.offline_sessions.of(request.owner.clone());
+        let owner_quota = self.offline_sessions.owner_quota(request.owner.clone());
         let mailbox = Mailbox::new(
             request.name.clone(),
             self.metrics.clone(),

@@ -73,7 +73,7 @@ impl Service {
         let will = will.and_then(|will| self.restore_will(will, auth_context, &name, away_for));
         let state = self.restore_state(&mut doc, own.as_ref(), will.is_some(), now);
         let metrics = self.shared.metrics.clone();
-        let owner_quota = self.shared.clients.offline_sessions.of(owner);
+        let owner_quota = self.shared.clients.offline_sessions.owner_quota(owner);
         let session_journal = self.shared.topics.session_journal().clone();
         let mailbox = Mailbox::restore(name, metrics, owner_quota, session_journal, state);
         let subscriber: Arc<dyn Subscriber> = mailbox.clone();

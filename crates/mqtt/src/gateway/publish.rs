@@ -110,10 +110,10 @@ impl Connection {
         match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
             Err(refusal) => Ok(Err(Failure::new(ErrorType::Unknown, id.as_str(), refusal.in_full()))),
             Ok(Content::Event(event)) => {
-                if !batch.takes_of(&device) {
+                if !batch.accepts_event_of(&device) {
                     self.submit(batch).await?;
                 }
-                batch.push_of(device, event, ack);
+                batch.push_event_of(device, event, ack);
                 Ok(Ok(Acknowledge::WhenDurable))
             }
             Ok(Content::Answer { rid, status, payload }) => {

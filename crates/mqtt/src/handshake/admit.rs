@@ -235,7 +235,7 @@ fn peer(connect: &Connect) -> Peer {
 /// The CPU budget: one for each device or client, one for all clients of an account.
 fn cpu_budget(shared: &ServerContext, principal: &Principal) -> Arc<CpuBudget> {
     match principal {
-        Principal::Service(service) => shared.cpu_budgets.of(&service.name.to_string()),
+        Principal::Service(service) => shared.cpu_budgets.get_or_create(&service.name.to_string()),
         Principal::Device(_) | Principal::Client => Arc::new(CpuBudget::new(Instant::now())),
     }
 }

@@ -137,7 +137,7 @@ impl Mailbox {
             true => Queued::default(),
             false => Queued { messages: state.session.slots_used(), bytes: state.session.queued_bytes() },
         };
-        self.owner_quota.set(&mut state.usage, queued);
+        self.owner_quota.set_queued(&mut state.usage, queued);
     }
 
     /// Counts the session as one that is kept for an offline client. The error is the limit that leaves no room.
@@ -154,7 +154,7 @@ impl Mailbox {
 
     /// The session ended: it counts for nothing any more.
     pub(crate) fn release_quota(&self, state: &mut State) {
-        self.owner_quota.set(&mut state.usage, Queued::default());
+        self.owner_quota.set_queued(&mut state.usage, Queued::default());
         self.owner_quota.forget_subscriptions(&mut state.usage);
         self.owner_quota.forget_session(&mut state.usage);
     }
@@ -255,7 +255,7 @@ impl Mailbox {
 
     /// Removes expired items if there is no room for this many more bytes.
     fn make_room(&self, state: &mut State, bytes: usize) {
-        if state.session.has_room(bytes) && (state.online || self.owner_quota.room(bytes).is_ok()) {
+        if state.session.has_room(bytes) && (state.online || self.owner_quota.check_room(bytes).is_ok()) {
             return;
         }
         self.purge(state);

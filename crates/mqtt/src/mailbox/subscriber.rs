@@ -29,7 +29,7 @@ impl Subscriber for Mailbox {
         let Delivery { qos, retain, ids, shared } = delivery;
         if let (true, Some(session), true) = (state.durable, state.session_num, qos != QoS::AtMostOnce) {
             self.make_room(&mut state, message.size());
-            if let (false, Err(limit)) = (state.online, self.owner_quota.room(message.size())) {
+            if let (false, Err(limit)) = (state.online, self.owner_quota.check_room(message.size())) {
                 self.metrics.limit(limit);
                 return Delivered::Full;
             }
