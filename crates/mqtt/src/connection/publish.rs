@@ -68,7 +68,7 @@ impl Connection {
             }
             Action::Content(Content::Answer { rid, status, payload }) => {
                 self.submit(batch).await?;
-                self.presence.mailbox.answered(rid);
+                self.presence.mailbox.record_answer(rid);
                 if let Some(online) = &self.presence.online {
                     online.answer(rid, status, payload);
                 }

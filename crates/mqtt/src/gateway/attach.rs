@@ -58,7 +58,7 @@ impl Connection {
             shared.gateway_routes.add(device.num, mailbox);
             devices.attached.insert(id.clone(), Attachment { device, online, link, auth_context, expires_at });
             // The authorisation may have changed while it was checked.
-            mailbox.revalidate();
+            mailbox.request_revalidation();
         }
         devices.update_expiry();
         Ok(())

@@ -83,6 +83,6 @@ impl Link for AttachedLink {
     /// Ends this link alone; the gateway's connection detaches the device and stays open.
     fn close(&self, reason: &str) {
         let _ = self.ended_reason.set(reason.to_owned());
-        self.mailbox.revalidate();
+        self.mailbox.request_revalidation();
     }
 }

@@ -118,7 +118,7 @@ impl Connection {
             }
             Ok(Content::Answer { rid, status, payload }) => {
                 self.submit(batch).await?;
-                self.presence.mailbox.answered(rid);
+                self.presence.mailbox.record_answer(rid);
                 if let Some(attached) = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(id)) {
                     attached.online.answer(rid, status, payload);
                 }

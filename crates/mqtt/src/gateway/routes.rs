@@ -30,7 +30,7 @@ impl GatewayRoutes {
 
     pub(crate) fn revalidate(&self, device: DeviceNum) {
         if let Some(gateway) = self.0.lock().get(&device) {
-            gateway.revalidate();
+            gateway.request_revalidation();
         }
     }
 }

@@ -89,7 +89,7 @@ pub(super) async fn admit(
     metrics.packets_out.inc();
     resume(&presence);
     // The credentials may have changed before the connection was registered for such changes.
-    presence.mailbox.revalidate();
+    presence.mailbox.request_revalidation();
     let expires_at = expires_at(presence.auth_context.end());
     Ok(Admitted { presence, peer, decoder, keep_alive, connection_epoch, unsent, expires_at })
 }

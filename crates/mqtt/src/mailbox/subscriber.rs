@@ -88,9 +88,9 @@ impl Subscriber for Mailbox {
     }
 
     fn wait_for_room(&self) -> UntilRoom<'_> {
-        let mut room = Box::pin(self.room.notified());
-        room.as_mut().enable();
-        room
+        let mut notified = Box::pin(self.room_freed.notified());
+        notified.as_mut().enable();
+        notified
     }
 }
 

@@ -354,7 +354,7 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
 #[test]
 fn what_expired_gives_up_its_place_to_what_comes() {
     for durable in [true, false] {
-        let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).of(Owner::Everyone));
+        let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).owner_quota(Owner::Everyone));
         let mailbox =
             Mailbox::new("a".into(), metrics.clone(), owner_quota.clone(), switchbox_pubsub::SessionJournal::default());
         (mailbox.lock().durable, mailbox.lock().session_num) = (durable, durable.then_some(SessionNum(1)));
@@ -390,7 +390,7 @@ fn what_expired_gives_up_its_place_to_what_comes() {
 
 #[test]
 fn a_full_queue_of_a_client_that_takes_nothing_is_known_without_a_look_until_something_leaves_it() {
-    let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).of(Owner::Everyone));
+    let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).owner_quota(Owner::Everyone));
     let mailbox = Mailbox::new("a".into(), metrics, owner_quota, switchbox_pubsub::SessionJournal::default());
     mailbox.begin(10);
     let deliver = || {
