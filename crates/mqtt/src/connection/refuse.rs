@@ -21,7 +21,7 @@ impl Connection {
         refusal: &PublishRefusal,
         ack: Option<Ack>,
     ) -> Result<(), ConnectionEnd> {
-        self.log_line(("publish", refusal.kind()), topic, &refusal.in_full());
+        self.log_line(("publish", refusal.kind()), topic, &refusal.text_with_sizes());
         if self.peer.version == Version::V311 {
             return Err(Fault::new(refusal.reason, refusal.text).into());
         }
