@@ -71,26 +71,26 @@ impl Journal {
 
     /// Opens the journal like [`Self::open`], with files of `segment_bytes`.
     pub fn open_with(data: &Path, segment_bytes: u64) -> Result<Self, Error> {
-        let found = inspect::inspect(&data.join(FOLDER))?;
-        match &found.damage {
+        let inspection = inspect::inspect(&data.join(FOLDER))?;
+        match &inspection.damage {
             Some(damage) => Err(Error::Damaged(damage.to_string())),
-            None => Self::resume_with(found, segment_bytes),
+            None => Self::resume_with(inspection, segment_bytes),
         }
     }
 
-    /// Opens a journal that was inspected and is not damaged. This is the first change of its files.
-    pub fn resume(found: Inspection) -> Result<Self, Error> {
-        Self::resume_with(found, SEGMENT_BYTES)
+    /// Opens a journal that was inspected and is not damaged. Unlike the inspection, this changes files.
+    pub fn resume(inspection: Inspection) -> Result<Self, Error> {
+        Self::resume_with(inspection, SEGMENT_BYTES)
     }
 
-    fn resume_with(found: Inspection, segment_bytes: u64) -> Result<Self, Error> {
-        let folder = found.folder;
+    fn resume_with(inspection: Inspection, segment_bytes: u64) -> Result<Self, Error> {
+        let folder = inspection.folder;
         let problem = |e: io::Error| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
         fs::create_dir_all(&folder).map_err(problem)?;
-        for path in found.unbegun.iter().chain(&found.preallocated) {
+        for path in inspection.unbegun.iter().chain(&inspection.preallocated) {
             fs::remove_file(path).map_err(problem)?;
         }
-        let mut older = found.segments;
+        let mut older = inspection.segments;
         let mut writer = SegmentWriter::default();
         let last = match older.pop_back() {
             Some(mut last) => last.resume(&mut writer).map(|()| last),
@@ -261,8 +261,8 @@ impl Files {
     pub fn first(&self, reached: impl Fn(JournalPosition) -> bool) -> Option<Part> {
         let inner = self.0.read();
         let older = inner.older.partition_point(|segment| !reached(segment.end()));
-        let found = inner.older.get(older).unwrap_or(&inner.last);
-        reached(found.end()).then(|| found.part(|position| !reached(position)))
+        let segment = inner.older.get(older).unwrap_or(&inner.last);
+        reached(segment.end()).then(|| segment.part(|position| !reached(position)))
     }
 
     /// The newest file that begins before `row`, to be read from `rows` before that or from its own beginning.
@@ -271,9 +271,9 @@ impl Files {
         // The last file may have no row yet.
         let has_rows = |segment: &&Segment| segment.start().row + 1 < row && segment.end().row > segment.start().row;
         let older = inner.older.partition_point(|segment| segment.start().row + 1 < row);
-        let found = Some(&inner.last).filter(has_rows).or_else(|| inner.older.get(older.checked_sub(1)?))?;
-        let from = (row.min(found.end().row + 1) - rows).max(found.start().row + 1);
-        Some((from, found.part(|position| position.row < from)))
+        let segment = Some(&inner.last).filter(has_rows).or_else(|| inner.older.get(older.checked_sub(1)?))?;
+        let from = (row.min(segment.end().row + 1) - rows).max(segment.start().row + 1);
+        Some((from, segment.part(|position| position.row < from)))
     }
 
     /// The files up to the one that ends with `row`.

@@ -65,8 +65,8 @@ impl Segment {
         let file = Arc::new(BlockFile::open_to_read(path).map_err(problem)?);
         let length = file.length().map_err(problem)?;
         let mut blocks = Blocks::default();
-        let found = file.read(0..length.min(FILE_HEADER as u64), &mut blocks).map_err(problem)?;
-        let start = match record::read_file_header(blocks.bytes().get(found).unwrap_or_default()) {
+        let header = file.read(0..length.min(FILE_HEADER as u64), &mut blocks).map_err(problem)?;
+        let start = match record::read_file_header(blocks.bytes().get(header).unwrap_or_default()) {
             Header::Starts(start) => start,
             Header::Unfinished => return Ok(None),
             Header::OtherVersion(found) => {
@@ -145,8 +145,8 @@ impl Segment {
 
     /// The records from the last indexed position on for which `is_before` is true.
     pub fn part(&self, is_before: impl Fn(JournalPosition) -> bool) -> Part {
-        let found = self.sparse_index.partition_point(|indexed| is_before(*indexed));
-        let start = self.sparse_index.get(found.saturating_sub(1)).copied().unwrap_or(self.start);
+        let position_count = self.sparse_index.partition_point(|indexed| is_before(*indexed));
+        let start = self.sparse_index.get(position_count.saturating_sub(1)).copied().unwrap_or(self.start);
         Part { file: self.file.clone(), start, from: self.byte_of(start), until: self.used() }
     }
 }
@@ -179,19 +179,19 @@ impl SegmentWriter {
 
     /// Writes bytes after the last ones, which end at `used`: all blocks from the incomplete one on, with zeros at the end.
     pub fn write(&mut self, file: &BlockFile, used: u64, bytes: &[u8], durable: bool) -> io::Result<()> {
-        let (first, ends) = (floor(used), used + bytes.len() as u64);
-        let until = ends.next_multiple_of(BLOCK as u64);
+        let (first_byte, end) = (floor(used), used + bytes.len() as u64);
+        let until = end.next_multiple_of(BLOCK as u64);
         let until = if until > self.size { until.next_multiple_of(AHEAD) } else { until };
-        let in_blocks = |offset: u64| usize::try_from(offset - first).map_err(io::Error::other);
-        let (before, after) = (in_blocks(used)?, in_blocks(ends)?);
-        self.blocks.resize(before);
+        let in_blocks = |offset: u64| usize::try_from(offset - first_byte).map_err(io::Error::other);
+        let (bytes_from, bytes_until) = (in_blocks(used)?, in_blocks(end)?);
+        self.blocks.resize(bytes_from);
         self.blocks.resize(in_blocks(until)?);
-        if let Some(target) = self.blocks.bytes_mut().get_mut(before..after) {
+        if let Some(target) = self.blocks.bytes_mut().get_mut(bytes_from..bytes_until) {
             target.copy_from_slice(bytes);
         }
-        file.write(self.blocks.bytes(), first, durable)?;
+        file.write(self.blocks.bytes(), first_byte, durable)?;
         // The whole blocks are written and are not needed any more.
-        self.blocks.bytes_mut().copy_within(after - after % BLOCK..after, 0);
+        self.blocks.bytes_mut().copy_within(bytes_until - bytes_until % BLOCK..bytes_until, 0);
         self.size = self.size.max(until);
         Ok(())
     }
@@ -244,15 +244,15 @@ impl Part {
         let mut chunk_bytes = CHUNK;
         while byte < until {
             let next = byte..byte + chunk_bytes.min(until - byte);
-            let found = file.read(next, &mut blocks).map_err(|e| Error::Write(e.to_string()))?;
-            let buffer = blocks.bytes().get(found).unwrap_or_default();
+            let chunk = file.read(next, &mut blocks).map_err(|e| Error::Write(e.to_string()))?;
+            let buffer = blocks.bytes().get(chunk).unwrap_or_default();
             let mut rest = buffer;
             while let Some(size) = record::size(rest).filter(|size| *size <= rest.len()) {
-                let Some(found) = record::first(rest, at.row) else {
+                let Some(record) = record::first(rest, at.row) else {
                     return Ok(WalkEnd::Broken { row: at.row + 1, problem: "its checksum is wrong" });
                 };
-                let end = found.end(at);
-                if !take(at, end, found.body)? {
+                let end = record.end(at);
+                if !take(at, end, record.body)? {
                     return Ok(WalkEnd::Enough);
                 }
                 at = end;

@@ -19,7 +19,7 @@ const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// A store that can be opened.
 pub(super) struct Decided {
     /// The files of the journal.
-    pub(super) found: Inspection,
+    pub(super) inspection: Inspection,
     /// The row up to which the documents have got.
     pub(super) applied: i64,
     /// All documents.
@@ -32,18 +32,18 @@ pub(super) struct Decided {
 ///
 /// The store cannot be opened; says why, and what to do about it.
 pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
-    let mut found = inspect::inspect(&data.join(FOLDER))?;
-    if let Some(damage) = &found.damage {
+    let mut inspection = inspect::inspect(&data.join(FOLDER))?;
+    if let Some(damage) = &inspection.damage {
         return Err(Error::Damaged(format!("{damage}; {HELP}")));
     }
     let documents = read_documents(data)?;
-    let (start, end) = (found.start(), found.end());
+    let (start, end) = (inspection.start(), inspection.end());
     let applied = documents.applied;
     let file = |segment: Option<&Segment>| {
-        segment.map_or_else(|| found.folder.clone(), |segment| segment.path().to_owned()).display().to_string()
+        segment.map_or_else(|| inspection.folder.clone(), |segment| segment.path().to_owned()).display().to_string()
     };
     if applied > end.row {
-        let (last, used) = (file(found.segments.back()), found.segments.back().map_or(0, |last| last.used()));
+        let (last, used) = (file(inspection.segments.back()), inspection.segments.back().map_or(0, |last| last.used()));
         return Err(Error::Damaged(format!(
             "{last}: the journal ends with row {} at byte {used}, but state.db knows rows up to {applied}: the end of the journal is damaged, \
              or files of it are missing; {HELP}",
@@ -51,7 +51,7 @@ pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
         )));
     }
     if start.row > applied {
-        let first = file(found.segments.front());
+        let first = file(inspection.segments.front());
         let known = if documents.exists { format!("knows rows up to {applied}") } else { "is missing".into() };
         return Err(Error::Damaged(format!(
             "{first}: the journal begins with row {}, but state.db {known}: it is older than the journal, and what is between them (devices, \
@@ -60,24 +60,27 @@ pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
             start.row + 1
         )));
     }
-    decode(&mut found, applied)?;
-    Ok(Decided { found, applied, loaded: documents.loaded })
+    decode(&mut inspection, applied)?;
+    Ok(Decided { inspection, applied, loaded: documents.loaded })
 }
 
 /// Checks that the rows can be decoded that the documents do not contain, because they are replayed.
-fn decode(found: &mut Inspection, applied: i64) -> Result<(), Error> {
-    let Some(files) = Files::of(std::mem::take(&mut found.segments)) else { return Ok(()) };
+fn decode(inspection: &mut Inspection, applied: i64) -> Result<(), Error> {
+    let Some(files) = Files::of(std::mem::take(&mut inspection.segments)) else { return Ok(()) };
     let mut from = applied + 1;
     loop {
         let page = files.page(from, PAGE_BYTES).map_err(|error| {
-            Error::Damaged(format!("{}: {error}; was it written by a newer switchbox? {HELP}", found.folder.display()))
+            Error::Damaged(format!(
+                "{}: {error}; was it written by a newer switchbox? {HELP}",
+                inspection.folder.display()
+            ))
         })?;
         if page.rows.is_empty() {
             break;
         }
         from = page.next;
     }
-    found.segments = files.into_segments();
+    inspection.segments = files.into_segments();
     Ok(())
 }
 

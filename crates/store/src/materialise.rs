@@ -50,7 +50,7 @@ pub(super) fn run(
     let mut pending = PendingDocuments::new(&db, journal);
     let mut pauses = false;
     loop {
-        let done = match next(work, pending.since(), pauses) {
+        let result = match next(work, pending.since(), pauses) {
             Ok(request) => {
                 pauses = matches!(request, MaterialiserRequest::Docs { .. });
                 serve(&db, &mut pending, request, keep_executions_bytes)
@@ -58,7 +58,7 @@ pub(super) fn run(
             Err(RecvTimeoutError::Timeout) => Ok(()),
             Err(RecvTimeoutError::Disconnected) => break,
         };
-        if let Err(error) = done.and_then(|()| commit_if_due(&mut pending)) {
+        if let Err(error) = result.and_then(|()| commit_if_due(&mut pending)) {
             return fatal(&error);
         }
     }

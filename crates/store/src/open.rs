@@ -57,19 +57,19 @@ pub fn open(options: Options) -> Result<Opened, Error> {
         tracing::warn!(%data, "other users of this machine can read the data folder; `chmod 700` prevents this");
     }
     let mut lock = Lock::take(folder)?;
-    let Decided { found, applied, loaded } = decide(folder)?;
+    let Decided { inspection, applied, loaded } = decide(folder)?;
     // Nothing was changed so far.
     let space = Arc::new(Space::new(folder, options.reserve_bytes, options.warn_free_bytes));
     space.release_reserve().map_err(|e| problem(&e))?;
     lock.make_file()?;
-    if let Some(torn) = &found.torn {
+    if let Some(torn) = &inspection.torn {
         let aside = quarantine::keep_torn(folder, torn).map_err(|e| problem(&e))?;
         tracing::warn!(
             file = %torn.path.display(), offset = torn.offset, bytes = torn.bytes, records = torn.records, aside = %aside.display(),
             "the last write of the journal was incomplete and never acknowledged; it is cut off, and its bytes are kept in `damaged`"
         );
     }
-    let journal = Journal::resume(found)?;
+    let journal = Journal::resume(inspection)?;
     let state = schema::open_writer(folder)?;
     let end = journal.files().end();
     let reader = Arc::new(Reader::open(folder, journal.files().clone())?);

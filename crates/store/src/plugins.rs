@@ -88,13 +88,13 @@ pub(super) fn clock_set(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> 
 }
 
 pub(super) fn load(db: &Connection) -> Result<Vec<PluginLifecycleDoc>, Error> {
-    let mut found = Vec::new();
+    let mut docs = Vec::new();
     for_each_row(db, "SELECT name, kind, digest, off_ms, removed, taken_back FROM plugin_life", |r| {
         let identity = match (r.get::<_, Option<String>>(1)?, r.get::<_, Option<String>>(2)?) {
             (Some(kind), Some(digest)) => Some(Identity { kind, digest }),
             _ => None,
         };
-        found.push(PluginLifecycleDoc {
+        docs.push(PluginLifecycleDoc {
             plugin: plugin_name(&r.get::<_, String>(0)?)?,
             identity,
             off_ms: r.get(3)?,
@@ -104,10 +104,10 @@ pub(super) fn load(db: &Connection) -> Result<Vec<PluginLifecycleDoc>, Error> {
         });
         Ok(())
     })?;
-    for life in &mut found {
+    for life in &mut docs {
         life.schema = u32::try_from(meta(db, &schema_key(life.plugin.as_str()))?).unwrap_or(u32::MAX);
     }
-    Ok(found)
+    Ok(docs)
 }
 
 #[cfg(test)]

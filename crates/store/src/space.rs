@@ -41,8 +41,8 @@ impl Space {
 
     /// Bytes that may still be written where the data folder is.
     pub(super) fn free(&self) -> io::Result<u64> {
-        let found = rustix::fs::statvfs(&self.folder)?;
-        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+        let status = rustix::fs::statvfs(&self.folder)?;
+        Ok(status.f_bavail.saturating_mul(status.f_frsize))
     }
 
     /// By how much less than [`Self::warn_bytes`] is free.

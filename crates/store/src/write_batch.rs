@@ -99,9 +99,9 @@ impl WriteBatch {
 
     /// Returns true if the batch had no `LastSeen` of the device yet.
     fn add_seen(&mut self, device: DeviceNum, seen: LastSeen) -> bool {
-        let before = self.seen.len();
+        let count_before = self.seen.len();
         self.seen.entry(device).or_default().fold(seen);
-        self.seen.len() > before
+        self.seen.len() > count_before
     }
 
     /// Returns true if the acknowledgement is written separately from its version.
@@ -120,9 +120,9 @@ impl WriteBatch {
                 false
             }
             None => {
-                let before = self.config_acks.len();
+                let count_before = self.config_acks.len();
                 self.config_acks.entry((device, version)).or_insert(time_ms);
-                self.config_acks.len() > before
+                self.config_acks.len() > count_before
             }
         }
     }
