@@ -114,9 +114,9 @@ impl From<registry::Error> for Error {
         let status = match error {
             registry::Error::NoSuch(_) | registry::Error::NoSuchCredential(_) => ErrorStatus::NotFound,
             registry::Error::Exists(_) | registry::Error::HasCredential(_) => ErrorStatus::AlreadyExists,
-            registry::Error::OtherRevision { what, expected, current } => {
+            registry::Error::OtherRevision { subject, expected, current } => {
                 let text = format!(
-                    "{what} was changed since it was read: its ETag is \"{current}\", not \"{expected}\"; read it again"
+                    "{subject} was changed since it was read: its ETag is \"{current}\", not \"{expected}\"; read it again"
                 );
                 return Self { http_code: Some(HttpCode::PreconditionFailed), ..Self::new(ErrorStatus::Aborted, text) };
             }

@@ -63,13 +63,13 @@ impl Handle {
             self.inner.queues.clear_due();
             self.inner.end_undelivered(self.inner.queues.take_undelivered());
             let (page, next) = self.inner.store.due_commands(clock::now_ms(), after_start, PAGE).await?;
-            let (found, ended) = (page.len(), self.end_due(page));
-            if found > 0 && ended > 0 {
+            let (due_count, ended_count) = (page.len(), self.end_due(page));
+            if due_count > 0 && ended_count > 0 {
                 continue;
             }
             if let Some(next) = next {
                 // Commands that another task is ending just now are still in the store.
-                let retry_ms = if found > 0 { clock::now_ms() + 100 } else { 0 };
+                let retry_ms = if due_count > 0 { clock::now_ms() + 100 } else { 0 };
                 self.inner.queues.record_due(next.max(retry_ms));
             }
             return Ok(());

@@ -81,8 +81,8 @@ impl CommandLocks {
     pub(super) fn release(&self, device: DeviceNum, token: &str, now: Instant) -> Option<(u64, String)> {
         let mut devices = self.devices.lock();
         let locks = &mut devices.0.get_mut(&device)?.locks;
-        let at = locks.iter().position(|lock| lock.token == token && lock.until > now)?;
-        let lock = locks.swap_remove(at);
+        let index = locks.iter().position(|lock| lock.token == token && lock.until > now)?;
+        let lock = locks.swap_remove(index);
         Some((lock.num, lock.id))
     }
 

@@ -127,11 +127,11 @@ impl Handle {
     pub async fn cancel(&self, device: &Arc<Device>, id: &str) -> Result<(), CancelError> {
         let store = &self.inner.store;
         let find = || async {
-            let found = store.command(device.num, id.to_owned()).await?;
-            found.ok_or_else(|| CancelError::NoSuch(id.to_owned()))
+            let command = store.command(device.num, id.to_owned()).await?;
+            command.ok_or_else(|| CancelError::NoSuch(id.to_owned()))
         };
-        let found = find().await?;
-        if self.inner.purge_commands(device, vec![(found.num, found.id)]).await? == 1 {
+        let command = find().await?;
+        if self.inner.purge_commands(device, vec![(command.num, command.id)]).await? == 1 {
             return Ok(());
         }
         Err(CancelError::Ended(id.to_owned(), find().await?.status.as_str()))

@@ -94,9 +94,9 @@ impl Handle {
     fn try_lock(&self, command: CommandDoc) -> Option<Fetched> {
         let (inner, device, num, now_ms) = (&self.inner, command.device, command.num, clock::now_ms());
         let is_open = |device, num| inner.queues.is_open(device, num);
-        let is_over =
+        let is_ended =
             command.status_at_deadline.is_some() || command.expires_ms.is_none_or(|expires| expires <= now_ms);
-        if is_over || !is_open(device, num) {
+        if is_ended || !is_open(device, num) {
             return None;
         }
         let (token, delivery_count) = inner.command_locks.lock(device, num, &command.id, Instant::now(), &is_open)?;

@@ -36,10 +36,10 @@ impl Manager {
     }
 
     async fn decide(&self, id: &str, decision: Decision) -> Result<(), ApprovalError> {
-        let done = self.context.approvals.decide(id, decision);
-        let done = done.ok_or_else(|| ApprovalError::NotFound(id.chars().take(300).collect()))?;
-        done.await.map_err(|_| ApprovalError::Stopping)?;
-        // What was submitted before it is on the disk with it.
+        let carried_out = self.context.approvals.decide(id, decision);
+        let carried_out = carried_out.ok_or_else(|| ApprovalError::NotFound(id.chars().take(300).collect()))?;
+        carried_out.await.map_err(|_| ApprovalError::Stopping)?;
+        // When the barrier is on the disk, all entries that were submitted before it are as well.
         self.context.store.call(Entry::Barrier).await?;
         Ok(())
     }

@@ -24,7 +24,7 @@ fn approval(runner: &Runner, uncommitted: &Uncommitted, exceeded: Exceeded) -> A
     let effects = uncommitted.effects();
     let shown = effects.get(..effects.len().min(limits::APPROVAL_EFFECTS)).unwrap_or_default();
     let Exceeded { line, targets, most, called } = exceeded;
-    let what = if line == Line::MaxTargetsPerEvent { "targets" } else { "new targets within a minute" };
+    let counted = if line == Line::MaxTargetsPerEvent { "targets" } else { "new targets within a minute" };
     let called = if called > 0 { format!(", with {called} devices whose methods it called") } else { String::new() };
     let raise_text = uncommitted.version.setup.limits.raise(line);
     Approval {
@@ -33,7 +33,7 @@ fn approval(runner: &Runner, uncommitted: &Uncommitted, exceeded: Exceeded) -> A
         digest: uncommitted.version.digest.to_string(),
         device: uncommitted.job.device.as_ref().map(|device| device.name.id.to_string()).unwrap_or_default(),
         since_ms: clock::now_ms(),
-        why: format!("limits.{}: {targets} {what}{called}; up to {most} need no approval{raise_text}", line.key()),
+        why: format!("limits.{}: {targets} {counted}{called}; up to {most} need no approval{raise_text}", line.key()),
         targets: distinct_targets(effects, &[]).len(),
         effects: lines(shown, &[], &name),
         effect_count: effects.len(),

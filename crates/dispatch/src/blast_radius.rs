@@ -51,15 +51,15 @@ impl BlastRadius {
         now: Duration,
         was_reached: impl Fn(DeviceNum) -> bool,
     ) -> Option<Exceeded> {
-        // What was only called cannot wait any more.
+        // Without effects nothing can wait for an approval: method calls are made already.
         if effects.iter().all(|effect| effect.target().is_none()) {
             return None;
         }
         let called_alone = distinct_targets(&[], called);
-        let all = distinct_targets(effects, called);
-        if let Some(most) = limits.max_targets_per_event.map(u32::from).filter(|most| count(&all) > *most) {
+        let all_targets = distinct_targets(effects, called);
+        if let Some(most) = limits.max_targets_per_event.map(u32::from).filter(|most| count(&all_targets) > *most) {
             let (line, called) = (Line::MaxTargetsPerEvent, count(&called_alone));
-            return Some(Exceeded { line, targets: count(&all), most, called });
+            return Some(Exceeded { line, targets: count(&all_targets), most, called });
         }
         let (targets, most) = (distinct_targets(effects, &[]), limits.max_new_targets_per_minute);
         let refused = self.admit_new(&targets, most, now, was_reached)?;
@@ -90,16 +90,16 @@ impl BlastRadius {
         let is_new = |(device, hash): &&(Option<DeviceNum>, u64)| {
             !self.known.contains(hash) && !device.is_some_and(&was_reached)
         };
-        let new = u32::try_from(targets.iter().filter(is_new).count()).unwrap_or(u32::MAX);
-        if new > 0 {
+        let new_count = u32::try_from(targets.iter().filter(is_new).count()).unwrap_or(u32::MAX);
+        if new_count > 0 {
             let second = now.as_secs();
-            let new_in_minute = new.saturating_add(self.new_within_a_minute(second));
+            let new_in_minute = new_count.saturating_add(self.new_within_a_minute(second));
             if let Some(most) = most.map(u32::from).filter(|most| new_in_minute > *most) {
                 return Some(TooManyNew { new: new_in_minute, most });
             }
             match self.new_by_second.back_mut().filter(|(at, _)| *at == second) {
-                Some((_, count)) => *count = count.saturating_add(new),
-                None => self.new_by_second.push_back((second, new)),
+                Some((_, count)) => *count = count.saturating_add(new_count),
+                None => self.new_by_second.push_back((second, new_count)),
             }
         }
         targets.iter().for_each(|(_, hash)| self.record(*hash));

@@ -183,8 +183,8 @@ impl Cycles {
 /// Rotated to the least step, so that a cycle is equal whichever of its nodes it was detected from.
 fn canonical(mut steps: Vec<(PluginName, Node)>) -> Vec<(PluginName, Node)> {
     let least = steps.iter().enumerate().min_by_key(|(_, (plugin, node))| (plugin.clone(), node.to_string()));
-    let at = least.map_or(0, |(at, _)| at);
-    steps.rotate_left(at);
+    let index = least.map_or(0, |(index, _)| index);
+    steps.rotate_left(index);
     steps
 }
 

@@ -85,8 +85,8 @@ impl Runner {
     fn target(&self, effect: &Effect) -> Option<Node> {
         match effect.target()? {
             Target::Device(device) => {
-                let found = self.context.registry.get(device)?;
-                Some(Node::Device(device, found.name.id.as_str().into()))
+                let doc = self.context.registry.get(device)?;
+                Some(Node::Device(device, doc.name.id.as_str().into()))
             }
             Target::Topic(topic) => Some(Node::Topic(topic.into())),
         }

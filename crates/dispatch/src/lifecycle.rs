@@ -99,15 +99,15 @@ impl Lifecycles {
     /// deletes nothing.
     pub(super) fn overdue(&mut self, now_ms: u64) -> Vec<PluginName> {
         let kept_ms = u64::try_from(REMOVED_KEPT.as_millis()).unwrap_or(u64::MAX);
-        let mut found = Vec::new();
+        let mut plugins = Vec::new();
         for (name, lifecycle) in &mut self.0 {
             let is_overdue =
                 lifecycle.removed && lifecycle.off_ms.is_some_and(|off_ms| off_ms.saturating_add(kept_ms) <= now_ms);
             if std::mem::replace(&mut lifecycle.overdue, is_overdue) && is_overdue {
-                found.push(name.clone());
+                plugins.push(name.clone());
             }
         }
-        found
+        plugins
     }
 }
 

@@ -44,11 +44,11 @@ pub(super) struct TokenRates {
 impl TokenRates {
     pub(super) fn new(limits: &Limits) -> Self {
         let burst = limits.burst_per_target.map(Into::into);
-        let all = Rate::per_second(limits.effects_per_second.into());
+        let plugin_rate = Rate::per_second(limits.effects_per_second.into());
         Self {
             device: token_rate(limits.rate_per_device(), burst),
             topic: token_rate(limits.rate_per_topic(), burst),
-            all: token_rate(all, None),
+            all: token_rate(plugin_rate, None),
         }
     }
 }
@@ -136,28 +136,28 @@ impl LoopGuard {
             if state.second != second {
                 (state.second, state.effects) = (second, 0);
             }
-            let before = state.effects;
-            state.effects = before.saturating_add(tokens);
-            if before < BUSY_EFFECTS && state.effects >= BUSY_EFFECTS {
+            let effects_before = state.effects;
+            state.effects = effects_before.saturating_add(tokens);
+            if effects_before < BUSY_EFFECTS && state.effects >= BUSY_EFFECTS {
                 on_busy(index);
             }
         }
     }
 
     fn state(&self, target: Target<'_>) -> Option<&TargetState> {
-        let found = match target {
+        let state = match target {
             Target::Device(device) => self.devices.get(&device),
             Target::Topic(topic) => self.topics.get(topic),
         };
-        found.or_else(|| (self.len() >= TARGETS_MAX).then_some(&self.others))
+        state.or_else(|| (self.len() >= TARGETS_MAX).then_some(&self.others))
     }
 
     fn state_mut(&mut self, target: Target<'_>, now: u64) -> &mut TargetState {
-        let known = match target {
+        let is_known = match target {
             Target::Device(device) => self.devices.contains_key(&device),
             Target::Topic(topic) => self.topics.contains_key(topic),
         };
-        if !known {
+        if !is_known {
             self.prune_idle(now);
             if self.len() >= TARGETS_MAX {
                 return &mut self.others;
@@ -208,12 +208,12 @@ fn targets(effects: &[Effect]) -> impl Iterator<Item = (usize, Target<'_>, u32)>
 /// Each target of the effects and each called device once: the device, if it is one, and a hash.
 pub(super) fn distinct_targets(effects: &[Effect], called: &[DeviceNum]) -> Vec<(Option<DeviceNum>, u64)> {
     let called = called.iter().copied().map(Target::Device);
-    let all: HashSet<Target<'_>> = effects.iter().filter_map(Effect::target).chain(called).collect();
-    let shown = |target| {
+    let targets: HashSet<Target<'_>> = effects.iter().filter_map(Effect::target).chain(called).collect();
+    let with_hash = |target| {
         let device = if let Target::Device(device) = target { Some(device) } else { None };
         (device, target_hash(target))
     };
-    all.into_iter().map(shown).collect()
+    targets.into_iter().map(with_hash).collect()
 }
 
 pub(super) fn target_hash(target: Target<'_>) -> u64 {
@@ -229,8 +229,8 @@ pub(super) fn target_counts(effects: &[Effect], calls: &[Called]) -> (u32, u32) 
     }
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let called = calls.iter().map(|call| Target::Device(call.device));
-    let all = || effects.iter().filter_map(Effect::target).chain(called.clone());
-    (count(all().collect::<HashSet<_>>().len()), count(all().count()))
+    let all_targets = || effects.iter().filter_map(Effect::target).chain(called.clone());
+    (count(all_targets().collect::<HashSet<_>>().len()), count(all_targets().count()))
 }
 
 #[cfg(test)]

@@ -119,9 +119,9 @@ impl Routes {
         if cached >> 1 == generation {
             return cached & 1 == 1;
         }
-        let any = self.table().iter().any(|runner| runner.version().triggers.any_topic());
-        self.any_topic_cache.store(generation << 1 | u64::from(any), Ordering::Release);
-        any
+        let has_any = self.table().iter().any(|runner| runner.version().triggers.any_topic());
+        self.any_topic_cache.store(generation << 1 | u64::from(has_any), Ordering::Release);
+        has_any
     }
 
     /// The runners that get events now.

@@ -36,8 +36,8 @@ pub(super) fn violation(guard: &GuardSettings, current: &Behaviour, previous: Op
     .into_iter()
     .find_map(|(factor, value, previous_value, what)| {
         let (factor, value, previous_value) = (factor?, value?, previous_value?);
-        let over = previous_value > 0.0 && value >= previous_value * factor;
-        over.then(|| {
+        let is_violated = previous_value > 0.0 && value >= previous_value * factor;
+        is_violated.then(|| {
             format!(
                 "{what}: {value:.2} after {} events, where the version before had {previous_value:.2}; the guard allows less than {factor} times that",
                 current.events

@@ -40,14 +40,15 @@ struct Files {
 }
 
 impl Loader {
+    /// Makes the change of the plugin folder.
     pub(crate) async fn make(self, change: Change) {
-        let done = match change {
+        let result = match change {
             Change::Upsert { name, component, settings, text } => match self.component_of(component).await {
                 Ok((component, script)) => {
                     let files = Files { component, settings: *settings, text, script };
-                    let done = self.upsert(&name, files).await;
+                    let result = self.upsert(&name, files).await;
                     self.plugins.prune_after_change().await;
-                    done
+                    result
                 }
                 Err(error) => {
                     self.plugins.mark_broken(&name, &error);
@@ -55,11 +56,11 @@ impl Loader {
                 }
             },
             Change::Removed { name } => {
-                let done = self.plugins.remove(&name).await;
+                let result = self.plugins.remove(&name).await;
                 let history = self.history.clone();
                 blocking(move || history.forget(&name)).await;
                 self.plugins.prune_after_change().await;
-                done
+                result
             }
             Change::Broken { name, error } => {
                 self.plugins.mark_broken(&name, &error);
@@ -68,7 +69,7 @@ impl Loader {
             Change::FirstScanDone { unreported } => self.plugins.first_scan_done(&unreported).await,
         };
         // An error of the plugin itself is in the log and in its status already.
-        if let Err(error) = done {
+        if let Err(error) = result {
             tracing::debug!(%error, "a change of the plugin folder is not in force");
         }
     }
@@ -94,9 +95,9 @@ impl Loader {
             && settings.enabled
             && let Some((instead, settings)) = self.stored_version(name, rolled_back.instead.clone()).await
         {
-            let done = self.plugins.upsert(name, instead, settings, None).await;
+            let result = self.plugins.upsert(name, instead, settings, None).await;
             self.plugins.report_rolled_back(name, &rolled_back);
-            return done;
+            return result;
         }
         let new_version = NewVersion {
             id,
@@ -109,11 +110,11 @@ impl Loader {
         };
         let bytes = component.bytes.clone();
         let (previous, canary) = self.before_restart(name, &new_version.id).await;
-        let mut done = self.plugins.upsert(name, component, settings, previous).await;
-        if done.is_ok() {
-            done = self.plugins.forget_other_rollback(name, &new_version.id).await;
+        let mut result = self.plugins.upsert(name, component, settings, previous).await;
+        if result.is_ok() {
+            result = self.plugins.forget_other_rollback(name, &new_version.id).await;
         }
-        if done.is_ok()
+        if result.is_ok()
             && let Some(status) = self.plugins.get(name).filter(|status| status.state == PluginState::Running)
         {
             self.record_version(name, new_version, (bytes, script), &status).await;
@@ -122,17 +123,17 @@ impl Loader {
             }
             windows::store(&self.plugins, &self.history, name).await;
         }
-        done
+        result
     }
 
     /// The files of a version that the plugin has run before. Returns `None` if its history does not have them any more.
     async fn stored_version(&self, name: &PluginName, id: String) -> Option<(Component, PluginSettings)> {
         let (history, plugin) = (self.history.clone(), name.clone());
-        let found = blocking(move || {
+        let files = blocking(move || {
             let version = history.versions(&plugin).into_iter().find(|version| version.id == id)?;
             windows::stored_files(&history, &version)
         });
-        found.await.flatten()
+        files.await.flatten()
     }
 
     /// When the host has just started: the version that comes back if the version `id` violates its guard, and the canary that was running
@@ -142,12 +143,12 @@ impl Loader {
             return (None, None);
         }
         let (history, plugin, id) = (self.history.clone(), name.clone(), id.to_owned());
-        let found = blocking(move || {
+        let versions = blocking(move || {
             let windows = windows::stored(&history, &plugin);
             let canary = windows.canary.clone().filter(|canary| canary.in_force == id);
             (windows::previous_version(&history, &plugin, &id, windows), canary)
         });
-        found.await.unwrap_or_default()
+        versions.await.unwrap_or_default()
     }
 
     /// Lets the canary continue that was running when the host stopped.

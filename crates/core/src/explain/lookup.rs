@@ -56,13 +56,13 @@ impl Handle {
     async fn explain_config(&self, device: &Arc<Device>, version: Option<u64>) -> Result<Explanation, Error> {
         let versions = self.store.configs(device.num, limits::VERSIONS_KEPT).await?;
         let newest = versions.first().map_or(0, |newest| newest.version);
-        let found = versions.into_iter().find(|config| version.is_none_or(|version| config.version == version));
-        let Some(found) = found else {
+        let config = versions.into_iter().find(|config| version.is_none_or(|version| config.version == version));
+        let Some(config) = config else {
             let what = version.map_or_else(|| "a config".to_owned(), |version| format!("config version {version}"));
             return Err(Self::missing(format!("{what} for {}", device.name)));
         };
-        let mut chain = self.chain_to_cause(found.cause.clone()).await?;
-        chain.push(Step::Config(Box::new(ConfigStep::new(found, newest))));
+        let mut chain = self.chain_to_cause(config.cause.clone()).await?;
+        chain.push(Step::Config(Box::new(ConfigStep::new(config, newest))));
         Ok(Explanation { chain, branches: Vec::new(), cut: false })
     }
 

@@ -131,32 +131,32 @@ impl Follower {
     /// The items that were written since the last call; none if there are none.
     pub async fn next(&mut self) -> Result<Vec<(Cursor, Followed)>, store::Error> {
         self.allowance.refill();
-        let mut found = FollowResult { items: Vec::new(), allowance: self.allowance, left_out: None };
+        let mut result = FollowResult { items: Vec::new(), allowance: self.allowance, left_out: None };
         let page = if self.filter.max.is_some() {
             self.shared_page.read(&self.store, self.row).await?
         } else if self.store.journal_bytes_from(self.row) > BEHIND_BYTES {
             let (row, seq) = self.store.journal_end();
-            found.items.extend(self.missed(Seq(seq.0 + 1), Cursor { row, index: usize::MAX - 1, seq }));
+            result.items.extend(self.missed(Seq(seq.0 + 1), Cursor { row, index: usize::MAX - 1, seq }));
             (self.row, self.skip) = (row + 1, 0);
             self.last_seq = Some(seq);
-            return Ok(found.items);
+            return Ok(result.items);
         } else {
             Arc::new(self.store.journal_page(self.row, PAGE_BYTES).await?)
         };
         let JournalPage { rows, next } = &*page;
-        let first = self.row;
-        for row in rows.iter().filter(|row| row.row >= first) {
-            self.read_row(row, &mut found);
+        let first_row = self.row;
+        for row in rows.iter().filter(|row| row.row >= first_row) {
+            self.read_row(row, &mut result);
         }
         // A page that is empty says where it would have begun.
         if *next > self.row {
             (self.row, self.skip) = (*next, 0);
         }
-        self.allowance = found.allowance;
-        Ok(found.into_items())
+        self.allowance = result.allowance;
+        Ok(result.into_items())
     }
 
-    fn read_row(&mut self, row: &JournalRow, found: &mut FollowResult) {
+    fn read_row(&mut self, row: &JournalRow, result: &mut FollowResult) {
         let skipped = if row.row == self.row { std::mem::take(&mut self.skip) } else { 0 };
         let mut index = 0;
         let mut cursor = |seq| {
@@ -168,16 +168,16 @@ impl Follower {
                 for handled in &run.events {
                     let Some(cursor) = cursor(self.last_seq.unwrap_or_default()) else { continue };
                     if self.wants_execution(run, handled) {
-                        found.add(cursor, || Followed::Execution(run.handled(handled)));
+                        result.add(cursor, || Followed::Execution(run.handled(handled)));
                     }
                 }
             }
             for event in entry.events() {
                 let Some(cursor) = cursor(event.seq) else { continue };
-                found.items.extend(self.missed(event.seq, cursor));
+                result.items.extend(self.missed(event.seq, cursor));
                 self.last_seq = Some(event.seq);
                 if self.wants_event(event) {
-                    found.add(cursor, || Followed::Event(event.clone()));
+                    result.add(cursor, || Followed::Event(event.clone()));
                 }
             }
         }

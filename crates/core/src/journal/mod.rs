@@ -173,10 +173,10 @@ impl Handle {
         let mut before = before;
         for _ in 0..PAGE_ROWS / CHUNK_ROWS {
             let num = i64::try_from(before).unwrap_or(i64::MAX);
-            let found = self.store.kept_before(num, CHUNK_ROWS).await?;
-            let Some((oldest, _)) = found.last() else { return Ok(items.into_page(None)) };
+            let records = self.store.kept_before(num, CHUNK_ROWS).await?;
+            let Some((oldest, _)) = records.last() else { return Ok(items.into_page(None)) };
             let oldest = usize::try_from(*oldest).unwrap_or(0);
-            for (num, kept) in found {
+            for (num, kept) in records {
                 items.oldest_ms = kept.handled.as_ref().map(|handled| handled.time_ms).or(items.oldest_ms);
                 let taken = kept.handled.filter(|handled| filter.matches(handled));
                 if taken.is_some_and(|handled| items.push(handled).is_err()) {
@@ -233,12 +233,12 @@ impl Handle {
             let Some(oldest) = rows.last().map(|row| row.row) else { return Ok((items, None)) };
             rows_read += rows.len();
             for row in rows {
-                let mut found = Vec::new();
+                let mut picked = Vec::new();
                 items.oldest_ms = row.entries.iter().find_map(time_ms).or(items.oldest_ms);
-                row.entries.into_iter().for_each(|entry| pick(entry, &mut found));
+                row.entries.into_iter().for_each(|entry| pick(entry, &mut picked));
                 let end = before.filter(|position| position.row == row.row).map_or(usize::MAX, |p| p.index);
-                let found = found.into_iter().enumerate().take(end).rev();
-                for (index, item) in found.filter_map(|(index, item)| Some((index, item?))) {
+                let newest_first = picked.into_iter().enumerate().take(end).rev();
+                for (index, item) in newest_first.filter_map(|(index, item)| Some((index, item?))) {
                     if items.push(item).is_err() {
                         return Ok((items, Some(Position { row: row.row, index: index + 1 })));
                     }

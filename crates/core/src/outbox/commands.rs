@@ -127,7 +127,7 @@ mod tests {
 
     fn applied(queues: &CommandQueues, there: bool, ttl_ms: u64) -> CommandDoc {
         let cause = Cause::Api { caller: "test".into() };
-        let new = Committed {
+        let command = Committed {
             id: "c".into(),
             subfolder: String::new(),
             payload: Bytes::new(),
@@ -137,7 +137,7 @@ mod tests {
             cause,
         };
         let mut docs = Vec::new();
-        apply(queues, &FakeSink { accepts_commands: there }, &lamp(), new, &mut docs);
+        apply(queues, &FakeSink { accepts_commands: there }, &lamp(), command, &mut docs);
         let Some(Doc::Command(command)) = docs.pop() else { panic!("no command") };
         *command
     }

@@ -97,8 +97,9 @@ impl Outbox {
             }
             (Effect::Command { id, subfolder, payload, properties, ttl_ms, .. }, Target::Device(device)) => {
                 let time_ms = origin.time_ms;
-                let new = commands::Committed { id, subfolder, payload, properties, ttl_ms, time_ms, cause: cause() };
-                commands::apply(&self.queues, self.sink.as_ref(), &device, new, docs);
+                let command =
+                    commands::Committed { id, subfolder, payload, properties, ttl_ms, time_ms, cause: cause() };
+                commands::apply(&self.queues, self.sink.as_ref(), &device, command, docs);
             }
             (Effect::Kv(write), _) => {
                 if let Cause::Plugin { plugin, .. } = cause() {

@@ -51,9 +51,9 @@ pub enum Error {
     NoSuchCredential(String),
     #[error("{0} has that credential already")]
     HasCredential(String),
-    /// It was changed since it was read.
-    #[error("{what} has revision {current} now, not {expected}: it was changed meanwhile")]
-    OtherRevision { what: String, expected: u64, current: u64 },
+    /// The object was changed since it was read.
+    #[error("{subject} has revision {current} now, not {expected}: it was changed meanwhile")]
+    OtherRevision { subject: String, expected: u64, current: u64 },
     /// A call that changes a device with its config expects another version of the config.
     #[error("version {current} of the config is in force, not version {expected}")]
     OtherVersion { expected: u64, current: u64 },

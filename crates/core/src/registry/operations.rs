@@ -33,9 +33,9 @@ pub struct Registration {
 impl Handle {
     pub async fn create_registry(&self, name: RegistryName, spec: RegistrySpec) -> Result<(), Error> {
         bounds::check_registry(&spec)?;
-        let what = registry(&name);
+        let subject = registry(&name);
         let change = RegistryChange::RegistryCreated { name, spec: Box::new(spec), time_ms: clock::now_ms() };
-        self.change(change, None, &what).await
+        self.change(change, None, &subject).await
     }
 
     pub async fn patch_registry(
@@ -79,9 +79,9 @@ impl Handle {
         enrollment: Enrollment,
     ) -> Result<(), Error> {
         bounds::check_enrollment(&enrollment)?;
-        let what = format!("enrolment {id}");
+        let subject = format!("enrolment {id}");
         let change = RegistryChange::EnrollmentCreated { name: name.clone(), id, enrollment: Box::new(enrollment) };
-        self.change(change, None, &what).await
+        self.change(change, None, &subject).await
     }
 
     /// Refused if the enrolment is not equal to `expected` any more. `enrollment` has the same registration id.
@@ -93,9 +93,9 @@ impl Handle {
         enrollment: Enrollment,
     ) -> Result<(), Error> {
         bounds::check_enrollment(&enrollment)?;
-        let what = format!("enrolment {id}");
+        let subject = format!("enrolment {id}");
         let (name, before, enrollment) = (name.clone(), Box::new(expected), Box::new(enrollment));
-        self.change(RegistryChange::EnrollmentReplaced { name, id, before, enrollment }, None, &what).await
+        self.change(RegistryChange::EnrollmentReplaced { name, id, before, enrollment }, None, &subject).await
     }
 
     /// Deletes an enrolment; devices that it has registered stay. With `expected`, only if the enrolment is equal to that.
@@ -105,13 +105,13 @@ impl Handle {
         id: String,
         expected: Option<Enrollment>,
     ) -> Result<(), Error> {
-        let what = format!("enrolment {id}");
+        let subject = format!("enrolment {id}");
         let name = name.clone();
         let change = match expected {
             None => RegistryChange::EnrollmentDeleted { name, id },
             Some(expected) => RegistryChange::EnrollmentDeletedIf { name, id, before: Box::new(expected) },
         };
-        self.change(change, None, &what).await
+        self.change(change, None, &subject).await
     }
 
     pub async fn delete_registry(&self, name: &RegistryName, revision: Option<u64>) -> Result<(), Error> {
@@ -126,8 +126,8 @@ impl Handle {
             fields::CONFIG.check_len("a config", payload.len())?;
         }
         let num = DeviceNum(self.last_num.fetch_add(1, Ordering::Relaxed) + 1);
-        let new = NewDevice { num, name: name.clone(), spec, endpoint, config, time_ms: clock::now_ms() };
-        match self.call(RegistryChange::DeviceCreated(Box::new(new)), None).await? {
+        let new_device = NewDevice { num, name: name.clone(), spec, endpoint, config, time_ms: clock::now_ms() };
+        match self.call(RegistryChange::DeviceCreated(Box::new(new_device)), None).await? {
             Reply::Refused(EntryRefusal::NotFound) => return Err(Error::NoSuch(registry(&name.registry))),
             Reply::Refused(why) => return Err(refused(why, name.to_string(), None)),
             _ => {}
@@ -160,8 +160,8 @@ impl Handle {
         credential: Credential,
         revision: Option<u64>,
     ) -> Result<(), Error> {
-        let what = self.owner(&owner);
-        self.change(RegistryChange::CredentialAdded { owner, credential }, revision, &what).await
+        let subject = self.owner(&owner);
+        self.change(RegistryChange::CredentialAdded { owner, credential }, revision, &subject).await
     }
 
     /// `key` is the credential's PEM text.
@@ -171,17 +171,17 @@ impl Handle {
         key: String,
         revision: Option<u64>,
     ) -> Result<(), Error> {
-        let what = self.owner(&owner);
-        self.change(RegistryChange::CredentialRemoved { owner, key }, revision, &what).await
+        let subject = self.owner(&owner);
+        self.change(RegistryChange::CredentialRemoved { owner, key }, revision, &subject).await
     }
 
     /// Replaces one of two symmetric keys; the other stays as it is.
     pub async fn renew_key(&self, owner: KeyOwner, which: KeySlot, key: SymmetricKey) -> Result<(), Error> {
-        let what = match &owner {
+        let subject = match &owner {
             KeyOwner::Device(num) => self.named(*num),
             KeyOwner::AccessKey { registry: name, .. } => registry(name),
         };
-        self.change(RegistryChange::KeyRenewed { owner, which, key }, None, &what).await
+        self.change(RegistryChange::KeyRenewed { owner, which, key }, None, &subject).await
     }
 
     fn owner(&self, owner: &CredentialOwner) -> String {
@@ -205,7 +205,7 @@ impl Handle {
     pub fn check_delete(&self, device: &Device, revision: Option<u64>) -> Result<(), Error> {
         let current = device.registered().revision;
         if let Some(expected) = revision.filter(|expected| *expected != current) {
-            return Err(Error::OtherRevision { what: device.name.to_string(), expected, current });
+            return Err(Error::OtherRevision { subject: device.name.to_string(), expected, current });
         }
         if self.maps.read().bindings.has_devices(device.num) {
             return Err(Error::HasBound(device.name.to_string()));
@@ -269,10 +269,15 @@ impl Handle {
         }
     }
 
-    /// Makes a change. `what`: the changed object, for the error if the change is refused.
-    pub(crate) async fn change(&self, change: RegistryChange, revision: Option<u64>, what: &str) -> Result<(), Error> {
+    /// Makes a change. `subject`: the changed object, for the error if the change is refused.
+    pub(crate) async fn change(
+        &self,
+        change: RegistryChange,
+        revision: Option<u64>,
+        subject: &str,
+    ) -> Result<(), Error> {
         match self.call(change, revision).await? {
-            Reply::Refused(why) => Err(refused(why, what.to_owned(), revision)),
+            Reply::Refused(why) => Err(refused(why, subject.to_owned(), revision)),
             _ => Ok(()),
         }
     }
@@ -299,20 +304,20 @@ pub(super) fn full(error: Error) -> Error {
     }
 }
 
-fn refused(why: EntryRefusal, what: String, revision: Option<u64>) -> Error {
+fn refused(why: EntryRefusal, subject: String, revision: Option<u64>) -> Error {
     match why {
-        EntryRefusal::AlreadyExists => Error::Exists(what),
-        EntryRefusal::NotEmpty => Error::NotEmpty(what),
-        EntryRefusal::HasBound => Error::HasBound(what),
-        EntryRefusal::NotBindable => Error::NotBindable(what),
-        EntryRefusal::NoSuchCredential => Error::NoSuchCredential(what),
-        EntryRefusal::HasCredential => Error::HasCredential(what),
+        EntryRefusal::AlreadyExists => Error::Exists(subject),
+        EntryRefusal::NotEmpty => Error::NotEmpty(subject),
+        EntryRefusal::HasBound => Error::HasBound(subject),
+        EntryRefusal::NotBindable => Error::NotBindable(subject),
+        EntryRefusal::NoSuchCredential => Error::NoSuchCredential(subject),
+        EntryRefusal::HasCredential => Error::HasCredential(subject),
         EntryRefusal::OtherRevision { current } => {
-            Error::OtherRevision { what, expected: revision.unwrap_or_default(), current }
+            Error::OtherRevision { subject, expected: revision.unwrap_or_default(), current }
         }
         EntryRefusal::TooMuch(error) => Error::TooMuch(error),
         EntryRefusal::Conflict { expected, current, .. } => Error::OtherVersion { expected, current },
         EntryRefusal::Patch(problem) => Error::Patch(problem),
-        EntryRefusal::NotFound | EntryRefusal::NotBound => Error::NoSuch(what),
+        EntryRefusal::NotFound | EntryRefusal::NotBound => Error::NoSuch(subject),
     }
 }

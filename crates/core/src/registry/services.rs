@@ -25,9 +25,9 @@ impl Handle {
 
     pub async fn create_service(&self, name: ServiceName, spec: ServiceSpec) -> Result<(), Error> {
         bounds::check_service(&spec)?;
-        let what = name.to_string();
+        let subject = name.to_string();
         let change = RegistryChange::ServiceCreated { name, spec, time_ms: clock::now_ms() };
-        self.change(change, None, &what).await.map_err(full)
+        self.change(change, None, &subject).await.map_err(full)
     }
 
     /// Changes an account. Its connections are revalidated: they end if they are not allowed any more.

@@ -46,9 +46,10 @@ impl Acks {
 
     /// The journal is committed up to this position. Returns the packet identifiers of the client's QoS 2 messages that it has now.
     pub(super) fn commit(&mut self, position: QueuePosition) -> Vec<u16> {
-        let last = self.committed;
-        self.committed = position.max(last);
-        let newly_committed = self.batches.iter().filter(|batch| batch.position > last && batch.position <= position);
+        let previous = self.committed;
+        self.committed = position.max(previous);
+        let newly_committed =
+            self.batches.iter().filter(|batch| batch.position > previous && batch.position <= position);
         newly_committed.flat_map(received).collect()
     }
 

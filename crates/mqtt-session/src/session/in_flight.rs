@@ -62,8 +62,8 @@ impl Released {
 
     /// Forgets an identifier whose acknowledgement came. Returns false if it was not released.
     pub(super) fn forget(&mut self, id: u16) -> bool {
-        let at = self.0.iter().position(|released| *released == id);
-        at.and_then(|at| self.0.remove(at)).is_some()
+        let index = self.0.iter().position(|released| *released == id);
+        index.and_then(|index| self.0.remove(index)).is_some()
     }
 
     pub(super) fn clear(&mut self) {

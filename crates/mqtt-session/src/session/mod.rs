@@ -297,11 +297,11 @@ impl<D: Clone + Deliverable> Session<D> {
 
     /// Ends the exchange of a message in flight in this state: removes it, and frees its place in the window.
     fn end_exchange(&mut self, id: u16, state: SendState) -> Option<InFlight<D>> {
-        let at = self.in_flight.iter().position(|entry| entry.id == id && entry.state == state)?;
-        if at < self.resent {
+        let index = self.in_flight.iter().position(|entry| entry.id == id && entry.state == state)?;
+        if index < self.resent {
             self.resent -= 1;
         }
-        let entry = self.in_flight.remove(at)?;
+        let entry = self.in_flight.remove(index)?;
         if self.in_flight.is_empty() {
             self.in_flight = VecDeque::new();
         }

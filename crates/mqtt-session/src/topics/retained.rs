@@ -141,13 +141,13 @@ impl Retained {
     /// whether they match or not. [`Page::matching`] keeps those that do.
     pub(super) fn candidates(&self, filter: &str, after: Option<&str>) -> Page {
         let prefix = topic::literal_prefix(filter);
-        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
-        let after = self.messages.range::<str, _>((from, Bound::Unbounded));
-        let mut topics = after.take_while(|(topic, _)| topic.starts_with(prefix));
+        let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let candidates = self.messages.range::<str, _>((start, Bound::Unbounded));
+        let mut topics = candidates.take_while(|(topic, _)| topic.starts_with(prefix));
         let messages: Vec<_> =
             topics.by_ref().take(PAGE_TOPICS).map(|(_, retained)| retained.message.clone()).collect();
-        let last = messages.last().map(|message| message.topic.clone());
-        Page { next: topics.next().and(last), messages }
+        let last_topic = messages.last().map(|message| message.topic.clone());
+        Page { next: topics.next().and(last_topic), messages }
     }
 
     /// The messages that have replaced these.

@@ -50,9 +50,9 @@ impl Group {
     /// Removes a member. Returns true if it was one.
     pub(super) fn leave(&self, subscriber: u64) -> bool {
         let mut members = self.members.lock();
-        let before = members.len();
+        let count_before = members.len();
         members.retain(|member| member.subscriber.id() != subscriber);
-        members.len() < before
+        members.len() < count_before
     }
 
     pub(super) fn is_empty(&self) -> bool {

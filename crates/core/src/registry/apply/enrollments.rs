@@ -59,11 +59,11 @@ impl Maps {
         bounds::check_enrollment(&enrollment).map_err(EntryRefusal::TooMuch)?;
         let mut doc = self.registry(name).ok_or(EntryRefusal::NotFound)?.clone();
         let current = doc.revision;
-        let found = Arc::make_mut(&mut doc.enrollments).get_mut(id).ok_or(EntryRefusal::NotFound)?;
-        if *found != *expected {
+        let stored = Arc::make_mut(&mut doc.enrollments).get_mut(id).ok_or(EntryRefusal::NotFound)?;
+        if *stored != *expected {
             return Err(EntryRefusal::OtherRevision { current });
         }
-        *found = enrollment;
+        *stored = enrollment;
         doc.revision = self.next_revision();
         self.put_registry(doc, docs);
         Ok(())
