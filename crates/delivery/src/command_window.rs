@@ -19,7 +19,7 @@ use switchbox_support::clock;
 pub(super) struct CommandRef {
     pub(super) num: u64,
     pub(super) id: Arc<str>,
-    /// It expires when the connection ends.
+    /// The command expires when the connection ends.
     ttl_zero: bool,
 }
 
@@ -43,11 +43,11 @@ struct State {
 /// What the window did with a command that was just committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CommandOffer {
-    /// It was handed to the connection.
+    /// The command was handed to the connection.
     Sent,
     /// The connection has room for it, but the subscription has QoS 0, so no acknowledgement can come.
     Unconfirmed,
-    /// It waits in the store until those before it are acknowledged.
+    /// The command waits in the store until those before it are acknowledged.
     Queued,
     /// The device does not subscribe to its commands.
     NotSubscribed,
@@ -56,11 +56,11 @@ pub(super) enum CommandOffer {
 /// The commands that [`CommandWindow::deliver_page`] did not hand to the connection, by reason.
 #[derive(Debug, Default)]
 pub(super) struct PageResult {
-    /// Their device subscribes with QoS 0. They are sent after their end is durable.
+    /// Commands for a subscription of QoS 0. They are sent after their end is durable.
     pub(super) unconfirmed: Vec<CommandDoc>,
-    /// Their device subscribes with QoS 0, and they may have been sent before.
+    /// Commands for a subscription of QoS 0 that may have been sent before.
     pub(super) possibly_sent: Vec<CommandRef>,
-    /// They have expired.
+    /// Commands that have expired.
     pub(super) expired: Vec<CommandRef>,
     /// The connection had no room for the next one.
     pub(super) blocked: bool,

@@ -12,7 +12,7 @@ pub enum Outbound {
     /// The device's config document. A link whose in-flight window is full keeps only the newest one waiting.
     Config(Arc<ConfigVersion>),
     Command {
-        /// Its number among those of its device.
+        /// The command's number among those of its device.
         num: u64,
         id: Arc<str>,
         subfolder: Arc<str>,
@@ -21,7 +21,7 @@ pub enum Outbound {
         properties: Option<Arc<[Property]>>,
         /// Whether it was sent before, perhaps on another connection.
         again: bool,
-        /// It is not sent after this time. The task that ends due commands ends it.
+        /// The command is not sent after this time. The task that ends due commands ends it.
         expires: Option<Instant>,
     },
     /// `rid` is unique among the device's calls in progress. The caller waits until `expires`, so the call is not sent after that.

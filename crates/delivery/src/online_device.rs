@@ -38,7 +38,7 @@ pub(super) struct OnlineDevice {
 #[derive(Debug, Default)]
 struct HandedConfig {
     version: u64,
-    /// It was queued for a kept subscription: the client has not subscribed on this connection yet.
+    /// The version was queued for a kept subscription: the client has not subscribed on this connection yet.
     resumed: bool,
 }
 

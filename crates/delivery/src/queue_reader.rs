@@ -77,7 +77,7 @@ fn end_unsent(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>, result: Pag
     let expired = result.expired.into_iter().map(|command| (command.num, command.id.as_ref().into()));
     inner.end_commands(&online_device.device, CommandStatus::Expired, expired, None);
     result.unconfirmed.into_iter().for_each(|command| inner.send_unconfirmed(online_device, command));
-    // They may have been sent before, and a delivery of QoS 0 cannot carry DUP, so they are not sent again.
+    // The commands may have been sent before, and a delivery of QoS 0 cannot carry DUP, so they are not sent again.
     let possibly_sent = result.possibly_sent.into_iter().map(|command| (command.num, command.id.as_ref().into()));
     inner.end_commands(&online_device.device, CommandStatus::SentUnconfirmed, possibly_sent, None);
 }

@@ -37,7 +37,7 @@ impl Approval {
     }
 }
 
-/// What an operator decided.
+/// An operator's decision.
 pub(super) enum Decision {
     Approved { caller: String },
     Rejected { caller: String, reason: String },

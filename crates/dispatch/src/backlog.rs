@@ -126,7 +126,7 @@ impl Backlog {
         while let Some(job) = jobs.next() {
             let seq = job.event.seq;
             if inner.was_read(seq) {
-                // It was in the journal but not offered yet when the plugin read the journal up to it.
+                // The event was in the journal but not offered yet when the plugin read the journal up to it.
                 continue;
             }
             let is_late = seq < inner.catch_up.as_ref().map_or(inner.accepted_to, |catch_up| catch_up.from);

@@ -24,7 +24,7 @@ use switchbox_rules::pattern::{GlobSet, check_patterns, globs};
 /// The devices that a canary acts for.
 #[derive(Debug, Clone)]
 pub(super) enum CanaryScope {
-    /// This many of 10,000 devices.
+    /// The canary acts for this many of 10,000 devices.
     Share(u64),
     /// The devices whose id matches the pattern.
     Devices(String, GlobSet),

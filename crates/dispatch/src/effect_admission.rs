@@ -53,7 +53,7 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// It would be more new targets within a minute than `most`. A call cannot wait for approval, so it must not be made.
+    /// There would be more new targets within a minute than `most`. A call cannot wait for approval, so it must not be made.
     pub(super) fn reach_by_call(&self, device: DeviceNum, most: NonZeroU32) -> Result<(), String> {
         let now = self.context.started.elapsed();
         let refused = self.blast_radius.lock().admit_call(device, most, now, |device| self.was_reached(device));

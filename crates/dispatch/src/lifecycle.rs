@@ -30,7 +30,7 @@ pub(super) struct Lifecycle {
     pub(super) identity: Option<Identity>,
     /// Since when it is off; `None` if it is on.
     pub(super) off_ms: Option<u64>,
-    /// Its files are gone.
+    /// The plugin's files are gone.
     pub(super) removed: bool,
     pub(super) rolled_back: Option<RolledBack>,
     /// The last check found that it has to be deleted.

@@ -19,11 +19,11 @@ use switchbox_support::clock;
 /// What happens next with the event.
 pub(super) enum NextStep {
     Handled,
-    /// It is tried again after a back-off.
+    /// The event is tried again after a back-off.
     Retry(Box<Job>),
-    /// Its effects are held back for this time.
+    /// The event's effects are held back for this time.
     HoldBack(Box<Uncommitted>, Duration),
-    /// Its effects wait for an operator's approval.
+    /// The event's effects wait for an operator's approval.
     Approve(Box<Uncommitted>, Exceeded),
 }
 

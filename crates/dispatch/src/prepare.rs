@@ -54,7 +54,7 @@ pub struct PreviousVersion {
 /// A component that was compiled, described and started once.
 pub(super) enum Prepared {
     Version(Box<Version>),
-    /// It asks for grants that no operator has consented to.
+    /// The plugin asks for grants that no operator has consented to.
     NeedsConsent(Box<Description>),
 }
 

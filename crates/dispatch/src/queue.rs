@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use switchbox_core::registry::Device;
 use switchbox_model::{DeviceNum, Event, EventData, Seq};
 
-/// One event to handle.
+/// An event to handle.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) event: Event,

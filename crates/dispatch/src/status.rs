@@ -162,9 +162,9 @@ pub struct Totals {
 pub enum PluginState {
     Running,
     Disabled,
-    /// It asks for grants, its settings have none, and this host gives none by itself: an operator has to consent.
+    /// The plugin asks for grants, its settings have none, and this host gives none by itself: an operator has to consent.
     WaitingForConsent,
-    /// It cannot be started; `last_error` says why.
+    /// The plugin cannot be started; `last_error` says why.
     Broken,
 }
 
@@ -194,11 +194,11 @@ pub struct PluginStatus {
     /// `builtin:NAME` or the component's file.
     pub component: Option<String>,
     pub description: Option<Description>,
-    /// Those in use: the operator's, or those of the component's description.
+    /// The triggers in use: the operator's, or those of the component's description.
     pub triggers: Vec<Trigger>,
-    /// What the component asks for.
+    /// The grants that the component asks for.
     pub grants: Vec<GrantRequest>,
-    /// What it may do: both asked for and granted.
+    /// The grants in force: both asked for and granted.
     pub grants_in_force: Vec<GrantRequest>,
     /// The interfaces that the component imports.
     pub imports: Vec<String>,

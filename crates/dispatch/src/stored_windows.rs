@@ -28,7 +28,7 @@ pub struct StoredCanary {
     pub component: Option<String>,
     /// The text of its settings file. Is `None` if it is the one in force.
     pub(super) settings: Option<String>,
-    /// It acts for this many of 10,000 devices.
+    /// The canary acts for this many of 10,000 devices.
     pub(super) share: Option<u64>,
     /// Or for those whose id matches this glob.
     pub(super) devices: Option<String>,

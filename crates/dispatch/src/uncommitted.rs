@@ -33,7 +33,7 @@ impl Uncommitted {
         }
     }
 
-    /// Its size in memory, roughly.
+    /// The size in memory, in bytes, roughly.
     pub(super) fn bytes(&self) -> usize {
         let kv = |change: &KvChange| change.key.len() + change.value.as_ref().map_or(0, bytes::Bytes::len);
         self.job.event.data.payload().len()

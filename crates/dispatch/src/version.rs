@@ -35,20 +35,20 @@ pub(super) struct Version {
     /// The triggers, for the status.
     pub(super) trigger_list: Vec<Trigger>,
     pub(super) description: Description,
-    /// Those both asked for and granted, for the status.
+    /// The grants that are both asked for and granted, for the status.
     pub(super) grants_in_force: Vec<GrantRequest>,
     /// Parts of its files that can have no effect.
     pub(super) warnings: Vec<String>,
-    /// What its settings grant of what it asks for. Is `None` if they grant all.
+    /// The part of the version's requested grants that its settings give. `None` if they give all.
     pub(super) granted: Option<GrantPatterns>,
-    /// Its triggers are those of its settings, and not those that the component describes.
+    /// The triggers are those of the settings, and not those that the component describes.
     pub(super) triggers_set: bool,
     /// The rate limits of its effects.
     pub(super) token_rates: TokenRates,
     pub(super) guard: GuardSettings,
-    /// Its settings file.
+    /// The version's settings file.
     pub(super) files: PluginSettings,
-    /// Its statistics since it came into force.
+    /// The version's statistics since it came into force.
     pub(super) behaviour: Mutex<Behaviour>,
 }
 

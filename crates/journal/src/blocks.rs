@@ -177,7 +177,7 @@ mod tests {
             blocks.resize(0);
             blocks.resize(2 * BLOCK);
             blocks.bytes_mut().fill(number as u8 + 1);
-            // Each overwrites the second block of the one before.
+            // Each write overwrites the second block of the write before.
             let at = number * BLOCK;
             expected.truncate(at);
             expected.extend_from_slice(blocks.bytes());

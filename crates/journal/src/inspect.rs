@@ -59,7 +59,7 @@ pub struct Damage {
     pub row: i64,
     /// The last event before it.
     pub seq: Seq,
-    /// What is wrong, for the operator.
+    /// The description of the damage, for the operator.
     pub problem: String,
     /// The records after it that can be read, each run with its file.
     pub after: Vec<(PathBuf, Run)>,

@@ -6,7 +6,7 @@ use switchbox_model::{Entry, Seq};
 
 use crate::{Error, journal::Files, record};
 
-/// One commit of the journal.
+/// A commit of the journal.
 #[derive(Debug)]
 pub struct JournalRow {
     pub row: i64,

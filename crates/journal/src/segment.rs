@@ -19,7 +19,7 @@ pub const AHEAD: u64 = 1024 * 1024;
 /// Bytes between two entries of the sparse index, about.
 const INDEX_INTERVAL: u64 = 64 * 1024;
 
-/// One file of the journal.
+/// A file of the journal.
 pub struct Segment {
     path: PathBuf,
     file: Arc<BlockFile>,

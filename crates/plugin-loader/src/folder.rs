@@ -90,7 +90,7 @@ where
                 change = changes.recv() => match change {
                     Some(change) => match change.plugin().cloned() {
                         Some(name) => self.push(name, change),
-                        // It is made when all changes before it are made.
+                        // The end of the first scan is reported when all changes before it are made.
                         None => first_scan_done = Some(change),
                     },
                     None => break,

@@ -183,7 +183,7 @@ impl Loader {
             |rolled_back: RolledBack| rolled_back.version == new_version.id && rolled_back.is_still_in_force();
         let has_failed = self.plugins.rolled_back(name).is_some_and(failed_before);
         let written = blocking(move || {
-            // It failed before a restart and has stayed in force: the history has it as its last version already.
+            // The version failed before a restart and has stayed in force: the history has it as its last version already.
             if has_failed && history.versions(&plugin).last().is_some_and(|last| last.id == new_version.id) {
                 return Ok(());
             }
@@ -195,7 +195,7 @@ impl Loader {
         if let Some(Err(error)) = written.await {
             tracing::warn!(plugin = %name, %error, "the version cannot be kept for a rollback");
         }
-        // It may have been rolled back before it was in the history.
+        // The version may have been rolled back before it was in the history.
         if let Some(rolled_back) = self.plugins.rolled_back(name) {
             record_rolled_back(&self.history, name, &rolled_back);
         }

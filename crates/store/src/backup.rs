@@ -201,7 +201,7 @@ fn copy_folder(from: &Path, to: &Path, matches: &dyn Fn(&str) -> bool) -> Result
 
 fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
     let mut source = match File::open(from) {
-        // It was removed after it was listed; the host does not need it.
+        // The file was removed after it was listed; the host does not need it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         source => source.map_err(|e| problem(from, &e))?,
     };

@@ -17,7 +17,7 @@ pub struct SessionDoc {
     pub left_ms: Option<u64>,
     /// The newest message that the client had seen when it left.
     pub sent: MessageNum,
-    /// It is not certain that the client has seen the messages from this one up to `sent`. `None` if it has.
+    /// The messages from this one up to `sent` may not have reached the client. `None` if they certainly have.
     pub in_doubt_from: Option<MessageNum>,
     pub will: Option<Box<StoredWill>>,
     pub subscriptions: Vec<(Arc<str>, StoredSubscription)>,

@@ -8,9 +8,9 @@ use switchbox_journal::{inspect, segment::Segment};
 /// The result of a check.
 #[derive(Debug)]
 pub struct Checked {
-    /// What is in each file.
+    /// The content of each file.
     pub lines: Vec<String>,
-    /// What is wrong; empty if a host can start on the store.
+    /// The problems; empty if a host can start on the store.
     pub problems: Vec<String>,
 }
 

@@ -15,7 +15,7 @@ use switchbox_model::{
     timer::Timer,
 };
 
-/// One change of a document.
+/// A change of a document.
 #[derive(Debug, Clone)]
 pub enum Doc {
     Registry(RegistryDoc),
@@ -119,7 +119,7 @@ pub struct RegistryDoc {
     /// By their ids.
     pub enrollments: Arc<BTreeMap<String, Enrollment>>,
     pub created_ms: u64,
-    /// It grows with each change; no two registries, devices or accounts ever have the same.
+    /// Grows with each change; no two registries, devices or accounts ever have the same.
     pub revision: u64,
 }
 
@@ -149,9 +149,9 @@ pub struct DeviceDoc {
 /// When something was last received from a device and sent to it. In a change, `None` means unchanged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LastSeen {
-    /// Its telemetry.
+    /// The device's telemetry.
     pub event_ms: Option<u64>,
-    /// Its PINGREQ.
+    /// The device's PINGREQ.
     pub heartbeat_ms: Option<u64>,
     pub config_sent_ms: Option<u64>,
     /// When it last acknowledged a config, also an older one than the newest.
@@ -171,7 +171,7 @@ impl LastSeen {
     }
 }
 
-/// One version of a device's config.
+/// A version of a device's config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigVersion {
     pub device: DeviceNum,
@@ -182,7 +182,7 @@ pub struct ConfigVersion {
     pub acknowledged_ms: Option<u64>,
 }
 
-/// One version of a device's reported state.
+/// A version of a device's reported state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateVersion {
     pub device: DeviceNum,
@@ -191,7 +191,7 @@ pub struct StateVersion {
     pub payload: Bytes,
 }
 
-/// One key of a plugin's state. Its `value` is `None` if the key is deleted.
+/// A key of a plugin's state. `value` is `None` if the key is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvDoc {
     pub plugin: PluginName,
@@ -234,7 +234,7 @@ pub struct PluginLifecycleDoc {
     pub identity: Option<Identity>,
     /// Since when the plugin is off. `None` when it is on.
     pub off_ms: Option<u64>,
-    /// Its files are gone.
+    /// The plugin's files are gone.
     pub removed: bool,
     pub rolled_back: Option<RolledBack>,
     /// The schema of its state.

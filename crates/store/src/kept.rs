@@ -31,7 +31,7 @@ pub(super) struct KeptChange {
 pub(super) enum KeepReason {
     /// A document refers to it.
     Referenced,
-    /// It has effects or log lines, failed, was tried again or took long. The oldest of these are deleted if there are too many.
+    /// The execution has effects or log lines, failed, was tried again or took long. The oldest of these are deleted if there are too many.
     Interesting,
 }
 

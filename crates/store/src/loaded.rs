@@ -35,7 +35,7 @@ pub struct Loaded {
     /// The open commands of every device that ever had commands.
     pub commands: HashMap<DeviceNum, OpenCommands>,
     pub endpoints: Vec<(DeviceNum, MethodEndpoint)>,
-    /// What last went wrong with each device.
+    /// The last error of each device.
     pub errors: Vec<(DeviceNum, DeviceError)>,
     /// The gateway over which something was last received from each device.
     pub gateway_accesses: Vec<(DeviceNum, GatewayAccess)>,

@@ -96,7 +96,7 @@ fn serve(
         MaterialiserRequest::Docs { row, docs } => pending.add(row, docs),
         MaterialiserRequest::Read(read) => pending.read(read)?,
         MaterialiserRequest::Keep { change, done } => {
-            // They are written in a separate transaction.
+            // The kept records are written in a separate transaction.
             pending.commit(None)?;
             kept::write(db, &change, keep_executions_bytes)?;
             let _ = done.send(());

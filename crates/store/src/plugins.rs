@@ -43,7 +43,7 @@ pub(super) fn write(tx: &Transaction<'_>, plugin: &PluginName, change: &PluginCh
             timers::delete_all(tx, plugin)?;
         }
         PluginChange::RolledBack(rolled_back) => write_rolled_back(tx, name, rolled_back.as_ref())?,
-        // Its writes of the state are documents of their own.
+        // The plugin's writes of its state are documents of their own.
         PluginChange::Migrated(Migration { schema, identity, rolled_back, .. }) => {
             set_meta(tx, &schema_key(name), (*schema).into())?;
             if let Some(identity) = identity {

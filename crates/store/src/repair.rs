@@ -25,7 +25,7 @@ use switchbox_model::Seq;
 /// Numbers that are left out where it is not known how many events are missing.
 const UNKNOWN_EVENTS: u64 = 1 << 20;
 
-/// What was done.
+/// The result of a repair.
 #[derive(Debug, Default)]
 pub struct Repaired {
     /// One line for each thing that was done.

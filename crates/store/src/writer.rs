@@ -297,7 +297,7 @@ impl<M: Machine> Writer<M> {
             Item::Flush { .. } | Item::Read(_) if self.failed.is_some() => {}
             Item::Read(read) => {
                 let _ = self.materialiser.send(MaterialiserRequest::Read(read));
-                // Its caller waits, so the thread does not sleep for its whole pause.
+                // The caller of the item waits, so the thread does not sleep for its whole pause.
                 self.materialiser_thread.unpark();
             }
             Item::Flush { done, low_water } => {

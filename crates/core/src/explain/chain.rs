@@ -86,7 +86,7 @@ pub enum Step {
     DeadLetter(Box<DeadLetter>),
     /// None of the execution's effects were applied: what they depend on had changed, and the event was tried again.
     Refused,
-    /// It is no longer kept.
+    /// The object is no longer kept.
     Gone(Gone),
     /// There are earlier steps, which are not shown.
     EarlierNotShown,
@@ -96,7 +96,7 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gone {
     Event(Seq),
-    /// Its causes are not known any more.
+    /// The causes of the object are not known any more.
     Execution {
         seq: Seq,
         plugin: PluginName,
@@ -147,7 +147,7 @@ pub struct ConfigStep {
 pub enum ConfigOutcome {
     /// The device's PUBACK came after this many milliseconds.
     Acknowledged { after_ms: u64 },
-    /// It is in force and waits for the device.
+    /// The config is in force and waits for the device.
     Waiting,
     /// A newer version took its place before the device acknowledged it.
     Superseded { by: u64 },

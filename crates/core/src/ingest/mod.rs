@@ -43,7 +43,7 @@ impl NewEvent {
 /// A command that has reached its final status.
 #[derive(Debug, Clone)]
 pub struct EndedCommand {
-    /// Its number among those of its device.
+    /// The command's number among those of its device.
     pub num: u64,
     pub id: String,
     pub status: CommandStatus,

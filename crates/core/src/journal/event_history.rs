@@ -19,7 +19,7 @@ pub struct EventHistory {
     pub by: Option<EffectKey>,
     /// The executions for the event.
     pub handled: Vec<Handled>,
-    /// Their method calls.
+    /// The method calls of the executions.
     pub calls: Vec<CallRecord>,
     /// Executions whose effects a rate held back, and for how long. Not kept longer than the journal.
     pub held: Vec<HeldBack>,

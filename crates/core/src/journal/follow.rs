@@ -43,7 +43,7 @@ pub struct FollowFilter {
     pub max: Option<SampleRate>,
 }
 
-/// One item that a follower gets.
+/// An item that a follower gets.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Followed {
     Event(Event),

@@ -176,7 +176,7 @@ fn is_checked(effect: &Effect) -> bool {
 
 /// The target of an effect.
 enum Target {
-    /// It has no device, or a device that was deleted meanwhile: then the effect counts as if it came before the deletion.
+    /// The effect has no device, or a device that was deleted meanwhile: then the effect counts as if it came before the deletion.
     Nothing,
     Device(Arc<Device>),
     /// The device, and its config after the patch. `None` when the patch changes nothing.

@@ -54,7 +54,7 @@ struct Inner {
     state: Option<Arc<StateVersion>>,
     /// Without the times that are atomic fields of [`Device`].
     seen: LastSeen,
-    /// Its last error.
+    /// The device's last error.
     error: Option<DeviceError>,
     /// Whether the journal does not have the error yet.
     error_is_new: bool,
@@ -118,7 +118,7 @@ impl Device {
         (payload, self.last_state.load(Ordering::Relaxed))
     }
 
-    /// All that operators have configured for it.
+    /// All that operators have configured for the device.
     #[must_use]
     pub fn registered(&self) -> Registered {
         self.inner.lock().registered.clone()
@@ -160,12 +160,12 @@ impl Device {
         LastSeen { heartbeat_ms, config_sent_ms, ..self.inner.lock().seen }
     }
 
-    /// It sent a PINGREQ. Not durable before its connection ends: a ping is not worth a place in the journal.
+    /// Records that the device sent a PINGREQ. Not durable before its connection ends: a ping is not worth a place in the journal.
     pub fn record_ping(&self, time_ms: u64) {
         self.heartbeat_ms.store(time_ms, Ordering::Relaxed);
     }
 
-    /// Its connection was given a config. Not durable before the connection ends.
+    /// Records that the device's connection was given a config. Not durable before the connection ends.
     pub fn record_config_sent(&self, time_ms: u64) {
         self.config_sent_ms.store(time_ms, Ordering::Relaxed);
     }
@@ -175,7 +175,7 @@ impl Device {
         self.gateway.attached(gateway, time_ms);
     }
 
-    /// Its gateway sent something for it. Not durable before it is detached.
+    /// Records that the device's gateway sent an event for it. Not durable before the device is detached.
     pub fn record_gateway_event(&self, time_ms: u64) {
         self.gateway.record_event(time_ms);
     }
@@ -205,7 +205,7 @@ impl Device {
         inner.error_is_new = true;
     }
 
-    /// What last went wrong with it.
+    /// The device's last error.
     #[must_use]
     pub fn error(&self) -> Option<DeviceError> {
         self.inner.lock().error.clone()

@@ -26,7 +26,7 @@ pub fn next(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option<u64> {
             let missed = now_ms.saturating_sub(due_ms) / (*period_ms).max(1);
             due_ms.saturating_add((missed + 1).saturating_mul(*period_ms))
         }
-        // It was checked when the timer was set.
+        // The schedule was checked when the timer was set.
         Schedule::Cron { expression, time_zone } => after(expression, time_zone, now_ms.max(due_ms)).ok()?,
     };
     (next <= LAST_MS).then_some(next)

@@ -109,9 +109,9 @@ impl Timers {
 /// What firing does to a timer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fired {
-    /// It has its next due time.
+    /// The timer has its next due time.
     Again(Timer, Option<EffectKey>),
-    /// It is removed.
+    /// The timer is removed.
     Gone,
 }
 

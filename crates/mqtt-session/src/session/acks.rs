@@ -9,7 +9,7 @@ use switchbox_mqtt_codec::packet::{Ack, AckKind};
 /// Acknowledgements that wait for the same position.
 #[derive(Debug)]
 struct AckBatch {
-    /// They may be sent when the journal is committed up to this position.
+    /// The acknowledgements may be sent when the journal is committed up to this position.
     position: QueuePosition,
     acks: VecDeque<Ack>,
 }

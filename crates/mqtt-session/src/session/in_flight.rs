@@ -20,14 +20,14 @@ pub(super) enum SendState {
 /// A message that was sent and is not acknowledged.
 #[derive(Debug)]
 pub(super) struct InFlight<D> {
-    /// Its packet identifier.
+    /// The message's packet identifier.
     pub(super) id: u16,
     pub(super) state: SendState,
     /// Whether it is uncertain that it was sent before the host was killed.
     pub(super) in_doubt: bool,
     /// `None` after PUBREC: the message is not sent again.
     pub(super) item: Option<Item<D>>,
-    /// Its number in the journal, if it is journaled.
+    /// The message's number in the journal, if it is journaled.
     pub(super) journaled: Option<MessageNum>,
 }
 

@@ -21,12 +21,12 @@ pub enum Body<D> {
     Device(D),
 }
 
-/// One message on its way to the client.
+/// A message on its way to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item<D> {
     pub qos: QoS,
     pub body: Body<D>,
-    /// Its number in the journal and its packet identifier, if it is journaled.
+    /// The item's number in the journal and its packet identifier, if it is journaled.
     pub journaled: Option<Journaled>,
 }
 
@@ -64,7 +64,7 @@ pub struct StoredItem<D> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryStage {
     Queued,
-    /// It may have been sent, because the host was killed while the client was connected.
+    /// The message may have been sent, because the host was killed while the client was connected.
     InDoubt,
     Sent,
     /// PUBREC came for it (QoS 2). PUBREL is sent next.
@@ -76,7 +76,7 @@ pub enum DeliveryStage {
 pub(super) enum Qos2State {
     /// PUBLISH came.
     Arrived,
-    /// It is queued for the journal.
+    /// The message is queued for the journal.
     Submitted,
     /// PUBREC was queued for it.
     Acknowledged,
@@ -140,7 +140,7 @@ impl<D: Deliverable> Item<D> {
 /// A message of a shared subscription that may be delivered to another member of the group.
 #[derive(Debug, Clone)]
 pub struct SharedMessage {
-    /// Its number in the journal, if it is journaled.
+    /// The item's number in the journal, if it is journaled.
     pub num: Option<MessageNum>,
     pub filter: Arc<str>,
     pub message: Arc<Message>,
@@ -190,8 +190,8 @@ pub enum Expected {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PublishReceipt {
     New,
-    /// It came before and was acknowledged: PUBREC is sent again.
+    /// The message came before and was acknowledged: PUBREC is sent again.
     Again,
-    /// It came before and is not durable yet: PUBREC follows when it is.
+    /// The message came before and is not durable yet: PUBREC follows when it is.
     Waiting,
 }

@@ -37,7 +37,7 @@ use switchbox_model::QueuePosition;
 use switchbox_model::{Message, QoS, broker::MessageNum, limits};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 
-/// One client's state.
+/// The state of one client's session.
 #[derive(Debug)]
 pub struct Session<D> {
     /// How many messages may be in flight: the client's receive maximum, at most [`limits::IN_FLIGHT`].

@@ -36,7 +36,7 @@ impl<D: Clone + Deliverable> Session<D> {
         let Some(at) = self.suspended.0.iter().position(|entry| entry.id == id) else { return };
         let entry = self.suspended.0.remove(at);
         if retransmit {
-            // It is added after all entries that were sent on this connection, so it counts as not sent yet.
+            // The entry is added after all entries that were sent on this connection, so it counts as not sent yet.
             self.in_flight.extend(entry);
         }
     }

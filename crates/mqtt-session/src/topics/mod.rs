@@ -90,13 +90,13 @@ pub struct TopicTable {
 /// The publisher of a message.
 #[derive(Debug, Clone)]
 pub struct Publisher {
-    /// Its id as a subscriber, for subscriptions with the option no-local.
+    /// The publisher's id as a subscriber, for subscriptions with the option no-local.
     pub subscriber: Option<u64>,
     /// The owner whose quota a retained message counts against.
     pub owner: Owner,
     /// Whether it gets reason codes. If so, a retained message for which there is no room is refused and not delivered.
     pub reads_refusals: bool,
-    /// It waits for subscribers whose queues are full. False if it has used up its budget for waiting.
+    /// The publisher waits for subscribers whose queues are full. False if it has used up its budget for waiting.
     pub waits: bool,
 }
 

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::subscriber::{Options, Subscriber};
 
-/// One member, with the options of its own subscription.
+/// A member of a group, with the options of its own subscription.
 #[derive(Clone)]
 pub(super) struct Member {
     pub(super) subscriber: Arc<dyn Subscriber>,
@@ -18,7 +18,7 @@ pub(super) struct Member {
 
 /// The members of one `$share/{name}/{filter}`.
 pub(super) struct Group {
-    /// Its id as a subscriber in the trie.
+    /// The group's id as a subscriber in the trie.
     pub(super) id: u64,
     /// The whole filter, so that a message can be sent to another member if the one that had it does not acknowledge it.
     pub(super) filter: Arc<str>,

@@ -41,11 +41,11 @@ pub struct Delivery {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
     Queued,
-    /// It was dropped: QoS 0, and the client is offline.
+    /// The message was dropped: QoS 0, and the client is offline.
     Dropped,
     /// The queue is full. If the client is connected, there may be room soon.
     Full,
-    /// It has to be journaled first; then [`Subscriber::journaled`] is called.
+    /// The message has to be journaled first; then [`Subscriber::journaled`] is called.
     JournalFirst(Recipient),
 }
 

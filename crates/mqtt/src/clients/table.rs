@@ -72,11 +72,11 @@ impl Table {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SessionCounts {
     pub(crate) all: usize,
-    /// Those that have a connection.
+    /// Sessions that have a connection.
     pub(crate) live: usize,
     /// The maximum of `live` since the start.
     pub(crate) max_live: usize,
-    /// Those that ended because their clients were offline for too long.
+    /// Sessions that ended because their clients were offline for too long.
     pub(crate) expired: u64,
 }
 

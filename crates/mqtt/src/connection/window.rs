@@ -15,7 +15,7 @@ pub(crate) struct SlowState {
     /// Reports for deliveries that are encoded but not written to the socket yet.
     pub(crate) sent: DeliveryReports,
     pub(crate) window: WindowWatch,
-    /// Its budget for waiting for slow subscribers.
+    /// The budget of this connection for waiting for slow subscribers.
     pub(crate) wait_budget: WaitBudget,
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use switchbox_model::DeviceId;
 
-/// What went wrong.
+/// The kind of a failure, with its name for the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum ErrorType {
     /// An attach request failed.

@@ -16,7 +16,7 @@ use switchbox_core::registry::Device;
 use switchbox_delivery::Online;
 use switchbox_model::DeviceId;
 
-/// One device that is attached.
+/// An attached device.
 pub(crate) struct Attachment {
     pub(crate) device: Arc<Device>,
     pub(crate) online: Online,
