@@ -19,7 +19,7 @@ pub enum Outbound {
         payload: Bytes,
         /// `None` if it has none.
         properties: Option<Arc<[Property]>>,
-        /// Whether it was sent before, perhaps on another connection.
+        /// Whether the command was sent before, perhaps on another connection.
         again: bool,
         /// The command is not sent after this time. The task that ends due commands ends it.
         expires: Option<Instant>,
@@ -55,7 +55,7 @@ pub trait Link: Send + Sync {
     fn confirms_commands(&self) -> bool {
         true
     }
-    /// Whether it is a gateway's connection.
+    /// Whether the link is that of an attached device, over its gateway's connection.
     fn is_gateway(&self) -> bool {
         false
     }

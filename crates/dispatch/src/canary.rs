@@ -47,11 +47,11 @@ pub(super) struct Canary {
     pub(super) component: Option<bytes::Bytes>,
     /// The text of its settings file. `None` if the canary has the settings in force.
     pub(super) settings: Option<String>,
-    /// When it was started, milliseconds since the Unix epoch.
+    /// When the canary was started, milliseconds since the Unix epoch.
     pub(super) since_ms: u64,
     scope: RwLock<CanaryScope>,
     over: AtomicBool,
-    /// How it ended; `None` if it is running.
+    /// How the canary ended; `None` if it is running.
     ended: Mutex<Option<CanaryEnd>>,
 }
 

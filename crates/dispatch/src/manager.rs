@@ -50,7 +50,7 @@ pub(super) struct InstalledPlugin {
     pub(super) state: Option<PluginState>,
     /// `builtin:NAME` or the component's path.
     pub(super) origin: Option<String>,
-    /// Why its files are not used.
+    /// Why the plugin's files are not used.
     pub(super) error: Option<String>,
     /// The description with the grants that it asks for, while it waits for consent.
     pub(super) waiting_description: Option<Description>,

@@ -271,7 +271,7 @@ async fn wait_to_publish(entries: &mut EntryBatch<'_>, effects: &[Effect]) {
 /// The number of the first attempt.
 const FIRST_ATTEMPT: u32 = 1;
 
-/// Whether it is the first attempt, and no effect can be refused or needs a lock. The entries of such executions are shared.
+/// Whether the execution is the first attempt, and no effect can be refused or needs a lock. The entries of such executions are shared.
 fn is_plain(job: &Job, effects: &[Effect]) -> bool {
     let is_plain_effect =
         |effect: &Effect| matches!(effect, Effect::Config { expected: None, .. } | Effect::Command { .. });

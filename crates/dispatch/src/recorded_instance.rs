@@ -45,7 +45,7 @@ impl RecordedInstance {
         self.has_gap && self.recording.as_ref().is_some_and(|(recording, _)| recording.may_have_room())
     }
 
-    /// Whether its calls are recorded for the recording, or for a shadow if there is no recording.
+    /// Whether the instance's calls are recorded for the recording, or for a shadow if there is no recording.
     pub(super) fn is_of(&self, recording: Option<&Arc<Recording>>, has_shadow: bool) -> bool {
         match (&self.recording, recording) {
             (Some((current, _)), Some(recording)) => Arc::ptr_eq(current, recording),

@@ -56,7 +56,7 @@ pub(super) struct Shadow {
     pub(super) report: Mutex<ShadowReport>,
     /// Cancelled when it ends.
     pub(super) ending: CancellationToken,
-    /// Why it ended.
+    /// Why the shadow ended.
     ended: Mutex<Option<String>>,
 }
 
@@ -90,7 +90,7 @@ impl Shadow {
         self.ending.cancel();
     }
 
-    /// Why it ended. Returns `None` if it is running.
+    /// Why the shadow ended. Returns `None` if it is running.
     pub(super) fn ended(&self) -> Option<String> {
         self.ended.lock().clone()
     }

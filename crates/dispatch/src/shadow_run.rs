@@ -53,7 +53,7 @@ pub struct ShadowStatus {
     pub dropped: u64,
     /// Events in its queue.
     pub queued: usize,
-    /// Why it ended. `None` if it is running.
+    /// Why the shadow ended. `None` if it is running.
     pub ended: Option<String>,
     pub report: ShadowReport,
 }

@@ -122,7 +122,7 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Whether its commit waited for the disk.
+    /// Whether the record's commit waited for the disk.
     pub fn is_synced(&self) -> bool {
         self.body.first() != Some(&ENTRIES_NOT_SYNCED)
     }

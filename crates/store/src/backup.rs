@@ -30,7 +30,7 @@ const CHUNK: u64 = 1024 * 1024;
 pub struct Manifest {
     /// The version of the program that made it.
     pub version: String,
-    /// When it was begun, RFC 3339.
+    /// When the backup was begun, RFC 3339.
     pub time: String,
     /// The last row of the journal.
     pub last_row: i64,

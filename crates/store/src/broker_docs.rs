@@ -13,7 +13,7 @@ pub struct SessionDoc {
     pub num: SessionNum,
     pub key: SessionKey,
     pub expiry_secs: u32,
-    /// When its connection ended. Is `None` while it is connected.
+    /// When the client's connection ended. `None` while it is connected.
     pub left_ms: Option<u64>,
     /// The newest message that the client had seen when it left.
     pub sent: MessageNum,

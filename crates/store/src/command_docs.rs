@@ -21,15 +21,15 @@ pub struct CommandDoc {
     pub status_at_deadline: Option<CommandStatus>,
     pub status: CommandStatus,
     pub created_ms: u64,
-    /// When it was first sent.
+    /// When the command was first sent.
     pub sent_ms: Option<u64>,
-    /// When it got its final status.
+    /// When the command got its final status.
     pub settled_ms: Option<u64>,
     pub cause: Cause,
 }
 
 impl CommandDoc {
-    /// When it got its current status.
+    /// When the command got its current status.
     #[must_use]
     pub fn changed_ms(&self) -> u64 {
         self.settled_ms.or(self.sent_ms).unwrap_or(self.created_ms)

@@ -154,7 +154,7 @@ pub struct LastSeen {
     /// The device's PINGREQ.
     pub heartbeat_ms: Option<u64>,
     pub config_sent_ms: Option<u64>,
-    /// When it last acknowledged a config, also an older one than the newest.
+    /// When the device last acknowledged a config, also an older one than the newest.
     pub config_acknowledged_ms: Option<u64>,
     /// Whether the newest of its `connected` and `disconnected` events is `connected`.
     pub connected: Option<bool>,

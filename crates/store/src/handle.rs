@@ -124,7 +124,7 @@ impl Handle {
     ) -> Result<T, Error> {
         let (done, found) = tokio::sync::oneshot::channel();
         let read: DocumentRead = Box::new(move |db| {
-            // If it is closed, the caller waits no more.
+            // If the channel is closed, the caller waits no more.
             if !done.is_closed() {
                 let _ = done.send(read(db));
             }

@@ -141,7 +141,7 @@ impl Handle {
     }
 }
 
-/// Whether its effects were refused when the entry was applied. A done event is never tried again, so a later attempt after `Done`
+/// Whether an attempt's effects were refused when the entry was applied. A done event is never tried again, so a later attempt after `Done`
 /// means that. `later`: the executions after it in the journal.
 fn was_refused(handled: &Handled, later: &[Handled]) -> bool {
     let tried_again = later.iter().any(|other| other.plugin == handled.plugin && other.attempt > handled.attempt);

@@ -20,7 +20,7 @@ pub struct Page<T> {
     /// The time of the oldest entry that was looked at, milliseconds since the Unix epoch; later ones were all looked at. Is `None`
     /// without a next page, and if no entry had a time.
     pub searched_to_ms: Option<u64>,
-    /// Whether it ended because of its size.
+    /// Whether the page ended because of its size.
     pub full: bool,
 }
 

@@ -27,7 +27,7 @@ pub struct Device {
     last_state: AtomicU64,
     /// The newest state that was submitted to the journal and may not be applied yet. `None` when all are applied.
     submitted_state: Mutex<Option<Bytes>>,
-    /// When it last sent a PINGREQ, milliseconds since the Unix epoch; 0 = never.
+    /// When the device last sent a PINGREQ, milliseconds since the Unix epoch; 0 = never.
     heartbeat_ms: AtomicU64,
     /// When a config was last handed to its connection; 0 = never.
     config_sent_ms: AtomicU64,
@@ -227,7 +227,7 @@ impl Device {
         }
     }
 
-    /// Whether it enrolled by itself, and has sent and was sent nothing since. Such a device can be deleted: it loses nothing by enrolling again.
+    /// Whether the device enrolled by itself, and has sent and was sent nothing since. Such a device can be deleted: it loses nothing by enrolling again.
     #[must_use]
     pub fn never_used(&self) -> bool {
         let inner = self.inner.lock();

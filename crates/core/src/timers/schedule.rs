@@ -32,7 +32,7 @@ pub fn next(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option<u64> {
     (next <= LAST_MS).then_some(next)
 }
 
-/// Whether it fires more than once.
+/// Whether a timer with this schedule fires more than once.
 pub(super) fn is_repeating(schedule: &Schedule) -> bool {
     match schedule {
         Schedule::Every { .. } | Schedule::Cron { .. } | Schedule::Start => true,

@@ -23,7 +23,7 @@ pub(super) struct InFlight<D> {
     /// The message's packet identifier.
     pub(super) id: u16,
     pub(super) state: SendState,
-    /// Whether it is uncertain that it was sent before the host was killed.
+    /// Whether it is uncertain that the message was sent before the host was killed.
     pub(super) in_doubt: bool,
     /// `None` after PUBREC: the message is not sent again.
     pub(super) item: Option<Item<D>>,

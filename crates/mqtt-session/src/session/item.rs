@@ -88,15 +88,15 @@ pub trait Deliverable {
     fn size(&self) -> usize;
     /// Returns true if only the newest of several waiting ones is sent, and this one replaces the older one.
     fn replaces(&self, older: &Self) -> bool;
-    /// How its version compares with that of the other one, if both are versions of the same document; otherwise `None`. A version that is
+    /// How the delivery's version compares with that of the other one, if both are versions of the same document; otherwise `None`. A version that is
     /// queued or in flight is not queued again.
     fn compare_version(&self, other: &Self) -> Option<Ordering>;
-    /// When it becomes obsolete: from then on it frees its place in the in-flight window even if it was sent. `None` if it keeps its place
+    /// When the delivery becomes obsolete: from then on it frees its place in the in-flight window even if it was sent. `None` if it keeps its place
     /// until it is acknowledged.
     fn obsolete_at(&self) -> Option<Instant> {
         None
     }
-    /// When it expires, after which it is not sent. `None` if it never does.
+    /// When the item expires, after which it is not sent. `None` if it never does.
     fn expires_at(&self) -> Option<Instant> {
         None
     }

@@ -94,7 +94,7 @@ pub struct Publisher {
     pub subscriber: Option<u64>,
     /// The owner whose quota a retained message counts against.
     pub owner: Owner,
-    /// Whether it gets reason codes. If so, a retained message for which there is no room is refused and not delivered.
+    /// Whether the publisher gets reason codes. If so, a retained message for which there is no room is refused and not delivered.
     pub reads_refusals: bool,
     /// The publisher waits for subscribers whose queues are full. False if it has used up its budget for waiting.
     pub waits: bool,

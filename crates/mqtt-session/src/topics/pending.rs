@@ -117,7 +117,7 @@ impl PendingChanges {
 pub(super) struct PendingMessage<'a> {
     pending: &'a mut PendingChanges,
     pub(super) message: &'a Arc<Message>,
-    /// When it is published.
+    /// When the message is published.
     now: ClockReading,
     /// The index of its change. `None` if it was not added yet.
     index: Option<usize>,

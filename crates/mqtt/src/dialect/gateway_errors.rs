@@ -68,7 +68,7 @@ pub struct GatewayError {
 }
 
 impl GatewayError {
-    /// As it is published.
+    /// The payload with which the error is published.
     #[must_use]
     pub fn json(&self) -> Vec<u8> {
         // Text and numbers only: there is nothing that JSON could not say.
