@@ -17,7 +17,7 @@ use switchbox_support::clock;
 pub struct Online {
     pub(super) online_device: Arc<OnlineDevice>,
     pub(super) inner: Arc<Inner>,
-    pub(super) ended: bool,
+    pub(super) is_ended: bool,
 }
 
 impl std::fmt::Debug for Online {
@@ -137,14 +137,14 @@ impl Online {
 
     /// Disconnects the device with this reason, which the `disconnected` event has.
     pub fn disconnect(mut self, reason: &str) {
-        self.ended = true;
+        self.is_ended = true;
         self.inner.disconnect(&self.online_device, reason);
     }
 }
 
 impl Drop for Online {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.is_ended {
             self.inner.disconnect(&self.online_device, "connection lost");
         }
     }

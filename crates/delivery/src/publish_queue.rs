@@ -43,7 +43,7 @@ pub(super) struct TopicShard {
 pub(super) struct PublishQueue {
     pub(super) shards: [TopicShard; SHARDS],
     /// Whether messages are queued: false during the replay at the start and after the publisher has ended.
-    pub(super) live: AtomicBool,
+    pub(super) is_open: AtomicBool,
     /// Bytes of the queued messages.
     bytes: AtomicUsize,
     /// Wakes the tasks that wait for room.
@@ -54,7 +54,7 @@ impl PublishQueue {
     /// Queues a message that was applied from the journal. Messages of the replay at the start are ignored: those of QoS 1 and 2 come from
     /// the documents, and those of QoS 0 are not delivered again.
     pub(super) fn push(&self, id: String, message: Message) {
-        if !self.live.load(Ordering::Acquire) {
+        if !self.is_open.load(Ordering::Acquire) {
             return;
         }
         self.bytes.fetch_add(message.size(), Ordering::Relaxed);
@@ -69,14 +69,14 @@ impl PublishQueue {
 
     /// Begins to queue messages, first those that were not settled when the host stopped.
     pub(super) fn start(&self, unpublished: Vec<OutgoingDoc>) {
-        self.live.store(true, Ordering::Release);
+        self.is_open.store(true, Ordering::Release);
         for OutgoingDoc { id, topic, payload, qos, retain } in unpublished {
             self.push(id, Message { qos, retain, ..Message::new(&topic, payload) });
         }
     }
 
     fn is_full(&self) -> bool {
-        self.live.load(Ordering::Acquire) && self.bytes.load(Ordering::Relaxed) >= limits::OUTGOING_BYTES
+        self.is_open.load(Ordering::Acquire) && self.bytes.load(Ordering::Relaxed) >= limits::OUTGOING_BYTES
     }
 
     /// Waits until the queue has fewer than [`limits::OUTGOING_BYTES`]. Returns false if it had to wait.

@@ -56,7 +56,7 @@ impl Publisher {
         // If the host fails to start, the end of the runtime ends these tasks.
         while shards.join_next().await.is_some() {}
         // Messages that are committed from here on stay among the documents, and plugins that wait for room are released.
-        self.queue.live.store(false, Ordering::Release);
+        self.queue.is_open.store(false, Ordering::Release);
         self.queue.room.notify_waiters();
     }
 

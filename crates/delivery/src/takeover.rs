@@ -57,7 +57,7 @@ impl Handle {
             self.inner.finish_connection(&previous, why);
         }
         self.inner.ingest.submit_lifecycle_event(device, EventData::Connected);
-        Online { online_device, inner: self.inner.clone(), ended: false }
+        Online { online_device, inner: self.inner.clone(), is_ended: false }
     }
 }
 

@@ -96,9 +96,9 @@ pub(super) struct Backlog {
     /// Wakes a worker: a queue is ready, or the plugin stops.
     work: Notify,
     /// Wakes those that wait for room in the queue: events were handled, or the plugin stops.
-    room: Notify,
+    room_freed: Notify,
     /// Wakes [`Backlog::wait_until_idle`] and [`Backlog::drain`]: a worker, held-back effects or an approval ended.
-    done: Notify,
+    work_ended: Notify,
     /// Spawns a task.
     spawn: Box<dyn Fn(BacklogTask) + Send + Sync>,
 }
@@ -109,8 +109,8 @@ impl Backlog {
         Self {
             inner: Mutex::new(Inner { catch_up: Some(catch_up), ..Inner::default() }),
             work: Notify::new(),
-            room: Notify::new(),
-            done: Notify::new(),
+            room_freed: Notify::new(),
+            work_ended: Notify::new(),
             spawn: Box::new(spawn),
         }
     }
@@ -178,7 +178,7 @@ impl Backlog {
                     inner.workers -= 1;
                     self.ensure_workers(&mut inner);
                     drop(inner);
-                    self.done.notify_waiters();
+                    self.work_ended.notify_waiters();
                     return None;
                 }
                 if !inner.paused
@@ -189,7 +189,7 @@ impl Backlog {
                 }
                 inner.idle_workers += 1;
                 if inner.paused {
-                    self.done.notify_waiters();
+                    self.work_ended.notify_waiters();
                 }
             }
             woken.await;
@@ -203,7 +203,7 @@ impl Backlog {
         inner.workers -= 1;
         self.ensure_workers(&mut inner);
         drop(inner);
-        self.done.notify_waiters();
+        self.work_ended.notify_waiters();
     }
 
     /// All jobs that were taken from the queue have been submitted to the journal.
@@ -212,7 +212,7 @@ impl Backlog {
         inner.queues.finish(key);
         self.ensure_workers(&mut inner);
         drop(inner);
-        self.room.notify_one();
+        self.room_freed.notify_one();
     }
 
     /// Puts jobs back at the front of their queue, which is blocked until [`Backlog::wake`].
@@ -238,7 +238,7 @@ impl Backlog {
     /// The effects of an event are not held back any more: they were committed or dropped.
     pub(super) fn held_back_ended(&self) {
         self.inner.lock().held_back -= 1;
-        self.done.notify_waiters();
+        self.work_ended.notify_waiters();
     }
 
     /// The effects of the event wait for approval. The caller has to call [`Backlog::approval_ended`] afterwards.
@@ -256,7 +256,7 @@ impl Backlog {
             inner.awaiting_approval.remove(&seq);
         }
         drop(inner);
-        self.done.notify_waiters();
+        self.work_ended.notify_waiters();
     }
 
     /// While the guard exists, one worker counts as waiting for a device, so that another may run in its place.
@@ -271,7 +271,7 @@ impl Backlog {
     /// Waits until the queue is at most half full. Returns false if the plugin has stopped.
     pub(super) async fn wait_for_room(&self) -> bool {
         loop {
-            let room = self.room.notified();
+            let room_freed = self.room_freed.notified();
             {
                 let inner = self.inner.lock();
                 if inner.stopped {
@@ -281,7 +281,7 @@ impl Backlog {
                     return true;
                 }
             }
-            room.await;
+            room_freed.await;
         }
     }
 
@@ -342,7 +342,7 @@ impl Backlog {
     /// Waits until no worker handles an event, after [`Backlog::pause`]. Effects may still be held back or wait for approval.
     pub(super) async fn wait_until_idle(&self) {
         loop {
-            let done = self.done.notified();
+            let work_ended = self.work_ended.notified();
             {
                 let inner = self.inner.lock();
                 if inner.workers <= inner.idle_workers {
@@ -350,7 +350,7 @@ impl Backlog {
                 }
             }
             // A worker may have finished its events and not be counted as idle yet, so the check is repeated.
-            let _ = tokio::time::timeout(Duration::from_millis(50), done).await;
+            let _ = tokio::time::timeout(Duration::from_millis(50), work_ended).await;
         }
     }
 
@@ -362,9 +362,9 @@ impl Backlog {
     /// Waits until the events that are being handled are done, after [`Backlog::close`].
     pub(super) async fn drain(&self) {
         loop {
-            let done = self.done.notified();
+            let work_ended = self.work_ended.notified();
             self.work.notify_waiters();
-            self.room.notify_one();
+            self.room_freed.notify_one();
             let busy = {
                 let inner = self.inner.lock();
                 inner.workers + inner.held_back + inner.approval_tasks
@@ -373,7 +373,7 @@ impl Backlog {
                 return;
             }
             // A worker may have read the state and not yet registered for `work`, so the wake-up is repeated.
-            let _ = tokio::time::timeout(Duration::from_millis(50), done).await;
+            let _ = tokio::time::timeout(Duration::from_millis(50), work_ended).await;
         }
     }
 }

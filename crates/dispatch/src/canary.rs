@@ -50,7 +50,7 @@ pub(super) struct Canary {
     /// When the canary was started, milliseconds since the Unix epoch.
     pub(super) since_ms: u64,
     scope: RwLock<CanaryScope>,
-    over: AtomicBool,
+    is_over: AtomicBool,
     /// How the canary ended; `None` if it is running.
     ended: Mutex<Option<CanaryEnd>>,
 }
@@ -69,7 +69,7 @@ impl Canary {
             settings,
             since_ms,
             scope: RwLock::new(scope),
-            over: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             ended: Mutex::default(),
         })
     }
@@ -94,11 +94,11 @@ impl Canary {
 
     pub(super) fn end(&self, end: CanaryEnd) {
         self.ended.lock().get_or_insert(end);
-        self.over.store(true, Ordering::Release);
+        self.is_over.store(true, Ordering::Release);
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
+        self.is_over.load(Ordering::Acquire)
     }
 
     pub(super) fn ended(&self) -> Option<CanaryEnd> {

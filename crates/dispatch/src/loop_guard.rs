@@ -38,7 +38,7 @@ pub(super) struct TokenRates {
     /// For each topic.
     topic: Option<TokenRate>,
     /// For all effects of the plugin together.
-    all: Option<TokenRate>,
+    plugin: Option<TokenRate>,
 }
 
 impl TokenRates {
@@ -48,7 +48,7 @@ impl TokenRates {
         Self {
             device: token_rate(limits.rate_per_device(), burst),
             topic: token_rate(limits.rate_per_topic(), burst),
-            all: token_rate(plugin_rate, None),
+            plugin: token_rate(plugin_rate, None),
         }
     }
 }
@@ -79,11 +79,12 @@ pub(super) struct LimitHit {
 /// One plugin's buckets. Memory is bounded: an idle bucket is the same as none.
 #[derive(Debug, Default)]
 pub(super) struct LoopGuard {
-    all: TokenBucket,
+    /// For all effects of the plugin together.
+    plugin: TokenBucket,
     devices: HashMap<DeviceNum, TargetState>,
     topics: HashMap<Box<str>, TargetState>,
     /// Shared by the targets past [`TARGETS_MAX`].
-    others: TargetState,
+    other_targets: TargetState,
     /// Idle buckets are removed when there are this many.
     prune_at: usize,
 }
@@ -109,7 +110,7 @@ impl LoopGuard {
 
     fn longest_wait(&self, effects: &[Effect], token_rates: &TokenRates, now: u64) -> (u64, LimitHit) {
         let count = u32::try_from(effects.len()).unwrap_or(u32::MAX);
-        let wait = token_rates.all.map_or(0, |token_rate| self.all.wait(now, count, token_rate));
+        let wait = token_rates.plugin.map_or(0, |token_rate| self.plugin.wait(now, count, token_rate));
         let mut longest = (wait, LimitHit { limit: names::EFFECTS_PER_SECOND, effect: 0 });
         for (index, target, tokens) in targets(effects) {
             let Some(token_rate) = token_rates.of(target) else { continue };
@@ -123,8 +124,8 @@ impl LoopGuard {
     }
 
     fn take(&mut self, effects: &[Effect], token_rates: &TokenRates, now: u64, on_busy: &mut impl FnMut(usize)) {
-        if let Some(token_rate) = token_rates.all {
-            self.all = self.all.after(now, u32::try_from(effects.len()).unwrap_or(u32::MAX), token_rate);
+        if let Some(token_rate) = token_rates.plugin {
+            self.plugin = self.plugin.after(now, u32::try_from(effects.len()).unwrap_or(u32::MAX), token_rate);
         }
         for (index, target, tokens) in targets(effects) {
             let token_rate = token_rates.of(target);
@@ -149,7 +150,7 @@ impl LoopGuard {
             Target::Device(device) => self.devices.get(&device),
             Target::Topic(topic) => self.topics.get(topic),
         };
-        state.or_else(|| (self.len() >= TARGETS_MAX).then_some(&self.others))
+        state.or_else(|| (self.len() >= TARGETS_MAX).then_some(&self.other_targets))
     }
 
     fn state_mut(&mut self, target: Target<'_>, now: u64) -> &mut TargetState {
@@ -160,7 +161,7 @@ impl LoopGuard {
         if !is_known {
             self.prune_idle(now);
             if self.len() >= TARGETS_MAX {
-                return &mut self.others;
+                return &mut self.other_targets;
             }
         }
         match target {
