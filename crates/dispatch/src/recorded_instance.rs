@@ -20,16 +20,16 @@ pub(super) struct RecordedInstance {
     recorder: Arc<Recorder>,
     /// `None` if there is only a shadow.
     lines: Option<InstanceLines>,
-    /// The next execution has no place in the recording.
+    /// The recording has no room for the next execution.
     left_out: bool,
-    /// An execution of it is not in the recording.
+    /// The recording lacks an execution of this instance.
     has_gap: bool,
     /// The calls of the last execution: memory for the next.
     calls: RecordedCalls,
 }
 
 impl RecordedInstance {
-    /// Called before each execution: one for which the recording has no room costs no more than others.
+    /// Called before each execution. If the recording has no room for it, its calls are recorded only if a shadow needs them.
     pub(super) fn begin(&mut self, runner: &Runner) {
         let Some(lines) = &self.lines else { return };
         self.left_out = !lines.recording().has_room();
@@ -39,16 +39,17 @@ impl RecordedInstance {
         self.recorder.set_recording(!self.left_out || runner.shadow().is_some());
     }
 
-    /// Whether the next execution could be recorded, and needs another instance for that: what the guest has in its memory of an execution
-    /// that was left out is not in the recording. While there is no room the instance stays.
+    /// Whether another instance is needed, because this one has a gap and the recording has room again: the guest's memory depends on an
+    /// execution that is not in the recording. While there is no room the instance is used further.
     pub(super) fn is_incomplete(&self) -> bool {
         self.has_gap && self.lines.as_ref().is_some_and(|lines| lines.recording().may_have_room())
     }
 
-    pub(super) fn is_of(&self, recording: Option<&Arc<Recording>>, shadowed: bool) -> bool {
+    /// Whether the instance's calls are recorded for the recording, or for a shadow if there is no recording.
+    pub(super) fn is_of(&self, recording: Option<&Arc<Recording>>, has_shadow: bool) -> bool {
         match (&self.lines, recording) {
             (Some(lines), Some(recording)) => Arc::ptr_eq(lines.recording(), recording),
-            (None, None) => shadowed,
+            (None, None) => has_shadow,
             _ => false,
         }
     }
@@ -98,10 +99,10 @@ pub(super) async fn start(
     runner: &Arc<Runner>,
     version: &Arc<Version>,
     recording: Option<Arc<Recording>>,
-    shadowed: bool,
+    has_shadow: bool,
 ) -> Result<(Instance, Option<RecordedInstance>), CallError> {
     let host = PluginHost::of(runner, version);
-    if recording.is_none() && !shadowed {
+    if recording.is_none() && !has_shadow {
         return Ok((version.component.start(version.setup.clone(), host).await?, None));
     }
     let recorder = Arc::new(Recorder::new(host));
@@ -114,6 +115,7 @@ pub(super) async fn start(
     Ok((started, Some(RecordedInstance { recorder, lines, left_out: false, has_gap: false, calls })))
 }
 
+/// The line of a recording that describes the version.
 fn line(version: &Version, number: u32) -> VersionLine {
     VersionLine {
         version: number,
