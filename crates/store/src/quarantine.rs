@@ -32,7 +32,7 @@ pub(super) fn make_folder(data: &Path) -> io::Result<PathBuf> {
 
 /// Copies the bytes of a torn end into a new folder. Returns the path of the copy.
 pub(super) fn keep_torn(data: &Path, torn: &Torn) -> io::Result<PathBuf> {
-    let folder = make(data)?;
+    let folder = make_folder(data)?;
     let name = torn.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let path = folder.join(format!("{name}.from-{}", torn.offset));
     let mut from = File::open(&torn.path)?;
