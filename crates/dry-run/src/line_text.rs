@@ -117,9 +117,8 @@ fn string(text: &mut Vec<u8>, value: &str) {
     };
     for (index, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        has_control |= zero_bytes(word & ALL_BYTES * 0xe0) != 0;
-        let mut escaped =
-            zero_bytes(word ^ ALL_BYTES * u64::from(b'"')) | zero_bytes(word ^ ALL_BYTES * u64::from(b'\\'));
+        has_control |= zero_bytes(word & repeated(0xe0)) != 0;
+        let mut escaped = zero_bytes(word ^ repeated(b'"')) | zero_bytes(word ^ repeated(b'\\'));
         while escaped != 0 {
             escape(8 * index + (escaped.trailing_zeros() / 8) as usize);
             escaped &= escaped - 1;
@@ -139,12 +138,14 @@ fn string(text: &mut Vec<u8>, value: &str) {
     }
 }
 
-/// 1 in each byte.
-const ALL_BYTES: u64 = 0x0101_0101_0101_0101;
+/// The byte eight times.
+const fn repeated(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
 
 /// The highest bit of each byte that is zero.
 fn zero_bytes(word: u64) -> u64 {
-    let low_bits = ALL_BYTES * 0x7f;
+    let low_bits = repeated(0x7f);
     !(((word & low_bits) + low_bits) | word | low_bits)
 }
 
