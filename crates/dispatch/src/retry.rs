@@ -24,8 +24,9 @@ pub(super) fn retry(runner: &Arc<Runner>, mut job: Job, mut remaining: JobBatch)
     jobs.append(&mut remaining.jobs);
     let key = remaining.key;
     runner.backlog.put_back(JobBatch { key, jobs });
+    let context = runner.context.clone();
     let runner = runner.clone();
-    runner.context.spawn(async move {
+    context.spawn(async move {
         tokio::select! {
             () = tokio::time::sleep(delay) => runner.backlog.wake(key),
             () = runner.context.stopping.cancelled() => {}
