@@ -70,7 +70,7 @@ impl Segment {
                 return Err(Error::OtherVersion { path: path.display().to_string(), found, known });
             }
         };
-        let all = Part { file: file.clone(), at: start, position: FILE_HEADER as u64, until: length };
+        let all = Part { file: file.clone(), at: start, position: FILE_HEADER as u64, until: length, chunk: CHUNK };
         let mut segment = Self { path: path.to_owned(), file, start, end: start, sparse_index: vec![start] };
         // `inspect` examines what follows the last whole record.
         all.walk(|_, end, _| {
@@ -143,7 +143,7 @@ impl Segment {
     pub fn part(&self, before: impl Fn(JournalPosition) -> bool) -> Part {
         let found = self.sparse_index.partition_point(|mark| before(*mark));
         let mark = self.sparse_index.get(found.saturating_sub(1)).copied().unwrap_or(self.start);
-        Part { file: self.file.clone(), at: mark, position: self.byte_of(mark), until: self.used() }
+        Part { file: self.file.clone(), at: mark, position: self.byte_of(mark), until: self.used(), chunk: CHUNK }
     }
 }
 
@@ -199,9 +199,11 @@ pub struct Part {
     at: JournalPosition,
     position: u64,
     until: u64,
+    /// Bytes read at once.
+    chunk: u64,
 }
 
-/// Bytes read at once.
+/// Bytes read at once at most.
 const CHUNK: u64 = 256 * 1024;
 
 /// How a walk ended: at the end of the part, because `take` returned false, or at bytes that are not a record.
@@ -215,6 +217,12 @@ impl Part {
     /// The place at which it begins.
     pub fn start(&self) -> JournalPosition {
         self.at
+    }
+
+    /// For a reader of about so many bytes, which begins somewhere between two positions of the sparse index.
+    pub fn of_bytes(mut self, bytes: usize) -> Self {
+        self.chunk = CHUNK.min((bytes as u64).saturating_add(INDEX_EVERY));
+        self
     }
 
     /// Passes each record to `take` while that returns true: the positions before and after the record, and its body.
@@ -232,9 +240,9 @@ impl Part {
         self,
         mut take: impl FnMut(JournalPosition, JournalPosition, &[u8]) -> Result<bool, Error>,
     ) -> Result<WalkEnd, Error> {
-        let Self { file, mut at, mut position, until } = self;
+        let Self { file, mut at, mut position, until, chunk } = self;
         let mut blocks = Blocks::default();
-        let mut chunk_bytes = CHUNK;
+        let mut chunk_bytes = chunk;
         while position < until {
             let next = position..position + chunk_bytes.min(until - position);
             let found = file.read(next, &mut blocks).map_err(|e| Error::Write(e.to_string()))?;
@@ -257,7 +265,7 @@ impl Part {
             }
             // A record that is longer than what was read.
             chunk_bytes =
-                if read == 0 { record::size(rest).map_or(CHUNK, |size| size as u64).max(CHUNK) } else { CHUNK };
+                if read == 0 { record::size(rest).map_or(chunk, |size| size as u64).max(chunk) } else { chunk };
             position += read as u64;
         }
         Ok(WalkEnd::All)

@@ -1,0 +1,106 @@
+//! What the host holds of events for one connection, whose links share it. A link takes a turn before it reads a page of the journal, and
+//! hands its events to the AMQP library only while there is room: the library keeps what it is given until the socket takes it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::reader::PAGE_BYTES;
+use switchbox_model::limits::{HUB_AMQP_READ_BYTES, HUB_AMQP_UNWRITTEN_BYTES};
+
+/// Links of one connection that hold a page at a time.
+pub(crate) const TURNS: usize = HUB_AMQP_READ_BYTES / PAGE_BYTES;
+
+/// The right of a link to hold a page.
+pub(crate) type Turn = OwnedSemaphorePermit;
+
+#[derive(Debug)]
+pub(crate) struct DeliveryBudget {
+    turns: Arc<Semaphore>,
+    /// Bytes of the events that were handed to the library and are not written.
+    unwritten: AtomicUsize,
+    freed: Notify,
+}
+
+impl Default for DeliveryBudget {
+    fn default() -> Self {
+        Self { turns: Arc::new(Semaphore::new(TURNS)), unwritten: AtomicUsize::new(0), freed: Notify::new() }
+    }
+}
+
+impl DeliveryBudget {
+    /// Waits for a turn; the links get them in the order in which they ask. Returns `None` only if the semaphore was closed, which nobody does.
+    pub(crate) async fn turn(&self) -> Option<Turn> {
+        self.turns.clone().acquire_owned().await.ok()
+    }
+
+    /// Whether another event may be handed over. The one that is may exceed the limit.
+    pub(crate) fn has_room(&self) -> bool {
+        self.unwritten.load(Relaxed) < HUB_AMQP_UNWRITTEN_BYTES
+    }
+
+    pub(crate) async fn room(&self) {
+        loop {
+            let freed = self.freed.notified();
+            if self.has_room() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    pub(crate) fn take(&self, bytes: usize) {
+        self.unwritten.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn give_back(&self, bytes: usize) {
+        let before = self.unwritten.fetch_sub(bytes, Relaxed);
+        if before >= HUB_AMQP_UNWRITTEN_BYTES && before - bytes < HUB_AMQP_UNWRITTEN_BYTES {
+            self.freed.notify_waiters();
+        }
+    }
+
+    /// Bytes that are not written, and links that hold a page.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> (usize, usize) {
+        (self.unwritten.load(Relaxed), TURNS - self.turns.available_permits())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn there_is_room_again_when_enough_was_written() {
+        let budget = DeliveryBudget::default();
+        budget.room().await;
+        budget.take(10);
+        budget.take(HUB_AMQP_UNWRITTEN_BYTES);
+        let mut waiting = std::pin::pin!(budget.room());
+        assert!(poll!(waiting.as_mut()).is_pending());
+        budget.give_back(10);
+        assert!(poll!(waiting.as_mut()).is_pending());
+        budget.give_back(HUB_AMQP_UNWRITTEN_BYTES);
+        waiting.await;
+        assert_eq!(budget.held(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_free_when_its_link_gives_it_back() {
+        let budget = DeliveryBudget::default();
+        let mut turns = Vec::new();
+        for _ in 0..TURNS {
+            turns.extend(budget.turn().await);
+        }
+        let mut waiting = std::pin::pin!(budget.turn());
+        assert!(poll!(waiting.as_mut()).is_pending());
+        turns.pop();
+        assert!(waiting.await.is_some());
+    }
+}
