@@ -14,6 +14,10 @@ use switchbox_model::limits::{HUB_AMQP_READ_BYTES, HUB_AMQP_UNWRITTEN_BYTES};
 /// Links of one connection that hold a page at a time.
 pub(crate) const TURNS: usize = HUB_AMQP_READ_BYTES / PAGE_BYTES;
 
+/// Links that wait for room are woken when no more than this is unwritten, so that they hand over many events for one wake-up, and do
+/// not all wake up for each event that is written.
+const WAKE_BYTES: usize = HUB_AMQP_UNWRITTEN_BYTES / 2;
+
 /// The right of a link to hold a page.
 pub(crate) type Turn = OwnedSemaphorePermit;
 
@@ -42,6 +46,7 @@ impl DeliveryBudget {
         self.unwritten.load(Relaxed) < HUB_AMQP_UNWRITTEN_BYTES
     }
 
+    /// Waits for room. There is some until the limit is reached; after that, when half of it is free.
     pub(crate) async fn room(&self) {
         loop {
             let freed = self.freed.notified();
@@ -58,7 +63,7 @@ impl DeliveryBudget {
 
     pub(crate) fn give_back(&self, bytes: usize) {
         let before = self.unwritten.fetch_sub(bytes, Relaxed);
-        if before >= HUB_AMQP_UNWRITTEN_BYTES && before - bytes < HUB_AMQP_UNWRITTEN_BYTES {
+        if before > WAKE_BYTES && before - bytes <= WAKE_BYTES {
             self.freed.notify_waiters();
         }
     }
@@ -77,7 +82,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn there_is_room_again_when_enough_was_written() {
+    async fn there_is_room_again_when_half_was_written() {
         let budget = DeliveryBudget::default();
         budget.room().await;
         budget.take(10);
@@ -86,8 +91,11 @@ mod tests {
         assert!(poll!(waiting.as_mut()).is_pending());
         budget.give_back(10);
         assert!(poll!(waiting.as_mut()).is_pending());
-        budget.give_back(HUB_AMQP_UNWRITTEN_BYTES);
+        budget.give_back(WAKE_BYTES - 1);
+        assert!(poll!(waiting.as_mut()).is_pending());
+        budget.give_back(1);
         waiting.await;
+        budget.give_back(WAKE_BYTES);
         assert_eq!(budget.held(), (0, 0));
     }
 
