@@ -34,7 +34,7 @@ const PAYLOAD_BYTES: usize = 8_000;
 const LARGE_FRAME: u32 = 16_384;
 const SMALL_FRAME: u32 = 4_096;
 const SMALL_WINDOW: u32 = 4;
-const PATIENCE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A host whose journal has the events of one device.
 struct Hub {
@@ -198,7 +198,7 @@ async fn until(mut is_so: impl FnMut() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, waiting).await.expect("it does not come");
+    timeout(DEADLINE, waiting).await.expect("it does not come");
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn consumers_that_read_nothing_hold_no_more_than_their_connections_budget_
     .await;
     assert!(pages_seen > 0, "no link has read a page");
     for link in links {
-        timeout(PATIENCE, client.receive_all(link)).await.expect("events are missing");
+        timeout(DEADLINE, client.receive_all(link)).await.expect("events are missing");
     }
     assert_eq!(client.received.len(), 8);
     for (link, (_, numbers)) in client.received {
@@ -248,7 +248,7 @@ async fn links_without_credit_do_not_keep_another_link_of_the_connection_from_re
         client.attach((WIDE, handle)).await;
     }
     client.grant((WIDE, last), u32::MAX).await;
-    timeout(PATIENCE, client.receive_all((WIDE, last))).await.expect("the link with credit gets nothing");
+    timeout(DEADLINE, client.receive_all((WIDE, last))).await.expect("the link with credit gets nothing");
     assert_eq!(client.received.len(), 1);
     let windows = client.windows.clone();
     until(|| windows.budget().held() == (0, 0)).await;
