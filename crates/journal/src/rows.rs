@@ -27,7 +27,7 @@ impl Files {
         let mut page = JournalPage { rows: Vec::new(), next: from };
         let Some(part) = self.first(|end| end.row >= from) else { return Ok(page) };
         let mut read = 0;
-        part.for_each_record(|_, end, body| {
+        part.of_bytes(bytes).for_each_record(|_, end, body| {
             if end.row >= from {
                 page.rows.push(JournalRow { row: end.row, entries: record::decode(end.row, body)? });
                 page.next = end.row + 1;

@@ -74,7 +74,8 @@ impl Segment {
                 return Err(Error::OtherVersion { path: path.display().to_string(), found, known });
             }
         };
-        let whole_file = Part { file: file.clone(), start, from: FILE_HEADER as u64, until: length };
+        let whole_file =
+            Part { file: file.clone(), start, from: FILE_HEADER as u64, until: length, chunk_bytes: CHUNK };
         let mut segment = Self { path: path.to_owned(), file, start, end: start, sparse_index: vec![start] };
         // `inspect` examines what follows the last whole record.
         whole_file.walk(|_, end, _| {
@@ -142,7 +143,7 @@ impl Segment {
     pub fn part(&self, is_before: impl Fn(JournalPosition) -> bool) -> Part {
         let position_count = self.sparse_index.partition_point(|indexed| is_before(*indexed));
         let start = self.sparse_index.get(position_count.saturating_sub(1)).copied().unwrap_or(self.start);
-        Part { file: self.file.clone(), start, from: self.byte_of(start), until: self.used() }
+        Part { file: self.file.clone(), start, from: self.byte_of(start), until: self.used(), chunk_bytes: CHUNK }
     }
 }
 
@@ -201,9 +202,11 @@ pub struct Part {
     from: u64,
     /// The byte in the file at which it ends.
     until: u64,
+    /// Bytes read at once.
+    chunk_bytes: u64,
 }
 
-/// Bytes read at once.
+/// Bytes read at once at most.
 const CHUNK: u64 = 256 * 1024;
 
 /// How a walk ended: at the end of the part, because `take` returned false, or at bytes that are not a record.
@@ -217,6 +220,12 @@ impl Part {
     /// The position before its first record.
     pub fn start(&self) -> JournalPosition {
         self.start
+    }
+
+    /// For a reader of about so many bytes, which begins somewhere between two positions of the sparse index.
+    pub fn of_bytes(mut self, bytes: usize) -> Self {
+        self.chunk_bytes = CHUNK.min((bytes as u64).saturating_add(INDEX_EVERY));
+        self
     }
 
     /// Passes each record to `take` while that returns true: the positions before and after the record, and its body.
@@ -234,11 +243,11 @@ impl Part {
         self,
         mut take: impl FnMut(JournalPosition, JournalPosition, &[u8]) -> Result<bool, Error>,
     ) -> Result<WalkEnd, Error> {
-        let Self { file, start: mut at, from: mut byte, until } = self;
+        let Self { file, start: mut at, from: mut byte, until, chunk_bytes } = self;
         let mut blocks = Blocks::default();
-        let mut chunk_bytes = CHUNK;
+        let mut next_bytes = chunk_bytes;
         while byte < until {
-            let next = byte..byte + chunk_bytes.min(until - byte);
+            let next = byte..byte + next_bytes.min(until - byte);
             let chunk = file.read(next, &mut blocks).map_err(|e| Error::Write(e.to_string()))?;
             let buffer = blocks.bytes().get(chunk).unwrap_or_default();
             let mut rest = buffer;
@@ -258,8 +267,11 @@ impl Part {
                 return Ok(WalkEnd::Broken { row: at.row + 1, problem: "it is longer than its file" });
             }
             // A record that is longer than the chunk is read at once next.
-            chunk_bytes =
-                if read == 0 { record::size(rest).map_or(CHUNK, |size| size as u64).max(CHUNK) } else { CHUNK };
+            next_bytes = if read == 0 {
+                record::size(rest).map_or(chunk_bytes, |size| size as u64).max(chunk_bytes)
+            } else {
+                chunk_bytes
+            };
             byte += read as u64;
         }
         Ok(WalkEnd::All)
