@@ -109,8 +109,9 @@ pub(super) async fn start(
     let time_ms = clock::now_ms();
     let started = version.component.start_at(version.setup.clone(), recorder.clone(), time_ms).await?;
     let recorded_calls = recorder.take();
-    let lines = recording
-        .map(|recording| recording.start(&version.id, |number| line(version, number), time_ms, recorded_calls));
+    let lines = recording.map(|recording| {
+        InstanceLines::begin(recording, &version.id, |number| line(version, number), time_ms, recorded_calls)
+    });
     let calls = RecordedCalls::default();
     Ok((started, Some(RecordedInstance { recorder, lines, left_out: false, has_gap: false, calls })))
 }

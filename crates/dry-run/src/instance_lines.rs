@@ -8,7 +8,7 @@ use crate::{
     effect::{OutcomeLine, lines},
     event::EventLine,
     recorder::RecordedCalls,
-    recording::ExecutionLine,
+    recording::{ExecutionLine, VersionLine},
     sink::Recording,
 };
 use switchbox_model::{DeviceName, Event};
@@ -21,9 +21,9 @@ const TOGETHER_BYTES: u64 = 32 * 1024;
 
 /// The executions of an instance that is recorded. Those that are not queued for the file yet are queued when it is dropped.
 pub struct InstanceLines {
-    pub(crate) recording: Arc<Recording>,
+    recording: Arc<Recording>,
     /// The instance's number in the recording.
-    pub(crate) instance: u32,
+    instance: u32,
     /// In the order of the events, each with its bytes.
     pending: Vec<(ExecutionLine, u64)>,
     pending_bytes: u64,
@@ -33,6 +33,19 @@ pub struct InstanceLines {
 }
 
 impl InstanceLines {
+    /// Records the start of a new instance of the version `id`, with its calls.
+    #[must_use]
+    pub fn begin(
+        recording: Arc<Recording>,
+        id: &str,
+        version: impl FnOnce(u32) -> VersionLine,
+        time_ms: u64,
+        calls: RecordedCalls,
+    ) -> Self {
+        let instance = recording.start(id, version, time_ms, calls);
+        Self::new(recording, instance)
+    }
+
     pub(crate) fn new(recording: Arc<Recording>, instance: u32) -> Self {
         let (pending, text, empty_calls) = (Vec::new(), Vec::new(), Vec::new());
         Self { recording, instance, pending, pending_bytes: 0, text, empty_calls }

@@ -11,8 +11,16 @@ use crate::{
     recording::ExecutionLine,
 };
 
+impl ExecutionLine {
+    /// Appends the text of its line with a line end.
+    pub(crate) fn append_to(&self, text: &mut Vec<u8>) {
+        append(self, text);
+        text.push(b'\n');
+    }
+}
+
 /// Appends the line without its end.
-pub(crate) fn append(line: &ExecutionLine, text: &mut Vec<u8>) {
+fn append(line: &ExecutionLine, text: &mut Vec<u8>) {
     let ExecutionLine { instance, event, calls, effects, outcome, logs, guest_us, masked } = line;
     plain(text, r#"{"kind":"execution","instance":"#);
     other(text, instance);

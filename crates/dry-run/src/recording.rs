@@ -9,7 +9,6 @@ use crate::{
     call::HostCall,
     effect::{EffectLine, OutcomeLine},
     event::EventLine,
-    line_text,
 };
 use switchbox_plugin_runtime::{GrantPatterns, GrantRequest, Limits, Trigger};
 
@@ -62,14 +61,6 @@ impl Line {
             // Lines can always be written as JSON.
             _ => drop(serde_json::to_writer(&mut *text, self)),
         }
-        text.push(b'\n');
-    }
-}
-
-impl ExecutionLine {
-    /// Appends the text of its line with a line end.
-    pub(crate) fn append_to(&self, text: &mut Vec<u8>) {
-        line_text::append(self, text);
         text.push(b'\n');
     }
 }

@@ -17,7 +17,6 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    instance_lines::InstanceLines,
     line_queue::Queued,
     line_writer::{Shared, Writer, buffered},
     mask::{DEFAULT, Masks, TooManySecrets},
@@ -150,21 +149,21 @@ impl Recording {
         Status { began_ms, until_ms, executions, skipped, bytes, ended }
     }
 
-    /// Records a new instance of the version `id`. Its executions are recorded with what is returned.
-    pub fn start(
-        self: &Arc<Self>,
+    /// Records a new instance of the version `id`. Returns the instance's number.
+    pub(crate) fn start(
+        &self,
         id: &str,
         version: impl FnOnce(u32) -> VersionLine,
         time_ms: u64,
         calls: RecordedCalls,
-    ) -> InstanceLines {
+    ) -> u32 {
         let instance = self.instances.fetch_add(1, Ordering::Relaxed) + 1;
         if self.add_start(instance, id, version, (time_ms, calls)).is_err() {
             // The first one stays.
             let _ = self.shared.limit.set(names::RECORDING_SECRET_BYTES);
             self.stop();
         }
-        InstanceLines::new(Arc::clone(self), instance)
+        instance
     }
 
     /// Their secrets are remembered before the first execution of the instance.

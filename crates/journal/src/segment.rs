@@ -224,7 +224,7 @@ impl Part {
 
     /// For a reader of about so many bytes, which begins somewhere between two positions of the sparse index.
     pub fn of_bytes(mut self, bytes: usize) -> Self {
-        self.chunk_bytes = CHUNK.min((bytes as u64).saturating_add(INDEX_EVERY));
+        self.chunk_bytes = CHUNK.min((bytes as u64).saturating_add(INDEX_INTERVAL));
         self
     }
 

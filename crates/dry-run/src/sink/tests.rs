@@ -6,7 +6,13 @@ use switchbox_model::{
 use switchbox_plugin_runtime::{Execution, KvChange, Limits, Verdict};
 
 use super::*;
-use crate::{call::HostCall, event::EventLine, instance_lines::line, mask::Masks, recording::Reader};
+use crate::{
+    call::HostCall,
+    event::EventLine,
+    instance_lines::{InstanceLines, line},
+    mask::Masks,
+    recording::Reader,
+};
 
 fn event(seq: u64, payload: &str) -> Event {
     let data =
@@ -153,7 +159,7 @@ fn secrets_of_settings_are_masked_in_executions_and_too_many_end_the_recording()
             masked: false,
         }
     };
-    assert_eq!(recording.start("one", version(r#"{"token":"sesame-open"}"#.into()), 5, calls()).instance, 1);
+    assert_eq!(recording.start("one", version(r#"{"token":"sesame-open"}"#.into()), 5, calls()), 1);
     record(&recording, &["say sesame-open".into(), "nothing".into()]);
     let long = "x".repeat(RECORDING_SECRET_BYTES);
     let _ = recording.start("two", version(format!(r#"{{"token":"{long}"}}"#)), 6, calls());
